@@ -5,7 +5,10 @@
 //! `kube` feature.
 
 pub mod domain;
+pub mod effective;
 pub mod egress;
 pub mod limits;
+pub mod pattern;
 pub mod peer;
 pub mod policy;
+pub mod target;
