@@ -1,3 +1,5 @@
 //! See the README.
 
+pub mod bench;
+pub mod engine;
 pub mod peer;

@@ -136,6 +136,12 @@ impl Stream {
             .map_err(PeerError::io("sending"))
     }
 
+    /// Ends our direction of the stream (RFC 6120 §4.4) and of TLS below it.
+    pub fn close(mut self) -> Result<()> {
+        self.send("</stream:stream>")?;
+        self.transport().send_close_notify().map_err(PeerError::io("closing TLS"))
+    }
+
     /// The next item.
     pub fn receive(&mut self, awaited: &'static str) -> Result<Item> {
         let patience = self.transport().begin();

@@ -96,6 +96,16 @@ impl Transport {
         timed.patience
     }
 
+    /// Says that nothing more will be sent (RFC 8446 §6.1).
+    pub fn send_close_notify(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => return Ok(()),
+            Self::Client(tls) => tls.conn.send_close_notify(),
+            Self::Server(tls) => tls.conn.send_close_notify(),
+        }
+        self.flush()
+    }
+
     /// The other side's certificate, once TLS has verified that it leads to a root.
     pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
         let chain = match self {
