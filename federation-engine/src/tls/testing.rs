@@ -14,7 +14,7 @@ use crate::Domain;
 
 /// 2026-06-01T00:00:00Z, the present of every test.
 pub(crate) fn now() -> UnixTime {
-    UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
+    UnixTime::since_unix_epoch(Duration::from_hours(494_520))
 }
 
 pub(crate) fn domain(text: &str) -> Domain {

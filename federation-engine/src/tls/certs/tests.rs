@@ -45,15 +45,14 @@ fn each_domain_gets_the_certificate_that_covers_it_and_the_first_one_stands_in()
 #[test]
 fn a_valid_certificate_is_preferred_and_an_outdated_one_is_reported() {
     let root = Ca::root("Root");
-    let old =
-        |_: ()| certificate(&root, &["a.example"], |p| p.not_after = date_time_ymd(2026, 5, 1));
+    let old = || certificate(&root, &["a.example"], |p| p.not_after = date_time_ymd(2026, 5, 1));
     let fresh = certificate(&root, &["a.example"], |_| {});
     let fresh_hash = fresh.facts().sha256.clone();
     let domains = [domain("a.example")];
-    let (set, problems) = LocalCertificates::assign(vec![old(()), fresh], &domains, now());
+    let (set, problems) = LocalCertificates::assign(vec![old(), fresh], &domains, now());
     assert_eq!(set.present(&domains[0]).unwrap().facts().sha256, fresh_hash);
     assert_eq!(problems, []);
-    let (set, problems) = LocalCertificates::assign(vec![old(())], &domains, now());
+    let (set, problems) = LocalCertificates::assign(vec![old()], &domains, now());
     assert!(set.covering(&domains[0]).is_some());
     assert!(matches!(problems.as_slice(), [CertificateError::Expired { .. }]), "{problems:?}");
     let early = certificate(&root, &["a.example"], |p| p.not_before = date_time_ymd(2026, 7, 1));
