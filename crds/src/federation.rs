@@ -54,14 +54,9 @@ const IS_NO_ADDRESS: &str = r"!self.matches('^[0-9]+(\\.[0-9]+){3}\\.?$')";
 /// True for an exact domain or `*.suffix`.
 const IS_PATTERN: &str =
     concat!(r"self.matches('^(\\*\\.)?", label!(), r"(\\.", label!(), r")*\\.?$')");
-/// True for a policy whose rules name patterns.
-const POLICY_PATTERNS: &str = concat!(
-    r"!has(self.rules) || self.rules.all(r, r.domains.all(d, d.matches('^(\\*\\.)?",
-    label!(),
-    r"(\\.",
-    label!(),
-    r")*\\.?$')))"
-);
+/// True for a policy whose rules name patterns. Its own, simpler expression: the cost that an API server estimates for
+/// 256 rules of 32 domains would be beyond its budget with the precise one.
+const POLICY_PATTERNS: &str = r"!has(self.rules) || self.rules.all(r, r.domains.all(d, d.matches('^(\\*\\.)?[^\\s!-,/:-@\\[-`{-~]+$')))";
 /// True for peer settings whose route targets end in a port.
 const ROUTE_PORTS: &str = concat!(
     r"!has(self.route) || self.route.targets.all(t, t.matches('",

@@ -34,9 +34,13 @@ pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
 
 /// Takes out of a derived schema what API servers warn of or misread:
 /// - `nullable`: an absent field says the same as `null`, and rules written with `has()` would take `null` for a value.
+/// - the markup of Rust's documentation, which means nothing to the readers of `kubectl explain`.
 /// - formats of unsigned integers, which the API does not know; a lower bound says it.
 fn adapt(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        *description = description.replace("[`", "").replace("`]", "").replace('`', "");
+    }
     if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
         schema.format = match schema.format.as_deref() {
             Some("uint64" | "uint32") => Some("int64".into()),

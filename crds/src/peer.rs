@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::target::RouteTarget;
 
-/// Preset for a kind of partner. Every field of [`PeerSettings`] overrides what the preset says.
+/// Preset for a kind of partner: Standards when absent. The other fields override what the preset says.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Profile {
     /// Today's servers (Prosody, ejabberd, Openfire, ...): TLS required, a valid certificate or dialback.
@@ -30,7 +30,7 @@ pub enum Profile {
     LegacyDialback,
 }
 
-/// Whether a stream with the peer is encrypted. About encryption only; see [`Verification`] for identity.
+/// Whether a stream with the peer is encrypted. About encryption only; verification is about identity.
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum TlsMode {
     /// No stream without TLS.
