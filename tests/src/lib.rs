@@ -2,6 +2,7 @@
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
 
 pub mod addons;
+pub mod client;
 pub mod cluster;
 pub mod command;
 pub mod error;
@@ -22,4 +23,5 @@ pub mod process;
 pub mod progress;
 pub mod public_dns;
 pub mod rootfs;
+pub mod scenario;
 pub mod wait;

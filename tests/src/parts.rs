@@ -1,6 +1,6 @@
 //! The parts that the lab is made of: which there are, which versions, and how each is built into the cache.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -28,6 +28,9 @@ pub const PAUSE_IMAGE: &str = "localhost/pause:1.36.3";
 
 /// Raised when the way in which parts are built changes, so that old ones are not taken for new.
 const RECIPE: &str = "1";
+
+/// How the names of directories begin in which a part is being built.
+const UNFINISHED: &str = ".building-";
 
 /// The six commands of Kubernetes, in the order in which the lab needs them.
 const KUBERNETES_COMMANDS: [&str; 6] = [
@@ -127,6 +130,17 @@ impl Part {
 pub fn build(paths: &Paths) -> Result<()> {
     packages::install()?;
     make_dir(&paths.cache)?;
+    // One build at a time; what an interrupted one left is of no use.
+    let lock_file = paths.cache.join(".lock");
+    let lock = File::create(&lock_file).map_err(Error::io("opening", &lock_file))?;
+    lock.lock().map_err(Error::io("locking", &lock_file))?;
+    let entries = fs::read_dir(&paths.cache).map_err(Error::io("listing", &paths.cache))?;
+    for left in entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
+    {
+        fs::remove_dir_all(left.path()).map_err(Error::io("removing", left.path()))?;
+    }
     for part in Part::ALL {
         let dir = part.dir(paths)?;
         if dir.exists() {
@@ -137,7 +151,7 @@ pub fn build(paths: &Paths) -> Result<()> {
         }
         // Beside the final place, so that the rename is atomic; removed if the build fails.
         let out = tempfile::Builder::new()
-            .prefix(".building-")
+            .prefix(UNFINISHED)
             .tempdir_in(&paths.cache)
             .map_err(Error::io("making a directory in", &paths.cache))?;
         part.build(paths, out.path())?;
