@@ -65,9 +65,9 @@ impl Snapshot {
     /// The conditions that are not as they were before.
     pub fn changes_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Condition> {
         self.conditions.iter().filter(move |now| {
-            before.condition(&now.kind).is_none_or(|then| {
-                then.status != now.status || then.reason != now.reason
-            })
+            before
+                .condition(&now.kind)
+                .is_none_or(|then| then.status != now.status || then.reason != now.reason)
         })
     }
 

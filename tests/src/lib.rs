@@ -5,6 +5,7 @@ pub mod addons;
 pub mod client;
 pub mod cluster;
 pub mod command;
+pub mod conditions;
 pub mod error;
 pub mod go;
 pub mod host;
