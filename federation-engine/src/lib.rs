@@ -1,1 +1,25 @@
-//! See the README.
+//! An S2S edge. Towards the world it *is* the local domains; towards the backend it *is* every remote domain.
+//!
+//! ```text
+//!   remote servers ──5269/5270──▶ outer leg ─┐            ┌─ inner leg ──15269── backend (S2S with minted certificates)
+//!                                            ├─ route ────┤
+//!   remote servers ◀──SRV, A, dial── outer ──┘            └─ inner leg ──dial──▶ backend
+//! ```
+//!
+//! `xml`, `stream`, `dialback`, `policy`, `dns::plan` and `tls::judge` know no socket, no clock and no task; `task` drives
+//! them. A stanza is delimited and validated once and then travels as the bytes that were validated.
+
+pub mod config;
+pub mod dial;
+pub mod dialback;
+pub mod dns;
+pub mod observe;
+pub mod pair;
+pub mod policy;
+pub mod reason;
+pub mod stanza;
+pub mod stream;
+pub mod tls;
+pub mod xml;
+
+pub use crds::domain::{Domain, DomainError};

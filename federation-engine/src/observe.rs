@@ -1,0 +1,3 @@
+//! What the engine saw, and how others read it.
+
+pub mod evidence;

@@ -1,0 +1,219 @@
+//! The body of `/v1/evidence`: facts, never verdicts. The operator's ladder judges them.
+//!
+//! Bounded: at most [`MAX_PEERS`] peers, [`MAX_INBOUND`] inbound observations, [`MAX_ATTEMPTS`] attempts for each peer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::Domain;
+use crate::reason::Step;
+
+/// Peers kept; configured ones first, then the most recent.
+pub const MAX_PEERS: usize = 512;
+/// Inbound observations kept: one for each combination of peer domain and kind.
+pub const MAX_INBOUND: usize = 128;
+/// Attempts kept for each peer.
+pub const MAX_ATTEMPTS: usize = 8;
+
+/// Everything one engine replica knows.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Version of the engine.
+    pub version: String,
+    /// SHA-256 (hex) of the configuration file in force.
+    pub config_hash: String,
+    /// Files that could not be used since the last good state; the engine goes on with the last good ones.
+    pub problems: Vec<Problem>,
+    /// Certificates in use, by local domain.
+    pub certificates: Vec<ServedCertificate>,
+    /// Streams and dialback requests that came in on the outer leg.
+    pub inbound: Vec<InboundObservation>,
+    /// Last round trip through the backend for each local domain.
+    pub backends: Vec<BackendRoundTrip>,
+    /// Remote domains: configured peers, and those that traffic has touched.
+    pub peers: Vec<PeerEvidence>,
+}
+
+/// Something that could not be loaded.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// File, with line and field where they are known.
+    pub place: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// A certificate that the engine presents.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServedCertificate {
+    /// Local domain it is presented for.
+    pub domain: Domain,
+    /// SHA-256 of the leaf, hex.
+    pub sha256: String,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// Signed by itself.
+    pub self_signed: bool,
+}
+
+/// Proof that something from outside reached the outer leg.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InboundObservation {
+    /// What was seen.
+    pub kind: InboundKind,
+    /// Remote domain that was proven (or that the dialback key was issued to).
+    pub peer: Domain,
+    /// Local domain that it asked for.
+    pub local: Domain,
+    /// Source address of the connection.
+    pub source: IpAddr,
+    /// Last time.
+    pub at: Timestamp,
+}
+
+/// Kind of an inbound observation, strongest first.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum InboundKind {
+    /// A stream whose remote domain was proven.
+    StreamAuthenticated,
+    /// A `db:verify` with a key that the engine issued to that peer.
+    DialbackVerified,
+    /// A stream header for a local domain, the remote domain not (yet) proven.
+    StreamOpened,
+}
+
+/// Result of pinging a local domain at its backend from the engine's probe domain.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendRoundTrip {
+    /// Name of the backend in the configuration.
+    pub backend: String,
+    /// Local domain that was pinged.
+    pub domain: Domain,
+    /// What was seen.
+    pub outcome: BackendOutcome,
+    /// In words, with the peer's own text.
+    pub detail: String,
+    /// When it was seen.
+    pub at: Timestamp,
+}
+
+/// Outcome of a round trip, in the order of the path.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum BackendOutcome {
+    /// The answer came back over the backend's own stream: both directions work.
+    RoundTripSeen,
+    /// The backend's host name has no address.
+    HostNotFound,
+    /// TCP refused.
+    ConnectRefused,
+    /// TCP without answer.
+    ConnectTimedOut,
+    /// The backend does not accept the certificate that the engine minted.
+    BackendRejectsMintedCertificate,
+    /// The engine does not accept the backend's certificate.
+    BackendCertificateUntrusted,
+    /// Dialback between engine and backend failed.
+    BackendDialbackFailed,
+    /// The backend says that it does not host the domain.
+    DomainNotHosted,
+    /// Engine to backend works, no answer came back.
+    BackendDoesNotReachEngine,
+    /// No component is connected for the domain.
+    ComponentNotConnected,
+    /// Any other failure of the stream.
+    StreamFailed,
+}
+
+/// What is known of a remote domain.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerEvidence {
+    /// The remote domain.
+    pub domain: Domain,
+    /// It is named in `peers[]`.
+    pub configured: bool,
+    /// From us to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<PeerStream>,
+    /// From them to us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<PeerStream>,
+    /// Last attempts to reach it, newest last.
+    pub attempts: Vec<Attempt>,
+}
+
+/// State of one direction with a peer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerStream {
+    /// A verified stream exists now.
+    pub connected: bool,
+    /// How far the last negotiation came.
+    pub step: Step,
+    /// Stable word: `Connected`, or the label of the failure.
+    pub reason: String,
+    /// In words, with the peer's own text.
+    pub message: String,
+    /// Address of the peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// TLS of the stream; absent on plain TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFacts>,
+    /// How the sender's domain was proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
+    /// Last change of this state.
+    pub since: Timestamp,
+}
+
+/// TLS of a stream.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsFacts {
+    /// Such as `TLSv1.3`.
+    pub version: String,
+    /// Direct TLS instead of STARTTLS.
+    pub direct: bool,
+    /// `Valid`, or the label of the certificate reason.
+    pub verification: String,
+    /// End of validity of the peer's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+}
+
+/// How a domain was proven on a stream.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum Authentication {
+    /// SASL EXTERNAL.
+    #[serde(rename = "SASLExternal")]
+    SaslExternal,
+    /// Dialback over TLS.
+    DialbackWithTLS,
+    /// Dialback over plain TCP.
+    Dialback,
+}
+
+/// One attempt to reach a peer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How far it came.
+    pub step: Step,
+    /// `Connected`, or the label of the failure.
+    pub reason: String,
+    /// In words.
+    pub message: String,
+    /// Address that was reached or tried last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+}

@@ -1,0 +1,28 @@
+//! The unit of authority: who may send to whom over a stream.
+
+use std::fmt;
+
+use crate::Domain;
+
+/// An ordered pair of domains, in the direction of the stanza (XEP-0220 §1.1: sender domain, target domain).
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Pair {
+    /// Domain of the stanza's `from`.
+    pub from: Domain,
+    /// Domain of the stanza's `to`.
+    pub to: Domain,
+}
+
+impl Pair {
+    /// The pair of answers to this one.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self { from: self.to.clone(), to: self.from.clone() }
+    }
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}", self.from, self.to)
+    }
+}

@@ -1,0 +1,446 @@
+//! Why something was refused, failed, closed or bounced. Closed enums: the `Display` text completes a sentence, and
+//! `label()` is the same CamelCase word in the log, the metric, the evidence and the status of the resource.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// How far an attempt to reach a peer came.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+pub enum Step {
+    /// Our own policy.
+    Policy,
+    /// Look-up of the SRV records.
+    #[serde(rename = "SRV")]
+    Srv,
+    /// Look-up of addresses.
+    Address,
+    /// TCP connection.
+    #[serde(rename = "TCP")]
+    Tcp,
+    /// Stream headers and features.
+    Stream,
+    /// TLS and the peer's certificate.
+    #[serde(rename = "TLS")]
+    Tls,
+    /// SASL EXTERNAL or dialback.
+    Authentication,
+    /// Everything is negotiated.
+    Established,
+}
+
+/// Why a certificate does not prove a domain.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CertificateReason {
+    /// The peer presented none.
+    #[error("no certificate was presented")]
+    Missing,
+    /// Signed by itself and not pinned.
+    #[error("the certificate is self-signed")]
+    SelfSigned,
+    /// No path to a trusted root.
+    #[error("the certificate was issued by {issuer:?}, which is not trusted")]
+    Untrusted {
+        /// Distinguished name of the last issuer in the chain.
+        issuer: String,
+    },
+    /// Valid, but for other names.
+    #[error("the certificate is for {}, not for this domain", names(.found))]
+    NameMismatch {
+        /// Names that the certificate has.
+        found: Vec<String>,
+    },
+    /// Past its `notAfter`.
+    #[error("the certificate expired at {not_after}")]
+    Expired {
+        /// RFC 3339.
+        not_after: String,
+    },
+    /// Before its `notBefore`.
+    #[error("the certificate is not valid before {not_before}")]
+    NotYetValid {
+        /// RFC 3339.
+        not_before: String,
+    },
+    /// None of the keys in the chain is pinned.
+    #[error("no key of the certificate chain is among the pinned ones")]
+    PinMismatch,
+    /// Unreadable, or an algorithm or constraint that is not accepted.
+    #[error("the certificate is not acceptable: {detail}")]
+    Invalid {
+        /// What the verifier said.
+        detail: String,
+    },
+}
+
+fn names(found: &[String]) -> String {
+    if found.is_empty() { "no domain at all".to_owned() } else { found.join(", ") }
+}
+
+impl CertificateReason {
+    /// The stable word for this reason.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Missing => "CertificateMissing",
+            Self::SelfSigned => "CertificateSelfSigned",
+            Self::Untrusted { .. } => "CertificateUntrusted",
+            Self::NameMismatch { .. } => "CertificateNameMismatch",
+            Self::Expired { .. } => "CertificateExpired",
+            Self::NotYetValid { .. } => "CertificateNotYetValid",
+            Self::PinMismatch => "PinMismatch",
+            Self::Invalid { .. } => "CertificateInvalid",
+        }
+    }
+}
+
+/// Why DNS gave no target.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DnsReason {
+    /// Neither SRV nor address records, or NXDOMAIN.
+    #[error("DNS knows no server for {name}")]
+    DomainNotFound {
+        /// Name that was asked for.
+        name: String,
+    },
+    /// SRV records exist, their targets have no address (RFC 6120 §3.2.1: then no fallback).
+    #[error("the SRV targets of {name} have no address")]
+    NoAddress {
+        /// Name that was asked for.
+        name: String,
+    },
+    /// The only SRV target is `.` (RFC 2782).
+    #[error("{name} says by an SRV record with target \".\" that it does not federate")]
+    ServiceDisabled {
+        /// Name that was asked for.
+        name: String,
+    },
+    /// No usable answer.
+    #[error("the resolver gave no answer for {name}: {detail}")]
+    ResolverUnavailable {
+        /// Name that was asked for.
+        name: String,
+        /// Response code or error.
+        detail: String,
+    },
+}
+
+impl DnsReason {
+    /// The stable word for this reason.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::DomainNotFound { .. } => "DomainNotFound",
+            Self::NoAddress { .. } => "NoAddress",
+            Self::ServiceDisabled { .. } => "SRVServiceDisabled",
+            Self::ResolverUnavailable { .. } => "ResolverUnavailable",
+        }
+    }
+}
+
+/// Why an address could not be connected.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ConnectReason {
+    /// TCP reset in answer to SYN.
+    #[error("connection refused")]
+    Refused,
+    /// No answer in time.
+    #[error("connection timed out")]
+    TimedOut,
+    /// No route to the network or host.
+    #[error("no route to the address")]
+    NoRoute,
+    /// The dialler's guard says no.
+    #[error("{address} is {kind}, and `egress.allowNetworks` does not list it")]
+    AddressNotAllowed {
+        /// The address.
+        address: IpAddr,
+        /// Such as "a private address".
+        kind: &'static str,
+    },
+    /// Anything else that the operating system reports.
+    #[error("{detail}")]
+    Other {
+        /// Text of the operating system.
+        detail: String,
+    },
+}
+
+impl ConnectReason {
+    /// The stable word for this reason.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Refused => "ConnectRefused",
+            Self::TimedOut => "ConnectTimedOut",
+            Self::NoRoute => "NoRoute",
+            Self::AddressNotAllowed { .. } => "AddressNotAllowed",
+            Self::Other { .. } => "ConnectFailed",
+        }
+    }
+}
+
+/// Why no verified stream to a domain came about, or why it ended.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// Our policy forbids the pair.
+    #[error("the policy forbids federation with this domain")]
+    BlockedByLocalPolicy,
+    /// DNS.
+    #[error(transparent)]
+    Dns(#[from] DnsReason),
+    /// Every address failed; the list is never empty and in the order of the attempts.
+    #[error("{}", attempts(.0))]
+    Connect(Vec<(SocketAddr, ConnectReason)>),
+    /// The dialler's guard refused every address.
+    #[error(transparent)]
+    Guard(ConnectReason),
+    /// TLS is required and the peer does not offer STARTTLS (it was asked nevertheless, RFC 7590 §3.1).
+    #[error("TLS is required here, and the peer does not offer STARTTLS")]
+    StartTlsNotOffered,
+    /// `<failure/>` in answer to `<starttls/>`.
+    #[error("the peer refused STARTTLS")]
+    StartTlsRefused,
+    /// The TLS handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
+    /// The peer's certificate does not prove its domain, and nothing else is allowed to.
+    #[error("{0}")]
+    Certificate(#[from] CertificateReason),
+    /// The peer ended the stream with an error, quoted as it came.
+    #[error("the peer closed the stream with {condition}{}", quoted(.text))]
+    StreamError {
+        /// Defined condition (RFC 6120 §4.9.3).
+        condition: String,
+        /// The peer's own words.
+        text: String,
+    },
+    /// The peer's bytes are not an XMPP stream.
+    #[error("the peer does not speak XMPP: {0}")]
+    NotXmpp(String),
+    /// The peer offers nothing that our settings allow.
+    #[error("no authentication method is left: {0}")]
+    NoAuthenticationMethod(String),
+    /// The peer answered `<failure/>` to EXTERNAL.
+    #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{})", quoted(.text))]
+    ExternalRejected {
+        /// SASL failure condition (RFC 6120 §6.5).
+        condition: String,
+        /// The peer's own words.
+        text: String,
+    },
+    /// `type='invalid'` in answer to our dialback key.
+    #[error(
+        "the peer says that our dialback key is invalid: the authoritative server for our domain did not confirm it"
+    )]
+    DialbackInvalid,
+    /// `type='error'` in answer to our dialback key (XEP-0220 §2.5).
+    #[error("the peer answered our dialback key with the error {condition}{}", quoted(.text))]
+    DialbackError {
+        /// Stanza error condition.
+        condition: String,
+        /// The peer's own words.
+        text: String,
+    },
+    /// No answer to our dialback key in time.
+    #[error("the peer did not answer our dialback key in time")]
+    DialbackTimedOut,
+    /// Negotiation took too long.
+    #[error("the stream was not negotiated in time; it stopped at {0}")]
+    NegotiationTimedOut(&'static str),
+    /// TCP ended without an error on the stream.
+    #[error("the connection was lost while {0}")]
+    ConnectionLost(&'static str),
+    /// No component or backend is there to take the stanza.
+    #[error("no backend serves this domain")]
+    NoBackend,
+    /// The engine ends.
+    #[error("the engine is shutting down")]
+    ShuttingDown,
+}
+
+fn quoted(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" ({text:?})") }
+}
+
+fn attempts(list: &[(SocketAddr, ConnectReason)]) -> String {
+    let mut out = String::new();
+    for (index, (address, reason)) in list.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "; " };
+        out.push_str(&format!("{separator}{address}: {reason}"));
+    }
+    out
+}
+
+impl Failure {
+    /// The stable word for this reason.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::BlockedByLocalPolicy => "BlockedByLocalPolicy",
+            Self::Dns(reason) => reason.label(),
+            Self::Connect(list) => {
+                list.first().map_or("ConnectFailed", |(_, reason)| reason.label())
+            }
+            Self::Guard(reason) => reason.label(),
+            Self::StartTlsNotOffered => "STARTTLSNotOffered",
+            Self::StartTlsRefused => "STARTTLSRefused",
+            Self::Handshake(_) => "HandshakeFailed",
+            Self::Certificate(reason) => reason.label(),
+            Self::StreamError { condition, .. } if condition == "host-unknown" => "HostUnknown",
+            Self::StreamError { condition, .. } if condition == "policy-violation" => {
+                "PolicyViolation"
+            }
+            Self::StreamError { .. } => "StreamError",
+            Self::NotXmpp(_) => "NotXMPP",
+            Self::NoAuthenticationMethod(_) => "NoAuthenticationMethod",
+            Self::ExternalRejected { .. } => "SASLExternalRejected",
+            Self::DialbackInvalid => "DialbackInvalid",
+            Self::DialbackError { .. } => "DialbackError",
+            Self::DialbackTimedOut => "DialbackTimedOut",
+            Self::NegotiationTimedOut(_) => "NegotiationTimedOut",
+            Self::ConnectionLost(_) => "ConnectionLost",
+            Self::NoBackend => "NoBackend",
+            Self::ShuttingDown => "ShuttingDown",
+        }
+    }
+
+    /// The step that did not succeed.
+    pub fn step(&self) -> Step {
+        match self {
+            Self::BlockedByLocalPolicy | Self::NoBackend | Self::ShuttingDown => Step::Policy,
+            Self::Dns(DnsReason::NoAddress { .. }) => Step::Address,
+            Self::Dns(_) => Step::Srv,
+            Self::Connect(_) | Self::Guard(_) => Step::Tcp,
+            Self::StartTlsNotOffered
+            | Self::StartTlsRefused
+            | Self::Handshake(_)
+            | Self::Certificate(_) => Step::Tls,
+            Self::StreamError { .. }
+            | Self::NotXmpp(_)
+            | Self::NegotiationTimedOut(_)
+            | Self::ConnectionLost(_) => Step::Stream,
+            Self::NoAuthenticationMethod(_)
+            | Self::ExternalRejected { .. }
+            | Self::DialbackInvalid
+            | Self::DialbackError { .. }
+            | Self::DialbackTimedOut => Step::Authentication,
+        }
+    }
+
+    /// The error that a stanza waiting for this stream is bounced with (RFC 6120 §10.4.3, XEP-0220 §2.1.1).
+    pub fn stanza_error(&self) -> StanzaError {
+        let (kind, condition) = match self {
+            Self::BlockedByLocalPolicy => (ErrorKind::Cancel, "not-allowed"),
+            Self::Dns(DnsReason::ResolverUnavailable { .. })
+            | Self::Connect(_)
+            | Self::NegotiationTimedOut(_)
+            | Self::ConnectionLost(_)
+            | Self::DialbackTimedOut
+            | Self::DialbackError { .. }
+            | Self::ShuttingDown => (ErrorKind::Wait, "remote-server-timeout"),
+            Self::DialbackInvalid => (ErrorKind::Wait, "internal-server-error"),
+            _ => (ErrorKind::Cancel, "remote-server-not-found"),
+        };
+        StanzaError { kind, condition, text: self.to_string() }
+    }
+}
+
+/// Why a single stanza was refused. Counted under its label; the sender is told unless the stanza was itself an error.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub enum Refusal {
+    /// No usable `to` or `from` (RFC 6120 §4.9.3.7).
+    #[error("the stanza has no usable 'to' or 'from'")]
+    ImproperAddressing,
+    /// `from` is not a domain that this stream has proven (RFC 6120 §8.1.2.2).
+    #[error("the stream has not proven the domain in 'from'")]
+    InvalidFrom,
+    /// `to` is not served here; nothing is relayed from outside to outside (RFC 6120 §10.4).
+    #[error("the domain in 'to' is not served here")]
+    HostUnknown,
+    /// Before authentication (RFC 6120 §4.3.5).
+    #[error("the stream is not authenticated")]
+    NotAuthorized,
+    /// Denied by policy.
+    #[error("the policy forbids this pair of domains")]
+    PolicyDenied,
+    /// Larger than the limit (RFC 6120 §13.12).
+    #[error("the stanza is larger than the limit")]
+    TooLarge,
+    /// Not message, presence or iq (RFC 6120 §4.9.3.24).
+    #[error("the element is not a stanza")]
+    UnsupportedStanzaType,
+    /// The queue of the pair is full.
+    #[error("too many stanzas wait for the remote server")]
+    QueueFull,
+    /// An error stanza that could not be delivered; errors are never answered (RFC 6120 §8.3.1).
+    #[error("an error stanza could not be delivered")]
+    UndeliverableError,
+    /// The stream's rate limit.
+    #[error("the stream exceeds its rate")]
+    RateExceeded,
+}
+
+impl Refusal {
+    /// All of them, for metrics.
+    pub const ALL: [Self; 10] = [
+        Self::ImproperAddressing,
+        Self::InvalidFrom,
+        Self::HostUnknown,
+        Self::NotAuthorized,
+        Self::PolicyDenied,
+        Self::TooLarge,
+        Self::UnsupportedStanzaType,
+        Self::QueueFull,
+        Self::UndeliverableError,
+        Self::RateExceeded,
+    ];
+
+    /// The stable word for this reason.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ImproperAddressing => "ImproperAddressing",
+            Self::InvalidFrom => "InvalidFrom",
+            Self::HostUnknown => "HostUnknown",
+            Self::NotAuthorized => "NotAuthorized",
+            Self::PolicyDenied => "PolicyDenied",
+            Self::TooLarge => "TooLarge",
+            Self::UnsupportedStanzaType => "UnsupportedStanzaType",
+            Self::QueueFull => "QueueFull",
+            Self::UndeliverableError => "UndeliverableError",
+            Self::RateExceeded => "RateExceeded",
+        }
+    }
+}
+
+/// `type` of a stanza error (RFC 6120 §8.3.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ErrorKind {
+    /// Retrying cannot help.
+    Cancel,
+    /// Retrying later may help.
+    Wait,
+    /// Retrying after authentication may help.
+    Auth,
+    /// Retrying with other data may help.
+    Modify,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancel => "cancel",
+            Self::Wait => "wait",
+            Self::Auth => "auth",
+            Self::Modify => "modify",
+        })
+    }
+}
+
+/// A stanza error to send.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StanzaError {
+    /// `type`.
+    pub kind: ErrorKind,
+    /// Defined condition (RFC 6120 §8.3.3).
+    pub condition: &'static str,
+    /// The true cause, for a person.
+    pub text: String,
+}
