@@ -73,7 +73,8 @@ impl Snapshot {
 
     /// One line per condition.
     pub fn table(&self) -> String {
-        self.conditions.iter().map(|condition| format!("{condition}\n")).collect()
+        let lines: Vec<String> = self.conditions.iter().map(Condition::to_string).collect();
+        lines.join("\n")
     }
 }
 
