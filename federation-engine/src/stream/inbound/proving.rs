@@ -22,7 +22,7 @@ impl Inbound {
         if self.proven.iter().any(|pair| Some(&pair.from) == opened.from.as_ref()) {
             let text = "the stream is authenticated already";
             return self.fail(
-                StreamError::new(StreamCondition::PolicyViolation, text),
+                &StreamError::new(StreamCondition::PolicyViolation, text),
                 around,
                 out,
             );
