@@ -5,11 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 /// Longest domainpart in octets (RFC 7622 §3.2).
 pub const MAX_OCTETS: usize = 1023;
+/// Longest domain in characters that the DNS can hold (RFC 1035 §2.3.4), in any form, one trailing dot included: a
+/// U-label is never longer than its A-label. The bound of the schema; [`MAX_OCTETS`] bounds what peers send.
+pub const MAX_CHARACTERS: usize = 254;
 
 /// A normalised domainpart: lower case, U-labels, no trailing dot. Two domains are equal exactly when XMPP takes them
 /// for the same server. Cheap to clone.
@@ -122,33 +122,7 @@ impl Borrow<str> for Domain {
     }
 }
 
-impl Serialize for Domain {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Domain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .map_err(|error| serde::de::Error::custom(format_args!("{text:?}: {error}")))
-    }
-}
-
-impl JsonSchema for Domain {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Domain".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_OCTETS})
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-}
+crate::text::serde_as_text!(Domain, "Domain", min = 1, max = crate::domain::MAX_CHARACTERS);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 //! configuration file speaks the same words, so these types know neither Kubernetes nor I/O and compile without the
 //! `kube` feature.
 
+pub mod backend;
 pub mod domain;
 pub mod effective;
 pub mod egress;
@@ -12,3 +13,4 @@ pub mod pattern;
 pub mod peer;
 pub mod policy;
 pub mod target;
+mod text;

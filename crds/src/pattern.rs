@@ -61,6 +61,13 @@ impl fmt::Display for DomainPattern {
     }
 }
 
+crate::text::serde_as_text!(
+    DomainPattern,
+    "DomainPattern",
+    min = 1,
+    max = crate::domain::MAX_CHARACTERS + 2
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::target::RouteTarget;
+
 /// Preset for a kind of partner. Every field of [`PeerSettings`] overrides what the preset says.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Profile {
@@ -143,8 +145,8 @@ pub struct External {
 #[serde(rename_all = "camelCase")]
 pub struct Route {
     /// `host:port` or `[IPv6]:port`, tried in order.
-    #[schemars(length(min = 1, max = 8), inner(length(max = 300)))]
-    pub targets: Vec<String>,
+    #[schemars(length(min = 1, max = 8))]
+    pub targets: Vec<RouteTarget>,
     /// Ask DNS when no target answers. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fallback_to_dns: bool,

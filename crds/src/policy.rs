@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pattern::DomainPattern;
+
 /// Federation policy.
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,8 +23,8 @@ pub struct Policy {
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRule {
     /// Exact domains, or `*.suffix`, which never covers the suffix itself.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 1023)))]
-    pub domains: Vec<String>,
+    #[schemars(length(min = 1, max = 64))]
+    pub domains: Vec<DomainPattern>,
     /// Direction of the stanza, seen from the local domains. Default: `Both`.
     #[serde(default)]
     pub direction: Direction,

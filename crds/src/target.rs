@@ -75,6 +75,29 @@ impl fmt::Display for RouteTarget {
     }
 }
 
+impl FromStr for RouteHost {
+    type Err = RouteTargetError;
+
+    fn from_str(text: &str) -> Result<Self, RouteTargetError> {
+        match text.parse() {
+            Ok(address) => Ok(Self::Address(address)),
+            Err(_) => Domain::parse(text).map(Self::Name).map_err(|_| RouteTargetError::Host),
+        }
+    }
+}
+
+impl fmt::Display for RouteHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+crate::text::serde_as_text!(RouteTarget, "RouteTarget", min = 1, max = 300);
+crate::text::serde_as_text!(RouteHost, "RouteHost", min = 1, max = crate::domain::MAX_CHARACTERS);
+
 #[cfg(test)]
 mod tests {
     use super::*;

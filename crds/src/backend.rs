@@ -1,0 +1,19 @@
+//! How the engine and an XMPP server behind it prove themselves to each other.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Authentication between the engine and a backend that speaks the server-to-server protocol.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
+pub enum BackendAuthentication {
+    /// SASL EXTERNAL: the engine presents a certificate minted for the remote domain, signed by the backend CA.
+    #[default]
+    Minted,
+    /// Dialback over TLS; the engine answers for every remote domain.
+    Dialback,
+    /// Dialback without TLS, for servers that know nothing else.
+    PlainDialback,
+}
+
+/// Port of server-to-server streams (RFC 6120 §14.9).
+pub const S2S_PORT: u16 = 5269;
