@@ -34,6 +34,9 @@ pub enum BenchError {
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Prosody's root file system could not be built.
+    #[error(transparent)]
+    Lab(#[from] crate::error::Error),
     /// Something of the operating system is not as it should be; the sentence says what to do.
     #[error("{0}")]
     State(String),

@@ -13,6 +13,8 @@ use tests::bench::relay::Relay;
 use tests::bench::report::{Figures, Memory, Report};
 use tests::bench::subject::{Certificates, Subject};
 use tests::bench::{null, usage};
+use tests::parts::{self, Part};
+use tests::paths::Paths;
 
 /// Runs of each server and size; the median is reported.
 const ROUNDS: usize = 3;
@@ -23,9 +25,9 @@ struct Arguments {
     /// The engine, built for release. Default: `federation-engine` beside this program.
     #[arg(long)]
     engine: Option<PathBuf>,
-    /// Prosody's root file system.
+    /// Prosody's root file system. Default: the lab's, built when it is not in the cache.
     #[arg(long)]
-    prosody_root: PathBuf,
+    prosody_root: Option<PathBuf>,
     /// Which servers: `engine` or `prosody`. Default: both.
     #[arg(long)]
     only: Option<String>,
@@ -61,7 +63,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let prosody = match wants("prosody") {
         true => {
-            Some(Prosody::start(&arguments.prosody_root, &directory("prosody")?, &certificates)?)
+            Some(Prosody::start(&prosody_root(arguments)?, &directory("prosody")?, &certificates)?)
         }
         false => None,
     };
@@ -132,6 +134,18 @@ fn engine(arguments: &Arguments) -> Result<PathBuf> {
     }
     let own = std::env::current_exe().map_err(BenchError::io("finding", "this program"))?;
     Ok(own.with_file_name("federation-engine"))
+}
+
+fn prosody_root(arguments: &Arguments) -> Result<PathBuf> {
+    if let Some(root) = &arguments.prosody_root {
+        return Ok(root.clone());
+    }
+    let paths = Paths::from_env()?;
+    if let Ok(root) = Part::Prosody.file(&paths, "rootfs") {
+        return Ok(root);
+    }
+    parts::build_only(&paths, &[Part::Prosody])?;
+    Ok(Part::Prosody.file(&paths, "rootfs")?)
 }
 
 fn write_json(file: &Path, report: &Report) -> Result<()> {

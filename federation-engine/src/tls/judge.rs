@@ -1,0 +1,236 @@
+//! Does a presented chain prove a domain? Pure: the chain, the trust and the time are arguments.
+
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{
+    EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
+    RequiredEkuNotFoundContext, VerifiedPath, anchor_from_trusted_cert, spki_for_anchor,
+};
+use x509_parser::prelude::X509Certificate;
+
+use super::chain::PeerChain;
+use super::config::provider;
+use super::facts::{is_self_signed, parse, timestamp};
+use super::identity::{Forms, Identity};
+use super::pin::Pin;
+use super::trust::Trust;
+use crate::Domain;
+use crate::reason::CertificateReason;
+
+/// Characters of an issuer's name in a message.
+const MAX_ISSUER: usize = 256;
+
+/// Judges whether `chain` proves `name`: a path to a root of `trust` and the right name. With `pins`, one of the keys on
+/// the path must be pinned; a pinned key of the chain then stands for the root (RFC 7469 §2.6), never for the name or the
+/// dates.
+///
+/// # Errors
+/// The first thing that is wrong, in the order: presence, dates and constraints, issuer or pin, name.
+pub fn judge(
+    chain: &PeerChain,
+    name: &Domain,
+    trust: &Trust,
+    pins: &[Pin],
+    now: UnixTime,
+) -> Result<(), CertificateReason> {
+    let (leaf, intermediates) = chain.split().ok_or(CertificateReason::Missing)?;
+    let parsed = parse(leaf).map_err(|error| invalid(&error))?;
+    let candidate = Candidate { leaf, parsed: &parsed, intermediates, now };
+    let forms = if pins.is_empty() {
+        candidate.lead_to(trust.anchors()).map_err(|error| candidate.explain(&error))?
+    } else {
+        candidate.pinned(trust, pins)?
+    };
+    let identity = Identity::of(&parsed);
+    if identity.matches_by(name, forms) {
+        Ok(())
+    } else {
+        Err(CertificateReason::NameMismatch { found: identity.names() })
+    }
+}
+
+struct Candidate<'a> {
+    leaf: &'a CertificateDer<'static>,
+    parsed: &'a X509Certificate<'a>,
+    intermediates: &'a [CertificateDer<'static>],
+    now: UnixTime,
+}
+
+impl Candidate<'_> {
+    /// A path from the leaf to one of the anchors; returns which name forms it can prove.
+    fn lead_to(&self, anchors: &[TrustAnchor<'_>]) -> Result<Forms, Error> {
+        if anchors.iter().any(|anchor| self.is_anchor(anchor)) {
+            // A certificate that is itself in the bundle: many servers' self-signed ones say CA:TRUE, which path building
+            // refuses for a leaf. Its holder may sign anything that this anchor is trusted for, so nothing is given away.
+            return self.dates().map(|()| Forms::All);
+        }
+        self.path(anchors, |path| Ok(forms(path)))
+    }
+
+    fn path<T>(
+        &self,
+        anchors: &[TrustAnchor<'_>],
+        read: impl Fn(&VerifiedPath<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let leaf = EndEntityCert::try_from(self.leaf)?;
+        let algorithms = provider().signature_verification_algorithms.all;
+        let path = leaf.verify_for_usage(
+            algorithms,
+            anchors,
+            self.intermediates,
+            self.now,
+            ServerToServer,
+            None,
+            None,
+        )?;
+        read(&path)
+    }
+
+    fn is_anchor(&self, anchor: &TrustAnchor<'_>) -> bool {
+        spki_for_anchor(anchor).as_ref() == self.parsed.public_key().raw
+            && content(self.parsed.subject().as_raw()) == Some(anchor.subject.as_ref())
+    }
+
+    /// Dates of the leaf, where no path is built that would check them.
+    fn dates(&self) -> Result<(), Error> {
+        let seconds = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
+        let validity = self.parsed.validity();
+        let unix = |seconds: i64| {
+            UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+                u64::try_from(seconds).unwrap_or(0),
+            ))
+        };
+        let (not_before, not_after) =
+            (validity.not_before.timestamp(), validity.not_after.timestamp());
+        if seconds < not_before {
+            return Err(Error::CertNotValidYet { time: self.now, not_before: unix(not_before) });
+        }
+        if seconds > not_after {
+            return Err(Error::CertExpired { time: self.now, not_after: unix(not_after) });
+        }
+        Ok(())
+    }
+
+    fn pinned(&self, trust: &Trust, pins: &[Pin]) -> Result<Forms, CertificateReason> {
+        if pins.contains(&Pin::of_spki(self.parsed.public_key().raw)) {
+            return self.dates().map(|()| Forms::All).map_err(|error| self.explain(&error));
+        }
+        let pinned_cas: Vec<TrustAnchor<'_>> = self
+            .intermediates
+            .iter()
+            .filter(|der| {
+                parse(der)
+                    .is_ok_and(|ca| ca.is_ca() && pins.contains(&Pin::of_spki(ca.public_key().raw)))
+            })
+            .filter_map(|der| anchor_from_trusted_cert(der).ok())
+            .collect();
+        if !pinned_cas.is_empty() {
+            return self.lead_to(&pinned_cas).map_err(|error| self.explain(&error));
+        }
+        // The root is usually not presented: a pin may still name it.
+        let root = self.path(trust.anchors(), |path| {
+            Ok((Pin::of_spki(spki_for_anchor(path.anchor()).as_ref()), forms(path)))
+        });
+        match root {
+            Ok((pin, forms)) if pins.contains(&pin) => Ok(forms),
+            _ => Err(CertificateReason::PinMismatch),
+        }
+    }
+
+    fn explain(&self, error: &Error) -> CertificateReason {
+        match error {
+            Error::CertExpired { not_after, .. } => {
+                CertificateReason::Expired { not_after: rfc3339(*not_after) }
+            }
+            Error::CertNotValidYet { not_before, .. } => {
+                CertificateReason::NotYetValid { not_before: rfc3339(*not_before) }
+            }
+            // Path building refuses a self-signed CA:TRUE leaf before it looks for an issuer.
+            Error::UnknownIssuer | Error::CaUsedAsEndEntity if is_self_signed(self.parsed) => {
+                CertificateReason::SelfSigned
+            }
+            Error::UnknownIssuer => CertificateReason::Untrusted { issuer: self.last_issuer() },
+            other => invalid(&describe(other)),
+        }
+    }
+
+    /// Follows the presented chain up and names the issuer that is missing at its end.
+    fn last_issuer(&self) -> String {
+        let presented: Vec<_> =
+            self.intermediates.iter().filter_map(|der| parse(der).ok()).collect();
+        let mut issuer = self.parsed.issuer();
+        // At most one step for each certificate: a loop of issuers ends too.
+        for _ in &presented {
+            let above = presented.iter().find(|ca| ca.subject().as_raw() == issuer.as_raw());
+            let Some(above) = above else { break };
+            issuer = above.issuer();
+        }
+        issuer.to_string().chars().take(MAX_ISSUER).collect()
+    }
+}
+
+/// RFC 5280 §4.2.1.10: see [`Forms::DnsId`].
+fn forms(path: &VerifiedPath<'_>) -> Forms {
+    let constrained = path.anchor().name_constraints.is_some()
+        || path.intermediate_certificates().any(|ca| {
+            parse(&ca.der()).map_or(true, |ca| !matches!(ca.name_constraints(), Ok(None)))
+        });
+    if constrained { Forms::DnsId } else { Forms::All }
+}
+
+/// In a stream between servers either side may dial, and public CAs issue for serverAuth alone: clientAuth or serverAuth,
+/// or no extended key usage at all, will do.
+struct ServerToServer;
+
+impl ExtendedKeyUsageValidator for ServerToServer {
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), Error> {
+        let mut present = Vec::new();
+        for purpose in purposes {
+            let purpose = purpose?.to_decoded_oid();
+            if purpose == KeyUsage::SERVER_AUTH_REPR || purpose == KeyUsage::CLIENT_AUTH_REPR {
+                return Ok(());
+            }
+            present.push(purpose);
+        }
+        if present.is_empty() {
+            return Ok(());
+        }
+        Err(Error::RequiredEkuNotFoundContext(RequiredEkuNotFoundContext {
+            required: KeyUsage::server_auth(),
+            present,
+        }))
+    }
+}
+
+fn describe(error: &Error) -> String {
+    match error {
+        Error::CaUsedAsEndEntity => "a CA certificate was presented as the peer's own".to_owned(),
+        Error::RequiredEkuNotFoundContext(_) => {
+            "its extended key usage allows neither serverAuth nor clientAuth".to_owned()
+        }
+        Error::InvalidSignatureForPublicKey => "a signature in the chain is wrong".to_owned(),
+        Error::UnsupportedSignatureAlgorithmContext(_)
+        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            "a signature in the chain uses an algorithm that is not accepted".to_owned()
+        }
+        Error::MaximumPathDepthExceeded => "the chain is too long".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn invalid(detail: &impl ToString) -> CertificateReason {
+    CertificateReason::Invalid { detail: detail.to_string() }
+}
+
+fn rfc3339(time: UnixTime) -> String {
+    timestamp(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)).to_string()
+}
+
+/// Content of a DER SEQUENCE: trust anchors keep a subject without its outer header.
+fn content(sequence: &[u8]) -> Option<&[u8]> {
+    use x509_parser::der_parser::asn1_rs::{Any, FromDer};
+    let (_, any) = Any::from_der(sequence).ok()?;
+    Some(any.data)
+}
+
+#[cfg(test)]
+mod tests;
