@@ -16,6 +16,7 @@ pub mod go;
 pub mod host;
 pub mod image;
 pub mod kubernetes;
+pub mod loopback;
 pub mod manifest;
 pub mod network;
 pub mod node;

@@ -57,16 +57,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
 
     let null = null::start(&certificates)?;
-    let relay = match wants("engine") {
-        true => Some(Relay::start(&engine(arguments)?, &directory("engine")?, &certificates)?),
-        false => None,
-    };
-    let prosody = match wants("prosody") {
-        true => {
-            Some(Prosody::start(&prosody_root(arguments)?, &directory("prosody")?, &certificates)?)
-        }
-        false => None,
-    };
+    let start_relay = || Relay::start(&engine(arguments)?, &directory("engine")?, &certificates);
+    let start_prosody =
+        || Prosody::start(&prosody_root(arguments)?, &directory("prosody")?, &certificates);
+    let relay = wants("engine").then(start_relay).transpose()?;
+    let prosody = wants("prosody").then(start_prosody).transpose()?;
     let subjects: Vec<&Subject> = [Some(&null)]
         .into_iter()
         .chain([relay.as_ref().map(|relay| &relay.subject)])
