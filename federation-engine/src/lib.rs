@@ -12,11 +12,13 @@
 pub mod config;
 pub mod dial;
 pub mod dialback;
+pub mod direction;
 pub mod dns;
 pub mod observe;
 pub mod pair;
 pub mod policy;
 pub mod reason;
+pub mod stanza;
 pub mod stream;
 pub mod tls;
 pub mod xml;

@@ -1,0 +1,160 @@
+//! Stream errors (RFC 6120 §4.9): the ones we send, and reading the ones that peers send.
+
+use std::fmt;
+
+use crate::reason::{Failure, Refusal};
+use crate::xml::escape::{attribute_into, escape_into, printable};
+use crate::xml::{Namespace, Node, XmlError};
+
+use super::Out;
+
+/// A defined condition (RFC 6120 §4.9.3), as far as the engine sends it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum StreamCondition {
+    /// §4.9.3.2.
+    BadNamespacePrefix,
+    /// §4.9.3.4.
+    ConnectionTimeout,
+    /// §4.9.3.6.
+    HostUnknown,
+    /// §4.9.3.7.
+    ImproperAddressing,
+    /// §4.9.3.9.
+    InvalidFrom,
+    /// §4.9.3.10.
+    InvalidNamespace,
+    /// §4.9.3.12.
+    NotAuthorized,
+    /// §4.9.3.13.
+    NotWellFormed,
+    /// §4.9.3.14.
+    PolicyViolation,
+    /// §4.9.3.16.
+    Reset,
+    /// §4.9.3.17.
+    ResourceConstraint,
+    /// §4.9.3.18.
+    RestrictedXml,
+    /// §4.9.3.20.
+    SystemShutdown,
+    /// §4.9.3.22.
+    UnsupportedEncoding,
+    /// §4.9.3.24.
+    UnsupportedStanzaType,
+    /// §4.9.3.25.
+    UnsupportedVersion,
+}
+
+impl StreamCondition {
+    /// Name of the element.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadNamespacePrefix => "bad-namespace-prefix",
+            Self::ConnectionTimeout => "connection-timeout",
+            Self::HostUnknown => "host-unknown",
+            Self::ImproperAddressing => "improper-addressing",
+            Self::InvalidFrom => "invalid-from",
+            Self::InvalidNamespace => "invalid-namespace",
+            Self::NotAuthorized => "not-authorized",
+            Self::NotWellFormed => "not-well-formed",
+            Self::PolicyViolation => "policy-violation",
+            Self::Reset => "reset",
+            Self::ResourceConstraint => "resource-constraint",
+            Self::RestrictedXml => "restricted-xml",
+            Self::SystemShutdown => "system-shutdown",
+            Self::UnsupportedEncoding => "unsupported-encoding",
+            Self::UnsupportedStanzaType => "unsupported-stanza-type",
+            Self::UnsupportedVersion => "unsupported-version",
+        }
+    }
+}
+
+impl fmt::Display for StreamCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A stream error to send: it ends the stream.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{condition}: {text}")]
+pub struct StreamError {
+    /// The defined condition.
+    pub condition: StreamCondition,
+    /// For the people at the other end; may be empty. Names nothing of our inside.
+    pub text: String,
+}
+
+impl StreamError {
+    /// An error with an explanation.
+    pub fn new(condition: StreamCondition, text: impl Into<String>) -> Self {
+        Self { condition, text: text.into() }
+    }
+}
+
+impl From<XmlError> for StreamError {
+    fn from(error: XmlError) -> Self {
+        let condition = match error {
+            XmlError::NotWellFormed(_) => StreamCondition::NotWellFormed,
+            XmlError::Restricted(_) => StreamCondition::RestrictedXml,
+            XmlError::UnsupportedEncoding => StreamCondition::UnsupportedEncoding,
+            XmlError::Exceeded(_) => StreamCondition::PolicyViolation,
+        };
+        Self::new(condition, error.to_string())
+    }
+}
+
+impl From<Refusal> for StreamError {
+    fn from(refusal: Refusal) -> Self {
+        let condition = match refusal {
+            Refusal::ImproperAddressing => StreamCondition::ImproperAddressing,
+            Refusal::InvalidFrom => StreamCondition::InvalidFrom,
+            Refusal::HostUnknown => StreamCondition::HostUnknown,
+            Refusal::NotAuthorized => StreamCondition::NotAuthorized,
+            Refusal::UnsupportedStanzaType => StreamCondition::UnsupportedStanzaType,
+            Refusal::PolicyDenied
+            | Refusal::TooLarge
+            | Refusal::RateExceeded
+            | Refusal::UndeliverableError => StreamCondition::PolicyViolation,
+            Refusal::QueueFull => StreamCondition::ResourceConstraint,
+        };
+        Self::new(condition, refusal.to_string())
+    }
+}
+
+/// Bytes of explanation in an error that we send, or keep of one that a peer sent.
+const MAX_TEXT: usize = 512;
+
+impl StreamError {
+    /// Writes the error; `</stream:stream>` is not part of it.
+    pub(crate) fn write(&self, out: &mut Out) {
+        out.put("<stream:error><");
+        out.put(self.condition.as_str());
+        attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
+        out.put("/>");
+        if !self.text.is_empty() {
+            out.put("<text");
+            attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
+            attribute_into(&mut out.bytes, "xml:lang", super::header::LANG);
+            out.put(">");
+            escape_into(&mut out.bytes, &printable(&self.text, MAX_TEXT));
+            out.put("</text>");
+        }
+        out.put("</stream:error>");
+    }
+}
+
+/// What a peer says when it ends a stream. Read leniently: implementations put the condition into other namespaces, use
+/// names of RFC 3920, or write nothing but text.
+pub(crate) fn read(error: &Node) -> Failure {
+    let condition = error.children.iter().find(|child| child.local != "text");
+    let text = error
+        .children
+        .iter()
+        .find(|child| child.local == "text")
+        .map_or(error.text.as_str(), |text| text.text.as_str());
+    Failure::StreamError {
+        condition: condition.map_or("undefined-condition", |child| &child.local).to_owned(),
+        text: printable(text.trim(), MAX_TEXT),
+    }
+}
