@@ -63,13 +63,11 @@ const RESERVED: &str = "a reserved address";
 const DOCUMENTATION: &str = "a documentation address";
 
 const fn v4(octets: [u8; 4], length: u8) -> Ipv4Net {
-    let [a, b, c, d] = octets;
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
+    Ipv4Net::new_assert(Ipv4Addr::from_octets(octets), length)
 }
 
 const fn v6(groups: [u16; 8], length: u8) -> Ipv6Net {
-    let [a, b, c, d, e, f, g, h] = groups;
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), length)
+    Ipv6Net::new_assert(Ipv6Addr::from_segments(groups), length)
 }
 
 /// Whether a target that DNS named may be dialled. Static routes do not ask.
