@@ -22,6 +22,9 @@ use crate::wait::Wait;
 /// Debian's interpreter, which has Debian's slixmpp.
 const PYTHON: &str = "/usr/bin/python3";
 
+/// How long a server may take to answer its own user.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// What a person's client tells.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
@@ -88,6 +91,11 @@ pub enum Event {
     /// A ping was answered.
     Pong {
         /// By whom.
+        from: String,
+    },
+    /// Somebody is off the contacts now.
+    Removed {
+        /// Who.
         from: String,
     },
     /// The contacts.
@@ -183,7 +191,14 @@ impl Client {
 
     /// Takes somebody off the contacts; subscriptions end both ways.
     pub fn remove(&mut self, to: &Person) -> Result<()> {
-        self.tell(&json!({"do": "remove", "to": to.address()}))
+        let address = to.address();
+        self.tell(&json!({"do": "remove", "to": address}))?;
+        self.expect(
+            &format!("to have {address} off its contacts"),
+            ANSWER,
+            |event| matches!(event, Event::Removed { from } if *from == address),
+        )
+        .map(drop)
     }
 
     /// Says how this person is: `show` is empty for plainly available.
@@ -207,9 +222,8 @@ impl Client {
     /// Asks the server for the contacts.
     pub fn roster(&mut self) -> Result<std::collections::BTreeMap<String, String>> {
         self.tell(&json!({"do": "roster"}))?;
-        let event = self.expect("its contacts", Duration::from_secs(10), |event| {
-            matches!(event, Event::Roster { .. })
-        })?;
+        let event =
+            self.expect("its contacts", ANSWER, |event| matches!(event, Event::Roster { .. }))?;
         match event {
             Event::Roster { contacts } => Ok(contacts),
             other => Err(Error::State(format!("asked for contacts, got {other:?}"))),

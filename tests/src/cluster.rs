@@ -7,7 +7,6 @@ use std::thread;
 use crate::error::{Error, Result};
 use crate::network::{self, Host};
 use crate::paths::{Paths, make_dir};
-use crate::person::Person;
 use crate::progress::step;
 use crate::{addons, host, kubernetes, node, partner, parts, public_dns};
 
@@ -40,8 +39,7 @@ fn build_up(paths: &Paths) -> Result<()> {
     let outside = || {
         step("the internet's DNS and the partner's server", || {
             public_dns::start(paths)?;
-            partner::start(paths)?;
-            partner::register(paths, &Person::jdoe1())
+            partner::reset(paths)
         })
     };
     let inside = || {

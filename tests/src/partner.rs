@@ -75,6 +75,15 @@ pub fn stop(paths: &Paths) -> Result<()> {
     host::stop_daemon(paths, NAME)
 }
 
+/// Begins anew: the server forgets all people and what they left, and jdoe1 gets a fresh account.
+pub fn reset(paths: &Paths) -> Result<()> {
+    stop(paths)?;
+    let data = paths.host(NAME).join("root/var/lib/prosody");
+    host::on(paths, Host::Partner, "find")?.arg(data).args(["-mindepth", "1", "-delete"]).ok()?;
+    start(paths)?;
+    register(paths, &Person::jdoe1())
+}
+
 fn prosody(paths: &Paths, program: &str) -> Result<Run> {
     let root = paths.host("partner").join("root");
     Ok(host::on(paths, Host::Partner, "chroot")?

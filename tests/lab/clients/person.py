@@ -10,7 +10,7 @@ Commands on standard input, `{"do": NAME, ...}`:
   ping       to, id                                   XEP-0199
   roster     -                                        tell the contacts
 Events on standard output, `{"event": NAME, ...}`: online, offline, failed, subscribe, subscribed, unsubscribed, presence,
-message, error, pong, roster. Every event of somebody else has `from` (bare address).
+message, error, pong, removed, roster. Every event of somebody else has `from` (bare address).
 """
 
 import asyncio
@@ -46,8 +46,8 @@ class Person(ClientXMPP):
             "presence_subscribe": lambda p: tell("subscribe", **{"from": p["from"].bare}),
             "presence_subscribed": lambda p: tell("subscribed", **{"from": p["from"].bare}),
             "presence_unsubscribed": lambda p: tell("unsubscribed", **{"from": p["from"].bare}),
-            "presence_available": self.on_presence,
-            "presence_unavailable": self.on_presence,
+            # The library names the event after <show/> where there is one.
+            **{f"presence_{show}": self.on_presence for show in ("available", "unavailable", "away", "chat", "dnd", "xa")},
             "presence_error": lambda p: tell("error", **{"from": p["from"].bare}, of="presence", **cause(p)),
             "message": self.on_message,
         }.items():
@@ -80,7 +80,10 @@ class Person(ClientXMPP):
             tell("error", of="ping", **{"from": to}, id=number, condition="timeout", text="")
 
     async def tell_roster(self):
-        items = (await self.get_roster())["roster"]["items"]
+        # Without a version: the library's own get_roster() asks only for what has changed (RFC 6121 section 2.6).
+        query = self.make_iq_get()
+        query.enable("roster")
+        items = (await query.send())["roster"]["items"]
         tell("roster", contacts={jid.bare: item["subscription"] for jid, item in items.items()})
 
     def do(self, command):
@@ -91,7 +94,7 @@ class Person(ClientXMPP):
             case "approve":
                 self.send_presence_subscription(pto=to, ptype="subscribed")
             case "remove":
-                asyncio.ensure_future(self.update_roster_removed(to))
+                asyncio.ensure_future(self.forget(to))
             case "presence":
                 self.send_presence(pshow=command.get("show"), pstatus=command.get("status"))
             case "message":
@@ -105,8 +108,11 @@ class Person(ClientXMPP):
             case other:
                 tell("failed", reason=f"there is no command {other!r}")
 
-    async def update_roster_removed(self, to):
-        await self.del_roster_item(to)
+    async def forget(self, to):
+        query = self.make_iq_set()
+        query["roster"]["items"] = {to: {"subscription": "remove"}}
+        await query.send()
+        tell("removed", **{"from": to})
 
 
 async def main():

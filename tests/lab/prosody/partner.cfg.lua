@@ -1,6 +1,7 @@
 -- The partner's server: an ordinary federating Prosody on the internet.
 -- Peers prove themselves by certificate or, like our self-signed ones, by dialback over TLS.
 data_path = "/var/lib/prosody"
+certificates = "/etc/prosody"
 log = { debug = "*console" }
 interfaces = { "*" }
 authentication = "internal_hashed"

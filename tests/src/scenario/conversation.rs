@@ -9,13 +9,12 @@ use crate::error::{Error, Result};
 /// How long one step may take. The first one includes DNS, TLS and authentication between the servers, both ways.
 const STEP: Duration = Duration::from_secs(45);
 
-/// Both directions: first `one` adds `other`, then `other` adds `one`. `narrate` gets a line per step seen.
+/// Both directions, between people who do not know each other yet: first `one` adds `other`, then `other` adds `one`. `narrate` gets a line per step seen.
 pub fn both_directions(
     one: &mut Client,
     other: &mut Client,
     narrate: &mut dyn FnMut(&str),
 ) -> Result<()> {
-    forget(one, other)?;
     meet_and_chat(one, other, narrate)?;
     forget(one, other)?;
     meet_and_chat(other, one, narrate)
@@ -104,22 +103,13 @@ pub fn say(
 
 /// Takes them off each other's contacts, so that a conversation can begin anew.
 pub fn forget(one: &mut Client, other: &mut Client) -> Result<()> {
-    let (first, second) = (one.person.clone(), other.person.clone());
-    let subscription = one.roster()?.remove(&second.address());
-    if let Some(subscription) = subscription {
-        one.remove(&second)?;
-        // Whoever let the other see their presence takes that back by leaving (RFC 6121 section 2.5.2).
-        if matches!(subscription.as_str(), "from" | "both") {
-            let gone = first.address();
-            other.expect(
-                &format!("to be forgotten by {gone}"),
-                STEP,
-                |event| matches!(event, Event::Unsubscribed { from } if *from == gone),
-            )?;
-        }
-    }
-    if other.roster()?.contains_key(&first.address()) {
-        other.remove(&first)?;
-    }
-    Ok(())
+    remove(one, other)?;
+    remove(other, one)
+}
+
+/// `who` takes `whom` off the contacts. The message after it shows that the end of the subscriptions has arrived: what one
+/// person sends another stays in order (RFC 6120 section 10.1), and an end that overtakes a new request would cancel it.
+fn remove(who: &mut Client, whom: &mut Client) -> Result<()> {
+    who.remove(&whom.person.clone())?;
+    say(who, whom, "I have taken you off my contacts.", &mut |_| ())
 }
