@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tests::addons::{self, RECORD_TYPES};
 use tests::client::Event;
+use tests::error::Result;
 use tests::federation::{self, NAME, NAMESPACE};
 use tests::kubernetes::apply;
 use tests::paths::{Paths, read};
@@ -58,12 +59,12 @@ fn the_certificate_does_not_cover_a_domain() {
         )
         .replace("  egress:", "  tls: {certificate: {secretRef: {name: public}}}\n  egress:");
     federation::make_namespace(&paths).unwrap();
-    put_certificate(&paths, vec![LOCAL_ZONE.to_owned()]);
+    put_certificate(&paths, vec![LOCAL_ZONE.to_owned()]).unwrap();
     let mut federated = Federated::apply(paths, &manifest).unwrap();
     let message = federated.until_false("CertificateReady", "DomainNotCovered").unwrap();
     assert!(message.contains(&chat), "{message}");
 
-    put_certificate(&federated.paths, vec![LOCAL_ZONE.to_owned(), chat]);
+    put_certificate(&federated.paths, vec![LOCAL_ZONE.to_owned(), chat]).unwrap();
     federated.until_true("CertificateReady").unwrap();
     federated.until_true("TLSVerified").unwrap();
 }
@@ -101,19 +102,19 @@ fn the_partners_port_is_closed() {
     conversation::say(&mut ours, &mut theirs, "good to see you", &mut |_| ()).unwrap();
 }
 
-fn put_certificate(paths: &Paths, alternative_names: Vec<String>) {
+fn put_certificate(paths: &Paths, alternative_names: Vec<String>) -> Result<()> {
     let subject = Subject { name: NAME, group: None, alternative_names };
     let pki = paths.pki();
-    Authority::create(&pki, "public-ca").unwrap().issue("public", &subject, Usage::Both).unwrap();
+    Authority::create(&pki, "public-ca")?.issue("public", &subject, Usage::Both)?;
     let secret = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
         "metadata": {"name": "public", "namespace": NAMESPACE},
         "stringData": {
-            "tls.crt": read(&pki.join("public.crt")).unwrap(),
-            "tls.key": read(&pki.join("public.key")).unwrap(),
+            "tls.crt": read(&pki.join("public.crt"))?,
+            "tls.key": read(&pki.join("public.key"))?,
         },
     });
-    apply(paths, &secret.to_string()).unwrap();
+    apply(paths, &secret.to_string())
 }

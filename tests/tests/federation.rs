@@ -1,5 +1,6 @@
 //! The demo's scenario with assertions: from `kubectl apply` to messages both ways, and on through the loss of each part.
 
+use tests::error::Result;
 use tests::federation::{NAME, NAMESPACE, OPERATOR_NAMESPACE};
 use tests::kubernetes::kubectl;
 use tests::network::Host;
@@ -68,17 +69,18 @@ fn the_chat_goes_on_after_the_engine_the_operator_and_the_backend_were_killed() 
     let mut quiet = |_: &str| ();
     conversation::meet_and_chat(&mut ours, &mut theirs, &mut quiet).unwrap();
 
-    kill_pods(&federated, NAMESPACE, &format!("app.kubernetes.io/instance={NAME}"));
+    kill_pods(&federated, NAMESPACE, &format!("app.kubernetes.io/instance={NAME}")).unwrap();
     federated.until("EngineReady to leave True", |now| !now.is_true("EngineReady")).unwrap();
     federated.until_true("Ready").unwrap();
     conversation::say(&mut ours, &mut theirs, "after the engine", &mut quiet).unwrap();
     conversation::say(&mut theirs, &mut ours, "likewise", &mut quiet).unwrap();
 
-    kill_pods(&federated, OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator");
+    kill_pods(&federated, OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator")
+        .unwrap();
     conversation::say(&mut ours, &mut theirs, "without an operator", &mut quiet).unwrap();
     federated.until_true("Ready").unwrap();
 
-    kill_pods(&federated, NAMESPACE, "app.kubernetes.io/name=prosody");
+    kill_pods(&federated, NAMESPACE, "app.kubernetes.io/name=prosody").unwrap();
     federated.until("BackendReady to leave True", |now| !now.is_true("BackendReady")).unwrap();
     federated.until_true("Ready").unwrap();
     let mut ours = federated.cupuser1().unwrap();
@@ -86,10 +88,8 @@ fn the_chat_goes_on_after_the_engine_the_operator_and_the_backend_were_killed() 
     conversation::say(&mut theirs, &mut ours, "welcome back", &mut quiet).unwrap();
 }
 
-fn kill_pods(federated: &Federated, namespace: &str, selector: &str) {
-    kubectl(&federated.paths)
-        .unwrap()
+fn kill_pods(federated: &Federated, namespace: &str, selector: &str) -> Result<()> {
+    kubectl(&federated.paths)?
         .args(["delete", "pods", "-n", namespace, "-l", selector, "--grace-period=0", "--force"])
         .ok()
-        .unwrap();
 }
