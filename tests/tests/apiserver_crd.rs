@@ -275,6 +275,6 @@ fn explain_tells_what_a_field_means() {
     let explain = |path: &str| server.kubectl().args(["explain", path]).stdout().unwrap();
     assert!(explain("xfed.spec.domains").contains("Every sub-domain for chat rooms"));
     let mode = explain("xfed.spec.peers.tls.mode");
-    assert!(mode.contains("enum: Required, Optional, Disabled"), "{mode}");
+    assert!(mode.contains("ENUM:\n    Required\n    Optional\n    Disabled"), "{mode}");
     assert!(explain("xfed.status.conditions").contains("last changed"));
 }
