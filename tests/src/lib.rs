@@ -5,6 +5,7 @@
 //! benchmark ([`bench`]).
 
 pub mod addons;
+pub mod apiserver;
 pub mod bench;
 pub mod client;
 pub mod cluster;
@@ -12,6 +13,7 @@ pub mod command;
 pub mod conditions;
 pub mod engine;
 pub mod error;
+pub mod federation;
 pub mod go;
 pub mod host;
 pub mod image;
