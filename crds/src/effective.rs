@@ -165,30 +165,36 @@ impl<'a, B> Layers<'a, B> {
 
 /// Settings that no peer could ever satisfy. The sentences are also the messages of the resource's admission rules.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[error("{}", self.sentence())]
 pub enum ImpossibleCombination {
     /// SASL EXTERNAL rests on the certificate of the TLS handshake (RFC 6120 §13.8.1).
-    #[error("{}", Self::TLS_DISABLED_WITH_EXTERNAL)]
     TlsDisabledWithExternal,
     /// Nothing is left that could prove the peer.
-    #[error("{}", Self::TLS_DISABLED_WITHOUT_DIALBACK)]
     TlsDisabledWithoutDialback,
     /// Nothing is left that could prove the peer.
-    #[error("{}", Self::UNVERIFIED_WITHOUT_DIALBACK)]
     UnverifiedWithoutDialback,
     /// A stream without TLS has no certificate to require.
-    #[error("{}", Self::VERIFICATION_REQUIRED_WITHOUT_TLS)]
     VerificationRequiredWithoutTls,
 }
 
 impl ImpossibleCombination {
-    /// Sentence of [`Self::TlsDisabledWithExternal`].
-    pub const TLS_DISABLED_WITH_EXTERNAL: &str = "SASL EXTERNAL needs TLS: set tls.mode to Required or Optional, or set authentication.external.inbound and authentication.external.outbound to false";
-    /// Sentence of [`Self::TlsDisabledWithoutDialback`].
-    pub const TLS_DISABLED_WITHOUT_DIALBACK: &str = "Without TLS only dialback can prove the peer: set authentication.dialback to Required or Allowed, or set tls.mode to Required";
-    /// Sentence of [`Self::UnverifiedWithoutDialback`].
-    pub const UNVERIFIED_WITHOUT_DIALBACK: &str = "With neither certificate verification nor dialback nothing proves the peer: set tls.verification to Required, or set authentication.dialback to Allowed or Required";
-    /// Sentence of [`Self::VerificationRequiredWithoutTls`].
-    pub const VERIFICATION_REQUIRED_WITHOUT_TLS: &str = "A certificate can only be required on streams that are encrypted: set tls.mode to Required, or set tls.verification to Preferred";
+    /// What is wrong and what to change.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::TlsDisabledWithExternal => {
+                "SASL EXTERNAL needs TLS: set tls.mode to Required or Optional, or set authentication.external.inbound and authentication.external.outbound to false"
+            }
+            Self::TlsDisabledWithoutDialback => {
+                "Without TLS only dialback can prove the peer: set authentication.dialback to Required or Allowed, or set tls.mode to Required"
+            }
+            Self::UnverifiedWithoutDialback => {
+                "With neither certificate verification nor dialback nothing proves the peer: set tls.verification to Required, or set authentication.dialback to Allowed or Required"
+            }
+            Self::VerificationRequiredWithoutTls => {
+                "A certificate can only be required on streams that are encrypted: set tls.mode to Required, or set tls.verification to Preferred"
+            }
+        }
+    }
 }
 
 /// Refuses settings that no peer could ever satisfy.

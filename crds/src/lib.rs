@@ -1,8 +1,13 @@
-//! Types of the `XmppFederation` custom resource.
+//! Types of the `XmppFederation` custom resource, and the vocabulary that it shares with the engine's configuration
+//! file.
 //!
-//! The modules below the first line of this list hold the *vocabulary*: peer settings, policy, limits. The engine's
-//! configuration file speaks the same words, so these types know neither Kubernetes nor I/O and compile without the
-//! `kube` feature.
+//! The vocabulary (domains, peer settings, policy, limits) knows neither Kubernetes nor I/O and is all that remains
+//! without the feature `kube`.
+
+#![cfg_attr(
+    feature = "kube",
+    allow(unreachable_pub, reason = "KubeSchema copies each public struct into a function body")
+)]
 
 pub mod backend;
 pub mod domain;
@@ -14,3 +19,40 @@ pub mod peer;
 pub mod policy;
 pub mod target;
 mod text;
+
+#[cfg(feature = "kube")]
+pub mod condition;
+#[cfg(feature = "kube")]
+pub mod external;
+#[cfg(feature = "kube")]
+pub mod federation;
+#[cfg(feature = "kube")]
+pub mod manifest;
+#[cfg(feature = "kube")]
+pub mod message;
+#[cfg(feature = "kube")]
+mod not_in_effect;
+#[cfg(feature = "kube")]
+pub mod reason;
+#[cfg(feature = "kube")]
+pub mod status;
+#[cfg(feature = "kube")]
+pub mod validate;
+
+#[cfg(feature = "kube")]
+pub use federation::{XmppFederation, XmppFederationSpec};
+#[cfg(feature = "kube")]
+pub use status::XmppFederationStatus;
+
+/// API group of the resource.
+#[cfg(feature = "kube")]
+pub const GROUP: &str = "xmppfederation.dev";
+/// Field manager of everything that the operator applies, and value of `app.kubernetes.io/managed-by`.
+#[cfg(feature = "kube")]
+pub const FIELD_MANAGER: &str = "xmpp-federation-operator";
+
+/// For `skip_serializing_if`: a section that says nothing is left out.
+#[cfg(feature = "kube")]
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

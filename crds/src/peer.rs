@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::target::RouteTarget;
 
-/// Preset for a kind of partner. Every field of [`PeerSettings`] overrides what the preset says.
+/// Preset for a kind of partner: Standards when absent. The other fields override what the preset says.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Profile {
     /// Today's servers (Prosody, ejabberd, Openfire, ...): TLS required, a valid certificate or dialback.
@@ -30,7 +30,7 @@ pub enum Profile {
     LegacyDialback,
 }
 
-/// Whether a stream with the peer is encrypted. About encryption only; see [`Verification`] for identity.
+/// Whether a stream with the peer is encrypted. About encryption only; verification is about identity.
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum TlsMode {
     /// No stream without TLS.
@@ -65,7 +65,7 @@ pub enum Dialback {
 
 /// Overrides of a preset for one peer, or for all peers (`peerDefaults`). `B` is where a CA bundle comes from: an
 /// object reference in the custom resource, a file in the engine's configuration.
-#[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[serde(bound(deserialize = "B: Deserialize<'de>"))]
 pub struct PeerSettings<B> {
@@ -92,8 +92,23 @@ pub struct PeerSettings<B> {
     pub probe: Option<Probe>,
 }
 
+// Written by hand: a derived one would demand that `B` has a default, which a reference has not.
+impl<B> Default for PeerSettings<B> {
+    fn default() -> Self {
+        Self {
+            profile: None,
+            tls: None,
+            authentication: None,
+            route: None,
+            limits: None,
+            required: None,
+            probe: None,
+        }
+    }
+}
+
 /// TLS towards a peer.
-#[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[serde(bound(deserialize = "B: Deserialize<'de>"))]
 pub struct PeerTls<B> {
@@ -114,6 +129,12 @@ pub struct PeerTls<B> {
         inner(length(max = 64), regex(pattern = "^sha256/[A-Za-z0-9+/]{43}=$"))
     )]
     pub pins: Vec<String>,
+}
+
+impl<B> Default for PeerTls<B> {
+    fn default() -> Self {
+        Self { mode: None, verification: None, bundles: Vec::new(), pins: Vec::new() }
+    }
 }
 
 /// How the two servers prove who they are.

@@ -23,7 +23,7 @@ pub struct Policy {
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRule {
     /// Exact domains, or `*.suffix`, which never covers the suffix itself.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 32))]
     pub domains: Vec<DomainPattern>,
     /// Direction of the stanza, seen from the local domains. Default: `Both`.
     #[serde(default)]

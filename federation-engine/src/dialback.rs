@@ -1,1 +1,7 @@
-//! Skeleton: filled in by its own change.
+//! Server Dialback (XEP-0220): keys, the four steps on the wire, what waits for an answer, and who may answer.
+
+pub mod key;
+pub mod receiving;
+
+pub use key::{Key, Secret};
+pub use receiving::Verification;

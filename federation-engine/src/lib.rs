@@ -17,6 +17,7 @@ pub mod observe;
 pub mod pair;
 pub mod policy;
 pub mod reason;
+pub mod stanza;
 pub mod stream;
 pub mod tls;
 pub mod xml;

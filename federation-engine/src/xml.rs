@@ -1,1 +1,26 @@
-//! Skeleton: filled in by its own change.
+//! Restricted XML (RFC 6120 §11): one scanner delimits, validates and gathers the facts that routing needs.
+//!
+//! What [`Scanner`] accepts is a subset of what any conforming parser accepts, and it sees the same element boundaries,
+//! so the bytes of an accepted element can be forwarded unchanged. The grammar of tags and content is checked here byte
+//! by byte over new input only; reading small negotiation elements ([`Node`]) and decoding attribute values is left to
+//! quick-xml, which then sees nothing but complete elements that have been checked.
+
+pub mod bounds;
+pub mod chars;
+pub mod element;
+pub mod error;
+pub mod escape;
+pub mod header;
+pub mod namespace;
+pub mod scanner;
+pub mod scope;
+pub mod tag;
+pub mod tree;
+
+pub use bounds::Bounds;
+pub use element::{Element, Name};
+pub use error::{Bound, Malformation, XmlError};
+pub use header::HeaderAttributes;
+pub use namespace::Namespace;
+pub use scanner::{Item, Scanner};
+pub use tree::Node;

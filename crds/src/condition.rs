@@ -1,0 +1,374 @@
+//! Conditions: the rungs of the ladder in the order of reading, and how a list of conditions is kept.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::reason::Reason;
+
+/// Longest message of a condition, in bytes.
+pub const MAX_MESSAGE: usize = 1024;
+
+/// Types of conditions. The order is the order in which a person reads them, and in which they stand in the status.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ConditionType {
+    /// The resource can be honoured.
+    Accepted,
+    /// Everything that the spec refers to exists and is usable.
+    ResolvedRefs,
+    /// There is a certificate for every local domain.
+    CertificateReady,
+    /// Engine pods run with the wanted configuration.
+    EngineReady,
+    /// A round trip through every backend has been seen.
+    BackendReady,
+    /// The outer Service has an address.
+    AddressAssigned,
+    /// The public DNS leads from the host to that address.
+    HostResolves,
+    /// The public DNS leads from every domain to the host.
+    SRVResolves,
+    /// A server outside the cluster has reached the engine.
+    InboundReachable,
+    /// The engine serves the right certificate for every domain.
+    TLSVerified,
+    /// The engine answers a stream for every domain as configured.
+    StreamVerified,
+    /// Nobody else claims a local domain.
+    DomainUncontested,
+    /// The configured peers can be reached.
+    PeersReachable,
+    /// The federation works.
+    Ready,
+    /// Children or verdicts are on their way to the wanted state; present only while true.
+    Reconciling,
+    /// Nothing will change until somebody acts; present only while true.
+    Stalled,
+    /// The resource is paused; present only while true.
+    Paused,
+}
+
+impl ConditionType {
+    /// The rungs, in order. All are present from the first reconcile on, and `Ready` with them.
+    pub const LADDER: [Self; 13] = [
+        Self::Accepted,
+        Self::ResolvedRefs,
+        Self::CertificateReady,
+        Self::EngineReady,
+        Self::BackendReady,
+        Self::AddressAssigned,
+        Self::HostResolves,
+        Self::SRVResolves,
+        Self::InboundReachable,
+        Self::TLSVerified,
+        Self::StreamVerified,
+        Self::DomainUncontested,
+        Self::PeersReachable,
+    ];
+
+    /// Every type, in order.
+    pub const ALL: [Self; 17] = [
+        Self::Accepted,
+        Self::ResolvedRefs,
+        Self::CertificateReady,
+        Self::EngineReady,
+        Self::BackendReady,
+        Self::AddressAssigned,
+        Self::HostResolves,
+        Self::SRVResolves,
+        Self::InboundReachable,
+        Self::TLSVerified,
+        Self::StreamVerified,
+        Self::DomainUncontested,
+        Self::PeersReachable,
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Paused,
+    ];
+
+    /// The word in the status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::ResolvedRefs => "ResolvedRefs",
+            Self::CertificateReady => "CertificateReady",
+            Self::EngineReady => "EngineReady",
+            Self::BackendReady => "BackendReady",
+            Self::AddressAssigned => "AddressAssigned",
+            Self::HostResolves => "HostResolves",
+            Self::SRVResolves => "SRVResolves",
+            Self::InboundReachable => "InboundReachable",
+            Self::TLSVerified => "TLSVerified",
+            Self::StreamVerified => "StreamVerified",
+            Self::DomainUncontested => "DomainUncontested",
+            Self::PeersReachable => "PeersReachable",
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Paused => "Paused",
+        }
+    }
+
+    /// The type of that name, if it is one of ours.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name)
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Status of a condition.
+#[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// It cannot be judged.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The word in the status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl fmt::Display for ConditionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A condition as `metav1.Condition` has it, with the same bounds. Type and reason are texts, because other managers may
+/// add conditions of their own to the list; [`Condition::new`] takes typed ones.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Type of the condition, CamelCase.
+    #[serde(rename = "type")]
+    #[schemars(
+        length(min = 1, max = 316),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+        )
+    )]
+    pub type_: String,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// Why, in one CamelCase word that programs may rely on.
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    )]
+    pub reason: String,
+    /// What was seen and what to do, for people.
+    #[schemars(length(max = 32_768))]
+    pub message: String,
+    /// Generation of the spec that was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+    /// When the status last changed.
+    pub last_transition_time: Time,
+}
+
+impl Condition {
+    /// A judged condition. Type and status follow from the reason, so that no reason is ever given for a status it does
+    /// not explain; the message is made a sentence by [`sentence`].
+    pub fn new<R: Reason>(
+        reason: R,
+        message: &str,
+        generation: Option<i64>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            type_: R::TYPE.as_str().to_owned(),
+            status: reason.status(),
+            reason: reason.as_str().to_owned(),
+            message: sentence(message),
+            observed_generation: generation,
+            last_transition_time: Time(now),
+        }
+    }
+
+    /// A condition that cannot be judged before another one is True.
+    pub fn waiting(
+        type_: ConditionType,
+        on: ConditionType,
+        message: &str,
+        generation: Option<i64>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            type_: type_.as_str().to_owned(),
+            status: ConditionStatus::Unknown,
+            reason: format!("WaitingFor{on}"),
+            message: sentence(message),
+            observed_generation: generation,
+            last_transition_time: Time(now),
+        }
+    }
+}
+
+/// The condition of a type.
+pub fn get(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_.as_str())
+}
+
+/// Puts a condition in its place of the ladder, conditions of other managers last. Keeps `lastTransitionTime` when the
+/// status did not change; returns whether anything did.
+pub fn set(conditions: &mut Vec<Condition>, mut new: Condition) -> bool {
+    if let Some(old) = conditions.iter_mut().find(|known| known.type_ == new.type_) {
+        if old.status == new.status {
+            new.last_transition_time = old.last_transition_time.clone();
+        }
+        let changed = *old != new;
+        *old = new;
+        return changed;
+    }
+    conditions.push(new);
+    conditions.sort_by_key(|condition| {
+        let known = ConditionType::from_name(&condition.type_);
+        (known.is_none(), known)
+    });
+    true
+}
+
+/// Takes a condition out, for the types that are present only while true; returns whether it was there.
+pub fn remove(conditions: &mut Vec<Condition>, type_: ConditionType) -> bool {
+    let before = conditions.len();
+    conditions.retain(|condition| condition.type_ != type_.as_str());
+    conditions.len() != before
+}
+
+/// The first rung that is not True, or `Ready` when all are.
+pub fn stage(conditions: &[Condition]) -> ConditionType {
+    ConditionType::LADDER
+        .into_iter()
+        .find(|rung| {
+            get(conditions, *rung).is_none_or(|found| found.status != ConditionStatus::True)
+        })
+        .unwrap_or(ConditionType::Ready)
+}
+
+/// Makes one paragraph of at most [`MAX_MESSAGE`] bytes that begins with a capital letter and ends with a full stop.
+/// A message may quote what a peer or a server said, so control characters become spaces.
+pub fn sentence(text: &str) -> String {
+    const ELLIPSIS: &str = "...";
+    let mut message = String::with_capacity(text.len() + 1);
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())
+    {
+        if !message.is_empty() {
+            message.push(' ');
+        }
+        message.push_str(word);
+    }
+    let mut characters = message.chars();
+    if let Some(first) = characters.next() {
+        message = first.to_uppercase().chain(characters).collect();
+    }
+    if message.len() > MAX_MESSAGE - 1 {
+        let end = message.floor_char_boundary(MAX_MESSAGE - ELLIPSIS.len());
+        message.truncate(end);
+        message.push_str(ELLIPSIS);
+    } else if !message.is_empty() && !message.ends_with(['.', '!', '?']) {
+        message.push('.');
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::{AcceptedReason, EngineReadyReason};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_order_of_the_types_is_the_order_of_the_ladder() {
+        assert!(ConditionType::ALL.is_sorted());
+        assert!(ConditionType::LADDER.iter().eq(ConditionType::ALL.iter().take(13)));
+        for type_ in ConditionType::ALL {
+            assert_eq!(ConditionType::from_name(type_.as_str()), Some(type_));
+        }
+        assert_eq!(ConditionType::from_name("Foreign"), None);
+    }
+
+    #[test]
+    fn the_transition_time_changes_with_the_status_only() {
+        let mut conditions = Vec::new();
+        let rolling = |message, second| {
+            Condition::new(EngineReadyReason::RollingOut, message, Some(1), at(second))
+        };
+        assert!(set(&mut conditions, rolling("0 of 2 pods are ready", 10)));
+        assert!(!set(&mut conditions, rolling("0 of 2 pods are ready", 20)));
+        assert!(set(&mut conditions, rolling("1 of 2 pods is ready", 30)));
+        assert_eq!(conditions[0].last_transition_time, Time(at(10)));
+        let available = Condition::new(
+            EngineReadyReason::EngineAvailable,
+            "2 of 2 pods are ready",
+            Some(1),
+            at(40),
+        );
+        assert!(set(&mut conditions, available));
+        assert_eq!(conditions[0].last_transition_time, Time(at(40)));
+        assert_eq!(conditions[0].status, ConditionStatus::True);
+    }
+
+    #[test]
+    fn conditions_stand_in_ladder_order_and_foreign_ones_last() {
+        let mut conditions = vec![Condition {
+            type_: "Audited".into(),
+            ..Condition::new(AcceptedReason::Accepted, "", None, at(0))
+        }];
+        set(&mut conditions, Condition::new(EngineReadyReason::EngineAvailable, "", None, at(0)));
+        set(&mut conditions, Condition::new(AcceptedReason::Accepted, "", None, at(0)));
+        let types: Vec<_> = conditions.iter().map(|c| c.type_.as_str()).collect();
+        assert_eq!(types, ["Accepted", "EngineReady", "Audited"]);
+        assert_eq!(stage(&conditions), ConditionType::ResolvedRefs);
+        assert!(remove(&mut conditions, ConditionType::Accepted));
+        assert!(!remove(&mut conditions, ConditionType::Accepted));
+        assert_eq!(stage(&conditions), ConditionType::Accepted);
+    }
+
+    #[test]
+    fn a_rung_that_waits_says_for_what() {
+        let condition = Condition::waiting(
+            ConditionType::HostResolves,
+            ConditionType::AddressAssigned,
+            "the address is not known yet",
+            Some(3),
+            at(0),
+        );
+        assert_eq!(condition.reason, "WaitingForAddressAssigned");
+        assert_eq!(condition.status, ConditionStatus::Unknown);
+        assert_eq!(condition.message, "The address is not known yet.");
+    }
+
+    #[test]
+    fn a_message_is_one_bounded_paragraph() {
+        assert_eq!(sentence("said:\n\u{7}  <host-unknown/>\r\n"), "Said: <host-unknown/>.");
+        assert_eq!(sentence("Set spec.host!"), "Set spec.host!");
+        assert_eq!(sentence(""), "");
+        let long = sentence(&"ü".repeat(2000));
+        assert!(long.len() <= MAX_MESSAGE && long.ends_with("..."), "{}", long.len());
+        assert_eq!(sentence(&"x".repeat(MAX_MESSAGE - 1)).len(), MAX_MESSAGE);
+        assert_eq!(sentence(&"x".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+    }
+}

@@ -1,0 +1,155 @@
+//! Publication of the federation in the DNS.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::message;
+
+/// How the address and the SRV records get into the DNS.
+#[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsSpec {
+    /// Who publishes.
+    #[serde(default)]
+    pub mode: DnsMode,
+    /// Time to live of the records, in seconds.
+    #[serde(default = "ttl")]
+    #[schemars(range(min = 30, max = 86_400))]
+    pub ttl: u32,
+    /// Fields of the SRV records.
+    #[serde(default)]
+    pub srv: SrvSpec,
+    /// Write SRV targets with a trailing dot; external-dns up to 0.20 needs false.
+    #[serde(default = "super::yes")]
+    pub trailing_dot: bool,
+    /// When SRV records are published first.
+    #[serde(default)]
+    pub publish: DnsPublish,
+    /// Publish although somebody else's SRV records stand there.
+    #[serde(default)]
+    pub takeover: bool,
+    /// Recursive resolvers that stand for the public view. Default: those of the operator's pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new(r"self.all(r, r.matches('^([0-9.]+(:[0-9]+)?|\\[[0-9A-Fa-f:.]+\\](:[0-9]+)?|[0-9A-Fa-f:]+)$'))").message(message::RESOLVER))]
+    pub resolvers: Vec<ResolverAddress>,
+}
+
+fn ttl() -> u32 {
+    300
+}
+
+impl Default for DnsSpec {
+    fn default() -> Self {
+        Self {
+            mode: DnsMode::default(),
+            ttl: ttl(),
+            srv: SrvSpec::default(),
+            trailing_dot: true,
+            publish: DnsPublish::default(),
+            takeover: false,
+            resolvers: Vec::new(),
+        }
+    }
+}
+
+/// Who publishes the records.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+pub enum DnsMode {
+    /// external-dns, from the Service's annotations and a `DNSEndpoint`.
+    #[default]
+    ExternalDNS,
+    /// A person, from status.zoneSnippet. The records are verified all the same.
+    Manual,
+}
+
+/// When SRV records are published first.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+pub enum DnsPublish {
+    /// Once the engine has been ready, so that no port is advertised that nobody answers.
+    #[default]
+    WhenEngineReady,
+    /// At once.
+    Always,
+}
+
+/// Priority and weight of the SRV records (RFC 2782).
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SrvSpec {
+    /// Lower is tried first.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 65_535))]
+    pub priority: u16,
+    /// Share among records of equal priority.
+    #[serde(default = "weight")]
+    #[schemars(range(min = 0, max = 65_535))]
+    pub weight: u16,
+}
+
+fn weight() -> u16 {
+    5
+}
+
+impl Default for SrvSpec {
+    fn default() -> Self {
+        Self { priority: 0, weight: weight() }
+    }
+}
+
+/// Address of a resolver: an IP address, with a port other than 53 if need be.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ResolverAddress(pub SocketAddr);
+
+impl FromStr for ResolverAddress {
+    type Err = ResolverAddressError;
+
+    fn from_str(text: &str) -> Result<Self, ResolverAddressError> {
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        match (bare.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
+            (Ok(address), _) => Ok(Self(SocketAddr::new(address, 53))),
+            (_, Ok(address)) if address.port() != 0 => Ok(Self(address)),
+            _ => Err(ResolverAddressError),
+        }
+    }
+}
+
+/// The text is neither an address nor an address with a port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}", message::RESOLVER)]
+pub struct ResolverAddressError;
+
+impl fmt::Display for ResolverAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.port() == 53 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+crate::text::serde_as_text!(ResolverAddress, "ResolverAddress", min = 1, max = 53);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_is_an_address_with_or_without_a_port() {
+        for (text, written) in [
+            ("198.18.0.53", "198.18.0.53"),
+            ("198.18.0.53:53", "198.18.0.53"),
+            ("198.18.0.53:5353", "198.18.0.53:5353"),
+            ("2001:db8::53", "2001:db8::53"),
+            ("[2001:db8::53]", "2001:db8::53"),
+            ("[2001:db8::53]:5353", "[2001:db8::53]:5353"),
+        ] {
+            assert_eq!(text.parse::<ResolverAddress>().unwrap().to_string(), written);
+        }
+        for text in ["", "dns.example", "198.18.0.53:", "198.18.0.53:0", "198.18.0"] {
+            assert!(text.parse::<ResolverAddress>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What it takes to believe that the federation works.
+
+use ipnet::IpNet;
+use kube::KubeSchema;
+use kube::core::Duration;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Domain;
+use crate::message;
+
+/// Evidence that the ladder asks for.
+#[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationSpec {
+    /// Ready waits until a server outside the cluster has been seen to connect.
+    #[serde(default)]
+    pub require_outside_evidence: bool,
+    /// Age at which evidence from outside is stale, from 5m to 720h.
+    #[serde(default = "evidence_ttl")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(r"self.matches('^([0-9]+(h|m|s))+$') && duration(self) >= duration('5m') && duration(self) <= duration('720h')").message(message::EVIDENCE_TTL))]
+    pub evidence_ttl: Duration,
+    /// A prober outside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prober: Option<Prober>,
+    /// Ask partners whether they claim one of our domains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_check: Option<ClaimCheck>,
+    /// Networks that count as the cluster's own, besides nodes and pods: connections from them prove nothing about the
+    /// outside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
+    #[x_kube(validation = Rule::new(super::NETWORKS).message(message::NETWORK))]
+    pub cluster_networks: Vec<IpNet>,
+}
+
+fn evidence_ttl() -> Duration {
+    std::time::Duration::from_hours(24).into()
+}
+
+impl Default for VerificationSpec {
+    fn default() -> Self {
+        Self {
+            require_outside_evidence: false,
+            evidence_ttl: evidence_ttl(),
+            prober: None,
+            claim_check: None,
+            cluster_networks: Vec::new(),
+        }
+    }
+}
+
+/// A prober outside the cluster.
+#[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prober {
+    /// Where the operator asks for a probe.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("self.startsWith('https://')").message(message::PROBER_URL))]
+    pub url: String,
+}
+
+/// Partners to ask whether they claim one of our domains.
+#[derive(Clone, Debug, Default, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimCheck {
+    /// Domains of the partners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(super::DOMAINS).message(message::DOMAIN))]
+    pub peers: Vec<Domain>,
+}

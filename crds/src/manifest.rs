@@ -1,0 +1,125 @@
+//! The manifest of the `CustomResourceDefinition`, as it lies in `crds/` and in the chart.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+
+use crate::federation::XmppFederation;
+
+/// File name of the manifest.
+pub const FILE_NAME: &str = "xmppfederations.xmppfederation.dev.yaml";
+
+/// The `CustomResourceDefinition` to install.
+pub fn custom_resource_definition() -> CustomResourceDefinition {
+    let mut crd = XmppFederation::crd();
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
+            adapt(schema);
+        }
+    }
+    crd
+}
+
+/// The manifest as YAML.
+///
+/// # Errors
+/// When the definition cannot be written as YAML, which would be an error of this crate.
+pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
+    Ok(format!(
+        "# Written by crdgen from crds/src; do not edit.\n{}",
+        serde_saphyr::to_string(&custom_resource_definition())?
+    ))
+}
+
+/// Takes out of a derived schema what API servers warn of or misread:
+/// - `nullable`: an absent field says the same as `null`, and rules written with `has()` would take `null` for a value.
+/// - the markup of Rust's documentation, which means nothing to the readers of `kubectl explain`.
+/// - formats of unsigned integers, which the API does not know; a lower bound says it.
+fn adapt(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        *description = description.replace("[`", "").replace("`]", "").replace('`', "");
+    }
+    if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
+        schema.format = match schema.format.as_deref() {
+            Some("uint64" | "uint32") => Some("int64".into()),
+            _ => Some("int32".into()),
+        };
+        schema.minimum.get_or_insert(0.0);
+    }
+    for property in schema.properties.iter_mut().flat_map(|p| p.values_mut()) {
+        adapt(property);
+    }
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(item)) => adapt(item),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(adapt),
+        None => {}
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut schema.additional_properties {
+        adapt(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_in_the_tree_is_the_one_that_the_types_give() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE_NAME);
+        let found = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            found == yaml().unwrap(),
+            "{} differs from the types: run `cargo run -p crds --bin crdgen -- --write crds`",
+            path.display()
+        );
+    }
+
+    #[test]
+    fn every_list_and_every_text_of_the_spec_that_is_ours_is_bounded() {
+        fn visit(path: &str, schema: &JSONSchemaProps) {
+            // Types of the core API keep the core's own (missing) bounds.
+            const FOREIGN: [&str; 5] = [
+                ".spec.pod.affinity",
+                ".spec.pod.resources",
+                ".spec.pod.tolerations",
+                ".spec.pod.topologySpreadConstraints",
+                ".spec.networkPolicy",
+            ];
+            if FOREIGN.contains(&path) {
+                return;
+            }
+            match schema.type_.as_deref() {
+                Some("string") => assert!(
+                    schema.max_length.is_some()
+                        || schema.enum_.is_some()
+                        || schema.format.as_deref() == Some("date-time"),
+                    "{path} has no maxLength"
+                ),
+                Some("array") => assert!(schema.max_items.is_some(), "{path} has no maxItems"),
+                Some("object") if schema.additional_properties.is_some() => {
+                    assert!(schema.max_properties.is_some(), "{path} has no maxProperties");
+                }
+                Some("integer") => assert!(
+                    schema.minimum.is_some() || path.starts_with(".status"),
+                    "{path} has no minimum"
+                ),
+                _ => {}
+            }
+            assert_eq!(schema.nullable, None, "{path}");
+            for (name, property) in schema.properties.iter().flatten() {
+                visit(&format!("{path}.{name}"), property);
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
+                visit(&format!("{path}[]"), item);
+            }
+        }
+        let crd = custom_resource_definition();
+        let schema = crd.spec.versions[0].schema.as_ref().unwrap();
+        let schema = schema.open_api_v3_schema.as_ref().unwrap();
+        for part in ["spec", "status"] {
+            visit(&format!(".{part}"), &schema.properties.as_ref().unwrap()[part]);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Fields that are validated and stored already, and whose effect comes with a later version. The operator names the
+//! ones that are set in the message of `Accepted`, so that nothing is silently ignored.
+
+use crate::backend::BackendAuthentication;
+use crate::federation::XmppFederationSpec;
+use crate::federation::backend::Attachment;
+use crate::federation::reference::BundleRef;
+use crate::federation::tls::CertificateSource;
+use crate::peer::PeerSettings;
+
+impl XmppFederationSpec {
+    /// Paths of the set fields that have no effect yet, in the order of the spec.
+    pub fn not_in_effect(&self) -> Vec<&'static str> {
+        let servers = || {
+            self.backends.iter().filter_map(|backend| match &backend.attachment {
+                Attachment::Server(server) => Some(server),
+                Attachment::Component(_) => None,
+            })
+        };
+        let any_peer = |test: fn(&PeerSettings<BundleRef>) -> bool| {
+            self.peers.iter().any(|peer| test(&peer.settings))
+        };
+        let probes_elsewhere = |settings: &PeerSettings<BundleRef>| {
+            settings.probe.as_ref().is_some_and(|probe| probe.to.is_some())
+        };
+        [
+            (
+                "backends[].component",
+                self.backends.iter().any(|b| matches!(b.attachment, Attachment::Component(_))),
+            ),
+            (
+                "backends[].server.authentication",
+                servers().any(|server| server.authentication != BackendAuthentication::Minted),
+            ),
+            ("service.proxyProtocol", self.service.proxy_protocol),
+            ("dns.takeover", self.dns.takeover),
+            (
+                "tls.certificate.issuerRef",
+                matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
+            ),
+            ("peerDefaults.limits", self.peer_defaults.limits.is_some()),
+            ("peerDefaults.probe.to", probes_elsewhere(&self.peer_defaults)),
+            ("peers[].limits", any_peer(|settings| settings.limits.is_some())),
+            ("peers[].probe.to", any_peer(probes_elsewhere)),
+            ("verification.prober", self.verification.prober.is_some()),
+            ("verification.claimCheck", self.verification.claim_check.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(path, set)| set.then_some(path))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(spec: serde_json::Value) -> Vec<&'static str> {
+        serde_json::from_value::<XmppFederationSpec>(spec).unwrap().not_in_effect()
+    }
+
+    #[test]
+    fn the_defaults_are_all_in_effect() {
+        let spec = serde_json::json!({
+            "domains": [{"name": "example.com"}],
+            "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
+            "peers": [{"domain": "partner.example", "probe": {"mode": "Off"}}]
+        });
+        assert_eq!(paths(spec), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_comes_later_is_named_when_it_is_set() {
+        let spec = serde_json::json!({
+            "domains": [{"name": "example.com"}],
+            "backends": [
+                {"name": "im", "server": {"host": "im.svc", "authentication": "Dialback"}},
+                {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
+            ],
+            "service": {"proxyProtocol": true},
+            "dns": {"takeover": true},
+            "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
+            "peerDefaults": {"limits": {}, "probe": {"to": "echo@example.net"}},
+            "peers": [{"domain": "partner.example", "limits": {}, "probe": {"to": "echo@partner.example"}}],
+            "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
+        });
+        assert_eq!(
+            paths(spec),
+            [
+                "backends[].component",
+                "backends[].server.authentication",
+                "service.proxyProtocol",
+                "dns.takeover",
+                "tls.certificate.issuerRef",
+                "peerDefaults.limits",
+                "peerDefaults.probe.to",
+                "peers[].limits",
+                "peers[].probe.to",
+                "verification.prober",
+                "verification.claimCheck",
+            ]
+        );
+    }
+}

@@ -1,0 +1,476 @@
+//! Why a condition has its status: one closed set of words for each condition. The words are stable API, and each
+//! explains exactly one status.
+
+use std::fmt;
+
+use crate::condition::{ConditionStatus, ConditionType};
+
+/// A word of one condition.
+pub trait Reason: Copy {
+    /// The condition that it explains.
+    const TYPE: ConditionType;
+
+    /// The status that it explains.
+    fn status(self) -> ConditionStatus;
+
+    /// The word in the status.
+    fn as_str(self) -> &'static str;
+}
+
+macro_rules! reasons {
+    ($($(#[$about:meta])* $name:ident explains $type:ident {
+        $($status:ident: $($(#[$doc:meta])* $reason:ident),+;)+
+    })+) => {
+        $(
+            $(#[$about])*
+            #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+            pub enum $name {
+                $($($(#[$doc])* $reason,)+)+
+            }
+
+            impl $name {
+                /// Every reason.
+                pub const ALL: &'static [Self] = &[$($(Self::$reason,)+)+];
+            }
+
+            impl Reason for $name {
+                const TYPE: ConditionType = ConditionType::$type;
+
+                fn status(self) -> ConditionStatus {
+                    match self {
+                        $($(Self::$reason)|+ => ConditionStatus::$status,)+
+                    }
+                }
+
+                fn as_str(self) -> &'static str {
+                    match self {
+                        $($(Self::$reason => stringify!($reason),)+)+
+                    }
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str(self.as_str())
+                }
+            }
+        )+
+    };
+}
+
+reasons! {
+    /// Reasons of `Accepted`.
+    AcceptedReason explains Accepted {
+        True:
+            /// The spec is valid and nothing stands against it.
+            Accepted;
+        False:
+            /// The spec contradicts itself.
+            InvalidSpec,
+            /// An older federation has one of the domains.
+            DomainConflict,
+            /// An older federation has the host.
+            HostConflict,
+            /// An object of a child's name exists and is not ours.
+            AdoptionConflict,
+            /// The operator lacks a permission.
+            NotPermitted;
+        Unknown:
+            /// Not looked at yet.
+            Pending;
+    }
+
+    /// Reasons of `ResolvedRefs`.
+    ResolvedRefsReason explains ResolvedRefs {
+        True:
+            /// Every referenced object exists and is usable.
+            ResolvedRefs;
+        False:
+            /// A Secret does not exist.
+            SecretNotFound,
+            /// A Secret lacks a key, or the key's content is no certificate, key or secret.
+            SecretInvalid,
+            /// A ConfigMap does not exist.
+            ConfigMapNotFound,
+            /// A ConfigMap lacks a key, or the key's content is no certificate.
+            ConfigMapInvalid,
+            /// An issuer does not exist.
+            IssuerNotFound,
+            /// The operator may not read a referenced object.
+            RefNotPermitted;
+    }
+
+    /// Reasons of `CertificateReady`.
+    CertificateReadyReason explains CertificateReady {
+        True:
+            /// The certificate covers every domain.
+            CertificateValid,
+            /// No certificate is configured; the operator made a self-signed one.
+            SelfSigned,
+            /// The certificate covers every domain, and ends soon.
+            ExpiringSoon;
+        False:
+            /// cert-manager is at work.
+            Issuing,
+            /// cert-manager gave up.
+            IssuanceFailed,
+            /// cert-manager is not installed.
+            CertManagerNotInstalled,
+            /// The certificate lacks a domain.
+            DomainNotCovered,
+            /// The private key belongs to another certificate.
+            KeyMismatch,
+            /// The certificate has ended.
+            Expired,
+            /// The certificate has not begun.
+            NotYetValid;
+    }
+
+    /// Reasons of `EngineReady`.
+    EngineReadyReason explains EngineReady {
+        True:
+            /// Enough pods are ready.
+            EngineAvailable;
+        False:
+            /// Pods are being replaced, too few are ready.
+            RollingOut,
+            /// The image cannot be pulled.
+            ImagePullFailed,
+            /// The engine ends again and again.
+            CrashLooping,
+            /// No node takes the pods.
+            Unschedulable,
+            /// A quota forbids the pods.
+            QuotaExceeded,
+            /// The engine refuses its configuration.
+            ConfigRejected,
+            /// The engine runs and does not become ready.
+            ProbeFailing,
+            /// Pod security admission refuses the pods.
+            PodSecurityRejected,
+            /// A replica runs another configuration than the wanted one.
+            ReplicaOutOfSync;
+    }
+
+    /// Reasons of `BackendReady`.
+    BackendReadyReason explains BackendReady {
+        True:
+            /// A ping from the probe domain came back through every backend.
+            RoundTripSeen,
+            /// There is no backend; the engine answers itself.
+            NoBackendConfigured;
+        False:
+            /// The backend's host name has no address.
+            HostNotFound,
+            /// TCP refused.
+            ConnectRefused,
+            /// TCP without answer.
+            ConnectTimedOut,
+            /// The backend does not accept the certificates that the engine mints.
+            BackendRejectsMintedCertificate,
+            /// The engine does not accept the backend's certificate.
+            BackendCertificateUntrusted,
+            /// Dialback between engine and backend fails.
+            BackendDialbackFailed,
+            /// Engine to backend works, no answer comes back.
+            BackendDoesNotReachEngine,
+            /// The backend says that it does not host the domain.
+            DomainNotHosted,
+            /// No component is connected.
+            ComponentNotConnected,
+            /// Any other failure of the stream.
+            StreamFailed;
+        Unknown:
+            /// No round trip has ended yet.
+            Probing,
+            /// The engine's evidence cannot be read.
+            EvidenceUnavailable;
+    }
+
+    /// Reasons of `AddressAssigned`.
+    AddressAssignedReason explains AddressAssigned {
+        True:
+            /// The Service has an address or a host name.
+            AddressAssigned,
+            /// The Service is not of type `LoadBalancer`; its address is not the operator's concern.
+            NotNeeded;
+        False:
+            /// The load balancer's controller has not answered yet.
+            AddressNotAssigned,
+            /// The load balancer's controller says why it cannot.
+            AllocationFailed,
+            /// The address cannot be reached from the internet.
+            AddressNotUsable,
+            /// Nobody answers for load balancers.
+            NoLoadBalancerController;
+    }
+
+    /// Reasons of `HostResolves`.
+    HostResolvesReason explains HostResolves {
+        True:
+            /// The DNS has the Service's addresses.
+            RecordsMatch,
+            /// SRV records point to the load balancer's own host name.
+            NotNeeded;
+        False:
+            /// No address record.
+            RecordNotFound,
+            /// Other addresses.
+            AddressMismatch,
+            /// Some addresses are right.
+            PartialMatch,
+            /// The record belongs to another instance of external-dns.
+            OwnedByOther,
+            /// The zone is right, a resolver still has the old answer.
+            StaleCache;
+        Unknown:
+            /// No resolver answers.
+            ResolverUnavailable;
+    }
+
+    /// Reasons of `SRVResolves`.
+    SRVResolvesReason explains SRVResolves {
+        True:
+            /// The DNS has the wanted records.
+            RecordsMatch,
+            /// The DNS has the wanted records behind an alias.
+            RecordsMatchViaAlias;
+        False:
+            /// No SRV record.
+            SRVNotFound,
+            /// There is no DNSEndpoint kind to write records to.
+            ExternalDNSCRDMissing,
+            /// Nobody reads the DNSEndpoint.
+            ExternalDNSNotWatching,
+            /// external-dns publishes addresses and leaves out SRV.
+            SRVTypeNotManaged,
+            /// The record points to another host.
+            SRVTargetMismatch,
+            /// The record points to another port.
+            SRVPortMismatch,
+            /// Somebody else's server has the record.
+            ClaimedElsewhere,
+            /// The record says that there is no service.
+            ServiceDisabled,
+            /// An old record stands beside the wanted one.
+            StaleRecord;
+        Unknown:
+            /// No resolver answers.
+            ResolverUnavailable,
+            /// The records are held back until the engine has been ready.
+            PublicationHeld;
+    }
+
+    /// Reasons of `InboundReachable`.
+    InboundReachableReason explains InboundReachable {
+        True:
+            /// A stream from outside was proven.
+            InboundObserved,
+            /// A peer asked back with a key that the engine issued.
+            DialbackObserved,
+            /// A prober outside got through.
+            ProbeSucceeded;
+        False:
+            /// A prober outside was refused.
+            ProbeRefused,
+            /// A prober outside got no answer.
+            ProbeTimedOut,
+            /// A prober outside was cut off.
+            ProbeReset;
+        Unknown:
+            /// Nobody outside has connected yet.
+            NoOutsideEvidence,
+            /// The last evidence is too old, or from before a change.
+            EvidenceStale,
+            /// The engine's evidence cannot be read.
+            EvidenceUnavailable;
+    }
+
+    /// Reasons of `TLSVerified`.
+    TLSVerifiedReason explains TLSVerified {
+        True:
+            /// The served certificate is valid for every domain.
+            CertificateValid,
+            /// The operator's self-signed certificate is served, as configured.
+            SelfSigned;
+        False:
+            /// The served certificate lacks a domain.
+            NameMismatch,
+            /// An intermediate certificate is missing.
+            ChainIncomplete,
+            /// Nobody knows the issuer.
+            UntrustedIssuer,
+            /// The served certificate has ended.
+            Expired,
+            /// The engine does not offer STARTTLS.
+            STARTTLSNotOffered,
+            /// The handshake failed.
+            HandshakeFailed,
+            /// A pod still serves the last certificate.
+            OldCertificateServed,
+            /// The engine does not answer on the port.
+            ConnectFailed;
+        Unknown:
+            /// The engine's evidence cannot be read.
+            EvidenceUnavailable;
+    }
+
+    /// Reasons of `StreamVerified`.
+    StreamVerifiedReason explains StreamVerified {
+        True:
+            /// The stream features are as configured.
+            FeaturesReceived;
+        False:
+            /// The engine does not know a domain.
+            HostUnknown,
+            /// The engine answered with a stream error.
+            StreamError,
+            /// Neither EXTERNAL nor dialback is offered.
+            NoAuthMechanism,
+            /// Something else answers on the port.
+            NotXMPP,
+            /// The engine does not answer on the port.
+            ConnectFailed;
+        Unknown:
+            /// The engine's evidence cannot be read.
+            EvidenceUnavailable;
+    }
+
+    /// Reasons of `DomainUncontested`.
+    DomainUncontestedReason explains DomainUncontested {
+        True:
+            /// No other claim was found.
+            Uncontested;
+        False:
+            /// The DNS, or a partner, says that somebody else has the domain.
+            DomainClaimedElsewhere,
+            /// Another federation of this cluster claims the domain.
+            DomainConflict;
+        Unknown:
+            /// No resolver answers.
+            ResolverUnavailable,
+            /// The partner's answer does not tell.
+            ControlProbeInconclusive;
+    }
+
+    /// Reasons of `PeersReachable`.
+    PeersReachableReason explains PeersReachable {
+        True:
+            /// Every configured peer was reached.
+            AllPeersReachable,
+            /// No peer is configured.
+            NoPeersConfigured;
+        False:
+            /// Some peers fail.
+            SomePeersFailed,
+            /// All peers fail.
+            AllPeersFailed;
+        Unknown:
+            /// Some peers have not been tried yet, none has failed.
+            Probing,
+            /// The engine's evidence cannot be read.
+            EvidenceUnavailable;
+    }
+
+    /// Reasons of `Reconciling`.
+    ReconcilingReason explains Reconciling {
+        True:
+            /// Children are being applied.
+            Applying,
+            /// Pods are being replaced.
+            RollingOut,
+            /// Verdicts are on their way.
+            Verifying;
+    }
+
+    /// Reasons of `Stalled`.
+    StalledReason explains Stalled {
+        True:
+            /// The spec must be corrected.
+            InvalidSpec,
+            /// Something outside the spec must be done.
+            NeedsUserAction;
+    }
+
+    /// Reasons of `Paused`.
+    PausedReason explains Paused {
+        True:
+            /// spec.paused is true.
+            PausedByUser;
+    }
+}
+
+/// Reasons of `Ready`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ReadyReason {
+    /// The federation works, and a server outside has connected.
+    Federated,
+    /// The federation works as far as can be seen from inside; nobody outside has connected yet.
+    FederatedUnverified,
+    /// As before, and `verification.requireOutsideEvidence` asks for more.
+    Unverified,
+    /// A rung cannot be judged yet, none is False.
+    Progressing,
+    /// The first rung that is False.
+    Failing(ConditionType),
+}
+
+impl Reason for ReadyReason {
+    const TYPE: ConditionType = ConditionType::Ready;
+
+    fn status(self) -> ConditionStatus {
+        match self {
+            Self::Federated | Self::FederatedUnverified => ConditionStatus::True,
+            Self::Unverified | Self::Progressing => ConditionStatus::Unknown,
+            Self::Failing(_) => ConditionStatus::False,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Federated => "Federated",
+            Self::FederatedUnverified => "FederatedUnverified",
+            Self::Unverified => "Unverified",
+            Self::Progressing => "Progressing",
+            Self::Failing(rung) => rung.as_str(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_fit_the_pattern_of_a_reason_and_explain_one_status() {
+        fn check<R: Reason>(all: &[R]) {
+            let mut words: Vec<_> = all.iter().map(|reason| reason.as_str()).collect();
+            for word in &words {
+                assert!(word.starts_with(|c: char| c.is_ascii_uppercase()), "{word}");
+                assert!(word.chars().all(|c| c.is_ascii_alphanumeric()), "{word}");
+            }
+            words.sort_unstable();
+            words.dedup();
+            assert_eq!(words.len(), all.len(), "{}: a word twice", R::TYPE);
+            assert!(all.iter().any(|r| r.status() == ConditionStatus::True), "{}", R::TYPE);
+        }
+        check(AcceptedReason::ALL);
+        check(ResolvedRefsReason::ALL);
+        check(CertificateReadyReason::ALL);
+        check(EngineReadyReason::ALL);
+        check(BackendReadyReason::ALL);
+        check(AddressAssignedReason::ALL);
+        check(HostResolvesReason::ALL);
+        check(SRVResolvesReason::ALL);
+        check(InboundReachableReason::ALL);
+        check(TLSVerifiedReason::ALL);
+        check(StreamVerifiedReason::ALL);
+        check(DomainUncontestedReason::ALL);
+        check(PeersReachableReason::ALL);
+        check(ReconcilingReason::ALL);
+        check(StalledReason::ALL);
+        check(PausedReason::ALL);
+        assert_eq!(ReadyReason::Failing(ConditionType::SRVResolves).as_str(), "SRVResolves");
+        assert_eq!(ReadyReason::FederatedUnverified.status(), ConditionStatus::True);
+    }
+}

@@ -1,0 +1,176 @@
+//! The admission rules once more, for API servers that do not evaluate CEL, and the rules that CEL cannot express
+//! (international domain names, quadratic comparisons). What the types already refuse on reading is not repeated.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::domain::Domain;
+use crate::effective::{self, ImpossibleCombination};
+use crate::federation::{MAX_NAME, XmppFederationSpec};
+use crate::message;
+use crate::pattern::DomainPattern;
+
+/// Why a resource cannot be honoured. The text names the field, what is wrong and what to change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum InvalidSpec {
+    /// The children's names cannot be derived from the name.
+    Name,
+    /// `host`, or the name made from the first domain, is no usable host name.
+    Host,
+    /// A local domain twice.
+    DuplicateDomain(Domain),
+    /// A peer twice.
+    DuplicatePeer(DomainPattern),
+    /// A backend twice.
+    DuplicateBackend(String),
+    /// A local domain names a backend that does not exist.
+    UnknownBackend(Domain),
+    /// A local domain among the peers.
+    LocalDomainAsPeer(Domain),
+    /// Impossible settings in `peerDefaults`.
+    PeerDefaults(ImpossibleCombination),
+    /// Impossible settings of one peer.
+    Peer(DomainPattern, ImpossibleCombination),
+}
+
+impl fmt::Display for InvalidSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name => write!(f, "metadata.name: {}", message::NAME),
+            Self::Host => write!(f, "spec.host: {}", message::HOST),
+            Self::DuplicateDomain(domain) => {
+                write!(f, "spec.domains[{domain}]: {}", message::DUPLICATE_DOMAIN)
+            }
+            Self::DuplicatePeer(peer) => {
+                write!(f, "spec.peers[{peer}]: {}", message::DUPLICATE_PEER)
+            }
+            Self::DuplicateBackend(name) => {
+                write!(f, "spec.backends[{name}]: {}", message::DUPLICATE_BACKEND)
+            }
+            Self::UnknownBackend(domain) => {
+                write!(f, "spec.domains[{domain}].backend: {}", message::UNKNOWN_BACKEND)
+            }
+            Self::LocalDomainAsPeer(domain) => {
+                write!(f, "spec.peers[{domain}]: {}", message::LOCAL_DOMAIN_AS_PEER)
+            }
+            Self::PeerDefaults(combination) => write!(f, "spec.peerDefaults: {combination}"),
+            Self::Peer(peer, combination) => write!(f, "spec.peers[{peer}]: {combination}"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidSpec {}
+
+/// Everything that stands against the resource, in the order of the spec; empty when it is valid.
+pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
+    let mut found = Vec::new();
+    if !is_name(name) {
+        found.push(InvalidSpec::Name);
+    }
+    if spec.host().is_none_or(|host| host.to_ascii().len() > MAX_HOST) {
+        found.push(InvalidSpec::Host);
+    }
+    let mut local = BTreeSet::new();
+    for domain in &spec.domains {
+        if !local.insert(&domain.name) {
+            found.push(InvalidSpec::DuplicateDomain(domain.name.clone()));
+        }
+        if domain.backend.is_some() && spec.backend_of(domain).is_none() {
+            found.push(InvalidSpec::UnknownBackend(domain.name.clone()));
+        }
+    }
+    let mut names = BTreeSet::new();
+    for backend in &spec.backends {
+        if !names.insert(&backend.name) {
+            found.push(InvalidSpec::DuplicateBackend(backend.name.clone()));
+        }
+    }
+    if let Err(combination) = effective::check(&effective::effective(&spec.peer_defaults, None)) {
+        found.push(InvalidSpec::PeerDefaults(combination));
+    }
+    let mut patterns = BTreeSet::new();
+    for peer in &spec.peers {
+        if !patterns.insert(&peer.domain) {
+            found.push(InvalidSpec::DuplicatePeer(peer.domain.clone()));
+        }
+        if let DomainPattern::Exact(domain) = &peer.domain
+            && local.contains(domain)
+        {
+            found.push(InvalidSpec::LocalDomainAsPeer(domain.clone()));
+        }
+        let merged = effective::effective(&spec.peer_defaults, Some(&peer.settings));
+        if let Err(combination) = effective::check(&merged) {
+            found.push(InvalidSpec::Peer(peer.domain.clone(), combination));
+        }
+    }
+    found
+}
+
+/// Longest host in A-label form: the engine's probe domain is a label below it (RFC 1035 §2.3.4).
+const MAX_HOST: usize = 240;
+
+/// A label of RFC 1035 §2.3.1, short enough for the suffixes of the children's names.
+fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, spec: serde_json::Value) -> Vec<String> {
+        let spec = serde_json::from_value(spec).unwrap();
+        validate(name, &spec).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_smallest_resource_is_valid() {
+        let spec = serde_json::json!({"domains": [{"name": "example.com"}]});
+        assert_eq!(found("example", spec), [] as [String; 0]);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_with_its_field() {
+        let spec = serde_json::json!({
+            "domains": [
+                {"name": "bücher.example", "backend": "none"},
+                {"name": "xn--bcher-kva.example."}
+            ],
+            "host": format!("{}example", "a.".repeat(119)),
+            "backends": [
+                {"name": "im", "server": {"host": "a.example"}},
+                {"name": "im", "server": {"host": "b.example"}}
+            ],
+            "peerDefaults": {"profile": "Strict", "tls": {"mode": "Optional"}},
+            "peers": [
+                {"domain": "Bücher.example"},
+                {"domain": "partner.example", "profile": "Standards"},
+                {"domain": "partner.example.", "profile": "Standards"},
+                {"domain": "*.legacy.example", "profile": "LegacyDialback",
+                 "authentication": {"dialback": "Disabled"}}
+            ]
+        });
+        let impossible = ImpossibleCombination::VerificationRequiredWithoutTls.sentence();
+        assert_eq!(
+            found("Example.com", spec),
+            [
+                format!("metadata.name: {}", message::NAME),
+                format!("spec.host: {}", message::HOST),
+                format!("spec.domains[bücher.example].backend: {}", message::UNKNOWN_BACKEND),
+                format!("spec.domains[bücher.example]: {}", message::DUPLICATE_DOMAIN),
+                format!("spec.backends[im]: {}", message::DUPLICATE_BACKEND),
+                format!("spec.peerDefaults: {impossible}"),
+                format!("spec.peers[bücher.example]: {}", message::LOCAL_DOMAIN_AS_PEER),
+                format!("spec.peers[bücher.example]: {impossible}"),
+                format!("spec.peers[partner.example]: {}", message::DUPLICATE_PEER),
+                format!(
+                    "spec.peers[*.legacy.example]: {}",
+                    ImpossibleCombination::TlsDisabledWithoutDialback.sentence()
+                ),
+            ]
+        );
+    }
+}

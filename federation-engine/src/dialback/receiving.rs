@@ -1,0 +1,122 @@
+//! Dialback requests of one inbound stream that wait for the authoritative server (XEP-0220 §2.2).
+
+use std::time::Instant;
+
+use crate::pair::Pair;
+
+/// What came of asking the authoritative server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verification {
+    /// The key is its own.
+    Valid,
+    /// It does not know the key.
+    Invalid,
+    /// It could not be asked, or answered with an error (XEP-0220 §2.5).
+    Error {
+        /// Stanza error condition (RFC 6120 §8.3.3).
+        condition: String,
+        /// The true cause, for a person; may be empty.
+        text: String,
+    },
+}
+
+/// Why a request is not taken up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotTaken {
+    /// As many as permitted are waiting.
+    #[error("too many dialback requests are waiting on this stream")]
+    TooMany,
+    /// The same pair is waiting already.
+    #[error("a dialback request for this pair is waiting already")]
+    Duplicate,
+}
+
+/// The waiting requests, each with the instant at which it is given up.
+#[derive(Debug, Default)]
+pub struct Pending {
+    waiting: Vec<(Pair, Instant)>,
+}
+
+impl Pending {
+    /// Takes up a request.
+    ///
+    /// # Errors
+    /// When `cap` are waiting, or the pair is.
+    pub fn insert(&mut self, pair: &Pair, deadline: Instant, cap: usize) -> Result<(), NotTaken> {
+        if self.waiting.iter().any(|(waiting, _)| waiting == pair) {
+            return Err(NotTaken::Duplicate);
+        }
+        if self.waiting.len() >= cap {
+            return Err(NotTaken::TooMany);
+        }
+        self.waiting.push((pair.clone(), deadline));
+        Ok(())
+    }
+
+    /// Ends a request; false when it was not waiting (any more).
+    pub fn remove(&mut self, pair: &Pair) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|(waiting, _)| waiting != pair);
+        self.waiting.len() < before
+    }
+
+    /// Takes out one request whose time is over.
+    pub fn expired(&mut self, now: Instant) -> Option<Pair> {
+        let index = self.waiting.iter().position(|(_, deadline)| *deadline <= now)?;
+        Some(self.waiting.swap_remove(index).0)
+    }
+
+    /// When the next request is given up.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.waiting.iter().map(|(_, deadline)| *deadline).min()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Forgets everything: the stream they belong to was restarted or closed.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Domain;
+
+    fn pair(from: &str) -> Pair {
+        Pair { from: Domain::parse(from).unwrap(), to: Domain::parse("to.example").unwrap() }
+    }
+
+    #[test]
+    fn the_number_of_waiting_requests_is_bounded_and_a_pair_waits_once() {
+        let now = Instant::now();
+        let mut pending = Pending::default();
+        assert_eq!(pending.insert(&pair("a.example"), now, 2), Ok(()));
+        assert_eq!(pending.insert(&pair("a.example"), now, 2), Err(NotTaken::Duplicate));
+        assert_eq!(pending.insert(&pair("b.example"), now, 2), Ok(()));
+        assert_eq!(pending.insert(&pair("c.example"), now, 2), Err(NotTaken::TooMany));
+        assert!(pending.remove(&pair("a.example")));
+        assert!(!pending.remove(&pair("a.example")));
+        assert_eq!(pending.insert(&pair("c.example"), now, 2), Ok(()));
+    }
+
+    #[test]
+    fn requests_expire_one_by_one_at_their_own_time() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(30);
+        let mut pending = Pending::default();
+        pending.insert(&pair("a.example"), later, 4).unwrap();
+        pending.insert(&pair("b.example"), start, 4).unwrap();
+        assert_eq!(pending.deadline(), Some(start));
+        assert_eq!(pending.expired(start), Some(pair("b.example")));
+        assert_eq!(pending.expired(start), None);
+        assert_eq!(pending.expired(later), Some(pair("a.example")));
+        assert!(pending.is_empty());
+    }
+}

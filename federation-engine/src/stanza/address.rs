@@ -1,0 +1,145 @@
+//! XMPP addresses (RFC 7622) as far as an edge looks at them: the domainpart decides everything.
+
+use std::fmt;
+
+use crate::{Domain, DomainError};
+
+/// The domainpart of an address as written: what follows the first `@` of what precedes the first `/` (RFC 7622 §3.2).
+pub fn domainpart(address: &str) -> &str {
+    let bare = address.split_once('/').map_or(address, |(bare, _)| bare);
+    bare.split_once('@').map_or(bare, |(_, domain)| domain)
+}
+
+/// Whether an address as written belongs to `domain`. Allocates only when the spelling is not the canonical one.
+pub fn belongs_to(address: &str, domain: &Domain) -> bool {
+    let written = domainpart(address);
+    written == domain.as_str() || Domain::parse(written).is_ok_and(|parsed| parsed == *domain)
+}
+
+/// An address with a normalised domainpart; localpart and resourcepart as written.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Jid {
+    local: Option<String>,
+    domain: Domain,
+    resource: Option<String>,
+}
+
+/// Why a text is not an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum JidError {
+    /// RFC 7622 §3.2.
+    #[error("the domainpart is not valid: {0}")]
+    Domain(#[from] DomainError),
+    /// RFC 7622 §3.3, §3.4: a part that is present has 1 to 1023 octets.
+    #[error("localpart and resourcepart have 1 to 1023 octets when they are present")]
+    Part,
+}
+
+impl Jid {
+    /// Parses an address.
+    ///
+    /// # Errors
+    /// See [`JidError`].
+    pub fn parse(text: &str) -> Result<Self, JidError> {
+        let (bare, resource) =
+            text.split_once('/').map_or((text, None), |(bare, resource)| (bare, Some(resource)));
+        let (local, domain) =
+            bare.split_once('@').map_or((None, bare), |(local, domain)| (Some(local), domain));
+        for part in [local, resource].into_iter().flatten() {
+            if part.is_empty() || part.len() > crds::domain::MAX_OCTETS {
+                return Err(JidError::Part);
+            }
+        }
+        Ok(Self {
+            local: local.map(str::to_owned),
+            domain: Domain::parse(domain)?,
+            resource: resource.map(str::to_owned),
+        })
+    }
+
+    /// The localpart.
+    pub fn local(&self) -> Option<&str> {
+        self.local.as_deref()
+    }
+
+    /// The domainpart.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// The resourcepart.
+    pub fn resource(&self) -> Option<&str> {
+        self.resource.as_deref()
+    }
+}
+
+impl fmt::Display for Jid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(local) = &self.local {
+            write!(f, "{local}@")?;
+        }
+        write!(f, "{}", self.domain)?;
+        if let Some(resource) = &self.resource {
+            write!(f, "/{resource}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc7622_3_2_the_resource_is_cut_at_the_first_slash_before_anything_else() {
+        for (address, domain) in [
+            ("example.com", "example.com"),
+            ("u@example.com", "example.com"),
+            ("u@example.com/r", "example.com"),
+            ("example.com/r", "example.com"),
+            ("example.com/u@evil.example", "example.com"),
+            ("u@example.com/a@b/c@d", "example.com"),
+            ("u@evil.example@example.com", "evil.example@example.com"),
+            ("", ""),
+            ("@", ""),
+            ("/", ""),
+        ] {
+            assert_eq!(domainpart(address), domain, "{address:?}");
+        }
+    }
+
+    #[test]
+    fn rfc7622_3_2_an_address_belongs_to_its_domain_in_every_spelling_and_to_no_other() {
+        let domain = Domain::parse("bücher.example").unwrap();
+        for address in [
+            "u@bücher.example/r",
+            "BÜCHER.example",
+            "u@xn--bcher-kva.example",
+            "u@bücher.example./r",
+        ] {
+            assert!(belongs_to(address, &domain), "{address}");
+        }
+        for address in [
+            "u@bücher.example.evil.example",
+            "sub.bücher.example",
+            "u@bucher.example",
+            "bücher.example@evil.example",
+            "evil.example/bücher.example",
+            "bücher.example..",
+            "",
+        ] {
+            assert!(!belongs_to(address, &domain), "{address}");
+        }
+    }
+
+    #[test]
+    fn rfc7622_parts_that_are_present_are_not_empty() {
+        assert_eq!(Jid::parse("@example.com"), Err(JidError::Part));
+        assert_eq!(Jid::parse("u@example.com/"), Err(JidError::Part));
+        assert_eq!(Jid::parse(&format!("{}@a.example", "u".repeat(1024))), Err(JidError::Part));
+        assert!(matches!(Jid::parse("u@"), Err(JidError::Domain(_))));
+        let jid = Jid::parse("u@Example.COM/r/s@t").unwrap();
+        assert_eq!(jid.to_string(), "u@example.com/r/s@t");
+        assert_eq!((jid.local(), jid.resource()), (Some("u"), Some("r/s@t")));
+    }
+}

@@ -1,0 +1,96 @@
+//! Answers in place of the addressee: error replies (RFC 6120 §8.3) and ping (XEP-0199).
+
+use bytes::{Bytes, BytesMut};
+
+use super::Kind;
+use crate::reason::{ErrorKind, StanzaError};
+use crate::xml::escape::{attribute_into, escape_into, printable};
+use crate::xml::{Element, Namespace};
+
+/// Bytes of explanation in an error reply.
+const MAX_TEXT: usize = 512;
+
+/// The error reply to a stanza: addresses swapped, same `id`, no copy of the original (RFC 6120 §8.3.1).
+///
+/// `None` when there must be none: an error is never answered by an error (rule 6), nor is the result of an iq, and
+/// without a sender there is nobody to tell.
+pub fn error_reply(stanza: &Element, error: &StanzaError) -> Option<Bytes> {
+    let kind = Kind::of(stanza)?;
+    match stanza.type_().as_deref() {
+        Some("error") => return None,
+        Some("result") if kind == Kind::Iq => return None,
+        _ => {}
+    }
+    let mut out = reply_start(stanza, kind, "error")?;
+    out.extend_from_slice(b"><error");
+    attribute_into(&mut out, "type", &error.kind.to_string());
+    out.extend_from_slice(b"><");
+    out.extend_from_slice(error.condition.as_bytes());
+    attribute_into(&mut out, "xmlns", Namespace::StanzaError.uri());
+    out.extend_from_slice(b"/>");
+    if !error.text.is_empty() {
+        out.extend_from_slice(b"<text");
+        attribute_into(&mut out, "xmlns", Namespace::StanzaError.uri());
+        attribute_into(&mut out, "xml:lang", "en");
+        out.extend_from_slice(b">");
+        escape_into(&mut out, &printable(&error.text, MAX_TEXT));
+        out.extend_from_slice(b"</text>");
+    }
+    out.extend_from_slice(b"</error></");
+    out.extend_from_slice(kind.as_str().as_bytes());
+    out.extend_from_slice(b">");
+    Some(out.freeze())
+}
+
+/// The answer to an iq request of a kind that is not supported (RFC 6120 §8.3.1 rule 1: an iq is always answered).
+pub fn service_unavailable(request: &Element) -> Option<Bytes> {
+    error_reply(
+        request,
+        &StanzaError {
+            kind: ErrorKind::Cancel,
+            condition: "service-unavailable",
+            text: String::new(),
+        },
+    )
+}
+
+/// Whether this is a ping (XEP-0199 §3).
+pub fn is_ping(stanza: &Element) -> bool {
+    Kind::of(stanza) == Some(Kind::Iq)
+        && stanza.type_().as_deref() == Some("get")
+        && stanza.tree().is_ok_and(|iq| iq.child(Namespace::Ping, "ping").is_some())
+}
+
+/// The answer to a ping: an empty result.
+pub fn ping_result(ping: &Element) -> Option<Bytes> {
+    let mut out = reply_start(ping, Kind::of(ping)?, "result")?;
+    out.extend_from_slice(b"/>");
+    Some(out.freeze())
+}
+
+/// A ping.
+pub fn ping(from: &str, to: &str, id: &str) -> Bytes {
+    let mut out = BytesMut::with_capacity(128);
+    out.extend_from_slice(b"<iq");
+    for (name, value) in [("type", "get"), ("from", from), ("to", to), ("id", id)] {
+        attribute_into(&mut out, name, value);
+    }
+    out.extend_from_slice(b"><ping");
+    attribute_into(&mut out, "xmlns", Namespace::Ping.uri());
+    out.extend_from_slice(b"/></iq>");
+    out.freeze()
+}
+
+fn reply_start(stanza: &Element, kind: Kind, type_: &str) -> Option<BytesMut> {
+    let (from, to) = (stanza.from()?, stanza.to()?);
+    let mut out = BytesMut::with_capacity(256);
+    out.extend_from_slice(b"<");
+    out.extend_from_slice(kind.as_str().as_bytes());
+    attribute_into(&mut out, "from", &to);
+    attribute_into(&mut out, "to", &from);
+    if let Some(id) = stanza.id() {
+        attribute_into(&mut out, "id", &id);
+    }
+    attribute_into(&mut out, "type", type_);
+    Some(out)
+}

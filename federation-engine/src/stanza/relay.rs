@@ -1,0 +1,79 @@
+//! A stanza on its way from one stream to another: the very bytes that were validated, unless the start tag has to carry
+//! what the stream header said (RFC 6120 §4.7.4, §4.8.5) or an address is not spelt canonically.
+
+use bytes::{Bytes, BytesMut};
+
+use super::address::{Jid, domainpart};
+use crate::pair::Pair;
+use crate::xml::Element;
+use crate::xml::element::Addressed;
+use crate::xml::escape::{attribute_into, escape_into};
+
+/// What a stanza inherits where it comes from and where it goes to.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamContext<'a> {
+    /// The pair the stanza was authorised for.
+    pub pair: &'a Pair,
+    /// `xml:lang` of the peer's header on the stream that the stanza came on.
+    pub lang: Option<&'a str>,
+    /// `xml:lang` of our header on the stream that it goes out on.
+    pub outgoing_lang: Option<&'a str>,
+}
+
+/// The bytes to send.
+pub fn outgoing(stanza: &Element, context: &StreamContext<'_>) -> Bytes {
+    let lang = context.lang.filter(|lang| {
+        !lang.is_empty() && Some(*lang) != context.outgoing_lang && stanza.lang().is_none()
+    });
+    let from = respelt(stanza, Addressed::From, context.pair.from.as_str());
+    let to = respelt(stanza, Addressed::To, context.pair.to.as_str());
+    if lang.is_none() && from.is_none() && to.is_none() && stanza.is_self_contained() {
+        return stanza.bytes().clone();
+    }
+    rewritten(stanza, lang, [from, to])
+}
+
+/// A new value for an address attribute, and where the old one stands.
+struct Edit {
+    range: std::ops::Range<usize>,
+    value: String,
+}
+
+fn respelt(stanza: &Element, which: Addressed, canonical: &str) -> Option<Edit> {
+    let written = match which {
+        Addressed::From => stanza.from()?,
+        Addressed::To => stanza.to()?,
+    };
+    if domainpart(&written) == canonical {
+        return None;
+    }
+    let value = Jid::parse(&written).ok()?.to_string();
+    Some(Edit { range: stanza.address_range(which)?, value })
+}
+
+fn rewritten(stanza: &Element, lang: Option<&str>, edits: [Option<Edit>; 2]) -> Bytes {
+    let (tag, rest, self_closing) = stanza.split_start_tag();
+    let mut out = BytesMut::with_capacity(stanza.bytes().len() + 256);
+    let mut edits: Vec<Edit> = edits.into_iter().flatten().collect();
+    edits.sort_by_key(|edit| edit.range.start);
+    let mut copied = 0;
+    for edit in edits {
+        out.extend_from_slice(tag.get(copied..edit.range.start).unwrap_or_default());
+        escape_into(&mut out, &edit.value);
+        copied = edit.range.end;
+    }
+    out.extend_from_slice(tag.get(copied..).unwrap_or_default());
+    for (prefix, uri) in stanza.outer_prefixes() {
+        out.extend_from_slice(b" xmlns:");
+        out.extend_from_slice(prefix.as_bytes());
+        out.extend_from_slice(b"='");
+        escape_into(&mut out, uri);
+        out.extend_from_slice(b"'");
+    }
+    if let Some(lang) = lang {
+        attribute_into(&mut out, "xml:lang", lang);
+    }
+    out.extend_from_slice(if self_closing { b"/>" } else { b">" });
+    out.extend_from_slice(rest);
+    out.freeze()
+}

@@ -1,0 +1,24 @@
+//! How much of anything a peer may send at once.
+
+/// Bounds of one first-level element. The stream's opening tag obeys them too.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    /// Bytes of the element from its `<` to its last `>` (RFC 6120 §13.12).
+    pub element_bytes: usize,
+    /// Levels of elements; a first-level element without children has 1.
+    pub depth: usize,
+    /// Attributes of one tag, namespace declarations included; also the namespace declarations in scope at any place.
+    pub attributes: usize,
+    /// Bytes of an element or attribute name, prefix included.
+    pub name_bytes: usize,
+}
+
+impl Bounds {
+    /// The bounds before authentication, with the default sizes of the configuration.
+    pub const PRE_AUTHENTICATION: Self =
+        Self { element_bytes: 10_000, depth: 16, attributes: 32, name_bytes: 256 };
+
+    /// The bounds after authentication, with the default sizes of the configuration.
+    pub const AUTHENTICATED: Self =
+        Self { element_bytes: 262_144, depth: 64, attributes: 64, name_bytes: 1_024 };
+}

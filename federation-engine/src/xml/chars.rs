@@ -1,0 +1,144 @@
+//! Which characters and references may stand where (XML 1.0 §2.2, §2.3, §2.4, §4.1).
+
+use super::error::{Malformation, XmlError};
+
+/// Production 2, `Char`.
+pub fn is_xml_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// Production 4, `NameStartChar`, without the colon (Namespaces in XML §4, `NCName`).
+pub fn is_name_start(c: char) -> bool {
+    matches!(c,
+        'A'..='Z' | 'a'..='z' | '_'
+        | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
+        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
+        | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}'
+        | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
+
+/// Production 4a, `NameChar`, without the colon.
+pub fn is_name_char(c: char) -> bool {
+    is_name_start(c)
+        || matches!(c,
+            '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}
+
+/// Whether the byte is white space (production 3).
+pub const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Where checked characters stand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// Character data: references are read, `]]>` is refused (§2.4).
+    Text,
+    /// Attribute value without its quotes: references are read, `<` is refused (§3.1).
+    Attribute,
+    /// CDATA section: neither.
+    Cdata,
+}
+
+const PLAIN: u8 = 0;
+const CONTROL: u8 = 1;
+const AMPERSAND: u8 = 2;
+const LESS_THAN: u8 = 3;
+const BRACKET: u8 = 4;
+const SPACE: u8 = 5;
+/// First byte of the UTF-8 form of U+F000 to U+FFFF, among them U+FFFE and U+FFFF.
+const HIGH: u8 = 6;
+
+/// What has to be looked at more closely, by byte.
+static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [PLAIN; 256];
+    let mut byte = 0_usize;
+    while byte < 256 {
+        table[byte] = match byte {
+            0x09 | 0x0A | 0x0D => SPACE,
+            0x00..=0x1F => CONTROL,
+            0x26 => AMPERSAND,
+            0x3C => LESS_THAN,
+            0x5D => BRACKET,
+            0xEF => HIGH,
+            _ => PLAIN,
+        };
+        byte += 1;
+    }
+    table
+}
+
+fn class(byte: u8) -> u8 {
+    CLASS.get(usize::from(byte)).copied().unwrap_or(PLAIN)
+}
+
+/// Checks a run of valid UTF-8. The result says whether an attribute value means just what its bytes are: no reference,
+/// and no white space that reading would turn into a space (§3.3.3).
+pub(super) fn check(bytes: &[u8], place: Place) -> Result<bool, XmlError> {
+    let mut plain = true;
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| class(*byte) != PLAIN) {
+        let Some((special, after)) = rest.get(at..).and_then(<[u8]>::split_first) else { break };
+        rest = after;
+        match class(*special) {
+            CONTROL => return Err(Malformation::Character.into()),
+            SPACE => plain = false,
+            AMPERSAND if place != Place::Cdata => {
+                plain = false;
+                let end = rest
+                    .iter()
+                    .take(MAX_REFERENCE)
+                    .position(|byte| *byte == b';')
+                    .ok_or(Malformation::Reference)?;
+                let (name, after) = rest.split_at_checked(end).ok_or(Malformation::Reference)?;
+                check_reference(name)?;
+                rest = after.get(1..).unwrap_or_default();
+            }
+            LESS_THAN if place == Place::Attribute => {
+                return Err(Malformation::LessThanInAttribute.into());
+            }
+            BRACKET if place == Place::Text && rest.starts_with(b"]>") => {
+                return Err(Malformation::CdataEnd.into());
+            }
+            HIGH if matches!(rest, [0xBF, 0xBE | 0xBF, ..]) => {
+                return Err(Malformation::Character.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(plain)
+}
+
+/// Longest reference between `&` and `;`. Leading zeros beyond that have no purpose.
+const MAX_REFERENCE: usize = 12;
+
+fn check_reference(name: &[u8]) -> Result<(), XmlError> {
+    match name {
+        b"amp" | b"lt" | b"gt" | b"quot" | b"apos" => Ok(()),
+        [b'#', b'x', digits @ ..] => character(digits, 16),
+        [b'#', digits @ ..] => character(digits, 10),
+        [first, rest @ ..]
+            if first.is_ascii_alphabetic() && rest.iter().all(u8::is_ascii_alphanumeric) =>
+        {
+            Err(XmlError::Restricted("entities other than the predefined ones"))
+        }
+        _ => Err(Malformation::Reference.into()),
+    }
+}
+
+fn character(digits: &[u8], radix: u32) -> Result<(), XmlError> {
+    let mut code: u32 = 0;
+    for digit in digits {
+        let value = char::from(*digit).to_digit(radix).ok_or(Malformation::Reference)?;
+        code = code.saturating_mul(radix).saturating_add(value);
+    }
+    if digits.is_empty() {
+        return Err(Malformation::Reference.into());
+    }
+    match char::from_u32(code) {
+        Some(c) if is_xml_char(c) => Ok(()),
+        _ => Err(Malformation::Character.into()),
+    }
+}

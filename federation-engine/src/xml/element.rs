@@ -1,0 +1,154 @@
+//! A complete first-level element: the bytes that were validated, and the facts found on the way.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::namespace::Namespace;
+use super::scope::StreamScope;
+use super::tag::{Span, ValueSpan};
+use super::tree::{Node, TooManyNodes};
+
+/// What the scanner noted while it validated; offsets count from the first byte of the element.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) namespace: Namespace,
+    pub(super) name: Span,
+    pub(super) local: Span,
+    pub(super) from: Option<ValueSpan>,
+    pub(super) to: Option<ValueSpan>,
+    pub(super) id: Option<ValueSpan>,
+    pub(super) kind: Option<ValueSpan>,
+    pub(super) lang: Option<ValueSpan>,
+    pub(super) start_tag_end: u32,
+    pub(super) self_closing: bool,
+    /// One bit for each prefix of the stream header that the element uses without declaring it.
+    pub(super) outer_prefixes: u32,
+}
+
+/// A first-level element of a stream. Cloning shares the bytes.
+#[derive(Clone, Debug)]
+pub struct Element {
+    bytes: Bytes,
+    facts: Facts,
+    scope: Option<Arc<StreamScope>>,
+}
+
+/// An expanded name (Namespaces in XML §2.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Name<'a> {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The local name.
+    pub local: &'a str,
+}
+
+/// Where the value of an attribute stands, for writers that copy a start tag.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Addressed {
+    /// The attribute `from`.
+    From,
+    /// The attribute `to`.
+    To,
+}
+
+impl Element {
+    pub(super) fn new(bytes: Bytes, facts: Facts, scope: Option<Arc<StreamScope>>) -> Self {
+        Self { bytes, facts, scope }
+    }
+
+    /// The bytes as they came, from `<` to `>`.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The bytes, when the facts are no longer needed.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The expanded name.
+    pub fn name(&self) -> Name<'_> {
+        Name { namespace: self.facts.namespace, local: self.text(self.facts.local) }
+    }
+
+    /// Whether this is the element `local` of `namespace`.
+    pub fn is(&self, namespace: Namespace, local: &str) -> bool {
+        self.facts.namespace == namespace && self.facts.local.of(&self.bytes) == local.as_bytes()
+    }
+
+    /// Attribute `from`, decoded.
+    pub fn from(&self) -> Option<Cow<'_, str>> {
+        self.value(self.facts.from)
+    }
+
+    /// Attribute `to`, decoded.
+    pub fn to(&self) -> Option<Cow<'_, str>> {
+        self.value(self.facts.to)
+    }
+
+    /// Attribute `id`, decoded.
+    pub fn id(&self) -> Option<Cow<'_, str>> {
+        self.value(self.facts.id)
+    }
+
+    /// Attribute `type`, decoded.
+    pub fn type_(&self) -> Option<Cow<'_, str>> {
+        self.value(self.facts.kind)
+    }
+
+    /// Attribute `xml:lang`, decoded.
+    pub fn lang(&self) -> Option<Cow<'_, str>> {
+        self.value(self.facts.lang)
+    }
+
+    /// Whether the element declares every prefix that it uses. The default namespace may still be the stream's.
+    pub fn is_self_contained(&self) -> bool {
+        self.facts.outer_prefixes == 0
+    }
+
+    /// Prefixes of the stream header that the element uses without declaring them, with their namespace names.
+    pub fn outer_prefixes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.scope.iter().flat_map(|scope| scope.used(self.facts.outer_prefixes))
+    }
+
+    /// The start tag without `>` or `/>`, the part after the start tag, and whether the tag closed itself.
+    pub fn split_start_tag(&self) -> (&[u8], &[u8], bool) {
+        let end = self.facts.start_tag_end as usize;
+        let (tag, rest) = self.bytes.split_at_checked(end).unwrap_or((&self.bytes, &[]));
+        let cut = if self.facts.self_closing { 2 } else { 1 };
+        let tag = tag.get(..tag.len().saturating_sub(cut)).unwrap_or(tag);
+        (tag, rest, self.facts.self_closing)
+    }
+
+    /// Range of the raw value of an address attribute within [`Self::bytes`], quotes excluded.
+    pub fn address_range(&self, which: Addressed) -> Option<std::ops::Range<usize>> {
+        let value = match which {
+            Addressed::From => self.facts.from,
+            Addressed::To => self.facts.to,
+        };
+        value.map(|value| value.span.range())
+    }
+
+    /// The qualified name as it was written.
+    pub fn qualified_name(&self) -> &str {
+        self.text(self.facts.name)
+    }
+
+    /// Reads the element into a tree. For small negotiation elements only; stanzas on their way are not read.
+    ///
+    /// # Errors
+    /// When it has more nodes than any negotiation element.
+    pub fn tree(&self) -> Result<Node, TooManyNodes> {
+        Node::read(std::str::from_utf8(&self.bytes).unwrap_or_default(), self.scope.as_deref())
+    }
+
+    fn text(&self, span: Span) -> &str {
+        span.text(&self.bytes)
+    }
+
+    fn value(&self, value: Option<ValueSpan>) -> Option<Cow<'_, str>> {
+        value.map(|value| value.decode(self.text(value.span)))
+    }
+}

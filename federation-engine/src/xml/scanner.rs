@@ -1,0 +1,519 @@
+//! The incremental scanner.
+
+use bytes::{Buf, BytesMut};
+use std::sync::Arc;
+
+use super::bounds::Bounds;
+use super::chars::{self, Place};
+use super::element::{Element, Facts};
+use super::error::{Bound, Malformation, XmlError};
+use super::header::HeaderAttributes;
+use super::namespace::Namespace;
+use super::scope::{ElementScope, MAX_STREAM_PREFIXES, Resolved, StreamScope};
+use super::tag::{self, Attribute, QualifiedName, Span, StartTag};
+
+/// What a stream consists of at its first level.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// The opening tag.
+    Header(HeaderAttributes),
+    /// A complete first-level element.
+    Element(Element),
+    /// `</stream:stream>`.
+    Close,
+}
+
+/// Longest XML declaration; the longest useful one has 56 bytes.
+const MAX_DECLARATION: usize = 128;
+
+/// Cuts the bytes of a stream into [`Item`]s. Every byte is looked at once, however the input is split.
+#[derive(Debug)]
+pub struct Scanner {
+    bounds: Bounds,
+    phase: Phase,
+    /// First byte of the token that is not complete, counted from the start of the buffer.
+    token: usize,
+    /// First byte that was not searched yet for the end of that token.
+    searched: usize,
+    /// The quote inside which the search stopped, when the token is a start tag.
+    quote: Option<u8>,
+    /// Elements that are open, outermost first.
+    open: Vec<Open>,
+    attributes: Vec<Attribute>,
+    scope: ElementScope,
+    stream: Arc<StreamScope>,
+    /// Qualified name of the stream's opening tag.
+    root: Vec<u8>,
+    facts: Option<Facts>,
+    outer_prefixes: u32,
+    whitespace: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// Before the first byte: an XML declaration may come.
+    Start,
+    /// Before the opening tag.
+    Prolog,
+    /// Inside the stream.
+    Content,
+    /// The opening tag closed itself; the end has to be reported.
+    SelfClosed,
+    /// After the end.
+    Closed,
+    /// After an error, which is final.
+    Failed(XmlError),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    name: Span,
+    /// Declarations in force outside of it.
+    mark: usize,
+}
+
+enum Step {
+    /// More input is needed.
+    Incomplete,
+    /// A token inside an element, or before the opening tag, is done.
+    Token,
+    Item(Item),
+}
+
+impl Scanner {
+    /// A scanner at the first byte of a stream.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            phase: Phase::Start,
+            token: 0,
+            searched: 0,
+            quote: None,
+            open: Vec::new(),
+            attributes: Vec::new(),
+            scope: ElementScope::default(),
+            stream: Arc::default(),
+            root: Vec::new(),
+            facts: None,
+            outer_prefixes: 0,
+            whitespace: 0,
+        }
+    }
+
+    /// Other bounds from the next byte on.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// A new stream begins with the next byte: after TLS and after SASL (RFC 6120 §4.3.3).
+    pub fn restart(&mut self) {
+        *self = Self { whitespace: self.whitespace, ..Self::new(self.bounds) };
+    }
+
+    /// White space between first-level elements so far, in bytes: keep-alives (RFC 6120 §4.6.1), and a way to waste our
+    /// time, so it counts against the budget before authentication.
+    pub fn whitespace(&self) -> u64 {
+        self.whitespace
+    }
+
+    /// Cuts the next item off the front of `buf`; `None` when more input is needed. White space between first-level
+    /// elements is consumed; after the end of the stream everything is.
+    ///
+    /// # Errors
+    /// When the input cannot be accepted; the same error from then on.
+    pub fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, XmlError> {
+        match self.phase {
+            Phase::Failed(error) => return Err(error),
+            Phase::SelfClosed => {
+                self.phase = Phase::Closed;
+                return Ok(Some(Item::Close));
+            }
+            Phase::Closed => {
+                buf.clear();
+                return Ok(None);
+            }
+            Phase::Start | Phase::Prolog | Phase::Content => {}
+        }
+        let result = self.advance(buf);
+        if let Err(error) = result {
+            self.phase = Phase::Failed(error);
+        }
+        result
+    }
+
+    fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, XmlError> {
+        loop {
+            if self.at_first_level() {
+                self.skip_whitespace(buf);
+            }
+            match self.step(buf)? {
+                Step::Token => {}
+                Step::Item(item) => return Ok(Some(item)),
+                // At least one more byte belongs to what has begun.
+                Step::Incomplete if buf.is_empty() => return Ok(None),
+                Step::Incomplete => return self.fits(buf.len() + 1).map(|()| None),
+            }
+        }
+    }
+
+    fn at_first_level(&self) -> bool {
+        self.token == 0 && self.open.is_empty()
+    }
+
+    fn skip_whitespace(&mut self, buf: &mut BytesMut) {
+        let count = buf.iter().take_while(|byte| chars::is_space(**byte)).count();
+        if count > 0 {
+            buf.advance(count);
+            self.whitespace += count as u64;
+            if self.phase == Phase::Start {
+                self.phase = Phase::Prolog;
+            }
+        }
+    }
+
+    fn fits(&self, bytes: usize) -> Result<(), XmlError> {
+        let limit = self.bounds.element_bytes;
+        if bytes > limit { Err(Bound::ElementBytes { limit }.into()) } else { Ok(()) }
+    }
+
+    fn step(&mut self, buf: &mut BytesMut) -> Result<Step, XmlError> {
+        let Some(first) = buf.get(self.token).copied() else { return Ok(Step::Incomplete) };
+        if first != b'<' {
+            return if self.at_first_level() { Err(self.stray(first)) } else { self.text(buf) };
+        }
+        let Some(second) = buf.get(self.token + 1).copied() else { return Ok(Step::Incomplete) };
+        self.fits(self.token + 2)?;
+        match second {
+            b'/' => self.end_tag(buf),
+            b'?' => self.declaration(buf),
+            b'!' => self.cdata(buf),
+            // The second byte of '<' in UTF-16.
+            0 if self.phase == Phase::Start => Err(XmlError::UnsupportedEncoding),
+            _ => self.start_tag(buf),
+        }
+    }
+
+    /// The first byte of something that is neither markup nor white space. UTF-16 and UTF-32 begin with a byte order
+    /// mark or with a zero byte; U+FEFF in UTF-8 is no byte order mark but text (RFC 6120 §11.6).
+    fn stray(&self, first: u8) -> XmlError {
+        match (self.phase, first) {
+            (Phase::Start, 0x00 | 0xFE | 0xFF) => XmlError::UnsupportedEncoding,
+            (Phase::Start | Phase::Prolog, _) => Malformation::NotXml.into(),
+            _ => Malformation::StrayText.into(),
+        }
+    }
+
+    /// Goes on searching for the end of a token; remembers how far it came.
+    fn find(&mut self, buf: &[u8], needle: u8) -> Option<usize> {
+        let found = memchr::memchr(needle, buf.get(self.searched..).unwrap_or_default());
+        let at = found.map(|offset| self.searched + offset);
+        self.searched = at.unwrap_or(buf.len());
+        at
+    }
+
+    fn token_done(&mut self, end: usize) -> Step {
+        self.token = end;
+        self.searched = end;
+        Step::Token
+    }
+
+    fn text(&mut self, buf: &[u8]) -> Result<Step, XmlError> {
+        let Some(end) = self.find(buf, b'<') else { return Ok(Step::Incomplete) };
+        self.fits(end + 1)?;
+        chars::check(utf8(buf, self.token, end)?, Place::Text)?;
+        Ok(self.token_done(end))
+    }
+
+    fn cdata(&mut self, buf: &[u8]) -> Result<Step, XmlError> {
+        const OPENING: &[u8] = b"<![CDATA[";
+        const CLOSING: &[u8] = b"]]>";
+        let token = buf.get(self.token..).unwrap_or_default();
+        match token.get(2) {
+            None => return Ok(Step::Incomplete),
+            Some(b'[') if !self.at_first_level() => {}
+            Some(b'[') => return Err(Malformation::StrayText.into()),
+            Some(b'-') => return Err(XmlError::Restricted("comments")),
+            Some(_) => return Err(XmlError::Restricted("document type declarations")),
+        }
+        if !token.starts_with(OPENING) {
+            let partial = OPENING.starts_with(token);
+            return if partial { Ok(Step::Incomplete) } else { Err(Malformation::Tag.into()) };
+        }
+        let content = self.token + OPENING.len();
+        let from = self.searched.max(content);
+        let rest = buf.get(from..).unwrap_or_default();
+        let Some(offset) = memchr::memmem::find(rest, CLOSING) else {
+            self.searched = buf.len().saturating_sub(CLOSING.len() - 1).max(content);
+            return Ok(Step::Incomplete);
+        };
+        let end = from + offset;
+        self.fits(end + CLOSING.len())?;
+        chars::check(utf8(buf, content, end)?, Place::Cdata)?;
+        Ok(self.token_done(end + CLOSING.len()))
+    }
+
+    /// `<?xml version='1.0' encoding='UTF-8'?>`, only as the very first bytes (XML 1.0 §2.8, RFC 6120 §11.5).
+    fn declaration(&mut self, buf: &mut BytesMut) -> Result<Step, XmlError> {
+        const OPENING: &[u8] = b"<?xml";
+        const CLOSING: &[u8] = b"?>";
+        if self.phase != Phase::Start || !self.at_first_level() {
+            return Err(XmlError::Restricted("processing instructions"));
+        }
+        let begin = buf.get(..MAX_DECLARATION.min(buf.len())).unwrap_or_default();
+        if begin.len() <= OPENING.len() && OPENING.starts_with(begin) {
+            return Ok(Step::Incomplete);
+        }
+        match begin.strip_prefix(OPENING).and_then(<[u8]>::first) {
+            Some(byte) if chars::is_space(*byte) => {}
+            _ => return Err(XmlError::Restricted("processing instructions")),
+        }
+        let Some(end) = memchr::memmem::find(begin, CLOSING) else {
+            let hopeless = begin.len() == MAX_DECLARATION;
+            return if hopeless {
+                Err(Malformation::Declaration.into())
+            } else {
+                Ok(Step::Incomplete)
+            };
+        };
+        tag::parse_declaration(begin, OPENING.len(), end, &self.bounds, &mut self.attributes)?;
+        buf.advance(end + CLOSING.len());
+        self.phase = Phase::Prolog;
+        self.searched = 0;
+        Ok(Step::Token)
+    }
+
+    fn end_tag(&mut self, buf: &mut BytesMut) -> Result<Step, XmlError> {
+        let Some(end) = self.find(buf, b'>').map(|at| at + 1) else { return Ok(Step::Incomplete) };
+        self.fits(end)?;
+        let name = tag::parse_end(buf, self.token, end)?;
+        let Some(open) = self.open.pop() else {
+            if self.phase != Phase::Content || name.of(buf) != self.root.as_slice() {
+                return Err(Malformation::EndTag.into());
+            }
+            buf.clear();
+            self.phase = Phase::Closed;
+            return Ok(Step::Item(Item::Close));
+        };
+        if name.of(buf) != open.name.of(buf) {
+            return Err(Malformation::EndTag.into());
+        }
+        self.scope.leave(open.mark);
+        if self.open.is_empty() { self.finish(buf, end) } else { Ok(self.token_done(end)) }
+    }
+
+    /// First byte after the start tag; quoted `>` do not end it.
+    fn start_tag_end(&mut self, buf: &[u8]) -> Option<usize> {
+        self.searched = self.searched.max(self.token + 1);
+        loop {
+            let rest = buf.get(self.searched..).unwrap_or_default();
+            let found = match self.quote {
+                Some(quote) => memchr::memchr(quote, rest),
+                None => memchr::memchr3(b'>', b'"', b'\'', rest),
+            };
+            let Some(offset) = found else {
+                self.searched = buf.len();
+                return None;
+            };
+            self.searched += offset + 1;
+            let byte = rest.get(offset).copied();
+            self.quote = match self.quote {
+                Some(_) => None,
+                None if byte == Some(b'>') => return Some(self.searched),
+                None => byte,
+            };
+        }
+    }
+
+    fn start_tag(&mut self, buf: &mut BytesMut) -> Result<Step, XmlError> {
+        let Some(end) = self.start_tag_end(buf) else { return Ok(Step::Incomplete) };
+        self.fits(end)?;
+        utf8(buf, self.token, end)?;
+        let tag = tag::parse(buf, self.token, end, &self.bounds, &mut self.attributes)?;
+        let mark = self.scope.mark();
+        self.declare(buf)?;
+        if self.phase != Phase::Content {
+            return self.header(buf, end, tag);
+        }
+        if self.open.len() >= self.bounds.depth {
+            return Err(Bound::Depth { limit: self.bounds.depth }.into());
+        }
+        let namespace = self.namespace_of(buf, tag.name)?;
+        if self.open.is_empty() {
+            self.facts = Some(self.first_level(buf, end, tag, namespace));
+        }
+        if !tag.self_closing {
+            self.open.push(Open { name: tag.name.span, mark });
+            return Ok(self.token_done(end));
+        }
+        self.scope.leave(mark);
+        if self.open.is_empty() { self.finish(buf, end) } else { Ok(self.token_done(end)) }
+    }
+
+    /// Takes up the declarations of the tag, then checks that the prefixes of its attributes are declared and that no two
+    /// of them have the same expanded name (Namespaces in XML §6.3).
+    fn declare(&mut self, bytes: &[u8]) -> Result<(), XmlError> {
+        let mut prefixed = 0;
+        for attribute in &self.attributes {
+            let (prefix, local) = (attribute.name.prefix(), attribute.name.local());
+            let declared = match prefix.of(bytes) {
+                b"xmlns" => local,
+                b"" if local.of(bytes) == b"xmlns" => prefix,
+                b"" => continue,
+                _ => {
+                    prefixed += 1;
+                    continue;
+                }
+            };
+            self.scope.declare(bytes, declared, attribute.value, self.bounds.attributes)?;
+        }
+        if prefixed > 0 {
+            self.check_prefixed(bytes, prefixed)?;
+        }
+        Ok(())
+    }
+
+    fn check_prefixed(&mut self, bytes: &[u8], prefixed: usize) -> Result<(), XmlError> {
+        let mut seen: Vec<(Resolved<'_>, &[u8])> = Vec::new();
+        for attribute in &self.attributes {
+            let prefix = attribute.name.prefix().of(bytes);
+            if prefix.is_empty() || prefix == b"xmlns" {
+                continue;
+            }
+            let resolved = self.scope.resolve(bytes, prefix, &self.stream)?;
+            if let Resolved::Outer(_, index) = resolved {
+                self.outer_prefixes |= 1 << index;
+            }
+            let local = attribute.name.local().of(bytes);
+            if seen.iter().any(|(other, name)| *name == local && other.same_name(&resolved)) {
+                return Err(Malformation::DuplicateAttribute.into());
+            }
+            // The usual lonely xml:lang costs no allocation: nothing is left to compare it with.
+            if prefixed > 1 {
+                seen.push((resolved, local));
+            }
+        }
+        Ok(())
+    }
+
+    /// The namespace of an element; below the first level only whether it has one.
+    fn namespace_of(&mut self, bytes: &[u8], name: QualifiedName) -> Result<Namespace, XmlError> {
+        let prefix = name.prefix().of(bytes);
+        if prefix.is_empty() {
+            let first = self.open.is_empty();
+            return Ok(if first {
+                self.scope.default_namespace(bytes, &self.stream)
+            } else {
+                Namespace::Other
+            });
+        }
+        if prefix == b"xmlns" {
+            return Err(Malformation::UndeclaredPrefix.into());
+        }
+        let resolved = self.scope.resolve(bytes, prefix, &self.stream)?;
+        if let Resolved::Outer(_, index) = resolved {
+            self.outer_prefixes |= 1 << index;
+        }
+        Ok(if self.open.is_empty() { resolved.namespace() } else { Namespace::Other })
+    }
+
+    fn first_level(&self, bytes: &[u8], end: usize, tag: StartTag, namespace: Namespace) -> Facts {
+        let mut facts = Facts {
+            namespace,
+            name: tag.name.span,
+            local: tag.name.local(),
+            from: None,
+            to: None,
+            id: None,
+            kind: None,
+            lang: None,
+            start_tag_end: Span::new(0, end).end,
+            self_closing: tag.self_closing,
+            outer_prefixes: 0,
+        };
+        for attribute in &self.attributes {
+            let place = match attribute.name.span.of(bytes) {
+                b"from" => &mut facts.from,
+                b"to" => &mut facts.to,
+                b"id" => &mut facts.id,
+                b"type" => &mut facts.kind,
+                b"xml:lang" => &mut facts.lang,
+                _ => continue,
+            };
+            *place = Some(attribute.value);
+        }
+        facts
+    }
+
+    fn finish(&mut self, buf: &mut BytesMut, end: usize) -> Result<Step, XmlError> {
+        let outer_prefixes = std::mem::take(&mut self.outer_prefixes);
+        // Every first-level start tag leaves its facts.
+        let facts = self.facts.take().ok_or(Malformation::Tag)?;
+        self.scope.clear();
+        self.token_done(0);
+        let scope = (outer_prefixes != 0).then(|| Arc::clone(&self.stream));
+        let bytes = buf.split_to(end).freeze();
+        let element = Element::new(bytes, Facts { outer_prefixes, ..facts }, scope);
+        Ok(Step::Item(Item::Element(element)))
+    }
+
+    fn header(&mut self, buf: &mut BytesMut, end: usize, tag: StartTag) -> Result<Step, XmlError> {
+        let namespace = self.namespace_of(buf, tag.name)?;
+        let stream = self.stream_scope(buf)?;
+        let value = |name: &str| {
+            self.attributes
+                .iter()
+                .find(|attribute| attribute.name.span.of(buf) == name.as_bytes())
+                .map(|attribute| {
+                    attribute.value.decode(attribute.value.span.text(buf)).into_owned()
+                })
+        };
+        let header = HeaderAttributes {
+            namespace,
+            local: tag.name.local().text(buf).to_owned(),
+            prefix: tag.name.prefix().text(buf).to_owned(),
+            content: Namespace::of(&stream.default),
+            declares_dialback: stream
+                .prefixes
+                .iter()
+                .any(|(_, uri)| Namespace::of(uri) == Namespace::Dialback),
+            from: value("from"),
+            to: value("to"),
+            id: value("id"),
+            version: value("version"),
+            lang: value("xml:lang"),
+        };
+        self.root = tag.name.span.of(buf).to_vec();
+        self.stream = Arc::new(stream);
+        self.scope.clear();
+        self.outer_prefixes = 0;
+        self.phase = if tag.self_closing { Phase::SelfClosed } else { Phase::Content };
+        buf.advance(end);
+        self.token_done(0);
+        Ok(Step::Item(Item::Header(header)))
+    }
+
+    fn stream_scope(&self, bytes: &[u8]) -> Result<StreamScope, XmlError> {
+        let mut stream = StreamScope::default();
+        for attribute in &self.attributes {
+            let uri = attribute.value.decode(attribute.value.span.text(bytes));
+            if attribute.name.span.of(bytes) == b"xmlns" {
+                stream.default = uri.into_owned();
+            } else if attribute.name.prefix().of(bytes) == b"xmlns" {
+                let prefix = attribute.name.local().text(bytes);
+                if stream.prefixes.len() >= MAX_STREAM_PREFIXES {
+                    return Err(Bound::Declarations { limit: MAX_STREAM_PREFIXES }.into());
+                }
+                stream.prefixes.push((prefix.to_owned(), uri.into_owned()));
+            }
+        }
+        Ok(stream)
+    }
+}
+
+fn utf8(buf: &[u8], start: usize, end: usize) -> Result<&[u8], XmlError> {
+    let bytes = buf.get(start..end).unwrap_or_default();
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(Malformation::Utf8.into()),
+    }
+}
