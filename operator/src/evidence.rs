@@ -8,6 +8,7 @@ pub mod networks;
 pub mod pinned;
 pub mod probe;
 pub mod references;
+pub mod resolvers;
 pub mod zone;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use self::engine::EngineReport;
 use self::networks::ClusterNetworks;
 use self::probe::ProbeEvidence;
 use self::references::References;
+use crate::publication::Publication;
 use crate::reconcile::apply::Applied;
 
 /// Everything that the ladder is judged by.
@@ -35,6 +37,8 @@ pub struct Evidence {
     pub cluster: ClusterEvidence,
     /// Hash of the engine's wanted configuration file, and for how long it has been wanted.
     pub config: WantedConfig,
+    /// Whether the SRV records are written.
+    pub publication: Publication,
     /// What the replicas report.
     pub engines: Vec<EngineReport>,
     /// Answers of the DNS.

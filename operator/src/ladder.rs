@@ -114,6 +114,19 @@ pub fn for_domain(rung: ConditionType, view: View<'_>, domain: &Domain) -> Optio
     }
 }
 
+/// Whether [`for_domain`] judges this rung.
+pub const fn is_by_domain(rung: ConditionType) -> bool {
+    matches!(
+        rung,
+        ConditionType::CertificateReady
+            | ConditionType::BackendReady
+            | ConditionType::SRVResolves
+            | ConditionType::TLSVerified
+            | ConditionType::StreamVerified
+            | ConditionType::DomainUncontested
+    )
+}
+
 /// The verdict about all domains: the first False, else the first Unknown, else `good`.
 pub(crate) fn over_domains(
     view: View<'_>,

@@ -9,6 +9,9 @@ use jiff::Timestamp;
 use crate::evidence::dns::DnsEvidence;
 use crate::evidence::probe::ProbeEvidence;
 
+/// Rungs that are shown as True although they fail, and since when.
+pub type Failing = HashMap<ConditionType, Timestamp>;
+
 /// Remembered of one federation.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -21,7 +24,7 @@ pub struct Memory {
     /// Last probes of the engine's listeners.
     pub probes: Option<ProbeEvidence>,
     /// Rungs that are still shown as True, and since when they fail.
-    pub failing: HashMap<ConditionType, Timestamp>,
+    pub failing: Failing,
     /// Failed passes in a row.
     pub errors: u32,
 }

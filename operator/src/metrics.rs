@@ -196,10 +196,10 @@ impl Metrics {
     }
 
     /// Records how many configured peers are in a state.
-    pub fn peers(&self, namespace: &str, name: &str, state: PeerCount, count: usize) {
+    pub fn peers(&self, namespace: &str, name: &str, state: PeerCount, count: u32) {
         let labels =
             PeerStateLabels { namespace: namespace.to_owned(), name: name.to_owned(), state };
-        self.peers.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.peers.get_or_create(&labels).set(i64::from(count));
     }
 
     /// Removes the series of a deleted object.

@@ -10,7 +10,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::engine::Replica;
 use crate::build::deployment::CONTAINER;
-use crate::build::metadata::FEDERATION_LABEL;
+use crate::build::metadata::{CONTENT_ANNOTATION, FEDERATION_LABEL};
 use crate::build::{Address, names};
 use crate::reconcile::validate::Validated;
 
@@ -67,6 +67,8 @@ pub struct EnginePod {
     pub ended: Option<(i32, String)>,
     /// Times the container was started again.
     pub restarts: i32,
+    /// Value of the annotation [`CONTENT_ANNOTATION`].
+    pub content: Option<String>,
 }
 
 /// The Service that the internet reaches.
@@ -87,6 +89,8 @@ pub struct DnsEndpointEvidence {
     pub kind_exists: bool,
     /// The object exists.
     pub exists: bool,
+    /// Creation of the object.
+    pub created: Option<Timestamp>,
     /// external-dns has read its last change.
     pub observed: bool,
 }
@@ -196,6 +200,7 @@ fn engine_pod(pod: &Pod) -> EnginePod {
         waiting,
         ended,
         restarts: container.map_or(0, |container| container.restart_count),
+        content: pod.annotations().get(CONTENT_ANNOTATION).cloned(),
     }
 }
 

@@ -83,3 +83,16 @@ pub struct Served {
     /// The leaf is signed by itself.
     pub self_signed: bool,
 }
+
+/// What is to be probed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wanted {
+    /// Names and addresses of the ready pods.
+    pub pods: Vec<(String, IpAddr)>,
+    /// Local domains.
+    pub domains: Vec<Domain>,
+    /// Probe Direct TLS as well.
+    pub direct_tls: bool,
+    /// SHA-256 of the certificate that is to be served; another one makes new probes.
+    pub certificate: Option<String>,
+}
