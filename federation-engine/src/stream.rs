@@ -5,10 +5,14 @@
 //! [`Out::bytes`], then performs [`Out::actions`] in order.
 
 pub mod error;
+pub mod features;
+pub mod header;
 pub mod id;
 pub mod inbound;
 pub mod outbound;
 pub mod rules;
+pub mod sasl;
+pub mod starttls;
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +27,9 @@ use crate::xml::{Bounds, Element};
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use outbound::{Outbound, Purpose};
-pub use rules::{PeerChain, PeerRules};
+pub use rules::PeerRules;
+
+pub use crate::tls::chain::PeerChain;
 
 /// What a machine asks of the leg that it belongs to. All answers are look-ups in memory.
 pub trait Surroundings {
@@ -96,7 +102,7 @@ impl Authentication {
 #[derive(Debug)]
 pub enum Action {
     /// Inbound: `<proceed/>` is in the bytes. Flush them; then the TLS handshake as server with the certificate for
-    /// this domain, on an empty input buffer ; then `on_tls`.
+    /// this domain, on an empty input buffer ([`starttls::nothing_pipelined`]); then `on_tls`.
     StartTls {
         /// The `to` of the header.
         certificate_for: Domain,

@@ -1,1 +1,28 @@
-//! See the README.
+//! The lab: a real one-node Kubernetes cluster with a real internet around it, on one machine, in namespaces;
+//! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
+
+pub mod addons;
+pub mod client;
+pub mod cluster;
+pub mod command;
+pub mod conditions;
+pub mod error;
+pub mod go;
+pub mod host;
+pub mod image;
+pub mod kubernetes;
+pub mod manifest;
+pub mod network;
+pub mod node;
+pub mod packages;
+pub mod partner;
+pub mod parts;
+pub mod paths;
+pub mod person;
+pub mod pki;
+pub mod process;
+pub mod progress;
+pub mod public_dns;
+pub mod rootfs;
+pub mod scenario;
+pub mod wait;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::pair::Pair;
+use crate::reason::{DnsReason, Failure};
 
 /// What came of asking the authoritative server.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,6 +19,31 @@ pub enum Verification {
         /// The true cause, for a person; may be empty.
         text: String,
     },
+}
+
+impl Verification {
+    /// An error of ours.
+    pub fn error(condition: &str, text: impl Into<String>) -> Self {
+        Self::Error { condition: condition.to_owned(), text: text.into() }
+    }
+}
+
+/// What the initiating server is told when the authoritative one could not be asked (XEP-0220 §2.5).
+impl From<&Failure> for Verification {
+    fn from(failure: &Failure) -> Self {
+        let condition = match failure {
+            Failure::Dns(DnsReason::ResolverUnavailable { .. })
+            | Failure::NegotiationTimedOut(_)
+            | Failure::DialbackTimedOut => "remote-server-timeout",
+            Failure::Dns(_) => "remote-server-not-found",
+            Failure::BlockedByLocalPolicy
+            | Failure::Certificate(_)
+            | Failure::StartTlsNotOffered => "policy-violation",
+            Failure::ShuttingDown => "resource-constraint",
+            _ => "remote-connection-failed",
+        };
+        Self::error(condition, failure.to_string())
+    }
 }
 
 /// Why a request is not taken up.

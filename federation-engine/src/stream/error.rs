@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use crate::xml::XmlError;
+use crate::reason::{Failure, Refusal};
+use crate::xml::escape::{attribute_into, escape_into, printable};
+use crate::xml::{Namespace, Node, XmlError};
+
+use super::Out;
 
 /// A defined condition (RFC 6120 §4.9.3), as far as the engine sends it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -97,5 +101,60 @@ impl From<XmlError> for StreamError {
             XmlError::Exceeded(_) => StreamCondition::PolicyViolation,
         };
         Self::new(condition, error.to_string())
+    }
+}
+
+impl From<Refusal> for StreamError {
+    fn from(refusal: Refusal) -> Self {
+        let condition = match refusal {
+            Refusal::ImproperAddressing => StreamCondition::ImproperAddressing,
+            Refusal::InvalidFrom => StreamCondition::InvalidFrom,
+            Refusal::HostUnknown => StreamCondition::HostUnknown,
+            Refusal::NotAuthorized => StreamCondition::NotAuthorized,
+            Refusal::UnsupportedStanzaType => StreamCondition::UnsupportedStanzaType,
+            Refusal::PolicyDenied
+            | Refusal::TooLarge
+            | Refusal::RateExceeded
+            | Refusal::UndeliverableError => StreamCondition::PolicyViolation,
+            Refusal::QueueFull => StreamCondition::ResourceConstraint,
+        };
+        Self::new(condition, refusal.to_string())
+    }
+}
+
+/// Bytes of explanation in an error that we send, or keep of one that a peer sent.
+const MAX_TEXT: usize = 512;
+
+impl StreamError {
+    /// Writes the error; `</stream:stream>` is not part of it.
+    pub(crate) fn write(&self, out: &mut Out) {
+        out.put("<stream:error><");
+        out.put(self.condition.as_str());
+        attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
+        out.put("/>");
+        if !self.text.is_empty() {
+            out.put("<text");
+            attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
+            attribute_into(&mut out.bytes, "xml:lang", super::header::LANG);
+            out.put(">");
+            escape_into(&mut out.bytes, &printable(&self.text, MAX_TEXT));
+            out.put("</text>");
+        }
+        out.put("</stream:error>");
+    }
+}
+
+/// What a peer says when it ends a stream. Read leniently: implementations put the condition into other namespaces, use
+/// names of RFC 3920, or write nothing but text.
+pub(crate) fn read(error: &Node) -> Failure {
+    let condition = error.children.iter().find(|child| child.local != "text");
+    let text = error
+        .children
+        .iter()
+        .find(|child| child.local == "text")
+        .map_or(error.text.as_str(), |text| text.text.as_str());
+    Failure::StreamError {
+        condition: condition.map_or("undefined-condition", |child| &child.local).to_owned(),
+        text: printable(text.trim(), MAX_TEXT),
     }
 }

@@ -1,21 +1,33 @@
 //! The initiating entity: a stream that we open to a remote server.
+//!
+//! [`negotiation`] leads from the header to authentication, [`pairs`] holds the dialback requests; here are the events
+//! and the end of the stream.
+
+mod negotiation;
+mod pairs;
 
 use std::time::Instant;
 
-use super::error::StreamError;
-use super::{Limits, Out, PeerChain, StreamId, Surroundings, Transport};
+use super::error::{self, StreamError};
+use super::features::Features;
+use super::inbound::CLOSING_TIME;
+use super::starttls::Negotiation;
+use super::{
+    Action, Authentication, Limits, Out, PeerChain, StreamId, Surroundings, Transport, earliest,
+};
+use crate::Domain;
 use crate::pair::Pair;
-use crate::xml::{Item, XmlError};
+use crate::reason::{Failure, Refusal};
+use crate::xml::{Element, Item, Namespace, XmlError};
 
 /// What a stream is opened for.
 #[derive(Clone, Debug)]
 pub enum Purpose {
     /// To send the stanzas of this pair, and of others that [`Outbound::add_pair`] adds.
     Send(Pair),
-    /// To ask the authoritative server about a key (XEP-0220 §2.3), then to close.
+    /// To ask the authoritative server about a key (XEP-0220 §2.1.2), then to close.
     Verify {
-        /// The pair to prove, as in [`Action::Verify`](super::Action::Verify): `from` is the domain of the server that
-        /// is asked, `to` is ours.
+        /// The pair to prove, as in [`Action::Verify`]: `from` is a domain of the server that is asked, `to` is ours.
         pair: Pair,
         /// The ID that we gave the stream on which the key came.
         id: StreamId,
@@ -27,85 +39,317 @@ pub enum Purpose {
 /// A stream in the role of the initiating entity and, in dialback, of the initiating server or of the receiving server
 /// that asks the authoritative one.
 #[derive(Debug)]
-pub struct Outbound {}
+pub struct Outbound {
+    purpose: Purpose,
+    local: Domain,
+    remote: Domain,
+    limits: Limits,
+    state: State,
+    /// The peer's chain, when the stream is encrypted.
+    tls: Option<PeerChain>,
+    /// The ID of the peer's header in force.
+    id: Option<String>,
+    /// The peer's header declares the namespace of dialback.
+    declares_dialback: bool,
+    features: Features,
+    /// The peer accepted EXTERNAL.
+    external: bool,
+    /// The peer rejected EXTERNAL; dialback goes on, but if that leads nowhere this is the cause.
+    rejected: Option<Failure>,
+    pairs: Vec<Requested>,
+    negotiation: Option<Instant>,
+}
 
-#[allow(clippy::todo, unused_variables)] // signatures first: the bodies follow in the next changes of this file
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// Before [`Outbound::begin`].
+    Connected,
+    AwaitHeader,
+    AwaitFeatures,
+    AwaitProceed,
+    Handshake,
+    AwaitSasl,
+    /// Negotiated as far as dialback needs it.
+    Open,
+    /// Our `</stream:stream>` is written, the peer's has not come.
+    Closing {
+        until: Instant,
+    },
+    /// `Action::Close` was given.
+    Closed,
+}
+
+impl State {
+    /// Completes "the stream stopped at" and "the connection was lost while".
+    fn stage(self) -> &'static str {
+        match self {
+            Self::Connected | Self::AwaitHeader => "waiting for the peer's stream header",
+            Self::AwaitFeatures => "waiting for the peer's stream features",
+            Self::AwaitProceed => "waiting for the answer to STARTTLS",
+            Self::Handshake => "the TLS handshake was going on",
+            Self::AwaitSasl => "waiting for the answer to SASL EXTERNAL",
+            Self::Open => "waiting for the answer to dialback",
+            Self::Closing { .. } | Self::Closed => "closing the stream",
+        }
+    }
+}
+
+/// A pair that the stream carries or shall carry.
+#[derive(Debug)]
+struct Requested {
+    pair: Pair,
+    /// Until when an answer to the dialback request is awaited; none once the pair is proven.
+    waits: Option<Instant>,
+}
+
 impl Outbound {
     /// A connected stream; [`Self::begin`] opens it.
     pub fn new(purpose: Purpose, transport: Transport, limits: Limits, now: Instant) -> Self {
-        todo!()
-    }
-
-    /// Sends the header. On Direct TLS the certificate is judged first.
-    pub fn begin(&mut self, around: &dyn Surroundings, out: &mut Out) {
-        todo!()
+        let (local, remote) = match &purpose {
+            Purpose::Send(pair) => (pair.from.clone(), pair.to.clone()),
+            Purpose::Verify { pair, .. } => (pair.to.clone(), pair.from.clone()),
+        };
+        let tls = match transport {
+            Transport::Tcp => None,
+            Transport::DirectTls(chain) => Some(chain),
+        };
+        Self {
+            purpose,
+            local,
+            remote,
+            limits,
+            state: State::Connected,
+            tls,
+            id: None,
+            declares_dialback: false,
+            features: Features::default(),
+            external: false,
+            rejected: None,
+            pairs: Vec::new(),
+            negotiation: Some(now + limits.negotiation),
+        }
     }
 
     /// An item of the scanner.
     pub fn on_item(&mut self, item: Item, now: Instant, around: &dyn Surroundings, out: &mut Out) {
-        todo!()
+        match (self.state, item) {
+            (State::Closed, _) => {}
+            (State::Closing { .. }, Item::Close) => self.end(out),
+            (State::Closing { .. }, Item::Element(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
+            }
+            (State::AwaitHeader, Item::Header(header)) => self.on_header(&header, now, around, out),
+            (_, Item::Close) => {
+                out.put("</stream:stream>");
+                self.on_closed(out);
+            }
+            (_, Item::Element(element)) => self.on_element(element, now, around, out),
+            // The scanner gives a header first and only once.
+            (_, Item::Header(_)) => {
+                self.give_up(Failure::NotXmpp("a second header".to_owned()), out);
+            }
+        }
     }
 
     /// The scanner refused the input.
     pub fn on_xml_error(&mut self, error: XmlError, out: &mut Out) {
-        todo!()
+        if self.state == State::Closed {
+            return;
+        }
+        if !matches!(self.state, State::Handshake | State::Closing { .. }) {
+            StreamError::from(error).write(out);
+        }
+        self.give_up(Failure::NotXmpp(error.to_string()), out);
     }
 
-    /// The handshake after [`Action::ConnectTls`](super::Action::ConnectTls) succeeded.
-    pub fn on_tls(
-        &mut self,
-        chain: PeerChain,
-        now: Instant,
-        around: &dyn Surroundings,
-        out: &mut Out,
-    ) {
-        todo!()
+    /// The handshake after [`Action::ConnectTls`] succeeded.
+    pub fn on_tls(&mut self, chain: PeerChain, around: &dyn Surroundings, out: &mut Out) {
+        if self.state != State::Handshake {
+            return self.end(out);
+        }
+        self.tls = Some(chain);
+        out.act(Action::Restart);
+        self.open_stream(around, out);
     }
 
-    /// The handshake failed; `detail` is the TLS library's text.
+    /// The handshake failed; `detail` is the TLS library's text. TCP is closed without another byte (§5.4.3.2).
     pub fn on_tls_failure(&mut self, detail: String, out: &mut Out) {
-        todo!()
+        self.state = State::Closed;
+        out.act(Action::Failed(Failure::Handshake(detail)));
+        out.act(Action::Close);
     }
 
-    /// The connection ended.
+    /// The connection ended, or the peer ended the stream without an error.
     pub fn on_closed(&mut self, out: &mut Out) {
-        todo!()
+        let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
+        let waiting = self.pairs.iter().any(|requested| requested.waits.is_some());
+        let failure = match self.state {
+            State::Closed => return,
+            State::Closing { .. } => None,
+            // A server may end an idle stream at any time; what waits for dialback learns of it.
+            State::Open if proven && !waiting => None,
+            State::AwaitProceed if self.features.starttls.is_none() => {
+                Some(Failure::StartTlsNotOffered)
+            }
+            state => {
+                let lost = Failure::ConnectionLost(state.stage());
+                Some(self.rejected.take().unwrap_or(lost))
+            }
+        };
+        self.state = State::Closed;
+        if let Some(failure) = failure {
+            out.act(Action::Failed(failure));
+        }
+        out.act(Action::Close);
     }
 
     /// When [`Self::on_timeout`] is to be called, if nothing else happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        let closing = match self.state {
+            State::Closing { until } => Some(until),
+            State::Closed => return None,
+            _ => None,
+        };
+        let waits = self.pairs.iter().filter_map(|requested| requested.waits).min();
+        earliest([closing, self.negotiation, waits])
     }
 
     /// Time has passed.
     pub fn on_timeout(&mut self, now: Instant, out: &mut Out) {
-        todo!()
-    }
-
-    /// Whether the stream can be asked to carry this pair too: same target and dialback usable (sender multiplexing), or
-    /// another target when the peer advertised dialback errors (target multiplexing, XEP-0220 §2.6; that its address and
-    /// port are the same is the caller's to know).
-    pub fn can_add(&self, pair: &Pair, around: &dyn Surroundings) -> bool {
-        todo!()
-    }
-
-    /// Asks for another pair; `Authorized` or `PairFailed` follows.
-    pub fn add_pair(&mut self, pair: Pair, now: Instant, around: &dyn Surroundings, out: &mut Out) {
-        todo!()
+        match self.state {
+            State::Closing { until } if until <= now => self.end(out),
+            State::Closing { .. } | State::Closed => {}
+            _ if self.negotiation.is_some_and(|deadline| deadline <= now) => {
+                let failure = match (&self.state, self.rejected.take()) {
+                    (State::AwaitProceed, _) if self.features.starttls.is_none() => {
+                        Failure::StartTlsNotOffered
+                    }
+                    (_, Some(rejected)) => rejected,
+                    (State::Open, None) => Failure::DialbackTimedOut,
+                    (state, None) => Failure::NegotiationTimedOut(state.stage()),
+                };
+                self.give_up(failure, out);
+            }
+            _ => self.expire_pairs(now, out),
+        }
     }
 
     /// Ends the stream with an error that is decided outside of the machine (shutdown, certificate).
-    pub fn fail(&mut self, error: StreamError, out: &mut Out) {
-        todo!()
+    pub fn fail(&mut self, error: &StreamError, out: &mut Out) {
+        match self.state {
+            State::Closed => return,
+            State::Connected | State::Handshake | State::Closing { .. } => {}
+            _ => {
+                error.write(out);
+                out.put("</stream:stream>");
+            }
+        }
+        self.end(out);
     }
 
     /// Ends the stream without an error; the peer's `</stream:stream>` is awaited (RFC 6120 §4.4).
     pub fn close(&mut self, now: Instant, out: &mut Out) {
-        todo!()
+        match self.state {
+            State::Closing { .. } | State::Closed => {}
+            State::Connected | State::Handshake => self.end(out),
+            _ => {
+                out.put("</stream:stream>");
+                self.negotiation = None;
+                self.pairs.clear();
+                self.state = State::Closing { until: now + CLOSING_TIME };
+            }
+        }
     }
 
-    /// Whether this pair may send now.
-    pub fn carries(&self, pair: &Pair) -> bool {
-        todo!()
+    /// Whether the stream is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The peer's certificate chain, when the stream is encrypted.
+    pub fn chain(&self) -> Option<&PeerChain> {
+        self.tls.as_ref()
+    }
+
+    fn on_element(
+        &mut self,
+        element: Element,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        if element.is(Namespace::Stream, "error") {
+            return self.on_stream_error(&element, out);
+        }
+        match self.state {
+            State::AwaitFeatures if element.is(Namespace::Stream, "features") => {
+                self.on_features(&element, now, around, out);
+            }
+            State::AwaitProceed => self.on_starttls_answer(&element, out),
+            State::AwaitSasl if element.name().namespace == Namespace::Sasl => {
+                self.on_sasl_answer(&element, now, around, out);
+            }
+            State::Open if element.name().namespace == Namespace::Dialback => {
+                self.on_dialback(element, now, out);
+            }
+            // Features that come again change nothing.
+            State::Open if element.is(Namespace::Stream, "features") => {}
+            // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
+            _ => {
+                out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
+                StreamError::from(Refusal::NotAuthorized).write(out);
+                let text = "it sent an element that has no place in the negotiation";
+                self.give_up(Failure::NotXmpp(text.to_owned()), out);
+            }
+        }
+    }
+
+    fn on_starttls_answer(&mut self, element: &Element, out: &mut Out) {
+        match Negotiation::read(element) {
+            Some(Negotiation::Proceed) => {
+                self.state = State::Handshake;
+                out.act(Action::ConnectTls {
+                    server_name: self.remote.clone(),
+                    certificate_for: self.local.clone(),
+                });
+            }
+            _ if self.features.starttls.is_none() => self.give_up(Failure::StartTlsNotOffered, out),
+            _ => self.give_up(Failure::StartTlsRefused, out),
+        }
+    }
+
+    fn on_stream_error(&mut self, element: &Element, out: &mut Out) {
+        let failure = match element.tree() {
+            Ok(node) => error::read(&node),
+            Err(error) => Failure::NotXmpp(error.to_string()),
+        };
+        let failure = self.rejected.take().unwrap_or(failure);
+        let asked_in_vain = self.state == State::AwaitProceed && self.features.starttls.is_none();
+        self.give_up(if asked_in_vain { Failure::StartTlsNotOffered } else { failure }, out);
+    }
+
+    /// Ends the stream as of no use.
+    fn give_up(&mut self, failure: Failure, out: &mut Out) {
+        if !matches!(self.state, State::Connected | State::Handshake | State::Closing { .. }) {
+            out.put("</stream:stream>");
+        }
+        self.state = State::Closed;
+        out.act(Action::Failed(failure));
+        out.act(Action::Close);
+    }
+
+    fn end(&mut self, out: &mut Out) {
+        self.state = State::Closed;
+        out.act(Action::Close);
+    }
+
+    fn authorized(&mut self, pair: Pair, how: Authentication, out: &mut Out) {
+        self.negotiation = None;
+        self.rejected = None;
+        match self.pairs.iter_mut().find(|requested| requested.pair == pair) {
+            Some(requested) => requested.waits = None,
+            None => self.pairs.push(Requested { pair: pair.clone(), waits: None }),
+        }
+        out.act(Action::Authorized { pair, how });
     }
 }

@@ -1,13 +1,7 @@
 //! What the configuration says about one peer, as far as stream negotiation goes.
 
-use std::sync::Arc;
-
 use crds::effective::EffectivePeer;
 use crds::peer::{Dialback, TlsMode, Verification};
-use rustls_pki_types::CertificateDer;
-
-/// The chain that a peer presented, leaf first, unjudged; empty when it presented none.
-pub type PeerChain = Arc<[CertificateDer<'static>]>;
 
 /// The negotiation part of [`EffectivePeer`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

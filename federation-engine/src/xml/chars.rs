@@ -52,6 +52,7 @@ const HIGH: u8 = 6;
 /// What has to be looked at more closely, by byte.
 static CLASS: [u8; 256] = classes();
 
+#[allow(clippy::indexing_slicing)] // evaluated by the compiler: an index out of range does not compile
 const fn classes() -> [u8; 256] {
     let mut table = [PLAIN; 256];
     let mut byte = 0_usize;

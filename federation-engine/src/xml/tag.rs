@@ -217,6 +217,7 @@ const NON_ASCII: u8 = 4;
 /// What a byte may be in a name.
 static NAME_CLASS: [u8; 256] = name_classes();
 
+#[allow(clippy::indexing_slicing)] // evaluated by the compiler: an index out of range does not compile
 const fn name_classes() -> [u8; 256] {
     let mut table = [OTHER; 256];
     let mut byte = 0_usize;

@@ -1,0 +1,40 @@
+//! The authoritative server's answer to `db:verify` (XEP-0220 §2.2.2). It keeps no state: a key proves itself by the
+//! shared secret, so any replica can answer for any stream.
+
+use crds::peer::TlsMode;
+
+use super::Verification;
+use crate::pair::Pair;
+use crate::stream::Surroundings;
+
+/// A question about a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Receiving domain (the one that asks), and the domain whose key it is.
+    pub pair: &'a Pair,
+    /// ID of the stream on which the key was presented.
+    pub id: &'a str,
+    /// The key.
+    pub key: &'a str,
+    /// The question came over TLS.
+    pub encrypted: bool,
+}
+
+/// Answers it. Whoever asks need not be authenticated (XEP-0220 §2.1.2).
+pub fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Verification {
+    let Pair { from: receiving, to: originating } = question.pair;
+    if !around.is_authoritative_for(originating) {
+        return Verification::error("item-not-found", format!("{originating} is not served here"));
+    }
+    if let Err(refusal) = around.admits(question.pair) {
+        return Verification::error("policy-violation", refusal.to_string());
+    }
+    if around.peer(receiving).tls == TlsMode::Required && !question.encrypted {
+        return Verification::error("policy-violation", "TLS is required here, also for db:verify");
+    }
+    if around.key_is_ours(receiving, originating, question.id, question.key) {
+        Verification::Valid
+    } else {
+        Verification::Invalid
+    }
+}

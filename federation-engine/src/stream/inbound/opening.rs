@@ -1,0 +1,166 @@
+//! Headers and features of the receiving entity (RFC 6120 §4.3, §4.7, §5.3, §6.3).
+
+use crds::peer::{TlsMode, Verification as CertificateRole};
+
+use super::{Inbound, Opened, State};
+use crate::Domain;
+use crate::pair::Pair;
+use crate::reason::Refusal;
+use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::features::{DialbackFeature, Features, StartTls};
+use crate::stream::header::{Response, check_namespaces, negotiated, write_response};
+use crate::stream::{Action, Authentication, Out, PeerRules, Surroundings};
+use crate::xml::HeaderAttributes;
+
+/// What the header says, once it is acceptable.
+struct Addressed {
+    from: Option<Domain>,
+    to: Domain,
+    versioned: bool,
+}
+
+impl Inbound {
+    pub(super) fn on_header(
+        &mut self,
+        header: &HeaderAttributes,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        let id = around.stream_id();
+        let from = header.from.as_deref().and_then(|from| Domain::parse(from).ok());
+        let to = header
+            .to
+            .as_deref()
+            .and_then(|to| Domain::parse(to).ok())
+            .filter(|to| around.serves(to));
+        let versioned = !matches!(negotiated(header), Ok(None));
+        // The response header comes first whatever is wrong (§4.9.1.2); it never repeats a name that we do not serve
+        // (§4.9.1.3).
+        let response = Response {
+            from: to.as_ref().map_or("", Domain::as_str),
+            to: from.as_ref(),
+            id: id.as_str(),
+            versioned,
+        };
+        write_response(out, &response);
+        self.state = State::Open;
+        let addressed = match self.check_header(header, from, to, around) {
+            Ok(addressed) => addressed,
+            Err(error) => return self.fail(&error, around, out),
+        };
+        out.act(Action::Opened { from: addressed.from.clone(), to: addressed.to.clone() });
+        if addressed.from.is_some() {
+            self.claimed.from.clone_from(&addressed.from);
+        }
+        self.claimed.to = Some(addressed.to.clone());
+        let features = match self.features(&addressed, around) {
+            Ok(features) => features,
+            Err(error) => return self.fail(&error, around, out),
+        };
+        if addressed.versioned {
+            features.write(out);
+        }
+        self.opened = Some(Opened {
+            from: addressed.from,
+            to: addressed.to,
+            id,
+            versioned: addressed.versioned,
+            lang: header.lang.clone(),
+            external: features.external && addressed.versioned,
+            starttls: features.starttls.is_some() && addressed.versioned,
+        });
+        // Only after features without anything mandatory may stanzas follow (§4.3.5).
+        if let Some(pair) = self.external.take() {
+            self.authorized(pair, Authentication::External, out);
+        }
+    }
+
+    fn check_header(
+        &self,
+        header: &HeaderAttributes,
+        from: Option<Domain>,
+        to: Option<Domain>,
+        around: &dyn Surroundings,
+    ) -> Result<Addressed, StreamError> {
+        check_namespaces(header)?;
+        let versioned = negotiated(header)?.is_some();
+        if header.from.is_some() && from.is_none() {
+            let text = "the 'from' of the stream is not a domain";
+            return Err(StreamError::new(StreamCondition::InvalidFrom, text));
+        }
+        let to = to.ok_or_else(|| StreamError::from(Refusal::HostUnknown))?;
+        let claimed = &self.claimed;
+        if claimed.from.is_some() && from.is_some() && claimed.from != from {
+            let text = "the 'from' of the stream changed on the way";
+            return Err(StreamError::new(StreamCondition::InvalidFrom, text));
+        }
+        if claimed.to.as_ref().is_some_and(|claimed| *claimed != to) {
+            let text = "the 'to' of the stream changed on the way";
+            return Err(StreamError::new(StreamCondition::PolicyViolation, text));
+        }
+        if let Some(from) = &from {
+            let pair = Pair { from: from.clone(), to: to.clone() };
+            around.admits(&pair).map_err(StreamError::from)?;
+        }
+        Ok(Addressed { from, to, versioned })
+    }
+
+    /// What to offer; an error when nothing that the peer could do would lead to an authenticated stream.
+    fn features(
+        &self,
+        addressed: &Addressed,
+        around: &dyn Surroundings,
+    ) -> Result<Features, StreamError> {
+        // A peer that does not say who it is (allowed before TLS, §4.7.1) is judged at its first dialback request.
+        let Some(from) = &addressed.from else {
+            let starttls = self.tls.is_none().then_some(StartTls::Optional);
+            return Ok(Features { starttls, external: false, dialback: Some(DIALBACK) });
+        };
+        let rules = around.peer(from);
+        let dialback = rules.allows_dialback().then_some(DIALBACK);
+        let Some(chain) = &self.tls else {
+            return Self::features_in_clear(rules, addressed.versioned);
+        };
+        if self.external.is_some() {
+            return Ok(Features { dialback, ..Features::default() });
+        }
+        let looks = rules.verification != CertificateRole::None;
+        let verdict = if looks { Some(around.judge(chain, from)) } else { None };
+        // Closed at once instead of leaving the peer to a timeout (§6.4.5).
+        let why_not = match &verdict {
+            Some(Err(reason)) => format!("the certificate does not prove {from}: {reason}"),
+            _ => "SASL EXTERNAL is not accepted here".to_owned(),
+        };
+        let proven = matches!(verdict, Some(Ok(())));
+        if rules.verification == CertificateRole::Required && !proven {
+            return Err(StreamError::new(StreamCondition::PolicyViolation, why_not));
+        }
+        let external = proven && rules.accepts_external() && addressed.versioned;
+        if !external && dialback.is_none() {
+            let text = format!("{why_not}, and dialback is disabled");
+            return Err(StreamError::new(StreamCondition::PolicyViolation, text));
+        }
+        Ok(Features { starttls: None, external, dialback })
+    }
+
+    /// Mandatory STARTTLS stands alone (§5.3.1).
+    fn features_in_clear(rules: PeerRules, versioned: bool) -> Result<Features, StreamError> {
+        let dialback = rules.allows_dialback().then_some(DIALBACK);
+        match rules.tls {
+            TlsMode::Required if versioned => {
+                Ok(Features { starttls: Some(StartTls::Required), ..Features::default() })
+            }
+            TlsMode::Required => Err(StreamError::new(
+                StreamCondition::PolicyViolation,
+                "TLS is required here, and STARTTLS needs a stream of version 1.0",
+            )),
+            TlsMode::Optional => {
+                Ok(Features { starttls: Some(StartTls::Optional), external: false, dialback })
+            }
+            TlsMode::Disabled => Ok(Features { dialback, ..Features::default() }),
+        }
+    }
+}
+
+/// We answer errors of dialback without closing the stream (XEP-0220 §2.4.2).
+const DIALBACK: DialbackFeature = DialbackFeature { errors: true };

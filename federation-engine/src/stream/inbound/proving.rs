@@ -1,0 +1,218 @@
+//! How a peer proves a pair to the receiving entity: SASL EXTERNAL (XEP-0178 §3) and Server Dialback (XEP-0220 §2.2).
+
+use std::time::Instant;
+
+use crds::peer::{TlsMode, Verification as CertificateRole};
+
+use super::{Inbound, Opened};
+use crate::dialback::Verification;
+use crate::dialback::authority::{self, Question};
+use crate::dialback::receiving::NotTaken;
+use crate::dialback::steps::{NotAStep, Step};
+use crate::pair::Pair;
+use crate::reason::Refusal;
+use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::sasl::{self, MAX_ATTEMPTS};
+use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
+use crate::xml::Element;
+
+impl Inbound {
+    pub(super) fn on_sasl(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
+        let (Some(opened), Ok(node)) = (&self.opened, element.tree()) else { return self.end(out) };
+        if self.proven.iter().any(|pair| Some(&pair.from) == opened.from.as_ref()) {
+            let text = "the stream is authenticated already";
+            return self.fail(
+                &StreamError::new(StreamCondition::PolicyViolation, text),
+                around,
+                out,
+            );
+        }
+        let Some(from) = &opened.from else {
+            return self.sasl_failure(sasl::SaslFailure::InvalidMechanism, around, out);
+        };
+        match sasl::judge(&node, opened.external, from) {
+            Ok(()) => {
+                self.external = Some(Pair { from: from.clone(), to: opened.to.clone() });
+                out.put(sasl::SUCCESS);
+                self.restart(out);
+            }
+            Err(failure) => self.sasl_failure(failure, around, out),
+        }
+    }
+
+    fn sasl_failure(
+        &mut self,
+        failure: sasl::SaslFailure,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        failure.write(out);
+        self.failures += 1;
+        if self.failures >= MAX_ATTEMPTS {
+            let text = "too many failed attempts at authentication";
+            self.fail(&StreamError::new(StreamCondition::PolicyViolation, text), around, out);
+        }
+    }
+
+    pub(super) fn on_dialback(
+        &mut self,
+        element: Element,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        match Step::read(&element) {
+            Ok(Step::Result { pair, key }) => self.on_result(pair, key, now, around, out),
+            Ok(Step::Verify { pair, id, key }) => {
+                let encrypted = self.is_encrypted();
+                let question = Question { pair: &pair, id: &id, key: &key, encrypted };
+                let answer = authority::answer(&question, around);
+                let valid = answer == Verification::Valid;
+                let decided = !matches!(answer, Verification::Error { .. });
+                Step::VerifyAnswer { pair: pair.reversed(), id, answer }.write(out);
+                if decided {
+                    out.act(Action::KeyAnswered { pair: pair.reversed(), valid });
+                }
+            }
+            // We ask nothing on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It changes
+            // nothing.
+            Ok(Step::ResultAnswer { .. } | Step::VerifyAnswer { .. }) => {
+                out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
+            }
+            Err(NotAStep::Addresses) => {
+                out.act(Action::Refused { element, refusal: Refusal::ImproperAddressing });
+                self.fail(&Refusal::ImproperAddressing.into(), around, out);
+            }
+            Err(NotAStep::Malformed) => {
+                out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
+                self.fail(&Refusal::UnsupportedStanzaType.into(), around, out);
+            }
+        }
+    }
+
+    fn on_result(
+        &mut self,
+        pair: Pair,
+        key: String,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        if self.proven.contains(&pair) {
+            return Self::answer_result(&pair, Verification::Valid, out);
+        }
+        let Some(opened) = &self.opened else { return self.end(out) };
+        if let Err(objection) = self.objection(opened, &pair, around) {
+            Self::answer_result(&pair, objection.answer, out);
+            if let Some(error) = objection.fatal {
+                self.fail(&error, around, out);
+            }
+            return;
+        }
+        let id = opened.id.clone();
+        let free = self.limits.pairs.saturating_sub(self.proven.len());
+        let cap = self.limits.verifications.min(free);
+        match self.pending.insert(&pair, now + self.limits.dialback, cap) {
+            Ok(()) => out.act(Action::Verify { pair, id, key }),
+            // The first request will be answered; a second answer would be taken for the answer to another one.
+            Err(NotTaken::Duplicate) => {}
+            Err(NotTaken::TooMany) => {
+                let text = NotTaken::TooMany.to_string();
+                let answer = Verification::error("resource-constraint", text);
+                Self::answer_result(&pair, answer, out);
+            }
+        }
+    }
+
+    /// Why the authoritative server is not even asked.
+    fn objection(
+        &self,
+        opened: &Opened,
+        pair: &Pair,
+        around: &dyn Surroundings,
+    ) -> Result<(), Objection> {
+        if !around.serves(&pair.to) {
+            return Err(Objection::new(
+                "item-not-found",
+                format!("{} is not served here", pair.to),
+            ));
+        }
+        if let Err(refusal) = around.admits(pair) {
+            return Err(Objection::new("policy-violation", refusal.to_string()));
+        }
+        let rules = around.peer(&pair.from);
+        if rules.tls == TlsMode::Required && self.tls.is_none() {
+            let objection = Objection::new("policy-violation", "TLS is required here");
+            // Such a peer has no way to come back with TLS on this stream.
+            return Err(if opened.versioned { objection } else { objection.fatal() });
+        }
+        if !rules.allows_dialback() {
+            let text = "dialback is disabled here; use SASL EXTERNAL";
+            return Err(Objection::new("policy-violation", text));
+        }
+        if rules.verification == CertificateRole::Required {
+            let verdict = self.tls.as_ref().map(|chain| around.judge(chain, &pair.from));
+            if let Some(Err(reason)) = verdict {
+                let text = format!("the certificate does not prove {}: {reason}", pair.from);
+                return Err(Objection::new("policy-violation", text).fatal());
+            }
+        }
+        Ok(())
+    }
+
+    /// What came of [`Action::Verify`], with its pair and ID. An answer to a question that is not waiting (any more), or
+    /// that was about the stream before its last restart, has no effect.
+    pub fn on_verification(
+        &mut self,
+        pair: &Pair,
+        id: &StreamId,
+        result: Verification,
+        out: &mut Out,
+    ) {
+        let current = self.opened.as_ref().is_some_and(|opened| opened.id == *id);
+        if !current || !self.pending.remove(pair) {
+            return;
+        }
+        let valid = result == Verification::Valid;
+        // XEP-0220 §2.2.1: the first pair's failure ends the stream, a further pair's does not.
+        let ends = result == Verification::Invalid && self.proven.is_empty();
+        let answer = match result {
+            Verification::Invalid if !ends => {
+                Verification::error("forbidden", "the authoritative server does not know the key")
+            }
+            other => other,
+        };
+        Self::answer_result(pair, answer, out);
+        if valid {
+            self.authorized(pair.clone(), Authentication::Dialback, out);
+        } else if ends {
+            out.put("</stream:stream>");
+            self.end(out);
+        }
+    }
+
+    pub(super) fn answer_result(pair: &Pair, answer: Verification, out: &mut Out) {
+        Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
+    }
+}
+
+/// An answer to the initiating server without asking the authoritative one.
+struct Objection {
+    answer: Verification,
+    /// The stream ends with this error, too.
+    fatal: Option<StreamError>,
+}
+
+impl Objection {
+    fn new(condition: &str, text: impl Into<String>) -> Self {
+        Self { answer: Verification::error(condition, text), fatal: None }
+    }
+
+    fn fatal(self) -> Self {
+        let text = match &self.answer {
+            Verification::Error { text, .. } => text.clone(),
+            Verification::Valid | Verification::Invalid => String::new(),
+        };
+        Self { fatal: Some(StreamError::new(StreamCondition::PolicyViolation, text)), ..self }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a usual cluster has besides Kubernetes: CoreDNS, MetalLB and external-dns.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::host;
+use crate::kubernetes::{apply, kubectl};
+use crate::manifest::render;
+use crate::network::Host;
+use crate::node::import_image;
+use crate::parts::Part;
+use crate::paths::Paths;
+use crate::public_dns::{LOCAL_ZONE, UPDATE_KEY, update_secret};
+use crate::wait::{Seen, Wait};
+
+/// Names of the records and logs.
+pub const METALLB: &str = "metallb";
+/// Name of external-dns' record and log.
+pub const EXTERNAL_DNS: &str = "external-dns";
+/// The record types that external-dns writes unless a test takes some away.
+pub const RECORD_TYPES: [&str; 4] = ["A", "AAAA", "CNAME", "SRV"];
+/// The owner that external-dns writes into its ownership records.
+const OWNER: &str = "lab";
+
+/// Installs and starts all of them.
+pub fn start(paths: &Paths) -> Result<()> {
+    import_image(paths, &Part::CoreDns.file(paths, "coredns.tar")?)?;
+    apply(paths, &render(paths, "coredns.yaml", &[])?)?;
+
+    let endpoint_crd = Part::ExternalDns.file(paths, "dnsendpoints.yaml")?;
+    let metallb_crds = Part::MetalLb.file(paths, "crds")?;
+    kubectl(paths)?
+        .args(["apply", "--server-side", "-f"])
+        .arg(endpoint_crd)
+        .arg("-f")
+        .arg(metallb_crds)
+        .ok()?;
+    wait_for_crds(paths, &["dnsendpoints.externaldns.k8s.io", "ipaddresspools.metallb.io"])?;
+    apply(paths, "{apiVersion: v1, kind: Namespace, metadata: {name: metallb-system}}")?;
+    apply(paths, &render(paths, "address-pool.yaml", &[])?)?;
+    let controller = host::on(paths, Host::Node, Part::MetalLb.file(paths, "controller")?)?
+        .arg(format!("--kubeconfig={}", kubeconfig(paths)))
+        .args(["--namespace=metallb-system", "--webhook-mode=disabled", "--disable-cert-rotation"]);
+    host::daemon(paths, METALLB, controller)?;
+    start_external_dns(paths, &RECORD_TYPES)
+}
+
+/// Waits until the cluster's DNS serves.
+pub fn wait_ready(paths: &Paths) -> Result<()> {
+    let daemons = paths.daemons();
+    Wait::new("CoreDNS to be available", Duration::from_mins(1))
+        .log(daemons.log("kubelet"))
+        .log(daemons.log("containerd"))
+        .until(|| {
+            let query = "jsonpath={.status.availableReplicas}";
+            let available = kubectl(paths)?
+                .args(["get", "deployment", "coredns", "-n", "kube-system", "-o", query])
+                .stdout()?;
+            Ok(Seen::done_if(available == "1", format!("{available:?} replicas available")))
+        })
+}
+
+/// Starts external-dns anew with these record types.
+pub fn restart_external_dns(paths: &Paths, record_types: &[&str]) -> Result<()> {
+    host::stop_daemon(paths, EXTERNAL_DNS)?;
+    start_external_dns(paths, record_types)
+}
+
+fn start_external_dns(paths: &Paths, record_types: &[&str]) -> Result<()> {
+    let run = host::on(paths, Host::Node, Part::ExternalDns.file(paths, "external-dns")?)?
+        .arg(format!("--kubeconfig={}", kubeconfig(paths)))
+        .args(["--source=service", "--source=crd", "--provider=rfc2136", "--policy=sync"])
+        .args(["--registry=txt", "--txt-prefix=%{record_type}."])
+        .arg(format!("--txt-owner-id={OWNER}"))
+        .args(record_types.iter().map(|kind| format!("--managed-record-types={kind}")))
+        .arg(format!("--rfc2136-host={}", Host::Dns.address()))
+        .args(["--rfc2136-port=53", "--rfc2136-tsig-secret-alg=hmac-sha256", "--rfc2136-axfr"])
+        .arg(format!("--rfc2136-zone={LOCAL_ZONE}"))
+        .arg(format!("--rfc2136-tsig-keyname={UPDATE_KEY}"))
+        .arg(format!("--rfc2136-tsig-secret={}", update_secret(paths)?))
+        .arg(format!("--domain-filter={LOCAL_ZONE}"))
+        .args(["--interval=5s", "--events"]);
+    host::daemon(paths, EXTERNAL_DNS, run).map(drop)
+}
+
+fn kubeconfig(paths: &Paths) -> String {
+    paths.pki().join("lab.kubeconfig").display().to_string()
+}
+
+/// Waits until the API server serves these CRDs.
+pub fn wait_for_crds(paths: &Paths, names: &[&str]) -> Result<()> {
+    kubectl(paths)?
+        .args(["wait", "--for=condition=Established", "--timeout=30s"])
+        .args(names.iter().map(|name| format!("crd/{name}")))
+        .ok()
+}
+
+/// The record types that the running external-dns was started with.
+pub fn external_dns_record_types(paths: &Paths) -> Result<Vec<String>> {
+    let Some(outer) = paths.daemons().running(EXTERNAL_DNS)? else {
+        return Ok(Vec::new());
+    };
+    let path = format!("/proc/{}/cmdline", outer.pid());
+    let line = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
+    Ok(line
+        .split('\0')
+        .filter_map(|arg| arg.strip_prefix("--managed-record-types="))
+        .map(str::to_owned)
+        .collect())
+}

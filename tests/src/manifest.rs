@@ -1,0 +1,30 @@
+//! The lab's manifests: files with `${NAME}` where the lab knows better.
+
+use crate::error::{Error, Result};
+use crate::network::{CLUSTER_DNS, Host, LOAD_BALANCER_CIDR};
+use crate::parts::{COREDNS_IMAGE, PROSODY_IMAGE};
+use crate::paths::{Paths, read};
+
+/// Reads `manifests/FILE` and fills in the addresses and images of the lab, and what else the caller knows.
+pub fn render(paths: &Paths, file: &str, more: &[(&str, &str)]) -> Result<String> {
+    let known = [
+        ("PUBLIC_DNS", Host::Dns.address().to_string()),
+        ("CLUSTER_DNS", CLUSTER_DNS.to_string()),
+        ("LOAD_BALANCER_CIDR", LOAD_BALANCER_CIDR.to_owned()),
+        ("COREDNS_IMAGE", COREDNS_IMAGE.to_owned()),
+        ("PROSODY_IMAGE", PROSODY_IMAGE.to_owned()),
+    ];
+    let mut text = read(&paths.source.join("manifests").join(file))?;
+    for (name, value) in known.iter().map(|(name, value)| (*name, value.as_str())) {
+        text = text.replace(&format!("${{{name}}}"), value);
+    }
+    for (name, value) in more {
+        text = text.replace(&format!("${{{name}}}"), value);
+    }
+    match text.split_once("${").and_then(|(_, rest)| rest.split_once('}')) {
+        None => Ok(text),
+        Some((name, _)) => {
+            Err(Error::State(format!("manifests/{file} asks for ${{{name}}}, which nobody gave")))
+        }
+    }
+}

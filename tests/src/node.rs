@@ -1,0 +1,364 @@
+//! The Kubernetes node: certificates, configuration files and programs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::command::Run;
+use crate::error::{Error, Result};
+use crate::network::{
+    API_SERVICE, CLUSTER_DNS, Host, LOAD_BALANCER_CIDR, POD_CIDR, SERVICE_CIDR, node_rules,
+};
+use crate::parts::{PAUSE_IMAGE, Part};
+use crate::paths::{Paths, make_dir, write};
+use crate::pki::{Authority, Subject, Usage, key_pair};
+use crate::wait::{Seen, Wait};
+use crate::{host, kubernetes};
+
+/// The node's name in Kubernetes.
+pub const NODE_NAME: &str = "node";
+/// How long one of the node's programs may take to be ready.
+const START: Duration = Duration::from_mins(1);
+
+/// The programs of the node, all of which must run.
+pub const PROGRAMS: [&str; 7] = [
+    "etcd",
+    "containerd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+];
+
+/// A Kubernetes client certificate: file, user, group.
+const USERS: [(&str, &str, Option<&str>); 7] = [
+    ("admin", "admin", Some("system:masters")),
+    ("apiserver-kubelet", "apiserver-kubelet", Some("system:masters")),
+    ("front-proxy", "front-proxy", None),
+    ("controller-manager", "system:kube-controller-manager", None),
+    ("scheduler", "system:kube-scheduler", None),
+    ("proxy", "system:kube-proxy", None),
+    ("lab", "lab", Some("system:masters")),
+];
+
+/// Makes certificates and configuration files.
+pub fn prepare(paths: &Paths) -> Result<()> {
+    let pki = paths.pki();
+    let authority = Authority::create(&pki, "ca")?;
+    let node = Host::Node.address().to_string();
+    let api_names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "localhost",
+        &node,
+        &API_SERVICE.to_string(),
+        "127.0.0.1",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let server = Subject { name: "kube-apiserver", group: None, alternative_names: api_names };
+    authority.issue("apiserver", &server, Usage::Server)?;
+    let kubelet = Subject {
+        name: "system:node:node",
+        group: Some("system:nodes"),
+        alternative_names: vec![NODE_NAME.to_owned(), node],
+    };
+    authority.issue("kubelet", &kubelet, Usage::Both)?;
+    for (file, name, group) in USERS {
+        let subject = Subject { name, group, alternative_names: Vec::new() };
+        authority.issue(file, &subject, Usage::Client)?;
+    }
+    key_pair(&pki, "service-account")?;
+    for user in ["controller-manager", "scheduler", "proxy", "kubelet", "lab"] {
+        write(&pki.join(format!("{user}.kubeconfig")), kubeconfig(&pki, user))?;
+    }
+    write(&paths.kubeconfig(), kubeconfig(&pki, "admin"))?;
+
+    let home = paths.host("node");
+    write(&home.join("kubelet.yaml"), kubelet_config(paths))?;
+    write(&home.join("containerd.toml"), containerd_config(paths))?;
+    write(&home.join("cni/10-pods.conflist"), cni_config(&home))?;
+    write(&home.join("kube-proxy.yaml"), proxy_config(&pki))?;
+    make_dir(&home.join("etcd"))
+}
+
+/// Starts the node's programs and waits until the node is Ready.
+pub fn start(paths: &Paths) -> Result<()> {
+    Run::new("nsenter")
+        .arg(format!("--net={}", Host::Node.namespace_file().display()))
+        .args(["--", "nft", "-f", "-"])
+        .input(node_rules())
+        .ok()?;
+    program(paths, "etcd", "etcd", &etcd_args(paths))?;
+    let containerd = paths.host("node").join("containerd.toml");
+    let args = ["--config".to_owned(), containerd.display().to_string()];
+    program(paths, "containerd", "containerd", &args)?;
+    kubernetes_program(paths, "kube-apiserver", &apiserver_args(paths))?;
+
+    let daemons = paths.daemons();
+    Wait::new("containerd's socket", START).log(daemons.log("containerd")).until(|| {
+        daemons.must_run("containerd")?;
+        Ok(Seen::done_if(paths.containerd_socket().exists(), "no socket"))
+    })?;
+    import_image(paths, &Part::Kubernetes.file(paths, "pause.tar")?)?;
+    kubernetes_program(paths, "kubelet", &kubelet_args(paths))?;
+    kubernetes_program(
+        paths,
+        "kube-proxy",
+        &[format!("--config={}", paths.host("node").join("kube-proxy.yaml").display())],
+    )?;
+    // The controller manager gives up while the API server still makes the first roles.
+    Wait::new("the API server to be ready", START)
+        .log(daemons.log("kube-apiserver"))
+        .log(daemons.log("etcd"))
+        .until(|| {
+            daemons.must_run("kube-apiserver")?;
+            let answer = kubernetes::kubectl(paths)?.args(["get", "--raw", "/readyz"]).stdout();
+            Ok(Seen::done_if(answer.is_ok(), "not ready"))
+        })?;
+    kubernetes_program(paths, "kube-controller-manager", &controller_manager_args(&paths.pki()))?;
+    kubernetes_program(paths, "kube-scheduler", &scheduler_args(&paths.pki()))
+}
+
+/// Waits until the node is Ready.
+pub fn wait_ready(paths: &Paths) -> Result<()> {
+    let daemons = paths.daemons();
+    Wait::new("the node to be Ready", START)
+        .log(daemons.log("kubelet"))
+        .log(daemons.log("containerd"))
+        .until(|| {
+            for name in PROGRAMS {
+                daemons.must_run(name)?;
+            }
+            let query = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
+            let status = kubernetes::kubectl(paths)?
+                .args(["get", "node", NODE_NAME, "-o", query])
+                .stdout()
+                .unwrap_or_else(|error| error.to_string());
+            Ok(Seen::done_if(status == "True", status))
+        })
+}
+
+/// Brings an image from a tar file onto the node.
+pub fn import_image(paths: &Paths, file: &Path) -> Result<()> {
+    if !file.is_file() {
+        return Err(Error::State(format!("there is no image file {}", file.display())));
+    }
+    Run::new("ctr")
+        .arg("--address")
+        .arg(paths.containerd_socket())
+        .args(["--namespace=k8s.io", "images", "import"])
+        .arg(file)
+        .ok()
+}
+
+fn kubernetes_program(paths: &Paths, name: &str, args: &[String]) -> Result<()> {
+    let file = Part::Kubernetes.file(paths, name)?;
+    program(paths, name, file, args)
+}
+
+fn program(paths: &Paths, name: &str, file: impl AsRef<Path>, args: &[String]) -> Result<()> {
+    host::daemon(paths, name, host::on(paths, Host::Node, file)?.args(args)).map(drop)
+}
+
+fn etcd_args(paths: &Paths) -> Vec<String> {
+    vec![
+        format!("--data-dir={}", paths.host("node").join("etcd").display()),
+        // The data live as long as the lab; their safety on disk is not what is tested.
+        "--unsafe-no-fsync".into(),
+        "--listen-client-urls=http://127.0.0.1:2379".into(),
+        "--advertise-client-urls=http://127.0.0.1:2379".into(),
+        "--listen-peer-urls=http://127.0.0.1:2380".into(),
+    ]
+}
+
+fn apiserver_args(paths: &Paths) -> Vec<String> {
+    let pki = paths.pki();
+    let pki = pki.display();
+    let node = Host::Node.address();
+    vec![
+        "--etcd-servers=http://127.0.0.1:2379".into(),
+        format!("--advertise-address={node}"),
+        format!("--bind-address={node}"),
+        "--secure-port=6443".into(),
+        format!("--service-cluster-ip-range={SERVICE_CIDR}"),
+        "--authorization-mode=Node,RBAC".into(),
+        "--enable-admission-plugins=NodeRestriction".into(),
+        "--allow-privileged=true".into(),
+        format!("--client-ca-file={pki}/ca.crt"),
+        format!("--tls-cert-file={pki}/apiserver.crt"),
+        format!("--tls-private-key-file={pki}/apiserver.key"),
+        format!("--kubelet-client-certificate={pki}/apiserver-kubelet.crt"),
+        format!("--kubelet-client-key={pki}/apiserver-kubelet.key"),
+        format!("--kubelet-certificate-authority={pki}/ca.crt"),
+        "--kubelet-preferred-address-types=InternalIP".into(),
+        "--service-account-issuer=https://kubernetes.default.svc".into(),
+        format!("--service-account-key-file={pki}/service-account.pub"),
+        format!("--service-account-signing-key-file={pki}/service-account.key"),
+        format!("--requestheader-client-ca-file={pki}/ca.crt"),
+        "--requestheader-allowed-names=front-proxy".into(),
+        "--requestheader-username-headers=X-Remote-User".into(),
+        "--requestheader-group-headers=X-Remote-Group".into(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".into(),
+        format!("--proxy-client-cert-file={pki}/front-proxy.crt"),
+        format!("--proxy-client-key-file={pki}/front-proxy.key"),
+    ]
+}
+
+fn controller_manager_args(pki: &Path) -> Vec<String> {
+    let pki = pki.display();
+    vec![
+        format!("--kubeconfig={pki}/controller-manager.kubeconfig"),
+        format!("--authentication-kubeconfig={pki}/controller-manager.kubeconfig"),
+        format!("--authorization-kubeconfig={pki}/controller-manager.kubeconfig"),
+        "--use-service-account-credentials".into(),
+        format!("--root-ca-file={pki}/ca.crt"),
+        format!("--service-account-private-key-file={pki}/service-account.key"),
+        format!("--cluster-signing-cert-file={pki}/ca.crt"),
+        format!("--cluster-signing-key-file={pki}/ca.key"),
+        "--leader-elect=false".into(),
+    ]
+}
+
+fn scheduler_args(pki: &Path) -> Vec<String> {
+    let config = pki.join("scheduler.kubeconfig");
+    let config = config.display();
+    vec![
+        format!("--kubeconfig={config}"),
+        format!("--authentication-kubeconfig={config}"),
+        format!("--authorization-kubeconfig={config}"),
+        "--leader-elect=false".into(),
+    ]
+}
+
+fn kubelet_args(paths: &Paths) -> Vec<String> {
+    let home = paths.host("node");
+    vec![
+        format!("--config={}", home.join("kubelet.yaml").display()),
+        format!("--kubeconfig={}", paths.pki().join("kubelet.kubeconfig").display()),
+        format!("--root-dir={}", home.join("kubelet").display()),
+        format!("--cert-dir={}", home.join("kubelet/pki").display()),
+        format!("--hostname-override={NODE_NAME}"),
+        format!("--node-ip={}", Host::Node.address()),
+    ]
+}
+
+fn kubeconfig(pki: &Path, user: &str) -> String {
+    let (server, pki) = (Host::Node.address(), pki.display());
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+  - name: lab
+    cluster: {{server: 'https://{server}:6443', certificate-authority: '{pki}/ca.crt'}}
+users:
+  - name: {user}
+    user: {{client-certificate: '{pki}/{user}.crt', client-key: '{pki}/{user}.key'}}
+contexts:
+  - name: lab
+    context: {{cluster: lab, user: {user}}}
+current-context: lab
+"
+    )
+}
+
+fn kubelet_config(paths: &Paths) -> String {
+    let (pki, socket) = (paths.pki(), paths.containerd_socket());
+    let (pki, socket) = (pki.display(), socket.display());
+    format!(
+        "apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+failCgroupV1: false
+cgroupDriver: cgroupfs
+cgroupRoot: /xfed-lab
+cgroupsPerQOS: true
+enforceNodeAllocatable: [pods]
+failSwapOn: false
+resolvConf: ''
+clusterDNS: ['{CLUSTER_DNS}']
+clusterDomain: cluster.local
+containerRuntimeEndpoint: 'unix://{socket}'
+authentication:
+  anonymous: {{enabled: false}}
+  webhook: {{enabled: true}}
+  x509: {{clientCAFile: '{pki}/ca.crt'}}
+authorization: {{mode: Webhook}}
+tlsCertFile: '{pki}/kubelet.crt'
+tlsPrivateKeyFile: '{pki}/kubelet.key'
+evictionHard: {{memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}}
+imageGCHighThresholdPercent: 100
+syncFrequency: 10s
+nodeStatusUpdateFrequency: 2s
+"
+    )
+}
+
+fn containerd_config(paths: &Paths) -> String {
+    let home = paths.host("node");
+    let (home, socket) = (home.display(), paths.containerd_socket());
+    let socket = socket.display();
+    // restrict_oom_score_adj: without it every sandbox fails where root lacks CAP_SYS_RESOURCE.
+    // enable_unprivileged_ports: else a pod that is not root cannot bind port 53, whatever its capabilities.
+    format!(
+        r#"version = 2
+root = "{home}/containerd"
+state = "{home}/containerd-state"
+[grpc]
+address = "{socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{PAUSE_IMAGE}"
+restrict_oom_score_adj = true
+disable_apparmor = true
+enable_unprivileged_ports = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{home}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "overlayfs"
+default_runtime_name = "runc"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+SystemdCgroup = false
+"#
+    )
+}
+
+/// Every pod on a link of its own, so that traffic between pods passes the node's packet filter, as Services need it.
+fn cni_config(home: &Path) -> String {
+    serde_json::json!({
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipMasq": false,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": POD_CIDR}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "dataDir": home.join("addresses"),
+                },
+            },
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ],
+    })
+    .to_string()
+}
+
+fn proxy_config(pki: &Path) -> String {
+    // The connection tracking limits are the machine's, not the namespace's: leave them alone.
+    format!(
+        "apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: nftables
+clusterCIDR: {POD_CIDR}
+hostnameOverride: {NODE_NAME}
+conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
+clientConnection: {{kubeconfig: '{}'}}
+# LoadBalancer addresses of {LOAD_BALANCER_CIDR} are routed here by the internet's router.
+",
+        pki.join("proxy.kubeconfig").display()
+    )
+}

@@ -1,0 +1,139 @@
+//! The internet's DNS: BIND on host `dns`, authoritative for a small root, for the zones of both sides, and the resolver
+//! of everybody outside; the cluster's DNS forwards to it too.
+
+use std::time::Duration;
+
+use crate::command::Run;
+use crate::error::Result;
+use crate::host;
+use crate::network::Host;
+use crate::paths::{Paths, make_dir, read, write};
+use crate::wait::{Seen, Wait};
+
+/// The domain in the cluster, whose zone external-dns writes.
+pub const LOCAL_ZONE: &str = "cupdomain.example";
+/// The partner's domain.
+pub const PARTNER_ZONE: &str = "partner.example";
+/// The host name of the partner's XMPP server.
+pub const PARTNER_SERVER: &str = "xmpp.partner.example";
+/// The name of the key that may change [`LOCAL_ZONE`].
+pub const UPDATE_KEY: &str = "external-dns";
+/// The name of BIND's record and log.
+pub const NAME: &str = "named";
+
+/// Writes configuration and zones.
+pub fn prepare(paths: &Paths) -> Result<()> {
+    let home = paths.host("dns");
+    make_dir(&home)?;
+    let secret = Run::new("tsig-keygen").args(["-a", "hmac-sha256", UPDATE_KEY]).stdout()?;
+    write(&home.join("update.key"), format!("{secret}\n"))?;
+    write(&home.join("named.conf"), named_conf(&home.display().to_string()))?;
+    write(&home.join("root.zone"), root_zone())?;
+    write(&home.join(format!("{LOCAL_ZONE}.zone")), zone(LOCAL_ZONE, ""))?;
+    let partner = format!(
+        "xmpp IN A {}\n_xmpp-server._tcp IN SRV 0 5 5269 {PARTNER_SERVER}.\n",
+        Host::Partner.address()
+    );
+    write(&home.join(format!("{PARTNER_ZONE}.zone")), zone(PARTNER_ZONE, &partner))
+}
+
+/// Starts BIND and waits for its first answer.
+pub fn start(paths: &Paths) -> Result<()> {
+    let config = paths.host("dns").join("named.conf");
+    let run = host::on(paths, Host::Dns, "named")?.args(["-g", "-4", "-c"]).arg(config);
+    host::daemon(paths, NAME, run)?;
+    let daemons = paths.daemons();
+    Wait::new("BIND to answer", Duration::from_secs(15)).log(daemons.log(NAME)).until(|| {
+        daemons.must_run(NAME)?;
+        let answer = dig(Host::Dns, PARTNER_SERVER, "A")?;
+        Ok(Seen::done_if(answer == [Host::Partner.address().to_string()], format!("{answer:?}")))
+    })
+}
+
+/// The secret of [`UPDATE_KEY`], base64.
+pub fn update_secret(paths: &Paths) -> Result<String> {
+    let text = read(&paths.host("dns").join("update.key"))?;
+    let secret = text.split_once("secret \"").and_then(|(_, rest)| rest.split_once('"'));
+    let (secret, _) = secret.ok_or_else(|| {
+        crate::error::Error::State("tsig-keygen wrote a key file without a secret".into())
+    })?;
+    Ok(secret.to_owned())
+}
+
+/// Asks the public DNS from a host; the short answers, one a line, sorted. An answer that does not come is empty.
+pub fn dig(from: Host, name: &str, record_type: &str) -> Result<Vec<String>> {
+    let output = host::in_network_of(from, "dig")
+        .arg(format!("@{}", Host::Dns.address()))
+        .args(["+short", "+time=1", "+tries=1", name, record_type])
+        .output()?;
+    if !output.status.success() {
+        return Ok(Vec::new());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines: Vec<String> =
+        text.lines().filter(|line| !line.starts_with(';')).map(str::to_owned).collect();
+    lines.sort();
+    Ok(lines)
+}
+
+/// Changes [`LOCAL_ZONE`] as its administrator would, with lines for nsupdate(1) such as `update delete NAME SRV`.
+pub fn update(paths: &Paths, lines: &str) -> Result<()> {
+    let script = format!("server {}\nzone {LOCAL_ZONE}\n{lines}\nsend\n", Host::Dns.address());
+    host::in_network_of(Host::Dns, "nsupdate")
+        .arg("-k")
+        .arg(paths.host("dns").join("update.key"))
+        .input(script)
+        .ok()
+}
+
+fn named_conf(home: &str) -> String {
+    let address = Host::Dns.address();
+    format!(
+        r#"include "{home}/update.key";
+options {{
+  directory "{home}";
+  pid-file none;
+  session-keyfile "{home}/session.key";
+  listen-on {{ {address}; }};
+  listen-on-v6 {{ none; }};
+  recursion yes;
+  allow-query {{ any; }};
+  allow-recursion {{ any; }};
+  dnssec-validation no;
+  empty-zones-enable no;
+  notify no;
+}};
+controls {{ }};
+zone "." {{ type primary; file "root.zone"; }};
+zone "{LOCAL_ZONE}" {{
+  type primary;
+  file "{LOCAL_ZONE}.zone";
+  allow-update {{ key "{UPDATE_KEY}"; }};
+  allow-transfer {{ key "{UPDATE_KEY}"; }};
+}};
+zone "{PARTNER_ZONE}" {{ type primary; file "{PARTNER_ZONE}.zone"; }};
+"#
+    )
+}
+
+/// All the world there is; whatever else is asked for gets a quick "no such name".
+fn root_zone() -> String {
+    let address = Host::Dns.address();
+    format!(
+        "$TTL 60\n@ IN SOA ns.root.example. admin.root.example. 1 60 60 600 1\n@ IN NS ns.root.example.\nns.root.example. IN A {address}\n{}{}",
+        delegation(LOCAL_ZONE),
+        delegation(PARTNER_ZONE)
+    )
+}
+
+fn delegation(zone: &str) -> String {
+    format!("{zone}. IN NS ns1.{zone}.\nns1.{zone}. IN A {}\n", Host::Dns.address())
+}
+
+fn zone(name: &str, records: &str) -> String {
+    let address = Host::Dns.address();
+    // The last number is the lifetime of "no such record" (RFC 2308 section 4): one second, so that a fresh record is seen.
+    format!(
+        "$TTL 60\n$ORIGIN {name}.\n@ IN SOA ns1 admin 1 60 60 600 1\n@ IN NS ns1\nns1 IN A {address}\n{records}"
+    )
+}

@@ -1,0 +1,115 @@
+//! The conversation by which Cisco's document 116339 verifies a federation: one person adds the other, both see each
+//! other's presence, they chat; then the same in the other direction.
+
+use std::time::Duration;
+
+use crate::client::{Client, Event};
+use crate::error::{Error, Result};
+
+/// How long one step may take. The first one includes DNS, TLS and authentication between the servers, both ways.
+const STEP: Duration = Duration::from_secs(45);
+
+/// Both directions, between people who do not know each other yet: first `one` adds `other`, then `other` adds `one`. `narrate` gets a line per step seen.
+pub fn both_directions(
+    one: &mut Client,
+    other: &mut Client,
+    narrate: &mut dyn FnMut(&str),
+) -> Result<()> {
+    meet_and_chat(one, other, narrate)?;
+    forget(one, other)?;
+    meet_and_chat(other, one, narrate)
+}
+
+/// `one` adds `other`, who adds `one` in turn; presence and messages both ways.
+pub fn meet_and_chat(
+    one: &mut Client,
+    other: &mut Client,
+    narrate: &mut dyn FnMut(&str),
+) -> Result<()> {
+    add(one, other, narrate)?;
+    add(other, one, narrate)?;
+    for client in [&mut *one, &mut *other] {
+        let contacts = client.roster()?;
+        let mutual = contacts.values().any(|subscription| subscription == "both");
+        if !mutual {
+            let who = client.person.address();
+            return Err(Error::State(format!("{who} has no mutual contact: {contacts:?}")));
+        }
+    }
+    presence(one, other, "away", "out for lunch", narrate)?;
+    presence(other, one, "dnd", "in a meeting", narrate)?;
+    say(one, other, "Hello! Does this reach you?", narrate)?;
+    say(other, one, "It does, and this is my answer. Grüße!", narrate)
+}
+
+/// `who` adds `whom`, who approves; then `who` sees that `whom` is there.
+pub fn add(who: &mut Client, whom: &mut Client, narrate: &mut dyn FnMut(&str)) -> Result<()> {
+    let (asking, asked) = (who.person.address(), whom.person.address());
+    who.subscribe(&whom.person.clone())?;
+    whom.expect(
+        &format!("to be asked by {asking}"),
+        STEP,
+        |event| matches!(event, Event::Subscribe { from } if *from == asking),
+    )?;
+    narrate(&format!("{asking} adds {asked} to the contacts"));
+    whom.approve(&who.person.clone())?;
+    // The approval and the first presence are two stanzas, in this order (RFC 6121 section 3.1.5).
+    who.expect(
+        &format!("to be approved by {asked}"),
+        STEP,
+        |event| matches!(event, Event::Subscribed { from } if *from == asked),
+    )?;
+    narrate(&format!("{asked} approves"));
+    who.expect(
+        &format!("to see {asked}"),
+        STEP,
+        |event| matches!(event, Event::Presence { from, show, .. } if *from == asked && show != "unavailable"),
+    )?;
+    narrate(&format!("{asking} sees that {asked} is there"));
+    Ok(())
+}
+
+/// `who` changes presence, and `whom` sees it.
+pub fn presence(
+    who: &mut Client,
+    whom: &mut Client,
+    show: &str,
+    status: &str,
+    narrate: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let address = who.person.address();
+    who.show(show, status)?;
+    let wanted =
+        Event::Presence { from: address.clone(), show: show.into(), status: status.into() };
+    whom.expect(&format!("to see {address} {show}"), STEP, |event| *event == wanted)?;
+    narrate(&format!("{} sees {address}: {show}, \"{status}\"", whom.person.address()));
+    Ok(())
+}
+
+/// `who` writes to `whom`, and it arrives as written.
+pub fn say(
+    who: &mut Client,
+    whom: &mut Client,
+    body: &str,
+    narrate: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let from = who.person.address();
+    let id = who.message(&whom.person.clone(), body)?;
+    let wanted = Event::Message { from: from.clone(), body: body.into(), id };
+    whom.expect(&format!("the message {body:?}"), STEP, |event| *event == wanted)?;
+    narrate(&format!("{from} → {}: {body}", whom.person.address()));
+    Ok(())
+}
+
+/// Takes them off each other's contacts, so that a conversation can begin anew.
+pub fn forget(one: &mut Client, other: &mut Client) -> Result<()> {
+    remove(one, other)?;
+    remove(other, one)
+}
+
+/// `who` takes `whom` off the contacts. The message after it shows that the end of the subscriptions has arrived: what one
+/// person sends another stays in order (RFC 6120 section 10.1), and an end that overtakes a new request would cancel it.
+fn remove(who: &mut Client, whom: &mut Client) -> Result<()> {
+    who.remove(&whom.person.clone())?;
+    say(who, whom, "I have taken you off my contacts.", &mut |_| ())
+}
