@@ -7,7 +7,9 @@ use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::{WatchStreamExt, predicates, reflector, watcher};
+use kube::runtime::{
+    Predicate, PredicateConfig, WatchStreamExt, predicates, reflector, watcher,
+};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
@@ -45,7 +47,7 @@ pub async fn run(
         .predicate_filter(
             // The status is ours: only what the user writes makes a pass.
             predicates::generation.combine(predicates::annotations),
-            predicates::Config::default(),
+            PredicateConfig::default(),
         );
     Controller::for_stream(stream, context.federations.clone())
         .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))

