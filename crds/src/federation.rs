@@ -104,7 +104,6 @@ pub const MAX_NAME: usize = 52;
     doc = "XMPP domains that federate with other servers.",
     status = "XmppFederationStatus",
     derive = "PartialEq",
-    cel,
     validation = Rule::new(IS_NAME).message(message::NAME),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "First rung of the ladder that is not True"),

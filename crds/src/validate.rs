@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use crate::domain::Domain;
 use crate::effective::{self, ImpossibleCombination};
+use crate::federation::service::ServiceType;
 use crate::federation::{MAX_NAME, XmppFederationSpec};
 use crate::message;
 use crate::pattern::DomainPattern;
@@ -23,6 +25,14 @@ pub enum InvalidSpec {
     DuplicatePeer(DomainPattern),
     /// A backend twice.
     DuplicateBackend(String),
+    /// A backend whose name is no label.
+    BackendName(String),
+    /// Load balancer fields on another Service type.
+    LoadBalancerFields,
+    /// The age of evidence is out of bounds.
+    EvidenceTtl,
+    /// The prober is not asked by HTTPS.
+    ProberUrl,
     /// A local domain names a backend that does not exist.
     UnknownBackend(Domain),
     /// A local domain among the peers.
@@ -47,6 +57,16 @@ impl fmt::Display for InvalidSpec {
             Self::DuplicateBackend(name) => {
                 write!(f, "spec.backends[{name}]: {}", message::DUPLICATE_BACKEND)
             }
+            Self::BackendName(name) => {
+                write!(f, "spec.backends[{name}]: {}", message::BACKEND_NAME)
+            }
+            Self::LoadBalancerFields => {
+                write!(f, "spec.service: {}", message::LOAD_BALANCER_FIELDS)
+            }
+            Self::EvidenceTtl => {
+                write!(f, "spec.verification.evidenceTtl: {}", message::EVIDENCE_TTL)
+            }
+            Self::ProberUrl => write!(f, "spec.verification.prober.url: {}", message::PROBER_URL),
             Self::UnknownBackend(domain) => {
                 write!(f, "spec.domains[{domain}].backend: {}", message::UNKNOWN_BACKEND)
             }
@@ -84,6 +104,17 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
         if !names.insert(&backend.name) {
             found.push(InvalidSpec::DuplicateBackend(backend.name.clone()));
         }
+        let edge_is_hyphen = backend.name.starts_with('-') || backend.name.ends_with('-');
+        if backend.name.is_empty() || edge_is_hyphen || !is_label_text(&backend.name) {
+            found.push(InvalidSpec::BackendName(backend.name.clone()));
+        }
+    }
+    let service = &spec.service;
+    if service.type_ != ServiceType::LoadBalancer
+        && (service.load_balancer_class.is_some()
+            || !service.load_balancer_source_ranges.is_empty())
+    {
+        found.push(InvalidSpec::LoadBalancerFields);
     }
     if let Err(combination) = effective::check(&effective::effective(&spec.peer_defaults, None)) {
         found.push(InvalidSpec::PeerDefaults(combination));
@@ -103,6 +134,13 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
             found.push(InvalidSpec::Peer(peer.domain.clone(), combination));
         }
     }
+    let age = spec.verification.evidence_ttl;
+    if age < Duration::from_mins(5) || age > Duration::from_hours(720) {
+        found.push(InvalidSpec::EvidenceTtl);
+    }
+    if spec.verification.prober.as_ref().is_some_and(|prober| !prober.url.starts_with("https://")) {
+        found.push(InvalidSpec::ProberUrl);
+    }
     found
 }
 
@@ -113,8 +151,12 @@ const MAX_HOST: usize = 240;
 fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && is_label_text(name)
         && !name.ends_with('-')
+}
+
+fn is_label_text(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 #[cfg(test)]

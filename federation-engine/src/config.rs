@@ -1,1 +1,134 @@
-//! Skeleton: filled in by its own change.
+//! The configuration of the engine, in two stages.
+//!
+//! [`Config`] is the file, parsed: pure, domain types only, consistent in itself. A file that is none is fatal at start
+//! and a `Problem` on reload. [`materials::Materials`] is what the files it refers to hold: certificates, roots, secrets.
+//! A missing or malformed one is a `Problem` at any time; the last good one stays in force.
+
+pub mod check;
+pub mod error;
+pub mod load;
+pub mod locate;
+pub mod model;
+pub mod parse;
+pub mod peer;
+pub mod range;
+pub mod resolve;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crds::backend::BackendAuthentication;
+use crds::limits::{EffectiveLimits, EffectiveTimeouts};
+use crds::policy::Policy;
+use crds::target::RouteTarget;
+use ipnet::IpNet;
+
+use crate::Domain;
+use model::{
+    ControlFiles, DialbackFiles, FileComponent, FileListen, KeyPairFiles, SplitHorizon, TrustFiles,
+};
+use resolve::Peers;
+
+/// A configuration that is consistent in itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// SHA-256 of the file, hex.
+    pub hash: String,
+    /// Name of the engine: SRV target of the local domains.
+    pub host: Domain,
+    /// The engine's own domain, from which it pings the backends.
+    pub probe_domain: Domain,
+    /// Local domains, sorted by name.
+    pub domains: Vec<LocalDomain>,
+    /// Backends, in the order of the file.
+    pub backends: Vec<Arc<Backend>>,
+    /// Certificates that the engine presents, in the order of the file.
+    pub certificates: Vec<KeyPairFiles>,
+    /// Whom the engine trusts on the outer leg.
+    pub trust: TrustFiles,
+    /// CA of the certificates minted for the backends.
+    pub backend_ca: Option<KeyPairFiles>,
+    /// Secret of the dialback keys; absent: drawn at start.
+    pub dialback: Option<DialbackFiles>,
+    /// Settings of remote domains.
+    pub peers: Peers,
+    /// Which remote domains may exchange stanzas; see [`crate::policy::decide::decide`].
+    pub policy: Policy,
+    /// Bounds in size and count.
+    pub limits: EffectiveLimits,
+    /// Bounds in time.
+    pub timeouts: EffectiveTimeouts,
+    /// Networks that the dialler may reach although their kind is refused.
+    pub allow_networks: Vec<IpNet>,
+    /// Where to listen.
+    pub listen: FileListen,
+    /// Resolvers of the outer leg; empty: the system's.
+    pub resolvers: Vec<SocketAddr>,
+    /// What the backend's DNS answers.
+    pub split_horizon: Option<SplitHorizon>,
+}
+
+/// A domain that the engine is towards the world.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LocalDomain {
+    /// The domain.
+    pub name: Domain,
+    /// Who serves it; `None`: the engine answers ping and disco itself and bounces the rest.
+    pub backend: Option<Arc<Backend>>,
+}
+
+/// Who serves local domains.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Backend {
+    /// Its name, unique.
+    pub name: String,
+    /// How it is attached.
+    pub attachment: Attachment,
+}
+
+/// How a backend is attached.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Attachment {
+    /// An XMPP server, over S2S in both directions.
+    Server {
+        /// Where it listens.
+        target: RouteTarget,
+        /// How the two prove themselves.
+        authentication: BackendAuthentication,
+        /// How its certificate is verified; `None`: the backend CA, else the system roots.
+        trust: Option<TrustFiles>,
+    },
+    /// A component (XEP-0114) that connects to the engine.
+    Component(FileComponent),
+}
+
+impl Config {
+    /// The local domain of this name.
+    pub fn local(&self, name: &Domain) -> Option<&LocalDomain> {
+        let index = self.domains.binary_search_by(|local| local.name.cmp(name)).ok()?;
+        self.domains.get(index)
+    }
+
+    /// Names of the local domains, sorted.
+    pub fn local_names(&self) -> impl Iterator<Item = &Domain> {
+        self.domains.iter().map(|local| &local.name)
+    }
+
+    /// Files of the control listener.
+    pub fn control(&self) -> Option<&ControlFiles> {
+        self.listen.control.as_ref()
+    }
+
+    /// What is configured and has no effect yet, as `field: sentence`.
+    pub fn not_in_effect(&self) -> Vec<String> {
+        let component = |(index, backend): (usize, &Arc<Backend>)| {
+            matches!(backend.attachment, Attachment::Component(_)).then(|| {
+                format!(
+                    "backends[{index}].component: components (XEP-0114) are not in effect yet; stanzas to {:?} are bounced",
+                    backend.name
+                )
+            })
+        };
+        self.backends.iter().enumerate().filter_map(component).collect()
+    }
+}

@@ -12,6 +12,7 @@
 pub mod config;
 pub mod dial;
 pub mod dialback;
+pub mod direction;
 pub mod dns;
 pub mod observe;
 pub mod pair;

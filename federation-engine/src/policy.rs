@@ -1,1 +1,3 @@
-//! Skeleton: filled in by its own change.
+//! Which remote domains may exchange stanzas with the local ones.
+
+pub mod decide;

@@ -24,3 +24,6 @@ pub use header::HeaderAttributes;
 pub use namespace::Namespace;
 pub use scanner::{Item, Scanner};
 pub use tree::Node;
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod command;
 pub mod conditions;
 pub mod error;
+pub mod federation;
 pub mod go;
 pub mod host;
 pub mod image;

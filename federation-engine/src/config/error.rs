@@ -1,0 +1,169 @@
+//! What is wrong with a configuration file: where it stands, and what to do.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crds::effective::ImpossibleCombination;
+use crds::pattern::DomainPattern;
+
+use crate::Domain;
+
+/// Line and column, both counted from 1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Position {
+    /// Line.
+    pub line: u64,
+    /// Column in characters.
+    pub column: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// Why a configuration file cannot be used. `Display` is one line: `file:line:column: field: what and what to do`.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in the file, when the error stands at a place.
+    pub position: Option<Position>,
+    /// Path of the field such as `peers[2].tls.mode`; empty for the document as a whole.
+    pub field: String,
+    /// What is wrong.
+    pub fault: Box<Fault>,
+}
+
+impl ConfigError {
+    /// File and line, as `evidence::Problem::place` has it.
+    pub fn place(&self) -> String {
+        match self.position {
+            Some(position) => format!("{}:{position}", self.file.display()),
+            None => self.file.display().to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place())?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        self.fault.fmt(f)
+    }
+}
+
+/// What is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(io::Error),
+    /// More than [`crate::config::load::MAX_FILE_BYTES`].
+    #[error("the file is larger than {limit} bytes; is it the right one?")]
+    FileTooLarge {
+        /// Bytes.
+        limit: u64,
+    },
+    /// Not UTF-8.
+    #[error("the file is not UTF-8 text")]
+    NotText,
+    /// No YAML, or a value of the wrong type; the parser's own sentence.
+    #[error("{0}")]
+    Malformed(String),
+    /// A field that does not exist here.
+    #[error("there is no such field here; correct its name or delete it")]
+    UnknownField,
+    /// An empty list that needs an element.
+    #[error("at least one entry is needed")]
+    Empty,
+    /// A list that is too long.
+    #[error("at most {limit} entries are allowed")]
+    TooMany {
+        /// Largest number of entries.
+        limit: usize,
+    },
+    /// A number outside its range.
+    #[error("{value} is outside the range from {min} to {max}")]
+    OutOfRange {
+        /// The number.
+        value: u64,
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// The same domain twice after normalisation.
+    #[error("the domain {0} is listed twice; delete one of the entries")]
+    DuplicateDomain(Domain),
+    /// The same backend name twice.
+    #[error("a backend named {0:?} exists already; give each backend a name of its own")]
+    DuplicateBackend(String),
+    /// The same peer twice after normalisation.
+    #[error("the peer {0} is listed twice; merge the entries")]
+    DuplicatePeer(DomainPattern),
+    /// A name of a backend that does not exist.
+    #[error("no backend is named {name:?}; `backends` has {}", names(known))]
+    UnknownBackend {
+        /// As written.
+        name: String,
+        /// Names that exist.
+        known: Vec<String>,
+    },
+    /// Neither or both of `server` and `component`.
+    #[error("a backend has exactly one of `server` and `component`")]
+    BackendKind,
+    /// A backend name that cannot be used.
+    #[error("a backend name has 1 to 63 characters out of a-z, 0-9 and '-'")]
+    BackendName,
+    /// A local domain in `peers[]`.
+    #[error("{0} is one of `domains`; a local domain cannot be a peer")]
+    LocalDomainAsPeer(Domain),
+    /// The probe domain, which the engine speaks for itself, is claimed by an entry of `domains`.
+    #[error("{0} is the engine's own probe domain and cannot be a local domain; change `host`")]
+    ProbeDomainTaken(Domain),
+    /// The probe domain is no domain.
+    #[error("`host` is too long: xfed-probe.{0} must be a domain as well")]
+    HostTooLong(Domain),
+    /// The host of a backend.
+    #[error(
+        "{0:?} is neither a host name nor an IP address; write it without port, brackets and scheme"
+    )]
+    Host(String),
+    /// Settings that no peer could satisfy.
+    #[error(transparent)]
+    Impossible(ImpossibleCombination),
+    /// A pin that is none.
+    #[error(
+        "{0:?} is no pin; write sha256/ and the Base64 of the SHA-256 of the key's SubjectPublicKeyInfo"
+    )]
+    Pin(String),
+    /// Two listeners on one port.
+    #[error("{address} is already taken by `{other}`; give each listener a port of its own")]
+    DuplicatePort {
+        /// The address.
+        address: SocketAddr,
+        /// Field of the other listener.
+        other: &'static str,
+    },
+    /// A resolver that cannot be asked.
+    #[error("{0} cannot be asked: a resolver has an address and a port other than 0")]
+    Resolver(SocketAddr),
+    /// An address that a backend can reach is needed.
+    #[error(
+        "{0} cannot be reached by a backend; set the address that the backend reaches this engine at"
+    )]
+    UnspecifiedAddress(std::net::IpAddr),
+    /// A file name that is empty.
+    #[error("a file name is needed")]
+    EmptyPath,
+}
+
+fn names(known: &[String]) -> String {
+    if known.is_empty() { "no entry".to_owned() } else { known.join(", ") }
+}

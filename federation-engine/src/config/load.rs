@@ -1,0 +1,121 @@
+//! From a file to a [`Config`], or to the one error that names file, line, column and field.
+
+use std::fs::File as FsFile;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize as _;
+use sha2::{Digest, Sha256};
+
+use crate::config::error::{ConfigError, Fault};
+use crate::config::locate::{locate, position};
+use crate::config::model::File;
+use crate::config::{Config, parse};
+
+/// Largest configuration file: what fits into one Kubernetes object.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Reads and parses a configuration file.
+///
+/// # Errors
+/// The first thing that is wrong; see [`ConfigError`].
+pub fn load(file: &Path) -> Result<Config, ConfigError> {
+    let whole = |fault| ConfigError {
+        file: file.to_owned(),
+        position: None,
+        field: String::new(),
+        fault: Box::new(fault),
+    };
+    let mut bytes = Vec::new();
+    FsFile::open(file)
+        .and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| whole(Fault::Unreadable(error)))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(whole(Fault::FileTooLarge { limit: MAX_FILE_BYTES }));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| whole(Fault::NotText))?;
+    parse_text(&text).map_err(|error| ConfigError { file: file.to_owned(), ..error })
+}
+
+/// Parses the text of a configuration file. The error has an empty file name.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_text(text: &str) -> Result<Config, ConfigError> {
+    let raw = deserialize(text)?;
+    let hash = hex(&Sha256::digest(text.as_bytes()));
+    parse::parse(raw, hash).map_err(|(field, fault)| ConfigError {
+        file: PathBuf::new(),
+        position: locate(text, &field),
+        field,
+        fault: Box::new(fault),
+    })
+}
+
+fn deserialize(text: &str) -> Result<File, ConfigError> {
+    let mut unknown = None;
+    let mut track = serde_path_to_error::Track::new();
+    let parsed = serde_saphyr::with_deserializer_from_str(text, |yaml| {
+        let tracked = serde_path_to_error::Deserializer::new(yaml, &mut track);
+        // The vocabulary shared with the resource tolerates unknown fields, as the API server prunes them; here nobody
+        // would notice the misspelt one.
+        let mut ignored = |path: serde_ignored::Path<'_>| {
+            unknown.get_or_insert_with(|| field_path(&path));
+        };
+        File::deserialize(serde_ignored::Deserializer::new(tracked, &mut ignored))
+    });
+    match (parsed, unknown) {
+        (Ok(file), None) => Ok(file),
+        (Ok(_), Some(field)) => Err(ConfigError {
+            file: PathBuf::new(),
+            position: locate(text, &field),
+            field,
+            fault: Box::new(Fault::UnknownField),
+        }),
+        (Err(error), _) => {
+            let path = track.path().to_string();
+            Err(ConfigError {
+                file: PathBuf::new(),
+                position: error.location().and_then(position),
+                // "." is the document, "?" a place that has no name.
+                field: if matches!(path.as_str(), "." | "?") { String::new() } else { path },
+                fault: Box::new(Fault::Malformed(sentence(&error))),
+            })
+        }
+    }
+}
+
+/// The parser's message without the place, which [`ConfigError`] names already.
+fn sentence(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    let Some(location) = error.location() else { return text };
+    let suffix = format!(" at line {}, column {}", location.line(), location.column());
+    text.strip_suffix(&suffix).map(str::to_owned).unwrap_or(text)
+}
+
+fn field_path(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", field_path(parent)),
+        Path::Map { parent, key } => {
+            let parent = field_path(parent);
+            if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") }
+        }
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => field_path(parent),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! From the file as written to a configuration that is consistent in itself. Pure; an error is the path of the field
+//! and what is wrong with it.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crds::backend::S2S_PORT;
+use crds::effective;
+use crds::limits::EffectiveLimits;
+use crds::pattern::DomainPattern;
+use crds::peer::PeerSettings;
+use crds::target::{RouteHost, RouteTarget};
+
+use crate::Domain;
+use crate::config::error::Fault;
+use crate::config::model::{
+    File, FileBackend, FileDomain, FileListen, FilePeer, FileServer, SplitHorizon,
+};
+use crate::config::peer::Peer;
+use crate::config::resolve::Peers;
+use crate::config::{Attachment, Backend, Config, LocalDomain, range};
+
+/// Entries of `domains`.
+pub const MAX_DOMAINS: usize = 256;
+/// Entries of `backends`.
+pub const MAX_BACKENDS: usize = 64;
+/// Entries of `peers`.
+pub const MAX_PEERS: usize = 4096;
+/// Entries of `policy.rules`.
+pub const MAX_RULES: usize = 4096;
+
+type Parsed<T> = Result<T, (String, Fault)>;
+
+/// Checks what no single value shows, and fills in defaults. `hash` is that of the file.
+///
+/// # Errors
+/// The path of the first field that is wrong, and what is wrong with it.
+pub fn parse(file: File, hash: String) -> Parsed<Config> {
+    bounded("domains", file.domains.len(), MAX_DOMAINS)?;
+    bounded("backends", file.backends.len(), MAX_BACKENDS)?;
+    bounded("peers", file.peers.len(), MAX_PEERS)?;
+    bounded("policy.rules", file.policy.rules.len(), MAX_RULES)?;
+    file_names(&file)?;
+    range::check(&file.limits).map_err(below("limits"))?;
+    range::check(&file.timeouts).map_err(below("timeouts"))?;
+
+    let host = host(file.host, &file.domains)?;
+    let probe_domain = Domain::parse(&format!("xfed-probe.{host}"))
+        .map_err(|_| ("host".to_owned(), Fault::HostTooLong(host.clone())))?;
+    let backends = backends(file.backends)?;
+    let domains = domains(file.domains, &backends, &probe_domain)?;
+    let limits = file.limits.resolve();
+    let peers = peers(&file.peer_defaults, file.peers, &domains, &limits)?;
+    listeners(&file.listen)?;
+    resolvers(&file.resolvers)?;
+    split_horizon(file.split_horizon)?;
+    Ok(Config {
+        hash,
+        host,
+        probe_domain,
+        domains,
+        backends,
+        certificates: file.tls.certificates,
+        trust: file.tls.trust,
+        backend_ca: file.backend_ca,
+        dialback: file.dialback,
+        peers,
+        policy: file.policy,
+        limits,
+        timeouts: file.timeouts.resolve(),
+        allow_networks: file.egress.allow_networks,
+        listen: file.listen,
+        resolvers: file.resolvers,
+        split_horizon: file.split_horizon,
+    })
+}
+
+fn at(field: impl Into<String>, fault: Fault) -> (String, Fault) {
+    (field.into(), fault)
+}
+
+/// Puts the path of a struct before the path of its field.
+fn below(parent: &str) -> impl Fn((String, Fault)) -> (String, Fault) + '_ {
+    move |(field, fault)| {
+        let path = if field.is_empty() { parent.to_owned() } else { format!("{parent}.{field}") };
+        (path, fault)
+    }
+}
+
+fn bounded(field: &str, length: usize, limit: usize) -> Parsed<()> {
+    if length > limit { Err(at(field, Fault::TooMany { limit })) } else { Ok(()) }
+}
+
+fn host(given: Option<Domain>, domains: &[FileDomain]) -> Parsed<Domain> {
+    let Some(first) = domains.first() else { return Err(at("domains", Fault::Empty)) };
+    match given {
+        Some(host) => Ok(host),
+        None => Domain::parse(&format!("xmpp.{}", first.name))
+            .map_err(|_| at("domains[0].name", Fault::HostTooLong(first.name.clone()))),
+    }
+}
+
+fn backends(given: Vec<FileBackend>) -> Parsed<Vec<Arc<Backend>>> {
+    let mut names = HashSet::new();
+    let backend = |(index, entry): (usize, FileBackend)| {
+        let field = format!("backends[{index}]");
+        let FileBackend { name, server, component } = entry;
+        let usable = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if name.is_empty() || name.len() > 63 || !name.bytes().all(usable) {
+            return Err(at(format!("{field}.name"), Fault::BackendName));
+        }
+        if !names.insert(name.clone()) {
+            return Err(at(format!("{field}.name"), Fault::DuplicateBackend(name)));
+        }
+        let attachment = match (server, component) {
+            (Some(server), None) => server_attachment(server)
+                .map_err(|fault| at(format!("{field}.server.host"), fault))?,
+            (None, Some(component)) => Attachment::Component(component),
+            _ => return Err(at(field, Fault::BackendKind)),
+        };
+        Ok(Arc::new(Backend { name, attachment }))
+    };
+    given.into_iter().enumerate().map(backend).collect()
+}
+
+fn server_attachment(server: FileServer) -> Result<Attachment, Fault> {
+    let FileServer { host, port, authentication, trust } = server;
+    let host = match (host.parse::<IpAddr>(), Domain::parse(&host)) {
+        (Ok(address), _) => RouteHost::Address(address),
+        (Err(_), Ok(name)) => RouteHost::Name(name),
+        (Err(_), Err(_)) => return Err(Fault::Host(host)),
+    };
+    let port = port.or(NonZeroU16::new(S2S_PORT)).unwrap_or(NonZeroU16::MIN);
+    Ok(Attachment::Server { target: RouteTarget { host, port }, authentication, trust })
+}
+
+fn domains(
+    given: Vec<FileDomain>,
+    backends: &[Arc<Backend>],
+    probe_domain: &Domain,
+) -> Parsed<Vec<LocalDomain>> {
+    let mut seen = HashSet::new();
+    let mut domains = Vec::with_capacity(given.len());
+    for (index, FileDomain { name, backend }) in given.into_iter().enumerate() {
+        if name == *probe_domain {
+            return Err(at(format!("domains[{index}].name"), Fault::ProbeDomainTaken(name)));
+        }
+        if !seen.insert(name.clone()) {
+            return Err(at(format!("domains[{index}].name"), Fault::DuplicateDomain(name)));
+        }
+        let backend = match backend {
+            None => backends.first().cloned(),
+            Some(wanted) => {
+                let Some(found) = backends.iter().find(|backend| backend.name == wanted) else {
+                    let known = backends.iter().map(|backend| backend.name.clone()).collect();
+                    let fault = Fault::UnknownBackend { name: wanted, known };
+                    return Err(at(format!("domains[{index}].backend"), fault));
+                };
+                Some(Arc::clone(found))
+            }
+        };
+        domains.push(LocalDomain { name, backend });
+    }
+    domains.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(domains)
+}
+
+fn peers(
+    defaults: &PeerSettings<PathBuf>,
+    given: Vec<FilePeer>,
+    domains: &[LocalDomain],
+    limits: &EffectiveLimits,
+) -> Parsed<Peers> {
+    let in_defaults = below("peerDefaults");
+    if let Some(own) = &defaults.limits {
+        range::check(own).map_err(below("peerDefaults.limits"))?;
+    }
+    let default_peer =
+        Peer::parse(None, effective::effective(defaults, None), limits).map_err(in_defaults)?;
+    let mut table = Peers::new(default_peer);
+    for (index, entry) in given.into_iter().enumerate() {
+        let field = format!("peers[{index}]");
+        let (pattern, settings) = entry.split();
+        if let DomainPattern::Exact(name) = &pattern
+            && domains.iter().any(|local| local.name == *name)
+        {
+            let fault = Fault::LocalDomainAsPeer(name.clone());
+            return Err(at(format!("{field}.domain"), fault));
+        }
+        if let Some(own) = &settings.limits {
+            range::check(own).map_err(below(&format!("{field}.limits")))?;
+        }
+        let merged = effective::effective(defaults, Some(&settings));
+        let peer = Peer::parse(Some(pattern.clone()), merged, limits).map_err(below(&field))?;
+        if !table.insert(&pattern, peer) {
+            return Err(at(format!("{field}.domain"), Fault::DuplicatePeer(pattern)));
+        }
+    }
+    Ok(table)
+}
+
+/// Two TCP listeners collide when their ports are equal and their addresses are, or one of them is a wildcard. Port 0 is
+/// chosen by the operating system and collides with nothing.
+fn listeners(listen: &FileListen) -> Parsed<()> {
+    let mut taken: Vec<(&'static str, SocketAddr)> = Vec::new();
+    for (field, address) in [
+        ("listen.s2s", listen.s2s),
+        ("listen.s2sTls", listen.s2s_tls),
+        ("listen.backend", listen.backend),
+        ("listen.dns", listen.dns),
+        ("listen.admin", listen.admin),
+        ("listen.control.address", listen.control.as_ref().map(|control| control.address)),
+    ] {
+        let Some(address) = address else { continue };
+        let collides = |other: SocketAddr| {
+            other.port() == address.port()
+                && (other.ip() == address.ip()
+                    || other.ip().is_unspecified()
+                    || address.ip().is_unspecified())
+        };
+        if let Some((other, _)) = taken.iter().find(|(_, other)| collides(*other)) {
+            return Err(at(field, Fault::DuplicatePort { address, other }));
+        }
+        if address.port() != 0 {
+            taken.push((field, address));
+        }
+    }
+    Ok(())
+}
+
+fn resolvers(given: &[SocketAddr]) -> Parsed<()> {
+    for (index, resolver) in given.iter().enumerate() {
+        if resolver.port() == 0 || resolver.ip().is_unspecified() {
+            return Err(at(format!("resolvers[{index}]"), Fault::Resolver(*resolver)));
+        }
+    }
+    Ok(())
+}
+
+fn split_horizon(given: Option<SplitHorizon>) -> Parsed<()> {
+    match given {
+        Some(SplitHorizon { address, .. }) if address.is_unspecified() => {
+            Err(at("splitHorizon.address", Fault::UnspecifiedAddress(address)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An empty file name is a slip of a template. Whether a named file is any good is seen when it is read.
+fn file_names(file: &File) -> Parsed<()> {
+    let pairs = (file.tls.certificates.iter().enumerate())
+        .map(|(index, pair)| (format!("tls.certificates[{index}]"), pair))
+        .chain(file.backend_ca.iter().map(|pair| ("backendCa".to_owned(), pair)))
+        .flat_map(|(field, pair)| {
+            [
+                (format!("{field}.certificateFile"), &pair.certificate_file),
+                (format!("{field}.privateKeyFile"), &pair.private_key_file),
+            ]
+        });
+    let bundles = (file.tls.trust.bundles.iter().enumerate())
+        .map(|(index, path)| (format!("tls.trust.bundles[{index}]"), path));
+    let secrets = (file.dialback.iter())
+        .map(|dialback| ("dialback.secretFile".to_owned(), &dialback.secret_file));
+    let control = file.listen.control.iter().flat_map(|control| {
+        [
+            ("listen.control.certificateFile".to_owned(), &control.certificate_file),
+            ("listen.control.privateKeyFile".to_owned(), &control.private_key_file),
+            ("listen.control.tokenFile".to_owned(), &control.token_file),
+        ]
+    });
+    match pairs
+        .chain(bundles)
+        .chain(secrets)
+        .chain(control)
+        .find(|(_, path)| path.as_os_str().is_empty())
+    {
+        Some((field, _)) => Err(at(field, Fault::EmptyPath)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,119 @@
+//! What applies to one remote domain, parsed.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use crds::effective::{self, EffectivePeer, EffectiveProbe};
+use crds::limits::EffectiveLimits;
+use crds::pattern::DomainPattern;
+use crds::peer::{Dialback, Profile, Route, TlsMode, Verification};
+
+use crate::config::error::Fault;
+
+/// Settings of a remote domain, every gap filled. Only combinations that a peer can satisfy exist.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// The entry of `peers[]` that these settings come from; `None`: `peerDefaults`.
+    pub entry: Option<DomainPattern>,
+    /// The preset that filled the gaps.
+    pub profile: Profile,
+    /// Whether streams are encrypted.
+    pub tls: TlsMode,
+    /// What the peer's certificate decides.
+    pub verification: Verification,
+    /// EXTERNAL is offered to the peer when its certificate proves it.
+    pub external_inbound: bool,
+    /// EXTERNAL is used when the peer offers it.
+    pub external_outbound: bool,
+    /// When Server Dialback runs.
+    pub dialback: Dialback,
+    /// Roots in addition to those of `tls.trust`.
+    pub bundles: Vec<PathBuf>,
+    /// Pinned keys.
+    pub pins: Vec<Pin>,
+    /// Where to dial instead of asking DNS.
+    pub route: Option<Route>,
+    /// Largest stanza in bytes.
+    pub stanza_bytes: usize,
+    /// Stanzas per second and stream.
+    pub stanzas_per_second: Option<NonZeroU32>,
+    /// Simultaneous streams.
+    pub streams: Option<NonZeroU32>,
+    /// The peer gates the `Ready` condition.
+    pub required: bool,
+    /// Active verification.
+    pub probe: EffectiveProbe,
+}
+
+impl Peer {
+    /// Parses merged settings.
+    ///
+    /// # Errors
+    /// The path of the field below the entry (empty for the entry as a whole), and what is wrong with it.
+    pub fn parse(
+        entry: Option<DomainPattern>,
+        settings: EffectivePeer<PathBuf>,
+        limits: &EffectiveLimits,
+    ) -> Result<Self, (String, Fault)> {
+        effective::check(&settings).map_err(|reason| (String::new(), Fault::Impossible(reason)))?;
+        let pin = |(index, text): (usize, &String)| {
+            Pin::parse(text).ok_or_else(|| (format!("tls.pins[{index}]"), Fault::Pin(text.clone())))
+        };
+        Ok(Self {
+            entry,
+            profile: settings.profile,
+            tls: settings.tls,
+            verification: settings.verification,
+            external_inbound: settings.external_inbound,
+            external_outbound: settings.external_outbound,
+            dialback: settings.dialback,
+            pins: settings.pins.iter().enumerate().map(pin).collect::<Result<_, _>>()?,
+            bundles: settings.bundles,
+            route: settings.route,
+            stanza_bytes: settings
+                .limits
+                .stanza_bytes
+                .map_or(limits.stanza_bytes, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+            stanzas_per_second: settings.limits.stanzas_per_second.and_then(NonZeroU32::new),
+            streams: settings.limits.streams.and_then(NonZeroU32::new),
+            required: settings.required,
+            probe: settings.probe,
+        })
+    }
+}
+
+/// SHA-256 of a `SubjectPublicKeyInfo` (RFC 7469 §2.4).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Pin(pub [u8; 32]);
+
+impl Pin {
+    /// Parses `sha256/` and Base64; `None` when the text is no pin.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digest = BASE64_STANDARD.decode(text.strip_prefix("sha256/")?).ok()?;
+        digest.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256/{}", BASE64_STANDARD.encode(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc7469_2_4_a_pin_is_32_octets_in_base64() {
+        let text = format!("sha256/{}=", "A".repeat(43));
+        assert_eq!(Pin::parse(&text), Some(Pin([0; 32])));
+        assert_eq!(Pin([0; 32]).to_string(), text);
+        for bad in ["sha256/AAAA", &text[7..], "sha1/AAAA", &text[..text.len() - 1]] {
+            assert_eq!(Pin::parse(bad), None, "{bad}");
+        }
+    }
+}

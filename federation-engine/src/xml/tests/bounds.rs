@@ -1,0 +1,88 @@
+//! Sizes and counts.
+
+use super::*;
+use crate::xml::Bound;
+
+const SMALL: Bounds = Bounds { element_bytes: 200, depth: 3, attributes: 5, name_bytes: 20 };
+
+fn last(input: &str) -> Seen {
+    scan_with(SMALL, format!("{HEADER}{input}").as_bytes()).0.pop().unwrap()
+}
+
+fn exceeded(bound: Bound) -> Seen {
+    Seen::Error(bound.into())
+}
+
+#[test]
+fn rfc6120_13_12_an_element_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
+    let of = |bytes: usize| format!("<a>{}</a>", "x".repeat(bytes - 7));
+    assert_eq!(last(&of(200)), Seen::Element(of(200)));
+    let too_large = exceeded(Bound::ElementBytes { limit: 200 });
+    assert_eq!(last(&of(201)), too_large);
+    let attribute = |bytes: usize| format!("<a b='{}'/>", "x".repeat(bytes - 9));
+    assert_eq!(last(&attribute(200)), Seen::Element(attribute(200)));
+    assert_eq!(last(&attribute(201)), too_large);
+    let cdata = |bytes: usize| format!("<a><![CDATA[{}]]></a>", "x".repeat(bytes - 19));
+    assert_eq!(last(&cdata(200)), Seen::Element(cdata(200)));
+    assert_eq!(last(&cdata(201)), too_large);
+}
+
+#[test]
+fn what_cannot_end_within_the_limit_is_refused_without_waiting_for_its_end() {
+    let too_large = exceeded(Bound::ElementBytes { limit: 200 });
+    for start in ["<a>", "<a b='", "<a ", "<", "</", "<a><![CDATA["] {
+        assert_eq!(last(&format!("{start}{}", "x".repeat(300))), too_large, "{start}");
+    }
+    assert_eq!(scan_with(SMALL, format!("<a b='{}", "x".repeat(300)).as_bytes()).0, [too_large]);
+}
+
+#[test]
+fn depth_is_bounded_without_recursion() {
+    assert_eq!(last("<a><b><c/></b></a>"), Seen::Element("<a><b><c/></b></a>".to_owned()));
+    assert_eq!(last("<a><b><c><d/></c></b></a>"), exceeded(Bound::Depth { limit: 3 }));
+    let bounds = Bounds { element_bytes: 1 << 20, depth: 200_000, ..SMALL };
+    let deep = format!("{HEADER}{}{}", "<a>".repeat(100_000), "</a>".repeat(100_000));
+    let mut scanner = Scanner::new(bounds);
+    let mut buf = BytesMut::from(deep.as_str());
+    assert!(matches!(scanner.next(&mut buf), Ok(Some(Item::Header(_)))));
+    let Ok(Some(Item::Element(element))) = scanner.next(&mut buf) else { panic!() };
+    assert!(element.tree().is_err());
+}
+
+#[test]
+fn attributes_names_and_declarations_are_bounded() {
+    assert!(matches!(last("<a b='' c='' d='' e='' f=''/>"), Seen::Element(_)));
+    let attributes = exceeded(Bound::Attributes { limit: 5 });
+    assert_eq!(last("<a b='' c='' d='' e='' f='' g=''/>"), attributes);
+    let name = exceeded(Bound::NameBytes { limit: 20 });
+    assert!(matches!(last("<aaaaaaaaaaaaaaaaaaaa/>"), Seen::Element(_)));
+    assert_eq!(last("<aaaaaaaaaaaaaaaaaaaaa/>"), name);
+    assert_eq!(last("<a aaaaaaaaaaaaaaaaaaaaa=''/>"), name);
+    let nested =
+        "<a xmlns:a='u' xmlns:b='u' xmlns:c='u'><b xmlns:d='u' xmlns:e='u' xmlns:f='u'/></a>";
+    assert_eq!(last(nested), exceeded(Bound::Declarations { limit: 5 }));
+    // Those of a finished sibling are out of scope.
+    let siblings = "<a xmlns:a='u'><b xmlns:d='u' xmlns:e='u'/><b xmlns:d='u' xmlns:e='u'/></a>";
+    assert!(matches!(last(siblings), Seen::Element(_)));
+}
+
+#[test]
+fn many_attributes_and_references_cost_linear_time() {
+    let bounds = Bounds { element_bytes: 16 << 20, depth: 64, attributes: 512, name_bytes: 1024 };
+    let tag: String = (0..510).map(|n| format!(" a{n}='&#x41;'")).collect();
+    let element = format!("<x>{}</x>", format!("<y{tag}/>").repeat(200));
+    let mut scanner = Scanner::new(bounds);
+    let mut buf = BytesMut::from(format!("{HEADER}{element}").as_str());
+    assert!(matches!(scanner.next(&mut buf), Ok(Some(Item::Header(_)))));
+    let Ok(Some(Item::Element(found))) = scanner.next(&mut buf) else { panic!() };
+    assert_eq!(found.bytes().len(), element.len());
+}
+
+#[test]
+fn bounds_can_change_between_elements() {
+    let mut scanner = Scanner::new(Bounds { element_bytes: 1000, ..SMALL });
+    let mut buf = BytesMut::from(format!("{HEADER}<a>{}</a>", "x".repeat(300)).as_str());
+    assert!(matches!(scanner.next(&mut buf), Ok(Some(Item::Header(_)))));
+    scanner.set_bounds(SMALL);
+    assert_eq!(scanner.next(&mut buf).unwrap_err(), Bound::ElementBytes { limit: 200 }.into());
+}

@@ -1,0 +1,107 @@
+//! However the input is split, the items are the same; and another parser sees the same boundaries.
+
+use proptest::prelude::*;
+use quick_xml::NsReader;
+use quick_xml::events::Event;
+
+use super::*;
+
+/// Fragments that meet the scanner's decisions at every corner when they are put together.
+fn fragment() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "<a>",
+        "</a>",
+        "<b/>",
+        "<a b='c'>",
+        "<db:r from='x' to=\"y\"/>",
+        "<x:y xmlns:x='u'>",
+        "</x:y>",
+        "text",
+        "&amp;",
+        "&#65;",
+        "]]>",
+        "]]",
+        ">",
+        "<![CDATA[x]]>",
+        "<![CDATA[",
+        " ",
+        "\n",
+        "é",
+        "'",
+        "\"",
+        "<",
+        "/>",
+        "</stream:stream>",
+        "<!--",
+        "<?x?>",
+        "&x;",
+        "\u{0}",
+        "b='c'",
+        "xmlns='jabber:client'",
+    ])
+}
+
+proptest! {
+    #[test]
+    fn items_do_not_depend_on_where_the_input_is_split(
+        parts in prop::collection::vec(fragment(), 0..24),
+    ) {
+        // `content` compares the whole with the bytewise scan.
+        content(parts.concat());
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_make_a_difference_by_their_splitting(
+        bytes in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        content(&bytes);
+        scan(&bytes);
+    }
+
+    #[test]
+    fn what_is_accepted_has_the_same_extent_for_another_parser(
+        parts in prop::collection::vec(fragment(), 0..24),
+    ) {
+        for seen in content(parts.concat()) {
+            if let Seen::Element(text) = seen {
+                prop_assert_eq!(extent(&text), text.len(), "{}", text);
+            }
+        }
+    }
+}
+
+/// Bytes of the first element as quick-xml reads it, every check of its own on.
+fn extent(text: &str) -> usize {
+    let document = format!("{}{text}", HEADER);
+    let mut reader = NsReader::from_str(&document);
+    reader.config_mut().check_end_names = true;
+    reader.config_mut().allow_dangling_amp = false;
+    let mut depth = 0_usize;
+    loop {
+        match reader.read_event().unwrap() {
+            Event::Start(tag) => {
+                for attribute in tag.attributes() {
+                    attribute.unwrap();
+                }
+                depth += 1;
+            }
+            Event::Empty(tag) => {
+                for attribute in tag.attributes() {
+                    attribute.unwrap();
+                }
+                if depth == 1 {
+                    break;
+                }
+            }
+            Event::End(_) => {
+                depth -= 1;
+                if depth == 1 {
+                    break;
+                }
+            }
+            Event::Eof => panic!("the other parser finds no end: {text}"),
+            _ => {}
+        }
+    }
+    usize::try_from(reader.buffer_position()).unwrap() - HEADER.len()
+}
