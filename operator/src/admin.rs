@@ -42,7 +42,9 @@ impl Health {
 
 /// The port cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for health and metrics: {source}; choose another port with --listen")]
+#[error(
+    "cannot listen on {address} for health and metrics: {source}; choose another port with --listen"
+)]
 pub struct ListenError {
     address: SocketAddr,
     source: std::io::Error,

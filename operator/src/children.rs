@@ -49,8 +49,8 @@ impl Children {
     pub fn of_owner(&self, owner: &str) -> Vec<(ApiResource, std::sync::Arc<Metadata>)> {
         let mut all = Vec::new();
         for (resource, store) in &self.stores {
-            let owned = store.state_filter(|child| is_controlled_by(child, owner));
-            all.extend(owned.into_iter().map(|child| (resource.clone(), child)));
+            let found = store.state_filter(|child| is_controlled_by(child, owner));
+            all.extend(found.into_iter().map(|child| (resource.clone(), child)));
         }
         all
     }

@@ -41,7 +41,8 @@ pub async fn connect(args: &Args, metrics: Metrics) -> Result<Client, ClientErro
     let config = match &args.kubeconfig {
         None => Config::infer().await?,
         Some(path) => {
-            let because = |source| ClientError::Kubeconfig { path: path.display().to_string(), source };
+            let because =
+                |source| ClientError::Kubeconfig { path: path.display().to_string(), source };
             let file = Kubeconfig::read_from(path).map_err(because)?;
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
                 .await

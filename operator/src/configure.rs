@@ -23,8 +23,9 @@ pub fn backend(
         || "<the ClusterIP of Service ".to_owned() + &names::backend_service(name) + ">",
         |ip| ip.to_string(),
     );
-    let hosts: String =
-        domains.iter().map(|domain| format!("VirtualHost \"{domain}\"\n")).collect();
+    let hosts: Vec<String> =
+        domains.iter().map(|domain| format!("VirtualHost \"{domain}\"")).collect();
+    let hosts = hosts.join("\n");
     let mut text = format!(
         "1. DNS: let the backend's pod use the engine's DNS server:\n\
          dnsPolicy: None\n\

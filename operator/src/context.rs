@@ -71,7 +71,11 @@ pub struct Context {
 
 impl Context {
     /// Works with what is remembered of a federation. Never held over an await.
-    pub fn remember<T>(&self, federation: &FederationRef, work: impl FnOnce(&mut Memory) -> T) -> T {
+    pub fn remember<T>(
+        &self,
+        federation: &FederationRef,
+        work: impl FnOnce(&mut Memory) -> T,
+    ) -> T {
         let mut all = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         work(all.entry(federation.clone()).or_default())
     }
@@ -81,7 +85,7 @@ impl Context {
         self.engines.forget(federation);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
         let namespace = federation.namespace.as_deref().unwrap_or_default();
-        let types = crds::condition::ConditionType::ALL.map(|type_| type_.as_str());
+        let types = crds::condition::ConditionType::ALL.map(crds::condition::ConditionType::as_str);
         self.metrics.forget(namespace, &federation.name, &types);
     }
 }

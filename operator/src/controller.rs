@@ -7,9 +7,7 @@ use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::{
-    Predicate, PredicateConfig, WatchStreamExt, predicates, reflector, watcher,
-};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
@@ -23,7 +21,7 @@ const CONCURRENCY: u16 = 8;
 /// Events that come within this time make one pass.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// Longest pass; the DNS may be slow, the API server may hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Watches federations and works on them until `stop` completes.
 pub async fn run(
@@ -82,7 +80,7 @@ fn receiver(wakes: mpsc::Receiver<FederationRef>) -> impl Stream<Item = Federati
 async fn timed(object: Arc<Federation>, context: Arc<Context>) -> Result<Action, Error> {
     let begun = Instant::now();
     let metrics = context.metrics.clone();
-    let result = tokio::time::timeout(PATIENCE, pass::reconcile(object, context))
+    let result = tokio::time::timeout(PATIENCE, Box::pin(pass::reconcile(object, context)))
         .await
         .unwrap_or(Err(Error::TimedOut(PATIENCE)));
     let outcome = result.as_ref().map_or_else(Error::result, |_| ReconcileResult::Ok);
@@ -90,6 +88,8 @@ async fn timed(object: Arc<Federation>, context: Arc<Context>) -> Result<Action,
     result
 }
 
+// The controller hands both over by value.
+#[allow(clippy::needless_pass_by_value)]
 fn on_error(object: Arc<Federation>, error: &Error, context: Arc<Context>) -> Action {
     let reference = FederationRef::from_obj(object.as_ref());
     if matches!(error, Error::Conflict { .. }) {

@@ -44,7 +44,9 @@ impl OptionalKinds {
                     changed
                 });
             }
-            Err(error) => tracing::warn!(%error, "cannot ask the API server for the kind DNSEndpoint"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask the API server for the kind DNSEndpoint");
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::reconcile::validate::{Validated, validate};
 
 /// A resource as the API server hands it out.
-pub(crate) fn federation(spec: Value) -> XmppFederation {
+pub(crate) fn federation(spec: &Value) -> XmppFederation {
     serde_json::from_value(json!({
         "apiVersion": "xmppfederation.dev/v1alpha1",
         "kind": "XmppFederation",
@@ -31,6 +31,6 @@ pub(crate) fn smallest() -> Value {
 }
 
 /// A spec that has passed validation.
-pub(crate) fn validated(spec: Value) -> Validated {
+pub(crate) fn validated(spec: &Value) -> Validated {
     validate(&federation(spec), &[]).unwrap()
 }

@@ -18,17 +18,14 @@ fn main() -> ExitCode {
         LogFormat::Json => log.json().init(),
         LogFormat::Text => log.init(),
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "cannot start");
+                return ExitCode::FAILURE;
+            }
+        };
     match runtime.block_on(operator::run::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -153,7 +153,7 @@ impl Metrics {
         }
     }
 
-    /// The OpenMetrics text of everything.
+    /// The `OpenMetrics` text of everything.
     ///
     /// # Errors
     /// When a metric cannot be formatted.

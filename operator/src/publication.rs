@@ -68,13 +68,18 @@ pub fn foreign<'a>(
     suffix: &str,
 ) -> Option<(&'a str, &'a str)> {
     let host = federation.host.to_ascii();
-    dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix)).find_map(|(owner, evidence)| {
-        evidence
-            .best()
-            .flat_map(|(_, found)| found)
-            .find(|srv| {
-                !srv.target.is_empty() && srv.target != "." && srv.target != host && srv.target != target
-            })
-            .map(|srv| (owner.as_str(), srv.target.as_str()))
-    })
+    dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix)).find_map(
+        |(owner, evidence)| {
+            evidence
+                .best()
+                .flat_map(|(_, found)| found)
+                .find(|srv| {
+                    !srv.target.is_empty()
+                        && srv.target != "."
+                        && srv.target != host
+                        && srv.target != target
+                })
+                .map(|srv| (owner.as_str(), srv.target.as_str()))
+        },
+    )
 }

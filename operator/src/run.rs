@@ -41,7 +41,9 @@ pub enum RunError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     /// Another replica leads now.
-    #[error("the lease was lost; the process ends, so that it does not write against the new leader")]
+    #[error(
+        "the lease was lost; the process ends, so that it does not write against the new leader"
+    )]
     LeadershipLost,
     /// The operating system.
     #[error("cannot wait for signals: {0}")]

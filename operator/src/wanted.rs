@@ -44,9 +44,7 @@ pub struct WantedSrv {
 /// Where SRV records point to: the host, or the load balancer's own name. `None` while it is not known which.
 pub fn srv_target(federation: &Validated, address: Option<&Address>) -> Option<String> {
     match address {
-        Some(Address::Hostname(name)) => {
-            Some(name.trim_end_matches('.').to_ascii_lowercase())
-        }
+        Some(Address::Hostname(name)) => Some(name.trim_end_matches('.').to_ascii_lowercase()),
         Some(Address::Ips(_)) => Some(federation.host.to_ascii()),
         None if federation.spec.service.type_ != ServiceType::LoadBalancer => {
             Some(federation.host.to_ascii())

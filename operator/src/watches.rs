@@ -10,8 +10,8 @@ use crds::federation::tls::CertificateSource;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::core::{ApiResource, PartialObjectMeta};
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -62,10 +62,11 @@ pub async fn children(
     .await;
 }
 
-/// Watches the engine's pods, which belong to ReplicaSets and name their federation by a label.
+/// Watches the engine's pods, which belong to `ReplicaSets` and name their federation by a label.
 pub async fn pods(context: Arc<Context>, namespace: String, wake: Wake) {
     let api = metadata_of::<Pod>(&context, &namespace);
-    let events = watcher(api, watcher::Config::default().labels(FEDERATION_LABEL)).default_backoff();
+    let events =
+        watcher(api, watcher::Config::default().labels(FEDERATION_LABEL)).default_backoff();
     wake_for_each(events, "Pod", &wake, |pod: &PartialObjectMeta<Pod>| {
         let namespace = pod.namespace().unwrap_or_default();
         let named = pod.labels().get(FEDERATION_LABEL).into_iter();
@@ -84,7 +85,7 @@ pub async fn secrets(context: Arc<Context>, namespace: String, wake: Wake) {
     .await;
 }
 
-/// Watches ConfigMaps that somebody refers to.
+/// Watches `ConfigMaps` that somebody refers to.
 pub async fn config_maps(context: Arc<Context>, namespace: String, wake: Wake) {
     let api = metadata_of::<ConfigMap>(&context, &namespace);
     let events = watcher(api, watcher::Config::default()).default_backoff();

@@ -7,9 +7,7 @@ use crds::federation::XmppFederationSpec;
 use crds::federation::backend::Attachment;
 use crds::federation::reference::BundleRef;
 use crds::peer::{PeerSettings, PeerTls};
-use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, SecretVolumeSource, Volume, VolumeMount,
-};
+use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, SecretVolumeSource, Volume, VolumeMount};
 
 use super::paths;
 
@@ -68,7 +66,8 @@ impl Bundles {
 
     /// The settings of a peer with files in place of references.
     pub fn settings(&self, settings: &PeerSettings<BundleRef>) -> PeerSettings<PathBuf> {
-        let PeerSettings { profile, tls, authentication, route, limits, required, probe } = settings;
+        let PeerSettings { profile, tls, authentication, route, limits, required, probe } =
+            settings;
         PeerSettings {
             profile: *profile,
             tls: tls.as_ref().map(|PeerTls { mode, verification, bundles, pins }| PeerTls {

@@ -1,6 +1,6 @@
 //! Names of the children of a federation. The resource's own name is at most 52 characters, so that each fits.
 
-/// Outer Service, Deployment, NetworkPolicy, PodDisruptionBudget and ServiceAccount carry the federation's own name.
+/// Outer Service, Deployment, NetworkPolicy, `PodDisruptionBudget` and `ServiceAccount` carry the federation's own name.
 pub fn own(name: &str) -> String {
     name.to_owned()
 }

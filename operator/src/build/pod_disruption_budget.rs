@@ -1,4 +1,4 @@
-//! PodDisruptionBudget: a drained node takes one replica at a time.
+//! `PodDisruptionBudget`: a drained node takes one replica at a time.
 
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

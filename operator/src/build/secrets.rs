@@ -6,8 +6,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 use super::{Given, metadata, names, paths};
-use federation_engine::tls::issue::PemPair;
 use crate::reconcile::validate::Validated;
+use federation_engine::tls::issue::PemPair;
 
 /// Secret of the dialback keys; none when the resource brings one of its own.
 pub fn dialback(federation: &Validated, given: &Given) -> Option<Secret> {

@@ -1,4 +1,4 @@
-//! ServiceAccount of the engine. It has no permissions and its token is not mounted: a process that faces the internet
+//! `ServiceAccount` of the engine. It has no permissions and its token is not mounted: a process that faces the internet
 //! holds no key to the cluster.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use super::{metadata, names};
 use crate::reconcile::validate::Validated;
 
-/// The ServiceAccount.
+/// The `ServiceAccount`.
 pub fn build(federation: &Validated) -> ServiceAccount {
     ServiceAccount {
         metadata: metadata::child(federation, names::own(&federation.name)),

@@ -205,10 +205,8 @@ fn engine_pod(pod: &Pod) -> EnginePod {
 }
 
 fn outer_service(service: &Service) -> OuterService {
-    let ingress = service
-        .status
-        .as_ref()
-        .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    let ingress =
+        service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
     let ips: Vec<IpAddr> = ingress
         .into_iter()
         .flatten()
@@ -237,9 +235,8 @@ async fn last_warning(
         client.clone(),
         service.namespace().as_deref().unwrap_or_default(),
     );
-    let about = ListParams::default()
-        .fields(&format!("involvedObject.uid={uid},type=Warning"))
-        .limit(50);
+    let about =
+        ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(50);
     let mut found = events.list(&about).await?.items;
     found.sort_by_key(|event| {
         let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
@@ -248,7 +245,7 @@ async fn last_warning(
             .map(|time| time.0)
             .max(event.last_timestamp.as_ref().map(|time| time.0))
     });
-    Ok(found.pop().map(|event| {
-        (event.reason.unwrap_or_default(), event.message.unwrap_or_default())
-    }))
+    Ok(found
+        .pop()
+        .map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default())))
 }

@@ -62,7 +62,9 @@ impl<T> NameEvidence<T> {
     pub fn best(&self) -> impl Iterator<Item = (&str, &BTreeSet<T>)> {
         let zone_answers = self.zone.iter().any(|answer| answer.found.is_ok());
         let answers = if zone_answers { &self.zone } else { &self.public };
-        answers.iter().filter_map(|answer| Some((answer.server.as_str(), answer.found.as_ref().ok()?)))
+        answers
+            .iter()
+            .filter_map(|answer| Some((answer.server.as_str(), answer.found.as_ref().ok()?)))
     }
 }
 
@@ -112,10 +114,8 @@ pub async fn gather(looked_for: LookedFor, zones: &Zones, now: Timestamp) -> Dns
     };
     let host = &looked_for.host;
     let kinds = [Kind::A, Kind::Aaaa];
-    let (services, host) = tokio::join!(
-        services,
-        name(host, host, &kinds, resolvers, zones, addresses, in_place)
-    );
+    let (services, host) =
+        tokio::join!(services, name(host, host, &kinds, resolvers, zones, addresses, in_place));
     DnsEvidence { at: now, host, services, looked_for }
 }
 

@@ -158,12 +158,7 @@ impl Engines {
             authorization.set_sensitive(true);
             follow(address, tls, authorization, sender, wake, federation).await;
         });
-        Poller {
-            replica,
-            credentials: credentials.clone(),
-            latest,
-            task: task.abort_handle(),
-        }
+        Poller { replica, credentials: credentials.clone(), latest, task: task.abort_handle() }
     }
 }
 
@@ -200,11 +195,10 @@ async fn session(
     mut answered: impl FnMut(),
 ) -> ControlError {
     // A new connection asks without a tag: what was known may have been replaced by `Unreachable` meanwhile.
-    let mut control =
-        match Control::open(address, Arc::clone(tls), authorization.clone()).await {
-            Ok(control) => control,
-            Err(error) => return error,
-        };
+    let mut control = match Control::open(address, Arc::clone(tls), authorization.clone()).await {
+        Ok(control) => control,
+        Err(error) => return error,
+    };
     loop {
         match control.next().await {
             Ok(Some(evidence)) => {

@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 
 /// How long an answer is taken for good: nodes come and go, their networks hardly ever.
-const KEPT: Duration = Duration::from_secs(120);
+const KEPT: Duration = Duration::from_mins(2);
 
 /// The networks that are known.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -71,7 +71,9 @@ async fn read(client: &Client) -> ClusterNetworks {
             networks.complete = true;
             for node in nodes {
                 let cidrs = node.spec.and_then(|spec| spec.pod_cidrs);
-                networks.inside.extend(cidrs.iter().flatten().filter_map(|cidr| cidr.parse::<IpNet>().ok()));
+                networks
+                    .inside
+                    .extend(cidrs.iter().flatten().filter_map(|cidr| cidr.parse::<IpNet>().ok()));
                 let addresses = node.status.and_then(|status| status.addresses);
                 let addresses = addresses.iter().flatten();
                 networks.inside.extend(
@@ -98,10 +100,8 @@ mod tests {
 
     #[test]
     fn an_ipv4_mapped_address_of_a_pod_is_inside() {
-        let networks = ClusterNetworks {
-            inside: vec!["198.18.128.0/18".parse().unwrap()],
-            complete: true,
-        };
+        let networks =
+            ClusterNetworks { inside: vec!["198.18.128.0/18".parse().unwrap()], complete: true };
         assert!(networks.contains("::ffff:198.18.130.7".parse().unwrap()));
         assert!(networks.contains("127.0.0.1".parse().unwrap()));
         assert!(!networks.contains("198.18.0.2".parse().unwrap()));

@@ -1,4 +1,4 @@
-//! The Secrets and ConfigMaps that a spec refers to: whether they exist, and whether their content is what it should be.
+//! The Secrets and `ConfigMaps` that a spec refers to: whether they exist, and whether their content is what it should be.
 //! Content is looked at and left behind; only facts stay.
 
 use crds::domain::Domain;

@@ -15,9 +15,12 @@ pub fn of(federation: &Validated) -> Vec<SocketAddr> {
         return named.iter().map(|resolver| resolver.0).take(MAX).collect();
     }
     match hickory_resolver::system_conf::read_system_conf() {
-        Ok((config, _)) => {
-            config.name_servers().iter().map(|server| SocketAddr::new(server.ip, 53)).take(MAX).collect()
-        }
+        Ok((config, _)) => config
+            .name_servers()
+            .iter()
+            .map(|server| SocketAddr::new(server.ip, 53))
+            .take(MAX)
+            .collect(),
         Err(error) => {
             tracing::warn!(%error, "cannot read the resolvers of the operator's pod");
             Vec::new()

@@ -11,7 +11,7 @@ use federation_engine::dns::ask::{Code, Data, Kind, Reply, ask};
 /// Time for one answer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the servers of a zone are taken for good.
-const KEPT: Duration = Duration::from_secs(300);
+const KEPT: Duration = Duration::from_mins(5);
 /// How long it is remembered that they were not found.
 const KEPT_FAILURE: Duration = Duration::from_secs(20);
 /// Servers that are asked for each zone.
@@ -27,8 +27,13 @@ pub type Servers = Result<Vec<SocketAddr>, String>;
 /// Remembers the servers of the zones that were asked for.
 #[derive(Debug, Default)]
 pub struct Zones {
-    known: Mutex<HashMap<(String, Vec<SocketAddr>), (Instant, Servers)>>,
+    known: Mutex<HashMap<Asked, Known>>,
 }
+
+/// A domain, and the resolvers that were asked about it.
+type Asked = (String, Vec<SocketAddr>);
+/// When they were asked, and what they knew.
+type Known = (Instant, Servers);
 
 impl Zones {
     /// The authoritative servers of the zone that holds `domain` (ASCII, without trailing dot), as `resolvers` know them.
@@ -118,11 +123,7 @@ async fn addresses(
 ///
 /// # Errors
 /// Why none answered, in words.
-pub async fn recursive(
-    name: &str,
-    kind: Kind,
-    resolvers: &[SocketAddr],
-) -> Result<Reply, String> {
+pub async fn recursive(name: &str, kind: Kind, resolvers: &[SocketAddr]) -> Result<Reply, String> {
     let mut trouble = "no resolver is configured".to_owned();
     for resolver in resolvers {
         match ask(*resolver, name, kind, true, PATIENCE).await {

@@ -41,7 +41,10 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     if matches!(backend.attachment, Attachment::Component(_)) {
         return Verdict::new(
             BackendReadyReason::ComponentNotConnected,
-            format!("Backend {} is a component, which is not in effect yet; {domain} has no backend. Attach it as a server.", backend.name),
+            format!(
+                "Backend {} is a component, which is not in effect yet; {domain} has no backend. Attach it as a server.",
+                backend.name
+            ),
         );
     }
     let mut seen = false;
@@ -73,10 +76,9 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
             BackendReadyReason::EvidenceUnavailable,
             format!("Engine pod {pod} cannot be asked: {why}."),
         ),
-        _ => Verdict::new(
-            BackendReadyReason::Probing,
-            format!("No ping to {domain} has ended yet."),
-        ),
+        _ => {
+            Verdict::new(BackendReadyReason::Probing, format!("No ping to {domain} has ended yet."))
+        }
     }
 }
 
@@ -132,5 +134,8 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         ),
         BackendOutcome::RoundTripSeen => (BackendReadyReason::RoundTripSeen, String::new()),
     };
-    Verdict::new(reason, format!("Backend {backend} for {domain}: {}. {action}", detail.trim_end_matches('.')))
+    Verdict::new(
+        reason,
+        format!("Backend {backend} for {domain}: {}. {action}", detail.trim_end_matches('.')),
+    )
 }

@@ -65,8 +65,7 @@ mod tests {
         let found = Verdict::new(SRVResolvesReason::RecordsMatch, "");
         let lost = Verdict::new(SRVResolvesReason::SRVNotFound, "");
         let rolling = Verdict::new(EngineReadyReason::RollingOut, "");
-        let waiting =
-            Verdict::waiting(ConditionType::SRVResolves, ConditionType::AddressAssigned);
+        let waiting = Verdict::waiting(ConditionType::SRVResolves, ConditionType::AddressAssigned);
         let shown = Some(ConditionStatus::True);
         assert_eq!(damp(shown, &found, None, at(0)), Damped::Shown);
         assert_eq!(damp(Some(ConditionStatus::Unknown), &lost, None, at(0)), Damped::Shown);

@@ -39,10 +39,11 @@ pub fn check(view: View<'_>) -> Verdict {
     }
     let current = || view.seen.cluster.pods.iter().filter(|pod| !pod.terminating && !pod.ready);
     current().find_map(|pod| trouble(view, pod)).unwrap_or_else(|| {
-        let detail = current().find_map(|pod| pod.waiting.as_ref()).map_or_else(
-            String::new,
-            |(reason, message)| format!(" A container waits: {reason} {message}"),
-        );
+        let detail = current()
+            .find_map(|pod| pod.waiting.as_ref())
+            .map_or_else(String::new, |(reason, message)| {
+                format!(" A container waits: {reason} {message}")
+            });
         Verdict::new(
             EngineReadyReason::RollingOut,
             format!("{} of {wanted} engine pods are ready.{detail}", workload.ready),
@@ -95,12 +96,16 @@ fn refused(failure: &str) -> Verdict {
     if failure.contains("exceeded quota") {
         Verdict::new(
             EngineReadyReason::QuotaExceeded,
-            format!("A quota forbids the engine pods: {failure}. Raise it, or lower spec.pod.resources or spec.replicas."),
+            format!(
+                "A quota forbids the engine pods: {failure}. Raise it, or lower spec.pod.resources or spec.replicas."
+            ),
         )
     } else if failure.contains("PodSecurity") {
         Verdict::new(
             EngineReadyReason::PodSecurityRejected,
-            format!("Pod security admission refuses the engine pods: {failure}. They meet the restricted standard; check what spec.pod adds."),
+            format!(
+                "Pod security admission refuses the engine pods: {failure}. They meet the restricted standard; check what spec.pod adds."
+            ),
         )
     } else {
         Verdict::new(
@@ -115,16 +120,24 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
     if let Some(message) = &pod.unschedulable {
         return Some(Verdict::new(
             EngineReadyReason::Unschedulable,
-            format!("No node takes engine pod {name}: {message}. Look at spec.pod (resources, nodeSelector, tolerations, affinity) and at the nodes."),
+            format!(
+                "No node takes engine pod {name}: {message}. Look at spec.pod (resources, nodeSelector, tolerations, affinity) and at the nodes."
+            ),
         ));
     }
     if let Some((reason, message)) = &pod.waiting {
         match reason.as_str() {
-            "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName"
-            | "ImageInspectError" | "RegistryUnavailable" => {
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "ErrImageNeverPull"
+            | "InvalidImageName"
+            | "ImageInspectError"
+            | "RegistryUnavailable" => {
                 return Some(Verdict::new(
                     EngineReadyReason::ImagePullFailed,
-                    format!("The image of engine pod {name} cannot be had ({reason}): {message}. Check the operator's engine image, and spec.pod.imagePullSecrets."),
+                    format!(
+                        "The image of engine pod {name} cannot be had ({reason}): {message}. Check the operator's engine image, and spec.pod.imagePullSecrets."
+                    ),
                 ));
             }
             "CrashLoopBackOff" => return Some(crashed(pod)),
@@ -160,7 +173,9 @@ fn crashed(pod: &EnginePod) -> Verdict {
         ),
         None => Verdict::new(
             EngineReadyReason::CrashLooping,
-            format!("Engine pod {name} ends again and again. Its log before the end: kubectl logs --previous {name}."),
+            format!(
+                "Engine pod {name} ends again and again. Its log before the end: kubectl logs --previous {name}."
+            ),
         ),
     }
 }

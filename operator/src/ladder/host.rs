@@ -20,7 +20,9 @@ pub fn check(view: View<'_>) -> Verdict {
         Some(Address::Hostname(name)) => {
             return Verdict::new(
                 HostResolvesReason::NotNeeded,
-                format!("SRV records lead to the load balancer's own name {name}, so {host} needs no record."),
+                format!(
+                    "SRV records lead to the load balancer's own name {name}, so {host} needs no record."
+                ),
             );
         }
         Some(Address::Ips(ips)) => ips.iter().copied().collect(),
@@ -52,12 +54,14 @@ pub fn check(view: View<'_>) -> Verdict {
     if wanted.is_empty() {
         return Verdict::new(
             HostResolvesReason::RecordsMatch,
-            format!("{host} has an address. Whether it leads here is not checked, because spec.service.type is not LoadBalancer."),
+            format!(
+                "The host {host} has an address. Whether it leads here is not checked, because spec.service.type is not LoadBalancer."
+            ),
         );
     }
     Verdict::new(
         HostResolvesReason::RecordsMatch,
-        format!("{host} has the address {}, the load balancer's.", list_of(&wanted)),
+        format!("The host {host} has the address {}, the load balancer's.", list_of(&wanted)),
     )
 }
 
@@ -77,7 +81,7 @@ fn mismatch(
     if found.is_empty() {
         return Some(Verdict::new(
             HostResolvesReason::RecordNotFound,
-            format!("{server} knows no address of {host}. {action}"),
+            format!("DNS server {server} knows no address of {host}. {action}"),
         ));
     }
     if wanted.is_empty() || found == wanted {
@@ -89,12 +93,16 @@ fn mismatch(
     Some(if right.is_empty() {
         Verdict::new(
             HostResolvesReason::AddressMismatch,
-            format!("{server} has {seen} for {host}; the load balancer has {wanted}. {action}"),
+            format!(
+                "DNS server {server} has {seen} for {host}; the load balancer has {wanted}. {action}"
+            ),
         )
     } else {
         Verdict::new(
             HostResolvesReason::PartialMatch,
-            format!("{server} has {seen} for {host}; the load balancer has {wanted}, so some peers go elsewhere. {action}"),
+            format!(
+                "DNS server {server} has {seen} for {host}; the load balancer has {wanted}, so some peers go elsewhere. {action}"
+            ),
         )
     })
 }

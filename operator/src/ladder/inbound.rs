@@ -54,21 +54,27 @@ fn good(observation: &InboundObservation) -> Verdict {
     match kind {
         InboundKind::StreamAuthenticated => Verdict::new(
             InboundReachableReason::InboundObserved,
-            format!("{peer} connected from outside the cluster for {local}, and was proven."),
+            format!(
+                "The server of {peer} connected from outside the cluster for {local}, and was proven."
+            ),
         ),
         InboundKind::DialbackVerified => Verdict::new(
             InboundReachableReason::DialbackObserved,
-            format!("The receiving server {peer} asked back about a dialback key that the engine had issued for {local}."),
+            format!(
+                "The receiving server {peer} asked back about a dialback key that the engine had issued for {local}."
+            ),
         ),
         InboundKind::StreamOpened => Verdict::new(
             InboundReachableReason::InboundObserved,
-            format!("{peer} opened a stream from outside the cluster for {local}; its domain has not been proven."),
+            format!(
+                "The server of {peer} opened a stream from outside the cluster for {local}; its domain has not been proven."
+            ),
         ),
     }
 }
 
 /// Fresh before stale, then by strength, then the latest.
-pub fn strongest<'a>(view: View<'a>) -> Option<&'a InboundObservation> {
+pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
     view.seen
         .engines
         .iter()

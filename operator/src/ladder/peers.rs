@@ -80,7 +80,7 @@ pub fn check(view: View<'_>) -> Verdict {
     if let Some(unknown) = peers.iter().find(|peer| peer.state != PeerState::Connected) {
         return Verdict::new(
             PeersReachableReason::Probing,
-            format!("{} has not been reached yet.", unknown.domain),
+            format!("The peer {} has not been reached yet.", unknown.domain),
         );
     }
     Verdict::new(PeersReachableReason::AllPeersReachable, "Every configured peer was reached.")

@@ -32,16 +32,16 @@ pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
         );
     }
     if let Some(message) = &gates.required_peer {
-        return Verdict::new(
-            ReadyReason::Failing(ConditionType::PeersReachable),
-            message.clone(),
-        );
+        return Verdict::new(ReadyReason::Failing(ConditionType::PeersReachable), message.clone());
     }
     let unverified = gating().find(|rung| rung.status == ConditionStatus::Unknown);
     match unverified {
         Some(rung) if gates.require_outside_evidence => Verdict::new(
             ReadyReason::Unverified,
-            format!("Everything works as far as it can be seen from inside, and spec.verification.requireOutsideEvidence asks for more. {}", rung.message),
+            format!(
+                "Everything works as far as it can be seen from inside, and spec.verification.requireOutsideEvidence asks for more. {}",
+                rung.message
+            ),
         ),
         Some(rung) => Verdict::new(
             ReadyReason::FederatedUnverified,
@@ -65,9 +65,8 @@ pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<
             "Engine pods are being replaced.",
         ));
     }
-    (ready.status != ConditionStatus::True).then(|| {
-        Verdict::new(ReconcilingReason::Verifying, format!("Ready is {}.", ready.status))
-    })
+    (ready.status != ConditionStatus::True)
+        .then(|| Verdict::new(ReconcilingReason::Verifying, format!("Ready is {}.", ready.status)))
 }
 
 /// `Stalled`, when nothing will change until somebody acts.

@@ -24,10 +24,7 @@ const FOLLOWING: SignedDuration = SignedDuration::from_secs(20);
 /// Judges the SRV records of all domains.
 pub fn check(view: View<'_>) -> Verdict {
     over_domains(view, for_domain, |_| {
-        Verdict::new(
-            SRVResolvesReason::RecordsMatch,
-            "The SRV records of every domain lead here.",
-        )
+        Verdict::new(SRVResolvesReason::RecordsMatch, "The SRV records of every domain lead here.")
     })
 }
 
@@ -105,7 +102,9 @@ fn judge(
     if found.iter().all(|one| one.target.is_empty() || one.target == ".") {
         return Some(Verdict::new(
             SRVResolvesReason::ServiceDisabled,
-            format!("{server} has {owner} with the target \".\", which says that {domain} does not federate (RFC 2782). Delete that record."),
+            format!(
+                "DNS server {server} has {owner} with the target \".\", which says that {domain} does not federate (RFC 2782). Delete that record."
+            ),
         ));
     }
     let host = view.federation.host.to_ascii();
@@ -113,7 +112,9 @@ fn judge(
     if let Some(foreign) = found.iter().find(|one| !ours(one)) {
         return Some(Verdict::new(
             SRVResolvesReason::ClaimedElsewhere,
-            format!("{server} has {owner} {foreign}, which leads to somebody else's server. Delete that record when the domain is to move here, or remove {domain} from spec.domains."),
+            format!(
+                "DNS server {server} has {owner} {foreign}, which leads to somebody else's server. Delete that record when the domain is to move here, or remove {domain} from spec.domains."
+            ),
         ));
     }
     let in_place = found.iter().any(|one| leads_to(one, srv));
@@ -122,15 +123,24 @@ fn judge(
         (true, None) => None,
         (true, Some(stale)) => Some(Verdict::new(
             SRVResolvesReason::StaleRecord,
-            format!("{server} has the wanted record of {owner}, and beside it an old one: {stale}. Delete the line `{owner}. IN SRV {stale}.` from the zone; external-dns with the rfc2136 provider never deletes SRV records."),
+            format!(
+                "DNS server {server} has the wanted record of {owner}, and beside it an old one: {stale}. Delete the line `{owner}. IN SRV {stale}.` from the zone; external-dns with the rfc2136 provider never deletes SRV records."
+            ),
         )),
         (false, Some(one)) if one.target == srv.target => Some(Verdict::new(
             SRVResolvesReason::SRVPortMismatch,
-            format!("{server} has {owner} with port {}; the port is {}. Correct the record.", one.port, srv.port),
+            format!(
+                "DNS server {server} has {owner} with port {}; the port is {}. Correct the record.",
+                one.port, srv.port
+            ),
         )),
         (false, _) => Some(Verdict::new(
             SRVResolvesReason::SRVTargetMismatch,
-            format!("{server} has {owner} {}; the target is {}. Correct the record.", show(found), srv.target),
+            format!(
+                "DNS server {server} has {owner} {}; the target is {}. Correct the record.",
+                show(found),
+                srv.target
+            ),
         )),
     }
 }
@@ -148,41 +158,50 @@ fn missing(view: View<'_>, wanted: &WantedSrv, server: &str) -> Verdict {
         ),
         Publication::Manual => Verdict::new(
             SRVResolvesReason::SRVNotFound,
-            format!("{server} has no SRV record {owner}. Add to the zone: {line}"),
+            format!("DNS server {server} has no SRV record {owner}. Add to the zone: {line}"),
         ),
         Publication::KindMissing => Verdict::new(
             SRVResolvesReason::ExternalDNSCRDMissing,
-            format!("The cluster has no kind DNSEndpoint, so the SRV records have no way to external-dns. Install external-dns with its CustomResourceDefinition and --source=crd; or set spec.dns.mode to Manual and add to the zone: {line}"),
+            format!(
+                "The cluster has no kind DNSEndpoint, so the SRV records have no way to external-dns. Install external-dns with its CustomResourceDefinition and --source=crd; or set spec.dns.mode to Manual and add to the zone: {line}"
+            ),
         ),
         Publication::NoTarget | Publication::HeldForForeign | Publication::Published
             if view.federation.spec.dns.mode == DnsMode::ExternalDNS =>
         {
-            let age = endpoint.created.map_or(SignedDuration::ZERO, |at| {
-                view.seen.now.duration_since(at)
-            });
+            let age = endpoint
+                .created
+                .map_or(SignedDuration::ZERO, |at| view.seen.now.duration_since(at));
             if endpoint.observed && host_is_published(view) && age >= FOLLOWING {
                 srv_type_not_managed(owner)
             } else if !endpoint.observed && age >= READING {
                 Verdict::new(
                     SRVResolvesReason::ExternalDNSNotWatching,
-                    format!("Nobody has read DNSEndpoint {}. Run external-dns with --source=crd (in its chart: sources [service, crd]), watching this namespace, with permission to read dnsendpoints.", names::dns_endpoint(&view.federation.name)),
+                    format!(
+                        "Nobody has read DNSEndpoint {}. Run external-dns with --source=crd (in its chart: sources [service, crd]), watching this namespace, with permission to read dnsendpoints.",
+                        names::dns_endpoint(&view.federation.name)
+                    ),
                 )
             } else if age < READING {
                 Verdict::new(
                     SRVResolvesReason::SRVNotFound,
-                    format!("{server} has no SRV record {owner} yet. The DNSEndpoint is written; external-dns publishes it in its next round."),
+                    format!(
+                        "DNS server {server} has no SRV record {owner} yet. The DNSEndpoint is written; external-dns publishes it in its next round."
+                    ),
                 )
             } else {
                 Verdict::new(
                     SRVResolvesReason::SRVNotFound,
-                    format!("{server} has no SRV record {owner}. external-dns has read the DNSEndpoint and published neither it nor the host: look at its log and its --domain-filter. The line is: {line}"),
+                    format!(
+                        "DNS server {server} has no SRV record {owner}. external-dns has read the DNSEndpoint and published neither it nor the host: look at its log and its --domain-filter. The line is: {line}"
+                    ),
                 )
             }
         }
         Publication::NoTarget | Publication::HeldForForeign | Publication::Published => {
             Verdict::new(
                 SRVResolvesReason::SRVNotFound,
-                format!("{server} has no SRV record {owner}. The line is: {line}"),
+                format!("DNS server {server} has no SRV record {owner}. The line is: {line}"),
             )
         }
     }
@@ -191,7 +210,9 @@ fn missing(view: View<'_>, wanted: &WantedSrv, server: &str) -> Verdict {
 fn srv_type_not_managed(owner: &str) -> Verdict {
     Verdict::new(
         SRVResolvesReason::SRVTypeNotManaged,
-        format!("external-dns publishes the address records and leaves out {owner}: it manages only the record types it is told to. Start it with --managed-record-types=SRV beside A, AAAA and CNAME (giving the flag replaces the default list). If it has that flag: version 0.21.0 cannot publish SRV records at all, and versions up to 0.20 need spec.dns.trailingDot: false."),
+        format!(
+            "external-dns publishes the address records and leaves out {owner}: it manages only the record types it is told to. Start it with --managed-record-types=SRV beside A, AAAA and CNAME (giving the flag replaces the default list). If it has that flag: version 0.21.0 cannot publish SRV records at all, and versions up to 0.20 need spec.dns.trailingDot: false."
+        ),
     )
 }
 

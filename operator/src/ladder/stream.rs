@@ -55,30 +55,30 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
                 )
             })
         }
-        ProbeOutcome::StreamError(condition, _) if condition == HOST_UNKNOWN => {
-            Some(Verdict::new(
-                StreamVerifiedReason::HostUnknown,
-                format!("Engine pod {pod} does not know {domain}. It has not read the current configuration yet; look at its log."),
-            ))
-        }
+        ProbeOutcome::StreamError(condition, _) if condition == HOST_UNKNOWN => Some(Verdict::new(
+            StreamVerifiedReason::HostUnknown,
+            format!(
+                "Engine pod {pod} does not know {domain}. It has not read the current configuration yet; look at its log."
+            ),
+        )),
         ProbeOutcome::StreamError(condition, text) => Some(Verdict::new(
             StreamVerifiedReason::StreamError,
             format!("Engine pod {pod} ended the stream for {domain} with {condition} {text}."),
         )),
         ProbeOutcome::NotXmpp(what) => Some(Verdict::new(
             StreamVerifiedReason::NotXMPP,
-            format!("What answers on engine pod {pod} ({mode}) does not speak XMPP: {what}. Check that nothing else has the pod's address."),
+            format!(
+                "What answers on engine pod {pod} ({mode}) does not speak XMPP: {what}. Check that nothing else has the pod's address."
+            ),
         )),
         ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
             StreamVerifiedReason::ConnectFailed,
             format!("Engine pod {pod} does not answer with {mode}: {why}."),
         )),
         // No stream came about, and TLSVerified says why.
-        ProbeOutcome::StartTlsNotOffered | ProbeOutcome::HandshakeFailed(_) => {
-            Some(Verdict::new(
-                StreamVerifiedReason::EvidenceUnavailable,
-                format!("TLS with engine pod {pod} for {domain} fails; see TLSVerified."),
-            ))
-        }
+        ProbeOutcome::StartTlsNotOffered | ProbeOutcome::HandshakeFailed(_) => Some(Verdict::new(
+            StreamVerifiedReason::EvidenceUnavailable,
+            format!("TLS with engine pod {pod} for {domain} fails; see TLSVerified."),
+        )),
     }
 }

@@ -21,12 +21,16 @@ fn good(view: View<'_>, what: &str) -> Verdict {
     if view.federation.self_signed() {
         Verdict::new(
             TLSVerifiedReason::SelfSigned,
-            format!("Every engine pod serves the self-signed certificate for {what}; peers that verify certificates need dialback."),
+            format!(
+                "Every engine pod serves the self-signed certificate for {what}; peers that verify certificates need dialback."
+            ),
         )
     } else {
         Verdict::new(
             TLSVerifiedReason::CertificateValid,
-            format!("Every engine pod serves the configured certificate for {what}. {NOT_CHECKED}."),
+            format!(
+                "Every engine pod serves the configured certificate for {what}. {NOT_CHECKED}."
+            ),
         )
     }
 }
@@ -41,7 +45,10 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
             format!("No stream to an engine pod for {domain} has been tried yet."),
         );
     }
-    probes.into_iter().find_map(|probe| fault(view, probe)).unwrap_or_else(|| good(view, domain.as_str()))
+    probes
+        .into_iter()
+        .find_map(|probe| fault(view, probe))
+        .unwrap_or_else(|| good(view, domain.as_str()))
 }
 
 fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
@@ -51,19 +58,27 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
         ProbeOutcome::Features { served, .. } => certificate_fault(view, probe, served),
         ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
             TLSVerifiedReason::ConnectFailed,
-            format!("Engine pod {pod} does not answer with {mode}: {why}. A NetworkPolicy may keep the operator out; otherwise look at the pod's log."),
+            format!(
+                "Engine pod {pod} does not answer with {mode}: {why}. A NetworkPolicy may keep the operator out; otherwise look at the pod's log."
+            ),
         )),
         ProbeOutcome::StartTlsNotOffered => Some(Verdict::new(
             TLSVerifiedReason::STARTTLSNotOffered,
-            format!("Engine pod {pod} does not offer STARTTLS for {domain}. It has no usable certificate; look at CertificateReady and at the pod's log."),
+            format!(
+                "Engine pod {pod} does not offer STARTTLS for {domain}. It has no usable certificate; look at CertificateReady and at the pod's log."
+            ),
         )),
         ProbeOutcome::HandshakeFailed(why) => Some(Verdict::new(
             TLSVerifiedReason::HandshakeFailed,
-            format!("{mode} with engine pod {pod} for {domain} fails: {why}. Look at the pod's log."),
+            format!(
+                "A handshake ({mode}) with engine pod {pod} for {domain} fails: {why}. Look at the pod's log."
+            ),
         )),
         ProbeOutcome::StreamError(condition, _) => Some(Verdict::new(
             TLSVerifiedReason::EvidenceUnavailable,
-            format!("Engine pod {pod} ended the stream for {domain} with {condition}; see StreamVerified."),
+            format!(
+                "Engine pod {pod} ended the stream for {domain} with {condition}; see StreamVerified."
+            ),
         )),
         ProbeOutcome::NotXmpp(_) => Some(Verdict::new(
             TLSVerifiedReason::EvidenceUnavailable,
@@ -81,19 +96,27 @@ fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<V
     if wanted.is_some_and(|wanted| *wanted != served.sha256) {
         return Some(Verdict::new(
             TLSVerifiedReason::OldCertificateServed,
-            format!("Engine pod {pod} serves another certificate for {domain} than the one in Secret {}. It takes over a new one within two minutes; after that, look at the pod's log.", view.federation.certificate_secret()),
+            format!(
+                "Engine pod {pod} serves another certificate for {domain} than the one in Secret {}. It takes over a new one within two minutes; after that, look at the pod's log.",
+                view.federation.certificate_secret()
+            ),
         ));
     }
     if !served.covers_domain {
         return Some(Verdict::new(
             TLSVerifiedReason::NameMismatch,
-            format!("The certificate that engine pod {pod} serves does not name {domain}. Issue one that does."),
+            format!(
+                "The certificate that engine pod {pod} serves does not name {domain}. Issue one that does."
+            ),
         ));
     }
     (served.not_after <= view.seen.now).then(|| {
         Verdict::new(
             TLSVerifiedReason::Expired,
-            format!("The certificate that engine pod {pod} serves for {domain} ended at {}.", served.not_after),
+            format!(
+                "The certificate that engine pod {pod} serves for {domain} ended at {}.",
+                served.not_after
+            ),
         )
     })
 }

@@ -18,7 +18,9 @@ pub fn check(view: View<'_>) -> Verdict {
     over_domains(view, for_domain, |_| {
         Verdict::new(
             DomainUncontestedReason::Uncontested,
-            format!("No other federation of this cluster and no SRV record claims a domain. {NOT_CHECKED}."),
+            format!(
+                "No other federation of this cluster and no SRV record claims a domain. {NOT_CHECKED}."
+            ),
         )
     })
 }
@@ -27,9 +29,8 @@ pub fn check(view: View<'_>) -> Verdict {
 pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     let target = wanted::srv_target(view.federation, view.seen.cluster.address());
     let suffix = format!("._tcp.{}", domain.to_ascii());
-    let of_domain = || {
-        view.seen.dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix.as_str()))
-    };
+    let of_domain =
+        || view.seen.dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix.as_str()));
     let told = of_domain().any(|(_, evidence)| evidence.best().next().is_some());
     if !told {
         let why = of_domain()
@@ -45,7 +46,9 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     match publication::foreign(view.federation, &target, dns, &suffix) {
         Some((owner, elsewhere)) => Verdict::new(
             DomainUncontestedReason::DomainClaimedElsewhere,
-            format!("{owner} leads to {elsewhere}, somebody else's server. Delete that record when the domain is to move here, or remove {domain} from spec.domains."),
+            format!(
+                "The record {owner} leads to {elsewhere}, somebody else's server. Delete that record when the domain is to move here, or remove {domain} from spec.domains."
+            ),
         ),
         None => Verdict::new(
             DomainUncontestedReason::Uncontested,

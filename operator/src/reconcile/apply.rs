@@ -227,11 +227,11 @@ pub async fn refresh(
     context: &Context,
     federation: &Validated,
     pods: &[EnginePod],
-    content: &str,
+    files: &str,
 ) -> Result<(), Error> {
     let api = Api::<Pod>::namespaced(context.client.clone(), &federation.namespace);
-    for pod in pods.iter().filter(|pod| !pod.terminating && pod.content.as_deref() != Some(content)) {
-        let patch = json!({"metadata": {"annotations": {CONTENT_ANNOTATION: content}}});
+    for pod in pods.iter().filter(|pod| !pod.terminating && pod.content.as_deref() != Some(files)) {
+        let patch = json!({"metadata": {"annotations": {CONTENT_ANNOTATION: files}}});
         match api.patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {}

@@ -100,7 +100,11 @@ struct Reader<'a> {
 type Found<T> = Result<Result<T, ReferenceProblem>, kube::Error>;
 
 impl Reader<'_> {
-    async fn certificate(&self, name: &str, domains: &[Domain]) -> Found<references::CertificateSeen> {
+    async fn certificate(
+        &self,
+        name: &str,
+        domains: &[Domain],
+    ) -> Found<references::CertificateSeen> {
         let field = "spec.tls.certificate.secretRef";
         let secret = match self.secret(field, name).await? {
             Ok(secret) => secret,
@@ -122,8 +126,9 @@ impl Reader<'_> {
                 (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
             };
         let object = format!("Secret {name}");
-        Ok(references::certificate(&object, certificate, private_key, domains)
-            .map_err(|error| invalid(ResolvedRefsReason::SecretInvalid, format!("{field}: {error}"))))
+        Ok(references::certificate(&object, certificate, private_key, domains).map_err(|error| {
+            invalid(ResolvedRefsReason::SecretInvalid, format!("{field}: {error}"))
+        }))
     }
 
     async fn bundle(&self, bundle: &BundleRef) -> Found<()> {
@@ -148,7 +153,10 @@ impl Reader<'_> {
                     Ok(None) => {
                         return Ok(Err(invalid(
                             ResolvedRefsReason::ConfigMapNotFound,
-                            format!("A CA bundle: ConfigMap {name} does not exist in namespace {}; create it", self.namespace),
+                            format!(
+                                "A CA bundle: ConfigMap {name} does not exist in namespace {}; create it",
+                                self.namespace
+                            ),
                         )));
                     }
                     Err(problem) => return Ok(Err(problem)),

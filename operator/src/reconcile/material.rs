@@ -151,7 +151,9 @@ pub fn complete(
         control: control(existing.control.as_ref(), federation, now)?,
         dialback: match &spec.dialback {
             Some(_) => None,
-            None => Some(dialback(existing.dialback.as_ref(), federation.rotation.as_deref(), now)?),
+            None => {
+                Some(dialback(existing.dialback.as_ref(), federation.rotation.as_deref(), now)?)
+            }
         },
         backend: if spec.backends.is_empty() {
             None
@@ -162,11 +164,16 @@ pub fn complete(
             Some(_) => None,
             None => Some(
                 match existing.self_signed.as_ref().and_then(pair).filter(|old| {
-                    facts(old).is_some_and(|found| found.lives(&SELF_SIGNED, now) && found.names(&domains))
+                    facts(old).is_some_and(|found| {
+                        found.lives(&SELF_SIGNED, now) && found.names(&domains)
+                    })
                 }) {
                     Some(good) => good,
                     None => issue::self_signed(&domains, unsigned(SELF_SIGNED.total), unix(now))
-                        .map_err(|source| MaterialError::Issue { what: "self-signed certificate", source })?,
+                        .map_err(|source| MaterialError::Issue {
+                            what: "self-signed certificate",
+                            source,
+                        })?,
                 },
             ),
         },
@@ -186,10 +193,11 @@ fn control(
         return Ok(ControlMaterial { pair, token });
     }
     let name = format!("{}.{}.svc", federation.name, federation.namespace);
-    let domain =
-        Domain::parse(&name).map_err(|source| MaterialError::Name { name, source })?;
-    let pair = issue::self_signed(&[domain], unsigned(CONTROL.total), unix(now))
-        .map_err(|source| MaterialError::Issue { what: "certificate of the control port", source })?;
+    let domain = Domain::parse(&name).map_err(|source| MaterialError::Name { name, source })?;
+    let pair =
+        issue::self_signed(&[domain], unsigned(CONTROL.total), unix(now)).map_err(|source| {
+            MaterialError::Issue { what: "certificate of the control port", source }
+        })?;
     Ok(ControlMaterial { pair, token: random()? })
 }
 
@@ -246,7 +254,8 @@ fn backend(
     let old_leaf = existing.backend_tls.as_ref().and_then(pair).filter(|old| {
         // The chain ends with the CA's certificate: a leaf of an earlier CA does not.
         old.certificate.ends_with(ca.certificate.as_str())
-            && facts(old).is_some_and(|found| found.lives(&BACKEND_LEAF, now) && found.names(domains))
+            && facts(old)
+                .is_some_and(|found| found.lives(&BACKEND_LEAF, now) && found.names(domains))
     });
     let leaf = match old_leaf {
         Some(good) => good,
@@ -310,9 +319,7 @@ fn text(secret: &Secret, key: &str) -> Option<String> {
 /// Hexadecimal, so that it needs no escaping in a header or a file.
 fn random() -> Result<String, MaterialError> {
     let mut octets = [0_u8; RANDOM_OCTETS];
-    OsRng
-        .try_fill_bytes(&mut octets)
-        .map_err(|error| MaterialError::Random(error.to_string()))?;
+    OsRng.try_fill_bytes(&mut octets).map_err(|error| MaterialError::Random(error.to_string()))?;
     Ok(crate::hex::encode(&octets))
 }
 

@@ -46,7 +46,7 @@ pub async fn reconcile(object: Arc<Federation>, context: Arc<Context>) -> Result
     match &object.0 {
         Err(invalid) => unreadable(&context, invalid).await,
         Ok(object) if object.metadata.deletion_timestamp.is_some() => Ok(Action::await_change()),
-        Ok(object) => one(&context, &reference, object).await,
+        Ok(object) => Box::pin(one(&context, &reference, object)).await,
     }
 }
 
@@ -67,7 +67,7 @@ async fn one(
         Ok(federation) => federation,
         Err(rejection) => return reject(context, object, &old, &rejection, now).await,
     };
-    let evidence = act_and_look(context, reference, &federation, &old, now).await?;
+    let evidence = Box::pin(act_and_look(context, reference, &federation, &old, now)).await?;
     let view = View { federation: &federation, seen: &evidence };
     let failing = context.remember(reference, |memory| memory.failing.clone());
     let judged = status::judged(&old, view, &failing);
@@ -121,25 +121,27 @@ async fn act_and_look(
     };
     let children = build::children(federation, &given, &context.settings)?;
     let applied = apply::apply(context, reference, federation, &children).await?;
+    if cluster.workload.is_none() || cluster.service.is_none() {
+        // Made just now: the verdicts are to be about it, not about its absence.
+        cluster = look_at_cluster(context, federation).await?;
+    }
     let config = wanted_config(context, reference, federation, &children, now);
     if applied == Applied::Done {
-        let content = content(&config, &references.certificate, &children);
-        apply::refresh(context, federation, &cluster.pods, &content).await?;
+        let files = digest_of_files(&config, references.certificate.as_ref(), &children);
+        apply::refresh(context, federation, &cluster.pods, &files).await?;
     }
     let engines = match credentials(&given.material.control) {
-        Some(credentials) => {
-            context.engines.observe(reference, cluster.replicas(), &credentials)
-        }
+        Some(credentials) => context.engines.observe(reference, cluster.replicas(), &credentials),
         None => Vec::new(),
     };
     let stable = get(&old.conditions, ConditionType::Ready)
         .is_some_and(|ready| ready.status == ConditionStatus::True);
     let failing = context.remember(reference, |memory| !memory.failing.is_empty());
     let kept = if stable && !failing { STABLE } else { FRESH };
-    let probed = probe::Wanted::of(federation, &cluster, references.certificate.as_ref());
+    let to_probe = probe::Wanted::of(federation, &cluster, references.certificate.as_ref());
     let (dns, probes) = tokio::join!(
         ask_dns(context, reference, federation, cluster.address(), last_dns, kept, now),
-        probe::gather(context, reference, probed, kept, now),
+        probe::gather(context, reference, to_probe, kept, now),
     );
     let networks = inside(&networks, federation, &cluster);
     Ok(Evidence {
@@ -236,9 +238,9 @@ fn wanted_config(
 }
 
 /// Digest of all files that pods take over by themselves.
-fn content(
+fn digest_of_files(
     config: &WantedConfig,
-    certificate: &Option<CertificateSeen>,
+    certificate: Option<&CertificateSeen>,
     children: &[Child],
 ) -> String {
     let certificate = match certificate {
@@ -287,7 +289,11 @@ fn inside(
     all.inside.extend(cluster.pods.iter().filter_map(|pod| pod.ip).map(ipnet::IpNet::from));
     // What the operator itself connects from: its probes are no evidence.
     all.inside.extend(
-        cluster.replicas().first().and_then(|replica| probe::own_address(replica.ip)).map(ipnet::IpNet::from),
+        cluster
+            .replicas()
+            .first()
+            .and_then(|replica| probe::own_address(replica.ip))
+            .map(ipnet::IpNet::from),
     );
     all
 }

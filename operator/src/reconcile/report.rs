@@ -76,8 +76,7 @@ fn events(old: &[Condition], new: &[Condition]) -> Vec<Event> {
         let told = match (before, condition.status) {
             (before, now) if before == Some(now) => false,
             // A first look at a ladder that is not climbed yet tells nothing.
-            (None, ConditionStatus::Unknown) => false,
-            (Some(ConditionStatus::False), ConditionStatus::Unknown) => false,
+            (None | Some(ConditionStatus::False), ConditionStatus::Unknown) => false,
             _ => !matches!(type_, ConditionType::Reconciling | ConditionType::Stalled),
         };
         told.then(|| Event {

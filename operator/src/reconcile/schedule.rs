@@ -13,7 +13,7 @@ const MEDIUM: Duration = Duration::from_secs(10);
 /// When nothing has changed for [`WAITING`].
 const SLOW: Duration = Duration::from_secs(30);
 /// When all is well.
-const STABLE: Duration = Duration::from_secs(120);
+const STABLE: Duration = Duration::from_mins(2);
 
 const MOVING: SignedDuration = SignedDuration::from_mins(3);
 const WAITING: SignedDuration = SignedDuration::from_mins(15);
@@ -40,7 +40,7 @@ pub fn next(conditions: &[Condition], held: bool, now: Timestamp, jitter: f64) -
 
 /// How long to wait after a failed pass; the n-th in a row.
 pub fn after_error(failures: u32) -> Duration {
-    const LONGEST: Duration = Duration::from_secs(300);
+    const LONGEST: Duration = Duration::from_mins(5);
     Duration::from_secs(2).saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST)
 }
 
@@ -69,6 +69,6 @@ mod tests {
     fn failures_are_retried_ever_more_slowly() {
         assert_eq!(after_error(0), Duration::from_secs(2));
         assert_eq!(after_error(3), Duration::from_secs(16));
-        assert_eq!(after_error(50), Duration::from_secs(300));
+        assert_eq!(after_error(50), Duration::from_mins(5));
     }
 }

@@ -47,7 +47,10 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
         let before = condition::get(&old.conditions, type_);
         match damp(before.map(|c| c.status), &verdict, failing.get(&type_).copied(), now) {
             Damped::Shown => {
-                condition::set(&mut status.conditions, verdict.clone().into_condition(generation, now));
+                condition::set(
+                    &mut status.conditions,
+                    verdict.clone().into_condition(generation, now),
+                );
                 shown.push(verdict);
             }
             Damped::Held(since) => {
@@ -325,13 +328,11 @@ fn peer_status(
             .and_then(|s| s.address)
             .or_else(|| attempt.and_then(|a| a.address))
             .map(|address| address.to_string()),
-        tls: outbound.or(inbound).and_then(|stream| stream.tls.as_ref()).map(|tls| {
-            PeerTlsStatus {
-                version: tls.version.clone(),
-                direct: tls.direct,
-                verification: tls.verification.clone(),
-                not_after: tls.not_after.map(Time),
-            }
+        tls: outbound.or(inbound).and_then(|stream| stream.tls.as_ref()).map(|tls| PeerTlsStatus {
+            version: tls.version.clone(),
+            direct: tls.direct,
+            verification: tls.verification.clone(),
+            not_after: tls.not_after.map(Time),
         }),
         authentication: authentication(outbound, inbound),
         last_transition_time: Some(

@@ -83,9 +83,7 @@ impl Rival {
     /// The older one keeps what both claim; of the same age, the one that is first by name. A resource without a
     /// timestamp has not reached the API server and is the youngest.
     fn precedes(&self, other: &Self) -> bool {
-        let rank = |rival: &Self| {
-            (rival.created.is_none(), rival.created, rival.reference.clone())
-        };
+        let rank = |rival: &Self| (rival.created.is_none(), rival.created, rival.reference.clone());
         rank(self) < rank(other)
     }
 }
@@ -102,9 +100,7 @@ pub enum Rejection {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<InvalidSpec>),
     /// An older federation has a domain.
-    #[error(
-        "the domain {domain} belongs to the older federation {other}; remove it here or there"
-    )]
+    #[error("the domain {domain} belongs to the older federation {other}; remove it here or there")]
     DomainConflict {
         /// The domain.
         domain: Domain,
@@ -177,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_smallest_resource_gets_its_defaults() {
-        let object = federation(json!({"domains": [{"name": "example.com"}]}));
+        let object = federation(&json!({"domains": [{"name": "example.com"}]}));
         let validated = validate(&object, &[]).unwrap();
         assert_eq!(validated.host.as_str(), "xmpp.example.com");
         assert_eq!(validated.certificate_secret(), "example-tls-self-signed");
@@ -186,26 +182,28 @@ mod tests {
 
     #[test]
     fn the_older_federation_keeps_the_domain() {
-        let object = federation(json!({"domains": [{"name": "example.com"}]}));
+        let object = federation(&json!({"domains": [{"name": "example.com"}]}));
         let older = rival("other/a", "2026-01-01T00:00:00Z", "example.com");
         let younger = rival("other/b", "2026-12-31T00:00:00Z", "example.com");
         let stranger = rival("other/c", "2026-01-01T00:00:00Z", "example.org");
         assert!(validate(&object, &[younger, stranger]).is_ok());
         let rejection = validate(&object, &[older]).unwrap_err();
-        assert!(matches!(&rejection, Rejection::DomainConflict { other, .. } if other == "other/a"));
+        assert!(
+            matches!(&rejection, Rejection::DomainConflict { other, .. } if other == "other/a")
+        );
     }
 
     #[test]
     fn the_older_federation_keeps_the_host() {
         let object =
-            federation(json!({"domains": [{"name": "example.com"}], "host": "xmpp.example.org"}));
+            federation(&json!({"domains": [{"name": "example.com"}], "host": "xmpp.example.org"}));
         let older = rival("other/a", "2026-01-01T00:00:00Z", "example.org");
         assert!(matches!(validate(&object, &[older]), Err(Rejection::HostConflict { .. })));
     }
 
     #[test]
     fn a_federation_is_not_its_own_rival() {
-        let object = federation(json!({"domains": [{"name": "example.com"}]}));
+        let object = federation(&json!({"domains": [{"name": "example.com"}]}));
         let itself = Rival::of(&object).unwrap();
         assert!(validate(&object, &[itself]).is_ok());
     }
