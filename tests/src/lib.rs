@@ -2,6 +2,7 @@
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
 
 pub mod addons;
+pub mod apiserver;
 pub mod client;
 pub mod cluster;
 pub mod command;
