@@ -139,3 +139,6 @@ where
     let object = serde_json::from_value(value).map_err(|error| failed(error.to_string()))?;
     Ok(Child { resource, object })
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,8 @@ use crate::reconcile::validate::Validated;
 pub struct ProbeEvidence {
     /// When they were made.
     pub at: Timestamp,
+    /// What was probed; anything else needs new probes.
+    pub wanted: Wanted,
     /// One for each replica, domain and port.
     pub probes: Vec<Probe>,
 }
@@ -85,10 +87,6 @@ pub struct Served {
     pub covers_domain: bool,
     /// End of validity.
     pub not_after: Timestamp,
-    /// Certificates in the chain, the leaf included.
-    pub chain_length: usize,
-    /// The leaf is signed by itself.
-    pub self_signed: bool,
 }
 
 /// What is to be probed.
