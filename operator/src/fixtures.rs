@@ -27,9 +27,7 @@ use crate::evidence::references::{CertificateSeen, References};
 use crate::evidence::{Evidence, WantedConfig};
 use crate::publication::Publication;
 use crate::reconcile::apply::Applied;
-use crate::reconcile::material::{
-    BackendMaterial, ControlMaterial, DialbackMaterial, Material,
-};
+use crate::reconcile::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
 use crate::reconcile::validate::{Validated, validate};
 
 /// Address that the load balancer gives.
@@ -164,10 +162,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
             report: Report::Seen(Arc::new(engine(federation))),
         }],
         dns: dns(LookedFor::of(federation, Some(&address), &[])),
-        networks: ClusterNetworks {
-            inside: vec!["10.0.0.0/8".parse().unwrap()],
-            complete: true,
-        },
+        networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
         probes: ProbeEvidence {
             at: now(),
             wanted: Wanted::default(),

@@ -148,3 +148,6 @@ pub(crate) fn over_domains(
         None => good(verdicts),
     }
 }
+
+#[cfg(test)]
+mod tests;
