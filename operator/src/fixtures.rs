@@ -261,3 +261,26 @@ pub(crate) fn told<T: Clone>(found: BTreeSet<T>) -> NameEvidence<T> {
         public: vec![answer("198.51.100.53", found)],
     }
 }
+
+/// Everything that passes share, over a client of the test's own, and what feeds the stores of children.
+pub(crate) fn context(
+    client: kube::Client,
+) -> (crate::context::Context, Vec<(kube::core::ApiResource, crate::children::Writer)>) {
+    let (wake, _) = tokio::sync::mpsc::channel(1);
+    let (federations, _) = crate::controller::store();
+    let (children, writers) = crate::children::Children::new();
+    let context = crate::context::Context {
+        client: client.clone(),
+        settings: settings(),
+        metrics: crate::metrics::Metrics::new(),
+        recorder: kube::runtime::events::Recorder::new(client, "test".into()),
+        federations,
+        children,
+        kinds: crate::discovery::OptionalKinds::new(),
+        engines: crate::evidence::engine::Engines::new(wake),
+        networks: crate::evidence::networks::Networks::new(true),
+        zones: crate::evidence::zone::Zones::default(),
+        memory: std::sync::Mutex::default(),
+    };
+    (context, writers)
+}

@@ -10,3 +10,6 @@ pub mod report;
 pub mod schedule;
 pub mod status;
 pub mod validate;
+
+#[cfg(test)]
+mod tests;

@@ -87,7 +87,9 @@ fn events(old: &[Condition], new: &[Condition]) -> Vec<Event> {
             },
             reason: condition.reason.clone(),
             note: Some(format!("{}: {}", condition.type_, condition.message)),
-            action: "Verify".to_owned(),
+            // Two conditions share some reasons. The recorder takes events of the same reason and action for one series,
+            // and keeps the note of the first alone.
+            action: format!("Verify{type_}"),
             secondary: None,
         })
     });
