@@ -5,6 +5,7 @@ mod closing;
 mod dialback;
 mod external;
 mod initiating;
+mod initiating_dialback;
 mod matrix;
 mod opening;
 mod stanzas;
