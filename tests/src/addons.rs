@@ -14,7 +14,7 @@ use crate::paths::Paths;
 use crate::public_dns::{LOCAL_ZONE, UPDATE_KEY, update_secret};
 use crate::wait::{Seen, Wait};
 
-/// Names of the records and logs.
+/// Name of MetalLB's record and log.
 pub const METALLB: &str = "metallb";
 /// Name of external-dns' record and log.
 pub const EXTERNAL_DNS: &str = "external-dns";
@@ -39,11 +39,16 @@ pub fn start(paths: &Paths) -> Result<()> {
     wait_for_crds(paths, &["dnsendpoints.externaldns.k8s.io", "ipaddresspools.metallb.io"])?;
     apply(paths, "{apiVersion: v1, kind: Namespace, metadata: {name: metallb-system}}")?;
     apply(paths, &render(paths, "address-pool.yaml", &[])?)?;
+    start_metallb(paths)?;
+    start_external_dns(paths, &RECORD_TYPES)
+}
+
+/// Starts MetalLB's controller.
+pub fn start_metallb(paths: &Paths) -> Result<()> {
     let controller = host::on(paths, Host::Node, Part::MetalLb.file(paths, "controller")?)?
         .arg(format!("--kubeconfig={}", kubeconfig(paths)))
         .args(["--namespace=metallb-system", "--webhook-mode=disabled", "--disable-cert-rotation"]);
-    host::daemon(paths, METALLB, controller)?;
-    start_external_dns(paths, &RECORD_TYPES)
+    host::daemon(paths, METALLB, controller).map(drop)
 }
 
 /// Waits until the cluster's DNS serves.

@@ -20,6 +20,12 @@ pub fn start(paths: &Paths, host: Host) -> Result<()> {
     if host == Host::Node {
         let cgroups = fs::read_to_string("/proc/self/cgroup")
             .map_err(Error::io("reading", "/proc/self/cgroup"))?;
+        if !cgroups.lines().any(|line| line.contains(":memory:")) {
+            return Err(Error::State(
+                "this machine has no cgroup v1 hierarchy with the memory controller, which the lab's kubelet uses: \
+                 boot it with systemd.unified_cgroup_hierarchy=0".into(),
+            ));
+        }
         write(&home.join("cgroups"), cgroups)?;
     }
     let mut command = Command::new("nsenter");

@@ -2,11 +2,13 @@
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
 
 pub mod addons;
+pub mod apiserver;
 pub mod client;
 pub mod cluster;
 pub mod command;
 pub mod conditions;
 pub mod error;
+pub mod federation;
 pub mod go;
 pub mod host;
 pub mod image;

@@ -37,6 +37,11 @@ impl Paths {
         })
     }
 
+    /// The source tree.
+    pub fn tree(&self) -> PathBuf {
+        self.source.join("../..")
+    }
+
     /// Records and logs of the programs in the background.
     pub fn daemons(&self) -> Daemons {
         Daemons::new(self.state.join("pids"), self.logs())

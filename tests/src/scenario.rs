@@ -1,3 +1,4 @@
 //! What people do in the lab, step by step, each step seen to happen.
 
 pub mod conversation;
+pub mod federated;

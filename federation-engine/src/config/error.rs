@@ -9,6 +9,7 @@ use crds::effective::ImpossibleCombination;
 use crds::pattern::DomainPattern;
 
 use crate::Domain;
+use crate::tls::pin::PinError;
 
 /// Line and column, both counted from 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -139,10 +140,13 @@ pub enum Fault {
     #[error(transparent)]
     Impossible(ImpossibleCombination),
     /// A pin that is none.
-    #[error(
-        "{0:?} is no pin; write sha256/ and the Base64 of the SHA-256 of the key's SubjectPublicKeyInfo"
-    )]
-    Pin(String),
+    #[error("{text:?}: {error}")]
+    Pin {
+        /// As written.
+        text: String,
+        /// What a pin is.
+        error: PinError,
+    },
     /// Two listeners on one port.
     #[error("{address} is already taken by `{other}`; give each listener a port of its own")]
     DuplicatePort {

@@ -1,17 +1,15 @@
 //! What applies to one remote domain, parsed.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use crds::effective::{self, EffectivePeer, EffectiveProbe};
 use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
 use crds::peer::{Dialback, Profile, Route, TlsMode, Verification};
 
 use crate::config::error::Fault;
+use crate::tls::pin::Pin;
 
 /// Settings of a remote domain, every gap filled. Only combinations that a peer can satisfy exist.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -60,7 +58,9 @@ impl Peer {
     ) -> Result<Self, (String, Fault)> {
         effective::check(&settings).map_err(|reason| (String::new(), Fault::Impossible(reason)))?;
         let pin = |(index, text): (usize, &String)| {
-            Pin::parse(text).ok_or_else(|| (format!("tls.pins[{index}]"), Fault::Pin(text.clone())))
+            text.parse().map_err(|error| {
+                (format!("tls.pins[{index}]"), Fault::Pin { text: text.clone(), error })
+            })
         };
         Ok(Self {
             entry,
@@ -82,38 +82,5 @@ impl Peer {
             required: settings.required,
             probe: settings.probe,
         })
-    }
-}
-
-/// SHA-256 of a `SubjectPublicKeyInfo` (RFC 7469 §2.4).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Pin(pub [u8; 32]);
-
-impl Pin {
-    /// Parses `sha256/` and Base64; `None` when the text is no pin.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digest = BASE64_STANDARD.decode(text.strip_prefix("sha256/")?).ok()?;
-        digest.try_into().ok().map(Self)
-    }
-}
-
-impl fmt::Display for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256/{}", BASE64_STANDARD.encode(self.0))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rfc7469_2_4_a_pin_is_32_octets_in_base64() {
-        let text = format!("sha256/{}=", "A".repeat(43));
-        assert_eq!(Pin::parse(&text), Some(Pin([0; 32])));
-        assert_eq!(Pin([0; 32]).to_string(), text);
-        for bad in ["sha256/AAAA", &text[7..], "sha1/AAAA", &text[..text.len() - 1]] {
-            assert_eq!(Pin::parse(bad), None, "{bad}");
-        }
     }
 }

@@ -3,12 +3,17 @@
 //! with: the stream header that names it comes after the handshake (RFC 6120 §13.7.2.1).
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::config::provider;
+use super::facts::parse;
 
 /// When we dial: collects the server's chain.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ impl ServerCertVerifier for CollectServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &provider().signature_verification_algorithms)
+        tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -45,7 +50,7 @@ impl ServerCertVerifier for CollectServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
+        tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -77,7 +82,7 @@ impl ClientCertVerifier for CollectClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &provider().signature_verification_algorithms)
+        tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -86,10 +91,54 @@ impl ClientCertVerifier for CollectClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
+        tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         provider().signature_verification_algorithms.supported_schemes()
     }
+}
+
+fn algorithms() -> &'static WebPkiSupportedAlgorithms {
+    &provider().signature_verification_algorithms
+}
+
+/// A certificate that path building cannot read, such as one of version 1, still has a key: servers that prove themselves by
+/// dialback have such certificates. Whether it proves a domain is the judge's business, and it never does.
+fn key(cert: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+    let parsed =
+        parse(cert).map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    Ok(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()))
+}
+
+fn tls13_signature(
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    dss: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    if EndEntityCert::try_from(cert).is_ok() {
+        return verify_tls13_signature(message, cert, dss, algorithms());
+    }
+    verify_tls13_signature_with_raw_key(message, &key(cert)?, dss, algorithms())
+}
+
+fn tls12_signature(
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    dss: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    if EndEntityCert::try_from(cert).is_ok() {
+        return verify_tls12_signature(message, cert, dss, algorithms());
+    }
+    let bad = |error| Error::InvalidCertificate(error);
+    let spki = key(cert)?;
+    let key =
+        RawPublicKeyEntity::try_from(&spki).map_err(|_| bad(CertificateError::BadEncoding))?;
+    let mapping = algorithms().mapping.iter().find(|(scheme, _)| *scheme == dss.scheme);
+    let candidates = mapping.map_or(&[][..], |(_, candidates)| candidates);
+    // In TLS 1.2 a scheme does not fix the curve (RFC 8422 §5.10): any algorithm that fits the key counts.
+    if candidates.iter().any(|a| key.verify_signature(*a, message, dss.signature()).is_ok()) {
+        return Ok(HandshakeSignatureValid::assertion());
+    }
+    Err(bad(CertificateError::BadSignature))
 }

@@ -212,6 +212,18 @@ fn describe(error: &Error) -> String {
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             "a signature in the chain uses an algorithm that is not accepted".to_owned()
         }
+        Error::UnsupportedCertVersion => {
+            "it is of X.509 version 1 or 2, which cannot hold domain names".to_owned()
+        }
+        Error::UnsupportedCriticalExtension => {
+            "it has a critical extension that is not understood".to_owned()
+        }
+        Error::NameConstraintViolation => {
+            "a CA above it is not allowed to certify its names".to_owned()
+        }
+        Error::PathLenConstraintViolated | Error::EndEntityUsedAsCa => {
+            "a certificate above it is not allowed to issue it".to_owned()
+        }
         Error::MaximumPathDepthExceeded => "the chain is too long".to_owned(),
         other => other.to_string(),
     }

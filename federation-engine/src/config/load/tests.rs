@@ -93,7 +93,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\npeers: [{domain: b.example, tls: {pins: [sha256/AAAA]}}]\n",
-        ":2:42: peers[0].tls.pins[0]: \"sha256/AAAA\" is no pin",
+        ":2:42: peers[0].tls.pins[0]: \"sha256/AAAA\": a pin is",
     ),
     (
         "domains: [{name: a.example}]\nlimits: {stanzaBytes: 9999}\n",

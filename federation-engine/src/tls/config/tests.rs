@@ -159,3 +159,30 @@ fn configurations_are_shared_by_all_connections_of_a_certificate() {
     assert!(Arc::ptr_eq(&side.server(start), &side.server(start)));
     assert!(!Arc::ptr_eq(&side.server(start), &side.server(TlsStart::Direct)));
 }
+
+#[test]
+fn a_certificate_of_version_1_gets_through_the_handshake_if_the_peer_holds_its_key() {
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject;
+    let file = |name: &str| format!("{}/testdata/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let certificate = CertificateDer::from_pem_file(file("version1.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file("version1.key")).unwrap();
+    let signer = provider().key_provider.load_private_key(key).unwrap();
+    let honest = Arc::new(CertifiedKey::new(vec![certificate.clone()], signer));
+    let other = presented(&Ca::root("Root"), "thief.example");
+    let thief = Arc::new(CertifiedKey::new(vec![certificate], Arc::clone(&other.key().key)));
+    for version in [&TLS13, &TLS12] {
+        let try_with = |key: &Arc<CertifiedKey>| {
+            let client = ClientConfig::builder_with_provider(Arc::clone(provider()))
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(CollectServer))
+                .with_no_client_auth();
+            let server = Presented::new(Arc::clone(key)).unwrap().server(TlsStart::StartTls);
+            handshake(Arc::new(client), server)
+        };
+        try_with(&honest).unwrap();
+        assert!(try_with(&thief).is_err());
+    }
+}

@@ -323,3 +323,66 @@ fn bytes_that_are_no_certificate_are_refused() {
     let verdict = judge(&garbage, &domain("a.example"), &Trust::none(), &[], now());
     assert!(matches!(verdict, Err(CertificateReason::Invalid { .. })));
 }
+
+/// Made by `testdata/tls/make.sh`, valid from the end of 2026 on.
+fn fixture(name: &str) -> CertificateDer<'static> {
+    use rustls_pki_types::pem::PemObject;
+    let path = format!("{}/testdata/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+    CertificateDer::from_pem_file(path).unwrap()
+}
+
+#[test]
+fn rsa_is_accepted_from_2048_bits_on_and_sha1_never() {
+    let y2030 = UnixTime::since_unix_epoch(std::time::Duration::from_hours(60 * 365 * 24));
+    for (leaf, ca, refused) in [
+        ("rsa-sha256", "rsa2048-ca", None),
+        ("rsa-sha1", "rsa2048-ca", Some("an algorithm that is not accepted")),
+        ("by-rsa1024", "rsa1024-ca", Some("a signature in the chain is wrong")),
+    ] {
+        let pem = std::fs::read(format!("{}/testdata/tls/{ca}.pem", env!("CARGO_MANIFEST_DIR")));
+        let trust = Trust::from_pem(&pem.unwrap(), ca).unwrap();
+        let presented = PeerChain::presented(Some(&[fixture(leaf)]));
+        match (judge(&presented, &domain("a.example"), &trust, &[], y2030), refused) {
+            (Ok(()), None) => {}
+            (Err(CertificateReason::Invalid { detail }), Some(expected)) => {
+                assert!(detail.contains(expected), "{leaf}: {detail}");
+            }
+            (verdict, _) => panic!("{leaf}: {verdict:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_certificate_of_version_1_proves_nothing_even_when_its_key_is_pinned() {
+    let y2030 = UnixTime::since_unix_epoch(std::time::Duration::from_hours(60 * 365 * 24));
+    let der = fixture("version1");
+    let pin = Pin::of_spki(parse(&der).unwrap().public_key().raw);
+    let presented = PeerChain::presented(Some(&[der]));
+    let judged =
+        |pins: &[Pin]| judge(&presented, &domain("a.example"), &Trust::none(), pins, y2030);
+    assert!(
+        matches!(judged(&[]), Err(CertificateReason::Invalid { detail }) if detail.contains("version 1"))
+    );
+    assert_eq!(judged(&[pin]), mismatch(&[]));
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_certificate_never_proves_another_name(
+        place in proptest::prelude::any::<proptest::sample::Index>(),
+        value in proptest::prelude::any::<u8>(),
+    ) {
+        static CERTIFIED: std::sync::LazyLock<(Trust, Vec<u8>)> = std::sync::LazyLock::new(|| {
+            let root = Ca::root("Root");
+            (root.trust(), root.leaf(&["a.example"], server_auth).0.der().to_vec())
+        });
+        let (trust, mut der) = CERTIFIED.clone();
+        let index = place.index(der.len());
+        let damaged = der[index] != value;
+        der[index] = value;
+        let presented = PeerChain::presented(Some(&[CertificateDer::from(der)]));
+        let verdict = judge(&presented, &domain("a.example"), &trust, &[], now());
+        proptest::prop_assert_eq!(verdict.is_ok(), !damaged);
+        proptest::prop_assert!(judge(&presented, &domain("b.example"), &trust, &[], now()).is_err());
+    }
+}

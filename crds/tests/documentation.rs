@@ -1,0 +1,102 @@
+//! The pages that describe the resource say what its types say.
+
+use crds::condition::ConditionType;
+use crds::federation::XmppFederation;
+use crds::peer::Profile;
+use crds::reason::{
+    AcceptedReason, AddressAssignedReason, BackendReadyReason, CertificateReadyReason,
+    DomainUncontestedReason, EngineReadyReason, HostResolvesReason, InboundReachableReason,
+    PausedReason, PeersReachableReason, Reason, ReconcilingReason, ResolvedRefsReason,
+    SRVResolvesReason, StalledReason, StreamVerifiedReason, TLSVerifiedReason,
+};
+
+const README: &str = include_str!("../../README.md");
+const STATUS: &str = include_str!("../../docs/status.md");
+const ENGINE: &str = include_str!("../../docs/engine.md");
+
+/// Text of a page from a heading to the next one of the same or a higher level.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let begin = page.find(&format!("\n{heading}\n"));
+    assert!(begin.is_some(), "no heading {heading:?}");
+    let rest = begin.and_then(|at| page.get(at + 1 + heading.len()..)).unwrap_or_default();
+    let level = heading.chars().take_while(|c| *c == '#').count();
+    let end =
+        (1..=level).filter_map(|hashes| rest.find(&format!("\n{} ", "#".repeat(hashes)))).min();
+    end.and_then(|end| rest.get(..end)).unwrap_or(rest)
+}
+
+fn documented<R: Reason + 'static>(all: &[R]) {
+    let text = if ConditionType::LADDER.contains(&R::TYPE) {
+        section(STATUS, &format!("## {}", R::TYPE))
+    } else {
+        section(STATUS, "## Only while true")
+    };
+    for reason in all {
+        let word = format!("`{}`", reason.as_str());
+        let row = text.lines().find(|line| line.starts_with('|') && line.contains(&word));
+        assert!(row.is_some(), "docs/status.md, {}: no row has {word}", R::TYPE);
+    }
+}
+
+#[test]
+fn the_status_page_has_every_reason_in_the_section_of_its_condition() {
+    documented(AcceptedReason::ALL);
+    documented(ResolvedRefsReason::ALL);
+    documented(CertificateReadyReason::ALL);
+    documented(EngineReadyReason::ALL);
+    documented(BackendReadyReason::ALL);
+    documented(AddressAssignedReason::ALL);
+    documented(HostResolvesReason::ALL);
+    documented(SRVResolvesReason::ALL);
+    documented(InboundReachableReason::ALL);
+    documented(TLSVerifiedReason::ALL);
+    documented(StreamVerifiedReason::ALL);
+    documented(DomainUncontestedReason::ALL);
+    documented(PeersReachableReason::ALL);
+    documented(ReconcilingReason::ALL);
+    documented(StalledReason::ALL);
+    documented(PausedReason::ALL);
+}
+
+#[test]
+fn the_readme_lists_the_ladder_in_its_order() {
+    let rows: Vec<_> = section(README, "## Read the status")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let ladder: Vec<_> = ConditionType::LADDER
+        .into_iter()
+        .chain([ConditionType::Ready])
+        .map(ConditionType::as_str)
+        .collect();
+    assert_eq!(rows, ladder);
+}
+
+#[test]
+fn the_smallest_object_of_the_readme_is_valid() {
+    let text = section(README, "## The smallest object");
+    let yaml = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let federation: XmppFederation = serde_saphyr::from_str(yaml).unwrap();
+    let name = federation.metadata.name.unwrap();
+    assert_eq!(crds::validate::validate(&name, &federation.spec), []);
+    assert_eq!(federation.spec.not_in_effect(), [] as [&str; 0]);
+}
+
+#[test]
+fn the_engine_page_has_the_table_of_presets() {
+    let rows: Vec<Vec<&str>> = section(ENGINE, "## Peers")
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), Profile::ALL.len());
+    for (profile, row) in Profile::ALL.into_iter().zip(rows) {
+        let name = serde_json::to_value(profile).unwrap();
+        let preset = profile.preset();
+        assert!(row[1].starts_with(&format!("`{}`", name.as_str().unwrap())), "{row:?}");
+        assert_eq!(row[2], format!("{:?}", preset.tls), "{row:?}");
+        assert_eq!(row[3], format!("{:?}", preset.verification), "{row:?}");
+        assert_eq!(row[4], if preset.external { "in, out" } else { "off" }, "{row:?}");
+        assert_eq!(row[5], format!("{:?}", preset.dialback), "{row:?}");
+    }
+}

@@ -1,0 +1,149 @@
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::*;
+use crate::Domain;
+use crate::dns::plan::{Answers, SrvRecord, plan};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Host names and what DNS says about them.
+struct Zone(HashMap<&'static str, Answer<IpAddr>>);
+
+impl Addresses for Zone {
+    async fn addresses(&self, host: &Host) -> Answer<IpAddr> {
+        match host {
+            Host::Name(name) => self.0.get(&**name).cloned().unwrap_or(Answer::Absent),
+            Host::Address(address) => Answer::Records(vec![*address]),
+        }
+    }
+}
+
+fn zone(hosts: &[(&'static str, &[&str])]) -> Zone {
+    let answer = |list: &[&str]| Answer::Records(list.iter().map(|a| a.parse().unwrap()).collect());
+    Zone(hosts.iter().map(|(host, list)| (*host, answer(list))).collect())
+}
+
+/// Connects to the addresses it is told, refuses the others, remembers all.
+#[derive(Default)]
+struct Network {
+    open: Vec<SocketAddr>,
+    tried: Mutex<Vec<SocketAddr>>,
+}
+
+impl Connect for Network {
+    type Stream = ();
+
+    async fn connect(&self, address: SocketAddr) -> Result<(), ConnectReason> {
+        self.tried.lock().unwrap().push(address);
+        if self.open.contains(&address) { Ok(()) } else { Err(ConnectReason::Refused) }
+    }
+}
+
+impl Network {
+    fn open(addresses: &[&str]) -> Self {
+        Self { open: addresses.iter().map(|a| a.parse().unwrap()).collect(), ..Self::default() }
+    }
+
+    fn tried(self) -> Vec<String> {
+        self.tried.into_inner().unwrap().iter().map(ToString::to_string).collect()
+    }
+}
+
+fn srv_targets(hosts: &[&str]) -> Vec<Target> {
+    let records = hosts
+        .iter()
+        .zip(0..)
+        .map(|(host, priority)| SrvRecord {
+            priority,
+            weight: 0,
+            port: 5269,
+            target: Some((*host).into()),
+        })
+        .collect();
+    let answers = Answers { xmpp: Answer::Records(records), xmpps: None, jabber: None };
+    plan(&Domain::parse("partner.example").unwrap(), &answers, &mut |_| 0).unwrap()
+}
+
+fn fallback() -> Vec<Target> {
+    let answers = Answers { xmpp: Answer::Absent, xmpps: None, jabber: None };
+    plan(&Domain::parse("partner.example").unwrap(), &answers, &mut |_| 0).unwrap()
+}
+
+async fn dialled(
+    targets: &[Target],
+    zone: &Zone,
+    network: &Network,
+    guard: &Guard,
+) -> Result<(usize, String), Failure> {
+    let connection = connect("partner.example", targets, zone, network, guard, PATIENCE).await?;
+    Ok((connection.index, connection.address.to_string()))
+}
+
+#[tokio::test]
+async fn targets_are_tried_in_order_until_one_connects() {
+    let zone = zone(&[("a.example", &["1.1.1.1", "1.1.1.2"]), ("b.example", &["1.1.1.3"])]);
+    let network = Network::open(&["1.1.1.3:5269"]);
+    let targets = srv_targets(&["a.example", "gone.example", "b.example"]);
+    let result = dialled(&targets, &zone, &network, &Guard::default()).await;
+    assert_eq!(result, Ok((2, "1.1.1.3:5269".to_owned())));
+    assert_eq!(network.tried(), ["1.1.1.1:5269", "1.1.1.2:5269", "1.1.1.3:5269"]);
+}
+
+#[tokio::test]
+async fn every_address_is_named_with_its_reason() {
+    let zone =
+        zone(&[("a.example", &["1.1.1.1", "10.0.0.1"]), ("b.example", &["1.1.1.1", "2a00::1"])]);
+    let network = Network::default();
+    let targets = srv_targets(&["a.example", "b.example"]);
+    let failure = dialled(&targets, &zone, &network, &Guard::default()).await.unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "10.0.0.1:5269: 10.0.0.1 is a private address, and `egress.allowNetworks` does not list it; \
+         1.1.1.1:5269: connection refused; [2a00::1]:5269: connection refused"
+    );
+    assert_eq!(network.tried(), ["1.1.1.1:5269", "[2a00::1]:5269"], "once each, never the guarded");
+}
+
+#[tokio::test]
+async fn addresses_that_the_guard_refuses_are_never_dialled_unless_a_route_names_them() {
+    let zone = zone(&[("partner.example", &["169.254.169.254", "127.0.0.1"])]);
+    let network = Network::open(&["169.254.169.254:5269", "127.0.0.1:5269"]);
+    let failure = dialled(&fallback(), &zone, &network, &Guard::default()).await.unwrap_err();
+    assert_eq!(failure.label(), "AddressNotAllowed");
+    let allowed = Guard { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], own: vec![] };
+    let result = dialled(&fallback(), &zone, &network, &allowed).await;
+    assert_eq!(result, Ok((0, "127.0.0.1:5269".to_owned())));
+    let route = [Target::from(&"127.0.0.1:5269".parse().unwrap())];
+    let result = dialled(&route, &zone, &network, &Guard::default()).await;
+    assert_eq!(result, Ok((0, "127.0.0.1:5269".to_owned())));
+    assert_eq!(network.tried(), ["127.0.0.1:5269", "127.0.0.1:5269"]);
+}
+
+#[tokio::test]
+async fn what_dns_did_not_say_is_told_apart() {
+    let network = Network::default();
+    let guard = Guard::default();
+    let nothing = zone(&[]);
+    for (targets, expected) in
+        [(srv_targets(&["a.example"]), "NoAddress"), (fallback(), "DomainNotFound")]
+    {
+        let failure = dialled(&targets, &nothing, &network, &guard).await.unwrap_err();
+        assert_eq!(failure.label(), expected);
+    }
+    let broken = Zone(HashMap::from([("partner.example", Answer::Failed("SERVFAIL".to_owned()))]));
+    let failure = dialled(&fallback(), &broken, &network, &guard).await.unwrap_err();
+    assert_eq!(failure.label(), "ResolverUnavailable");
+}
+
+#[tokio::test]
+async fn the_number_of_attempts_is_bounded() {
+    let list: Vec<String> = (0..200).map(|n| format!("1.1.1.{n}")).collect();
+    let list: Vec<&str> = list.iter().map(String::as_str).collect();
+    let zone = zone(&[("a.example", &list[..10]), ("b.example", &list[10..])]);
+    let network = Network::default();
+    let targets = srv_targets(&["a.example", "b.example"]);
+    let failure = dialled(&targets, &zone, &network, &Guard::default()).await.unwrap_err();
+    assert!(matches!(failure, Failure::Connect(attempts) if attempts.len() == MAX_ATTEMPTS));
+    assert_eq!(network.tried().len(), MAX_ATTEMPTS);
+}

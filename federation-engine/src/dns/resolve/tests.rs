@@ -1,0 +1,192 @@
+//! Against a scripted server on loopback.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::Record;
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, SRV};
+
+use super::*;
+use crate::dns::ask::{self, Code, Data, Kind};
+use crate::dns::testing::{TestServer, asked_name, found, name, respond};
+
+fn domain(text: &str) -> Domain {
+    Domain::parse(text).unwrap()
+}
+
+fn nxdomain(query: &Message) -> Message {
+    let mut reply = respond(query, ResponseCode::NXDomain);
+    let soa = SOA::new(name("ns.example"), name("h.example"), 9, 60, 60, 60, 40);
+    reply.add_authority(Record::from_rdata(name("example"), 50, RData::SOA(soa)));
+    reply
+}
+
+fn srv(port: u16, target: &str) -> RData {
+    RData::SRV(SRV::new(1, 2, port, name(target)))
+}
+
+async fn server() -> TestServer {
+    TestServer::start(|query: &Message, tcp| {
+        let kind = query.queries[0].query_type();
+        Some(match (asked_name(query).as_str(), kind) {
+            ("_xmpp-server._tcp.partner.example", RecordType::SRV) => {
+                found(query, vec![srv(5269, "Im.partner.example")])
+            }
+            ("_xmpps-server._tcp.partner.example", RecordType::SRV) => {
+                found(query, vec![srv(0, ".")])
+            }
+            ("_jabber._tcp.old.example", RecordType::SRV) => {
+                found(query, vec![srv(5269, "old.example")])
+            }
+            ("_xmpp-server._tcp.large.example", RecordType::SRV) if tcp => {
+                found(query, (0..100).map(|n| srv(5269, &format!("h{n}.large.example"))).collect())
+            }
+            ("_xmpp-server._tcp.large.example", RecordType::SRV) => {
+                let mut reply = respond(query, ResponseCode::NoError);
+                reply.metadata.truncation = true;
+                reply
+            }
+            ("_xmpp-server._tcp.broken.example", _) | ("half.example", RecordType::AAAA) => {
+                respond(query, ResponseCode::ServFail)
+            }
+            ("_xmpp-server._tcp.refused.example", _) => respond(query, ResponseCode::Refused),
+            ("_xmpp-server._tcp.lame.example", _) => {
+                let mut reply = respond(query, ResponseCode::NoError);
+                let ns = RData::NS(NS(name("ns.example")));
+                reply.add_authority(Record::from_rdata(name("example"), 60, ns));
+                reply
+            }
+            ("im.partner.example", RecordType::A) => {
+                found(query, (1..=20).map(|n| RData::A(A(Ipv4Addr::new(198, 18, 0, n)))).collect())
+            }
+            ("im.partner.example", RecordType::AAAA) => {
+                let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+                found(query, vec![RData::AAAA(AAAA(address))])
+            }
+            ("alias.example", RecordType::A) => {
+                let mut reply = found(query, vec![RData::CNAME(CNAME(name("im.partner.example")))]);
+                let address = RData::A(A(Ipv4Addr::new(198, 18, 0, 1)));
+                reply.add_answer(Record::from_rdata(name("im.partner.example"), 60, address));
+                reply
+            }
+            ("half.example", RecordType::A) => {
+                found(query, vec![RData::A(A(Ipv4Addr::new(198, 18, 0, 1)))])
+            }
+            _ => nxdomain(query),
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn existence_absence_and_ignorance_are_three_things() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.address]).unwrap();
+    let found = resolver.lookup_peer(&domain("partner.example"), true, true).await.unwrap();
+    let record = |port, target: Option<&str>| SrvRecord {
+        priority: 1,
+        weight: 2,
+        port,
+        target: target.map(Into::into),
+    };
+    assert_eq!(found.xmpp, Answer::Records(vec![record(5269, Some("im.partner.example"))]));
+    assert_eq!(found.xmpps, Some(Answer::Records(vec![record(0, None)])));
+    assert_eq!(found.jabber, None, "not asked for when a current record exists");
+
+    let none = resolver.lookup_peer(&domain("none.example"), false, false).await.unwrap();
+    assert_eq!(none, Answers { xmpp: Answer::Absent, xmpps: None, jabber: None });
+    let old = resolver.targets(&domain("old.example"), true, true).await.unwrap();
+    assert_eq!(old[0].to_string(), "old.example:5269");
+
+    for (broken, detail) in
+        [("broken", "Server Failure"), ("refused", "Query Refused"), ("lame", "recurse")]
+    {
+        let error = resolver.targets(&domain(&format!("{broken}.example")), false, true).await;
+        let Err(DnsReason::ResolverUnavailable { detail: said, .. }) = error else {
+            panic!("{error:?}")
+        };
+        assert!(said.contains(detail), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_answer_is_fetched_over_tcp_and_the_plan_is_bounded() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.address]).unwrap();
+    let targets = resolver.targets(&domain("large.example"), false, false).await.unwrap();
+    assert_eq!(targets.len(), crate::dns::plan::MAX_TARGETS);
+}
+
+#[tokio::test]
+async fn rfc8305_4_addresses_alternate_by_family_and_are_bounded() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.address]).unwrap();
+    let addresses = |host: &str| {
+        let (resolver, host) = (resolver.clone(), Host::Name(host.into()));
+        async move { resolver.addresses(&host).await }
+    };
+    let Answer::Records(found) = addresses("im.partner.example").await else { panic!() };
+    assert_eq!(found.len(), MAX_ADDRESSES);
+    assert!(found[0].is_ipv6() && found[1].is_ipv4());
+    let one = Answer::Records(vec![IpAddr::from(Ipv4Addr::new(198, 18, 0, 1))]);
+    assert_eq!(addresses("alias.example").await, one);
+    assert_eq!(addresses("half.example").await, one, "a family that fails does not hide the other");
+    assert_eq!(addresses("none.example").await, Answer::Absent);
+    let literal = Host::Address(Ipv4Addr::new(198, 18, 0, 1).into());
+    assert_eq!(resolver.addresses(&literal).await, one);
+}
+
+#[tokio::test]
+async fn answers_are_kept_and_names_are_never_searched_for() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.address]).unwrap();
+    for _ in 0..3 {
+        let _ = resolver.lookup_peer(&domain("none.example"), false, false).await;
+        let _ = resolver.lookup_peer(&domain("partner.example"), false, false).await;
+    }
+    assert_eq!(server.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_resolver_that_is_not_there_is_named_as_the_cause() {
+    let nobody = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let resolver = Resolver::new(&[address]).unwrap();
+    let error = resolver.targets(&domain("partner.example"), false, false).await;
+    assert!(matches!(error, Err(DnsReason::ResolverUnavailable { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_single_question_shows_everything_that_the_server_said() {
+    let server = server().await;
+    let patience = Duration::from_secs(5);
+    let ask = |name: &'static str, kind| ask::ask(server.address, name, kind, false, patience);
+    let reply = ask("_xmpp-server._tcp.partner.example.", Kind::Srv).await.unwrap();
+    assert_eq!(
+        (reply.code, reply.authoritative, reply.recursion_available),
+        (Code::NoError, false, true)
+    );
+    assert_eq!(reply.answers[0].ttl, 60);
+    assert_eq!(reply.srv().next().unwrap().target.as_deref(), Some("im.partner.example"));
+    let reply = ask("none.example", Kind::A).await.unwrap();
+    assert_eq!((reply.code, reply.negative_ttl()), (Code::NxDomain, Some(40)));
+    assert!(
+        matches!(&reply.authorities[0].data, Data::Soa { primary, serial: 9, .. } if primary == "ns.example")
+    );
+    assert_eq!(ask("_xmpp-server._tcp.large.example", Kind::Srv).await.unwrap().srv().count(), 100);
+    assert_eq!(
+        ask("_xmpp-server._tcp.refused.example", Kind::Srv).await.unwrap().code,
+        Code::Refused
+    );
+    let error = ask("a..b", Kind::A).await.unwrap_err();
+    assert!(matches!(error, ask::AskError::Name(_)), "{error}");
+}
+
+#[tokio::test]
+async fn silence_is_reported_with_server_and_time() {
+    let silent = TestServer::start(|_, _| None).await;
+    let patience = Duration::from_millis(50);
+    let error = ask::ask(silent.address, "a.example", Kind::A, true, patience).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("{} did not answer within 50ms", silent.address));
+}

@@ -1,0 +1,208 @@
+//! The responder's sockets: UDP and TCP on one port, forwarding included. Everything is bounded, because the backend's pod is
+//! not the only one that can reach the port.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use super::answer::{Decision, SynthConfig, Transport, server_failure};
+use crate::dns::exchange::{ask, udp as ask_udp, write_framed};
+
+/// Queries forwarded at once; more are dropped, and their clients ask again.
+const MAX_FORWARDS: usize = 256;
+/// TCP clients at once; more wait.
+const MAX_CLIENTS: usize = 64;
+/// Largest query: one question and EDNS fit many times.
+const MAX_QUERY: usize = 4096;
+/// For one upstream resolver. Clients give up after 5 s (resolv.conf(5)); two upstreams fit.
+const UPSTREAM: Duration = Duration::from_secs(2);
+/// A TCP client that asks nothing is closed (RFC 7766 §6.2.3).
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What the responder works with; replaced as a whole on a reload.
+#[derive(Clone, Debug)]
+pub struct Horizon {
+    /// What is answered here.
+    pub config: SynthConfig,
+    /// Recursive resolvers for everything else, in order; never the responder itself.
+    pub upstreams: Vec<SocketAddr>,
+}
+
+/// Both sockets on one port.
+#[derive(Debug)]
+pub struct Sockets {
+    udp: UdpSocket,
+    tcp: TcpListener,
+}
+
+impl Sockets {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// When the port is in use or not permitted.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let tcp = TcpListener::bind(address).await?;
+        let udp = UdpSocket::bind(tcp.local_addr()?).await?;
+        Ok(Self { udp, tcp })
+    }
+
+    /// The address, with the port that the system chose if none was given.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// Answers until `shutdown`, then lets running queries end.
+pub async fn serve(sockets: Sockets, horizon: Arc<ArcSwap<Horizon>>, shutdown: CancellationToken) {
+    let tasks = TaskTracker::new();
+    let responder = Arc::new(Responder { horizon, forwards: Semaphore::new(MAX_FORWARDS) });
+    let both = async {
+        tokio::join!(
+            serve_udp(Arc::new(sockets.udp), &responder, &tasks),
+            serve_tcp(sockets.tcp, &responder, &tasks, &shutdown)
+        )
+    };
+    tokio::select! {
+        _ = both => {}
+        () = shutdown.cancelled() => {}
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+struct Responder {
+    horizon: Arc<ArcSwap<Horizon>>,
+    forwards: Semaphore,
+}
+
+impl Responder {
+    fn decide(&self, query: &[u8], transport: Transport) -> Decision {
+        self.horizon.load().config.answer(query, transport)
+    }
+
+    /// Asks the upstreams in turn. Over UDP a truncated answer goes back as it is, so that the client comes again by TCP.
+    async fn forward(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
+        let Ok(_permit) = self.forwards.try_acquire() else {
+            debug!("DNS query dropped: {MAX_FORWARDS} are being forwarded already");
+            return None;
+        };
+        let horizon = self.horizon.load_full();
+        for upstream in &horizon.upstreams {
+            let answer = match transport {
+                Transport::Udp => ask_udp(*upstream, query, UPSTREAM).await,
+                Transport::Tcp => ask(*upstream, query, UPSTREAM).await,
+            };
+            match answer {
+                Ok(answer) => return Some(answer),
+                Err(error) => debug!(%error, "DNS query not forwarded"),
+            }
+        }
+        server_failure(query)
+    }
+}
+
+async fn serve_udp(socket: Arc<UdpSocket>, responder: &Arc<Responder>, tasks: &TaskTracker) {
+    let mut buffer = vec![0; MAX_QUERY];
+    loop {
+        // An error here belongs to an earlier answer (ICMP unreachable), not to the socket.
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
+        let query = buffer.get(..length).unwrap_or_default();
+        match responder.decide(query, Transport::Udp) {
+            Decision::Drop => {}
+            Decision::Reply(reply) => send(&socket, &reply, client).await,
+            Decision::Forward => {
+                let (query, socket) = (query.to_vec(), Arc::clone(&socket));
+                let responder = Arc::clone(responder);
+                tasks.spawn(async move {
+                    if let Some(reply) = responder.forward(&query, Transport::Udp).await {
+                        send(&socket, &reply, client).await;
+                    }
+                });
+            }
+        }
+    }
+}
+
+async fn send(socket: &UdpSocket, reply: &[u8], client: SocketAddr) {
+    if let Err(error) = socket.send_to(reply, client).await {
+        debug!(%client, %error, "DNS answer not sent");
+    }
+}
+
+async fn serve_tcp(
+    listener: TcpListener,
+    responder: &Arc<Responder>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
+    loop {
+        // Acquired before accepting: beyond the limit the kernel's queue holds the clients.
+        let Ok(permit) = Arc::clone(&clients).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors: the next accept would fail at once, so let others finish first.
+                debug!(%error, "DNS client not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (responder, shutdown) = (Arc::clone(responder), shutdown.clone());
+        tasks.spawn(async move {
+            let _permit = permit;
+            tokio::select! {
+                result = client(stream, &responder) => {
+                    if let Err(error) = result {
+                        debug!(%error, "DNS client ended");
+                    }
+                }
+                () = shutdown.cancelled() => {}
+            }
+        });
+    }
+}
+
+/// One TCP client, one query after the other.
+async fn client(mut stream: TcpStream, responder: &Responder) -> io::Result<()> {
+    loop {
+        let read = async {
+            let length = usize::from(stream.read_u16().await?);
+            if length > MAX_QUERY {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "DNS query too long"));
+            }
+            let mut query = vec![0; length];
+            stream.read_exact(&mut query).await?;
+            Ok(query)
+        };
+        let query = match timeout(IDLE, read).await {
+            Ok(Ok(query)) => query,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Ok(()),
+        };
+        let reply = match responder.decide(&query, Transport::Tcp) {
+            Decision::Drop => return Ok(()),
+            Decision::Reply(reply) => Some(reply),
+            Decision::Forward => responder.forward(&query, Transport::Tcp).await,
+        };
+        let Some(reply) = reply else { return Ok(()) };
+        timeout(IDLE, write_framed(&mut stream, &reply)).await??;
+    }
+}
+
+#[cfg(test)]
+mod tests;

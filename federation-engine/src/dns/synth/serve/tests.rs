@@ -1,0 +1,132 @@
+//! The responder and a scripted upstream on loopback.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU16;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::RData;
+use hickory_proto::rr::rdata::A;
+use tokio::io::AsyncWriteExt;
+
+use super::*;
+use crate::Domain;
+use crate::dns::ask::{self, Code, Kind};
+use crate::dns::testing::{TestServer, found, respond};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+async fn start(
+    upstreams: Vec<SocketAddr>,
+) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+    let host = Domain::parse("im.local.example").unwrap();
+    let port = NonZeroU16::new(15269).unwrap();
+    let address = IpAddr::from(Ipv4Addr::new(198, 18, 0, 7));
+    let config =
+        SynthConfig::new(&host, address, port, [Domain::parse("local.example").unwrap()]).unwrap();
+    let sockets = Sockets::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+    let local = sockets.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let horizon = Arc::new(ArcSwap::from_pointee(Horizon { config, upstreams }));
+    let task = tokio::spawn(serve(sockets, horizon, shutdown.clone()));
+    (local, shutdown, task)
+}
+
+/// Truncates over UDP names that begin with `big`.
+async fn upstream() -> TestServer {
+    TestServer::start(|query: &Message, tcp| {
+        let mut reply = found(query, vec![RData::A(A(Ipv4Addr::new(198, 18, 0, 9)))]);
+        if !tcp && query.queries[0].name().to_ascii().starts_with("big") {
+            reply = respond(query, ResponseCode::NoError);
+            reply.metadata.truncation = true;
+        }
+        Some(reply)
+    })
+    .await
+}
+
+/// Asks over TCP by hand.
+async fn ask_tcp(server: SocketAddr, query: &[u8]) -> Message {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    for _ in 0..2 {
+        write_framed(&mut stream, query).await.unwrap();
+        let length = stream.read_u16().await.unwrap();
+        let mut reply = vec![0; usize::from(length)];
+        stream.read_exact(&mut reply).await.unwrap();
+        assert_eq!(reply[..2], query[..2], "the client's own id comes back");
+    }
+    write_framed(&mut stream, query).await.unwrap();
+    let length = stream.read_u16().await.unwrap();
+    let mut reply = vec![0; usize::from(length)];
+    stream.read_exact(&mut reply).await.unwrap();
+    Message::from_vec(&reply).unwrap()
+}
+
+fn query(name: &str) -> Vec<u8> {
+    use hickory_proto::op::{MessageType, OpCode, Query};
+    use hickory_proto::rr::RecordType;
+    let mut message = Message::new(4711, MessageType::Query, OpCode::Query);
+    message.add_query(Query::query(crate::dns::testing::name(name), RecordType::SRV));
+    message.to_vec().unwrap()
+}
+
+#[tokio::test]
+async fn foreign_domains_are_answered_and_the_rest_is_forwarded_over_both_transports() {
+    let upstream = upstream().await;
+    let (server, shutdown, task) = start(vec![upstream.address]).await;
+    let asked = |name: &'static str, kind| ask::ask(server, name, kind, true, PATIENCE);
+
+    let reply = asked("_xmpp-server._tcp.partner.example", Kind::Srv).await.unwrap();
+    let srv: Vec<_> = reply.srv().cloned().collect();
+    assert_eq!(srv[0].target.as_deref(), Some("xfed-engine.im.local.example"));
+    assert_eq!(srv[0].port, 15269);
+    let reply = asked("xfed-engine.im.local.example", Kind::A).await.unwrap();
+    assert_eq!(reply.addresses().collect::<Vec<_>>(), [Ipv4Addr::new(198, 18, 0, 7)]);
+    assert_eq!(
+        asked("_xmpps-server._tcp.partner.example", Kind::Srv).await.unwrap().negative_ttl(),
+        Some(30)
+    );
+    let over_tcp = ask_tcp(server, &query("_xmpp-server._tcp.partner.example")).await;
+    assert_eq!(over_tcp.answers.len(), 1);
+    assert_eq!(upstream.asked(), 0, "none of these is anybody else's business");
+
+    let reply = asked("www.example", Kind::A).await.unwrap();
+    assert_eq!(reply.addresses().collect::<Vec<_>>(), [Ipv4Addr::new(198, 18, 0, 9)]);
+    assert_eq!(upstream.asked(), 1);
+    let reply = asked("big.example", Kind::A).await.unwrap();
+    assert_eq!(reply.addresses().count(), 1, "UDP truncated at both, then TCP at both");
+    assert_eq!(upstream.asked(), 4);
+
+    shutdown.cancel();
+    task.await.unwrap();
+    assert!(TcpStream::connect(server).await.is_err(), "the port is free again");
+}
+
+#[tokio::test]
+async fn the_next_upstream_is_asked_and_without_any_the_client_is_told() {
+    let upstream = upstream().await;
+    let dead = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
+    let (server, _, _) = start(vec![dead, upstream.address]).await;
+    let reply = ask::ask(server, "www.example", Kind::A, true, PATIENCE).await.unwrap();
+    assert_eq!(reply.code, Code::NoError);
+    let (server, _, _) = start(vec![dead]).await;
+    let reply = ask::ask(server, "www.example", Kind::A, true, PATIENCE).await.unwrap();
+    assert_eq!(reply.code, Code::ServFail);
+}
+
+#[tokio::test]
+async fn hostile_clients_do_not_stop_it() {
+    let (server, _, _) = start(vec![]).await;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    for bytes in [&b""[..], b"\xff", &[0xff; 12], &[0; 600], &[0; 5000]] {
+        socket.send_to(bytes, server).await.unwrap();
+    }
+    let mut liar = TcpStream::connect(server).await.unwrap();
+    liar.write_all(&[0xff, 0xff, 1, 2, 3]).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = liar.read_to_end(&mut rest).await;
+    assert!(rest.is_empty(), "closed without an answer");
+    let reply = ask::ask(server, "_xmpp-server._tcp.partner.example", Kind::Srv, true, PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(reply.srv().count(), 1);
+}

@@ -1,0 +1,118 @@
+//! What the engine saw, kept for `/v1/evidence`: bounded, cheap, written a few times for each stream and never for a
+//! stanza.
+//!
+//! Readers wait for a new revision. Something new makes one at once; a mere newer time of something known makes one at
+//! most every [`REFRESH_INTERVAL`], so that a busy engine does not keep its observers busy.
+
+mod records;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+
+use crate::Domain;
+use crate::observe::evidence::{
+    Attempt, BackendRoundTrip, Evidence, InboundObservation, PeerStream, Problem, ServedCertificate,
+};
+use records::{Change, Records};
+
+/// Least time between two revisions that differ in times only.
+pub const REFRESH_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
+
+/// The evidence store. Shared by all tasks; times are arguments.
+#[derive(Debug)]
+pub struct Journal {
+    records: Mutex<Records>,
+    revision: watch::Sender<u64>,
+}
+
+impl Journal {
+    /// An empty journal of an engine with this version.
+    pub fn new(version: &str) -> Self {
+        let records = Records::new(version.to_owned());
+        Self { records: Mutex::new(records), revision: watch::Sender::new(1) }
+    }
+
+    /// A configuration is in force: its hash, local domains, and domains that `peers[]` names exactly. Evidence about
+    /// local domains that are no longer there is dropped.
+    pub fn configured<'a>(
+        &self,
+        hash: &str,
+        local: impl IntoIterator<Item = &'a Domain>,
+        peers: impl IntoIterator<Item = &'a Domain>,
+        now: Timestamp,
+    ) {
+        self.record(now, |records| records.configured(hash, local, peers, now));
+    }
+
+    /// All files that cannot be used now; replaces what was said before.
+    pub fn problems(&self, problems: Vec<Problem>, now: Timestamp) {
+        self.record(now, |records| records.problems(problems));
+    }
+
+    /// The certificates in use; replaces what was said before.
+    pub fn certificates(&self, certificates: Vec<ServedCertificate>, now: Timestamp) {
+        self.record(now, |records| records.certificates(certificates));
+    }
+
+    /// Something came in on the outer leg.
+    pub fn inbound(&self, observation: InboundObservation) {
+        self.record(observation.at, |records| records.inbound(observation));
+    }
+
+    /// State of our stream to a peer. `since` is kept when nothing else changed.
+    pub fn peer_outbound(&self, peer: &Domain, stream: PeerStream) {
+        let now = stream.since;
+        self.record(now, |records| records.stream(peer, stream, |record| &mut record.outbound));
+    }
+
+    /// State of a peer's stream to us. `since` is kept when nothing else changed.
+    pub fn peer_inbound(&self, peer: &Domain, stream: PeerStream) {
+        let now = stream.since;
+        self.record(now, |records| records.stream(peer, stream, |record| &mut record.inbound));
+    }
+
+    /// An attempt to reach a peer ended.
+    pub fn attempt(&self, peer: &Domain, attempt: Attempt) {
+        self.record(attempt.at, |records| records.attempt(peer, attempt));
+    }
+
+    /// A local domain was pinged at its backend.
+    pub fn backend(&self, round_trip: BackendRoundTrip) {
+        self.record(round_trip.at, |records| records.backend(round_trip));
+    }
+
+    /// Everything, in a stable order, with its revision.
+    pub fn snapshot(&self) -> (u64, Evidence) {
+        let records = self.lock();
+        (*self.revision.borrow(), records.snapshot())
+    }
+
+    /// The current revision, and a way to wait for the next.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    fn record(&self, now: Timestamp, write: impl FnOnce(&mut Records) -> Change) {
+        let mut records = self.lock();
+        let publish = match write(&mut records) {
+            Change::None => false,
+            Change::Refresh => now.duration_since(records.published) >= REFRESH_INTERVAL,
+            Change::New => true,
+        };
+        if publish {
+            records.published = now;
+            // Under the lock, so that a snapshot never carries the revision of an older one.
+            self.revision.send_modify(|revision| *revision += 1);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Records> {
+        // A panic elsewhere leaves at worst one record half written, each of which stands for itself.
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! The records behind the journal: plain data and its bounds.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use jiff::Timestamp;
+
+use crate::Domain;
+use crate::observe::evidence::{
+    Attempt, BackendRoundTrip, Evidence, InboundKind, InboundObservation, MAX_ATTEMPTS,
+    MAX_INBOUND, MAX_PEERS, PeerEvidence, PeerStream, Problem, ServedCertificate,
+};
+
+/// Longest text kept of a remote server's own words, in bytes.
+const MAX_TEXT: usize = 512;
+/// Records dropped at once when there is no room, so that a flood of new names costs little for each.
+const BATCH: usize = 16;
+
+/// What a write changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Change {
+    /// Nothing.
+    None,
+    /// The time of something known.
+    Refresh,
+    /// Something new.
+    New,
+}
+
+impl Change {
+    fn new_if(changed: bool) -> Self {
+        if changed { Self::New } else { Self::None }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Records {
+    version: String,
+    config_hash: String,
+    problems: Vec<Problem>,
+    certificates: Vec<ServedCertificate>,
+    inbound: HashMap<(Domain, InboundKind), InboundObservation>,
+    backends: BTreeMap<Domain, BackendRoundTrip>,
+    peers: HashMap<Domain, PeerRecord>,
+    /// When the last revision was made.
+    pub(super) published: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) struct PeerRecord {
+    configured: bool,
+    pub(super) outbound: Option<PeerStream>,
+    pub(super) inbound: Option<PeerStream>,
+    attempts: VecDeque<Attempt>,
+    touched: Timestamp,
+}
+
+impl PeerRecord {
+    fn new(configured: bool, touched: Timestamp) -> Self {
+        Self { configured, outbound: None, inbound: None, attempts: VecDeque::new(), touched }
+    }
+
+    fn connected(&self) -> bool {
+        [&self.outbound, &self.inbound].into_iter().flatten().any(|stream| stream.connected)
+    }
+}
+
+impl Records {
+    pub(super) fn new(version: String) -> Self {
+        Self {
+            version,
+            config_hash: String::new(),
+            problems: Vec::new(),
+            certificates: Vec::new(),
+            inbound: HashMap::new(),
+            backends: BTreeMap::new(),
+            peers: HashMap::new(),
+            published: Timestamp::MIN,
+        }
+    }
+
+    pub(super) fn configured<'a>(
+        &mut self,
+        hash: &str,
+        local: impl IntoIterator<Item = &'a Domain>,
+        peers: impl IntoIterator<Item = &'a Domain>,
+        now: Timestamp,
+    ) -> Change {
+        if self.config_hash == hash {
+            return Change::None;
+        }
+        hash.clone_into(&mut self.config_hash);
+        let local: HashSet<&Domain> = local.into_iter().collect();
+        self.backends.retain(|domain, _| local.contains(domain));
+        self.inbound.retain(|_, observation| local.contains(&observation.local));
+        let peers: HashSet<&Domain> = peers.into_iter().take(MAX_PEERS).collect();
+        for (domain, record) in &mut self.peers {
+            record.configured = peers.contains(domain);
+        }
+        for domain in peers {
+            if !self.peers.contains_key(domain) {
+                self.make_room_for_peer();
+                self.peers.insert(domain.clone(), PeerRecord::new(true, now));
+            }
+        }
+        Change::New
+    }
+
+    pub(super) fn problems(&mut self, problems: Vec<Problem>) -> Change {
+        let changed = self.problems != problems;
+        self.problems = problems;
+        Change::new_if(changed)
+    }
+
+    pub(super) fn certificates(&mut self, mut certificates: Vec<ServedCertificate>) -> Change {
+        certificates.sort_by(|a, b| a.domain.cmp(&b.domain));
+        let changed = self.certificates != certificates;
+        self.certificates = certificates;
+        Change::new_if(changed)
+    }
+
+    pub(super) fn inbound(&mut self, observation: InboundObservation) -> Change {
+        let key = (observation.peer.clone(), observation.kind);
+        if let Some(known) = self.inbound.get_mut(&key) {
+            let same = known.local == observation.local && known.source == observation.source;
+            *known = observation;
+            return if same { Change::Refresh } else { Change::New };
+        }
+        if self.inbound.len() >= MAX_INBOUND {
+            self.make_room_for_inbound(observation.kind);
+            if self.inbound.len() >= MAX_INBOUND {
+                return Change::None;
+            }
+        }
+        self.inbound.insert(key, observation);
+        Change::New
+    }
+
+    pub(super) fn backend(&mut self, mut round_trip: BackendRoundTrip) -> Change {
+        truncate(&mut round_trip.detail);
+        let now = round_trip.at;
+        let known = self.backends.insert(round_trip.domain.clone(), round_trip.clone());
+        let same = known.is_some_and(|known| BackendRoundTrip { at: now, ..known } == round_trip);
+        if same { Change::Refresh } else { Change::New }
+    }
+
+    pub(super) fn stream(
+        &mut self,
+        peer: &Domain,
+        mut stream: PeerStream,
+        direction: impl FnOnce(&mut PeerRecord) -> &mut Option<PeerStream>,
+    ) -> Change {
+        truncate(&mut stream.message);
+        let now = stream.since;
+        let Some(record) = self.peer(peer, now) else { return Change::None };
+        let slot = direction(record);
+        if let Some(known) = slot
+            && (PeerStream { since: known.since, ..stream.clone() }) == *known
+        {
+            return Change::None;
+        }
+        *slot = Some(stream);
+        Change::New
+    }
+
+    pub(super) fn attempt(&mut self, peer: &Domain, mut attempt: Attempt) -> Change {
+        truncate(&mut attempt.message);
+        let Some(record) = self.peer(peer, attempt.at) else { return Change::None };
+        // Two alike in a row tell an observer what a third one could.
+        let alike = |known: &&Attempt| Attempt { at: attempt.at, ..(*known).clone() } == attempt;
+        let repeated = record.attempts.iter().rev().take_while(alike).take(2).count() == 2;
+        if record.attempts.len() >= MAX_ATTEMPTS {
+            record.attempts.pop_front();
+        }
+        record.attempts.push_back(attempt);
+        if repeated { Change::Refresh } else { Change::New }
+    }
+
+    pub(super) fn snapshot(&self) -> Evidence {
+        let mut inbound: Vec<_> = self.inbound.values().cloned().collect();
+        inbound.sort_by(|a, b| (a.kind, &a.peer).cmp(&(b.kind, &b.peer)));
+        let mut peers: Vec<_> = self.peers.iter().map(evidence).collect();
+        peers.sort_by(|a, b| (!a.configured, &a.domain).cmp(&(!b.configured, &b.domain)));
+        Evidence {
+            version: self.version.clone(),
+            config_hash: self.config_hash.clone(),
+            problems: self.problems.clone(),
+            certificates: self.certificates.clone(),
+            inbound,
+            backends: self.backends.values().cloned().collect(),
+            peers,
+        }
+    }
+
+    /// The record of a peer, made if need be. `None` when configured peers fill all places.
+    fn peer(&mut self, domain: &Domain, now: Timestamp) -> Option<&mut PeerRecord> {
+        if !self.peers.contains_key(domain) {
+            self.make_room_for_peer();
+            if self.peers.len() >= MAX_PEERS {
+                return None;
+            }
+        }
+        let record =
+            self.peers.entry(domain.clone()).or_insert_with(|| PeerRecord::new(false, now));
+        record.touched = now;
+        Some(record)
+    }
+
+    /// Drops the peers that say least: not configured, without a stream, longest untouched.
+    fn make_room_for_peer(&mut self) {
+        if self.peers.len() < MAX_PEERS {
+            return;
+        }
+        let mut strangers: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, record)| !record.configured)
+            .map(|(domain, record)| (record.connected(), record.touched, domain.clone()))
+            .collect();
+        strangers.sort_unstable();
+        for (_, _, domain) in strangers.into_iter().take(BATCH) {
+            self.peers.remove(&domain);
+        }
+    }
+
+    /// A stranger can open streams under any name, so the weakest kind goes first, and the oldest of it; never one that
+    /// is stronger than what needs the room.
+    fn make_room_for_inbound(&mut self, needed_for: InboundKind) {
+        let mut weaker: Vec<_> = self
+            .inbound
+            .iter()
+            .filter(|((_, kind), _)| *kind >= needed_for)
+            .map(|(key, seen)| (std::cmp::Reverse(key.1), seen.at, key.clone()))
+            .collect();
+        weaker.sort_unstable();
+        for (_, _, key) in weaker.into_iter().take(BATCH) {
+            self.inbound.remove(&key);
+        }
+    }
+}
+
+fn evidence((domain, record): (&Domain, &PeerRecord)) -> PeerEvidence {
+    PeerEvidence {
+        domain: domain.clone(),
+        configured: record.configured,
+        outbound: record.outbound.clone(),
+        inbound: record.inbound.clone(),
+        attempts: record.attempts.iter().cloned().collect(),
+    }
+}
+
+fn truncate(text: &mut String) {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.push('…');
+    }
+}

@@ -1,0 +1,179 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::observe::evidence::{BackendOutcome, InboundKind, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEERS};
+use crate::reason::Step;
+
+fn domain(text: &str) -> Domain {
+    Domain::parse(text).unwrap()
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + second).unwrap()
+}
+
+fn observation(kind: InboundKind, peer: &str, second: i64) -> InboundObservation {
+    InboundObservation {
+        kind,
+        peer: domain(peer),
+        local: domain("local.example"),
+        source: IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7)),
+        at: at(second),
+    }
+}
+
+fn attempt(reason: &str, second: i64) -> Attempt {
+    Attempt {
+        at: at(second),
+        step: Step::Tcp,
+        reason: reason.to_owned(),
+        message: "connection refused".to_owned(),
+        address: None,
+    }
+}
+
+fn stream(connected: bool, second: i64) -> PeerStream {
+    PeerStream {
+        connected,
+        step: Step::Established,
+        reason: "Connected".to_owned(),
+        message: String::new(),
+        address: None,
+        tls: None,
+        authentication: None,
+        since: at(second),
+    }
+}
+
+fn journal() -> Journal {
+    let journal = Journal::new("0.0.0");
+    journal.configured("h1", [&domain("local.example")], [&domain("named.example")], at(0));
+    journal
+}
+
+/// The revisions that a list of writes makes.
+fn revisions(journal: &Journal, write: impl FnOnce(&Journal)) -> u64 {
+    let before = journal.snapshot().0;
+    write(journal);
+    journal.snapshot().0 - before
+}
+
+#[test]
+fn what_is_new_makes_a_revision_and_a_newer_time_only_once_a_minute() {
+    let journal = journal();
+    let seen = |second| observation(InboundKind::StreamAuthenticated, "peer.example", second);
+    assert_eq!(revisions(&journal, |j| j.inbound(seen(1))), 1);
+    assert_eq!(revisions(&journal, |j| (2..61).for_each(|second| j.inbound(seen(second)))), 0);
+    assert_eq!(journal.snapshot().1.inbound[0].at, at(60), "the newest time is kept all the same");
+    assert_eq!(revisions(&journal, |j| j.inbound(seen(61))), 1);
+    assert_eq!(revisions(&journal, |j| j.inbound(seen(62))), 0);
+    let elsewhere = InboundObservation { source: IpAddr::V4(Ipv4Addr::LOCALHOST), ..seen(63) };
+    assert_eq!(revisions(&journal, |j| j.inbound(elsewhere)), 1);
+}
+
+#[test]
+fn a_stream_in_the_same_state_keeps_its_since() {
+    let journal = journal();
+    let peer = domain("peer.example");
+    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, stream(true, 1))), 1);
+    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, stream(true, 500))), 0);
+    assert_eq!(revisions(&journal, |j| j.peer_inbound(&peer, stream(true, 501))), 1);
+    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, stream(false, 502))), 1);
+    let evidence = journal.snapshot().1;
+    let record = evidence.peers.iter().find(|record| record.domain == peer).unwrap();
+    assert_eq!(record.outbound.as_ref().unwrap().since, at(502));
+    assert_eq!(record.inbound.as_ref().unwrap().since, at(501));
+}
+
+#[test]
+fn a_third_attempt_alike_is_no_news_and_only_the_last_ones_are_kept() {
+    let journal = journal();
+    let peer = domain("peer.example");
+    let tried = |reason: &'static str, second| {
+        revisions(&journal, |j| j.attempt(&peer, attempt(reason, second)))
+    };
+    let news: Vec<_> = (1..=4).map(|second| tried("ConnectRefused", second)).collect();
+    assert_eq!(news, [1, 1, 0, 0]);
+    assert_eq!(tried("ConnectTimedOut", 5), 1);
+    for second in 6..40 {
+        journal.attempt(&peer, attempt("ConnectRefused", second));
+    }
+    let evidence = journal.snapshot().1;
+    let record = evidence.peers.iter().find(|record| record.domain == peer).unwrap();
+    assert_eq!(record.attempts.len(), MAX_ATTEMPTS);
+    assert_eq!(record.attempts.last().unwrap().at, at(39));
+}
+
+#[test]
+fn a_hundred_thousand_strangers_push_out_neither_configured_nor_connected_peers() {
+    let journal = journal();
+    let connected = domain("connected.example");
+    journal.peer_inbound(&connected, stream(true, 1));
+    journal.inbound(observation(InboundKind::StreamAuthenticated, "peer.example", 2));
+    for number in 0..100_000 {
+        let name = format!("stranger{number}.example");
+        let second = 3 + i64::from(number);
+        journal.attempt(&domain(&name), attempt("ConnectRefused", second));
+        journal.inbound(observation(InboundKind::StreamOpened, &name, second));
+    }
+    let evidence = journal.snapshot().1;
+    assert!(evidence.peers.len() <= MAX_PEERS && evidence.inbound.len() <= MAX_INBOUND);
+    assert!(evidence.peers.len() > MAX_PEERS / 2 && evidence.inbound.len() > MAX_INBOUND / 2);
+    assert_eq!(evidence.peers[0].domain, domain("named.example"));
+    let has = |name: &str| evidence.peers.iter().any(|record| record.domain == domain(name));
+    assert!(has("connected.example") && has("stranger99999.example"));
+    assert!(!has("stranger0.example"));
+    assert_eq!(evidence.inbound[0].peer, domain("peer.example"));
+}
+
+#[test]
+fn strong_observations_are_never_given_up_for_a_weak_one() {
+    let journal = journal();
+    for number in 0..MAX_INBOUND {
+        let name = format!("peer{number}.example");
+        journal.inbound(observation(InboundKind::StreamAuthenticated, &name, 1));
+    }
+    let weak = observation(InboundKind::StreamOpened, "stranger.example", 2);
+    assert_eq!(revisions(&journal, |j| j.inbound(weak)), 0);
+    let strong = observation(InboundKind::StreamAuthenticated, "new.example", 2);
+    assert_eq!(revisions(&journal, |j| j.inbound(strong)), 1);
+    assert!(journal.snapshot().1.inbound.len() <= MAX_INBOUND);
+}
+
+#[test]
+fn a_new_configuration_drops_what_is_about_domains_that_are_gone() {
+    let journal = journal();
+    journal.backend(BackendRoundTrip {
+        backend: "im".to_owned(),
+        domain: domain("local.example"),
+        outcome: BackendOutcome::RoundTripSeen,
+        detail: "é".repeat(1000),
+        at: at(1),
+    });
+    journal.inbound(observation(InboundKind::StreamOpened, "peer.example", 1));
+    let detail = journal.snapshot().1.backends[0].detail.clone();
+    assert!(detail.len() < 600 && detail.ends_with('…'), "remote text is bounded");
+
+    journal.configured("h2", [&domain("other.example")], [&domain("second.example")], at(2));
+    let evidence = journal.snapshot().1;
+    assert!(evidence.backends.is_empty() && evidence.inbound.is_empty());
+    let configured: Vec<_> =
+        evidence.peers.iter().map(|record| (record.domain.as_str(), record.configured)).collect();
+    assert_eq!(configured, [("second.example", true), ("named.example", false)]);
+    assert_eq!(revisions(&journal, |j| j.configured("h2", [], [], at(3))), 0);
+}
+
+#[tokio::test]
+async fn a_reader_that_waits_is_woken_by_news() {
+    let journal = journal();
+    let mut reader = journal.subscribe();
+    reader.mark_unchanged();
+    journal.problems(Vec::new(), at(1));
+    assert!(!reader.has_changed().unwrap());
+    journal.problems(
+        vec![Problem { place: "tls.crt".to_owned(), message: "no certificate".to_owned() }],
+        at(1),
+    );
+    reader.changed().await.unwrap();
+    assert_eq!(*reader.borrow(), journal.snapshot().0);
+}

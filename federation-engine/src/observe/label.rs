@@ -1,0 +1,103 @@
+//! Label values of metrics: closed enums, so that nothing from the network ever becomes a label.
+
+/// A value of one label.
+pub trait Label: Copy + 'static {
+    /// Name of the label.
+    const NAME: &'static str;
+    /// All values.
+    const ALL: &'static [Self];
+
+    /// The value in the metric.
+    fn value(self) -> &'static str;
+
+    /// Position in [`Self::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Side of the engine.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Leg {
+    /// Towards remote servers.
+    Outer,
+    /// Towards backends.
+    Inner,
+}
+
+impl Label for Leg {
+    const NAME: &'static str = "leg";
+    const ALL: &'static [Self] = &[Self::Outer, Self::Inner];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Outer => "outer",
+            Self::Inner => "inner",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// How a dialback verification ended, as the receiving or authoritative server sees it (XEP-0220 §2.2, §2.4).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum VerificationResult {
+    /// `type='valid'`.
+    Valid,
+    /// `type='invalid'`.
+    Invalid,
+    /// `type='error'`, or the authoritative server could not be reached.
+    Error,
+    /// No answer in time.
+    TimedOut,
+}
+
+impl Label for VerificationResult {
+    const NAME: &'static str = "result";
+    const ALL: &'static [Self] = &[Self::Valid, Self::Invalid, Self::Error, Self::TimedOut];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Valid => "Valid",
+            Self::Invalid => "Invalid",
+            Self::Error => "Error",
+            Self::TimedOut => "TimedOut",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Label for crate::reason::Refusal {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn value(self) -> &'static str {
+        self.label()
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Refusal;
+
+    fn indices_are_positions<L: Label>() {
+        for (position, label) in L::ALL.iter().enumerate() {
+            assert_eq!(label.index(), position, "{}", label.value());
+        }
+    }
+
+    #[test]
+    fn every_value_knows_its_place() {
+        indices_are_positions::<Leg>();
+        indices_are_positions::<VerificationResult>();
+        indices_are_positions::<Refusal>();
+    }
+}

@@ -1,0 +1,251 @@
+//! The metrics of the engine, all under `xmpp_federation_`.
+//!
+//! What is counted for each stanza is a plain atomic, found by an array index. Conservation holds at any time:
+//! received = relayed + refused + bounced + queued.
+
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::direction::Direction;
+use crate::observe::label::{Label, Leg, VerificationResult};
+use crate::reason::{Failure, Refusal};
+
+/// The result label of what succeeded.
+const SUCCESS: &str = "Success";
+
+/// All metrics. Shared by all tasks.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Stanzas that came in complete, by the leg they came in on.
+    pub stanzas_received: Counters<Leg>,
+    /// Stanzas handed on, by the leg they went out on.
+    pub stanzas_relayed: Counters<Leg>,
+    /// Stanzas not taken, by reason.
+    pub stanzas_refused: Counters<Refusal>,
+    /// Stanzas that wait for a stream.
+    pub stanzas_queued: Gauge,
+    /// Dialback verifications that ended.
+    pub verifications: Counters<VerificationResult>,
+    /// Files that cannot be used now.
+    pub problems: Gauge,
+    bounced: Family<Reason, Counter>,
+    streams: Family<StreamLabels, Gauge>,
+    handshakes: Family<HandshakeLabels, Counter>,
+    dials: Family<Outcome, Counter>,
+    registry: Registry,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Outcome {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct StreamLabels {
+    leg: &'static str,
+    direction: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct HandshakeLabels {
+    leg: &'static str,
+    direction: &'static str,
+    result: &'static str,
+}
+
+impl Metrics {
+    /// Registers everything, with every value of the array labels present from the start.
+    pub fn new(version: &str) -> Self {
+        let mut registry = Registry::with_prefix("xmpp_federation");
+        registry.register(
+            "engine_build",
+            "Version of the engine",
+            Info::new([("version", version.to_owned())]),
+        );
+        let (stanzas_queued, problems) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "stanzas_queued",
+            "Stanzas that wait for a stream",
+            stanzas_queued.clone(),
+        );
+        registry.register(
+            "problems",
+            "Configuration, certificate and secret files that cannot be used now",
+            problems.clone(),
+        );
+        let bounced = Family::default();
+        registry.register(
+            "stanzas_bounced",
+            "Stanzas answered with an error because no stream came about",
+            bounced.clone(),
+        );
+        let streams = Family::default();
+        registry.register("streams", "Verified streams", streams.clone());
+        let handshakes = Family::default();
+        registry.register(
+            "handshakes",
+            "Streams whose negotiation ended, by result",
+            handshakes.clone(),
+        );
+        let dials = Family::default();
+        registry.register("dials", "Attempts to reach a remote domain, by result", dials.clone());
+        Self {
+            stanzas_received: Counters::new(
+                &mut registry,
+                "stanzas_received",
+                "Stanzas that came in complete",
+            ),
+            stanzas_relayed: Counters::new(&mut registry, "stanzas_relayed", "Stanzas handed on"),
+            stanzas_refused: Counters::new(&mut registry, "stanzas_refused", "Stanzas not taken"),
+            verifications: Counters::new(
+                &mut registry,
+                "verifications",
+                "Dialback verifications that ended",
+            ),
+            stanzas_queued,
+            problems,
+            bounced,
+            streams,
+            handshakes,
+            dials,
+            registry,
+        }
+    }
+
+    /// Counts stanzas that were answered with an error.
+    pub fn bounced(&self, cause: &Failure, stanzas: u64) {
+        self.bounced.get_or_create(&Reason { reason: cause.label() }).inc_by(stanzas);
+    }
+
+    /// Counts a verified stream for as long as the guard lives.
+    #[must_use]
+    pub fn stream(&self, leg: Leg, direction: Direction) -> StreamGuard {
+        let labels = StreamLabels { leg: leg.value(), direction: direction.label() };
+        let gauge = self.streams.get_or_create_owned(&labels);
+        gauge.inc();
+        StreamGuard(gauge)
+    }
+
+    /// Counts the end of a negotiation.
+    pub fn handshake(&self, leg: Leg, direction: Direction, result: Result<(), &Failure>) {
+        let labels = HandshakeLabels {
+            leg: leg.value(),
+            direction: direction.label(),
+            result: result.err().map_or(SUCCESS, Failure::label),
+        };
+        self.handshakes.get_or_create(&labels).inc();
+    }
+
+    /// Counts the end of an attempt to reach a remote domain.
+    pub fn dial(&self, result: Result<(), &Failure>) {
+        let result = result.err().map_or(SUCCESS, Failure::label);
+        self.dials.get_or_create(&Outcome { result }).inc();
+    }
+
+    /// All metrics in the text format of `OpenMetrics`.
+    ///
+    /// # Errors
+    /// When formatting fails.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::with_capacity(4096);
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+/// Takes its stream off the gauge when dropped.
+#[derive(Debug)]
+pub struct StreamGuard(Gauge<i64, AtomicI64>);
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// One counter for each value of a label.
+#[derive(Debug)]
+pub struct Counters<L> {
+    cells: Box<[Counter]>,
+    label: std::marker::PhantomData<L>,
+}
+
+impl<L: Label> Counters<L> {
+    fn new(registry: &mut Registry, name: &str, help: &str) -> Self {
+        let family = Family::<[(&'static str, &'static str); 1], Counter>::default();
+        let cells =
+            L::ALL.iter().map(|label| family.get_or_create_owned(&[(L::NAME, label.value())]));
+        let cells = cells.collect();
+        registry.register(name, help, family);
+        Self { cells, label: std::marker::PhantomData }
+    }
+
+    /// Counts one.
+    pub fn inc(&self, label: L) {
+        self.inc_by(label, 1);
+    }
+
+    /// Counts several.
+    pub fn inc_by(&self, label: L, count: u64) {
+        if let Some(cell) = self.cells.get(label.index()) {
+            cell.inc_by(count);
+        }
+    }
+
+    /// The count.
+    pub fn get(&self, label: L) -> u64 {
+        self.cells.get(label.index()).map_or(0, Counter::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::DnsReason;
+
+    #[test]
+    fn every_metric_has_the_prefix_and_only_closed_labels() {
+        let metrics = Metrics::new("0.0.0");
+        metrics.stanzas_received.inc(Leg::Outer);
+        metrics.stanzas_refused.inc_by(Refusal::QueueFull, 3);
+        let guard = metrics.stream(Leg::Outer, Direction::Inbound);
+        drop(metrics.stream(Leg::Inner, Direction::Outbound));
+        metrics.handshake(Leg::Outer, Direction::Inbound, Ok(()));
+        let failure = Failure::Dns(DnsReason::DomainNotFound { name: "secret.example".to_owned() });
+        metrics.dial(Err(&failure));
+        metrics.bounced(&failure, 2);
+        let out = metrics.encode().unwrap();
+        for line in [
+            "xmpp_federation_engine_build_info{version=\"0.0.0\"} 1",
+            "xmpp_federation_stanzas_received_total{leg=\"outer\"} 1",
+            "xmpp_federation_stanzas_received_total{leg=\"inner\"} 0",
+            "xmpp_federation_stanzas_refused_total{reason=\"QueueFull\"} 3",
+            "xmpp_federation_stanzas_refused_total{reason=\"InvalidFrom\"} 0",
+            "xmpp_federation_stanzas_bounced_total{reason=\"DomainNotFound\"} 2",
+            "xmpp_federation_streams{leg=\"outer\",direction=\"inbound\"} 1",
+            "xmpp_federation_streams{leg=\"inner\",direction=\"outbound\"} 0",
+            "xmpp_federation_handshakes_total{leg=\"outer\",direction=\"inbound\",result=\"Success\"} 1",
+            "xmpp_federation_dials_total{result=\"DomainNotFound\"} 1",
+            "xmpp_federation_verifications_total{result=\"TimedOut\"} 0",
+            "xmpp_federation_stanzas_queued 0",
+        ] {
+            assert!(out.lines().any(|found| found == line), "{line}\n{out}");
+        }
+        assert!(!out.contains("secret.example"));
+        let foreign = |line: &&str| !line.starts_with('#') && !line.starts_with("xmpp_federation_");
+        assert_eq!(out.lines().find(foreign), None);
+        drop(guard);
+        assert!(metrics.encode().unwrap().contains("{leg=\"outer\",direction=\"inbound\"} 0"));
+    }
+}

@@ -1,0 +1,196 @@
+//! The product in the lab: images, chart, the federation `example` and its backend in namespace `im`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::addons;
+use crate::client::Server;
+use crate::conditions::{Snapshot, Watch};
+use crate::error::{Error, Result};
+use crate::image::hex;
+use crate::kubernetes::{apply, get, helm, kubectl};
+use crate::manifest::render;
+use crate::node::import_image;
+use crate::partner;
+use crate::parts::Part;
+use crate::paths::{Paths, write};
+use crate::person::Person;
+use crate::public_dns::{self, LOCAL_ZONE};
+use crate::wait::{Seen, Wait};
+
+/// The namespace of federation and backend.
+pub const NAMESPACE: &str = "im";
+/// The federation's name.
+pub const NAME: &str = "example";
+/// The namespace of the operator.
+pub const OPERATOR_NAMESPACE: &str = "xmpp-federation-system";
+/// The operator's release, chart and image.
+pub const OPERATOR: &str = "xmpp-federation-operator";
+const ENGINE: &str = "federation-engine";
+
+/// Puts the images of `dist/` onto the node and installs or upgrades the chart.
+pub fn install(paths: &Paths) -> Result<()> {
+    import_image(paths, &Part::Prosody.file(paths, "prosody.tar")?)?;
+    for name in [ENGINE, OPERATOR] {
+        import_image(paths, &image_file(paths, name)?)?;
+    }
+    // The tag stays the same from build to build: the digest in the pods' annotations replaces them when the image has changed.
+    let operator = fs::read(image_file(paths, OPERATOR)?)
+        .map_err(Error::io("reading", image_file(paths, OPERATOR)?))?;
+    let digest = hex(&Sha256::digest(&operator));
+    helm(paths)?
+        .args(["upgrade", "--install", OPERATOR])
+        .arg(paths.tree().join("charts").join(OPERATOR))
+        .args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace"])
+        .arg(format!("--set=image.repository=localhost/{OPERATOR}"))
+        .arg(format!("--set=engine.image.repository=localhost/{ENGINE}"))
+        .args(["--set=image.tag=dev", "--set=engine.image.tag=dev"])
+        .args(["--set=image.pullPolicy=Never", "--set=engine.image.pullPolicy=Never"])
+        .arg(format!("--set-string=podAnnotations.image-digest={digest}"))
+        .args(["--wait", "--timeout=90s"])
+        .ok()
+}
+
+/// Takes everything of an earlier run away: the namespace, its DNS records, the partner's accounts.
+pub fn clear(paths: &Paths) -> Result<()> {
+    kubectl(paths)?
+        .args(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=90s"])
+        .ok()?;
+    // A test that failed may have left these stopped or otherwise than usual.
+    if paths.daemons().running(addons::METALLB)?.is_none() {
+        addons::start_metallb(paths)?;
+    }
+    if addons::external_dns_record_types(paths)? != addons::RECORD_TYPES {
+        addons::restart_external_dns(paths, &addons::RECORD_TYPES)?;
+    }
+    remove_srv_records(paths)?;
+    partner::reset(paths)
+}
+
+/// Deletes the SRV records, as an administrator has to: by RFC 2136, external-dns never does.
+pub fn remove_srv_records(paths: &Paths) -> Result<()> {
+    let lines = ["_xmpp-server", "_xmpps-server"]
+        .map(|service| format!("update delete {service}._tcp.{LOCAL_ZONE} SRV"));
+    public_dns::update(paths, &lines.join("\n"))
+}
+
+/// Makes the namespace of federation and backend.
+pub fn make_namespace(paths: &Paths) -> Result<()> {
+    apply(paths, &render(paths, "namespace.yaml", &[])?)
+}
+
+/// Applies a federation, given as text, in its namespace.
+pub fn federate(paths: &Paths, federation: &str) -> Result<()> {
+    make_namespace(paths)?;
+    apply(paths, federation)
+}
+
+/// The short federation of the demo.
+pub fn short_federation(paths: &Paths) -> Result<String> {
+    render(paths, "federation.yaml", &[])
+}
+
+/// Begins to watch the federation.
+pub fn watch(paths: &Paths) -> Result<Watch> {
+    Watch::start(paths, NAMESPACE, NAME)
+}
+
+/// The DNS server that the status names for the backend.
+pub fn backend_dns(snapshot: &Snapshot) -> Option<&str> {
+    snapshot.object.pointer("/status/backends/0/dnsServer").and_then(Value::as_str)
+}
+
+/// Applies the backend, with the DNS server that the federation's status names.
+pub fn attach_backend(paths: &Paths, dns_server: &str) -> Result<()> {
+    let person = Person::cupuser1();
+    let backend = render(
+        paths,
+        "backend.yaml",
+        &[
+            ("BACKEND_DNS", dns_server),
+            ("USER", &person.user),
+            ("DOMAIN", &person.domain),
+            ("PASSWORD", &person.password),
+        ],
+    )?;
+    apply(paths, &backend)
+}
+
+/// Where clients of the backend connect: its Service, with the authority that its certificate comes from.
+pub fn backend_server(paths: &Paths) -> Result<Server> {
+    let service: Value = get(paths, &["service", "prosody", "-n", NAMESPACE])?;
+    let address = service
+        .pointer("/spec/clusterIP")
+        .and_then(Value::as_str)
+        .and_then(|address| address.parse().ok())
+        .ok_or_else(|| Error::State("Service prosody has no cluster address".into()))?;
+    let config_map = format!("{NAME}-backend-ca");
+    let map: Value = get(paths, &["configmap", &config_map, "-n", NAMESPACE])?;
+    let certificate = map
+        .pointer("/data/ca.crt")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Error::State(format!("ConfigMap {config_map} has no ca.crt")))?;
+    let authority = paths.pki().join("backend-ca.crt");
+    write(&authority, certificate)?;
+    Ok(Server { address, authority })
+}
+
+/// Where clients of the partner connect.
+pub fn partner_server(paths: &Paths) -> Server {
+    Server {
+        address: crate::network::Host::Partner.address(),
+        authority: partner::authority(paths),
+    }
+}
+
+/// Waits until the backend serves clients; a Service's rules land a moment after its pod is ready.
+pub fn wait_for_backend(paths: &Paths) -> Result<()> {
+    Wait::new("the backend to be available", Duration::from_mins(1))
+        .log(paths.daemons().log("kubelet"))
+        .until(|| {
+            let deployment: Value = get(paths, &["deployment", "prosody", "-n", NAMESPACE])?;
+            let available = deployment.pointer("/status/availableReplicas");
+            Ok(Seen::done_if(available == Some(&Value::from(1)), "no replica available"))
+        })
+}
+
+/// What the pods of the product say, objects and events, for the moment when something has failed; also kept as `pods.log`.
+pub fn pod_logs(paths: &Paths) -> Result<String> {
+    let mut text = String::new();
+    for (namespace, selector) in [
+        (NAMESPACE, "app.kubernetes.io/name=prosody"),
+        (NAMESPACE, "app.kubernetes.io/managed-by=xmpp-federation-operator"),
+        (OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator"),
+    ] {
+        let args = ["logs", "-n", namespace, "-l", selector];
+        let more = ["--prefix", "--all-containers", "--ignore-errors", "--tail=40"];
+        let output = kubectl(paths)?.args(args).args(more).output()?;
+        text.push_str(&String::from_utf8_lossy(&output.stdout));
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
+    for args in [["get", "pods,services,xmppfederations", "-A"], ["get", "events", "-A"]] {
+        text.push_str(&String::from_utf8_lossy(&kubectl(paths)?.args(args).output()?.stdout));
+    }
+    write(&paths.daemons().log("pods"), &text)?;
+    Ok(text)
+}
+
+/// The federation as it is now.
+pub fn snapshot(paths: &Paths) -> Result<Snapshot> {
+    get(paths, &["xmppfederation", NAME, "-n", NAMESPACE]).map(Snapshot::of)
+}
+
+fn image_file(paths: &Paths, name: &str) -> Result<PathBuf> {
+    let file = paths.tree().join("dist").join(format!("{name}.tar"));
+    if file.is_file() {
+        return Ok(file);
+    }
+    Err(Error::MissingTool {
+        tool: file.display().to_string(),
+        remedy: "build the images with `make images`".into(),
+    })
+}

@@ -1,0 +1,95 @@
+//! The demo's scenario with assertions: from `kubectl apply` to messages both ways, and on through the loss of each part.
+
+use tests::error::Result;
+use tests::federation::{NAME, NAMESPACE, OPERATOR_NAMESPACE};
+use tests::kubernetes::kubectl;
+use tests::network::Host;
+use tests::public_dns::{LOCAL_ZONE, dig};
+use tests::scenario::conversation;
+use tests::scenario::federated::Federated;
+
+/// The ladder of design and docs/status.md, in order.
+const LADDER: [&str; 14] = [
+    "Accepted",
+    "ResolvedRefs",
+    "CertificateReady",
+    "EngineReady",
+    "BackendReady",
+    "AddressAssigned",
+    "HostResolves",
+    "SRVResolves",
+    "InboundReachable",
+    "TLSVerified",
+    "StreamVerified",
+    "DomainUncontested",
+    "PeersReachable",
+    "Ready",
+];
+
+#[test]
+fn two_people_on_two_servers_meet_and_chat_through_the_engine() {
+    let mut federated = Federated::ready().unwrap();
+    let shown: Vec<&str> = federated
+        .watch
+        .last
+        .conditions
+        .iter()
+        .map(|condition| condition.kind.as_str())
+        .filter(|kind| LADDER.contains(kind))
+        .collect();
+    assert_eq!(shown, LADDER, "every rung, in this order");
+    assert_eq!(
+        dig(Host::Other, &format!("_xmpp-server._tcp.{LOCAL_ZONE}"), "SRV").unwrap(),
+        [format!("0 5 5269 xmpp.{LOCAL_ZONE}.")]
+    );
+
+    let (mut ours, mut theirs) = federated.people().unwrap();
+    let mut steps = 0;
+    conversation::both_directions(&mut ours, &mut theirs, &mut |line| {
+        println!("{line}");
+        steps += 1;
+    })
+    .unwrap();
+    assert_eq!(steps, 20, "ten steps in each direction");
+
+    federated.until_true("InboundReachable").unwrap();
+    federated.until("Ready as Federated", |now| now.has("Ready", "True", "Federated")).unwrap();
+    let source = federated.watch.last.object.pointer("/status/inbound/sourceAddress").cloned();
+    let source = source.and_then(|address| address.as_str().map(str::to_owned)).unwrap();
+    assert!(
+        source.contains(&Host::Partner.address().to_string()),
+        "the evidence names the partner's own address, not {source}"
+    );
+}
+
+#[test]
+fn the_chat_goes_on_after_the_engine_the_operator_and_the_backend_were_killed() {
+    let mut federated = Federated::ready().unwrap();
+    let (mut ours, mut theirs) = federated.people().unwrap();
+    let mut quiet = |_: &str| ();
+    conversation::meet_and_chat(&mut ours, &mut theirs, &mut quiet).unwrap();
+
+    kill_pods(&federated, NAMESPACE, &format!("app.kubernetes.io/instance={NAME}")).unwrap();
+    federated.until("EngineReady to leave True", |now| !now.is_true("EngineReady")).unwrap();
+    federated.until_true("Ready").unwrap();
+    conversation::say(&mut ours, &mut theirs, "after the engine", &mut quiet).unwrap();
+    conversation::say(&mut theirs, &mut ours, "likewise", &mut quiet).unwrap();
+
+    kill_pods(&federated, OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator")
+        .unwrap();
+    conversation::say(&mut ours, &mut theirs, "without an operator", &mut quiet).unwrap();
+    federated.until_true("Ready").unwrap();
+
+    kill_pods(&federated, NAMESPACE, "app.kubernetes.io/name=prosody").unwrap();
+    federated.until("BackendReady to leave True", |now| !now.is_true("BackendReady")).unwrap();
+    federated.until_true("Ready").unwrap();
+    let mut ours = federated.cupuser1().unwrap();
+    conversation::say(&mut ours, &mut theirs, "back again", &mut quiet).unwrap();
+    conversation::say(&mut theirs, &mut ours, "welcome back", &mut quiet).unwrap();
+}
+
+fn kill_pods(federated: &Federated, namespace: &str, selector: &str) -> Result<()> {
+    kubectl(&federated.paths)?
+        .args(["delete", "pods", "-n", namespace, "-l", selector, "--grace-period=0", "--force"])
+        .ok()
+}
