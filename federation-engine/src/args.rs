@@ -6,7 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// `federation-engine --config FILE` or `federation-engine check --config FILE`.
 #[derive(Debug, Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, about, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     /// Other things to do than to run.
     #[command(subcommand)]
@@ -62,6 +63,7 @@ mod tests {
         let run = parse("federation-engine --config a.yaml --log-format json").unwrap().run;
         assert_eq!(run.unwrap().log_format, LogFormat::Json);
         assert!(parse("federation-engine --log-format json").is_err());
+        assert!(parse("federation-engine").is_err());
         assert!(parse("federation-engine --config a.yaml --log-format xml").is_err());
     }
 
