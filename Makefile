@@ -59,6 +59,7 @@ deny: $(CARGO_DENY) ## Licences, banned crates and sources of the dependencies.
 $(CARGO_DENY):
 	@$(STEP) "cargo-deny $(CARGO_DENY_VERSION), once" cargo install --quiet --locked --debug cargo-deny --version $(CARGO_DENY_VERSION) \
 	  --root $(XFED_CACHE)/cargo-deny-$(CARGO_DENY_VERSION) --target-dir $(XFED_CACHE)/target-tools
+	@rm -rf $(XFED_CACHE)/target-tools
 
 .PHONY: check-generated
 check-generated: ## The CRD is what the Rust types give, the chart's copy is the CRD.

@@ -1,6 +1,12 @@
 //! What the engine saw, and how others read it.
 
+pub mod admin;
+pub mod control;
 pub mod evidence;
+mod http;
 pub mod journal;
 pub mod label;
 pub mod metrics;
+pub mod readiness;
+#[cfg(test)]
+mod testing;

@@ -106,8 +106,13 @@ pub fn backend_dns(snapshot: &Snapshot) -> Option<&str> {
 
 /// Applies the backend, with the DNS server that the federation's status names.
 pub fn attach_backend(paths: &Paths, dns_server: &str) -> Result<()> {
+    apply(paths, &backend_manifest(paths, dns_server)?)
+}
+
+/// The backend's manifest with its DNS server and its user.
+pub fn backend_manifest(paths: &Paths, dns_server: &str) -> Result<String> {
     let person = Person::cupuser1();
-    let backend = render(
+    render(
         paths,
         "backend.yaml",
         &[
@@ -116,8 +121,7 @@ pub fn attach_backend(paths: &Paths, dns_server: &str) -> Result<()> {
             ("DOMAIN", &person.domain),
             ("PASSWORD", &person.password),
         ],
-    )?;
-    apply(paths, &backend)
+    )
 }
 
 /// Where clients of the backend connect: its Service, with the authority that its certificate comes from.

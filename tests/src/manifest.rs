@@ -28,3 +28,25 @@ pub fn render(paths: &Paths, file: &str, more: &[(&str, &str)]) -> Result<String
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_manifest_has_all_of_its_names_filled_in() {
+        let paths = Paths::from_env().unwrap();
+        let given = [("BACKEND_DNS", "a"), ("USER", "b"), ("DOMAIN", "c"), ("PASSWORD", "d")];
+        for entry in std::fs::read_dir(paths.source.join("manifests")).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            assert!(!render(&paths, &file, &given).unwrap().contains("${"), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_gives_is_an_error() {
+        let paths = Paths::from_env().unwrap();
+        let error = render(&paths, "backend.yaml", &[]).unwrap_err();
+        assert!(error.to_string().contains("which nobody gave"), "{error}");
+    }
+}

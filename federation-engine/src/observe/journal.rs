@@ -94,6 +94,12 @@ impl Journal {
         self.revision.subscribe()
     }
 
+    /// How many readers wait or could.
+    #[cfg(test)]
+    pub(super) fn subscribers(&self) -> usize {
+        self.revision.receiver_count()
+    }
+
     fn record(&self, now: Timestamp, write: impl FnOnce(&mut Records) -> Change) {
         let mut records = self.lock();
         let publish = match write(&mut records) {

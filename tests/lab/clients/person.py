@@ -41,7 +41,8 @@ class Person(ClientXMPP):
         for event, handler in {
             "session_start": self.on_session,
             "disconnected": lambda reason: tell("offline", reason=str(reason or "")),
-            "connection_failed": lambda reason: tell("failed", reason=f"no connection: {reason}"),
+            # Not the end: the library tries again.
+            "connection_failed": lambda reason: tell("offline", reason=f"no connection: {reason}"),
             "failed_auth": lambda _: tell("failed", reason="the server does not accept the password"),
             "presence_subscribe": lambda p: tell("subscribe", **{"from": p["from"].bare}),
             "presence_subscribed": lambda p: tell("subscribed", **{"from": p["from"].bare}),

@@ -5,7 +5,7 @@ certificates = "/etc/prosody"
 log = { debug = "*console" }
 interfaces = { "*" }
 authentication = "internal_hashed"
-modules_enabled = { "roster", "saslauth", "tls", "dialback", "disco", "ping" }
+modules_enabled = { "roster", "saslauth", "tls", "dialback", "disco", "ping", "posix" }
 
 c2s_require_encryption = true
 s2s_require_encryption = true

@@ -1,0 +1,123 @@
+//! The small HTTP/1.1 server under `admin` and `control`: bounded in connections, header bytes and time.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at once on one listener; further ones wait in the backlog.
+pub(super) const MAX_CONNECTIONS: usize = 64;
+/// For the head of a request, the TLS handshake, and a request's body, each.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_HEADERS: usize = 32;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Before another `accept` after one that failed, which is nearly always a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Body of every answer.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Accepts until the shutdown, then waits for the connections that are open.
+pub(super) async fn accept<F>(
+    listener: TcpListener,
+    shutdown: &CancellationToken,
+    connection: impl Fn(TcpStream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let tasks = TaskTracker::new();
+    while let Some(permit) =
+        shutdown.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await
+    {
+        let accepted = shutdown.run_until_cancelled(listener.accept()).await;
+        match accepted {
+            None => break,
+            Some(Ok((stream, _))) => {
+                let handled = connection(stream);
+                tasks.spawn(async move {
+                    handled.await;
+                    drop(permit);
+                });
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "no connection can be accepted now");
+                shutdown.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
+            }
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Speaks HTTP/1.1 on a connection until it ends; at the shutdown the request in progress is still answered.
+pub(super) async fn speak<F>(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    shutdown: &CancellationToken,
+    answer: impl Fn(Request<Incoming>) -> F,
+) where
+    F: Future<Output = Answer>,
+{
+    let service = service_fn(|request| {
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}
+
+/// An answer with a body.
+pub(super) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Answer {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A refusal that says why.
+pub(super) fn refuse(status: StatusCode, why: &str) -> Answer {
+    let body = serde_json::json!({ "error": why }).to_string();
+    answer(status, "application/json", body)
+}
+
+/// 405 with the method that would do.
+pub(super) fn wrong_method(allowed: &Method) -> Answer {
+    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allowed}"));
+    if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
+        response.headers_mut().insert(ALLOW, value);
+    }
+    response
+}
