@@ -20,8 +20,16 @@ const MAX_NEGATIVE_TTL: Duration = Duration::from_mins(1);
 /// A record that was changed is noticed after this time at the latest, whatever its TTL says.
 const MAX_POSITIVE_TTL: Duration = Duration::from_hours(1);
 
+/// What was asked for.
+pub(super) type Question = (Name, RecordType);
+
 pub(super) struct Cache<T> {
-    answers: Mutex<LruCache<(Name, RecordType), (Answer<T>, Instant)>>,
+    answers: Mutex<LruCache<Question, Kept<T>>>,
+}
+
+struct Kept<T> {
+    answer: Answer<T>,
+    until: Instant,
 }
 
 impl<T: Clone> Cache<T> {
@@ -29,32 +37,26 @@ impl<T: Clone> Cache<T> {
         Self { answers: Mutex::new(LruCache::new(MAX_ANSWERS)) }
     }
 
-    pub(super) fn get(&self, key: &(Name, RecordType), now: Instant) -> Option<Answer<T>> {
+    pub(super) fn get(&self, key: &Question, now: Instant) -> Option<Answer<T>> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (answer, end) = answers.get(key)?;
-        if now < *end {
-            return Some(answer.clone());
+        let kept = answers.get(key)?;
+        if now < kept.until {
+            return Some(kept.answer.clone());
         }
         answers.pop(key);
         None
     }
 
     /// Keeps knowledge, existence and absence alike (RFC 2308 §5); ignorance is not kept, so the next caller asks anew.
-    pub(super) fn put(
-        &self,
-        key: (Name, RecordType),
-        answer: &Answer<T>,
-        ttl: Duration,
-        now: Instant,
-    ) {
+    pub(super) fn put(&self, key: Question, answer: &Answer<T>, ttl: Duration, now: Instant) {
         let longest = match answer {
             Answer::Records(_) => MAX_POSITIVE_TTL,
             Answer::Absent => MAX_NEGATIVE_TTL,
             Answer::Failed(_) => return,
         };
-        let Some(end) = now.checked_add(ttl.min(longest)) else { return };
+        let Some(until) = now.checked_add(ttl.min(longest)) else { return };
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.put(key, (answer.clone(), end));
+        answers.put(key, Kept { answer: answer.clone(), until });
     }
 }
 
