@@ -1,8 +1,7 @@
-//! The configuration of the engine, in two stages.
+//! The configuration of the engine: the file, parsed. Pure, domain types only, consistent in itself.
 //!
-//! [`Config`] is the file, parsed: pure, domain types only, consistent in itself. A file that is none is fatal at start
-//! and a `Problem` on reload. [`materials::Materials`] is what the files it refers to hold: certificates, roots, secrets.
-//! A missing or malformed one is a `Problem` at any time; the last good one stays in force.
+//! A file that is none is fatal at start; on reload the last good one stays in force. What the files that it refers to
+//! hold (certificates, roots, secrets) is read elsewhere, and a missing or malformed one is never fatal.
 
 pub mod check;
 pub mod error;
@@ -13,8 +12,10 @@ pub mod parse;
 pub mod peer;
 pub mod range;
 pub mod resolve;
+pub mod watch;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
@@ -117,6 +118,32 @@ impl Config {
     /// Files of the control listener.
     pub fn control(&self) -> Option<&ControlFiles> {
         self.listen.control.as_ref()
+    }
+
+    /// Every file that the configuration refers to; see [`watch::FileWatch::set`].
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let pairs = self.certificates.iter().chain(&self.backend_ca);
+        let pairs = pairs.flat_map(|pair| [&pair.certificate_file, &pair.private_key_file]);
+        let dialback = self.dialback.iter().flat_map(|dialback| {
+            std::iter::once(&dialback.secret_file).chain(&dialback.previous_secret_file)
+        });
+        let backends = self.backends.iter().flat_map(|backend| match &backend.attachment {
+            Attachment::Server { trust, .. } => {
+                trust.as_ref().map_or_else(Vec::new, |trust| trust.bundles.iter().collect())
+            }
+            Attachment::Component(component) => vec![&component.secret_file],
+        });
+        let peers = self.peers.entries().iter().chain([self.peers.defaults()]);
+        let control = self.control().into_iter().flat_map(|control| {
+            [&control.certificate_file, &control.private_key_file, &control.token_file]
+        });
+        let bundles = self.trust.bundles.iter().chain(peers.flat_map(|peer| &peer.bundles));
+        pairs
+            .chain(dialback)
+            .chain(backends)
+            .chain(bundles)
+            .chain(control)
+            .map(std::path::PathBuf::as_path)
     }
 
     /// What is configured and has no effect yet, as `field: sentence`.

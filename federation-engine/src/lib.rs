@@ -9,11 +9,13 @@
 //! `xml`, `stream`, `dialback`, `policy`, `dns::plan` and `tls::judge` know no socket, no clock and no task; `task` drives
 //! them. A stanza is delimited and validated once and then travels as the bytes that were validated.
 
+pub mod args;
 pub mod config;
 pub mod dial;
 pub mod dialback;
 pub mod direction;
 pub mod dns;
+pub mod log;
 pub mod observe;
 pub mod pair;
 pub mod policy;

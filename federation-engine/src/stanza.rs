@@ -41,3 +41,6 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

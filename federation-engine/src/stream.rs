@@ -197,3 +197,6 @@ impl Out {
 pub(crate) fn earliest(times: impl IntoIterator<Item = Option<Instant>>) -> Option<Instant> {
     times.into_iter().flatten().min()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,30 @@
-//! See the README.
+//! Controller that makes an `XmppFederation` exist, and proves that federation works.
+//!
+//! ```text
+//!   watch ─▶ reconcile::pass: dereference ─▶ validate ─▶ build ─▶ apply ─▶ evidence ─▶ ladder ─▶ status
+//!                             (I/O)          (pure)      (pure)   (I/O)    (I/O)       (pure)    (I/O)
+//! ```
+
+pub mod admin;
+pub mod args;
+pub mod build;
+pub mod children;
+pub mod client;
+pub mod configure;
+pub mod context;
+pub mod controller;
+pub mod discovery;
+pub mod evidence;
+#[cfg(test)]
+mod fixtures;
+pub mod hex;
+pub mod ladder;
+pub mod lease;
+pub mod memory;
+pub mod metrics;
+pub mod publication;
+pub mod reconcile;
+pub mod records;
+pub mod run;
+pub mod wanted;
+pub mod watches;

@@ -177,3 +177,70 @@ fn write_answer(out: &mut Out, answer: &Verification) {
 fn is_name(text: &str) -> bool {
     text.starts_with(is_name_start) && text.chars().all(is_name_char)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xml::{Bounds, Item, Scanner};
+
+    fn read(element: &str) -> Result<Step, NotAStep> {
+        let input = format!(
+            "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
+             xmlns:db='jabber:server:dialback'>{element}"
+        );
+        let mut scanner = Scanner::new(Bounds::PRE_AUTHENTICATION);
+        let mut buf = bytes::BytesMut::from(input.as_str());
+        scanner.next(&mut buf).unwrap();
+        let Ok(Some(Item::Element(element))) = scanner.next(&mut buf) else { panic!("{element}") };
+        Step::read(&element)
+    }
+
+    #[test]
+    fn xep0220_2_every_step_that_is_written_is_read_back() {
+        let domain = |text| Domain::parse(text).unwrap();
+        let pair = Pair { from: domain("b\u{fc}cher.example"), to: domain("b.example") };
+        let id = "i'<1>".to_owned();
+        let mut steps = vec![
+            Step::Result { pair: pair.clone(), key: "k&<>".to_owned() },
+            Step::Verify { pair: pair.clone(), id: id.clone(), key: "k".to_owned() },
+        ];
+        for answer in [
+            Verification::Valid,
+            Verification::Invalid,
+            Verification::error("remote-server-timeout", "too \"late\" & <gone>"),
+            Verification::error("item-not-found", ""),
+        ] {
+            steps.push(Step::ResultAnswer { pair: pair.clone(), answer: answer.clone() });
+            steps.push(Step::VerifyAnswer { pair: pair.clone(), id: id.clone(), answer });
+        }
+        for step in steps {
+            let mut out = Out::default();
+            step.write(&mut out);
+            let text = String::from_utf8(out.bytes.to_vec()).unwrap();
+            assert_eq!(read(&text), Ok(step), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_condition_that_is_no_name_cannot_become_markup() {
+        for condition in ["", "x/><evil", "1", "a b"] {
+            let mut out = Out::default();
+            write_answer(&mut out, &Verification::error(condition, ""));
+            let text = String::from_utf8(out.bytes.to_vec()).unwrap();
+            assert!(text.contains("<undefined-condition "), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_opaque_but_bounded() {
+        let with = |key: &str| {
+            read(&format!("<db:result from='a.example' to='b.example'>{key}</db:result>"))
+        };
+        for key in ["0123456789abcdef0123456789abcdef01234567", "any thing"] {
+            assert!(matches!(with(key), Ok(Step::Result { key: read, .. }) if read == key));
+        }
+        for key in ["", "  ", "<x/>k", &"k".repeat(1025)] {
+            assert_eq!(with(key), Err(NotAStep::Malformed), "{key}");
+        }
+    }
+}

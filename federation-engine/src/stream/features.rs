@@ -86,3 +86,56 @@ impl Features {
         out.put("</stream:features>");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xml::{Bounds, Item, Scanner};
+
+    fn read(content: &str) -> Features {
+        let input = format!(
+            "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>\
+             <stream:features>{content}</stream:features>"
+        );
+        let mut scanner = Scanner::new(Bounds::PRE_AUTHENTICATION);
+        let mut buf = bytes::BytesMut::from(input.as_str());
+        scanner.next(&mut buf).unwrap();
+        let Ok(Some(Item::Element(element))) = scanner.next(&mut buf) else { panic!("{content}") };
+        Features::read(&element.tree().unwrap())
+    }
+
+    #[test]
+    fn rfc6120_5_3_1_starttls_is_mandatory_when_it_says_so_or_stands_alone() {
+        let tls = "xmlns='urn:ietf:params:xml:ns:xmpp-tls'";
+        let other = "<x xmlns='urn:x'/>";
+        assert_eq!(read(&format!("<starttls {tls}/>")).starttls, Some(StartTls::Required));
+        assert_eq!(read(&format!("<starttls {tls}/>{other}")).starttls, Some(StartTls::Optional));
+        let required = format!("<starttls {tls}><required/></starttls>{other}");
+        assert_eq!(read(&required).starttls, Some(StartTls::Required));
+        assert_eq!(read("<starttls/>").starttls, None);
+        assert_eq!(read("<starttls xmlns='urn:x'/>").starttls, None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for starttls in [None, Some(StartTls::Optional), Some(StartTls::Required)] {
+            for dialback in [None, Some(false), Some(true)] {
+                for external in [false, true] {
+                    let dialback = dialback.map(|errors| DialbackFeature { errors });
+                    let features = Features { starttls, external, dialback };
+                    let mut out = Out::default();
+                    features.write(&mut out);
+                    let text = String::from_utf8(out.bytes.to_vec()).unwrap();
+                    let content = text
+                        .strip_prefix("<stream:features>")
+                        .and_then(|text| text.strip_suffix("</stream:features>"))
+                        .unwrap_or_default();
+                    let alone =
+                        starttls == Some(StartTls::Optional) && !external && dialback.is_none();
+                    let starttls = if alone { Some(StartTls::Required) } else { starttls };
+                    assert_eq!(read(content), Features { starttls, ..features }, "{text}");
+                }
+            }
+        }
+    }
+}

@@ -1,16 +1,18 @@
 //! The incremental scanner.
 
-use bytes::{Buf, BytesMut};
+mod meaning;
+
 use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
 
 use super::bounds::Bounds;
 use super::chars::{self, Place};
 use super::element::{Element, Facts};
 use super::error::{Bound, Malformation, XmlError};
 use super::header::HeaderAttributes;
-use super::namespace::Namespace;
-use super::scope::{ElementScope, MAX_STREAM_PREFIXES, Resolved, StreamScope};
-use super::tag::{self, Attribute, QualifiedName, Span, StartTag};
+use super::scope::{ElementScope, StreamScope};
+use super::tag::{self, Attribute, Span};
 
 /// What a stream consists of at its first level.
 #[derive(Clone, Debug)]
@@ -349,101 +351,6 @@ impl Scanner {
         if self.open.is_empty() { self.finish(buf, end) } else { Ok(self.token_done(end)) }
     }
 
-    /// Takes up the declarations of the tag, then checks that the prefixes of its attributes are declared and that no two
-    /// of them have the same expanded name (Namespaces in XML §6.3).
-    fn declare(&mut self, bytes: &[u8]) -> Result<(), XmlError> {
-        let mut prefixed = 0;
-        for attribute in &self.attributes {
-            let (prefix, local) = (attribute.name.prefix(), attribute.name.local());
-            let declared = match prefix.of(bytes) {
-                b"xmlns" => local,
-                b"" if local.of(bytes) == b"xmlns" => prefix,
-                b"" => continue,
-                _ => {
-                    prefixed += 1;
-                    continue;
-                }
-            };
-            self.scope.declare(bytes, declared, attribute.value, self.bounds.attributes)?;
-        }
-        if prefixed > 0 {
-            self.check_prefixed(bytes, prefixed)?;
-        }
-        Ok(())
-    }
-
-    fn check_prefixed(&mut self, bytes: &[u8], prefixed: usize) -> Result<(), XmlError> {
-        let mut seen: Vec<(Resolved<'_>, &[u8])> = Vec::new();
-        for attribute in &self.attributes {
-            let prefix = attribute.name.prefix().of(bytes);
-            if prefix.is_empty() || prefix == b"xmlns" {
-                continue;
-            }
-            let resolved = self.scope.resolve(bytes, prefix, &self.stream)?;
-            if let Resolved::Outer(_, index) = resolved {
-                self.outer_prefixes |= 1 << index;
-            }
-            let local = attribute.name.local().of(bytes);
-            if seen.iter().any(|(other, name)| *name == local && other.same_name(&resolved)) {
-                return Err(Malformation::DuplicateAttribute.into());
-            }
-            // The usual lonely xml:lang costs no allocation: nothing is left to compare it with.
-            if prefixed > 1 {
-                seen.push((resolved, local));
-            }
-        }
-        Ok(())
-    }
-
-    /// The namespace of an element; below the first level only whether it has one.
-    fn namespace_of(&mut self, bytes: &[u8], name: QualifiedName) -> Result<Namespace, XmlError> {
-        let prefix = name.prefix().of(bytes);
-        if prefix.is_empty() {
-            let first = self.open.is_empty();
-            return Ok(if first {
-                self.scope.default_namespace(bytes, &self.stream)
-            } else {
-                Namespace::Other
-            });
-        }
-        if prefix == b"xmlns" {
-            return Err(Malformation::UndeclaredPrefix.into());
-        }
-        let resolved = self.scope.resolve(bytes, prefix, &self.stream)?;
-        if let Resolved::Outer(_, index) = resolved {
-            self.outer_prefixes |= 1 << index;
-        }
-        Ok(if self.open.is_empty() { resolved.namespace() } else { Namespace::Other })
-    }
-
-    fn first_level(&self, bytes: &[u8], end: usize, tag: StartTag, namespace: Namespace) -> Facts {
-        let mut facts = Facts {
-            namespace,
-            name: tag.name.span,
-            local: tag.name.local(),
-            from: None,
-            to: None,
-            id: None,
-            kind: None,
-            lang: None,
-            start_tag_end: Span::new(0, end).end,
-            self_closing: tag.self_closing,
-            outer_prefixes: 0,
-        };
-        for attribute in &self.attributes {
-            let place = match attribute.name.span.of(bytes) {
-                b"from" => &mut facts.from,
-                b"to" => &mut facts.to,
-                b"id" => &mut facts.id,
-                b"type" => &mut facts.kind,
-                b"xml:lang" => &mut facts.lang,
-                _ => continue,
-            };
-            *place = Some(attribute.value);
-        }
-        facts
-    }
-
     fn finish(&mut self, buf: &mut BytesMut, end: usize) -> Result<Step, XmlError> {
         let outer_prefixes = std::mem::take(&mut self.outer_prefixes);
         // Every first-level start tag leaves its facts.
@@ -454,59 +361,6 @@ impl Scanner {
         let bytes = buf.split_to(end).freeze();
         let element = Element::new(bytes, Facts { outer_prefixes, ..facts }, scope);
         Ok(Step::Item(Item::Element(element)))
-    }
-
-    fn header(&mut self, buf: &mut BytesMut, end: usize, tag: StartTag) -> Result<Step, XmlError> {
-        let namespace = self.namespace_of(buf, tag.name)?;
-        let stream = self.stream_scope(buf)?;
-        let value = |name: &str| {
-            self.attributes
-                .iter()
-                .find(|attribute| attribute.name.span.of(buf) == name.as_bytes())
-                .map(|attribute| {
-                    attribute.value.decode(attribute.value.span.text(buf)).into_owned()
-                })
-        };
-        let header = HeaderAttributes {
-            namespace,
-            local: tag.name.local().text(buf).to_owned(),
-            prefix: tag.name.prefix().text(buf).to_owned(),
-            content: Namespace::of(&stream.default),
-            declares_dialback: stream
-                .prefixes
-                .iter()
-                .any(|(_, uri)| Namespace::of(uri) == Namespace::Dialback),
-            from: value("from"),
-            to: value("to"),
-            id: value("id"),
-            version: value("version"),
-            lang: value("xml:lang"),
-        };
-        self.root = tag.name.span.of(buf).to_vec();
-        self.stream = Arc::new(stream);
-        self.scope.clear();
-        self.outer_prefixes = 0;
-        self.phase = if tag.self_closing { Phase::SelfClosed } else { Phase::Content };
-        buf.advance(end);
-        self.token_done(0);
-        Ok(Step::Item(Item::Header(header)))
-    }
-
-    fn stream_scope(&self, bytes: &[u8]) -> Result<StreamScope, XmlError> {
-        let mut stream = StreamScope::default();
-        for attribute in &self.attributes {
-            let uri = attribute.value.decode(attribute.value.span.text(bytes));
-            if attribute.name.span.of(bytes) == b"xmlns" {
-                stream.default = uri.into_owned();
-            } else if attribute.name.prefix().of(bytes) == b"xmlns" {
-                let prefix = attribute.name.local().text(bytes);
-                if stream.prefixes.len() >= MAX_STREAM_PREFIXES {
-                    return Err(Bound::Declarations { limit: MAX_STREAM_PREFIXES }.into());
-                }
-                stream.prefixes.push((prefix.to_owned(), uri.into_owned()));
-            }
-        }
-        Ok(stream)
     }
 }
 

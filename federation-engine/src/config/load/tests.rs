@@ -184,6 +184,15 @@ fn every_sample_of_the_documentation_style_is_understood() {
     assert_eq!(config.split_horizon.unwrap().port.get(), 5269);
     assert_eq!(config.peers.entries().len(), 3);
     assert_eq!(config.hash.len(), 64);
+    // Each file that the text names is among those to watch.
+    let text = include_str!("../../../tests/data/engine.yaml");
+    let named: std::collections::BTreeSet<_> = text
+        .split([' ', '[', ']', '{', '}', '\n'])
+        .filter(|word| word.starts_with("/etc/"))
+        .map(std::path::Path::new)
+        .collect();
+    assert_eq!(config.files().collect::<std::collections::BTreeSet<_>>(), named);
+    assert_eq!(named.len(), 13);
 }
 
 #[test]

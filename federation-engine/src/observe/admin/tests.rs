@@ -14,7 +14,7 @@ async fn start() -> Server {
     let address = listener.local_addr().unwrap();
     let state = Arc::new(AdminState {
         readiness: Arc::new(Readiness::awaiting(["s2s", "dns"])),
-        metrics: Arc::new(Metrics::new("0.0.0")),
+        metrics: Arc::new(Metrics::default()),
     });
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve(listener, Arc::clone(&state), shutdown.clone()));

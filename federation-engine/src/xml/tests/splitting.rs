@@ -72,7 +72,7 @@ proptest! {
 
 /// Bytes of the first element as quick-xml reads it, every check of its own on.
 fn extent(text: &str) -> usize {
-    let document = format!("{}{text}", HEADER);
+    let document = format!("{HEADER}{text}");
     let mut reader = NsReader::from_str(&document);
     reader.config_mut().check_end_names = true;
     reader.config_mut().allow_dangling_amp = false;

@@ -1,0 +1,165 @@
+//! Tells when one of a set of files has changed.
+//!
+//! Directories are watched, not files: Kubernetes swaps the symbolic link `..data` beside the files of a volume, and
+//! editors rename a new file over the old one, so the inode of a path never lasts. Whether an event means anything is
+//! seen by comparing what the paths lead to before and after, which also makes reading the files harmless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// A writer is taken to be done when nothing happened for this long.
+const QUIET: Duration = Duration::from_millis(100);
+/// Longest time that a busy directory delays the news.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The files are looked at this often without any event: watches can be lost, or be refused for lack of them.
+const RECHECK: Duration = Duration::from_mins(1);
+
+/// Watches a set of files.
+///
+/// The order that loses no change: [`Self::set`] the files, read them, then [`Self::changed`].
+#[derive(Debug)]
+pub struct FileWatch {
+    watcher: Option<RecommendedWatcher>,
+    directories: BTreeSet<PathBuf>,
+    files: BTreeMap<PathBuf, Option<Fingerprint>>,
+    stirred: Arc<Notify>,
+}
+
+/// Which file a path leads to, and which content of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Fingerprint {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Fingerprint {
+    /// `None` when there is no such file.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+impl Default for FileWatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FileWatch {
+    /// Watches nothing yet. When the system has no watches left, changes are noticed once a minute.
+    pub fn new() -> Self {
+        let stirred = Arc::new(Notify::new());
+        let stir = Arc::clone(&stirred);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // An error says that events were lost, which is an event as well.
+            if event.map_or(true, |event| matters(event.kind)) {
+                stir.notify_one();
+            }
+        });
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!(%error, "files cannot be watched; they are looked at once a minute"))
+            .ok();
+        Self { watcher, directories: BTreeSet::new(), files: BTreeMap::new(), stirred }
+    }
+
+    /// Sets the files to watch. What is watched already keeps the state that [`Self::changed`] saw last.
+    pub fn set<P: Into<PathBuf>>(&mut self, files: impl IntoIterator<Item = P>) {
+        let mut known = std::mem::take(&mut self.files);
+        self.files = files
+            .into_iter()
+            .map(|path| {
+                let path = path.into();
+                let seen = known.remove(&path).unwrap_or_else(|| Fingerprint::of(&path));
+                (path, seen)
+            })
+            .collect();
+        self.watch_directories();
+    }
+
+    /// Waits until at least one of the files differs from what it was when this returned last, or was set. A burst of
+    /// changes is one. Cancel safe.
+    pub async fn changed(&mut self) {
+        loop {
+            if self.look() {
+                return;
+            }
+            let stirred = Arc::clone(&self.stirred);
+            tokio::select! {
+                () = stirred.notified() => {
+                    let patience = Instant::now() + PATIENCE;
+                    while let Ok(Ok(())) = timeout_at(patience, timeout(QUIET, stirred.notified())).await {}
+                }
+                () = sleep(RECHECK) => {}
+            }
+        }
+    }
+
+    /// Compares and remembers.
+    fn look(&mut self) -> bool {
+        let mut changed = false;
+        for (path, seen) in &mut self.files {
+            let now = Fingerprint::of(path);
+            changed |= *seen != now;
+            *seen = now;
+        }
+        // Whatever stirred may have replaced a directory by another of the same name.
+        self.watch_directories();
+        changed
+    }
+
+    fn watch_directories(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let wanted: BTreeSet<PathBuf> =
+            self.files.keys().flat_map(|path| directories(path)).collect();
+        for gone in self.directories.difference(&wanted) {
+            // Fails when the directory itself is gone, and its watch with it.
+            let _ = watcher.unwatch(gone);
+        }
+        for directory in &wanted {
+            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive)
+                && !self.directories.contains(directory)
+            {
+                let directory = directory.display();
+                tracing::warn!(%directory, %error, "the directory cannot be watched; its files are looked at once a minute");
+            }
+        }
+        self.directories = wanted;
+    }
+}
+
+/// The directories in which a change can mean that the path leads elsewhere: the one it stands in (or its nearest
+/// ancestor, while it does not exist), and the one it leads to.
+fn directories(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let own = absolute.ancestors().skip(1).find(|directory| directory.is_dir()).map(Path::to_owned);
+    let target = fs::canonicalize(path).ok().and_then(|path| path.parent().map(Path::to_owned));
+    own.into_iter().chain(target)
+}
+
+/// Reading is no change; the engine itself reads.
+fn matters(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! Dialback as receiving server: XEP-0220 §2.2.
+
+use super::*;
+use crate::dialback::Verification;
+use crate::stream::Authentication;
+
+fn untrusting() -> World {
+    World::new(Profile::Standards)
+}
+
+fn asked(side: &Receiving) -> usize {
+    side.actions.iter().filter(|action| matches!(action, Action::Verify { .. })).count()
+}
+
+#[test]
+fn xep0220_2_2_1_a_valid_key_authorises_exactly_its_pair() {
+    let world = untrusting();
+    let (mut side, our_id) = Receiving::opened(&world);
+    assert_eq!(side.send(&result("them.example", "us.example", "the-key"), &world), "");
+    assert!(matches!(side.actions.last(), Some(Action::Verify { pair: asked, id, key })
+        if *asked == pair("them.example", "us.example") && id.as_str() == our_id && key == "the-key"));
+    let written = side.verified(Verification::Valid);
+    assert_eq!(written, "<db:result from='us.example' to='them.example' type='valid'></db:result>");
+    assert!(matches!(
+        side.actions.last(),
+        Some(Action::Authorized { how: Authentication::Dialback, .. })
+    ));
+    assert_eq!(side.authorized(), [pair("them.example", "us.example")]);
+}
+
+#[test]
+fn xep0220_2_4_1_any_prefix_bound_to_the_namespace_is_accepted() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    side.send(
+        "<result xmlns='jabber:server:dialback' from='them.example' to='us.example'>k</result>",
+        &world,
+    );
+    side.send("<d:result xmlns:d='jabber:server:dialback' from='x.example' to='us.example'>\n k </d:result>", &world);
+    assert_eq!(asked(&side), 2);
+}
+
+#[test]
+fn xep0220_2_2_1_invalid_on_the_first_pair_ends_the_stream() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    side.send(&result("them.example", "us.example", "key"), &world);
+    let written = side.verified(Verification::Invalid);
+    assert!(written.contains(" type='invalid'>") && written.ends_with("</stream:stream>"));
+    assert!(side.closed() && side.authorized().is_empty());
+}
+
+#[test]
+fn xep0220_2_2_1_a_further_pair_that_fails_leaves_the_first_one_working() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    side.send(&result("them.example", "us.example", "key"), &world);
+    side.verified(Verification::Valid);
+    side.send(&result("evil.example", "us.example", "key"), &world);
+    assert_dialback_error(&side.verified(Verification::Invalid), "forbidden");
+    assert!(!side.closed());
+    side.send("<message from='a@them.example' to='b@us.example'/>", &world);
+    assert_eq!(side.delivered(), 1);
+}
+
+#[test]
+fn xep0220_2_5_an_authoritative_server_that_cannot_be_asked_is_reported() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    side.send(&result("them.example", "us.example", "key"), &world);
+    let failure =
+        Failure::Dns(crate::reason::DnsReason::DomainNotFound { name: "them.example".to_owned() });
+    let written = side.verified(Verification::from(&failure));
+    assert_dialback_error(&written, "remote-server-not-found");
+    assert!(written.contains("DNS knows no server for them.example"), "{written}");
+    assert!(!side.closed());
+    // The peer may try again on the same stream.
+    side.send(&result("them.example", "us.example", "key"), &world);
+    assert_eq!(asked(&side), 2);
+}
+
+#[test]
+fn xep0220_2_5_silence_of_the_authoritative_server_is_reported() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    side.send(&result("them.example", "us.example", "key"), &world);
+    assert_eq!(side.machine.deadline(), Some(side.now + LIMITS.dialback));
+    assert_dialback_error(&side.pass(LIMITS.dialback, &world), "remote-server-timeout");
+    // The late answer has no effect.
+    assert_eq!(side.verified(Verification::Valid), "");
+    assert!(side.authorized().is_empty());
+}
+
+#[test]
+fn xep0220_2_2_1_an_unknown_target_gets_item_not_found_and_the_stream_stays_open() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    let written = side.send(&result("them.example", "unknown.example", "key"), &world);
+    assert_dialback_error(&written, "item-not-found");
+    assert!(written.contains("from='unknown.example' to='them.example'"), "{written}");
+    assert!(!side.closed());
+    assert_eq!(asked(&side), 0);
+}
+
+#[test]
+fn xep0220_3_1_answers_that_nobody_asked_for_have_no_effect() {
+    let world = untrusting();
+    let (mut side, id) = Receiving::opened(&world);
+    for forged in [
+        "<db:result from='us.example' to='them.example' type='valid'/>".to_owned(),
+        "<db:result from='them.example' to='us.example' type='valid'/>".to_owned(),
+        format!("<db:verify from='them.example' to='us.example' id='{id}' type='valid'/>"),
+    ] {
+        assert_eq!(side.send(&forged, &world), "", "{forged}");
+    }
+    // Not even while the same pair is waiting.
+    side.send(&result("them.example", "us.example", "key"), &world);
+    side.send(
+        &format!("<db:verify from='them.example' to='us.example' id='{id}' type='valid'/>"),
+        &world,
+    );
+    assert!(side.authorized().is_empty());
+    assert_eq!(side.refusals(), [Refusal::NotAuthorized; 4]);
+}
+
+#[test]
+fn a_domain_of_ours_and_the_target_itself_cannot_be_claimed() {
+    let world = untrusting();
+    for from in ["us.example", "chat.us.example", "US.example."] {
+        let (mut side, _) = Receiving::opened(&world);
+        let written = side.send(&result(from, "us.example", "key"), &world);
+        assert_dialback_error(&written, "policy-violation");
+        assert_eq!(asked(&side), 0, "{from}");
+    }
+}
+
+#[test]
+fn a_denied_pair_is_never_verified() {
+    let world = World { denied: vec![pair("bad.example", "us.example")], ..untrusting() };
+    let (mut side, _) = Receiving::opened(&world);
+    let written = side.send(&result("bad.example", "us.example", "key"), &world);
+    assert_dialback_error(&written, "policy-violation");
+    assert_eq!(asked(&side), 0);
+}
+
+#[test]
+fn the_number_of_verifications_at_once_is_bounded() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    for from in ["a.example", "b.example"] {
+        assert_eq!(side.send(&result(from, "us.example", "key"), &world), "");
+    }
+    assert_dialback_error(
+        &side.send(&result("c.example", "us.example", "key"), &world),
+        "resource-constraint",
+    );
+    // The same pair again is the same question.
+    assert_eq!(side.send(&result("a.example", "us.example", "other"), &world), "");
+    assert_eq!(asked(&side), 2);
+}
+
+#[test]
+fn the_number_of_pairs_on_a_stream_is_bounded() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    for n in 0..LIMITS.pairs {
+        side.send(&result(&format!("d{n}.example"), "us.example", "key"), &world);
+        side.verified(Verification::Valid);
+    }
+    let written = side.send(&result("more.example", "us.example", "key"), &world);
+    assert_dialback_error(&written, "resource-constraint");
+}
+
+#[test]
+fn a_pair_that_is_proven_is_confirmed_without_asking_again() {
+    let world = standards();
+    let mut side = Receiving::authenticated(&world);
+    let written = side.send(&result("them.example", "us.example", "key"), &world);
+    assert!(written.contains(" type='valid'>"), "{written}");
+    assert_eq!(asked(&side), 0);
+    // Another target on the same stream has to be proven by itself.
+    side.send(&result("them.example", "chat.us.example", "key"), &world);
+    side.verified(Verification::Valid);
+    assert_eq!(side.authorized().len(), 2);
+}
+
+#[test]
+fn dialback_that_is_disabled_is_refused() {
+    let world = with(Profile::Standards, |rules| rules.dialback = Dialback::Disabled);
+    let (mut side, _) = Receiving::opened(&world);
+    let written = side.send(&result("them.example", "us.example", "key"), &world);
+    assert_dialback_error(&written, "policy-violation");
+}
+
+#[test]
+fn a_certificate_that_must_prove_is_asked_for_every_domain_of_the_stream() {
+    let world = with(Profile::Strict, |rules| rules.dialback = Dialback::Allowed);
+    let (mut side, _) = Receiving::opened(&world);
+    let written = side.send(&result("other.example", "us.example", "key"), &world);
+    assert_dialback_error(&written, "policy-violation");
+    assert_stream_error(&side, &written, "policy-violation");
+}
+
+#[test]
+fn an_answer_about_the_stream_before_a_restart_has_no_effect() {
+    let world = standards();
+    let (mut side, _) = Receiving::opened(&world);
+    side.send(&result("them.example", "us.example", "key"), &world);
+    side.send(&auth("="), &world);
+    side.send(&header("them.example", "us.example"), &world);
+    side.send(&result("other.example", "us.example", "key"), &world);
+    let Some(Action::Verify { id: old, .. }) =
+        side.actions.iter().find(|action| matches!(action, Action::Verify { .. }))
+    else {
+        panic!()
+    };
+    let old = old.clone();
+    let mut out = Out::default();
+    side.machine.on_verification(
+        &pair("other.example", "us.example"),
+        &old,
+        Verification::Valid,
+        &mut out,
+    );
+    assert!(out.actions.is_empty() && out.bytes.is_empty());
+}
+
+#[test]
+fn malformed_dialback_elements_end_the_stream() {
+    let world = untrusting();
+    for (input, condition) in [
+        ("<db:result to='us.example'>key</db:result>", "improper-addressing"),
+        ("<db:result from='u@them.example' to='us.example'>key</db:result>", "improper-addressing"),
+        ("<db:result from='them.example' to='us.example'/>", "unsupported-stanza-type"),
+        (
+            "<db:result from='them.example' to='us.example' type='maybe'>k</db:result>",
+            "unsupported-stanza-type",
+        ),
+        (
+            "<db:verify from='them.example' to='us.example'>key</db:verify>",
+            "unsupported-stanza-type",
+        ),
+        ("<db:other from='them.example' to='us.example'>key</db:other>", "unsupported-stanza-type"),
+    ] {
+        let (mut side, _) = Receiving::opened(&world);
+        let written = side.send(input, &world);
+        assert_stream_error(&side, &written, condition);
+    }
+}

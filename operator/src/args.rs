@@ -1,0 +1,105 @@
+//! What the operator is told at its start: flags, each with an environment variable of the same meaning.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Controller that makes an `XmppFederation` exist and proves, step by step, that federation works.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "xmpp-federation-operator", version)]
+pub struct Args {
+    /// Image of the federation engine.
+    #[arg(long, env = "ENGINE_IMAGE")]
+    pub engine_image: String,
+    /// When the kubelet pulls that image.
+    #[arg(long, env = "ENGINE_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
+    pub engine_image_pull_policy: PullPolicy,
+    /// Namespace to watch; empty: all.
+    #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
+    pub namespace: String,
+    /// Act only while holding the lease `xmpp-federation-operator` in the operator's own namespace.
+    #[arg(
+        long,
+        env = "LEADER_ELECTION",
+        default_value_t = false,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub leader_election: bool,
+    /// Address of `/livez`, `/readyz` and `/metrics`.
+    #[arg(long, env = "LISTEN", default_value = "[::]:8080")]
+    pub listen: SocketAddr,
+    /// Format of the log on standard error.
+    #[arg(long, env = "LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Kubeconfig to use; default: `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Name of the operator's pod (downward API): identity of the lease and of events.
+    #[arg(long, env = "POD_NAME", default_value = "xmpp-federation-operator")]
+    pub pod_name: String,
+    /// Namespace of the operator's pod (downward API): where the lease lies, and whom network policies admit.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    pub pod_namespace: String,
+}
+
+/// `imagePullPolicy` of a container.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum PullPolicy {
+    /// Ask the registry at every start.
+    #[value(name = "Always")]
+    Always,
+    /// Only when the node does not have it.
+    #[value(name = "IfNotPresent")]
+    IfNotPresent,
+    /// The node has it already.
+    #[value(name = "Never")]
+    Never,
+}
+
+impl PullPolicy {
+    /// The word as Kubernetes spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// Format of the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object on each line.
+    Json,
+    /// For people.
+    Text,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_that_the_chart_gives_are_understood() {
+        let args = Args::try_parse_from([
+            "operator",
+            "--engine-image=localhost/federation-engine:dev",
+            "--engine-image-pull-policy=Never",
+            "--namespace=im",
+            "--leader-election",
+            "--listen=[::]:8080",
+            "--log-format=json",
+        ])
+        .unwrap();
+        assert_eq!(args.engine_image_pull_policy.as_str(), "Never");
+        assert!(args.leader_election);
+        assert_eq!((args.namespace.as_str(), args.log_format), ("im", LogFormat::Json));
+
+        let off = ["operator", "--engine-image=engine:1", "--leader-election=false"];
+        assert!(!Args::try_parse_from(off).unwrap().leader_election);
+    }
+}

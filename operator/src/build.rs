@@ -1,0 +1,144 @@
+//! From a validated federation to the objects that make it exist. Pure: the same input gives the same objects. One file
+//! for each kind of object.
+
+pub mod backend_service;
+pub mod bundles;
+pub mod deployment;
+pub mod dns_endpoint;
+pub mod engine_file;
+pub mod metadata;
+pub mod names;
+pub mod network_policy;
+pub mod paths;
+pub mod pod_disruption_budget;
+pub mod ports;
+pub mod secrets;
+pub mod service;
+pub mod service_account;
+
+use std::net::IpAddr;
+
+use kube::Resource;
+use kube::core::{ApiResource, DynamicObject};
+use serde::Serialize;
+
+use crate::args::PullPolicy;
+use crate::reconcile::material::Material;
+use crate::reconcile::validate::Validated;
+
+/// What the operator was told about the engine and about itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Image of the engine.
+    pub engine_image: String,
+    /// When it is pulled.
+    pub pull_policy: PullPolicy,
+    /// Namespace of the operator, whose pods may reach the engine's control port.
+    pub operator_namespace: String,
+}
+
+/// What the cluster gives, and the builders need.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Generated keys and certificates.
+    pub material: Material,
+    /// Where the outer Service can be reached, once the load balancer has said so.
+    pub address: Option<Address>,
+    /// `ClusterIP` of the Service for the backend, once it exists.
+    pub backend_ip: Option<IpAddr>,
+    /// Write the SRV records to a `DNSEndpoint`.
+    pub publish_srv: bool,
+}
+
+/// What a load balancer gives.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Address {
+    /// Addresses, at least one.
+    Ips(Vec<IpAddr>),
+    /// A name of the provider's own, whose addresses change.
+    Hostname(String),
+}
+
+/// A child that cannot be built. Each is a defect of the operator, not of the resource.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BuildError {
+    /// The configuration file.
+    #[error("the engine's configuration file cannot be written: {0}")]
+    EngineFile(String),
+    /// An object.
+    #[error("{kind} cannot be written: {detail}")]
+    Object {
+        /// Kind of the object.
+        kind: String,
+        /// What the serialiser said.
+        detail: String,
+    },
+}
+
+/// An object to apply.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Kind of the object.
+    pub resource: ApiResource,
+    /// The object.
+    pub object: DynamicObject,
+}
+
+/// The Service for the backend alone: the engine's configuration needs its `ClusterIP`.
+///
+/// # Errors
+/// See [`BuildError`].
+pub fn backend_service(federation: &Validated) -> Result<Option<Child>, BuildError> {
+    backend_service::build(federation).map(|service| child(&service)).transpose()
+}
+
+/// Every child that is wanted, in the order of application: what pods need first, the pods last.
+///
+/// # Errors
+/// See [`BuildError`].
+pub fn children(
+    federation: &Validated,
+    given: &Given,
+    settings: &Settings,
+) -> Result<Vec<Child>, BuildError> {
+    let mut all = vec![
+        child(&service_account::build(federation))?,
+        child(&service::build(federation, given))?,
+        child(&secrets::control(federation, given))?,
+    ];
+    let optional = [
+        backend_service(federation)?,
+        secrets::dialback(federation, given).map(|o| child(&o)).transpose()?,
+        secrets::backend_ca(federation, given).map(|o| child(&o)).transpose()?,
+        secrets::backend_ca_public(federation, given).map(|o| child(&o)).transpose()?,
+        secrets::backend_tls(federation, given).map(|o| child(&o)).transpose()?,
+        secrets::self_signed(federation, given).map(|o| child(&o)).transpose()?,
+        network_policy::build(federation, settings).map(|o| child(&o)).transpose()?,
+        pod_disruption_budget::build(federation).map(|o| child(&o)).transpose()?,
+        dns_endpoint::build(federation, given).map(|o| child(&o)).transpose()?,
+    ];
+    all.extend(optional.into_iter().flatten());
+    all.push(child(&engine_file::build(federation, given)?)?);
+    all.push(child(&deployment::build(federation, settings))?);
+    Ok(all)
+}
+
+/// Types are kept where objects are built, and left behind where they are applied: applying treats all kinds alike.
+fn child<K>(object: &K) -> Result<Child, BuildError>
+where
+    K: Resource<DynamicType = ()> + Serialize,
+{
+    let resource = ApiResource::erase::<K>(&());
+    let failed = |detail: String| BuildError::Object { kind: resource.kind.clone(), detail };
+    let mut value = serde_json::to_value(object).map_err(|error| failed(error.to_string()))?;
+    let Some(fields) = value.as_object_mut() else {
+        return Err(failed("it is no mapping".to_owned()));
+    };
+    fields.insert("apiVersion".to_owned(), resource.api_version.clone().into());
+    fields.insert("kind".to_owned(), resource.kind.clone().into());
+    let object = serde_json::from_value(value).map_err(|error| failed(error.to_string()))?;
+    Ok(Child { resource, object })
+}
+
+#[cfg(test)]
+mod tests;

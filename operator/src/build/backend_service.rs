@@ -1,0 +1,35 @@
+//! Service that the backend reaches: the inner leg on the port where a server expects S2S, and the split-horizon DNS.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{metadata, names, ports};
+use crate::reconcile::validate::Validated;
+
+/// The inner Service; none without backends.
+pub fn build(federation: &Validated) -> Option<Service> {
+    (!federation.spec.backends.is_empty()).then(|| Service {
+        metadata: metadata::child(federation, names::backend_service(&federation.name)),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
+            selector: Some(metadata::selector_labels(&federation.name)),
+            ports: Some(vec![
+                port("s2s", "TCP", ports::S2S, ports::BACKEND),
+                port("dns", "UDP", ports::DNS_SERVICE, ports::DNS),
+                port("dns-tcp", "TCP", ports::DNS_SERVICE, ports::DNS),
+            ]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    })
+}
+
+fn port(name: &str, protocol: &str, number: u16, target: u16) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port: i32::from(number),
+        target_port: Some(IntOrString::Int(i32::from(target))),
+        protocol: Some(protocol.to_owned()),
+        ..ServicePort::default()
+    }
+}

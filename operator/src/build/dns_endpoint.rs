@@ -1,0 +1,31 @@
+//! `DNSEndpoint` of external-dns: the SRV records of every domain. external-dns never derives SRV records from a Service
+//! of type LoadBalancer.
+
+use crds::external::dns_endpoint::{DNSEndpoint, DNSEndpointSpec, Endpoint};
+
+use super::{Given, metadata, names};
+use crate::reconcile::validate::Validated;
+use crate::wanted;
+
+/// The records; none before there is a target to point to.
+pub fn build(federation: &Validated, given: &Given) -> Option<DNSEndpoint> {
+    if !given.publish_srv {
+        return None;
+    }
+    let target = wanted::srv_target(federation, given.address.as_ref())?;
+    let dot = if federation.spec.dns.trailing_dot { "." } else { "" };
+    let endpoints = wanted::srv_records(federation, &target)
+        .into_iter()
+        .map(|record| Endpoint {
+            dns_name: record.owner,
+            record_type: "SRV".to_owned(),
+            record_ttl: Some(i64::from(federation.spec.dns.ttl)),
+            targets: vec![format!("{}{dot}", record.srv)],
+            ..Endpoint::default()
+        })
+        .collect();
+    let mut endpoint =
+        DNSEndpoint::new(&names::dns_endpoint(&federation.name), DNSEndpointSpec { endpoints });
+    endpoint.metadata = metadata::child(federation, names::dns_endpoint(&federation.name));
+    Some(endpoint)
+}

@@ -1,0 +1,52 @@
+//! Metadata that every child carries.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+
+use crate::reconcile::validate::Validated;
+
+/// Label with the name of the federation that an object belongs to.
+pub const FEDERATION_LABEL: &str = "xmppfederation.dev/federation";
+/// Annotation on running pods with a digest of their files. A change of any annotation makes the kubelet look at the pod's
+/// volumes at once instead of within a minute. It never stands in the pod template: that would restart the pods.
+pub const CONTENT_ANNOTATION: &str = "xmppfederation.dev/content";
+/// Selects everything that the operator made.
+pub const MANAGED_BY_SELECTOR: &str = "app.kubernetes.io/managed-by=xmpp-federation-operator";
+
+/// Metadata of a child: name, namespace, labels, and the federation as its controller.
+pub fn child(federation: &Validated, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(federation.namespace.clone()),
+        labels: Some(labels(&federation.name)),
+        owner_references: Some(vec![federation.owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The recommended labels, and the federation's own.
+pub fn labels(name: &str) -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", "federation-engine"),
+        ("app.kubernetes.io/instance", name),
+        ("app.kubernetes.io/component", "engine"),
+        ("app.kubernetes.io/part-of", "xmpp-federation"),
+        ("app.kubernetes.io/managed-by", crds::FIELD_MANAGER),
+        (FEDERATION_LABEL, name),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// What selects the engine's pods. A Deployment's selector never changes, so it is kept to two labels.
+pub fn selector_labels(name: &str) -> BTreeMap<String, String> {
+    [("app.kubernetes.io/component", "engine"), (FEDERATION_LABEL, name)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// [`selector_labels`] as a selector.
+pub fn selector(name: &str) -> LabelSelector {
+    LabelSelector { match_labels: Some(selector_labels(name)), match_expressions: None }
+}

@@ -1,0 +1,46 @@
+//! Names of the children of a federation. The resource's own name is at most 52 characters, so that each fits.
+
+/// Outer Service, Deployment, NetworkPolicy, `PodDisruptionBudget` and `ServiceAccount` carry the federation's own name.
+pub fn own(name: &str) -> String {
+    name.to_owned()
+}
+
+/// Service that the backend reaches.
+pub fn backend_service(name: &str) -> String {
+    format!("{name}-backend")
+}
+
+/// ConfigMap with the engine's configuration file.
+pub fn engine_config(name: &str) -> String {
+    format!("{name}-engine")
+}
+
+/// Secret of the dialback keys.
+pub fn dialback(name: &str) -> String {
+    format!("{name}-dialback")
+}
+
+/// Secret that opens the engine's control port.
+pub fn control(name: &str) -> String {
+    format!("{name}-control")
+}
+
+/// Secret (with the private key) and ConfigMap (certificate only) of the backend CA.
+pub fn backend_ca(name: &str) -> String {
+    format!("{name}-backend-ca")
+}
+
+/// Secret with a certificate of the backend CA for the local domains, for the backend to use.
+pub fn backend_tls(name: &str) -> String {
+    format!("{name}-backend-tls")
+}
+
+/// Secret with the self-signed certificate for the outer leg.
+pub fn self_signed(name: &str) -> String {
+    format!("{name}-tls-self-signed")
+}
+
+/// DNSEndpoint with the SRV records.
+pub fn dns_endpoint(name: &str) -> String {
+    format!("{name}-srv")
+}

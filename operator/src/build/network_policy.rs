@@ -1,0 +1,93 @@
+//! NetworkPolicy around the engine: the world reaches the outer leg, the backend the inner one, the operator the control
+//! port. Egress stays open, because peers are anywhere.
+
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{Settings, metadata, names, ports};
+use crate::reconcile::validate::Validated;
+use crds::federation::network_policy::PodPeer;
+
+/// Label that every namespace carries with its own name.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// The policy, unless the resource turns it off.
+pub fn build(federation: &Validated, settings: &Settings) -> Option<NetworkPolicy> {
+    let wanted = &federation.spec.network_policy;
+    if !wanted.enabled {
+        return None;
+    }
+    let mut ingress = vec![NetworkPolicyIngressRule {
+        // No `from`: everybody.
+        from: None,
+        ports: Some(tcp(&[ports::S2S, ports::S2S_TLS])),
+    }];
+    if !federation.spec.backends.is_empty() {
+        // An empty pod selector without a namespace selector: every pod of the own namespace.
+        let backend = wanted.backend_selector.as_ref().map_or_else(
+            || NetworkPolicyPeer {
+                pod_selector: Some(LabelSelector::default()),
+                ..NetworkPolicyPeer::default()
+            },
+            peer,
+        );
+        let mut inner = tcp(&[ports::BACKEND, ports::DNS]);
+        inner.push(port("UDP", ports::DNS));
+        ingress.push(NetworkPolicyIngressRule { from: Some(vec![backend]), ports: Some(inner) });
+    }
+    ingress.push(NetworkPolicyIngressRule {
+        from: Some(if wanted.metrics_from.is_empty() {
+            vec![namespaces(LabelSelector::default())]
+        } else {
+            wanted.metrics_from.iter().map(peer).collect()
+        }),
+        ports: Some(tcp(&[ports::ADMIN])),
+    });
+    let operator = LabelSelector {
+        match_labels: Some(
+            [(NAMESPACE_NAME.to_owned(), settings.operator_namespace.clone())].into(),
+        ),
+        match_expressions: None,
+    };
+    ingress.push(NetworkPolicyIngressRule {
+        from: Some(vec![namespaces(operator)]),
+        ports: Some(tcp(&[ports::CONTROL])),
+    });
+    Some(NetworkPolicy {
+        metadata: metadata::child(federation, names::own(&federation.name)),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(metadata::selector(&federation.name)),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(ingress),
+            egress: None,
+        }),
+    })
+}
+
+fn tcp(numbers: &[u16]) -> Vec<NetworkPolicyPort> {
+    numbers.iter().map(|number| port("TCP", *number)).collect()
+}
+
+fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(IntOrString::Int(i32::from(number))),
+        end_port: None,
+    }
+}
+
+fn namespaces(selector: LabelSelector) -> NetworkPolicyPeer {
+    NetworkPolicyPeer { namespace_selector: Some(selector), ..NetworkPolicyPeer::default() }
+}
+
+fn peer(pods: &PodPeer) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: pods.pod_selector.clone(),
+        namespace_selector: pods.namespace_selector.clone(),
+        ip_block: None,
+    }
+}

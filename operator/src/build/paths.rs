@@ -1,0 +1,30 @@
+//! Where the engine's container finds its files. Each folder is a volume, so that the kubelet exchanges its content while
+//! the engine runs.
+
+/// ConfigMap with [`CONFIG_KEY`].
+pub const CONFIG: &str = "/etc/xmpp-federation/config";
+/// Key of the ConfigMap.
+pub const CONFIG_KEY: &str = "engine.yaml";
+/// Certificate of the outer leg.
+pub const TLS: &str = "/etc/xmpp-federation/tls";
+/// Dialback secret.
+pub const DIALBACK: &str = "/etc/xmpp-federation/dialback";
+/// Backend CA with its key.
+pub const BACKEND_CA: &str = "/etc/xmpp-federation/backend-ca";
+/// Certificate, key and token of the control port.
+pub const CONTROL: &str = "/etc/xmpp-federation/control";
+/// Parent of the CA bundles that the resource refers to, one folder for each object.
+pub const BUNDLES: &str = "/etc/xmpp-federation/bundles";
+
+/// Key of a certificate chain in a Secret of type `kubernetes.io/tls`.
+pub const TLS_CRT: &str = "tls.crt";
+/// Key of a private key in a Secret of type `kubernetes.io/tls`.
+pub const TLS_KEY: &str = "tls.key";
+/// Key of CA certificates.
+pub const CA_CRT: &str = "ca.crt";
+/// Key of the bearer token.
+pub const TOKEN: &str = "token";
+/// Key of the dialback secret.
+pub const SECRET: &str = "secret";
+/// Key of the dialback secret before the last rotation.
+pub const PREVIOUS: &str = "previous";

@@ -1,0 +1,90 @@
+//! Secrets whose content the operator makes, and the public part of the backend CA.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+
+use super::{Given, metadata, names, paths};
+use crate::reconcile::validate::Validated;
+use federation_engine::tls::issue::PemPair;
+
+/// Secret of the dialback keys; none when the resource brings one of its own.
+pub fn dialback(federation: &Validated, given: &Given) -> Option<Secret> {
+    let material = given.material.dialback.as_ref()?;
+    let mut data = BTreeMap::from([entry(paths::SECRET, material.secret.as_bytes())]);
+    if let Some(previous) = &material.previous {
+        data.extend([entry(paths::PREVIOUS, previous.as_bytes())]);
+    }
+    let mut secret = secret(federation, names::dialback(&federation.name), "Opaque", data);
+    secret.metadata.annotations =
+        Some(material.annotations.clone()).filter(|annotations| !annotations.is_empty());
+    Some(secret)
+}
+
+/// Secret that opens the engine's control port.
+pub fn control(federation: &Validated, given: &Given) -> Secret {
+    let material = &given.material.control;
+    let mut data = pair(&material.pair);
+    data.extend([entry(paths::TOKEN, material.token.as_bytes())]);
+    secret(federation, names::control(&federation.name), "Opaque", data)
+}
+
+/// Secret of the backend CA; none without backends.
+pub fn backend_ca(federation: &Validated, given: &Given) -> Option<Secret> {
+    let material = given.material.backend.as_ref()?;
+    let name = names::backend_ca(&federation.name);
+    Some(secret(federation, name, "kubernetes.io/tls", pair(&material.ca)))
+}
+
+/// ConfigMap with the certificate of the backend CA, to be mounted into the backend.
+pub fn backend_ca_public(federation: &Validated, given: &Given) -> Option<ConfigMap> {
+    let material = given.material.backend.as_ref()?;
+    Some(ConfigMap {
+        metadata: metadata::child(federation, names::backend_ca(&federation.name)),
+        data: Some([(paths::CA_CRT.to_owned(), material.ca.certificate.clone())].into()),
+        ..ConfigMap::default()
+    })
+}
+
+/// Secret with a certificate for the backend's own S2S listener.
+pub fn backend_tls(federation: &Validated, given: &Given) -> Option<Secret> {
+    let material = given.material.backend.as_ref()?;
+    let mut data = pair(&material.leaf);
+    data.extend([entry(paths::CA_CRT, material.ca.certificate.as_bytes())]);
+    let name = names::backend_tls(&federation.name);
+    Some(secret(federation, name, "kubernetes.io/tls", data))
+}
+
+/// Secret with the certificate that stands in for one of the user's.
+pub fn self_signed(federation: &Validated, given: &Given) -> Option<Secret> {
+    let material = given.material.self_signed.as_ref()?;
+    let name = names::self_signed(&federation.name);
+    Some(secret(federation, name, "kubernetes.io/tls", pair(material)))
+}
+
+fn pair(pair: &PemPair) -> BTreeMap<String, ByteString> {
+    [
+        entry(paths::TLS_CRT, pair.certificate.as_bytes()),
+        entry(paths::TLS_KEY, pair.private_key.as_bytes()),
+    ]
+    .into()
+}
+
+fn entry(key: &str, value: &[u8]) -> (String, ByteString) {
+    (key.to_owned(), ByteString(value.to_vec()))
+}
+
+fn secret(
+    federation: &Validated,
+    name: String,
+    type_: &str,
+    data: BTreeMap<String, ByteString>,
+) -> Secret {
+    Secret {
+        metadata: metadata::child(federation, name),
+        type_: Some(type_.to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    }
+}

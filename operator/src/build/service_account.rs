@@ -1,0 +1,16 @@
+//! `ServiceAccount` of the engine. It has no permissions and its token is not mounted: a process that faces the internet
+//! holds no key to the cluster.
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+
+use super::{metadata, names};
+use crate::reconcile::validate::Validated;
+
+/// The `ServiceAccount`.
+pub fn build(federation: &Validated) -> ServiceAccount {
+    ServiceAccount {
+        metadata: metadata::child(federation, names::own(&federation.name)),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    }
+}

@@ -1,0 +1,259 @@
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Service;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures::{given, settings, smallest, validated};
+
+fn children_of(spec: &Value, given: &Given) -> Vec<Child> {
+    children(&validated(spec), given, &settings()).unwrap()
+}
+
+fn names(children: &[Child]) -> Vec<String> {
+    let name = |child: &Child| {
+        format!("{} {}", child.resource.kind, child.object.metadata.name.as_deref().unwrap())
+    };
+    children.iter().map(name).collect()
+}
+
+/// Every word of every child of the smallest resource. `UPDATE_GOLDEN=1` writes the file anew; read the difference.
+#[test]
+fn the_smallest_resource_makes_these_objects() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/smallest.yaml");
+    let made: Vec<String> = children_of(&smallest(), &given())
+        .iter()
+        .map(|child| serde_saphyr::to_string(&child.object).unwrap())
+        .collect();
+    let made = made.join("---\n");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &made).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap();
+    assert!(made == golden, "differs from {path}; this was made:\n{made}");
+}
+
+#[test]
+fn what_pods_need_comes_first_and_the_pods_last() {
+    assert_eq!(
+        names(&children_of(&smallest(), &given())),
+        [
+            "ServiceAccount example",
+            "Service example",
+            "Secret example-control",
+            "Service example-backend",
+            "Secret example-dialback",
+            "Secret example-backend-ca",
+            "ConfigMap example-backend-ca",
+            "Secret example-backend-tls",
+            "Secret example-tls-self-signed",
+            "NetworkPolicy example",
+            "PodDisruptionBudget example",
+            "DNSEndpoint example-srv",
+            "ConfigMap example-engine",
+            "Deployment example",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_needed_is_not_made() {
+    let spec = json!({
+        "domains": [{"name": "example.com"}],
+        "replicas": 1,
+        "tls": {"certificate": {"secretRef": {"name": "own"}}},
+        "dialback": {"secretRef": {"name": "shared"}},
+        "networkPolicy": {"enabled": false}
+    });
+    let mut given = given();
+    given.material.backend = None;
+    given.material.dialback = None;
+    given.material.self_signed = None;
+    given.publish_srv = false;
+    assert_eq!(
+        names(&children_of(&spec, &given)),
+        [
+            "ServiceAccount example",
+            "Service example",
+            "Secret example-control",
+            "ConfigMap example-engine",
+            "Deployment example",
+        ]
+    );
+}
+
+#[test]
+fn every_child_is_controlled_by_the_federation() {
+    for child in children_of(&smallest(), &given()) {
+        let owners = child.object.metadata.owner_references.unwrap();
+        assert_eq!(owners.len(), 1);
+        assert_eq!(owners[0].controller, Some(true), "{}", child.resource.kind);
+        assert_eq!(owners[0].kind, "XmppFederation");
+        let labels = child.object.metadata.labels.unwrap();
+        assert_eq!(labels["app.kubernetes.io/managed-by"], crds::FIELD_MANAGER);
+    }
+}
+
+#[test]
+fn the_pods_meet_the_restricted_standard() {
+    let deployment = deployment::build(&validated(&smallest()), &settings());
+    let pod = deployment.spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.automount_service_account_token, Some(false));
+    let security = pod.security_context.unwrap();
+    assert_eq!(security.run_as_non_root, Some(true));
+    assert_eq!(security.run_as_user, Some(65_532));
+    assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
+    assert!(pod.host_network.is_none() && pod.host_pid.is_none() && pod.host_ipc.is_none());
+    for container in pod.containers {
+        let security = container.security_context.unwrap();
+        assert_eq!(security.allow_privilege_escalation, Some(false));
+        assert_eq!(security.read_only_root_filesystem, Some(true));
+        let capabilities = security.capabilities.unwrap();
+        assert_eq!((capabilities.drop, capabilities.add), (Some(vec!["ALL".to_owned()]), None));
+        assert!(security.privileged.is_none());
+        for port in container.ports.unwrap() {
+            assert!(port.host_port.is_none() && port.container_port >= 1024);
+        }
+    }
+    let allowed = |volume: &k8s_openapi::api::core::v1::Volume| {
+        volume.config_map.is_some() || volume.secret.is_some()
+    };
+    assert!(pod.volumes.unwrap().iter().all(allowed));
+}
+
+fn template(spec: &Value) -> k8s_openapi::api::core::v1::PodTemplateSpec {
+    let deployment: Deployment = deployment::build(&validated(spec), &settings());
+    deployment.spec.unwrap().template
+}
+
+#[test]
+fn a_change_that_the_engine_reads_by_itself_restarts_no_pod() {
+    let mut changed = smallest();
+    changed["peers"] = json!([{"domain": "partner.example", "profile": "Strict"}]);
+    changed["policy"] = json!({"default": "Deny"});
+    changed["domains"] = json!([{"name": "example.com"}, {"name": "chat.example.com"}]);
+    assert_eq!(template(&smallest()), template(&changed));
+}
+
+fn service_with(spec: &Value, address: Option<Address>) -> Service {
+    let mut given = given();
+    given.address = address;
+    service::build(&validated(spec), &given)
+}
+
+#[test]
+fn both_prefixes_of_external_dns_stand_on_the_service_once_it_has_an_address() {
+    let address = Some(Address::Ips(vec!["192.0.2.7".parse().unwrap()]));
+    let annotations = service_with(&smallest(), address.clone()).metadata.annotations.unwrap();
+    for prefix in ["external-dns.alpha.kubernetes.io", "external-dns.kubernetes.io"] {
+        assert_eq!(annotations[&format!("{prefix}/hostname")], "xmpp.example.com");
+        assert_eq!(annotations[&format!("{prefix}/ttl")], "300");
+    }
+    assert_eq!(service_with(&smallest(), None).metadata.annotations, None);
+    let hostname = Some(Address::Hostname("lb.cloud.example".to_owned()));
+    assert_eq!(service_with(&smallest(), hostname).metadata.annotations, None);
+
+    let mut manual = smallest();
+    manual["dns"] = json!({"mode": "Manual"});
+    assert_eq!(service_with(&manual, address.clone()).metadata.annotations, None);
+
+    let mut own = smallest();
+    own["service"] =
+        json!({"annotations": {"external-dns.kubernetes.io/hostname": "other.example.com"}});
+    let annotations = service_with(&own, address).metadata.annotations.unwrap();
+    assert_eq!(annotations["external-dns.kubernetes.io/hostname"], "other.example.com");
+}
+
+#[test]
+fn srv_records_lead_to_the_host_or_to_the_load_balancers_name() {
+    let targets = |address, spec: &Value| -> Vec<String> {
+        let mut given = given();
+        given.address = address;
+        let endpoint = dns_endpoint::build(&validated(spec), &given);
+        endpoint.iter().flat_map(|e| &e.spec.endpoints).flat_map(|e| e.targets.clone()).collect()
+    };
+    let ips = Some(Address::Ips(vec!["192.0.2.7".parse().unwrap()]));
+    assert_eq!(
+        targets(ips.clone(), &smallest()),
+        ["0 5 5269 xmpp.example.com.", "0 5 5270 xmpp.example.com."]
+    );
+    let hostname = Some(Address::Hostname("LB.cloud.example.".to_owned()));
+    assert_eq!(
+        targets(hostname, &smallest()),
+        ["0 5 5269 lb.cloud.example.", "0 5 5270 lb.cloud.example."]
+    );
+    assert_eq!(targets(None, &smallest()), [] as [String; 0]);
+    let mut old = smallest();
+    old["dns"] = json!({"trailingDot": false});
+    old["service"] = json!({"directTls": false});
+    assert_eq!(targets(ips, &old), ["0 5 5269 xmpp.example.com"]);
+}
+
+fn engine_yaml(spec: &Value) -> String {
+    let config_map = engine_file::build(&validated(spec), &given()).unwrap();
+    config_map.data.unwrap()[paths::CONFIG_KEY].clone()
+}
+
+#[test]
+fn the_engine_accepts_the_file_of_the_smallest_resource() {
+    let config = federation_engine::config::load::parse_text(&engine_yaml(&smallest())).unwrap();
+    assert_eq!(config.host.as_str(), "xmpp.example.com");
+    assert_eq!(config.backends.len(), 1);
+}
+
+#[test]
+fn the_engine_accepts_the_file_of_a_resource_with_everything() {
+    let spec = json!({
+        "domains": [{"name": "bücher.example", "backend": "im"}, {"name": "example.com"}],
+        "backends": [
+            {"name": "im", "server": {
+                "host": "10.0.0.7", "port": 5275, "authentication": "Dialback",
+                "trust": {"configMapRef": {"name": "backend-roots"}}
+            }}
+        ],
+        "host": "edge.example.com",
+        "tls": {"trust": {"systemRoots": false, "bundles": [{"secretRef": {"name": "roots", "key": "all.pem"}}]}},
+        "peerDefaults": {"profile": "Standards", "tls": {"bundles": [{"configMapRef": {"name": "roots"}}]}},
+        "peers": [
+            {"domain": "partner.example", "profile": "Strict", "required": true,
+             "tls": {"bundles": [{"secretRef": {"name": "roots"}}]},
+             "route": {"targets": ["gw.partner.example:5269"]}, "probe": {"mode": "Off"}},
+            {"domain": "*.legacy.example", "profile": "LegacyDialback"}
+        ],
+        "policy": {"default": "Deny", "rules": [{"domains": ["*.example"], "action": "Allow"}]},
+        "limits": {"stanzaBytes": 100_000},
+        "timeouts": {"connectSeconds": 5},
+        "egress": {"allowNetworks": ["10.0.0.0/8"]},
+        "service": {"directTls": false}
+    });
+    let text = engine_yaml(&spec);
+    let config = federation_engine::config::load::parse_text(&text);
+    let config = config.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(config.host.as_str(), "edge.example.com");
+    let bundles: Vec<String> =
+        config.trust.bundles.iter().map(|path| path.display().to_string()).collect();
+    // Objects in the order of kind and name: ConfigMaps before Secrets.
+    assert_eq!(bundles, ["/etc/xmpp-federation/bundles/2/all.pem"]);
+    let volumes = template(&spec).spec.unwrap().volumes.unwrap();
+    let named: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+    assert!(named.ends_with(&["bundle-0", "bundle-1", "bundle-2"]), "{named:?}");
+}
+
+#[test]
+fn the_network_policy_lets_in_the_world_the_backend_and_the_operator_each_where_it_belongs() {
+    let policy = network_policy::build(&validated(&smallest()), &settings()).unwrap();
+    let rules = policy.spec.unwrap().ingress.unwrap();
+    let ports = |index: usize| -> Vec<Value> {
+        let rule: &k8s_openapi::api::networking::v1::NetworkPolicyIngressRule = &rules[index];
+        rule.ports.iter().flatten().map(|p| serde_json::to_value(&p.port).unwrap()).collect()
+    };
+    assert_eq!((rules[0].from.clone(), ports(0)), (None, vec![json!(5269), json!(5270)]));
+    assert_eq!(ports(1), [json!(15_269), json!(5353), json!(5353)]);
+    assert_eq!(ports(2), [json!(9090)]);
+    // The control port, and the operator's probes of the outer leg, which the first rule admits.
+    assert_eq!(ports(3), [json!(9443)]);
+    let operator = rules[3].from.as_ref().unwrap()[0].namespace_selector.as_ref().unwrap();
+    assert_eq!(
+        operator.match_labels.as_ref().unwrap()["kubernetes.io/metadata.name"],
+        "xmpp-federation-system"
+    );
+}

@@ -1,0 +1,91 @@
+//! What every pass over a federation shares.
+//!
+//! # Permissions
+//! Exactly these verbs are used; the chart's role lists the same:
+//!
+//! | group | resource | verbs | for |
+//! | --- | --- | --- | --- |
+//! | `xmppfederation.dev` | `xmppfederations` | get list watch | the resource |
+//! | `xmppfederation.dev` | `xmppfederations/status` | patch | its status |
+//! | `xmppfederation.dev` | `xmppfederations/finalizers` | update | owner references that block deletion |
+//! | core | `services` `configmaps` `secrets` `serviceaccounts` | get list watch create patch delete | children; references to Secrets and ConfigMaps |
+//! | `apps` | `deployments` | get list watch create patch delete | children |
+//! | `networking.k8s.io` | `networkpolicies` | get list watch create patch delete | children |
+//! | `policy` | `poddisruptionbudgets` | get list watch create patch delete | children |
+//! | `externaldns.k8s.io` | `dnsendpoints` | get list watch create patch delete | children, where the kind exists |
+//! | core | `pods` | get list watch patch | readiness and addresses of the engine; an annotation makes the kubelet look at changed volumes at once |
+//! | core | `events` | list | what the load balancer's controller says |
+//! | `events.k8s.io` | `events` | create patch | own events |
+//! | core | `nodes` | list | addresses of the cluster itself (cluster-wide mode only) |
+//! | `networking.k8s.io` | `servicecidrs` | list | addresses of the cluster itself (cluster-wide mode only) |
+//! | `coordination.k8s.io` | `leases` | get create patch | leader election, own namespace only |
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crds::XmppFederation;
+use kube::Client;
+use kube::core::DeserializeGuard;
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::build::Settings;
+use crate::children::Children;
+use crate::discovery::OptionalKinds;
+use crate::evidence::engine::Engines;
+use crate::evidence::networks::Networks;
+use crate::evidence::zone::Zones;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+
+/// A federation as it is watched: one that cannot be read does not stop the others.
+pub type Federation = DeserializeGuard<XmppFederation>;
+/// Which federation.
+pub type FederationRef = ObjectRef<Federation>;
+
+/// Shared by all passes.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What the operator was told.
+    pub settings: Settings,
+    /// Where everything is counted.
+    pub metrics: Metrics,
+    /// Publishes events; one for all, because it aggregates.
+    pub recorder: Recorder,
+    /// Every federation that is watched.
+    pub federations: Store<Federation>,
+    /// Metadata of everything that the operator made.
+    pub children: Children,
+    /// Kinds that may not exist in the cluster.
+    pub kinds: OptionalKinds,
+    /// What the engines report.
+    pub engines: Engines,
+    /// Addresses of the cluster itself.
+    pub networks: Networks,
+    /// Authoritative servers by zone.
+    pub zones: Zones,
+    /// What is remembered of each federation from pass to pass.
+    pub memory: Mutex<HashMap<FederationRef, Memory>>,
+}
+
+impl Context {
+    /// Works with what is remembered of a federation. Never held over an await.
+    pub fn remember<T>(
+        &self,
+        federation: &FederationRef,
+        work: impl FnOnce(&mut Memory) -> T,
+    ) -> T {
+        let mut all = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        work(all.entry(federation.clone()).or_default())
+    }
+
+    /// Forgets a federation that was deleted; its children go with it by their owner references.
+    pub fn forget(&self, federation: &FederationRef) {
+        self.engines.forget(federation);
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
+        let namespace = federation.namespace.as_deref().unwrap_or_default();
+        let types = crds::condition::ConditionType::ALL.map(crds::condition::ConditionType::as_str);
+        self.metrics.forget(namespace, &federation.name, &types);
+    }
+}

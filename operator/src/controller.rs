@@ -1,0 +1,105 @@
+//! The loop around the passes: which events lead to a pass, how many run at once, and what a failed one costs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt};
+use kube::ResourceExt;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+
+use crate::context::{Context, Federation, FederationRef};
+use crate::metrics::ReconcileResult;
+use crate::reconcile::error::Error;
+use crate::reconcile::{pass, schedule};
+
+/// Passes at once.
+const CONCURRENCY: u16 = 8;
+/// Events that come within this time make one pass.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Longest pass; the DNS may be slow, the API server may hang.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Watches federations and works on them until `stop` completes.
+pub async fn run(
+    api: Api<Federation>,
+    writer: Writer<Federation>,
+    wakes: mpsc::Receiver<FederationRef>,
+    context: Arc<Context>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let deleted = Arc::clone(&context);
+    let stream = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|federation| federation.managed_fields_mut().clear())
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(watcher::Event::Delete(object)) = event {
+                deleted.forget(&FederationRef::from_obj(object));
+            }
+        })
+        .applied_objects()
+        .predicate_filter(
+            // The status is ours: only what the user writes makes a pass.
+            predicates::generation.combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
+    Controller::for_stream(stream, context.federations.clone())
+        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+        .reconcile_on(receiver(wakes))
+        .graceful_shutdown_on(stop)
+        .run(timed, on_error, context)
+        .for_each(|result| {
+            if let Err(error) = result {
+                tracing::debug!(%error, "pass ended early");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// The federations' API in the watched namespace, or in all.
+pub fn federations(client: Client, namespace: &str) -> Api<Federation> {
+    if namespace.is_empty() { Api::all(client) } else { Api::namespaced(client, namespace) }
+}
+
+/// An empty store for federations, and what feeds it.
+pub fn store() -> (reflector::Store<Federation>, Writer<Federation>) {
+    reflector::store()
+}
+
+fn receiver(wakes: mpsc::Receiver<FederationRef>) -> impl Stream<Item = FederationRef> + Send {
+    futures::stream::unfold(wakes, |mut wakes| async move {
+        wakes.recv().await.map(|reference| (reference, wakes))
+    })
+}
+
+async fn timed(object: Arc<Federation>, context: Arc<Context>) -> Result<Action, Error> {
+    let begun = Instant::now();
+    let metrics = context.metrics.clone();
+    let result = tokio::time::timeout(PATIENCE, Box::pin(pass::reconcile(object, context)))
+        .await
+        .unwrap_or(Err(Error::TimedOut(PATIENCE)));
+    let outcome = result.as_ref().map_or_else(Error::result, |_| ReconcileResult::Ok);
+    metrics.reconciled(outcome, begun.elapsed());
+    result
+}
+
+// The controller hands both over by value.
+#[allow(clippy::needless_pass_by_value)]
+fn on_error(object: Arc<Federation>, error: &Error, context: Arc<Context>) -> Action {
+    let reference = FederationRef::from_obj(object.as_ref());
+    if matches!(error, Error::Conflict { .. }) {
+        return Action::requeue(Duration::from_secs(1));
+    }
+    let failures = context.remember(&reference, |memory| {
+        let before = memory.errors;
+        memory.errors = before.saturating_add(1);
+        before
+    });
+    tracing::warn!(federation = %reference, %error, "pass failed");
+    Action::requeue(schedule::after_error(failures))
+}

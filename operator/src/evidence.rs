@@ -1,0 +1,59 @@
+//! What is seen of a federation: plain data, and the only I/O of the ladder. Nothing here judges.
+
+pub mod cluster;
+pub mod control;
+pub mod dns;
+pub mod engine;
+pub mod networks;
+pub mod pinned;
+pub mod probe;
+pub mod references;
+pub mod resolvers;
+pub mod zone;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use self::cluster::ClusterEvidence;
+use self::dns::DnsEvidence;
+use self::engine::EngineReport;
+use self::networks::ClusterNetworks;
+use self::probe::ProbeEvidence;
+use self::references::References;
+use crate::publication::Publication;
+use crate::reconcile::apply::Applied;
+
+/// Everything that the ladder is judged by.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// When it was gathered.
+    pub now: Timestamp,
+    /// How the application of the children ended.
+    pub applied: Applied,
+    /// Objects that the spec refers to.
+    pub references: References,
+    /// Deployment, pods, Services.
+    pub cluster: ClusterEvidence,
+    /// Hash of the engine's wanted configuration file, and for how long it has been wanted.
+    pub config: WantedConfig,
+    /// Whether the SRV records are written.
+    pub publication: Publication,
+    /// What the replicas report.
+    pub engines: Vec<EngineReport>,
+    /// Answers of the DNS.
+    pub dns: DnsEvidence,
+    /// Addresses of the cluster itself.
+    pub networks: ClusterNetworks,
+    /// Streams that were opened to the engine's listeners.
+    pub probes: ProbeEvidence,
+}
+
+/// The configuration that every replica is to run.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct WantedConfig {
+    /// SHA-256 (hex) of the file.
+    pub hash: String,
+    /// Since it was written; pods see a changed file with some delay.
+    pub age: Duration,
+}

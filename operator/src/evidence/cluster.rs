@@ -1,0 +1,251 @@
+//! Deployment, pods and Services of a federation, as the API server has them.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Event, Pod, Service};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use super::engine::Replica;
+use crate::build::deployment::CONTAINER;
+use crate::build::metadata::{CONTENT_ANNOTATION, FEDERATION_LABEL};
+use crate::build::{Address, names};
+use crate::reconcile::validate::Validated;
+
+/// What the cluster shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterEvidence {
+    /// The engine's Deployment, once it exists.
+    pub workload: Option<Workload>,
+    /// Its pods.
+    pub pods: Vec<EnginePod>,
+    /// The outer Service, once it exists.
+    pub service: Option<OuterService>,
+    /// `ClusterIP` of the Service for the backend.
+    pub backend_ip: Option<IpAddr>,
+    /// The `DNSEndpoint`.
+    pub dns_endpoint: DnsEndpointEvidence,
+}
+
+/// State of the Deployment.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Workload {
+    /// The controller has seen the last change.
+    pub observed: bool,
+    /// Pods of the current template.
+    pub updated: i32,
+    /// Ready pods of any template.
+    pub ready: i32,
+    /// Pods in all.
+    pub total: i32,
+    /// Why pods cannot be created, in the words of the API server.
+    pub replica_failure: Option<String>,
+}
+
+/// One pod of the engine.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct EnginePod {
+    /// UID of the pod.
+    pub uid: String,
+    /// Name of the pod.
+    pub name: String,
+    /// Its address.
+    pub ip: Option<IpAddr>,
+    /// It is ready and not going away.
+    pub ready: bool,
+    /// It is going away.
+    pub terminating: bool,
+    /// Creation of the pod.
+    pub created: Option<Timestamp>,
+    /// Why no node takes it.
+    pub unschedulable: Option<String>,
+    /// Reason and message of a container that waits.
+    pub waiting: Option<(String, String)>,
+    /// Exit code and last words of the container's last end.
+    pub ended: Option<(i32, String)>,
+    /// Times the container was started again.
+    pub restarts: i32,
+    /// Value of the annotation [`CONTENT_ANNOTATION`].
+    pub content: Option<String>,
+}
+
+/// The Service that the internet reaches.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OuterService {
+    /// What the load balancer gave.
+    pub address: Option<Address>,
+    /// Creation of the Service.
+    pub created: Option<Timestamp>,
+    /// Last warning about it, and who gave it; only looked up while there is no address.
+    pub warning: Option<(String, String)>,
+}
+
+/// The `DNSEndpoint` with the SRV records.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DnsEndpointEvidence {
+    /// The kind exists.
+    pub kind_exists: bool,
+    /// The object exists.
+    pub exists: bool,
+    /// Creation of the object.
+    pub created: Option<Timestamp>,
+    /// external-dns has read its last change.
+    pub observed: bool,
+}
+
+impl ClusterEvidence {
+    /// The pods that can be asked.
+    pub fn replicas(&self) -> Vec<Replica> {
+        self.pods
+            .iter()
+            .filter(|pod| pod.ready)
+            .filter_map(|pod| {
+                Some(Replica { uid: pod.uid.clone(), name: pod.name.clone(), ip: pod.ip? })
+            })
+            .collect()
+    }
+
+    /// What the load balancer gave.
+    pub fn address(&self) -> Option<&Address> {
+        self.service.as_ref()?.address.as_ref()
+    }
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// When a call to the API server fails.
+pub async fn gather(
+    client: &Client,
+    federation: &Validated,
+    dns_endpoint: DnsEndpointEvidence,
+) -> Result<ClusterEvidence, kube::Error> {
+    let (namespace, name) = (federation.namespace.as_str(), federation.name.as_str());
+    let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let services = Api::<Service>::namespaced(client.clone(), namespace);
+    let selector = ListParams::default().labels(&format!("{FEDERATION_LABEL}={name}"));
+    let (own, backend_name) = (names::own(name), names::backend_service(name));
+    let (deployment, pods, outer, inner) = tokio::try_join!(
+        deployments.get_opt(&own),
+        pods.list(&selector),
+        services.get_opt(&own),
+        services.get_opt(&backend_name),
+    )?;
+    let mut service = outer.as_ref().map(outer_service);
+    if let (Some(found), Some(object)) = (service.as_mut(), outer.as_ref())
+        && found.address.is_none()
+    {
+        found.warning = last_warning(client, object).await?;
+    }
+    Ok(ClusterEvidence {
+        workload: deployment.as_ref().map(workload),
+        pods: pods.items.iter().map(engine_pod).collect(),
+        service,
+        backend_ip: inner.as_ref().and_then(cluster_ip),
+        dns_endpoint,
+    })
+}
+
+/// The address of a Service inside the cluster; none for a headless one.
+pub fn cluster_ip(service: &Service) -> Option<IpAddr> {
+    service.spec.as_ref()?.cluster_ip.as_deref()?.parse().ok()
+}
+
+fn workload(deployment: &Deployment) -> Workload {
+    let Some(status) = &deployment.status else { return Workload::default() };
+    let failure = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
+    Workload {
+        observed: status.observed_generation >= deployment.metadata.generation,
+        updated: status.updated_replicas.unwrap_or_default(),
+        ready: status.ready_replicas.unwrap_or_default(),
+        total: status.replicas.unwrap_or_default(),
+        replica_failure: failure.and_then(|condition| condition.message.clone()),
+    }
+}
+
+fn engine_pod(pod: &Pod) -> EnginePod {
+    let status = pod.status.as_ref();
+    let condition = |type_: &str| {
+        status?.conditions.iter().flatten().find(move |condition| condition.type_ == type_)
+    };
+    let container = status.and_then(|status| {
+        status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER)
+    });
+    let state = container.and_then(|container| container.state.as_ref());
+    let waiting = state.and_then(|state| state.waiting.as_ref()).map(|waiting| {
+        (waiting.reason.clone().unwrap_or_default(), waiting.message.clone().unwrap_or_default())
+    });
+    let ended = container
+        .and_then(|container| container.last_state.as_ref()?.terminated.as_ref())
+        .or_else(|| state.and_then(|state| state.terminated.as_ref()))
+        .map(|end| (end.exit_code, end.message.clone().unwrap_or_default()));
+    let terminating = pod.metadata.deletion_timestamp.is_some();
+    EnginePod {
+        uid: pod.uid().unwrap_or_default(),
+        name: pod.name_any(),
+        ip: status.and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
+        ready: !terminating && condition("Ready").is_some_and(|ready| ready.status == "True"),
+        terminating,
+        created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        unschedulable: condition("PodScheduled")
+            .filter(|scheduled| scheduled.status == "False")
+            .and_then(|scheduled| scheduled.message.clone()),
+        waiting,
+        ended,
+        restarts: container.map_or(0, |container| container.restart_count),
+        content: pod.annotations().get(CONTENT_ANNOTATION).cloned(),
+    }
+}
+
+fn outer_service(service: &Service) -> OuterService {
+    let ingress =
+        service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    let ips: Vec<IpAddr> = ingress
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ip.as_deref()?.parse().ok())
+        .collect();
+    let hostname = ingress.into_iter().flatten().find_map(|entry| entry.hostname.clone());
+    OuterService {
+        address: match hostname {
+            _ if !ips.is_empty() => Some(Address::Ips(ips)),
+            Some(name) if !name.is_empty() => Some(Address::Hostname(name)),
+            _ => None,
+        },
+        created: service.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        warning: None,
+    }
+}
+
+/// The newest warning about an object: who gave it, and the text. Controllers of load balancers report there and nowhere
+/// else.
+async fn last_warning(
+    client: &Client,
+    service: &Service,
+) -> Result<Option<(String, String)>, kube::Error> {
+    let Some(uid) = service.uid() else { return Ok(None) };
+    let events = Api::<Event>::namespaced(
+        client.clone(),
+        service.namespace().as_deref().unwrap_or_default(),
+    );
+    let about =
+        ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(50);
+    let mut found = events.list(&about).await?.items;
+    found.sort_by_key(|event| {
+        let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+        series
+            .or(event.event_time.as_ref())
+            .map(|time| time.0)
+            .max(event.last_timestamp.as_ref().map(|time| time.0))
+    });
+    Ok(found
+        .pop()
+        .map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default())))
+}

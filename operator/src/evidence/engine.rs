@@ -1,0 +1,229 @@
+//! What the engine's replicas report. One task for each ready pod holds a request open; whatever it learns is kept here
+//! and wakes the reconcile of its federation, so that a pass never waits for an engine.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use federation_engine::observe::evidence::Evidence;
+use http::HeaderValue;
+use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+use super::control::{Control, ControlError};
+use super::pinned;
+use crate::build::ports;
+use crate::context::FederationRef;
+
+/// Shortest time between two answers of one engine: under load its evidence changes with every stream.
+const PACE: Duration = Duration::from_millis(500);
+/// First and longest pause after a failure.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+
+/// A ready pod of the engine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Replica {
+    /// UID of the pod.
+    pub uid: String,
+    /// Name of the pod.
+    pub name: String,
+    /// Address of the pod.
+    pub ip: IpAddr,
+}
+
+/// What opens the control port of a federation's engines.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Credentials {
+    /// The only certificate that is accepted.
+    pub certificate: CertificateDer<'static>,
+    /// Bearer token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+/// What one replica said last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// It has not answered yet.
+    Waiting,
+    /// Its evidence.
+    Seen(Arc<Evidence>),
+    /// It cannot be asked; the text completes "the engine pod NAME cannot be asked: ...".
+    Unreachable(String),
+}
+
+/// The report of one replica.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineReport {
+    /// Who.
+    pub replica: Replica,
+    /// What it said.
+    pub report: Report,
+}
+
+/// The tasks of all federations.
+#[derive(Debug)]
+pub struct Engines {
+    wake: mpsc::Sender<FederationRef>,
+    pollers: Mutex<HashMap<FederationRef, Vec<Poller>>>,
+}
+
+#[derive(Debug)]
+struct Poller {
+    replica: Replica,
+    credentials: Credentials,
+    latest: watch::Receiver<Report>,
+    task: AbortHandle,
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Engines {
+    /// `wake` gets the federation whose engines have something new.
+    pub fn new(wake: mpsc::Sender<FederationRef>) -> Self {
+        Self { wake, pollers: Mutex::default() }
+    }
+
+    /// Follows exactly these replicas from now on, and returns what each said last.
+    pub fn observe(
+        &self,
+        federation: &FederationRef,
+        replicas: Vec<Replica>,
+        credentials: &Credentials,
+    ) -> Vec<EngineReport> {
+        let mut all = self.pollers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = all.remove(federation).unwrap_or_default();
+        kept.retain(|poller| {
+            poller.credentials == *credentials
+                && replicas.contains(&poller.replica)
+                && !poller.task.is_finished()
+        });
+        for replica in replicas {
+            if !kept.iter().any(|poller| poller.replica == replica) {
+                kept.push(self.start(federation.clone(), replica, credentials));
+            }
+        }
+        kept.sort_by(|a, b| a.replica.name.cmp(&b.replica.name));
+        let reports = kept
+            .iter()
+            .map(|poller| EngineReport {
+                replica: poller.replica.clone(),
+                report: poller.latest.borrow().clone(),
+            })
+            .collect();
+        all.insert(federation.clone(), kept);
+        reports
+    }
+
+    /// Stops following a federation.
+    pub fn forget(&self, federation: &FederationRef) {
+        self.pollers.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
+    }
+
+    fn start(
+        &self,
+        federation: FederationRef,
+        replica: Replica,
+        credentials: &Credentials,
+    ) -> Poller {
+        let (sender, latest) = watch::channel(Report::Waiting);
+        let address = SocketAddr::new(replica.ip, ports::CONTROL);
+        let (wake, owned) = (self.wake.clone(), credentials.clone());
+        let task = tokio::spawn(async move {
+            let tls = match pinned::client_config(owned.certificate) {
+                Ok(config) => Arc::new(config),
+                Err(error) => {
+                    sender.send_replace(Report::Unreachable(error.to_string()));
+                    return;
+                }
+            };
+            let Ok(mut authorization) = HeaderValue::try_from(format!("Bearer {}", owned.token))
+            else {
+                let text = "the token in its control Secret is not printable; delete the Secret";
+                sender.send_replace(Report::Unreachable(text.to_owned()));
+                return;
+            };
+            authorization.set_sensitive(true);
+            follow(address, tls, authorization, sender, wake, federation).await;
+        });
+        Poller { replica, credentials: credentials.clone(), latest, task: task.abort_handle() }
+    }
+}
+
+/// Keeps `latest` current until nobody looks any more.
+async fn follow(
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+    authorization: HeaderValue,
+    latest: watch::Sender<Report>,
+    wake: mpsc::Sender<FederationRef>,
+    federation: FederationRef,
+) {
+    let mut pause = RETRY.0;
+    while !latest.is_closed() {
+        let error = session(address, &tls, &authorization, &latest, &wake, &federation, || {
+            pause = RETRY.0;
+        })
+        .await;
+        tracing::debug!(%address, %error, "engine cannot be asked");
+        publish(&latest, Report::Unreachable(error.to_string()), &wake, &federation).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
+}
+
+/// One connection, until it fails.
+async fn session(
+    address: SocketAddr,
+    tls: &Arc<ClientConfig>,
+    authorization: &HeaderValue,
+    latest: &watch::Sender<Report>,
+    wake: &mpsc::Sender<FederationRef>,
+    federation: &FederationRef,
+    mut answered: impl FnMut(),
+) -> ControlError {
+    // A new connection asks without a tag: what was known may have been replaced by `Unreachable` meanwhile.
+    let mut control = match Control::open(address, Arc::clone(tls), authorization.clone()).await {
+        Ok(control) => control,
+        Err(error) => return error,
+    };
+    loop {
+        match control.next().await {
+            Ok(Some(evidence)) => {
+                answered();
+                publish(latest, Report::Seen(Arc::new(evidence)), wake, federation).await;
+                tokio::time::sleep(PACE).await;
+            }
+            Ok(None) => answered(),
+            Err(error) => return error,
+        }
+    }
+}
+
+async fn publish(
+    latest: &watch::Sender<Report>,
+    report: Report,
+    wake: &mpsc::Sender<FederationRef>,
+    federation: &FederationRef,
+) {
+    let changed = latest.send_if_modified(|current| {
+        let changed = *current != report;
+        *current = report;
+        changed
+    });
+    if changed && wake.send(federation.clone()).await.is_err() {
+        tracing::debug!("nobody listens for engine reports any more");
+    }
+}

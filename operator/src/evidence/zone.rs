@@ -1,0 +1,136 @@
+//! Which servers are authoritative for a name. They are asked directly, because a recursive resolver remembers for minutes
+//! that a record did not exist.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use federation_engine::dns::ask::{Code, Data, Kind, Reply, ask};
+
+/// Time for one answer.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the servers of a zone are taken for good.
+const KEPT: Duration = Duration::from_mins(5);
+/// How long it is remembered that they were not found.
+const KEPT_FAILURE: Duration = Duration::from_secs(20);
+/// Servers that are asked for each zone.
+const MAX_SERVERS: usize = 4;
+/// Zones that are remembered.
+const MAX_ZONES: usize = 1024;
+/// Where DNS is served.
+const PORT: u16 = 53;
+
+/// The authoritative servers of a name, or why they are not known.
+pub type Servers = Result<Vec<SocketAddr>, String>;
+
+/// Remembers the servers of the zones that were asked for.
+#[derive(Debug, Default)]
+pub struct Zones {
+    known: Mutex<HashMap<Asked, Known>>,
+}
+
+/// A domain, and the resolvers that were asked about it.
+type Asked = (String, Vec<SocketAddr>);
+/// When they were asked, and what they knew.
+type Known = (Instant, Servers);
+
+impl Zones {
+    /// The authoritative servers of the zone that holds `domain` (ASCII, without trailing dot), as `resolvers` know them.
+    pub async fn servers(&self, domain: &str, resolvers: &[SocketAddr]) -> Servers {
+        let key = (domain.to_owned(), resolvers.to_vec());
+        if let Some((at, servers)) =
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
+        {
+            let kept = if servers.is_ok() { KEPT } else { KEPT_FAILURE };
+            if at.elapsed() < kept {
+                return servers.clone();
+            }
+        }
+        let servers = find(domain, resolvers).await;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_ZONES {
+            known.clear();
+        }
+        known.insert(key, (Instant::now(), servers.clone()));
+        servers
+    }
+}
+
+/// Walks up from the domain to the next zone cut. The zone cut may be above; the root is not asked for.
+async fn find(domain: &str, resolvers: &[SocketAddr]) -> Servers {
+    let mut name = domain;
+    let mut trouble = None;
+    loop {
+        match recursive(name, Kind::Ns, resolvers).await {
+            Ok(reply) => {
+                let names: Vec<&String> = reply
+                    .answers
+                    .iter()
+                    .filter_map(|entry| match &entry.data {
+                        Data::Ns(server) if entry.name == name => Some(server),
+                        _ => None,
+                    })
+                    .take(MAX_SERVERS)
+                    .collect();
+                if !names.is_empty() {
+                    return addresses(name, &names, &reply, resolvers).await;
+                }
+            }
+            Err(why) => trouble = Some(why),
+        }
+        match name.split_once('.') {
+            Some((_, parent)) if parent.contains('.') || name == domain => name = parent,
+            _ => break,
+        }
+    }
+    Err(trouble.unwrap_or_else(|| format!("no name server is known for {domain} or its parents")))
+}
+
+async fn addresses(
+    zone: &str,
+    names: &[&String],
+    reply: &Reply,
+    resolvers: &[SocketAddr],
+) -> Servers {
+    let mut found: Vec<IpAddr> = Vec::new();
+    for name in names {
+        let glue = reply.additionals.iter().filter(|entry| entry.name == **name);
+        let before = found.len();
+        found.extend(glue.filter_map(|entry| match entry.data {
+            Data::Address(address) => Some(address),
+            _ => None,
+        }));
+        if found.len() == before {
+            for kind in [Kind::A, Kind::Aaaa] {
+                if let Ok(reply) = recursive(name, kind, resolvers).await {
+                    found.extend(reply.addresses());
+                }
+            }
+        }
+    }
+    // IPv4 first: many pods have no way out over IPv6.
+    found.sort_by_key(IpAddr::is_ipv6);
+    found.dedup();
+    found.truncate(MAX_SERVERS);
+    if found.is_empty() {
+        return Err(format!("the name servers of {zone} have no address"));
+    }
+    Ok(found.into_iter().map(|address| SocketAddr::new(address, PORT)).collect())
+}
+
+/// The first usable answer of the resolvers, in their order.
+///
+/// # Errors
+/// Why none answered, in words.
+pub async fn recursive(name: &str, kind: Kind, resolvers: &[SocketAddr]) -> Result<Reply, String> {
+    let mut trouble = "no resolver is configured".to_owned();
+    for resolver in resolvers {
+        match ask(*resolver, name, kind, true, PATIENCE).await {
+            Ok(reply) if matches!(reply.code, Code::NoError | Code::NxDomain) => return Ok(reply),
+            Ok(reply) => trouble = format!("resolver {resolver} answers {}", reply.code),
+            Err(error) => trouble = error.to_string(),
+        }
+    }
+    Err(trouble)
+}

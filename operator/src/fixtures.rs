@@ -1,0 +1,286 @@
+//! Objects that several tests begin with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crds::XmppFederation;
+use federation_engine::observe::evidence::{
+    BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind, InboundObservation,
+    PeerEvidence, PeerStream,
+};
+use federation_engine::reason::Step;
+use federation_engine::tls::facts::CertificateFacts;
+use federation_engine::tls::issue::PemPair;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::args::PullPolicy;
+use crate::build::{Address, Given, Settings};
+use crate::evidence::cluster::{
+    ClusterEvidence, DnsEndpointEvidence, EnginePod, OuterService, Workload,
+};
+use crate::evidence::dns::{Answer, DnsEvidence, LookedFor, NameEvidence};
+use crate::evidence::engine::{EngineReport, Replica, Report};
+use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
+use crate::evidence::references::{CertificateSeen, References};
+use crate::evidence::{Evidence, WantedConfig};
+use crate::publication::Publication;
+use crate::reconcile::apply::Applied;
+use crate::reconcile::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
+use crate::reconcile::validate::{Validated, validate};
+
+/// Address that the load balancer gives.
+pub(crate) const ADDRESS: &str = "192.0.2.7";
+
+/// The moment of all evidence.
+pub(crate) fn now() -> Timestamp {
+    "2026-11-01T12:00:00Z".parse().unwrap()
+}
+
+/// A resource as the API server hands it out.
+pub(crate) fn federation(spec: &Value) -> XmppFederation {
+    serde_json::from_value(json!({
+        "apiVersion": "xmppfederation.dev/v1alpha1",
+        "kind": "XmppFederation",
+        "metadata": {
+            "name": "example",
+            "namespace": "im",
+            "uid": "5f0c1d2e-0000-4000-8000-000000000001",
+            "generation": 1,
+            "creationTimestamp": "2026-06-01T00:00:00Z"
+        },
+        "spec": spec
+    }))
+    .unwrap()
+}
+
+/// The smallest useful spec: one domain, one backend.
+pub(crate) fn smallest() -> Value {
+    json!({
+        "domains": [{"name": "example.com"}],
+        "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}]
+    })
+}
+
+/// A spec that has passed validation.
+pub(crate) fn validated(spec: &Value) -> Validated {
+    validate(&federation(spec), &[]).unwrap()
+}
+
+/// What the operator was told.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        engine_image: "federation-engine:1".to_owned(),
+        pull_policy: PullPolicy::IfNotPresent,
+        operator_namespace: "xmpp-federation-system".to_owned(),
+    }
+}
+
+/// What the cluster gives once the Services exist. Keys and certificates are no real ones.
+pub(crate) fn given() -> Given {
+    let pair = |name: &str| PemPair {
+        certificate: format!("certificate of {name}"),
+        private_key: format!("key of {name}"),
+    };
+    Given {
+        material: Material {
+            control: ControlMaterial { pair: pair("control"), token: "token".to_owned() },
+            dialback: Some(DialbackMaterial {
+                secret: "secret".to_owned(),
+                previous: None,
+                annotations: BTreeMap::new(),
+            }),
+            backend: Some(BackendMaterial { ca: pair("ca"), leaf: pair("leaf") }),
+            self_signed: Some(pair("self-signed")),
+        },
+        address: Some(Address::Ips(vec![ADDRESS.parse().unwrap()])),
+        backend_ip: Some("10.96.0.7".parse().unwrap()),
+        publish_srv: true,
+    }
+}
+
+/// Evidence of a federation in which everything works: one replica, every domain, every peer.
+pub(crate) fn evidence(federation: &Validated) -> Evidence {
+    let wanted = i32::from(federation.spec.replicas);
+    let address = Address::Ips(vec![ADDRESS.parse().unwrap()]);
+    let domains: Vec<_> = federation.domains().cloned().collect();
+    Evidence {
+        now: now(),
+        applied: Applied::Done,
+        references: References {
+            problems: Vec::new(),
+            certificate: Some(CertificateSeen::Readable {
+                facts: CertificateFacts {
+                    names: domains.iter().map(ToString::to_string).collect(),
+                    not_before: now() - SignedDuration::from_hours(24),
+                    not_after: now() + SignedDuration::from_hours(24 * 90),
+                    sha256: "aa".to_owned(),
+                    self_signed: true,
+                    is_ca: false,
+                },
+                covers: domains.clone(),
+            }),
+        },
+        cluster: ClusterEvidence {
+            workload: Some(Workload {
+                observed: true,
+                updated: wanted,
+                ready: wanted,
+                total: wanted,
+                replica_failure: None,
+            }),
+            pods: vec![EnginePod {
+                uid: "1".to_owned(),
+                name: "example-1".to_owned(),
+                ip: Some("10.1.0.1".parse().unwrap()),
+                ready: true,
+                created: Some(now() - SignedDuration::from_hours(1)),
+                ..EnginePod::default()
+            }],
+            service: Some(OuterService {
+                address: Some(address.clone()),
+                created: Some(now() - SignedDuration::from_hours(1)),
+                warning: None,
+            }),
+            backend_ip: Some("10.96.0.7".parse().unwrap()),
+            dns_endpoint: DnsEndpointEvidence {
+                kind_exists: true,
+                exists: true,
+                created: Some(now() - SignedDuration::from_hours(1)),
+                observed: true,
+            },
+        },
+        config: WantedConfig::default(),
+        publication: Publication::Published,
+        engines: vec![EngineReport {
+            replica: Replica {
+                uid: "1".to_owned(),
+                name: "example-1".to_owned(),
+                ip: "10.1.0.1".parse().unwrap(),
+            },
+            report: Report::Seen(Arc::new(engine(federation))),
+        }],
+        dns: dns(LookedFor::of(federation, Some(&address), &[])),
+        networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
+        probes: ProbeEvidence {
+            at: now(),
+            wanted: Wanted::default(),
+            probes: domains
+                .into_iter()
+                .map(|domain| Probe {
+                    pod: "example-1".to_owned(),
+                    domain,
+                    mode: ProbeMode::StartTls,
+                    outcome: ProbeOutcome::Features {
+                        served: Served {
+                            sha256: "aa".to_owned(),
+                            covers_domain: true,
+                            not_after: now() + SignedDuration::from_hours(24 * 90),
+                        },
+                        mechanisms: Vec::new(),
+                        dialback: true,
+                    },
+                })
+                .collect(),
+        },
+    }
+}
+
+/// A replica's report in which everything works.
+pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
+    let spec = &federation.spec;
+    EngineEvidence {
+        version: "1".to_owned(),
+        config_hash: String::new(),
+        problems: Vec::new(),
+        certificates: Vec::new(),
+        inbound: vec![InboundObservation {
+            kind: InboundKind::StreamAuthenticated,
+            peer: "partner.example".parse().unwrap(),
+            local: "example.com".parse().unwrap(),
+            source: "203.0.113.9".parse().unwrap(),
+            at: now() - SignedDuration::from_mins(5),
+        }],
+        backends: spec
+            .domains
+            .iter()
+            .filter_map(|domain| {
+                Some(BackendRoundTrip {
+                    backend: spec.backend_of(domain)?.name.clone(),
+                    domain: domain.name.clone(),
+                    outcome: BackendOutcome::RoundTripSeen,
+                    detail: String::new(),
+                    at: now(),
+                })
+            })
+            .collect(),
+        peers: spec
+            .peers
+            .iter()
+            .filter_map(|peer| peer.domain.to_string().parse().ok())
+            .map(|domain| PeerEvidence {
+                domain,
+                configured: true,
+                outbound: Some(PeerStream {
+                    connected: true,
+                    step: Step::Established,
+                    reason: "Connected".to_owned(),
+                    message: String::new(),
+                    address: None,
+                    tls: None,
+                    authentication: None,
+                    since: now(),
+                }),
+                inbound: None,
+                attempts: Vec::new(),
+            })
+            .collect(),
+    }
+}
+
+/// The zone and one resolver have everything as it is looked for.
+pub(crate) fn dns(looked_for: LookedFor) -> DnsEvidence {
+    DnsEvidence {
+        at: now(),
+        host: told(looked_for.addresses.iter().copied().collect()),
+        services: looked_for
+            .services
+            .iter()
+            .map(|(owner, srv)| (owner.clone(), told([srv.clone()].into())))
+            .collect(),
+        looked_for,
+    }
+}
+
+/// The zone and one resolver answer the same.
+pub(crate) fn told<T: Clone>(found: BTreeSet<T>) -> NameEvidence<T> {
+    let answer = |server: &str, found| Answer { server: server.to_owned(), found: Ok(found) };
+    NameEvidence {
+        zone: vec![answer("192.0.2.53", found.clone())],
+        public: vec![answer("198.51.100.53", found)],
+    }
+}
+
+/// Everything that passes share, over a client of the test's own, and what feeds the stores of children.
+pub(crate) fn context(
+    client: kube::Client,
+) -> (crate::context::Context, Vec<(kube::core::ApiResource, crate::children::Writer)>) {
+    let (wake, _) = tokio::sync::mpsc::channel(1);
+    let (federations, _) = crate::controller::store();
+    let (children, writers) = crate::children::Children::new();
+    let context = crate::context::Context {
+        client: client.clone(),
+        settings: settings(),
+        metrics: crate::metrics::Metrics::new(),
+        recorder: kube::runtime::events::Recorder::new(client, "test".into()),
+        federations,
+        children,
+        kinds: crate::discovery::OptionalKinds::new(),
+        engines: crate::evidence::engine::Engines::new(wake),
+        networks: crate::evidence::networks::Networks::new(true),
+        zones: crate::evidence::zone::Zones::default(),
+        memory: std::sync::Mutex::default(),
+    };
+    (context, writers)
+}

@@ -1,0 +1,53 @@
+//! `Accepted`: the resource can be honoured.
+
+use crds::reason::AcceptedReason;
+
+use super::View;
+use super::verdict::Verdict;
+use crate::reconcile::apply::Applied;
+use crate::reconcile::validate::Rejection;
+
+/// Judges a federation that passed validation.
+pub fn check(view: View<'_>) -> Verdict {
+    match &view.seen.applied {
+        Applied::Done | Applied::Paused => {
+            let later = view.federation.spec.not_in_effect();
+            if later.is_empty() {
+                Verdict::new(AcceptedReason::Accepted, "The resource is valid.")
+            } else {
+                Verdict::new(
+                    AcceptedReason::Accepted,
+                    format!("The resource is valid. Not in effect yet: {}.", later.join(", ")),
+                )
+            }
+        }
+        Applied::Foreign { kind, name } => Verdict::new(
+            AcceptedReason::AdoptionConflict,
+            format!(
+                "{kind} {name} exists and does not belong to this federation, so it is left alone. Delete or rename it, or give the federation another name."
+            ),
+        ),
+        Applied::Forbidden { action, message } => Verdict::new(
+            AcceptedReason::NotPermitted,
+            format!(
+                "The operator may not {action}: {message}. Give its service account the role of the chart."
+            ),
+        ),
+        Applied::Refused { kind, name, message } => Verdict::new(
+            AcceptedReason::InvalidSpec,
+            format!(
+                "The API server refuses {kind} {name} as the spec asks for it: {message}. Correct the field of the spec."
+            ),
+        ),
+    }
+}
+
+/// The verdict about a federation that did not pass validation.
+pub fn rejected(rejection: &Rejection) -> Verdict {
+    let reason = match rejection {
+        Rejection::Unreadable(_) | Rejection::Invalid(_) => AcceptedReason::InvalidSpec,
+        Rejection::DomainConflict { .. } => AcceptedReason::DomainConflict,
+        Rejection::HostConflict { .. } => AcceptedReason::HostConflict,
+    };
+    Verdict::new(reason, rejection.to_string())
+}

@@ -1,0 +1,141 @@
+//! `BackendReady`: a ping from the engine's probe domain has come back through every backend, which shows both directions
+//! and the backend's DNS at once.
+
+use crds::domain::Domain;
+use crds::federation::backend::Attachment;
+use crds::reason::BackendReadyReason;
+use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
+
+use super::verdict::Verdict;
+use super::{View, over_domains};
+use crate::build::{names, ports};
+use crate::evidence::engine::Report;
+
+/// Judges the backends of all domains.
+pub fn check(view: View<'_>) -> Verdict {
+    if view.federation.spec.backends.is_empty() {
+        return none_configured();
+    }
+    over_domains(view, for_domain, |_| {
+        Verdict::new(
+            BackendReadyReason::RoundTripSeen,
+            "A ping from the engine's probe domain came back from every domain, so both directions and the backend's DNS work.",
+        )
+    })
+}
+
+fn none_configured() -> Verdict {
+    Verdict::new(
+        BackendReadyReason::NoBackendConfigured,
+        "No backend is configured; the engine answers ping and disco itself and bounces the rest. Name your server in spec.backends.",
+    )
+}
+
+/// Judges the backend of one domain: the worst of what the replicas saw last.
+pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
+    let spec = &view.federation.spec;
+    let local = spec.domains.iter().find(|local| local.name == *domain);
+    let Some(backend) = local.and_then(|local| spec.backend_of(local)) else {
+        return none_configured();
+    };
+    if matches!(backend.attachment, Attachment::Component(_)) {
+        return Verdict::new(
+            BackendReadyReason::ComponentNotConnected,
+            format!(
+                "Backend {} is a component, which is not in effect yet; {domain} has no backend. Attach it as a server.",
+                backend.name
+            ),
+        );
+    }
+    let mut seen = false;
+    let mut good = false;
+    let mut unreachable = None;
+    for engine in &view.seen.engines {
+        match &engine.report {
+            Report::Waiting => {}
+            Report::Unreachable(why) => unreachable = Some((&engine.replica.name, why)),
+            Report::Seen(evidence) => {
+                seen = true;
+                let trip = evidence.backends.iter().find(|trip| trip.domain == *domain);
+                match trip {
+                    Some(trip) if trip.outcome == BackendOutcome::RoundTripSeen => good = true,
+                    Some(trip) => return failed(view, trip),
+                    None => {}
+                }
+            }
+        }
+    }
+    if good {
+        return Verdict::new(
+            BackendReadyReason::RoundTripSeen,
+            format!("A ping to {domain} came back through backend {}.", backend.name),
+        );
+    }
+    match unreachable {
+        Some((pod, why)) if !seen => Verdict::new(
+            BackendReadyReason::EvidenceUnavailable,
+            format!("Engine pod {pod} cannot be asked: {why}."),
+        ),
+        _ => {
+            Verdict::new(BackendReadyReason::Probing, format!("No ping to {domain} has ended yet."))
+        }
+    }
+}
+
+fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
+    let BackendRoundTrip { backend, domain, outcome, detail, at: _ } = trip;
+    let name = &view.federation.name;
+    let ca = names::backend_ca(name);
+    let dns = view
+        .seen
+        .cluster
+        .backend_ip
+        .map_or_else(|| names::backend_service(name), |ip| ip.to_string());
+    let (reason, action) = match outcome {
+        BackendOutcome::HostNotFound => (
+            BackendReadyReason::HostNotFound,
+            format!("Its host name has no address. Correct spec.backends[{backend}].server.host, or create the Service that it names."),
+        ),
+        BackendOutcome::ConnectRefused => (
+            BackendReadyReason::ConnectRefused,
+            format!("Nothing listens there. Start the server, or correct spec.backends[{backend}].server.port (usually {}, for servers).", ports::S2S),
+        ),
+        BackendOutcome::ConnectTimedOut => (
+            BackendReadyReason::ConnectTimedOut,
+            "It does not answer. Look for a NetworkPolicy that forbids the engine's pods to connect to it.".to_owned(),
+        ),
+        BackendOutcome::BackendRejectsMintedCertificate => (
+            BackendReadyReason::BackendRejectsMintedCertificate,
+            format!("Let the backend trust key ca.crt of ConfigMap {ca} for server-to-server streams; status.backends shows how."),
+        ),
+        BackendOutcome::BackendCertificateUntrusted => (
+            BackendReadyReason::BackendCertificateUntrusted,
+            format!("Give the backend the certificate in Secret {}, or name the CA of its own in spec.backends[{backend}].server.trust.", names::backend_tls(name)),
+        ),
+        BackendOutcome::BackendDialbackFailed => (
+            BackendReadyReason::BackendDialbackFailed,
+            format!("The backend asks its DNS for the remote domain and must get the engine: let it use the DNS server {dns}."),
+        ),
+        BackendOutcome::DomainNotHosted => (
+            BackendReadyReason::DomainNotHosted,
+            format!("Add {domain} there as a virtual host, or name the right backend in spec.domains."),
+        ),
+        BackendOutcome::BackendDoesNotReachEngine => (
+            BackendReadyReason::BackendDoesNotReachEngine,
+            format!("The engine reaches the backend, and the answer does not come back. The backend must use the DNS server {dns} and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
+        ),
+        BackendOutcome::ComponentNotConnected => (
+            BackendReadyReason::ComponentNotConnected,
+            "Start the component.".to_owned(),
+        ),
+        BackendOutcome::StreamFailed => (
+            BackendReadyReason::StreamFailed,
+            "Look at the log of the backend at that time.".to_owned(),
+        ),
+        BackendOutcome::RoundTripSeen => (BackendReadyReason::RoundTripSeen, String::new()),
+    };
+    Verdict::new(
+        reason,
+        format!("Backend {backend} for {domain}: {}. {action}", detail.trim_end_matches('.')),
+    )
+}

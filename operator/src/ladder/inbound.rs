@@ -1,0 +1,103 @@
+//! `InboundReachable`: a server outside the cluster has reached the engine. A connection from inside proves nothing here,
+//! because kube-proxy answers the load balancer's address itself.
+
+use crds::reason::InboundReachableReason;
+use federation_engine::observe::evidence::{InboundKind, InboundObservation};
+use jiff::SignedDuration;
+
+use super::View;
+use super::verdict::Verdict;
+use crate::evidence::engine::Report;
+
+/// Judges the strongest fresh evidence.
+pub fn check(view: View<'_>) -> Verdict {
+    let found = strongest(view);
+    if let Some(observation) = found {
+        if is_stale(view, observation) {
+            return Verdict::new(
+                InboundReachableReason::EvidenceStale,
+                format!(
+                    "The last server outside the cluster, {}, connected too long ago to prove anything now (spec.verification.evidenceTtl). Let somebody at a remote domain send a message.",
+                    observation.peer
+                ),
+            );
+        }
+        return good(observation);
+    }
+    let engines = &view.seen.engines;
+    let none_seen = !engines.iter().any(|engine| matches!(engine.report, Report::Seen(_)));
+    let unreachable = engines.iter().find_map(|engine| match &engine.report {
+        Report::Unreachable(why) => Some((&engine.replica.name, why)),
+        Report::Waiting | Report::Seen(_) => None,
+    });
+    if let (true, Some((pod, why))) = (none_seen, unreachable) {
+        return Verdict::new(
+            InboundReachableReason::EvidenceUnavailable,
+            format!("Engine pod {pod} cannot be asked: {why}."),
+        );
+    }
+    let gap = if view.seen.networks.complete {
+        ""
+    } else {
+        " The nodes cannot be listed, so connections are judged by spec.verification.clusterNetworks and the pods' addresses alone."
+    };
+    Verdict::new(
+        InboundReachableReason::NoOutsideEvidence,
+        format!(
+            "No server outside the cluster has connected yet. Let somebody at a remote domain send a message, or name a peer in spec.peers: the engine's probe makes a peer with dialback connect back.{gap}"
+        ),
+    )
+}
+
+fn good(observation: &InboundObservation) -> Verdict {
+    let InboundObservation { kind, peer, local, source: _, at: _ } = observation;
+    match kind {
+        InboundKind::StreamAuthenticated => Verdict::new(
+            InboundReachableReason::InboundObserved,
+            format!(
+                "The server of {peer} connected from outside the cluster for {local}, and was proven."
+            ),
+        ),
+        InboundKind::DialbackVerified => Verdict::new(
+            InboundReachableReason::DialbackObserved,
+            format!(
+                "The receiving server {peer} asked back about a dialback key that the engine had issued for {local}."
+            ),
+        ),
+        InboundKind::StreamOpened => Verdict::new(
+            InboundReachableReason::InboundObserved,
+            format!(
+                "The server of {peer} opened a stream from outside the cluster for {local}; its domain has not been proven."
+            ),
+        ),
+    }
+}
+
+/// Fresh before stale, then by strength, then the latest.
+pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
+    view.seen
+        .engines
+        .iter()
+        .filter_map(|engine| match &engine.report {
+            Report::Seen(evidence) => Some(&evidence.inbound),
+            Report::Waiting | Report::Unreachable(_) => None,
+        })
+        .flatten()
+        .filter(|observation| is_outside(view, observation))
+        .min_by_key(|observation| {
+            (is_stale(view, observation), observation.kind, std::cmp::Reverse(observation.at))
+        })
+}
+
+/// A key that the engine issued to the peer comes back from the peer whatever address the load balancer shows; all else
+/// counts by its source.
+fn is_outside(view: View<'_>, observation: &InboundObservation) -> bool {
+    observation.kind == InboundKind::DialbackVerified
+        || !view.seen.networks.contains(observation.source)
+}
+
+fn is_stale(view: View<'_>, observation: &InboundObservation) -> bool {
+    let ttl: std::time::Duration = view.federation.spec.verification.evidence_ttl.into();
+    let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX);
+    view.seen.now.duration_since(observation.at) > ttl
+}

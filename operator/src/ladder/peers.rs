@@ -1,0 +1,156 @@
+//! `PeersReachable`: the configured peers can be reached. A peer named by a suffix has no domain of its own to reach.
+
+use crds::domain::Domain;
+use crds::effective;
+use crds::pattern::DomainPattern;
+use crds::reason::PeersReachableReason;
+use crds::status::PeerState;
+use federation_engine::observe::evidence::PeerEvidence;
+use jiff::Timestamp;
+
+use super::View;
+use super::verdict::Verdict;
+use crate::evidence::engine::Report;
+
+/// Word of the engine for a stream that came about.
+const CONNECTED: &str = "Connected";
+/// Word of the engine for a peer that the policy forbids.
+const BLOCKED: &str = "BlockedByLocalPolicy";
+
+/// How one configured peer stands.
+#[derive(Clone, Debug)]
+pub struct PeerView<'a> {
+    /// Its domain.
+    pub domain: &'a Domain,
+    /// It gates `Ready`.
+    pub required: bool,
+    /// How it stands.
+    pub state: PeerState,
+    /// What the replica that knows most about it reports.
+    pub evidence: Option<&'a PeerEvidence>,
+}
+
+impl PeerView<'_> {
+    /// The engine's word and sentence about the direction towards the peer.
+    pub fn outcome(&self) -> Option<(&str, &str)> {
+        let outbound = self.evidence?.outbound.as_ref()?;
+        Some((outbound.reason.as_str(), outbound.message.as_str()))
+    }
+}
+
+/// Judges all configured peers.
+pub fn check(view: View<'_>) -> Verdict {
+    let peers = states(view);
+    if peers.is_empty() {
+        return Verdict::new(
+            PeersReachableReason::NoPeersConfigured,
+            "No peer with a domain of its own is configured in spec.peers.",
+        );
+    }
+    let none_seen = !view.seen.engines.iter().any(|e| matches!(e.report, Report::Seen(_)));
+    if none_seen {
+        return Verdict::new(
+            PeersReachableReason::EvidenceUnavailable,
+            match view.seen.engines.iter().find_map(|engine| match &engine.report {
+                Report::Unreachable(why) => Some((&engine.replica.name, why)),
+                Report::Waiting | Report::Seen(_) => None,
+            }) {
+                Some((pod, why)) => format!("Engine pod {pod} cannot be asked: {why}."),
+                None => "No engine pod has reported yet.".to_owned(),
+            },
+        );
+    }
+    let failing: Vec<&PeerView<'_>> = peers.iter().filter(|peer| is_failing(peer)).collect();
+    if let Some(first) = failing.first() {
+        let names: Vec<&str> = failing.iter().map(|peer| peer.domain.as_str()).collect();
+        let (reason, message) = first.outcome().unwrap_or(("", ""));
+        let text = format!(
+            "Not reachable: {}. {}: {reason}, {}. See status.peers.",
+            names.join(", "),
+            first.domain,
+            message.trim_end_matches('.')
+        );
+        let reason = if failing.len() == peers.len() {
+            PeersReachableReason::AllPeersFailed
+        } else {
+            PeersReachableReason::SomePeersFailed
+        };
+        return Verdict::new(reason, text);
+    }
+    if let Some(unknown) = peers.iter().find(|peer| peer.state != PeerState::Connected) {
+        return Verdict::new(
+            PeersReachableReason::Probing,
+            format!("The peer {} has not been reached yet.", unknown.domain),
+        );
+    }
+    Verdict::new(PeersReachableReason::AllPeersReachable, "Every configured peer was reached.")
+}
+
+fn is_failing(peer: &PeerView<'_>) -> bool {
+    matches!(peer.state, PeerState::Failed | PeerState::Blocked)
+}
+
+/// A required peer that fails, and why.
+pub fn required_failing(view: View<'_>) -> Option<String> {
+    let peers = states(view);
+    let peer = peers.iter().find(|peer| peer.required && peer.state != PeerState::Connected)?;
+    let (reason, message) = peer.outcome().unwrap_or(("Unknown", "it has not been reached yet"));
+    Some(format!(
+        "The required peer {} is not reachable: {reason}, {}.",
+        peer.domain,
+        message.trim_end_matches('.')
+    ))
+}
+
+/// How every configured peer with a domain of its own stands.
+pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
+    let spec = &view.federation.spec;
+    let named = spec.peers.iter().filter_map(|peer| match &peer.domain {
+        DomainPattern::Exact(domain) => Some((domain, &peer.settings)),
+        DomainPattern::Below(_) => None,
+    });
+    named
+        .map(|(domain, settings)| {
+            let evidence = best(view, domain);
+            PeerView {
+                domain,
+                required: effective::effective(&spec.peer_defaults, Some(settings)).required,
+                state: evidence.map_or(PeerState::Unknown, state),
+                evidence,
+            }
+        })
+        .collect()
+}
+
+/// Of the replicas, one that is connected, else the one that tried last.
+pub fn best<'a>(view: View<'a>, domain: &Domain) -> Option<&'a PeerEvidence> {
+    view.seen
+        .engines
+        .iter()
+        .filter_map(|engine| match &engine.report {
+            Report::Seen(evidence) => Some(&evidence.peers),
+            Report::Waiting | Report::Unreachable(_) => None,
+        })
+        .flatten()
+        .filter(|peer| peer.domain == *domain)
+        .max_by_key(|peer| (state(peer) == PeerState::Connected, last_attempt(peer)))
+}
+
+fn last_attempt(peer: &PeerEvidence) -> Option<Timestamp> {
+    let tried = peer.attempts.last().map(|attempt| attempt.at);
+    tried.max(peer.outbound.as_ref().map(|stream| stream.since))
+}
+
+/// The state that a replica's evidence amounts to. A stream that was closed for idleness was a success.
+pub fn state(peer: &PeerEvidence) -> PeerState {
+    let outbound = peer.outbound.as_ref();
+    let reason = outbound
+        .map(|stream| stream.reason.as_str())
+        .or_else(|| peer.attempts.last().map(|attempt| attempt.reason.as_str()));
+    match (outbound.is_some_and(|stream| stream.connected), reason) {
+        (true, _) | (false, Some(CONNECTED)) => PeerState::Connected,
+        (false, Some(BLOCKED)) => PeerState::Blocked,
+        (false, Some(_)) => PeerState::Failed,
+        (false, None) => PeerState::Unknown,
+    }
+}

@@ -1,0 +1,87 @@
+//! `Ready`, `Reconciling` and `Stalled`: what the rungs amount to.
+
+use crds::condition::{ConditionStatus, ConditionType};
+use crds::reason::{ReadyReason, ReconcilingReason, StalledReason};
+
+use super::verdict::Verdict;
+
+/// What gates `Ready` beside the rungs.
+#[derive(Clone, Debug, Default)]
+pub struct Gates {
+    /// `verification.requireOutsideEvidence`.
+    pub require_outside_evidence: bool,
+    /// Why a required peer is not reachable.
+    pub required_peer: Option<String>,
+    /// Pods are being replaced.
+    pub rolling_out: bool,
+}
+
+/// Judges the whole. `PeersReachable` gates only for required peers: a remote outage is not our failure.
+pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
+    let gating = || rungs.iter().filter(|rung| rung.type_ != ConditionType::PeersReachable);
+    if let Some(failed) = gating().find(|rung| rung.status == ConditionStatus::False) {
+        return Verdict::new(ReadyReason::Failing(failed.type_), failed.message.clone());
+    }
+    let open = gating().find(|rung| {
+        rung.status == ConditionStatus::Unknown && rung.type_ != ConditionType::InboundReachable
+    });
+    if let Some(open) = open {
+        return Verdict::new(
+            ReadyReason::Progressing,
+            format!("{} is not known yet: {}", open.type_, open.message),
+        );
+    }
+    if let Some(message) = &gates.required_peer {
+        return Verdict::new(ReadyReason::Failing(ConditionType::PeersReachable), message.clone());
+    }
+    let unverified = gating().find(|rung| rung.status == ConditionStatus::Unknown);
+    match unverified {
+        Some(rung) if gates.require_outside_evidence => Verdict::new(
+            ReadyReason::Unverified,
+            format!(
+                "Everything works as far as it can be seen from inside, and spec.verification.requireOutsideEvidence asks for more. {}",
+                rung.message
+            ),
+        ),
+        Some(rung) => Verdict::new(
+            ReadyReason::FederatedUnverified,
+            format!("Everything works as far as it can be seen from inside. {}", rung.message),
+        ),
+        None => Verdict::new(
+            ReadyReason::Federated,
+            "The federation works, and servers outside the cluster reach it.",
+        ),
+    }
+}
+
+/// `Reconciling`, while something is on its way.
+pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<Verdict> {
+    if stalled(rungs).is_some() {
+        return None;
+    }
+    if gates.rolling_out {
+        return Some(Verdict::new(
+            ReconcilingReason::RollingOut,
+            "Engine pods are being replaced.",
+        ));
+    }
+    (ready.status != ConditionStatus::True)
+        .then(|| Verdict::new(ReconcilingReason::Verifying, format!("Ready is {}.", ready.status)))
+}
+
+/// `Stalled`, when nothing will change until somebody acts.
+pub fn stalled(rungs: &[Verdict]) -> Option<Verdict> {
+    let failed = rungs.iter().find(|rung| rung.status == ConditionStatus::False)?;
+    match failed.type_ {
+        ConditionType::Accepted if failed.reason == "InvalidSpec" => {
+            Some(Verdict::new(StalledReason::InvalidSpec, failed.message.clone()))
+        }
+        ConditionType::Accepted | ConditionType::ResolvedRefs => {
+            Some(Verdict::new(StalledReason::NeedsUserAction, failed.message.clone()))
+        }
+        ConditionType::CertificateReady if failed.reason != "Issuing" => {
+            Some(Verdict::new(StalledReason::NeedsUserAction, failed.message.clone()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,462 @@
+//! The ladder as a table: evidence in, verdicts out, at one fixed moment.
+
+mod dns;
+
+use std::sync::Arc;
+
+use crds::condition::{ConditionStatus, ConditionType};
+use crds::reason::ResolvedRefsReason;
+use federation_engine::observe::evidence::{
+    BackendOutcome, Evidence as EngineEvidence, InboundKind, Problem,
+};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::build::Address;
+use crate::evidence::cluster::EnginePod;
+use crate::evidence::engine::Report;
+use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
+use crate::evidence::references::{CertificateSeen, ReferenceProblem};
+use crate::fixtures::{evidence, now, smallest, told, validated};
+use crate::reconcile::apply::Applied;
+
+fn with_peer() -> Value {
+    let mut spec = smallest();
+    spec["peers"] = json!([{"domain": "partner.example"}]);
+    spec
+}
+
+/// The verdict about one rung after a change of the evidence in which everything works.
+fn after(rung: ConditionType, change: impl FnOnce(&mut Evidence)) -> Verdict {
+    of(&with_peer(), rung, change)
+}
+
+fn of(spec: &Value, rung: ConditionType, change: impl FnOnce(&mut Evidence)) -> Verdict {
+    let federation = validated(spec);
+    let mut seen = evidence(&federation);
+    change(&mut seen);
+    let verdicts = climb(View { federation: &federation, seen: &seen });
+    verdicts.into_iter().find(|verdict| verdict.type_ == rung).unwrap()
+}
+
+fn reason(rung: ConditionType, change: impl FnOnce(&mut Evidence)) -> String {
+    after(rung, change).reason.into_owned()
+}
+
+/// Changes what the only replica reports.
+fn engine(seen: &mut Evidence, change: impl FnOnce(&mut EngineEvidence)) {
+    let Report::Seen(report) = &mut seen.engines[0].report else { panic!("no report") };
+    change(Arc::make_mut(report));
+}
+
+#[test]
+fn when_everything_works_every_rung_is_true_and_in_order() {
+    let federation = validated(&with_peer());
+    let seen = evidence(&federation);
+    let verdicts = climb(View { federation: &federation, seen: &seen });
+    let types: Vec<_> = verdicts.iter().map(|verdict| verdict.type_).collect();
+    assert_eq!(types, ConditionType::LADDER);
+    for verdict in &verdicts {
+        assert_eq!(verdict.status, ConditionStatus::True, "{verdict:?}");
+    }
+    assert_eq!(ready::check(&verdicts, &ready::Gates::default()).reason, "Federated");
+}
+
+#[test]
+fn a_rung_waits_for_what_it_needs_and_never_shows_a_stale_true() {
+    let verdict = after(ConditionType::HostResolves, |seen| {
+        seen.cluster.service.as_mut().unwrap().address = None;
+    });
+    assert_eq!(verdict.status, ConditionStatus::Unknown);
+    assert_eq!(verdict.reason, "WaitingForAddressAssigned");
+    let verdict = after(ConditionType::TLSVerified, |seen| {
+        seen.cluster.workload.as_mut().unwrap().ready = 0;
+    });
+    assert_eq!(verdict.reason, "WaitingForEngineReady");
+}
+
+#[test]
+fn a_rejected_federation_has_all_rungs_and_judges_none() {
+    let accepted = Verdict::new(crds::reason::AcceptedReason::InvalidSpec, "no");
+    let verdicts = rejected(accepted);
+    assert_eq!(verdicts.len(), ConditionType::LADDER.len());
+    assert!(verdicts.iter().skip(1).all(|v| v.reason == "WaitingForAccepted"));
+}
+
+#[test]
+fn accepted() {
+    let rung = ConditionType::Accepted;
+    let foreign = Applied::Foreign { kind: "Service".into(), name: "example".into() };
+    assert_eq!(reason(rung, |seen| seen.applied = foreign), "AdoptionConflict");
+    let forbidden = Applied::Forbidden { action: "apply Secret x".into(), message: "no".into() };
+    assert_eq!(reason(rung, |seen| seen.applied = forbidden), "NotPermitted");
+    let mut spec = smallest();
+    spec["service"] = json!({"proxyProtocol": true});
+    let verdict = of(&spec, rung, |_| {});
+    assert_eq!(verdict.reason, "Accepted");
+    assert!(verdict.message.contains("Not in effect yet: service.proxyProtocol."), "{verdict:?}");
+}
+
+#[test]
+fn resolved_refs() {
+    let verdict = after(ConditionType::ResolvedRefs, |seen| {
+        seen.references.problems = vec![ReferenceProblem {
+            reason: ResolvedRefsReason::SecretNotFound,
+            message: "Secret own does not exist".into(),
+        }];
+    });
+    assert_eq!(verdict.reason, "SecretNotFound");
+}
+
+#[test]
+fn certificate_ready() {
+    let rung = ConditionType::CertificateReady;
+    let mut spec = smallest();
+    spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
+    let with = |change: fn(&mut crate::evidence::references::CertificateSeen)| {
+        of(&spec, rung, |seen| change(seen.references.certificate.as_mut().unwrap())).reason
+    };
+    assert_eq!(with(|_| {}), "CertificateValid");
+    assert_eq!(after(rung, |_| {}).reason, "SelfSigned");
+    assert_eq!(
+        with(|seen| {
+            let CertificateSeen::Readable { covers, .. } = seen else { panic!("unreadable") };
+            covers.clear();
+        }),
+        "DomainNotCovered"
+    );
+    assert_eq!(
+        with(|seen| {
+            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
+            facts.not_after = now();
+        }),
+        "Expired"
+    );
+    assert_eq!(
+        with(|seen| {
+            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
+            facts.not_before = now() + SignedDuration::from_hours(1);
+        }),
+        "NotYetValid"
+    );
+    assert_eq!(
+        with(|seen| {
+            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
+            facts.not_after = now() + SignedDuration::from_hours(24 * 3);
+        }),
+        "ExpiringSoon"
+    );
+    assert_eq!(with(|seen| *seen = CertificateSeen::KeyMismatch("no".into())), "KeyMismatch");
+}
+
+#[test]
+fn the_uncovered_domain_is_named() {
+    let mut spec = smallest();
+    spec["domains"] = json!([{"name": "example.com"}, {"name": "chat.example.com"}]);
+    spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
+    let verdict = of(&spec, ConditionType::CertificateReady, |seen| {
+        let Some(CertificateSeen::Readable { facts, covers }) = &mut seen.references.certificate
+        else {
+            panic!("unreadable")
+        };
+        facts.names = vec!["example.com".into()];
+        covers.truncate(1);
+    });
+    assert_eq!(verdict.reason, "DomainNotCovered");
+    assert!(verdict.message.contains("is for example.com; chat.example.com is not"), "{verdict:?}");
+}
+
+#[test]
+fn engine_ready() {
+    let rung = ConditionType::EngineReady;
+    let pod = |pod: EnginePod| {
+        reason(rung, |seen| {
+            seen.cluster.workload.as_mut().unwrap().ready = 0;
+            seen.cluster.pods = vec![pod];
+        })
+    };
+    let waits = |word: &str| EnginePod {
+        waiting: Some((word.into(), "message".into())),
+        ..EnginePod::default()
+    };
+    assert_eq!(reason(rung, |seen| seen.cluster.workload = None), "RollingOut");
+    assert_eq!(pod(waits("ContainerCreating")), "RollingOut");
+    assert_eq!(pod(waits("ErrImageNeverPull")), "ImagePullFailed");
+    assert_eq!(pod(waits("CrashLoopBackOff")), "CrashLooping");
+    let refused = EnginePod { ended: Some((2, "bad".into())), ..waits("CrashLoopBackOff") };
+    assert_eq!(pod(refused), "ConfigRejected");
+    let nowhere = EnginePod { unschedulable: Some("0/1 nodes".into()), ..EnginePod::default() };
+    assert_eq!(pod(nowhere), "Unschedulable");
+    let silent = EnginePod {
+        ip: Some("10.1.0.1".parse().unwrap()),
+        created: Some(now() - SignedDuration::from_mins(5)),
+        ..EnginePod::default()
+    };
+    assert_eq!(pod(silent), "ProbeFailing");
+    let failure = |text: &str| {
+        reason(rung, |seen| {
+            let workload = seen.cluster.workload.as_mut().unwrap();
+            workload.ready = 0;
+            workload.replica_failure = Some(text.into());
+        })
+    };
+    assert_eq!(failure("pods x is forbidden: exceeded quota: small"), "QuotaExceeded");
+    assert_eq!(
+        failure("pods x is forbidden: violates PodSecurity \"restricted\""),
+        "PodSecurityRejected"
+    );
+}
+
+#[test]
+fn half_of_the_engine_pods_are_enough_and_an_old_configuration_is_not() {
+    let rung = ConditionType::EngineReady;
+    assert_eq!(
+        reason(rung, |seen| seen.cluster.workload.as_mut().unwrap().ready = 1),
+        "EngineAvailable"
+    );
+    assert_eq!(
+        reason(rung, |seen| engine(seen, |report| report.problems = vec![Problem {
+            place: "/etc/xmpp-federation/config/engine.yaml:3".into(),
+            message: "unknown field".into(),
+        }])),
+        "ConfigRejected"
+    );
+    let old_after = |seconds: u64| {
+        reason(rung, |seen| {
+            seen.config.hash = "new".into();
+            seen.config.age = std::time::Duration::from_secs(seconds);
+            engine(seen, |report| report.config_hash = "old".into());
+        })
+    };
+    assert_eq!(old_after(10), "EngineAvailable");
+    assert_eq!(old_after(300), "ReplicaOutOfSync");
+}
+
+#[test]
+fn backend_ready() {
+    let rung = ConditionType::BackendReady;
+    let outcome = |outcome: BackendOutcome| {
+        after(rung, |seen| engine(seen, |report| report.backends[0].outcome = outcome))
+    };
+    for (seen, word) in [
+        (BackendOutcome::HostNotFound, "HostNotFound"),
+        (BackendOutcome::ConnectRefused, "ConnectRefused"),
+        (BackendOutcome::ConnectTimedOut, "ConnectTimedOut"),
+        (BackendOutcome::BackendRejectsMintedCertificate, "BackendRejectsMintedCertificate"),
+        (BackendOutcome::BackendCertificateUntrusted, "BackendCertificateUntrusted"),
+        (BackendOutcome::BackendDialbackFailed, "BackendDialbackFailed"),
+        (BackendOutcome::DomainNotHosted, "DomainNotHosted"),
+        (BackendOutcome::BackendDoesNotReachEngine, "BackendDoesNotReachEngine"),
+        (BackendOutcome::ComponentNotConnected, "ComponentNotConnected"),
+        (BackendOutcome::StreamFailed, "StreamFailed"),
+        (BackendOutcome::RoundTripSeen, "RoundTripSeen"),
+    ] {
+        assert_eq!(outcome(seen).reason, word);
+    }
+    let silent = outcome(BackendOutcome::BackendDoesNotReachEngine).message;
+    assert!(silent.contains("DNS server 10.96.0.7"), "{silent}");
+    assert!(silent.contains("ConfigMap example-backend-ca"), "{silent}");
+
+    assert_eq!(reason(rung, |seen| engine(seen, |r| r.backends.clear())), "Probing");
+    let unreachable = |seen: &mut Evidence| {
+        seen.engines[0].report = Report::Unreachable("refused".into());
+    };
+    assert_eq!(reason(rung, unreachable), "EvidenceUnavailable");
+    let alone = json!({"domains": [{"name": "example.com"}]});
+    assert_eq!(of(&alone, rung, |_| {}).reason, "NoBackendConfigured");
+}
+
+#[test]
+fn address_assigned() {
+    let rung = ConditionType::AddressAssigned;
+    let given = |address: &str| {
+        let address = Address::Ips(vec![address.parse().unwrap()]);
+        reason(rung, |seen| seen.cluster.service.as_mut().unwrap().address = Some(address))
+    };
+    assert_eq!(given("203.0.113.7"), "AddressAssigned");
+    for unusable in
+        ["10.0.0.7", "100.64.0.7", "169.254.0.7", "127.0.0.1", "fd00::7", "fe80::7", "::1"]
+    {
+        assert_eq!(given(unusable), "AddressNotUsable", "{unusable}");
+    }
+    let mut spec = smallest();
+    spec["egress"] = json!({"allowNetworks": ["10.0.0.0/8"]});
+    let private = Address::Ips(vec!["10.0.0.7".parse().unwrap()]);
+    let allowed =
+        of(&spec, rung, |seen| seen.cluster.service.as_mut().unwrap().address = Some(private));
+    assert_eq!(allowed.reason, "AddressAssigned");
+
+    let pending = |minutes: i64, warning: Option<(String, String)>| {
+        after(rung, |seen| {
+            let service = seen.cluster.service.as_mut().unwrap();
+            service.address = None;
+            service.created = Some(now() - SignedDuration::from_mins(minutes));
+            service.warning = warning;
+        })
+    };
+    assert_eq!(pending(1, None).reason, "AddressNotAssigned");
+    assert_eq!(pending(3, None).reason, "NoLoadBalancerController");
+    let warning = Some(("AllocationFailed".to_owned(), "no available IPs".to_owned()));
+    let failed = pending(1, warning);
+    assert_eq!(failed.reason, "AllocationFailed");
+    assert!(failed.message.contains("AllocationFailed: no available IPs"), "{failed:?}");
+
+    let mut spec = smallest();
+    spec["service"] = json!({"type": "NodePort"});
+    assert_eq!(of(&spec, rung, |_| {}).reason, "NotNeeded");
+}
+
+#[test]
+fn inbound_reachable() {
+    let rung = ConditionType::InboundReachable;
+    let inbound = |kind: InboundKind, source: &str| {
+        reason(rung, |seen| {
+            engine(seen, |report| {
+                report.inbound[0].kind = kind;
+                report.inbound[0].source = source.parse().unwrap();
+            });
+        })
+    };
+    assert_eq!(inbound(InboundKind::StreamAuthenticated, "203.0.113.9"), "InboundObserved");
+    assert_eq!(inbound(InboundKind::StreamOpened, "203.0.113.9"), "InboundObserved");
+    assert_eq!(inbound(InboundKind::StreamAuthenticated, "10.1.0.9"), "NoOutsideEvidence");
+    assert_eq!(inbound(InboundKind::StreamAuthenticated, "::ffff:10.1.0.9"), "NoOutsideEvidence");
+    assert_eq!(inbound(InboundKind::DialbackVerified, "10.1.0.9"), "DialbackObserved");
+    let stale = reason(rung, |seen| {
+        engine(seen, |r| r.inbound[0].at = now() - SignedDuration::from_hours(25));
+    });
+    assert_eq!(stale, "EvidenceStale");
+    let unreachable = reason(rung, |seen| seen.engines[0].report = Report::Unreachable("x".into()));
+    assert_eq!(unreachable, "EvidenceUnavailable");
+}
+
+#[test]
+fn tls_and_stream_verified() {
+    let outcome = |outcome: ProbeOutcome| {
+        let of = |rung| reason(rung, |seen| seen.probes.probes[0].outcome = outcome.clone());
+        (of(ConditionType::TLSVerified), of(ConditionType::StreamVerified))
+    };
+    let pair = |tls: &str, stream: &str| (tls.to_owned(), stream.to_owned());
+    let refused = ProbeOutcome::ConnectFailed("refused".into());
+    assert_eq!(outcome(refused), pair("ConnectFailed", "ConnectFailed"));
+    let bare = ProbeOutcome::StartTlsNotOffered;
+    assert_eq!(outcome(bare), pair("STARTTLSNotOffered", "EvidenceUnavailable"));
+    let alert = ProbeOutcome::HandshakeFailed("alert".into());
+    assert_eq!(outcome(alert), pair("HandshakeFailed", "EvidenceUnavailable"));
+    let unknown = ProbeOutcome::StreamError("host-unknown".into(), String::new());
+    assert_eq!(outcome(unknown), pair("EvidenceUnavailable", "HostUnknown"));
+    let other = ProbeOutcome::StreamError("policy-violation".into(), "no".into());
+    assert_eq!(outcome(other), pair("EvidenceUnavailable", "StreamError"));
+    let http = ProbeOutcome::NotXmpp("HTTP".into());
+    assert_eq!(outcome(http), pair("EvidenceUnavailable", "NotXMPP"));
+
+    let served = |change: fn(&mut crate::evidence::probe::Served)| {
+        reason(ConditionType::TLSVerified, |seen| {
+            let ProbeOutcome::Features { served, .. } = &mut seen.probes.probes[0].outcome else {
+                panic!("no features")
+            };
+            change(served);
+        })
+    };
+    assert_eq!(served(|_| {}), "SelfSigned");
+    assert_eq!(served(|served| served.sha256 = "bb".into()), "OldCertificateServed");
+    assert_eq!(served(|served| served.covers_domain = false), "NameMismatch");
+    assert_eq!(served(|served| served.not_after = now()), "Expired");
+
+    let silent = |spec: &Value| {
+        of(spec, ConditionType::StreamVerified, |seen| {
+            let ProbeOutcome::Features { dialback, .. } = &mut seen.probes.probes[0].outcome else {
+                panic!("no features")
+            };
+            *dialback = false;
+        })
+    };
+    assert_eq!(silent(&with_peer()).reason, "NoAuthMechanism");
+    let mut strict = with_peer();
+    strict["peerDefaults"] = json!({"profile": "Strict"});
+    assert_eq!(silent(&strict).reason, "FeaturesReceived");
+
+    let nothing = reason(ConditionType::TLSVerified, |seen| seen.probes = ProbeEvidence::default());
+    assert_eq!(nothing, "EvidenceUnavailable");
+}
+
+#[test]
+fn peers_reachable() {
+    let rung = ConditionType::PeersReachable;
+    let fails = |seen: &mut Evidence| {
+        engine(seen, |report| {
+            let stream = report.peers[0].outbound.as_mut().unwrap();
+            stream.connected = false;
+            stream.reason = "ConnectRefused".into();
+            stream.message = "203.0.113.9:5269: connection refused".into();
+        });
+    };
+    let failed = after(rung, fails);
+    assert_eq!(failed.reason, "AllPeersFailed");
+    for part in ["partner.example", "ConnectRefused", "connection refused"] {
+        assert!(failed.message.contains(part), "{failed:?}");
+    }
+    let mut two = with_peer();
+    two["peers"] = json!([{"domain": "partner.example"}, {"domain": "good.example"}]);
+    assert_eq!(of(&two, rung, fails).reason, "SomePeersFailed");
+    let idle = reason(rung, |seen| {
+        engine(seen, |r| r.peers[0].outbound.as_mut().unwrap().connected = false);
+    });
+    assert_eq!(idle, "AllPeersReachable");
+    let untried = |seen: &mut Evidence| engine(seen, |report| report.peers.clear());
+    assert_eq!(reason(rung, untried), "Probing");
+    let mut suffix = smallest();
+    suffix["peers"] = json!([{"domain": "*.partner.example"}]);
+    assert_eq!(of(&suffix, rung, |_| {}).reason, "NoPeersConfigured");
+}
+
+/// The verdict `Ready` for a spec after a change of the evidence.
+fn ready_after(spec: &Value, change: impl FnOnce(&mut Evidence)) -> Verdict {
+    let federation = validated(spec);
+    let mut seen = evidence(&federation);
+    change(&mut seen);
+    let view = View { federation: &federation, seen: &seen };
+    let gates = ready::Gates {
+        require_outside_evidence: federation.spec.verification.require_outside_evidence,
+        required_peer: peers::required_failing(view),
+        rolling_out: false,
+    };
+    ready::check(&climb(view), &gates)
+}
+
+#[test]
+fn ready_follows_from_the_rungs() {
+    let no_evidence = |seen: &mut Evidence| engine(seen, |report| report.inbound.clear());
+    let no_peer = |seen: &mut Evidence| {
+        engine(seen, |r| {
+            let stream = r.peers[0].outbound.as_mut().unwrap();
+            stream.connected = false;
+            stream.reason = "ConnectRefused".into();
+        });
+    };
+    let outcome = |verdict: Verdict| (verdict.status, verdict.reason.into_owned());
+    let spec = with_peer();
+    let federated = outcome(ready_after(&spec, |_| {}));
+    assert_eq!(federated, (ConditionStatus::True, "Federated".into()));
+    let unverified = outcome(ready_after(&spec, no_evidence));
+    assert_eq!(unverified, (ConditionStatus::True, "FederatedUnverified".into()));
+    let mut strict = with_peer();
+    strict["verification"] = json!({"requireOutsideEvidence": true});
+    let blocked = outcome(ready_after(&strict, no_evidence));
+    assert_eq!(blocked, (ConditionStatus::Unknown, "Unverified".into()));
+
+    assert_eq!(outcome(ready_after(&spec, no_peer)).0, ConditionStatus::True);
+    let mut required = with_peer();
+    required["peers"][0]["required"] = json!(true);
+    let lost = outcome(ready_after(&required, no_peer));
+    assert_eq!(lost, (ConditionStatus::False, "PeersReachable".into()));
+
+    let first = outcome(ready_after(&spec, |seen| {
+        seen.dns.host = told([].into());
+        seen.dns.services[0].1 = told([].into());
+    }));
+    assert_eq!(first, (ConditionStatus::False, "HostResolves".into()));
+    let open = outcome(ready_after(&spec, |seen| seen.probes = ProbeEvidence::default()));
+    assert_eq!(open, (ConditionStatus::Unknown, "Progressing".into()));
+}

@@ -1,0 +1,122 @@
+//! `TLSVerified`: the engine serves the right certificate for every domain, with STARTTLS and with Direct TLS.
+
+use crds::domain::Domain;
+use crds::reason::TLSVerifiedReason;
+
+use super::verdict::Verdict;
+use super::{View, over_domains};
+use crate::evidence::probe::{Probe, ProbeOutcome, Served};
+use crate::evidence::references::CertificateSeen;
+
+/// What this rung leaves out.
+const NOT_CHECKED: &str =
+    "Whether peers trust its issuer, and the completeness of the chain, are not checked yet";
+
+/// Judges what is served for all domains.
+pub fn check(view: View<'_>) -> Verdict {
+    over_domains(view, for_domain, |_| good(view, "every domain"))
+}
+
+fn good(view: View<'_>, what: &str) -> Verdict {
+    if view.federation.self_signed() {
+        Verdict::new(
+            TLSVerifiedReason::SelfSigned,
+            format!(
+                "Every engine pod serves the self-signed certificate for {what}; peers that verify certificates need dialback."
+            ),
+        )
+    } else {
+        Verdict::new(
+            TLSVerifiedReason::CertificateValid,
+            format!(
+                "Every engine pod serves the configured certificate for {what}. {NOT_CHECKED}."
+            ),
+        )
+    }
+}
+
+/// Judges what is served for one domain.
+pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
+    let probes: Vec<&Probe> =
+        view.seen.probes.probes.iter().filter(|probe| probe.domain == *domain).collect();
+    if probes.is_empty() {
+        return Verdict::new(
+            TLSVerifiedReason::EvidenceUnavailable,
+            format!("No stream to an engine pod for {domain} has been tried yet."),
+        );
+    }
+    probes
+        .into_iter()
+        .find_map(|probe| fault(view, probe))
+        .unwrap_or_else(|| good(view, domain.as_str()))
+}
+
+fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
+    let Probe { pod, domain, mode, outcome } = probe;
+    let mode = mode.as_str();
+    match outcome {
+        ProbeOutcome::Features { served, .. } => certificate_fault(view, probe, served),
+        ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
+            TLSVerifiedReason::ConnectFailed,
+            format!(
+                "Engine pod {pod} does not answer with {mode}: {why}. A NetworkPolicy may keep the operator out; otherwise look at the pod's log."
+            ),
+        )),
+        ProbeOutcome::StartTlsNotOffered => Some(Verdict::new(
+            TLSVerifiedReason::STARTTLSNotOffered,
+            format!(
+                "Engine pod {pod} does not offer STARTTLS for {domain}. It has no usable certificate; look at CertificateReady and at the pod's log."
+            ),
+        )),
+        ProbeOutcome::HandshakeFailed(why) => Some(Verdict::new(
+            TLSVerifiedReason::HandshakeFailed,
+            format!(
+                "A handshake ({mode}) with engine pod {pod} for {domain} fails: {why}. Look at the pod's log."
+            ),
+        )),
+        ProbeOutcome::StreamError(condition, _) => Some(Verdict::new(
+            TLSVerifiedReason::EvidenceUnavailable,
+            format!(
+                "Engine pod {pod} ended the stream for {domain} with {condition}; see StreamVerified."
+            ),
+        )),
+        ProbeOutcome::NotXmpp(_) => Some(Verdict::new(
+            TLSVerifiedReason::EvidenceUnavailable,
+            format!("Engine pod {pod} does not speak XMPP with {mode}; see StreamVerified."),
+        )),
+    }
+}
+
+fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<Verdict> {
+    let Probe { pod, domain, .. } = probe;
+    let wanted = match &view.seen.references.certificate {
+        Some(CertificateSeen::Readable { facts, .. }) => Some(&facts.sha256),
+        Some(CertificateSeen::KeyMismatch(_)) | None => None,
+    };
+    if wanted.is_some_and(|wanted| *wanted != served.sha256) {
+        return Some(Verdict::new(
+            TLSVerifiedReason::OldCertificateServed,
+            format!(
+                "Engine pod {pod} serves another certificate for {domain} than the one in Secret {}. It takes over a new one within two minutes; after that, look at the pod's log.",
+                view.federation.certificate_secret()
+            ),
+        ));
+    }
+    if !served.covers_domain {
+        return Some(Verdict::new(
+            TLSVerifiedReason::NameMismatch,
+            format!(
+                "The certificate that engine pod {pod} serves does not name {domain}. Issue one that does."
+            ),
+        ));
+    }
+    (served.not_after <= view.seen.now).then(|| {
+        Verdict::new(
+            TLSVerifiedReason::Expired,
+            format!(
+                "The certificate that engine pod {pod} serves for {domain} ended at {}.",
+                served.not_after
+            ),
+        )
+    })
+}

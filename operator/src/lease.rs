@@ -1,0 +1,86 @@
+//! Leader election on a `Lease`: only one replica of the operator acts.
+
+use std::future::Future;
+
+use kube::Client;
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Name of the lease, in the operator's own namespace.
+pub const LEASE_NAME: &str = crds::FIELD_MANAGER;
+/// Validity of the lease after its last renewal, in seconds: how long a crashed leader is missed.
+const DURATION: u64 = 15;
+/// Renewal this many seconds before the end of validity; also the clock skew between nodes that is tolerated.
+const GRACE: u64 = 5;
+
+/// The lease cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Reading or creating it failed.
+    #[error(
+        "cannot use the lease {LEASE_NAME} in namespace {namespace}: {source}; \
+         the operator's service account needs create, get, patch and update on leases there"
+    )]
+    Unusable {
+        /// Namespace of the lease.
+        namespace: String,
+        /// What the API server said.
+        source: LeaseManagerError,
+    },
+    /// The task that renews it ended.
+    #[error("the lease {LEASE_NAME} is no longer renewed")]
+    Ended,
+}
+
+/// A lease that is held; it is released by [`Leadership::release`].
+#[derive(Debug)]
+pub struct Leadership {
+    state: watch::Receiver<bool>,
+    renewal: JoinHandle<Result<LeaseManager, LeaseManagerError>>,
+}
+
+/// Waits until this process leads.
+///
+/// # Errors
+/// When the lease cannot be read or created.
+pub async fn acquire(
+    client: Client,
+    namespace: &str,
+    identity: &str,
+) -> Result<Leadership, LeaseError> {
+    let manager = LeaseManagerBuilder::new(client, LEASE_NAME)
+        .with_namespace(namespace)
+        .with_identity(identity)
+        .with_duration(DURATION)
+        .with_grace(GRACE)
+        .build()
+        .await
+        .map_err(|source| LeaseError::Unusable { namespace: namespace.to_owned(), source })?;
+    let (mut state, renewal) = manager.watch().await;
+    state.wait_for(|leads| *leads).await.map_err(|_| LeaseError::Ended)?;
+    Ok(Leadership { state, renewal })
+}
+
+impl Leadership {
+    /// Completes when the lease is lost. The caller ends the process: whatever it still does would race with the next
+    /// leader.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut state = self.state.clone();
+        async move {
+            // An error means that the renewal ended, which is a loss as well.
+            let _ = state.wait_for(|leads| !*leads).await;
+        }
+    }
+
+    /// Gives the lease back, so that the next leader need not wait for its expiry.
+    pub async fn release(self) {
+        let Self { state, renewal } = self;
+        drop(state);
+        match renewal.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be released"),
+            Err(error) => tracing::warn!(%error, "the renewal of the lease ended abnormally"),
+        }
+    }
+}

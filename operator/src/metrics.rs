@@ -1,0 +1,268 @@
+//! Metrics of the operator under the prefix `xmpp_federation_`. Label values come from closed sets, or name an object
+//! that exists; series of a deleted object are removed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// Upper bounds of the reconcile histogram, in seconds: a pass without change takes milliseconds, one that waits for
+/// DNS takes seconds.
+const RECONCILE_SECONDS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+
+/// Handles of all metrics; cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    conditions: Family<ConditionLabels, Gauge>,
+    certificate_expiry: Family<ObjectLabels, Gauge>,
+    peers: Family<PeerStateLabels, Gauge>,
+    reconciles: Family<ResultLabels, Counter>,
+    reconcile_seconds: Histogram,
+    api_requests: Family<ApiLabels, Counter>,
+    leader: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ConditionLabels {
+    namespace: String,
+    name: String,
+    r#type: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ObjectLabels {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PeerStateLabels {
+    namespace: String,
+    name: String,
+    state: PeerCount,
+}
+
+/// How `xmpp_federation_peers` counts configured peers.
+#[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
+pub enum PeerCount {
+    /// A verified stream exists or existed at the last attempt.
+    Reachable,
+    /// The last attempt failed.
+    Failing,
+    /// Nothing is known yet.
+    Unknown,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ResultLabels {
+    result: ReconcileResult,
+}
+
+/// How a pass over one object ended.
+#[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
+pub enum ReconcileResult {
+    /// Everything was applied and judged.
+    Ok,
+    /// The object cannot be accepted; the status says why.
+    Rejected,
+    /// Somebody else changed an object at the same time; tried again at once.
+    Conflict,
+    /// A call to the API server failed.
+    Failed,
+    /// The pass took too long.
+    TimedOut,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ApiLabels {
+    method: String,
+    resource: String,
+    code: u16,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("xmpp_federation");
+        let conditions = Family::default();
+        let certificate_expiry = Family::default();
+        let peers = Family::default();
+        let reconciles = Family::default();
+        let reconcile_seconds = Histogram::new(RECONCILE_SECONDS);
+        let api_requests = Family::default();
+        let leader: Gauge = Gauge::default();
+        registry.register(
+            "condition",
+            "Condition of an XmppFederation: 1 for the status that it has",
+            conditions.clone(),
+        );
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "End of validity of the certificate presented to peers, Unix time",
+            certificate_expiry.clone(),
+        );
+        registry.register("peers", "Configured peers by state", peers.clone());
+        registry.register("reconciles", "Passes over an XmppFederation", reconciles.clone());
+        registry.register(
+            "reconcile_duration_seconds",
+            "Duration of a pass",
+            reconcile_seconds.clone(),
+        );
+        registry.register(
+            "api_requests",
+            "Requests to the API server; code 0 is no answer",
+            api_requests.clone(),
+        );
+        registry.register("leader", "1 while this process acts", leader.clone());
+        registry.register(
+            "build",
+            "Version of the operator",
+            Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION") }),
+        );
+        Self {
+            registry: Arc::new(registry),
+            conditions,
+            certificate_expiry,
+            peers,
+            reconciles,
+            reconcile_seconds,
+            api_requests,
+            leader,
+        }
+    }
+
+    /// The `OpenMetrics` text of everything.
+    ///
+    /// # Errors
+    /// When a metric cannot be formatted.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// Records that a condition of an object has this status and no other.
+    pub fn condition(
+        &self,
+        namespace: &str,
+        name: &str,
+        r#type: &'static str,
+        status: &'static str,
+    ) {
+        for candidate in ["True", "False", "Unknown"] {
+            let labels = ConditionLabels {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                r#type,
+                status: candidate,
+            };
+            self.conditions.get_or_create(&labels).set(i64::from(candidate == status));
+        }
+    }
+
+    /// Records the end of validity of the certificate in use; `None`: there is none.
+    pub fn certificate_expiry(&self, namespace: &str, name: &str, seconds: Option<i64>) {
+        let labels = ObjectLabels { namespace: namespace.to_owned(), name: name.to_owned() };
+        match seconds {
+            Some(seconds) => {
+                self.certificate_expiry.get_or_create(&labels).set(seconds);
+            }
+            None => {
+                self.certificate_expiry.remove(&labels);
+            }
+        }
+    }
+
+    /// Records how many configured peers are in a state.
+    pub fn peers(&self, namespace: &str, name: &str, state: PeerCount, count: u32) {
+        let labels =
+            PeerStateLabels { namespace: namespace.to_owned(), name: name.to_owned(), state };
+        self.peers.get_or_create(&labels).set(i64::from(count));
+    }
+
+    /// Removes the series of a deleted object.
+    pub fn forget(&self, namespace: &str, name: &str, types: &[&'static str]) {
+        for r#type in types {
+            for status in ["True", "False", "Unknown"] {
+                self.conditions.remove(&ConditionLabels {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                    r#type,
+                    status,
+                });
+            }
+        }
+        self.certificate_expiry(namespace, name, None);
+        for state in [PeerCount::Reachable, PeerCount::Failing, PeerCount::Unknown] {
+            self.peers.remove(&PeerStateLabels {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                state,
+            });
+        }
+    }
+
+    /// Records one pass.
+    pub fn reconciled(&self, result: ReconcileResult, took: Duration) {
+        self.reconciles.get_or_create(&ResultLabels { result }).inc();
+        self.reconcile_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Records one request to the API server; `code` 0 is no answer.
+    pub fn api_request(&self, method: &str, resource: &str, code: u16) {
+        let labels = ApiLabels { method: method.to_owned(), resource: resource.to_owned(), code };
+        let counter: &Counter<u64, AtomicU64> = &self.api_requests.get_or_create(&labels);
+        counter.inc();
+    }
+
+    /// Records whether this process acts.
+    pub fn leading(&self, leading: bool) {
+        self.leader.set(i64::from(leading));
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_has_one_status_and_goes_with_its_object() {
+        let metrics = Metrics::new();
+        metrics.condition("im", "example", "Ready", "Unknown");
+        metrics.condition("im", "example", "Ready", "True");
+        let text = metrics.encode().unwrap();
+        let series = "xmpp_federation_condition{namespace=\"im\",name=\"example\",type=\"Ready\"";
+        assert!(text.contains(&format!("{series},status=\"True\"}} 1")), "{text}");
+        assert!(text.contains(&format!("{series},status=\"Unknown\"}} 0")), "{text}");
+        metrics.forget("im", "example", &["Ready"]);
+        assert!(!metrics.encode().unwrap().contains("name=\"example\""));
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether the operator writes the SRV records to a `DNSEndpoint`. Pure: builders and verdicts follow the same decision.
+
+use crds::condition::{self, Condition, ConditionStatus, ConditionType};
+use crds::federation::dns::{DnsMode, DnsPublish};
+
+use crate::build::Address;
+use crate::evidence::dns::DnsEvidence;
+use crate::reconcile::validate::Validated;
+use crate::wanted;
+
+/// The decision.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Publication {
+    /// A person publishes.
+    #[default]
+    Manual,
+    /// external-dns's kind does not exist in the cluster.
+    KindMissing,
+    /// The load balancer has not said yet where the records are to lead.
+    NoTarget,
+    /// No port is advertised before somebody answers on it.
+    HeldForEngine,
+    /// Somebody else's records stand there, and are not written over.
+    HeldForForeign,
+    /// The records are written.
+    Published,
+}
+
+/// Decides. What was published once stays published: an engine that restarts keeps its records.
+pub fn decide(
+    federation: &Validated,
+    address: Option<&Address>,
+    kind_exists: bool,
+    published: bool,
+    conditions: &[Condition],
+    dns: Option<&DnsEvidence>,
+) -> Publication {
+    let spec = &federation.spec.dns;
+    if spec.mode == DnsMode::Manual {
+        return Publication::Manual;
+    }
+    if !kind_exists {
+        return Publication::KindMissing;
+    }
+    let Some(target) = wanted::srv_target(federation, address) else {
+        return Publication::NoTarget;
+    };
+    if published {
+        return Publication::Published;
+    }
+    let engine_ready = condition::get(conditions, ConditionType::EngineReady)
+        .is_some_and(|condition| condition.status == ConditionStatus::True);
+    if spec.publish == DnsPublish::WhenEngineReady && !engine_ready {
+        return Publication::HeldForEngine;
+    }
+    if dns.is_some_and(|dns| foreign(federation, &target, dns, "").is_some()) {
+        return Publication::HeldForForeign;
+    }
+    Publication::Published
+}
+
+/// An SRV record whose owner ends in `suffix` and that leads to somebody else: its owner name and target. A target "."
+/// leads nowhere.
+pub fn foreign<'a>(
+    federation: &Validated,
+    target: &str,
+    dns: &'a DnsEvidence,
+    suffix: &str,
+) -> Option<(&'a str, &'a str)> {
+    let host = federation.host.to_ascii();
+    dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix)).find_map(
+        |(owner, evidence)| {
+            evidence
+                .best()
+                .flat_map(|(_, found)| found)
+                .find(|srv| {
+                    !srv.target.is_empty()
+                        && srv.target != "."
+                        && srv.target != host
+                        && srv.target != target
+                })
+                .map(|srv| (owner.as_str(), srv.target.as_str()))
+        },
+    )
+}

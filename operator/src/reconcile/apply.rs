@@ -1,0 +1,254 @@
+//! Makes the children as they are wanted, by server-side apply under one field manager, and deletes those that are no
+//! longer wanted. An object that is as it was applied last is not asked about.
+
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::error::Error;
+use super::validate::Validated;
+use crate::build::Child;
+use crate::build::metadata::CONTENT_ANNOTATION;
+use crate::children::{self, is_controlled_by};
+use crate::context::{Context, FederationRef};
+use crate::evidence::cluster::EnginePod;
+use crate::memory::AppliedChild;
+
+/// How the application ended, as far as the user has to know.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Applied {
+    /// Every child is as wanted.
+    #[default]
+    Done,
+    /// `spec.paused`.
+    Paused,
+    /// An object of that name belongs to somebody else.
+    Foreign {
+        /// Kind of the object.
+        kind: String,
+        /// Name of the object.
+        name: String,
+    },
+    /// The operator lacks a permission.
+    Forbidden {
+        /// What it may not do.
+        action: String,
+        /// What the API server said.
+        message: String,
+    },
+    /// The API server refuses an object as the spec asks for it.
+    Refused {
+        /// Kind of the object.
+        kind: String,
+        /// Name of the object.
+        name: String,
+        /// What the API server said.
+        message: String,
+    },
+}
+
+/// What one child became.
+enum Outcome {
+    /// As wanted; the object when it was sent.
+    Good(Option<Box<DynamicObject>>),
+    /// The user has to act.
+    Stopped(Applied),
+}
+
+/// Parameters of every patch: ours is the only word on the fields that we name, and a field that does not exist is an
+/// error.
+pub fn patch_params() -> PatchParams {
+    PatchParams::apply(crds::FIELD_MANAGER).force().validation_strict()
+}
+
+/// Applies the children in their order, then deletes orphans.
+///
+/// # Errors
+/// When a call fails for a reason that is nobody's to correct.
+pub async fn apply(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    wanted: &[Child],
+) -> Result<Applied, Error> {
+    let paused = federation.spec.paused;
+    let secrets = ApiResource::erase::<Secret>(&());
+    for child in wanted {
+        // Certificates go on while the federation is paused: they end whether anybody looks or not.
+        if paused && child.resource != secrets {
+            continue;
+        }
+        if let Outcome::Stopped(applied) = one(context, reference, federation, child).await? {
+            return Ok(applied);
+        }
+    }
+    if paused {
+        return Ok(Applied::Paused);
+    }
+    orphans(context, reference, federation, wanted).await
+}
+
+/// Applies one child and gives it back as the API server has it.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn alone(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    child: &Child,
+) -> Result<Option<Box<DynamicObject>>, Error> {
+    Ok(match one(context, reference, federation, child).await? {
+        Outcome::Good(object) => object,
+        Outcome::Stopped(_) => None,
+    })
+}
+
+async fn one(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    child: &Child,
+) -> Result<Outcome, Error> {
+    let Child { resource, object } = child;
+    let (kind, name) = (resource.kind.clone(), object.name_any());
+    let key = (kind.clone(), name.clone());
+    let digest = digest(object);
+    let known = context.children.get(resource, &federation.namespace, &name);
+    let ours = known.as_deref().filter(|known| is_controlled_by(*known, &federation.owner.uid));
+    let last = context.remember(reference, |memory| memory.applied.get(&key).cloned());
+    if let (Some(known), Some(last)) = (ours, &last)
+        && last.digest == digest
+        && last.version == children::version(known)
+    {
+        return Ok(Outcome::Good(None));
+    }
+    let api = Api::<DynamicObject>::namespaced_with(
+        context.client.clone(),
+        &federation.namespace,
+        resource,
+    );
+    if ours.is_none() {
+        // The stores hold what carries the operator's label, and lag behind; the API server knows all.
+        let found = match api.get_metadata_opt(&name).await {
+            Ok(found) => found,
+            Err(error) => return stop(error, format!("read {kind} {name}"), &kind, &name),
+        };
+        if found.is_some_and(|found| !is_controlled_by(&found, &federation.owner.uid)) {
+            return Ok(Outcome::Stopped(Applied::Foreign { kind, name }));
+        }
+    }
+    match api.patch(&name, &patch_params(), &Patch::Apply(object)).await {
+        Ok(sent) => {
+            let version = children::version(&sent);
+            if last.as_ref().map(|last| &last.digest) != Some(&digest) {
+                tracing::info!(%kind, %name, "applied");
+            }
+            context.remember(reference, |memory| {
+                memory.applied.insert(key, AppliedChild { digest, version })
+            });
+            Ok(Outcome::Good(Some(Box::new(sent))))
+        }
+        Err(error) => stop(error, format!("apply {kind} {name}"), &kind, &name),
+    }
+}
+
+/// Sorts a failed call: what the user has to correct, what is tried again at once, and everything else.
+fn stop(error: kube::Error, action: String, kind: &str, name: &str) -> Result<Outcome, Error> {
+    match error {
+        kube::Error::Api(status) if status.is_conflict() => {
+            Err(Error::Conflict { object: format!("{kind} {name}") })
+        }
+        kube::Error::Api(status) if status.is_forbidden() => {
+            Ok(Outcome::Stopped(Applied::Forbidden { action, message: status.message.clone() }))
+        }
+        // 422: a value; 400: a field that strict validation does not know.
+        kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
+            Ok(Outcome::Stopped(Applied::Refused {
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+                message: status.message.clone(),
+            }))
+        }
+        source => Err(Error::Api { action, source: Box::new(source) }),
+    }
+}
+
+/// Deletes what the federation controls and no longer wants.
+async fn orphans(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    wanted: &[Child],
+) -> Result<Applied, Error> {
+    for (resource, orphan) in context.children.of_owner(&federation.owner.uid) {
+        let name = orphan.name_any();
+        let is_wanted = wanted
+            .iter()
+            .any(|child| child.resource == resource && child.object.name_any() == name);
+        if is_wanted || orphan.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        let kind = resource.kind.clone();
+        let api = Api::<DynamicObject>::namespaced_with(
+            context.client.clone(),
+            &federation.namespace,
+            &resource,
+        );
+        let parameters = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            // Whoever made a new object of that name meanwhile keeps it.
+            preconditions: Some(Preconditions { uid: orphan.uid(), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        match api.delete(&name, &parameters).await {
+            Ok(_) => tracing::info!(%kind, %name, "deleted, it is no longer wanted"),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            Err(error) => {
+                let action = format!("delete {kind} {name}");
+                if let Outcome::Stopped(applied) = stop(error, action, &kind, &name)? {
+                    return Ok(applied);
+                }
+            }
+        }
+        context.remember(reference, |memory| memory.applied.remove(&(kind, name)));
+    }
+    Ok(Applied::Done)
+}
+
+/// Makes the kubelet look at the volumes of pods whose files have changed.
+///
+/// # Errors
+/// When a call fails, except that a pod which is gone needs nothing.
+pub async fn refresh(
+    context: &Context,
+    federation: &Validated,
+    pods: &[EnginePod],
+    files: &str,
+) -> Result<(), Error> {
+    let api = Api::<Pod>::namespaced(context.client.clone(), &federation.namespace);
+    for pod in pods.iter().filter(|pod| !pod.terminating && pod.content.as_deref() != Some(files)) {
+        let patch = json!({"metadata": {"annotations": {CONTENT_ANNOTATION: files}}});
+        match api.patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            // Without the permission, the kubelet finds the change by itself within about a minute.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                tracing::debug!(pod = %pod.name, message = %status.message, "may not patch pods");
+            }
+            Err(error) => return Err(Error::api(format!("annotate Pod {}", pod.name))(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Digest of an object, or of what stands for several.
+pub fn digest(value: &impl serde::Serialize) -> String {
+    // A value that cannot be written has no digest, and is sent each time.
+    serde_json::to_vec(value)
+        .map(|bytes| crate::hex::encode(&Sha256::digest(&bytes)))
+        .unwrap_or_default()
+}

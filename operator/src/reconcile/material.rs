@@ -1,0 +1,334 @@
+//! Keys and certificates that the operator makes: read back from their Secrets, and made again before they end or when
+//! they no longer fit.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crds::domain::{Domain, DomainError};
+use federation_engine::tls::certs::LocalCertificate;
+use federation_engine::tls::issue::{self, IssueError, PemPair};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use rustls_pki_types::UnixTime;
+
+use super::validate::Validated;
+use crate::build::paths;
+
+/// Octets of randomness in tokens and dialback secrets.
+const RANDOM_OCTETS: usize = 32;
+/// Shortest content of a Secret that is taken for one of ours.
+const MIN_SECRET: usize = 32;
+/// How long keys made with the dialback secret before the last rotation are still confirmed.
+pub const PREVIOUS_ACCEPTED: SignedDuration = SignedDuration::from_hours(1);
+
+/// Annotation on the resource: a new value asks for a new dialback secret. On the Secret: the value last followed.
+pub const ROTATE: &str = "xmppfederation.dev/rotate-dialback";
+/// Annotation on the Secret: when it was last rotated.
+pub const ROTATED_AT: &str = "xmppfederation.dev/rotated-at";
+
+/// Validity, and how long before its end a successor is made.
+struct Life {
+    total: SignedDuration,
+    renew_before: SignedDuration,
+}
+
+const fn days(total: i64, renew_before: i64) -> Life {
+    Life {
+        total: SignedDuration::from_hours(24 * total),
+        renew_before: SignedDuration::from_hours(24 * renew_before),
+    }
+}
+
+/// Backends mount the CA and may be slow to follow, so it lives long.
+const CA: Life = days(3650, 365);
+const BACKEND_LEAF: Life = days(90, 30);
+const SELF_SIGNED: Life = days(365, 60);
+const CONTROL: Life = days(365, 60);
+
+/// Everything that the operator makes for one federation.
+#[derive(Clone)]
+pub struct Material {
+    /// Opens the engine's control port.
+    pub control: ControlMaterial,
+    /// Dialback secret; `None` when the resource brings its own.
+    pub dialback: Option<DialbackMaterial>,
+    /// Backend CA and a leaf of it; `None` without backends.
+    pub backend: Option<BackendMaterial>,
+    /// Certificate of the outer leg; `None` when the resource brings its own.
+    pub self_signed: Option<PemPair>,
+}
+
+impl fmt::Debug for Material {
+    // Keys never reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Material").finish_non_exhaustive()
+    }
+}
+
+/// Certificate and token of the control port.
+#[derive(Clone)]
+pub struct ControlMaterial {
+    /// Certificate that the operator pins, and its key.
+    pub pair: PemPair,
+    /// Bearer token.
+    pub token: String,
+}
+
+/// Dialback secret, shared by all replicas (XEP-0185).
+#[derive(Clone)]
+pub struct DialbackMaterial {
+    /// New keys are made with it.
+    pub secret: String,
+    /// The one before, while its keys may still be asked about.
+    pub previous: Option<String>,
+    /// Annotations of the Secret.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The private CA between engine and backend.
+#[derive(Clone)]
+pub struct BackendMaterial {
+    /// The CA.
+    pub ca: PemPair,
+    /// A certificate of the CA for the local domains.
+    pub leaf: PemPair,
+}
+
+/// The Secrets as they are in the cluster; only those that belong to the federation.
+#[derive(Clone, Default)]
+pub struct Existing {
+    /// `<name>-control`.
+    pub control: Option<Secret>,
+    /// `<name>-dialback`.
+    pub dialback: Option<Secret>,
+    /// `<name>-backend-ca`.
+    pub backend_ca: Option<Secret>,
+    /// `<name>-backend-tls`.
+    pub backend_tls: Option<Secret>,
+    /// `<name>-tls-self-signed`.
+    pub self_signed: Option<Secret>,
+}
+
+/// Why nothing could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// Signing.
+    #[error("cannot issue the {what}: {source}")]
+    Issue {
+        /// What was to be issued.
+        what: &'static str,
+        /// Why not.
+        source: IssueError,
+    },
+    /// The operating system's random source.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// The name of the resource or its namespace.
+    #[error("{name} is no domain name: {source}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why not.
+        source: DomainError,
+    },
+}
+
+/// Keeps what is good and makes what is missing.
+///
+/// # Errors
+/// See [`MaterialError`].
+pub fn complete(
+    existing: &Existing,
+    federation: &Validated,
+    now: Timestamp,
+) -> Result<Material, MaterialError> {
+    let spec = &federation.spec;
+    let domains: Vec<Domain> = spec.domains.iter().map(|domain| domain.name.clone()).collect();
+    Ok(Material {
+        control: control(existing.control.as_ref(), federation, now)?,
+        dialback: match &spec.dialback {
+            Some(_) => None,
+            None => {
+                Some(dialback(existing.dialback.as_ref(), federation.rotation.as_deref(), now)?)
+            }
+        },
+        backend: if spec.backends.is_empty() {
+            None
+        } else {
+            Some(backend(existing, federation, &domains, now)?)
+        },
+        self_signed: match &spec.tls.certificate {
+            Some(_) => None,
+            None => Some(
+                match existing.self_signed.as_ref().and_then(pair).filter(|old| {
+                    facts(old).is_some_and(|found| {
+                        found.lives(&SELF_SIGNED, now) && found.names(&domains)
+                    })
+                }) {
+                    Some(good) => good,
+                    None => issue::self_signed(&domains, unsigned(SELF_SIGNED.total), unix(now))
+                        .map_err(|source| MaterialError::Issue {
+                            what: "self-signed certificate",
+                            source,
+                        })?,
+                },
+            ),
+        },
+    })
+}
+
+fn control(
+    existing: Option<&Secret>,
+    federation: &Validated,
+    now: Timestamp,
+) -> Result<ControlMaterial, MaterialError> {
+    let old = existing.and_then(|secret| Some((pair(secret)?, text(secret, paths::TOKEN)?)));
+    if let Some((pair, token)) = old
+        && token.len() >= MIN_SECRET
+        && facts(&pair).is_some_and(|found| found.lives(&CONTROL, now))
+    {
+        return Ok(ControlMaterial { pair, token });
+    }
+    let name = format!("{}.{}.svc", federation.name, federation.namespace);
+    let domain = Domain::parse(&name).map_err(|source| MaterialError::Name { name, source })?;
+    let pair =
+        issue::self_signed(&[domain], unsigned(CONTROL.total), unix(now)).map_err(|source| {
+            MaterialError::Issue { what: "certificate of the control port", source }
+        })?;
+    Ok(ControlMaterial { pair, token: random()? })
+}
+
+fn dialback(
+    existing: Option<&Secret>,
+    wanted_rotation: Option<&str>,
+    now: Timestamp,
+) -> Result<DialbackMaterial, MaterialError> {
+    let old = existing
+        .and_then(|secret| text(secret, paths::SECRET))
+        .filter(|secret| secret.len() >= MIN_SECRET);
+    let annotation = |key: &str| {
+        existing.and_then(|secret| secret.metadata.annotations.as_ref()?.get(key)).cloned()
+    };
+    let mut annotations: BTreeMap<String, String> =
+        wanted_rotation.map(|value| (ROTATE.to_owned(), value.to_owned())).into_iter().collect();
+    let Some(old) = old else {
+        return Ok(DialbackMaterial { secret: random()?, previous: None, annotations });
+    };
+    if wanted_rotation.is_some() && annotation(ROTATE).as_deref() != wanted_rotation {
+        annotations.insert(ROTATED_AT.to_owned(), now.to_string());
+        return Ok(DialbackMaterial { secret: random()?, previous: Some(old), annotations });
+    }
+    let rotated_at = annotation(ROTATED_AT).and_then(|at| at.parse::<Timestamp>().ok());
+    let previous = rotated_at
+        .filter(|at| now.duration_since(*at) < PREVIOUS_ACCEPTED)
+        .and_then(|_| existing.and_then(|secret| text(secret, paths::PREVIOUS)));
+    if let Some(at) = rotated_at.filter(|_| previous.is_some()) {
+        annotations.insert(ROTATED_AT.to_owned(), at.to_string());
+    }
+    Ok(DialbackMaterial { secret: old, previous, annotations })
+}
+
+fn backend(
+    existing: &Existing,
+    federation: &Validated,
+    domains: &[Domain],
+    now: Timestamp,
+) -> Result<BackendMaterial, MaterialError> {
+    let old_ca = existing
+        .backend_ca
+        .as_ref()
+        .and_then(pair)
+        .filter(|old| facts(old).is_some_and(|found| found.lives(&CA, now)));
+    let ca = match old_ca {
+        Some(good) => good,
+        None => issue::new_ca(
+            &format!("{}.{} backend CA", federation.name, federation.namespace),
+            unsigned(CA.total),
+            unix(now),
+        )
+        .map_err(|source| MaterialError::Issue { what: "backend CA", source })?,
+    };
+    let old_leaf = existing.backend_tls.as_ref().and_then(pair).filter(|old| {
+        // The chain ends with the CA's certificate: a leaf of an earlier CA does not.
+        old.certificate.ends_with(ca.certificate.as_str())
+            && facts(old)
+                .is_some_and(|found| found.lives(&BACKEND_LEAF, now) && found.names(domains))
+    });
+    let leaf = match old_leaf {
+        Some(good) => good,
+        None => issue::issue(&ca, domains, unsigned(BACKEND_LEAF.total), unix(now)).map_err(
+            |source| MaterialError::Issue { what: "certificate for the backend", source },
+        )?,
+    };
+    Ok(BackendMaterial { ca, leaf })
+}
+
+/// What is looked at before a certificate is kept.
+struct Facts {
+    names: Vec<String>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl Facts {
+    fn lives(&self, life: &Life, now: Timestamp) -> bool {
+        self.not_before <= now && self.not_after.duration_since(now) > life.renew_before
+    }
+
+    fn names(&self, domains: &[Domain]) -> bool {
+        let mut wanted: Vec<String> = domains.iter().map(Domain::to_ascii).collect();
+        let mut found = self.names.clone();
+        wanted.sort_unstable();
+        found.sort_unstable();
+        wanted == found
+    }
+}
+
+/// `None` for what is no pair of certificate and key any more: it is made again.
+fn facts(pair: &PemPair) -> Option<Facts> {
+    let certificate = LocalCertificate::from_pem(
+        pair.certificate.as_bytes(),
+        paths::TLS_CRT,
+        pair.private_key.as_bytes(),
+        paths::TLS_KEY,
+    )
+    .ok()?;
+    let found = certificate.facts();
+    Some(Facts {
+        names: found.names.clone(),
+        not_before: found.not_before,
+        not_after: found.not_after,
+    })
+}
+
+fn pair(secret: &Secret) -> Option<PemPair> {
+    Some(PemPair {
+        certificate: text(secret, paths::TLS_CRT)?,
+        private_key: text(secret, paths::TLS_KEY)?,
+    })
+}
+
+fn text(secret: &Secret, key: &str) -> Option<String> {
+    let ByteString(octets) = secret.data.as_ref()?.get(key)?;
+    String::from_utf8(octets.clone()).ok()
+}
+
+/// Hexadecimal, so that it needs no escaping in a header or a file.
+fn random() -> Result<String, MaterialError> {
+    let mut octets = [0_u8; RANDOM_OCTETS];
+    OsRng.try_fill_bytes(&mut octets).map_err(|error| MaterialError::Random(error.to_string()))?;
+    Ok(crate::hex::encode(&octets))
+}
+
+fn unix(now: Timestamp) -> UnixTime {
+    UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+        u64::try_from(now.as_second()).unwrap_or_default(),
+    ))
+}
+
+fn unsigned(duration: SignedDuration) -> std::time::Duration {
+    duration.unsigned_abs()
+}

@@ -1,0 +1,74 @@
+//! When a federation is looked at again without any event: quickly while something is on its way, slowly once all is
+//! well. Pure.
+
+use std::time::Duration;
+
+use crds::condition::{Condition, ConditionStatus, ConditionType, get};
+use jiff::{SignedDuration, Timestamp};
+
+/// While things move.
+const FAST: Duration = Duration::from_secs(2);
+/// When nothing has changed for [`MOVING`].
+const MEDIUM: Duration = Duration::from_secs(10);
+/// When nothing has changed for [`WAITING`].
+const SLOW: Duration = Duration::from_secs(30);
+/// When all is well.
+const STABLE: Duration = Duration::from_mins(2);
+
+const MOVING: SignedDuration = SignedDuration::from_mins(3);
+const WAITING: SignedDuration = SignedDuration::from_mins(15);
+
+/// `held`: a failure waits for its confirmation. `jitter` from 0 to 1 spreads federations that began together.
+pub fn next(conditions: &[Condition], held: bool, now: Timestamp, jitter: f64) -> Duration {
+    let ready = get(conditions, ConditionType::Ready)
+        .is_some_and(|condition| condition.status == ConditionStatus::True);
+    let pause = if held {
+        FAST
+    } else if ready {
+        STABLE
+    } else {
+        let last = conditions.iter().map(|condition| condition.last_transition_time.0).max();
+        match last.map(|at| now.duration_since(at)) {
+            Some(age) if age < MOVING => FAST,
+            Some(age) if age < WAITING => MEDIUM,
+            Some(_) => SLOW,
+            None => FAST,
+        }
+    };
+    pause.mul_f64(1.0 + 0.25 * jitter.clamp(0.0, 1.0))
+}
+
+/// How long to wait after a failed pass; the n-th in a row.
+pub fn after_error(failures: u32) -> Duration {
+    const LONGEST: Duration = Duration::from_mins(5);
+    Duration::from_secs(2).saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crds::reason::ReadyReason;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn it_looks_often_while_things_move_and_seldom_when_all_is_well() {
+        let open = [Condition::new(ReadyReason::Progressing, "", None, at(0))];
+        let good = [Condition::new(ReadyReason::Federated, "", None, at(0))];
+        assert_eq!(next(&open, false, at(10), 0.0), FAST);
+        assert_eq!(next(&open, false, at(300), 0.0), MEDIUM);
+        assert_eq!(next(&open, false, at(3600), 0.0), SLOW);
+        assert_eq!(next(&good, false, at(10), 0.0), STABLE);
+        assert_eq!(next(&good, true, at(10), 0.0), FAST);
+        assert_eq!(next(&good, false, at(10), 1.0), Duration::from_secs(150));
+    }
+
+    #[test]
+    fn failures_are_retried_ever_more_slowly() {
+        assert_eq!(after_error(0), Duration::from_secs(2));
+        assert_eq!(after_error(3), Duration::from_secs(16));
+        assert_eq!(after_error(50), Duration::from_mins(5));
+    }
+}

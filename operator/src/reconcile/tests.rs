@@ -1,0 +1,288 @@
+//! Passes against an API server that answers as the test says: failures that a real one cannot be made to show at will.
+
+use http::{Method, Request, Response, StatusCode};
+use kube::Client;
+use kube::client::Body;
+use kube::core::ApiResource;
+use kube::runtime::watcher;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::apply::{Applied, apply};
+use super::error::Error;
+use super::{report, status};
+use crate::build::{self, Child};
+use crate::children::{Metadata, Writer};
+use crate::context::{Context, FederationRef};
+use crate::fixtures::{context, evidence, federation, given, now, settings, smallest, validated};
+use crate::ladder::{View, accepted};
+use crate::memory::Failing;
+
+const UID: &str = "5f0c1d2e-0000-4000-8000-000000000001";
+
+/// One expected request and its answer.
+struct Call {
+    method: Method,
+    /// Method, path and query contain this.
+    path: &'static str,
+    status: StatusCode,
+    body: Value,
+}
+
+fn call(method: Method, path: &'static str, status: u16, body: Value) -> Call {
+    Call { method, path, status: StatusCode::from_u16(status).unwrap(), body }
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "code": code, "reason": reason, "message": message
+    })
+}
+
+/// A client, and a task that expects exactly these requests in this order and gives back their URIs.
+fn server(calls: Vec<Call>) -> (Client, JoinHandle<Vec<String>>) {
+    let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let task = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        for call in calls {
+            let (request, answer) = handle.next_request().await.expect("a further request");
+            let uri = request.uri().to_string();
+            assert_eq!(request.method(), call.method, "{uri}");
+            assert!(uri.contains(call.path), "{uri} is not {}", call.path);
+            seen.push(uri);
+            let body = Body::from(serde_json::to_vec(&call.body).unwrap());
+            answer.send_response(Response::builder().status(call.status).body(body).unwrap());
+        }
+        if let Some((request, _)) = handle.next_request().await {
+            panic!("one request too many: {} {}", request.method(), request.uri());
+        }
+        seen
+    });
+    (Client::new(service, "im"), task)
+}
+
+fn reference() -> FederationRef {
+    FederationRef::new("example").within("im")
+}
+
+fn network_policy() -> Child {
+    let all = build::children(&validated(&smallest()), &given(), &settings()).unwrap();
+    all.into_iter().find(|child| child.resource.kind == "NetworkPolicy").unwrap()
+}
+
+const PATH: &str = "/apis/networking.k8s.io/v1/namespaces/im/networkpolicies/example";
+
+fn object(owner: &str, version: &str) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {
+            "name": "example", "namespace": "im", "resourceVersion": version, "uid": "child",
+            "ownerReferences": [{
+                "apiVersion": "xmppfederation.dev/v1alpha1", "kind": "XmppFederation",
+                "name": "example", "uid": owner, "controller": true
+            }]
+        }
+    })
+}
+
+async fn apply_one(context: &Context) -> Result<Applied, Error> {
+    apply(context, &reference(), &validated(&smallest()), &[network_policy()]).await
+}
+
+fn not_found() -> Call {
+    call(Method::GET, PATH, 404, failure(404, "NotFound", "not found"))
+}
+
+#[tokio::test]
+async fn a_foreign_object_of_the_same_name_is_left_alone() {
+    let (client, requests) = server(vec![call(Method::GET, PATH, 200, object("somebody", "1"))]);
+    let (context, _writers) = context(client);
+    let foreign = Applied::Foreign { kind: "NetworkPolicy".into(), name: "example".into() };
+    assert_eq!(apply_one(&context).await.unwrap(), foreign);
+    drop(context);
+    requests.await.unwrap();
+
+    let federation = validated(&smallest());
+    let mut seen = evidence(&federation);
+    seen.applied = foreign;
+    let verdict = accepted::check(View { federation: &federation, seen: &seen });
+    assert_eq!(verdict.reason, "AdoptionConflict");
+    assert!(verdict.message.contains("NetworkPolicy example"));
+}
+
+#[tokio::test]
+async fn children_are_applied_by_server_side_apply_strictly_and_under_one_name() {
+    let (client, requests) =
+        server(vec![not_found(), call(Method::PATCH, PATH, 201, object(UID, "1"))]);
+    let (context, _writers) = context(client);
+    assert_eq!(apply_one(&context).await.unwrap(), Applied::Done);
+    drop(context);
+    let patch = requests.await.unwrap().pop().unwrap();
+    for part in ["force=true", "fieldManager=xmpp-federation-operator", "fieldValidation=Strict"] {
+        assert!(patch.contains(part), "{patch}");
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_ends_the_pass_and_is_tried_again() {
+    let conflict = failure(409, "Conflict", "the object has been modified");
+    let (client, requests) = server(vec![not_found(), call(Method::PATCH, PATH, 409, conflict)]);
+    let (context, _writers) = context(client);
+    let error = apply_one(&context).await.unwrap_err();
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    assert_eq!(error.result(), crate::metrics::ReconcileResult::Conflict);
+    drop(context);
+    requests.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_permission_becomes_a_condition() {
+    let forbidden = failure(403, "Forbidden", "cannot patch networkpolicies");
+    let (client, requests) = server(vec![not_found(), call(Method::PATCH, PATH, 403, forbidden)]);
+    let (context, _writers) = context(client);
+    let applied = apply_one(&context).await.unwrap();
+    assert_eq!(
+        applied,
+        Applied::Forbidden {
+            action: "apply NetworkPolicy example".into(),
+            message: "cannot patch networkpolicies".into()
+        }
+    );
+    drop(context);
+    requests.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_becomes_a_condition() {
+    let invalid = failure(422, "Invalid", "spec.podSelector: Invalid value");
+    let (client, requests) = server(vec![not_found(), call(Method::PATCH, PATH, 422, invalid)]);
+    let (context, _writers) = context(client);
+    assert!(matches!(apply_one(&context).await.unwrap(), Applied::Refused { .. }));
+    drop(context);
+    requests.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_api_server_that_fails_is_named_with_what_was_tried() {
+    let broken = failure(500, "InternalError", "etcd is gone");
+    let (client, requests) = server(vec![not_found(), call(Method::PATCH, PATH, 500, broken)]);
+    let (context, _writers) = context(client);
+    let text = apply_one(&context).await.unwrap_err().to_string();
+    assert!(
+        text.contains("apply NetworkPolicy example") && text.contains("etcd is gone"),
+        "{text}"
+    );
+    drop(context);
+    requests.await.unwrap();
+}
+
+fn metadata(object: Value) -> Metadata {
+    serde_json::from_value(object).unwrap()
+}
+
+fn feed(writers: &mut [(ApiResource, Writer)], kind: &str, object: Value) {
+    let (_, writer) = writers.iter_mut().find(|(resource, _)| resource.kind == kind).unwrap();
+    writer.apply_watcher_event(&watcher::Event::Apply(metadata(object)));
+}
+
+#[tokio::test]
+async fn an_object_that_is_as_it_was_applied_is_not_asked_about() {
+    let (client, requests) =
+        server(vec![not_found(), call(Method::PATCH, PATH, 201, object(UID, "7"))]);
+    let (context, mut writers) = context(client);
+    assert_eq!(apply_one(&context).await.unwrap(), Applied::Done);
+    feed(&mut writers, "NetworkPolicy", object(UID, "7"));
+    assert_eq!(apply_one(&context).await.unwrap(), Applied::Done);
+    drop(context);
+    assert_eq!(requests.await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_object_that_somebody_changed_is_applied_again() {
+    let (client, requests) = server(vec![
+        not_found(),
+        call(Method::PATCH, PATH, 201, object(UID, "7")),
+        call(Method::PATCH, PATH, 200, object(UID, "9")),
+    ]);
+    let (context, mut writers) = context(client);
+    apply_one(&context).await.unwrap();
+    feed(&mut writers, "NetworkPolicy", object(UID, "8"));
+    apply_one(&context).await.unwrap();
+    drop(context);
+    requests.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_longer_wanted_is_deleted_and_what_others_own_is_not() {
+    let deleted = json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});
+    let path = "/apis/policy/v1/namespaces/im/poddisruptionbudgets/example";
+    let (client, requests) = server(vec![call(Method::DELETE, path, 200, deleted)]);
+    let (context, mut writers) = context(client);
+    feed(&mut writers, "PodDisruptionBudget", object(UID, "1"));
+    feed(&mut writers, "Service", object("somebody", "1"));
+    let federation = validated(&smallest());
+    assert_eq!(apply(&context, &reference(), &federation, &[]).await.unwrap(), Applied::Done);
+    drop(context);
+    requests.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_paused_federation_is_left_as_it_is() {
+    let (client, requests) = server(vec![]);
+    let (context, mut writers) = context(client);
+    feed(&mut writers, "PodDisruptionBudget", object(UID, "1"));
+    let mut spec = smallest();
+    spec["paused"] = json!(true);
+    let applied = apply(&context, &reference(), &validated(&spec), &[network_policy()]).await;
+    assert_eq!(applied.unwrap(), Applied::Paused);
+    drop(context);
+    requests.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_status_that_says_the_same_is_not_written() {
+    let validated = validated(&smallest());
+    let seen = evidence(&validated);
+    let view = View { federation: &validated, seen: &seen };
+    let mut object = federation(&smallest());
+    let first =
+        status::judged(&crds::XmppFederationStatus::default(), view, &Failing::new()).status;
+    object.status = Some(first.clone());
+    let mut later = evidence(&validated);
+    later.now = now() + jiff::SignedDuration::from_mins(1);
+    let view = View { federation: &validated, seen: &later };
+    let second = status::judged(&first, view, &Failing::new()).status;
+    assert_eq!(first, second);
+
+    let (client, requests) = server(vec![]);
+    let (context, _writers) = context(client);
+    report::status(&context, &object, &second).await.unwrap();
+    drop(context);
+    requests.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_status_that_says_something_new_is_applied_and_told() {
+    let validated = validated(&smallest());
+    let seen = evidence(&validated);
+    let view = View { federation: &validated, seen: &seen };
+    let judged =
+        status::judged(&crds::XmppFederationStatus::default(), view, &Failing::new()).status;
+    // 13 rungs and `Ready` turned True, one event each.
+    let mut calls = vec![call(
+        Method::PATCH,
+        "/namespaces/im/xmppfederations/example/status",
+        200,
+        serde_json::to_value(federation(&smallest())).unwrap(),
+    )];
+    calls.extend((0..14).map(|_| {
+        let path = "/apis/events.k8s.io/v1/namespaces/im/events";
+        call(Method::POST, path, 201, json!({"metadata": {"name": "e"}, "eventTime": null}))
+    }));
+    let (client, requests) = server(calls);
+    let (context, _writers) = context(client);
+    report::status(&context, &federation(&smallest()), &judged).await.unwrap();
+    drop(context);
+    requests.await.unwrap();
+}

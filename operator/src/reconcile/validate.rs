@@ -1,0 +1,210 @@
+//! Whether a federation can be honoured. Pure and total: every resource is either rejected with a reason, or becomes a
+//! [`Validated`], which is all that the later steps take.
+
+use crds::domain::Domain;
+use crds::federation::tls::CertificateSource;
+use crds::validate::InvalidSpec;
+use crds::{XmppFederation, XmppFederationSpec};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+
+use super::material::ROTATE;
+use crate::build::names;
+
+/// A federation that contradicts neither itself nor an older one.
+#[derive(Clone, Debug)]
+pub struct Validated {
+    /// Namespace of the resource.
+    pub namespace: String,
+    /// Name of the resource.
+    pub name: String,
+    /// What makes a child ours.
+    pub owner: OwnerReference,
+    /// Generation of the spec.
+    pub generation: Option<i64>,
+    /// Value of the annotation that asks for a new dialback secret.
+    pub rotation: Option<String>,
+    /// Name of the address records and target of the SRV records.
+    pub host: Domain,
+    /// The spec.
+    pub spec: XmppFederationSpec,
+}
+
+impl Validated {
+    /// Secret with the certificate for the outer leg.
+    pub fn certificate_secret(&self) -> String {
+        match &self.spec.tls.certificate {
+            Some(CertificateSource::Secret(reference)) => reference.name.clone(),
+            // Until the operator orders from issuers, the self-signed certificate stands in; `Accepted` says so.
+            Some(CertificateSource::Issuer(_)) | None => names::self_signed(&self.name),
+        }
+    }
+
+    /// The certificate of the outer leg is the operator's own.
+    pub fn self_signed(&self) -> bool {
+        !matches!(self.spec.tls.certificate, Some(CertificateSource::Secret(_)))
+    }
+
+    /// The local domains, in the order of the spec.
+    pub fn domains(&self) -> impl Iterator<Item = &Domain> {
+        self.spec.domains.iter().map(|domain| &domain.name)
+    }
+}
+
+/// Another federation of the cluster, as far as it can claim something.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rival {
+    /// `namespace/name`.
+    pub reference: String,
+    /// Creation of the resource.
+    pub created: Option<Timestamp>,
+    /// Its host.
+    pub host: Domain,
+    /// Its local domains.
+    pub domains: Vec<Domain>,
+}
+
+impl Rival {
+    /// The claims of a federation; none when it cannot be honoured itself.
+    pub fn of(object: &XmppFederation) -> Option<Self> {
+        let name = object.name_any();
+        if !crds::validate::validate(&name, &object.spec).is_empty() {
+            return None;
+        }
+        Some(Self {
+            reference: format!("{}/{name}", object.namespace().unwrap_or_default()),
+            created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            host: object.spec.host()?,
+            domains: object.spec.domains.iter().map(|domain| domain.name.clone()).collect(),
+        })
+    }
+
+    /// The older one keeps what both claim; of the same age, the one that is first by name. A resource without a
+    /// timestamp has not reached the API server and is the youngest.
+    fn precedes(&self, other: &Self) -> bool {
+        let rank = |rival: &Self| (rival.created.is_none(), rival.created, rival.reference.clone());
+        rank(self) < rank(other)
+    }
+}
+
+/// Why a federation is not honoured.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// The API server handed out something that is no `XmppFederation` of this version.
+    #[error(
+        "the resource cannot be read: {0}; correct it, or check that the installed CustomResourceDefinition belongs to this operator's version"
+    )]
+    Unreadable(String),
+    /// It contradicts itself.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<InvalidSpec>),
+    /// An older federation has a domain.
+    #[error("the domain {domain} belongs to the older federation {other}; remove it here or there")]
+    DomainConflict {
+        /// The domain.
+        domain: Domain,
+        /// `namespace/name` of the older one.
+        other: String,
+    },
+    /// An older federation has the host.
+    #[error("the host {host} belongs to the older federation {other}; set another spec.host")]
+    HostConflict {
+        /// The host.
+        host: Domain,
+        /// `namespace/name` of the older one.
+        other: String,
+    },
+}
+
+/// Judges a federation beside its rivals.
+///
+/// # Errors
+/// The [`Rejection`].
+pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, Rejection> {
+    let name = object.name_any();
+    let invalid = crds::validate::validate(&name, &object.spec);
+    if !invalid.is_empty() {
+        return Err(Rejection::Invalid(invalid));
+    }
+    let Some(claims) = Rival::of(object) else {
+        return Err(Rejection::Invalid(vec![InvalidSpec::Host]));
+    };
+    let Some(owner) = object.controller_owner_ref(&()) else {
+        return Err(Rejection::Unreadable("it has no UID".to_owned()));
+    };
+    for rival in rivals {
+        if rival.reference == claims.reference || !rival.precedes(&claims) {
+            continue;
+        }
+        let other = rival.reference.clone();
+        if let Some(domain) = claims.domains.iter().find(|domain| rival.domains.contains(domain)) {
+            return Err(Rejection::DomainConflict { domain: domain.clone(), other });
+        }
+        if rival.host == claims.host {
+            return Err(Rejection::HostConflict { host: claims.host, other });
+        }
+    }
+    Ok(Validated {
+        namespace: object.namespace().unwrap_or_default(),
+        name,
+        owner,
+        generation: object.metadata.generation,
+        rotation: object.annotations().get(ROTATE).cloned(),
+        host: claims.host,
+        spec: object.spec.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::federation;
+    use serde_json::json;
+
+    fn rival(reference: &str, created: &str, domain: &str) -> Rival {
+        Rival {
+            reference: reference.to_owned(),
+            created: Some(created.parse().unwrap()),
+            host: Domain::parse(&format!("xmpp.{domain}")).unwrap(),
+            domains: vec![Domain::parse(domain).unwrap()],
+        }
+    }
+
+    #[test]
+    fn the_smallest_resource_gets_its_defaults() {
+        let object = federation(&json!({"domains": [{"name": "example.com"}]}));
+        let validated = validate(&object, &[]).unwrap();
+        assert_eq!(validated.host.as_str(), "xmpp.example.com");
+        assert_eq!(validated.certificate_secret(), "example-tls-self-signed");
+        assert!(validated.self_signed());
+    }
+
+    #[test]
+    fn the_older_federation_keeps_the_domain() {
+        let object = federation(&json!({"domains": [{"name": "example.com"}]}));
+        let older = rival("other/a", "2026-01-01T00:00:00Z", "example.com");
+        let younger = rival("other/b", "2026-12-31T00:00:00Z", "example.com");
+        let stranger = rival("other/c", "2026-01-01T00:00:00Z", "example.org");
+        assert!(validate(&object, &[younger, stranger]).is_ok());
+        let rejection = validate(&object, &[older]).unwrap_err();
+        assert!(
+            matches!(&rejection, Rejection::DomainConflict { other, .. } if other == "other/a")
+        );
+    }
+
+    #[test]
+    fn the_older_federation_keeps_the_host() {
+        let object =
+            federation(&json!({"domains": [{"name": "example.com"}], "host": "xmpp.example.org"}));
+        let older = rival("other/a", "2026-01-01T00:00:00Z", "example.org");
+        assert!(matches!(validate(&object, &[older]), Err(Rejection::HostConflict { .. })));
+    }
+
+    #[test]
+    fn a_federation_is_not_its_own_rival() {
+        let object = federation(&json!({"domains": [{"name": "example.com"}]}));
+        let itself = Rival::of(&object).unwrap();
+        assert!(validate(&object, &[itself]).is_ok());
+    }
+}

@@ -1,0 +1,98 @@
+//! Wanted DNS records beside what was found, for the status and for the zone file. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt::{Display, Write as _};
+use std::net::IpAddr;
+
+use crds::status::{DnsRecord, DnsRecordState};
+
+use crate::evidence::dns::{NameEvidence, leads_to};
+use crate::ladder::View;
+use crate::wanted;
+
+/// Most records in the status.
+const MAX_RECORDS: usize = 96;
+/// Longest text of found records.
+const MAX_FOUND: usize = 1024;
+
+/// The wanted records in the order address, SRV.
+pub fn of(view: View<'_>) -> Vec<DnsRecord> {
+    let federation = view.federation;
+    let ttl = federation.spec.dns.ttl;
+    let address = view.seen.cluster.address();
+    let host = federation.host.to_ascii();
+    let mut all: Vec<DnsRecord> = wanted::host_addresses(address)
+        .into_iter()
+        .map(|ip| {
+            let evidence = &view.seen.dns.host;
+            let (state, found) = compare(
+                evidence,
+                |found: &IpAddr| *found == ip,
+                |found| found.is_ipv4() == ip.is_ipv4(),
+            );
+            DnsRecord {
+                name: format!("{host}."),
+                type_: if ip.is_ipv4() { "A" } else { "AAAA" }.to_owned(),
+                ttl,
+                value: ip.to_string(),
+                state,
+                found,
+            }
+        })
+        .collect();
+    let Some(target) = wanted::srv_target(federation, address) else { return all };
+    all.extend(wanted::srv_records(federation, &target).into_iter().map(|record| {
+        let evidence = view.seen.dns.services.iter().find(|(owner, _)| *owner == record.owner);
+        let (state, found) = evidence.map_or((DnsRecordState::Unknown, None), |(_, evidence)| {
+            compare(evidence, |found| leads_to(found, &record.srv), |_| true)
+        });
+        DnsRecord {
+            name: format!("{}.", record.owner),
+            type_: "SRV".to_owned(),
+            ttl,
+            value: format!("{}.", record.srv),
+            state,
+            found,
+        }
+    }));
+    all.truncate(MAX_RECORDS);
+    all
+}
+
+/// State and text of what the first server that tells has.
+fn compare<T: Display + Ord>(
+    evidence: &NameEvidence<T>,
+    is_wanted: impl Fn(&T) -> bool,
+    is_of_type: impl Fn(&T) -> bool,
+) -> (DnsRecordState, Option<String>) {
+    let told: Vec<&BTreeSet<T>> = evidence.best().map(|(_, found)| found).collect();
+    let Some(first) = told.first() else { return (DnsRecordState::Unknown, None) };
+    let mut text = String::new();
+    for one in first.iter().filter(|one| is_of_type(one)) {
+        if text.len() > MAX_FOUND {
+            break;
+        }
+        let separator = if text.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{one}");
+    }
+    let everywhere = told.iter().all(|found| found.iter().any(&is_wanted));
+    let state = match (everywhere, text.is_empty()) {
+        (true, _) => DnsRecordState::Present,
+        (false, true) => DnsRecordState::Missing,
+        (false, false) => DnsRecordState::Mismatch,
+    };
+    (state, Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Lines for a zone file with every record that is not there as wanted; none when all are.
+pub fn zone_snippet(records: &[DnsRecord]) -> Option<String> {
+    let lines: Vec<String> = records
+        .iter()
+        .filter(|record| record.state != DnsRecordState::Present)
+        .map(|record| {
+            format!("{} {} IN {} {}\n", record.name, record.ttl, record.type_, record.value)
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.concat())
+}

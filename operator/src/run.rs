@@ -1,0 +1,181 @@
+//! The process: ports, client, leadership, watches, passes, and an orderly end.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use kube::runtime::events::{Recorder, Reporter};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::admin::{self, Health, ListenError};
+use crate::args::Args;
+use crate::build::Settings;
+use crate::children::Children;
+use crate::client::{self, ClientError};
+use crate::context::Context;
+use crate::controller;
+use crate::discovery::OptionalKinds;
+use crate::evidence::engine::Engines;
+use crate::evidence::networks::Networks;
+use crate::evidence::zone::Zones;
+use crate::lease::{self, LeaseError};
+use crate::metrics::Metrics;
+use crate::watches;
+
+/// Federations that wait to be woken; a full queue makes the watches wait.
+const WAKES: usize = 256;
+
+/// Why the process ends with a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The port.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The API server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The lease.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// Another replica leads now.
+    #[error(
+        "the lease was lost; the process ends, so that it does not write against the new leader"
+    )]
+    LeadershipLost,
+    /// The operating system.
+    #[error("cannot wait for signals: {0}")]
+    Signal(std::io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(args: Args) -> Result<(), RunError> {
+    let metrics = Metrics::new();
+    let health = Health::default();
+    let listener: TcpListener = admin::listen(args.listen).await?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(admin::serve(listener, health.clone(), metrics.clone()));
+    let client = client::connect(&args, metrics.clone()).await?;
+    let stop = stopped().map_err(RunError::Signal)?;
+    let mut stop = std::pin::pin!(stop);
+
+    let leadership = if args.leader_election {
+        // A replica that waits for the lease is as ready as it can be.
+        health.set_ready();
+        let acquired = lease::acquire(client.clone(), &args.pod_namespace, &args.pod_name);
+        tokio::select! {
+            acquired = acquired => Some(acquired?),
+            () = &mut stop => return Ok(()),
+        }
+    } else {
+        None
+    };
+    metrics.leading(true);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "leading");
+
+    let (wake, wakes) = mpsc::channel(WAKES);
+    let (federations, writer) = controller::store();
+    let (children, child_writers) = Children::new();
+    let reporter = Reporter {
+        controller: crds::FIELD_MANAGER.to_owned(),
+        instance: Some(args.pod_name.clone()),
+    };
+    let context = Arc::new(Context {
+        client: client.clone(),
+        settings: Settings {
+            engine_image: args.engine_image.clone(),
+            pull_policy: args.engine_image_pull_policy,
+            operator_namespace: args.pod_namespace.clone(),
+        },
+        metrics: metrics.clone(),
+        recorder: Recorder::new(client.clone(), reporter),
+        federations,
+        children,
+        kinds: OptionalKinds::new(),
+        engines: Engines::new(wake.clone()),
+        networks: Networks::new(args.namespace.is_empty()),
+        zones: Zones::default(),
+        memory: Mutex::new(HashMap::new()),
+    });
+    context.kinds.look(&client).await;
+    spawn_watches(&mut tasks, &context, &args.namespace, child_writers, &wake);
+    let ready = Arc::clone(&context);
+    tasks.spawn(async move {
+        ready.children.wait_until_ready().await;
+        if ready.federations.wait_until_ready().await.is_ok() {
+            health.set_ready();
+        }
+    });
+
+    let (finish, finished) = tokio::sync::oneshot::channel::<()>();
+    let finished = async move {
+        // A dropped sender ends the controller as well.
+        let _ = finished.await;
+    };
+    let api = controller::federations(client, &args.namespace);
+    let mut controller = std::pin::pin!(controller::run(
+        api,
+        writer,
+        wakes,
+        Arc::clone(&context),
+        // The controller wants a future that can be shared.
+        futures::FutureExt::shared(futures::FutureExt::boxed(finished)),
+    ));
+    let lost = async {
+        match &leadership {
+            Some(leadership) => leadership.lost().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = &mut controller => {}
+        () = lost => return Err(RunError::LeadershipLost),
+        () = &mut stop => {
+            tracing::info!("stopping: passes under way are finished first");
+            drop(finish);
+            controller.await;
+        }
+    }
+    metrics.leading(false);
+    tasks.shutdown().await;
+    if let Some(leadership) = leadership {
+        leadership.release().await;
+    }
+    Ok(())
+}
+
+fn spawn_watches(
+    tasks: &mut JoinSet<()>,
+    context: &Arc<Context>,
+    namespace: &str,
+    writers: Vec<(kube::core::ApiResource, crate::children::Writer)>,
+    wake: &watches::Wake,
+) {
+    let namespace = || namespace.to_owned();
+    for (resource, writer) in writers {
+        let context = Arc::clone(context);
+        tasks.spawn(watches::children(context, namespace(), resource, writer, wake.clone()));
+    }
+    tasks.spawn(watches::pods(Arc::clone(context), namespace(), wake.clone()));
+    tasks.spawn(watches::secrets(Arc::clone(context), namespace(), wake.clone()));
+    tasks.spawn(watches::config_maps(Arc::clone(context), namespace(), wake.clone()));
+    let context = Arc::clone(context);
+    tasks.spawn(async move { context.kinds.follow(&context.client).await });
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,91 @@
+//! The DNS records that a federation wants. The `DNSEndpoint`, the verdicts, the status and the lines for a zone file
+//! all come from here.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crds::domain::Domain;
+use crds::federation::service::ServiceType;
+
+use crate::build::{Address, ports};
+use crate::reconcile::validate::Validated;
+
+/// Data of an SRV record (RFC 2782). The target is in ASCII, lower case, without trailing dot; empty for the root.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Srv {
+    /// Lower is tried first.
+    pub priority: u16,
+    /// Share among equal priorities.
+    pub weight: u16,
+    /// Port of the service.
+    pub port: u16,
+    /// Host that provides it.
+    pub target: String,
+}
+
+impl fmt::Display for Srv {
+    /// Zone file form without the target's trailing dot.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.priority, self.weight, self.port, self.target)
+    }
+}
+
+/// An SRV record of a local domain.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WantedSrv {
+    /// Local domain.
+    pub domain: Domain,
+    /// Owner name without trailing dot.
+    pub owner: String,
+    /// Data.
+    pub srv: Srv,
+}
+
+/// Where SRV records point to: the host, or the load balancer's own name. `None` while it is not known which.
+pub fn srv_target(federation: &Validated, address: Option<&Address>) -> Option<String> {
+    match address {
+        Some(Address::Hostname(name)) => Some(name.trim_end_matches('.').to_ascii_lowercase()),
+        Some(Address::Ips(_)) => Some(federation.host.to_ascii()),
+        None if federation.spec.service.type_ != ServiceType::LoadBalancer => {
+            Some(federation.host.to_ascii())
+        }
+        None => None,
+    }
+}
+
+/// The SRV records of all domains.
+pub fn srv_records(federation: &Validated, target: &str) -> Vec<WantedSrv> {
+    let dns = &federation.spec.dns.srv;
+    let services = services(federation);
+    federation
+        .domains()
+        .flat_map(|domain| services.iter().map(move |service| (domain, service)))
+        .map(|(domain, (service, port))| WantedSrv {
+            domain: domain.clone(),
+            owner: format!("{service}.{}", domain.to_ascii()),
+            srv: Srv {
+                priority: dns.priority,
+                weight: dns.weight,
+                port: *port,
+                target: target.to_owned(),
+            },
+        })
+        .collect()
+}
+
+/// Service labels and their ports: STARTTLS always, Direct TLS (XEP-0368) where it is on.
+fn services(federation: &Validated) -> Vec<(&'static str, u16)> {
+    let mut all = vec![("_xmpp-server._tcp", ports::S2S)];
+    if federation.spec.service.direct_tls {
+        all.push(("_xmpps-server._tcp", ports::S2S_TLS));
+    }
+    all
+}
+
+/// The addresses that the host is to have; none when SRV records point to the load balancer's own name.
+pub fn host_addresses(address: Option<&Address>) -> Vec<IpAddr> {
+    match address {
+        Some(Address::Ips(ips)) => ips.clone(),
+        Some(Address::Hostname(_)) | None => Vec::new(),
+    }
+}
