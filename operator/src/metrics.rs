@@ -80,8 +80,6 @@ struct ResultLabels {
 pub enum ReconcileResult {
     /// Everything was applied and judged.
     Ok,
-    /// The object cannot be accepted; the status says why.
-    Rejected,
     /// Somebody else changed an object at the same time; tried again at once.
     Conflict,
     /// A call to the API server failed.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use federation_engine::observe::evidence::Evidence;
 use http::HeaderValue;
+use jiff::Timestamp;
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
@@ -218,12 +219,58 @@ async fn publish(
     wake: &mpsc::Sender<FederationRef>,
     federation: &FederationRef,
 ) {
-    let changed = latest.send_if_modified(|current| {
-        let changed = *current != report;
+    // The newest report stays for the next pass; a pass of its own is made for what could change a verdict.
+    let mut news = false;
+    latest.send_modify(|current| {
+        news = !tells_the_same(current, &report);
         *current = report;
-        changed
     });
-    if changed && wake.send(federation.clone()).await.is_err() {
+    if news && wake.send(federation.clone()).await.is_err() {
         tracing::debug!("nobody listens for engine reports any more");
+    }
+}
+
+/// Whether two reports differ in times and past attempts alone, which move with every stream.
+fn tells_the_same(one: &Report, other: &Report) -> bool {
+    match (one, other) {
+        (Report::Seen(one), Report::Seen(other)) => timeless(one) == timeless(other),
+        (one, other) => one == other,
+    }
+}
+
+fn timeless(evidence: &Evidence) -> Evidence {
+    let mut evidence = evidence.clone();
+    for observation in &mut evidence.inbound {
+        observation.at = Timestamp::UNIX_EPOCH;
+    }
+    for trip in &mut evidence.backends {
+        trip.at = Timestamp::UNIX_EPOCH;
+    }
+    for peer in &mut evidence.peers {
+        peer.attempts.clear();
+        for stream in [&mut peer.outbound, &mut peer.inbound].into_iter().flatten() {
+            stream.since = Timestamp::UNIX_EPOCH;
+        }
+    }
+    evidence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{engine, now, smallest, validated};
+
+    #[test]
+    fn a_later_stream_of_the_same_kind_is_no_news_and_a_lost_backend_is() {
+        let federation = validated(&smallest());
+        let seen = |change: fn(&mut Evidence)| {
+            let mut evidence = engine(&federation);
+            change(&mut evidence);
+            Report::Seen(Arc::new(evidence))
+        };
+        let before = seen(|_| {});
+        assert!(tells_the_same(&before, &seen(|report| report.inbound[0].at = now())));
+        assert!(!tells_the_same(&before, &seen(|report| report.backends.clear())));
+        assert!(!tells_the_same(&before, &Report::Unreachable("refused".to_owned())));
     }
 }
