@@ -3,6 +3,7 @@
 
 pub mod addons;
 pub mod apiserver;
+pub mod audit;
 pub mod client;
 pub mod cluster;
 pub mod command;
