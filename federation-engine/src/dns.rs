@@ -5,6 +5,7 @@
 //! the engine; the outside never asks it, and we never ask it ourselves.
 
 pub mod ask;
+mod cache;
 mod exchange;
 pub mod plan;
 pub mod resolve;

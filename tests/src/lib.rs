@@ -1,19 +1,25 @@
 //! The lab: a real one-node Kubernetes cluster with a real internet around it, on one machine, in namespaces;
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
+//!
+//! Beside it, without root or a cluster: scripted servers ([`peer`]), the engine as a process ([`engine`]) and its
+//! benchmark ([`bench`]).
 
 pub mod addons;
 pub mod apiserver;
 pub mod audit;
+pub mod bench;
 pub mod client;
 pub mod cluster;
 pub mod command;
 pub mod conditions;
+pub mod engine;
 pub mod error;
 pub mod federation;
 pub mod go;
 pub mod host;
 pub mod image;
 pub mod kubernetes;
+pub mod loopback;
 pub mod manifest;
 pub mod network;
 pub mod node;
@@ -21,6 +27,7 @@ pub mod packages;
 pub mod partner;
 pub mod parts;
 pub mod paths;
+pub mod peer;
 pub mod person;
 pub mod pki;
 pub mod process;

@@ -128,6 +128,11 @@ impl Part {
 
 /// Installs the Debian packages and builds every part that is not in the cache.
 pub fn build(paths: &Paths) -> Result<()> {
+    build_only(paths, &Part::ALL)
+}
+
+/// Like [`build`], for some of the parts.
+pub fn build_only(paths: &Paths, parts: &[Part]) -> Result<()> {
     packages::install()?;
     make_dir(&paths.cache)?;
     // One build at a time; what an interrupted one left is of no use.
@@ -141,7 +146,7 @@ pub fn build(paths: &Paths) -> Result<()> {
     {
         fs::remove_dir_all(left.path()).map_err(Error::io("removing", left.path()))?;
     }
-    for part in Part::ALL {
+    for &part in parts {
         let dir = part.dir(paths)?;
         if dir.exists() {
             continue;

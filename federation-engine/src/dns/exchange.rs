@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-/// Largest DNS message.
-pub(super) const MAX_MESSAGE: usize = 65_535;
+/// Largest answer over UDP. Clients offer 1232 to 4096; nothing larger crosses a network unharmed.
+const MAX_UDP: usize = 4096;
 /// Octets of the header (RFC 1035 §4.1.1).
 pub(super) const HEADER: usize = 12;
 
@@ -56,13 +56,15 @@ pub(super) async fn udp(
         let socket = UdpSocket::bind(any).await.map_err(failed)?;
         socket.connect(server).await.map_err(failed)?;
         socket.send(&sent).await.map_err(failed)?;
-        let mut buffer = vec![0; MAX_MESSAGE];
+        // One octet more, to see that an answer was cut.
+        let mut buffer = vec![0; MAX_UDP + 1];
         loop {
             let length = socket.recv(&mut buffer).await.map_err(failed)?;
             let answer = buffer.get(..length).unwrap_or_default();
             // Anything that does not fit is a forgery or late: keep waiting for the true answer.
             if answers(answer, &sent) {
-                return Ok(with_id(answer, id));
+                let answer = with_id(answer, id);
+                return Ok(if length > MAX_UDP { truncated(&answer) } else { answer });
             }
         }
     };
@@ -108,6 +110,17 @@ pub(super) async fn write_framed(
 /// TC in the header.
 pub(super) fn is_truncated(message: &[u8]) -> bool {
     message.get(2).is_some_and(|flags| flags & 0b10 != 0)
+}
+
+/// Header and question alone, with TC set: the client comes again over TCP (RFC 2181 §9).
+fn truncated(answer: &[u8]) -> Vec<u8> {
+    let length = HEADER + question(answer).map_or(0, <[u8]>::len);
+    let mut out = answer.get(..length).unwrap_or(answer).to_vec();
+    if let Some([_, _, flags, _, _, _, counts @ ..]) = out.first_chunk_mut::<HEADER>() {
+        *flags |= 0b10;
+        counts.fill(0);
+    }
+    out
 }
 
 /// A copy of the query with a random id, and the id that it had.
@@ -168,6 +181,17 @@ mod tests {
         out.extend(name);
         out.extend([0, 33, 0, 1]);
         out
+    }
+
+    #[test]
+    fn rfc2181_9_an_answer_that_was_cut_becomes_a_truncated_one() {
+        let mut answer = message(7, true, b"\x01a\x07example\0");
+        let whole = answer.clone();
+        answer[7] = 200;
+        answer.extend([0; 5000]);
+        let cut = truncated(&answer);
+        assert!(is_truncated(&cut) && !is_truncated(&whole));
+        assert_eq!((cut.len(), &cut[4..]), (whole.len(), &whole[4..]), "no answers are counted");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -15,7 +16,8 @@ use hickory_resolver::net::{DnsError, NetError};
 use tokio::time::timeout;
 
 use super::ask::{absolute, srv_record};
-use super::plan::{Answer, Answers, Host, SrvRecord, Target, plan};
+use super::cache::Cache;
+use super::plan::{Answer, Answers, Host, MAX_TARGETS, SrvRecord, Target, plan};
 use crate::Domain;
 use crate::reason::DnsReason;
 
@@ -25,11 +27,6 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Addresses kept of one host.
 pub const MAX_ADDRESSES: usize = 16;
-/// A record that was just published is seen after this time at the latest.
-const MAX_NEGATIVE_TTL: Duration = Duration::from_mins(1);
-const MAX_POSITIVE_TTL: Duration = Duration::from_hours(1);
-/// Answers kept.
-const CACHE: u64 = 2048;
 
 /// Why there is no resolver.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +42,11 @@ pub enum ResolverError {
 /// Asks the configured recursive resolvers. Never to be pointed at the split-horizon responder: the engine would then dial
 /// itself for every domain.
 #[derive(Clone)]
-pub struct Resolver(TokioResolver);
+pub struct Resolver {
+    inner: TokioResolver,
+    services: Arc<Cache<SrvRecord>>,
+    hosts: Arc<Cache<IpAddr>>,
+}
 
 /// The recursive resolvers that the system is configured with.
 ///
@@ -93,10 +94,10 @@ impl Resolver {
         options.timeout = ATTEMPT;
         options.attempts = 2;
         options.try_tcp_on_error = true;
-        options.cache_size = CACHE;
-        options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
-        options.positive_max_ttl = Some(MAX_POSITIVE_TTL);
-        builder.build().map(Self).map_err(|error| ResolverError::Start(error.to_string()))
+        // Answers are kept in `Cache`, in bounded form.
+        options.cache_size = 0;
+        let inner = builder.build().map_err(|error| ResolverError::Start(error.to_string()))?;
+        Ok(Self { inner, services: Arc::new(Cache::new()), hosts: Arc::new(Cache::new()) })
     }
 
     /// SRV records of a domain. `direct_tls` asks for `_xmpps-server` as well; `legacy` asks for `_jabber` when the others
@@ -148,11 +149,11 @@ impl Resolver {
             },
         };
         let (v6, v4) = tokio::join!(
-            self.lookup(name.clone(), RecordType::AAAA, |data| match data {
+            self.lookup(&self.hosts, (name.clone(), RecordType::AAAA), |data| match data {
                 RData::AAAA(address) => Some(IpAddr::V6(address.0)),
                 _ => None,
             }),
-            self.lookup(name, RecordType::A, |data| match data {
+            self.lookup(&self.hosts, (name, RecordType::A), |data| match data {
                 RData::A(address) => Some(IpAddr::V4(address.0)),
                 _ => None,
             })
@@ -161,30 +162,70 @@ impl Resolver {
     }
 
     async fn srv(&self, name: Name) -> Answer<SrvRecord> {
-        self.lookup(name, RecordType::SRV, |data| match data {
+        self.lookup(&self.services, (name, RecordType::SRV), |data| match data {
             RData::SRV(srv) => Some(srv_record(srv)),
             _ => None,
         })
         .await
     }
 
-    async fn lookup<T>(
+    async fn lookup<T: Bounded>(
         &self,
-        name: Name,
-        kind: RecordType,
+        cache: &Cache<T>,
+        key: (Name, RecordType),
         read: impl Fn(&RData) -> Option<T>,
     ) -> Answer<T> {
-        match timeout(PATIENCE, self.0.lookup(name, kind)).await {
-            Err(_) => Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
-            Ok(Err(error)) => failure(&error),
-            Ok(Ok(lookup)) => {
-                let records: Vec<T> =
-                    lookup.answers().iter().filter_map(|record| read(&record.data)).collect();
-                // Only aliases, which lead to nothing of the type.
-                if records.is_empty() { Answer::Absent } else { Answer::Records(records) }
-            }
+        if let Some(known) = cache.get(&key, Instant::now()) {
+            return known;
         }
+        let (name, kind) = key.clone();
+        let (answer, ttl) = match timeout(PATIENCE, self.inner.lookup(name, kind)).await {
+            Err(_) => {
+                return Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs()));
+            }
+            Ok(Err(error)) => (failure(&error), negative_ttl(&error)),
+            Ok(Ok(lookup)) => {
+                let records = lookup.answers().iter().filter_map(|record| read(&record.data));
+                let records = T::bound(records.collect());
+                // Only aliases, which lead to nothing of the type.
+                let answer =
+                    if records.is_empty() { Answer::Absent } else { Answer::Records(records) };
+                (answer, lookup.valid_until().saturating_duration_since(Instant::now()))
+            }
+        };
+        cache.put(key, &answer, ttl, Instant::now());
+        answer
     }
+}
+
+/// Records of which only so many are ever used.
+trait Bounded: Clone {
+    /// Keeps the best.
+    fn bound(records: Vec<Self>) -> Vec<Self>;
+}
+
+impl Bounded for SrvRecord {
+    fn bound(mut records: Vec<Self>) -> Vec<Self> {
+        records.sort_by_key(|record| record.priority);
+        records.truncate(MAX_TARGETS);
+        records
+    }
+}
+
+impl Bounded for IpAddr {
+    fn bound(mut records: Vec<Self>) -> Vec<Self> {
+        records.truncate(MAX_ADDRESSES);
+        records
+    }
+}
+
+/// Without a SOA, absence is not kept (RFC 2308 §5).
+fn negative_ttl(error: &NetError) -> Duration {
+    let seconds = match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => none.negative_ttl.unwrap_or(0),
+        _ => 0,
+    };
+    Duration::from_secs(seconds.into())
 }
 
 fn server(address: &SocketAddr) -> NameServerConfig {

@@ -148,6 +148,19 @@ async fn answers_are_kept_and_names_are_never_searched_for() {
 }
 
 #[tokio::test]
+async fn ignorance_is_asked_about_again() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.address]).unwrap();
+    let mut asked = 0;
+    for _ in 0..2 {
+        let answers = resolver.lookup_peer(&domain("refused.example"), false, false).await;
+        assert!(matches!(answers.unwrap().xmpp, Answer::Failed(_)));
+        assert!(server.asked() > asked);
+        asked = server.asked();
+    }
+}
+
+#[tokio::test]
 async fn a_resolver_that_is_not_there_is_named_as_the_cause() {
     let nobody = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = nobody.local_addr().unwrap();

@@ -1,0 +1,111 @@
+//! Answers kept for as long as their TTL allows. The resolver library's own cache keeps whole messages of up to 64 KiB, which
+//! strangers' zones could fill; here an answer is a few records, already cut to what is ever used. Time is an argument.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hickory_proto::rr::{Name, RecordType};
+use lru::LruCache;
+
+use super::plan::Answer;
+
+/// Answers kept; the least recently used goes first.
+const MAX_ANSWERS: NonZeroUsize = match NonZeroUsize::new(1024) {
+    Some(n) => n,
+    None => NonZeroUsize::MIN,
+};
+/// A record that was just published is seen after this time at the latest.
+const MAX_NEGATIVE_TTL: Duration = Duration::from_mins(1);
+/// A record that was changed is noticed after this time at the latest, whatever its TTL says.
+const MAX_POSITIVE_TTL: Duration = Duration::from_hours(1);
+
+/// What was asked for.
+pub(super) type Question = (Name, RecordType);
+
+pub(super) struct Cache<T> {
+    answers: Mutex<LruCache<Question, Kept<T>>>,
+}
+
+struct Kept<T> {
+    answer: Answer<T>,
+    until: Instant,
+}
+
+impl<T: Clone> Cache<T> {
+    pub(super) fn new() -> Self {
+        Self { answers: Mutex::new(LruCache::new(MAX_ANSWERS)) }
+    }
+
+    pub(super) fn get(&self, key: &Question, now: Instant) -> Option<Answer<T>> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = answers.get(key)?;
+        if now < kept.until {
+            return Some(kept.answer.clone());
+        }
+        answers.pop(key);
+        None
+    }
+
+    /// Keeps knowledge, existence and absence alike (RFC 2308 §5); ignorance is not kept, so the next caller asks anew.
+    pub(super) fn put(&self, key: Question, answer: &Answer<T>, ttl: Duration, now: Instant) {
+        let longest = match answer {
+            Answer::Records(_) => MAX_POSITIVE_TTL,
+            Answer::Absent => MAX_NEGATIVE_TTL,
+            Answer::Failed(_) => return,
+        };
+        let Some(until) = now.checked_add(ttl.min(longest)) else { return };
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.put(key, Kept { answer: answer.clone(), until });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::testing::name;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn key(text: &str) -> (Name, RecordType) {
+        (name(text), RecordType::SRV)
+    }
+
+    #[test]
+    fn answers_live_as_long_as_their_ttl_within_bounds() {
+        let (cache, start) = (Cache::new(), Instant::now());
+        let found = Answer::Records(vec![1]);
+        for (name, answer, ttl, life) in [
+            ("short.example", &found, Duration::from_secs(5), Duration::from_secs(5)),
+            ("week.example", &found, HOUR * 24 * 7, HOUR),
+            ("zero.example", &found, Duration::ZERO, Duration::ZERO),
+            ("absent.example", &Answer::Absent, HOUR, Duration::from_mins(1)),
+        ] {
+            cache.put(key(name), answer, ttl, start);
+            if let Some(last) = life.checked_sub(Duration::from_millis(1)) {
+                assert_eq!(cache.get(&key(name), start + last).as_ref(), Some(answer), "{name}");
+            }
+            assert_eq!(cache.get(&key(name), start + life), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn ignorance_is_never_kept_and_types_are_apart() {
+        let (cache, now) = (Cache::<u8>::new(), Instant::now());
+        cache.put(key("a.example"), &Answer::Failed("SERVFAIL".to_owned()), HOUR, now);
+        assert_eq!(cache.get(&key("a.example"), now), None);
+        cache.put(key("a.example"), &Answer::Absent, HOUR, now);
+        assert_eq!(cache.get(&(name("a.example"), RecordType::A), now), None);
+        assert_eq!(cache.get(&key("A.Example"), now), Some(Answer::Absent), "case is no matter");
+    }
+
+    #[test]
+    fn the_number_of_answers_is_bounded() {
+        let (cache, now) = (Cache::<u8>::new(), Instant::now());
+        for n in 0..=MAX_ANSWERS.get() {
+            cache.put(key(&format!("d{n}.example")), &Answer::Absent, HOUR, now);
+        }
+        assert_eq!(cache.get(&key("d0.example"), now), None);
+        assert!(cache.get(&key("d1.example"), now).is_some());
+    }
+}

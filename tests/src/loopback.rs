@@ -1,0 +1,259 @@
+//! The real engine between scripted servers on loopback: a peer outside, a backend inside, a name server that knows
+//! the peer. No root, no cluster.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::engine::{Engine, EngineError, free_port};
+use crate::peer::acceptor::{Acceptor, Proof};
+use crate::peer::authority::{Authority, Identity};
+use crate::peer::dialback::Secret;
+use crate::peer::error::PeerError;
+use crate::peer::initiator::{Initiator, Security};
+use crate::peer::nameserver::{Nameserver, Zone};
+use crate::peer::server::Server;
+
+/// The peer outside.
+pub const PEER: &str = "peer.example";
+/// The domain that the engine serves.
+pub const LOCAL: &str = "local.example";
+/// A domain whose server is never there: DNS names a port that nothing listens on.
+pub const CLOSED: &str = "closed.example";
+/// How long anything that is awaited may take.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The engine refuses to dial its own address, so the others have theirs.
+const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+
+/// Why there is no such world.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopbackError {
+    /// A scripted server could not go on.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A file or port could not be used.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// How the peer is there.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerKind {
+    /// It proves senders by dialback and not by their certificates.
+    pub dialback: bool,
+    /// The SRV service that DNS announces: `_xmpp-server` or `_xmpps-server`.
+    pub service: &'static str,
+}
+
+/// A peer that knows certificates and is announced for STARTTLS.
+pub const ORDINARY: PeerKind = PeerKind { dialback: false, service: "_xmpp-server" };
+
+/// Certificates, files and ports of one world, before the engine runs.
+#[derive(Debug)]
+pub struct Ground {
+    directory: TempDir,
+    /// Signs what the world outside presents; trusted by all of it.
+    pub authority: Authority,
+    /// Signs what the backend presents, and what the engine mints for it.
+    pub backend_ca: Authority,
+    /// Where the engine takes streams of peers.
+    pub outer: SocketAddr,
+    /// Where the engine takes Direct TLS streams of peers.
+    pub outer_tls: SocketAddr,
+    /// Where the engine takes streams of the backend.
+    pub inner: SocketAddr,
+    /// `/readyz` of the engine.
+    pub admin: SocketAddr,
+}
+
+/// A running engine with a peer and a backend.
+#[derive(Debug)]
+pub struct World {
+    /// What all of it stands on.
+    pub ground: Ground,
+    /// The engine.
+    pub engine: Engine,
+    /// The peer, which listens and counts what it gets.
+    pub peer: Server,
+    /// The backend, likewise.
+    pub backend: Server,
+    /// What the engine was started with.
+    pub config: Value,
+    nameserver: Nameserver,
+}
+
+impl Ground {
+    /// Makes certificates and writes the files that the engine reads.
+    pub fn new() -> Result<Self, LoopbackError> {
+        let ground = Self {
+            directory: tempfile::tempdir()?,
+            authority: Authority::new("Test CA")?,
+            backend_ca: Authority::new("Test backend CA")?,
+            outer: free_port()?,
+            outer_tls: free_port()?,
+            inner: free_port()?,
+            admin: free_port()?,
+        };
+        ground.write("ca.crt", &ground.authority.certificate_pem())?;
+        ground.write("backend-ca.crt", &ground.backend_ca.certificate_pem())?;
+        ground.write("backend-ca.key", &ground.backend_ca.key_pem())?;
+        ground.write("dialback", "a secret that is only the engine's")?;
+        ground.install_certificate()?;
+        Ok(ground)
+    }
+
+    /// Issues a new certificate for the local domain and puts it where the engine reads it; key first, so that a pair
+    /// that does not match is never taken for the new one.
+    pub fn install_certificate(&self) -> Result<(), LoopbackError> {
+        let local = self.authority.issue(&[LOCAL])?;
+        self.write("tls.key", local.key_pem())?;
+        self.write("tls.crt", local.certificate_pem())
+    }
+
+    /// Writes one of the engine's files, whole at once.
+    pub fn write(&self, name: &str, content: &str) -> Result<(), LoopbackError> {
+        let beside = self.directory.path().join(format!(".{name}"));
+        fs::write(&beside, content)?;
+        Ok(fs::rename(&beside, self.path(name))?)
+    }
+
+    /// Where one of the engine's files is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Where everything is.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A configuration for one local domain behind that backend, everything outside found by that name server.
+    pub fn config(&self, backend: SocketAddr, resolver: SocketAddr) -> Value {
+        let file = |name: &str| self.path(name).display().to_string();
+        json!({
+            "host": format!("xmpp.{LOCAL}"),
+            "domains": [{"name": LOCAL, "backend": "im"}],
+            "backends": [{"name": "im", "server": {
+                "host": backend.ip().to_string(),
+                "port": backend.port(),
+                "authentication": "Minted",
+                "trust": {"systemRoots": false, "bundles": [file("backend-ca.crt")]},
+            }}],
+            "tls": {
+                "certificates": [{"certificateFile": file("tls.crt"), "privateKeyFile": file("tls.key")}],
+                "trust": {"systemRoots": false, "bundles": [file("ca.crt")]},
+            },
+            "backendCa": {
+                "certificateFile": file("backend-ca.crt"),
+                "privateKeyFile": file("backend-ca.key"),
+            },
+            "dialback": {"secretFile": file("dialback")},
+            "egress": {"allowNetworks": ["127.0.0.0/8"]},
+            "resolvers": [resolver.to_string()],
+            "listen": {
+                "s2s": self.outer.to_string(),
+                "s2sTls": self.outer_tls.to_string(),
+                "backend": self.inner.to_string(),
+                "admin": self.admin.to_string(),
+            },
+        })
+    }
+}
+
+impl World {
+    /// Starts everything.
+    pub fn start(engine: &Path, kind: PeerKind) -> Result<Self, LoopbackError> {
+        let ground = Ground::new()?;
+        let proof = if kind.dialback {
+            Proof::Dialback { authority: ground.outer }
+        } else {
+            Proof::Certificate
+        };
+        let peer = serve(PEER_ADDRESS, PEER, proof, &ground.authority)?;
+        let backend = serve(BACKEND_ADDRESS, LOCAL, Proof::Certificate, &ground.backend_ca)?;
+        let host = |domain: &str| format!("xmpp.{domain}");
+        let zone = Zone::default()
+            .address(&host(PEER), PEER_ADDRESS)?
+            .server(kind.service, PEER, &host(PEER), peer.address().port())?
+            .address(&host(CLOSED), PEER_ADDRESS)?
+            .server("_xmpp-server", CLOSED, &host(CLOSED), free_port()?.port())?;
+        let nameserver = Nameserver::start((PEER_ADDRESS, 0).into(), zone)?;
+        let config = ground.config(backend.address(), nameserver.address());
+        let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
+        Ok(Self { ground, engine, peer, backend, config, nameserver })
+    }
+
+    /// Where the world's name server listens.
+    pub fn resolver(&self) -> SocketAddr {
+        self.nameserver.address()
+    }
+
+    /// The peer's way to the engine.
+    pub fn from_peer<'a>(
+        &self,
+        identity: Option<&'a Identity>,
+        roots: &'a Arc<RootCertStore>,
+    ) -> Initiator<'a> {
+        Initiator {
+            address: self.ground.outer,
+            from: PEER,
+            to: LOCAL,
+            identity,
+            roots,
+            security: Security::StartTls,
+            patience: PATIENCE,
+        }
+    }
+
+    /// The backend's way to the engine, which is `to` for it.
+    pub fn from_backend<'a>(
+        &self,
+        identity: &'a Identity,
+        roots: &'a Arc<RootCertStore>,
+        to: &'a str,
+    ) -> Initiator<'a> {
+        Initiator {
+            address: self.ground.inner,
+            from: LOCAL,
+            to,
+            identity: Some(identity),
+            roots,
+            security: Security::StartTls,
+            patience: PATIENCE,
+        }
+    }
+}
+
+/// The dialback secret of a scripted server.
+pub fn secret_of(domain: &str) -> Secret {
+    Secret::new(format!("the secret of {domain}"))
+}
+
+fn serve(
+    address: Ipv4Addr,
+    domain: &str,
+    proof: Proof,
+    authority: &Authority,
+) -> Result<Server, PeerError> {
+    let acceptor = Acceptor {
+        domain: domain.to_owned(),
+        identity: authority.issue(&[domain])?,
+        roots: authority.roots()?,
+        proof,
+        secret: secret_of(domain),
+        patience: PATIENCE,
+    };
+    Server::start(SocketAddr::new(IpAddr::V4(address), 0), acceptor)
+}

@@ -1,0 +1,166 @@
+//! The receiving server: from an accepted connection to a stream that may carry stanzas.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rustls::RootCertStore;
+
+use super::authority::Identity;
+use super::dialback::{self, Secret};
+use super::element::Element;
+use super::error::{PeerError, Result};
+use super::initiator::{Initiator, Security};
+use super::namespace::{DIALBACK, DIALBACK_FEATURE, SASL, TLS};
+use super::stream::{Item, Stream};
+use super::tls;
+
+/// How the initiating server must prove itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// By its certificate; EXTERNAL is offered when it holds (XEP-0178).
+    Certificate,
+    /// By dialback, whatever its certificate says: its keys are verified with the server at this address (XEP-0220).
+    Dialback {
+        /// Where the authoritative server for every domain listens.
+        authority: SocketAddr,
+    },
+}
+
+/// A receiving server, and the authoritative one for its domain.
+#[derive(Debug)]
+pub struct Acceptor {
+    /// The domain that it is.
+    pub domain: String,
+    /// The certificate that it presents.
+    pub identity: Identity,
+    /// What certificates of initiating servers must lead to.
+    pub roots: Arc<RootCertStore>,
+    /// What it asks of initiating servers.
+    pub proof: Proof,
+    /// Its dialback secret, which it verifies keys by.
+    pub secret: Secret,
+    /// How long each next element may take.
+    pub patience: Duration,
+}
+
+/// A stream that may carry stanzas from `from` to our domain.
+#[derive(Debug)]
+pub struct Session {
+    /// The stream.
+    pub stream: Stream,
+    /// The domain that was proven.
+    pub from: String,
+    /// The stream's id.
+    pub id: String,
+}
+
+impl Acceptor {
+    /// Negotiates. `None` when the initiating server only wanted keys verified and has closed.
+    pub fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
+        let mut stream = Stream::accepted(tcp, self.patience)?;
+        if stream.begins_with_tls()? {
+            stream = stream.secured_as_server(tls::server(&self.identity, &self.roots)?)?;
+        } else {
+            let starttls = format!("<starttls xmlns='{TLS}'><required/></starttls>");
+            self.greet(&mut stream, &starttls)?;
+            stream.expect(TLS, "starttls", "STARTTLS")?;
+            stream.send(format!("<proceed xmlns='{TLS}'/>"))?;
+            stream = stream.secured_as_server(tls::server(&self.identity, &self.roots)?)?;
+        }
+        self.authenticate(stream)
+    }
+
+    fn authenticate(&self, mut stream: Stream) -> Result<Option<Session>> {
+        let header = stream.header()?;
+        let from = header.attribute("from").unwrap_or_default().to_owned();
+        let mut features = format!("<dialback xmlns='{DIALBACK_FEATURE}'><errors/></dialback>");
+        let proven = self.proof == Proof::Certificate && stream.is_proven(&from);
+        if proven {
+            let mechanism = "<mechanism>EXTERNAL</mechanism>";
+            let _ = write!(features, "<mechanisms xmlns='{SASL}'>{mechanism}</mechanisms>");
+        }
+        let id = self.answer(&mut stream, &header, &features)?;
+        loop {
+            let awaited = "authentication";
+            let element = match stream.receive(awaited)? {
+                Item::Element(element) => element,
+                Item::Header(got) => return Err(PeerError::unexpected(awaited, &got)),
+                Item::End => return Ok(None),
+            };
+            if proven && element.is(SASL, "auth") {
+                check_authzid(&element, &from)?;
+                stream.send(format!("<success xmlns='{SASL}'/>"))?;
+                stream = stream.restarted();
+                let id = self.greet(&mut stream, "")?;
+                return Ok(Some(Session { stream, from, id }));
+            }
+            if let Some(from) = self.dialback(&mut stream, &element, &id)? {
+                return Ok(Some(Session { stream, from, id }));
+            }
+        }
+    }
+
+    /// Answers an element of dialback; gives the domain that it proved, if it proved one.
+    pub fn dialback(
+        &self,
+        stream: &mut Stream,
+        element: &Element,
+        id: &str,
+    ) -> Result<Option<String>> {
+        if element.is(DIALBACK, "verify") {
+            dialback::answer_verify(stream, &self.secret, element)?;
+            return Ok(None);
+        }
+        let (true, Proof::Dialback { authority }, Some(from)) =
+            (element.is(DIALBACK, "result"), self.proof, element.attribute("from"))
+        else {
+            return Err(PeerError::unexpected("authentication", element));
+        };
+        let authoritative = Initiator {
+            address: authority,
+            from: &self.domain,
+            to: from,
+            identity: Some(&self.identity),
+            roots: &self.roots,
+            security: Security::StartTls,
+            patience: self.patience,
+        };
+        let valid = authoritative.verify(element, id)?;
+        dialback::answer_result(stream, element, valid)?;
+        Ok(valid.then(|| from.to_owned()))
+    }
+
+    fn greet(&self, stream: &mut Stream, features: &str) -> Result<String> {
+        let header = stream.header()?;
+        self.answer(stream, &header, features)
+    }
+
+    fn answer(&self, stream: &mut Stream, header: &Element, features: &str) -> Result<String> {
+        let id = stream_id();
+        stream.send_header(&self.domain, header.attribute("from").unwrap_or_default(), &id)?;
+        stream.send(format!("<stream:features>{features}</stream:features>"))?;
+        Ok(id)
+    }
+}
+
+/// RFC 6120 §6.3.8 and XEP-0178 §3: between servers the identity is the `from` of the header, or not said at all.
+fn check_authzid(auth: &Element, from: &str) -> Result<()> {
+    let said = auth.text.trim();
+    if auth.attribute("mechanism") == Some("EXTERNAL")
+        && (said == "=" || said == BASE64_STANDARD.encode(from))
+    {
+        return Ok(());
+    }
+    Err(PeerError::unexpected("EXTERNAL as the domain of the header", auth))
+}
+
+/// Ids need to differ; here nobody guesses them.
+fn stream_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("s{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,110 @@
+//! Server Dialback (XEP-0220) as scripted servers speak it.
+
+use std::fmt::Write as _;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+use super::element::Element;
+use super::error::{PeerError, Result};
+use super::namespace::DIALBACK;
+use super::stream::Stream;
+
+/// A server's dialback secret.
+#[derive(Debug, Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Any text is a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The key of XEP-0185 §3 for a stream of that id.
+    pub fn key(&self, receiving: &str, originating: &str, id: &str) -> String {
+        let digest = hex(&Sha256::digest(self.0.as_bytes()));
+        // HMAC takes keys of every length.
+        Hmac::<Sha256>::new_from_slice(digest.as_bytes()).map_or_else(
+            |_| String::new(),
+            |mut mac| {
+                mac.update(format!("{receiving} {originating} {id}").as_bytes());
+                hex(&mac.finalize().into_bytes())
+            },
+        )
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// As initiating server: offers the key for (`from`, `to`) on a stream of that id and waits for the verdict (step 1 and 4).
+pub fn authenticate(
+    stream: &mut Stream,
+    secret: &Secret,
+    from: &str,
+    to: &str,
+    id: &str,
+) -> Result<()> {
+    let key = secret.key(to, from, id);
+    stream.send(format!("<db:result from='{from}' to='{to}'>{key}</db:result>"))?;
+    let answer = stream.expect(DIALBACK, "result", "the answer to a dialback key")?;
+    match answer.attribute("type") {
+        Some("valid") => Ok(()),
+        _ => Err(PeerError::Refused { answer: answer.to_string() }),
+    }
+}
+
+/// As receiving server: asks the authoritative server whether it made that key (step 2 and 3).
+pub fn verify(stream: &mut Stream, request: &Element, id: &str) -> Result<bool> {
+    let (receiving, originating) = pair(request, "to", "from")?;
+    let key = &request.text;
+    stream.send(format!(
+        "<db:verify from='{receiving}' to='{originating}' id='{id}'>{key}</db:verify>"
+    ))?;
+    let answer = stream.expect(DIALBACK, "verify", "the verification of a dialback key")?;
+    Ok(answer.attribute("type") == Some("valid") && answer.attribute("id") == Some(id))
+}
+
+/// As authoritative server: answers a request to verify a key (step 3). Tells whether the key was ours.
+pub fn answer_verify(stream: &mut Stream, secret: &Secret, request: &Element) -> Result<bool> {
+    let (receiving, originating) = pair(request, "from", "to")?;
+    let id = request.attribute("id").unwrap_or_default();
+    let valid = secret.key(receiving, originating, id) == request.text.trim();
+    let verdict = if valid { "valid" } else { "invalid" };
+    stream.send(format!(
+        "<db:verify from='{originating}' to='{receiving}' id='{id}' type='{verdict}'/>"
+    ))?;
+    Ok(valid)
+}
+
+/// As receiving server: tells the verdict (step 4).
+pub fn answer_result(stream: &mut Stream, request: &Element, valid: bool) -> Result<()> {
+    let (from, to) = pair(request, "from", "to")?;
+    let verdict = if valid { "valid" } else { "invalid" };
+    stream.send(format!("<db:result from='{to}' to='{from}' type='{verdict}'/>"))
+}
+
+fn pair<'a>(request: &'a Element, first: &str, second: &str) -> Result<(&'a str, &'a str)> {
+    match (request.attribute(first), request.attribute(second)) {
+        (Some(first), Some(second)) => Ok((first, second)),
+        _ => Err(PeerError::unexpected("a dialback request with from and to", request)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xep0185_example_1_key() {
+        let secret = Secret::new("s3cr3tf0rd14lb4ck");
+        assert_eq!(
+            secret.key("xmpp.example.com", "example.org", "D60000229F"),
+            "37c69b1cf07a3f67c04a5ef5902fa5114f2c76fe4a2686482ba5b89323075643"
+        );
+    }
+}

@@ -1,0 +1,22 @@
+//! The namespaces that servers negotiate in.
+
+/// Content namespace between servers (RFC 6120 §4.8.2).
+pub const SERVER: &str = "jabber:server";
+/// Content namespace between client and server (RFC 6120 §4.8.2).
+pub const CLIENT: &str = "jabber:client";
+/// The stream element and its features and errors (RFC 6120 §4.8.1).
+pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+/// Conditions of stream errors (RFC 6120 §4.9.2).
+pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+/// STARTTLS (RFC 6120 §5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// SASL (RFC 6120 §6).
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// Resource binding (RFC 6120 §7).
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// Conditions of stanza errors (RFC 6120 §8.3.3).
+pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// Server Dialback (XEP-0220).
+pub const DIALBACK: &str = "jabber:server:dialback";
+/// The stream feature of Server Dialback (XEP-0220 §2.3).
+pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";

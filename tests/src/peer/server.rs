@@ -1,0 +1,166 @@
+//! A scripted server on a port: it accepts whoever proves itself and tells a channel what happened.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::acceptor::{Acceptor, Session};
+use super::element::Element;
+use super::error::{PeerError, Result};
+use super::namespace::{DIALBACK, SERVER};
+use super::stream::Item;
+
+/// What happened at a server.
+#[derive(Debug)]
+pub enum Event {
+    /// A domain has proven itself.
+    Authenticated {
+        /// The domain.
+        from: String,
+    },
+    /// A stanza came from a domain that has proven itself.
+    Stanza {
+        /// The domain that was proven.
+        from: String,
+        /// The stanza.
+        stanza: Element,
+    },
+    /// A stream ended in order.
+    Ended {
+        /// The domain that was proven, if any.
+        from: Option<String>,
+    },
+    /// A stream ended by an error.
+    Failed(PeerError),
+}
+
+/// A running server. Its connections end when their other sides do, or when their patience ends.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    events: Receiver<Event>,
+    stopped: Arc<AtomicBool>,
+    patience: Duration,
+}
+
+impl Server {
+    /// Serves on that address (port 0: a free one).
+    pub fn start(address: SocketAddr, acceptor: Acceptor) -> Result<Self> {
+        let listener = TcpListener::bind(address).map_err(PeerError::io("listening"))?;
+        let address = listener.local_addr().map_err(PeerError::io("listening"))?;
+        let (sender, events) = channel();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let patience = acceptor.patience;
+        let stop = Arc::clone(&stopped);
+        let acceptor = Arc::new(acceptor);
+        thread::spawn(move || {
+            for tcp in listener.incoming().flatten() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (acceptor, sender) = (Arc::clone(&acceptor), sender.clone());
+                thread::spawn(move || {
+                    let ending = serve(&acceptor, tcp, &sender);
+                    // Nobody listens any more once the test has ended.
+                    let _ = sender.send(ending.unwrap_or_else(Event::Failed));
+                });
+            }
+        });
+        Ok(Self { address, events, stopped, patience })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next event that `pick` recognises; others are skipped, failures of streams are errors.
+    pub fn wait<T>(
+        &self,
+        awaited: &'static str,
+        mut pick: impl FnMut(Event) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self.events.recv_timeout(left).map_err(|error| match error {
+                RecvTimeoutError::Timeout => {
+                    PeerError::Deadline { awaited, patience: self.patience }
+                }
+                RecvTimeoutError::Disconnected => PeerError::Closed { awaited },
+            })?;
+            match event {
+                Event::Failed(error) => return Err(error),
+                event => {
+                    if let Some(picked) = pick(event) {
+                        return Ok(picked);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next stanza, from whichever domain.
+    pub fn stanza(&self) -> Result<Element> {
+        self.wait("a stanza", |event| match event {
+            Event::Stanza { stanza, .. } => Some(stanza),
+            _ => None,
+        })
+    }
+
+    /// What has happened and was not waited for.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.try_iter().collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts, so that it sees the flag.
+        drop(TcpStream::connect_timeout(&self.address, self.patience));
+    }
+}
+
+fn serve(acceptor: &Acceptor, tcp: TcpStream, events: &Sender<Event>) -> Result<Event> {
+    let Some(Session { mut stream, from, id }) = acceptor.accept(tcp)? else {
+        return Ok(Event::Ended { from: None });
+    };
+    let tell = |event| events.send(event).map_err(|_| PeerError::Closed { awaited: "a listener" });
+    let mut proven = vec![from.clone()];
+    tell(Event::Authenticated { from: from.clone() })?;
+    loop {
+        let element = match stream.receive("a stanza") {
+            Ok(Item::Element(element)) => element,
+            Ok(Item::Header(got)) => return Err(PeerError::unexpected("a stanza", &got)),
+            Ok(Item::End) => {
+                // The other side may have closed the connection already.
+                let _ = stream.send("</stream:stream>");
+                return Ok(Event::Ended { from: Some(from) });
+            }
+            Err(PeerError::Deadline { .. }) => return Ok(Event::Ended { from: Some(from) }),
+            Err(error) => return Err(error),
+        };
+        if element.namespace == DIALBACK {
+            if let Some(domain) = acceptor.dialback(&mut stream, &element, &id)? {
+                proven.push(domain.clone());
+                tell(Event::Authenticated { from: domain })?;
+            }
+            continue;
+        }
+        let sender = element.attribute("from").map(domain_of).unwrap_or_default();
+        if element.namespace != SERVER || !proven.iter().any(|domain| domain == sender) {
+            return Err(PeerError::unexpected("a stanza from a domain that was proven", &element));
+        }
+        tell(Event::Stanza { from: sender.to_owned(), stanza: element })?;
+    }
+}
+
+/// The domainpart of a JID (RFC 7622 §3.1): the resource is cut first, then the local part.
+fn domain_of(jid: &str) -> &str {
+    let bare = jid.split_once('/').map_or(jid, |(bare, _)| bare);
+    bare.split_once('@').map_or(bare, |(_, domain)| domain)
+}

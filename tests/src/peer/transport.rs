@@ -1,0 +1,164 @@
+//! Bytes: TCP, or TLS over TCP, with a deadline on every read.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
+
+/// Bytes that one read asks the system for: a stream at full speed should be bound by TLS, not by system calls.
+const READ_AHEAD: usize = 256 * 1024;
+
+/// A TCP connection whose reads end at a deadline. It reads ahead, so nothing of a TLS handshake can be lost when the
+/// connection changes from plain to TLS.
+#[derive(Debug)]
+pub struct Timed {
+    tcp: BufReader<TcpStream>,
+    patience: Duration,
+    deadline: Instant,
+}
+
+impl Timed {
+    /// Every write, and every read after [`Transport::begin`], may take that long.
+    pub fn new(tcp: TcpStream, patience: Duration) -> io::Result<Self> {
+        tcp.set_nodelay(true)?;
+        tcp.set_write_timeout(Some(patience))?;
+        let deadline = Instant::now() + patience;
+        Ok(Self { tcp: BufReader::with_capacity(READ_AHEAD, tcp), patience, deadline })
+    }
+
+    fn arm(&self) -> io::Result<()> {
+        if !self.tcp.buffer().is_empty() {
+            return Ok(());
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.tcp.get_ref().set_read_timeout(Some(left))
+    }
+}
+
+/// A read that a socket time-out ended reports `WouldBlock` on Linux (socket(7), `SO_RCVTIMEO`).
+fn timed_out(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.arm()?;
+        self.tcp.read(buffer).map_err(timed_out)
+    }
+}
+
+impl BufRead for Timed {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.arm()?;
+        self.tcp.fill_buf().map_err(timed_out)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.tcp.consume(amount);
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.tcp.get_mut().write(buffer).map_err(timed_out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.get_mut().flush()
+    }
+}
+
+/// A connection, encrypted or not.
+#[derive(Debug)]
+pub enum Transport {
+    /// TCP.
+    Plain(Timed),
+    /// TLS, and we are its client.
+    Client(Box<StreamOwned<ClientConnection, Timed>>),
+    /// TLS, and we are its server.
+    Server(Box<StreamOwned<ServerConnection, Timed>>),
+}
+
+impl Transport {
+    /// Starts the clock for what is read next and tells how long it may take.
+    pub fn begin(&mut self) -> Duration {
+        let timed = match self {
+            Self::Plain(timed) => timed,
+            Self::Client(tls) => &mut tls.sock,
+            Self::Server(tls) => &mut tls.sock,
+        };
+        timed.deadline = Instant::now() + timed.patience;
+        timed.patience
+    }
+
+    /// Says that nothing more will be sent (RFC 8446 §6.1).
+    pub fn send_close_notify(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => return Ok(()),
+            Self::Client(tls) => tls.conn.send_close_notify(),
+            Self::Server(tls) => tls.conn.send_close_notify(),
+        }
+        self.flush()
+    }
+
+    /// The other side's certificate, once TLS has verified that it leads to a root.
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        let chain = match self {
+            Self::Plain(_) => None,
+            Self::Client(tls) => tls.conn.peer_certificates(),
+            Self::Server(tls) => tls.conn.peer_certificates(),
+        };
+        chain?.first()
+    }
+}
+
+impl Read for Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(plain) => plain.read(buffer),
+            Self::Client(tls) => tls.read(buffer),
+            Self::Server(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl BufRead for Transport {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Self::Plain(plain) => plain.fill_buf(),
+            Self::Client(tls) => tls.fill_buf(),
+            Self::Server(tls) => tls.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match self {
+            Self::Plain(plain) => plain.consume(amount),
+            Self::Client(tls) => tls.consume(amount),
+            Self::Server(tls) => tls.consume(amount),
+        }
+    }
+}
+
+impl Write for Transport {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(plain) => plain.write(buffer),
+            Self::Client(tls) => tls.write(buffer),
+            Self::Server(tls) => tls.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(plain) => plain.flush(),
+            Self::Client(tls) => tls.flush(),
+            Self::Server(tls) => tls.flush(),
+        }
+    }
+}

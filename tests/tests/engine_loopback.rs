@@ -1,0 +1,259 @@
+//! The real engine program between scripted servers: relaying, authentication in both directions, refusals, bounces,
+//! re-reading, exit codes. Loopback only.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tests::loopback::{
+    CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of,
+};
+use tests::peer::element::Element;
+use tests::peer::error::{PeerError, Result as PeerResult};
+use tests::peer::initiator::{Initiator, Security};
+use tests::peer::namespace::{SERVER, STANZA_ERRORS};
+use tests::peer::server::{Event, Server};
+use tests::peer::stream::Stream;
+
+const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
+const TO_PEER: &str = "<message from='juliet@local.example/b' to='romeo@peer.example' id='m2'><body>Ho</body></message>";
+
+/// The engine's program, built once in the profile and target directory of this test.
+fn engine() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let own = std::env::current_exe().unwrap_or_default();
+        let profile = own.ancestors().nth(2).unwrap_or(Path::new("."));
+        let target = profile.parent().unwrap_or(Path::new("."));
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "federation-engine", "--target-dir"]);
+        cargo.arg(target);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let built = cargo.status().is_ok_and(|status| status.success());
+        assert!(built, "the engine does not compile");
+        profile.join("federation-engine")
+    })
+}
+
+/// The next message; the engine's own pings of the backend come in between.
+fn message(server: &Server) -> PeerResult<Element> {
+    server.wait("a message", |event| match event {
+        Event::Stanza { stanza, .. } if stanza.name == "message" => Some(stanza),
+        _ => None,
+    })
+}
+
+fn body(message: &Element) -> Option<&str> {
+    message.child(SERVER, "body").map(|body| body.text.as_str())
+}
+
+fn stream_from_backend(world: &World, to: &str) -> Result<Stream, LoopbackError> {
+    let identity = world.ground.backend_ca.issue(&[LOCAL])?;
+    let roots = world.ground.backend_ca.roots()?;
+    Ok(world.from_backend(&identity, &roots, to).external()?)
+}
+
+fn stream_from_peer(world: &World, security: Security) -> Result<Stream, LoopbackError> {
+    let identity = world.ground.authority.issue(&[PEER])?;
+    let roots = world.ground.authority.roots()?;
+    let address = match security {
+        Security::DirectTls => world.ground.outer_tls,
+        Security::StartTls | Security::Plain => world.ground.outer,
+    };
+    let initiator = world.from_peer(Some(&identity), &roots);
+    Ok(Initiator { security, address, ..initiator }.external()?)
+}
+
+#[test]
+fn a_message_is_relayed_both_ways_with_external() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let mut inbound = stream_from_peer(&world, Security::StartTls).unwrap();
+    inbound.send(TO_LOCAL).unwrap();
+    let relayed = message(&world.backend).unwrap();
+    assert_eq!(body(&relayed), Some("Hi"));
+    assert_eq!(relayed.attribute("from"), Some("romeo@peer.example/r"));
+
+    let mut outbound = stream_from_backend(&world, PEER).unwrap();
+    outbound.send(TO_PEER).unwrap();
+    let relayed = message(&world.peer).unwrap();
+    assert_eq!(body(&relayed), Some("Ho"));
+    assert_eq!(relayed.attribute("from"), Some("juliet@local.example/b"));
+}
+
+#[test]
+fn dialback_as_receiving_server() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut stream = world.from_peer(None, &roots).dialback(&secret_of(PEER)).unwrap();
+    stream.send(TO_LOCAL).unwrap();
+    assert_eq!(body(&message(&world.backend).unwrap()), Some("Hi"));
+
+    let forged = world.from_peer(None, &roots).dialback(&secret_of("somebody else"));
+    assert!(matches!(forged, Err(PeerError::Refused { .. })), "{forged:?}");
+}
+
+#[test]
+fn dialback_as_initiating_and_authoritative_server() {
+    let world = World::start(engine(), PeerKind { dialback: true, ..ORDINARY }).unwrap();
+    let mut stream = stream_from_backend(&world, PEER).unwrap();
+    stream.send(TO_PEER).unwrap();
+    assert_eq!(body(&message(&world.peer).unwrap()), Some("Ho"));
+}
+
+#[test]
+fn a_key_that_the_engine_did_not_make_is_not_confirmed() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let forged = Element {
+        attributes: vec![("from".into(), LOCAL.into()), ("to".into(), PEER.into())],
+        text: secret_of(LOCAL).key(PEER, LOCAL, "s1"),
+        ..Element::default()
+    };
+    let confirmed = world.from_peer(Some(&identity), &roots).verify(&forged, "s1");
+    assert_eq!(confirmed.ok(), Some(false));
+}
+
+#[test]
+fn direct_tls_both_ways() {
+    let kind = PeerKind { service: "_xmpps-server", ..ORDINARY };
+    let world = World::start(engine(), kind).unwrap();
+    let mut inbound = stream_from_peer(&world, Security::DirectTls).unwrap();
+    inbound.send(TO_LOCAL).unwrap();
+    assert_eq!(body(&message(&world.backend).unwrap()), Some("Hi"));
+
+    let mut outbound = stream_from_backend(&world, PEER).unwrap();
+    outbound.send(TO_PEER).unwrap();
+    assert_eq!(body(&message(&world.peer).unwrap()), Some("Ho"));
+}
+
+#[test]
+fn a_stanza_for_a_peer_whose_port_is_closed_comes_back_with_the_cause() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    stream
+        .send("<message from='juliet@local.example/b' to='tybalt@closed.example' id='m3' type='chat'><body>?</body></message>")
+        .unwrap();
+    let bounce = message(&world.backend).unwrap();
+    assert_eq!(bounce.attribute("type"), Some("error"), "{bounce}");
+    assert_eq!(bounce.attribute("from"), Some("tybalt@closed.example"));
+    assert_eq!(bounce.attribute("to"), Some("juliet@local.example/b"));
+    assert_eq!(bounce.attribute("id"), Some("m3"));
+    let error = bounce.child(SERVER, "error").unwrap();
+    let condition = error.children.iter().find(|child| child.namespace == STANZA_ERRORS).unwrap();
+    assert!(condition.name.starts_with("remote-server-"), "{bounce}");
+    let text = &error.child(STANZA_ERRORS, "text").unwrap().text;
+    assert!(text.contains("refused"), "{bounce}");
+}
+
+#[test]
+fn nothing_is_relayed_from_one_peer_to_another() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let mut stream = stream_from_peer(&world, Security::StartTls).unwrap();
+    stream
+        .send("<message from='romeo@peer.example/r' to='mercutio@closed.example'><body>!</body></message>")
+        .unwrap();
+    let answer = stream.element("a refusal");
+    let refused = match &answer {
+        Err(PeerError::Stream { .. }) => true,
+        Ok(stanza) => stanza.attribute("type") == Some("error"),
+        Err(_) => false,
+    };
+    assert!(refused, "{answer:?}");
+
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let to_other = Initiator { to: CLOSED, ..world.from_peer(Some(&identity), &roots) }.open();
+    match to_other {
+        Err(PeerError::Stream { condition, .. }) => assert_eq!(condition, "host-unknown"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_peer_that_claims_a_local_domain_is_refused() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = world.ground.authority.issue(&[LOCAL]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let claim = Initiator { from: LOCAL, ..world.from_peer(Some(&identity), &roots) };
+    let refused = claim.external();
+    assert!(matches!(refused, Err(PeerError::Stream { .. })), "{refused:?}");
+    let refused = claim.dialback(&secret_of(LOCAL));
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[test]
+fn new_certificate_and_configuration_are_used_without_losing_a_verified_stream() {
+    let mut world = World::start(engine(), ORDINARY).unwrap();
+    let mut stream = stream_from_peer(&world, Security::StartTls).unwrap();
+    stream.send(TO_LOCAL).unwrap();
+    message(&world.backend).unwrap();
+    let old = stream.transport().peer_certificate().cloned();
+
+    world.ground.install_certificate().unwrap();
+    until("the new certificate", || {
+        let mut other = stream_from_peer(&world, Security::StartTls).unwrap();
+        other.transport().peer_certificate().cloned() != old
+    });
+
+    world.config["policy"] = serde_json::json!({"rules": [
+        {"domains": ["banned.example"], "direction": "Both", "action": "Deny"}
+    ]});
+    world.ground.write("engine.yaml", &format!("{:#}", world.config)).unwrap();
+    let identity = world.ground.authority.issue(&["banned.example"]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    until("the new policy", || {
+        let banned =
+            Initiator { from: "banned.example", ..world.from_peer(Some(&identity), &roots) };
+        matches!(banned.external(), Err(PeerError::Stream { .. }))
+    });
+
+    stream.send(TO_LOCAL).unwrap();
+    assert_eq!(body(&message(&world.backend).unwrap()), Some("Hi"));
+}
+
+/// What the engine re-reads is seen from outside only by trying.
+fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !seen() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn run_to_the_end(config: &Path) -> std::io::Result<(Option<i32>, String)> {
+    let Output { status, stdout, stderr } =
+        Command::new(engine()).arg("--config").arg(config).output()?;
+    let said = [stdout, stderr].concat();
+    Ok((status.code(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+#[test]
+fn a_port_in_use_is_named_and_exit_code_3() {
+    let ground = Ground::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut config = ground.config(ground.admin, ground.admin);
+    config["listen"]["s2s"] = address.to_string().into();
+    ground.write("engine.yaml", &format!("{config:#}")).unwrap();
+    let (code, said) = run_to_the_end(&ground.path("engine.yaml")).unwrap();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(&address.to_string()), "{said}");
+}
+
+#[test]
+fn a_configuration_error_is_exit_code_2_with_file_line_and_field() {
+    let ground = Ground::new().unwrap();
+    let text = format!("domains:\n  - name: {LOCAL}\nlisten:\n  s2s: \"127.0.0.1:70000\"\n");
+    ground.write("engine.yaml", &text).unwrap();
+    let file = ground.path("engine.yaml");
+    let (code, said) = run_to_the_end(&file).unwrap();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(&format!("{}:4", file.display())), "{said}");
+    assert!(said.contains("listen.s2s"), "{said}");
+}
