@@ -20,7 +20,7 @@ pub enum LeaseError {
     /// Reading or creating it failed.
     #[error(
         "cannot use the lease {LEASE_NAME} in namespace {namespace}: {source}; \
-         the operator's service account needs create, get, patch and update on leases there"
+         the operator's service account needs get, create and patch on leases there"
     )]
     Unusable {
         /// Namespace of the lease.

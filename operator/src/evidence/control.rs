@@ -145,3 +145,6 @@ impl std::fmt::Debug for Control {
         f.debug_struct("Control").field("address", &self.address).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -332,3 +332,6 @@ fn unix(now: Timestamp) -> UnixTime {
 fn unsigned(duration: SignedDuration) -> std::time::Duration {
     duration.unsigned_abs()
 }
+
+#[cfg(test)]
+mod tests;
