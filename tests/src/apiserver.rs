@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::audit::{self, Request};
 use crate::command::{Run, which};
 use crate::error::{Error, Result};
 use crate::parts::Part;
@@ -26,8 +27,8 @@ const SERVICE_CIDR: &str = "198.18.64.0/24";
 #[derive(Debug)]
 pub struct ApiServer {
     // In this order: the servers end before their directory goes.
-    kube_apiserver: Server,
-    etcd: Server,
+    kube_apiserver: Program,
+    etcd: Program,
     dir: TempDir,
     kubectl: PathBuf,
     url: String,
@@ -51,8 +52,9 @@ impl ApiServer {
             (format!("http://127.0.0.1:{etcd_client}"), format!("http://127.0.0.1:{etcd_peer}"));
         let url = format!("https://127.0.0.1:{port}");
         make_pki(dir.path())?;
+        write(&dir.path().join("audit.yaml"), audit::POLICY)?;
         write_kubeconfig(dir.path(), &url, ADMIN, &client_certificate(dir.path(), ADMIN))?;
-        let etcd = Server::start(
+        let etcd = Program::start(
             dir.path(),
             &etcd,
             &[
@@ -65,9 +67,10 @@ impl ApiServer {
                 format!("--initial-advertise-peer-urls={etcd_peer}"),
                 format!("--initial-cluster=default={etcd_peer}"),
             ],
+            &[],
         )?;
         let arguments = apiserver_args(dir.path(), &etcd_client, port);
-        let kube_apiserver = Server::start(dir.path(), &kube_apiserver, &arguments)?;
+        let kube_apiserver = Program::start(dir.path(), &kube_apiserver, &arguments, &[])?;
         let mut server = Self { kube_apiserver, etcd, dir, kubectl, url };
         server.wait_ready()?;
         Ok(server)
@@ -98,6 +101,16 @@ impl ApiServer {
         write_kubeconfig(self.dir.path(), &self.url, account, &credentials)
     }
 
+    /// The directory of its files, which goes with the value.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What a user has asked for so far; service accounts are `system:serviceaccount:NAMESPACE:NAME`.
+    pub fn requests_of(&self, user: &str) -> Result<Vec<Request>> {
+        audit::requests_of(&self.dir.path().join("audit.log"), user)
+    }
+
     /// Applies a manifest, given as text.
     pub fn apply(&self, manifest: &str) -> Result<()> {
         self.kubectl().args(["apply", "--server-side", "-f", "-"]).input(manifest).ok()
@@ -108,17 +121,21 @@ impl ApiServer {
     pub fn install_crd(&self) -> Result<String> {
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
         let said = self.kubectl().args(["apply", "-f"]).arg(crds).stdout()?;
+        self.wait_for_resource()?;
+        Ok(said)
+    }
+
+    /// Waits until clients find the resource, once its definition is applied.
+    pub fn wait_for_resource(&self) -> Result<()> {
         // Discovery and OpenAPI follow the definition in their own time.
-        let found = Wait::new("the API server to offer the resource", READY);
-        found.until(|| {
+        Wait::new("the API server to offer the resource", READY).until(|| {
             // Of what it does not know yet, kubectl would remember just that for ten minutes.
             let uncached = ["api-resources", "--cached=false", "--api-group=xmppfederation.dev"];
             self.kubectl().args(uncached).ok()?;
             let seen = self.kubectl().args(["explain", "xfed.spec"]).output()?;
             let text = String::from_utf8_lossy(&seen.stderr).into_owned();
             Ok(Seen::done_if(seen.status.success(), text))
-        })?;
-        Ok(said)
+        })
     }
 
     fn wait_ready(&mut self) -> Result<()> {
@@ -142,19 +159,26 @@ const ADMIN: &str = "admin";
 
 /// A program that ends with the value.
 #[derive(Debug)]
-struct Server {
+pub struct Program {
     child: Child,
     log: PathBuf,
 }
 
-impl Server {
-    fn start(dir: &Path, program: &Path, arguments: &[String]) -> Result<Self> {
+impl Program {
+    /// Starts a program with these arguments and environment variables; it logs into a file of its name in `dir`.
+    pub fn start(
+        dir: &Path,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).map_err(Error::io("making", &log))?;
         let also = file.try_clone().map_err(Error::io("opening", &log))?;
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(file)
@@ -164,10 +188,16 @@ impl Server {
         Ok(Self { child, log })
     }
 
-    fn must_run(&mut self) -> Result<()> {
+    /// What it has printed so far goes here.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// That it has ended is an error with the end of its log.
+    pub fn must_run(&mut self) -> Result<()> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(Wait::new("a server to stay up", Duration::ZERO)
+            Ok(Some(status)) => Err(Wait::new("a program to stay up", Duration::ZERO)
                 .log(&self.log)
                 .expired(Duration::ZERO, format!("it ended with {status}"))),
             Err(source) => Err(Error::io("looking after", &self.log)(source)),
@@ -175,9 +205,9 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Program {
     fn drop(&mut self) {
-        // Neither has anything to save.
+        // None of them has anything to save.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -197,6 +227,8 @@ fn apiserver_args(dir: &Path, etcd: &str, port: u16) -> Vec<String> {
         "--service-account-issuer=https://kubernetes.default.svc".into(),
         format!("--service-account-key-file={pki}/service-account.pub"),
         format!("--service-account-signing-key-file={pki}/service-account.key"),
+        format!("--audit-policy-file={pki}/audit.yaml"),
+        format!("--audit-log-path={pki}/audit.log"),
     ]
 }
 
@@ -239,12 +271,13 @@ current-context: test
 }
 
 /// Ports that nobody listens on now. All are held until all are known, so that they differ.
-fn free_ports() -> Result<[u16; 3]> {
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let failed =
         |source| Error::Io { doing: "looking for a free port on 127.0.0.1".into(), source };
-    let listen = || TcpListener::bind("127.0.0.1:0").map_err(failed);
-    let held = [listen()?, listen()?, listen()?];
-    let mut ports = [0; 3];
+    let held = (0..N)
+        .map(|_| TcpListener::bind("127.0.0.1:0").map_err(failed))
+        .collect::<Result<Vec<_>>>()?;
+    let mut ports = [0; N];
     for (port, listener) in ports.iter_mut().zip(&held) {
         *port = listener.local_addr().map_err(failed)?.port();
     }

@@ -6,6 +6,7 @@
 
 pub mod addons;
 pub mod apiserver;
+pub mod audit;
 pub mod bench;
 pub mod client;
 pub mod cluster;
