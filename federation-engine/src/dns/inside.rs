@@ -1,0 +1,56 @@
+//! Names inside the cluster: the system's resolver with its search domains, so that `prosody.im.svc` means what it means to
+//! every other pod. Never used for names that strangers write.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use tokio::time::timeout;
+
+use super::plan::{Answer, Host};
+use super::resolve::ResolverError;
+use crate::dial::connect::Addresses;
+
+/// For one name in all.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A Service that has just been made is found after this time at the latest.
+const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(2);
+/// A Service that was made again has another address.
+const MAX_POSITIVE_TTL: Duration = Duration::from_secs(10);
+
+/// The system's resolver.
+#[derive(Clone)]
+pub struct Inside(TokioResolver);
+
+impl Inside {
+    /// Reads the system's configuration.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn new() -> Result<Self, ResolverError> {
+        let mut builder = TokioResolver::builder(TokioRuntimeProvider::default())
+            .map_err(|error| ResolverError::System(error.to_string()))?;
+        let options = builder.options_mut();
+        options.try_tcp_on_error = true;
+        options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
+        options.positive_max_ttl = Some(MAX_POSITIVE_TTL);
+        builder.build().map(Self).map_err(|error| ResolverError::Start(error.to_string()))
+    }
+}
+
+impl Addresses for Inside {
+    async fn addresses(&self, host: &Host) -> Answer<IpAddr> {
+        let name = match host {
+            Host::Address(address) => return Answer::Records(vec![*address]),
+            Host::Name(name) => name,
+        };
+        match timeout(PATIENCE, self.0.lookup_ip(name.as_ref())).await {
+            Err(_) => Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
+            Ok(Ok(found)) => Answer::Records(found.iter().collect()),
+            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Answer::Absent,
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The two sides of the engine. Each answers the same questions about streams in its own way.
+
+use std::sync::Arc;
+
+use crate::stream::Surroundings;
+use crate::task::engine::Engine;
+
+pub(crate) mod alone;
+pub(crate) mod inner;
+pub(crate) mod outer;
+
+/// A side of the engine.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Leg {
+    /// Towards remote servers: here the engine is the local domains.
+    Outer,
+    /// Towards the backends: here the engine is every remote domain.
+    Inner,
+}
+
+impl Leg {
+    /// The look-ups of this leg.
+    pub(crate) fn surroundings(self, engine: &Arc<Engine>) -> Box<dyn Surroundings + Send + Sync> {
+        match self {
+            Self::Outer => Box::new(outer::Outer(Arc::clone(engine))),
+            Self::Inner => Box::new(inner::Inner(Arc::clone(engine))),
+        }
+    }
+}

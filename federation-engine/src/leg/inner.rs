@@ -1,0 +1,87 @@
+//! The side of the backends: here the engine is every remote domain.
+
+use std::sync::Arc;
+
+use crds::backend::BackendAuthentication;
+use crds::peer::{Dialback, TlsMode, Verification};
+
+use rustls_pki_types::UnixTime;
+
+use crate::Domain;
+use crate::dialback::Key;
+use crate::pair::Pair;
+use crate::reason::{CertificateReason, Refusal};
+use crate::stream::{PeerChain, PeerRules, Surroundings};
+use crate::task::engine::Engine;
+
+/// What streams of the inner leg ask.
+pub(crate) struct Inner(pub(crate) Arc<Engine>);
+
+impl Surroundings for Inner {
+    fn serves(&self, domain: &Domain) -> bool {
+        self.0.snapshot().config.local(domain).is_none()
+    }
+
+    fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
+        let snapshot = self.0.snapshot();
+        match (
+            snapshot.config.local(&pair.from).is_some(),
+            snapshot.config.local(&pair.to).is_some(),
+        ) {
+            // From the backend to a remote domain, or the other way.
+            (true, false) | (false, true) => Ok(()),
+            // A backend that claims a foreign domain.
+            (false, false) => Err(Refusal::InvalidFrom),
+            // Backends reach their own domains without us.
+            (true, true) => Err(Refusal::HostUnknown),
+        }
+    }
+
+    fn peer(&self, local: &Domain) -> PeerRules {
+        rules(self.0.snapshot().backend_authentication(local))
+    }
+
+    fn judge(&self, chain: &PeerChain, local: &Domain) -> Result<(), CertificateReason> {
+        self.0.snapshot().judge_backend(chain, local, UnixTime::now())
+    }
+
+    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
+        self.0.snapshot().dialback.key(receiving, originating, id)
+    }
+
+    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
+        self.0.snapshot().dialback.confirms(receiving, originating, id, key)
+    }
+
+    /// The engine answers `db:verify` for every foreign domain, so that a backend with dialback believes it.
+    fn is_authoritative_for(&self, domain: &Domain) -> bool {
+        self.serves(domain)
+    }
+}
+
+/// How a backend is spoken to.
+fn rules(authentication: BackendAuthentication) -> PeerRules {
+    match authentication {
+        BackendAuthentication::Minted => PeerRules {
+            tls: TlsMode::Required,
+            verification: Verification::Required,
+            external_inbound: true,
+            external_outbound: true,
+            dialback: Dialback::Disabled,
+        },
+        BackendAuthentication::Dialback => PeerRules {
+            tls: TlsMode::Required,
+            verification: Verification::None,
+            external_inbound: false,
+            external_outbound: false,
+            dialback: Dialback::Required,
+        },
+        BackendAuthentication::PlainDialback => PeerRules {
+            tls: TlsMode::Disabled,
+            verification: Verification::None,
+            external_inbound: false,
+            external_outbound: false,
+            dialback: Dialback::Required,
+        },
+    }
+}

@@ -1,0 +1,73 @@
+//! The side of remote servers: here the engine is the local domains.
+
+use std::sync::Arc;
+
+use rustls_pki_types::UnixTime;
+
+use crate::Domain;
+use crate::config::peer::Peer;
+use crate::dialback::Key;
+use crate::direction::Direction;
+use crate::pair::Pair;
+use crate::policy::decide::decide;
+use crate::reason::{CertificateReason, Refusal};
+use crate::stream::{PeerChain, PeerRules, Surroundings};
+use crate::task::engine::Engine;
+
+/// What streams of the outer leg ask.
+pub(crate) struct Outer(pub(crate) Arc<Engine>);
+
+impl Surroundings for Outer {
+    fn serves(&self, domain: &Domain) -> bool {
+        self.0.snapshot().config.local(domain).is_some()
+    }
+
+    fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
+        let snapshot = self.0.snapshot();
+        let config = &snapshot.config;
+        let own =
+            |domain: &Domain| config.local(domain).is_some() || *domain == config.probe_domain;
+        match (own(&pair.from), own(&pair.to)) {
+            // From them to us.
+            (false, true) => match decide(&config.policy, &pair.from, Direction::Inbound).allowed {
+                true => Ok(()),
+                false => Err(Refusal::PolicyDenied),
+            },
+            // From us to them. Whether a stanza may leave is decided where it is forwarded, so that its sender is told.
+            (true, false) => Ok(()),
+            // A peer that claims a domain of ours.
+            (true, true) => Err(Refusal::InvalidFrom),
+            (false, false) => Err(Refusal::HostUnknown),
+        }
+    }
+
+    fn peer(&self, remote: &Domain) -> PeerRules {
+        rules(self.0.snapshot().config.peers.resolve(remote))
+    }
+
+    fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
+        self.0.snapshot().judge_peer(chain, remote, UnixTime::now())
+    }
+
+    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
+        self.0.snapshot().dialback.key(receiving, originating, id)
+    }
+
+    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
+        self.0.snapshot().dialback.confirms(receiving, originating, id, key)
+    }
+
+    fn is_authoritative_for(&self, domain: &Domain) -> bool {
+        self.serves(domain)
+    }
+}
+
+fn rules(peer: &Peer) -> PeerRules {
+    PeerRules {
+        tls: peer.tls,
+        verification: peer.verification,
+        external_inbound: peer.external_inbound,
+        external_outbound: peer.external_outbound,
+        dialback: peer.dialback,
+    }
+}

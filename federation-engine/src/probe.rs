@@ -1,0 +1,146 @@
+//! Looks at a receiving server from outside: does it speak XMPP for a domain, with which certificate, and which features?
+//! The stream is closed before authentication, so nothing is claimed and nothing is changed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::Domain;
+use crate::pair::Pair;
+use crate::reason::{ConnectReason, Failure};
+use crate::stream::features::Features;
+use crate::stream::starttls::{Negotiation, STARTTLS};
+use crate::stream::{Out, error, header};
+use crate::task::io::Connection;
+use crate::tls::chain::PeerChain;
+use crate::tls::config::{TlsStart, anonymous_client, server_name};
+use crate::xml::{Bounds, Element, HeaderAttributes, Item, Namespace, Scanner};
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The chain that was presented; not judged.
+    pub chain: PeerChain,
+    /// Such as `TLSv1.3`.
+    pub tls_version: &'static str,
+    /// `from` of the response header inside TLS.
+    pub from: Option<String>,
+    /// Features inside TLS. EXTERNAL is not among them: no certificate was presented.
+    pub features: Features,
+}
+
+/// Opens a stream for a pair at an address, secures it, and reads the features.
+///
+/// # Errors
+/// Where it stopped, with the server's own words.
+pub async fn look(
+    address: SocketAddr,
+    pair: &Pair,
+    start: TlsStart,
+    patience: Duration,
+) -> Result<Seen, Failure> {
+    let late = Err(Failure::NegotiationTimedOut("reading the features"));
+    timeout(patience, visit(address, pair, start)).await.unwrap_or(late)
+}
+
+struct Visit {
+    connection: Connection,
+    scanner: Scanner,
+}
+
+async fn visit(address: SocketAddr, pair: &Pair, start: TlsStart) -> Result<Seen, Failure> {
+    let tcp = TcpStream::connect(address)
+        .await
+        .map_err(|error| Failure::Connect(vec![(address, ConnectReason::from(&error))]))?;
+    let connection = Connection::plain(tcp);
+    let mut visit = Visit { connection, scanner: Scanner::new(Bounds::PRE_AUTHENTICATION) };
+    if start == TlsStart::StartTls {
+        visit.open(pair).await?;
+        if visit.features().await?.starttls.is_none() {
+            return Err(Failure::StartTlsNotOffered);
+        }
+        visit.send(STARTTLS.as_bytes()).await?;
+        match Negotiation::read(&visit.element().await?) {
+            Some(Negotiation::Proceed) => visit.scanner.restart(),
+            _ => return Err(Failure::StartTlsRefused),
+        }
+    }
+    let handshake = |error: &dyn std::fmt::Display| Failure::Handshake(error.to_string());
+    let config = anonymous_client(start).map_err(|error| handshake(&error))?;
+    let name = server_name(&pair.to).ok_or_else(|| handshake(&DomainTooLong(&pair.to)))?;
+    visit.connection.connect_tls(config, name).await.map_err(|error| handshake(&error))?;
+    let header = visit.open(pair).await?;
+    let features = visit.features().await?;
+    let seen = Seen {
+        chain: visit.connection.peer_chain(),
+        tls_version: visit.connection.tls_version().unwrap_or_default(),
+        from: header.from,
+        features,
+    };
+    visit.send(b"</stream:stream>").await?;
+    visit.connection.close(Duration::from_secs(1)).await;
+    Ok(seen)
+}
+
+struct DomainTooLong<'a>(&'a Domain);
+
+impl std::fmt::Display for DomainTooLong<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is too long for a server name", self.0)
+    }
+}
+
+impl Visit {
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.connection.output.extend_from_slice(bytes);
+        let sent = self.connection.flush(Duration::from_secs(10)).await;
+        sent.map_err(|_| Failure::ConnectionLost("sending"))
+    }
+
+    async fn open(&mut self, pair: &Pair) -> Result<HeaderAttributes, Failure> {
+        let mut out = Out::default();
+        header::write_initial(&mut out, &pair.from, &pair.to);
+        self.send(&out.bytes).await?;
+        match self.item().await? {
+            Item::Header(header) => Ok(header),
+            _ => Err(Failure::NotXmpp("no stream header came".to_owned())),
+        }
+    }
+
+    async fn features(&mut self) -> Result<Features, Failure> {
+        let element = self.element().await?;
+        let tree = element.tree().map_err(|error| Failure::NotXmpp(error.to_string()))?;
+        if element.is(Namespace::Stream, "features") {
+            Ok(Features::read(&tree))
+        } else {
+            Err(Failure::NotXmpp("no stream features came".to_owned()))
+        }
+    }
+
+    async fn element(&mut self) -> Result<Element, Failure> {
+        match self.item().await? {
+            Item::Element(element) if element.is(Namespace::Stream, "error") => {
+                let tree = element.tree().map_err(|error| Failure::NotXmpp(error.to_string()))?;
+                Err(error::read(&tree))
+            }
+            Item::Element(element) => Ok(element),
+            Item::Header(_) | Item::Close => Err(Failure::ConnectionLost("waiting for an element")),
+        }
+    }
+
+    async fn item(&mut self) -> Result<Item, Failure> {
+        loop {
+            match self.scanner.next(&mut self.connection.input) {
+                Ok(Some(item)) => return Ok(item),
+                Ok(None) => {}
+                Err(error) => return Err(Failure::NotXmpp(error.to_string())),
+            }
+            match self.connection.fill().await {
+                Ok(0) | Err(_) => return Err(Failure::ConnectionLost("reading the stream")),
+                Ok(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! From a stanza to its receiver: one link for each pair of domains.
+
+pub(crate) mod link;
+pub mod queue;
+pub(crate) mod table;

@@ -1,0 +1,136 @@
+//! Stanzas of one pair that wait for their stream: first in, first out, bounded in bytes, number and age.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+/// Bounds of a queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    /// Sum of the stanzas' sizes.
+    pub bytes: usize,
+    /// Number of stanzas.
+    pub stanzas: usize,
+    /// Time in the queue.
+    pub age: Duration,
+}
+
+/// A bounded first-in-first-out queue. Order is the order of the pair (RFC 6120 §10.1).
+#[derive(Debug, Default)]
+pub struct Queue {
+    entries: VecDeque<(Instant, Bytes)>,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Whether a stanza of `size` bytes fits. A stanza always fits into an empty queue, so that a limit below the
+    /// largest stanza cannot wedge a pair.
+    pub fn has_room(&self, size: usize, bounds: &Bounds) -> bool {
+        self.entries.is_empty()
+            || (self.entries.len() < bounds.stanzas
+                && self.bytes.saturating_add(size) <= bounds.bytes)
+    }
+
+    /// Appends a stanza; the caller has asked [`Self::has_room`].
+    pub fn push(&mut self, stanza: Bytes, now: Instant) {
+        self.bytes += stanza.len();
+        self.entries.push_back((now, stanza));
+    }
+
+    /// Moves stanzas from the front into `out` until it holds `budget` bytes, at least one. Returns how many.
+    pub fn take(&mut self, budget: usize, out: &mut Vec<Bytes>) -> usize {
+        let (mut taken, mut size) = (0, 0);
+        while let Some((_, stanza)) =
+            self.entries.pop_front_if(|(_, s)| taken == 0 || size + s.len() <= budget)
+        {
+            self.bytes -= stanza.len();
+            size += stanza.len();
+            taken += 1;
+            out.push(stanza);
+        }
+        taken
+    }
+
+    /// Puts stanzas back to the front, in their order: they were taken and not sent.
+    pub fn put_back(&mut self, stanzas: &mut Vec<Bytes>, now: Instant) {
+        for stanza in stanzas.drain(..).rev() {
+            self.bytes += stanza.len();
+            self.entries.push_front((now, stanza));
+        }
+    }
+
+    /// Removes and returns what has waited longer than the bound.
+    pub fn take_expired(&mut self, now: Instant, bounds: &Bounds) -> Vec<Bytes> {
+        let mut expired = Vec::new();
+        while let Some((_, stanza)) = self
+            .entries
+            .pop_front_if(|(since, _)| now.saturating_duration_since(*since) >= bounds.age)
+        {
+            self.bytes -= stanza.len();
+            expired.push(stanza);
+        }
+        expired
+    }
+
+    /// When the oldest stanza reaches its age.
+    pub fn next_expiry(&self, bounds: &Bounds) -> Option<Instant> {
+        self.entries.front().and_then(|(since, _)| since.checked_add(bounds.age))
+    }
+
+    /// Removes and returns everything.
+    pub fn drain(&mut self) -> Vec<Bytes> {
+        self.bytes = 0;
+        self.entries.drain(..).map(|(_, stanza)| stanza).collect()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { bytes: 10, stanzas: 3, age: Duration::from_secs(60) };
+
+    fn filled(sizes: &[usize], now: Instant) -> Queue {
+        let mut queue = Queue::default();
+        for size in sizes {
+            assert!(queue.has_room(*size, &BOUNDS));
+            queue.push(Bytes::from(vec![b'x'; *size]), now);
+        }
+        queue
+    }
+
+    #[test]
+    fn bounded_in_bytes_and_number_but_never_wedged() {
+        let now = Instant::now();
+        assert!(!filled(&[6], now).has_room(5, &BOUNDS));
+        assert!(!filled(&[1, 1, 1], now).has_room(1, &BOUNDS));
+        assert!(Queue::default().has_room(1_000, &BOUNDS));
+    }
+
+    #[test]
+    fn takes_in_order_within_the_budget_and_puts_back_in_order() {
+        let now = Instant::now();
+        let mut queue = filled(&[2, 3, 4], now);
+        let mut out = Vec::new();
+        assert_eq!(queue.take(5, &mut out), 2);
+        queue.put_back(&mut out, now);
+        assert_eq!(queue.drain().iter().map(Bytes::len).collect::<Vec<_>>(), [2, 3, 4]);
+        assert!(filled(&[9], now).take(1, &mut out) == 1, "one stanza is always taken");
+    }
+
+    #[test]
+    fn expiry_takes_only_what_is_old() {
+        let start = Instant::now();
+        let mut queue = filled(&[1], start);
+        queue.push(Bytes::from_static(b"yy"), start + Duration::from_secs(30));
+        assert_eq!(queue.next_expiry(&BOUNDS), Some(start + Duration::from_secs(60)));
+        assert_eq!(queue.take_expired(start + Duration::from_secs(60), &BOUNDS).len(), 1);
+        assert!(!queue.is_empty());
+    }
+}

@@ -1,0 +1,37 @@
+//! All links, by pair.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::link::Link;
+use crate::leg::Leg;
+use crate::pair::Pair;
+
+/// Links kept before idle ones are forgotten. Names of remote domains come from outside; memory must not.
+const SOFT_LIMIT: usize = 4096;
+
+/// The links of the engine.
+#[derive(Default)]
+pub(crate) struct Table {
+    links: Mutex<HashMap<Pair, Arc<Link>>>,
+}
+
+impl Table {
+    /// The link of a pair, made on first use.
+    pub(crate) fn link(&self, pair: &Pair, leg: Leg) -> Arc<Link> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = links.get(pair)
+            && link.leg == leg
+        {
+            return Arc::clone(link);
+        }
+        if links.len() >= SOFT_LIMIT {
+            let now = Instant::now();
+            links.retain(|_, link| Arc::strong_count(link) > 1 || !link.is_idle(now));
+        }
+        let link = Arc::new(Link::new(pair.clone(), leg));
+        links.insert(pair.clone(), Arc::clone(&link));
+        link
+    }
+}

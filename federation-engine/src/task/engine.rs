@@ -1,0 +1,309 @@
+//! What all tasks share.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::UnixTime;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::{LazyConfigAcceptor, TlsStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admission::Admission;
+use super::round_trip::RoundTrips;
+use super::send;
+use super::snapshot::Snapshot;
+use crate::Domain;
+use crate::dial::guard::Guard;
+use crate::dial::race::Tcp;
+use crate::direction::Direction;
+use crate::dns::inside::Inside;
+use crate::dns::resolve::Resolver;
+use crate::leg::Leg;
+use crate::observe::evidence::{
+    Attempt, BackendRoundTrip, InboundKind, InboundObservation, PeerStream,
+};
+use crate::observe::journal::Journal;
+use crate::observe::metrics::Metrics;
+use crate::reason::Failure;
+use crate::route::link::Link;
+use crate::route::queue;
+use crate::route::table::Table;
+use crate::stream::Limits;
+use crate::tls::config::{TlsStart, anonymous_client};
+use crate::xml::Bounds;
+
+/// Pairs that one stream may carry. Twice the local domains of the largest federation.
+const PAIRS: usize = 64;
+
+/// The running engine.
+pub struct Engine {
+    snapshot: ArcSwap<Snapshot>,
+    revision: AtomicU64,
+    changes: watch::Sender<u64>,
+    pub(crate) table: Table,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) resolver: ArcSwap<Resolver>,
+    /// Resolver for the names of backends: the system's, search domains included.
+    pub(crate) inside: Inside,
+    pub(crate) unauthenticated: Admission,
+    pub(crate) verifications: Admission,
+    pub(crate) round_trips: RoundTrips,
+    pub(crate) shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Engine {
+    /// An engine without listeners.
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        resolver: Resolver,
+        inside: Inside,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            revision: AtomicU64::new(1),
+            changes: watch::Sender::new(1),
+            table: Table::default(),
+            journal,
+            metrics: Arc::new(Metrics::default()),
+            resolver: ArcSwap::from_pointee(resolver),
+            inside,
+            unauthenticated: Admission::default(),
+            verifications: Admission::default(),
+            round_trips: RoundTrips::default(),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Configuration and materials in force.
+    pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// The same, to be held across waiting.
+    pub(crate) fn snapshot_owned(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Puts another configuration into force. Streams that are verified stay; what is cached from the old one is made
+    /// again.
+    pub(crate) fn replace(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+        let revision = self.revision.fetch_add(1, Ordering::AcqRel) + 1;
+        self.changes.send_replace(revision);
+    }
+
+    /// Changes with every [`Self::replace`].
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Tells of every [`Self::replace`].
+    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Runs a task that shutdown waits for.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Starts the task of a link; the link has said that none runs.
+    pub(crate) fn start(self: &Arc<Self>, link: &Arc<Link>) {
+        self.spawn(send::run(Arc::clone(self), Arc::clone(link)));
+    }
+
+    /// Tells every task to end, and waits for them.
+    pub(crate) async fn stop(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Options of every S2S connection. A dead link is noticed by TCP (RFC 6120 §4.6.4 wants no XMPP traffic for that).
+    pub(crate) fn tcp(&self) -> Tcp {
+        let timeouts = self.snapshot().config.timeouts;
+        Tcp { keepalive: timeouts.keepalive, user_timeout: timeouts.user_timeout }
+    }
+
+    /// The dialler's guard.
+    pub(crate) fn guard(&self) -> Guard {
+        let snapshot = self.snapshot();
+        let listen = &snapshot.config.listen;
+        let own = [listen.s2s, listen.s2s_tls, listen.backend].into_iter().flatten();
+        Guard { allow_networks: snapshot.config.allow_networks.clone(), own: own.collect() }
+    }
+
+    /// The resolver of the outer leg.
+    pub(crate) fn resolver(&self) -> Resolver {
+        Resolver::clone(&self.resolver.load())
+    }
+
+    /// Bounds of every queue.
+    pub(crate) fn queue_bounds(&self) -> queue::Bounds {
+        let snapshot = self.snapshot();
+        queue::Bounds {
+            bytes: snapshot.config.limits.queue_bytes,
+            stanzas: snapshot.config.limits.queue_stanzas,
+            age: snapshot.config.timeouts.queue,
+        }
+    }
+
+    /// What a stream may send before it is authenticated.
+    pub(crate) fn pre_auth_bounds(&self) -> Bounds {
+        Bounds {
+            element_bytes: self.snapshot().config.limits.pre_auth_element_bytes,
+            ..Bounds::PRE_AUTHENTICATION
+        }
+    }
+
+    /// Sizes and times of one stream.
+    pub(crate) fn stream_limits(&self) -> Limits {
+        let snapshot = self.snapshot();
+        let (limits, timeouts) = (&snapshot.config.limits, &snapshot.config.timeouts);
+        Limits {
+            negotiation: timeouts.negotiation,
+            dialback: timeouts.dialback,
+            verifications: limits.verifications_per_stream,
+            pairs: PAIRS,
+            authenticated: Bounds {
+                element_bytes: limits.stanza_bytes,
+                depth: limits.depth,
+                attributes: limits.attributes,
+                ..Bounds::AUTHENTICATED
+            },
+        }
+    }
+
+    /// Evidence: something from outside reached the outer leg.
+    pub(crate) fn saw_inbound(
+        &self,
+        kind: InboundKind,
+        peer: &Domain,
+        local: &Domain,
+        source: IpAddr,
+    ) {
+        self.journal.inbound(InboundObservation {
+            kind,
+            peer: peer.clone(),
+            local: local.clone(),
+            source: source.to_canonical(),
+            at: Timestamp::now(),
+        });
+    }
+
+    /// Evidence: a round trip through a backend.
+    pub(crate) fn saw_backend(&self, round_trip: BackendRoundTrip) {
+        self.journal.backend(round_trip);
+    }
+
+    /// Evidence: the state of one direction with a peer.
+    pub(crate) fn peer_state(&self, remote: &Domain, direction: Direction, state: &PeerStream) {
+        match direction {
+            Direction::Inbound => self.journal.peer_inbound(remote, state.clone()),
+            Direction::Outbound => {
+                self.journal.peer_outbound(remote, state.clone());
+                if state.connected {
+                    self.attempt(remote, "Connected", &state.message, state.step, state.address);
+                }
+            }
+        }
+    }
+
+    /// Evidence: an attempt to reach the receiver of a link failed.
+    pub(crate) fn attempt_failed(
+        &self,
+        link: &Link,
+        failure: &Failure,
+        address: Option<SocketAddr>,
+    ) {
+        self.metrics.attempt_failed(link.leg, failure);
+        if link.leg == Leg::Inner {
+            return;
+        }
+        let (remote, message) = (&link.pair.to, failure.to_string());
+        self.attempt(remote, failure.label(), &message, failure.step(), address);
+        self.journal.peer_outbound(
+            remote,
+            PeerStream {
+                connected: false,
+                step: failure.step(),
+                reason: failure.label().to_owned(),
+                message,
+                address,
+                tls: None,
+                authentication: None,
+                since: Timestamp::now(),
+            },
+        );
+    }
+
+    fn attempt(
+        &self,
+        remote: &Domain,
+        reason: &str,
+        message: &str,
+        step: crate::reason::Step,
+        address: Option<SocketAddr>,
+    ) {
+        let attempt = Attempt {
+            at: Timestamp::now(),
+            step,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            address,
+        };
+        self.journal.attempt(remote, attempt);
+    }
+}
+
+impl Engine {
+    /// Accepts Direct TLS; the certificate is chosen by the server name (XEP-0368 §3).
+    pub(crate) async fn accept_direct(
+        &self,
+        leg: Leg,
+        tcp: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+        let presented = {
+            let hello = start.client_hello();
+            self.snapshot().present_for_sni(leg, hello.server_name(), UnixTime::now())
+        };
+        let presented = presented.ok_or_else(no_certificate)?;
+        start.into_stream(presented.server(TlsStart::Direct)).await.map(Into::into)
+    }
+
+    /// For the server side of STARTTLS, with the certificate of the domain that the peer asked for.
+    pub(crate) fn server_config(&self, leg: Leg, domain: &Domain) -> io::Result<Arc<ServerConfig>> {
+        let presented =
+            self.snapshot().present(leg, domain, UnixTime::now()).ok_or_else(no_certificate)?;
+        Ok(presented.server(TlsStart::StartTls))
+    }
+
+    /// For the client side of TLS, with the certificate of the domain that we are; without one dialback still works.
+    pub(crate) fn client_config(
+        &self,
+        leg: Leg,
+        domain: &Domain,
+        start: TlsStart,
+    ) -> Result<Arc<ClientConfig>, String> {
+        match self.snapshot().present(leg, domain, UnixTime::now()) {
+            Some(presented) => Ok(presented.client(start)),
+            None => anonymous_client(start).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+fn no_certificate() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no certificate is loaded for this domain")
+}

@@ -1,0 +1,218 @@
+//! Takes stanzas that a stream may send to the link of their pair.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::engine::Engine;
+use crate::direction::Direction;
+use crate::leg::{Leg, alone};
+use crate::pair::Pair;
+use crate::policy::decide::decide;
+use crate::reason::{ErrorKind, Refusal, StanzaError};
+use crate::route::link::{Link, Push};
+use crate::stanza::bounce;
+use crate::stanza::relay::{self, StreamContext};
+use crate::stream::header;
+use crate::xml::Element;
+
+/// Pairs that one stream keeps at hand. A stream usually carries one or two.
+const KEPT: usize = 8;
+
+/// Where the stanzas of a pair go.
+#[derive(Clone)]
+enum Way {
+    /// To a stream.
+    Link(Arc<Link>),
+    /// Nowhere: the policy forbids it.
+    Denied,
+    /// The domain has no backend; the engine answers itself.
+    Alone,
+    /// To the engine's own probe domain.
+    Probe,
+}
+
+/// The ways of one stream's pairs.
+pub(crate) struct Forwarder {
+    engine: Arc<Engine>,
+    leg: Leg,
+    /// Snapshot that the ways were made from.
+    revision: u64,
+    ways: Vec<(Pair, Way)>,
+}
+
+impl Forwarder {
+    pub(crate) fn new(engine: Arc<Engine>, leg: Leg) -> Self {
+        Self { engine, leg, revision: 0, ways: Vec::new() }
+    }
+
+    /// Takes over one stanza: it is queued, answered, or refused and counted. While the receiver is slower than the
+    /// sender this waits, and so the stream that called is not read on.
+    ///
+    /// `lang` is the `xml:lang` of the peer's stream header.
+    pub(crate) async fn forward(
+        &mut self,
+        element: Element,
+        pair: &Pair,
+        lang: Option<&str>,
+        now: Instant,
+    ) {
+        self.engine.metrics.stanza_received(self.leg);
+        match self.way(pair) {
+            Way::Link(link) => {
+                let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
+                let stanza = relay::outgoing(&element, &context);
+                self.engine.queue(&link, stanza, now).await;
+            }
+            Way::Denied => {
+                let text =
+                    "the policy of this server forbids federation between these domains".to_owned();
+                let error = StanzaError { kind: ErrorKind::Cancel, condition: "not-allowed", text };
+                self.engine.refuse(&element, pair, self.leg, Refusal::PolicyDenied, &error);
+            }
+            Way::Alone => match alone::answer(&element) {
+                Some(answer) => self.engine.reply(answer, pair, self.leg),
+                None => self.engine.metrics.stanza_refused(Refusal::UndeliverableError),
+            },
+            Way::Probe => self.engine.round_trips.answered(&element),
+        }
+    }
+
+    fn way(&mut self, pair: &Pair) -> Way {
+        let revision = self.engine.revision();
+        if self.revision != revision {
+            self.ways.clear();
+            self.revision = revision;
+        }
+        if let Some((_, way)) = self.ways.iter().find(|(known, _)| known == pair) {
+            return way.clone();
+        }
+        let way = self.find(pair);
+        if self.ways.len() >= KEPT {
+            self.ways.remove(0);
+        }
+        self.ways.push((pair.clone(), way.clone()));
+        way
+    }
+
+    fn find(&self, pair: &Pair) -> Way {
+        let snapshot = self.engine.snapshot();
+        let config = &snapshot.config;
+        if pair.to == config.probe_domain {
+            return Way::Probe;
+        }
+        let (remote, direction) = match self.leg {
+            Leg::Outer => (&pair.from, Direction::Inbound),
+            Leg::Inner => (&pair.to, Direction::Outbound),
+        };
+        if config.local(&pair.to).is_some_and(|domain| domain.backend.is_none()) {
+            return Way::Alone;
+        }
+        if !decide(&config.policy, remote, direction).allowed {
+            return Way::Denied;
+        }
+        let leg = if config.local(&pair.to).is_some() { Leg::Inner } else { Leg::Outer };
+        Way::Link(self.engine.table.link(pair, leg))
+    }
+}
+
+impl Engine {
+    /// Queues a stanza on its link; waits for room while stanzas flow, refuses it otherwise.
+    pub(crate) async fn queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) {
+        let bounds = self.queue_bounds();
+        let mut stanza = stanza;
+        loop {
+            match link.push(stanza, now, &bounds) {
+                Push::Queued { start } => {
+                    if start {
+                        self.start(link);
+                    }
+                    return;
+                }
+                Push::Full { stanza: back, flowing: true } => {
+                    stanza = back;
+                    tokio::select! {
+                        () = link.wait_for_room(stanza.len(), &bounds) => {}
+                        () = self.shutdown.cancelled() => {}
+                    }
+                    if self.shutdown.is_cancelled() {
+                        let error = crate::reason::Failure::ShuttingDown.stanza_error();
+                        return self.bounce_all(vec![stanza], link.leg, &error);
+                    }
+                }
+                Push::Full { stanza: back, flowing: false } => {
+                    self.metrics.stanza_refused(Refusal::QueueFull);
+                    let error = StanzaError {
+                        kind: ErrorKind::Wait,
+                        condition: "resource-constraint",
+                        text: Refusal::QueueFull.to_string(),
+                    };
+                    self.bounce(&back, link.leg, &error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Refuses a stanza that came in by `leg`, tells its sender, and counts it.
+    fn refuse(
+        self: &Arc<Self>,
+        element: &Element,
+        pair: &Pair,
+        leg: Leg,
+        refusal: Refusal,
+        error: &StanzaError,
+    ) {
+        self.metrics.stanza_refused(refusal);
+        if let Some(reply) = bounce::error_reply(element, error) {
+            self.reply(reply, pair, leg);
+        }
+    }
+
+    /// Sends an answer of the engine itself to the sender of a stanza of `pair` that came in by `leg`.
+    fn reply(self: &Arc<Self>, answer: Bytes, pair: &Pair, leg: Leg) {
+        let back = pair.reversed();
+        let link = self.table.link(&back, leg);
+        match link.push(answer, Instant::now(), &self.queue_bounds()) {
+            Push::Queued { start: true } => self.start(&link),
+            Push::Queued { start: false } => {}
+            // The sender does not take answers: one that does not fit is dropped, and counted.
+            Push::Full { .. } => self.metrics.stanza_refused(Refusal::UndeliverableError),
+        }
+    }
+
+    /// Bounces stanzas that could not leave by `leg`.
+    pub(crate) fn bounce_all(self: &Arc<Self>, stanzas: Vec<Bytes>, leg: Leg, error: &StanzaError) {
+        for stanza in stanzas {
+            self.metrics.stanza_bounced(error.condition);
+            self.bounce(&stanza, leg, error);
+        }
+    }
+
+    /// Tells the sender of a stanza that it could not leave by `leg`. Errors are never answered (RFC 6120 §8.3.1).
+    fn bounce(self: &Arc<Self>, stanza: &Bytes, leg: Leg, error: &StanzaError) {
+        let reply = Element::parse(stanza).and_then(|element| {
+            let pair = Pair::of(&element)?;
+            Some((bounce::error_reply(&element, error)?, pair))
+        });
+        let Some((reply, pair)) = reply else {
+            self.metrics.stanza_refused(Refusal::UndeliverableError);
+            return;
+        };
+        if pair.from == self.snapshot().config.probe_domain {
+            // The engine's own ping; the link keeps the cause, and the round trip reads it there.
+            return;
+        }
+        let from_leg = if self.snapshot().config.local(&pair.from).is_some() {
+            Leg::Inner
+        } else {
+            Leg::Outer
+        };
+        debug_assert!(
+            from_leg != leg || leg == Leg::Inner,
+            "nothing is relayed from outside to outside"
+        );
+        self.reply(reply, &pair, from_leg);
+    }
+}

@@ -1,0 +1,197 @@
+//! A TCP connection that may become TLS, with its two buffers.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::tls::chain::PeerChain;
+
+/// Smallest and largest read; a connection that fills its reads gets larger ones.
+const READ_MIN: usize = 4 * 1024;
+const READ_MAX: usize = 64 * 1024;
+
+/// The transport under a stream.
+enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Only while a handshake owns the socket; a connection whose handshake failed stays here.
+    Gone,
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// A connection: transport, bytes received and not yet parsed, bytes to send.
+pub(crate) struct Connection {
+    io: Io,
+    /// Received, not yet parsed.
+    pub(crate) input: BytesMut,
+    /// To be sent by [`Self::flush`].
+    pub(crate) output: BytesMut,
+    read_size: usize,
+}
+
+impl Connection {
+    pub(crate) fn plain(tcp: TcpStream) -> Self {
+        Self {
+            io: Io::Plain(tcp),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            read_size: READ_MIN,
+        }
+    }
+
+    pub(crate) fn tls(tls: TlsStream<TcpStream>) -> Self {
+        Self {
+            io: Io::Tls(Box::new(tls)),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            read_size: READ_MIN,
+        }
+    }
+
+    /// Receives what is there, at least one byte. `Ok(0)` is the end of the connection. Cancel-safe.
+    pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        self.input.reserve(self.read_size);
+        let received = self.io.read_buf(&mut self.input).await?;
+        self.read_size = if received >= self.read_size {
+            (self.read_size * 2).min(READ_MAX)
+        } else {
+            self.read_size
+        };
+        Ok(received)
+    }
+
+    /// Sends all of `output`. A peer that does not take it within `patience` is given up.
+    pub(crate) async fn flush(&mut self, patience: Duration) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let sending = async {
+            self.io.write_all(&self.output).await?;
+            self.io.flush().await
+        };
+        timeout(patience, sending)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        self.output.clear();
+        Ok(())
+    }
+
+    /// Sends `output`, then ends the transport (TLS `close_notify`, then TCP; RFC 6120 §4.4).
+    pub(crate) async fn close(&mut self, patience: Duration) {
+        // The peer may be gone already; then there is nobody to tell.
+        if self.flush(patience).await.is_ok() {
+            let _ = timeout(patience, self.io.shutdown()).await;
+        }
+    }
+
+    /// Runs the server side of STARTTLS. Bytes that the peer sent in clear behind `<starttls/>` are an error, never data
+    /// inside TLS (RFC 6120 §5.4.3.3).
+    pub(crate) async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        let tcp = self.take_plain()?;
+        let tls = TlsAcceptor::from(config).accept(tcp).await?;
+        self.io = Io::Tls(Box::new(tls.into()));
+        Ok(())
+    }
+
+    /// Runs the client side of STARTTLS, behind the `>` of `<proceed/>` (RFC 6120 §5.4.2.3).
+    pub(crate) async fn connect_tls(
+        &mut self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<()> {
+        let tcp = self.take_plain()?;
+        let tls = TlsConnector::from(config).connect(name, tcp).await?;
+        self.io = Io::Tls(Box::new(tls.into()));
+        Ok(())
+    }
+
+    fn take_plain(&mut self) -> io::Result<TcpStream> {
+        if !self.input.iter().all(u8::is_ascii_whitespace) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "data in clear behind the start of TLS",
+            ));
+        }
+        self.input.clear();
+        match std::mem::replace(&mut self.io, Io::Gone) {
+            Io::Plain(tcp) => Ok(tcp),
+            other => {
+                self.io = other;
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS inside TLS"))
+            }
+        }
+    }
+
+    /// The certificates that the peer presented; empty without TLS.
+    pub(crate) fn peer_chain(&self) -> PeerChain {
+        match &self.io {
+            Io::Tls(tls) => PeerChain::presented(tls.get_ref().1.peer_certificates()),
+            _ => PeerChain::default(),
+        }
+    }
+
+    /// Such as `TLSv1.3`; `None` on plain TCP.
+    pub(crate) fn tls_version(&self) -> Option<&'static str> {
+        match &self.io {
+            Io::Tls(tls) => match tls.get_ref().1.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => Some("TLSv1.2"),
+                Some(rustls::ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
+                _ => Some("TLS"),
+            },
+            _ => None,
+        }
+    }
+}

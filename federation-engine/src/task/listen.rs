@@ -1,0 +1,102 @@
+//! Listening sockets and their accept loops.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::engine::Engine;
+use super::receive;
+use crate::leg::Leg;
+
+/// A listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another process has the port.
+    #[error(
+        "listen.{name}: {address} is in use by another process; stop it or choose another port"
+    )]
+    InUse {
+        /// Name of the listener in the configuration.
+        name: &'static str,
+        /// Address from the configuration.
+        address: SocketAddr,
+    },
+    /// Anything else.
+    #[error("listen.{name}: cannot listen on {address}: {source}")]
+    Failed {
+        /// Name of the listener in the configuration.
+        name: &'static str,
+        /// Address from the configuration.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl ListenError {
+    /// From the operating system's error.
+    pub(crate) fn new(name: &'static str, address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { name, address },
+            _ => Self::Failed { name, address, source },
+        }
+    }
+}
+
+/// Binds a TCP listener. `[::]` serves both families; where the machine has no IPv6, `0.0.0.0` stands in for it.
+///
+/// # Errors
+/// When the port is taken or the address is not usable.
+pub(crate) async fn bind(
+    name: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, ListenError> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if address.ip().is_unspecified() && address.is_ipv6() && has_no_ipv6(&error) => {
+            let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+            TcpListener::bind(v4).await.map_err(|error| ListenError::new(name, v4, error))
+        }
+        Err(error) => Err(ListenError::new(name, address, error)),
+    }
+}
+
+fn has_no_ipv6(error: &io::Error) -> bool {
+    // EAFNOSUPPORT: the kernel was built or booted without IPv6.
+    error.raw_os_error() == Some(97) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+/// Accepts S2S connections until the engine ends.
+pub(crate) async fn accept(engine: Arc<Engine>, listener: TcpListener, leg: Leg) {
+    loop {
+        let accepted = tokio::select! {
+            () = engine.shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, source)) => admit(&engine, tcp, source, leg),
+            Err(error) => {
+                tracing::warn!(%error, ?leg, "a connection could not be accepted");
+                // Out of file descriptors: the kernel keeps reporting at once until one is closed.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
+    let limit = match leg {
+        Leg::Outer => engine.snapshot().config.limits.unauthenticated_streams,
+        // A backend opens a stream for each remote domain, all from one address.
+        Leg::Inner => usize::MAX,
+    };
+    let Some(permit) = engine.unauthenticated.admit(source.ip(), limit) else {
+        engine.metrics.connection_refused();
+        tracing::debug!(%source, limit, "too many unauthenticated streams from this source");
+        return;
+    };
+    engine.spawn(receive::run(Arc::clone(engine), tcp, source, leg, permit));
+}

@@ -1,0 +1,265 @@
+//! Opens a stream to a remote server or backend: finds it, connects, and drives [`Outbound`] until the stream is of use or
+//! the true cause is known.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep_until, timeout_at};
+
+use super::engine::Engine;
+use super::io::Connection;
+use super::target::{self, Reached};
+use crate::Domain;
+use crate::dialback::Verification;
+use crate::leg::Leg;
+use crate::reason::{CertificateReason, Failure};
+use crate::stream::{
+    Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
+};
+use crate::tls::config::{TlsStart, server_name};
+use crate::xml::Scanner;
+
+/// Time to send the last bytes of a stream.
+pub(crate) const CLOSING: Duration = Duration::from_secs(5);
+
+/// A stream that we opened.
+pub(crate) struct Opened {
+    pub(crate) around: Box<dyn Surroundings + Send + Sync>,
+    pub(crate) connection: Connection,
+    pub(crate) scanner: Scanner,
+    pub(crate) machine: Outbound,
+    pub(crate) out: Out,
+    /// Where it leads.
+    pub(crate) reached: Reached,
+    /// How we were proven to the peer; `None` on a stream for verification.
+    pub(crate) how: Option<Authentication>,
+}
+
+/// No stream came about.
+#[derive(Debug)]
+pub(crate) struct NotOpened {
+    pub(crate) failure: Failure,
+    /// The address that was reached or tried last.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+/// What a stream for one purpose ends its negotiation with.
+pub(crate) enum Outcome {
+    /// The pair may send.
+    Authorized,
+    /// The authoritative server has answered.
+    Verified(Verification),
+}
+
+/// Opens a stream for `purpose`. Targets are tried in the order of the plan; a target that accepts TCP and then fails to
+/// become a stream is followed by the next one, because a dead TLS endpoint is as dead as a closed port.
+pub(crate) async fn open(
+    engine: &Arc<Engine>,
+    leg: Leg,
+    purpose: Purpose,
+) -> Result<(Opened, Outcome), NotOpened> {
+    let (_, remote) = ends(&purpose);
+    let mut targets = match target::find(engine, leg, &remote).await {
+        Ok(targets) => targets,
+        Err(failure) => return Err(NotOpened { failure, address: None }),
+    };
+    let mut last: Option<NotOpened> = None;
+    loop {
+        let (tcp, reached) = match targets.connect(engine).await {
+            Ok(connected) => connected,
+            // A later target that refuses TCP does not hide what an earlier one said on its stream.
+            Err(failure) => {
+                return Err(last.unwrap_or(NotOpened { address: failure.last_address(), failure }));
+            }
+        };
+        let address = Some(reached.address);
+        let failure = match negotiate(engine, leg, purpose.clone(), tcp, reached).await {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => failure,
+        };
+        let final_word = !worth_another_target(&failure);
+        last = Some(NotOpened { failure, address });
+        if final_word || targets.is_exhausted() {
+            break;
+        }
+    }
+    Err(last.unwrap_or(NotOpened { failure: Failure::ShuttingDown, address: None }))
+}
+
+/// Whether the same domain may do better at another address. What a server says about our identity or its own holds for
+/// the domain; what breaks below that holds for the address.
+fn worth_another_target(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Handshake(_)
+            | Failure::NotXmpp(_)
+            | Failure::ConnectionLost(_)
+            | Failure::NegotiationTimedOut(_)
+    )
+}
+
+/// Our domain and the one that is dialled.
+fn ends(purpose: &Purpose) -> (Domain, Domain) {
+    match purpose {
+        Purpose::Send(pair) => (pair.from.clone(), pair.to.clone()),
+        Purpose::Verify { pair, .. } => (pair.to.clone(), pair.from.clone()),
+    }
+}
+
+async fn negotiate(
+    engine: &Arc<Engine>,
+    leg: Leg,
+    purpose: Purpose,
+    tcp: tokio::net::TcpStream,
+    reached: Reached,
+) -> Result<(Opened, Outcome), Failure> {
+    let started = Instant::now();
+    let deadline = started + engine.snapshot().config.timeouts.negotiation;
+    let (local, remote) = ends(&purpose);
+    let mut connection = Connection::plain(tcp);
+    let mut transport = Transport::Tcp;
+    if reached.direct_tls {
+        start_tls(engine, leg, &mut connection, &local, &remote, TlsStart::Direct, deadline)
+            .await
+            .map_err(Failure::Handshake)?;
+        transport = Transport::DirectTls(connection.peer_chain());
+    }
+    let mut opened = Opened {
+        around: leg.surroundings(engine),
+        scanner: Scanner::new(engine.pre_auth_bounds()),
+        machine: Outbound::new(purpose, transport, engine.stream_limits(), started),
+        out: Out::default(),
+        how: None,
+        connection,
+        reached,
+    };
+    opened.machine.begin(&*opened.around, &mut opened.out);
+    loop {
+        if let Some(outcome) = opened.perform(engine, leg, deadline).await? {
+            return Ok((opened, outcome));
+        }
+        let wait = opened.machine.deadline().unwrap_or(deadline);
+        tokio::select! {
+            received = opened.connection.fill() => match received {
+                Ok(0) | Err(_) => opened.machine.on_closed(&mut opened.out),
+                Ok(_) => {}
+            },
+            () = sleep_until(wait.into()) => opened.machine.on_timeout(Instant::now(), &mut opened.out),
+            () = engine.shutdown.cancelled() => return Err(Failure::ShuttingDown),
+        }
+    }
+}
+
+impl Opened {
+    /// Writes, acts and reads what is there, until more input is needed or the negotiation has ended.
+    async fn perform(
+        &mut self,
+        engine: &Arc<Engine>,
+        leg: Leg,
+        deadline: Instant,
+    ) -> Result<Option<Outcome>, Failure> {
+        loop {
+            let mut outcome = None;
+            self.connection.output.unsplit(self.out.bytes.split());
+            for action in std::mem::take(&mut self.out.actions) {
+                match action {
+                    Action::ConnectTls { server_name, certificate_for } => {
+                        let flushed =
+                            self.connection.flush(CLOSING).await.map_err(|error| error.to_string());
+                        let start = TlsStart::StartTls;
+                        let result = match flushed {
+                            Ok(()) => {
+                                start_tls(
+                                    engine,
+                                    leg,
+                                    &mut self.connection,
+                                    &certificate_for,
+                                    &server_name,
+                                    start,
+                                    deadline,
+                                )
+                                .await
+                            }
+                            Err(error) => Err(error),
+                        };
+                        match result {
+                            Ok(()) => {
+                                let chain = self.connection.peer_chain();
+                                self.machine.on_tls(chain, &*self.around, &mut self.out);
+                            }
+                            Err(detail) => self.machine.on_tls_failure(detail, &mut self.out),
+                        }
+                    }
+                    Action::Restart => self.scanner.restart(),
+                    Action::Bounds(bounds) => self.scanner.set_bounds(bounds),
+                    Action::Authorized { how, .. } => {
+                        self.how = Some(how);
+                        outcome = Some(Ok(Outcome::Authorized));
+                    }
+                    Action::VerifyAnswered(answer) => outcome = Some(Ok(Outcome::Verified(answer))),
+                    Action::Failed(failure) | Action::PairFailed { failure, .. } => {
+                        outcome.get_or_insert(Err(failure));
+                    }
+                    Action::Close => {
+                        self.connection.output.unsplit(self.out.bytes.split());
+                        self.connection.close(CLOSING).await;
+                        outcome.get_or_insert(Err(Failure::ConnectionLost("negotiating")));
+                    }
+                    Action::Refused { refusal, .. } => engine.metrics.stanza_refused(refusal),
+                    // Of the receiving entity only, or impossible before the pair is proven.
+                    Action::StartTls { .. }
+                    | Action::Verify { .. }
+                    | Action::KeyAnswered { .. }
+                    | Action::Opened { .. }
+                    | Action::Deliver(..) => {}
+                }
+            }
+            self.connection.output.unsplit(self.out.bytes.split());
+            if self.connection.flush(CLOSING).await.is_err() {
+                self.machine.on_closed(&mut self.out);
+            }
+            if let Some(outcome) = outcome {
+                return outcome.map(Some);
+            }
+            if !self.out.actions.is_empty() {
+                continue;
+            }
+            match self.scanner.next(&mut self.connection.input) {
+                Ok(Some(item)) => {
+                    self.machine.on_item(item, Instant::now(), &*self.around, &mut self.out)
+                }
+                Ok(None) => return Ok(None),
+                Err(error) => self.machine.on_xml_error(error, &mut self.out),
+            }
+        }
+    }
+
+    /// What the peer's certificate is worth, whatever the negotiation made of it.
+    pub(crate) fn judgement(&self, remote: &Domain) -> Result<(), CertificateReason> {
+        let chain: PeerChain = self.connection.peer_chain();
+        self.around.judge(&chain, remote)
+    }
+}
+
+async fn start_tls(
+    engine: &Arc<Engine>,
+    leg: Leg,
+    connection: &mut Connection,
+    local: &Domain,
+    remote: &Domain,
+    start: TlsStart,
+    deadline: Instant,
+) -> Result<(), String> {
+    let config = engine.client_config(leg, local, start)?;
+    let name =
+        server_name(remote).ok_or_else(|| format!("{remote} is too long for a server name"))?;
+    match timeout_at(deadline.into(), connection.connect_tls(config, name)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            engine.metrics.handshake_failed();
+            Err(error.to_string())
+        }
+        Err(_) => Err("the peer did not finish it in time".to_owned()),
+    }
+}

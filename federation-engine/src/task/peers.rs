@@ -1,0 +1,45 @@
+//! Keeps the evidence of configured peers fresh: a stream to each of them is opened when traffic has not shown its state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::engine::Engine;
+use crate::Domain;
+use crate::leg::Leg;
+use crate::pair::Pair;
+use crate::route::link::{Link, Phase};
+
+/// Between two looks at a peer that was reached, and at one that was not.
+const CALM: Duration = Duration::from_secs(300);
+const EAGER: Duration = Duration::from_secs(20);
+
+/// Watches one peer until the configuration changes.
+pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain) {
+    let revision = engine.revision();
+    let mut revisions = engine.revisions();
+    let link = engine.table.link(&Pair { from: local, to: peer }, Leg::Outer);
+    while engine.revision() == revision {
+        visit(&engine, &link);
+        while link.phase() == Phase::Connecting {
+            tokio::select! {
+                () = link.settled() => {}
+                () = engine.shutdown.cancelled() => return,
+            }
+        }
+        let pause = if link.last_failure().is_some() { EAGER } else { CALM };
+        tokio::select! {
+            () = sleep(pause.mul_f64(rand::random_range(0.8..1.2))) => {}
+            _ = revisions.changed() => {}
+            () = engine.shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// Opens a stream to the peer now, unless one is open.
+pub(crate) fn visit(engine: &Arc<Engine>, link: &Arc<Link>) {
+    if link.wake() {
+        engine.start(link);
+    }
+}

@@ -1,0 +1,119 @@
+//! What a stream leaves in the evidence and the log: when it is authorised, lost, closed.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+
+use super::engine::Engine;
+use super::target::Reached;
+use crate::Domain;
+use crate::direction::Direction;
+use crate::leg::Leg;
+use crate::observe::evidence::{self, InboundKind, PeerStream, TlsFacts};
+use crate::pair::Pair;
+use crate::reason::{CertificateReason, Failure, Step};
+use crate::stream::Authentication;
+
+/// The story of one stream.
+pub(crate) struct StreamReport {
+    leg: Leg,
+    direction: Direction,
+    address: SocketAddr,
+    direct: bool,
+    /// Remote domain and state, once authorised.
+    state: Option<(Domain, PeerStream)>,
+}
+
+impl StreamReport {
+    pub(crate) fn inbound(leg: Leg, address: SocketAddr, direct: bool) -> Self {
+        Self { leg, direction: Direction::Inbound, address, direct, state: None }
+    }
+
+    pub(crate) fn outbound(leg: Leg, reached: &Reached) -> Self {
+        Self {
+            leg,
+            direction: Direction::Outbound,
+            address: reached.address,
+            direct: reached.direct_tls,
+            state: None,
+        }
+    }
+
+    /// A pair was proven.
+    pub(crate) fn authorized(
+        &mut self,
+        engine: &Engine,
+        pair: &Pair,
+        how: Authentication,
+        tls_version: Option<&'static str>,
+        judgement: Result<(), CertificateReason>,
+    ) {
+        let remote = match self.direction {
+            Direction::Inbound => &pair.from,
+            Direction::Outbound => &pair.to,
+        };
+        let how = match (how, tls_version) {
+            (Authentication::External, _) => evidence::Authentication::SaslExternal,
+            (Authentication::Dialback, Some(_)) => evidence::Authentication::DialbackWithTLS,
+            (Authentication::Dialback, None) => evidence::Authentication::Dialback,
+        };
+        tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, "stream authorised");
+        engine.metrics.stream_opened(self.leg, self.direction);
+        let tls = tls_version.map(|version| TlsFacts {
+            version: version.to_owned(),
+            direct: self.direct,
+            verification: judgement.err().map_or("Valid", |reason| reason.label()).to_owned(),
+            not_after: None,
+        });
+        let state = PeerStream {
+            connected: true,
+            step: Step::Established,
+            reason: "Connected".to_owned(),
+            message: "a verified stream is open".to_owned(),
+            address: Some(self.address),
+            tls,
+            authentication: Some(how),
+            since: Timestamp::now(),
+        };
+        if self.state.is_some() {
+            engine.metrics.stream_closed(self.leg, self.direction);
+        }
+        if self.leg == Leg::Outer {
+            if self.direction == Direction::Inbound {
+                engine.saw_inbound(
+                    InboundKind::StreamAuthenticated,
+                    &pair.from,
+                    &pair.to,
+                    self.address.ip(),
+                );
+            }
+            engine.peer_state(remote, self.direction, &state);
+        }
+        self.state = Some((remote.clone(), state));
+    }
+
+    /// The stream was closed in order.
+    pub(crate) fn ended(&mut self, engine: &Engine) {
+        self.over(
+            engine,
+            "the stream was closed when it was idle or by the peer; it is opened again on demand",
+        );
+    }
+
+    /// The stream broke.
+    pub(crate) fn lost(&mut self, engine: &Engine, failure: &Failure) {
+        self.over(engine, &failure.to_string());
+    }
+
+    fn over(&mut self, engine: &Engine, message: &str) {
+        let Some((remote, mut state)) = self.state.take() else { return };
+        tracing::info!(%remote, leg = ?self.leg, direction = ?self.direction, "stream ended: {message}");
+        engine.metrics.stream_closed(self.leg, self.direction);
+        if self.leg == Leg::Outer {
+            state.connected = false;
+            message.clone_into(&mut state.message);
+            state.since = Timestamp::now();
+            engine.peer_state(&remote, self.direction, &state);
+        }
+    }
+}

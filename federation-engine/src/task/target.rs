@@ -1,0 +1,117 @@
+//! Where a stream can be opened: the targets of a remote domain or of a backend, tried one after the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crds::peer::{Profile, TlsMode};
+use tokio::net::TcpStream;
+
+use super::engine::Engine;
+use crate::Domain;
+use crate::config::Attachment;
+use crate::dial::connect::connect;
+use crate::direction::Direction;
+use crate::dns::plan::Target;
+use crate::leg::Leg;
+use crate::policy::decide::decide;
+use crate::reason::Failure;
+use crate::tls::config::TlsStart;
+
+/// Where a connection leads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    /// Address and port.
+    pub(crate) address: SocketAddr,
+    /// TLS starts with the first byte.
+    pub(crate) direct_tls: bool,
+}
+
+/// Targets that have not been tried yet.
+pub(crate) struct Targets {
+    leg: Leg,
+    remote: Domain,
+    waiting: Vec<Target>,
+    /// DNS is asked when the static route is exhausted.
+    fallback_to_dns: bool,
+}
+
+/// Finds the targets of a remote domain, or of the backend of a local one.
+///
+/// # Errors
+/// When the policy forbids the pair, or DNS has no target.
+pub(crate) async fn find(
+    engine: &Arc<Engine>,
+    leg: Leg,
+    remote: &Domain,
+) -> Result<Targets, Failure> {
+    let mut targets =
+        Targets { leg, remote: remote.clone(), waiting: Vec::new(), fallback_to_dns: false };
+    let snapshot = engine.snapshot_owned();
+    match leg {
+        Leg::Inner => match snapshot.backend(remote).map(|backend| &backend.attachment) {
+            Some(Attachment::Server { target, .. }) => targets.waiting.push(target.into()),
+            _ => return Err(Failure::NoBackend),
+        },
+        Leg::Outer => {
+            if !decide(&snapshot.config.policy, remote, Direction::Outbound).allowed {
+                return Err(Failure::BlockedByLocalPolicy);
+            }
+            match &snapshot.config.peers.resolve(remote).route {
+                Some(route) => {
+                    targets.waiting.extend(route.targets.iter().map(Target::from));
+                    targets.fallback_to_dns = route.fallback_to_dns;
+                }
+                None => targets.ask_dns(engine).await?,
+            }
+        }
+    }
+    Ok(targets)
+}
+
+impl Targets {
+    async fn ask_dns(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
+        let peer = Arc::clone(engine.snapshot().config.peers.resolve(&self.remote));
+        let direct_tls = peer.tls != TlsMode::Disabled;
+        let legacy = peer.profile == Profile::LegacyDialback;
+        self.waiting = engine.resolver().targets(&self.remote, direct_tls, legacy).await?;
+        Ok(())
+    }
+
+    /// No target is left.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.waiting.is_empty() && !self.fallback_to_dns
+    }
+
+    /// Connects to the next target that takes a TCP connection.
+    ///
+    /// # Errors
+    /// When none does; names every address that was tried.
+    pub(crate) async fn connect(
+        &mut self,
+        engine: &Arc<Engine>,
+    ) -> Result<(TcpStream, Reached), Failure> {
+        match self.try_waiting(engine).await {
+            Err(_) if std::mem::take(&mut self.fallback_to_dns) => {
+                self.ask_dns(engine).await?;
+                self.try_waiting(engine).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn try_waiting(&mut self, engine: &Arc<Engine>) -> Result<(TcpStream, Reached), Failure> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (name, guard, tcp) = (self.remote.as_str(), engine.guard(), engine.tcp());
+        let patience = engine.snapshot().config.timeouts.connect;
+        let connection = match self.leg {
+            Leg::Outer => {
+                connect(name, &waiting, &engine.resolver(), &tcp, &guard, patience).await?
+            }
+            Leg::Inner => connect(name, &waiting, &engine.inside, &tcp, &guard, patience).await?,
+        };
+        let direct_tls =
+            waiting.get(connection.index).is_some_and(|target| target.start == TlsStart::Direct);
+        self.waiting.extend(waiting.into_iter().skip(connection.index + 1));
+        Ok((connection.stream, Reached { address: connection.address, direct_tls }))
+    }
+}

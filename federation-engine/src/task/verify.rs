@@ -1,0 +1,53 @@
+//! Asks the authoritative server about a dialback key (XEP-0220 §2.3), on a connection of its own.
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::negotiate::{self, NotOpened, Outcome};
+use crate::dialback::Verification;
+use crate::leg::Leg;
+use crate::pair::Pair;
+use crate::reason::{DnsReason, Failure};
+use crate::stream::{Purpose, StreamId};
+
+/// The authoritative server's answer, or the dialback error that says why there is none (XEP-0220 §2.5).
+pub(crate) async fn ask(
+    engine: &Arc<Engine>,
+    leg: Leg,
+    pair: Pair,
+    id: StreamId,
+    key: String,
+) -> Verification {
+    let purpose = Purpose::Verify { pair: pair.clone(), id, key };
+    let result = match negotiate::open(engine, leg, purpose).await {
+        Ok((mut opened, Outcome::Verified(answer))) => {
+            // XEP-0220 §2.1.2: a connection that was opened for verification is closed at once.
+            opened.connection.close(negotiate::CLOSING).await;
+            answer
+        }
+        Ok((_, Outcome::Authorized)) => {
+            Verification::error("internal-server-error", "the authoritative server gave no answer")
+        }
+        Err(NotOpened { failure, address }) => {
+            tracing::info!(%pair, ?leg, ?address, reason = failure.label(), "dialback verification failed: {failure}");
+            Verification::error(condition(&failure), &failure.to_string())
+        }
+    };
+    engine.metrics.verification(&result);
+    result
+}
+
+/// XEP-0220 §2.5, table of conditions.
+fn condition(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Dns(DnsReason::ResolverUnavailable { .. })
+        | Failure::NegotiationTimedOut(_)
+        | Failure::DialbackTimedOut => "remote-server-timeout",
+        Failure::Dns(_) => "remote-server-not-found",
+        Failure::BlockedByLocalPolicy => "not-allowed",
+        Failure::Certificate(_) | Failure::StartTlsNotOffered | Failure::StartTlsRefused => {
+            "not-authorized"
+        }
+        _ => "remote-connection-failed",
+    }
+}
