@@ -7,6 +7,7 @@
 pub mod ask;
 mod cache;
 mod exchange;
+pub mod inside;
 pub mod plan;
 pub mod resolve;
 pub mod synth;

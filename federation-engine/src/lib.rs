@@ -15,13 +15,18 @@ pub mod dial;
 pub mod dialback;
 pub mod direction;
 pub mod dns;
+pub mod leg;
 pub mod log;
 pub mod observe;
 pub mod pair;
 pub mod policy;
+pub mod probe;
 pub mod reason;
+pub mod route;
+pub mod run;
 pub mod stanza;
 pub mod stream;
+pub mod task;
 pub mod tls;
 pub mod xml;
 

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::Domain;
+use crate::stanza::address::domainpart;
+use crate::xml::Element;
 
 /// An ordered pair of domains, in the direction of the stanza (XEP-0220 §1.1: sender domain, target domain).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -14,6 +16,13 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// The pair of a stanza; `None` without usable addresses.
+    pub fn of(stanza: &Element) -> Option<Self> {
+        let from = Domain::parse(domainpart(&stanza.from()?)).ok()?;
+        let to = Domain::parse(domainpart(&stanza.to()?)).ok()?;
+        Some(Self { from, to })
+    }
+
     /// The pair of answers to this one.
     #[must_use]
     pub fn reversed(&self) -> Self {

@@ -165,6 +165,18 @@ pub enum ConnectReason {
     },
 }
 
+impl From<&std::io::Error> for ConnectReason {
+    fn from(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Self::NoRoute,
+            _ => Self::Other { detail: error.to_string() },
+        }
+    }
+}
+
 impl ConnectReason {
     /// The stable word for this reason.
     pub fn label(&self) -> &'static str {
@@ -322,6 +334,14 @@ impl Failure {
             | Self::DialbackInvalid
             | Self::DialbackError { .. }
             | Self::DialbackTimedOut => Step::Authentication,
+        }
+    }
+
+    /// The address that was tried last, if any was.
+    pub fn last_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Connect(list) => list.last().map(|(address, _)| *address),
+            _ => None,
         }
     }
 

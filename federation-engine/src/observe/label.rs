@@ -1,5 +1,8 @@
 //! Label values of metrics: closed enums, so that nothing from the network ever becomes a label.
 
+use crate::dialback::Verification;
+use crate::leg::Leg;
+
 /// A value of one label.
 pub trait Label: Copy + 'static {
     /// Name of the label.
@@ -12,15 +15,6 @@ pub trait Label: Copy + 'static {
 
     /// Position in [`Self::ALL`].
     fn index(self) -> usize;
-}
-
-/// Side of the engine.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Leg {
-    /// Towards remote servers.
-    Outer,
-    /// Towards backends.
-    Inner,
 }
 
 impl Label for Leg {
@@ -50,6 +44,19 @@ pub enum VerificationResult {
     Error,
     /// No answer in time.
     TimedOut,
+}
+
+impl From<&Verification> for VerificationResult {
+    fn from(verification: &Verification) -> Self {
+        match verification {
+            Verification::Valid => Self::Valid,
+            Verification::Invalid => Self::Invalid,
+            Verification::Error { condition, .. } if condition == "remote-server-timeout" => {
+                Self::TimedOut
+            }
+            Verification::Error { .. } => Self::Error,
+        }
+    }
 }
 
 impl Label for VerificationResult {

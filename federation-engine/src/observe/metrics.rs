@@ -1,7 +1,7 @@
 //! The metrics of the engine, all under `xmpp_federation_`.
 //!
 //! What is counted for each stanza is a plain atomic, found by an array index. Conservation holds at any time:
-//! received = relayed + refused + bounced + queued.
+//! received + generated = relayed + answered + refused + bounced + queued.
 
 use std::sync::atomic::AtomicI64;
 
@@ -13,7 +13,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::direction::Direction;
-use crate::observe::label::{Label, Leg, VerificationResult};
+use crate::leg::Leg;
+use crate::observe::label::{Label, VerificationResult};
 use crate::reason::{Failure, Refusal};
 
 /// The result label of what succeeded.
@@ -28,10 +29,18 @@ pub struct Metrics {
     pub stanzas_relayed: Counters<Leg>,
     /// Stanzas not taken, by reason.
     pub stanzas_refused: Counters<Refusal>,
+    /// Stanzas that the engine made itself: answers, errors, its own pings.
+    pub stanzas_generated: Counter,
+    /// Stanzas that were for the engine itself.
+    pub stanzas_answered: Counter,
     /// Stanzas that wait for a stream.
     pub stanzas_queued: Gauge,
     /// Dialback verifications that ended.
     pub verifications: Counters<VerificationResult>,
+    /// Dialback keys that another server asked about.
+    pub keys_answered: Counters<VerificationResult>,
+    /// Connections closed because their source had too many unauthenticated streams.
+    pub connections_refused: Counter,
     /// Files that cannot be used now.
     pub problems: Gauge,
     bounced: Family<Reason, Counter>,
@@ -84,6 +93,23 @@ impl Default for Metrics {
             "Configuration, certificate and secret files that cannot be used now",
             problems.clone(),
         );
+        let (stanzas_generated, stanzas_answered, connections_refused) =
+            (Counter::default(), Counter::default(), Counter::default());
+        registry.register(
+            "stanzas_generated",
+            "Stanzas that the engine made itself: answers, errors, its own pings",
+            stanzas_generated.clone(),
+        );
+        registry.register(
+            "stanzas_answered",
+            "Stanzas that were for the engine itself",
+            stanzas_answered.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed because their source had too many unauthenticated streams",
+            connections_refused.clone(),
+        );
         let bounced = Family::default();
         registry.register(
             "stanzas_bounced",
@@ -113,8 +139,16 @@ impl Default for Metrics {
                 "verifications",
                 "Dialback verifications that ended",
             ),
+            keys_answered: Counters::new(
+                &mut registry,
+                "keys_answered",
+                "Dialback keys that another server asked about",
+            ),
+            stanzas_generated,
+            stanzas_answered,
             stanzas_queued,
             problems,
+            connections_refused,
             bounced,
             streams,
             handshakes,
@@ -244,6 +278,8 @@ mod tests {
             "xmpp_federation_handshakes_total{leg=\"outer\",direction=\"inbound\",result=\"Success\"} 1",
             "xmpp_federation_dials_total{result=\"DomainNotFound\"} 1",
             "xmpp_federation_verifications_total{result=\"TimedOut\"} 0",
+            "xmpp_federation_keys_answered_total{result=\"Valid\"} 0",
+            "xmpp_federation_stanzas_generated_total 0",
             "xmpp_federation_stanzas_queued 0",
         ] {
             assert!(out.lines().any(|found| found == line), "{line}\n{out}");

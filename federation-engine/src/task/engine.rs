@@ -53,6 +53,7 @@ pub struct Engine {
     pub(crate) resolver: ArcSwap<Resolver>,
     /// Resolver for the names of backends: the system's, search domains included.
     pub(crate) inside: Inside,
+    /// Streams of the outer leg. Those of backends come from few addresses, one for each remote domain, and are not counted.
     pub(crate) unauthenticated: Admission,
     pub(crate) verifications: Admission,
     pub(crate) round_trips: RoundTrips,
@@ -227,10 +228,11 @@ impl Engine {
         failure: &Failure,
         address: Option<SocketAddr>,
     ) {
-        self.metrics.attempt_failed(link.leg, failure);
+        self.metrics.handshake(link.leg, Direction::Outbound, Err(failure));
         if link.leg == Leg::Inner {
             return;
         }
+        self.metrics.dial(Err(failure));
         let (remote, message) = (&link.pair.to, failure.to_string());
         self.attempt(remote, failure.label(), &message, failure.step(), address);
         self.journal.peer_outbound(

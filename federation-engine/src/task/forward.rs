@@ -10,7 +10,7 @@ use crate::direction::Direction;
 use crate::leg::{Leg, alone};
 use crate::pair::Pair;
 use crate::policy::decide::decide;
-use crate::reason::{ErrorKind, Refusal, StanzaError};
+use crate::reason::{ErrorKind, Failure, Refusal, StanzaError};
 use crate::route::link::{Link, Push};
 use crate::stanza::bounce;
 use crate::stanza::relay::{self, StreamContext};
@@ -58,7 +58,7 @@ impl Forwarder {
         lang: Option<&str>,
         now: Instant,
     ) {
-        self.engine.metrics.stanza_received(self.leg);
+        self.engine.metrics.stanzas_received.inc(self.leg);
         match self.way(pair) {
             Way::Link(link) => {
                 let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
@@ -72,10 +72,16 @@ impl Forwarder {
                 self.engine.refuse(&element, pair, self.leg, Refusal::PolicyDenied, &error);
             }
             Way::Alone => match alone::answer(&element) {
-                Some(answer) => self.engine.reply(answer, pair, self.leg),
-                None => self.engine.metrics.stanza_refused(Refusal::UndeliverableError),
+                Some(answer) => {
+                    self.engine.metrics.stanzas_answered.inc();
+                    self.engine.reply(answer, pair, self.leg);
+                }
+                None => self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError),
             },
-            Way::Probe => self.engine.round_trips.answered(&element),
+            Way::Probe => {
+                self.engine.metrics.stanzas_answered.inc();
+                self.engine.round_trips.answered(&element);
+            }
         }
     }
 
@@ -125,6 +131,7 @@ impl Engine {
         loop {
             match link.push(stanza, now, &bounds) {
                 Push::Queued { start } => {
+                    self.metrics.stanzas_queued.inc();
                     if start {
                         self.start(link);
                     }
@@ -137,12 +144,13 @@ impl Engine {
                         () = self.shutdown.cancelled() => {}
                     }
                     if self.shutdown.is_cancelled() {
-                        let error = crate::reason::Failure::ShuttingDown.stanza_error();
-                        return self.bounce_all(vec![stanza], link.leg, &error);
+                        self.metrics.bounced(&Failure::ShuttingDown, 1);
+                        let error = Failure::ShuttingDown.stanza_error();
+                        return self.bounce(&stanza, link.leg, &error);
                     }
                 }
                 Push::Full { stanza: back, flowing: false } => {
-                    self.metrics.stanza_refused(Refusal::QueueFull);
+                    self.metrics.stanzas_refused.inc(Refusal::QueueFull);
                     let error = StanzaError {
                         kind: ErrorKind::Wait,
                         condition: "resource-constraint",
@@ -164,7 +172,7 @@ impl Engine {
         refusal: Refusal,
         error: &StanzaError,
     ) {
-        self.metrics.stanza_refused(refusal);
+        self.metrics.stanzas_refused.inc(refusal);
         if let Some(reply) = bounce::error_reply(element, error) {
             self.reply(reply, pair, leg);
         }
@@ -174,32 +182,37 @@ impl Engine {
     fn reply(self: &Arc<Self>, answer: Bytes, pair: &Pair, leg: Leg) {
         let back = pair.reversed();
         let link = self.table.link(&back, leg);
+        self.metrics.stanzas_generated.inc();
         match link.push(answer, Instant::now(), &self.queue_bounds()) {
-            Push::Queued { start: true } => self.start(&link),
-            Push::Queued { start: false } => {}
+            Push::Queued { start } => {
+                self.metrics.stanzas_queued.inc();
+                if start {
+                    self.start(&link);
+                }
+            }
             // The sender does not take answers: one that does not fit is dropped, and counted.
-            Push::Full { .. } => self.metrics.stanza_refused(Refusal::UndeliverableError),
+            Push::Full { .. } => self.metrics.stanzas_refused.inc(Refusal::UndeliverableError),
         }
     }
 
-    /// Bounces stanzas that could not leave by `leg`.
-    pub(crate) fn bounce_all(self: &Arc<Self>, stanzas: Vec<Bytes>, leg: Leg, error: &StanzaError) {
+    /// Bounces stanzas that waited in a queue and could not leave by `leg`.
+    pub(crate) fn bounce_all(self: &Arc<Self>, stanzas: Vec<Bytes>, leg: Leg, cause: &Failure) {
+        let error = cause.stanza_error();
+        self.metrics.bounced(cause, stanzas.len() as u64);
         for stanza in stanzas {
-            self.metrics.stanza_bounced(error.condition);
-            self.bounce(&stanza, leg, error);
+            self.metrics.stanzas_queued.dec();
+            self.bounce(&stanza, leg, &error);
         }
     }
 
-    /// Tells the sender of a stanza that it could not leave by `leg`. Errors are never answered (RFC 6120 §8.3.1).
+    /// Tells the sender of a stanza, which is counted already, that it could not leave by `leg`. Errors are never answered
+    /// (RFC 6120 §8.3.1).
     fn bounce(self: &Arc<Self>, stanza: &Bytes, leg: Leg, error: &StanzaError) {
         let reply = Element::parse(stanza).and_then(|element| {
             let pair = Pair::of(&element)?;
             Some((bounce::error_reply(&element, error)?, pair))
         });
-        let Some((reply, pair)) = reply else {
-            self.metrics.stanza_refused(Refusal::UndeliverableError);
-            return;
-        };
+        let Some((reply, pair)) = reply else { return };
         if pair.from == self.snapshot().config.probe_domain {
             // The engine's own ping; the link keeps the cause, and the round trip reads it there.
             return;

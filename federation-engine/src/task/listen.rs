@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::admission::Admission;
 use super::engine::Engine;
 use super::receive;
 use crate::leg::Leg;
@@ -88,13 +89,14 @@ pub(crate) async fn accept(engine: Arc<Engine>, listener: TcpListener, leg: Leg)
 }
 
 fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
-    let limit = match leg {
-        Leg::Outer => engine.snapshot().config.limits.unauthenticated_streams,
+    let limit = engine.snapshot().config.limits.unauthenticated_streams;
+    let permit = match leg {
+        Leg::Outer => engine.unauthenticated.admit(source.ip(), limit),
         // A backend opens a stream for each remote domain, all from one address.
-        Leg::Inner => usize::MAX,
+        Leg::Inner => Admission::default().admit(source.ip(), usize::MAX),
     };
-    let Some(permit) = engine.unauthenticated.admit(source.ip(), limit) else {
-        engine.metrics.connection_refused();
+    let Some(permit) = permit else {
+        engine.metrics.connections_refused.inc();
         tracing::debug!(%source, limit, "too many unauthenticated streams from this source");
         return;
     };

@@ -206,7 +206,10 @@ impl Opened {
                         self.connection.close(CLOSING).await;
                         outcome.get_or_insert(Err(Failure::ConnectionLost("negotiating")));
                     }
-                    Action::Refused { refusal, .. } => engine.metrics.stanza_refused(refusal),
+                    Action::Refused { refusal, .. } => {
+                        engine.metrics.stanzas_received.inc(leg);
+                        engine.metrics.stanzas_refused.inc(refusal);
+                    }
                     // Of the receiving entity only, or impossible before the pair is proven.
                     Action::StartTls { .. }
                     | Action::Verify { .. }
@@ -256,10 +259,7 @@ async fn start_tls(
         server_name(remote).ok_or_else(|| format!("{remote} is too long for a server name"))?;
     match timeout_at(deadline.into(), connection.connect_tls(config, name)).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            engine.metrics.handshake_failed();
-            Err(error.to_string())
-        }
+        Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the peer did not finish it in time".to_owned()),
     }
 }

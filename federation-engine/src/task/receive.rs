@@ -16,9 +16,12 @@ use super::io::Connection;
 use super::report::StreamReport;
 use super::verify;
 use crate::dialback::Verification;
+use crate::direction::Direction;
 use crate::leg::Leg;
 use crate::observe::evidence::InboundKind;
+use crate::observe::label::VerificationResult;
 use crate::pair::Pair;
+use crate::reason::Failure;
 use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::{Action, Inbound, Out, StreamId, Surroundings, Transport};
 use crate::tls::sniff::{self, FirstByte};
@@ -54,7 +57,8 @@ pub(crate) async fn run(
                 }
                 Ok(Err(error)) => {
                     tracing::info!(%source, ?leg, %error, "the TLS handshake of a Direct TLS connection failed");
-                    engine.metrics.handshake_failed();
+                    let failure = Failure::Handshake(error.to_string());
+                    engine.metrics.handshake(leg, Direction::Inbound, Err(&failure));
                     return;
                 }
                 Err(_) => return,
@@ -256,7 +260,8 @@ impl Receiver {
                 if let Err(error) = self.start_tls(&certificate_for).await {
                     // RFC 6120 §5.4.3.2: TCP is closed, without </stream:stream>.
                     tracing::info!(source = %self.source, leg = ?self.leg, %error, "the TLS handshake failed");
-                    self.engine.metrics.handshake_failed();
+                    let failure = Failure::Handshake(error.to_string());
+                    self.engine.metrics.handshake(self.leg, Direction::Inbound, Err(&failure));
                     return Flow::Stop;
                 }
             }
@@ -279,11 +284,14 @@ impl Receiver {
                 self.forwarder.forward(element, &pair, self.lang.as_deref(), Instant::now()).await;
             }
             Action::Refused { element, refusal } => {
-                self.engine.metrics.stanza_refused(refusal);
+                self.engine.metrics.stanzas_received.inc(self.leg);
+                self.engine.metrics.stanzas_refused.inc(refusal);
                 tracing::debug!(source = %self.source, leg = ?self.leg, bytes = element.bytes().len(), reason = refusal.label(), "refused");
             }
             Action::KeyAnswered { pair, valid } => {
-                self.engine.metrics.key_answered(valid);
+                let answer =
+                    if valid { VerificationResult::Valid } else { VerificationResult::Invalid };
+                self.engine.metrics.keys_answered.inc(answer);
                 if valid && self.leg == Leg::Outer {
                     self.engine.saw_inbound(
                         InboundKind::DialbackVerified,

@@ -10,6 +10,7 @@ use crate::Domain;
 use crate::direction::Direction;
 use crate::leg::Leg;
 use crate::observe::evidence::{self, InboundKind, PeerStream, TlsFacts};
+use crate::observe::metrics::StreamGuard;
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Step};
 use crate::stream::Authentication;
@@ -22,11 +23,13 @@ pub(crate) struct StreamReport {
     direct: bool,
     /// Remote domain and state, once authorised.
     state: Option<(Domain, PeerStream)>,
+    /// Counts the stream for as long as it is verified.
+    open: Option<StreamGuard>,
 }
 
 impl StreamReport {
     pub(crate) fn inbound(leg: Leg, address: SocketAddr, direct: bool) -> Self {
-        Self { leg, direction: Direction::Inbound, address, direct, state: None }
+        Self { leg, direction: Direction::Inbound, address, direct, state: None, open: None }
     }
 
     pub(crate) fn outbound(leg: Leg, reached: &Reached) -> Self {
@@ -36,6 +39,7 @@ impl StreamReport {
             address: reached.address,
             direct: reached.direct_tls,
             state: None,
+            open: None,
         }
     }
 
@@ -58,7 +62,6 @@ impl StreamReport {
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };
         tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, "stream authorised");
-        engine.metrics.stream_opened(self.leg, self.direction);
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
             direct: self.direct,
@@ -75,8 +78,12 @@ impl StreamReport {
             authentication: Some(how),
             since: Timestamp::now(),
         };
-        if self.state.is_some() {
-            engine.metrics.stream_closed(self.leg, self.direction);
+        if self.open.is_none() {
+            self.open = Some(engine.metrics.stream(self.leg, self.direction));
+            engine.metrics.handshake(self.leg, self.direction, Ok(()));
+            if (self.leg, self.direction) == (Leg::Outer, Direction::Outbound) {
+                engine.metrics.dial(Ok(()));
+            }
         }
         if self.leg == Leg::Outer {
             if self.direction == Direction::Inbound {
@@ -108,7 +115,7 @@ impl StreamReport {
     fn over(&mut self, engine: &Engine, message: &str) {
         let Some((remote, mut state)) = self.state.take() else { return };
         tracing::info!(%remote, leg = ?self.leg, direction = ?self.direction, "stream ended: {message}");
-        engine.metrics.stream_closed(self.leg, self.direction);
+        self.open = None;
         if self.leg == Leg::Outer {
             state.connected = false;
             message.clone_into(&mut state.message);

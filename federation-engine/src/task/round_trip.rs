@@ -78,6 +78,7 @@ async fn once(engine: &Arc<Engine>, domain: &Domain) -> (BackendOutcome, String)
     engine.round_trips.pending().insert(id.clone(), sender);
     // An earlier failure's pause is not ours: this is the look that finds out whether it is over.
     let _ = link.wake().then(|| engine.start(&link));
+    engine.metrics.stanzas_generated.inc();
     engine.queue(&link, ping(pair.from.as_str(), pair.to.as_str(), &id), Instant::now()).await;
     let deadline = Instant::now() + PATIENCE;
     let outcome = loop {

@@ -25,7 +25,7 @@ const LONGEST_INNER: Duration = Duration::from_secs(5);
 pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
     loop {
         if engine.shutdown.is_cancelled() {
-            engine.bounce_all(link.drain(), link.leg, &Failure::ShuttingDown.stanza_error());
+            engine.bounce_all(link.drain(), link.leg, &Failure::ShuttingDown);
             return;
         }
         if !wait_for_turn(&engine, &link).await {
@@ -71,9 +71,8 @@ fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, NotOpened { failure, address 
         // The backend is ours, and usually back within seconds.
         Leg::Inner => LONGEST_INNER,
     };
-    let error = failure.stanza_error();
-    let waiting = link.failed(failure, Instant::now(), longest);
-    engine.bounce_all(waiting, link.leg, &error);
+    let waiting = link.failed(failure.clone(), Instant::now(), longest);
+    engine.bounce_all(waiting, link.leg, &failure);
 }
 
 /// Waits until the next attempt may start. Stanzas that grow too old meanwhile are bounced with the cause of the last
@@ -88,7 +87,7 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> bool {
             let cause = link
                 .last_failure()
                 .unwrap_or(Failure::NegotiationTimedOut("waiting for the next attempt"));
-            engine.bounce_all(expired, link.leg, &cause.stanza_error());
+            engine.bounce_all(expired, link.leg, &cause);
         }
         if next.is_none() && link.try_sleep() {
             return false;
@@ -130,7 +129,8 @@ impl Sender<'_> {
                     return Some(Failure::ConnectionLost("sending"));
                 }
                 self.batch.clear();
-                self.engine.metrics.stanzas_delivered(self.link.leg, sent);
+                self.engine.metrics.stanzas_relayed.inc_by(self.link.leg, sent as u64);
+                self.engine.metrics.stanzas_queued.dec_by(i64::try_from(sent).unwrap_or(i64::MAX));
                 last_stanza = Instant::now();
                 continue;
             }
@@ -190,7 +190,10 @@ impl Sender<'_> {
                 Action::Failed(failure) | Action::PairFailed { failure, .. } => {
                     failed = Some(failure)
                 }
-                Action::Refused { refusal, .. } => self.engine.metrics.stanza_refused(refusal),
+                Action::Refused { refusal, .. } => {
+                    self.engine.metrics.stanzas_received.inc(self.link.leg);
+                    self.engine.metrics.stanzas_refused.inc(refusal);
+                }
                 Action::Close => {
                     opened.connection.close(CLOSING).await;
                     return Step::End(failed);

@@ -8,7 +8,7 @@ use crds::backend::BackendAuthentication;
 use rustls_pki_types::UnixTime;
 
 use crate::Domain;
-use crate::config::model::{KeyPairFiles, TrustFiles};
+use crate::config::model::TrustFiles;
 use crate::config::peer::Peer;
 use crate::config::{Attachment, Backend, Config};
 use crate::dialback::{Key, Secret};
@@ -97,29 +97,6 @@ impl Snapshot {
         }
         let dialback = loader.dialback(&config, &mut problems);
         Self { config, dialback, certificates, mint, trust, peer_trust, backend_trust, problems }
-    }
-
-    /// Files whose change calls for another load, besides the configuration itself.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let config = &self.config;
-        let pair =
-            |pair: &KeyPairFiles| [pair.certificate_file.clone(), pair.private_key_file.clone()];
-        let mut files: Vec<PathBuf> =
-            config.certificates.iter().chain(&config.backend_ca).flat_map(pair).collect();
-        files.extend(config.trust.bundles.iter().cloned());
-        for peer in std::iter::once(config.peers.defaults()).chain(config.peers.entries()) {
-            files.extend(peer.bundles.iter().cloned());
-        }
-        for backend in &config.backends {
-            if let Attachment::Server { trust: Some(trust), .. } = &backend.attachment {
-                files.extend(trust.bundles.iter().cloned());
-            }
-        }
-        if let Some(dialback) = &config.dialback {
-            files.push(dialback.secret_file.clone());
-            files.extend(dialback.previous_secret_file.clone());
-        }
-        files
     }
 
     /// The certificate to present as `domain` on a leg: ours outside, a minted one inside.

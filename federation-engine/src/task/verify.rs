@@ -33,7 +33,7 @@ pub(crate) async fn ask(
             Verification::error(condition(&failure), &failure.to_string())
         }
     };
-    engine.metrics.verification(&result);
+    engine.metrics.verifications.inc((&result).into());
     result
 }
 

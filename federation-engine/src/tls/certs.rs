@@ -231,12 +231,11 @@ impl LocalCertificates {
     /// Assigns certificates to domains: a valid one that covers the domain, else an outdated one that does. What is not
     /// right comes back as a list beside the set, because streams by dialback go on with any certificate.
     pub fn assign(
-        certificates: Vec<LocalCertificate>,
+        certificates: Vec<Arc<LocalCertificate>>,
         domains: &[Domain],
         now: UnixTime,
     ) -> (Self, Vec<CertificateError>) {
         let now = super::facts::timestamp(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
         let mut set = Self { by_domain: HashMap::new(), default: certificates.first().cloned() };
         let mut problems = Vec::new();
         for domain in domains {

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
+use super::bounds::Bounds;
 use super::namespace::Namespace;
+use super::scanner::{Item, Scanner};
 use super::scope::StreamScope;
 use super::tag::{Span, ValueSpan};
 use super::tree::{Node, TooManyNodes};
@@ -56,6 +58,22 @@ pub enum Addressed {
 impl Element {
     pub(super) fn new(bytes: Bytes, facts: Facts, scope: Option<Arc<StreamScope>>) -> Self {
         Self { bytes, facts, scope }
+    }
+
+    /// Reads a stanza again that the scanner has passed once: to answer one that could not be sent. Not on the path of
+    /// stanzas that can.
+    pub fn parse(stanza: &[u8]) -> Option<Self> {
+        const HEADER: &[u8] = b"<stream:stream xmlns='jabber:server' \
+            xmlns:stream='http://etherx.jabber.org/streams'>";
+        let mut buffer = BytesMut::from(HEADER);
+        buffer.extend_from_slice(stanza);
+        let bounds = Bounds { element_bytes: buffer.len(), ..Bounds::AUTHENTICATED };
+        let mut scanner = Scanner::new(bounds);
+        scanner.next(&mut buffer).ok()?;
+        match scanner.next(&mut buffer).ok()? {
+            Some(Item::Element(element)) => Some(element),
+            _ => None,
+        }
     }
 
     /// The bytes as they came, from `<` to `>`.

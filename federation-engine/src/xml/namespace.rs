@@ -25,6 +25,8 @@ pub enum Namespace {
     StanzaError,
     /// `urn:xmpp:ping` (XEP-0199).
     Ping,
+    /// `http://jabber.org/protocol/disco#info` (XEP-0030).
+    DiscoInfo,
     /// `http://www.w3.org/XML/1998/namespace`.
     Xml,
     /// `http://www.w3.org/2000/xmlns/`.
@@ -33,7 +35,7 @@ pub enum Namespace {
     Other,
 }
 
-const TABLE: [(&str, Namespace); 13] = [
+const TABLE: [(&str, Namespace); 14] = [
     ("", Namespace::None),
     ("http://etherx.jabber.org/streams", Namespace::Stream),
     ("jabber:server", Namespace::Server),
@@ -45,6 +47,7 @@ const TABLE: [(&str, Namespace); 13] = [
     ("urn:ietf:params:xml:ns:xmpp-streams", Namespace::StreamError),
     ("urn:ietf:params:xml:ns:xmpp-stanzas", Namespace::StanzaError),
     ("urn:xmpp:ping", Namespace::Ping),
+    ("http://jabber.org/protocol/disco#info", Namespace::DiscoInfo),
     ("http://www.w3.org/XML/1998/namespace", Namespace::Xml),
     ("http://www.w3.org/2000/xmlns/", Namespace::Xmlns),
 ];

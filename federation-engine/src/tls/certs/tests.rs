@@ -7,15 +7,11 @@ fn certificate(
     root: &Ca,
     names: &[&str],
     change: impl FnOnce(&mut CertificateParams),
-) -> LocalCertificate {
+) -> Arc<LocalCertificate> {
     let (leaf, key) = root.leaf(names, change);
-    LocalCertificate::from_pem(
-        leaf.pem().as_bytes(),
-        "tls.crt",
-        key.serialize_pem().as_bytes(),
-        "tls.key",
-    )
-    .unwrap()
+    let (chain, key) = (leaf.pem(), key.serialize_pem());
+    let loaded = LocalCertificate::from_pem(chain.as_bytes(), "tls.crt", key.as_bytes(), "tls.key");
+    Arc::new(loaded.unwrap())
 }
 
 #[test]

@@ -1,0 +1,188 @@
+//! The configuration and everything that it names, as it is in force: loaded, shown as evidence, and loaded again when a
+//! file changes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use crds::peer::ProbeMode;
+use hickory_resolver::system_conf::read_system_conf;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::config::load::load;
+use crate::config::watch::FileWatch;
+use crate::config::{Attachment, Config};
+use crate::dns::resolve::Resolver;
+use crate::dns::synth::answer::SynthConfig;
+use crate::dns::synth::serve::{Horizon, Sockets, serve};
+use crate::observe::control::Credentials;
+use crate::observe::evidence::Problem;
+use crate::task::engine::Engine;
+use crate::task::snapshot::Snapshot;
+use crate::task::{peers, round_trip};
+
+type CredentialsInForce = Option<Arc<Credentials>>;
+
+/// What is in force, outside of the engine's own snapshot.
+pub(super) struct Material {
+    engine: Arc<Engine>,
+    file: PathBuf,
+    horizon: Option<Arc<ArcSwap<Horizon>>>,
+    credentials: watch::Sender<CredentialsInForce>,
+}
+
+impl Material {
+    /// From the snapshot that the engine was made with.
+    pub(super) fn new(engine: &Arc<Engine>, file: &Path) -> Self {
+        let horizon = horizon(&engine.snapshot().config);
+        let material = Self {
+            engine: Arc::clone(engine),
+            file: file.to_owned(),
+            horizon: horizon.map(|horizon| Arc::new(ArcSwap::from_pointee(horizon))),
+            credentials: watch::Sender::new(None),
+        };
+        material.announce();
+        material
+    }
+
+    /// What the control listener proves itself with, now and after every change.
+    pub(super) fn credentials(&self) -> watch::Receiver<CredentialsInForce> {
+        self.credentials.subscribe()
+    }
+
+    /// The backend's DNS.
+    pub(super) fn serve_dns(&self, sockets: Sockets) -> impl Future<Output = ()> + use<> {
+        let (horizon, shutdown) = (self.horizon.clone(), self.engine.shutdown.clone());
+        async move {
+            match horizon {
+                Some(horizon) => serve(sockets, horizon, shutdown).await,
+                None => tracing::warn!("listen.dns has no effect without splitHorizon"),
+            }
+        }
+    }
+
+    /// Loads everything again whenever a file changes, until the engine ends.
+    pub(super) async fn keep_in_force(self, mut files: FileWatch) {
+        let shutdown = self.engine.shutdown.clone();
+        while shutdown.run_until_cancelled(files.changed()).await.is_some() {
+            self.reload(&mut files);
+        }
+    }
+
+    /// What cannot be used is reported, and the last good state stays.
+    fn reload(&self, files: &mut FileWatch) {
+        let last = self.engine.snapshot_owned();
+        let config = match load(&self.file) {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::error!("the last good configuration stays in force: {error}");
+                let place = self.file.display().to_string();
+                let mut problems = last.problems.clone();
+                problems.push(Problem { place, message: error.to_string() });
+                return self.report(problems);
+            }
+        };
+        files.set(std::iter::once(self.file.as_path()).chain(config.files()));
+        if config.listen != last.config.listen {
+            tracing::warn!("listen: changes take effect when the engine is started again");
+        }
+        if config.resolvers != last.config.resolvers {
+            match Resolver::new(&config.resolvers) {
+                Ok(resolver) => self.engine.resolver.store(Arc::new(resolver)),
+                Err(error) => tracing::error!("resolvers: {error}"),
+            }
+        }
+        if let (Some(slot), Some(new)) = (&self.horizon, horizon(&config)) {
+            slot.store(Arc::new(new));
+        }
+        let (changed, hash) = (config.hash != last.config.hash, config.hash.clone());
+        self.engine.replace(Snapshot::load(config, Some(&last)));
+        tracing::info!(changed, hash, "configuration and files were read again");
+        self.announce();
+    }
+
+    /// Makes what is in force visible, and starts to keep its evidence fresh.
+    fn announce(&self) {
+        let now = Timestamp::now();
+        let engine = &self.engine;
+        let snapshot = engine.snapshot_owned();
+        let config = &snapshot.config;
+        for sentence in config.not_in_effect() {
+            tracing::warn!("{sentence}");
+        }
+        let named = config.peers.named().map(|(domain, _)| domain);
+        engine.journal.configured(&config.hash, config.local_names(), named, now);
+        engine.journal.certificates(snapshot.served(), now);
+        let mut problems = snapshot.problems.clone();
+        if let Some(control) = config.control() {
+            match Credentials::load(control) {
+                Ok(credentials) => {
+                    self.credentials.send_replace(Some(Arc::new(credentials)));
+                }
+                Err(error) => problems.push(Problem {
+                    place: "listen.control".to_owned(),
+                    message: error.to_string(),
+                }),
+            }
+        }
+        for problem in &problems {
+            tracing::error!(place = problem.place, "{}", problem.message);
+        }
+        self.report(problems);
+        self.keep_evidence_fresh(config);
+    }
+
+    fn report(&self, problems: Vec<Problem>) {
+        self.engine.metrics.problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
+        self.engine.journal.problems(problems, Timestamp::now());
+    }
+
+    fn keep_evidence_fresh(&self, config: &Config) {
+        let engine = &self.engine;
+        for local in &config.domains {
+            if let Some(backend) = &local.backend
+                && matches!(backend.attachment, Attachment::Server { .. })
+            {
+                let (domain, backend) = (local.name.clone(), backend.name.clone());
+                engine.spawn(round_trip::keep_fresh(Arc::clone(engine), domain, backend));
+            }
+        }
+        let Some(local) = config.domains.first() else { return };
+        for (peer, settings) in config.peers.named() {
+            if settings.probe.mode == ProbeMode::Auto {
+                let (local, peer) = (local.name.clone(), peer.clone());
+                engine.spawn(peers::keep_fresh(Arc::clone(engine), local, peer));
+            }
+        }
+    }
+}
+
+/// What the backend's DNS answers; `None` when nothing is to be synthesised.
+fn horizon(config: &Config) -> Option<Horizon> {
+    let split = config.split_horizon?;
+    let local = config.local_names().cloned();
+    match SynthConfig::new(&config.host, split.address, split.port, local) {
+        Ok(synth) => Some(Horizon { config: synth, upstreams: upstreams() }),
+        Err(error) => {
+            tracing::error!("splitHorizon: {error}");
+            None
+        }
+    }
+}
+
+/// The system's resolvers: a backend asks for names of the cluster too.
+fn upstreams() -> Vec<SocketAddr> {
+    match read_system_conf() {
+        Ok((system, _)) => {
+            system.name_servers().iter().map(|server| SocketAddr::new(server.ip, 53)).collect()
+        }
+        Err(error) => {
+            tracing::error!(
+                "the system's resolver configuration is unusable, so the backend's DNS forwards nothing: {error}"
+            );
+            Vec::new()
+        }
+    }
+}
