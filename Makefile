@@ -48,8 +48,8 @@ fmt: ## Formatting is what rustfmt.toml says.
 	cargo fmt --all --check
 
 .PHONY: clippy
-clippy: ## Clippy, all targets, warnings are shown; making each an error again is the first item of docs/plan.md.
-	cargo clippy --locked --workspace --all-targets --all-features
+clippy: ## Clippy, all targets, a warning is an error.
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Licences, banned crates and sources of the dependencies.

@@ -1,7 +1,7 @@
 //! Why something was refused, failed, closed or bounced. Closed enums: the `Display` text completes a sentence, and
 //! `label()` is the same CamelCase word in the log, the metric, the evidence and the status of the resource.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -277,7 +277,8 @@ fn attempts(list: &[(SocketAddr, ConnectReason)]) -> String {
     let mut out = String::new();
     for (index, (address, reason)) in list.iter().enumerate() {
         let separator = if index == 0 { "" } else { "; " };
-        out.push_str(&format!("{separator}{address}: {reason}"));
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{separator}{address}: {reason}");
     }
     out
 }

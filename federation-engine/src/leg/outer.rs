@@ -29,10 +29,13 @@ impl Surroundings for Outer {
             |domain: &Domain| config.local(domain).is_some() || *domain == config.probe_domain;
         match (own(&pair.from), own(&pair.to)) {
             // From them to us.
-            (false, true) => match decide(&config.policy, &pair.from, Direction::Inbound).allowed {
-                true => Ok(()),
-                false => Err(Refusal::PolicyDenied),
-            },
+            (false, true) => {
+                if decide(&config.policy, &pair.from, Direction::Inbound).allowed {
+                    Ok(())
+                } else {
+                    Err(Refusal::PolicyDenied)
+                }
+            }
             // From us to them. Whether a stanza may leave is decided where it is forwarded, so that its sender is told.
             (true, false) => Ok(()),
             // A peer that claims a domain of ours.

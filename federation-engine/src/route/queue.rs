@@ -94,7 +94,7 @@ impl Queue {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { bytes: 10, stanzas: 3, age: Duration::from_secs(60) };
+    const BOUNDS: Bounds = Bounds { bytes: 10, stanzas: 3, age: Duration::from_mins(1) };
 
     fn filled(sizes: &[usize], now: Instant) -> Queue {
         let mut queue = Queue::default();
@@ -129,8 +129,8 @@ mod tests {
         let start = Instant::now();
         let mut queue = filled(&[1], start);
         queue.push(Bytes::from_static(b"yy"), start + Duration::from_secs(30));
-        assert_eq!(queue.next_expiry(&BOUNDS), Some(start + Duration::from_secs(60)));
-        assert_eq!(queue.take_expired(start + Duration::from_secs(60), &BOUNDS).len(), 1);
+        assert_eq!(queue.next_expiry(&BOUNDS), Some(start + Duration::from_mins(1)));
+        assert_eq!(queue.take_expired(start + Duration::from_mins(1), &BOUNDS).len(), 1);
         assert!(!queue.is_empty());
     }
 }

@@ -56,9 +56,10 @@ impl Material {
     pub(super) fn serve_dns(&self, sockets: Sockets) -> impl Future<Output = ()> + use<> {
         let (horizon, shutdown) = (self.horizon.clone(), self.engine.shutdown.clone());
         async move {
-            match horizon {
-                Some(horizon) => serve(sockets, horizon, shutdown).await,
-                None => tracing::warn!("listen.dns has no effect without splitHorizon"),
+            if let Some(horizon) = horizon {
+                serve(sockets, horizon, shutdown).await;
+            } else {
+                tracing::warn!("listen.dns has no effect without splitHorizon");
             }
         }
     }

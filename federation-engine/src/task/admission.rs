@@ -16,8 +16,9 @@ impl From<IpAddr> for Prefix {
                 Self([0xff, 0, 0, 0, a, b, c])
             }
             IpAddr::V6(v6) => {
-                let [a, b, c, d, e, f, g, ..] = v6.octets();
-                Self([a, b, c, d, e, f, g])
+                let mut prefix = [0; 7];
+                prefix.iter_mut().zip(v6.octets()).for_each(|(to, from)| *to = from);
+                Self(prefix)
             }
         }
     }

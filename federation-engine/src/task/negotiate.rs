@@ -230,7 +230,7 @@ impl Opened {
             }
             match self.scanner.next(&mut self.connection.input) {
                 Ok(Some(item)) => {
-                    self.machine.on_item(item, Instant::now(), &*self.around, &mut self.out)
+                    self.machine.on_item(item, Instant::now(), &*self.around, &mut self.out);
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => self.machine.on_xml_error(error, &mut self.out),

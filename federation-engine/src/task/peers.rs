@@ -12,7 +12,7 @@ use crate::pair::Pair;
 use crate::route::link::{Link, Phase};
 
 /// Between two looks at a peer that was reached, and at one that was not.
-const CALM: Duration = Duration::from_secs(300);
+const CALM: Duration = Duration::from_mins(5);
 const EAGER: Duration = Duration::from_secs(20);
 
 /// Watches one peer until the configuration changes.

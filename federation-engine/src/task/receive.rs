@@ -355,5 +355,5 @@ impl Receiver {
 }
 
 fn far_future() -> Instant {
-    Instant::now() + Duration::from_secs(86_400)
+    Instant::now() + Duration::from_hours(24)
 }

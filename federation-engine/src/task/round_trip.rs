@@ -24,7 +24,7 @@ use crate::xml::Element;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two round trips when the last one was good, and when it was not.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 const EAGER: Duration = Duration::from_secs(2);
 
 /// Round trips under way, by the `id` of their ping.

@@ -173,7 +173,7 @@ impl Sender<'_> {
         loop {
             match opened.scanner.next(&mut opened.connection.input) {
                 Ok(Some(item)) => {
-                    opened.machine.on_item(item, Instant::now(), &*opened.around, &mut opened.out)
+                    opened.machine.on_item(item, Instant::now(), &*opened.around, &mut opened.out);
                 }
                 Ok(None) => return,
                 Err(error) => return opened.machine.on_xml_error(error, &mut opened.out),
@@ -188,7 +188,7 @@ impl Sender<'_> {
         for action in std::mem::take(&mut opened.out.actions) {
             match action {
                 Action::Failed(failure) | Action::PairFailed { failure, .. } => {
-                    failed = Some(failure)
+                    failed = Some(failure);
                 }
                 Action::Refused { refusal, .. } => {
                     self.engine.metrics.stanzas_received.inc(self.link.leg);

@@ -55,7 +55,7 @@ pub(crate) struct Snapshot {
     pub(crate) config: Config,
     pub(crate) dialback: DialbackSecrets,
     certificates: LocalCertificates,
-    mint: Option<Mint>,
+    mint: Option<Arc<Mint>>,
     trust: Arc<Trust>,
     peer_trust: HashMap<Vec<PathBuf>, Arc<Trust>>,
     backend_trust: HashMap<String, Arc<Trust>>,
@@ -77,7 +77,7 @@ impl Snapshot {
         let mut problems = Vec::new();
         let certificates = loader.certificates(&config, &mut problems);
         let mint = loader.mint(&config, &mut problems);
-        let trust = loader.trust(&config.trust, last.map(|last| &last.trust), &mut problems);
+        let trust = load_trust(&config.trust, last.map(|last| &last.trust), &mut problems);
         let mut peer_trust = HashMap::new();
         for peer in std::iter::once(config.peers.defaults()).chain(config.peers.entries()) {
             if peer.bundles.is_empty() || peer_trust.contains_key(&peer.bundles) {
@@ -85,13 +85,13 @@ impl Snapshot {
             }
             let old = last.and_then(|last| last.peer_trust.get(&peer.bundles));
             let files = TrustFiles { system_roots: false, bundles: peer.bundles.clone() };
-            let own = loader.trust(&files, old, &mut problems);
+            let own = load_trust(&files, old, &mut problems);
             peer_trust.insert(peer.bundles.clone(), Arc::new(trust.and(&own)));
         }
         let mut backend_trust = HashMap::new();
         for backend in &config.backends {
             let old = last.and_then(|last| last.backend_trust.get(&backend.name));
-            if let Some(trust) = loader.backend_trust(&config, backend, old, &mut problems) {
+            if let Some(trust) = Loader::backend_trust(&config, backend, old, &mut problems) {
                 backend_trust.insert(backend.name.clone(), trust);
             }
         }
@@ -184,6 +184,21 @@ fn problem(place: &Path, message: impl std::fmt::Display) -> Problem {
     Problem { place: place.display().to_string(), message: message.to_string() }
 }
 
+fn load_trust(
+    files: &TrustFiles,
+    last: Option<&Arc<Trust>>,
+    problems: &mut Vec<Problem>,
+) -> Arc<Trust> {
+    match Trust::load(files.system_roots, &files.bundles) {
+        Ok(trust) => Arc::new(trust),
+        Err(error) => {
+            let place = files.bundles.first().map_or(Path::new("tls.trust"), PathBuf::as_path);
+            problems.push(problem(place, error));
+            last.cloned().unwrap_or_else(|| Arc::new(Trust::none()))
+        }
+    }
+}
+
 impl Loader<'_> {
     fn certificates(self, config: &Config, problems: &mut Vec<Problem>) -> LocalCertificates {
         let mut loaded = Vec::new();
@@ -197,7 +212,7 @@ impl Loader<'_> {
             loaded.extend(last.certificates.iter().map(|(_, certificate)| Arc::clone(certificate)));
         }
         let names: Vec<Domain> = config.local_names().cloned().collect();
-        let (certificates, uncovered) = LocalCertificates::assign(loaded, &names, UnixTime::now());
+        let (certificates, uncovered) = LocalCertificates::assign(&loaded, &names, UnixTime::now());
         for error in uncovered {
             let place = config
                 .certificates
@@ -208,7 +223,7 @@ impl Loader<'_> {
         certificates
     }
 
-    fn mint(self, config: &Config, problems: &mut Vec<Problem>) -> Option<Mint> {
+    fn mint(self, config: &Config, problems: &mut Vec<Problem>) -> Option<Arc<Mint>> {
         let files = config.backend_ca.as_ref()?;
         let load = || -> Result<Mint, String> {
             let read =
@@ -219,27 +234,16 @@ impl Loader<'_> {
             };
             Mint::new(&pem, config.local_names().cloned()).map_err(|error| error.to_string())
         };
-        load().map_err(|error| problems.push(problem(&files.certificate_file, error))).ok()
-    }
-
-    fn trust(
-        self,
-        files: &TrustFiles,
-        last: Option<&Arc<Trust>>,
-        problems: &mut Vec<Problem>,
-    ) -> Arc<Trust> {
-        match Trust::load(files.system_roots, &files.bundles) {
-            Ok(trust) => Arc::new(trust),
+        match load() {
+            Ok(mint) => Some(Arc::new(mint)),
             Err(error) => {
-                let place = files.bundles.first().map_or(Path::new("tls.trust"), PathBuf::as_path);
-                problems.push(problem(place, error));
-                last.cloned().unwrap_or_else(|| Arc::new(Trust::none()))
+                problems.push(problem(&files.certificate_file, error));
+                self.last.and_then(|last| last.mint.clone())
             }
         }
     }
 
     fn backend_trust(
-        self,
         config: &Config,
         backend: &Backend,
         last: Option<&Arc<Trust>>,
@@ -253,7 +257,7 @@ impl Loader<'_> {
             bundles: given.iter().cloned().collect(),
         };
         let files = trust.clone().unwrap_or_else(default);
-        Some(self.trust(&files, last, problems))
+        Some(load_trust(&files, last, problems))
     }
 
     fn dialback(self, config: &Config, problems: &mut Vec<Problem>) -> DialbackSecrets {

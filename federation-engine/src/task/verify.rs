@@ -30,7 +30,7 @@ pub(crate) async fn ask(
         }
         Err(NotOpened { failure, address }) => {
             tracing::info!(%pair, ?leg, ?address, reason = failure.label(), "dialback verification failed: {failure}");
-            Verification::error(condition(&failure), &failure.to_string())
+            Verification::error(condition(&failure), failure.to_string())
         }
     };
     engine.metrics.verifications.inc((&result).into());

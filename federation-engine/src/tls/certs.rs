@@ -231,7 +231,7 @@ impl LocalCertificates {
     /// Assigns certificates to domains: a valid one that covers the domain, else an outdated one that does. What is not
     /// right comes back as a list beside the set, because streams by dialback go on with any certificate.
     pub fn assign(
-        certificates: Vec<Arc<LocalCertificate>>,
+        certificates: &[Arc<LocalCertificate>],
         domains: &[Domain],
         now: UnixTime,
     ) -> (Self, Vec<CertificateError>) {

@@ -17,12 +17,12 @@ fn certificate(
 #[test]
 fn each_domain_gets_the_certificate_that_covers_it_and_the_first_one_stands_in() {
     let root = Ca::root("Root");
-    let set = vec![
+    let set = [
         certificate(&root, &["a.example"], |_| {}),
         certificate(&root, &["b.example", "*.b.example"], |_| {}),
     ];
     let domains = [domain("a.example"), domain("chat.b.example"), domain("c.example")];
-    let (set, problems) = LocalCertificates::assign(set, &domains, now());
+    let (set, problems) = LocalCertificates::assign(&set, &domains, now());
     let names = |found: Option<&Arc<LocalCertificate>>| found.unwrap().facts().names.join(" ");
     assert_eq!(names(set.present(&domains[0])), "a.example");
     assert_eq!(names(set.present(&domains[1])), "b.example *.b.example");
@@ -45,20 +45,20 @@ fn a_valid_certificate_is_preferred_and_an_outdated_one_is_reported() {
     let fresh = certificate(&root, &["a.example"], |_| {});
     let fresh_hash = fresh.facts().sha256.clone();
     let domains = [domain("a.example")];
-    let (set, problems) = LocalCertificates::assign(vec![old(), fresh], &domains, now());
+    let (set, problems) = LocalCertificates::assign(&[old(), fresh], &domains, now());
     assert_eq!(set.present(&domains[0]).unwrap().facts().sha256, fresh_hash);
     assert_eq!(problems, []);
-    let (set, problems) = LocalCertificates::assign(vec![old()], &domains, now());
+    let (set, problems) = LocalCertificates::assign(&[old()], &domains, now());
     assert!(set.covering(&domains[0]).is_some());
     assert!(matches!(problems.as_slice(), [CertificateError::Expired { .. }]), "{problems:?}");
     let early = certificate(&root, &["a.example"], |p| p.not_before = date_time_ymd(2026, 7, 1));
-    let (_, problems) = LocalCertificates::assign(vec![early], &domains, now());
+    let (_, problems) = LocalCertificates::assign(&[early], &domains, now());
     assert!(matches!(problems.as_slice(), [CertificateError::NotYetValid { .. }]), "{problems:?}");
 }
 
 #[test]
 fn without_a_certificate_there_is_nothing_to_present_and_no_second_complaint() {
-    let (set, problems) = LocalCertificates::assign(vec![], &[domain("a.example")], now());
+    let (set, problems) = LocalCertificates::assign(&[], &[domain("a.example")], now());
     assert!(set.present(&domain("a.example")).is_none());
     assert_eq!(problems, []);
 }
