@@ -8,7 +8,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Domain;
-use crate::pair::Pair;
 use crate::reason::{ConnectReason, Failure};
 use crate::stream::features::Features;
 use crate::stream::starttls::{Negotiation, STARTTLS};
@@ -31,18 +30,18 @@ pub struct Seen {
     pub features: Features,
 }
 
-/// Opens a stream for a pair at an address, secures it, and reads the features.
+/// Opens a stream to a domain at an address, secures it, and reads the features. It does not say who it is.
 ///
 /// # Errors
 /// Where it stopped, with the server's own words.
 pub async fn look(
     address: SocketAddr,
-    pair: &Pair,
+    to: &Domain,
     start: TlsStart,
     patience: Duration,
 ) -> Result<Seen, Failure> {
     let late = Err(Failure::NegotiationTimedOut("reading the features"));
-    timeout(patience, visit(address, pair, start)).await.unwrap_or(late)
+    timeout(patience, visit(address, to, start)).await.unwrap_or(late)
 }
 
 struct Visit {
@@ -50,14 +49,14 @@ struct Visit {
     scanner: Scanner,
 }
 
-async fn visit(address: SocketAddr, pair: &Pair, start: TlsStart) -> Result<Seen, Failure> {
+async fn visit(address: SocketAddr, to: &Domain, start: TlsStart) -> Result<Seen, Failure> {
     let tcp = TcpStream::connect(address)
         .await
         .map_err(|error| Failure::Connect(vec![(address, ConnectReason::from(&error))]))?;
     let connection = Connection::plain(tcp);
     let mut visit = Visit { connection, scanner: Scanner::new(Bounds::PRE_AUTHENTICATION) };
     if start == TlsStart::StartTls {
-        visit.open(pair).await?;
+        visit.open(to).await?;
         if visit.features().await?.starttls.is_none() {
             return Err(Failure::StartTlsNotOffered);
         }
@@ -69,9 +68,9 @@ async fn visit(address: SocketAddr, pair: &Pair, start: TlsStart) -> Result<Seen
     }
     let handshake = |error: &dyn std::fmt::Display| Failure::Handshake(error.to_string());
     let config = anonymous_client(start).map_err(|error| handshake(&error))?;
-    let name = server_name(&pair.to).ok_or_else(|| handshake(&DomainTooLong(&pair.to)))?;
+    let name = server_name(to).ok_or_else(|| handshake(&DomainTooLong(to)))?;
     visit.connection.connect_tls(config, name).await.map_err(|error| handshake(&error))?;
-    let header = visit.open(pair).await?;
+    let header = visit.open(to).await?;
     let features = visit.features().await?;
     let seen = Seen {
         chain: visit.connection.peer_chain(),
@@ -99,9 +98,9 @@ impl Visit {
         sent.map_err(|_| Failure::ConnectionLost("sending"))
     }
 
-    async fn open(&mut self, pair: &Pair) -> Result<HeaderAttributes, Failure> {
+    async fn open(&mut self, to: &Domain) -> Result<HeaderAttributes, Failure> {
         let mut out = Out::default();
-        header::write_initial(&mut out, &pair.from, &pair.to);
+        header::write_initial(&mut out, None, to);
         self.send(&out.bytes).await?;
         match self.item().await? {
             Item::Header(header) => Ok(header),

@@ -73,10 +73,12 @@ pub fn check_namespaces(header: &HeaderAttributes) -> Result<(), StreamError> {
     }
 }
 
-/// Writes the header that opens a stream.
-pub(crate) fn write_initial(out: &mut Out, from: &Domain, to: &Domain) {
+/// Writes the header that opens a stream. Only who claims nothing leaves out `from` (RFC 6120 §4.7.1).
+pub(crate) fn write_initial(out: &mut Out, from: Option<&Domain>, to: &Domain) {
     begin(out);
-    attribute_into(&mut out.bytes, "from", from.as_str());
+    if let Some(from) = from {
+        attribute_into(&mut out.bytes, "from", from.as_str());
+    }
     attribute_into(&mut out.bytes, "to", to.as_str());
     end(out, true);
 }

@@ -1,15 +1,28 @@
 //! Streams that the operator opens to the engine's own listeners, on the address of each pod. They show what a peer would
 //! be served; they never show that the outside reaches the pod.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crds::domain::Domain;
+use federation_engine::probe::{Seen, look};
+use federation_engine::reason::Failure;
+use federation_engine::tls::config::TlsStart;
+use federation_engine::tls::facts::CertificateFacts;
+use federation_engine::tls::identity::Identity;
+use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
 use super::cluster::ClusterEvidence;
 use super::references::CertificateSeen;
+use crate::build::ports;
 use crate::context::{Context, FederationRef};
 use crate::reconcile::validate::Validated;
+
+/// For one stream, from TCP to the features.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Streams open at once.
+const AT_ONCE: usize = 16;
 
 /// Probes of all replicas.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -122,15 +135,83 @@ impl Wanted {
     }
 }
 
-/// No probe is made yet: it needs the engine's stream driver. The verdicts say that nothing was tried.
-pub fn gather(
-    _: &Context,
-    _: &FederationRef,
-    _: Wanted,
-    _: SignedDuration,
-    _: Timestamp,
-) -> std::future::Ready<ProbeEvidence> {
-    std::future::ready(ProbeEvidence::default())
+/// Probes every pod, unless that was done less than `kept` ago.
+pub async fn gather(
+    context: &Context,
+    reference: &FederationRef,
+    wanted: Wanted,
+    kept: SignedDuration,
+    now: Timestamp,
+) -> ProbeEvidence {
+    let last = context.remember(reference, |memory| memory.probes.clone());
+    if let Some(last) = last
+        && last.wanted == wanted
+        && now.duration_since(last.at) < kept
+    {
+        return last;
+    }
+    let probes = stream::iter(visits(&wanted)).buffered(AT_ONCE).collect().await;
+    let evidence = ProbeEvidence { at: now, wanted, probes };
+    context.remember(reference, |memory| memory.probes = Some(evidence.clone()));
+    evidence
+}
+
+fn visits(wanted: &Wanted) -> Vec<impl Future<Output = Probe> + use<>> {
+    let modes = [ProbeMode::StartTls, ProbeMode::DirectTls];
+    let modes = modes.iter().filter(|mode| **mode == ProbeMode::StartTls || wanted.direct_tls);
+    let mut visits = Vec::new();
+    for mode in modes {
+        for (pod, ip) in &wanted.pods {
+            for domain in &wanted.domains {
+                visits.push(visit(pod.clone(), *ip, domain.clone(), *mode));
+            }
+        }
+    }
+    visits
+}
+
+async fn visit(pod: String, ip: IpAddr, domain: Domain, mode: ProbeMode) -> Probe {
+    let (port, start) = match mode {
+        ProbeMode::StartTls => (ports::S2S, TlsStart::StartTls),
+        ProbeMode::DirectTls => (ports::S2S_TLS, TlsStart::Direct),
+    };
+    let seen = look(SocketAddr::new(ip, port), &domain, start, PATIENCE).await;
+    let outcome = outcome(&domain, seen);
+    Probe { pod, domain, mode, outcome }
+}
+
+fn outcome(domain: &Domain, seen: Result<Seen, Failure>) -> ProbeOutcome {
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(Failure::Connect(attempts)) => {
+            let why = attempts.first().map(|(_, why)| why.to_string()).unwrap_or_default();
+            return ProbeOutcome::ConnectFailed(why);
+        }
+        Err(failure @ Failure::NegotiationTimedOut(_)) => {
+            return ProbeOutcome::ConnectFailed(failure.to_string());
+        }
+        Err(Failure::StartTlsNotOffered | Failure::StartTlsRefused) => {
+            return ProbeOutcome::StartTlsNotOffered;
+        }
+        Err(Failure::Handshake(why)) => return ProbeOutcome::HandshakeFailed(why),
+        Err(Failure::StreamError { condition, text }) => {
+            return ProbeOutcome::StreamError(condition, text);
+        }
+        Err(other) => return ProbeOutcome::NotXmpp(other.to_string()),
+    };
+    let Some((leaf, Ok(facts))) = seen.chain.leaf().map(|leaf| (leaf, CertificateFacts::of(leaf)))
+    else {
+        return ProbeOutcome::HandshakeFailed("no readable certificate came".to_owned());
+    };
+    ProbeOutcome::Features {
+        served: Served {
+            sha256: facts.sha256,
+            covers_domain: Identity::of_der(leaf).is_ok_and(|names| names.matches(domain)),
+            not_after: facts.not_after,
+        },
+        mechanisms: seen.features.external.then(|| "EXTERNAL".to_owned()).into_iter().collect(),
+        dialback: seen.features.dialback.is_some(),
+    }
 }
 
 /// The address from which this process reaches another one; no packet is sent.
@@ -140,6 +221,6 @@ pub fn own_address(to: IpAddr) -> Option<IpAddr> {
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((to, crate::build::ports::S2S)).ok()?;
+    socket.connect((to, ports::S2S)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }

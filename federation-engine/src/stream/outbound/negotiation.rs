@@ -35,7 +35,7 @@ impl Outbound {
             return out.act(Action::Close);
         }
         self.state = State::AwaitHeader;
-        write_initial(out, &self.local, &self.remote);
+        write_initial(out, Some(&self.local), &self.remote);
     }
 
     pub(super) fn on_header(
@@ -181,7 +181,7 @@ impl Outbound {
                 self.external = true;
                 out.act(Action::Restart);
                 self.state = State::AwaitHeader;
-                write_initial(out, &self.local, &self.remote);
+                write_initial(out, Some(&self.local), &self.remote);
             }
             "failure" => {
                 let (condition, text) = sasl::read_failure(&node);
