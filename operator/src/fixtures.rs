@@ -211,10 +211,12 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
                     domain: domain.name.clone(),
                     outcome: BackendOutcome::RoundTripSeen,
                     detail: String::new(),
+                    ping: "1".to_owned(),
                     at: now(),
                 })
             })
             .collect(),
+        answers: Vec::new(),
         peers: spec
             .peers
             .iter()

@@ -1,6 +1,6 @@
 //! The body of `/v1/evidence`: facts, never verdicts. The operator's ladder judges them.
 //!
-//! Bounded: at most [`MAX_PEERS`] peers, [`MAX_INBOUND`] inbound observations, [`MAX_ATTEMPTS`] attempts for each peer.
+//! Bounded: at most [`MAX_PEERS`] peers, [`MAX_ANSWERS`] answers for each backend domain, [`MAX_INBOUND`] inbound observations, [`MAX_ATTEMPTS`] attempts for each peer.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,6 +14,8 @@ use crate::reason::Step;
 pub const MAX_PEERS: usize = 512;
 /// Inbound observations kept: one for each combination of peer domain and kind.
 pub const MAX_INBOUND: usize = 128;
+/// Answers kept for each local domain: those of the last minutes, with as many replicas as make sense.
+pub const MAX_ANSWERS: usize = 64;
 /// Attempts kept for each peer.
 pub const MAX_ATTEMPTS: usize = 8;
 
@@ -33,6 +35,9 @@ pub struct Evidence {
     pub inbound: Vec<InboundObservation>,
     /// Last round trip through the backend for each local domain.
     pub backends: Vec<BackendRoundTrip>,
+    /// Answers of backends to pings of other replicas.
+    #[serde(default)]
+    pub answers: Vec<BackendAnswer>,
     /// Remote domains: configured peers, and those that traffic has touched.
     pub peers: Vec<PeerEvidence>,
 }
@@ -100,8 +105,21 @@ pub struct BackendRoundTrip {
     pub outcome: BackendOutcome,
     /// In words, with the peer's own text.
     pub detail: String,
+    /// `id` of the ping.
+    pub ping: String,
     /// When it was seen.
     pub at: Timestamp,
+}
+
+/// An answer of a backend that came to this replica although another one had sent the ping: all replicas have one Service,
+/// and the backend's stream to the probe domain ends at any of them. The other replica's evidence names the ping.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendAnswer {
+    /// Local domain that answered.
+    pub domain: Domain,
+    /// `id` of the ping.
+    pub ping: String,
 }
 
 /// Outcome of a round trip, in the order of the path.
@@ -123,8 +141,10 @@ pub enum BackendOutcome {
     BackendDialbackFailed,
     /// The backend says that it does not host the domain.
     DomainNotHosted,
-    /// Engine to backend works, no answer came back.
-    BackendDoesNotReachEngine,
+    /// The backend took the ping; whether its answer comes back, here or at another replica, is not known yet.
+    AnswerAwaited,
+    /// The backend took the ping, and no answer came back to this replica in time.
+    NoAnswer,
     /// No component is connected for the domain.
     ComponentNotConnected,
     /// Any other failure of the stream.

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendRoundTrip, Evidence, InboundObservation, PeerStream, Problem, ServedCertificate,
+    Attempt, BackendAnswer, BackendRoundTrip, Evidence, InboundObservation, PeerStream, Problem,
+    ServedCertificate,
 };
 use records::{Change, Records};
 
@@ -81,6 +82,11 @@ impl Journal {
     /// A local domain was pinged at its backend.
     pub fn backend(&self, round_trip: BackendRoundTrip) {
         self.record(round_trip.at, |records| records.backend(round_trip));
+    }
+
+    /// A backend answered a ping that was not ours; local domains alone get here.
+    pub fn backend_answer(&self, answer: BackendAnswer, now: Timestamp) {
+        self.record(now, |records| records.answer(answer));
     }
 
     /// Everything, in a stable order, with its revision.

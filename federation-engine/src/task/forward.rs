@@ -80,7 +80,7 @@ impl Forwarder {
             },
             Way::Probe => {
                 self.engine.metrics.stanzas_answered.inc();
-                self.engine.round_trips.answered(&element);
+                self.engine.ping_answered(&element, pair);
             }
         }
     }

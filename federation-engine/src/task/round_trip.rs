@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout_at};
 use super::engine::Engine;
 use crate::Domain;
 use crate::leg::Leg;
-use crate::observe::evidence::{BackendOutcome, BackendRoundTrip};
+use crate::observe::evidence::{BackendAnswer, BackendOutcome, BackendRoundTrip};
 use crate::pair::Pair;
 use crate::reason::{ConnectReason, Failure};
 use crate::route::link::{Link, Phase};
@@ -33,13 +33,11 @@ pub(crate) struct RoundTrips(Mutex<HashMap<String, oneshot::Sender<()>>>);
 
 impl RoundTrips {
     /// A stanza came to the probe domain over a backend's own stream. An error is as good as a result: it has come the
-    /// whole way.
-    pub(crate) fn answered(&self, element: &Element) {
-        let waiting = element.id().and_then(|id| self.pending().remove(id.as_ref()));
-        if let Some(waiting) = waiting {
-            // Whoever waited may have given up.
-            let _ = waiting.send(());
-        }
+    /// whole way. False: it answers no ping of this replica.
+    fn answered(&self, id: &str) -> bool {
+        let waiting = self.pending().remove(id);
+        // Whoever waited may have given up.
+        waiting.is_some_and(|waiting| waiting.send(()).is_ok())
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<()>>> {
@@ -47,21 +45,39 @@ impl RoundTrips {
     }
 }
 
+impl Engine {
+    /// A stanza of a backend for the probe domain. What answers another replica's ping is evidence for that one.
+    pub(crate) fn ping_answered(&self, element: &Element, pair: &Pair) {
+        let answer = matches!(element.type_().as_deref(), Some("result" | "error"));
+        let Some(id) = element.id().filter(|_| answer) else { return };
+        if !self.round_trips.answered(&id) {
+            let answer = BackendAnswer { domain: pair.from.clone(), ping: id.into_owned() };
+            self.journal.backend_answer(answer, Timestamp::now());
+        }
+    }
+}
+
 /// Keeps the evidence of one domain's backend fresh until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: String) {
     let revision = engine.revision();
     let mut revisions = engine.revisions();
+    let mut last = None;
+    let mut pause = EAGER;
     while engine.revision() == revision {
-        let (outcome, detail) = once(&engine, &domain).await;
+        let trip = Trip::new(&engine, &domain, &backend);
+        // A ping whose answer comes to another replica ends here like one that has none. While that is the state, only
+        // the end of a ping is told, so that what the operator sees does not go back and forth.
+        let tell = !matches!(last, Some(BackendOutcome::RoundTripSeen | BackendOutcome::NoAnswer));
+        let (outcome, detail) = trip.run(tell).await;
         tracing::debug!(%domain, backend, ?outcome, "round trip: {detail}");
-        engine.saw_backend(BackendRoundTrip {
-            backend: backend.clone(),
-            domain: domain.clone(),
-            outcome,
-            detail,
-            at: Timestamp::now(),
-        });
-        let pause = if outcome == BackendOutcome::RoundTripSeen { CALM } else { EAGER };
+        engine.saw_backend(trip.evidence(outcome, detail));
+        pause = match outcome {
+            BackendOutcome::RoundTripSeen => CALM,
+            // The other replicas may have the answers; then this goes on for ever.
+            BackendOutcome::NoAnswer => (pause * 2).min(CALM),
+            _ => EAGER,
+        };
+        last = Some(outcome);
         tokio::select! {
             () = sleep(pause) => {}
             _ = revisions.changed() => {}
@@ -70,47 +86,95 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
     }
 }
 
-async fn once(engine: &Arc<Engine>, domain: &Domain) -> (BackendOutcome, String) {
-    let pair = Pair { from: engine.snapshot().config.probe_domain.clone(), to: domain.clone() };
-    let link = engine.table.link(&pair, Leg::Inner);
-    let id = StreamId::generate().to_string();
-    let (sender, mut answer) = oneshot::channel();
-    engine.round_trips.pending().insert(id.clone(), sender);
-    // An earlier failure's pause is not ours: this is the look that finds out whether it is over.
-    let _ = link.wake().then(|| engine.start(&link));
-    engine.metrics.stanzas_generated.inc();
-    engine.queue(&link, ping(pair.from.as_str(), pair.to.as_str(), &id), Instant::now()).await;
-    let deadline = Instant::now() + PATIENCE;
-    let outcome = loop {
-        let settled = link.settled();
-        if let Some(failure) = link.last_failure() {
-            break (outcome_of(&failure), failure.to_string());
-        }
-        tokio::select! {
-            answered = timeout_at(deadline.into(), &mut answer) => break match answered {
-                Ok(_) => (
-                    BackendOutcome::RoundTripSeen,
-                    format!("{domain} answered a ping over its own stream to {}", pair.from),
-                ),
-                Err(_) => silence(&link, &pair),
-            },
-            () = settled => {}
-        }
-    };
-    engine.round_trips.pending().remove(&id);
-    outcome
+/// One ping and what becomes of it.
+struct Trip<'a> {
+    engine: &'a Arc<Engine>,
+    backend: &'a str,
+    pair: Pair,
+    id: String,
+    link: Arc<Link>,
 }
 
-/// No answer came in time.
-fn silence(link: &Link, pair: &Pair) -> (BackendOutcome, String) {
-    if link.phase() == Phase::Established {
-        let detail = format!(
-            "the backend took the ping for {}, and no answer came back: its own stream to {} has not reached the engine",
-            pair.to, pair.from
-        );
-        (BackendOutcome::BackendDoesNotReachEngine, detail)
-    } else {
-        (BackendOutcome::ConnectTimedOut, "no stream to the backend came about in time".to_owned())
+impl<'a> Trip<'a> {
+    fn new(engine: &'a Arc<Engine>, domain: &Domain, backend: &'a str) -> Self {
+        let pair = Pair { from: engine.snapshot().config.probe_domain.clone(), to: domain.clone() };
+        let link = engine.table.link(&pair, Leg::Inner);
+        Self { engine, backend, pair, id: StreamId::generate().to_string(), link }
+    }
+
+    /// Pings, and waits for the answer, the failure, or the end of patience. With `tell`, it is told as soon as the
+    /// backend has the ping.
+    async fn run(&self, tell: bool) -> (BackendOutcome, String) {
+        let (sender, answer) = oneshot::channel();
+        self.engine.round_trips.pending().insert(self.id.clone(), sender);
+        // An earlier failure's pause is not ours: this is the look that finds out whether it is over.
+        if self.link.wake() {
+            self.engine.start(&self.link);
+        }
+        let stanza = ping(self.pair.from.as_str(), self.pair.to.as_str(), &self.id);
+        self.engine.metrics.stanzas_generated.inc();
+        self.engine.queue(&self.link, stanza, Instant::now()).await;
+        let outcome = self.wait(answer, tell).await;
+        self.engine.round_trips.pending().remove(&self.id);
+        outcome
+    }
+
+    async fn wait(
+        &self,
+        mut answer: oneshot::Receiver<()>,
+        mut tell: bool,
+    ) -> (BackendOutcome, String) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let settled = self.link.settled();
+            if let Some(failure) = self.link.last_failure() {
+                return (outcome_of(&failure), failure.to_string());
+            }
+            if tell && self.link.phase() == Phase::Established {
+                tell = false;
+                let awaited = self.evidence(BackendOutcome::AnswerAwaited, String::new());
+                self.engine.saw_backend(awaited);
+            }
+            tokio::select! {
+                biased;
+                answered = timeout_at(deadline.into(), &mut answer) => return match answered {
+                    Ok(_) => self.came_back(),
+                    Err(_) => self.silence(),
+                },
+                () = settled => {}
+            }
+        }
+    }
+
+    fn came_back(&self) -> (BackendOutcome, String) {
+        let Pair { from, to } = &self.pair;
+        let detail = format!("{to} answered a ping over its own stream to {from}");
+        (BackendOutcome::RoundTripSeen, detail)
+    }
+
+    /// No answer came in time.
+    fn silence(&self) -> (BackendOutcome, String) {
+        let Pair { from, to } = &self.pair;
+        if self.link.phase() == Phase::Established {
+            let detail = format!(
+                "the backend took the ping for {to}, and no answer came back: its own stream to {from} has not reached the engine"
+            );
+            (BackendOutcome::NoAnswer, detail)
+        } else {
+            let detail = "no stream to the backend came about in time".to_owned();
+            (BackendOutcome::ConnectTimedOut, detail)
+        }
+    }
+
+    fn evidence(&self, outcome: BackendOutcome, detail: String) -> BackendRoundTrip {
+        BackendRoundTrip {
+            backend: self.backend.to_owned(),
+            domain: self.pair.to.clone(),
+            outcome,
+            detail,
+            ping: self.id.clone(),
+            at: Timestamp::now(),
+        }
     }
 }
 

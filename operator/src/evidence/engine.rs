@@ -245,6 +245,13 @@ fn timeless(evidence: &Evidence) -> Evidence {
     }
     for trip in &mut evidence.backends {
         trip.at = Timestamp::UNIX_EPOCH;
+        trip.ping.clear();
+    }
+    // That a domain answers at all is news, its later answers are none.
+    evidence.answers.sort_by(|a, b| a.domain.cmp(&b.domain));
+    evidence.answers.dedup_by(|a, b| a.domain == b.domain);
+    for answer in &mut evidence.answers {
+        answer.ping.clear();
     }
     for peer in &mut evidence.peers {
         peer.attempts.clear();

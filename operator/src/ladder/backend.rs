@@ -4,7 +4,9 @@
 use crds::domain::Domain;
 use crds::federation::backend::Attachment;
 use crds::reason::BackendReadyReason;
-use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
+use federation_engine::observe::evidence::{
+    BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence,
+};
 
 use super::verdict::Verdict;
 use super::{View, over_domains};
@@ -47,43 +49,79 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
             ),
         );
     }
-    let mut seen = false;
-    let mut good = false;
-    let mut unreachable = None;
-    for engine in &view.seen.engines {
-        match &engine.report {
-            Report::Waiting => {}
-            Report::Unreachable(why) => unreachable = Some((&engine.replica.name, why)),
-            Report::Seen(evidence) => {
-                seen = true;
-                let trip = evidence.backends.iter().find(|trip| trip.domain == *domain);
-                match trip {
-                    Some(trip) if trip.outcome == BackendOutcome::RoundTripSeen => good = true,
-                    Some(trip) => return failed(view, trip),
-                    None => {}
-                }
-            }
-        }
+    let trips: Vec<&BackendRoundTrip> = reports(view)
+        .filter_map(|evidence| evidence.backends.iter().find(|trip| trip.domain == *domain))
+        .collect();
+    let fates: Vec<Fate<'_>> = trips.into_iter().map(|trip| fate(view, trip)).collect();
+    if let Some(trip) = fates.iter().find_map(Fate::failure) {
+        return failed(view, trip);
     }
-    if good {
+    if fates.contains(&Fate::CameBack) {
         return Verdict::new(
             BackendReadyReason::RoundTripSeen,
             format!("A ping to {domain} came back through backend {}.", backend.name),
         );
     }
+    let unreachable = view.seen.engines.iter().find_map(|engine| match &engine.report {
+        Report::Unreachable(why) => Some((&engine.replica.name, why)),
+        Report::Waiting | Report::Seen(_) => None,
+    });
     match unreachable {
-        Some((pod, why)) if !seen => Verdict::new(
+        Some((pod, why)) => Verdict::new(
             BackendReadyReason::EvidenceUnavailable,
             format!("Engine pod {pod} cannot be asked: {why}."),
         ),
-        _ => {
+        None => {
             Verdict::new(BackendReadyReason::Probing, format!("No ping to {domain} has ended yet."))
         }
     }
 }
 
+fn reports(view: View<'_>) -> impl Iterator<Item = &EngineEvidence> {
+    view.seen.engines.iter().filter_map(|engine| match &engine.report {
+        Report::Seen(evidence) => Some(evidence.as_ref()),
+        Report::Waiting | Report::Unreachable(_) => None,
+    })
+}
+
+/// What became of one replica's ping, by what all replicas saw.
+#[derive(Debug, PartialEq)]
+enum Fate<'a> {
+    CameBack,
+    Failed(&'a BackendRoundTrip),
+    Open,
+}
+
+impl<'a> Fate<'a> {
+    fn failure(&self) -> Option<&'a BackendRoundTrip> {
+        match self {
+            Self::Failed(trip) => Some(trip),
+            Self::CameBack | Self::Open => None,
+        }
+    }
+}
+
+/// The backend's stream to the probe domain ends at any replica, whichever sent the ping.
+fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
+    let unanswered =
+        matches!(trip.outcome, BackendOutcome::AnswerAwaited | BackendOutcome::NoAnswer);
+    if !unanswered {
+        let good = trip.outcome == BackendOutcome::RoundTripSeen;
+        return if good { Fate::CameBack } else { Fate::Failed(trip) };
+    }
+    let answered = reports(view)
+        .flat_map(|evidence| &evidence.answers)
+        .any(|answer| answer.domain == trip.domain && answer.ping == trip.ping);
+    let all_told = view.seen.engines.iter().all(|engine| matches!(engine.report, Report::Seen(_)));
+    match trip.outcome {
+        _ if answered => Fate::CameBack,
+        BackendOutcome::NoAnswer if all_told => Fate::Failed(trip),
+        _ => Fate::Open,
+    }
+}
+
 fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
-    let BackendRoundTrip { backend, domain, outcome, detail, at: _ } = trip;
+    let BackendRoundTrip { backend, domain, outcome, detail, ping: _, at: _ } = trip;
     let name = &view.federation.name;
     let ca = names::backend_ca(name);
     let dns = view
@@ -120,7 +158,7 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
             BackendReadyReason::DomainNotHosted,
             format!("Add {domain} there as a virtual host, or name the right backend in spec.domains."),
         ),
-        BackendOutcome::BackendDoesNotReachEngine => (
+        BackendOutcome::NoAnswer => (
             BackendReadyReason::BackendDoesNotReachEngine,
             format!("The engine reaches the backend, and the answer does not come back. The backend must use the DNS server {dns} and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
         ),
@@ -132,6 +170,7 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
             BackendReadyReason::StreamFailed,
             "Look at the log of the backend at that time.".to_owned(),
         ),
+        BackendOutcome::AnswerAwaited => (BackendReadyReason::Probing, String::new()),
         BackendOutcome::RoundTripSeen => (BackendReadyReason::RoundTripSeen, String::new()),
     };
     Verdict::new(

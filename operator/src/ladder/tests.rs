@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crds::condition::{ConditionStatus, ConditionType};
 use crds::reason::ResolvedRefsReason;
 use federation_engine::observe::evidence::{
-    BackendOutcome, Evidence as EngineEvidence, InboundKind, Problem,
+    BackendAnswer, BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind,
+    Problem,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -247,14 +248,15 @@ fn backend_ready() {
         (BackendOutcome::BackendCertificateUntrusted, "BackendCertificateUntrusted"),
         (BackendOutcome::BackendDialbackFailed, "BackendDialbackFailed"),
         (BackendOutcome::DomainNotHosted, "DomainNotHosted"),
-        (BackendOutcome::BackendDoesNotReachEngine, "BackendDoesNotReachEngine"),
+        (BackendOutcome::NoAnswer, "BackendDoesNotReachEngine"),
+        (BackendOutcome::AnswerAwaited, "Probing"),
         (BackendOutcome::ComponentNotConnected, "ComponentNotConnected"),
         (BackendOutcome::StreamFailed, "StreamFailed"),
         (BackendOutcome::RoundTripSeen, "RoundTripSeen"),
     ] {
         assert_eq!(outcome(seen).reason, word);
     }
-    let silent = outcome(BackendOutcome::BackendDoesNotReachEngine).message;
+    let silent = outcome(BackendOutcome::NoAnswer).message;
     assert!(silent.contains("DNS server 10.96.0.7"), "{silent}");
     assert!(silent.contains("ConfigMap example-backend-ca"), "{silent}");
 
@@ -265,6 +267,41 @@ fn backend_ready() {
     assert_eq!(reason(rung, unreachable), "EvidenceUnavailable");
     let alone = json!({"domains": [{"name": "example.com"}]});
     assert_eq!(of(&alone, rung, |_| {}).reason, "NoBackendConfigured");
+}
+
+#[test]
+fn an_answer_may_come_back_to_another_replica_than_the_one_that_pinged() {
+    let rung = ConditionType::BackendReady;
+    let two = |ping: BackendOutcome, other: Option<Report>| {
+        reason(rung, |seen| {
+            engine(seen, |report| report.backends[0].outcome = ping);
+            let mut second = seen.engines[0].clone();
+            second.replica.name = "example-2".into();
+            if let Some(report) = other {
+                second.report = report;
+            } else if let Report::Seen(report) = &mut second.report {
+                let report = Arc::make_mut(report);
+                let BackendRoundTrip { domain, ping, .. } = report.backends.remove(0);
+                report.answers = vec![BackendAnswer { domain, ping }];
+            }
+            seen.engines.push(second);
+        })
+    };
+    for sent in [BackendOutcome::AnswerAwaited, BackendOutcome::NoAnswer] {
+        assert_eq!(two(sent, None), "RoundTripSeen");
+        assert_eq!(two(sent, Some(Report::Waiting)), "Probing", "who has the answer is not known");
+    }
+    let gone = Report::Unreachable("refused".into());
+    assert_eq!(two(BackendOutcome::NoAnswer, Some(gone)), "EvidenceUnavailable");
+    assert_eq!(two(BackendOutcome::ConnectRefused, None), "ConnectRefused");
+    let other_ping = |seen: &mut Evidence| {
+        engine(seen, |report| {
+            report.backends[0].outcome = BackendOutcome::NoAnswer;
+            let domain = report.backends[0].domain.clone();
+            report.answers = vec![BackendAnswer { domain, ping: "another".into() }];
+        });
+    };
+    assert_eq!(reason(rung, other_ping), "BackendDoesNotReachEngine");
 }
 
 #[test]

@@ -6,12 +6,15 @@ use jiff::Timestamp;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendRoundTrip, Evidence, InboundKind, InboundObservation, MAX_ATTEMPTS,
-    MAX_INBOUND, MAX_PEERS, PeerEvidence, PeerStream, Problem, ServedCertificate,
+    Attempt, BackendAnswer, BackendOutcome, BackendRoundTrip, Evidence, InboundKind,
+    InboundObservation, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEERS, PeerEvidence,
+    PeerStream, Problem, ServedCertificate,
 };
 
 /// Longest text kept of a remote server's own words, in bytes.
 const MAX_TEXT: usize = 512;
+/// Longest `id` of a ping; the engine's own are shorter.
+const MAX_PING: usize = 64;
 /// Records dropped at once when there is no room, so that a flood of new names costs little for each.
 const BATCH: usize = 16;
 
@@ -40,6 +43,8 @@ pub(super) struct Records {
     certificates: Vec<ServedCertificate>,
     inbound: HashMap<(Domain, InboundKind), InboundObservation>,
     backends: BTreeMap<Domain, BackendRoundTrip>,
+    /// Pings answered, oldest first.
+    answers: BTreeMap<Domain, VecDeque<String>>,
     peers: HashMap<Domain, PeerRecord>,
     /// When the last revision was made.
     pub(super) published: Timestamp,
@@ -73,6 +78,7 @@ impl Records {
             certificates: Vec::new(),
             inbound: HashMap::new(),
             backends: BTreeMap::new(),
+            answers: BTreeMap::new(),
             peers: HashMap::new(),
             published: Timestamp::MIN,
         }
@@ -91,6 +97,7 @@ impl Records {
         hash.clone_into(&mut self.config_hash);
         let local: HashSet<&Domain> = local.into_iter().collect();
         self.backends.retain(|domain, _| local.contains(domain));
+        self.answers.retain(|domain, _| local.contains(domain));
         self.inbound.retain(|_, observation| local.contains(&observation.local));
         let peers: HashSet<&Domain> = peers.into_iter().take(MAX_PEERS).collect();
         for (domain, record) in &mut self.peers {
@@ -139,8 +146,29 @@ impl Records {
         truncate(&mut round_trip.detail);
         let now = round_trip.at;
         let known = self.backends.insert(round_trip.domain.clone(), round_trip.clone());
-        let same = known.is_some_and(|known| BackendRoundTrip { at: now, ..known } == round_trip);
+        let same = known.is_some_and(|known| {
+            let ping = round_trip.ping.clone();
+            // Which ping it was matters only to one that has no answer here.
+            let good = round_trip.outcome == BackendOutcome::RoundTripSeen;
+            let ping = if good { ping } else { known.ping.clone() };
+            BackendRoundTrip { at: now, ping, ..known } == round_trip
+        });
         if same { Change::Refresh } else { Change::New }
+    }
+
+    pub(super) fn answer(&mut self, BackendAnswer { domain, ping }: BackendAnswer) -> Change {
+        if ping.len() > MAX_PING {
+            return Change::None;
+        }
+        let answers = self.answers.entry(domain).or_default();
+        if answers.contains(&ping) {
+            return Change::None;
+        }
+        if answers.len() >= MAX_ANSWERS {
+            answers.pop_front();
+        }
+        answers.push_back(ping);
+        Change::New
     }
 
     pub(super) fn stream(
@@ -187,6 +215,7 @@ impl Records {
             certificates: self.certificates.clone(),
             inbound,
             backends: self.backends.values().cloned().collect(),
+            answers: self.answers.iter().flat_map(answers).collect(),
             peers,
         }
     }
@@ -236,6 +265,12 @@ impl Records {
             self.inbound.remove(&key);
         }
     }
+}
+
+fn answers<'a>(
+    (domain, pings): (&'a Domain, &'a VecDeque<String>),
+) -> impl Iterator<Item = BackendAnswer> + 'a {
+    pings.iter().map(|ping| BackendAnswer { domain: domain.clone(), ping: ping.clone() })
 }
 
 fn evidence((domain, record): (&Domain, &PeerRecord)) -> PeerEvidence {

@@ -1,7 +1,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
-use crate::observe::evidence::{BackendOutcome, InboundKind, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEERS};
+use crate::observe::evidence::{
+    BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEERS,
+};
 use crate::reason::Step;
 
 fn domain(text: &str) -> Domain {
@@ -140,6 +142,24 @@ fn strong_observations_are_never_given_up_for_a_weak_one() {
     assert!(journal.snapshot().1.inbound.len() <= MAX_INBOUND);
 }
 
+fn answer(ping: &str) -> BackendAnswer {
+    BackendAnswer { domain: domain("local.example"), ping: ping.to_owned() }
+}
+
+#[test]
+fn answers_to_other_replicas_are_kept_once_and_bounded() {
+    let journal = journal();
+    assert_eq!(revisions(&journal, |j| j.backend_answer(answer("a"), at(1))), 1);
+    assert_eq!(revisions(&journal, |j| j.backend_answer(answer("a"), at(2))), 0);
+    assert_eq!(revisions(&journal, |j| j.backend_answer(answer(&"x".repeat(65)), at(2))), 0);
+    for ping in 0..2 * MAX_ANSWERS {
+        journal.backend_answer(answer(&ping.to_string()), at(3));
+    }
+    let answers = journal.snapshot().1.answers;
+    assert_eq!(answers.len(), MAX_ANSWERS);
+    assert_eq!(answers.last(), Some(&answer(&(2 * MAX_ANSWERS - 1).to_string())), "newest last");
+}
+
 #[test]
 fn a_new_configuration_drops_what_is_about_domains_that_are_gone() {
     let journal = journal();
@@ -148,15 +168,18 @@ fn a_new_configuration_drops_what_is_about_domains_that_are_gone() {
         domain: domain("local.example"),
         outcome: BackendOutcome::RoundTripSeen,
         detail: "é".repeat(1000),
+        ping: "1".to_owned(),
         at: at(1),
     });
     journal.inbound(observation(InboundKind::StreamOpened, "peer.example", 1));
+    journal.backend_answer(answer("a"), at(1));
     let detail = journal.snapshot().1.backends[0].detail.clone();
     assert!(detail.len() < 600 && detail.ends_with('…'), "remote text is bounded");
 
     journal.configured("h2", [&domain("other.example")], [&domain("second.example")], at(2));
     let evidence = journal.snapshot().1;
     assert!(evidence.backends.is_empty() && evidence.inbound.is_empty());
+    assert!(evidence.answers.is_empty());
     let configured: Vec<_> =
         evidence.peers.iter().map(|record| (record.domain.as_str(), record.configured)).collect();
     assert_eq!(configured, [("second.example", true), ("named.example", false)]);
