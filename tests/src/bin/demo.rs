@@ -157,16 +157,19 @@ fn seconds(since: Instant) -> f64 {
 }
 
 fn what_next() -> String {
+    // Built beside this program.
+    let lab = std::env::current_exe().unwrap_or_default().with_file_name("lab");
+    let lab = lab.display();
     format!(
         "
 == To look at next
-    alias k='cargo run -q -p tests --bin lab -- kubectl --'
+    alias lab='{lab}' k='{lab} kubectl --'
     k describe xfed {NAME} -n {NAMESPACE}            every condition, with what to do when it is not True
     k get xfed {NAME} -n {NAMESPACE} -o yaml         peers, backends, DNS records as found
     k logs -n {NAMESPACE} deployment/{NAME}          what the engine does
-    cargo run -q -p tests --bin lab -- status        every program of the lab
-    cargo run -q -p tests --bin lab -- logs partner  the partner's server
-    cargo run -q -p tests --bin lab -- partner stop  and see what the status says
+    lab status                                       every program of the lab
+    lab logs partner                                 the partner's server
+    lab partner stop                                 and see what the status says
 
 == To clean up
     make lab-down"
