@@ -24,6 +24,15 @@ use tests::program;
 const TO_LOCAL: &str = "<message from='jdoe1@partner.example/r' to='cupuser1@local.example' id='m1'><body>Hi</body></message>";
 const TO_PARTNER: &str = "<message from='cupuser1@local.example/b' to='jdoe1@partner.example' id='m2' type='chat'><body>Ho</body></message>";
 
+/// The pages that tell people of what is tested here.
+mod page {
+    pub const GOOGLE_TALK: &str = include_str!("../../docs/partners/google-talk.md");
+    pub const WEBEX_MESSENGER: &str = include_str!("../../docs/partners/webex-messenger.md");
+    pub const SAMETIME: &str = include_str!("../../docs/partners/sametime.md");
+    pub const CISCO_IMP: &str = include_str!("../../docs/partners/cisco-imp.md");
+    pub const EXPRESSWAY: &str = include_str!("../../docs/partners/cisco-expressway.md");
+}
+
 /// How the log of the engine calls a stream's authentication.
 const OVER_TCP: &str = "how=Dialback";
 const OVER_TLS: &str = "how=DialbackWithTLS";
@@ -89,8 +98,11 @@ fn both_ways(world: &World, how: &str) {
     }
 }
 
-/// What a person reads when a message does not get to the partner, and the reason in log, status and metrics.
-fn bounce(world: &World, reason: &str) -> String {
+/// What a person reads when a message does not get to the partner. The reason, which is the same in log, status and
+/// metrics, stands on the partner's page.
+fn bounce(world: &World, page: &str, reason: &str) -> String {
+    let row = |line: &&str| line.starts_with('|') && line.contains(&format!("`{reason}`"));
+    assert!(page.lines().any(|line| row(&line)), "the page does not name {reason}");
     let mut outbound = world.from_backend().unwrap();
     outbound.send(TO_PARTNER).unwrap();
     let bounce = next(&world.backend, "message");
@@ -142,7 +154,7 @@ fn simulated_google_talk_is_found_by_the_service_name_of_its_time() {
 #[test]
 fn simulated_google_talk_is_refused_where_tls_is_required() {
     let world = world(google_talk::WIRE, profile("Standards"));
-    let text = bounce(&world, "STARTTLSNotOffered");
+    let text = bounce(&world, page::GOOGLE_TALK, "STARTTLSNotOffered");
     assert_eq!(text, "TLS is required here, and the peer does not offer STARTTLS");
     // It does not say who it is before its dialback key, so that is where it hears of it.
     key_is_refused(&world, "TLS is required here");
@@ -154,7 +166,7 @@ fn simulated_google_talk_says_in_its_own_words_that_it_has_the_domain_itself() {
         claim: Some(google_talk::CLAIM),
         ..Setup::new(google_talk::WIRE, profile("LegacyDialback"))
     };
-    let text = bounce(&start(&setup), "StreamError");
+    let text = bounce(&start(&setup), page::GOOGLE_TALK, "StreamError");
     let words = "\"local.example is a Google Apps Domain with Talk service enabled\"";
     assert_eq!(text, format!("the peer closed the stream with undefined-condition ({words})"));
 }
@@ -177,7 +189,7 @@ fn simulated_webex_messenger_takes_a_self_signed_certificate() {
 #[test]
 fn simulated_webex_messenger_has_nothing_that_a_strict_federation_accepts() {
     let world = world(webex_messenger::WIRE, profile("Strict"));
-    let text = bounce(&world, "NoAuthenticationMethod");
+    let text = bounce(&world, page::WEBEX_MESSENGER, "NoAuthenticationMethod");
     assert_eq!(
         text,
         "no authentication method is left: the peer does not offer SASL EXTERNAL (it may not \
@@ -197,7 +209,7 @@ fn simulated_webex_messenger_that_has_the_domain_itself_denies_the_key_without_a
         claim: Some(webex_messenger::CLAIM),
         ..Setup::new(webex_messenger::WIRE, profile("WebexMessenger"))
     };
-    let text = bounce(&start(&setup), "DialbackInvalid");
+    let text = bounce(&start(&setup), page::WEBEX_MESSENGER, "DialbackInvalid");
     assert!(text.starts_with("the peer says that our dialback key is invalid"), "{text}");
 }
 
@@ -208,7 +220,7 @@ fn simulated_hoster_that_answers_the_key_with_an_error_is_quoted() {
         claim: Some(claim),
         ..Setup::new(webex_messenger::WIRE, profile("WebexMessenger"))
     };
-    let text = bounce(&start(&setup), "DialbackError");
+    let text = bounce(&start(&setup), page::WEBEX_MESSENGER, "DialbackError");
     let words = "\"local.example is provisioned here\"";
     let expected = format!("the peer answered our dialback key with the error forbidden ({words})");
     assert_eq!(text, expected);
@@ -238,7 +250,7 @@ fn simulated_sametime_over_tls_with_external() {
 #[test]
 fn simulated_sametime_without_tls_needs_more_than_its_preset() {
     let world = world(sametime::PLAIN, profile("SametimeGateway"));
-    let text = bounce(&world, "STARTTLSNotOffered");
+    let text = bounce(&world, page::SAMETIME, "STARTTLSNotOffered");
     assert_eq!(text, "TLS is required here, and the peer does not offer STARTTLS");
     key_is_refused(&world, "TLS is required here");
 }
@@ -259,7 +271,7 @@ fn simulated_sametime_refuses_a_certificate_that_it_was_not_given() {
         certificate: Certificate::SelfSigned,
         ..Setup::new(sametime::OVER_TLS, profile("SametimeGateway"))
     };
-    let text = bounce(&start(&setup), "HandshakeFailed");
+    let text = bounce(&start(&setup), page::SAMETIME, "HandshakeFailed");
     assert_eq!(text, "the TLS handshake failed: received fatal alert: UnknownCA");
 }
 
@@ -294,7 +306,7 @@ fn simulated_cups_in_each_of_its_modes_with_one_preset() {
 fn simulated_cups_without_tls_is_refused_where_tls_is_required() {
     let settings = json!({"profile": "CiscoIMP", "tls": {"mode": "Required"}});
     let world = world(cisco_imp::NO_TLS, settings);
-    let text = bounce(&world, "STARTTLSNotOffered");
+    let text = bounce(&world, page::CISCO_IMP, "STARTTLSNotOffered");
     assert_eq!(text, "TLS is required here, and the peer does not offer STARTTLS");
     key_is_refused(&world, "TLS is required here");
 }
@@ -302,7 +314,7 @@ fn simulated_cups_without_tls_is_refused_where_tls_is_required() {
 #[test]
 fn simulated_cups_that_requires_tls_is_not_reached_without() {
     let world = world(cisco_imp::TLS_REQUIRED, profile("LegacyDialback"));
-    let text = bounce(&world, "NoAuthenticationMethod");
+    let text = bounce(&world, page::CISCO_IMP, "NoAuthenticationMethod");
     assert_eq!(
         text,
         "no authentication method is left: the peer requires TLS, and tls.mode is Disabled for it"
@@ -312,7 +324,8 @@ fn simulated_cups_that_requires_tls_is_not_reached_without() {
 
 #[test]
 fn simulated_cups_with_old_tls_is_reached_without_only() {
-    let text = bounce(&world(cisco_imp::OLD_TLS, profile("CiscoIMP")), "HandshakeFailed");
+    let text =
+        bounce(&world(cisco_imp::OLD_TLS, profile("CiscoIMP")), page::CISCO_IMP, "HandshakeFailed");
     assert!(text.starts_with("the TLS handshake failed: "), "{text}");
     assert!(text.contains("ProtocolVersion"), "{text}");
     both_ways(&world(cisco_imp::OLD_TLS, profile("LegacyDialback")), OVER_TCP);
@@ -321,10 +334,8 @@ fn simulated_cups_with_old_tls_is_reached_without_only() {
 /// RFC 6120 §5.3.1: STARTTLS that is all that is announced counts as required.
 #[test]
 fn simulated_cups_that_announces_starttls_alone_is_not_reached_without() {
-    let text = bounce(
-        &world(cisco_imp::TLS_OPTIONAL, profile("LegacyDialback")),
-        "NoAuthenticationMethod",
-    );
+    let world = world(cisco_imp::TLS_OPTIONAL, profile("LegacyDialback"));
+    let text = bounce(&world, page::CISCO_IMP, "NoAuthenticationMethod");
     assert_eq!(
         text,
         "no authentication method is left: the peer requires TLS, and tls.mode is Disabled for it"
@@ -347,7 +358,7 @@ fn simulated_expressway_wants_our_domain_in_our_certificate() {
         ..Setup::new(expressway::WIRE, profile("CiscoExpressway"))
     };
     let world = start(&setup);
-    let text = bounce(&world, "StreamError");
+    let text = bounce(&world, page::EXPRESSWAY, "StreamError");
     assert_eq!(text, "the peer closed the stream with not-authorized");
     let refused = world.partner.stream_to(LOCAL);
     assert!(matches!(refused, Err(PeerError::Script(_))), "{refused:?}");
@@ -379,6 +390,6 @@ fn simulated_expressway_closes_idle_streams_and_nothing_is_lost() {
 #[test]
 fn simulated_expressway_has_nothing_that_a_strict_federation_accepts() {
     let world = world(expressway::WIRE, profile("Strict"));
-    let text = bounce(&world, "NoAuthenticationMethod");
+    let text = bounce(&world, page::EXPRESSWAY, "NoAuthenticationMethod");
     assert!(text.ends_with("and dialback is disabled here"), "{text}");
 }
