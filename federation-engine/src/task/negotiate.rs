@@ -249,15 +249,6 @@ impl Opened {
     }
 }
 
-/// The words of a fatal alert of TLS. A server of TLS 1.3 judges our certificate when for us the handshake is over already
-/// (RFC 8446 §4.4.2.4), so its refusal arrives in the place of its stream header.
-fn alert(error: &std::io::Error) -> Option<String> {
-    match error.get_ref()?.downcast_ref()? {
-        refusal @ rustls::Error::AlertReceived(_) => Some(refusal.to_string()),
-        _ => None,
-    }
-}
-
 async fn start_tls(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -274,5 +265,14 @@ async fn start_tls(
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the peer did not finish it in time".to_owned()),
+    }
+}
+
+/// The words of a fatal alert of TLS. A server of TLS 1.3 judges our certificate when for us the handshake is over already
+/// (RFC 8446 §4.4.2.4), so its refusal arrives in the place of its stream header.
+fn alert(error: &std::io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref()? {
+        refusal @ rustls::Error::AlertReceived(_) => Some(refusal.to_string()),
+        _ => None,
     }
 }
