@@ -1,8 +1,8 @@
 //! The lab: a real one-node Kubernetes cluster with a real internet around it, on one machine, in namespaces;
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
 //!
-//! Beside it, without root or a cluster: scripted servers ([`peer`]), simulated partners ([`partners`]), the engine as a
-//! process ([`engine`]) and its benchmark ([`bench`]).
+//! Beside it, without root or a cluster: scripted servers ([`peer`]), the engine as a process ([`engine`]) and its
+//! benchmark ([`bench`]).
 
 pub mod addons;
 pub mod apiserver;

@@ -26,11 +26,11 @@ const TO_PARTNER: &str = "<message from='cupuser1@local.example/b' to='jdoe1@par
 
 /// The pages that tell people of what is tested here.
 mod page {
-    pub const GOOGLE_TALK: &str = include_str!("../../docs/partners/google-talk.md");
-    pub const WEBEX_MESSENGER: &str = include_str!("../../docs/partners/webex-messenger.md");
-    pub const SAMETIME: &str = include_str!("../../docs/partners/sametime.md");
-    pub const CISCO_IMP: &str = include_str!("../../docs/partners/cisco-imp.md");
-    pub const EXPRESSWAY: &str = include_str!("../../docs/partners/cisco-expressway.md");
+    pub(super) const GOOGLE_TALK: &str = include_str!("../../docs/partners/google-talk.md");
+    pub(super) const WEBEX_MESSENGER: &str = include_str!("../../docs/partners/webex-messenger.md");
+    pub(super) const SAMETIME: &str = include_str!("../../docs/partners/sametime.md");
+    pub(super) const CISCO_IMP: &str = include_str!("../../docs/partners/cisco-imp.md");
+    pub(super) const EXPRESSWAY: &str = include_str!("../../docs/partners/cisco-expressway.md");
 }
 
 /// How the log of the engine calls a stream's authentication.
@@ -41,7 +41,7 @@ const EXTERNAL: &str = "how=SaslExternal";
 /// The engine's program, built once in the profile and target directory of this test.
 fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| program::build().unwrap())
+    BUILT.get_or_init(|| program::build("federation-engine", "federation-engine").unwrap())
 }
 
 fn profile(name: &str) -> Value {
