@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -59,6 +60,29 @@ fn the_index_has_every_page_and_the_profile_that_the_page_sets() {
             assert!(row.unwrap_or_default().contains(&format!("`{profile}`")), "{name}: {profile}");
         }
     }
+}
+
+/// The tags of sources in a text, as `[S-1]`.
+fn tags(text: &str) -> impl Iterator<Item = &str> {
+    text.split("[S-").skip(1).filter_map(|rest| rest.split(']').next())
+}
+
+#[test]
+fn every_source_that_a_page_or_a_description_cites_is_in_the_list_and_the_other_way_round() {
+    let mut texts: Vec<String> = pages().into_iter().map(|(_, page)| page).collect();
+    let descriptions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/src/partners");
+    for entry in fs::read_dir(descriptions).unwrap() {
+        texts.push(fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    let cited: BTreeSet<&str> =
+        texts.iter().flat_map(|text| tags(text)).filter(|tag| *tag != "nn").collect();
+    let pages = pages();
+    let index = &pages.iter().find(|(name, _)| name == "README.md").unwrap().1;
+    let listed: BTreeSet<&str> = index
+        .lines()
+        .filter_map(|line| line.strip_prefix("| S-")?.split_whitespace().next())
+        .collect();
+    assert_eq!(cited, listed);
 }
 
 /// A simulated partner is called so wherever it is shown.

@@ -118,4 +118,19 @@ mod tests {
             "37c69b1cf07a3f67c04a5ef5902fa5114f2c76fe4a2686482ba5b89323075643"
         );
     }
+
+    #[test]
+    fn shorter_keys_are_still_bound_to_secret_pair_and_stream() {
+        let secret = |text: &str| Secret::new(text).of_digits(40);
+        let key = secret("s3cr3tf0rd14lb4ck").key("a.example", "b.example", "1");
+        assert_eq!(key.len(), 40);
+        for other in [
+            secret("another").key("a.example", "b.example", "1"),
+            secret("s3cr3tf0rd14lb4ck").key("c.example", "b.example", "1"),
+            secret("s3cr3tf0rd14lb4ck").key("a.example", "c.example", "1"),
+            secret("s3cr3tf0rd14lb4ck").key("a.example", "b.example", "2"),
+        ] {
+            assert_ne!(key, other);
+        }
+    }
 }
