@@ -25,6 +25,7 @@ pub mod network;
 pub mod node;
 pub mod packages;
 pub mod partner;
+pub mod partners;
 pub mod parts;
 pub mod paths;
 pub mod peer;

@@ -31,8 +31,8 @@ pub const CLOSED: &str = "closed.example";
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The engine refuses to dial its own address, so the others have theirs.
-const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+pub(crate) const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(crate) const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// Why there is no such world.
 #[derive(Debug, thiserror::Error)]
@@ -241,7 +241,7 @@ pub fn secret_of(domain: &str) -> Secret {
     Secret::new(format!("the secret of {domain}"))
 }
 
-fn serve(
+pub(crate) fn serve(
     address: Ipv4Addr,
     domain: &str,
     proof: Proof,

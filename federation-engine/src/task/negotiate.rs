@@ -142,7 +142,11 @@ async fn negotiate(
         let wait = opened.machine.deadline().unwrap_or(deadline);
         tokio::select! {
             received = opened.connection.fill() => match received {
-                Ok(0) | Err(_) => opened.machine.on_closed(&mut opened.out),
+                Ok(0) => opened.machine.on_closed(&mut opened.out),
+                Err(error) => match alert(&error) {
+                    Some(detail) => opened.machine.on_tls_failure(detail, &mut opened.out),
+                    None => opened.machine.on_closed(&mut opened.out),
+                },
                 Ok(_) => {}
             },
             () = sleep_until(wait.into()) => opened.machine.on_timeout(Instant::now(), &mut opened.out),
@@ -261,5 +265,14 @@ async fn start_tls(
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the peer did not finish it in time".to_owned()),
+    }
+}
+
+/// The words of a fatal alert of TLS. A server of TLS 1.3 judges our certificate when for us the handshake is over already
+/// (RFC 8446 §4.4.2.4), so its refusal arrives in the place of its stream header.
+fn alert(error: &std::io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref()? {
+        refusal @ rustls::Error::AlertReceived(_) => Some(refusal.to_string()),
+        _ => None,
     }
 }

@@ -16,6 +16,7 @@ use super::element::Element;
 use super::error::{PeerError, Result};
 use super::initiator::{Initiator, Security};
 use super::namespace::{DIALBACK, DIALBACK_FEATURE, SASL, TLS};
+use super::receiving::Receiving;
 use super::stream::{Item, Stream};
 use super::tls;
 
@@ -148,8 +149,22 @@ impl Acceptor {
     }
 }
 
+impl Receiving for Acceptor {
+    fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
+        Self::accept(self, tcp)
+    }
+
+    fn dialback(&self, stream: &mut Stream, element: &Element, id: &str) -> Result<Option<String>> {
+        Self::dialback(self, stream, element, id)
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
 /// RFC 6120 §6.3.8 and XEP-0178 §3: between servers the identity is the `from` of the header, or not said at all.
-fn check_authzid(auth: &Element, from: &str) -> Result<()> {
+pub(crate) fn check_authzid(auth: &Element, from: &str) -> Result<()> {
     let said = auth.text.trim();
     if auth.attribute("mechanism") == Some("EXTERNAL")
         && (said == "=" || said == BASE64_STANDARD.encode(from))
@@ -160,7 +175,7 @@ fn check_authzid(auth: &Element, from: &str) -> Result<()> {
 }
 
 /// Ids need to differ; here nobody guesses them.
-fn stream_id() -> String {
+pub(crate) fn stream_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("s{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
