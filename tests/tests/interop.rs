@@ -80,3 +80,13 @@ fn prosody_13() {
 fn ejabberd_23() {
     federates("ejabberd_23", Release::Ejabberd23);
 }
+
+#[test]
+fn ejabberd_24() {
+    federates("ejabberd_24", Release::Ejabberd24);
+}
+
+#[test]
+fn jabberd2() {
+    federates("jabberd2", Release::Jabberd2);
+}

@@ -13,11 +13,18 @@ pub struct Abilities {
     pub direct_tls: bool,
     /// It takes a certificate without the usage clientAuth for proof of an initiating server.
     pub server_auth_suffices: bool,
+    /// Its stream header names the domain that it wants (RFC 6120 §4.7.2) without TLS too. Servers from before RFC 3920 left
+    /// that to dialback.
+    pub addresses_in_clear: bool,
 }
 
 /// What the engine can do.
-pub const ENGINE: Abilities =
-    Abilities { external: true, direct_tls: true, server_auth_suffices: true };
+pub const ENGINE: Abilities = Abilities {
+    external: true,
+    direct_tls: true,
+    server_auth_suffices: true,
+    addresses_in_clear: true,
+};
 
 /// One side of a stream.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +68,8 @@ pub enum Cause {
     ReceiversCertificate(Certificate),
     /// The receiving server insists on a valid certificate and gets this.
     InitiatorsCertificate(Certificate),
+    /// The initiating server does not say whom it wants, and nobody of today guesses.
+    Unaddressed,
     /// No way of proof is known to both and permitted by both.
     NoCommonProof,
     /// The receiving server cannot open a stream to ask about the dialback key.
@@ -131,7 +140,12 @@ fn channel(initiator: &Party, receiver: &Party, way: Way) -> Result<Channel, Cau
             (Encryption::Required, Encryption::Off) | (Encryption::Off, Encryption::Required) => {
                 return Err(Cause::NoTls);
             }
-            (Encryption::Off, _) | (_, Encryption::Off) => Channel::Plain,
+            (Encryption::Off, _) | (_, Encryption::Off) => {
+                if !initiator.abilities.addresses_in_clear {
+                    return Err(Cause::Unaddressed);
+                }
+                Channel::Plain
+            }
             _ => Channel::StartTls,
         }
     };
@@ -175,8 +189,12 @@ impl fmt::Display for Expected {
 mod tests {
     use super::*;
 
-    const LEGACY: Abilities =
-        Abilities { external: false, direct_tls: false, server_auth_suffices: false };
+    const LEGACY: Abilities = Abilities {
+        external: false,
+        direct_tls: false,
+        server_auth_suffices: false,
+        addresses_in_clear: false,
+    };
 
     fn party(encryption: Encryption, demand: Demand, certificate: Certificate) -> Party {
         Party { settings: Settings { encryption, demand, certificate }, abilities: ENGINE }
@@ -236,6 +254,9 @@ mod tests {
         let theirs = Party { abilities: LEGACY, ..lenient(Certificate::Good) };
         assert_eq!(outcome(&ours, &theirs, Way::DirectTls), Expected::Failed(Cause::NotListening));
         assert_eq!(outcome(&theirs, &ours, Way::DirectTls), Expected::Failed(Cause::NotFound));
+        let plain = party(Encryption::Off, Demand::Dialback, Certificate::Good);
+        assert_eq!(ordinary(theirs, plain), Expected::Failed(Cause::Unaddressed));
+        assert_eq!(ordinary(plain, theirs), Expected::Failed(Cause::NotVerified));
         let required = party(Encryption::Required, Demand::Dialback, Certificate::SelfSigned);
         let dialback = Expected::Delivered(Proof::Dialback, Channel::StartTls);
         assert_eq!(ordinary(theirs, required), dialback);

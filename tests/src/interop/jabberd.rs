@@ -111,7 +111,7 @@ fn session_manager(router: SocketAddr) -> String {
     )
 }
 
-/// Anybody may log in with any password.
+/// Anybody may log in.
 fn clients(site: &Site, router: SocketAddr) -> String {
     let (to_router, address) = (to_router(router), site.address);
     format!(
@@ -119,7 +119,7 @@ fn clients(site: &Site, router: SocketAddr) -> String {
 <local><id>{PEER}</id><ip>{address}</ip><port>{CLIENTS}</port></local>
 <io><max_fds>256</max_fds><access><order>allow,deny</order></access></io>
 <authreg><path>{MODULES}</path><module>anon</module>
-<mechanisms><sasl><plain/></sasl></mechanisms></authreg></c2s>
+<mechanisms><sasl><anonymous/></sasl></mechanisms></authreg></c2s>
 "
     )
 }

@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(60);
 /// Between two tries to connect to a server that is starting; it has no other way to say that it is there.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most bytes of one log that an error repeats.
-const LOG_IN_ERROR: usize = 4_000;
+const LOG_IN_ERROR: usize = 12_000;
 
 /// One program of a server.
 #[derive(Debug)]

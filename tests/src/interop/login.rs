@@ -31,10 +31,21 @@ pub fn log_in(server: SocketAddr) -> Result<Client> {
     let mut stream = Stream::connect(server, PATIENCE)?;
     stream.send_header_in(CLIENT, "", PEER, "")?;
     stream.header()?;
-    stream.features()?;
-    let plain = BASE64_STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
-    stream.send(format!("<auth xmlns='{SASL}' mechanism='PLAIN'>{plain}</auth>"))?;
-    stream.expect(SASL, "success", "the answer to SASL PLAIN")?;
+    let features = stream.features()?;
+    let offers = |mechanism: &str| {
+        features
+            .child(SASL, "mechanisms")
+            .is_some_and(|list| list.children.iter().any(|one| one.text == mechanism))
+    };
+    // jabberd2 knows PLAIN only with a database.
+    let auth = if offers("PLAIN") {
+        let plain = BASE64_STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
+        format!("<auth xmlns='{SASL}' mechanism='PLAIN'>{plain}</auth>")
+    } else {
+        format!("<auth xmlns='{SASL}' mechanism='ANONYMOUS'/>")
+    };
+    stream.send(auth)?;
+    stream.expect(SASL, "success", "the answer to SASL")?;
     stream = stream.restarted();
     stream.send_header_in(CLIENT, "", PEER, "")?;
     stream.header()?;
@@ -48,16 +59,11 @@ pub fn log_in(server: SocketAddr) -> Result<Client> {
         .and_then(|bind| bind.child(BIND, "jid"))
         .map(|jid| jid.text.clone())
         .ok_or_else(|| PeerError::unexpected("the binding of a resource", &bound))?;
-    // Only the session of RFC 3921 §3, which is what jabberd2 knows, makes the address reachable there.
-    stream.send(
-        "<iq type='set' id='session'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
-    )?;
-    stream.expect(CLIENT, "iq", "the answer to the start of a session")?;
-    // The server sends our own presence back: then it will deliver messages to us.
-    stream.send("<presence/>")?;
+    // Stanzas are served in order (RFC 6120 §10.1): once the ping is answered, messages to us will be delivered.
+    stream.send("<presence/><iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>")?;
     loop {
-        let stanza = stream.element("our own presence")?;
-        if stanza.is(CLIENT, "presence") {
+        let stanza = stream.element("the answer to a ping of the server")?;
+        if stanza.attribute("id") == Some("ping") {
             return Ok(Client { stream, address });
         }
     }

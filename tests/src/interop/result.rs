@@ -96,8 +96,9 @@ fn labels(cause: Cause) -> &'static [&'static str] {
             &["StreamError", "SASLExternalRejected", "NoAuthenticationMethod"]
         }
         Cause::NoCommonProof => &["NoAuthenticationMethod"],
-        Cause::NotVerified => &["DialbackError"],
+        Cause::NotVerified => &["DialbackError", "StreamError"],
         Cause::NotFound
+        | Cause::Unaddressed
         | Cause::ReceiversCertificate(Certificate::Good | Certificate::ServerAuthOnly) => &[],
     }
 }
