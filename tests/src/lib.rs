@@ -31,6 +31,7 @@ pub mod peer;
 pub mod person;
 pub mod pki;
 pub mod process;
+pub mod program;
 pub mod progress;
 pub mod public_dns;
 pub mod rootfs;

@@ -17,6 +17,7 @@ use tests::peer::initiator::{Initiator, Security};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
 use tests::peer::server::{Event, Server};
 use tests::peer::stream::Stream;
+use tests::program;
 
 const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
 const TO_PEER: &str = "<message from='juliet@local.example/b' to='romeo@peer.example' id='m2'><body>Ho</body></message>";
@@ -24,20 +25,7 @@ const TO_PEER: &str = "<message from='juliet@local.example/b' to='romeo@peer.exa
 /// The engine's program, built once in the profile and target directory of this test.
 fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let own = std::env::current_exe().unwrap_or_default();
-        let profile = own.ancestors().nth(2).unwrap_or(Path::new("."));
-        let target = profile.parent().unwrap_or(Path::new("."));
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "federation-engine", "--target-dir"]);
-        cargo.arg(target);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let built = cargo.status().is_ok_and(|status| status.success());
-        assert!(built, "the engine does not compile");
-        profile.join("federation-engine")
-    })
+    BUILT.get_or_init(|| program::build().unwrap())
 }
 
 /// The next message; the engine's own pings of the backend come in between.
@@ -134,7 +122,11 @@ fn direct_tls_both_ways() {
 
 #[test]
 fn a_stanza_for_a_peer_whose_port_is_closed_comes_back_with_the_cause() {
-    let world = World::start(engine(), ORDINARY).unwrap();
+    // The engine tries again until the stanza is too old.
+    let world = World::start_with(engine(), ORDINARY, |config| {
+        config["timeouts"] = serde_json::json!({"queueSeconds": 5});
+    })
+    .unwrap();
     let mut stream = stream_from_backend(&world, CLOSED).unwrap();
     stream
         .send("<message from='juliet@local.example/b' to='tybalt@closed.example' id='m3' type='chat'><body>?</body></message>")

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
-use super::queue::{Bounds, Queue};
+use super::queue::{Bounds, Queue, Waiting};
+use super::retry::Fate;
 use crate::dial::backoff::Backoff;
 use crate::leg::Leg;
 use crate::pair::Pair;
@@ -117,9 +119,19 @@ impl Link {
         start
     }
 
-    /// Waits for [`Self::wake`].
-    pub(crate) async fn hurried(&self) {
-        self.hurry.notified().await;
+    /// Forgets what failed, because the configuration has changed: the next attempt may start now.
+    pub(crate) fn forgive(&self) {
+        let mut state = self.state();
+        state.not_before = None;
+        state.last_failure = None;
+        state.backoff.reset();
+        drop(state);
+        self.hurry.notify_waiters();
+    }
+
+    /// Waits for [`Self::wake`] or [`Self::forgive`]. What happens between this call and the first poll counts.
+    pub(crate) fn hurried(&self) -> Notified<'_> {
+        self.hurry.notified()
     }
 
     /// Waits until stanzas have left the queue.
@@ -148,7 +160,7 @@ impl Link {
     }
 
     /// Takes stanzas to send.
-    pub(crate) fn take(&self, budget: usize, out: &mut Vec<Bytes>) -> usize {
+    pub(crate) fn take(&self, budget: usize, out: &mut Vec<Waiting>) -> usize {
         let taken = self.state().queue.take(budget, out);
         if taken > 0 {
             self.room.notify_waiters();
@@ -157,8 +169,8 @@ impl Link {
     }
 
     /// Gives back what was taken and not sent.
-    pub(crate) fn put_back(&self, stanzas: &mut Vec<Bytes>, now: Instant) {
-        self.state().queue.put_back(stanzas, now);
+    pub(crate) fn put_back(&self, taken: &mut Vec<Waiting>) {
+        self.state().queue.put_back(taken);
     }
 
     /// Removes what has waited too long, and says when to look again.
@@ -189,22 +201,31 @@ impl Link {
         self.room.notify_waiters();
     }
 
-    /// An attempt failed: remembers why, and hands out everything that waited. The next one starts after the back-off's
-    /// delay, and after `longest` at the latest.
-    pub(crate) fn failed(&self, failure: Failure, now: Instant, longest: Duration) -> Vec<Bytes> {
+    /// An attempt failed: remembers why, and hands out what does not wait for the next one. That starts after the
+    /// back-off's delay, and after `longest` at the latest.
+    pub(crate) fn failed(
+        &self,
+        failure: Failure,
+        fate: Fate,
+        now: Instant,
+        longest: Duration,
+    ) -> Vec<Bytes> {
         let mut state = self.state();
         let delay = state.backoff.after_failure(&mut |n| rand::random_range(0..=n)).min(longest);
         state.not_before = now.checked_add(delay);
         state.last_failure = Some(failure);
-        let waiting = state.queue.drain();
+        let bounced = match fate {
+            Fate::Keep => Vec::new(),
+            Fate::Bounce => state.queue.drain(),
+        };
         drop(state);
         self.room.notify_waiters();
         self.settled.notify_waiters();
-        waiting
+        bounced
     }
 
     /// Waits for the end of an attempt, good or bad. What has ended before the call does not count.
-    pub(crate) fn settled(&self) -> impl Future<Output = ()> + '_ {
+    pub(crate) fn settled(&self) -> Notified<'_> {
         self.settled.notified()
     }
 
@@ -244,5 +265,70 @@ impl Link {
         state.phase == Phase::Dormant
             && state.queue.is_empty()
             && state.not_before.is_none_or(|at| at <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Domain;
+    use crate::reason::DnsReason;
+
+    const BOUNDS: Bounds = Bounds { bytes: 1_000, stanzas: 10, age: Duration::from_mins(1) };
+
+    fn link(stanzas: &[&'static str], now: Instant) -> Link {
+        let domain = |name| Domain::parse(name).unwrap();
+        let pair = Pair { from: domain("us.example"), to: domain("them.example") };
+        let link = Link::new(pair, Leg::Outer);
+        for stanza in stanzas {
+            link.push(Bytes::from_static(stanza.as_bytes()), now, &BOUNDS);
+        }
+        link
+    }
+
+    #[test]
+    fn a_failure_that_passes_leaves_the_queue_and_its_last_cause_is_the_one_that_counts() {
+        let now = Instant::now();
+        let link = link(&["<a/>", "<b/>"], now);
+        let lost = Failure::ConnectionLost("dialling");
+        assert!(link.failed(lost, Fate::Keep, now, Duration::MAX).is_empty());
+        let late = Failure::NegotiationTimedOut("the header");
+        assert!(link.failed(late.clone(), Fate::Keep, now, Duration::MAX).is_empty());
+        assert!(!link.try_sleep(), "stanzas wait");
+        let (expired, next) = link.take_expired(now + BOUNDS.age, &BOUNDS);
+        assert_eq!((expired.len(), next), (2, None));
+        assert_eq!(link.last_failure(), Some(late));
+        assert!(link.try_sleep());
+    }
+
+    #[test]
+    fn a_failure_that_does_not_pass_empties_the_queue() {
+        let now = Instant::now();
+        let link = link(&["<a/>", "<b/>"], now);
+        let gone = Failure::Dns(DnsReason::DomainNotFound { name: "them.example".into() });
+        assert_eq!(link.failed(gone, Fate::Bounce, now, Duration::MAX), ["<a/>", "<b/>"]);
+        assert!(link.try_sleep());
+    }
+
+    #[test]
+    fn the_next_attempt_is_never_later_than_the_longest_pause_and_at_once_after_success() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        let longest = Duration::from_secs(5);
+        for _ in 0..50 {
+            link.failed(Failure::DialbackTimedOut, Fate::Keep, now, longest);
+            assert!(link.not_before().unwrap() <= now + longest);
+        }
+        link.established();
+        assert_eq!((link.not_before(), link.last_failure()), (None, None));
+    }
+
+    #[test]
+    fn another_configuration_is_tried_at_once() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        link.failed(Failure::BlockedByLocalPolicy, Fate::Bounce, now, Duration::MAX);
+        link.forgive();
+        assert_eq!((link.not_before(), link.last_failure()), (None, None));
     }
 }

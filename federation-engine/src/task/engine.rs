@@ -102,6 +102,7 @@ impl Engine {
         self.snapshot.store(Arc::new(snapshot));
         let revision = self.revision.fetch_add(1, Ordering::AcqRel) + 1;
         self.changes.send_replace(revision);
+        self.table.forgive();
     }
 
     /// Changes with every [`Self::replace`].
