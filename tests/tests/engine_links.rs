@@ -1,8 +1,10 @@
 //! The way from a stanza to its receiver when that is not simply there: the real engine program between scripted servers
 //! that are down, come back and break. Loopback only.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use tests::engine::get;
 use tests::loopback::{CLOSED, LOCAL, LoopbackError, ORDINARY, PATIENCE, World, secret_of};
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::element::Element;
-use tests::peer::error::Result as PeerResult;
+use tests::peer::error::{PeerError, Result as PeerResult};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
 use tests::peer::server::{Event, Server};
 use tests::peer::stream::Stream;
@@ -20,7 +22,11 @@ use tests::program;
 /// The engine's program, built once.
 fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| program::build().unwrap())
+    BUILT.get_or_init(|| {
+        let built = program::build();
+        assert!(built.is_ok(), "{built:?}");
+        built.unwrap_or_default()
+    })
 }
 
 /// The next message; the engine's own pings of the backend come in between.
@@ -44,15 +50,15 @@ fn to(domain: &str, id: impl std::fmt::Display, body: &str) -> String {
     )
 }
 
-fn acceptor(world: &World, domain: &str) -> Acceptor {
-    Acceptor {
+fn acceptor(world: &World, domain: &str) -> PeerResult<Acceptor> {
+    Ok(Acceptor {
         domain: domain.to_owned(),
-        identity: world.ground.authority.issue(&[domain]).unwrap(),
-        roots: world.ground.authority.roots().unwrap(),
+        identity: world.ground.authority.issue(&[domain])?,
+        roots: world.ground.authority.roots()?,
         proof: Proof::Certificate,
         secret: secret_of(domain),
         patience: PATIENCE,
-    }
+    })
 }
 
 /// Waits for what the engine shows only when it is asked.
@@ -66,18 +72,16 @@ fn until(what: &str, mut seen: impl FnMut() -> bool) {
 
 /// A value of `/metrics`; 0 when it is not there yet.
 fn metric(world: &World, name: &str) -> u64 {
-    let all = get(world.ground.admin, "/metrics").unwrap();
+    let all = get(world.ground.admin, "/metrics").unwrap_or_default();
     let value = all.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     value.unwrap_or_default()
 }
 
-/// Kind, condition and text of a bounce.
-fn error(bounce: &Element) -> (&str, &str, &str) {
-    assert_eq!(bounce.attribute("type"), Some("error"), "{bounce}");
-    let error = bounce.child(SERVER, "error").unwrap();
-    let condition = error.children.iter().find(|child| child.namespace == STANZA_ERRORS).unwrap();
-    let text = error.child(STANZA_ERRORS, "text").map_or("", |text| text.text.as_str());
-    (error.attribute("type").unwrap_or_default(), &condition.name, text)
+/// Type and condition of a bounce.
+fn error(bounce: &Element) -> Option<(&str, &str)> {
+    let error = bounce.child(SERVER, "error")?;
+    let condition = error.children.iter().find(|child| child.namespace == STANZA_ERRORS)?;
+    Some((error.attribute("type")?, &condition.name))
 }
 
 #[test]
@@ -92,7 +96,7 @@ fn what_waits_for_a_server_that_is_down_arrives_in_order_when_it_is_back() {
     });
     assert_eq!(metric(&world, "xmpp_federation_stanzas_queued"), 5);
 
-    let back = Server::start(world.closed, acceptor(&world, CLOSED)).unwrap();
+    let back = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
     for id in 0..5 {
         let arrived = message(&back).unwrap();
         assert_eq!(arrived.attribute("id"), Some(id.to_string().as_str()), "{arrived}");
@@ -114,7 +118,88 @@ fn a_stanza_for_a_domain_that_does_not_exist_comes_back_at_once() {
         stream.send(to("nowhere.example", id, "?")).unwrap();
         let bounce = message(&world.backend).unwrap();
         assert_eq!(bounce.attribute("id"), Some(id));
-        let (kind, condition, _) = error(&bounce);
-        assert_eq!((kind, condition), ("cancel", "remote-server-not-found"), "{bounce}");
+        assert_eq!(error(&bounce), Some(("cancel", "remote-server-not-found")), "{bounce}");
     }
+}
+
+/// What a server that breaks its streams tells.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// This stanza came on the stream of that number.
+    Stanza { stream: usize, id: u32 },
+    /// The stream of that number was broken.
+    Broken { stream: usize },
+}
+
+/// A server of [`CLOSED`] that breaks each of the first `broken` streams, without a word, after `each` stanzas.
+fn breaking(world: &World, broken: usize, each: usize) -> PeerResult<Receiver<Seen>> {
+    let acceptor = acceptor(world, CLOSED)?;
+    let listener = TcpListener::bind(world.closed).map_err(PeerError::io("listening"))?;
+    let (sender, seen) = channel();
+    thread::spawn(move || {
+        // The engine and whoever waits here end with the test.
+        for (stream, tcp) in listener.incoming().flatten().enumerate() {
+            let Ok(Some(mut session)) = acceptor.accept(tcp) else { return };
+            let stanzas = if stream < broken { each } else { usize::MAX };
+            for _ in 0..stanzas {
+                let Ok(stanza) = session.stream.element("a stanza") else { return };
+                let id = stanza.attribute("id").and_then(|id| id.parse().ok());
+                let Some(Ok(())) = id.map(|id| sender.send(Seen::Stanza { stream, id })) else {
+                    return;
+                };
+            }
+            drop(session);
+            let Ok(()) = sender.send(Seen::Broken { stream }) else { return };
+        }
+    });
+    Ok(seen)
+}
+
+#[test]
+fn nothing_that_was_not_sent_is_lost_with_a_broken_stream() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let seen = breaking(&world, usize::MAX, 2).unwrap();
+    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    let mut id = 0;
+    for stream in 0..6 {
+        for _ in 0..2 {
+            sender.send(to(CLOSED, id, "?")).unwrap();
+            assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Stanza { stream, id }));
+            id += 1;
+        }
+        assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Broken { stream }));
+    }
+}
+
+#[test]
+fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_load() {
+    const STANZAS: u32 = 60;
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let seen = breaking(&world, 3, 2).unwrap();
+    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    // More than the queue takes, and each more than one write: senders have to wait while a stream is opened again.
+    let body = "x".repeat(100_000);
+    for id in 0..STANZAS {
+        sender.send(to(CLOSED, id, &body)).unwrap();
+    }
+    until("an empty queue", || metric(&world, "xmpp_federation_stanzas_queued") == 0);
+    // Whatever broke has taken down only what was written to it; this is written to one that holds.
+    let mut arrived: Vec<(usize, u32)> = Vec::new();
+    sender.send(to(CLOSED, STANZAS, "the last")).unwrap();
+    while arrived.last().is_none_or(|(_, id)| *id != STANZAS) {
+        if let Seen::Stanza { stream, id } = seen.recv_timeout(PATIENCE).unwrap() {
+            arrived.push((stream, id));
+        }
+    }
+    for pair in arrived.windows(2) {
+        let [(stream, id), (next_stream, next_id)] = pair else { panic!("{pair:?}") };
+        if stream == next_stream {
+            assert_eq!(*next_id, id + 1, "{arrived:?}");
+        } else {
+            assert!(next_id >= id, "{arrived:?}");
+        }
+    }
+    assert!(arrived.iter().any(|(stream, _)| *stream > 0), "no stream broke: {arrived:?}");
+    let relayed = metric(&world, "xmpp_federation_stanzas_relayed_total{leg=\"outer\"}");
+    assert_eq!(relayed, u64::from(STANZAS) + 1);
 }

@@ -25,7 +25,11 @@ const TO_PEER: &str = "<message from='juliet@local.example/b' to='romeo@peer.exa
 /// The engine's program, built once in the profile and target directory of this test.
 fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| program::build().unwrap())
+    BUILT.get_or_init(|| {
+        let built = program::build();
+        assert!(built.is_ok(), "{built:?}");
+        built.unwrap_or_default()
+    })
 }
 
 /// The next message; the engine's own pings of the backend come in between.

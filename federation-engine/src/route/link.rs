@@ -33,6 +33,19 @@ struct State {
     not_before: Option<Instant>,
     /// Why the last attempt failed; cleared by success.
     last_failure: Option<Failure>,
+    /// The last stream carried stanzas, and no attempt has failed since.
+    resuming: bool,
+}
+
+impl State {
+    /// There will be room in the queue, or the news that there is no stream.
+    fn flows(&self) -> bool {
+        match self.phase {
+            Phase::Established => true,
+            Phase::Connecting => self.resuming,
+            Phase::Dormant => false,
+        }
+    }
 }
 
 /// Result of [`Link::push`].
@@ -73,6 +86,7 @@ impl Link {
             backoff: Backoff::default(),
             not_before: None,
             last_failure: None,
+            resuming: false,
         };
         let (work, room, hurry, settled) =
             (Notify::new(), Notify::new(), Notify::new(), Notify::new());
@@ -88,7 +102,7 @@ impl Link {
     pub(crate) fn push(&self, stanza: Bytes, now: Instant, bounds: &Bounds) -> Push {
         let mut state = self.state();
         if !state.queue.has_room(stanza.len(), bounds) {
-            return Push::Full { stanza, flowing: state.phase == Phase::Established };
+            return Push::Full { stanza, flowing: state.flows() };
         }
         let was_empty = state.queue.is_empty();
         state.queue.push(stanza, now);
@@ -140,7 +154,7 @@ impl Link {
             let notified = self.room.notified();
             {
                 let state = self.state();
-                if state.phase != Phase::Established || state.queue.has_room(size, bounds) {
+                if !state.flows() || state.queue.has_room(size, bounds) {
                     return;
                 }
             }
@@ -188,17 +202,25 @@ impl Link {
     pub(crate) fn established(&self) {
         let mut state = self.state();
         state.phase = Phase::Established;
-        state.backoff.reset();
         state.not_before = None;
         state.last_failure = None;
         drop(state);
         self.settled.notify_waiters();
     }
 
-    /// The stream is gone; another attempt follows.
+    /// The stream is gone after it was of use; another attempt follows at once if stanzas wait.
     pub(crate) fn reconnecting(&self) {
-        self.state().phase = Phase::Connecting;
+        let mut state = self.state();
+        state.phase = Phase::Connecting;
+        state.backoff.reset();
+        state.resuming = true;
+        drop(state);
         self.room.notify_waiters();
+    }
+
+    /// Nothing is queued.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state().queue.is_empty()
     }
 
     /// An attempt failed: remembers why, and hands out what does not wait for the next one. That starts after the
@@ -211,6 +233,8 @@ impl Link {
         longest: Duration,
     ) -> Vec<Bytes> {
         let mut state = self.state();
+        state.phase = Phase::Connecting;
+        state.resuming = false;
         let delay = state.backoff.after_failure(&mut |n| rand::random_range(0..=n)).min(longest);
         state.not_before = now.checked_add(delay);
         state.last_failure = Some(failure);
@@ -240,6 +264,7 @@ impl Link {
         let sleeps = state.queue.is_empty();
         if sleeps {
             state.phase = Phase::Dormant;
+            state.resuming = false;
         }
         sleeps
     }
@@ -321,6 +346,39 @@ mod tests {
         }
         link.established();
         assert_eq!((link.not_before(), link.last_failure()), (None, None));
+    }
+
+    #[test]
+    fn senders_wait_while_a_stream_that_was_of_use_is_opened_again_and_no_longer() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        let tight = Bounds { stanzas: 1, ..BOUNDS };
+        let flowing = || match link.push(Bytes::from_static(b"<b/>"), now, &tight) {
+            Push::Full { flowing, .. } => flowing,
+            Push::Queued { .. } => panic!("there is room"),
+        };
+        assert!(!flowing(), "the first stream is being opened");
+        link.established();
+        assert!(flowing());
+        link.reconnecting();
+        assert!(flowing());
+        link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
+        assert!(!flowing());
+    }
+
+    #[test]
+    fn pauses_grow_until_a_stream_was_of_use() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        let failures = || link.state().backoff.failures();
+        for expected in 1..4 {
+            link.established();
+            link.failed(Failure::ConnectionLost("x"), Fate::Keep, now, Duration::MAX);
+            assert_eq!(failures(), expected);
+        }
+        link.established();
+        link.reconnecting();
+        assert_eq!(failures(), 0);
     }
 
     #[test]

@@ -6,19 +6,16 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
+use super::carry::Carrier;
 use super::engine::Engine;
-use super::negotiate::{self, CLOSING, NotOpened, Opened};
+use super::negotiate::{self, NotOpened, Opened};
 use super::report::StreamReport;
 use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
-use crate::route::queue::Waiting;
 use crate::route::retry::{Errand, Fate, fate};
-use crate::stream::error::{StreamCondition, StreamError};
-use crate::stream::{Action, Purpose};
+use crate::stream::Purpose;
 
-/// Bytes that one write to the transport gathers.
-const BATCH: usize = 64 * 1024;
 /// Longest pause between two attempts to reach a backend.
 const LONGEST_INNER: Duration = Duration::from_secs(5);
 
@@ -54,14 +51,20 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                         judgement,
                     );
                 }
-                let end = Sender { engine: &engine, link: &link, opened, batch: Vec::new() }
-                    .serve()
-                    .await;
-                match end {
-                    Some(failure) => report.lost(&engine, &failure),
+                let address = Some(opened.reached.address);
+                let end = Carrier::new(&engine, &link, opened).serve().await;
+                match &end.failure {
+                    Some(failure) => report.lost(&engine, failure),
                     None => report.ended(&engine),
                 }
-                link.reconnecting();
+                if end.carried || link.is_empty() {
+                    link.reconnecting();
+                } else {
+                    // A peer that ends every stream before it takes a stanza is as good as one that is down.
+                    let lost = Failure::ConnectionLost("the first stanza was about to be sent");
+                    let failure = end.failure.unwrap_or(lost);
+                    give_up(&engine, &link, NotOpened { failure, address });
+                }
             }
             Err(not_opened) => give_up(&engine, &link, not_opened),
         }
@@ -155,120 +158,4 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
             () = engine.shutdown.cancelled() => {}
         }
     }
-}
-
-/// An established stream and the link it serves.
-struct Sender<'a> {
-    engine: &'a Arc<Engine>,
-    link: &'a Arc<Link>,
-    opened: Opened,
-    /// Taken from the queue, not yet sent.
-    batch: Vec<Waiting>,
-}
-
-impl Sender<'_> {
-    /// Sends until the stream ends. `None`: it was closed in order.
-    async fn serve(&mut self) -> Option<Failure> {
-        let timeouts = self.engine.snapshot().config.timeouts;
-        let mut last_stanza = Instant::now();
-        let mut closing = false;
-        loop {
-            if !closing && self.link.take(BATCH, &mut self.batch) > 0 {
-                for Waiting { stanza, .. } in &self.batch {
-                    self.opened.connection.output.extend_from_slice(stanza);
-                }
-                let sent = self.batch.len();
-                if let Err(error) = self.opened.connection.flush(timeouts.user_timeout).await {
-                    // What was taken is sent again on the next stream: nothing tells whether the peer has it.
-                    self.link.put_back(&mut self.batch);
-                    tracing::info!(pair = %self.link.pair, %error, "the stream broke while sending");
-                    return Some(Failure::ConnectionLost("sending"));
-                }
-                self.batch.clear();
-                self.engine.metrics.stanzas_relayed.inc_by(self.link.leg, sent as u64);
-                self.engine.metrics.stanzas_queued.dec_by(i64::try_from(sent).unwrap_or(i64::MAX));
-                last_stanza = Instant::now();
-                continue;
-            }
-            let idle_at = timeouts.idle.map(|idle| last_stanza + idle).filter(|_| !closing);
-            let wake_at = [idle_at, self.opened.machine.deadline()].into_iter().flatten().min();
-            tokio::select! {
-                () = self.link.wait_for_work(), if !closing => continue,
-                received = self.opened.connection.fill() => match received {
-                    Ok(0) | Err(_) => {
-                        return (!closing).then_some(Failure::ConnectionLost("idle"));
-                    }
-                    Ok(_) => self.read(),
-                },
-                () = sleep_until(wake_at.unwrap_or(last_stanza).into()), if wake_at.is_some() => {
-                    let now = Instant::now();
-                    if idle_at.is_some_and(|at| at <= now) {
-                        closing = true;
-                        self.opened.machine.close(now, &mut self.opened.out);
-                    } else {
-                        self.opened.machine.on_timeout(now, &mut self.opened.out);
-                    }
-                }
-                () = self.engine.shutdown.cancelled(), if !closing => {
-                    closing = true;
-                    // RFC 6120 §4.9.3.20
-                    let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
-                    self.opened.machine.fail(&error, &mut self.opened.out);
-                }
-            }
-            match self.perform().await {
-                Step::GoOn => {}
-                Step::End(failure) => return failure,
-            }
-        }
-    }
-
-    /// Hands received items to the machine.
-    fn read(&mut self) {
-        let opened = &mut self.opened;
-        loop {
-            match opened.scanner.next(&mut opened.connection.input) {
-                Ok(Some(item)) => {
-                    opened.machine.on_item(item, Instant::now(), &*opened.around, &mut opened.out);
-                }
-                Ok(None) => return,
-                Err(error) => return opened.machine.on_xml_error(error, &mut opened.out),
-            }
-        }
-    }
-
-    async fn perform(&mut self) -> Step {
-        let opened = &mut self.opened;
-        let mut failed = None;
-        opened.connection.output.unsplit(opened.out.bytes.split());
-        for action in std::mem::take(&mut opened.out.actions) {
-            match action {
-                Action::Failed(failure) | Action::PairFailed { failure, .. } => {
-                    failed = Some(failure);
-                }
-                Action::Refused { refusal, .. } => {
-                    self.engine.metrics.stanzas_received.inc(self.link.leg);
-                    self.engine.metrics.stanzas_refused.inc(refusal);
-                }
-                Action::Close => {
-                    opened.connection.close(CLOSING).await;
-                    return Step::End(failed);
-                }
-                _ => {}
-            }
-        }
-        if let Some(failure) = failed {
-            opened.connection.close(CLOSING).await;
-            return Step::End(Some(failure));
-        }
-        match opened.connection.flush(CLOSING).await {
-            Ok(()) => Step::GoOn,
-            Err(_) => Step::End(Some(Failure::ConnectionLost("closing"))),
-        }
-    }
-}
-
-enum Step {
-    GoOn,
-    End(Option<Failure>),
 }
