@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 pub(crate) mod carry;
 pub mod engine;
+pub(crate) mod expiry;
 pub(crate) mod forward;
 pub(crate) mod io;
 pub(crate) mod listen;

@@ -6,18 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tests::engine::get;
-use tests::loopback::{CLOSED, LOCAL, LoopbackError, ORDINARY, PATIENCE, World, secret_of};
+use tests::loopback::{CLOSED, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, World, secret_of};
 use tests::peer::acceptor::{Acceptor, Proof};
+use tests::peer::authority::{Authority, Identity};
 use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result as PeerResult};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
 use tests::peer::server::{Event, Server};
 use tests::peer::stream::Stream;
 use tests::program;
+
+const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
 
 /// The engine's program, built once.
 fn engine() -> &'static Path {
@@ -200,6 +203,69 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
         }
     }
     assert!(arrived.iter().any(|(stream, _)| *stream > 0), "no stream broke: {arrived:?}");
-    let relayed = metric(&world, "xmpp_federation_stanzas_relayed_total{leg=\"outer\"}");
-    assert_eq!(relayed, u64::from(STANZAS) + 1);
+    until("every stanza counted as relayed", || {
+        let relayed = metric(&world, "xmpp_federation_stanzas_relayed_total{leg=\"outer\"}");
+        relayed == u64::from(STANZAS) + 1
+    });
+}
+
+/// Long enough to open a stream, short enough to wait for.
+const SHORT: Duration = Duration::from_secs(6);
+
+/// A certificate that is about to expire.
+fn short_lived(authority: &Authority, domain: &str) -> PeerResult<Identity> {
+    authority.issue_with(&[domain], |params| params.not_after = (SystemTime::now() + SHORT).into())
+}
+
+fn condition(end: &PeerError) -> &str {
+    match end {
+        PeerError::Stream { condition, .. } => condition,
+        _ => "no stream error",
+    }
+}
+
+#[test]
+fn rfc6120_13_7_2_3_a_stream_of_a_peer_ends_with_the_peers_certificate() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = short_lived(&world.ground.authority, PEER).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
+    stream.send(TO_LOCAL).unwrap();
+    message(&world.backend).unwrap();
+    let end = stream.element("the end of the certificate").unwrap_err();
+    assert_eq!(condition(&end), "reset", "{end}");
+}
+
+#[test]
+fn rfc6120_13_7_2_3_a_stream_of_a_peer_ends_with_our_certificate() {
+    let ours = Authority::new("Other CA").unwrap();
+    let identity = short_lived(&ours, LOCAL).unwrap();
+    let world = World::start_with(engine(), ORDINARY, |config| {
+        let files = &config["tls"]["certificates"][0];
+        for (file, pem) in [
+            ("privateKeyFile", identity.key_pem()),
+            ("certificateFile", identity.certificate_pem()),
+        ] {
+            std::fs::write(files[file].as_str().unwrap(), pem).unwrap();
+        }
+    })
+    .unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = ours.roots().unwrap();
+    let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
+    let end = stream.element("the end of the certificate").unwrap_err();
+    assert_eq!(condition(&end), "reset", "{end}");
+}
+
+#[test]
+fn rfc6120_13_7_2_3_our_stream_ends_with_the_peers_certificate() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = short_lived(&world.ground.authority, CLOSED).unwrap();
+    let acceptor = Acceptor { identity, ..acceptor(&world, CLOSED).unwrap() };
+    let peer = Server::start(world.closed, acceptor).unwrap();
+    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    stream.send(to(CLOSED, "m", "?")).unwrap();
+    message(&peer).unwrap();
+    let end = peer.wait("the end of the certificate", |_| None::<()>).unwrap_err();
+    assert_eq!(condition(&end), "reset", "{end}");
 }

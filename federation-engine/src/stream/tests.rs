@@ -3,6 +3,7 @@
 mod authority;
 mod closing;
 mod dialback;
+mod expiry;
 mod external;
 mod initiating;
 mod initiating_dialback;
