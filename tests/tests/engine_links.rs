@@ -197,7 +197,7 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
     for pair in arrived.windows(2) {
         let [(stream, id), (next_stream, next_id)] = pair else { panic!("{pair:?}") };
         if stream == next_stream {
-            assert_eq!(*next_id, id + 1, "{arrived:?}");
+            assert_eq!(*next_id, id + 1, "{arrived:?}\n{}", world.engine.log());
         } else {
             assert!(next_id >= id, "{arrived:?}");
         }
@@ -268,4 +268,44 @@ fn rfc6120_13_7_2_3_our_stream_ends_with_the_peers_certificate() {
     message(&peer).unwrap();
     let end = peer.wait("the end of the certificate", |_| None::<()>).unwrap_err();
     assert_eq!(condition(&end), "reset", "{end}");
+}
+
+#[test]
+fn xep0478_a_stanza_that_the_peer_would_not_accept_is_never_sent() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>12000</max-bytes></limits>";
+    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let peer = Server::start_offering(world.closed, acceptor, limits).unwrap();
+    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    for (id, size) in [("small", 10), ("large", 12_000), ("last", 11_000)] {
+        stream.send(to(CLOSED, id, &"x".repeat(size))).unwrap();
+    }
+    for id in ["small", "last"] {
+        assert_eq!(message(&peer).unwrap().attribute("id"), Some(id));
+    }
+    let bounce = message(&world.backend).unwrap();
+    assert_eq!(bounce.attribute("id"), Some("large"));
+    assert_eq!(error(&bounce), Some(("modify", "policy-violation")), "{bounce}");
+    assert_eq!(metric(&world, "xmpp_federation_stanzas_refused_total{reason=\"TooLarge\"}"), 1);
+    assert_eq!(metric(&world, "xmpp_federation_stanzas_queued"), 0);
+}
+
+#[test]
+fn xep0478_an_idle_stream_is_closed_before_the_peer_would_do_it() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>3</idle-seconds></limits>";
+    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let peer = Server::start_offering(world.closed, acceptor, limits).unwrap();
+    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    stream.send(to(CLOSED, "m", "?")).unwrap();
+    message(&peer).unwrap();
+    let ended = |event| match event {
+        Event::Ended { from } => Some(from),
+        _ => None,
+    };
+    // The server would wait for longer than the engine's own idle time has passed here.
+    assert_eq!(peer.wait("the end of the idle stream", ended).unwrap().as_deref(), Some(LOCAL));
+    // It is opened again for what comes later.
+    stream.send(to(CLOSED, "later", "?")).unwrap();
+    assert_eq!(message(&peer).unwrap().attribute("id"), Some("later"));
 }

@@ -33,16 +33,14 @@ struct State {
     not_before: Option<Instant>,
     /// Why the last attempt failed; cleared by success.
     last_failure: Option<Failure>,
-    /// The last stream carried stanzas, and no attempt has failed since.
-    resuming: bool,
 }
 
 impl State {
-    /// There will be room in the queue, or the news that there is no stream.
+    /// There will soon be room in the queue, or the news that there is no stream.
     fn flows(&self) -> bool {
         match self.phase {
             Phase::Established => true,
-            Phase::Connecting => self.resuming,
+            Phase::Connecting => self.last_failure.is_none(),
             Phase::Dormant => false,
         }
     }
@@ -56,11 +54,12 @@ pub(crate) enum Push {
         /// No task was running; now one has to.
         start: bool,
     },
-    /// No room. While stanzas flow the sender waits ([`Link::wait_for_room`]); otherwise it is told.
+    /// No room. While stanzas flow, or the first attempt to let them flow goes on, the sender waits
+    /// ([`Link::wait_for_room`]); otherwise it is told.
     Full {
         /// The stanza, given back.
         stanza: Bytes,
-        /// Stanzas flow, so there will be room.
+        /// The sender waits.
         flowing: bool,
     },
 }
@@ -86,7 +85,6 @@ impl Link {
             backoff: Backoff::default(),
             not_before: None,
             last_failure: None,
-            resuming: false,
         };
         let (work, room, hurry, settled) =
             (Notify::new(), Notify::new(), Notify::new(), Notify::new());
@@ -213,7 +211,6 @@ impl Link {
         let mut state = self.state();
         state.phase = Phase::Connecting;
         state.backoff.reset();
-        state.resuming = true;
         drop(state);
         self.room.notify_waiters();
     }
@@ -234,7 +231,6 @@ impl Link {
     ) -> Vec<Bytes> {
         let mut state = self.state();
         state.phase = Phase::Connecting;
-        state.resuming = false;
         let delay = state.backoff.after_failure(&mut |n| rand::random_range(0..=n)).min(longest);
         state.not_before = now.checked_add(delay);
         state.last_failure = Some(failure);
@@ -264,7 +260,6 @@ impl Link {
         let sleeps = state.queue.is_empty();
         if sleeps {
             state.phase = Phase::Dormant;
-            state.resuming = false;
         }
         sleeps
     }
@@ -349,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn senders_wait_while_a_stream_that_was_of_use_is_opened_again_and_no_longer() {
+    fn senders_wait_for_room_until_an_attempt_has_failed() {
         let now = Instant::now();
         let link = link(&["<a/>"], now);
         let tight = Bounds { stanzas: 1, ..BOUNDS };
@@ -357,7 +352,7 @@ mod tests {
             Push::Full { flowing, .. } => flowing,
             Push::Queued { .. } => panic!("there is room"),
         };
-        assert!(!flowing(), "the first stream is being opened");
+        assert!(flowing(), "the first stream is being opened");
         link.established();
         assert!(flowing());
         link.reconnecting();

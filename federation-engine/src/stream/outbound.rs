@@ -13,7 +13,8 @@ use super::features::Features;
 use super::inbound::CLOSING_TIME;
 use super::starttls::Negotiation;
 use super::{
-    Action, Authentication, Limits, Out, PeerChain, StreamId, Surroundings, Transport, earliest,
+    Action, Authentication, Limits, Out, PeerChain, StreamId, StreamLimits, Surroundings,
+    Transport, earliest,
 };
 use crate::Domain;
 use crate::pair::Pair;
@@ -272,6 +273,11 @@ impl Outbound {
                 self.state = State::Closing { until: now + CLOSING_TIME };
             }
         }
+    }
+
+    /// What the peer says that it accepts (XEP-0478).
+    pub fn peer_limits(&self) -> StreamLimits {
+        self.features.limits
     }
 
     /// Whether the stream is encrypted.

@@ -76,7 +76,8 @@ impl<'a> Carrier<'a> {
     /// Waits for one event.
     async fn step(&mut self) -> Step {
         let timeouts = self.engine.snapshot().config.timeouts;
-        let idle_at = timeouts.idle.map(|idle| self.last_stanza + idle).filter(|_| !self.closing);
+        let idle = self.opened.machine.peer_limits().idle_time(timeouts.idle);
+        let idle_at = idle.map(|idle| self.last_stanza + idle).filter(|_| !self.closing);
         let wake_at = [idle_at, self.opened.machine.deadline()].into_iter().flatten().min();
         tokio::select! {
             // What the peer has said comes first: a stanza written behind its farewell would be lost.
@@ -111,6 +112,10 @@ impl<'a> Carrier<'a> {
     /// Sends what waits, as much as one write takes.
     async fn send(&mut self) -> Step {
         self.link.take(BATCH, &mut self.batch);
+        let limits = self.opened.machine.peer_limits();
+        for waiting in self.batch.extract_if(.., |w| limits.exceeded_by(w.stanza.len()).is_some()) {
+            self.engine.too_large(&waiting.stanza, self.link.leg, &limits);
+        }
         for Waiting { stanza, .. } in &self.batch {
             self.opened.connection.output.extend_from_slice(stanza);
         }

@@ -177,6 +177,8 @@ impl Engine {
             dialback: timeouts.dialback,
             verifications: limits.verifications_per_stream,
             pairs: PAIRS,
+            idle: timeouts.idle,
+            unauthenticated_bytes: limits.pre_auth_element_bytes,
             authenticated: Bounds {
                 element_bytes: limits.stanza_bytes,
                 depth: limits.depth,

@@ -49,6 +49,15 @@ pub struct Server {
 impl Server {
     /// Serves on that address (port 0: a free one).
     pub fn start(address: SocketAddr, acceptor: Acceptor) -> Result<Self> {
+        Self::start_offering(address, acceptor, "")
+    }
+
+    /// The same, with more in every list of features.
+    pub fn start_offering(
+        address: SocketAddr,
+        acceptor: Acceptor,
+        features: &'static str,
+    ) -> Result<Self> {
         let listener = TcpListener::bind(address).map_err(PeerError::io("listening"))?;
         let address = listener.local_addr().map_err(PeerError::io("listening"))?;
         let (sender, events) = channel();
@@ -63,7 +72,7 @@ impl Server {
                 }
                 let (acceptor, sender) = (Arc::clone(&acceptor), sender.clone());
                 thread::spawn(move || {
-                    let ending = serve(&acceptor, tcp, &sender);
+                    let ending = serve(&acceptor, tcp, features, &sender);
                     // Nobody listens any more once the test has ended.
                     let _ = sender.send(ending.unwrap_or_else(Event::Failed));
                 });
@@ -125,8 +134,13 @@ impl Drop for Server {
     }
 }
 
-fn serve(acceptor: &Acceptor, tcp: TcpStream, events: &Sender<Event>) -> Result<Event> {
-    let Some(Session { mut stream, from, id }) = acceptor.accept(tcp)? else {
+fn serve(
+    acceptor: &Acceptor,
+    tcp: TcpStream,
+    features: &str,
+    events: &Sender<Event>,
+) -> Result<Event> {
+    let Some(Session { mut stream, from, id }) = acceptor.accept_offering(tcp, features)? else {
         return Ok(Event::Ended { from: None });
     };
     let tell = |event| events.send(event).map_err(|_| PeerError::Closed { awaited: "a listener" });
