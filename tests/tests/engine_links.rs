@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use tests::engine::get;
+use tests::engine::{free_port, get};
 use tests::loopback::{CLOSED, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, World, secret_of};
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::authority::{Authority, Identity};
@@ -308,4 +308,52 @@ fn xep0478_an_idle_stream_is_closed_before_the_peer_would_do_it() {
     // It is opened again for what comes later.
     stream.send(to(CLOSED, "later", "?")).unwrap();
     assert_eq!(message(&peer).unwrap().attribute("id"), Some("later"));
+}
+
+#[test]
+fn the_engines_own_ping_never_waits_for_a_backend_that_is_down() {
+    let nobody = free_port().unwrap().port();
+    let world = World::start_with(engine(), ORDINARY, |config| {
+        config["backends"][0]["server"]["port"] = json!(nobody);
+        config["timeouts"] = json!({"queueSeconds": PATIENCE.as_secs() * 4});
+    })
+    .unwrap();
+    until("two pings that found out", || {
+        metric(&world, "xmpp_federation_stanzas_bounced_total{reason=\"ConnectRefused\"}") >= 2
+    });
+}
+
+/// Whether the kernel's next act on a connection will be a keep-alive probe, by the ports of its ends.
+fn is_probed(local: u16, remote: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let established = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ends = [(1, local), (2, remote)];
+        let is_end = |(index, port): (usize, u16)| {
+            fields.get(index).is_some_and(|end| end.ends_with(&format!(":{port:04X}")))
+        };
+        ends.into_iter().all(is_end) && fields.get(3) == Some(&"01")
+    };
+    // proc_net_tcp.rst: timer_active, then when; 2 is the keep-alive timer.
+    let timer = |line: &str| line.split_whitespace().nth(5).map(|timer| timer.starts_with("02:"));
+    table.lines().find(established).and_then(timer).unwrap_or_default()
+}
+
+#[test]
+fn rfc6120_4_6_1_tcp_probes_silent_connections_in_both_directions() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
+    let accepted = stream.transport().local_port().unwrap();
+    until("probes on what was accepted", || is_probed(world.ground.outer.port(), accepted));
+
+    let listener = TcpListener::bind(world.closed).unwrap();
+    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    sender.send(to(CLOSED, "m", "?")).unwrap();
+    let (tcp, engine) = listener.accept().unwrap();
+    let mut session = acceptor.accept(tcp).unwrap().unwrap();
+    session.stream.element("the message").unwrap();
+    until("probes on what was dialled", || is_probed(engine.port(), world.closed.port()));
 }

@@ -56,7 +56,7 @@ impl StreamLimits {
     /// When to close a stream that carries nothing, if `own` is the time that is configured here: before the receiving
     /// entity does, so that no stanza meets its end of the stream.
     pub fn idle_time(&self, own: Option<Duration>) -> Option<Duration> {
-        let theirs = self.idle.map(|idle| idle - idle / 10);
+        let theirs = self.idle.map(|idle| idle / 10 * 9);
         own.into_iter().chain(theirs).min()
     }
 }

@@ -21,8 +21,8 @@ const BATCH: usize = 64 * 1024;
 pub(crate) struct End {
     /// What broke it; `None`: it was closed in order.
     pub(crate) failure: Option<Failure>,
-    /// It took stanzas.
-    pub(crate) carried: bool,
+    /// It took stanzas, or it was we who closed it.
+    pub(crate) useful: bool,
 }
 
 /// What follows a step.
@@ -64,13 +64,17 @@ impl<'a> Carrier<'a> {
         loop {
             match self.perform().await {
                 Step::GoOn => {}
-                Step::End(failure) => return End { failure, carried: self.carried },
+                Step::End(failure) => return self.end(failure),
             }
             match self.step().await {
                 Step::GoOn => {}
-                Step::End(failure) => return End { failure, carried: self.carried },
+                Step::End(failure) => return self.end(failure),
             }
         }
+    }
+
+    fn end(&self, failure: Option<Failure>) -> End {
+        End { failure, useful: self.carried || self.closing }
     }
 
     /// Waits for one event.
@@ -97,8 +101,9 @@ impl<'a> Carrier<'a> {
             }
             () = sleep_until(wake_at.unwrap_or(self.last_stanza).into()), if wake_at.is_some() => {
                 let now = Instant::now();
-                if idle_at.is_some_and(|at| at <= now) {
-                    self.closing = true;
+                let idle = idle_at.is_some_and(|at| at <= now);
+                self.closing |= wake_at.is_some_and(|at| at <= now);
+                if idle {
                     self.opened.machine.close(now, &mut self.opened.out);
                 } else {
                     self.opened.machine.on_timeout(now, &mut self.opened.out);

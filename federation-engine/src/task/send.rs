@@ -57,7 +57,7 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                     Some(failure) => report.lost(&engine, failure),
                     None => report.ended(&engine),
                 }
-                if end.carried || link.is_empty() {
+                if end.useful || link.is_empty() {
                     link.reconnecting();
                 } else {
                     // A peer that ends every stream before it takes a stanza is as good as one that is down.
