@@ -54,7 +54,10 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                 let address = Some(opened.reached.address);
                 let end = Carrier::new(&engine, &link, opened).serve().await;
                 match &end.failure {
-                    Some(failure) => report.lost(&engine, failure),
+                    Some(failure) => {
+                        report.lost(&engine, failure);
+                        link.lose();
+                    }
                     None => report.ended(&engine),
                 }
                 if end.useful || link.is_empty() {
