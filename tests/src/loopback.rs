@@ -177,14 +177,14 @@ impl Ground {
 impl World {
     /// Starts everything.
     pub fn start(engine: &Path, kind: PeerKind) -> Result<Self, LoopbackError> {
-        Self::start_with(engine, kind, |_| {})
+        Self::start_with(engine, kind, |_, _| {})
     }
 
-    /// Starts everything, with a configuration that `change` has changed.
+    /// Starts everything, with a configuration and files that `change` has changed.
     pub fn start_with(
         engine: &Path,
         kind: PeerKind,
-        change: impl FnOnce(&mut Value),
+        change: impl FnOnce(&Ground, &mut Value),
     ) -> Result<Self, LoopbackError> {
         let ground = Ground::new()?;
         let proof = if kind.dialback {
@@ -203,7 +203,7 @@ impl World {
             .server("_xmpp-server", CLOSED, &host(CLOSED), closed.port())?;
         let nameserver = Nameserver::start((PEER_ADDRESS, 0).into(), zone)?;
         let mut config = ground.config(backend.address(), nameserver.address());
-        change(&mut config);
+        change(&ground, &mut config);
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
         Ok(Self { ground, engine, peer, backend, config, closed, nameserver })
     }

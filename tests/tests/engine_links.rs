@@ -112,7 +112,7 @@ fn what_waits_for_a_server_that_is_down_arrives_in_order_when_it_is_back() {
 #[test]
 fn a_stanza_for_a_domain_that_does_not_exist_comes_back_at_once() {
     // Were it held like one that may still arrive, it would come back when all patience is over.
-    let world = World::start_with(engine(), ORDINARY, |config| {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["timeouts"] = json!({"queueSeconds": PATIENCE.as_secs() * 4});
     })
     .unwrap();
@@ -237,23 +237,24 @@ fn rfc6120_13_7_2_3_a_stream_of_a_peer_ends_with_the_peers_certificate() {
 }
 
 #[test]
-fn rfc6120_13_7_2_3_a_stream_of_a_peer_ends_with_our_certificate() {
-    let ours = Authority::new("Other CA").unwrap();
-    let identity = short_lived(&ours, LOCAL).unwrap();
-    let world = World::start_with(engine(), ORDINARY, |config| {
-        let files = &config["tls"]["certificates"][0];
-        for (file, pem) in [
-            ("privateKeyFile", identity.key_pem()),
-            ("certificateFile", identity.certificate_pem()),
-        ] {
-            std::fs::write(files[file].as_str().unwrap(), pem).unwrap();
-        }
+fn rfc6120_13_7_2_3_streams_in_both_directions_end_with_our_certificate() {
+    let world = World::start_with(engine(), ORDINARY, |ground, _| {
+        let identity = short_lived(&ground.authority, LOCAL).unwrap();
+        ground.write("tls.key", identity.key_pem()).unwrap();
+        ground.write("tls.crt", identity.certificate_pem()).unwrap();
     })
     .unwrap();
+    let peer = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
+    let mut to_peer = stream_from_backend(&world, CLOSED).unwrap();
+    to_peer.send(to(CLOSED, "m", "?")).unwrap();
+    message(&peer).unwrap();
+
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
-    let roots = ours.roots().unwrap();
-    let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
-    let end = stream.element("the end of the certificate").unwrap_err();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut from_peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+    let end = from_peer.element("the end of the certificate").unwrap_err();
+    assert_eq!(condition(&end), "reset", "{end}");
+    let end = peer.wait("the end of the certificate", |_| None::<()>).unwrap_err();
     assert_eq!(condition(&end), "reset", "{end}");
 }
 
@@ -313,7 +314,7 @@ fn xep0478_an_idle_stream_is_closed_before_the_peer_would_do_it() {
 #[test]
 fn the_engines_own_ping_never_waits_for_a_backend_that_is_down() {
     let nobody = free_port().unwrap().port();
-    let world = World::start_with(engine(), ORDINARY, |config| {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["backends"][0]["server"]["port"] = json!(nobody);
         config["timeouts"] = json!({"queueSeconds": PATIENCE.as_secs() * 4});
     })

@@ -127,7 +127,7 @@ fn direct_tls_both_ways() {
 #[test]
 fn a_stanza_for_a_peer_whose_port_is_closed_comes_back_with_the_cause() {
     // The engine tries again until the stanza is too old.
-    let world = World::start_with(engine(), ORDINARY, |config| {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["timeouts"] = serde_json::json!({"queueSeconds": 5});
     })
     .unwrap();
