@@ -81,7 +81,8 @@ impl<'a> Carrier<'a> {
     async fn step(&mut self) -> Step {
         let timeouts = self.engine.snapshot().config.timeouts;
         let idle = self.opened.machine.peer_limits().idle_time(timeouts.idle);
-        let idle_at = idle.map(|idle| self.last_stanza + idle).filter(|_| !self.closing);
+        let is_idle = !self.closing && self.link.is_empty();
+        let idle_at = idle.map(|idle| self.last_stanza + idle).filter(|_| is_idle);
         let wake_at = [idle_at, self.opened.machine.deadline()].into_iter().flatten().min();
         tokio::select! {
             // What the peer has said comes first: a stanza written behind its farewell would be lost.
