@@ -5,19 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crds::peer::Verification;
+use jiff::Timestamp;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::engine::Engine;
+use super::expiry;
 use super::io::Connection;
 use super::target::{self, Reached};
 use crate::Domain;
-use crate::dialback::Verification;
+use crate::dialback;
 use crate::leg::Leg;
 use crate::reason::{CertificateReason, Failure};
 use crate::stream::{
     Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
 };
-use crate::tls::config::{TlsStart, server_name};
+use crate::tls::config::{TlsStart, anonymous_client, server_name};
 use crate::xml::Scanner;
 
 /// Time to send the last bytes of a stream.
@@ -34,6 +37,8 @@ pub(crate) struct Opened {
     pub(crate) reached: Reached,
     /// How we were proven to the peer; `None` on a stream for verification.
     pub(crate) how: Option<Authentication>,
+    /// End of the certificate that we presented.
+    own_expiry: Option<Timestamp>,
 }
 
 /// No stream came about.
@@ -49,7 +54,7 @@ pub(crate) enum Outcome {
     /// The pair may send.
     Authorized,
     /// The authoritative server has answered.
-    Verified(Verification),
+    Verified(dialback::Verification),
 }
 
 /// Opens a stream for `purpose`. Targets are tried in the order of the plan; a target that accepts TCP and then fails to
@@ -119,8 +124,10 @@ async fn negotiate(
     let (local, remote) = ends(&purpose);
     let mut connection = Connection::plain(tcp);
     let mut transport = Transport::Tcp;
+    let mut own_expiry = None;
     if reached.direct_tls {
-        start_tls(engine, leg, &mut connection, &local, &remote, TlsStart::Direct, deadline)
+        let start = TlsStart::Direct;
+        own_expiry = start_tls(engine, leg, &mut connection, &local, &remote, start, deadline)
             .await
             .map_err(Failure::Handshake)?;
         transport = Transport::DirectTls(connection.peer_chain());
@@ -131,6 +138,7 @@ async fn negotiate(
         machine: Outbound::new(purpose, transport, engine.stream_limits(), started),
         out: Out::default(),
         how: None,
+        own_expiry,
         connection,
         reached,
     };
@@ -188,7 +196,8 @@ impl Opened {
                             Err(error) => Err(error),
                         };
                         match result {
-                            Ok(()) => {
+                            Ok(own_expiry) => {
+                                self.own_expiry = own_expiry;
                                 let chain = self.connection.peer_chain();
                                 self.machine.on_tls(chain, &*self.around, &mut self.out);
                             }
@@ -197,8 +206,9 @@ impl Opened {
                     }
                     Action::Restart => self.scanner.restart(),
                     Action::Bounds(bounds) => self.scanner.set_bounds(bounds),
-                    Action::Authorized { how, .. } => {
+                    Action::Authorized { how, pair } => {
                         self.how = Some(how);
+                        self.watch_expiry(&pair.to);
                         outcome = Some(Ok(Outcome::Authorized));
                     }
                     Action::VerifyAnswered(answer) => outcome = Some(Ok(Outcome::Verified(answer))),
@@ -242,6 +252,17 @@ impl Opened {
         }
     }
 
+    /// RFC 6120 §13.7.2.3: the stream ends with the certificates that it rests on.
+    fn watch_expiry(&mut self, remote: &Domain) {
+        let now = Timestamp::now();
+        let looked_at = self.around.peer(remote).verification != Verification::None;
+        let judged = looked_at && self.judgement(remote).is_ok();
+        let theirs = self.connection.peer_chain().first_expiry(now).filter(|_| judged);
+        if let Some(at) = expiry::deadline([theirs, self.own_expiry], now, Instant::now()) {
+            self.machine.expires(at);
+        }
+    }
+
     /// What the peer's certificate is worth, whatever the negotiation made of it.
     pub(crate) fn judgement(&self, remote: &Domain) -> Result<(), CertificateReason> {
         let chain: PeerChain = self.connection.peer_chain();
@@ -249,6 +270,7 @@ impl Opened {
     }
 }
 
+/// The end of the certificate that was presented.
 async fn start_tls(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -257,12 +279,16 @@ async fn start_tls(
     remote: &Domain,
     start: TlsStart,
     deadline: Instant,
-) -> Result<(), String> {
-    let config = engine.client_config(leg, local, start)?;
+) -> Result<Option<Timestamp>, String> {
+    let presented = engine.presented_if_any(leg, local);
+    let config = match &presented {
+        Some(presented) => presented.client(start),
+        None => anonymous_client(start).map_err(|error| error.to_string())?,
+    };
     let name =
         server_name(remote).ok_or_else(|| format!("{remote} is too long for a server name"))?;
     match timeout_at(deadline.into(), connection.connect_tls(config, name)).await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => Ok(presented.and_then(|presented| presented.first_expiry(Timestamp::now()))),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the peer did not finish it in time".to_owned()),
     }

@@ -63,23 +63,29 @@ pub struct Session {
 impl Acceptor {
     /// Negotiates. `None` when the initiating server only wanted keys verified and has closed.
     pub fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
+        self.accept_offering(tcp, "")
+    }
+
+    /// The same, with more in every list of features.
+    pub fn accept_offering(&self, tcp: TcpStream, features: &str) -> Result<Option<Session>> {
         let mut stream = Stream::accepted(tcp, self.patience)?;
         if stream.begins_with_tls()? {
             stream = stream.secured_as_server(tls::server(&self.identity, &self.roots)?)?;
         } else {
-            let starttls = format!("<starttls xmlns='{TLS}'><required/></starttls>");
+            let starttls = format!("<starttls xmlns='{TLS}'><required/></starttls>{features}");
             self.greet(&mut stream, &starttls)?;
             stream.expect(TLS, "starttls", "STARTTLS")?;
             stream.send(format!("<proceed xmlns='{TLS}'/>"))?;
             stream = stream.secured_as_server(tls::server(&self.identity, &self.roots)?)?;
         }
-        self.authenticate(stream)
+        self.authenticate(stream, features)
     }
 
-    fn authenticate(&self, mut stream: Stream) -> Result<Option<Session>> {
+    fn authenticate(&self, mut stream: Stream, more: &str) -> Result<Option<Session>> {
         let header = stream.header()?;
         let from = header.attribute("from").unwrap_or_default().to_owned();
-        let mut features = format!("<dialback xmlns='{DIALBACK_FEATURE}'><errors/></dialback>");
+        let mut features =
+            format!("<dialback xmlns='{DIALBACK_FEATURE}'><errors/></dialback>{more}");
         let proven = self.proof == Proof::Certificate && stream.is_proven(&from);
         if proven {
             let mechanism = "<mechanism>EXTERNAL</mechanism>";
@@ -97,7 +103,7 @@ impl Acceptor {
                 check_authzid(&element, &from)?;
                 stream.send(format!("<success xmlns='{SASL}'/>"))?;
                 stream = stream.restarted();
-                let id = self.greet(&mut stream, "")?;
+                let id = self.greet(&mut stream, more)?;
                 return Ok(Some(Session { stream, from, id }));
             }
             if let Some(from) = self.dialback(&mut stream, &element, &id)? {
@@ -160,6 +166,29 @@ impl Receiving for Acceptor {
 
     fn patience(&self) -> Duration {
         self.patience
+    }
+}
+
+/// An acceptor with more in every list of features.
+#[derive(Debug)]
+pub struct Offering {
+    /// What negotiates.
+    pub acceptor: Acceptor,
+    /// What it offers besides.
+    pub features: &'static str,
+}
+
+impl Receiving for Offering {
+    fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
+        self.acceptor.accept_offering(tcp, self.features)
+    }
+
+    fn dialback(&self, stream: &mut Stream, element: &Element, id: &str) -> Result<Option<String>> {
+        self.acceptor.dialback(stream, element, id)
+    }
+
+    fn patience(&self) -> Duration {
+        self.acceptor.patience
     }
 }
 

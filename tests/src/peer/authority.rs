@@ -39,12 +39,22 @@ impl Authority {
     /// Signs a leaf for these domains, good for both ends of a stream: public authorities no longer issue such, private
     /// ones do, and peers differ in which usage they ask for.
     pub fn issue(&self, domains: &[&str]) -> Result<Identity> {
+        self.issue_with(domains, |_| {})
+    }
+
+    /// The same, with something changed before it is signed.
+    pub fn issue_with(
+        &self,
+        domains: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<Identity> {
         let names: Vec<String> = domains.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::acceptor::Session;
+use super::acceptor::{Acceptor, Offering, Session};
 use super::element::Element;
 use super::error::{PeerError, Result};
 use super::namespace::{DIALBACK, SERVER};
@@ -48,6 +48,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// As [`Self::start`], with more in every list of features.
+    pub fn start_offering(
+        address: SocketAddr,
+        acceptor: Acceptor,
+        features: &'static str,
+    ) -> Result<Self> {
+        Self::start(address, Offering { acceptor, features })
+    }
+
     /// Serves on that address (port 0: a free one).
     pub fn start(address: SocketAddr, acceptor: impl Receiving) -> Result<Self> {
         let listener = TcpListener::bind(address).map_err(PeerError::io("listening"))?;
