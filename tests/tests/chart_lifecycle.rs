@@ -43,15 +43,12 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
     assert!(left.definition && left.federation && left.engines == engines, "{left:?}");
     assert!(!left.operator && !left.cluster_role, "{left:?}");
 
-    kubectl(&paths)
-        .unwrap()
-        .args(["delete", "service", NAME, "-n", NAMESPACE])
-        .ok()
-        .unwrap();
-    let service: Result<()> = Wait::new("the operator to make the Service again", WAIT).until(|| {
-        let there = exists(&paths, &["service", NAME, "-n", NAMESPACE])?;
-        Ok(Seen::done_if(there, "no Service"))
-    });
+    kubectl(&paths).unwrap().args(["delete", "service", NAME, "-n", NAMESPACE]).ok().unwrap();
+    let service: Result<()> =
+        Wait::new("the operator to make the Service again", WAIT).until(|| {
+            let there = exists(&paths, &["service", NAME, "-n", NAMESPACE])?;
+            Ok(Seen::done_if(there, "no Service"))
+        });
     service.unwrap();
     federated.until_true("Ready").unwrap();
     assert_eq!(engine_pods(&paths).unwrap(), engines, "no engine was replaced by any of this");

@@ -29,22 +29,42 @@ pub struct Identity {
 impl Authority {
     /// Makes an authority of that common name.
     pub fn new(name: &str) -> Result<Self> {
+        Self::with_key(name, KeyPair::generate()?)
+    }
+
+    /// The authority of that common name whose key this is, in PEM. Who trusts a certificate that was made of both before
+    /// trusts what it signs.
+    pub fn from_key_pem(name: &str, key: &str) -> Result<Self> {
+        Self::with_key(name, KeyPair::from_pem(key)?)
+    }
+
+    fn with_key(name: &str, key: KeyPair) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, key)? })
     }
 
     /// Signs a leaf for these domains, good for both ends of a stream: public authorities no longer issue such, private
     /// ones do, and peers differ in which usage they ask for.
     pub fn issue(&self, domains: &[&str]) -> Result<Identity> {
+        self.issue_with(domains, |_| {})
+    }
+
+    /// The same, with something changed before it is signed.
+    pub fn issue_with(
+        &self,
+        domains: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<Identity> {
         let names: Vec<String> = domains.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {

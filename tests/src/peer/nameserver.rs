@@ -31,8 +31,19 @@ impl Zone {
     }
 
     /// A server for a domain: `service` is `_xmpp-server` or `_xmpps-server` (RFC 6120 §3.2.1, XEP-0368).
-    pub fn server(mut self, service: &str, domain: &str, host: &str, port: u16) -> Result<Self> {
-        let record = SRV::new(0, 0, port, name(host)?);
+    pub fn server(self, service: &str, domain: &str, host: &str, port: u16) -> Result<Self> {
+        self.server_with_priority(service, domain, host, (0, port))
+    }
+
+    /// The same with a priority before the port; the lower one is tried first (RFC 2782).
+    pub fn server_with_priority(
+        mut self,
+        service: &str,
+        domain: &str,
+        host: &str,
+        (priority, port): (u16, u16),
+    ) -> Result<Self> {
+        let record = SRV::new(priority, 0, port, name(host)?);
         let owner = name(&format!("{service}._tcp.{domain}"))?;
         self.records.entry(owner).or_default().push(RData::SRV(record));
         Ok(self)
