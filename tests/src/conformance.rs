@@ -11,6 +11,8 @@ pub mod listener;
 pub mod opened;
 pub mod outcome;
 pub mod outside;
+pub mod prosody;
+pub mod report;
 pub mod target;
 pub mod tls;
 pub mod world;
@@ -27,6 +29,9 @@ mod xep0368;
 
 use outcome::{Finding, Outcome};
 use target::Target;
+
+/// How many statements there are.
+pub const STATEMENTS: u8 = 71;
 
 /// One statement and how it is put to a target.
 #[derive(Debug, Clone, Copy)]

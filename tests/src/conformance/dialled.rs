@@ -50,6 +50,18 @@ impl Dialled {
         Ok(Self { stream, header, id })
     }
 
+    /// The target's question about a key. Some servers first offer a key of their own on the same stream, and ask when it
+    /// is accepted.
+    pub fn question(&mut self) -> Finding<Element> {
+        loop {
+            let element = self.stream.element("a question about a dialback key")?;
+            if element.is(DIALBACK, "verify") {
+                return Ok(element);
+            }
+            self.answer_key(&element, "type='valid'/>")?;
+        }
+    }
+
     /// Lets the target prove itself, by whichever of both it begins with, and gives the stream with that done.
     pub fn admit(self) -> Finding<Self> {
         let mut stream = self.stream;
@@ -61,6 +73,16 @@ impl Dialled {
         let mut admitted = Self { stream, ..self };
         admitted.answer_key(&proof, "type='valid'/>")?;
         Ok(admitted)
+    }
+
+    /// The next stanza; questions about keys that come before it are left without an answer.
+    pub fn stanza(&mut self) -> Finding<Element> {
+        loop {
+            let element = self.stream.element("a stanza of the target")?;
+            if element.namespace != DIALBACK {
+                return Ok(element);
+            }
+        }
     }
 
     /// Answers a dialback key; `rest` is what follows the addresses in the start tag.

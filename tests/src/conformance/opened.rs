@@ -15,6 +15,8 @@ pub struct Opened {
     pub header: Element,
     /// What it offers.
     pub features: Element,
+    /// Connections of the target that belong to this stream: some take the end of one for a failure of the other.
+    pub kept: Vec<Stream>,
 }
 
 impl Opened {
@@ -26,7 +28,7 @@ impl Opened {
             return violated(format!("the answer to a stream header was {header}"));
         }
         let features = stream.features()?;
-        Ok(Self { stream, header, features })
+        Ok(Self { stream, header, features, kept: Vec::new() })
     }
 
     /// The id that the target gave the stream.

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::STATEMENTS;
 use super::listener::Listener;
 use crate::peer::error::Result;
 use crate::peer::nameserver::{Nameserver, Zone};
@@ -49,7 +50,7 @@ pub mod names {
 
 impl Outside {
     /// Listens on `address` (STARTTLS on 5269, Direct TLS on 5270) and, for the trap, on 5269 of `trap`; with
-    /// `resolver`, serves the zone of `peer` there.
+    /// `resolver`, answers there for `peer`, and for a domain below it for each statement.
     pub fn start(
         peer: &str,
         address: Ipv4Addr,
@@ -60,7 +61,7 @@ impl Outside {
         let direct = Listener::bind((address, S2S + 1).into())?;
         let trap_listener = Listener::bind((trap, S2S).into())?;
         let nameserver = match resolver {
-            Some(resolver) => Some(Nameserver::start(resolver, zone(peer, address, trap)?)?),
+            Some(resolver) => Some(Nameserver::start(resolver, zones(peer, address, trap)?)?),
             None => None,
         };
         Ok(Self { starttls, direct, trap: trap_listener, nameserver })
@@ -72,11 +73,22 @@ impl Outside {
     }
 }
 
-fn zone(peer: &str, address: Ipv4Addr, trap: Ipv4Addr) -> Result<Zone> {
+/// Our domain while that statement is put. A target remembers who failed, and one check must not suffer from another.
+pub fn domain_for(statement: u8, peer: &str) -> String {
+    format!("s{statement}.{peer}")
+}
+
+fn zones(peer: &str, address: Ipv4Addr, trap: Ipv4Addr) -> Result<Zone> {
+    let own = zone(Zone::default(), peer, address, trap)?;
+    (1..=STATEMENTS)
+        .try_fold(own, |all, statement| zone(all, &domain_for(statement, peer), address, trap))
+}
+
+fn zone(zone: Zone, peer: &str, address: Ipv4Addr, trap: Ipv4Addr) -> Result<Zone> {
     let (starttls, direct) = ("_xmpp-server", "_xmpps-server");
     let host = format!("xmpp.{peer}");
     let below = |name: &str| format!("{name}.{peer}");
-    let mut zone = Zone::default().address(&host, address)?.server(starttls, peer, &host, S2S)?;
+    let mut zone = zone.address(&host, address)?.server(starttls, peer, &host, S2S)?;
     for name in [names::SECOND, names::STRICT, names::NO_DIRECT] {
         zone = zone.server(starttls, &below(name), &host, S2S)?;
     }

@@ -41,16 +41,14 @@ pub struct Target {
     pub outside: Option<Outside>,
     /// Who is behind it.
     pub inside: Option<Inside>,
-    /// Whether it takes [`names::STRICT`](super::outside::names::STRICT) by certificate only.
-    pub strict: bool,
+    /// A domain of ours that it takes by its certificate only.
+    pub strict: Option<String>,
     /// It closes streams that are idle for so long that the suite can wait for it.
     pub closes_idle: bool,
     /// Its process, which may be ended.
     pub process: Option<u32>,
     /// How long anything that must come may take.
     pub patience: Duration,
-    /// How long is waited for what must not come, where nothing that comes after it can be awaited instead.
-    pub quiet: Duration,
 }
 
 impl Target {
@@ -129,6 +127,17 @@ impl Target {
         Opened::greet(stream.restarted(), header)
     }
 
+    /// Whether that certificate proves that domain to the target. One that ends the stream, or offers EXTERNAL and lets it
+    /// fail, is not convinced.
+    pub fn proves(&self, from: &str, identity: &Identity) -> bool {
+        let header = Header { from: Some(from), ..self.header() };
+        let Ok(mut opened) = self.encrypted(&header, Some(identity)) else { return false };
+        let awaited = "the answer to SASL EXTERNAL";
+        opened.offers_external()
+            && send_auth(&mut opened.stream, &BASE64_STANDARD.encode(from)).is_ok()
+            && opened.stream.expect(SASL, "success", awaited).is_ok()
+    }
+
     /// Where the target finds us.
     pub fn outside(&self) -> Finding<&Outside> {
         match &self.outside {
@@ -195,11 +204,12 @@ impl Target {
         Dialled::accept(self.accept()?, &identity, features)
     }
 
-    /// Answers the target's question about a key, and tells whether the key was ours.
-    pub fn answer_verification(&self, domains: &[&str]) -> Finding<bool> {
-        let Dialled { mut stream, .. } = self.accept_dialled(domains, DIALBACK_FEATURES)?;
-        let request = stream.expect(DIALBACK, "verify", "a question about a dialback key")?;
-        Ok(dialback::answer_verify(&mut stream, &our_secret(), &request)?)
+    /// Answers the target's question about a key, on a connection that is given back to be kept.
+    pub fn answer_verification(&self, domains: &[&str]) -> Finding<Stream> {
+        let mut dialled = self.accept_dialled(domains, DIALBACK_FEATURES)?;
+        let request = dialled.question()?;
+        dialback::answer_verify(&mut dialled.stream, &our_secret(), &request)?;
+        Ok(dialled.stream)
     }
 
     /// A stream that dialback authenticates for that domain of ours.
@@ -211,7 +221,7 @@ impl Target {
 
     /// Answers the question about the key that was offered, and awaits the target's verdict.
     pub fn prove_by_dialback(&self, opened: &mut Opened, from: &str) -> Finding {
-        self.answer_verification(&[from])?;
+        opened.kept.push(self.answer_verification(&[from])?);
         let awaited = "the verdict on a dialback key";
         let verdict = opened.stream.expect(DIALBACK, "result", awaited)?;
         match verdict.attribute("type") {

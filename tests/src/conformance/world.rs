@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -76,11 +75,10 @@ impl World {
             secret: Some(Secret::new(SECRET)),
             outside: Some(outside),
             inside: Some(inside),
-            strict: true,
+            strict: Some(format!("{}.{PEER}", names::STRICT)),
             closes_idle,
             process: Some(engine.pid()),
             patience: PATIENCE,
-            quiet: Duration::from_secs(1),
         };
         Ok(Self { target, engine, ground })
     }

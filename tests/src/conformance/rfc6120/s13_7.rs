@@ -8,12 +8,9 @@ use rcgen::{CertificateParams, CustomExtension, date_time_ymd};
 
 use crate::conformance::Check;
 use crate::conformance::ending::expect_error;
-use crate::conformance::header::Header;
 use crate::conformance::opened::Opened;
 use crate::conformance::outcome::{Finding, ensure, not_applicable};
-use crate::conformance::outside::names;
 use crate::conformance::target::{EXTERNAL_FEATURES, Target, send_auth};
-use crate::peer::authority::Identity;
 use crate::peer::namespace::SASL;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -46,24 +43,14 @@ const DNS_SRV: u8 = 7;
 const UTF8_STRING: u8 = 0x0c;
 const IA5_STRING: u8 = 0x16;
 
-fn offered(target: &Target, from: &str, identity: &Identity) -> bool {
-    let header = Header { from: Some(from), ..target.header() };
-    // A target that ends the stream does not offer anything.
-    target.encrypted(&header, Some(identity)).is_ok_and(|opened| opened.offers_external())
-}
-
 fn reference_identity(target: &Target) -> Finding {
     let host = format!("xmpp.{}", target.peer);
     let of_host = target.identity(&[&host])?;
-    ensure(!offered(target, &target.peer, &of_host), || {
+    ensure(!target.proves(&target.peer, &of_host), || {
         format!("the certificate of {host} proved {}", target.peer)
     })?;
-    if !target.strict || target.resolved().is_err() {
-        return Ok(());
-    }
-    let strict = target.below(names::STRICT);
-    let _waiting = target.make_send(&strict, "s24")?;
-    // The first connection may be the target's answer to our own stream.
+    let (Some(strict), Ok(_)) = (&target.strict, target.resolved()) else { return Ok(()) };
+    let _waiting = target.make_send(strict, "s24")?;
     let dialled = target.accept_dialled(&[&host], EXTERNAL_FEATURES);
     let proof = dialled.and_then(|mut dialled| Ok(dialled.stream.element("a proof")?));
     ensure(proof.is_err(), || {
@@ -93,7 +80,7 @@ fn names_of_certificates(target: &Target) -> Finding {
     ];
     for (due, from, identity, what) in cases {
         let verb = if due { "did not prove" } else { "proved" };
-        ensure(offered(target, from, identity) == due, || format!("{what} {verb} {from}"))?;
+        ensure(target.proves(from, identity) == due, || format!("{what} {verb} {from}"))?;
     }
     Ok(())
 }

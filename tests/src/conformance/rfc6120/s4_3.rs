@@ -62,7 +62,7 @@ fn success_restarts(target: &Target) -> Finding {
     let mut stream = before.stream;
     send_auth(&mut stream, "=")?;
     stream.expect(SASL, "success", "the answer to SASL EXTERNAL")?;
-    let Opened { mut stream, header, features } =
+    let Opened { mut stream, header, features, .. } =
         Opened::greet(stream.restarted(), &target.header())?;
     ensure(header.attribute("id").is_some_and(|id| id != old), || {
         format!("the id was {old} before, and the new header is {header}")

@@ -7,7 +7,6 @@ use crate::conformance::Check;
 use crate::conformance::ending::expect_error;
 use crate::conformance::header::Header;
 use crate::conformance::outcome::{Finding, ensure, not_applicable, violated};
-use crate::conformance::outside::names;
 use crate::conformance::target::{Target, send_auth};
 use crate::peer::authority::Authority;
 use crate::peer::error::PeerError;
@@ -62,14 +61,11 @@ fn attempts(target: &Target) -> Finding {
 }
 
 fn not_sufficient(target: &Target) -> Finding {
-    if !target.strict {
-        return not_applicable(
-            "the target has no domain that it takes by certificate only (--strict)",
-        );
-    }
-    let strict = target.below(names::STRICT);
-    let stranger = Authority::new("Nobody trusts this")?.issue(&[&strict])?;
-    let header = Header { from: Some(&strict), ..target.header() };
+    let Some(strict) = &target.strict else {
+        return not_applicable("the target takes no domain by its certificate alone (--strict)");
+    };
+    let stranger = Authority::new("Nobody trusts this")?.issue(&[strict])?;
+    let header = Header { from: Some(strict), ..target.header() };
     let mut stream = target.secured(&header, Some(&stranger))?;
     stream.send(header.to_string())?;
     expect_error(&mut stream, &["policy-violation"])

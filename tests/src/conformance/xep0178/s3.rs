@@ -17,8 +17,7 @@ fn server_auth_only(target: &Target) -> Finding {
     let identity = target.authority.issue_with(&[&target.peer], |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     })?;
-    let opened = target.encrypted(&target.header(), Some(&identity))?;
-    ensure(opened.offers_external(), || {
-        format!("for a certificate with serverAuth alone this is offered: {}", opened.features)
+    ensure(target.proves(&target.peer, &identity), || {
+        "a certificate with serverAuth alone proves nothing".to_owned()
     })
 }

@@ -32,7 +32,7 @@ pub(super) const CHECKS: &[Check] = &[
 fn id_of_the_stream(target: &Target) -> Finding {
     let waiting = target.make_verify(&target.peer)?;
     let mut dialled = target.accept_dialled(&[&target.peer], DIALBACK_FEATURES)?;
-    let request = dialled.stream.expect(DIALBACK, "verify", "a question about a dialback key")?;
+    let request = dialled.question()?;
     let id = waiting.id();
     let good = request.attribute("id") == Some(&id)
         && request.attribute("from") == Some(&target.domain)

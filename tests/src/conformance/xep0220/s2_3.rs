@@ -24,6 +24,6 @@ fn directions(target: &Target) -> Finding {
     };
     // It comes on a connection of the target's own, and only after a proof there.
     let mut dialled = target.accept_dialled(&[&target.peer], DIALBACK_FEATURES)?.admit()?;
-    let stanza = dialled.stream.element("a stanza of the target")?;
+    let stanza = dialled.stanza()?;
     ensure(stanza.attribute("id") == Some("s50"), || stanza.to_string())
 }

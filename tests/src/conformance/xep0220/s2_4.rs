@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use crate::conformance::Check;
+use crate::conformance::opened::Opened;
 use crate::conformance::outcome::{Finding, ensure, violated};
 use crate::conformance::target::Target;
 use crate::peer::error::PeerError;
@@ -18,7 +19,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 38,
         section: "XEP-0220 §2.4.2",
-        sentence: "dialback is advertised with <errors/>",
+        sentence: "dialback is advertised, with <errors/> by who answers errors",
         run: feature,
     },
 ];
@@ -46,15 +47,28 @@ fn prefixes(target: &Target) -> Finding {
         stream.send(format!(
             "<{prefix}verify {declaration}='{DIALBACK}' from='{peer}' to='{domain}' id='s37'>no key</{prefix}verify>"
         ))?;
-        stream.expect(DIALBACK, "verify", "the verification of a dialback key")?;
+        let answer = stream.expect(DIALBACK, "verify", "the verification of a dialback key");
+        ensure(answer.is_ok(), || {
+            format!("<{prefix}verify {declaration}='{DIALBACK}'> was not answered: {answer:?}")
+        })?;
     }
     Ok(())
 }
 
 fn feature(target: &Target) -> Finding {
-    let features = target.encrypted(&target.header(), None)?.features;
-    let errors = features
-        .child(DIALBACK_FEATURE, "dialback")
-        .is_some_and(|dialback| dialback.child(DIALBACK_FEATURE, "errors").is_some());
-    ensure(errors, || features.to_string())
+    let Opened { mut stream, features, .. } = target.encrypted(&target.header(), None)?;
+    let Some(dialback) = features.child(DIALBACK_FEATURE, "dialback") else {
+        return violated(format!("dialback is not advertised: {features}"));
+    };
+    if dialback.child(DIALBACK_FEATURE, "errors").is_some() {
+        return Ok(());
+    }
+    let peer = &target.peer;
+    stream.send(format!(
+        "<db:verify from='{peer}' to='nowhere.invalid' id='s38'>no key</db:verify>"
+    ))?;
+    let errors = stream.element("a dialback error, or the end of the stream").is_ok_and(|answer| {
+        answer.namespace == DIALBACK && answer.attribute("type") == Some("error")
+    });
+    ensure(!errors, || format!("errors are answered and not advertised: {features}"))
 }

@@ -16,7 +16,7 @@ fn no_direct_tls(target: &Target) -> Finding {
     let outside = target.resolved()?;
     let domain = target.below(names::NO_DIRECT);
     let _waiting = target.make_verify(&domain)?;
-    target.answer_verification(&[&domain])?;
+    let _kept = target.answer_verification(&[&domain])?;
 
     let domain = target.below(names::ONLY_DISABLED_DIRECT);
     let said = target.make_fail(&domain);
