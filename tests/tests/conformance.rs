@@ -1,5 +1,6 @@
 //! The conformance suite against the real engine on loopback: one test for each statement, named after its section.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -8,28 +9,35 @@ use tests::conformance::world::World;
 use tests::conformance::{Check, STATEMENTS, statements};
 use tests::program;
 
+/// Why a statement could not be put.
+type Failure = Box<dyn Error>;
+
 /// The engine's program, built once.
-fn engine() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| program::build().unwrap())
+fn engine() -> Result<&'static Path, Failure> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| program::build().map_err(|error| error.to_string()));
+    Ok(built.as_deref().map_err(Clone::clone)?)
 }
 
 /// Puts one statement to an engine of its own.
-fn put(id: u8) -> (Check, Outcome, String) {
-    let check = statements().into_iter().find(|check| check.id == id).expect("no such statement");
-    let world = World::start(engine(), id).unwrap();
+fn put(id: u8) -> Result<(Check, Outcome, String), Failure> {
+    let found = statements().into_iter().find(|check| check.id == id);
+    let check = found.ok_or_else(|| format!("there is no statement {id}"))?;
+    let world = World::start(engine()?, id)?;
     let outcome = check.put(&world.target);
-    (check, outcome, world.engine.log())
+    Ok((check, outcome, world.engine.log()))
 }
 
-fn holds(id: u8) {
-    let (check, outcome, log) = put(id);
-    assert_eq!(outcome, Outcome::Holds, "{id}. {} ({})\n{log}", check.sentence, check.section);
+fn holds(id: u8) -> Result<(), Failure> {
+    let (check, outcome, log) = put(id)?;
+    let Check { sentence, section, .. } = check;
+    assert_eq!(outcome, Outcome::Holds, "{id}. {sentence} ({section})\n{log}");
+    Ok(())
 }
 
 macro_rules! statements {
     ($($name:ident = $id:literal;)*) => {
-        $(#[test] fn $name() { holds($id); })*
+        $(#[test] fn $name() -> Result<(), Failure> { holds($id) })*
 
         /// The statements that a test of this file asserts to hold.
         const ASSERTED: &[u8] = &[$($id),*];
@@ -112,19 +120,19 @@ const NOT_FULFILLED: &[u8] = &[27, 28, 61];
 
 #[test]
 fn rfc6120_13_7_2_3_is_reported_as_violated() {
-    let (_, outcome, _) = put(27);
+    let (_, outcome, _) = put(27).unwrap();
     assert!(matches!(outcome, Outcome::Violated { .. }), "{outcome}");
 }
 
 #[test]
 fn rfc7673_3_dane_is_reported_as_not_tested() {
-    let (_, outcome, _) = put(28);
+    let (_, outcome, _) = put(28).unwrap();
     assert!(matches!(outcome, Outcome::NotApplicable { .. }), "{outcome}");
 }
 
 #[test]
 fn xep0478_4_limits_of_peers_are_reported_as_violated() {
-    let (_, outcome, _) = put(61);
+    let (_, outcome, _) = put(61).unwrap();
     assert!(
         matches!(&outcome, Outcome::Violated { seen } if seen.contains("XEP-0478")),
         "{outcome}"
