@@ -1,15 +1,17 @@
 //! The client of the API server, with a layer that counts its requests.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::{Layer, Service};
 
 use crate::args::Args;
+use crate::causes::Causes;
 use crate::metrics::Metrics;
 
 /// Why there is no client.
@@ -33,11 +35,14 @@ pub enum ClientError {
     Build(#[from] kube::Error),
 }
 
-/// Connects as `args` say; no request is made yet.
+/// First and longest pause between two tries to reach the API server.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+
+/// A client as `args` say, and the address of the API server; no request is made yet.
 ///
 /// # Errors
 /// When no usable configuration is found.
-pub async fn connect(args: &Args, metrics: Metrics) -> Result<Client, ClientError> {
+pub async fn connect(args: &Args, metrics: Metrics) -> Result<(Client, Uri), ClientError> {
     let config = match &args.kubeconfig {
         None => Config::infer().await?,
         Some(path) => {
@@ -49,7 +54,34 @@ pub async fn connect(args: &Args, metrics: Metrics) -> Result<Client, ClientErro
                 .map_err(because)?
         }
     };
-    Ok(ClientBuilder::try_from(config)?.with_layer(&CountRequests { metrics }).build())
+    let server = config.cluster_url.clone();
+    let client = ClientBuilder::try_from(config)?.with_layer(&CountRequests { metrics }).build();
+    Ok((client, server))
+}
+
+/// Waits until the API server answers at all. Nothing else could be done without it, and one line that names it says more
+/// than the failures of a dozen watches.
+pub async fn wait_for_server(client: &Client, server: &Uri) {
+    let mut pause = RETRY.0;
+    loop {
+        match client.apiserver_version().await {
+            Ok(version) => {
+                tracing::info!(%server, version = version.git_version, "the API server answers");
+                return;
+            }
+            // An answer, if only that this account may not ask for the version.
+            Err(kube::Error::Api(_)) => return,
+            Err(error) => {
+                let why = Causes(&error);
+                tracing::error!(
+                    %server, %why,
+                    "the API server cannot be reached; check the address, and that the network lets this pod through"
+                );
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
 }
 
 /// Counts requests by method, resource and code of the answer.

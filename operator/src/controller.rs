@@ -11,6 +11,7 @@ use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, refl
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
+use crate::causes::Causes;
 use crate::context::{Context, Federation, FederationRef};
 use crate::metrics::ReconcileResult;
 use crate::reconcile::error::Error;
@@ -100,6 +101,6 @@ fn on_error(object: Arc<Federation>, error: &Error, context: Arc<Context>) -> Ac
         memory.errors = before.saturating_add(1);
         before
     });
-    tracing::warn!(federation = %reference, %error, "pass failed");
+    tracing::warn!(federation = %reference, why = %Causes(error), "pass failed");
     Action::requeue(schedule::after_error(failures))
 }

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use crds::external::dns_endpoint::DNSEndpoint;
 use kube::Resource;
 
+use crate::causes::Causes;
+
 /// Pause between two looks while a kind is missing.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -45,7 +47,8 @@ impl OptionalKinds {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot ask the API server for the kind DNSEndpoint");
+                let why = Causes(&error);
+                tracing::warn!(%why, "cannot ask the API server for the kind DNSEndpoint");
             }
         }
     }

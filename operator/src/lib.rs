@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod args;
 pub mod build;
+pub mod causes;
 pub mod children;
 pub mod client;
 pub mod configure;

@@ -4,15 +4,30 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use operator::args::{Args, LogFormat};
+use operator::causes::Causes;
 use tracing_subscriber::EnvFilter;
 
 /// Environment variable with the filter of the log, such as `operator=debug,info`.
 const LOG_FILTER: &str = "XFED_LOG";
 
+/// Filter of the log when the variable is not set.
+const DEFAULT_FILTER: &str = "info,kube_runtime=warn";
+/// Every error that it logs comes back to its caller, who knows what it is about.
+const SILENT: &str = "kube_client::client::builder=off";
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_env(LOG_FILTER)
-        .unwrap_or_else(|_| EnvFilter::new("info,kube_runtime=warn"));
+    let filter = std::env::var(LOG_FILTER).unwrap_or_default();
+    let filter = if filter.trim().is_empty() { DEFAULT_FILTER } else { filter.as_str() };
+    let filter = match EnvFilter::builder().parse(format!("{filter},{SILENT}")) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!(
+                "xmpp-federation-operator: {LOG_FILTER}={filter}: {error}; write a level such as info"
+            );
+            return ExitCode::from(2);
+        }
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Json => log.json().init(),
@@ -29,7 +44,7 @@ fn main() -> ExitCode {
     match runtime.block_on(operator::run::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "ended");
+            tracing::error!(error = %Causes(&error), "ended");
             ExitCode::FAILURE
         }
     }

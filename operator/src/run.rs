@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use kube::runtime::events::{Recorder, Reporter};
 use tokio::net::TcpListener;
@@ -27,6 +28,9 @@ use crate::watches;
 
 /// Federations that wait to be woken; a full queue makes the watches wait.
 const WAKES: usize = 256;
+
+/// For passes under way when the process is told to end, well within the usual grace period of pods (30 s).
+const FINISH: Duration = Duration::from_secs(15);
 
 /// Why the process ends with a failure.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +64,13 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let listener: TcpListener = admin::listen(args.listen).await?;
     let mut tasks = JoinSet::new();
     tasks.spawn(admin::serve(listener, health.clone(), metrics.clone()));
-    let client = client::connect(&args, metrics.clone()).await?;
     let stop = stopped().map_err(RunError::Signal)?;
     let mut stop = std::pin::pin!(stop);
+    let (client, server) = client::connect(&args, metrics.clone()).await?;
+    tokio::select! {
+        () = client::wait_for_server(&client, &server) => {}
+        () = &mut stop => return Ok(()),
+    }
 
     let leadership = if args.leader_election {
         // A replica that waits for the lease is as ready as it can be.
@@ -138,7 +146,9 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         () = &mut stop => {
             tracing::info!("stopping: passes under way are finished first");
             drop(finish);
-            controller.await;
+            if tokio::time::timeout(FINISH, controller).await.is_err() {
+                tracing::warn!("passes under way did not finish; the next leader begins them again");
+            }
         }
     }
     metrics.leading(false);

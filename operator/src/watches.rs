@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::build::bundles;
 use crate::build::metadata::{FEDERATION_LABEL, MANAGED_BY_SELECTOR};
+use crate::causes::Causes;
 use crate::children::{Metadata, Writer, is_optional};
 use crate::context::{Context, FederationRef};
 
@@ -123,7 +124,10 @@ async fn wake_for_each<K>(
                 }
             }
             Ok(Event::Init | Event::InitDone) => {}
-            Err(error) => tracing::warn!(%kind, %error, "watch failed; it is begun again"),
+            Err(error) => {
+                let why = Causes(&error);
+                tracing::warn!(%kind, %why, "watch failed; it is begun again");
+            }
         }
     }
 }

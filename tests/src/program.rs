@@ -1,23 +1,25 @@
-//! The engine's program as tests run it, built in the profile and target directory of the test that asks.
+//! The product's programs, built for a test in its own profile and target directory.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds the program, and says where it is.
-pub fn build() -> io::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let missing = || io::Error::other(format!("{} is not in a target directory", own.display()));
-    let profile = own.ancestors().nth(2).ok_or_else(missing)?;
-    let target = profile.parent().ok_or_else(missing)?;
+use crate::error::{Error, Result};
+
+/// Builds a program of the workspace, which takes a moment at most when it is built, and gives its path.
+pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().map_err(Error::io("finding", "this program"))?;
+    // target/PROFILE/deps/TEST
+    let profile = own.ancestors().nth(2).unwrap_or(Path::new("."));
+    let target = profile.parent().unwrap_or(Path::new("."));
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "federation-engine", "--target-dir"]);
-    cargo.arg(target);
-    if profile.file_name() == Some("release".as_ref()) {
+    cargo.args(["build", "--quiet", "--locked", "--package", package, "--bin", binary]);
+    cargo.arg("--target-dir").arg(target);
+    if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    if !cargo.status()?.success() {
-        return Err(io::Error::other("the engine does not compile"));
+    let status = cargo.status().map_err(Error::io("running", "cargo"))?;
+    if !status.success() {
+        return Err(Error::State(format!("{binary} does not compile")));
     }
-    Ok(Path::new(profile).join("federation-engine"))
+    Ok(profile.join(binary))
 }

@@ -39,9 +39,9 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
     federation::install(&paths).unwrap();
     let said = uninstalled.unwrap();
     assert!(said.contains(CRD), "helm names what it keeps: {said}");
-    let left = left.unwrap();
-    assert!(left.definition && left.federation && left.engines == engines, "{left:?}");
-    assert!(!left.operator && !left.cluster_role, "{left:?}");
+    let (left, engines_left) = left.unwrap();
+    assert_eq!(left, ["crd", "xmppfederation"], "what stays without the operator");
+    assert_eq!(engines_left, engines);
 
     kubectl(&paths).unwrap().args(["delete", "service", NAME, "-n", NAMESPACE]).ok().unwrap();
     let service: Result<()> =
@@ -57,24 +57,20 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
 /// A new leader waits at most for the end of the lease that the last one held.
 const WAIT: Duration = Duration::from_mins(1);
 
-/// What there is without an operator.
-#[derive(Debug)]
-struct Left {
-    definition: bool,
-    federation: bool,
-    engines: Vec<String>,
-    operator: bool,
-    cluster_role: bool,
-}
-
-fn left_behind(paths: &Paths) -> Result<Left> {
-    Ok(Left {
-        definition: exists(paths, &["crd", CRD])?,
-        federation: exists(paths, &["xmppfederation", NAME, "-n", NAMESPACE])?,
-        engines: engine_pods(paths)?,
-        operator: exists(paths, &["deployment", OPERATOR, "-n", OPERATOR_NAMESPACE])?,
-        cluster_role: exists(paths, &["clusterrole", OPERATOR])?,
-    })
+/// Kinds that are still there without an operator, and the engine's pods.
+fn left_behind(paths: &Paths) -> Result<(Vec<&'static str>, Vec<String>)> {
+    let mut left = Vec::new();
+    for (kind, name, namespace) in [
+        ("crd", CRD, ""),
+        ("xmppfederation", NAME, NAMESPACE),
+        ("deployment", OPERATOR, OPERATOR_NAMESPACE),
+        ("clusterrole", OPERATOR, ""),
+    ] {
+        if exists(paths, &[kind, name, "-n", namespace])? {
+            left.push(kind);
+        }
+    }
+    Ok((left, engine_pods(paths)?))
 }
 
 fn exists(paths: &Paths, object: &[&str]) -> Result<bool> {

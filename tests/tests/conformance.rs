@@ -15,7 +15,9 @@ type Failure = Box<dyn Error>;
 /// The engine's program, built once.
 fn engine() -> Result<&'static Path, Failure> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| program::build().map_err(|error| error.to_string()));
+    let built = BUILT.get_or_init(|| {
+        program::build("federation-engine", "federation-engine").map_err(|error| error.to_string())
+    });
     Ok(built.as_deref().map_err(Clone::clone)?)
 }
 

@@ -17,26 +17,18 @@ use tests::peer::initiator::{Initiator, Security};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
 use tests::peer::server::{Event, Server};
 use tests::peer::stream::Stream;
+use tests::program;
 
 const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
 const TO_PEER: &str = "<message from='juliet@local.example/b' to='romeo@peer.example' id='m2'><body>Ho</body></message>";
 
-/// The engine's program, built once in the profile and target directory of this test.
 fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let own = std::env::current_exe().unwrap_or_default();
-        let profile = own.ancestors().nth(2).unwrap_or(Path::new("."));
-        let target = profile.parent().unwrap_or(Path::new("."));
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "federation-engine", "--target-dir"]);
-        cargo.arg(target);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let built = cargo.status().is_ok_and(|status| status.success());
-        assert!(built, "the engine does not compile");
-        profile.join("federation-engine")
+        let built = program::build("federation-engine", "federation-engine");
+        // In a helper clippy allows no panic, and a test that has no engine must fail.
+        assert!(built.is_ok(), "{built:?}");
+        built.unwrap_or_default()
     })
 }
 

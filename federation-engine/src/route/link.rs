@@ -61,6 +61,7 @@ pub(crate) struct Link {
     room: Notify,
     hurry: Notify,
     settled: Notify,
+    lost: Notify,
 }
 
 impl Link {
@@ -72,9 +73,16 @@ impl Link {
             not_before: None,
             last_failure: None,
         };
-        let (work, room, hurry, settled) =
-            (Notify::new(), Notify::new(), Notify::new(), Notify::new());
-        Self { pair, leg, state: Mutex::new(state), work, room, hurry, settled }
+        Self {
+            pair,
+            leg,
+            state: Mutex::new(state),
+            work: Notify::new(),
+            room: Notify::new(),
+            hurry: Notify::new(),
+            settled: Notify::new(),
+            lost: Notify::new(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -115,6 +123,16 @@ impl Link {
         drop(state);
         self.hurry.notify_waiters();
         start
+    }
+
+    /// The stream broke, or the peer ended it with an error: what is known about the peer is out of date.
+    pub(crate) fn lose(&self) {
+        self.lost.notify_waiters();
+    }
+
+    /// Waits for [`Self::lose`].
+    pub(crate) async fn lost(&self) {
+        self.lost.notified().await;
     }
 
     /// Waits for [`Self::wake`].

@@ -15,6 +15,9 @@ use crate::route::link::{Link, Phase};
 const CALM: Duration = Duration::from_mins(5);
 const EAGER: Duration = Duration::from_secs(20);
 
+/// After the loss of a stream.
+const SOON: Duration = Duration::from_secs(2);
+
 /// Watches one peer until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain) {
     let revision = engine.revision();
@@ -30,6 +33,8 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
         }
         let pause = if link.last_failure().is_some() { EAGER } else { CALM };
         tokio::select! {
+            // Whether it comes back is seen soon, and not by all replicas at the same moment.
+            () = link.lost() => sleep(SOON.mul_f64(rand::random_range(0.5..1.5))).await,
             () = sleep(pause.mul_f64(rand::random_range(0.8..1.2))) => {}
             _ = revisions.changed() => {}
             () = engine.shutdown.cancelled() => return,

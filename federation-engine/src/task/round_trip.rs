@@ -80,6 +80,8 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
         last = Some(outcome);
         tokio::select! {
             () = sleep(pause) => {}
+            // The backend went away, or is starting again.
+            () = trip.link.lost() => {}
             _ = revisions.changed() => {}
             () = engine.shutdown.cancelled() => return,
         }

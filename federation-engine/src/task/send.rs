@@ -49,7 +49,10 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                     .serve()
                     .await;
                 match end {
-                    Some(failure) => report.lost(&engine, &failure),
+                    Some(failure) => {
+                        report.lost(&engine, &failure);
+                        link.lose();
+                    }
                     None => report.ended(&engine),
                 }
                 link.reconnecting();

@@ -122,7 +122,8 @@ pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
         .collect()
 }
 
-/// Of the replicas, one that is connected, else the one that tried last.
+/// Of the replicas, one that has a stream now, else the one that saw something last: what another one reached before that
+/// says nothing about the peer as it is.
 pub fn best<'a>(view: View<'a>, domain: &Domain) -> Option<&'a PeerEvidence> {
     view.seen
         .engines
@@ -133,7 +134,10 @@ pub fn best<'a>(view: View<'a>, domain: &Domain) -> Option<&'a PeerEvidence> {
         })
         .flatten()
         .filter(|peer| peer.domain == *domain)
-        .max_by_key(|peer| (state(peer) == PeerState::Connected, last_attempt(peer)))
+        .max_by_key(|peer| {
+            let open = peer.outbound.as_ref().is_some_and(|stream| stream.connected);
+            (open, last_attempt(peer))
+        })
 }
 
 fn last_attempt(peer: &PeerEvidence) -> Option<Timestamp> {

@@ -441,6 +441,24 @@ fn peers_reachable() {
         engine(seen, |r| r.peers[0].outbound.as_mut().unwrap().connected = false);
     });
     assert_eq!(idle, "AllPeersReachable");
+    // What one replica reached before another one failed says nothing about now.
+    let replicas = |open: bool| {
+        reason(rung, |seen| {
+            let mut second = seen.engines[0].clone();
+            second.replica.name = "example-2".into();
+            seen.engines.push(second);
+            engine(seen, |report| {
+                let stream = report.peers[0].outbound.as_mut().unwrap();
+                (stream.connected, stream.since) = (open, now() - SignedDuration::from_mins(1));
+            });
+            let Report::Seen(report) = &mut seen.engines[1].report else { panic!("no report") };
+            let stream = Arc::make_mut(report).peers[0].outbound.as_mut().unwrap();
+            (stream.connected, stream.since) = (false, now());
+            stream.reason = "ConnectRefused".into();
+        })
+    };
+    assert_eq!(replicas(false), "AllPeersFailed");
+    assert_eq!(replicas(true), "AllPeersReachable", "it has a stream now");
     let untried = |seen: &mut Evidence| engine(seen, |report| report.peers.clear());
     assert_eq!(reason(rung, untried), "Probing");
     let mut suffix = smallest();

@@ -50,7 +50,9 @@ class Person(ClientXMPP):
             # The library names the event after <show/> where there is one.
             **{f"presence_{show}": self.on_presence for show in ("available", "unavailable", "away", "chat", "dnd", "xa")},
             "presence_error": lambda p: tell("error", **{"from": p["from"].bare}, of="presence", **cause(p)),
+            # The library gives an error to the one, and with a copy of the body to the other as well.
             "message": self.on_message,
+            "message_error": self.on_message_error,
         }.items():
             self.add_event_handler(event, handler)
 
@@ -65,11 +67,11 @@ class Person(ClientXMPP):
             tell("presence", **{"from": presence["from"].bare}, show=kind, status=presence["status"])
 
     def on_message(self, message):
-        sender = {"from": message["from"].bare, "id": message["id"]}
-        if message["type"] == "error":
-            tell("error", of="message", **sender, **cause(message))
-        else:
-            tell("message", body=message["body"], **sender)
+        if message["type"] != "error":
+            tell("message", **{"from": message["from"].bare}, id=message["id"], body=message["body"])
+
+    def on_message_error(self, message):
+        tell("error", of="message", **{"from": message["from"].bare}, id=message["id"], **cause(message))
 
     async def ask(self, to, number):
         try:

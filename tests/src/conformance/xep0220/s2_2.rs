@@ -117,6 +117,7 @@ fn invalid(target: &Target) -> Finding {
     let verdict = offer_invalid(target, &mut opened, &target.peer)?;
     ensure(verdict.attribute("type") == Some("invalid"), || verdict.to_string())?;
     Ending::of(&mut opened.stream)?;
+    drop(opened);
     if target.resolved().is_err() {
         return Ok(());
     }
