@@ -121,9 +121,16 @@ fn mark(report: &Value, id: u8) -> Option<(&'static str, Option<String>)> {
     })
 }
 
+/// Characters of what was seen that the table's notes show.
+const SHOWN: usize = 240;
+
 /// Text that does not end a cell or become markup.
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*").trim().to_owned()
+    let mut shown: String = text.trim().chars().take(SHOWN).collect();
+    if shown.len() < text.trim().len() {
+        shown.push('…');
+    }
+    shown.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
 }
 
 #[cfg(test)]

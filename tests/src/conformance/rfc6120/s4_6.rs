@@ -2,9 +2,10 @@
 
 use crate::conformance::Check;
 use crate::conformance::ending::Ending;
-use crate::conformance::outcome::{Finding, ensure};
+use crate::conformance::outcome::{Finding, ensure, violated};
 use crate::conformance::target::Target;
 use crate::peer::error::PeerError;
+use crate::peer::stream::Item;
 
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 64,
@@ -21,6 +22,10 @@ fn idle(target: &Target) -> Finding {
     }
     match stream.receive("nothing") {
         Err(PeerError::Deadline { .. }) => Ok(()),
-        other => ensure(false, || format!("within {:?} this came: {other:?}", target.patience)),
+        Ok(Item::Element(element)) => {
+            violated(format!("within {:?} this came: {element}", target.patience))
+        }
+        // Closed without an error, or gone.
+        Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -103,7 +103,8 @@ fn from_before_tls(target: &Target) -> Finding {
         }
         send_auth(&mut opened.stream, "=")?;
         let accepted = opened.stream.expect(SASL, "success", "the answer to SASL EXTERNAL").is_ok();
-        ensure(!accepted, || format!("EXTERNAL succeeded for {:?}", after.from))?;
+        let who = after.from.unwrap_or("a header without 'from'");
+        ensure(!accepted, || format!("EXTERNAL succeeded for {who}"))?;
     }
     Ok(())
 }
