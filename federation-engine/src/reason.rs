@@ -346,19 +346,73 @@ impl Failure {
         }
     }
 
-    /// The error that a stanza waiting for this stream is bounced with (RFC 6120 §10.4.3, XEP-0220 §2.1.1).
-    pub fn stanza_error(&self) -> StanzaError {
-        let (kind, condition) = match self {
-            Self::BlockedByLocalPolicy => (ErrorKind::Cancel, "not-allowed"),
+    /// Whether the failure passes by itself, because something is down, slow or restarting. What the peer, DNS or our own
+    /// settings say about the two domains is the same in a minute.
+    pub fn passes(&self) -> bool {
+        match self {
             Self::Dns(DnsReason::ResolverUnavailable { .. })
             | Self::Connect(_)
+            | Self::Handshake(_)
             | Self::NegotiationTimedOut(_)
-            | Self::ConnectionLost(_)
             | Self::DialbackTimedOut
-            | Self::DialbackError { .. }
-            | Self::ShuttingDown => (ErrorKind::Wait, "remote-server-timeout"),
-            Self::DialbackInvalid => (ErrorKind::Wait, "internal-server-error"),
-            _ => (ErrorKind::Cancel, "remote-server-not-found"),
+            | Self::ConnectionLost(_) => true,
+            // RFC 6120 §4.9.3.
+            Self::StreamError { condition, .. } => matches!(
+                condition.as_str(),
+                "connection-timeout"
+                    | "internal-server-error"
+                    | "remote-connection-failed"
+                    | "reset"
+                    | "resource-constraint"
+                    | "system-shutdown"
+            ),
+            // RFC 6120 §6.5.10.
+            Self::ExternalRejected { condition, .. } => condition == "temporary-auth-failure",
+            // XEP-0220 §2.5: the peer could not ask our authoritative server.
+            Self::DialbackError { condition, .. } => matches!(
+                condition.as_str(),
+                "internal-server-error"
+                    | "remote-connection-failed"
+                    | "remote-server-timeout"
+                    | "resource-constraint"
+            ),
+            Self::Dns(
+                DnsReason::DomainNotFound { .. }
+                | DnsReason::NoAddress { .. }
+                | DnsReason::ServiceDisabled { .. },
+            )
+            | Self::BlockedByLocalPolicy
+            | Self::Guard(_)
+            | Self::StartTlsNotOffered
+            | Self::StartTlsRefused
+            | Self::Certificate(_)
+            | Self::NotXmpp(_)
+            | Self::NoAuthenticationMethod(_)
+            | Self::DialbackInvalid
+            | Self::NoBackend
+            | Self::ShuttingDown => false,
+        }
+    }
+
+    /// The error that a stanza waiting for this stream is bounced with (RFC 6120 §10.4.3, XEP-0220 §2.1.1).
+    pub fn stanza_error(&self) -> StanzaError {
+        let condition = match self {
+            Self::BlockedByLocalPolicy => "not-allowed",
+            Self::DialbackInvalid => "internal-server-error",
+            Self::Dns(
+                DnsReason::DomainNotFound { .. }
+                | DnsReason::NoAddress { .. }
+                | DnsReason::ServiceDisabled { .. },
+            )
+            | Self::Guard(_)
+            | Self::NoBackend => "remote-server-not-found",
+            // The server was found, and there is no stream to it (RFC 6120 §8.3.3.17).
+            _ => "remote-server-timeout",
+        };
+        let kind = match self {
+            Self::DialbackInvalid | Self::ShuttingDown => ErrorKind::Wait,
+            _ if self.passes() => ErrorKind::Wait,
+            _ => ErrorKind::Cancel,
         };
         StanzaError { kind, condition, text: self.to_string() }
     }

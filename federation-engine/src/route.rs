@@ -2,4 +2,5 @@
 
 pub(crate) mod link;
 pub mod queue;
+pub(crate) mod retry;
 pub(crate) mod table;

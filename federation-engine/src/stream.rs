@@ -9,6 +9,7 @@ pub mod features;
 pub mod header;
 pub mod id;
 pub mod inbound;
+pub mod limits;
 pub mod outbound;
 pub mod rules;
 pub mod sasl;
@@ -26,6 +27,7 @@ use crate::xml::{Bounds, Element};
 
 pub use id::StreamId;
 pub use inbound::Inbound;
+pub use limits::StreamLimits;
 pub use outbound::{Outbound, Purpose};
 pub use rules::PeerRules;
 
@@ -66,6 +68,10 @@ pub struct Limits {
     pub verifications: usize,
     /// Pairs that one stream may carry.
     pub pairs: usize,
+    /// Silence after which a stream is closed; none: never.
+    pub idle: Option<Duration>,
+    /// Bytes of an element before the stream is authenticated.
+    pub unauthenticated_bytes: usize,
     /// Bounds of elements once the stream is authenticated.
     pub authenticated: Bounds,
 }

@@ -1,7 +1,9 @@
 //! Sockets, time and tasks: thin drivers of the machines in `stream`.
 
 pub(crate) mod admission;
+pub(crate) mod carry;
 pub mod engine;
+pub(crate) mod expiry;
 pub(crate) mod forward;
 pub(crate) mod io;
 pub(crate) mod listen;

@@ -1,8 +1,8 @@
 //! The lab: a real one-node Kubernetes cluster with a real internet around it, on one machine, in namespaces;
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
 //!
-//! Beside it, without root or a cluster: scripted servers ([`peer`]), the engine as a process ([`engine`]) and its
-//! benchmark ([`bench`]).
+//! Beside it, without root or a cluster: scripted servers ([`peer`]), the engine as a process ([`engine`]), its
+//! benchmark ([`bench`]), and real servers as its peers ([`interop`]).
 
 pub mod addons;
 pub mod apiserver;
@@ -13,12 +13,14 @@ pub mod cluster;
 pub mod command;
 pub mod conditions;
 pub mod conformance;
+pub mod debian;
 pub mod engine;
 pub mod error;
 pub mod federation;
 pub mod go;
 pub mod host;
 pub mod image;
+pub mod interop;
 pub mod kubernetes;
 pub mod loopback;
 pub mod manifest;
@@ -26,6 +28,7 @@ pub mod network;
 pub mod node;
 pub mod packages;
 pub mod partner;
+pub mod partners;
 pub mod parts;
 pub mod paths;
 pub mod peer;

@@ -31,8 +31,8 @@ pub const CLOSED: &str = "closed.example";
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The engine refuses to dial its own address, so the others have theirs.
-const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+pub(crate) const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(crate) const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// Why there is no such world.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +91,8 @@ pub struct World {
     pub backend: Server,
     /// What the engine was started with.
     pub config: Value,
+    /// Where DNS says that [`CLOSED`] is.
+    pub closed: SocketAddr,
     nameserver: Nameserver,
 }
 
@@ -175,6 +177,15 @@ impl Ground {
 impl World {
     /// Starts everything.
     pub fn start(engine: &Path, kind: PeerKind) -> Result<Self, LoopbackError> {
+        Self::start_with(engine, kind, |_, _| {})
+    }
+
+    /// Starts everything, with a configuration and files that `change` has changed.
+    pub fn start_with(
+        engine: &Path,
+        kind: PeerKind,
+        change: impl FnOnce(&Ground, &mut Value),
+    ) -> Result<Self, LoopbackError> {
         let ground = Ground::new()?;
         let proof = if kind.dialback {
             Proof::Dialback { authority: ground.outer }
@@ -183,16 +194,18 @@ impl World {
         };
         let peer = serve(PEER_ADDRESS, PEER, proof, &ground.authority)?;
         let backend = serve(BACKEND_ADDRESS, LOCAL, Proof::Certificate, &ground.backend_ca)?;
+        let closed = SocketAddr::new(PEER_ADDRESS.into(), free_port()?.port());
         let host = |domain: &str| format!("xmpp.{domain}");
         let zone = Zone::default()
             .address(&host(PEER), PEER_ADDRESS)?
             .server(kind.service, PEER, &host(PEER), peer.address().port())?
             .address(&host(CLOSED), PEER_ADDRESS)?
-            .server("_xmpp-server", CLOSED, &host(CLOSED), free_port()?.port())?;
+            .server("_xmpp-server", CLOSED, &host(CLOSED), closed.port())?;
         let nameserver = Nameserver::start((PEER_ADDRESS, 0).into(), zone)?;
-        let config = ground.config(backend.address(), nameserver.address());
+        let mut config = ground.config(backend.address(), nameserver.address());
+        change(&ground, &mut config);
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
-        Ok(Self { ground, engine, peer, backend, config, nameserver })
+        Ok(Self { ground, engine, peer, backend, config, closed, nameserver })
     }
 
     /// Where the world's name server listens.
@@ -241,7 +254,7 @@ pub fn secret_of(domain: &str) -> Secret {
     Secret::new(format!("the secret of {domain}"))
 }
 
-fn serve(
+pub(crate) fn serve(
     address: Ipv4Addr,
     domain: &str,
     proof: Proof,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::command::Run;
+use crate::debian::Debian;
 use crate::error::{Error, Result};
 use crate::image::{self, Image};
 use crate::paths::{Paths, make_dir};
@@ -57,10 +58,12 @@ pub enum Part {
     Helm,
     /// Prosody's root file system, `rootfs`, and `prosody.tar`.
     Prosody,
+    /// Another server's root file system, `rootfs`.
+    Server(Debian),
 }
 
 impl Part {
-    /// All parts, the ones needed first before the others.
+    /// All parts of the lab, the ones needed first before the others.
     pub const ALL: [Self; 6] = [
         Self::Prosody,
         Self::Kubernetes,
@@ -68,6 +71,13 @@ impl Part {
         Self::MetalLb,
         Self::Helm,
         Self::ExternalDns,
+    ];
+    /// What the interoperability tests need and the lab does not.
+    pub const SERVERS: [Self; 4] = [
+        Self::Server(Debian::Ejabberd12),
+        Self::Server(Debian::Jabberd12),
+        Self::Server(Debian::Prosody13),
+        Self::Server(Debian::Ejabberd13),
     ];
 
     /// Name and version, for people.
@@ -79,7 +89,13 @@ impl Part {
             Self::MetalLb => ("metallb", METALLB),
             Self::Helm => ("helm", HELM),
             Self::Prosody => ("prosody", PROSODY),
+            Self::Server(server) => server.title(),
         }
+    }
+
+    /// Whether it is made of Debian packages and needs no Go.
+    const fn is_unpacked(self) -> bool {
+        matches!(self, Self::Prosody | Self::Server(_))
     }
 
     /// Its directory in the cache: name, version, and a key of everything else that decides what it holds.
@@ -88,6 +104,7 @@ impl Part {
         let tools = match self {
             Self::Kubernetes | Self::ExternalDns => go::tools_text(&self.tools(paths))?,
             Self::Prosody => rootfs::RECIPE.to_owned(),
+            Self::Server(server) => server.key(),
             Self::CoreDns | Self::MetalLb | Self::Helm => String::new(),
         };
         let digest = Sha256::digest(format!("{RECIPE}\n{tools}"));
@@ -122,6 +139,10 @@ impl Part {
                 go::install(out, &format!("helm.sh/helm/v4/cmd/helm@v{HELM}"))
             }),
             Self::Prosody => step(&format!("prosody {PROSODY}"), || rootfs::prosody(out)),
+            Self::Server(server) => {
+                let (name, version) = server.title();
+                step(&format!("{name} {version}"), || server.build(out))
+            }
         }
     }
 }
@@ -151,7 +172,7 @@ pub fn build_only(paths: &Paths, parts: &[Part]) -> Result<()> {
         if dir.exists() {
             continue;
         }
-        if part != Part::Prosody {
+        if !part.is_unpacked() {
             packages::require_go()?;
         }
         // Beside the final place, so that the rename is atomic; removed if the build fails.

@@ -17,6 +17,14 @@ pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
+    // What cargo tells a test about the test's own package would make build scripts run again, and all that depends on
+    // them be compiled again.
+    for (name, _) in std::env::vars_os() {
+        let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_EXE_", "CARGO_CRATE_"];
+        if own.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            cargo.env_remove(name);
+        }
+    }
     let status = cargo.status().map_err(Error::io("running", "cargo"))?;
     if !status.success() {
         return Err(Error::State(format!("{binary} does not compile")));

@@ -126,7 +126,11 @@ fn direct_tls_both_ways() {
 
 #[test]
 fn a_stanza_for_a_peer_whose_port_is_closed_comes_back_with_the_cause() {
-    let world = World::start(engine(), ORDINARY).unwrap();
+    // The engine tries again until the stanza is too old.
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["timeouts"] = serde_json::json!({"queueSeconds": 5});
+    })
+    .unwrap();
     let mut stream = stream_from_backend(&world, CLOSED).unwrap();
     stream
         .send("<message from='juliet@local.example/b' to='tybalt@closed.example' id='m3' type='chat'><body>?</body></message>")

@@ -72,9 +72,10 @@ fn the_certificate_does_not_cover_a_domain() {
 #[test]
 fn the_partners_port_is_closed() {
     let paths = Federated::stage().unwrap();
-    let manifest = federation::short_federation(&paths)
-        .unwrap()
-        .replace("  egress:", "  peers: [{domain: partner.example}]\n  egress:");
+    let manifest = federation::short_federation(&paths).unwrap().replace(
+        "  egress:",
+        "  peers: [{domain: partner.example}]\n  timeouts: {queueSeconds: 10}\n  egress:",
+    );
     let mut federated = Federated::apply(paths, &manifest).unwrap();
     federated.until_true("Ready").unwrap();
     federated.until_true("PeersReachable").unwrap();

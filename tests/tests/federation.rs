@@ -1,5 +1,6 @@
 //! The demo's scenario with assertions: from `kubectl apply` to messages both ways, and on through the loss of each part.
 
+use serde_json::Value;
 use tests::error::Result;
 use tests::federation::{NAME, NAMESPACE, OPERATOR_NAMESPACE};
 use tests::kubernetes::kubectl;
@@ -78,14 +79,41 @@ fn the_chat_goes_on_after_the_engine_the_operator_and_the_backend_were_killed() 
     kill_pods(&federated, OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator")
         .unwrap();
     conversation::say(&mut ours, &mut theirs, "without an operator", &mut quiet).unwrap();
-    federated.until_true("Ready").unwrap();
+    // That all is True says nothing yet: it was before. The next operator judges what is wanted now.
+    federate_again(&mut federated).unwrap();
 
+    // Gone for as long as it takes to be seen: a pod that is replaced at once may be back between two looks.
+    scale_backend(&federated, 0).unwrap();
     kill_pods(&federated, NAMESPACE, "app.kubernetes.io/name=prosody").unwrap();
     federated.until("BackendReady to leave True", |now| !now.is_true("BackendReady")).unwrap();
+    scale_backend(&federated, 1).unwrap();
     federated.until_true("Ready").unwrap();
     let mut ours = federated.cupuser1().unwrap();
     conversation::say(&mut ours, &mut theirs, "back again", &mut quiet).unwrap();
     conversation::say(&mut theirs, &mut ours, "welcome back", &mut quiet).unwrap();
+}
+
+/// Changes the specification a little, and waits until the verdicts are about that.
+fn federate_again(federated: &mut Federated) -> Result<()> {
+    kubectl(&federated.paths)?
+        .args(["patch", "xfed", NAME, "-n", NAMESPACE, "--type=merge"])
+        .args(["-p", r#"{"spec": {"dns": {"ttl": 240}}}"#])
+        .ok()?;
+    federated.until("Ready=True of the second generation", |now| {
+        let conditions = now.object.pointer("/status/conditions").and_then(Value::as_array);
+        conditions.into_iter().flatten().any(|condition| {
+            condition["type"] == "Ready"
+                && condition["status"] == "True"
+                && condition["observedGeneration"] == 2
+        })
+    })
+}
+
+fn scale_backend(federated: &Federated, replicas: u32) -> Result<()> {
+    kubectl(&federated.paths)?
+        .args(["scale", "deployment", "prosody", "-n", NAMESPACE])
+        .arg(format!("--replicas={replicas}"))
+        .ok()
 }
 
 fn kill_pods(federated: &Federated, namespace: &str, selector: &str) -> Result<()> {

@@ -154,6 +154,15 @@ mod tests {
         assert_eq!(report, include_str!("../../tests/data/engine.check.yaml"), "\n{report}");
     }
 
+    #[test]
+    fn the_report_of_every_preset_is_the_golden_text() {
+        let config = parse_text(include_str!("../../tests/data/presets.yaml")).unwrap();
+        let shown: Vec<_> = config.peers.entries().iter().map(|peer| peer.profile).collect();
+        assert!(crds::peer::Profile::ALL.iter().all(|profile| shown.contains(profile)));
+        let report = report(&config).unwrap();
+        assert_eq!(report, include_str!("../../tests/data/presets.check.yaml"), "\n{report}");
+    }
+
     /// What the report states is complete: read back, it means the same.
     #[test]
     fn the_settings_of_the_report_resolve_to_themselves() {

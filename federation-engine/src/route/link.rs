@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
-use super::queue::{Bounds, Queue};
+use super::queue::{Bounds, Queue, Waiting};
+use super::retry::Fate;
 use crate::dial::backoff::Backoff;
 use crate::leg::Leg;
 use crate::pair::Pair;
@@ -33,6 +35,17 @@ struct State {
     last_failure: Option<Failure>,
 }
 
+impl State {
+    /// There will soon be room in the queue, or the news that there is no stream.
+    fn flows(&self) -> bool {
+        match self.phase {
+            Phase::Established => true,
+            Phase::Connecting => self.last_failure.is_none(),
+            Phase::Dormant => false,
+        }
+    }
+}
+
 /// Result of [`Link::push`].
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Push {
@@ -41,11 +54,12 @@ pub(crate) enum Push {
         /// No task was running; now one has to.
         start: bool,
     },
-    /// No room. While stanzas flow the sender waits ([`Link::wait_for_room`]); otherwise it is told.
+    /// No room. While stanzas flow, or the first attempt to let them flow goes on, the sender waits
+    /// ([`Link::wait_for_room`]); otherwise it is told.
     Full {
         /// The stanza, given back.
         stanza: Bytes,
-        /// Stanzas flow, so there will be room.
+        /// The sender waits.
         flowing: bool,
     },
 }
@@ -94,7 +108,7 @@ impl Link {
     pub(crate) fn push(&self, stanza: Bytes, now: Instant, bounds: &Bounds) -> Push {
         let mut state = self.state();
         if !state.queue.has_room(stanza.len(), bounds) {
-            return Push::Full { stanza, flowing: state.phase == Phase::Established };
+            return Push::Full { stanza, flowing: state.flows() };
         }
         let was_empty = state.queue.is_empty();
         state.queue.push(stanza, now);
@@ -131,13 +145,23 @@ impl Link {
     }
 
     /// Waits for [`Self::lose`].
-    pub(crate) async fn lost(&self) {
-        self.lost.notified().await;
+    pub(crate) fn lost(&self) -> Notified<'_> {
+        self.lost.notified()
     }
 
-    /// Waits for [`Self::wake`].
-    pub(crate) async fn hurried(&self) {
-        self.hurry.notified().await;
+    /// Forgets what failed, because the configuration has changed: the next attempt may start now.
+    pub(crate) fn forgive(&self) {
+        let mut state = self.state();
+        state.not_before = None;
+        state.last_failure = None;
+        state.backoff.reset();
+        drop(state);
+        self.hurry.notify_waiters();
+    }
+
+    /// Waits for [`Self::wake`] or [`Self::forgive`]. What happens between this call and the first poll counts.
+    pub(crate) fn hurried(&self) -> Notified<'_> {
+        self.hurry.notified()
     }
 
     /// Waits until stanzas have left the queue.
@@ -146,7 +170,7 @@ impl Link {
             let notified = self.room.notified();
             {
                 let state = self.state();
-                if state.phase != Phase::Established || state.queue.has_room(size, bounds) {
+                if !state.flows() || state.queue.has_room(size, bounds) {
                     return;
                 }
             }
@@ -166,7 +190,7 @@ impl Link {
     }
 
     /// Takes stanzas to send.
-    pub(crate) fn take(&self, budget: usize, out: &mut Vec<Bytes>) -> usize {
+    pub(crate) fn take(&self, budget: usize, out: &mut Vec<Waiting>) -> usize {
         let taken = self.state().queue.take(budget, out);
         if taken > 0 {
             self.room.notify_waiters();
@@ -175,8 +199,8 @@ impl Link {
     }
 
     /// Gives back what was taken and not sent.
-    pub(crate) fn put_back(&self, stanzas: &mut Vec<Bytes>, now: Instant) {
-        self.state().queue.put_back(stanzas, now);
+    pub(crate) fn put_back(&self, taken: &mut Vec<Waiting>) {
+        self.state().queue.put_back(taken);
     }
 
     /// Removes what has waited too long, and says when to look again.
@@ -194,35 +218,52 @@ impl Link {
     pub(crate) fn established(&self) {
         let mut state = self.state();
         state.phase = Phase::Established;
-        state.backoff.reset();
         state.not_before = None;
         state.last_failure = None;
         drop(state);
         self.settled.notify_waiters();
     }
 
-    /// The stream is gone; another attempt follows.
+    /// The stream is gone after it was of use; another attempt follows at once if stanzas wait.
     pub(crate) fn reconnecting(&self) {
-        self.state().phase = Phase::Connecting;
+        let mut state = self.state();
+        state.phase = Phase::Connecting;
+        state.backoff.reset();
+        drop(state);
         self.room.notify_waiters();
     }
 
-    /// An attempt failed: remembers why, and hands out everything that waited. The next one starts after the back-off's
-    /// delay, and after `longest` at the latest.
-    pub(crate) fn failed(&self, failure: Failure, now: Instant, longest: Duration) -> Vec<Bytes> {
+    /// Nothing is queued.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state().queue.is_empty()
+    }
+
+    /// An attempt failed: remembers why, and hands out what does not wait for the next one. That starts after the
+    /// back-off's delay, and after `longest` at the latest.
+    pub(crate) fn failed(
+        &self,
+        failure: Failure,
+        fate: Fate,
+        now: Instant,
+        longest: Duration,
+    ) -> Vec<Bytes> {
         let mut state = self.state();
+        state.phase = Phase::Connecting;
         let delay = state.backoff.after_failure(&mut |n| rand::random_range(0..=n)).min(longest);
         state.not_before = now.checked_add(delay);
         state.last_failure = Some(failure);
-        let waiting = state.queue.drain();
+        let bounced = match fate {
+            Fate::Keep => Vec::new(),
+            Fate::Bounce => state.queue.drain(),
+        };
         drop(state);
         self.room.notify_waiters();
         self.settled.notify_waiters();
-        waiting
+        bounced
     }
 
     /// Waits for the end of an attempt, good or bad. What has ended before the call does not count.
-    pub(crate) fn settled(&self) -> impl Future<Output = ()> + '_ {
+    pub(crate) fn settled(&self) -> Notified<'_> {
         self.settled.notified()
     }
 
@@ -262,5 +303,103 @@ impl Link {
         state.phase == Phase::Dormant
             && state.queue.is_empty()
             && state.not_before.is_none_or(|at| at <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Domain;
+    use crate::reason::DnsReason;
+
+    const BOUNDS: Bounds = Bounds { bytes: 1_000, stanzas: 10, age: Duration::from_mins(1) };
+
+    fn link(stanzas: &[&'static str], now: Instant) -> Link {
+        let domain = |name| Domain::parse(name).unwrap();
+        let pair = Pair { from: domain("us.example"), to: domain("them.example") };
+        let link = Link::new(pair, Leg::Outer);
+        for stanza in stanzas {
+            link.push(Bytes::from_static(stanza.as_bytes()), now, &BOUNDS);
+        }
+        link
+    }
+
+    #[test]
+    fn a_failure_that_passes_leaves_the_queue_and_its_last_cause_is_the_one_that_counts() {
+        let now = Instant::now();
+        let link = link(&["<a/>", "<b/>"], now);
+        let lost = Failure::ConnectionLost("dialling");
+        assert!(link.failed(lost, Fate::Keep, now, Duration::MAX).is_empty());
+        let late = Failure::NegotiationTimedOut("the header");
+        assert!(link.failed(late.clone(), Fate::Keep, now, Duration::MAX).is_empty());
+        assert!(!link.try_sleep(), "stanzas wait");
+        let (expired, next) = link.take_expired(now + BOUNDS.age, &BOUNDS);
+        assert_eq!((expired.len(), next), (2, None));
+        assert_eq!(link.last_failure(), Some(late));
+        assert!(link.try_sleep());
+    }
+
+    #[test]
+    fn a_failure_that_does_not_pass_empties_the_queue() {
+        let now = Instant::now();
+        let link = link(&["<a/>", "<b/>"], now);
+        let gone = Failure::Dns(DnsReason::DomainNotFound { name: "them.example".into() });
+        assert_eq!(link.failed(gone, Fate::Bounce, now, Duration::MAX), ["<a/>", "<b/>"]);
+        assert!(link.try_sleep());
+    }
+
+    #[test]
+    fn the_next_attempt_is_never_later_than_the_longest_pause_and_at_once_after_success() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        let longest = Duration::from_secs(5);
+        for _ in 0..50 {
+            link.failed(Failure::DialbackTimedOut, Fate::Keep, now, longest);
+            assert!(link.not_before().unwrap() <= now + longest);
+        }
+        link.established();
+        assert_eq!((link.not_before(), link.last_failure()), (None, None));
+    }
+
+    #[test]
+    fn senders_wait_for_room_until_an_attempt_has_failed() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        let tight = Bounds { stanzas: 1, ..BOUNDS };
+        let flowing = || match link.push(Bytes::from_static(b"<b/>"), now, &tight) {
+            Push::Full { flowing, .. } => flowing,
+            Push::Queued { .. } => panic!("there is room"),
+        };
+        assert!(flowing(), "the first stream is being opened");
+        link.established();
+        assert!(flowing());
+        link.reconnecting();
+        assert!(flowing());
+        link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
+        assert!(!flowing());
+    }
+
+    #[test]
+    fn pauses_grow_until_a_stream_was_of_use() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        let failures = || link.state().backoff.failures();
+        for expected in 1..4 {
+            link.established();
+            link.failed(Failure::ConnectionLost("x"), Fate::Keep, now, Duration::MAX);
+            assert_eq!(failures(), expected);
+        }
+        link.established();
+        link.reconnecting();
+        assert_eq!(failures(), 0);
+    }
+
+    #[test]
+    fn another_configuration_is_tried_at_once() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        link.failed(Failure::BlockedByLocalPolicy, Fate::Bounce, now, Duration::MAX);
+        link.forgive();
+        assert_eq!((link.not_before(), link.last_failure()), (None, None));
     }
 }

@@ -16,10 +16,19 @@ pub struct Bounds {
     pub age: Duration,
 }
 
+/// A stanza and since when it waits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Waiting {
+    /// When it was queued first; a stanza that comes back from a broken stream grows no younger.
+    pub since: Instant,
+    /// The stanza.
+    pub stanza: Bytes,
+}
+
 /// A bounded first-in-first-out queue. Order is the order of the pair (RFC 6120 §10.1).
 #[derive(Debug, Default)]
 pub struct Queue {
-    entries: VecDeque<(Instant, Bytes)>,
+    entries: VecDeque<Waiting>,
     bytes: usize,
 }
 
@@ -35,53 +44,53 @@ impl Queue {
     /// Appends a stanza; the caller has asked [`Self::has_room`].
     pub fn push(&mut self, stanza: Bytes, now: Instant) {
         self.bytes += stanza.len();
-        self.entries.push_back((now, stanza));
+        self.entries.push_back(Waiting { since: now, stanza });
     }
 
     /// Moves stanzas from the front into `out` until it holds `budget` bytes, at least one. Returns how many.
-    pub fn take(&mut self, budget: usize, out: &mut Vec<Bytes>) -> usize {
+    pub fn take(&mut self, budget: usize, out: &mut Vec<Waiting>) -> usize {
         let (mut taken, mut size) = (0, 0);
-        while let Some((_, stanza)) =
-            self.entries.pop_front_if(|(_, s)| taken == 0 || size + s.len() <= budget)
+        while let Some(entry) =
+            self.entries.pop_front_if(|e| taken == 0 || size + e.stanza.len() <= budget)
         {
-            self.bytes -= stanza.len();
-            size += stanza.len();
+            self.bytes -= entry.stanza.len();
+            size += entry.stanza.len();
             taken += 1;
-            out.push(stanza);
+            out.push(entry);
         }
         taken
     }
 
     /// Puts stanzas back to the front, in their order: they were taken and not sent.
-    pub fn put_back(&mut self, stanzas: &mut Vec<Bytes>, now: Instant) {
-        for stanza in stanzas.drain(..).rev() {
-            self.bytes += stanza.len();
-            self.entries.push_front((now, stanza));
+    pub fn put_back(&mut self, taken: &mut Vec<Waiting>) {
+        for entry in taken.drain(..).rev() {
+            self.bytes += entry.stanza.len();
+            self.entries.push_front(entry);
         }
     }
 
     /// Removes and returns what has waited longer than the bound.
     pub fn take_expired(&mut self, now: Instant, bounds: &Bounds) -> Vec<Bytes> {
         let mut expired = Vec::new();
-        while let Some((_, stanza)) = self
+        while let Some(entry) = self
             .entries
-            .pop_front_if(|(since, _)| now.saturating_duration_since(*since) >= bounds.age)
+            .pop_front_if(|entry| now.saturating_duration_since(entry.since) >= bounds.age)
         {
-            self.bytes -= stanza.len();
-            expired.push(stanza);
+            self.bytes -= entry.stanza.len();
+            expired.push(entry.stanza);
         }
         expired
     }
 
     /// When the oldest stanza reaches its age.
     pub fn next_expiry(&self, bounds: &Bounds) -> Option<Instant> {
-        self.entries.front().and_then(|(since, _)| since.checked_add(bounds.age))
+        self.entries.front().and_then(|entry| entry.since.checked_add(bounds.age))
     }
 
     /// Removes and returns everything.
     pub fn drain(&mut self) -> Vec<Bytes> {
         self.bytes = 0;
-        self.entries.drain(..).map(|(_, stanza)| stanza).collect()
+        self.entries.drain(..).map(|entry| entry.stanza).collect()
     }
 
     /// Nothing waits.
@@ -119,9 +128,20 @@ mod tests {
         let mut queue = filled(&[2, 3, 4], now);
         let mut out = Vec::new();
         assert_eq!(queue.take(5, &mut out), 2);
-        queue.put_back(&mut out, now);
+        queue.put_back(&mut out);
         assert_eq!(queue.drain().iter().map(Bytes::len).collect::<Vec<_>>(), [2, 3, 4]);
         assert!(filled(&[9], now).take(1, &mut out) == 1, "one stanza is always taken");
+    }
+
+    #[test]
+    fn a_stanza_that_comes_back_is_as_old_as_it_was() {
+        let start = Instant::now();
+        let mut queue = filled(&[1], start);
+        let mut out = Vec::new();
+        queue.take(1, &mut out);
+        queue.push(Bytes::from_static(b"yy"), start + Duration::from_secs(30));
+        queue.put_back(&mut out);
+        assert_eq!(queue.next_expiry(&BOUNDS), Some(start + Duration::from_mins(1)));
     }
 
     #[test]

@@ -34,4 +34,10 @@ impl Table {
         links.insert(pair.clone(), Arc::clone(&link));
         link
     }
+
+    /// Lets every link try again at once.
+    pub(crate) fn forgive(&self) {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.values().for_each(|link| link.forgive());
+    }
 }

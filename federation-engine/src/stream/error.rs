@@ -92,6 +92,14 @@ impl StreamError {
     }
 }
 
+impl StreamError {
+    /// A certificate that the stream rests on has expired (RFC 6120 §13.7.2.3, §4.9.3.16).
+    pub(crate) fn expired() -> Self {
+        let text = "a certificate of this stream has expired; open another stream";
+        Self::new(StreamCondition::Reset, text)
+    }
+}
+
 impl From<XmlError> for StreamError {
     fn from(error: XmlError) -> Self {
         let condition = match error {

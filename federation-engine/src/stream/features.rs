@@ -2,7 +2,7 @@
 
 use crate::xml::{Namespace, Node};
 
-use super::Out;
+use super::{Out, StreamLimits};
 
 /// STARTTLS in a features element (RFC 6120 §5.3.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,14 +29,17 @@ pub struct Features {
     pub external: bool,
     /// Dialback.
     pub dialback: Option<DialbackFeature>,
+    /// What is accepted; not to be negotiated.
+    pub limits: StreamLimits,
 }
 
 impl Features {
     /// Reads `<stream:features/>`. STARTTLS alone is mandatory even without `<required/>` (RFC 6120 §5.3.1).
     pub fn read(features: &Node) -> Self {
+        let negotiable = |child: &&Node| !child.is(Namespace::StreamLimits, "limits");
+        let alone = features.children.iter().filter(negotiable).count() == 1;
         let starttls = features.child(Namespace::Tls, "starttls").map(|starttls| {
             let required = starttls.child(Namespace::Tls, "required").is_some();
-            let alone = features.children.len() == 1;
             if required || alone { StartTls::Required } else { StartTls::Optional }
         });
         let external = features.child(Namespace::Sasl, "mechanisms").is_some_and(|mechanisms| {
@@ -49,7 +52,7 @@ impl Features {
                 errors: dialback.child(Namespace::DialbackFeature, "errors").is_some(),
             }
         });
-        Self { starttls, external, dialback }
+        Self { starttls, external, dialback, limits: StreamLimits::read(features) }
     }
 
     /// Writes `<stream:features/>`.
@@ -83,6 +86,7 @@ impl Features {
                 out.put("<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>");
             }
         }
+        self.limits.write(out);
         out.put("</stream:features>");
     }
 }
@@ -112,8 +116,28 @@ mod tests {
         assert_eq!(read(&format!("<starttls {tls}/>{other}")).starttls, Some(StartTls::Optional));
         let required = format!("<starttls {tls}><required/></starttls>{other}");
         assert_eq!(read(&required).starttls, Some(StartTls::Required));
+        let limits =
+            "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10000</max-bytes></limits>";
+        let told = read(&format!("<starttls {tls}/>{limits}"));
+        assert_eq!(told.starttls, Some(StartTls::Required), "limits are nothing to negotiate");
         assert_eq!(read("<starttls/>").starttls, None);
         assert_eq!(read("<starttls xmlns='urn:x'/>").starttls, None);
+    }
+
+    #[test]
+    fn xep0478_limits_that_are_no_numbers_are_none() {
+        let limits = |content: &str| {
+            read(&format!("<limits xmlns='urn:xmpp:stream-limits:0'>{content}</limits>")).limits
+        };
+        assert_eq!(limits("<max-bytes> 20000 </max-bytes>").max_bytes, Some(20_000));
+        for content in ["", "<max-bytes>many</max-bytes>", "<max-bytes>-1</max-bytes>"] {
+            assert_eq!(limits(content), StreamLimits::default(), "{content}");
+        }
+        assert_eq!(limits("<idle-seconds>0</idle-seconds>").idle, None);
+        assert_eq!(
+            read("<limits xmlns='urn:x'><max-bytes>1</max-bytes></limits>").limits.max_bytes,
+            None
+        );
     }
 
     #[test]
@@ -122,7 +146,11 @@ mod tests {
             for dialback in [None, Some(false), Some(true)] {
                 for external in [false, true] {
                     let dialback = dialback.map(|errors| DialbackFeature { errors });
-                    let features = Features { starttls, external, dialback };
+                    let limits = StreamLimits {
+                        max_bytes: external.then_some(262_144),
+                        idle: dialback.map(|_| std::time::Duration::from_mins(10)),
+                    };
+                    let features = Features { starttls, external, dialback, limits };
                     let mut out = Out::default();
                     features.write(&mut out);
                     let text = String::from_utf8(out.bytes.to_vec()).unwrap();

@@ -44,6 +44,8 @@ pub struct Inbound {
     proven: Vec<Pair>,
     /// When negotiation has taken too long; none once a pair is proven.
     negotiation: Option<Instant>,
+    /// When the first certificate that the stream rests on expires.
+    expiry: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -98,6 +100,7 @@ impl Inbound {
             pending: Pending::default(),
             proven: Vec::new(),
             negotiation: Some(now + limits.negotiation),
+            expiry: None,
         }
     }
 
@@ -145,7 +148,14 @@ impl Inbound {
             State::Closed => return None,
             State::AwaitHeader | State::StartingTls | State::Open => None,
         };
-        earliest([closing, self.negotiation, self.pending.deadline()])
+        let expiry = self.expiry.filter(|_| self.state == State::Open);
+        earliest([closing, self.negotiation, self.pending.deadline(), expiry])
+    }
+
+    /// A certificate that the stream rests on, the peer's or ours, expires then; the earliest counts (RFC 6120
+    /// §13.7.2.3).
+    pub fn expires(&mut self, at: Instant) {
+        self.expiry = earliest([self.expiry, Some(at)]);
     }
 
     /// Time has passed.
@@ -161,6 +171,8 @@ impl Inbound {
         if self.negotiation.is_some_and(|deadline| deadline <= now) {
             let text = "the stream was not authenticated in time";
             self.fail(&StreamError::new(StreamCondition::ConnectionTimeout, text), around, out);
+        } else if self.state == State::Open && self.expiry.is_some_and(|expiry| expiry <= now) {
+            self.fail(&StreamError::expired(), around, out);
         }
     }
 

@@ -13,7 +13,8 @@ use super::features::Features;
 use super::inbound::CLOSING_TIME;
 use super::starttls::Negotiation;
 use super::{
-    Action, Authentication, Limits, Out, PeerChain, StreamId, Surroundings, Transport, earliest,
+    Action, Authentication, Limits, Out, PeerChain, StreamId, StreamLimits, Surroundings,
+    Transport, earliest,
 };
 use crate::Domain;
 use crate::pair::Pair;
@@ -58,6 +59,8 @@ pub struct Outbound {
     rejected: Option<Failure>,
     pairs: Vec<Requested>,
     negotiation: Option<Instant>,
+    /// When the first certificate that the stream rests on expires.
+    expiry: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,6 +130,7 @@ impl Outbound {
             rejected: None,
             pairs: Vec::new(),
             negotiation: Some(now + limits.negotiation),
+            expiry: None,
         }
     }
 
@@ -211,7 +215,14 @@ impl Outbound {
             _ => None,
         };
         let waits = self.pairs.iter().filter_map(|requested| requested.waits).min();
-        earliest([closing, self.negotiation, waits])
+        let expiry = self.expiry.filter(|_| self.state == State::Open);
+        earliest([closing, self.negotiation, waits, expiry])
+    }
+
+    /// A certificate that the stream rests on, the peer's or ours, expires then; the earliest counts (RFC 6120
+    /// §13.7.2.3).
+    pub fn expires(&mut self, at: Instant) {
+        self.expiry = earliest([self.expiry, Some(at)]);
     }
 
     /// Time has passed.
@@ -229,6 +240,9 @@ impl Outbound {
                     (state, None) => Failure::NegotiationTimedOut(state.stage()),
                 };
                 self.give_up(failure, out);
+            }
+            State::Open if self.expiry.is_some_and(|expiry| expiry <= now) => {
+                self.fail(&StreamError::expired(), out);
             }
             _ => self.expire_pairs(now, out),
         }
@@ -259,6 +273,11 @@ impl Outbound {
                 self.state = State::Closing { until: now + CLOSING_TIME };
             }
         }
+    }
+
+    /// What the peer says that it accepts (XEP-0478).
+    pub fn peer_limits(&self) -> StreamLimits {
+        self.features.limits
     }
 
     /// Whether the stream is encrypted.

@@ -3,9 +3,11 @@
 mod authority;
 mod closing;
 mod dialback;
+mod expiry;
 mod external;
 mod initiating;
 mod initiating_dialback;
+mod limits;
 mod matrix;
 mod opening;
 mod stanzas;
@@ -30,6 +32,8 @@ const LIMITS: Limits = Limits {
     dialback: Duration::from_secs(20),
     verifications: 2,
     pairs: 8,
+    idle: Some(Duration::from_mins(10)),
+    unauthenticated_bytes: 10_000,
     authenticated: Bounds::AUTHENTICATED,
 };
 

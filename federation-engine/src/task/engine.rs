@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -36,7 +35,7 @@ use crate::route::link::Link;
 use crate::route::queue;
 use crate::route::table::Table;
 use crate::stream::Limits;
-use crate::tls::config::{TlsStart, anonymous_client};
+use crate::tls::config::{Presented, TlsStart};
 use crate::xml::Bounds;
 
 /// Pairs that one stream may carry. Twice the local domains of the largest federation.
@@ -102,6 +101,7 @@ impl Engine {
         self.snapshot.store(Arc::new(snapshot));
         let revision = self.revision.fetch_add(1, Ordering::AcqRel) + 1;
         self.changes.send_replace(revision);
+        self.table.forgive();
     }
 
     /// Changes with every [`Self::replace`].
@@ -177,6 +177,8 @@ impl Engine {
             dialback: timeouts.dialback,
             verifications: limits.verifications_per_stream,
             pairs: PAIRS,
+            idle: timeouts.idle,
+            unauthenticated_bytes: limits.pre_auth_element_bytes,
             authenticated: Bounds {
                 element_bytes: limits.stanza_bytes,
                 depth: limits.depth,
@@ -275,34 +277,25 @@ impl Engine {
         &self,
         leg: Leg,
         tcp: TcpStream,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    ) -> io::Result<(TlsStream<TcpStream>, Presented)> {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
         let presented = {
             let hello = start.client_hello();
             self.snapshot().present_for_sni(leg, hello.server_name(), UnixTime::now())
         };
         let presented = presented.ok_or_else(no_certificate)?;
-        start.into_stream(presented.server(TlsStart::Direct)).await.map(Into::into)
+        let tls = start.into_stream(presented.server(TlsStart::Direct)).await?;
+        Ok((tls.into(), presented))
     }
 
-    /// For the server side of STARTTLS, with the certificate of the domain that the peer asked for.
-    pub(crate) fn server_config(&self, leg: Leg, domain: &Domain) -> io::Result<Arc<ServerConfig>> {
-        let presented =
-            self.snapshot().present(leg, domain, UnixTime::now()).ok_or_else(no_certificate)?;
-        Ok(presented.server(TlsStart::StartTls))
+    /// For the server side of STARTTLS: the certificate of the domain that the peer asked for.
+    pub(crate) fn presented(&self, leg: Leg, domain: &Domain) -> io::Result<Presented> {
+        self.snapshot().present(leg, domain, UnixTime::now()).ok_or_else(no_certificate)
     }
 
-    /// For the client side of TLS, with the certificate of the domain that we are; without one dialback still works.
-    pub(crate) fn client_config(
-        &self,
-        leg: Leg,
-        domain: &Domain,
-        start: TlsStart,
-    ) -> Result<Arc<ClientConfig>, String> {
-        match self.snapshot().present(leg, domain, UnixTime::now()) {
-            Some(presented) => Ok(presented.client(start)),
-            None => anonymous_client(start).map_err(|error| error.to_string()),
-        }
+    /// For the client side of TLS: the certificate of the domain that we are; without one dialback still works.
+    pub(crate) fn presented_if_any(&self, leg: Leg, domain: &Domain) -> Option<Presented> {
+        self.snapshot().present(leg, domain, UnixTime::now())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::reason::{ErrorKind, Failure, Refusal, StanzaError};
 use crate::route::link::{Link, Push};
 use crate::stanza::bounce;
 use crate::stanza::relay::{self, StreamContext};
-use crate::stream::header;
+use crate::stream::{StreamLimits, header};
 use crate::xml::Element;
 
 /// Pairs that one stream keeps at hand. A stream usually carries one or two.
@@ -203,6 +203,19 @@ impl Engine {
             self.metrics.stanzas_queued.dec();
             self.bounce(&stanza, leg, &error);
         }
+    }
+
+    /// Refuses a queued stanza that is larger than what the receiver of its stream accepts (XEP-0478 §4).
+    pub(crate) fn too_large(self: &Arc<Self>, stanza: &Bytes, leg: Leg, limits: &StreamLimits) {
+        self.metrics.stanzas_queued.dec();
+        self.metrics.stanzas_refused.inc(Refusal::TooLarge);
+        let limit = limits.exceeded_by(stanza.len()).unwrap_or_default();
+        let text = format!(
+            "the stanza has {} bytes, and the remote server accepts {limit} at most",
+            stanza.len()
+        );
+        let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };
+        self.bounce(stanza, leg, &error);
     }
 
     /// Tells the sender of a stanza, which is counted already, that it could not leave by `leg`. Errors are never answered

@@ -5,19 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crds::peer::Verification;
+use jiff::Timestamp;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::engine::Engine;
+use super::expiry;
 use super::io::Connection;
 use super::target::{self, Reached};
 use crate::Domain;
-use crate::dialback::Verification;
+use crate::dialback;
 use crate::leg::Leg;
 use crate::reason::{CertificateReason, Failure};
 use crate::stream::{
     Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
 };
-use crate::tls::config::{TlsStart, server_name};
+use crate::tls::config::{TlsStart, anonymous_client, server_name};
 use crate::xml::Scanner;
 
 /// Time to send the last bytes of a stream.
@@ -34,6 +37,8 @@ pub(crate) struct Opened {
     pub(crate) reached: Reached,
     /// How we were proven to the peer; `None` on a stream for verification.
     pub(crate) how: Option<Authentication>,
+    /// End of the certificate that we presented.
+    own_expiry: Option<Timestamp>,
 }
 
 /// No stream came about.
@@ -49,7 +54,7 @@ pub(crate) enum Outcome {
     /// The pair may send.
     Authorized,
     /// The authoritative server has answered.
-    Verified(Verification),
+    Verified(dialback::Verification),
 }
 
 /// Opens a stream for `purpose`. Targets are tried in the order of the plan; a target that accepts TCP and then fails to
@@ -119,8 +124,10 @@ async fn negotiate(
     let (local, remote) = ends(&purpose);
     let mut connection = Connection::plain(tcp);
     let mut transport = Transport::Tcp;
+    let mut own_expiry = None;
     if reached.direct_tls {
-        start_tls(engine, leg, &mut connection, &local, &remote, TlsStart::Direct, deadline)
+        let start = TlsStart::Direct;
+        own_expiry = start_tls(engine, leg, &mut connection, &local, &remote, start, deadline)
             .await
             .map_err(Failure::Handshake)?;
         transport = Transport::DirectTls(connection.peer_chain());
@@ -131,6 +138,7 @@ async fn negotiate(
         machine: Outbound::new(purpose, transport, engine.stream_limits(), started),
         out: Out::default(),
         how: None,
+        own_expiry,
         connection,
         reached,
     };
@@ -142,7 +150,11 @@ async fn negotiate(
         let wait = opened.machine.deadline().unwrap_or(deadline);
         tokio::select! {
             received = opened.connection.fill() => match received {
-                Ok(0) | Err(_) => opened.machine.on_closed(&mut opened.out),
+                Ok(0) => opened.machine.on_closed(&mut opened.out),
+                Err(error) => match alert(&error) {
+                    Some(detail) => opened.machine.on_tls_failure(detail, &mut opened.out),
+                    None => opened.machine.on_closed(&mut opened.out),
+                },
                 Ok(_) => {}
             },
             () = sleep_until(wait.into()) => opened.machine.on_timeout(Instant::now(), &mut opened.out),
@@ -184,7 +196,8 @@ impl Opened {
                             Err(error) => Err(error),
                         };
                         match result {
-                            Ok(()) => {
+                            Ok(own_expiry) => {
+                                self.own_expiry = own_expiry;
                                 let chain = self.connection.peer_chain();
                                 self.machine.on_tls(chain, &*self.around, &mut self.out);
                             }
@@ -193,8 +206,9 @@ impl Opened {
                     }
                     Action::Restart => self.scanner.restart(),
                     Action::Bounds(bounds) => self.scanner.set_bounds(bounds),
-                    Action::Authorized { how, .. } => {
+                    Action::Authorized { how, pair } => {
                         self.how = Some(how);
+                        self.watch_expiry(&pair.to);
                         outcome = Some(Ok(Outcome::Authorized));
                     }
                     Action::VerifyAnswered(answer) => outcome = Some(Ok(Outcome::Verified(answer))),
@@ -238,6 +252,17 @@ impl Opened {
         }
     }
 
+    /// RFC 6120 §13.7.2.3: the stream ends with the certificates that it rests on.
+    fn watch_expiry(&mut self, remote: &Domain) {
+        let now = Timestamp::now();
+        let looked_at = self.around.peer(remote).verification != Verification::None;
+        let judged = looked_at && self.judgement(remote).is_ok();
+        let theirs = self.connection.peer_chain().first_expiry(now).filter(|_| judged);
+        if let Some(at) = expiry::deadline([theirs, self.own_expiry], now, Instant::now()) {
+            self.machine.expires(at);
+        }
+    }
+
     /// What the peer's certificate is worth, whatever the negotiation made of it.
     pub(crate) fn judgement(&self, remote: &Domain) -> Result<(), CertificateReason> {
         let chain: PeerChain = self.connection.peer_chain();
@@ -245,6 +270,7 @@ impl Opened {
     }
 }
 
+/// The end of the certificate that was presented.
 async fn start_tls(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -253,13 +279,26 @@ async fn start_tls(
     remote: &Domain,
     start: TlsStart,
     deadline: Instant,
-) -> Result<(), String> {
-    let config = engine.client_config(leg, local, start)?;
+) -> Result<Option<Timestamp>, String> {
+    let presented = engine.presented_if_any(leg, local);
+    let config = match &presented {
+        Some(presented) => presented.client(start),
+        None => anonymous_client(start).map_err(|error| error.to_string())?,
+    };
     let name =
         server_name(remote).ok_or_else(|| format!("{remote} is too long for a server name"))?;
     match timeout_at(deadline.into(), connection.connect_tls(config, name)).await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => Ok(presented.and_then(|presented| presented.first_expiry(Timestamp::now()))),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the peer did not finish it in time".to_owned()),
+    }
+}
+
+/// The words of a fatal alert of TLS. A server of TLS 1.3 judges our certificate when for us the handshake is over already
+/// (RFC 8446 §4.4.2.4), so its refusal arrives in the place of its stream header.
+fn alert(error: &std::io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref()? {
+        refusal @ rustls::Error::AlertReceived(_) => Some(refusal.to_string()),
+        _ => None,
     }
 }

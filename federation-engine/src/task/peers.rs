@@ -25,9 +25,14 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
     let link = engine.table.link(&Pair { from: local, to: peer }, Leg::Outer);
     while engine.revision() == revision {
         visit(&engine, &link);
-        while link.phase() == Phase::Connecting {
+        loop {
+            let settled = link.settled();
+            // After a failure the link may go on by itself; this look has ended.
+            if link.phase() != Phase::Connecting || link.last_failure().is_some() {
+                break;
+            }
             tokio::select! {
-                () = link.settled() => {}
+                () = settled => {}
                 () = engine.shutdown.cancelled() => return,
             }
         }

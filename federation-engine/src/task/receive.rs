@@ -5,16 +5,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crds::peer::Verification as CertificateRole;
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::admission::Permit;
 use super::engine::Engine;
+use super::expiry;
 use super::forward::Forwarder;
 use super::io::Connection;
 use super::report::StreamReport;
 use super::verify;
+use crate::Domain;
 use crate::dialback::Verification;
 use crate::direction::Direction;
 use crate::leg::Leg;
@@ -24,6 +28,7 @@ use crate::pair::Pair;
 use crate::reason::Failure;
 use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::{Action, Inbound, Out, StreamId, Surroundings, Transport};
+use crate::tls::config::TlsStart;
 use crate::tls::sniff::{self, FirstByte};
 use crate::xml::{Item, Scanner};
 
@@ -44,16 +49,17 @@ pub(crate) async fn run(
         tracing::debug!(%source, %error, "a socket option could not be set");
     }
     let first = timeout_at(deadline.into(), first_byte(&tcp)).await;
-    let (connection, transport) = match first {
+    let (connection, transport, own_expiry) = match first {
         // Connect and close, without a byte: a load balancer's health check. Not worth a line in the log.
         Err(_) | Ok(Err(_) | Ok(None)) => return,
-        Ok(Ok(Some(FirstByte::Xml))) => (Connection::plain(tcp), Transport::Tcp),
+        Ok(Ok(Some(FirstByte::Xml))) => (Connection::plain(tcp), Transport::Tcp, None),
         Ok(Ok(Some(FirstByte::Tls))) => {
             match timeout_at(deadline.into(), engine.accept_direct(leg, tcp)).await {
-                Ok(Ok(tls)) => {
+                Ok(Ok((tls, presented))) => {
                     let connection = Connection::tls(tls);
                     let chain = connection.peer_chain();
-                    (connection, Transport::DirectTls(chain))
+                    let own_expiry = presented.first_expiry(Timestamp::now());
+                    (connection, Transport::DirectTls(chain), own_expiry)
                 }
                 Ok(Err(error)) => {
                     tracing::info!(%source, ?leg, %error, "the TLS handshake of a Direct TLS connection failed");
@@ -70,6 +76,7 @@ pub(crate) async fn run(
         }
     };
     let mut receiver = Receiver::new(engine, connection, transport, source, leg, permit, started);
+    receiver.own_expiry = own_expiry;
     receiver.serve().await;
     receiver.report.ended(&receiver.engine);
 }
@@ -110,6 +117,8 @@ struct Receiver {
     /// `xml:lang` of the peer's header (RFC 6120 §4.7.4).
     lang: Option<String>,
     unauthenticated_bytes: usize,
+    /// End of the certificate that we presented.
+    own_expiry: Option<Timestamp>,
 }
 
 impl Receiver {
@@ -137,6 +146,7 @@ impl Receiver {
             last_stanza: started,
             lang: None,
             unauthenticated_bytes: 0,
+            own_expiry: None,
             engine,
             source,
             leg,
@@ -272,6 +282,7 @@ impl Receiver {
                 self.permit = None;
                 self.last_stanza = Instant::now();
                 let judgement = self.around.judge(&self.connection.peer_chain(), &pair.from);
+                self.watch_expiry(&pair.from, judgement.is_ok());
                 self.report.authorized(
                     &self.engine,
                     &pair,
@@ -327,8 +338,20 @@ impl Receiver {
         Flow::Continue
     }
 
-    async fn start_tls(&mut self, domain: &crate::Domain) -> io::Result<()> {
-        let config = self.engine.server_config(self.leg, domain)?;
+    /// RFC 6120 §13.7.2.3: the stream ends with the certificates that it rests on.
+    fn watch_expiry(&mut self, remote: &Domain, valid: bool) {
+        let now = Timestamp::now();
+        let judged = valid && self.around.peer(remote).verification != CertificateRole::None;
+        let theirs = self.connection.peer_chain().first_expiry(now).filter(|_| judged);
+        if let Some(at) = expiry::deadline([theirs, self.own_expiry], now, Instant::now()) {
+            self.machine.expires(at);
+        }
+    }
+
+    async fn start_tls(&mut self, domain: &Domain) -> io::Result<()> {
+        let presented = self.engine.presented(self.leg, domain)?;
+        self.own_expiry = presented.first_expiry(Timestamp::now());
+        let config = presented.server(TlsStart::StartTls);
         self.connection.flush(CLOSING).await?;
         let deadline = self.machine.deadline().unwrap_or_else(far_future);
         timeout_at(deadline.into(), self.connection.accept_tls(config)).await??;

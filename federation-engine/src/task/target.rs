@@ -101,7 +101,13 @@ impl Targets {
 
     async fn try_waiting(&mut self, engine: &Arc<Engine>) -> Result<(TcpStream, Reached), Failure> {
         let waiting = std::mem::take(&mut self.waiting);
-        let (name, guard, tcp) = (self.remote.as_str(), engine.guard(), engine.tcp());
+        let (guard, tcp) = (engine.guard(), engine.tcp());
+        // Of a backend, DNS is asked for its host and not for its domain.
+        let host = waiting.first().map(|target| target.host.to_string());
+        let name = match (self.leg, &host) {
+            (Leg::Inner, Some(host)) => host.as_str(),
+            _ => self.remote.as_str(),
+        };
         let patience = engine.snapshot().config.timeouts.connect;
         let connection = match self.leg {
             Leg::Outer => {

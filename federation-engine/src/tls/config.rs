@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use jiff::Timestamp;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
@@ -10,6 +11,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, Error, ServerConfig};
 use rustls_pki_types::ServerName;
 
+use super::chain::first_expiry;
 use super::collect::{CollectClient, CollectServer};
 use crate::Domain;
 
@@ -59,6 +61,11 @@ impl Presented {
     /// The certificate chain and its key.
     pub fn key(&self) -> &Arc<CertifiedKey> {
         &self.key
+    }
+
+    /// When the first certificate of the chain expires; see [`first_expiry`].
+    pub fn first_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        first_expiry(&self.key.cert, now)
     }
 
     /// To accept TLS: the peer is asked for a certificate, and nothing is ever resumed, so that every stream is judged by

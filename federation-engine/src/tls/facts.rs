@@ -48,6 +48,11 @@ impl CertificateFacts {
     }
 }
 
+/// End of validity alone, for those who need nothing else.
+pub(crate) fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, Unreadable> {
+    Ok(timestamp(parse(der)?.validity().not_after.timestamp()))
+}
+
 /// Parses DER; trailing bytes are an error.
 pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Unreadable> {
     match X509Certificate::from_der(der.as_ref()) {

@@ -27,6 +27,8 @@ pub enum Namespace {
     Ping,
     /// `http://jabber.org/protocol/disco#info` (XEP-0030).
     DiscoInfo,
+    /// `urn:xmpp:stream-limits:0` (XEP-0478).
+    StreamLimits,
     /// `http://www.w3.org/XML/1998/namespace`.
     Xml,
     /// `http://www.w3.org/2000/xmlns/`.
@@ -35,7 +37,7 @@ pub enum Namespace {
     Other,
 }
 
-const TABLE: [(&str, Namespace); 14] = [
+const TABLE: [(&str, Namespace); 15] = [
     ("", Namespace::None),
     ("http://etherx.jabber.org/streams", Namespace::Stream),
     ("jabber:server", Namespace::Server),
@@ -48,6 +50,7 @@ const TABLE: [(&str, Namespace); 14] = [
     ("urn:ietf:params:xml:ns:xmpp-stanzas", Namespace::StanzaError),
     ("urn:xmpp:ping", Namespace::Ping),
     ("http://jabber.org/protocol/disco#info", Namespace::DiscoInfo),
+    ("urn:xmpp:stream-limits:0", Namespace::StreamLimits),
     ("http://www.w3.org/XML/1998/namespace", Namespace::Xml),
     ("http://www.w3.org/2000/xmlns/", Namespace::Xmlns),
 ];

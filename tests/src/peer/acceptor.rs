@@ -16,6 +16,7 @@ use super::element::Element;
 use super::error::{PeerError, Result};
 use super::initiator::{Initiator, Security};
 use super::namespace::{DIALBACK, DIALBACK_FEATURE, SASL, TLS};
+use super::receiving::Receiving;
 use super::stream::{Item, Stream};
 use super::tls;
 
@@ -62,23 +63,29 @@ pub struct Session {
 impl Acceptor {
     /// Negotiates. `None` when the initiating server only wanted keys verified and has closed.
     pub fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
+        self.accept_offering(tcp, "")
+    }
+
+    /// The same, with more in every list of features.
+    pub fn accept_offering(&self, tcp: TcpStream, features: &str) -> Result<Option<Session>> {
         let mut stream = Stream::accepted(tcp, self.patience)?;
         if stream.begins_with_tls()? {
             stream = stream.secured_as_server(tls::server(&self.identity, &self.roots)?)?;
         } else {
-            let starttls = format!("<starttls xmlns='{TLS}'><required/></starttls>");
+            let starttls = format!("<starttls xmlns='{TLS}'><required/></starttls>{features}");
             self.greet(&mut stream, &starttls)?;
             stream.expect(TLS, "starttls", "STARTTLS")?;
             stream.send(format!("<proceed xmlns='{TLS}'/>"))?;
             stream = stream.secured_as_server(tls::server(&self.identity, &self.roots)?)?;
         }
-        self.authenticate(stream)
+        self.authenticate(stream, features)
     }
 
-    fn authenticate(&self, mut stream: Stream) -> Result<Option<Session>> {
+    fn authenticate(&self, mut stream: Stream, more: &str) -> Result<Option<Session>> {
         let header = stream.header()?;
         let from = header.attribute("from").unwrap_or_default().to_owned();
-        let mut features = format!("<dialback xmlns='{DIALBACK_FEATURE}'><errors/></dialback>");
+        let mut features =
+            format!("<dialback xmlns='{DIALBACK_FEATURE}'><errors/></dialback>{more}");
         let proven = self.proof == Proof::Certificate && stream.is_proven(&from);
         if proven {
             let mechanism = "<mechanism>EXTERNAL</mechanism>";
@@ -96,7 +103,7 @@ impl Acceptor {
                 check_authzid(&element, &from)?;
                 stream.send(format!("<success xmlns='{SASL}'/>"))?;
                 stream = stream.restarted();
-                let id = self.greet(&mut stream, "")?;
+                let id = self.greet(&mut stream, more)?;
                 return Ok(Some(Session { stream, from, id }));
             }
             if let Some(from) = self.dialback(&mut stream, &element, &id)? {
@@ -148,8 +155,45 @@ impl Acceptor {
     }
 }
 
+impl Receiving for Acceptor {
+    fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
+        Self::accept(self, tcp)
+    }
+
+    fn dialback(&self, stream: &mut Stream, element: &Element, id: &str) -> Result<Option<String>> {
+        Self::dialback(self, stream, element, id)
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
+/// An acceptor with more in every list of features.
+#[derive(Debug)]
+pub struct Offering {
+    /// What negotiates.
+    pub acceptor: Acceptor,
+    /// What it offers besides.
+    pub features: &'static str,
+}
+
+impl Receiving for Offering {
+    fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
+        self.acceptor.accept_offering(tcp, self.features)
+    }
+
+    fn dialback(&self, stream: &mut Stream, element: &Element, id: &str) -> Result<Option<String>> {
+        self.acceptor.dialback(stream, element, id)
+    }
+
+    fn patience(&self) -> Duration {
+        self.acceptor.patience
+    }
+}
+
 /// RFC 6120 §6.3.8 and XEP-0178 §3: between servers the identity is the `from` of the header, or not said at all.
-fn check_authzid(auth: &Element, from: &str) -> Result<()> {
+pub(crate) fn check_authzid(auth: &Element, from: &str) -> Result<()> {
     let said = auth.text.trim();
     if auth.attribute("mechanism") == Some("EXTERNAL")
         && (said == "=" || said == BASE64_STANDARD.encode(from))
@@ -160,7 +204,7 @@ fn check_authzid(auth: &Element, from: &str) -> Result<()> {
 }
 
 /// Ids need to differ; here nobody guesses them.
-fn stream_id() -> String {
+pub(crate) fn stream_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("s{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -75,6 +75,19 @@ impl Authority {
         })
     }
 
+    /// A certificate that vouches for itself alone, as the one that a federation gets when it names none.
+    pub fn self_signed(domains: &[&str]) -> Result<Identity> {
+        let names: Vec<String> = domains.iter().map(|&name| name.to_owned()).collect();
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(names)?.self_signed(&key)?;
+        Ok(Identity {
+            certificate: certificate.der().clone(),
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+
     /// The authority as the only root of trust.
     pub fn roots(&self) -> Result<Arc<RootCertStore>> {
         let mut roots = RootCertStore::empty();

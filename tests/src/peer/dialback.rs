@@ -10,27 +10,38 @@ use super::error::{PeerError, Result};
 use super::namespace::DIALBACK;
 use super::stream::Stream;
 
-/// A server's dialback secret.
+/// A server's dialback secret, and how its keys look.
 #[derive(Debug, Clone)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    digits: usize,
+}
 
 impl Secret {
-    /// Any text is a secret.
+    /// Any text is a secret; keys are those of XEP-0185, 64 hexadecimal digits.
     pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+        Self { text: secret.into(), digits: 64 }
     }
 
-    /// The key of XEP-0185 §3 for a stream of that id.
+    /// Keys of so many digits, which only their maker can tell from others: XEP-0220 §2.1.1 leaves their form to it.
+    #[must_use]
+    pub fn of_digits(self, digits: usize) -> Self {
+        Self { digits, ..self }
+    }
+
+    /// The key for a stream of that id (XEP-0185 §3), cut to the length of this server's keys.
     pub fn key(&self, receiving: &str, originating: &str, id: &str) -> String {
-        let digest = hex(&Sha256::digest(self.0.as_bytes()));
+        let digest = hex(&Sha256::digest(self.text.as_bytes()));
         // HMAC takes keys of every length.
-        Hmac::<Sha256>::new_from_slice(digest.as_bytes()).map_or_else(
+        let mut key = Hmac::<Sha256>::new_from_slice(digest.as_bytes()).map_or_else(
             |_| String::new(),
             |mut mac| {
                 mac.update(format!("{receiving} {originating} {id}").as_bytes());
                 hex(&mac.finalize().into_bytes())
             },
-        )
+        );
+        key.truncate(self.digits);
+        key
     }
 }
 
@@ -106,5 +117,20 @@ mod tests {
             secret.key("xmpp.example.com", "example.org", "D60000229F"),
             "37c69b1cf07a3f67c04a5ef5902fa5114f2c76fe4a2686482ba5b89323075643"
         );
+    }
+
+    #[test]
+    fn shorter_keys_are_still_bound_to_secret_pair_and_stream() {
+        let secret = |text: &str| Secret::new(text).of_digits(40);
+        let key = secret("s3cr3tf0rd14lb4ck").key("a.example", "b.example", "1");
+        assert_eq!(key.len(), 40);
+        for other in [
+            secret("another").key("a.example", "b.example", "1"),
+            secret("s3cr3tf0rd14lb4ck").key("c.example", "b.example", "1"),
+            secret("s3cr3tf0rd14lb4ck").key("a.example", "c.example", "1"),
+            secret("s3cr3tf0rd14lb4ck").key("a.example", "b.example", "2"),
+        ] {
+            assert_ne!(key, other);
+        }
     }
 }

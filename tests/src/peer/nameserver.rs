@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use hickory_proto::op::{Message, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, SRV};
+use hickory_proto::rr::rdata::{A, AAAA, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::error::{PeerError, Result};
@@ -25,8 +25,12 @@ pub struct Zone {
 
 impl Zone {
     /// An address of a host.
-    pub fn address(mut self, host: &str, address: Ipv4Addr) -> Result<Self> {
-        self.records.entry(name(host)?).or_default().push(RData::A(A(address)));
+    pub fn address(mut self, host: &str, address: impl Into<IpAddr>) -> Result<Self> {
+        let record = match address.into() {
+            IpAddr::V4(address) => RData::A(A(address)),
+            IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+        };
+        self.records.entry(name(host)?).or_default().push(record);
         Ok(self)
     }
 
@@ -75,7 +79,9 @@ impl Zone {
     fn add_target_addresses(&self, data: &RData, response: &mut Message) {
         let RData::SRV(record) = data else { return };
         let addresses = self.records.get(&record.target).into_iter().flatten();
-        for data in addresses.filter(|data| data.record_type() == RecordType::A) {
+        let is_address =
+            |data: &&RData| matches!(data.record_type(), RecordType::A | RecordType::AAAA);
+        for data in addresses.filter(is_address) {
             let address = Record::from_rdata(record.target.clone(), TTL, data.clone());
             response.add_additional(address);
         }

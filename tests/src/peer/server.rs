@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::acceptor::{Acceptor, Session};
+use super::acceptor::{Acceptor, Offering, Session};
 use super::element::Element;
 use super::error::{PeerError, Result};
 use super::namespace::{DIALBACK, SERVER};
+use super::receiving::Receiving;
 use super::stream::Item;
 
 /// What happened at a server.
@@ -47,13 +48,22 @@ pub struct Server {
 }
 
 impl Server {
+    /// As [`Self::start`], with more in every list of features.
+    pub fn start_offering(
+        address: SocketAddr,
+        acceptor: Acceptor,
+        features: &'static str,
+    ) -> Result<Self> {
+        Self::start(address, Offering { acceptor, features })
+    }
+
     /// Serves on that address (port 0: a free one).
-    pub fn start(address: SocketAddr, acceptor: Acceptor) -> Result<Self> {
+    pub fn start(address: SocketAddr, acceptor: impl Receiving) -> Result<Self> {
         let listener = TcpListener::bind(address).map_err(PeerError::io("listening"))?;
         let address = listener.local_addr().map_err(PeerError::io("listening"))?;
         let (sender, events) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
-        let patience = acceptor.patience;
+        let patience = acceptor.patience();
         let stop = Arc::clone(&stopped);
         let acceptor = Arc::new(acceptor);
         thread::spawn(move || {
@@ -63,7 +73,7 @@ impl Server {
                 }
                 let (acceptor, sender) = (Arc::clone(&acceptor), sender.clone());
                 thread::spawn(move || {
-                    let ending = serve(&acceptor, tcp, &sender);
+                    let ending = serve(&*acceptor, tcp, &sender);
                     // Nobody listens any more once the test has ended.
                     let _ = sender.send(ending.unwrap_or_else(Event::Failed));
                 });
@@ -125,7 +135,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(acceptor: &Acceptor, tcp: TcpStream, events: &Sender<Event>) -> Result<Event> {
+fn serve(acceptor: &impl Receiving, tcp: TcpStream, events: &Sender<Event>) -> Result<Event> {
     let Some(Session { mut stream, from, id }) = acceptor.accept(tcp)? else {
         return Ok(Event::Ended { from: None });
     };
@@ -156,6 +166,11 @@ fn serve(acceptor: &Acceptor, tcp: TcpStream, events: &Sender<Event>) -> Result<
             return Err(PeerError::unexpected("a stanza from a domain that was proven", &element));
         }
         tell(Event::Stanza { from: sender.to_owned(), stanza: element })?;
+        if acceptor.closes_idle_streams() {
+            stream.send("</stream:stream>")?;
+            stream.end()?;
+            return Ok(Event::Ended { from: Some(from) });
+        }
     }
 }
 

@@ -127,6 +127,21 @@ impl Stream {
         self.send(&header)
     }
 
+    /// Sends a header of the time before version 1.0, in which no features follow (RFC 6120 §4.7.5 rule 4); names
+    /// that are empty are left out.
+    pub fn send_unversioned_header(&mut self, from: &str, to: &str, id: &str) -> Result<()> {
+        let mut header = format!(
+            "<stream:stream xmlns='{SERVER}' xmlns:db='{DIALBACK}' xmlns:stream='{STREAMS}'"
+        );
+        for (name, value) in [("from", from), ("to", to), ("id", id)] {
+            if !value.is_empty() {
+                let _ = write!(header, " {name}='{value}'");
+            }
+        }
+        header.push('>');
+        self.send(&header)
+    }
+
     /// Sends bytes.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
         let transport = self.transport();
@@ -185,6 +200,15 @@ impl Stream {
     ) -> Result<Element> {
         let got = self.element(awaited)?;
         if got.is(namespace, name) { Ok(got) } else { Err(PeerError::unexpected(awaited, &got)) }
+    }
+
+    /// The next item, which must be the end.
+    pub fn end(&mut self) -> Result<()> {
+        let awaited = "the end of the stream";
+        match self.receive(awaited)? {
+            Item::End => Ok(()),
+            Item::Header(got) | Item::Element(got) => Err(PeerError::unexpected(awaited, &got)),
+        }
     }
 
     /// The next item, which must be stream features.

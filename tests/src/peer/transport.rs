@@ -96,6 +96,16 @@ impl Transport {
         timed.patience
     }
 
+    /// The port at our end.
+    pub fn local_port(&self) -> io::Result<u16> {
+        let timed = match self {
+            Self::Plain(timed) => timed,
+            Self::Client(tls) => &tls.sock,
+            Self::Server(tls) => &tls.sock,
+        };
+        Ok(timed.tcp.get_ref().local_addr()?.port())
+    }
+
     /// Says that nothing more will be sent (RFC 8446 §6.1).
     pub fn send_close_notify(&mut self) -> io::Result<()> {
         match self {

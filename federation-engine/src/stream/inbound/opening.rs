@@ -9,7 +9,7 @@ use crate::reason::Refusal;
 use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::features::{DialbackFeature, Features, StartTls};
 use crate::stream::header::{Response, check_namespaces, negotiated, write_response};
-use crate::stream::{Action, Authentication, Out, PeerRules, Surroundings};
+use crate::stream::{Action, Authentication, Out, PeerRules, StreamLimits, Surroundings};
 use crate::xml::HeaderAttributes;
 
 /// What the header says, once it is acceptable.
@@ -54,7 +54,7 @@ impl Inbound {
         }
         self.claimed.to = Some(addressed.to.clone());
         let features = match self.features(&addressed, around) {
-            Ok(features) => features,
+            Ok(features) => Features { limits: self.accepted(&features), ..features },
             Err(error) => return self.fail(&error, around, out),
         };
         if addressed.versioned {
@@ -73,6 +73,18 @@ impl Inbound {
         if let Some(pair) = self.external.take() {
             self.authorized(pair, Authentication::External, out);
         }
+    }
+
+    /// What is told of our limits (XEP-0478). As long as other features follow, no stanzas are allowed, and what is allowed
+    /// is small; features that offer dialback may be the last ones, so they speak of stanzas.
+    fn accepted(&self, features: &Features) -> StreamLimits {
+        if features.starttls == Some(StartTls::Required) {
+            return StreamLimits::default();
+        }
+        let last = self.external.is_some() || features.dialback.is_some();
+        let stanza = self.limits.authenticated.element_bytes;
+        let max_bytes = if last { stanza } else { self.limits.unauthenticated_bytes };
+        StreamLimits { max_bytes: Some(max_bytes), idle: self.limits.idle }
     }
 
     fn check_header(
@@ -114,7 +126,7 @@ impl Inbound {
         // A peer that does not say who it is (allowed before TLS, §4.7.1) is judged at its first dialback request.
         let Some(from) = &addressed.from else {
             let starttls = self.tls.is_none().then_some(StartTls::Optional);
-            return Ok(Features { starttls, external: false, dialback: Some(DIALBACK) });
+            return Ok(Features { starttls, dialback: Some(DIALBACK), ..Features::default() });
         };
         let rules = around.peer(from);
         let dialback = rules.allows_dialback().then_some(DIALBACK);
@@ -140,7 +152,7 @@ impl Inbound {
             let text = format!("{why_not}, and dialback is disabled");
             return Err(StreamError::new(StreamCondition::PolicyViolation, text));
         }
-        Ok(Features { starttls: None, external, dialback })
+        Ok(Features { external, dialback, ..Features::default() })
     }
 
     /// Mandatory STARTTLS stands alone (§5.3.1).
@@ -155,7 +167,7 @@ impl Inbound {
                 "TLS is required here, and STARTTLS needs a stream of version 1.0",
             )),
             TlsMode::Optional => {
-                Ok(Features { starttls: Some(StartTls::Optional), external: false, dialback })
+                Ok(Features { starttls: Some(StartTls::Optional), dialback, ..Features::default() })
             }
             TlsMode::Disabled => Ok(Features { dialback, ..Features::default() }),
         }

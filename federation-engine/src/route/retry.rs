@@ -1,0 +1,112 @@
+//! Whether the stanzas that waited for a stream wait on after a failed attempt. Pure.
+
+use crate::reason::Failure;
+
+/// Whom the stanzas of a link are for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Errand {
+    /// Relayed between people: late is better than not at all.
+    Relay,
+    /// The engine's own look at a backend: late is of no use.
+    Probe,
+}
+
+/// What a failed attempt means for the stanzas that waited for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fate {
+    /// They wait for the next attempt, until they are too old.
+    Keep,
+    /// They are bounced now.
+    Bounce,
+}
+
+/// The fate of what waited. Kept are those whose failure passes by itself: something is down, slow or restarting. What the
+/// peer, DNS or our own settings say about the two domains is the same in a minute, and the sender learns it at once
+/// (RFC 6120 §10.4.3).
+pub(crate) fn fate(failure: &Failure, errand: Errand) -> Fate {
+    if errand == Errand::Relay && failure.passes() { Fate::Keep } else { Fate::Bounce }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::{CertificateReason, ConnectReason, DnsReason};
+
+    fn stream_error(condition: &str) -> Failure {
+        Failure::StreamError { condition: condition.into(), text: String::new() }
+    }
+
+    fn dialback_error(condition: &str) -> Failure {
+        Failure::DialbackError { condition: condition.into(), text: String::new() }
+    }
+
+    fn rejected(condition: &str) -> Failure {
+        Failure::ExternalRejected { condition: condition.into(), text: String::new() }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_waited_for_and_the_rest_is_told_at_once() {
+        let name = || "peer.example".to_owned();
+        let address = "198.18.0.9:5269".parse().unwrap();
+        let detail = || "SERVFAIL".to_owned();
+        let private = ConnectReason::AddressNotAllowed {
+            address: "10.0.0.1".parse().unwrap(),
+            kind: "a private address",
+        };
+        for (failure, expected) in [
+            (DnsReason::ResolverUnavailable { name: name(), detail: detail() }.into(), Fate::Keep),
+            (DnsReason::DomainNotFound { name: name() }.into(), Fate::Bounce),
+            (DnsReason::NoAddress { name: name() }.into(), Fate::Bounce),
+            (DnsReason::ServiceDisabled { name: name() }.into(), Fate::Bounce),
+            (Failure::Connect(vec![(address, ConnectReason::Refused)]), Fate::Keep),
+            (Failure::Connect(vec![(address, ConnectReason::TimedOut)]), Fate::Keep),
+            (Failure::Guard(private), Fate::Bounce),
+            (Failure::Handshake("eof".into()), Fate::Keep),
+            (Failure::StartTlsNotOffered, Fate::Bounce),
+            (Failure::StartTlsRefused, Fate::Bounce),
+            (Failure::Certificate(CertificateReason::SelfSigned), Fate::Bounce),
+            (Failure::NegotiationTimedOut("anything"), Fate::Keep),
+            (Failure::ConnectionLost("anything"), Fate::Keep),
+            (stream_error("system-shutdown"), Fate::Keep),
+            (stream_error("resource-constraint"), Fate::Keep),
+            (stream_error("host-unknown"), Fate::Bounce),
+            (stream_error("not-authorized"), Fate::Bounce),
+            (stream_error("policy-violation"), Fate::Bounce),
+            (Failure::NotXmpp("HTTP/1.1".into()), Fate::Bounce),
+            (Failure::NoAuthenticationMethod("none".into()), Fate::Bounce),
+            (rejected("not-authorized"), Fate::Bounce),
+            (rejected("temporary-auth-failure"), Fate::Keep),
+            (Failure::DialbackInvalid, Fate::Bounce),
+            (dialback_error("remote-server-timeout"), Fate::Keep),
+            (dialback_error("item-not-found"), Fate::Bounce),
+            (dialback_error("remote-server-not-found"), Fate::Bounce),
+            (Failure::DialbackTimedOut, Fate::Keep),
+            (Failure::BlockedByLocalPolicy, Fate::Bounce),
+            (Failure::NoBackend, Fate::Bounce),
+            (Failure::ShuttingDown, Fate::Bounce),
+        ] {
+            assert_eq!(fate(&failure, Errand::Relay), expected, "{}: {failure}", failure.label());
+            assert_eq!(fate(&failure, Errand::Probe), Fate::Bounce, "{failure}");
+        }
+    }
+
+    #[test]
+    fn rfc6120_10_4_3_the_error_says_whether_the_server_was_found_and_whether_waiting_helps() {
+        let unknown = Failure::Dns(DnsReason::DomainNotFound { name: "peer.example".into() });
+        for (failure, kind, condition) in [
+            (unknown, "cancel", "remote-server-not-found"),
+            (Failure::NoBackend, "cancel", "remote-server-not-found"),
+            (Failure::Handshake("eof".into()), "wait", "remote-server-timeout"),
+            (stream_error("system-shutdown"), "wait", "remote-server-timeout"),
+            (stream_error("host-unknown"), "cancel", "remote-server-timeout"),
+            (Failure::StartTlsNotOffered, "cancel", "remote-server-timeout"),
+            (Failure::BlockedByLocalPolicy, "cancel", "not-allowed"),
+            // XEP-0220 §2.1.1.
+            (Failure::DialbackInvalid, "wait", "internal-server-error"),
+            (Failure::ShuttingDown, "wait", "remote-server-timeout"),
+        ] {
+            let error = failure.stanza_error();
+            assert_eq!((error.kind.to_string().as_str(), error.condition), (kind, condition));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the receiving entity accepts, as it says in its features (XEP-0478).
+
+use std::time::Duration;
+
+use crate::xml::{Namespace, Node};
+
+use super::Out;
+
+/// No server may refuse stanzas up to this size (RFC 6120 §13.12 item 4); whoever says less is not believed.
+const SMALLEST: usize = 10_000;
+
+/// Limits of one direction of a stream; what is absent is not limited, or not told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct StreamLimits {
+    /// Bytes of a first-level element.
+    pub max_bytes: Option<usize>,
+    /// Silence of the sender after which the stream may be closed.
+    pub idle: Option<Duration>,
+}
+
+impl StreamLimits {
+    /// Reads the limits among these features; numbers that are none are ignored.
+    pub fn read(features: &Node) -> Self {
+        let Some(limits) = features.child(Namespace::StreamLimits, "limits") else {
+            return Self::default();
+        };
+        let number = |name| -> Option<u64> {
+            limits.child(Namespace::StreamLimits, name)?.text.trim().parse().ok()
+        };
+        Self {
+            max_bytes: number("max-bytes").and_then(|bytes| usize::try_from(bytes).ok()),
+            idle: number("idle-seconds").filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        }
+    }
+
+    /// Writes the element, if there is anything to tell.
+    pub(crate) fn write(self, out: &mut Out) {
+        if self == Self::default() {
+            return;
+        }
+        out.put("<limits xmlns='urn:xmpp:stream-limits:0'>");
+        if let Some(bytes) = self.max_bytes {
+            out.put(&format!("<max-bytes>{bytes}</max-bytes>"));
+        }
+        if let Some(idle) = self.idle {
+            out.put(&format!("<idle-seconds>{}</idle-seconds>", idle.as_secs()));
+        }
+        out.put("</limits>");
+    }
+
+    /// The limit that an element of `size` bytes exceeds.
+    pub fn exceeded_by(&self, size: usize) -> Option<usize> {
+        self.max_bytes.map(|limit| limit.max(SMALLEST)).filter(|limit| size > *limit)
+    }
+
+    /// When to close a stream that carries nothing, if `own` is the time that is configured here: before the receiving
+    /// entity does, so that no stanza meets its end of the stream.
+    pub fn idle_time(&self, own: Option<Duration>) -> Option<Duration> {
+        let theirs = self.idle.map(|idle| idle / 10 * 9);
+        own.into_iter().chain(theirs).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc6120_13_12_a_limit_below_the_smallest_that_is_allowed_is_not_believed() {
+        let limits = |bytes| StreamLimits { max_bytes: bytes, idle: None };
+        for (limit, size, expected) in [
+            (None, 1_000_000, None),
+            (Some(20_000), 20_000, None),
+            (Some(20_000), 20_001, Some(20_000)),
+            (Some(0), 10_000, None),
+            (Some(0), 10_001, Some(10_000)),
+        ] {
+            assert_eq!(limits(limit).exceeded_by(size), expected, "{limit:?} {size}");
+        }
+    }
+
+    #[test]
+    fn xep0478_an_idle_stream_is_closed_before_the_peer_does() {
+        let seconds = Duration::from_secs;
+        for (own, theirs, expected) in [
+            (Some(600), None, Some(600)),
+            (Some(600), Some(100), Some(90)),
+            (Some(60), Some(600), Some(60)),
+            (None, Some(600), Some(540)),
+            (None, None, None),
+        ] {
+            let limits = StreamLimits { max_bytes: None, idle: theirs.map(seconds) };
+            assert_eq!(limits.idle_time(own.map(seconds)), expected.map(seconds));
+        }
+    }
+}

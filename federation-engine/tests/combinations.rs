@@ -1,0 +1,62 @@
+//! What no peer could ever satisfy is refused by the engine's file as by the admission of the resource: the same objects,
+//! in the same words. The resource's rules are evaluated over the same cases in the tests of the crate `crds`.
+
+#![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
+
+use std::collections::BTreeSet;
+
+use federation_engine::config::load::parse_text;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+struct Case {
+    at: String,
+    message: String,
+    good: Vec<Value>,
+    bad: Vec<Value>,
+}
+
+/// The cases of the rules about combinations; a rule that is about peers and no combination has another beginning.
+fn combinations() -> Vec<Case> {
+    let cases: Vec<Case> =
+        serde_saphyr::from_str(include_str!("../../crds/tests/admission.yaml")).unwrap();
+    let begin =
+        ["SASL EXTERNAL needs TLS:", "Without TLS only", "With neither", "A certificate can only"];
+    cases
+        .into_iter()
+        .filter(|case| begin.iter().any(|begin| case.message.starts_with(begin)))
+        .collect()
+}
+
+/// The part of the resource that the engine's file has as well.
+fn file(object: &Value) -> String {
+    let spec = object.get("spec").unwrap();
+    let mut file = json!({"domains": [{"name": "example.com"}]});
+    for field in ["peerDefaults", "peers"] {
+        if let (Some(value), Some(file)) = (spec.get(field), file.as_object_mut()) {
+            file.insert(field.to_owned(), value.clone());
+        }
+    }
+    file.to_string()
+}
+
+#[test]
+fn the_file_is_refused_in_the_words_of_the_resource() {
+    let cases = combinations();
+    let of = |part: fn(&Case) -> &str| cases.iter().map(part).collect::<BTreeSet<_>>();
+    assert_eq!(of(|case| &case.message).len(), 4, "every combination");
+    assert_eq!(of(|case| &case.at).len(), 3, "in the defaults, in a peer, in both together");
+    for case in &cases {
+        for good in &case.good {
+            let refused = parse_text(&file(good)).err().map(|error| error.to_string());
+            assert_eq!(refused, None, "{good}");
+        }
+        for bad in &case.bad {
+            let refused = parse_text(&file(bad)).unwrap_err();
+            assert_eq!(refused.fault.to_string(), case.message, "{bad}");
+            let at = if case.at == "spec.peerDefaults" { "peerDefaults" } else { "peers[0]" };
+            assert_eq!(refused.field, at, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the engine says about its peer at `/v1/evidence`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::{ClientConnection, RootCertStore, StreamOwned};
+use serde::Deserialize;
+
+use super::error::{InteropError, Result};
+use crate::loopback::{PATIENCE, PEER};
+use crate::peer::tls;
+
+/// The name in the certificate of the control port.
+pub const CONTROL_NAME: &str = "control.example";
+/// The token of the control port.
+pub const TOKEN: &str = "only for this test, on loopback";
+
+/// One direction with the peer.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PeerStream {
+    /// `Connected`, or the label of the failure.
+    pub reason: String,
+    /// How the stream is encrypted; absent on plain TCP.
+    pub tls: Option<TlsFacts>,
+    /// How the sender's domain was proven.
+    pub authentication: Option<String>,
+}
+
+/// TLS of a stream.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TlsFacts {
+    /// Direct TLS.
+    pub direct: bool,
+}
+
+/// What is known of the peer.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct PeerEvidence {
+    /// The peer's domain.
+    pub domain: String,
+    /// From us to them.
+    pub outbound: Option<PeerStream>,
+    /// From them to us.
+    pub inbound: Option<PeerStream>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Evidence {
+    peers: Vec<PeerEvidence>,
+}
+
+/// The evidence about the peer.
+pub fn of_peer(control: SocketAddr, roots: &Arc<RootCertStore>) -> Result<PeerEvidence> {
+    let config = tls::client(None, roots, false)?;
+    let asking = |source| InteropError::Io { doing: "asking for evidence".to_owned(), source };
+    let session = ClientConnection::new(config, tls::server_name(CONTROL_NAME)?)
+        .map_err(crate::peer::error::PeerError::from)?;
+    let tcp = TcpStream::connect_timeout(&control, PATIENCE).map_err(asking)?;
+    tcp.set_read_timeout(Some(PATIENCE)).map_err(asking)?;
+    let mut connection = StreamOwned::new(session, tcp);
+    write!(
+        connection,
+        "GET /v1/evidence HTTP/1.1\r\nHost: {CONTROL_NAME}\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
+    )
+    .map_err(asking)?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).map_err(asking)?;
+    let body = answer
+        .strip_prefix("HTTP/1.1 200 ")
+        .and_then(|answer| answer.split_once("\r\n\r\n"))
+        .map(|(_, body)| body)
+        .ok_or_else(|| InteropError::Evidence(answer.clone()))?;
+    let evidence: Evidence = serde_json::from_str(body)
+        .map_err(|error| InteropError::Evidence(format!("{error}: {body}")))?;
+    Ok(evidence.peers.into_iter().find(|peer| peer.domain == PEER).unwrap_or_default())
+}

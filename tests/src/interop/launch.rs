@@ -1,0 +1,141 @@
+//! A real server's programs: their files, their start in a root file system, their end.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::error::{InteropError, Result};
+use super::site::Site;
+use crate::command::tail;
+
+/// How long a server may take to listen, on a machine that is busy.
+const START: Duration = Duration::from_secs(60);
+/// Between two tries to connect to a server that is starting; it has no other way to say that it is there.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Most bytes of one log that an error repeats.
+const LOG_IN_ERROR: usize = 12_000;
+
+/// One program of a server.
+#[derive(Debug)]
+pub struct Program {
+    /// The name of its log.
+    pub name: &'static str,
+    /// Path in the root file system, and arguments.
+    pub command: Vec<String>,
+    /// Its whole environment.
+    pub environment: Vec<(&'static str, String)>,
+    /// Where it listens once it has started.
+    pub listens: Vec<SocketAddr>,
+}
+
+/// What starts a server.
+#[derive(Debug, Default)]
+pub struct Launch {
+    /// Files below its directory.
+    pub files: Vec<(String, String)>,
+    /// Its programs, each started when the one before listens.
+    pub programs: Vec<Program>,
+}
+
+/// A running server, ended when dropped.
+#[derive(Debug)]
+pub struct Running {
+    processes: Vec<Child>,
+    home: PathBuf,
+}
+
+impl Launch {
+    /// Starts the server and waits until it listens.
+    pub fn start(&self, site: &Site) -> Result<Running> {
+        for (name, content) in &self.files {
+            let file = site.home.join(name);
+            let directory = file.parent().unwrap_or(&site.home);
+            fs::create_dir_all(directory).map_err(InteropError::io("making", directory))?;
+            fs::write(&file, content).map_err(InteropError::io("writing", &file))?;
+        }
+        let mut running = Running { processes: Vec::new(), home: site.home.clone() };
+        for program in &self.programs {
+            running.processes.push(spawn(program, site)?);
+            for &address in &program.listens {
+                running.wait_for(program.name, address)?;
+            }
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    fn wait_for(&mut self, name: &str, address: SocketAddr) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let error = match TcpStream::connect_timeout(&address, START) {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let ended = self.processes.iter_mut().any(|one| !matches!(one.try_wait(), Ok(None)));
+            if ended || begun.elapsed() > START {
+                let what = if ended { "has ended" } else { "does not listen" };
+                let what = format!("{name} {what}: {address}: {error}");
+                return Err(InteropError::Server { what, log: self.log() });
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// The ends of what its programs said.
+    pub fn log(&self) -> String {
+        let mut logs: Vec<PathBuf> = fs::read_dir(&self.home)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+            .collect();
+        logs.sort();
+        logs.iter().map(|log| log_end(log)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn log_end(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    format!("--- end of {}\n{}", log.display(), tail(&text, LOG_IN_ERROR))
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// In a mount namespace of its own, so that one root file system serves many servers at a time and is not changed.
+fn spawn(program: &Program, site: &Site) -> Result<Child> {
+    let log = site.home.join(format!("{}.log", program.name));
+    let output = File::create(&log).map_err(InteropError::io("creating", &log))?;
+    let also = output.try_clone().map_err(InteropError::io("opening", &log))?;
+    Command::new("unshare")
+        .args(["--mount", "sh", "-euc"])
+        .arg(
+            "mount --bind \"$2\" \"$1/run\"
+             mount --rbind /dev \"$1/dev\"
+             root=$1
+             shift 2
+             exec chroot \"$root\" \"$@\"",
+        )
+        .args([Path::new("sh"), &site.root, &site.home])
+        .args(&program.command)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(also)
+        .spawn()
+        .map_err(InteropError::io("starting", "unshare, of Debian's util-linux"))
+}

@@ -1,0 +1,104 @@
+//! The engine's side of a cell.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::cell::{Cell, Certificate, Demand, Encryption, Settings};
+use super::certificate::Issuer;
+use super::error::Result;
+use super::evidence::{CONTROL_NAME, TOKEN};
+use super::expect::{ENGINE, Party};
+use super::site::{Addresses, SERVERS, SERVERS_TLS};
+use crate::engine::Engine;
+use crate::loopback::{Ground, LOCAL, PEER};
+
+/// The port of `/v1/evidence`.
+const CONTROL: u16 = 9443;
+/// The port of `/readyz`.
+const ADMIN: u16 = 9090;
+/// The port of the inner leg.
+const BACKEND: u16 = 15269;
+/// DNS.
+const DNS: u16 = 53;
+
+/// A running engine and where it is.
+#[derive(Debug)]
+pub struct Ours {
+    /// The engine.
+    pub engine: Engine,
+    /// Where the backend reaches it.
+    pub inner: SocketAddr,
+    /// `/v1/evidence`.
+    pub control: SocketAddr,
+}
+
+/// The engine, as a side of a stream of that cell.
+pub fn party(cell: &Cell) -> Party {
+    Party { settings: cell.ours, abilities: ENGINE }
+}
+
+/// Starts the engine. Towards its backend it has the address on which the backend is not.
+pub fn start(
+    binary: &Path,
+    ground: &mut Ground,
+    issuer: &Issuer,
+    cell: &Cell,
+    addresses: &Addresses,
+    backend: SocketAddr,
+) -> Result<Ours> {
+    let [a, b, c, _] = addresses.backend.octets();
+    let inside = |port| SocketAddr::from(([a, b, c, 1], port));
+    let (admin, control, inner) = (inside(ADMIN), inside(CONTROL), inside(BACKEND));
+    ground.outer = SocketAddr::new(addresses.ours, SERVERS);
+    ground.outer_tls = SocketAddr::new(addresses.ours, SERVERS_TLS);
+    (ground.inner, ground.admin) = (inner, admin);
+    let identity = issuer.issue(cell.ours.certificate, LOCAL)?;
+    let control_identity = issuer.issue(Certificate::Good, CONTROL_NAME)?;
+    for (file, content) in [
+        ("ca.crt", issuer.pem()),
+        ("tls.crt", identity.certificate),
+        ("tls.key", identity.key),
+        ("control.crt", control_identity.certificate),
+        ("control.key", control_identity.key),
+        ("token", TOKEN.to_owned()),
+    ] {
+        ground.write(file, &content)?;
+    }
+    let mut config = ground.config(backend, SocketAddr::from((addresses.dns, DNS)));
+    let file = |name: &str| ground.path(name).display().to_string();
+    if let Some(listen) = config.get_mut("listen") {
+        listen["control"] = json!({
+            "address": control.to_string(),
+            "certificateFile": file("control.crt"),
+            "privateKeyFile": file("control.key"),
+            "tokenFile": file("token"),
+        });
+    }
+    config["peers"] = json!([peer(&cell.ours)]);
+    config["egress"] = json!({"allowNetworks": ["127.0.0.0/8", "2001:2::/48"]});
+    let engine = Engine::start(binary, ground.directory(), &config, admin)?;
+    Ok(Ours { engine, inner, control })
+}
+
+fn peer(settings: &Settings) -> Value {
+    let mode = match settings.encryption {
+        Encryption::Required => "Required",
+        Encryption::Optional => "Optional",
+        Encryption::Off => "Disabled",
+    };
+    let (verification, external, dialback) = match settings.demand {
+        Demand::Certificate => ("Required", true, "Disabled"),
+        Demand::CertificateOrDialback => ("Preferred", true, "Allowed"),
+        Demand::Dialback => ("None", false, "Required"),
+    };
+    json!({
+        "domain": PEER,
+        "tls": {"mode": mode, "verification": verification},
+        "authentication": {
+            "external": {"inbound": external, "outbound": external},
+            "dialback": dialback,
+        },
+    })
+}

@@ -1,0 +1,70 @@
+//! Where the parts of one cell are: addresses of its own in the namespace, the real ports, and its files.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::cell::{Settings, Way};
+use super::certificate::Pem;
+
+/// Ports of servers (RFC 6120 §14.7; 5270 by custom) and of clients.
+pub const SERVERS: u16 = 5269;
+/// Direct TLS between servers.
+pub const SERVERS_TLS: u16 = 5270;
+/// Clients.
+pub const CLIENTS: u16 = 5222;
+
+/// The addresses of IPv6, of the block for benchmarks (RFC 5180 §8). One cell at a time has them.
+pub const OURS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
+/// Theirs.
+pub const THEIRS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 2);
+
+/// The addresses of a cell.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The engine, towards the world.
+    pub ours: IpAddr,
+    /// The real server.
+    pub theirs: IpAddr,
+    /// The scripted backend.
+    pub backend: Ipv4Addr,
+    /// The name server of both.
+    pub dns: Ipv4Addr,
+}
+
+impl Addresses {
+    /// Of the cell with that number.
+    pub fn of(number: u8, way: Way) -> Self {
+        let v4 = |host| Ipv4Addr::new(127, 0, number, host);
+        let (ours, theirs) = match way {
+            Way::Ipv6 => (OURS_V6.into(), THEIRS_V6.into()),
+            Way::Ordinary | Way::DirectTls => (v4(1).into(), v4(2).into()),
+        };
+        Self { ours, theirs, backend: v4(3), dns: v4(53) }
+    }
+}
+
+/// What a real server is configured from.
+#[derive(Debug)]
+pub struct Site {
+    /// Its directory, which it sees as `/run`.
+    pub home: PathBuf,
+    /// Its root file system.
+    pub root: PathBuf,
+    /// The only address that it listens on.
+    pub address: IpAddr,
+    /// The only name server that it knows.
+    pub dns: Ipv4Addr,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its certificate.
+    pub identity: Pem,
+    /// The authority that it trusts.
+    pub authority: String,
+}
+
+impl Site {
+    /// A port of it.
+    pub fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address, port)
+    }
+}

@@ -1,0 +1,360 @@
+//! The way from a stanza to its receiver when that is not simply there: the real engine program between scripted servers
+//! that are down, come back and break. Loopback only.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+use tests::engine::{free_port, get};
+use tests::loopback::{CLOSED, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, World, secret_of};
+use tests::peer::acceptor::{Acceptor, Proof};
+use tests::peer::authority::{Authority, Identity};
+use tests::peer::element::Element;
+use tests::peer::error::{PeerError, Result as PeerResult};
+use tests::peer::namespace::{SERVER, STANZA_ERRORS};
+use tests::peer::server::{Event, Server};
+use tests::peer::stream::Stream;
+use tests::program;
+
+const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
+
+/// The engine's program, built once.
+fn engine() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let built = program::build("federation-engine", "federation-engine");
+        assert!(built.is_ok(), "{built:?}");
+        built.unwrap_or_default()
+    })
+}
+
+/// The next message; the engine's own pings of the backend come in between.
+fn message(server: &Server) -> PeerResult<Element> {
+    server.wait("a message", |event| match event {
+        Event::Stanza { stanza, .. } if stanza.name == "message" => Some(stanza),
+        _ => None,
+    })
+}
+
+fn stream_from_backend(world: &World, to: &str) -> Result<Stream, LoopbackError> {
+    let identity = world.ground.backend_ca.issue(&[LOCAL])?;
+    let roots = world.ground.backend_ca.roots()?;
+    Ok(world.from_backend(&identity, &roots, to).external()?)
+}
+
+fn to(domain: &str, id: impl std::fmt::Display, body: &str) -> String {
+    format!(
+        "<message from='juliet@{LOCAL}/b' to='tybalt@{domain}' id='{id}' type='chat'>\
+         <body>{body}</body></message>"
+    )
+}
+
+fn acceptor(world: &World, domain: &str) -> PeerResult<Acceptor> {
+    Ok(Acceptor {
+        domain: domain.to_owned(),
+        identity: world.ground.authority.issue(&[domain])?,
+        roots: world.ground.authority.roots()?,
+        proof: Proof::Certificate,
+        secret: secret_of(domain),
+        patience: PATIENCE,
+    })
+}
+
+/// Waits for what the engine shows only when it is asked.
+fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !seen() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A value of `/metrics`; 0 when it is not there yet.
+fn metric(world: &World, name: &str) -> u64 {
+    let all = get(world.ground.admin, "/metrics").unwrap_or_default();
+    let value = all.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_default()
+}
+
+/// Type and condition of a bounce.
+fn error(bounce: &Element) -> Option<(&str, &str)> {
+    let error = bounce.child(SERVER, "error")?;
+    let condition = error.children.iter().find(|child| child.namespace == STANZA_ERRORS)?;
+    Some((error.attribute("type")?, &condition.name))
+}
+
+#[test]
+fn what_waits_for_a_server_that_is_down_arrives_in_order_when_it_is_back() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    for id in 0..5 {
+        stream.send(to(CLOSED, id, "?")).unwrap();
+    }
+    until("failed attempts", || {
+        metric(&world, "xmpp_federation_dials_total{result=\"ConnectRefused\"}") >= 2
+    });
+    assert_eq!(metric(&world, "xmpp_federation_stanzas_queued"), 5);
+
+    let back = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
+    for id in 0..5 {
+        let arrived = message(&back).unwrap();
+        assert_eq!(arrived.attribute("id"), Some(id.to_string().as_str()), "{arrived}");
+    }
+    let bounced =
+        |event: &Event| matches!(event, Event::Stanza { stanza, .. } if stanza.name == "message");
+    assert!(!world.backend.events().iter().any(bounced));
+}
+
+#[test]
+fn a_stanza_for_a_domain_that_does_not_exist_comes_back_at_once() {
+    // Were it held like one that may still arrive, it would come back when all patience is over.
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["timeouts"] = json!({"queueSeconds": PATIENCE.as_secs() * 4});
+    })
+    .unwrap();
+    let mut stream = stream_from_backend(&world, "nowhere.example").unwrap();
+    for id in ["first", "second"] {
+        stream.send(to("nowhere.example", id, "?")).unwrap();
+        let bounce = message(&world.backend).unwrap();
+        assert_eq!(bounce.attribute("id"), Some(id));
+        assert_eq!(error(&bounce), Some(("cancel", "remote-server-not-found")), "{bounce}");
+    }
+}
+
+/// What a server that breaks its streams tells.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// This stanza came on the stream of that number.
+    Stanza { stream: usize, id: u32 },
+    /// The stream of that number was broken.
+    Broken { stream: usize },
+}
+
+/// A server of [`CLOSED`] that breaks each of the first `broken` streams, without a word, after `each` stanzas.
+fn breaking(world: &World, broken: usize, each: usize) -> PeerResult<Receiver<Seen>> {
+    let acceptor = acceptor(world, CLOSED)?;
+    let listener = TcpListener::bind(world.closed).map_err(PeerError::io("listening"))?;
+    let (sender, seen) = channel();
+    thread::spawn(move || {
+        // The engine and whoever waits here end with the test.
+        for (stream, tcp) in listener.incoming().flatten().enumerate() {
+            let Ok(Some(mut session)) = acceptor.accept(tcp) else { return };
+            let stanzas = if stream < broken { each } else { usize::MAX };
+            for _ in 0..stanzas {
+                let Ok(stanza) = session.stream.element("a stanza") else { return };
+                let id = stanza.attribute("id").and_then(|id| id.parse().ok());
+                let Some(Ok(())) = id.map(|id| sender.send(Seen::Stanza { stream, id })) else {
+                    return;
+                };
+            }
+            drop(session);
+            let Ok(()) = sender.send(Seen::Broken { stream }) else { return };
+        }
+    });
+    Ok(seen)
+}
+
+#[test]
+fn nothing_that_was_not_sent_is_lost_with_a_broken_stream() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let seen = breaking(&world, usize::MAX, 2).unwrap();
+    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    let mut id = 0;
+    for stream in 0..6 {
+        for _ in 0..2 {
+            sender.send(to(CLOSED, id, "?")).unwrap();
+            assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Stanza { stream, id }));
+            id += 1;
+        }
+        assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Broken { stream }));
+    }
+}
+
+#[test]
+fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_load() {
+    const STANZAS: u32 = 60;
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let seen = breaking(&world, 3, 2).unwrap();
+    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    // More than the queue takes, and each more than one write: senders have to wait while a stream is opened again.
+    let body = "x".repeat(100_000);
+    for id in 0..STANZAS {
+        sender.send(to(CLOSED, id, &body)).unwrap();
+    }
+    until("an empty queue", || metric(&world, "xmpp_federation_stanzas_queued") == 0);
+    // Whatever broke has taken down only what was written to it; this is written to one that holds.
+    let mut arrived: Vec<(usize, u32)> = Vec::new();
+    sender.send(to(CLOSED, STANZAS, "the last")).unwrap();
+    while arrived.last().is_none_or(|(_, id)| *id != STANZAS) {
+        if let Seen::Stanza { stream, id } = seen.recv_timeout(PATIENCE).unwrap() {
+            arrived.push((stream, id));
+        }
+    }
+    for pair in arrived.windows(2) {
+        let [(stream, id), (next_stream, next_id)] = pair else { panic!("{pair:?}") };
+        if stream == next_stream {
+            assert_eq!(*next_id, id + 1, "{arrived:?}\n{}", world.engine.log());
+        } else {
+            assert!(next_id >= id, "{arrived:?}");
+        }
+    }
+    assert!(arrived.iter().any(|(stream, _)| *stream > 0), "no stream broke: {arrived:?}");
+    until("every stanza counted as relayed", || {
+        let relayed = metric(&world, "xmpp_federation_stanzas_relayed_total{leg=\"outer\"}");
+        relayed == u64::from(STANZAS) + 1
+    });
+}
+
+/// Long enough to open a stream, short enough to wait for.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// A certificate that is about to expire.
+fn short_lived(authority: &Authority, domain: &str) -> PeerResult<Identity> {
+    authority.issue_with(&[domain], |params| params.not_after = (SystemTime::now() + SHORT).into())
+}
+
+fn condition(end: &PeerError) -> &str {
+    match end {
+        PeerError::Stream { condition, .. } => condition,
+        _ => "no stream error",
+    }
+}
+
+#[test]
+fn rfc6120_13_7_2_3_a_stream_of_a_peer_ends_with_the_peers_certificate() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = short_lived(&world.ground.authority, PEER).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
+    stream.send(TO_LOCAL).unwrap();
+    message(&world.backend).unwrap();
+    let end = stream.element("the end of the certificate").unwrap_err();
+    assert_eq!(condition(&end), "reset", "{end}");
+}
+
+#[test]
+fn rfc6120_13_7_2_3_streams_in_both_directions_end_with_our_certificate() {
+    let world = World::start_with(engine(), ORDINARY, |ground, _| {
+        let identity = short_lived(&ground.authority, LOCAL).unwrap();
+        ground.write("tls.key", identity.key_pem()).unwrap();
+        ground.write("tls.crt", identity.certificate_pem()).unwrap();
+    })
+    .unwrap();
+    let peer = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
+    let mut to_peer = stream_from_backend(&world, CLOSED).unwrap();
+    to_peer.send(to(CLOSED, "m", "?")).unwrap();
+    message(&peer).unwrap();
+
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut from_peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+    let end = from_peer.element("the end of the certificate").unwrap_err();
+    assert_eq!(condition(&end), "reset", "{end}");
+    let end = peer.wait("the end of the certificate", |_| None::<()>).unwrap_err();
+    assert_eq!(condition(&end), "reset", "{end}");
+}
+
+#[test]
+fn rfc6120_13_7_2_3_our_stream_ends_with_the_peers_certificate() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = short_lived(&world.ground.authority, CLOSED).unwrap();
+    let acceptor = Acceptor { identity, ..acceptor(&world, CLOSED).unwrap() };
+    let peer = Server::start(world.closed, acceptor).unwrap();
+    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    stream.send(to(CLOSED, "m", "?")).unwrap();
+    message(&peer).unwrap();
+    let end = peer.wait("the end of the certificate", |_| None::<()>).unwrap_err();
+    assert_eq!(condition(&end), "reset", "{end}");
+}
+
+#[test]
+fn xep0478_a_stanza_that_the_peer_would_not_accept_is_never_sent() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>12000</max-bytes></limits>";
+    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let peer = Server::start_offering(world.closed, acceptor, limits).unwrap();
+    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    for (id, size) in [("small", 10), ("large", 12_000), ("last", 11_000)] {
+        stream.send(to(CLOSED, id, &"x".repeat(size))).unwrap();
+    }
+    for id in ["small", "last"] {
+        assert_eq!(message(&peer).unwrap().attribute("id"), Some(id));
+    }
+    let bounce = message(&world.backend).unwrap();
+    assert_eq!(bounce.attribute("id"), Some("large"));
+    assert_eq!(error(&bounce), Some(("modify", "policy-violation")), "{bounce}");
+    assert_eq!(metric(&world, "xmpp_federation_stanzas_refused_total{reason=\"TooLarge\"}"), 1);
+    assert_eq!(metric(&world, "xmpp_federation_stanzas_queued"), 0);
+}
+
+#[test]
+fn xep0478_an_idle_stream_is_closed_before_the_peer_would_do_it() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>3</idle-seconds></limits>";
+    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let peer = Server::start_offering(world.closed, acceptor, limits).unwrap();
+    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    stream.send(to(CLOSED, "m", "?")).unwrap();
+    message(&peer).unwrap();
+    let ended = |event| match event {
+        Event::Ended { from } => Some(from),
+        _ => None,
+    };
+    // The server would wait for longer than the engine's own idle time has passed here.
+    assert_eq!(peer.wait("the end of the idle stream", ended).unwrap().as_deref(), Some(LOCAL));
+    // It is opened again for what comes later.
+    stream.send(to(CLOSED, "later", "?")).unwrap();
+    assert_eq!(message(&peer).unwrap().attribute("id"), Some("later"));
+}
+
+#[test]
+fn the_engines_own_ping_never_waits_for_a_backend_that_is_down() {
+    let nobody = free_port().unwrap().port();
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["backends"][0]["server"]["port"] = json!(nobody);
+        config["timeouts"] = json!({"queueSeconds": PATIENCE.as_secs() * 4});
+    })
+    .unwrap();
+    until("two pings that found out", || {
+        metric(&world, "xmpp_federation_stanzas_bounced_total{reason=\"ConnectRefused\"}") >= 2
+    });
+}
+
+/// Whether the kernel's next act on a connection will be a keep-alive probe, by the ports of its ends.
+fn is_probed(local: u16, remote: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let established = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ends = [(1, local), (2, remote)];
+        let is_end = |(index, port): (usize, u16)| {
+            fields.get(index).is_some_and(|end| end.ends_with(&format!(":{port:04X}")))
+        };
+        ends.into_iter().all(is_end) && fields.get(3) == Some(&"01")
+    };
+    // proc_net_tcp.rst: timer_active, then when; 2 is the keep-alive timer.
+    let timer = |line: &str| line.split_whitespace().nth(5).map(|timer| timer.starts_with("02:"));
+    table.lines().find(established).and_then(timer).unwrap_or_default()
+}
+
+#[test]
+fn rfc6120_4_6_1_tcp_probes_silent_connections_in_both_directions() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
+    let accepted = stream.transport().local_port().unwrap();
+    until("probes on what was accepted", || is_probed(world.ground.outer.port(), accepted));
+
+    let listener = TcpListener::bind(world.closed).unwrap();
+    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    sender.send(to(CLOSED, "m", "?")).unwrap();
+    let (tcp, engine) = listener.accept().unwrap();
+    let mut session = acceptor.accept(tcp).unwrap().unwrap();
+    session.stream.element("the message").unwrap();
+    until("probes on what was dialled", || is_probed(engine.port(), world.closed.port()));
+}
