@@ -12,6 +12,7 @@ pub mod client;
 pub mod cluster;
 pub mod command;
 pub mod conditions;
+pub mod conformance;
 pub mod debian;
 pub mod engine;
 pub mod error;

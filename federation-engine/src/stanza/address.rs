@@ -10,8 +10,18 @@ pub fn domainpart(address: &str) -> &str {
     bare.split_once('@').map_or(bare, |(_, domain)| domain)
 }
 
+/// Whether a part is there and empty, which makes a text no address (RFC 7622 §3.3, §3.4).
+fn has_empty_part(address: &str) -> bool {
+    let (bare, resource) =
+        address.split_once('/').map_or((address, None), |(bare, part)| (bare, Some(part)));
+    bare.starts_with('@') || resource == Some("")
+}
+
 /// Whether an address as written belongs to `domain`. Allocates only when the spelling is not the canonical one.
 pub fn belongs_to(address: &str, domain: &Domain) -> bool {
+    if has_empty_part(address) {
+        return false;
+    }
     let written = domainpart(address);
     written == domain.as_str() || Domain::parse(written).is_ok_and(|parsed| parsed == *domain)
 }
@@ -126,6 +136,8 @@ mod tests {
             "bücher.example@evil.example",
             "evil.example/bücher.example",
             "bücher.example..",
+            "@bücher.example",
+            "u@bücher.example/",
             "",
         ] {
             assert!(!belongs_to(address, &domain), "{address}");

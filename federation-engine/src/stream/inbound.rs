@@ -19,7 +19,7 @@ use crate::dialback::receiving::Pending;
 use crate::pair::Pair;
 use crate::reason::Refusal;
 use crate::stanza::Kind;
-use crate::stanza::address::{belongs_to, domainpart};
+use crate::stanza::address::{Jid, belongs_to};
 use crate::xml::{Element, Item, Namespace, XmlError};
 
 /// How long the peer's `</stream:stream>` is awaited after ours (RFC 6120 §4.4 leaves the time to us).
@@ -303,14 +303,18 @@ impl Inbound {
 
     /// Which address keeps a stanza of an authenticated stream from its way (RFC 6120 §8.1.1.2, §8.1.2.2).
     fn misaddressed(&self, element: &Element, around: &dyn Surroundings) -> Refusal {
-        let domain = |address: Option<std::borrow::Cow<'_, str>>| {
-            address.and_then(|address| Domain::parse(domainpart(&address)).ok())
+        let parse = |address: Option<std::borrow::Cow<'_, str>>| {
+            address.and_then(|address| Jid::parse(&address).ok())
         };
-        let (Some(from), Some(to)) = (domain(element.from()), domain(element.to())) else {
+        let (Some(from), Some(to)) = (parse(element.from()), parse(element.to())) else {
             return Refusal::ImproperAddressing;
         };
-        let proven = self.proven.iter().any(|pair| pair.from == from);
-        if proven && !around.serves(&to) { Refusal::HostUnknown } else { Refusal::InvalidFrom }
+        let proven = self.proven.iter().any(|pair| pair.from == *from.domain());
+        if proven && !around.serves(to.domain()) {
+            Refusal::HostUnknown
+        } else {
+            Refusal::InvalidFrom
+        }
     }
 
     /// Everything that was said on the stream so far is void (§4.3.3, §5.4.3.3).

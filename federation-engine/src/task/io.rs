@@ -20,6 +20,10 @@ use crate::tls::chain::PeerChain;
 const READ_MIN: usize = 4 * 1024;
 const READ_MAX: usize = 64 * 1024;
 
+/// How long, and for how many bytes, a closed connection is read on.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
 /// The transport under a stream.
 enum Io {
     Plain(TcpStream),
@@ -135,6 +139,23 @@ impl Connection {
         if self.flush(patience).await.is_ok() {
             let _ = timeout(patience, self.io.shutdown()).await;
         }
+    }
+
+    /// After [`Self::close`]: discards what the peer still sends, until it ends, too. TCP answers data that nobody reads by
+    /// a reset, and that may overtake the stream error that says why (RFC 9293 §3.10.7.4).
+    pub(crate) async fn linger(&mut self) {
+        let mut discarded = 0;
+        let reading = async {
+            while discarded < LINGER_BYTES {
+                self.input.clear();
+                match self.fill().await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => discarded += count,
+                }
+            }
+        };
+        // A peer that neither sends nor ends is left.
+        let _ = timeout(LINGER, reading).await;
     }
 
     /// Runs the server side of STARTTLS. Bytes that the peer sent in clear behind `<starttls/>` are an error, never data

@@ -327,6 +327,9 @@ impl Receiver {
             }
             Action::Close => {
                 self.connection.close(CLOSING).await;
+                if !self.engine.shutdown.is_cancelled() {
+                    self.connection.linger().await;
+                }
                 return Flow::Stop;
             }
             // Of the initiating entity only.

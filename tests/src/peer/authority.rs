@@ -29,11 +29,21 @@ pub struct Identity {
 impl Authority {
     /// Makes an authority of that common name.
     pub fn new(name: &str) -> Result<Self> {
+        Self::with_key(name, KeyPair::generate()?)
+    }
+
+    /// The authority of that common name whose key this is, in PEM. Who trusts a certificate that was made of both before
+    /// trusts what it signs.
+    pub fn from_key_pem(name: &str, key: &str) -> Result<Self> {
+        Self::with_key(name, KeyPair::from_pem(key)?)
+    }
+
+    fn with_key(name: &str, key: KeyPair) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, key)? })
     }
 
     /// Signs a leaf for these domains, good for both ends of a stream: public authorities no longer issue such, private

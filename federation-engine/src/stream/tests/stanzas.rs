@@ -49,6 +49,8 @@ fn rfc6120_8_1_missing_or_malformed_addresses_are_improper() {
         "<message from='' to='b@us.example'/>",
         "<message from='a@them.example' to=''/>",
         "<message from='a@them.example' to='b@'/>",
+        "<message from='a@them.example' to='@us.example'/>",
+        "<message from='a@them.example/' to='b@us.example'/>",
         "<message from='a@192.0.2.1' to='b@us.example'/>",
     ] {
         refused(stanza, Refusal::ImproperAddressing, "improper-addressing");

@@ -1,0 +1,31 @@
+//! RFC 6120 §4.6: silent peers.
+
+use crate::conformance::Check;
+use crate::conformance::ending::Ending;
+use crate::conformance::outcome::{Finding, ensure, violated};
+use crate::conformance::target::Target;
+use crate::peer::error::PeerError;
+use crate::peer::stream::Item;
+
+pub(super) const CHECKS: &[Check] = &[Check {
+    id: 64,
+    section: "RFC 6120 §4.6.3, §4.9.3.4",
+    sentence: "an idle peer is left alone or its stream closed without an error",
+    run: idle,
+}];
+
+fn idle(target: &Target) -> Finding {
+    let mut stream = target.authenticated()?;
+    if target.closes_idle {
+        let ending = Ending::of(&mut stream)?;
+        return ensure(ending.error.is_none() && ending.elements.is_empty(), || ending.seen());
+    }
+    match stream.receive("nothing") {
+        Err(PeerError::Deadline { .. }) => Ok(()),
+        Ok(Item::Element(element)) => {
+            violated(format!("within {:?} this came: {element}", target.patience))
+        }
+        // Closed without an error, or gone.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
