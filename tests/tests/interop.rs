@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use tests::interop::error::InteropError;
 use tests::interop::release::Release;
 use tests::interop::{matrix, sandbox};
 use tests::parts;
@@ -31,12 +32,12 @@ fn engine() -> &'static Path {
 }
 
 /// Runs the matrix with that server: outside, builds what it needs and goes inside; inside, runs it.
-fn federates(test: &str, release: Release) {
+fn federates(test: &str, release: Release) -> Result<(), InteropError> {
     let Some(engine) = sandbox::engine() else {
-        parts::build_only(&Paths::from_env().unwrap(), &[release.part()]).unwrap();
-        let passed = sandbox::enter(test, engine()).unwrap();
+        parts::build_only(&Paths::from_env()?, &[release.part()])?;
+        let passed = sandbox::enter(test, engine())?;
         assert!(passed, "see the table above");
-        return;
+        return Ok(());
     };
     let mut table = String::new();
     let mut logs = String::new();
@@ -64,29 +65,30 @@ fn federates(test: &str, release: Release) {
     }
     eprint!("{table}{logs}");
     assert!(logs.is_empty(), "see above");
+    Ok(())
 }
 
 #[test]
 fn prosody_0_12() {
-    federates("prosody_0_12", Release::Prosody0_12);
+    federates("prosody_0_12", Release::Prosody0_12).unwrap();
 }
 
 #[test]
 fn prosody_13() {
-    federates("prosody_13", Release::Prosody13);
+    federates("prosody_13", Release::Prosody13).unwrap();
 }
 
 #[test]
 fn ejabberd_23() {
-    federates("ejabberd_23", Release::Ejabberd23);
+    federates("ejabberd_23", Release::Ejabberd23).unwrap();
 }
 
 #[test]
 fn ejabberd_24() {
-    federates("ejabberd_24", Release::Ejabberd24);
+    federates("ejabberd_24", Release::Ejabberd24).unwrap();
 }
 
 #[test]
 fn jabberd2() {
-    federates("jabberd2", Release::Jabberd2);
+    federates("jabberd2", Release::Jabberd2).unwrap();
 }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tests::cluster::{self, KeepLogs};
 use tests::error::{Error, Result};
 use tests::network::Host;
+use tests::parts::Part;
 use tests::paths::Paths;
 use tests::{addons, host, kubernetes, node, partner, parts};
 
@@ -22,7 +23,11 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Install the Debian packages and build the parts that are not in the cache.
-    Build,
+    Build {
+        /// Those of the interoperability tests too.
+        #[arg(long)]
+        servers: bool,
+    },
     /// Bring the lab up; at once if it is.
     Up,
     /// Take the lab down, so that nothing is left.
@@ -97,7 +102,12 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     let paths = Paths::from_env()?;
     match command {
-        Command::Build => parts::build(&paths)?,
+        Command::Build { servers } => {
+            parts::build(&paths)?;
+            if servers {
+                parts::build_only(&paths, &Part::SERVERS)?;
+            }
+        }
         Command::Up => {
             let begun = Instant::now();
             cluster::up(&paths)?;

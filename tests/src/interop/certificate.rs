@@ -15,7 +15,7 @@ const OTHER: &str = "other.example";
 #[derive(Debug, Clone, Copy)]
 struct Years(i32, i32);
 
-/// Not later than what UTCTime can say (RFC 5280 §4.1.2.5.1): ejabberd takes no certificate that is valid to the year 4096.
+/// Not later than what `UTCTime` can say (RFC 5280 §4.1.2.5.1): ejabberd takes no certificate that is valid to the year 4096.
 const VALIDITY: Years = Years(2024, 2049);
 const PAST: Years = Years(2020, 2021);
 
@@ -70,12 +70,11 @@ impl Issuer {
         let validity = if kind == Certificate::Expired { PAST } else { VALIDITY };
         validity.apply(&mut params);
         let key = KeyPair::generate()?;
-        let certificate = match kind {
-            Certificate::SelfSigned => params.self_signed(&key)?,
-            _ => {
-                params.use_authority_key_identifier_extension = true;
-                params.signed_by(&key, &self.issuer)?
-            }
+        let certificate = if kind == Certificate::SelfSigned {
+            params.self_signed(&key)?
+        } else {
+            params.use_authority_key_identifier_extension = true;
+            params.signed_by(&key, &self.issuer)?
         };
         Ok(Pem { certificate: certificate.pem(), key: key.serialize_pem() })
     }

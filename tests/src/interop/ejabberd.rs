@@ -52,7 +52,7 @@ pub fn launch(site: &Site) -> Result<Launch> {
             file(
                 "inetrc",
                 format!(
-                    "{{lookup,[file,dns]}}.\n{{nameserver,{{{a},{b},{c},{d}}}}}.\n{{file,resolv,\"/dev/null\"}}.\n"
+                    "{{lookup,[file,dns]}}.\n{{nameserver,{{{a},{b},{c},{d}}}}}.\n{{file,resolv,\"/run/resolv.conf\"}}.\n"
                 ),
             ),
             file("resolv.conf", format!("nameserver {}\n", site.dns)),
@@ -74,6 +74,7 @@ pub fn launch(site: &Site) -> Result<Launch> {
                 ("EJABBERD_CONFIG_PATH", "/run/ejabberd.yml".to_owned()),
             ],
             listens,
+            says: Some(("ejabberd.log", "is started in the node")),
         }],
     })
 }
@@ -107,7 +108,7 @@ fn config(site: &Site) -> String {
     };
     format!(
         r#"hosts: ["{PEER}"]
-loglevel: debug
+loglevel: info
 auth_method: [anonymous]
 anonymous_protocol: login_anon
 allow_multiple_connections: true

@@ -7,24 +7,38 @@ use super::cell::{Certificate, Demand, Encryption, Settings, Way};
 /// What a server can do, whatever its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities {
-    /// SASL EXTERNAL, in both roles (XEP-0178).
-    pub external: bool,
-    /// Direct TLS, in both roles (XEP-0368).
-    pub direct_tls: bool,
-    /// It takes a certificate without the usage clientAuth for proof of an initiating server.
-    pub server_auth_suffices: bool,
-    /// Its stream header names the domain that it wants (RFC 6120 §4.7.2) without TLS too. Servers from before RFC 3920 left
-    /// that to dialback.
-    pub addresses_in_clear: bool,
+    /// How it can prove itself, and what it takes for proof.
+    pub proof: ProofAbility,
+    /// How it connects.
+    pub connection: ConnectionAbility,
+}
+
+/// Which proof a server knows, in both roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofAbility {
+    /// SASL EXTERNAL (XEP-0178), and it takes a certificate without the usage clientAuth for proof.
+    External,
+    /// SASL EXTERNAL, and an initiating server's certificate must have the usage clientAuth.
+    ExternalWithClientAuth,
+    /// Dialback only.
+    DialbackOnly,
+}
+
+/// Which connections a server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionAbility {
+    /// STARTTLS, Direct TLS (XEP-0368), TCP only, in both roles.
+    All,
+    /// All of it, but as initiating server it now and then does not get through the handshake of Direct TLS.
+    UnsteadyDirectTls,
+    /// No Direct TLS; and without TLS its stream header does not name the domain that it wants (RFC 6120 §4.7.2): servers from
+    /// before RFC 3920 left that to dialback.
+    Legacy,
 }
 
 /// What the engine can do.
-pub const ENGINE: Abilities = Abilities {
-    external: true,
-    direct_tls: true,
-    server_auth_suffices: true,
-    addresses_in_clear: true,
-};
+pub const ENGINE: Abilities =
+    Abilities { proof: ProofAbility::External, connection: ConnectionAbility::All };
 
 /// One side of a stream.
 #[derive(Debug, Clone, Copy)]
@@ -81,57 +95,65 @@ pub enum Cause {
 pub enum Expected {
     /// A stanza arrives.
     Delivered(Proof, Channel),
+    /// A stanza arrives, or the initiating server does not get through the handshake and says so to the sender.
+    DeliveredOrStalled(Proof, Channel),
     /// None does.
     Failed(Cause),
 }
 
 impl Party {
-    fn insists_on_certificate(&self) -> bool {
+    fn insists_on_certificate(self) -> bool {
         self.settings.demand == Demand::Certificate
     }
 
     /// Whether its certificate proves it, as a server, to anybody.
-    fn is_valid_as_server(&self) -> bool {
+    fn is_valid_as_server(self) -> bool {
         matches!(self.settings.certificate, Certificate::Good | Certificate::ServerAuthOnly)
     }
 
     /// Whether its certificate proves it, as a client of TLS, to that server.
-    fn is_valid_as_client_of(&self, receiver: &Self) -> bool {
+    fn is_valid_as_client_of(self, receiver: Self) -> bool {
         match self.settings.certificate {
             Certificate::Good => true,
-            Certificate::ServerAuthOnly => receiver.abilities.server_auth_suffices,
+            Certificate::ServerAuthOnly => receiver.abilities.proof == ProofAbility::External,
             Certificate::SelfSigned | Certificate::WrongName | Certificate::Expired => false,
         }
     }
 
-    fn may_use_external(&self) -> bool {
-        self.abilities.external && self.settings.demand != Demand::Dialback
+    fn may_use_external(self) -> bool {
+        self.abilities.proof != ProofAbility::DialbackOnly
+            && self.settings.demand != Demand::Dialback
     }
 
-    fn may_use_dialback(&self) -> bool {
+    fn may_use_dialback(self) -> bool {
         self.settings.demand != Demand::Certificate
     }
 }
 
 /// What must come of a stream that `initiator` opens to `receiver`.
-pub fn outcome(initiator: &Party, receiver: &Party, way: Way) -> Expected {
+pub fn outcome(initiator: Party, receiver: Party, way: Way) -> Expected {
     let established = || {
         let channel = channel(initiator, receiver, way)?;
         Ok((proof(initiator, receiver, channel, way)?, channel))
     };
     match established() {
+        Ok((proof, Channel::DirectTls))
+            if initiator.abilities.connection == ConnectionAbility::UnsteadyDirectTls =>
+        {
+            Expected::DeliveredOrStalled(proof, Channel::DirectTls)
+        }
         Ok((proof, channel)) => Expected::Delivered(proof, channel),
         Err(cause) => Expected::Failed(cause),
     }
 }
 
 /// Whether and how the stream is encrypted, and whether the initiating server believes the receiving one.
-fn channel(initiator: &Party, receiver: &Party, way: Way) -> Result<Channel, Cause> {
+fn channel(initiator: Party, receiver: Party, way: Way) -> Result<Channel, Cause> {
     let channel = if way == Way::DirectTls {
-        if !initiator.abilities.direct_tls {
+        if initiator.abilities.connection == ConnectionAbility::Legacy {
             return Err(Cause::NotFound);
         }
-        if !receiver.abilities.direct_tls {
+        if receiver.abilities.connection == ConnectionAbility::Legacy {
             return Err(Cause::NotListening);
         }
         Channel::DirectTls
@@ -141,7 +163,7 @@ fn channel(initiator: &Party, receiver: &Party, way: Way) -> Result<Channel, Cau
                 return Err(Cause::NoTls);
             }
             (Encryption::Off, _) | (_, Encryption::Off) => {
-                if !initiator.abilities.addresses_in_clear {
+                if initiator.abilities.connection == ConnectionAbility::Legacy {
                     return Err(Cause::Unaddressed);
                 }
                 Channel::Plain
@@ -160,7 +182,7 @@ fn channel(initiator: &Party, receiver: &Party, way: Way) -> Result<Channel, Cau
 }
 
 /// How the receiving server comes to believe the initiating one.
-fn proof(initiator: &Party, receiver: &Party, channel: Channel, way: Way) -> Result<Proof, Cause> {
+fn proof(initiator: Party, receiver: Party, channel: Channel, way: Way) -> Result<Proof, Cause> {
     let valid = channel != Channel::Plain && initiator.is_valid_as_client_of(receiver);
     if valid && initiator.may_use_external() && receiver.may_use_external() {
         return Ok(Proof::External);
@@ -180,6 +202,9 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delivered(proof, channel) => write!(f, "{proof:?} ({channel:?})"),
+            Self::DeliveredOrStalled(proof, channel) => {
+                write!(f, "{proof:?} ({channel:?}), or stalls in the handshake")
+            }
             Self::Failed(cause) => write!(f, "fails: {cause:?}"),
         }
     }
@@ -189,12 +214,8 @@ impl fmt::Display for Expected {
 mod tests {
     use super::*;
 
-    const LEGACY: Abilities = Abilities {
-        external: false,
-        direct_tls: false,
-        server_auth_suffices: false,
-        addresses_in_clear: false,
-    };
+    const LEGACY: Abilities =
+        Abilities { proof: ProofAbility::DialbackOnly, connection: ConnectionAbility::Legacy };
 
     fn party(encryption: Encryption, demand: Demand, certificate: Certificate) -> Party {
         Party { settings: Settings { encryption, demand, certificate }, abilities: ENGINE }
@@ -209,7 +230,7 @@ mod tests {
     }
 
     fn ordinary(initiator: Party, receiver: Party) -> Expected {
-        outcome(&initiator, &receiver, Way::Ordinary)
+        outcome(initiator, receiver, Way::Ordinary)
     }
 
     #[test]
@@ -230,13 +251,25 @@ mod tests {
 
     #[test]
     fn a_certificate_for_servers_only_proves_to_those_who_take_it() {
-        let picky = Abilities { server_auth_suffices: false, ..ENGINE };
+        let picky = Abilities { proof: ProofAbility::ExternalWithClientAuth, ..ENGINE };
         let ours = strict(Certificate::ServerAuthOnly);
         let theirs = Party { abilities: picky, ..strict(Certificate::Good) };
         let refused = Cause::InitiatorsCertificate(Certificate::ServerAuthOnly);
         assert_eq!(ordinary(ours, theirs), Expected::Failed(refused));
         let external = Expected::Delivered(Proof::External, Channel::StartTls);
         assert_eq!(ordinary(theirs, ours), external);
+    }
+
+    #[test]
+    fn who_is_unsteady_is_so_only_as_the_initiating_server_of_direct_tls() {
+        let abilities = Abilities { connection: ConnectionAbility::UnsteadyDirectTls, ..ENGINE };
+        let ours = strict(Certificate::Good);
+        let theirs = Party { abilities, ..ours };
+        let direct = |initiator, receiver| outcome(initiator, receiver, Way::DirectTls);
+        let (proof, channel) = (Proof::External, Channel::DirectTls);
+        assert_eq!(direct(theirs, ours), Expected::DeliveredOrStalled(proof, channel));
+        assert_eq!(direct(ours, theirs), Expected::Delivered(proof, channel));
+        assert_eq!(ordinary(theirs, ours), Expected::Delivered(proof, Channel::StartTls));
     }
 
     #[test]
@@ -252,8 +285,8 @@ mod tests {
     fn dialback_needs_the_way_back() {
         let ours = lenient(Certificate::SelfSigned);
         let theirs = Party { abilities: LEGACY, ..lenient(Certificate::Good) };
-        assert_eq!(outcome(&ours, &theirs, Way::DirectTls), Expected::Failed(Cause::NotListening));
-        assert_eq!(outcome(&theirs, &ours, Way::DirectTls), Expected::Failed(Cause::NotFound));
+        assert_eq!(outcome(ours, theirs, Way::DirectTls), Expected::Failed(Cause::NotListening));
+        assert_eq!(outcome(theirs, ours, Way::DirectTls), Expected::Failed(Cause::NotFound));
         let plain = party(Encryption::Off, Demand::Dialback, Certificate::Good);
         assert_eq!(ordinary(theirs, plain), Expected::Failed(Cause::Unaddressed));
         assert_eq!(ordinary(plain, theirs), Expected::Failed(Cause::NotVerified));

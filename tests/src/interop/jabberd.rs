@@ -52,6 +52,7 @@ fn program(name: &'static str, listens: Vec<SocketAddr>) -> Program {
         ],
         environment: Vec::new(),
         listens,
+        says: None,
     }
 }
 
@@ -87,8 +88,7 @@ fn to_router(router: SocketAddr) -> String {
 fn session_manager(router: SocketAddr) -> String {
     let to_router = to_router(router);
     let chain = |id: &str, modules: &[&str]| {
-        let modules: String =
-            modules.iter().map(|module| format!("<module>{module}</module>")).collect();
+        let modules = format!("<module>{}</module>", modules.join("</module><module>"));
         format!("<chain id='{id}'>{modules}</chain>")
     };
     let chains = [

@@ -12,8 +12,8 @@ use super::site::Site;
 use crate::command::tail;
 
 /// How long a server may take to listen, on a machine that is busy.
-const START: Duration = Duration::from_secs(60);
-/// Between two tries to connect to a server that is starting; it has no other way to say that it is there.
+const START: Duration = Duration::from_mins(1);
+/// Between two looks at a server that is starting; it has no other way to say that it is there.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most bytes of one log that an error repeats.
 const LOG_IN_ERROR: usize = 12_000;
@@ -29,6 +29,8 @@ pub struct Program {
     pub environment: Vec<(&'static str, String)>,
     /// Where it listens once it has started.
     pub listens: Vec<SocketAddr>,
+    /// What its log of that name says when it has started, for one that listens too early.
+    pub says: Option<(&'static str, &'static str)>,
 }
 
 /// What starts a server.
@@ -60,7 +62,15 @@ impl Launch {
         for program in &self.programs {
             running.processes.push(spawn(program, site)?);
             for &address in &program.listens {
-                running.wait_for(program.name, address)?;
+                running.wait_for(program.name, &format!("listen on {address}"), || {
+                    TcpStream::connect_timeout(&address, START).is_ok()
+                })?;
+            }
+            if let Some((log, words)) = program.says {
+                running.wait_for(program.name, &format!("say {words:?}"), || {
+                    let said = fs::read(site.home.join(log)).unwrap_or_default();
+                    String::from_utf8_lossy(&said).contains(words)
+                })?;
             }
         }
         Ok(running)
@@ -68,21 +78,18 @@ impl Launch {
 }
 
 impl Running {
-    fn wait_for(&mut self, name: &str, address: SocketAddr) -> Result<()> {
+    fn wait_for(&mut self, name: &str, what: &str, seen: impl Fn() -> bool) -> Result<()> {
         let begun = Instant::now();
-        loop {
-            let error = match TcpStream::connect_timeout(&address, START) {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
+        while !seen() {
             let ended = self.processes.iter_mut().any(|one| !matches!(one.try_wait(), Ok(None)));
             if ended || begun.elapsed() > START {
-                let what = if ended { "has ended" } else { "does not listen" };
-                let what = format!("{name} {what}: {address}: {error}");
+                let why = if ended { "a program has ended" } else { "it takes too long" };
+                let what = format!("{name} does not {what}: {why}");
                 return Err(InteropError::Server { what, log: self.log() });
             }
             thread::sleep(PAUSE);
         }
+        Ok(())
     }
 
     /// The ends of what its programs said.

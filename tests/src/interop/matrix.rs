@@ -98,7 +98,7 @@ fn run_cell(release: Release, engine: &Path, number: u8, cell: &Cell) -> Result<
     outbound.explain(peer.outbound.as_ref());
     inbound.explain(peer.inbound.as_ref());
     let (us, them) = (ours::party(cell), release.party(cell));
-    let expected = (outcome(&us, &them, cell.way), outcome(&them, &us, cell.way));
+    let expected = (outcome(us, them, cell.way), outcome(them, us, cell.way));
     Ok(CellResult {
         outbound: (expected.0, outbound),
         inbound: (expected.1, inbound),

@@ -68,21 +68,25 @@ pub fn start(
     }
     let mut config = ground.config(backend, SocketAddr::from((addresses.dns, DNS)));
     let file = |name: &str| ground.path(name).display().to_string();
-    if let Some(listen) = config.get_mut("listen") {
-        listen["control"] = json!({
-            "address": control.to_string(),
-            "certificateFile": file("control.crt"),
-            "privateKeyFile": file("control.key"),
-            "tokenFile": file("token"),
-        });
+    let own = json!({
+        "address": control.to_string(),
+        "certificateFile": file("control.crt"),
+        "privateKeyFile": file("control.key"),
+        "tokenFile": file("token"),
+    });
+    if let Some(config) = config.as_object_mut() {
+        config.insert("peers".to_owned(), json!([peer(cell.ours)]));
+        let networks = json!({"allowNetworks": ["127.0.0.0/8", "2001:2::/48"]});
+        config.insert("egress".to_owned(), networks);
+        if let Some(listen) = config.get_mut("listen").and_then(Value::as_object_mut) {
+            listen.insert("control".to_owned(), own);
+        }
     }
-    config["peers"] = json!([peer(&cell.ours)]);
-    config["egress"] = json!({"allowNetworks": ["127.0.0.0/8", "2001:2::/48"]});
     let engine = Engine::start(binary, ground.directory(), &config, admin)?;
     Ok(Ours { engine, inner, control })
 }
 
-fn peer(settings: &Settings) -> Value {
+fn peer(settings: Settings) -> Value {
     let mode = match settings.encryption {
         Encryption::Required => "Required",
         Encryption::Optional => "Optional",

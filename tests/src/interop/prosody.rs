@@ -32,6 +32,7 @@ pub fn launch(site: &Site) -> Launch {
                 .collect(),
             environment: Vec::new(),
             listens,
+            says: None,
         }],
     }
 }
@@ -49,7 +50,7 @@ fn config(site: &Site) -> String {
         r#"run_as_root = true -- root of its own user namespace only
 data_path = "/run"
 pidfile = "/run/prosody.pid"
-log = {{ debug = "*console" }}
+log = {{ info = "*console" }}
 interfaces = {{ "{address}" }}
 c2s_ports = {{ {CLIENTS} }}
 s2s_ports = {{ {SERVERS} }}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::cell::{Cell, Demand, Encryption, Settings};
 use super::error::Result;
-use super::expect::{Abilities, ENGINE, Party};
+use super::expect::{Abilities, ConnectionAbility, ENGINE, Party, ProofAbility};
 use super::launch::Launch;
 use super::site::Site;
 use super::{ejabberd, jabberd, prosody};
@@ -47,15 +47,18 @@ impl Release {
     /// What it can do.
     pub const fn abilities(self) -> Abilities {
         match self {
-            Self::Prosody0_12 | Self::Prosody13 | Self::Ejabberd24 => ENGINE,
+            Self::Prosody0_12 | Self::Prosody13 => ENGINE,
+            // Seen in one of three runs: five seconds after connecting it gives up, and tells the sender of a domain that does
+            // not exist.
+            Self::Ejabberd24 => {
+                Abilities { connection: ConnectionAbility::UnsteadyDirectTls, ..ENGINE }
+            }
             // OpenSSL's check of the purpose, which the later release has relaxed.
-            Self::Ejabberd23 => Abilities { server_auth_suffices: false, ..ENGINE },
+            Self::Ejabberd23 => Abilities { proof: ProofAbility::ExternalWithClientAuth, ..ENGINE },
             // Without a certificate of its own, its header is that of jabberd 1.4: neither 'to' nor a version.
             Self::Jabberd2 => Abilities {
-                external: false,
-                direct_tls: false,
-                server_auth_suffices: false,
-                addresses_in_clear: false,
+                proof: ProofAbility::DialbackOnly,
+                connection: ConnectionAbility::Legacy,
             },
         }
     }

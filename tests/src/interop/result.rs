@@ -8,6 +8,9 @@ use super::evidence::PeerStream;
 use super::expect::{Cause, Channel, Expected, Proof};
 use crate::peer::element::Element;
 
+/// What ejabberd 24.12 tells the sender when a handshake of Direct TLS has stalled: the error of a list of addresses that is empty.
+const STALLED: &str = "non-existing domain";
+
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
@@ -58,8 +61,12 @@ impl Seen {
     /// Whether this is what was expected.
     pub fn agrees_with(&self, expected: Expected) -> bool {
         match (self, expected) {
-            (Self::Delivered(proof, channel), Expected::Delivered(by, over)) => {
-                (*proof, *channel) == (by, over)
+            (
+                Self::Delivered(proof, channel),
+                Expected::Delivered(by, over) | Expected::DeliveredOrStalled(by, over),
+            ) => (*proof, *channel) == (by, over),
+            (Self::Bounced { told, reason: None }, Expected::DeliveredOrStalled(..)) => {
+                told.contains(STALLED)
             }
             (Self::Bounced { reason, .. }, Expected::Failed(cause)) => {
                 reason.as_ref().is_none_or(|reason| labels(cause).contains(&reason.as_str()))
@@ -133,5 +140,34 @@ impl fmt::Display for Seen {
             }
             Self::Arrived | Self::Silence | Self::Unexplained => write!(f, "{self:?}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounced(told: &str, reason: Option<&str>) -> Seen {
+        Seen::Bounced { told: told.to_owned(), reason: reason.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_was_seen_agrees_only_with_what_was_expected() {
+        let external = Expected::Delivered(Proof::External, Channel::StartTls);
+        assert!(Seen::Delivered(Proof::External, Channel::StartTls).agrees_with(external));
+        assert!(!Seen::Delivered(Proof::Dialback, Channel::StartTls).agrees_with(external));
+        assert!(!Seen::Delivered(Proof::External, Channel::DirectTls).agrees_with(external));
+        for other in [Seen::Arrived, Seen::Silence, Seen::Unexplained, bounced("no", None)] {
+            assert!(!other.agrees_with(external), "{other}");
+        }
+        let expired = Expected::Failed(Cause::ReceiversCertificate(Certificate::Expired));
+        assert!(bounced("no", Some("CertificateExpired")).agrees_with(expired));
+        assert!(!bounced("no", Some("CertificateSelfSigned")).agrees_with(expired));
+        assert!(!Seen::Silence.agrees_with(expired));
+        let unsteady = Expected::DeliveredOrStalled(Proof::External, Channel::DirectTls);
+        assert!(Seen::Delivered(Proof::External, Channel::DirectTls).agrees_with(unsteady));
+        assert!(bounced("Connection failed: non-existing domain", None).agrees_with(unsteady));
+        assert!(!bounced("not-authorized", None).agrees_with(unsteady));
+        assert!(!Seen::Silence.agrees_with(unsteady));
     }
 }
