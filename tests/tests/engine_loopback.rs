@@ -26,7 +26,7 @@ fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let built = program::build("federation-engine", "federation-engine");
-        // In a helper clippy allows no panic, and a test that has no engine must fail.
+        // Outside of a test function clippy allows no unwrap, and a test that has no engine must fail.
         assert!(built.is_ok(), "{built:?}");
         built.unwrap_or_default()
     })

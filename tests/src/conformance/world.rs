@@ -39,8 +39,13 @@ pub struct World {
 impl World {
     /// Starts the engine, configured for the statement of that number.
     pub fn start(engine: &Path, statement: u8) -> Result<Self, LoopbackError> {
-        let ground = Ground::new()?;
-        let [outside, trap, backend] = addresses();
+        let mut ground = Ground::new()?;
+        let [outside, trap, backend, own] = addresses();
+        // Free ports of one address may be taken by another world before they are used; ports of an own one are not.
+        ground.outer = (own, 5269).into();
+        ground.outer_tls = (own, 5270).into();
+        ground.inner = (own, 15269).into();
+        ground.admin = (own, 9090).into();
         let resolver = SocketAddr::from((outside, 0));
         let outside = Outside::start(PEER, outside, trap, Some(resolver))?;
         let acceptor = Acceptor {
@@ -116,11 +121,11 @@ fn particulars(ground: &Ground, config: &mut Value, idle: bool) -> Result<(), Lo
 }
 
 /// Addresses of loopback that no other world has: worlds of one process are numbered, processes have their ids.
-fn addresses() -> [Ipv4Addr; 3] {
+fn addresses() -> [Ipv4Addr; 4] {
     static NEXT: AtomicU8 = AtomicU8::new(0);
     let world = NEXT.fetch_add(1, Ordering::Relaxed);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     // Ids that follow each other differ in their lower half.
     let process = (low ^ high.rotate_left(4)) | 1;
-    [1, 2, 3].map(|host| Ipv4Addr::new(127, process, world, host))
+    [1, 2, 3, 4].map(|host| Ipv4Addr::new(127, process, world, host))
 }

@@ -23,7 +23,7 @@ fn idle(target: &Target) -> Finding {
         Ok(Item::Element(element)) => {
             violated(format!("within {:?} this came: {element}", target.patience))
         }
-        // Left alone, closed without an error, or gone.
+        // Left alone all the time, or closed without an error.
         Ok(_) | Err(_) => Ok(()),
     }
 }
