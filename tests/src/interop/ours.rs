@@ -22,6 +22,8 @@ const ADMIN: u16 = 9090;
 const BACKEND: u16 = 15269;
 /// DNS.
 const DNS: u16 = 53;
+/// A stanza that a passing failure holds up comes back within the patience of the test.
+const QUEUE_SECONDS: u32 = 8;
 
 /// A running engine and where it is.
 #[derive(Debug)]
@@ -78,6 +80,7 @@ pub fn start(
         config.insert("peers".to_owned(), json!([peer(cell.ours)]));
         let networks = json!({"allowNetworks": ["127.0.0.0/8", "2001:2::/48"]});
         config.insert("egress".to_owned(), networks);
+        config.insert("timeouts".to_owned(), json!({"queueSeconds": QUEUE_SECONDS}));
         if let Some(listen) = config.get_mut("listen").and_then(Value::as_object_mut) {
             listen.insert("control".to_owned(), own);
         }
