@@ -30,7 +30,8 @@ impl XmppFederationSpec {
             ),
             (
                 "backends[].server.authentication",
-                servers().any(|server| server.authentication != BackendAuthentication::Minted),
+                servers()
+                    .any(|server| server.authentication == BackendAuthentication::PlainDialback),
             ),
             ("service.proxyProtocol", self.service.proxy_protocol),
             ("dns.takeover", self.dns.takeover),
@@ -74,7 +75,7 @@ mod tests {
         let spec = serde_json::json!({
             "domains": [{"name": "example.com"}],
             "backends": [
-                {"name": "im", "server": {"host": "im.svc", "authentication": "Dialback"}},
+                {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
                 {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
             ],
             "service": {"proxyProtocol": true},

@@ -25,6 +25,7 @@ use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Element};
 
+use error::StreamError;
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use limits::StreamLimits;
@@ -167,6 +168,8 @@ pub enum Action {
     },
     /// The stream is of no use any more, for all of its pairs.
     Failed(Failure),
+    /// Inbound: we end a stream on which nothing was proven, with this error.
+    Rejected(StreamError),
     /// Inbound: the peer asked for a domain that we serve.
     Opened {
         /// Who it says it is; unproven.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crds::backend::BackendAuthentication;
 use crds::domain::Domain;
 
 use crate::build::names;
@@ -15,6 +16,7 @@ const MAX: usize = 4096;
 pub fn backend(
     name: &str,
     namespace: &str,
+    authentication: BackendAuthentication,
     dns_server: Option<IpAddr>,
     domains: &[&Domain],
 ) -> String {
@@ -34,15 +36,27 @@ pub fn backend(
         })
         .collect();
     let hosts = hosts.join("\n");
+    let (trust, settings) = match authentication {
+        BackendAuthentication::Minted => (
+            format!("Mount key ca.crt of ConfigMap {ca}, and, where the backend has no certificate of its own for server-to-server streams, Secret {tls}."),
+            "s2s_ssl = { cafile = \"/etc/prosody-ca/ca.crt\" }\ns2s_require_encryption = true\ns2s_secure_auth = true",
+        ),
+        BackendAuthentication::Dialback => (
+            format!("Nothing to mount: the backend asks back instead of verifying certificates. Where it has none of its own for server-to-server streams, mount Secret {tls}."),
+            "s2s_require_encryption = true\ns2s_secure_auth = false",
+        ),
+        BackendAuthentication::PlainDialback => (
+            "Nothing to mount: there is no TLS between engine and backend, and the backend asks back.".to_owned(),
+            "s2s_require_encryption = false\ns2s_secure_auth = false",
+        ),
+    };
     let mut text = format!(
         "1. DNS. The backend's pod asks the engine, and only the engine:\n\
          dnsPolicy: None\n\
          dnsConfig: {{nameservers: [\"{dns}\"], searches: [{namespace}.svc.cluster.local, svc.cluster.local, cluster.local]}}\n\
-         2. Trust. Mount key ca.crt of ConfigMap {ca}, and, where the backend has no certificate of its own for server-to-server streams, Secret {tls}.\n\
+         2. Trust. {trust}\n\
          3. Settings. For Prosody, with the ConfigMap at /etc/prosody-ca and the Secret at /etc/prosody-tls:\n\
-         s2s_ssl = {{ cafile = \"/etc/prosody-ca/ca.crt\" }}\n\
-         s2s_require_encryption = true\n\
-         s2s_secure_auth = true\n\
+         {settings}\n\
          {hosts}\n"
     );
     if text.len() > MAX {
@@ -60,7 +74,8 @@ mod tests {
     fn the_text_names_every_object_and_address_and_fits_the_status() {
         let domain: Domain = "example.com".parse().unwrap();
         let dns = Some("10.96.0.7".parse().unwrap());
-        let text = backend("example", "im", dns, &[&domain]);
+        let minted = BackendAuthentication::Minted;
+        let text = backend("example", "im", minted, dns, &[&domain]);
         for part in [
             "nameservers: [\"10.96.0.7\"]",
             "ConfigMap example-backend-ca",
@@ -69,8 +84,11 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }
-        assert!(backend("example", "im", None, &[]).contains("Service example-backend"));
+        assert!(backend("example", "im", minted, None, &[]).contains("Service example-backend"));
+        let dialback = backend("example", "im", BackendAuthentication::Dialback, dns, &[&domain]);
+        assert!(dialback.contains("s2s_secure_auth = false"), "{dialback}");
+        assert!(!dialback.contains("cafile"), "{dialback}");
         let many = vec![&domain; 1000];
-        assert!(backend("example", "im", dns, &many).len() <= MAX);
+        assert!(backend("example", "im", minted, dns, &many).len() <= MAX);
     }
 }

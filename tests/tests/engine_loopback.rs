@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tests::engine::get;
 use tests::loopback::{
     CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of,
 };
@@ -181,6 +182,10 @@ fn a_peer_that_claims_a_local_domain_is_refused() {
     assert!(matches!(refused, Err(PeerError::Stream { .. })), "{refused:?}");
     let refused = claim.dialback(&secret_of(LOCAL));
     assert!(refused.is_err(), "{refused:?}");
+    let log = world.engine.log();
+    assert!(log.contains("stream refused"), "what was refused is told here too: {log}");
+    let metrics = get(world.ground.admin, "/metrics").unwrap();
+    assert!(metrics.contains(r#"direction="inbound",result="Refused"}"#), "{metrics}");
 }
 
 #[test]

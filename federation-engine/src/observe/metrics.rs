@@ -19,6 +19,8 @@ use crate::reason::{Failure, Refusal};
 
 /// The result label of what succeeded.
 const SUCCESS: &str = "Success";
+/// The result label of what we refused.
+const REFUSED: &str = "Refused";
 
 /// All metrics. Shared by all tasks.
 #[derive(Debug)]
@@ -180,6 +182,13 @@ impl Metrics {
             direction: direction.label(),
             result: result.err().map_or(SUCCESS, Failure::label),
         };
+        self.handshakes.get_or_create(&labels).inc();
+    }
+
+    /// Counts a negotiation that we ended; the log says why.
+    pub fn handshake_refused(&self, leg: Leg, direction: Direction) {
+        let labels =
+            HandshakeLabels { leg: leg.value(), direction: direction.label(), result: REFUSED };
         self.handshakes.get_or_create(&labels).inc();
     }
 

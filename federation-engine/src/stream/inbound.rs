@@ -190,6 +190,9 @@ impl Inbound {
             }
             State::Open => {}
         }
+        if self.proven.is_empty() {
+            out.act(Action::Rejected(error.clone()));
+        }
         error.write(out);
         out.put("</stream:stream>");
         self.end(out);

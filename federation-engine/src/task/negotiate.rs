@@ -226,6 +226,7 @@ impl Opened {
                     }
                     // Of the receiving entity only, or impossible before the pair is proven.
                     Action::StartTls { .. }
+                    | Action::Rejected(_)
                     | Action::Verify { .. }
                     | Action::KeyAnswered { .. }
                     | Action::Opened { .. }

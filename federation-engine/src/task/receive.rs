@@ -322,8 +322,16 @@ impl Receiver {
                     );
                 }
             }
+            Action::Rejected(error) => {
+                tracing::info!(source = %self.source, leg = ?self.leg, condition = error.condition.as_str(), "stream refused: {}", error.text);
+                self.engine.metrics.handshake_refused(self.leg, Direction::Inbound);
+            }
             Action::Failed(failure) => {
                 tracing::info!(source = %self.source, leg = ?self.leg, reason = failure.label(), "{failure}");
+                if !self.machine.is_authenticated() {
+                    let result = Err(&failure);
+                    self.engine.metrics.handshake(self.leg, Direction::Inbound, result);
+                }
             }
             Action::Close => {
                 self.connection.close(CLOSING).await;

@@ -236,8 +236,9 @@ fn backends(view: View<'_>) -> Vec<BackendStatus> {
             dns_server: dns_server.map(|ip| ip.to_string()),
             ca_config_map: server.map(|_| names::backend_ca(&federation.name)),
             tls_secret: server.map(|_| names::backend_tls(&federation.name)),
-            configure: server.map(|_| {
-                configure::backend(&federation.name, &federation.namespace, dns_server, &hosted)
+            configure: server.map(|server| {
+                let (name, namespace) = (&federation.name, &federation.namespace);
+                configure::backend(name, namespace, server.authentication, dns_server, &hosted)
             }),
             state: match worst.map(|verdict| verdict.status) {
                 Some(ConditionStatus::True) => BackendState::Connected,
