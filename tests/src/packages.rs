@@ -28,7 +28,7 @@ const NEEDED: [Needed; 13] = [
     Needed { sign: "mmdebstrap", package: "mmdebstrap" },
     Needed { sign: "/usr/lib/python3/dist-packages/slixmpp", package: "python3-slixmpp" },
     Needed { sign: "gcc", package: "gcc" },
-    Needed { sign: "/usr/include/x86_64-linux-gnu/gnu/libc-version.h", package: "libc6-dev" },
+    Needed { sign: "/usr/include/stdio.h", package: "libc6-dev" },
     Needed { sign: "nsenter", package: "util-linux" },
 ];
 
