@@ -218,6 +218,23 @@ fn new_certificate_and_configuration_are_used_without_losing_a_verified_stream()
     assert_eq!(body(&message(&world.backend).unwrap()), Some("Hi"));
 }
 
+#[test]
+fn an_authority_that_became_unusable_is_told_and_the_last_good_one_goes_on_minting() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    world.ground.write("backend-ca.crt", "no certificate any more").unwrap();
+    until("the complaint about the file", || {
+        world
+            .engine
+            .log()
+            .lines()
+            .any(|line| line.contains("ERROR") && line.contains("backend-ca.crt"))
+    });
+    // The first stream for this domain: its certificate is minted now.
+    let mut stream = stream_from_backend(&world, PEER).unwrap();
+    stream.send(TO_PEER).unwrap();
+    assert_eq!(body(&message(&world.peer).unwrap()), Some("Ho"));
+}
+
 /// What the engine re-reads is seen from outside only by trying.
 fn until(what: &str, mut seen: impl FnMut() -> bool) {
     let begun = Instant::now();
