@@ -20,6 +20,7 @@ use crate::peer::error::PeerError;
 use crate::peer::initiator::{Initiator, Security};
 use crate::peer::nameserver::{Nameserver, Zone};
 use crate::peer::server::Server;
+use crate::peer::stream::Stream;
 
 /// The peer outside.
 pub const PEER: &str = "peer.example";
@@ -228,6 +229,13 @@ impl World {
             security: Security::StartTls,
             patience: PATIENCE,
         }
+    }
+
+    /// A stream of the backend to the engine, which is `to` for it, proven by the backend's certificate.
+    pub fn stream_from_backend(&self, to: &str) -> Result<Stream, LoopbackError> {
+        let identity = self.ground.backend_ca.issue(&[LOCAL])?;
+        let roots = self.ground.backend_ca.roots()?;
+        Ok(self.from_backend(&identity, &roots, to).external()?)
     }
 
     /// The backend's way to the engine, which is `to` for it.

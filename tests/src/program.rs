@@ -2,8 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
+
+/// The engine, built once for each test program.
+///
+/// # Panics
+/// When it does not compile: a test that has no engine must fail.
+pub fn engine() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let built = build("federation-engine", "federation-engine");
+        assert!(built.is_ok(), "{built:?}");
+        built.unwrap_or_default()
+    })
+}
 
 /// Builds a program of the workspace, which takes a moment at most when it is built, and gives its path.
 pub fn build(package: &str, binary: &str) -> Result<PathBuf> {

@@ -1,31 +1,20 @@
 //! The conformance suite against the real engine on loopback: one test for each statement, named after its section.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use tests::conformance::outcome::Outcome;
 use tests::conformance::world::World;
 use tests::conformance::{Check, STATEMENTS, statements};
-use tests::program;
+use tests::program::engine;
 
 /// Why a statement could not be put.
 type Failure = Box<dyn Error>;
-
-/// The engine's program, built once.
-fn engine() -> Result<&'static Path, Failure> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        program::build("federation-engine", "federation-engine").map_err(|error| error.to_string())
-    });
-    Ok(built.as_deref().map_err(Clone::clone)?)
-}
 
 /// Puts one statement to an engine of its own.
 fn put(id: u8) -> Result<(Check, Outcome, String), Failure> {
     let found = statements().into_iter().find(|check| check.id == id);
     let check = found.ok_or_else(|| format!("there is no statement {id}"))?;
-    let world = World::start(engine()?, id)?;
+    let world = World::start(engine(), id)?;
     let outcome = check.put(&world.target);
     Ok((check, outcome, world.engine.log()))
 }

@@ -2,34 +2,15 @@
 //! authoritative server of every remote domain for it, and asks it about keys of its own domain.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use tests::loopback::{LOCAL, ORDINARY, PATIENCE, PEER, World, secret_of};
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::initiator::Initiator;
-use tests::peer::server::{Event, Server};
-use tests::program;
+use tests::peer::server::Server;
+use tests::program::engine;
 
 /// The engine refuses to dial its own address, and other backends have theirs.
 const BACKEND: [u8; 4] = [127, 0, 0, 4];
-
-fn engine() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let built = program::build("federation-engine", "federation-engine");
-        assert!(built.is_ok(), "{built:?}");
-        built.unwrap_or_default()
-    })
-}
-
-fn id_of_message(server: &Server) -> Option<String> {
-    let message = server.wait("a message", |event| match event {
-        Event::Stanza { stanza, .. } if stanza.name == "message" => Some(stanza),
-        _ => None,
-    });
-    message.ok()?.attribute("id").map(str::to_owned)
-}
 
 #[test]
 fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
@@ -60,14 +41,19 @@ fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
     let roots = world.ground.authority.roots().unwrap();
     let mut peer = world.from_peer(Some(&identity), &roots).external().unwrap();
     peer.send(format!("<message from='romeo@{PEER}' to='juliet@{LOCAL}' id='in'/>")).unwrap();
-    assert_eq!(id_of_message(&backend).as_deref(), Some("in"), "{}", world.engine.log());
+    assert_eq!(backend.message().unwrap().attribute("id"), Some("in"), "{}", world.engine.log());
 
     // The engine's certificate is minted by its own authority, which this backend need not know.
     let minted = world.ground.backend_ca.roots().unwrap();
     let from_backend = Initiator { identity: None, ..world.from_backend(&identity, &minted, PEER) };
     let mut stream = from_backend.dialback(&secret_of(LOCAL)).unwrap();
     stream.send(format!("<message from='juliet@{LOCAL}' to='romeo@{PEER}' id='out'/>")).unwrap();
-    assert_eq!(id_of_message(&world.peer).as_deref(), Some("out"), "{}", world.engine.log());
+    assert_eq!(
+        world.peer.message().unwrap().attribute("id"),
+        Some("out"),
+        "{}",
+        world.engine.log()
+    );
 
     let forged = from_backend.dialback(&secret_of("somebody else"));
     assert!(forged.is_err(), "{forged:?}");

@@ -1,23 +1,12 @@
 //! Conservation: every stanza that came in, or that the engine made, was relayed, answered, bounced, refused, or waits.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tests::engine::get;
 use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, PEER, World};
-use tests::program;
-
-fn engine() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let built = program::build("federation-engine", "federation-engine");
-        assert!(built.is_ok(), "{built:?}");
-        built.unwrap_or_default()
-    })
-}
+use tests::program::engine;
 
 /// The sum of a metric over its labels.
 fn sum(metrics: &str, name: &str) -> f64 {

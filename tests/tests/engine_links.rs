@@ -2,49 +2,22 @@
 //! that are down, come back and break. Loopback only.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tests::engine::{free_port, get};
-use tests::loopback::{CLOSED, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, World, secret_of};
+use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, PEER, World, secret_of};
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::authority::{Authority, Identity};
 use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result as PeerResult};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
 use tests::peer::server::{Event, Server};
-use tests::peer::stream::Stream;
-use tests::program;
+use tests::program::engine;
 
 const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
-
-/// The engine's program, built once.
-fn engine() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let built = program::build("federation-engine", "federation-engine");
-        assert!(built.is_ok(), "{built:?}");
-        built.unwrap_or_default()
-    })
-}
-
-/// The next message; the engine's own pings of the backend come in between.
-fn message(server: &Server) -> PeerResult<Element> {
-    server.wait("a message", |event| match event {
-        Event::Stanza { stanza, .. } if stanza.name == "message" => Some(stanza),
-        _ => None,
-    })
-}
-
-fn stream_from_backend(world: &World, to: &str) -> Result<Stream, LoopbackError> {
-    let identity = world.ground.backend_ca.issue(&[LOCAL])?;
-    let roots = world.ground.backend_ca.roots()?;
-    Ok(world.from_backend(&identity, &roots, to).external()?)
-}
 
 fn to(domain: &str, id: impl std::fmt::Display, body: &str) -> String {
     format!(
@@ -90,7 +63,7 @@ fn error(bounce: &Element) -> Option<(&str, &str)> {
 #[test]
 fn what_waits_for_a_server_that_is_down_arrives_in_order_when_it_is_back() {
     let world = World::start(engine(), ORDINARY).unwrap();
-    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
     for id in 0..5 {
         stream.send(to(CLOSED, id, "?")).unwrap();
     }
@@ -101,7 +74,7 @@ fn what_waits_for_a_server_that_is_down_arrives_in_order_when_it_is_back() {
 
     let back = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
     for id in 0..5 {
-        let arrived = message(&back).unwrap();
+        let arrived = back.message().unwrap();
         assert_eq!(arrived.attribute("id"), Some(id.to_string().as_str()), "{arrived}");
     }
     let bounced =
@@ -116,10 +89,10 @@ fn a_stanza_for_a_domain_that_does_not_exist_comes_back_at_once() {
         config["timeouts"] = json!({"queueSeconds": PATIENCE.as_secs() * 4});
     })
     .unwrap();
-    let mut stream = stream_from_backend(&world, "nowhere.example").unwrap();
+    let mut stream = world.stream_from_backend("nowhere.example").unwrap();
     for id in ["first", "second"] {
         stream.send(to("nowhere.example", id, "?")).unwrap();
-        let bounce = message(&world.backend).unwrap();
+        let bounce = world.backend.message().unwrap();
         assert_eq!(bounce.attribute("id"), Some(id));
         assert_eq!(error(&bounce), Some(("cancel", "remote-server-not-found")), "{bounce}");
     }
@@ -165,7 +138,7 @@ const OUTBOUND: &str = "xmpp_federation_streams{leg=\"outer\",direction=\"outbou
 fn nothing_that_was_not_sent_is_lost_with_a_broken_stream() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let seen = breaking(&world, usize::MAX, 2).unwrap();
-    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    let mut sender = world.stream_from_backend(CLOSED).unwrap();
     let mut id = 0;
     for stream in 0..6 {
         for _ in 0..2 {
@@ -184,7 +157,7 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
     const STANZAS: u32 = 60;
     let world = World::start(engine(), ORDINARY).unwrap();
     let seen = breaking(&world, 3, 2).unwrap();
-    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    let mut sender = world.stream_from_backend(CLOSED).unwrap();
     // More than the queue takes, and each more than one write: senders have to wait while a stream is opened again.
     let body = "x".repeat(100_000);
     for id in 0..STANZAS {
@@ -236,7 +209,7 @@ fn rfc6120_13_7_2_3_a_stream_of_a_peer_ends_with_the_peers_certificate() {
     let roots = world.ground.authority.roots().unwrap();
     let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
     stream.send(TO_LOCAL).unwrap();
-    message(&world.backend).unwrap();
+    world.backend.message().unwrap();
     let end = stream.element("the end of the certificate").unwrap_err();
     assert_eq!(condition(&end), "reset", "{end}");
 }
@@ -250,9 +223,9 @@ fn rfc6120_13_7_2_3_streams_in_both_directions_end_with_our_certificate() {
     })
     .unwrap();
     let peer = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
-    let mut to_peer = stream_from_backend(&world, CLOSED).unwrap();
+    let mut to_peer = world.stream_from_backend(CLOSED).unwrap();
     to_peer.send(to(CLOSED, "m", "?")).unwrap();
-    message(&peer).unwrap();
+    peer.message().unwrap();
 
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let roots = world.ground.authority.roots().unwrap();
@@ -269,9 +242,9 @@ fn rfc6120_13_7_2_3_our_stream_ends_with_the_peers_certificate() {
     let identity = short_lived(&world.ground.authority, CLOSED).unwrap();
     let acceptor = Acceptor { identity, ..acceptor(&world, CLOSED).unwrap() };
     let peer = Server::start(world.closed, acceptor).unwrap();
-    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
     stream.send(to(CLOSED, "m", "?")).unwrap();
-    message(&peer).unwrap();
+    peer.message().unwrap();
     let end = peer.wait("the end of the certificate", |_| None::<()>).unwrap_err();
     assert_eq!(condition(&end), "reset", "{end}");
 }
@@ -282,14 +255,14 @@ fn xep0478_a_stanza_that_the_peer_would_not_accept_is_never_sent() {
     let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>12000</max-bytes></limits>";
     let acceptor = acceptor(&world, CLOSED).unwrap();
     let peer = Server::start_offering(world.closed, acceptor, limits).unwrap();
-    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
     for (id, size) in [("small", 10), ("large", 12_000), ("last", 11_000)] {
         stream.send(to(CLOSED, id, &"x".repeat(size))).unwrap();
     }
     for id in ["small", "last"] {
-        assert_eq!(message(&peer).unwrap().attribute("id"), Some(id));
+        assert_eq!(peer.message().unwrap().attribute("id"), Some(id));
     }
-    let bounce = message(&world.backend).unwrap();
+    let bounce = world.backend.message().unwrap();
     assert_eq!(bounce.attribute("id"), Some("large"));
     assert_eq!(error(&bounce), Some(("modify", "policy-violation")), "{bounce}");
     assert_eq!(metric(&world, "xmpp_federation_stanzas_refused_total{reason=\"TooLarge\"}"), 1);
@@ -302,9 +275,9 @@ fn xep0478_an_idle_stream_is_closed_before_the_peer_would_do_it() {
     let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>3</idle-seconds></limits>";
     let acceptor = acceptor(&world, CLOSED).unwrap();
     let peer = Server::start_offering(world.closed, acceptor, limits).unwrap();
-    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
     stream.send(to(CLOSED, "m", "?")).unwrap();
-    message(&peer).unwrap();
+    peer.message().unwrap();
     let ended = |event| match event {
         Event::Ended { from } => Some(from),
         _ => None,
@@ -313,7 +286,7 @@ fn xep0478_an_idle_stream_is_closed_before_the_peer_would_do_it() {
     assert_eq!(peer.wait("the end of the idle stream", ended).unwrap().as_deref(), Some(LOCAL));
     // It is opened again for what comes later.
     stream.send(to(CLOSED, "later", "?")).unwrap();
-    assert_eq!(message(&peer).unwrap().attribute("id"), Some("later"));
+    assert_eq!(peer.message().unwrap().attribute("id"), Some("later"));
 }
 
 #[test]
@@ -356,7 +329,7 @@ fn rfc6120_4_6_1_tcp_probes_silent_connections_in_both_directions() {
 
     let listener = TcpListener::bind(world.closed).unwrap();
     let acceptor = acceptor(&world, CLOSED).unwrap();
-    let mut sender = stream_from_backend(&world, CLOSED).unwrap();
+    let mut sender = world.stream_from_backend(CLOSED).unwrap();
     sender.send(to(CLOSED, "m", "?")).unwrap();
     let (tcp, engine) = listener.accept().unwrap();
     let mut session = acceptor.accept(tcp).unwrap().unwrap();

@@ -2,9 +2,8 @@
 //! re-reading, exit codes. Loopback only.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,42 +12,17 @@ use tests::loopback::{
     CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of,
 };
 use tests::peer::element::Element;
-use tests::peer::error::{PeerError, Result as PeerResult};
+use tests::peer::error::PeerError;
 use tests::peer::initiator::{Initiator, Security};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
-use tests::peer::server::{Event, Server};
 use tests::peer::stream::Stream;
-use tests::program;
+use tests::program::engine;
 
 const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
 const TO_PEER: &str = "<message from='juliet@local.example/b' to='romeo@peer.example' id='m2'><body>Ho</body></message>";
 
-fn engine() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let built = program::build("federation-engine", "federation-engine");
-        // Outside of a test function clippy allows no unwrap, and a test that has no engine must fail.
-        assert!(built.is_ok(), "{built:?}");
-        built.unwrap_or_default()
-    })
-}
-
-/// The next message; the engine's own pings of the backend come in between.
-fn message(server: &Server) -> PeerResult<Element> {
-    server.wait("a message", |event| match event {
-        Event::Stanza { stanza, .. } if stanza.name == "message" => Some(stanza),
-        _ => None,
-    })
-}
-
 fn body(message: &Element) -> Option<&str> {
     message.child(SERVER, "body").map(|body| body.text.as_str())
-}
-
-fn stream_from_backend(world: &World, to: &str) -> Result<Stream, LoopbackError> {
-    let identity = world.ground.backend_ca.issue(&[LOCAL])?;
-    let roots = world.ground.backend_ca.roots()?;
-    Ok(world.from_backend(&identity, &roots, to).external()?)
 }
 
 fn stream_from_peer(world: &World, security: Security) -> Result<Stream, LoopbackError> {
@@ -67,13 +41,13 @@ fn a_message_is_relayed_both_ways_with_external() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let mut inbound = stream_from_peer(&world, Security::StartTls).unwrap();
     inbound.send(TO_LOCAL).unwrap();
-    let relayed = message(&world.backend).unwrap();
+    let relayed = world.backend.message().unwrap();
     assert_eq!(body(&relayed), Some("Hi"));
     assert_eq!(relayed.attribute("from"), Some("romeo@peer.example/r"));
 
-    let mut outbound = stream_from_backend(&world, PEER).unwrap();
+    let mut outbound = world.stream_from_backend(PEER).unwrap();
     outbound.send(TO_PEER).unwrap();
-    let relayed = message(&world.peer).unwrap();
+    let relayed = world.peer.message().unwrap();
     assert_eq!(body(&relayed), Some("Ho"));
     assert_eq!(relayed.attribute("from"), Some("juliet@local.example/b"));
 }
@@ -84,7 +58,7 @@ fn dialback_as_receiving_server() {
     let roots = world.ground.authority.roots().unwrap();
     let mut stream = world.from_peer(None, &roots).dialback(&secret_of(PEER)).unwrap();
     stream.send(TO_LOCAL).unwrap();
-    assert_eq!(body(&message(&world.backend).unwrap()), Some("Hi"));
+    assert_eq!(body(&world.backend.message().unwrap()), Some("Hi"));
 
     let forged = world.from_peer(None, &roots).dialback(&secret_of("somebody else"));
     assert!(matches!(forged, Err(PeerError::Refused { .. })), "{forged:?}");
@@ -93,9 +67,9 @@ fn dialback_as_receiving_server() {
 #[test]
 fn dialback_as_initiating_and_authoritative_server() {
     let world = World::start(engine(), PeerKind { dialback: true, ..ORDINARY }).unwrap();
-    let mut stream = stream_from_backend(&world, PEER).unwrap();
+    let mut stream = world.stream_from_backend(PEER).unwrap();
     stream.send(TO_PEER).unwrap();
-    assert_eq!(body(&message(&world.peer).unwrap()), Some("Ho"));
+    assert_eq!(body(&world.peer.message().unwrap()), Some("Ho"));
 }
 
 #[test]
@@ -118,11 +92,11 @@ fn direct_tls_both_ways() {
     let world = World::start(engine(), kind).unwrap();
     let mut inbound = stream_from_peer(&world, Security::DirectTls).unwrap();
     inbound.send(TO_LOCAL).unwrap();
-    assert_eq!(body(&message(&world.backend).unwrap()), Some("Hi"));
+    assert_eq!(body(&world.backend.message().unwrap()), Some("Hi"));
 
-    let mut outbound = stream_from_backend(&world, PEER).unwrap();
+    let mut outbound = world.stream_from_backend(PEER).unwrap();
     outbound.send(TO_PEER).unwrap();
-    assert_eq!(body(&message(&world.peer).unwrap()), Some("Ho"));
+    assert_eq!(body(&world.peer.message().unwrap()), Some("Ho"));
 }
 
 #[test]
@@ -132,11 +106,11 @@ fn a_stanza_for_a_peer_whose_port_is_closed_comes_back_with_the_cause() {
         config["timeouts"] = serde_json::json!({"queueSeconds": 5});
     })
     .unwrap();
-    let mut stream = stream_from_backend(&world, CLOSED).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
     stream
         .send("<message from='juliet@local.example/b' to='tybalt@closed.example' id='m3' type='chat'><body>?</body></message>")
         .unwrap();
-    let bounce = message(&world.backend).unwrap();
+    let bounce = world.backend.message().unwrap();
     assert_eq!(bounce.attribute("type"), Some("error"), "{bounce}");
     assert_eq!(bounce.attribute("from"), Some("tybalt@closed.example"));
     assert_eq!(bounce.attribute("to"), Some("juliet@local.example/b"));
@@ -193,7 +167,7 @@ fn new_certificate_and_configuration_are_used_without_losing_a_verified_stream()
     let mut world = World::start(engine(), ORDINARY).unwrap();
     let mut stream = stream_from_peer(&world, Security::StartTls).unwrap();
     stream.send(TO_LOCAL).unwrap();
-    message(&world.backend).unwrap();
+    world.backend.message().unwrap();
     let old = stream.transport().peer_certificate().cloned();
 
     world.ground.install_certificate().unwrap();
@@ -215,7 +189,7 @@ fn new_certificate_and_configuration_are_used_without_losing_a_verified_stream()
     });
 
     stream.send(TO_LOCAL).unwrap();
-    assert_eq!(body(&message(&world.backend).unwrap()), Some("Hi"));
+    assert_eq!(body(&world.backend.message().unwrap()), Some("Hi"));
 }
 
 #[test]
@@ -230,9 +204,9 @@ fn an_authority_that_became_unusable_is_told_and_the_last_good_one_goes_on_minti
             .any(|line| line.contains("ERROR") && line.contains("backend-ca.crt"))
     });
     // The first stream for this domain: its certificate is minted now.
-    let mut stream = stream_from_backend(&world, PEER).unwrap();
+    let mut stream = world.stream_from_backend(PEER).unwrap();
     stream.send(TO_PEER).unwrap();
-    assert_eq!(body(&message(&world.peer).unwrap()), Some("Ho"));
+    assert_eq!(body(&world.peer.message().unwrap()), Some("Ho"));
 }
 
 /// What the engine re-reads is seen from outside only by trying.

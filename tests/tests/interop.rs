@@ -2,40 +2,19 @@
 //! is computed from its settings (`tests::interop::expect`).
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 
 use tests::interop::error::InteropError;
 use tests::interop::release::Release;
 use tests::interop::{matrix, sandbox};
 use tests::parts;
 use tests::paths::Paths;
-
-/// The engine's program, built once in the profile and target directory of this test.
-fn engine() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let own = std::env::current_exe().unwrap_or_default();
-        let profile = own.ancestors().nth(2).unwrap_or(Path::new("."));
-        let target = profile.parent().unwrap_or(Path::new("."));
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "federation-engine", "--target-dir"]);
-        cargo.arg(target);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let built = cargo.status().is_ok_and(|status| status.success());
-        assert!(built, "the engine does not compile");
-        profile.join("federation-engine")
-    })
-}
+use tests::program;
 
 /// Runs the matrix with that server: outside, builds what it needs and goes inside; inside, runs it.
 fn federates(test: &str, release: Release) -> Result<(), InteropError> {
     let Some(engine) = sandbox::engine() else {
         parts::build_only(&Paths::from_env()?, &[release.part()])?;
-        let passed = sandbox::enter(test, engine())?;
+        let passed = sandbox::enter(test, program::engine())?;
         assert!(passed, "see the table above");
         return Ok(());
     };

@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states its expectations so")]
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use tests::engine::free_port;
@@ -19,7 +17,7 @@ use tests::peer::error::PeerError;
 use tests::peer::nameserver::{Nameserver, Zone};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
 use tests::peer::server::{Event, Server};
-use tests::program;
+use tests::program::engine;
 
 const TO_LOCAL: &str = "<message from='jdoe1@partner.example/r' to='cupuser1@local.example' id='m1'><body>Hi</body></message>";
 const TO_PARTNER: &str = "<message from='cupuser1@local.example/b' to='jdoe1@partner.example' id='m2' type='chat'><body>Ho</body></message>";
@@ -37,12 +35,6 @@ mod page {
 const OVER_TCP: &str = "how=Dialback";
 const OVER_TLS: &str = "how=DialbackWithTLS";
 const EXTERNAL: &str = "how=SaslExternal";
-
-/// The engine's program, built once in the profile and target directory of this test.
-fn engine() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| program::build("federation-engine", "federation-engine").unwrap())
-}
 
 fn profile(name: &str) -> Value {
     json!({"profile": name})

@@ -1,5 +1,7 @@
 //! Sockets, bound before anything is served: an engine that cannot have all of its ports does not start.
 
+use std::net::SocketAddr;
+
 use tokio::net::TcpListener;
 
 use crate::config::model::FileListen;
@@ -18,14 +20,9 @@ impl Listeners {
     pub(super) async fn bind(wanted: &FileListen) -> Result<Self, ListenError> {
         let mut outer = Vec::new();
         for (name, address) in [("s2s", wanted.s2s), ("s2sTls", wanted.s2s_tls)] {
-            if let Some(address) = address {
-                outer.push(bind(name, address).await?);
-            }
+            outer.extend(maybe(name, address).await?);
         }
-        let inner = match wanted.backend {
-            Some(address) => Some(bind("backend", address).await?),
-            None => None,
-        };
+        let inner = maybe("backend", wanted.backend).await?;
         let dns = match wanted.dns {
             Some(address) => Some(
                 Sockets::bind(address)
@@ -34,14 +31,18 @@ impl Listeners {
             ),
             None => None,
         };
-        let admin = match wanted.admin {
-            Some(address) => Some(bind("admin", address).await?),
-            None => None,
-        };
-        let control = match &wanted.control {
-            Some(control) => Some(bind("control", control.address).await?),
-            None => None,
-        };
+        let admin = maybe("admin", wanted.admin).await?;
+        let control = maybe("control", wanted.control.as_ref().map(|c| c.address)).await?;
         Ok(Self { outer, inner, dns, admin, control })
+    }
+}
+
+async fn maybe(
+    name: &'static str,
+    address: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, ListenError> {
+    match address {
+        Some(address) => bind(name, address).await.map(Some),
+        None => Ok(None),
     }
 }

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::outcome::{Finding, violated};
-use super::tls;
 use crate::peer::authority::Identity;
 use crate::peer::element::Element;
 use crate::peer::namespace::{DIALBACK, SASL, TLS};
 use crate::peer::stream::Stream;
+use crate::peer::unverified::server_that_takes_any;
 
 /// A stream up to our features.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Dialled {
         if !stream.begins_with_tls()? {
             stream = Self::proceed(stream)?;
         }
-        let stream = stream.secured_as_server(tls::server(identity)?)?;
+        let stream = stream.secured_as_server(server_that_takes_any(identity)?)?;
         Self::greet(stream, features)
     }
 

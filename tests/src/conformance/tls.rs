@@ -4,17 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::ResolvesClientCert;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
-};
+use rustls::{ClientConfig, SignatureScheme};
 
 use crate::peer::authority::Identity;
 use crate::peer::error::Result;
+use crate::peer::unverified::anybody;
 
 /// The ALPN name of XMPP between servers (XEP-0368 §4).
 const ALPN: &[u8] = b"xmpp-server";
@@ -30,7 +25,7 @@ pub struct Client {
 impl Client {
     /// With that certificate, or without one.
     pub fn new(identity: Option<&Identity>, direct: bool) -> Result<Self> {
-        let provider = Arc::new(ring::default_provider());
+        let (provider, anybody) = anybody();
         let key = match identity {
             Some(identity) => Some(Arc::new(CertifiedKey::new(
                 identity.chain(),
@@ -39,10 +34,10 @@ impl Client {
             None => None,
         };
         let asked = Arc::new(AtomicBool::new(false));
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_custom_certificate_verifier(anybody)
             .with_client_cert_resolver(Arc::new(Ours { key, asked: Arc::clone(&asked) }));
         if direct {
             config.alpn_protocols.push(ALPN.to_vec());
@@ -54,17 +49,6 @@ impl Client {
     pub fn was_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
-}
-
-/// How we speak TLS as its server.
-pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>> {
-    let provider = Arc::new(ring::default_provider());
-    Ok(Arc::new(
-        ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(Arc::new(Anybody(provider)))
-            .with_single_cert(identity.chain(), identity.key())?,
-    ))
 }
 
 #[derive(Debug)]
@@ -82,87 +66,5 @@ impl ResolvesClientCert for Ours {
     // Also without one: only who has one is told that it was asked for.
     fn has_certs(&self) -> bool {
         true
-    }
-}
-
-/// Takes every certificate whose key its owner has.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ClientCertVerifier for Anybody {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        ServerCertVerifier::verify_tls12_signature(self, message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        ServerCertVerifier::verify_tls13_signature(self, message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ServerCertVerifier::supported_verify_schemes(self)
     }
 }

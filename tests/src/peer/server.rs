@@ -121,6 +121,14 @@ impl Server {
         })
     }
 
+    /// The next message; the engine's own pings of a backend come in between.
+    pub fn message(&self) -> Result<Element> {
+        self.wait("a message", |event| match event {
+            Event::Stanza { stanza, .. } if stanza.name == "message" => Some(stanza),
+            _ => None,
+        })
+    }
+
     /// What has happened and was not waited for.
     pub fn events(&self) -> Vec<Event> {
         self.events.try_iter().collect()

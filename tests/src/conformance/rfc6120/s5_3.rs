@@ -8,9 +8,10 @@ use crate::conformance::header::Header;
 use crate::conformance::opened::Opened;
 use crate::conformance::outcome::{Finding, ensure};
 use crate::conformance::target::{EXTERNAL_FEATURES, Target};
-use crate::conformance::tls::{self, Client};
+use crate::conformance::tls::Client;
 use crate::peer::error::PeerError;
 use crate::peer::namespace::TLS;
+use crate::peer::unverified::server_that_takes_any;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -81,7 +82,9 @@ fn injected_by_the_receiver(target: &Target) -> Finding {
     let injected = format!("<stream:features>{EXTERNAL_FEATURES}</stream:features>");
     stream.send(format!("<proceed xmlns='{TLS}'/>{injected}"))?;
     let identity = target.identity(&[&target.peer])?;
-    let Ok(mut stream) = stream.secured_as_server(tls::server(&identity)?) else { return Ok(()) };
+    let Ok(mut stream) = stream.secured_as_server(server_that_takes_any(&identity)?) else {
+        return Ok(());
+    };
     stream.transport().begin();
     let first = stream.transport().fill_buf().map(<[u8]>::to_vec).unwrap_or_default();
     let first = String::from_utf8_lossy(&first).into_owned();

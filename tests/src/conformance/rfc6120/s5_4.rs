@@ -7,10 +7,11 @@ use crate::conformance::header::Header;
 use crate::conformance::outcome::{Finding, ensure, violated};
 use crate::conformance::outside::names;
 use crate::conformance::target::{DIALBACK_FEATURES, Target};
-use crate::conformance::tls::{self, Client};
+use crate::conformance::tls::Client;
 use crate::peer::namespace::TLS;
 use crate::peer::tls::covers;
 use crate::peer::transport::Transport;
+use crate::peer::unverified::server_that_takes_any;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -80,7 +81,7 @@ fn certificate_of_the_domain(target: &Target) -> Finding {
     let mut stream = target.accept_at(&outside.direct)?;
     ensure(stream.begins_with_tls()?, || "Direct TLS did not begin with TLS".to_owned())?;
     let identity = target.identity(&[&direct])?;
-    let mut stream = stream.secured_as_server(tls::server(&identity)?)?;
+    let mut stream = stream.secured_as_server(server_that_takes_any(&identity)?)?;
     let Transport::Server(session) = stream.transport() else {
         return violated("there is no TLS");
     };
