@@ -10,7 +10,9 @@ pub mod header;
 pub mod id;
 pub mod inbound;
 pub mod limits;
+pub mod management;
 pub mod outbound;
+mod proven;
 pub mod rules;
 pub mod sasl;
 pub mod starttls;
@@ -29,6 +31,7 @@ use error::StreamError;
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use limits::StreamLimits;
+pub use management::Management;
 pub use outbound::{Outbound, Purpose};
 pub use rules::PeerRules;
 
@@ -50,6 +53,8 @@ pub trait Surroundings {
     fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key;
     /// Whether a presented key is one of ours, by the present or the previous secret, in constant time.
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool;
+    /// Whether stanzas of this pair may use a stream that its receiver opened (XEP-0288).
+    fn takes_bidi(&self, pair: &Pair) -> bool;
     /// Whether this side answers `db:verify` for `domain`.
     fn is_authoritative_for(&self, domain: &Domain) -> bool;
     /// An ID for a response header. Only tests have a reason to answer otherwise.
@@ -69,6 +74,8 @@ pub struct Limits {
     pub verifications: usize,
     /// Pairs that one stream may carry.
     pub pairs: usize,
+    /// For the answer to a request for an acknowledgement (XEP-0198 §4).
+    pub acknowledgement: Duration,
     /// Silence after which a stream is closed; none: never.
     pub idle: Option<Duration>,
     /// Bytes of an element before the stream is authenticated.
@@ -141,6 +148,16 @@ pub enum Action {
         /// By what.
         how: Authentication,
     },
+    /// XEP-0288: stanzas of this pair may go against the direction in which the stream was opened: inbound we may send,
+    /// outbound the peer may.
+    Bidirectional {
+        /// The pair, in the direction of its stanzas.
+        pair: Pair,
+    },
+    /// XEP-0198: the peer has taken over this many of the stanzas that we sent, the oldest first.
+    Acknowledged(u32),
+    /// XEP-0198: the peer does not acknowledge stanzas after all.
+    Unmanaged,
     /// A stanza of a proven pair.
     Deliver(Element, Pair),
     /// An element that goes nowhere, to be counted. The machine wrote the stream error if one is due.

@@ -4,8 +4,9 @@
 use crds::peer::TlsMode;
 
 use super::Verification;
+use super::steps::Step;
 use crate::pair::Pair;
-use crate::stream::Surroundings;
+use crate::stream::{Action, Out, Surroundings};
 
 /// A question about a key.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,19 @@ pub struct Question<'a> {
     pub encrypted: bool,
 }
 
-/// Answers it. Whoever asks need not be authenticated (XEP-0220 §2.1.2).
+/// Answers it on the stream that it came on.
+pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mut Out) {
+    let pair = question.pair.reversed();
+    let answer = answer(question, around);
+    let valid = answer == Verification::Valid;
+    let decided = !matches!(answer, Verification::Error { .. });
+    Step::VerifyAnswer { pair: pair.clone(), id: question.id.to_owned(), answer }.write(out);
+    if decided {
+        out.act(Action::KeyAnswered { pair, valid });
+    }
+}
+
+/// The answer. Whoever asks need not be authenticated (XEP-0220 §2.1.2).
 pub fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Verification {
     let Pair { from: receiving, to: originating } = question.pair;
     if !around.is_authoritative_for(originating) {

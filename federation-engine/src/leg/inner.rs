@@ -53,6 +53,13 @@ impl Surroundings for Inner {
         self.0.snapshot().dialback.confirms(receiving, originating, id, key)
     }
 
+    /// Not the engine's own pings: their answers shall show that the backend finds the engine by itself.
+    fn takes_bidi(&self, pair: &Pair) -> bool {
+        let snapshot = self.0.snapshot();
+        let probe = &snapshot.config.probe_domain;
+        pair.from != *probe && pair.to != *probe
+    }
+
     /// The engine answers `db:verify` for every foreign domain, so that a backend with dialback believes it.
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)

@@ -60,6 +60,10 @@ impl Surroundings for Outer {
         self.0.snapshot().dialback.confirms(receiving, originating, id, key)
     }
 
+    fn takes_bidi(&self, _: &Pair) -> bool {
+        true
+    }
+
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)
     }

@@ -1,6 +1,6 @@
 //! The way of one pair's stanzas to their receiver: a queue, and the state of the stream that empties it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ pub(crate) enum Phase {
 struct State {
     queue: Queue,
     phase: Phase,
+    /// The stream that empties the queue, to be told when there is something in it again.
+    carrier: Option<Arc<Notify>>,
     backoff: Backoff,
     /// No attempt before this.
     not_before: Option<Instant>,
@@ -71,7 +73,6 @@ pub(crate) struct Link {
     /// Which side of the engine they leave by.
     pub(crate) leg: Leg,
     state: Mutex<State>,
-    work: Notify,
     room: Notify,
     hurry: Notify,
     settled: Notify,
@@ -83,6 +84,7 @@ impl Link {
         let state = State {
             queue: Queue::default(),
             phase: Phase::Dormant,
+            carrier: None,
             backoff: Backoff::default(),
             not_before: None,
             last_failure: None,
@@ -91,7 +93,6 @@ impl Link {
             pair,
             leg,
             state: Mutex::new(state),
-            work: Notify::new(),
             room: Notify::new(),
             hurry: Notify::new(),
             settled: Notify::new(),
@@ -116,9 +117,8 @@ impl Link {
         if start {
             state.phase = Phase::Connecting;
         }
-        drop(state);
-        if was_empty && !start {
-            self.work.notify_one();
+        if let Some(carrier) = state.carrier.as_ref().filter(|_| was_empty) {
+            carrier.notify_one();
         }
         Push::Queued { start }
     }
@@ -137,6 +137,12 @@ impl Link {
         drop(state);
         self.hurry.notify_waiters();
         start
+    }
+
+    /// There is a new way to the peer: the next attempt may start now.
+    pub(crate) fn hurry(&self) {
+        self.state().not_before = None;
+        self.hurry.notify_waiters();
     }
 
     /// The stream broke, or the peer ended it with an error: what is known about the peer is out of date.
@@ -178,19 +184,8 @@ impl Link {
         }
     }
 
-    /// Waits until something is queued.
-    pub(crate) async fn wait_for_work(&self) {
-        loop {
-            let notified = self.work.notified();
-            if !self.state().queue.is_empty() {
-                return;
-            }
-            notified.await;
-        }
-    }
-
     /// Takes stanzas to send.
-    pub(crate) fn take(&self, budget: usize, out: &mut Vec<Waiting>) -> usize {
+    pub(crate) fn take(&self, budget: usize, out: &mut impl Extend<Waiting>) -> usize {
         let taken = self.state().queue.take(budget, out);
         if taken > 0 {
             self.room.notify_waiters();
@@ -214,10 +209,14 @@ impl Link {
         (expired, state.queue.next_expiry(bounds))
     }
 
-    /// A stream is up.
-    pub(crate) fn established(&self) {
+    /// A stream is up, which is told by `carrier` when something is queued.
+    pub(crate) fn established(&self, carrier: &Arc<Notify>) {
         let mut state = self.state();
         state.phase = Phase::Established;
+        state.carrier = Some(Arc::clone(carrier));
+        if !state.queue.is_empty() {
+            carrier.notify_one();
+        }
         state.not_before = None;
         state.last_failure = None;
         drop(state);
@@ -228,6 +227,7 @@ impl Link {
     pub(crate) fn reconnecting(&self) {
         let mut state = self.state();
         state.phase = Phase::Connecting;
+        state.carrier = None;
         state.backoff.reset();
         drop(state);
         self.room.notify_waiters();
@@ -249,6 +249,7 @@ impl Link {
     ) -> Vec<Bytes> {
         let mut state = self.state();
         state.phase = Phase::Connecting;
+        state.carrier = None;
         let delay = state.backoff.after_failure(&mut |n| rand::random_range(0..=n)).min(longest);
         state.not_before = now.checked_add(delay);
         state.last_failure = Some(failure);
@@ -357,7 +358,7 @@ mod tests {
             link.failed(Failure::DialbackTimedOut, Fate::Keep, now, longest);
             assert!(link.not_before().unwrap() <= now + longest);
         }
-        link.established();
+        link.established(&Arc::default());
         assert_eq!((link.not_before(), link.last_failure()), (None, None));
     }
 
@@ -371,7 +372,7 @@ mod tests {
             Push::Queued { .. } => panic!("there is room"),
         };
         assert!(flowing(), "the first stream is being opened");
-        link.established();
+        link.established(&Arc::default());
         assert!(flowing());
         link.reconnecting();
         assert!(flowing());
@@ -385,11 +386,11 @@ mod tests {
         let link = link(&["<a/>"], now);
         let failures = || link.state().backoff.failures();
         for expected in 1..4 {
-            link.established();
+            link.established(&Arc::default());
             link.failed(Failure::ConnectionLost("x"), Fate::Keep, now, Duration::MAX);
             assert_eq!(failures(), expected);
         }
-        link.established();
+        link.established(&Arc::default());
         link.reconnecting();
         assert_eq!(failures(), 0);
     }

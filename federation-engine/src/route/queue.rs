@@ -47,17 +47,18 @@ impl Queue {
         self.entries.push_back(Waiting { since: now, stanza });
     }
 
-    /// Moves stanzas from the front into `out` until it holds `budget` bytes, at least one. Returns how many.
-    pub fn take(&mut self, budget: usize, out: &mut Vec<Waiting>) -> usize {
+    /// Moves stanzas from the front into `out`, `budget` bytes of them, at least one. Returns how many.
+    pub fn take(&mut self, budget: usize, out: &mut impl Extend<Waiting>) -> usize {
         let (mut taken, mut size) = (0, 0);
-        while let Some(entry) =
-            self.entries.pop_front_if(|e| taken == 0 || size + e.stanza.len() <= budget)
-        {
-            self.bytes -= entry.stanza.len();
+        for entry in &self.entries {
+            if taken > 0 && size + entry.stanza.len() > budget {
+                break;
+            }
             size += entry.stanza.len();
             taken += 1;
-            out.push(entry);
         }
+        self.bytes -= size;
+        out.extend(self.entries.drain(..taken));
         taken
     }
 

@@ -35,6 +35,14 @@ impl Table {
         link
     }
 
+    /// Lets the link of a pair, if there is one, try again at once.
+    pub(crate) fn hurry(&self, pair: &Pair) {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = links.get(pair) {
+            link.hurry();
+        }
+    }
+
     /// Lets every link try again at once.
     pub(crate) fn forgive(&self) {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);

@@ -37,6 +37,8 @@ pub enum StreamCondition {
     RestrictedXml,
     /// §4.9.3.20.
     SystemShutdown,
+    /// §4.9.3.21.
+    UndefinedCondition,
     /// §4.9.3.22.
     UnsupportedEncoding,
     /// §4.9.3.24.
@@ -62,6 +64,7 @@ impl StreamCondition {
             Self::ResourceConstraint => "resource-constraint",
             Self::RestrictedXml => "restricted-xml",
             Self::SystemShutdown => "system-shutdown",
+            Self::UndefinedCondition => "undefined-condition",
             Self::UnsupportedEncoding => "unsupported-encoding",
             Self::UnsupportedStanzaType => "unsupported-stanza-type",
             Self::UnsupportedVersion => "unsupported-version",
@@ -97,6 +100,12 @@ impl StreamError {
     pub(crate) fn expired() -> Self {
         let text = "a certificate of this stream has expired; open another stream";
         Self::new(StreamCondition::Reset, text)
+    }
+
+    /// The peer does not respond, as opposed to being idle (RFC 6120 §4.6.3, §4.9.3.4).
+    pub(crate) fn unanswered() -> Self {
+        let text = "a request for an acknowledgement was not answered";
+        Self::new(StreamCondition::ConnectionTimeout, text)
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Features {
     pub external: bool,
     /// Dialback.
     pub dialback: Option<DialbackFeature>,
+    /// Stanzas may flow against the direction in which the stream was opened (XEP-0288 §2.1).
+    pub bidi: bool,
+    /// Stanzas can be acknowledged (XEP-0198 §3).
+    pub management: bool,
     /// What is accepted; not to be negotiated.
     pub limits: StreamLimits,
 }
@@ -36,7 +40,10 @@ pub struct Features {
 impl Features {
     /// Reads `<stream:features/>`. STARTTLS alone is mandatory even without `<required/>` (RFC 6120 §5.3.1).
     pub fn read(features: &Node) -> Self {
-        let negotiable = |child: &&Node| !child.is(Namespace::StreamLimits, "limits");
+        let negotiable = |child: &&Node| {
+            !child.is(Namespace::StreamLimits, "limits")
+                && !child.is(Namespace::BidiFeature, "bidi")
+        };
         let alone = features.children.iter().filter(negotiable).count() == 1;
         let starttls = features.child(Namespace::Tls, "starttls").map(|starttls| {
             let required = starttls.child(Namespace::Tls, "required").is_some();
@@ -52,7 +59,14 @@ impl Features {
                 errors: dialback.child(Namespace::DialbackFeature, "errors").is_some(),
             }
         });
-        Self { starttls, external, dialback, limits: StreamLimits::read(features) }
+        Self {
+            starttls,
+            external,
+            dialback,
+            bidi: features.child(Namespace::BidiFeature, "bidi").is_some(),
+            management: features.child(Namespace::StreamManagement, "sm").is_some(),
+            limits: StreamLimits::read(features),
+        }
     }
 
     /// Writes `<stream:features/>`.
@@ -85,6 +99,12 @@ impl Features {
             Some(DialbackFeature { errors: true }) => {
                 out.put("<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>");
             }
+        }
+        if self.bidi {
+            out.put("<bidi xmlns='urn:xmpp:features:bidi'/>");
+        }
+        if self.management {
+            out.put("<sm xmlns='urn:xmpp:sm:3'/>");
         }
         self.limits.write(out);
         out.put("</stream:features>");
@@ -150,7 +170,9 @@ mod tests {
                         max_bytes: external.then_some(262_144),
                         idle: dialback.map(|_| std::time::Duration::from_mins(10)),
                     };
-                    let features = Features { starttls, external, dialback, limits };
+                    let (bidi, management) = (external, dialback.is_some());
+                    let features =
+                        Features { starttls, external, dialback, bidi, management, limits };
                     let mut out = Out::default();
                     features.write(&mut out);
                     let text = String::from_utf8(out.bytes.to_vec()).unwrap();

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::error::{self, StreamCondition, StreamError};
 use super::header::{Response, write_response};
+use super::proven::Proven;
 use super::starttls::{self, Negotiation};
 use super::{
-    Action, Authentication, Limits, Out, PeerChain, StreamId, Surroundings, Transport, earliest,
+    Action, Authentication, Limits, Management, Out, PeerChain, StreamId, StreamLimits,
+    Surroundings, Transport, earliest,
 };
 use crate::Domain;
 use crate::dialback::Verification;
 use crate::dialback::receiving::Pending;
 use crate::pair::Pair;
 use crate::reason::Refusal;
-use crate::stanza::Kind;
-use crate::stanza::address::{Jid, belongs_to};
 use crate::xml::{Element, Item, Namespace, XmlError};
 
 /// How long the peer's `</stream:stream>` is awaited after ours (RFC 6120 §4.4 leaves the time to us).
@@ -41,7 +41,10 @@ pub struct Inbound {
     /// SASL attempts that failed.
     failures: u8,
     pending: Pending,
-    proven: Vec<Pair>,
+    proven: Proven,
+    /// The peer wants stanzas on this stream, too (XEP-0288 §2.2), and accepts this much of them.
+    bidi: Option<StreamLimits>,
+    management: Management,
     /// When negotiation has taken too long; none once a pair is proven.
     negotiation: Option<Instant>,
     /// When the first certificate that the stream rests on expires.
@@ -73,6 +76,7 @@ struct Opened {
     lang: Option<String>,
     /// EXTERNAL was offered: the certificate proves `from`.
     external: bool,
+    bidi: bool,
     starttls: bool,
 }
 
@@ -98,7 +102,9 @@ impl Inbound {
             external: None,
             failures: 0,
             pending: Pending::default(),
-            proven: Vec::new(),
+            proven: Proven::default(),
+            bidi: None,
+            management: Management::default(),
             negotiation: Some(now + limits.negotiation),
             expiry: None,
         }
@@ -113,12 +119,16 @@ impl Inbound {
             // Stanzas that were under way are still taken (§4.4); nothing else is negotiated any more.
             (State::Closing { .. }, Item::Element(element)) => match self.authorize(&element) {
                 Ok(pair) => out.act(Action::Deliver(element, pair.clone())),
+                // What the peer had acknowledged before it learnt of the end is not sent again.
+                Err(_) if element.name().namespace == Namespace::StreamManagement => {
+                    let _ = self.management.on_element(&element, true, out);
+                }
                 Err(refusal) => out.act(Action::Refused { element, refusal }),
             },
             (State::AwaitHeader, Item::Header(header)) => self.on_header(&header, around, out),
             (State::Open, Item::Element(element)) => self.on_element(element, now, around, out),
             (_, Item::Close) => {
-                out.put("</stream:stream>");
+                self.farewell(out);
                 self.end(out);
             }
             // The scanner gives a header first and only once.
@@ -138,6 +148,8 @@ impl Inbound {
             return self.end(out);
         }
         self.tls = Some(chain);
+        // What was asked for in clear is void (XEP-0288 §2.1, RFC 6120 §5.4.3.3).
+        self.bidi = None;
         self.restart(out);
     }
 
@@ -148,8 +160,10 @@ impl Inbound {
             State::Closed => return None,
             State::AwaitHeader | State::StartingTls | State::Open => None,
         };
-        let expiry = self.expiry.filter(|_| self.state == State::Open);
-        earliest([closing, self.negotiation, self.pending.deadline(), expiry])
+        let open = self.state == State::Open;
+        let expiry = self.expiry.filter(|_| open);
+        let answer = self.management.deadline().filter(|_| open);
+        earliest([closing, self.negotiation, self.pending.deadline(), expiry, answer])
     }
 
     /// A certificate that the stream rests on, the peer's or ours, expires then; the earliest counts (RFC 6120
@@ -173,6 +187,10 @@ impl Inbound {
             self.fail(&StreamError::new(StreamCondition::ConnectionTimeout, text), around, out);
         } else if self.state == State::Open && self.expiry.is_some_and(|expiry| expiry <= now) {
             self.fail(&StreamError::expired(), around, out);
+        } else if self.state == State::Open
+            && self.management.deadline().is_some_and(|at| at <= now)
+        {
+            self.fail(&StreamError::unanswered(), around, out);
         }
     }
 
@@ -193,6 +211,7 @@ impl Inbound {
         if self.proven.is_empty() {
             out.act(Action::Rejected(error.clone()));
         }
+        self.management.farewell(out);
         error.write(out);
         out.put("</stream:stream>");
         self.end(out);
@@ -202,7 +221,7 @@ impl Inbound {
     pub fn close(&mut self, now: Instant, out: &mut Out) {
         match self.state {
             State::Open => {
-                out.put("</stream:stream>");
+                self.farewell(out);
                 self.negotiation = None;
                 self.pending.clear();
                 self.state = State::Closing { until: now + CLOSING_TIME };
@@ -216,22 +235,32 @@ impl Inbound {
     /// as addresses are spelt canonically.
     ///
     /// # Errors
-    /// Why it must not be relayed. Hand the element to [`Self::on_item`] then, which answers, and knows better whether it
-    /// is `from` or `to` that is wrong.
+    /// Why it must not be relayed. Hand the element to [`Self::on_item`] then, which answers.
     pub fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
-        if Kind::of(element).is_none() {
-            return Err(Refusal::UnsupportedStanzaType);
-        }
-        if self.proven.is_empty() {
-            return Err(Refusal::NotAuthorized);
-        }
-        let (Some(from), Some(to)) = (element.from(), element.to()) else {
-            return Err(Refusal::ImproperAddressing);
-        };
-        self.proven
-            .iter()
-            .find(|pair| belongs_to(&from, &pair.from) && belongs_to(&to, &pair.to))
-            .ok_or(Refusal::InvalidFrom)
+        self.proven.authorize(element)
+    }
+
+    /// A stanza that [`Self::authorize`] or [`Action::Deliver`] gave is relayed or answered, as acknowledgements tell.
+    pub fn handled(&mut self) {
+        self.management.handled();
+    }
+
+    /// The acknowledgements of what we send.
+    pub fn management(&mut self) -> &mut Management {
+        &mut self.management
+    }
+
+    /// Whether stanzas of this pair, from us to the peer, may go over this stream (XEP-0288 §2.2).
+    pub fn carries(&self, pair: &Pair, around: &dyn Surroundings) -> bool {
+        self.state == State::Open
+            && self.bidi.is_some()
+            && self.proven.contains(&pair.reversed())
+            && around.takes_bidi(pair)
+    }
+
+    /// What the peer accepts on a stream that goes both ways (XEP-0478 §3).
+    pub fn peer_limits(&self) -> StreamLimits {
+        self.bidi.unwrap_or_default()
     }
 
     /// Whether at least one pair is proven.
@@ -242,11 +271,6 @@ impl Inbound {
     /// Whether the stream is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.tls.is_some()
-    }
-
-    /// The pairs that are proven.
-    pub fn pairs(&self) -> &[Pair] {
-        &self.proven
     }
 
     /// `xml:lang` of the peer's header, which its stanzas inherit (RFC 6120 §4.7.4).
@@ -265,11 +289,18 @@ impl Inbound {
             Namespace::Tls => self.on_starttls(&element, around, out),
             Namespace::Sasl => self.on_sasl(&element, around, out),
             Namespace::Dialback => self.on_dialback(element, now, around, out),
+            Namespace::Bidi => self.on_bidi(element, out),
+            Namespace::StreamManagement => {
+                let authenticated = self.is_authenticated();
+                if let Err(error) = self.management.on_element(&element, authenticated, out) {
+                    self.fail(&error, around, out);
+                }
+            }
             Namespace::Stream if element.is(Namespace::Stream, "error") => {
                 if let Ok(node) = element.tree() {
                     out.act(Action::Failed(error::read(&node)));
                 }
-                out.put("</stream:stream>");
+                self.farewell(out);
                 self.end(out);
             }
             _ => self.on_stanza(element, around, out),
@@ -297,27 +328,26 @@ impl Inbound {
     fn on_stanza(&mut self, element: Element, around: &dyn Surroundings, out: &mut Out) {
         let refusal = match self.authorize(&element) {
             Ok(pair) => return out.act(Action::Deliver(element, pair.clone())),
-            Err(Refusal::InvalidFrom) => self.misaddressed(&element, around),
-            Err(refusal) => refusal,
+            Err(refusal) => self.proven.refusal(&element, refusal, around),
         };
         out.act(Action::Refused { element, refusal });
         self.fail(&refusal.into(), around, out);
     }
 
-    /// Which address keeps a stanza of an authenticated stream from its way (RFC 6120 §8.1.1.2, §8.1.2.2).
-    fn misaddressed(&self, element: &Element, around: &dyn Surroundings) -> Refusal {
-        let parse = |address: Option<std::borrow::Cow<'_, str>>| {
-            address.and_then(|address| Jid::parse(&address).ok())
-        };
-        let (Some(from), Some(to)) = (parse(element.from()), parse(element.to())) else {
-            return Refusal::ImproperAddressing;
-        };
-        let proven = self.proven.iter().any(|pair| pair.from == *from.domain());
-        if proven && !around.serves(to.domain()) {
-            Refusal::HostUnknown
-        } else {
-            Refusal::InvalidFrom
+    /// XEP-0288 §2.2: before authentication, where it was offered. Anything else has no effect: the stream stays one-way.
+    fn on_bidi(&mut self, element: Element, out: &mut Out) {
+        let offered = self.opened.as_ref().is_some_and(|opened| opened.bidi);
+        match element.tree() {
+            Ok(node) if offered && self.proven.is_empty() && node.local == "bidi" => {
+                self.bidi = Some(StreamLimits::read(&node));
+            }
+            _ => out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType }),
         }
+    }
+
+    fn farewell(&mut self, out: &mut Out) {
+        self.management.farewell(out);
+        out.put("</stream:stream>");
     }
 
     /// Everything that was said on the stream so far is void (§4.3.3, §5.4.3.3).
@@ -334,7 +364,10 @@ impl Inbound {
         }
         self.negotiation = None;
         self.proven.push(pair.clone());
-        out.act(Action::Authorized { pair, how });
+        out.act(Action::Authorized { pair: pair.clone(), how });
+        if self.bidi.is_some() {
+            out.act(Action::Bidirectional { pair: pair.reversed() });
+        }
     }
 
     fn end(&mut self, out: &mut Out) {

@@ -11,10 +11,11 @@ use std::time::Instant;
 use super::error::{self, StreamError};
 use super::features::Features;
 use super::inbound::CLOSING_TIME;
+use super::proven::Proven;
 use super::starttls::Negotiation;
 use super::{
-    Action, Authentication, Limits, Out, PeerChain, StreamId, StreamLimits, Surroundings,
-    Transport, earliest,
+    Action, Authentication, Limits, Management, Out, PeerChain, StreamId, StreamLimits,
+    Surroundings, Transport, earliest,
 };
 use crate::Domain;
 use crate::pair::Pair;
@@ -58,6 +59,13 @@ pub struct Outbound {
     /// The peer rejected EXTERNAL; dialback goes on, but if that leads nowhere this is the cause.
     rejected: Option<Failure>,
     pairs: Vec<Requested>,
+    /// We asked for stanzas on this stream, too (XEP-0288 §2.2).
+    bidi: bool,
+    /// Pairs whose stanzas the peer may send on it.
+    incoming: Proven,
+    /// `xml:lang` of the peer's header.
+    lang: Option<String>,
+    management: Management,
     negotiation: Option<Instant>,
     /// When the first certificate that the stream rests on expires.
     expiry: Option<Instant>,
@@ -129,6 +137,10 @@ impl Outbound {
             external: false,
             rejected: None,
             pairs: Vec::new(),
+            bidi: false,
+            incoming: Proven::default(),
+            lang: None,
+            management: Management::default(),
             negotiation: Some(now + limits.negotiation),
             expiry: None,
         }
@@ -139,12 +151,19 @@ impl Outbound {
         match (self.state, item) {
             (State::Closed, _) => {}
             (State::Closing { .. }, Item::Close) => self.end(out),
-            (State::Closing { .. }, Item::Element(element)) => {
-                out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
-            }
+            // Stanzas that were under way are still taken (RFC 6120 §4.4), and so are the last acknowledgements.
+            (State::Closing { .. }, Item::Element(element)) => match self.authorize(&element) {
+                Ok(pair) => out.act(Action::Deliver(element, pair.clone())),
+                Err(_) if element.name().namespace == Namespace::StreamManagement => {
+                    let _ = self.management.on_element(&element, true, out);
+                }
+                Err(_) => {
+                    out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
+                }
+            },
             (State::AwaitHeader, Item::Header(header)) => self.on_header(&header, now, around, out),
             (_, Item::Close) => {
-                out.put("</stream:stream>");
+                self.farewell(out);
                 self.on_closed(out);
             }
             (_, Item::Element(element)) => self.on_element(element, now, around, out),
@@ -215,8 +234,10 @@ impl Outbound {
             _ => None,
         };
         let waits = self.pairs.iter().filter_map(|requested| requested.waits).min();
-        let expiry = self.expiry.filter(|_| self.state == State::Open);
-        earliest([closing, self.negotiation, waits, expiry])
+        let open = self.state == State::Open;
+        let expiry = self.expiry.filter(|_| open);
+        let answer = self.management.deadline().filter(|_| open);
+        earliest([closing, self.negotiation, waits, expiry, answer])
     }
 
     /// A certificate that the stream rests on, the peer's or ours, expires then; the earliest counts (RFC 6120
@@ -244,6 +265,11 @@ impl Outbound {
             State::Open if self.expiry.is_some_and(|expiry| expiry <= now) => {
                 self.fail(&StreamError::expired(), out);
             }
+            State::Open if self.management.deadline().is_some_and(|at| at <= now) => {
+                let text = "waiting for the acknowledgement of stanzas";
+                out.act(Action::Failed(Failure::ConnectionLost(text)));
+                self.fail(&StreamError::unanswered(), out);
+            }
             _ => self.expire_pairs(now, out),
         }
     }
@@ -254,6 +280,7 @@ impl Outbound {
             State::Closed => return,
             State::Connected | State::Handshake | State::Closing { .. } => {}
             _ => {
+                self.management.farewell(out);
                 error.write(out);
                 out.put("</stream:stream>");
             }
@@ -267,7 +294,7 @@ impl Outbound {
             State::Closing { .. } | State::Closed => {}
             State::Connected | State::Handshake => self.end(out),
             _ => {
-                out.put("</stream:stream>");
+                self.farewell(out);
                 self.negotiation = None;
                 self.pairs.clear();
                 self.state = State::Closing { until: now + CLOSING_TIME };
@@ -278,6 +305,30 @@ impl Outbound {
     /// What the peer says that it accepts (XEP-0478).
     pub fn peer_limits(&self) -> StreamLimits {
         self.features.limits
+    }
+
+    /// The pair that a stanza of the peer belongs to, on a stream that goes both ways. As
+    /// [`Inbound::authorize`](super::Inbound::authorize).
+    ///
+    /// # Errors
+    /// Why it must not be relayed. Hand the element to [`Self::on_item`] then, which answers.
+    pub fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
+        self.incoming.authorize(element)
+    }
+
+    /// A stanza that [`Self::authorize`] or [`Action::Deliver`] gave is relayed or answered, as acknowledgements tell.
+    pub fn handled(&mut self) {
+        self.management.handled();
+    }
+
+    /// The acknowledgements of what we send.
+    pub fn management(&mut self) -> &mut Management {
+        &mut self.management
+    }
+
+    /// `xml:lang` of the peer's header, which its stanzas inherit (RFC 6120 §4.7.4).
+    pub fn lang(&self) -> Option<&str> {
+        self.lang.as_deref()
     }
 
     /// Whether the stream is encrypted.
@@ -309,10 +360,17 @@ impl Outbound {
                 self.on_sasl_answer(&element, now, around, out);
             }
             State::Open if element.name().namespace == Namespace::Dialback => {
-                self.on_dialback(element, now, out);
+                self.on_dialback(element, now, around, out);
+            }
+            State::Open if element.name().namespace == Namespace::StreamManagement => {
+                let authenticated = self.pairs.iter().any(|requested| requested.waits.is_none());
+                if let Err(error) = self.management.on_element(&element, authenticated, out) {
+                    self.fail(&error, out);
+                }
             }
             // Features that come again change nothing.
             State::Open if element.is(Namespace::Stream, "features") => {}
+            State::Open if self.bidi => self.on_stanza(element, around, out),
             // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
             _ => {
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
@@ -321,6 +379,21 @@ impl Outbound {
                 self.give_up(Failure::NotXmpp(text.to_owned()), out);
             }
         }
+    }
+
+    /// Of a stream that goes both ways.
+    fn on_stanza(&mut self, element: Element, around: &dyn Surroundings, out: &mut Out) {
+        let refusal = match self.authorize(&element) {
+            Ok(pair) => return out.act(Action::Deliver(element, pair.clone())),
+            Err(refusal) => self.incoming.refusal(&element, refusal, around),
+        };
+        out.act(Action::Refused { element, refusal });
+        self.fail(&refusal.into(), out);
+    }
+
+    fn farewell(&mut self, out: &mut Out) {
+        self.management.farewell(out);
+        out.put("</stream:stream>");
     }
 
     fn on_starttls_answer(&mut self, element: &Element, out: &mut Out) {
@@ -362,13 +435,37 @@ impl Outbound {
         out.act(Action::Close);
     }
 
-    fn authorized(&mut self, pair: Pair, how: Authentication, out: &mut Out) {
+    fn authorized(
+        &mut self,
+        pair: Pair,
+        how: Authentication,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
         self.negotiation = None;
         self.rejected = None;
         match self.pairs.iter_mut().find(|requested| requested.pair == pair) {
             Some(requested) => requested.waits = None,
             None => self.pairs.push(Requested { pair: pair.clone(), waits: None }),
         }
-        out.act(Action::Authorized { pair, how });
+        if self.features.management {
+            self.management.enable(out);
+        }
+        out.act(Action::Authorized { pair: pair.clone(), how });
+        self.take_back(pair.reversed(), around, out);
+    }
+
+    /// Lets the peer send, too, when we asked for it.
+    fn take_back(&mut self, back: Pair, around: &dyn Surroundings, out: &mut Out) {
+        if !self.bidi || !around.takes_bidi(&back) || around.admits(&back).is_err() {
+            return;
+        }
+        if self.incoming.is_empty() {
+            out.act(Action::Bounds(self.limits.authenticated));
+        }
+        if !self.incoming.contains(&back) {
+            self.incoming.push(back.clone());
+            out.act(Action::Bidirectional { pair: back });
+        }
     }
 }

@@ -32,6 +32,7 @@ const LIMITS: Limits = Limits {
     dialback: Duration::from_secs(20),
     verifications: 2,
     pairs: 8,
+    acknowledgement: Duration::from_mins(1),
     idle: Some(Duration::from_mins(10)),
     unauthenticated_bytes: 10_000,
     authenticated: Bounds::AUTHENTICATED,
@@ -121,6 +122,10 @@ impl Surroundings for World {
 
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
         self.secret.key(receiving, originating, id).matches(key)
+    }
+
+    fn takes_bidi(&self, pair: &Pair) -> bool {
+        !self.denied.contains(pair)
     }
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {

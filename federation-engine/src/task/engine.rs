@@ -18,6 +18,7 @@ use super::admission::Admission;
 use super::round_trip::RoundTrips;
 use super::send;
 use super::snapshot::Snapshot;
+use super::streams::Streams;
 use crate::Domain;
 use crate::dial::guard::Guard;
 use crate::dial::race::Tcp;
@@ -56,6 +57,8 @@ pub struct Engine {
     pub(crate) unauthenticated: Admission,
     pub(crate) verifications: Admission,
     pub(crate) round_trips: RoundTrips,
+    /// Open streams that may carry more than the pair they were opened for.
+    pub(crate) streams: Streams,
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -80,6 +83,7 @@ impl Engine {
             unauthenticated: Admission::default(),
             verifications: Admission::default(),
             round_trips: RoundTrips::default(),
+            streams: Streams::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -177,6 +181,7 @@ impl Engine {
             dialback: timeouts.dialback,
             verifications: limits.verifications_per_stream,
             pairs: PAIRS,
+            acknowledgement: timeouts.user_timeout,
             idle: timeouts.idle,
             unauthenticated_bytes: limits.pre_auth_element_bytes,
             authenticated: Bounds {

@@ -47,31 +47,31 @@ impl Forwarder {
         Self { engine, leg, revision: 0, ways: Vec::new() }
     }
 
-    /// Takes over one stanza: it is queued, answered, or refused and counted. While the receiver is slower than the
-    /// sender this waits, and so the stream that called is not read on.
+    /// Takes over one stanza: it is queued, answered, or refused and counted. One for which its receiver has no room now,
+    /// but soon, comes back: the stream that brought it is not to be read on until it has found its place.
     ///
     /// `lang` is the `xml:lang` of the peer's stream header.
-    pub(crate) async fn forward(
+    pub(crate) fn forward(
         &mut self,
-        element: Element,
+        element: &Element,
         pair: &Pair,
         lang: Option<&str>,
         now: Instant,
-    ) {
+    ) -> Option<Held> {
         self.engine.metrics.stanzas_received.inc(self.leg);
         match self.way(pair) {
             Way::Link(link) => {
                 let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
-                let stanza = relay::outgoing(&element, &context);
-                self.engine.queue(&link, stanza, now).await;
+                let stanza = relay::outgoing(element, &context);
+                return self.engine.try_queue(&link, stanza, now);
             }
             Way::Denied => {
                 let text =
                     "the policy of this server forbids federation between these domains".to_owned();
                 let error = StanzaError { kind: ErrorKind::Cancel, condition: "not-allowed", text };
-                self.engine.refuse(&element, pair, self.leg, Refusal::PolicyDenied, &error);
+                self.engine.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
             }
-            Way::Alone => match alone::answer(&element) {
+            Way::Alone => match alone::answer(element) {
                 Some(answer) => {
                     self.engine.metrics.stanzas_answered.inc();
                     self.engine.reply(answer, pair, self.leg);
@@ -80,9 +80,10 @@ impl Forwarder {
             },
             Way::Probe => {
                 self.engine.metrics.stanzas_answered.inc();
-                self.engine.ping_answered(&element, pair);
+                self.engine.ping_answered(element, pair);
             }
         }
+        None
     }
 
     fn way(&mut self, pair: &Pair) -> Way {
@@ -123,43 +124,66 @@ impl Forwarder {
     }
 }
 
+/// A stanza whose link is full while it flows.
+pub(crate) struct Held {
+    link: Arc<Link>,
+    stanza: Bytes,
+}
+
+impl Held {
+    /// Waits until another attempt may end otherwise. Cancel-safe.
+    pub(crate) async fn wait(&self, engine: &Engine) {
+        let bounds = engine.queue_bounds();
+        tokio::select! {
+            () = self.link.wait_for_room(self.stanza.len(), &bounds) => {}
+            () = engine.shutdown.cancelled() => {}
+        }
+    }
+
+    /// Another attempt.
+    pub(crate) fn retry(self, engine: &Arc<Engine>, now: Instant) -> Option<Self> {
+        if !engine.shutdown.is_cancelled() {
+            return engine.try_queue(&self.link, self.stanza, now);
+        }
+        engine.metrics.bounced(&Failure::ShuttingDown, 1);
+        let error = Failure::ShuttingDown.stanza_error();
+        engine.bounce(&self.stanza, self.link.leg, &error);
+        None
+    }
+}
+
 impl Engine {
-    /// Queues a stanza on its link; waits for room while stanzas flow, refuses it otherwise.
-    pub(crate) async fn queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) {
-        let bounds = self.queue_bounds();
-        let mut stanza = stanza;
-        loop {
-            match link.push(stanza, now, &bounds) {
-                Push::Queued { start } => {
-                    self.metrics.stanzas_queued.inc();
-                    if start {
-                        self.start(link);
-                    }
-                    return;
+    /// Queues a stanza on its link, or gives it back while that is full and flows. One for which there will be no room
+    /// soon is refused.
+    fn try_queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) -> Option<Held> {
+        match link.push(stanza, now, &self.queue_bounds()) {
+            Push::Queued { start } => {
+                self.metrics.stanzas_queued.inc();
+                if start {
+                    self.start(link);
                 }
-                Push::Full { stanza: back, flowing: true } => {
-                    stanza = back;
-                    tokio::select! {
-                        () = link.wait_for_room(stanza.len(), &bounds) => {}
-                        () = self.shutdown.cancelled() => {}
-                    }
-                    if self.shutdown.is_cancelled() {
-                        self.metrics.bounced(&Failure::ShuttingDown, 1);
-                        let error = Failure::ShuttingDown.stanza_error();
-                        return self.bounce(&stanza, link.leg, &error);
-                    }
-                }
-                Push::Full { stanza: back, flowing: false } => {
-                    self.metrics.stanzas_refused.inc(Refusal::QueueFull);
-                    let error = StanzaError {
-                        kind: ErrorKind::Wait,
-                        condition: "resource-constraint",
-                        text: Refusal::QueueFull.to_string(),
-                    };
-                    self.bounce(&back, link.leg, &error);
-                    return;
-                }
+                None
             }
+            Push::Full { stanza, flowing: true } => Some(Held { link: Arc::clone(link), stanza }),
+            Push::Full { stanza, flowing: false } => {
+                self.metrics.stanzas_refused.inc(Refusal::QueueFull);
+                let error = StanzaError {
+                    kind: ErrorKind::Wait,
+                    condition: "resource-constraint",
+                    text: Refusal::QueueFull.to_string(),
+                };
+                self.bounce(&stanza, link.leg, &error);
+                None
+            }
+        }
+    }
+
+    /// Queues a stanza on its link, and waits for room while that flows.
+    pub(crate) async fn queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) {
+        let mut held = self.try_queue(link, stanza, now);
+        while let Some(waiting) = held {
+            waiting.wait(self).await;
+            held = waiting.retry(self, Instant::now());
         }
     }
 

@@ -1,9 +1,10 @@
 //! A TCP connection that may become TLS, with its two buffers.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -81,9 +82,20 @@ pub(crate) struct Connection {
     io: Io,
     /// Received, not yet parsed.
     pub(crate) input: BytesMut,
-    /// To be sent by [`Self::flush`].
+    /// To be sent by [`Self::flush`] or [`Self::exchange`].
     pub(crate) output: BytesMut,
+    /// Bytes of `output` that the transport has taken.
+    written: usize,
     read_size: usize,
+}
+
+/// What [`Connection::exchange`] has done.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Received this many bytes; 0 is the end of the connection.
+    Received(usize),
+    /// All of `output` is sent.
+    Sent,
 }
 
 impl Connection {
@@ -92,6 +104,7 @@ impl Connection {
             io: Io::Plain(tcp),
             input: BytesMut::new(),
             output: BytesMut::new(),
+            written: 0,
             read_size: READ_MIN,
         }
     }
@@ -101,8 +114,43 @@ impl Connection {
             io: Io::Tls(Box::new(tls)),
             input: BytesMut::new(),
             output: BytesMut::new(),
+            written: 0,
             read_size: READ_MIN,
         }
+    }
+
+    /// Sends `output` and, with `reading`, receives, both at once: neither waits for the other, so that two ends that write
+    /// a lot do not wait for each other for ever. Cancel-safe.
+    pub(crate) async fn exchange(&mut self, reading: bool) -> io::Result<Progress> {
+        poll_fn(|cx| self.poll_exchange(cx, reading)).await
+    }
+
+    fn poll_exchange(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<io::Result<Progress>> {
+        let sending = !self.output.is_empty();
+        if sending && let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            return Poll::Ready(Err(error));
+        }
+        if reading && let Poll::Ready(received) = pin!(self.fill()).poll(cx) {
+            return Poll::Ready(received.map(Progress::Received));
+        }
+        if sending && self.output.is_empty() {
+            return Poll::Ready(Ok(Progress::Sent));
+        }
+        Poll::Pending
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.output.get(self.written..).filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.output.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
     }
 
     /// Receives what is there, at least one byte. `Ok(0)` is the end of the connection. Cancel-safe.
@@ -122,15 +170,8 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
-        let sending = async {
-            self.io.write_all(&self.output).await?;
-            self.io.flush().await
-        };
-        timeout(patience, sending)
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        self.output.clear();
-        Ok(())
+        let sending = poll_fn(|cx| self.poll_send(cx));
+        timeout(patience, sending).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     /// Sends `output`, then ends the transport (TLS `close_notify`, then TCP; RFC 6120 §4.4).

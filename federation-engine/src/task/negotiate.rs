@@ -230,7 +230,11 @@ impl Opened {
                     | Action::Verify { .. }
                     | Action::KeyAnswered { .. }
                     | Action::Opened { .. }
+                    | Action::Acknowledged(_)
+                    | Action::Unmanaged
                     | Action::Deliver(..) => {}
+                    // The session learns from the machine what it may take.
+                    Action::Bidirectional { .. } => {}
                 }
             }
             self.connection.output.unsplit(self.out.bytes.split());

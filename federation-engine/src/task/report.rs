@@ -21,15 +21,15 @@ pub(crate) struct StreamReport {
     direction: Direction,
     address: SocketAddr,
     direct: bool,
-    /// Remote domain and state, once authorised.
-    state: Option<(Domain, PeerStream)>,
+    /// Remote domains and what is told of them, once authorised.
+    states: Vec<(Domain, Direction, PeerStream)>,
     /// Counts the stream for as long as it is verified.
     open: Option<StreamGuard>,
 }
 
 impl StreamReport {
     pub(crate) fn inbound(leg: Leg, address: SocketAddr, direct: bool) -> Self {
-        Self { leg, direction: Direction::Inbound, address, direct, state: None, open: None }
+        Self { leg, direction: Direction::Inbound, address, direct, states: Vec::new(), open: None }
     }
 
     pub(crate) fn outbound(leg: Leg, reached: &Reached) -> Self {
@@ -38,7 +38,7 @@ impl StreamReport {
             direction: Direction::Outbound,
             address: reached.address,
             direct: reached.direct_tls,
-            state: None,
+            states: Vec::new(),
             open: None,
         }
     }
@@ -96,7 +96,26 @@ impl StreamReport {
             }
             engine.peer_state(remote, self.direction, &state);
         }
-        self.state = Some((remote.clone(), state));
+        self.keep(remote, self.direction, state);
+    }
+
+    /// The peer opened the stream, and it carries our stanzas for it, too (XEP-0288).
+    pub(crate) fn carries_back(&mut self, engine: &Engine, pair: &Pair) {
+        let Some((_, _, state)) = self.states.iter().find(|(remote, ..)| *remote == pair.to) else {
+            return;
+        };
+        let message = "a verified stream is open; the peer opened it, and it goes both ways";
+        let state =
+            PeerStream { message: message.to_owned(), since: Timestamp::now(), ..state.clone() };
+        if self.leg == Leg::Outer {
+            engine.peer_state(&pair.to, Direction::Outbound, &state);
+        }
+        self.keep(&pair.to, Direction::Outbound, state);
+    }
+
+    fn keep(&mut self, remote: &Domain, direction: Direction, state: PeerStream) {
+        self.states.retain(|(known, of, _)| (known, of) != (remote, &direction));
+        self.states.push((remote.clone(), direction, state));
     }
 
     /// The stream was closed in order.
@@ -113,14 +132,15 @@ impl StreamReport {
     }
 
     fn over(&mut self, engine: &Engine, message: &str) {
-        let Some((remote, mut state)) = self.state.take() else { return };
-        tracing::info!(%remote, leg = ?self.leg, direction = ?self.direction, "stream ended: {message}");
         self.open = None;
-        if self.leg == Leg::Outer {
-            state.connected = false;
-            message.clone_into(&mut state.message);
-            state.since = Timestamp::now();
-            engine.peer_state(&remote, self.direction, &state);
+        for (remote, direction, mut state) in self.states.drain(..) {
+            tracing::info!(%remote, leg = ?self.leg, ?direction, "stream ended: {message}");
+            if self.leg == Leg::Outer {
+                state.connected = false;
+                message.clone_into(&mut state.message);
+                state.since = Timestamp::now();
+                engine.peer_state(&remote, direction, &state);
+            }
         }
     }
 }

@@ -1,15 +1,17 @@
 //! The task of a link: opens its stream when stanzas wait, and sends them in order. When there is no stream to be had, it
 //! tries again as long as that may help, and bounces the stanzas with the true cause when it does not or takes too long.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
-use super::carry::Carrier;
 use super::engine::Engine;
 use super::negotiate::{self, NotOpened, Opened};
-use super::report::StreamReport;
+use super::outlet::End;
+use super::session::Session;
 use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
@@ -38,27 +40,10 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
             }
         }
         match attempt(&engine, &link).await {
-            Ok(opened) => {
-                link.established();
-                let mut report = StreamReport::outbound(link.leg, &opened.reached);
-                let judgement = opened.judgement(&link.pair.to);
-                if let Some(how) = opened.how {
-                    report.authorized(
-                        &engine,
-                        &link.pair,
-                        how,
-                        opened.connection.tls_version(),
-                        judgement,
-                    );
-                }
-                let address = Some(opened.reached.address);
-                let end = Carrier::new(&engine, &link, opened).serve().await;
-                match &end.failure {
-                    Some(failure) => {
-                        report.lost(&engine, failure);
-                        link.lose();
-                    }
-                    None => report.ended(&engine),
+            Ok(stream) => {
+                let (address, end) = stream.carry(&engine, &link).await;
+                if end.failure.is_some() {
+                    link.lose();
                 }
                 if end.useful || link.is_empty() {
                     link.reconnecting();
@@ -77,15 +62,46 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
     }
 }
 
-/// Opens a stream. Stanzas that grow too old meanwhile are bounced with the cause of the failure before; when there was
-/// none, the end of this attempt will say the cause.
-async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opened, NotOpened> {
-    let opening = negotiate::open(engine, link.leg, Purpose::Send(link.pair.clone()));
+/// A stream for a link.
+enum Stream {
+    /// Opened for it.
+    Own(Box<Opened>),
+    /// One that was there already; this tells its end.
+    Shared(oneshot::Receiver<End>),
+}
+
+impl Stream {
+    /// Has the link's stanzas carried to the end of the stream.
+    async fn carry(self, engine: &Arc<Engine>, link: &Arc<Link>) -> (Option<SocketAddr>, End) {
+        let (address, end) = match self {
+            Self::Own(opened) => {
+                let address = opened.reached.address;
+                (Some(address), Session::initiating(engine, link, *opened).serve().await)
+            }
+            Self::Shared(end) => (None, end.await.ok()),
+        };
+        // A stream that cannot tell has been dropped with the engine.
+        let end = end.unwrap_or(End { failure: Some(Failure::ShuttingDown), useful: false });
+        (address, end)
+    }
+}
+
+/// Finds a stream that can carry the link, or opens one. Stanzas that grow too old meanwhile are bounced with the cause of
+/// the failure before; when there was none, the end of this attempt will say the cause.
+async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Stream, NotOpened> {
+    let opening = async {
+        if let Some(end) = engine.streams.adopt(link).await {
+            return Ok(Stream::Shared(end));
+        }
+        let purpose = Purpose::Send(link.pair.clone());
+        let (opened, _) = negotiate::open(engine, link.leg, purpose).await?;
+        Ok(Stream::Own(Box::new(opened)))
+    };
     tokio::pin!(opening);
     loop {
         let next = link.last_failure().and_then(|cause| bounce_expired(engine, link, &cause));
         tokio::select! {
-            outcome = &mut opening => return outcome.map(|(opened, _)| opened),
+            outcome = &mut opening => return outcome,
             () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
             () = engine.shutdown.cancelled() => {
                 return Err(NotOpened { failure: Failure::ShuttingDown, address: None });

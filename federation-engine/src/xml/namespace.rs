@@ -29,6 +29,12 @@ pub enum Namespace {
     DiscoInfo,
     /// `urn:xmpp:stream-limits:0` (XEP-0478).
     StreamLimits,
+    /// `urn:xmpp:features:bidi` (XEP-0288 §2.1).
+    BidiFeature,
+    /// `urn:xmpp:bidi` (XEP-0288 §2.2).
+    Bidi,
+    /// `urn:xmpp:sm:3` (XEP-0198).
+    StreamManagement,
     /// `http://www.w3.org/XML/1998/namespace`.
     Xml,
     /// `http://www.w3.org/2000/xmlns/`.
@@ -37,7 +43,7 @@ pub enum Namespace {
     Other,
 }
 
-const TABLE: [(&str, Namespace); 15] = [
+const TABLE: [(&str, Namespace); 18] = [
     ("", Namespace::None),
     ("http://etherx.jabber.org/streams", Namespace::Stream),
     ("jabber:server", Namespace::Server),
@@ -51,6 +57,9 @@ const TABLE: [(&str, Namespace); 15] = [
     ("urn:xmpp:ping", Namespace::Ping),
     ("http://jabber.org/protocol/disco#info", Namespace::DiscoInfo),
     ("urn:xmpp:stream-limits:0", Namespace::StreamLimits),
+    ("urn:xmpp:features:bidi", Namespace::BidiFeature),
+    ("urn:xmpp:bidi", Namespace::Bidi),
+    ("urn:xmpp:sm:3", Namespace::StreamManagement),
     ("http://www.w3.org/XML/1998/namespace", Namespace::Xml),
     ("http://www.w3.org/2000/xmlns/", Namespace::Xmlns),
 ];

@@ -54,7 +54,13 @@ impl Inbound {
         }
         self.claimed.to = Some(addressed.to.clone());
         let features = match self.features(&addressed, around) {
-            Ok(features) => Features { limits: self.accepted(&features), ..features },
+            Ok(features) => Features {
+                limits: self.accepted(&features),
+                bidi: self.takes_bidi(&addressed, &features, around),
+                // Only once the peer is proven (XEP-0198 §3); after dialback no features follow.
+                management: self.external.is_some(),
+                ..features
+            },
             Err(error) => return self.fail(&error, around, out),
         };
         if addressed.versioned {
@@ -67,6 +73,7 @@ impl Inbound {
             versioned: addressed.versioned,
             lang: header.lang.clone(),
             external: features.external && addressed.versioned,
+            bidi: features.bidi && addressed.versioned,
             starttls: features.starttls.is_some() && addressed.versioned,
         });
         // Only after features without anything mandatory may stanzas follow (§4.3.5).
@@ -85,6 +92,19 @@ impl Inbound {
         let stanza = self.limits.authenticated.element_bytes;
         let max_bytes = if last { stanza } else { self.limits.unauthenticated_bytes };
         StreamLimits { max_bytes: Some(max_bytes), idle: self.limits.idle }
+    }
+
+    /// Offered where the peer can prove itself next, because it has to ask before it does (XEP-0288 §2.2).
+    fn takes_bidi(
+        &self,
+        addressed: &Addressed,
+        features: &Features,
+        around: &dyn Surroundings,
+    ) -> bool {
+        let Some(from) = &addressed.from else { return false };
+        let proves = features.external || features.dialback.is_some();
+        let back = Pair { from: addressed.to.clone(), to: from.clone() };
+        proves && self.external.is_none() && around.takes_bidi(&back)
     }
 
     fn check_header(

@@ -19,7 +19,7 @@ use crate::xml::Element;
 impl Inbound {
     pub(super) fn on_sasl(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let (Some(opened), Ok(node)) = (&self.opened, element.tree()) else { return self.end(out) };
-        if self.proven.iter().any(|pair| Some(&pair.from) == opened.from.as_ref()) {
+        if opened.from.as_ref().is_some_and(|from| self.proven.has_peer(from)) {
             let text = "the stream is authenticated already";
             return self.fail(
                 &StreamError::new(StreamCondition::PolicyViolation, text),
@@ -66,13 +66,7 @@ impl Inbound {
             Ok(Step::Verify { pair, id, key }) => {
                 let encrypted = self.is_encrypted();
                 let question = Question { pair: &pair, id: &id, key: &key, encrypted };
-                let answer = authority::answer(&question, around);
-                let valid = answer == Verification::Valid;
-                let decided = !matches!(answer, Verification::Error { .. });
-                Step::VerifyAnswer { pair: pair.reversed(), id, answer }.write(out);
-                if decided {
-                    out.act(Action::KeyAnswered { pair: pair.reversed(), valid });
-                }
+                authority::reply(&question, around, out);
             }
             // We ask nothing on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It changes
             // nothing.

@@ -9,7 +9,7 @@ use crate::reason::Failure;
 use crate::stream::features::{Features, StartTls};
 use crate::stream::header::{check_namespaces, negotiated, write_initial};
 use crate::stream::starttls::STARTTLS;
-use crate::stream::{Action, Authentication, Out, Surroundings, sasl};
+use crate::stream::{Action, Authentication, Out, StreamLimits, Surroundings, sasl};
 use crate::xml::{Element, HeaderAttributes};
 
 impl Outbound {
@@ -54,6 +54,7 @@ impl Outbound {
         };
         self.id = header.id.clone().filter(|id| !id.is_empty());
         self.declares_dialback = header.declares_dialback;
+        self.lang.clone_from(&header.lang);
         self.features = Features::default();
         if version.is_some() {
             self.state = State::AwaitFeatures;
@@ -109,11 +110,12 @@ impl Outbound {
             if let Purpose::Send(pair) = &self.purpose {
                 let pair = pair.clone();
                 self.state = State::Open;
-                self.authorized(pair, Authentication::External, out);
+                self.authorized(pair, Authentication::External, around, out);
             }
             return;
         }
         let rules = around.peer(&self.remote);
+        self.ask_for_bidi(around, out);
         if self.tls.is_some() && self.features.external && rules.uses_external() {
             sasl::write_auth(out, &self.local);
             self.state = State::AwaitSasl;
@@ -127,6 +129,24 @@ impl Outbound {
             "SASL EXTERNAL is off here"
         };
         self.authenticate_by_dialback(why_no_external, now, around, out);
+    }
+
+    /// XEP-0288 §2.2, before SASL and dialback. What proves the peer on a stream that we opened is its certificate, or that
+    /// DNS led us to it: the very evidence that asking about a dialback key would give (XEP-0220 §2.3), so it counts where
+    /// dialback does.
+    fn ask_for_bidi(&mut self, around: &dyn Surroundings, out: &mut Out) {
+        let Purpose::Send(pair) = &self.purpose else { return };
+        let rules = around.peer(&self.remote);
+        let proven = || self.tls.as_ref().is_some_and(|c| around.judge(c, &self.remote).is_ok());
+        let trusted = rules.allows_dialback() || (rules.accepts_external() && proven());
+        if self.bidi || !self.features.bidi || !trusted || !around.takes_bidi(&pair.reversed()) {
+            return;
+        }
+        self.bidi = true;
+        out.put("<bidi xmlns='urn:xmpp:bidi'>");
+        let max_bytes = Some(self.limits.authenticated.element_bytes);
+        StreamLimits { max_bytes, idle: None }.write(out);
+        out.put("</bidi>");
     }
 
     fn authenticate_by_dialback(

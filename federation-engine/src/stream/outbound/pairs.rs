@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Outbound, Purpose, Requested, State};
 use crate::dialback::Verification;
+use crate::dialback::authority::{self, Question};
 use crate::dialback::steps::Step;
 use crate::pair::Pair;
 use crate::reason::{Failure, Refusal};
@@ -71,10 +72,28 @@ impl Outbound {
         self.negotiation = Some(now + self.limits.dialback);
     }
 
-    pub(super) fn on_dialback(&mut self, element: Element, now: Instant, out: &mut Out) {
+    pub(super) fn on_dialback(
+        &mut self,
+        element: Element,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
         match Step::read(&element) {
             Ok(Step::ResultAnswer { pair, answer }) if self.awaits(&pair.reversed()) => {
-                self.on_result_answer(pair.reversed(), answer, now, out);
+                self.on_result_answer(pair.reversed(), answer, now, around, out);
+            }
+            // On a stream that goes both ways the peer may ask about a key that came to it on another one.
+            Ok(Step::Verify { pair, id, key }) if self.bidi => {
+                let encrypted = self.is_encrypted();
+                let question = Question { pair: &pair, id: &id, key: &key, encrypted };
+                authority::reply(&question, around, out);
+            }
+            // XEP-0288 §2.2 lets the peer ask for further pairs; it can open a stream of its own for them.
+            Ok(Step::Result { pair, .. }) if self.bidi => {
+                let text = "only the pairs of this stream go both ways; open a stream for this one";
+                let answer = Verification::error("policy-violation", text);
+                Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
             }
             Ok(Step::VerifyAnswer { pair, id, answer }) if self.asked(&pair, &id) => {
                 out.act(Action::VerifyAnswered(answer));
@@ -101,9 +120,18 @@ impl Outbound {
         }
     }
 
-    fn on_result_answer(&mut self, pair: Pair, answer: Verification, now: Instant, out: &mut Out) {
+    fn on_result_answer(
+        &mut self,
+        pair: Pair,
+        answer: Verification,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
         let failure = match answer {
-            Verification::Valid => return self.authorized(pair, Authentication::Dialback, out),
+            Verification::Valid => {
+                return self.authorized(pair, Authentication::Dialback, around, out);
+            }
             Verification::Invalid => Failure::DialbackInvalid,
             Verification::Error { condition, text } => Failure::DialbackError { condition, text },
         };

@@ -1,0 +1,174 @@
+//! Acknowledged stanzas (XEP-0198), without resumption: what was not acknowledged when a stream broke is sent again on the
+//! next one.
+//!
+//! The machine counts and answers; the driver keeps the stanzas themselves until [`Action::Acknowledged`].
+
+use std::time::{Duration, Instant};
+
+use super::error::{StreamCondition, StreamError};
+use super::{Action, Out};
+use crate::xml::Element;
+
+const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3'/>";
+const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3'/>";
+const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";
+
+/// One end of a managed stream. Counters are modulo 2^32 (XEP-0198 §4).
+#[derive(Debug, Default)]
+pub struct Management {
+    state: State,
+    /// Stanzas of the peer that we have taken over since management began.
+    handled: u32,
+    /// Stanzas that we have sent since then, and how many of them the peer has acknowledged.
+    sent: u32,
+    acknowledged: u32,
+    /// Until when our request has to be answered.
+    answer_by: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum State {
+    #[default]
+    Off,
+    /// `<enable/>` is written: what follows counts, if the peer agrees.
+    Requested,
+    On,
+}
+
+impl Management {
+    /// As initiating entity: asks for it; sent stanzas count from here on (§3).
+    pub(super) fn enable(&mut self, out: &mut Out) {
+        if self.state == State::Off {
+            self.state = State::Requested;
+            out.put(ENABLE);
+        }
+    }
+
+    /// What the peer says about management. `authenticated`: a pair of the stream is proven.
+    ///
+    /// # Errors
+    /// What ends the stream: an acknowledgement of nothing that was sent (§4).
+    pub(super) fn on_element(
+        &mut self,
+        element: &Element,
+        authenticated: bool,
+        out: &mut Out,
+    ) -> Result<(), StreamError> {
+        match (element.name().local, self.state) {
+            ("enable", State::Off) if authenticated => {
+                self.state = State::On;
+                out.put(ENABLED);
+            }
+            // §3: only after authentication, and only once.
+            ("enable", _) => refuse("unexpected-request", out),
+            // §5: nothing is kept that could be resumed.
+            ("resume", _) => refuse("item-not-found", out),
+            ("enabled", State::Requested) => {
+                self.state = State::On;
+                self.handled = 0;
+            }
+            ("failed", State::Requested) => {
+                self.state = State::Off;
+                self.answer_by = None;
+                out.act(Action::Unmanaged);
+            }
+            ("r", State::On) => self.write_answer(out),
+            ("a", State::Requested | State::On) => return self.on_answer(element, out),
+            // Late or out of place; it asks for nothing.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_answer(&mut self, element: &Element, out: &mut Out) -> Result<(), StreamError> {
+        let h = element.tree().ok().and_then(|node| node.attribute("h")?.parse::<u32>().ok());
+        let Some(h) = h else {
+            let text = "an acknowledgement without a count";
+            return Err(StreamError::new(StreamCondition::PolicyViolation, text));
+        };
+        let news = h.wrapping_sub(self.acknowledged);
+        let open = self.unacknowledged();
+        if news > open {
+            let text = format!("{h} stanzas are acknowledged, and {} were sent", self.sent);
+            return Err(StreamError::new(StreamCondition::UndefinedCondition, text));
+        }
+        self.acknowledged = h;
+        self.answer_by = None;
+        if news > 0 {
+            out.act(Action::Acknowledged(news));
+        }
+        Ok(())
+    }
+
+    /// Stanzas of ours that count and are not acknowledged.
+    fn unacknowledged(&self) -> u32 {
+        self.sent.wrapping_sub(self.acknowledged)
+    }
+
+    /// A stanza of the peer was taken over: relayed, answered, or refused by a rule.
+    pub(super) fn handled(&mut self) {
+        if self.state == State::On {
+            self.handled = self.handled.wrapping_add(1);
+        }
+    }
+
+    /// Stanzas follow in the output. True when they are to be kept until they are acknowledged.
+    pub fn sending(&mut self, stanzas: u32) -> bool {
+        if self.state == State::Off {
+            return false;
+        }
+        self.sent = self.sent.wrapping_add(stanzas);
+        true
+    }
+
+    /// Whether sent stanzas are acknowledged.
+    pub fn counts(&self) -> bool {
+        self.state != State::Off
+    }
+
+    /// Asks for an acknowledgement, unless none is due or one is asked for already.
+    pub fn request(&mut self, now: Instant, patience: Duration, out: &mut Out) {
+        if self.counts() && self.unacknowledged() > 0 {
+            self.ask(now, patience, out);
+        }
+    }
+
+    /// Asks whether the peer is there; false when it cannot be asked that way.
+    pub fn ping(&mut self, now: Instant, patience: Duration, out: &mut Out) -> bool {
+        let managed = self.state == State::On;
+        if managed {
+            self.ask(now, patience, out);
+        }
+        managed
+    }
+
+    fn ask(&mut self, now: Instant, patience: Duration, out: &mut Out) {
+        if self.answer_by.is_none() {
+            self.answer_by = Some(now + patience);
+            out.put(REQUEST);
+        }
+    }
+
+    /// The last count, before the end of the stream (§4).
+    pub(super) fn farewell(&self, out: &mut Out) {
+        if self.state == State::On {
+            self.write_answer(out);
+        }
+    }
+
+    fn write_answer(&self, out: &mut Out) {
+        out.put(&format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.handled));
+    }
+
+    /// When a request that is not answered shows that the peer is gone.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.answer_by
+    }
+}
+
+/// §3, §5.
+fn refuse(condition: &str, out: &mut Out) {
+    out.put("<failed xmlns='urn:xmpp:sm:3'><");
+    out.put(condition);
+    out.put(" xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>");
+}

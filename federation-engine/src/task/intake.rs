@@ -1,0 +1,63 @@
+//! What a stream brings: its stanzas go to their links. While one of them finds no room, the stream is not read on, and
+//! everything else of it goes on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::engine::Engine;
+use super::forward::{Forwarder, Held};
+use crate::leg::Leg;
+use crate::pair::Pair;
+use crate::xml::Element;
+
+/// The incoming side of one stream.
+pub(crate) struct Intake {
+    engine: Arc<Engine>,
+    forwarder: Forwarder,
+    /// `xml:lang` of the peer's header (RFC 6120 §4.7.4).
+    lang: Option<String>,
+    held: Option<Held>,
+}
+
+impl Intake {
+    pub(crate) fn new(engine: &Arc<Engine>, leg: Leg) -> Self {
+        let forwarder = Forwarder::new(Arc::clone(engine), leg);
+        Self { engine: Arc::clone(engine), forwarder, lang: None, held: None }
+    }
+
+    /// The peer has sent a header.
+    pub(crate) fn header(&mut self, lang: Option<&str>) {
+        self.lang = lang.map(str::to_owned);
+    }
+
+    /// Takes over a stanza of a proven pair. Not to be called while [`Self::is_full`].
+    pub(crate) fn take(&mut self, element: &Element, pair: &Pair, now: Instant) {
+        self.held = self.forwarder.forward(element, pair, self.lang.as_deref(), now);
+    }
+
+    /// A stanza waits for room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Waits until [`Self::retry`] may help; for ever when nothing is held. Cancel-safe.
+    pub(crate) async fn room(&self) {
+        match &self.held {
+            Some(held) => held.wait(&self.engine).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tries to place what is held.
+    pub(crate) fn retry(&mut self) {
+        self.held = self.held.take().and_then(|held| held.retry(&self.engine, Instant::now()));
+    }
+
+    /// The stream ends: what is held still has to go to its link.
+    pub(crate) async fn finish(&mut self) {
+        while self.is_full() {
+            self.room().await;
+            self.retry();
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A negotiated stream in either role, as its session drives it.
+
+use std::time::Instant;
+
+use crate::pair::Pair;
+use crate::reason::Refusal;
+use crate::stream::error::StreamError;
+use crate::stream::{Inbound, Management, Out, Outbound, StreamLimits, Surroundings};
+use crate::xml::{Element, Item, XmlError};
+
+/// Who opened the stream.
+pub(crate) enum Machine {
+    /// The peer did.
+    Receiving(Inbound),
+    /// We did.
+    Initiating(Outbound),
+}
+
+impl Machine {
+    pub(crate) fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
+        match self {
+            Self::Receiving(machine) => machine.authorize(element),
+            Self::Initiating(machine) => machine.authorize(element),
+        }
+    }
+
+    pub(crate) fn handled(&mut self) {
+        match self {
+            Self::Receiving(machine) => machine.handled(),
+            Self::Initiating(machine) => machine.handled(),
+        }
+    }
+
+    pub(crate) fn on_item(
+        &mut self,
+        item: Item,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        match self {
+            Self::Receiving(machine) => machine.on_item(item, now, around, out),
+            Self::Initiating(machine) => machine.on_item(item, now, around, out),
+        }
+    }
+
+    pub(crate) fn on_xml_error(
+        &mut self,
+        error: XmlError,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        match self {
+            Self::Receiving(machine) => machine.on_xml_error(error, around, out),
+            Self::Initiating(machine) => machine.on_xml_error(error, out),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Receiving(machine) => machine.deadline(),
+            Self::Initiating(machine) => machine.deadline(),
+        }
+    }
+
+    pub(crate) fn on_timeout(&mut self, now: Instant, around: &dyn Surroundings, out: &mut Out) {
+        match self {
+            Self::Receiving(machine) => machine.on_timeout(now, around, out),
+            Self::Initiating(machine) => machine.on_timeout(now, out),
+        }
+    }
+
+    pub(crate) fn fail(&mut self, error: &StreamError, around: &dyn Surroundings, out: &mut Out) {
+        match self {
+            Self::Receiving(machine) => machine.fail(error, around, out),
+            Self::Initiating(machine) => machine.fail(error, out),
+        }
+    }
+
+    pub(crate) fn close(&mut self, now: Instant, out: &mut Out) {
+        match self {
+            Self::Receiving(machine) => machine.close(now, out),
+            Self::Initiating(machine) => machine.close(now, out),
+        }
+    }
+
+    pub(crate) fn management(&mut self) -> &mut Management {
+        match self {
+            Self::Receiving(machine) => machine.management(),
+            Self::Initiating(machine) => machine.management(),
+        }
+    }
+
+    pub(crate) fn peer_limits(&self) -> StreamLimits {
+        match self {
+            Self::Receiving(machine) => machine.peer_limits(),
+            Self::Initiating(machine) => machine.peer_limits(),
+        }
+    }
+
+    pub(crate) fn is_authenticated(&self) -> bool {
+        match self {
+            Self::Receiving(machine) => machine.is_authenticated(),
+            Self::Initiating(_) => true,
+        }
+    }
+}

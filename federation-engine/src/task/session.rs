@@ -1,0 +1,368 @@
+//! The life of a stream: drives its machine over a connection, hands on what the peer sends, and sends what its links hold.
+//!
+//! Here is the loop; [`actions`] does what the machine asks for, [`sharing`] lets further links use the stream.
+
+mod actions;
+mod sharing;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use super::admission::Permit;
+use super::engine::Engine;
+use super::intake::Intake;
+use super::io::{Connection, Progress};
+use super::machine::Machine;
+use super::negotiate::Opened;
+use super::outlet::{End, Outlet};
+use super::report::StreamReport;
+use super::streams::{Registration, Request};
+use crate::dialback::Verification;
+use crate::leg::Leg;
+use crate::pair::Pair;
+use crate::reason::Failure;
+use crate::route::link::Link;
+use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::{Authentication, Inbound, Out, StreamId, Surroundings, Transport};
+use crate::xml::{Item, Scanner};
+
+/// Silence after which the peer is asked whether it is there. TCP notices a dead link much earlier; this keeps the state of
+/// what lies between alive, and not more often than RFC 6120 §4.6.4 allows.
+const SILENCE: Duration = Duration::from_mins(5);
+
+/// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
+const BACKLOG: usize = 256 * 1024;
+
+/// Events that wait at one stream; whoever has more waits before it.
+const WAITING: usize = 8;
+
+/// What comes to a stream from elsewhere in the engine.
+pub(crate) enum Event {
+    /// What an authoritative server said about a pair, and the stream ID that the question was about.
+    Verdict(Box<(Pair, StreamId, Verification)>),
+    /// A link wants to use the stream.
+    Carry(Request),
+}
+
+/// Whether the stream goes on.
+#[derive(PartialEq)]
+enum Flow {
+    Continue,
+    Stop,
+}
+
+/// A stream in either role.
+pub(crate) struct Session {
+    engine: Arc<Engine>,
+    leg: Leg,
+    address: SocketAddr,
+    around: Box<dyn Surroundings + Send + Sync>,
+    connection: Connection,
+    scanner: Scanner,
+    machine: Machine,
+    out: Out,
+    intake: Intake,
+    outlet: Outlet,
+    report: StreamReport,
+    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    /// Where links find the stream.
+    registrations: Vec<Registration>,
+    /// Links whose pair the peer has been asked for (XEP-0220 §2.6).
+    requested: Vec<Request>,
+    /// How we are proven to the peer of a stream that we opened.
+    how: Option<Authentication>,
+    /// Held until the stream is authenticated.
+    permit: Option<Permit>,
+    unauthenticated_bytes: usize,
+    /// End of the certificate that we presented.
+    own_expiry: Option<Timestamp>,
+    last_stanza: Instant,
+    last_traffic: Instant,
+    /// Until when the peer has to take what is being sent.
+    write_by: Option<Instant>,
+    /// Our end of the stream is closed.
+    closing: bool,
+    shutdown_told: bool,
+    /// What broke the stream.
+    failure: Option<Failure>,
+}
+
+impl Session {
+    /// A stream that the peer opens.
+    pub(crate) fn receiving(
+        engine: &Arc<Engine>,
+        leg: Leg,
+        connection: Connection,
+        transport: Transport,
+        address: SocketAddr,
+        permit: Permit,
+        started: Instant,
+    ) -> Self {
+        let direct = matches!(transport, Transport::DirectTls(_));
+        let machine = Inbound::new(transport, engine.stream_limits(), started);
+        Self {
+            leg,
+            address,
+            around: leg.surroundings(engine),
+            connection,
+            scanner: Scanner::new(engine.pre_auth_bounds()),
+            machine: Machine::Receiving(machine),
+            out: Out::default(),
+            intake: Intake::new(engine, leg),
+            outlet: Outlet::new(leg),
+            report: StreamReport::inbound(leg, address, direct),
+            events: mpsc::channel(WAITING),
+            registrations: Vec::new(),
+            requested: Vec::new(),
+            how: None,
+            permit: Some(permit),
+            unauthenticated_bytes: 0,
+            own_expiry: None,
+            last_stanza: started,
+            last_traffic: started,
+            write_by: None,
+            closing: false,
+            shutdown_told: false,
+            failure: None,
+            engine: Arc::clone(engine),
+        }
+    }
+
+    /// A stream that we opened for a link; its pair is proven.
+    pub(crate) fn initiating(engine: &Arc<Engine>, link: &Arc<Link>, opened: Opened) -> Self {
+        let now = Instant::now();
+        let leg = link.leg;
+        let mut report = StreamReport::outbound(leg, &opened.reached);
+        if let Some(how) = opened.how {
+            let judgement = opened.judgement(&link.pair.to);
+            let tls = opened.connection.tls_version();
+            report.authorized(engine, &link.pair, how, tls, judgement);
+        }
+        let mut intake = Intake::new(engine, leg);
+        intake.header(opened.machine.lang());
+        let mut session = Self {
+            leg,
+            address: opened.reached.address,
+            around: opened.around,
+            connection: opened.connection,
+            scanner: opened.scanner,
+            machine: Machine::Initiating(opened.machine),
+            out: opened.out,
+            intake,
+            outlet: Outlet::new(leg),
+            report,
+            events: mpsc::channel(WAITING),
+            registrations: Vec::new(),
+            requested: Vec::new(),
+            how: opened.how,
+            permit: None,
+            unauthenticated_bytes: 0,
+            own_expiry: None,
+            last_stanza: now,
+            last_traffic: now,
+            write_by: None,
+            closing: false,
+            shutdown_told: false,
+            failure: None,
+            engine: Arc::clone(engine),
+        };
+        session.outlet.carry(Arc::clone(link), None);
+        session.share_opened(&link.pair.to);
+        session
+    }
+
+    /// The end of the certificate that was presented before the stream began.
+    pub(crate) fn presented_until(&mut self, end: Option<Timestamp>) {
+        self.own_expiry = end;
+    }
+
+    /// Serves the stream to its end, which is returned as the link sees it that the stream was opened for.
+    pub(crate) async fn serve(mut self) -> Option<End> {
+        self.run().await;
+        // Nobody shall find it any more when its links are told.
+        self.registrations.clear();
+        match &self.failure {
+            Some(failure) => self.report.lost(&self.engine, failure),
+            None => self.report.ended(&self.engine),
+        }
+        let end = self.outlet.release(self.failure.as_ref(), self.closing);
+        self.intake.finish().await;
+        end
+    }
+
+    async fn run(&mut self) {
+        // What came together with the end of the negotiation.
+        let mut flow = self.process().await;
+        while flow == Flow::Continue {
+            self.fill();
+            flow = self.step().await;
+        }
+    }
+
+    /// Puts stanzas into the output when it is empty.
+    fn fill(&mut self) {
+        let patience = self.engine.snapshot().config.timeouts.user_timeout;
+        let output = &mut self.connection.output;
+        if output.is_empty() {
+            self.write_by = None;
+            self.outlet.written(&self.engine);
+            if !self.closing {
+                let limits = self.machine.peer_limits();
+                let management = self.machine.management();
+                if self.outlet.fill(&self.engine, &limits, management, output) {
+                    self.last_stanza = Instant::now();
+                }
+                management.request(self.last_stanza, patience, &mut self.out);
+                output.unsplit(self.out.bytes.split());
+            }
+        }
+        if !output.is_empty() && self.write_by.is_none() {
+            self.write_by = Instant::now().checked_add(patience);
+        }
+    }
+
+    /// Waits for one event, and works it off.
+    async fn step(&mut self) -> Flow {
+        let reading = !self.intake.is_full() && self.connection.output.len() < BACKLOG;
+        let sending = self.connection.output.is_empty() && !self.closing;
+        let idle = self.idle_at();
+        let ping = self.ping_at();
+        let deadline =
+            [self.machine.deadline(), idle, ping, self.write_by].into_iter().flatten().min();
+        tokio::select! {
+            // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
+            biased;
+            () = self.engine.shutdown.cancelled(), if !self.shutdown_told => {
+                self.shutdown_told = true;
+                self.closing = true;
+                // RFC 6120 §4.9.3.20
+                let text = "the server is shutting down";
+                let error = StreamError::new(StreamCondition::SystemShutdown, text);
+                self.machine.fail(&error, &*self.around, &mut self.out);
+                self.perform().await
+            }
+            () = sleep_until(deadline.unwrap_or(self.last_traffic).into()), if deadline.is_some() => {
+                self.on_deadline(Instant::now(), idle, ping).await
+            }
+            Some(event) = self.events.1.recv() => self.on_event(event).await,
+            progress = self.connection.exchange(reading) => match progress {
+                Ok(Progress::Received(0)) | Err(_) => self.on_lost(),
+                Ok(Progress::Received(number)) => self.received(number).await,
+                Ok(Progress::Sent) => Flow::Continue,
+            },
+            () = self.intake.room() => {
+                self.intake.retry();
+                self.process().await
+            }
+            () = self.outlet.work(), if sending => Flow::Continue,
+        }
+    }
+
+    /// An idle stream is closed without error; only an authenticated one can be idle.
+    fn idle_at(&self) -> Option<Instant> {
+        let own = self.engine.snapshot().config.timeouts.idle;
+        let idle = self.machine.peer_limits().idle_time(own)?;
+        let is_idle = !self.closing
+            && self.permit.is_none()
+            && self.outlet.is_idle()
+            && !self.intake.is_full();
+        is_idle.then(|| self.last_stanza + idle)
+    }
+
+    /// Whoever opened a stream keeps it alive.
+    fn ping_at(&self) -> Option<Instant> {
+        let pings = matches!(self.machine, Machine::Initiating(_)) && !self.closing;
+        pings.then(|| self.last_traffic + SILENCE)
+    }
+
+    async fn on_deadline(
+        &mut self,
+        now: Instant,
+        idle: Option<Instant>,
+        ping: Option<Instant>,
+    ) -> Flow {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.write_by) {
+            self.failure = Some(Failure::ConnectionLost("sending"));
+            return Flow::Stop;
+        }
+        if due(idle) {
+            self.closing = true;
+            self.machine.close(now, &mut self.out);
+        } else if due(ping) {
+            self.last_traffic = now;
+            let patience = self.engine.snapshot().config.timeouts.user_timeout;
+            if !self.machine.management().ping(now, patience, &mut self.out) {
+                // RFC 6120 §4.6.1
+                self.out.put(" ");
+            }
+        } else {
+            self.closing |= due(self.machine.deadline()) && self.machine.is_authenticated();
+            self.machine.on_timeout(now, &*self.around, &mut self.out);
+        }
+        self.perform().await
+    }
+
+    /// The connection is gone without a word.
+    fn on_lost(&mut self) -> Flow {
+        if matches!(self.machine, Machine::Initiating(_)) && !self.closing {
+            self.failure.get_or_insert(Failure::ConnectionLost("waiting for stanzas"));
+        }
+        Flow::Stop
+    }
+
+    /// Counts what a stream sends before it is authenticated, then works it off.
+    async fn received(&mut self, number: usize) -> Flow {
+        self.last_traffic = Instant::now();
+        if self.permit.is_some() {
+            self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
+            let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;
+            if self.unauthenticated_bytes > limit {
+                let text = format!("more than {limit} bytes without authentication");
+                let error = StreamError::new(StreamCondition::PolicyViolation, text);
+                self.machine.fail(&error, &*self.around, &mut self.out);
+                return self.perform().await;
+            }
+        }
+        self.process().await
+    }
+
+    /// Works off what has been received, until a stanza finds no room.
+    async fn process(&mut self) -> Flow {
+        let now = Instant::now();
+        while !self.intake.is_full() {
+            match self.scanner.next(&mut self.connection.input) {
+                Ok(Some(Item::Element(element))) => {
+                    if let Ok(pair) = self.machine.authorize(&element) {
+                        self.last_stanza = now;
+                        self.intake.take(&element, pair, now);
+                        self.machine.handled();
+                        continue;
+                    }
+                    self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
+                }
+                Ok(Some(item)) => {
+                    if let Item::Header(header) = &item {
+                        self.intake.header(header.lang.as_deref());
+                    }
+                    self.machine.on_item(item, now, &*self.around, &mut self.out);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::info!(address = %self.address, leg = ?self.leg, %error, "input refused");
+                    self.machine.on_xml_error(error, &*self.around, &mut self.out);
+                    return self.perform().await;
+                }
+            }
+            if self.perform().await == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+        Flow::Continue
+    }
+}

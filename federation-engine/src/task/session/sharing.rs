@@ -1,0 +1,87 @@
+//! Further links on a stream: back to the peer that opened it (XEP-0288 §2.2), or for other domains here to the peer that
+//! we opened it to (sender multiplexing, XEP-0220 §2.6).
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::{Flow, Session};
+use crate::Domain;
+use crate::pair::Pair;
+use crate::reason::Failure;
+use crate::stream::Authentication;
+use crate::task::machine::Machine;
+use crate::task::streams::{Registration, Request};
+
+impl Session {
+    /// A stream that we opened is of use to other domains here if dialback can prove them on it. What EXTERNAL has proven is
+    /// left alone: for the other domain its own certificate would speak, on a stream of its own.
+    pub(super) fn share_opened(&mut self, remote: &Domain) {
+        if self.how == Some(Authentication::Dialback) {
+            self.register(remote);
+        }
+    }
+
+    fn register(&mut self, peer: &Domain) {
+        if self.registrations.iter().any(|known| known.is_of(peer)) {
+            return;
+        }
+        let requests = self.events.0.clone();
+        self.registrations.push(Registration::new(&self.engine, self.leg, peer, requests));
+    }
+
+    /// XEP-0288: the stream goes both ways for this pair.
+    pub(super) fn bidirectional(&mut self, pair: &Pair) {
+        tracing::debug!(%pair, leg = ?self.leg, address = %self.address, "the stream goes both ways");
+        if matches!(self.machine, Machine::Receiving(_)) {
+            self.register(&pair.to);
+            // What waits for a way to this peer has one now.
+            self.engine.table.hurry(pair);
+        }
+    }
+
+    pub(super) async fn on_request(&mut self, request: Request) -> Flow {
+        if self.closing {
+            return Flow::Continue;
+        }
+        let pair = &request.link.pair;
+        match &mut self.machine {
+            Machine::Receiving(machine) => {
+                if machine.carries(pair, &*self.around) {
+                    self.report.carries_back(&self.engine, pair);
+                    self.carry(request);
+                }
+                Flow::Continue
+            }
+            Machine::Initiating(machine) => {
+                if !machine.can_add(pair, &*self.around) {
+                    return Flow::Continue;
+                }
+                machine.add_pair(pair.clone(), Instant::now(), &*self.around, &mut self.out);
+                self.requested.push(request);
+                self.perform().await
+            }
+        }
+    }
+
+    /// The peer has accepted a pair, or refused it (`failure`). A link that is refused opens a stream of its own.
+    pub(super) fn on_pair_decided(&mut self, pair: &Pair, failure: Option<&Failure>) {
+        let Some(at) = self.requested.iter().position(|request| request.link.pair == *pair) else {
+            return;
+        };
+        let request = self.requested.swap_remove(at);
+        match failure {
+            None => self.carry(request),
+            Some(failure) => {
+                tracing::debug!(%pair, leg = ?self.leg, "the open stream does not carry the pair: {failure}");
+            }
+        }
+    }
+
+    fn carry(&mut self, Request { link, answer }: Request) {
+        let (end, ended) = oneshot::channel();
+        if answer.send(ended).is_ok() {
+            self.outlet.carry(link, Some(end));
+        }
+    }
+}
