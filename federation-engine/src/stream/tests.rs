@@ -1,6 +1,7 @@
 //! The machines, rule by rule, without sockets and clocks. What a peer writes goes through the real scanner.
 
 mod authority;
+mod bidi;
 mod closing;
 mod dialback;
 mod expiry;
@@ -8,6 +9,7 @@ mod external;
 mod initiating;
 mod initiating_dialback;
 mod limits;
+mod management;
 mod matrix;
 mod opening;
 mod stanzas;

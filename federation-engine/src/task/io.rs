@@ -257,3 +257,55 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// More than all buffers between two sockets hold.
+    const MUCH: usize = 64 * 1024 * 1024;
+
+    async fn both_ends() -> (Connection, Connection) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        (Connection::plain(dialled), Connection::plain(accepted))
+    }
+
+    /// Sends all of `output` and receives as much.
+    async fn exchange(mut end: Connection) -> usize {
+        let mut received = 0;
+        while received < MUCH || !end.output.is_empty() {
+            if let Progress::Received(number) = end.exchange(true).await.unwrap() {
+                received += number;
+                end.input.clear();
+            }
+        }
+        received
+    }
+
+    #[tokio::test]
+    async fn two_ends_that_send_much_do_not_wait_for_each_other() {
+        let (mut one, mut other) = both_ends().await;
+        one.output.resize(MUCH, b'1');
+        other.output.resize(MUCH, b'2');
+        assert_eq!(tokio::join!(exchange(one), exchange(other)), (MUCH, MUCH));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_to_be_read_waits_and_what_is_sent_is_sent_once() {
+        let (mut one, mut other) = both_ends().await;
+        one.output.extend_from_slice(b"question");
+        assert!(matches!(one.exchange(false).await.unwrap(), Progress::Sent));
+        other.output.extend_from_slice(b"answer");
+        assert!(matches!(other.exchange(false).await.unwrap(), Progress::Sent));
+        assert!(other.input.is_empty());
+        assert!(matches!(other.exchange(true).await.unwrap(), Progress::Received(8)));
+        assert!(matches!(one.exchange(true).await.unwrap(), Progress::Received(6)));
+        assert_eq!((&one.input[..], &other.input[..]), (&b"answer"[..], &b"question"[..]));
+    }
+}

@@ -65,13 +65,13 @@ impl Receiving for Partner {
                 stream.send(format!("<success xmlns='{SASL}'/>"))?;
                 stream = stream.restarted();
                 let Greeted { from, id, .. } = self.greet(&mut stream, encrypted)?;
-                return Ok(Some(Session { stream, from, id }));
+                return Ok(Some(Session { stream, from, id, both_ways: false }));
             }
             if let (Some(claim), true) = (self.claim, element.is(DIALBACK, "result")) {
                 return answer_as_owner(&mut stream, claim, &element);
             }
             if let Some(from) = self.dialback(&mut stream, &element, &greeted.id)? {
-                return Ok(Some(Session { stream, from, id: greeted.id }));
+                return Ok(Some(Session { stream, from, id: greeted.id, both_ways: false }));
             }
         }
     }

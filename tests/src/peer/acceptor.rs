@@ -15,7 +15,7 @@ use super::dialback::{self, Secret};
 use super::element::Element;
 use super::error::{PeerError, Result};
 use super::initiator::{Initiator, Security};
-use super::namespace::{DIALBACK, DIALBACK_FEATURE, SASL, TLS};
+use super::namespace::{BIDI, DIALBACK, DIALBACK_FEATURE, SASL, TLS};
 use super::receiving::Receiving;
 use super::stream::{Item, Stream};
 use super::tls;
@@ -58,6 +58,8 @@ pub struct Session {
     pub from: String,
     /// The stream's id.
     pub id: String,
+    /// It may carry our stanzas, too (XEP-0288).
+    pub both_ways: bool,
 }
 
 impl Acceptor {
@@ -92,6 +94,7 @@ impl Acceptor {
             let _ = write!(features, "<mechanisms xmlns='{SASL}'>{mechanism}</mechanisms>");
         }
         let id = self.answer(&mut stream, &header, &features)?;
+        let mut both_ways = false;
         loop {
             let awaited = "authentication";
             let element = match stream.receive(awaited)? {
@@ -99,15 +102,19 @@ impl Acceptor {
                 Item::Header(got) => return Err(PeerError::unexpected(awaited, &got)),
                 Item::End => return Ok(None),
             };
+            if element.is(BIDI, "bidi") {
+                both_ways = true;
+                continue;
+            }
             if proven && element.is(SASL, "auth") {
                 check_authzid(&element, &from)?;
                 stream.send(format!("<success xmlns='{SASL}'/>"))?;
                 stream = stream.restarted();
                 let id = self.greet(&mut stream, more)?;
-                return Ok(Some(Session { stream, from, id }));
+                return Ok(Some(Session { stream, from, id, both_ways }));
             }
             if let Some(from) = self.dialback(&mut stream, &element, &id)? {
-                return Ok(Some(Session { stream, from, id }));
+                return Ok(Some(Session { stream, from, id, both_ways }));
             }
         }
     }

@@ -94,7 +94,13 @@ impl Initiator<'_> {
 
     /// Opens a stream that our certificate proves (XEP-0178).
     pub fn external(&self) -> Result<Stream> {
+        self.external_after("")
+    }
+
+    /// The same, with a request before the proof.
+    pub fn external_after(&self, request: &str) -> Result<Stream> {
         let Opened { mut stream, features, .. } = self.open()?;
+        stream.send(request)?;
         let offered = features
             .child(SASL, "mechanisms")
             .is_some_and(|list| list.children.iter().any(|one| one.text == "EXTERNAL"));

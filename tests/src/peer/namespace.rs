@@ -18,5 +18,9 @@ pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// Server Dialback (XEP-0220).
 pub const DIALBACK: &str = "jabber:server:dialback";
+/// A request for a stream that goes both ways (XEP-0288 §2.2).
+pub const BIDI: &str = "urn:xmpp:bidi";
+/// Stream Management (XEP-0198).
+pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
 /// The stream feature of Server Dialback (XEP-0220 §2.3).
 pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";

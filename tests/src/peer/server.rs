@@ -144,7 +144,7 @@ impl Drop for Server {
 }
 
 fn serve(acceptor: &impl Receiving, tcp: TcpStream, events: &Sender<Event>) -> Result<Event> {
-    let Some(Session { mut stream, from, id }) = acceptor.accept(tcp)? else {
+    let Some(Session { mut stream, from, id, .. }) = acceptor.accept(tcp)? else {
         return Ok(Event::Ended { from: None });
     };
     let tell = |event| events.send(event).map_err(|_| PeerError::Closed { awaited: "a listener" });

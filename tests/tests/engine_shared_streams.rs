@@ -1,0 +1,199 @@
+//! One stream for more than the pair that it was opened for: back to the peer (XEP-0288), or for a second domain here
+//! (XEP-0220 §2.6). The real engine program between scripted servers, loopback only.
+
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tests::engine::get;
+use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of};
+use tests::peer::acceptor::{Acceptor, Proof};
+use tests::peer::authority::Identity;
+use tests::peer::error::PeerError;
+use tests::peer::initiator::{Initiator, Security};
+use tests::peer::namespace::BIDI;
+use tests::peer::stream::Stream;
+use tests::program::engine;
+
+const REQUEST: &str = "<bidi xmlns='urn:xmpp:bidi'/>";
+const FEATURE: &str = "<bidi xmlns='urn:xmpp:features:bidi'/>";
+
+/// Verified streams to peers.
+const OUTBOUND: &str = "xmpp_federation_streams{leg=\"outer\",direction=\"outbound\"}";
+/// Attempts to reach a peer that led to a stream.
+const DIALLED: &str = "xmpp_federation_dials_total{result=\"Success\"}";
+/// Attempts to reach a peer that nobody listens for.
+const REFUSED: &str = "xmpp_federation_dials_total{result=\"ConnectRefused\"}";
+
+fn message(from: &str, to: &str, id: &str) -> String {
+    format!("<message from='{from}' to='{to}' id='{id}' type='chat'><body>Hi</body></message>")
+}
+
+/// A value of `/metrics`; 0 when it is not there yet.
+fn metric(world: &World, name: &str) -> u64 {
+    let all = get(world.ground.admin, "/metrics").unwrap_or_default();
+    let value = all.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_default()
+}
+
+/// Waits for what the engine shows only when it is asked.
+fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !seen() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A stream of [`CLOSED`], where nothing can be dialled, that goes both ways.
+fn from_closed(world: &World) -> Stream {
+    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let initiator = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
+    initiator.external_after(REQUEST).unwrap()
+}
+
+#[test]
+fn xep0288_answers_go_back_over_the_stream_that_the_peer_opened() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let mut peer = from_closed(&world);
+    peer.send(message("romeo@closed.example/r", "juliet@local.example", "there")).unwrap();
+    assert_eq!(world.backend.message().unwrap().attribute("id"), Some("there"));
+
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    for id in ["back", "again"] {
+        backend.send(message("juliet@local.example/b", "romeo@closed.example", id)).unwrap();
+        let arrived = peer.element("a stanza of the other side").unwrap();
+        assert_eq!(arrived.attribute("id"), Some(id), "{arrived}");
+    }
+    assert_eq!(metric(&world, REFUSED), 0, "nothing was dialled");
+    assert_eq!(metric(&world, OUTBOUND), 0);
+}
+
+#[test]
+fn xep0288_what_waited_for_a_peer_that_cannot_be_dialled_goes_when_it_comes() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    for id in ["first", "second"] {
+        backend.send(message("juliet@local.example/b", "romeo@closed.example", id)).unwrap();
+    }
+    until("failed attempts", || metric(&world, REFUSED) >= 1);
+    let mut peer = from_closed(&world);
+    for id in ["first", "second"] {
+        let arrived = peer.element("a stanza that waited").unwrap();
+        assert_eq!(arrived.attribute("id"), Some(id), "{arrived}");
+    }
+}
+
+#[test]
+fn xep0288_what_the_peer_did_not_take_goes_with_its_next_stream() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    for round in ["one", "two", "three"] {
+        let mut peer = from_closed(&world);
+        backend.send(message("juliet@local.example/b", "romeo@closed.example", round)).unwrap();
+        let arrived = peer.element("a stanza of the other side").unwrap();
+        assert_eq!(arrived.attribute("id"), Some(round), "{arrived}");
+        peer.send("</stream:stream>").unwrap();
+        peer.end().unwrap();
+    }
+}
+
+#[test]
+fn xep0288_a_peer_that_did_not_ask_gets_nothing_on_its_stream() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+    peer.send(message("romeo@peer.example/r", "juliet@local.example", "there")).unwrap();
+    world.backend.message().unwrap();
+    let mut backend = world.stream_from_backend(PEER).unwrap();
+    backend.send(message("juliet@local.example/b", "romeo@peer.example", "back")).unwrap();
+    assert_eq!(world.peer.message().unwrap().attribute("id"), Some("back"));
+    assert_eq!(metric(&world, OUTBOUND), 1);
+}
+
+#[test]
+fn xep0288_a_peer_answers_over_the_stream_that_the_engine_opened() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let acceptor = Acceptor {
+        domain: CLOSED.to_owned(),
+        identity: world.ground.authority.issue(&[CLOSED]).unwrap(),
+        roots: world.ground.authority.roots().unwrap(),
+        proof: Proof::Certificate,
+        secret: secret_of(CLOSED),
+        patience: PATIENCE,
+    };
+    let listener = TcpListener::bind(world.closed).unwrap();
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    backend.send(message("juliet@local.example/b", "romeo@closed.example", "there")).unwrap();
+    let (tcp, _) = listener.accept().unwrap();
+    let mut session = acceptor.accept_offering(tcp, FEATURE).unwrap().unwrap();
+    assert!(session.both_ways, "the engine asked by an element of {BIDI}");
+    let arrived = session.stream.element("a stanza").unwrap();
+    assert_eq!(arrived.attribute("id"), Some("there"));
+    session.stream.send(message("romeo@closed.example/r", "juliet@local.example", "back")).unwrap();
+    assert_eq!(world.backend.message().unwrap().attribute("id"), Some("back"));
+
+    // For others than its own domain it has no word here.
+    session.stream.send(message("romeo@peer.example/r", "juliet@local.example", "forged")).unwrap();
+    let error = session.stream.element("the end of the stream").unwrap_err();
+    assert!(
+        matches!(&error, PeerError::Stream { condition, .. } if condition == "invalid-from"),
+        "{error}"
+    );
+}
+
+/// A second domain of the engine.
+const CHAT: &str = "chat.local.example";
+
+fn with_a_second_domain(dialback: bool) -> World {
+    let kind = PeerKind { dialback, ..ORDINARY };
+    World::start_with(engine(), kind, |ground, config| {
+        let both = ground.authority.issue(&[LOCAL, CHAT]).unwrap();
+        ground.write("tls.key", both.key_pem()).unwrap();
+        ground.write("tls.crt", both.certificate_pem()).unwrap();
+        config["domains"] =
+            json!([{"name": LOCAL, "backend": "im"}, {"name": CHAT, "backend": "im"}]);
+    })
+    .unwrap()
+}
+
+/// What each of both domains here sends to the peer.
+fn send_from_both(world: &World) -> Vec<Stream> {
+    let identity: Identity = world.ground.backend_ca.issue(&[LOCAL, CHAT]).unwrap();
+    let roots = world.ground.backend_ca.roots().unwrap();
+    let mut streams = Vec::new();
+    for domain in [LOCAL, CHAT] {
+        let backend = Initiator {
+            address: world.ground.inner,
+            from: domain,
+            to: PEER,
+            identity: Some(&identity),
+            roots: &roots,
+            security: Security::StartTls,
+            patience: PATIENCE,
+        };
+        let mut stream = backend.external().unwrap();
+        let from = format!("juliet@{domain}");
+        stream.send(message(&from, "romeo@peer.example", domain)).unwrap();
+        assert_eq!(world.peer.message().unwrap().attribute("id"), Some(domain));
+        streams.push(stream);
+    }
+    streams
+}
+
+#[test]
+fn xep0220_2_6_two_domains_share_a_stream_that_dialback_has_proven() {
+    let world = with_a_second_domain(true);
+    let _streams = send_from_both(&world);
+    assert_eq!((metric(&world, OUTBOUND), metric(&world, DIALLED)), (1, 1));
+}
+
+#[test]
+fn each_domain_has_its_own_stream_where_its_certificate_speaks_for_it() {
+    let world = with_a_second_domain(false);
+    let _streams = send_from_both(&world);
+    assert_eq!((metric(&world, OUTBOUND), metric(&world, DIALLED)), (2, 2));
+}
