@@ -13,6 +13,7 @@ use tests::peer::authority::Identity;
 use tests::peer::error::PeerError;
 use tests::peer::initiator::{Initiator, Security};
 use tests::peer::namespace::BIDI;
+use tests::peer::server::Server;
 use tests::peer::stream::Stream;
 use tests::program::engine;
 
@@ -196,4 +197,37 @@ fn each_domain_has_its_own_stream_where_its_certificate_speaks_for_it() {
     let world = with_a_second_domain(false);
     let _streams = send_from_both(&world);
     assert_eq!((metric(&world, OUTBOUND), metric(&world, DIALLED)), (2, 2));
+}
+
+#[test]
+fn xep0220_2_6_two_domains_at_one_address_share_a_stream_if_the_peer_answers_errors() {
+    let mut server = None;
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        let acceptor = Acceptor {
+            domain: "one.example".to_owned(),
+            identity: ground.authority.issue(&["one.example"]).unwrap(),
+            roots: ground.authority.roots().unwrap(),
+            proof: Proof::Dialback { authority: ground.outer },
+            secret: secret_of("one.example"),
+            patience: PATIENCE,
+        };
+        let started = Server::start(([127, 0, 0, 4], 0).into(), acceptor).unwrap();
+        let route = json!({"targets": [started.address().to_string()]});
+        let off = json!({"mode": "Off"});
+        config["peers"] = json!([
+            {"domain": "one.example", "route": route, "probe": off},
+            {"domain": "two.example", "route": route, "probe": off},
+        ]);
+        server = Some(started);
+    })
+    .unwrap();
+    let server = server.unwrap();
+    let mut streams = Vec::new();
+    for domain in ["one.example", "two.example"] {
+        let mut backend = world.stream_from_backend(domain).unwrap();
+        backend.send(message("juliet@local.example", &format!("x@{domain}"), domain)).unwrap();
+        assert_eq!(server.message().unwrap().attribute("id"), Some(domain));
+        streams.push(backend);
+    }
+    assert_eq!((metric(&world, OUTBOUND), metric(&world, DIALLED)), (1, 1));
 }

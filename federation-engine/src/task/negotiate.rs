@@ -7,16 +7,20 @@ use std::time::{Duration, Instant};
 
 use crds::peer::Verification;
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::engine::Engine;
 use super::expiry;
 use super::io::Connection;
+use super::outlet::End;
+use super::streams::Far;
 use super::target::{self, Reached};
 use crate::Domain;
 use crate::dialback;
 use crate::leg::Leg;
 use crate::reason::{CertificateReason, Failure};
+use crate::route::link::Link;
 use crate::stream::{
     Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
 };
@@ -49,8 +53,18 @@ pub(crate) struct NotOpened {
     pub(crate) address: Option<SocketAddr>,
 }
 
+/// What an attempt to open a stream leads to.
+pub(crate) enum Opening {
+    /// A stream whose pair is proven.
+    Own(Box<Opened>),
+    /// One that was there already carries the link; this tells its end.
+    Shared(oneshot::Receiver<End>),
+    /// The authoritative server's answer, and the stream that it came on.
+    Verified(Box<Opened>, dialback::Verification),
+}
+
 /// What a stream for one purpose ends its negotiation with.
-pub(crate) enum Outcome {
+enum Outcome {
     /// The pair may send.
     Authorized,
     /// The authoritative server has answered.
@@ -58,18 +72,25 @@ pub(crate) enum Outcome {
 }
 
 /// Opens a stream for `purpose`. Targets are tried in the order of the plan; a target that accepts TCP and then fails to
-/// become a stream is followed by the next one, because a dead TLS endpoint is as dead as a closed port.
+/// become a stream is followed by the next one, because a dead TLS endpoint is as dead as a closed port. A stream that is
+/// open to the same place may carry the link instead (XEP-0220 §2.6).
 pub(crate) async fn open(
     engine: &Arc<Engine>,
     leg: Leg,
     purpose: Purpose,
-) -> Result<(Opened, Outcome), NotOpened> {
+    link: Option<&Arc<Link>>,
+) -> Result<Opening, NotOpened> {
     let (_, remote) = ends(&purpose);
     let mut targets = match target::find(engine, leg, &remote).await {
         Ok(targets) => targets,
         Err(failure) => return Err(NotOpened { failure, address: None }),
     };
     let mut last: Option<NotOpened> = None;
+    if let (Some(link), Some(place)) = (link, targets.next())
+        && let Some(end) = engine.streams.adopt(Far::Target(place), link).await
+    {
+        return Ok(Opening::Shared(end));
+    }
     loop {
         let (tcp, reached) = match targets.connect(engine).await {
             Ok(connected) => connected,
@@ -80,7 +101,10 @@ pub(crate) async fn open(
         };
         let address = Some(reached.address);
         let failure = match negotiate(engine, leg, purpose.clone(), tcp, reached).await {
-            Ok(opened) => return Ok(opened),
+            Ok((opened, Outcome::Authorized)) => return Ok(Opening::Own(Box::new(opened))),
+            Ok((opened, Outcome::Verified(answer))) => {
+                return Ok(Opening::Verified(Box::new(opened), answer));
+            }
             Err(failure) => failure,
         };
         let final_word = !worth_another_target(&failure);

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use super::engine::Engine;
-use super::negotiate::{self, NotOpened, Opened};
+use super::negotiate::{self, NotOpened, Opening};
 use super::outlet::End;
 use super::session::Session;
+use super::streams::Far;
 use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
@@ -41,7 +41,7 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
         }
         match attempt(&engine, &link).await {
             Ok(stream) => {
-                let (address, end) = stream.carry(&engine, &link).await;
+                let (address, end) = carry(&engine, &link, stream).await;
                 if end.failure.is_some() {
                     link.lose();
                 }
@@ -62,40 +62,35 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
     }
 }
 
-/// A stream for a link.
-enum Stream {
-    /// Opened for it.
-    Own(Box<Opened>),
-    /// One that was there already; this tells its end.
-    Shared(oneshot::Receiver<End>),
-}
-
-impl Stream {
-    /// Has the link's stanzas carried to the end of the stream.
-    async fn carry(self, engine: &Arc<Engine>, link: &Arc<Link>) -> (Option<SocketAddr>, End) {
-        let (address, end) = match self {
-            Self::Own(opened) => {
-                let address = opened.reached.address;
-                (Some(address), Session::initiating(engine, link, *opened).serve().await)
-            }
-            Self::Shared(end) => (None, end.await.ok()),
-        };
-        // A stream that cannot tell has been dropped with the engine.
-        let end = end.unwrap_or(End { failure: Some(Failure::ShuttingDown), useful: false });
-        (address, end)
-    }
+/// Has the link's stanzas carried to the end of the stream; says where it led and how it ended.
+async fn carry(
+    engine: &Arc<Engine>,
+    link: &Arc<Link>,
+    stream: Opening,
+) -> (Option<SocketAddr>, End) {
+    let (address, end) = match stream {
+        Opening::Own(opened) => {
+            let address = opened.reached.address;
+            (Some(address), Session::initiating(engine, link, *opened).serve().await)
+        }
+        Opening::Shared(end) => (None, end.await.ok()),
+        Opening::Verified(..) => (None, None),
+    };
+    // A stream that cannot tell has been dropped with the engine.
+    let end = end.unwrap_or(End { failure: Some(Failure::ShuttingDown), useful: false });
+    (address, end)
 }
 
 /// Finds a stream that can carry the link, or opens one. Stanzas that grow too old meanwhile are bounced with the cause of
 /// the failure before; when there was none, the end of this attempt will say the cause.
-async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Stream, NotOpened> {
+async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotOpened> {
     let opening = async {
-        if let Some(end) = engine.streams.adopt(link).await {
-            return Ok(Stream::Shared(end));
+        let peer = Far::Domain(link.pair.to.clone());
+        if let Some(end) = engine.streams.adopt(peer, link).await {
+            return Ok(Opening::Shared(end));
         }
         let purpose = Purpose::Send(link.pair.clone());
-        let (opened, _) = negotiate::open(engine, link.leg, purpose).await?;
-        Ok(Stream::Own(Box::new(opened)))
+        negotiate::open(engine, link.leg, purpose, Some(link)).await
     };
     tokio::pin!(opening);
     loop {

@@ -172,7 +172,7 @@ impl Session {
             engine: Arc::clone(engine),
         };
         session.outlet.carry(Arc::clone(link), None);
-        session.share_opened(&link.pair.to);
+        session.share_opened(&link.pair.to, opened.reached.place);
         session
     }
 
@@ -189,6 +189,9 @@ impl Session {
         match &self.failure {
             Some(failure) => self.report.lost(&self.engine, failure),
             None => self.report.ended(&self.engine),
+        }
+        if self.connection.output.is_empty() {
+            self.outlet.written(&self.engine);
         }
         let end = self.outlet.release(self.failure.as_ref(), self.closing);
         self.intake.finish().await;

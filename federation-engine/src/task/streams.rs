@@ -1,5 +1,5 @@
 //! Open streams that may carry stanzas of more pairs than the one they were opened for: back to the peer that opened them
-//! (XEP-0288), or for other domains here (XEP-0220 §2.6).
+//! (XEP-0288), or for other domains here and there (XEP-0220 §2.6).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::engine::Engine;
 use super::outlet::End;
 use super::session::Event;
+use super::target::Place;
 use crate::Domain;
 use crate::leg::Leg;
 use crate::route::link::Link;
@@ -20,11 +21,20 @@ pub(crate) struct Request {
     pub(crate) answer: oneshot::Sender<oneshot::Receiver<End>>,
 }
 
-type Key = (Leg, Domain);
+/// What is at the other end.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Far {
+    /// A proven domain, or the one that we dialled.
+    Domain(Domain),
+    /// Where we dialled it; other domains may be there, too. Equal host and port are equal addresses.
+    Target(Place),
+}
+
+type Key = (Leg, Far);
 
 #[derive(Default)]
 struct Open {
-    by_peer: HashMap<Key, Vec<(u64, mpsc::Sender<Event>)>>,
+    by_end: HashMap<Key, Vec<(u64, mpsc::Sender<Event>)>>,
     next: u64,
 }
 
@@ -38,12 +48,11 @@ impl Streams {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the streams to the receiver of a link to carry it, the newest first.
-    pub(crate) async fn adopt(&self, link: &Arc<Link>) -> Option<oneshot::Receiver<End>> {
-        let key = (link.leg, link.pair.to.clone());
+    /// Asks the streams to that end to carry a link, the newest first.
+    pub(crate) async fn adopt(&self, far: Far, link: &Arc<Link>) -> Option<oneshot::Receiver<End>> {
         let streams: Vec<_> = {
             let open = self.open();
-            let streams = open.by_peer.get(&key)?;
+            let streams = open.by_end.get(&(link.leg, far))?;
             streams.iter().rev().map(|(_, requests)| requests.clone()).collect()
         };
         for requests in streams {
@@ -68,34 +77,34 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Makes a stream to `peer` known.
+    /// Makes a stream known.
     pub(crate) fn new(
         engine: &Arc<Engine>,
         leg: Leg,
-        peer: &Domain,
+        far: Far,
         requests: mpsc::Sender<Event>,
     ) -> Self {
-        let key = (leg, peer.clone());
+        let key = (leg, far);
         let mut open = engine.streams.open();
         open.next += 1;
         let id = open.next;
-        open.by_peer.entry(key.clone()).or_default().push((id, requests));
+        open.by_end.entry(key.clone()).or_default().push((id, requests));
         Self { engine: Arc::clone(engine), key, id }
     }
 
-    /// Whether it is of this peer.
-    pub(crate) fn is_of(&self, peer: &Domain) -> bool {
-        self.key.1 == *peer
+    /// Whether it is known by this end.
+    pub(crate) fn is_of(&self, far: &Far) -> bool {
+        self.key.1 == *far
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut open = self.engine.streams.open();
-        if let Some(streams) = open.by_peer.get_mut(&self.key) {
+        if let Some(streams) = open.by_end.get_mut(&self.key) {
             streams.retain(|(id, _)| *id != self.id);
             if streams.is_empty() {
-                open.by_peer.remove(&self.key);
+                open.by_end.remove(&self.key);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Where a stream can be opened: the targets of a remote domain or of a backend, tried one after the other.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crds::peer::{Profile, TlsMode};
@@ -11,17 +12,22 @@ use crate::Domain;
 use crate::config::Attachment;
 use crate::dial::connect::connect;
 use crate::direction::Direction;
-use crate::dns::plan::Target;
+use crate::dns::plan::{Host, Target};
 use crate::leg::Leg;
 use crate::policy::decide::decide;
 use crate::reason::Failure;
 use crate::tls::config::TlsStart;
 
+/// A host and a port, as DNS or the configuration names them.
+pub(crate) type Place = (Host, NonZeroU16);
+
 /// Where a connection leads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reached {
     /// Address and port.
     pub(crate) address: SocketAddr,
+    /// What was looked up for it.
+    pub(crate) place: Option<Place>,
     /// TLS starts with the first byte.
     pub(crate) direct_tls: bool,
 }
@@ -77,6 +83,11 @@ impl Targets {
         Ok(())
     }
 
+    /// Where the next attempt begins.
+    pub(crate) fn next(&self) -> Option<Place> {
+        self.waiting.first().map(|target| (target.host.clone(), target.port))
+    }
+
     /// No target is left.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.waiting.is_empty() && !self.fallback_to_dns
@@ -115,9 +126,10 @@ impl Targets {
             }
             Leg::Inner => connect(name, &waiting, &engine.inside, &tcp, &guard, patience).await?,
         };
-        let direct_tls =
-            waiting.get(connection.index).is_some_and(|target| target.start == TlsStart::Direct);
+        let target = waiting.get(connection.index);
+        let direct_tls = target.is_some_and(|target| target.start == TlsStart::Direct);
+        let place = target.map(|target| (target.host.clone(), target.port));
         self.waiting.extend(waiting.into_iter().skip(connection.index + 1));
-        Ok((connection.stream, Reached { address: connection.address, direct_tls }))
+        Ok((connection.stream, Reached { address: connection.address, place, direct_tls }))
     }
 }

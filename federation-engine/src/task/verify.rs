@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::Engine;
-use super::negotiate::{self, NotOpened, Outcome};
+use super::negotiate::{self, NotOpened, Opening};
 use crate::dialback::Verification;
 use crate::leg::Leg;
 use crate::pair::Pair;
@@ -19,13 +19,13 @@ pub(crate) async fn ask(
     key: String,
 ) -> Verification {
     let purpose = Purpose::Verify { pair: pair.clone(), id, key };
-    let result = match negotiate::open(engine, leg, purpose).await {
-        Ok((mut opened, Outcome::Verified(answer))) => {
+    let result = match negotiate::open(engine, leg, purpose, None).await {
+        Ok(Opening::Verified(mut opened, answer)) => {
             // XEP-0220 §2.1.2: a connection that was opened for verification is closed at once.
             opened.connection.close(negotiate::CLOSING).await;
             answer
         }
-        Ok((_, Outcome::Authorized)) => {
+        Ok(Opening::Own(_) | Opening::Shared(_)) => {
             Verification::error("internal-server-error", "the authoritative server gave no answer")
         }
         Err(NotOpened { failure, address }) => {

@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use crds::peer::Verification as CertificateRole;
+
 use super::{Outbound, Purpose, Requested, State};
 use crate::dialback::Verification;
 use crate::dialback::authority::{self, Question};
@@ -18,6 +20,8 @@ impl Outbound {
     pub fn can_add(&self, pair: &Pair, around: &dyn Surroundings) -> bool {
         let errors = self.features.dialback.is_some_and(|dialback| dialback.errors);
         let rules = around.peer(&pair.to);
+        let proven =
+            || self.tls.as_ref().is_some_and(|chain| around.judge(chain, &pair.to).is_ok());
         self.state == State::Open
             && matches!(self.purpose, Purpose::Send(_))
             && self.pairs.len() < self.limits.pairs
@@ -26,6 +30,7 @@ impl Outbound {
             && rules == around.peer(&self.remote)
             && rules.allows_dialback()
             && (pair.to == self.remote || errors)
+            && (rules.verification != CertificateRole::Required || proven())
     }
 
     /// Asks for another pair; `Authorized` or `PairFailed` follows.

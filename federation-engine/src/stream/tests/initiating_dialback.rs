@@ -177,3 +177,15 @@ fn a_denied_domain_is_not_asked_about_keys() {
     assert_eq!(side.begin(&world), "");
     assert_eq!(side.failure(), Some(&Failure::BlockedByLocalPolicy));
 }
+
+#[test]
+fn xep0220_2_6_another_target_must_be_as_proven_as_on_a_stream_of_its_own() {
+    let mut world =
+        with(Profile::Standards, |rules| rules.verification = CertificateRole::Required);
+    let side = established_by_external(&world);
+    let rooms = pair("us.example", "rooms.them.example");
+    assert!(!side.machine.can_add(&rooms, &world), "the certificate is not for the rooms");
+    assert!(side.machine.can_add(&pair("chat.us.example", "them.example"), &world));
+    world.proven.push(domain("rooms.them.example"));
+    assert!(side.machine.can_add(&rooms, &world));
+}

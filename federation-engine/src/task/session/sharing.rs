@@ -1,5 +1,5 @@
-//! Further links on a stream: back to the peer that opened it (XEP-0288 §2.2), or for other domains here to the peer that
-//! we opened it to (sender multiplexing, XEP-0220 §2.6).
+//! Further links on a stream: back to the peer that opened it (XEP-0288 §2.2), or, where we opened it, for other domains here
+//! and others at the same place there (sender and target multiplexing, XEP-0220 §2.6).
 
 use std::time::Instant;
 
@@ -11,30 +11,33 @@ use crate::pair::Pair;
 use crate::reason::Failure;
 use crate::stream::Authentication;
 use crate::task::machine::Machine;
-use crate::task::streams::{Registration, Request};
+use crate::task::streams::{Far, Registration, Request};
+use crate::task::target::Place;
 
 impl Session {
-    /// A stream that we opened is of use to other domains here if dialback can prove them on it. What EXTERNAL has proven is
-    /// left alone: for the other domain its own certificate would speak, on a stream of its own.
-    pub(super) fn share_opened(&mut self, remote: &Domain) {
+    /// A stream that we opened is of use to other pairs if dialback can prove them on it. What EXTERNAL has proven is left
+    /// alone: for another pair its own certificate would speak, on a stream of its own.
+    pub(super) fn share_opened(&mut self, remote: &Domain, place: Option<Place>) {
         if self.how == Some(Authentication::Dialback) {
-            self.register(remote);
+            self.register(Far::Domain(remote.clone()));
+            if let Some(place) = place {
+                self.register(Far::Target(place));
+            }
         }
     }
 
-    fn register(&mut self, peer: &Domain) {
-        if self.registrations.iter().any(|known| known.is_of(peer)) {
-            return;
+    fn register(&mut self, far: Far) {
+        if !self.registrations.iter().any(|known| known.is_of(&far)) {
+            let requests = self.events.0.clone();
+            self.registrations.push(Registration::new(&self.engine, self.leg, far, requests));
         }
-        let requests = self.events.0.clone();
-        self.registrations.push(Registration::new(&self.engine, self.leg, peer, requests));
     }
 
     /// XEP-0288: the stream goes both ways for this pair.
     pub(super) fn bidirectional(&mut self, pair: &Pair) {
         tracing::debug!(%pair, leg = ?self.leg, address = %self.address, "the stream goes both ways");
         if matches!(self.machine, Machine::Receiving(_)) {
-            self.register(&pair.to);
+            self.register(Far::Domain(pair.to.clone()));
             // What waits for a way to this peer has one now.
             self.engine.table.hurry(pair);
         }
