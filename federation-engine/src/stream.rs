@@ -76,6 +76,9 @@ pub struct Limits {
     pub pairs: usize,
     /// For the answer to a request for an acknowledgement (XEP-0198 §4).
     pub acknowledgement: Duration,
+    /// Silence after which whoever opened the stream shows, or asks for, a sign of life; RFC 6120 §4.6.4 wants five minutes
+    /// at least. A dead link is noticed much earlier, by TCP.
+    pub silence: Duration,
     /// Silence after which a stream is closed; none: never.
     pub idle: Option<Duration>,
     /// Bytes of an element before the stream is authenticated.

@@ -47,12 +47,53 @@ fn until(what: &str, mut seen: impl FnMut() -> bool) {
     }
 }
 
+/// A server of [`CLOSED`].
+fn acceptor(world: &World) -> Acceptor {
+    Acceptor {
+        domain: CLOSED.to_owned(),
+        identity: world.ground.authority.issue(&[CLOSED]).unwrap(),
+        roots: world.ground.authority.roots().unwrap(),
+        proof: Proof::Certificate,
+        secret: secret_of(CLOSED),
+        patience: PATIENCE,
+    }
+}
+
 /// A stream of [`CLOSED`], where nothing can be dialled, that goes both ways.
 fn from_closed(world: &World) -> Stream {
     let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
     let roots = world.ground.authority.roots().unwrap();
     let initiator = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
     initiator.external_after(REQUEST).unwrap()
+}
+
+/// Somebody outside reaches the engine. Before that it does not ask others to answer on its own streams, because then
+/// nobody would see whether it can be reached.
+fn reach(world: &World) {
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+    peer.send(message("romeo@peer.example/r", "juliet@local.example", "reached")).unwrap();
+    world.backend.message().unwrap();
+}
+
+#[test]
+fn xep0288_the_engine_does_not_ask_before_it_is_known_to_be_reachable() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let listener = TcpListener::bind(world.closed).unwrap();
+    for reached in [false, true] {
+        if reached {
+            reach(&world);
+        }
+        let mut backend = world.stream_from_backend(CLOSED).unwrap();
+        backend.send(message("juliet@local.example/b", "romeo@closed.example", "there")).unwrap();
+        let (tcp, _) = listener.accept().unwrap();
+        let mut session = acceptor(&world).accept_offering(tcp, FEATURE).unwrap().unwrap();
+        assert_eq!(session.both_ways, reached);
+        session.stream.element("a stanza").unwrap();
+        session.stream.send("</stream:stream>").unwrap();
+        session.stream.end().unwrap();
+    }
 }
 
 #[test]
@@ -118,19 +159,12 @@ fn xep0288_a_peer_that_did_not_ask_gets_nothing_on_its_stream() {
 #[test]
 fn xep0288_a_peer_answers_over_the_stream_that_the_engine_opened() {
     let world = World::start(engine(), ORDINARY).unwrap();
-    let acceptor = Acceptor {
-        domain: CLOSED.to_owned(),
-        identity: world.ground.authority.issue(&[CLOSED]).unwrap(),
-        roots: world.ground.authority.roots().unwrap(),
-        proof: Proof::Certificate,
-        secret: secret_of(CLOSED),
-        patience: PATIENCE,
-    };
     let listener = TcpListener::bind(world.closed).unwrap();
+    reach(&world);
     let mut backend = world.stream_from_backend(CLOSED).unwrap();
     backend.send(message("juliet@local.example/b", "romeo@closed.example", "there")).unwrap();
     let (tcp, _) = listener.accept().unwrap();
-    let mut session = acceptor.accept_offering(tcp, FEATURE).unwrap().unwrap();
+    let mut session = acceptor(&world).accept_offering(tcp, FEATURE).unwrap().unwrap();
     assert!(session.both_ways, "the engine asked by an element of {BIDI}");
     let arrived = session.stream.element("a stanza").unwrap();
     assert_eq!(arrived.attribute("id"), Some("there"));

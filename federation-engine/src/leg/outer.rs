@@ -60,8 +60,10 @@ impl Surroundings for Outer {
         self.0.snapshot().dialback.confirms(receiving, originating, id, key)
     }
 
-    fn takes_bidi(&self, _: &Pair) -> bool {
-        true
+    /// Streams of peers are used both ways. On our own streams that is left until somebody outside has reached the domain
+    /// by a stream of its own: with the answers on ours, nobody would notice that the domain cannot be reached.
+    fn takes_bidi(&self, pair: &Pair) -> bool {
+        !self.serves(&pair.to) || self.0.journal.is_reached(&pair.to)
     }
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {

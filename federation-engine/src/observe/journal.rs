@@ -68,6 +68,11 @@ impl Journal {
         self.record(now, |records| records.stream(peer, stream, |record| &mut record.outbound));
     }
 
+    /// Somebody outside has proven itself on a stream to this local domain.
+    pub fn is_reached(&self, local: &Domain) -> bool {
+        self.lock().is_reached(local)
+    }
+
     /// State of a peer's stream to us. `since` is kept when nothing else changed.
     pub fn peer_inbound(&self, peer: &Domain, stream: PeerStream) {
         let now = stream.since;

@@ -66,6 +66,8 @@ pub struct Outbound {
     /// `xml:lang` of the peer's header.
     lang: Option<String>,
     management: Management,
+    /// Last sign of life in either direction, once a pair is proven.
+    traffic: Option<Instant>,
     negotiation: Option<Instant>,
     /// When the first certificate that the stream rests on expires.
     expiry: Option<Instant>,
@@ -141,6 +143,7 @@ impl Outbound {
             incoming: Proven::default(),
             lang: None,
             management: Management::default(),
+            traffic: None,
             negotiation: Some(now + limits.negotiation),
             expiry: None,
         }
@@ -237,7 +240,8 @@ impl Outbound {
         let open = self.state == State::Open;
         let expiry = self.expiry.filter(|_| open);
         let answer = self.management.deadline().filter(|_| open);
-        earliest([closing, self.negotiation, waits, expiry, answer])
+        let ping = self.silence_ends().filter(|_| open);
+        earliest([closing, self.negotiation, waits, expiry, answer, ping])
     }
 
     /// A certificate that the stream rests on, the peer's or ours, expires then; the earliest counts (RFC 6120
@@ -270,8 +274,24 @@ impl Outbound {
                 out.act(Action::Failed(Failure::ConnectionLost(text)));
                 self.fail(&StreamError::unanswered(), out);
             }
+            State::Open if self.silence_ends().is_some_and(|at| at <= now) => {
+                self.traffic = Some(now);
+                if !self.management.ping(now, self.limits.acknowledgement, out) {
+                    // §4.6.1: enough for whatever keeps a state of the connection on the way.
+                    out.put(" ");
+                }
+            }
             _ => self.expire_pairs(now, out),
         }
+    }
+
+    /// Something was received or sent.
+    pub fn traffic(&mut self, now: Instant) {
+        self.traffic = self.traffic.map(|_| now);
+    }
+
+    fn silence_ends(&self) -> Option<Instant> {
+        self.traffic.map(|last| last + self.limits.silence)
     }
 
     /// Ends the stream with an error that is decided outside of the machine (shutdown, certificate).
@@ -439,10 +459,12 @@ impl Outbound {
         &mut self,
         pair: Pair,
         how: Authentication,
+        now: Instant,
         around: &dyn Surroundings,
         out: &mut Out,
     ) {
         self.negotiation = None;
+        self.traffic = Some(now);
         self.rejected = None;
         match self.pairs.iter_mut().find(|requested| requested.pair == pair) {
             Some(requested) => requested.waits = None,

@@ -35,6 +35,7 @@ const LIMITS: Limits = Limits {
     verifications: 2,
     pairs: 8,
     acknowledgement: Duration::from_mins(1),
+    silence: Duration::from_mins(5),
     idle: Some(Duration::from_mins(10)),
     unauthenticated_bytes: 10_000,
     authenticated: Bounds::AUTHENTICATED,

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -41,6 +42,9 @@ use crate::xml::Bounds;
 
 /// Pairs that one stream may carry. Twice the local domains of the largest federation.
 const PAIRS: usize = 64;
+
+/// As often as RFC 6120 §4.6.4 allows.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// The running engine.
 pub struct Engine {
@@ -182,6 +186,7 @@ impl Engine {
             verifications: limits.verifications_per_stream,
             pairs: PAIRS,
             acknowledgement: timeouts.user_timeout,
+            silence: SILENCE,
             idle: timeouts.idle,
             unauthenticated_bytes: limits.pre_auth_element_bytes,
             authenticated: Bounds {

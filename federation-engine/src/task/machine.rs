@@ -98,10 +98,11 @@ impl Machine {
         }
     }
 
-    pub(crate) fn is_authenticated(&self) -> bool {
+    pub(crate) fn traffic(&mut self, now: Instant) {
         match self {
-            Self::Receiving(machine) => machine.is_authenticated(),
-            Self::Initiating(_) => true,
+            // It is for the peer to keep its stream alive.
+            Self::Receiving(_) => {}
+            Self::Initiating(machine) => machine.traffic(now),
         }
     }
 }

@@ -7,7 +7,7 @@ mod sharing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -30,10 +30,6 @@ use crate::route::link::Link;
 use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::{Authentication, Inbound, Out, StreamId, Surroundings, Transport};
 use crate::xml::{Item, Scanner};
-
-/// Silence after which the peer is asked whether it is there. TCP notices a dead link much earlier; this keeps the state of
-/// what lies between alive, and not more often than RFC 6120 §4.6.4 allows.
-const SILENCE: Duration = Duration::from_mins(5);
 
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
 const BACKLOG: usize = 256 * 1024;
@@ -82,7 +78,6 @@ pub(crate) struct Session {
     /// End of the certificate that we presented.
     own_expiry: Option<Timestamp>,
     last_stanza: Instant,
-    last_traffic: Instant,
     /// Until when the peer has to take what is being sent.
     write_by: Option<Instant>,
     /// Our end of the stream is closed.
@@ -124,7 +119,6 @@ impl Session {
             unauthenticated_bytes: 0,
             own_expiry: None,
             last_stanza: started,
-            last_traffic: started,
             write_by: None,
             closing: false,
             shutdown_told: false,
@@ -164,7 +158,6 @@ impl Session {
             unauthenticated_bytes: 0,
             own_expiry: None,
             last_stanza: now,
-            last_traffic: now,
             write_by: None,
             closing: false,
             shutdown_told: false,
@@ -186,6 +179,9 @@ impl Session {
         self.run().await;
         // Nobody shall find it any more when its links are told.
         self.registrations.clear();
+        self.requested.clear();
+        self.events.1.close();
+        while self.events.1.try_recv().is_ok() {}
         match &self.failure {
             Some(failure) => self.report.lost(&self.engine, failure),
             None => self.report.ended(&self.engine),
@@ -217,11 +213,15 @@ impl Session {
             if !self.closing {
                 let limits = self.machine.peer_limits();
                 let management = self.machine.management();
-                if self.outlet.fill(&self.engine, &limits, management, output) {
+                let filled = self.outlet.fill(&self.engine, &limits, management, output);
+                if filled {
                     self.last_stanza = Instant::now();
                 }
                 management.request(self.last_stanza, patience, &mut self.out);
                 output.unsplit(self.out.bytes.split());
+                if filled {
+                    self.machine.traffic(self.last_stanza);
+                }
             }
         }
         if !output.is_empty() && self.write_by.is_none() {
@@ -234,9 +234,7 @@ impl Session {
         let reading = !self.intake.is_full() && self.connection.output.len() < BACKLOG;
         let sending = self.connection.output.is_empty() && !self.closing;
         let idle = self.idle_at();
-        let ping = self.ping_at();
-        let deadline =
-            [self.machine.deadline(), idle, ping, self.write_by].into_iter().flatten().min();
+        let deadline = [self.machine.deadline(), idle, self.write_by].into_iter().flatten().min();
         tokio::select! {
             // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
             biased;
@@ -249,8 +247,8 @@ impl Session {
                 self.machine.fail(&error, &*self.around, &mut self.out);
                 self.perform().await
             }
-            () = sleep_until(deadline.unwrap_or(self.last_traffic).into()), if deadline.is_some() => {
-                self.on_deadline(Instant::now(), idle, ping).await
+            () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
+                self.on_deadline(Instant::now(), idle).await
             }
             Some(event) = self.events.1.recv() => self.on_event(event).await,
             progress = self.connection.exchange(reading) => match progress {
@@ -277,18 +275,7 @@ impl Session {
         is_idle.then(|| self.last_stanza + idle)
     }
 
-    /// Whoever opened a stream keeps it alive.
-    fn ping_at(&self) -> Option<Instant> {
-        let pings = matches!(self.machine, Machine::Initiating(_)) && !self.closing;
-        pings.then(|| self.last_traffic + SILENCE)
-    }
-
-    async fn on_deadline(
-        &mut self,
-        now: Instant,
-        idle: Option<Instant>,
-        ping: Option<Instant>,
-    ) -> Flow {
+    async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.write_by) {
             self.failure = Some(Failure::ConnectionLost("sending"));
@@ -297,18 +284,13 @@ impl Session {
         if due(idle) {
             self.closing = true;
             self.machine.close(now, &mut self.out);
-        } else if due(ping) {
-            self.last_traffic = now;
-            let patience = self.engine.snapshot().config.timeouts.user_timeout;
-            if !self.machine.management().ping(now, patience, &mut self.out) {
-                // RFC 6120 §4.6.1
-                self.out.put(" ");
-            }
         } else {
-            self.closing |= due(self.machine.deadline()) && self.machine.is_authenticated();
             self.machine.on_timeout(now, &*self.around, &mut self.out);
         }
-        self.perform().await
+        let flow = self.perform().await;
+        // An end that we chose, for idleness or with a certificate, says nothing against the peer.
+        self.closing |= flow == Flow::Stop && self.failure.is_none();
+        flow
     }
 
     /// The connection is gone without a word.
@@ -321,7 +303,7 @@ impl Session {
 
     /// Counts what a stream sends before it is authenticated, then works it off.
     async fn received(&mut self, number: usize) -> Flow {
-        self.last_traffic = Instant::now();
+        self.machine.traffic(Instant::now());
         if self.permit.is_some() {
             self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
             let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;

@@ -125,6 +125,11 @@ impl Records {
         Change::new_if(changed)
     }
 
+    pub(super) fn is_reached(&self, local: &Domain) -> bool {
+        let proven = |seen: &InboundObservation| seen.kind == InboundKind::StreamAuthenticated;
+        self.inbound.values().any(|seen| proven(seen) && seen.local == *local)
+    }
+
     pub(super) fn inbound(&mut self, observation: InboundObservation) -> Change {
         let key = (observation.peer.clone(), observation.kind);
         if let Some(known) = self.inbound.get_mut(&key) {

@@ -135,7 +135,7 @@ impl Outbound {
     ) {
         let failure = match answer {
             Verification::Valid => {
-                return self.authorized(pair, Authentication::Dialback, around, out);
+                return self.authorized(pair, Authentication::Dialback, now, around, out);
             }
             Verification::Invalid => Failure::DialbackInvalid,
             Verification::Error { condition, text } => Failure::DialbackError { condition, text },

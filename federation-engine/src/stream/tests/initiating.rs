@@ -66,7 +66,7 @@ fn rfc6120_6_external_leads_to_an_authorised_pair_after_the_last_features() {
     assert_eq!(side.send(OFFER_NOTHING, &world), "");
     assert!(matches!(side.actions.last(),
         Some(Action::Authorized { pair, how: Authentication::External }) if *pair == wanted()));
-    assert_eq!(side.machine.deadline(), None);
+    assert_eq!(side.machine.deadline(), Some(side.now + LIMITS.silence));
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn xep0198_4_counters_wrap_around() {
 fn rfc6120_4_6_3_a_peer_that_does_not_answer_is_gone_and_one_that_is_silent_is_not() {
     let world = standards();
     let (mut side, _) = managed(&world);
-    assert_eq!(side.pass(LIMITS.acknowledgement * 10), "");
+    side.pass(LIMITS.acknowledgement * 10);
     assert!(!side.closed());
     sends(&mut side, 1);
     let written = side.pass(LIMITS.acknowledgement);
@@ -178,19 +178,22 @@ fn rfc6120_4_6_3_a_peer_that_does_not_answer_is_gone_and_one_that_is_silent_is_n
 }
 
 #[test]
-fn rfc6120_4_6_4_a_ping_is_a_request_for_an_answer() {
+fn rfc6120_4_6_4_a_silent_stream_shows_a_sign_of_life_after_five_minutes_and_not_before() {
     let world = standards();
     let (mut side, _) = managed(&world);
-    let ping = |side: &mut Initiating| {
-        let mut out = Out::default();
-        let asked = side.machine.management().ping(side.now, LIMITS.acknowledgement, &mut out);
-        (asked, side.take(out))
-    };
-    assert_eq!(ping(&mut side), (false, String::new()), "the peer has not agreed yet");
+    let moment = Duration::from_secs(1);
+    assert_eq!(side.pass(LIMITS.silence - moment), "");
+    assert_eq!(side.machine.deadline(), Some(side.now + moment));
+    assert_eq!(side.pass(moment), " ", "the peer has not agreed to be asked");
     side.send("<enabled xmlns='urn:xmpp:sm:3'/>", &world);
-    assert_eq!(ping(&mut side), (true, ASK.to_owned()));
-    assert_eq!(ping(&mut side), (true, String::new()), "one at a time");
+    assert_eq!(side.pass(LIMITS.silence - moment), "");
+    side.machine.traffic(side.now);
+    assert_eq!(side.pass(moment), "", "there was traffic");
+    assert_eq!(side.pass(LIMITS.silence), ASK);
     side.send(&answer(0), &world);
     assert_eq!(acknowledged(&side), [] as [u32; 0]);
     assert_eq!(side.pass(LIMITS.acknowledgement), "");
+    assert_eq!(side.pass(LIMITS.silence), ASK);
+    side.pass(LIMITS.acknowledgement);
+    assert!(matches!(side.failure(), Some(Failure::ConnectionLost(_))), "{:?}", side.actions);
 }
