@@ -24,6 +24,7 @@ pub mod interop;
 pub mod kubernetes;
 pub mod loopback;
 pub mod manifest;
+pub mod metrics;
 pub mod network;
 pub mod node;
 pub mod packages;
