@@ -13,7 +13,7 @@ fn every_first_stanza_arrives_on_a_stream_that_was_opened_for_it() {
     let certificates = Certificates::new().unwrap();
     let place = Place::free().unwrap();
     let strangers = Strangers::start(&certificates, place.address, PEERS).unwrap();
-    let place = Place { resolver: Some(strangers.resolver()), ..place };
+    let place = Place { resolver: strangers.resolver(), ..place };
     let directory = tempfile::tempdir().unwrap();
     let relay = Relay::start(engine(), directory.path(), &certificates, place).unwrap();
     let inside = relay.inside().unwrap();

@@ -84,7 +84,7 @@ impl Prosody {
 /// has it.
 fn config(place: Place, clients: u16) -> String {
     let housing = housing(IpAddr::V4(Ipv4Addr::LOCALHOST), "warn");
-    let resolver = place.resolver.map(resolver).unwrap_or_default();
+    let resolver = resolver(place.resolver);
     let servers = place.address.port();
     format!(
         r#"{housing}{resolver}s2s_ports = {{ {servers} }}

@@ -54,8 +54,6 @@ impl Relay {
         let backend = receive(backend, roots, &sink)?;
         let port = || free_port().map_err(BenchError::io("finding a port for", "the engine"));
         let (inner, admin) = (port()?, port()?);
-        // None: those of the system.
-        let resolvers: Vec<String> = place.resolver.iter().map(ToString::to_string).collect();
         let config = json!({
             "host": format!("xmpp.{RECEIVER}"),
             "domains": [{"name": RECEIVER, "backend": "im"}],
@@ -74,7 +72,7 @@ impl Relay {
                 "privateKeyFile": file("backend-ca.key"),
             },
             "dialback": {"secretFile": file("dialback")},
-            "resolvers": resolvers,
+            "resolvers": [place.resolver.to_string()],
             "egress": {"allowNetworks": ["127.0.0.0/8"]},
             "listen": {
                 "s2s": place.address.to_string(),

@@ -1,6 +1,6 @@
 //! A server under test.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::engine::free_port;
@@ -20,15 +20,15 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Place {
     /// Where it takes streams of other servers.
     pub address: SocketAddr,
-    /// The name server that it asks, if it is to ask any.
-    pub resolver: Option<SocketAddr>,
+    /// The name server that it asks.
+    pub resolver: SocketAddr,
 }
 
 impl Place {
-    /// On a free port; it asks nobody.
+    /// On a free port. Who only receives asks nobody: the name server's port is that of discard (RFC 863).
     pub fn free() -> Result<Self> {
         let address = free_port().map_err(BenchError::io("finding a port for", "a server"))?;
-        Ok(Self { address, resolver: None })
+        Ok(Self { address, resolver: (Ipv4Addr::LOCALHOST, 9).into() })
     }
 }
 

@@ -136,7 +136,7 @@ impl Bench<'_> {
     fn place(&self) -> Result<(Place, Strangers)> {
         let place = Place::free()?;
         let strangers = Strangers::start(self.certificates, place.address, self.arguments.peers)?;
-        Ok((Place { resolver: Some(strangers.resolver()), ..place }, strangers))
+        Ok((Place { resolver: strangers.resolver(), ..place }, strangers))
     }
 
     fn relay(&self, directory: &str, place: Place) -> Result<Option<Relay>> {
