@@ -59,7 +59,7 @@ pub fn program(root: &Path, listens: Vec<SocketAddr>) -> Result<Program> {
     })
 }
 
-/// The files by which it finds names: it asks that name server only.
+/// The files by which it finds names: it asks that name server only, at port 53.
 pub fn resolver(address: Ipv4Addr) -> [(String, String); 3] {
     let [a, b, c, d] = address.octets();
     let inetrc = format!(
