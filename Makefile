@@ -104,6 +104,6 @@ lab-down: ## End the lab; nothing of it stays. Root.
 	$(LAB) down
 
 .PHONY: bench
-bench: lab-parts images ## Stanzas per CPU-second of the engine beside Prosody. Root.
+bench: lab-parts images ## Stanzas per CPU-second and time to a first stanza, the engine beside Prosody. Root.
 	cargo run --quiet --release --locked -p tests --bin bench -- \
 	  --engine $(CARGO_TARGET_DIR)/$(shell uname -m)-unknown-linux-gnu/release/federation-engine

@@ -11,7 +11,6 @@ pub mod error;
 pub mod evidence;
 pub mod expect;
 pub mod jabberd;
-pub mod launch;
 pub mod login;
 pub mod matrix;
 pub mod ours;

@@ -2,7 +2,7 @@
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
 //!
 //! Beside it, without root or a cluster: scripted servers ([`peer`]), the engine as a process ([`engine`]), its
-//! benchmark ([`bench`]), and real servers as its peers ([`interop`]).
+//! benchmark ([`bench`]), and real servers ([`launch`]) as its peers ([`interop`]).
 
 pub mod addons;
 pub mod apiserver;
@@ -22,8 +22,10 @@ pub mod host;
 pub mod image;
 pub mod interop;
 pub mod kubernetes;
+pub mod launch;
 pub mod loopback;
 pub mod manifest;
+pub mod metrics;
 pub mod network;
 pub mod node;
 pub mod packages;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::engine::{Engine, EngineError, free_port};
+use crate::launch::error::LaunchError;
 use crate::peer::acceptor::{Acceptor, Proof};
 use crate::peer::authority::{Authority, Identity};
 use crate::peer::dialback::Secret;
@@ -44,6 +45,9 @@ pub enum LoopbackError {
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A real server did not start.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// A file or port could not be used.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -1,14 +1,16 @@
 //! The way from a stanza to its receiver when that is not simply there: the real engine program between scripted servers
 //! that are down, come back and break. Loopback only.
 
+use std::io;
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use tests::engine::{free_port, get};
+use tests::engine::free_port;
 use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, PEER, World, secret_of};
+use tests::metrics::Metrics;
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::authority::{Authority, Identity};
 use tests::peer::element::Element;
@@ -46,11 +48,9 @@ fn until(what: &str, mut seen: impl FnMut() -> bool) {
     }
 }
 
-/// A value of `/metrics`; 0 when it is not there yet.
-fn metric(world: &World, name: &str) -> u64 {
-    let all = get(world.ground.admin, "/metrics").unwrap_or_default();
-    let value = all.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_default()
+/// What the engine has counted.
+fn metric(world: &World, name: &str, labels: &[(&str, &str)]) -> io::Result<u64> {
+    Ok(Metrics::of(world.ground.admin)?.sum(name, labels))
 }
 
 /// Type and condition of a bounce.
@@ -68,9 +68,9 @@ fn what_waits_for_a_server_that_is_down_arrives_in_order_when_it_is_back() {
         stream.send(to(CLOSED, id, "?")).unwrap();
     }
     until("failed attempts", || {
-        metric(&world, "xmpp_federation_dials_total{result=\"ConnectRefused\"}") >= 2
+        metric(&world, "dials_total", &[("result", "ConnectRefused")]).unwrap() >= 2
     });
-    assert_eq!(metric(&world, "xmpp_federation_stanzas_queued"), 5);
+    assert_eq!(metric(&world, "stanzas_queued", &[]).unwrap(), 5);
 
     let back = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
     for id in 0..5 {
@@ -131,8 +131,8 @@ fn breaking(world: &World, broken: usize, each: usize) -> PeerResult<Receiver<Se
     Ok(seen)
 }
 
-/// Verified streams to peers.
-const OUTBOUND: &str = "xmpp_federation_streams{leg=\"outer\",direction=\"outbound\"}";
+/// The labels of verified streams to peers.
+const OUTBOUND: [(&str, &str); 2] = [("leg", "outer"), ("direction", "outbound")];
 
 #[test]
 fn nothing_that_was_not_sent_is_lost_with_a_broken_stream() {
@@ -148,7 +148,7 @@ fn nothing_that_was_not_sent_is_lost_with_a_broken_stream() {
         }
         assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Broken { stream }));
         // What is written before the engine could see the end is lost with the stream: TCP tells nobody.
-        until("the end of the stream", || metric(&world, OUTBOUND) == 0);
+        until("the end of the stream", || metric(&world, "streams", &OUTBOUND).unwrap() == 0);
     }
 }
 
@@ -163,7 +163,7 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
     for id in 0..STANZAS {
         sender.send(to(CLOSED, id, &body)).unwrap();
     }
-    until("an empty queue", || metric(&world, "xmpp_federation_stanzas_queued") == 0);
+    until("an empty queue", || metric(&world, "stanzas_queued", &[]).unwrap() == 0);
     // Whatever broke has taken down only what was written to it; this is written to one that holds.
     let mut arrived: Vec<(usize, u32)> = Vec::new();
     sender.send(to(CLOSED, STANZAS, "the last")).unwrap();
@@ -182,7 +182,7 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
     }
     assert!(arrived.iter().any(|(stream, _)| *stream > 0), "no stream broke: {arrived:?}");
     until("every stanza counted as relayed", || {
-        let relayed = metric(&world, "xmpp_federation_stanzas_relayed_total{leg=\"outer\"}");
+        let relayed = metric(&world, "stanzas_relayed_total", &[("leg", "outer")]).unwrap();
         relayed == u64::from(STANZAS) + 1
     });
 }
@@ -265,8 +265,8 @@ fn xep0478_a_stanza_that_the_peer_would_not_accept_is_never_sent() {
     let bounce = world.backend.message().unwrap();
     assert_eq!(bounce.attribute("id"), Some("large"));
     assert_eq!(error(&bounce), Some(("modify", "policy-violation")), "{bounce}");
-    assert_eq!(metric(&world, "xmpp_federation_stanzas_refused_total{reason=\"TooLarge\"}"), 1);
-    assert_eq!(metric(&world, "xmpp_federation_stanzas_queued"), 0);
+    assert_eq!(metric(&world, "stanzas_refused_total", &[("reason", "TooLarge")]).unwrap(), 1);
+    assert_eq!(metric(&world, "stanzas_queued", &[]).unwrap(), 0);
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn the_engines_own_ping_never_waits_for_a_backend_that_is_down() {
     })
     .unwrap();
     until("two pings that found out", || {
-        metric(&world, "xmpp_federation_stanzas_bounced_total{reason=\"ConnectRefused\"}") >= 2
+        metric(&world, "stanzas_bounced_total", &[("reason", "ConnectRefused")]).unwrap() >= 2
     });
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::engine::EngineError;
+use crate::launch::error::LaunchError;
 use crate::peer::error::PeerError;
 
 use super::tally::Disorder;
@@ -34,6 +35,9 @@ pub enum BenchError {
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Prosody did not start.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// Prosody's root file system could not be built.
     #[error(transparent)]
     Lab(#[from] crate::error::Error),

@@ -1,152 +1,108 @@
-//! Prosody under the same load: one stream in from the sending peer, one client that counts.
+//! Prosody as a server under test: its clients send, and count what arrives.
 
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::engine::free_port;
+use crate::launch::prosody::{SETTINGS, account, housing, program, resolver};
+use crate::launch::{Launch, Running};
 use crate::peer::error::{PeerError, Result as PeerResult};
 use crate::peer::namespace::{BIND, CLIENT, SASL};
 use crate::peer::stream::Stream;
 use crate::peer::tls;
 
 use super::error::{BenchError, Result};
+use super::inside::Inside;
 use super::load::{RECEIVER, RECIPIENT};
 use super::sink::Sink;
-use super::subject::{Certificates, PATIENCE, Subject};
+use super::subject::{Certificates, PATIENCE, Place, Subject};
 
 const PASSWORD: &str = "a password on loopback";
-/// Between two tries to connect to a server that is starting; it has no other way to say that it is there.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long it may take to start.
-const START: Duration = Duration::from_secs(15);
 
 /// A running Prosody, ended when dropped.
 #[derive(Debug)]
 pub struct Prosody {
-    process: Child,
+    clients: SocketAddr,
+    running: Running,
     /// As a server under test.
     pub subject: Subject,
 }
 
 impl Prosody {
-    /// Starts it on the files of `root`, with everything that it writes below `directory`, and logs its client in.
-    pub fn start(root: &Path, directory: &Path, certificates: &Certificates) -> Result<Self> {
-        let server = free_port().map_err(BenchError::io("finding a port for", "Prosody"))?;
-        let client = free_port().map_err(BenchError::io("finding a port for", "Prosody"))?;
-        furnish(directory, certificates, server.port(), client.port())?;
-        let log = directory.join("prosody.log");
-        let process = spawn(root, directory, &log)?;
-        let sink = Sink::default();
-        let pid = Some(process.id());
-        let subject = Subject { name: "Prosody", address: server, pid, sink };
-        let mut prosody = Self { process, subject };
-        let stream = prosody.log_in(client, certificates, &log)?;
-        prosody.subject.sink.drain(stream);
+    /// Starts it on the files of `root`, with everything that it writes below `directory`, and logs a client in that
+    /// counts.
+    pub fn start(
+        root: &Path,
+        directory: &Path,
+        certificates: &Certificates,
+        place: Place,
+    ) -> Result<Self> {
+        let clients = free_port().map_err(BenchError::io("finding a port for", "Prosody"))?;
+        let file = |name: &str, content: &str| (name.to_owned(), content.to_owned());
+        let launch = Launch {
+            files: vec![
+                file(SETTINGS, &config(place, clients.port())),
+                file("ca.crt", &certificates.authority.certificate_pem()),
+                file("local.crt", certificates.local.certificate_pem()),
+                file("local.key", certificates.local.key_pem()),
+                account(RECIPIENT, RECEIVER, PASSWORD),
+            ],
+            programs: vec![program(vec![place.address, clients])],
+        };
+        let running = launch.start(root, directory)?;
+        let subject = Subject {
+            name: "Prosody",
+            address: place.address,
+            pid: running.pid(),
+            sink: Sink::default(),
+        };
+        let prosody = Self { clients, running, subject };
+        let mut counting = prosody.log_in(certificates)?;
+        show(&mut counting).map_err(|failure| prosody.failed(&failure))?;
+        prosody.subject.sink.drain(counting);
         Ok(prosody)
     }
 
-    fn log_in(
-        &mut self,
-        address: SocketAddr,
-        certificates: &Certificates,
-        log: &Path,
-    ) -> Result<Stream> {
-        let begun = Instant::now();
-        loop {
-            let failure = match log_in(address, certificates) {
-                Ok(stream) => return Ok(stream),
-                Err(failure) => failure,
-            };
-            let ended = self.process.try_wait().map_err(BenchError::io("looking at", "Prosody"))?;
-            let refused = matches!(failure, PeerError::Io { doing: "connecting by TCP", .. });
-            if ended.is_some() || !refused || begun.elapsed() > START {
-                let said = fs::read_to_string(log).unwrap_or_default();
-                return Err(BenchError::State(format!("Prosody's client: {failure}\n{said}")));
-            }
-            thread::sleep(PAUSE);
-        }
+    /// A client that sends.
+    pub fn inside(&self, certificates: &Certificates) -> Result<Inside> {
+        Ok(Inside::Client(self.log_in(certificates)?))
+    }
+
+    fn log_in(&self, certificates: &Certificates) -> Result<Stream> {
+        log_in(self.clients, certificates).map_err(|failure| self.failed(&failure))
+    }
+
+    fn failed(&self, failure: &PeerError) -> BenchError {
+        BenchError::State(format!("Prosody's client: {failure}\n{}", self.running.log()))
     }
 }
 
-impl Drop for Prosody {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is what is wanted.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// In a user and mount namespace of its own, so that neither root nor a change to the root file system is needed.
-fn spawn(root: &Path, directory: &Path, log: &Path) -> Result<Child> {
-    let output = File::create(log).map_err(BenchError::io("creating", log))?;
-    let also = output.try_clone().map_err(BenchError::io("opening", log))?;
-    Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-euc"])
-        .arg(
-            "mount --bind \"$2\" \"$1/run/prosody\"
-             mount --rbind /dev \"$1/dev\"
-             exec chroot \"$1\" /usr/bin/lua5.4 /usr/bin/prosody -F --config /run/prosody/prosody.cfg.lua",
-        )
-        .args([Path::new("sh"), root, directory])
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(also)
-        .spawn()
-        .map_err(BenchError::io("starting", "unshare, of Debian's util-linux"))
-}
-
-fn furnish(directory: &Path, certificates: &Certificates, server: u16, client: u16) -> Result<()> {
-    let account = format!("{}/accounts/{RECIPIENT}.dat", RECEIVER.replace('.', "%2e"));
-    let files = [
-        ("prosody.cfg.lua", config(server, client)),
-        ("ca.crt", certificates.authority.certificate_pem()),
-        ("local.crt", certificates.local.certificate_pem().to_owned()),
-        ("local.key", certificates.local.key_pem().to_owned()),
-        (account.as_str(), format!("return {{ password = \"{PASSWORD}\" }};\n")),
-    ];
-    for (name, content) in files {
-        let file = directory.join(name);
-        let parent = file.parent().map(PathBuf::from).unwrap_or_default();
-        fs::create_dir_all(&parent).map_err(BenchError::io("making", &parent))?;
-        fs::write(&file, content).map_err(BenchError::io("writing", &file))?;
-    }
-    Ok(())
-}
-
-/// As a server that federates with certificates only. TLS on both sides, as the engine has it.
-fn config(server: u16, client: u16) -> String {
-    let (home, address) = ("/run/prosody", Ipv4Addr::LOCALHOST);
+/// As a server that federates with certificates, and by dialback where it is asked to. TLS on both sides, as the engine
+/// has it.
+fn config(place: Place, clients: u16) -> String {
+    let housing = housing(IpAddr::V4(Ipv4Addr::LOCALHOST), "warn");
+    let resolver = resolver(place.resolver);
+    let servers = place.address.port();
     format!(
-        r#"run_as_root = true -- root of its own user namespace only
-data_path = "{home}"
-pidfile = "{home}/prosody.pid"
-log = {{ warn = "*console" }}
-interfaces = {{ "{address}" }}
-s2s_ports = {{ {server} }}
+        r#"{housing}{resolver}s2s_ports = {{ {servers} }}
 c2s_ports = {{ }}
-c2s_direct_tls_ports = {{ {client} }}
-certificates = "{home}"
-c2s_direct_tls_ssl = {{ certificate = "{home}/local.crt", key = "{home}/local.key" }}
+c2s_direct_tls_ports = {{ {clients} }}
+c2s_direct_tls_ssl = {{ certificate = "/run/local.crt", key = "/run/local.key" }}
 authentication = "internal_plain"
-modules_enabled = {{ "saslauth", "tls", "roster" }}
+modules_enabled = {{ "saslauth", "tls", "dialback", "roster" }}
 s2s_require_encryption = true
 s2s_secure_auth = true
-s2s_ssl = {{ cafile = "{home}/ca.crt" }}
+s2s_ssl = {{ cafile = "/run/ca.crt"; capath = "/nonexistent" }}
 VirtualHost "{RECEIVER}"
-  ssl = {{ certificate = "{home}/local.crt", key = "{home}/local.key" }}
+  ssl = {{ certificate = "/run/local.crt", key = "/run/local.key" }}
 "#
     )
 }
 
-/// RFC 6120 §6 and §7, RFC 6121 §4.2, from the client's side, over Direct TLS.
+/// RFC 6120 §6 and §7 from the client's side, over Direct TLS.
 fn log_in(address: SocketAddr, certificates: &Certificates) -> PeerResult<Stream> {
     let config = tls::client(None, &certificates.authority.roots()?, false)?;
     let mut stream = Stream::connect(address, PATIENCE)?.secured_as_client(config, RECEIVER)?;
@@ -165,8 +121,11 @@ fn log_in(address: SocketAddr, certificates: &Certificates) -> PeerResult<Stream
     if bound.attribute("type") != Some("result") {
         return Err(PeerError::unexpected("the binding of a resource", &bound));
     }
-    // The server sends our own presence back: then it will deliver messages to us.
-    stream.send("<presence/>")?;
-    stream.expect(CLIENT, "presence", "our own presence")?;
     Ok(stream)
+}
+
+/// RFC 6121 §4.2: makes the client one that messages are delivered to; when the server sends its own presence back, it is.
+fn show(client: &mut Stream) -> PeerResult<()> {
+    client.send("<presence/>")?;
+    client.expect(CLIENT, "presence", "our own presence").map(drop)
 }

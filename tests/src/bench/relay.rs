@@ -1,6 +1,7 @@
-//! The engine under test: the sending peer on its outer leg, the receiving peer as its backend.
+//! The engine under test: peers on its outer leg, and a backend that counts what arrives and opens streams of its own.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::json;
@@ -9,23 +10,31 @@ use crate::engine::{Engine, free_port};
 use crate::peer::authority::Authority;
 
 use super::error::{BenchError, Result};
+use super::inside::{Backend, Inside};
 use super::load::RECEIVER;
 use super::null::receive;
 use super::sink::Sink;
-use super::subject::{Certificates, Subject};
+use super::subject::{Certificates, Place, Subject};
 
 /// A running engine.
 #[derive(Debug)]
 pub struct Relay {
     /// Its process; ended when dropped.
     pub engine: Engine,
+    backend_ca: Authority,
+    inner: SocketAddr,
     /// As a server under test.
     pub subject: Subject,
 }
 
 impl Relay {
     /// Starts `binary`, with everything that it reads and writes below `directory`.
-    pub fn start(binary: &Path, directory: &Path, certificates: &Certificates) -> Result<Self> {
+    pub fn start(
+        binary: &Path,
+        directory: &Path,
+        certificates: &Certificates,
+        place: Place,
+    ) -> Result<Self> {
         let failed = || BenchError::peer("certificates");
         let backend_ca = Authority::new("Benchmark backend CA").map_err(failed())?;
         let backend = backend_ca.issue(&[RECEIVER]).map_err(failed())?;
@@ -36,20 +45,21 @@ impl Relay {
             ("tls.key", certificates.local.key_pem().to_owned()),
             ("backend-ca.crt", backend_ca.certificate_pem()),
             ("backend-ca.key", backend_ca.key_pem()),
+            ("dialback", "a secret that is only the engine's".to_owned()),
         ] {
             fs::write(file(name), content).map_err(BenchError::io("writing", file(name)))?;
         }
         let sink = Sink::default();
         let roots = backend_ca.roots().map_err(failed())?;
-        let inner = receive(backend, roots, &sink)?;
+        let backend = receive(backend, roots, &sink)?;
         let port = || free_port().map_err(BenchError::io("finding a port for", "the engine"));
-        let (address, admin) = (port()?, port()?);
+        let (inner, admin) = (port()?, port()?);
         let config = json!({
             "host": format!("xmpp.{RECEIVER}"),
             "domains": [{"name": RECEIVER, "backend": "im"}],
             "backends": [{"name": "im", "server": {
-                "host": inner.ip().to_string(),
-                "port": inner.port(),
+                "host": backend.ip().to_string(),
+                "port": backend.port(),
                 "authentication": "Minted",
                 "trust": {"systemRoots": false, "bundles": [file("backend-ca.crt")]},
             }}],
@@ -61,11 +71,29 @@ impl Relay {
                 "certificateFile": file("backend-ca.crt"),
                 "privateKeyFile": file("backend-ca.key"),
             },
+            "dialback": {"secretFile": file("dialback")},
+            "resolvers": [place.resolver.to_string()],
             "egress": {"allowNetworks": ["127.0.0.0/8"]},
-            "listen": {"s2s": address.to_string(), "admin": admin.to_string()},
+            "listen": {
+                "s2s": place.address.to_string(),
+                "backend": inner.to_string(),
+                "admin": admin.to_string(),
+            },
         });
         let engine = Engine::start(binary, directory, &config, admin)?;
-        let pid = Some(engine.pid());
-        Ok(Self { engine, subject: Subject { name: "engine", address, pid, sink } })
+        let subject =
+            Subject { name: "engine", address: place.address, pid: Some(engine.pid()), sink };
+        Ok(Self { engine, backend_ca, inner, subject })
+    }
+
+    /// A backend that sends.
+    pub fn inside(&self) -> Result<Inside> {
+        let failed = || BenchError::peer("certificates");
+        Ok(Inside::Backend(Backend {
+            address: self.inner,
+            identity: self.backend_ca.issue(&[RECEIVER]).map_err(failed())?,
+            roots: self.backend_ca.roots().map_err(failed())?,
+            opened: Vec::new(),
+        }))
     }
 }

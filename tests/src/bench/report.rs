@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use super::delay::{self, Delays};
 use super::load::Size;
 use super::measure::Measurement;
 
@@ -73,12 +74,15 @@ pub struct Memory {
 }
 
 /// Everything that was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// One entry for each server and size.
     pub figures: Vec<Figures>,
     /// One entry for each server.
     pub memory: Vec<Memory>,
+    /// One entry for each server and way to be proven.
+    pub first_stanza: Vec<Delays>,
 }
 
 impl Report {
@@ -95,11 +99,13 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<18}{:>8}{:>10}  {:>32}  {:>12}",
-            "server", "bytes", "stanzas", "per CPU-second (least..greatest)", "per second"
-        )?;
+        if !self.figures.is_empty() {
+            writeln!(
+                f,
+                "{:<18}{:>8}{:>10}  {:>32}  {:>12}",
+                "server", "bytes", "stanzas", "per CPU-second (least..greatest)", "per second"
+            )?;
+        }
         for figures in &self.figures {
             let cpu = figures.per_cpu_second.map_or_else(|| "-".to_owned(), spread);
             writeln!(
@@ -116,6 +122,12 @@ impl fmt::Display for Report {
                 mebibytes(memory.idle_kib),
                 mebibytes(memory.after_kib)
             )?;
+        }
+        if !self.first_stanza.is_empty() {
+            writeln!(f, "{}", delay::head())?;
+        }
+        for delays in &self.first_stanza {
+            writeln!(f, "{delays}")?;
         }
         Ok(())
     }

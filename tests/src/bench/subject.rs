@@ -1,11 +1,12 @@
 //! A server under test.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::engine::free_port;
 use crate::peer::authority::{Authority, Identity};
 use crate::peer::initiator::{Initiator, Security};
 use crate::peer::stream::Stream;
-
-use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::error::{BenchError, Result};
 use super::load::{RECEIVER, SENDER};
@@ -13,6 +14,23 @@ use super::sink::Sink;
 
 /// How long a server under test may be silent.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where a server under test is to be, and what tells it where others are.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Where it takes streams of other servers.
+    pub address: SocketAddr,
+    /// The name server that it asks.
+    pub resolver: SocketAddr,
+}
+
+impl Place {
+    /// On a free port. Who only receives asks nobody: the name server's port is that of discard (RFC 863).
+    pub fn free() -> Result<Self> {
+        let address = free_port().map_err(BenchError::io("finding a port for", "a server"))?;
+        Ok(Self { address, resolver: (Ipv4Addr::LOCALHOST, 9).into() })
+    }
+}
 
 /// A server that relays from its outer side, where it is `local.example`, to a sink that counts.
 #[derive(Debug)]

@@ -1,39 +1,62 @@
-//! `bench`: stanzas per CPU-second of the engine beside Prosody's, in the same run and under the same load.
+//! `bench`: the engine beside Prosody, in the same run and under the same load: stanzas per CPU-second, and the time to the first
+//! stanza of a new peer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use tests::bench::delay::Delays;
 use tests::bench::error::{BenchError, Result};
+use tests::bench::first_stanza::{self, Newcomer};
 use tests::bench::load::Size;
 use tests::bench::measure::{Measurement, Run};
 use tests::bench::prosody::Prosody;
 use tests::bench::relay::Relay;
 use tests::bench::report::{Figures, Memory, Report};
-use tests::bench::subject::{Certificates, Subject};
+use tests::bench::stranger::Strangers;
+use tests::bench::subject::{Certificates, Place, Subject};
 use tests::bench::{null, usage};
+use tests::debian::Debian;
 use tests::parts::{self, Part};
 use tests::paths::Paths;
 
+/// The release that is measured.
+const PROSODY: Part = Part::Server(Debian::Prosody13);
 /// Runs of each server and size; the median is reported.
 const ROUNDS: usize = 3;
 
-/// Measures how many stanzas the engine relays per second of its processor time, and Prosody beside it.
+/// Measures how many stanzas the engine relays per second of its processor time, how long the first stanza to a new peer
+/// takes, and Prosody beside it.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The engine, built for release. Default: `federation-engine` beside this program.
     #[arg(long)]
     engine: Option<PathBuf>,
-    /// Prosody's root file system. Default: the lab's, built when it is not in the cache.
+    /// Prosody's root file system. Default: that of Debian 13's, built when it is not in the cache.
     #[arg(long)]
     prosody_root: Option<PathBuf>,
     /// Which servers: `engine` or `prosody`. Default: both.
     #[arg(long)]
     only: Option<String>,
+    /// What: `throughput` or `first-stanza`. Default: both.
+    #[arg(long)]
+    measure: Option<Experiment>,
+    /// New peers of each kind that each server sends a first stanza to.
+    #[arg(long, default_value_t = 40)]
+    peers: usize,
     /// Writes all figures to this file as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Experiment {
+    /// Stanzas per CPU-second.
+    Throughput,
+    /// Time to the first stanza of a new peer.
+    FirstStanza,
 }
 
 fn main() -> ExitCode {
@@ -47,28 +70,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let wants = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let measures = |what| arguments.measure.is_none_or(|only| only == what);
     let certificates = Certificates::new()?;
     let home = tempfile::tempdir().map_err(BenchError::io("making", "a directory"))?;
-    let directory = |name: &str| {
-        let path = home.path().join(name);
-        fs::create_dir(&path).map_err(BenchError::io("making", &path))?;
-        Ok::<_, BenchError>(path)
-    };
-
-    let null = null::start(&certificates)?;
-    let start_relay = || Relay::start(&engine(arguments)?, &directory("engine")?, &certificates);
-    let start_prosody =
-        || Prosody::start(&prosody_root(arguments)?, &directory("prosody")?, &certificates);
-    let relay = wants("engine").then(start_relay).transpose()?;
-    let prosody = wants("prosody").then(start_prosody).transpose()?;
-    let subjects: Vec<&Subject> = [Some(&null)]
-        .into_iter()
-        .chain([relay.as_ref().map(|relay| &relay.subject)])
-        .chain([prosody.as_ref().map(|prosody| &prosody.subject)])
-        .flatten()
-        .collect();
-    let report = measure(&subjects, &certificates)?;
+    let bench = Bench { arguments, certificates: &certificates, home: home.path() };
+    let mut report = Report::default();
+    if measures(Experiment::Throughput) {
+        report = bench.throughput()?;
+    }
+    if measures(Experiment::FirstStanza) {
+        report.first_stanza = bench.first_stanza()?;
+    }
     print!("{report}");
     for size in Size::ALL {
         if let Some(ratio) = report.ratio("engine", "Prosody", size) {
@@ -78,6 +90,79 @@ fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.json {
         Some(file) => write_json(file, &report),
         None => Ok(()),
+    }
+}
+
+/// What starts servers. Each experiment has its own.
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    certificates: &'a Certificates,
+    home: &'a Path,
+}
+
+impl Bench<'_> {
+    fn throughput(&self) -> Result<Report> {
+        let null = null::start(self.certificates)?;
+        let relay = self.relay("engine", Place::free()?)?;
+        let prosody = self.prosody("prosody", Place::free()?)?;
+        let subjects: Vec<&Subject> = [Some(&null)]
+            .into_iter()
+            .chain([relay.as_ref().map(|relay| &relay.subject)])
+            .chain([prosody.as_ref().map(|prosody| &prosody.subject)])
+            .flatten()
+            .collect();
+        measure(&subjects, self.certificates)
+    }
+
+    fn first_stanza(&self) -> Result<Vec<Delays>> {
+        let (engine, engine_strangers) = self.place()?;
+        let (prosody, prosody_strangers) = self.place()?;
+        let relay = self.relay("engine-among-strangers", engine)?;
+        let prosody = self.prosody("prosody-among-strangers", prosody)?;
+        let mut newcomers = Vec::new();
+        if let Some(relay) = &relay {
+            let (name, inside) = (relay.subject.name, relay.inside()?);
+            newcomers.push(Newcomer { name, inside, strangers: &engine_strangers });
+        }
+        if let Some(prosody) = &prosody {
+            let (name, inside) = (prosody.subject.name, prosody.inside(self.certificates)?);
+            newcomers.push(Newcomer { name, inside, strangers: &prosody_strangers });
+        }
+        eprintln!("first stanza: {} new peers of each kind for each server", self.arguments.peers);
+        first_stanza::measure(&mut newcomers, self.arguments.peers)
+    }
+
+    /// A place whose name server knows strangers.
+    fn place(&self) -> Result<(Place, Strangers)> {
+        let place = Place::free()?;
+        let strangers = Strangers::start(self.certificates, place.address, self.arguments.peers)?;
+        Ok((Place { resolver: strangers.resolver(), ..place }, strangers))
+    }
+
+    fn relay(&self, directory: &str, place: Place) -> Result<Option<Relay>> {
+        let start = || {
+            let directory = self.directory(directory)?;
+            Relay::start(&engine(self.arguments)?, &directory, self.certificates, place)
+        };
+        self.wants("engine").then(start).transpose()
+    }
+
+    fn prosody(&self, directory: &str, place: Place) -> Result<Option<Prosody>> {
+        let start = || {
+            let directory = self.directory(directory)?;
+            Prosody::start(&prosody_root(self.arguments)?, &directory, self.certificates, place)
+        };
+        self.wants("prosody").then(start).transpose()
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.arguments.only.as_deref().is_none_or(|only| only == name)
+    }
+
+    fn directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.home.join(name);
+        fs::create_dir(&path).map_err(BenchError::io("making", &path))?;
+        Ok(path)
     }
 }
 
@@ -106,7 +191,7 @@ fn measure(subjects: &[&Subject], certificates: &Certificates) -> Result<Report>
             memory.push(Memory { subject: subject.name, idle_kib, after_kib });
         }
     }
-    Ok(Report { figures, memory })
+    Ok(Report { figures, memory, first_stanza: Vec::new() })
 }
 
 /// Enough for a second or two of processor time, whose clock ticks a hundred times a second.
@@ -136,11 +221,11 @@ fn prosody_root(arguments: &Arguments) -> Result<PathBuf> {
         return Ok(root.clone());
     }
     let paths = Paths::from_env()?;
-    if let Ok(root) = Part::Prosody.file(&paths, "rootfs") {
+    if let Ok(root) = PROSODY.file(&paths, "rootfs") {
         return Ok(root);
     }
-    parts::build_only(&paths, &[Part::Prosody])?;
-    Ok(Part::Prosody.file(&paths, "rootfs")?)
+    parts::build_only(&paths, &[PROSODY])?;
+    Ok(PROSODY.file(&paths, "rootfs")?)
 }
 
 fn write_json(file: &Path, report: &Report) -> Result<()> {

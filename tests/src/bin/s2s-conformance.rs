@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::Value;
+use tests::conformance::ejabberd::Ejabberd;
 use tests::conformance::outside::{Outside, domain_for};
 use tests::conformance::prosody::Prosody;
 use tests::conformance::report::{Line, Report, table};
@@ -29,7 +30,7 @@ use tests::peer::dialback::Secret;
 #[command(name = "s2s-conformance")]
 struct Arguments {
     /// Where the target takes streams of servers, as host:port.
-    #[arg(long, required_unless_present_any = ["engine", "prosody", "table"])]
+    #[arg(long, required_unless_present_any = ["engine", "prosody", "ejabberd", "table"])]
     target: Option<String>,
     /// A domain that the target serves.
     #[arg(long, requires = "target")]
@@ -76,6 +77,9 @@ struct Arguments {
     /// Start Prosody on this root file system and put the statements to it.
     #[arg(long, conflicts_with_all = ["target", "engine"])]
     prosody: Option<PathBuf>,
+    /// Start ejabberd on this root file system and put the statements to it.
+    #[arg(long, conflicts_with_all = ["target", "engine", "prosody"])]
+    ejabberd: Option<PathBuf>,
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
@@ -117,6 +121,9 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     } else if let Some(root) = &arguments.prosody {
         let mut prosody = Prosody::start(root, patience)?;
         put_all(&checks, &mut prosody.target, arguments.json, &mut report);
+    } else if let Some(root) = &arguments.ejabberd {
+        let mut ejabberd = Ejabberd::start(root, patience)?;
+        put_all(&checks, &mut ejabberd.target, arguments.json, &mut report);
     } else {
         put_all(&checks, &mut target(arguments, patience)?, arguments.json, &mut report);
     }

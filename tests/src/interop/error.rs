@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::launch::error::LaunchError;
 use crate::loopback::LoopbackError;
 use crate::peer::error::PeerError;
 
@@ -18,6 +19,9 @@ pub enum InteropError {
     /// The engine did not start.
     #[error(transparent)]
     Loopback(#[from] LoopbackError),
+    /// The real server did not start.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// A part is not there.
     #[error(transparent)]
     Lab(#[from] crate::error::Error),

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::cell::Encryption;
-use super::launch::{Launch, Program};
 use super::site::{CLIENTS, SERVERS, Site};
+use crate::launch::{Launch, Program};
 use crate::loopback::PEER;
 
 /// Where its modules are.

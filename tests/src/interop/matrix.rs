@@ -23,7 +23,7 @@ use super::login::{self, Client};
 use super::ours::{self, Ours};
 use super::release::Release;
 use super::result::{CellResult, Seen};
-use super::site::{Addresses, CLIENTS, SERVERS, SERVERS_TLS, Site};
+use super::site::{Addresses, CLIENTS, DNS, SERVERS, SERVERS_TLS, Site};
 use crate::loopback::{Ground, LOCAL, PATIENCE, PEER, secret_of};
 use crate::paths::Paths;
 use crate::peer::acceptor::{Acceptor, Proof};
@@ -37,8 +37,6 @@ use crate::peer::stream::{Item, Stream};
 
 /// How many cells run at a time: most of their time they wait.
 const AT_A_TIME: usize = 4;
-/// The port of DNS.
-const DNS: u16 = 53;
 /// The identifiers of the two messages.
 const OUTBOUND: &str = "from-us";
 const INBOUND: &str = "from-them";
@@ -84,7 +82,7 @@ fn run_cell(release: Release, engine: &Path, number: u8, cell: &Cell) -> Result<
     };
     fs::create_dir_all(&site.home).map_err(InteropError::io("making", &site.home))?;
     // First, so that the engine's own probe of its peers finds it.
-    let theirs = release.launch(&site)?.start(&site)?;
+    let theirs = release.launch(&site)?.start(&site.root, &site.home)?;
     let ours = ours::start(engine, &mut ground, &issuer, cell, &addresses, backend.address())?;
 
     let exchange = exchange(&ground, &ours, &site, backend);

@@ -10,7 +10,7 @@ use super::certificate::Issuer;
 use super::error::Result;
 use super::evidence::{CONTROL_NAME, TOKEN};
 use super::expect::{ENGINE, Party};
-use super::site::{Addresses, SERVERS, SERVERS_TLS};
+use super::site::{Addresses, DNS, SERVERS, SERVERS_TLS};
 use crate::engine::Engine;
 use crate::loopback::{Ground, LOCAL, PEER};
 
@@ -20,8 +20,6 @@ const CONTROL: u16 = 9443;
 const ADMIN: u16 = 9090;
 /// The port of the inner leg.
 const BACKEND: u16 = 15269;
-/// DNS.
-const DNS: u16 = 53;
 /// A stanza that a passing failure holds up comes back within the patience of the test.
 const QUEUE_SECONDS: u32 = 8;
 

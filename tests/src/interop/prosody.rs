@@ -1,14 +1,14 @@
 //! Prosody, 0.12 and 13.
 
 use super::cell::{Demand, Encryption};
-use super::launch::{Launch, Program};
 use super::login::{PASSWORD, USER};
-use super::site::{CLIENTS, SERVERS, SERVERS_TLS, Site};
+use super::site::{CLIENTS, DNS, SERVERS, SERVERS_TLS, Site};
+use crate::launch::Launch;
+use crate::launch::prosody::{SETTINGS, account, housing, program, resolver};
 use crate::loopback::PEER;
 
 /// Its settings, account and command.
 pub fn launch(site: &Site) -> Launch {
-    let account = format!("{}/accounts/{USER}.dat", PEER.replace('.', "%2e"));
     let file = |name: &str, content: String| (name.to_owned(), content);
     let listens = if site.settings.encryption == Encryption::Off {
         vec![site.at(SERVERS), site.at(CLIENTS)]
@@ -17,29 +17,19 @@ pub fn launch(site: &Site) -> Launch {
     };
     Launch {
         files: vec![
-            file("prosody.cfg.lua", config(site)),
+            file(SETTINGS, config(site)),
             file("ca.crt", site.authority.clone()),
             file("peer.crt", site.identity.certificate.clone()),
             file("peer.key", site.identity.key.clone()),
-            file(&account, format!("return {{ password = \"{PASSWORD}\" }};\n")),
+            account(USER, PEER, PASSWORD),
         ],
-        programs: vec![Program {
-            name: "prosody",
-            command: ["/usr/bin/lua5.4", "/usr/bin/prosody", "-F", "--config"]
-                .into_iter()
-                .chain(["/run/prosody.cfg.lua"])
-                .map(str::to_owned)
-                .collect(),
-            environment: Vec::new(),
-            listens,
-            says: None,
-        }],
+        programs: vec![program(listens)],
     }
 }
 
-/// libunbound asks our name server only, and forgets its rule against asking loopback.
 fn config(site: &Site) -> String {
     let Site { address, dns, settings, .. } = site;
+    let (housing, resolver) = (housing(*address, "info"), resolver((*dns, DNS).into()));
     let encrypted = settings.encryption != Encryption::Off;
     let direct = if encrypted { SERVERS_TLS.to_string() } else { String::new() };
     let tls = if encrypted { "\"tls\";" } else { "" };
@@ -47,17 +37,9 @@ fn config(site: &Site) -> String {
     let required = settings.encryption == Encryption::Required;
     let secure = settings.demand == Demand::Certificate;
     format!(
-        r#"run_as_root = true -- root of its own user namespace only
-data_path = "/run"
-pidfile = "/run/prosody.pid"
-log = {{ info = "*console" }}
-interfaces = {{ "{address}" }}
-c2s_ports = {{ {CLIENTS} }}
+        r#"{housing}{resolver}c2s_ports = {{ {CLIENTS} }}
 s2s_ports = {{ {SERVERS} }}
 s2s_direct_tls_ports = {{ {direct} }}
-certificates = "/run"
-unbound = {{ resolvconf = false; hoststxt = false; forward = {{ "{dns}" }};
-  options = {{ ["do-not-query-localhost:"] = "no" }} }}
 authentication = "internal_plain"
 allow_unencrypted_plain_auth = true
 c2s_require_encryption = false

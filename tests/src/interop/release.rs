@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::cell::{Cell, Demand, Encryption, Settings};
 use super::error::Result;
 use super::expect::{Abilities, ConnectionAbility, ENGINE, Party, ProofAbility};
-use super::launch::Launch;
 use super::site::Site;
 use super::{ejabberd, jabberd, prosody};
 use crate::debian::Debian;
+use crate::launch::Launch;
 use crate::parts::Part;
 use crate::paths::Paths;
 

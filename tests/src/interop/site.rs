@@ -12,6 +12,8 @@ pub const SERVERS: u16 = 5269;
 pub const SERVERS_TLS: u16 = 5270;
 /// Clients.
 pub const CLIENTS: u16 = 5222;
+/// DNS.
+pub const DNS: u16 = 53;
 
 /// The addresses of IPv6, of the block for benchmarks (RFC 5180 §8). One cell at a time has them.
 pub const OURS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);

@@ -1,4 +1,7 @@
 //! A real server's programs: their files, their start in a root file system, their end.
+//!
+//! The root file system is only read. The server has a directory of its own, which it sees as `/run`: its settings, what it
+//! stores, and its logs.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
@@ -7,9 +10,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::error::{InteropError, Result};
-use super::site::Site;
 use crate::command::tail;
+
+pub mod ejabberd;
+pub mod error;
+pub mod prosody;
+
+use error::{LaunchError, Result};
 
 /// How long a server may take to listen, on a machine that is busy.
 const START: Duration = Duration::from_mins(1);
@@ -50,17 +57,17 @@ pub struct Running {
 }
 
 impl Launch {
-    /// Starts the server and waits until it listens.
-    pub fn start(&self, site: &Site) -> Result<Running> {
+    /// Starts the server on the files of `root` and waits until it listens. All that it has of its own is below `home`.
+    pub fn start(&self, root: &Path, home: &Path) -> Result<Running> {
         for (name, content) in &self.files {
-            let file = site.home.join(name);
-            let directory = file.parent().unwrap_or(&site.home);
-            fs::create_dir_all(directory).map_err(InteropError::io("making", directory))?;
-            fs::write(&file, content).map_err(InteropError::io("writing", &file))?;
+            let file = home.join(name);
+            let directory = file.parent().unwrap_or(home);
+            fs::create_dir_all(directory).map_err(LaunchError::io("making", directory))?;
+            fs::write(&file, content).map_err(LaunchError::io("writing", &file))?;
         }
-        let mut running = Running { processes: Vec::new(), home: site.home.clone() };
+        let mut running = Running { processes: Vec::new(), home: home.to_owned() };
         for program in &self.programs {
-            running.processes.push(spawn(program, site)?);
+            running.processes.push(spawn(program, root, home)?);
             for &address in &program.listens {
                 running.wait_for(program.name, &format!("listen on {address}"), || {
                     TcpStream::connect_timeout(&address, START).is_ok()
@@ -68,7 +75,7 @@ impl Launch {
             }
             if let Some((log, words)) = program.says {
                 running.wait_for(program.name, &format!("say {words:?}"), || {
-                    let said = fs::read(site.home.join(log)).unwrap_or_default();
+                    let said = fs::read(home.join(log)).unwrap_or_default();
                     String::from_utf8_lossy(&said).contains(words)
                 })?;
             }
@@ -78,6 +85,11 @@ impl Launch {
 }
 
 impl Running {
+    /// The process of the program that was started last.
+    pub fn pid(&self) -> Option<u32> {
+        self.processes.last().map(Child::id)
+    }
+
     fn wait_for(&mut self, name: &str, what: &str, seen: impl Fn() -> bool) -> Result<()> {
         let begun = Instant::now();
         while !seen() {
@@ -85,7 +97,7 @@ impl Running {
             if ended || begun.elapsed() > START {
                 let why = if ended { "a program has ended" } else { "it takes too long" };
                 let what = format!("{name} does not {what}: {why}");
-                return Err(InteropError::Server { what, log: self.log() });
+                return Err(LaunchError::Server { what, log: self.log() });
             }
             thread::sleep(PAUSE);
         }
@@ -121,13 +133,13 @@ impl Drop for Running {
     }
 }
 
-/// In a mount namespace of its own, so that one root file system serves many servers at a time and is not changed.
-fn spawn(program: &Program, site: &Site) -> Result<Child> {
-    let log = site.home.join(format!("{}.log", program.name));
-    let output = File::create(&log).map_err(InteropError::io("creating", &log))?;
-    let also = output.try_clone().map_err(InteropError::io("opening", &log))?;
+/// In a user and mount namespace of its own: no root is needed, and one root file system serves many servers at a time.
+fn spawn(program: &Program, root: &Path, home: &Path) -> Result<Child> {
+    let log = home.join(format!("{}.log", program.name));
+    let output = File::create(&log).map_err(LaunchError::io("creating", &log))?;
+    let also = output.try_clone().map_err(LaunchError::io("opening", &log))?;
     Command::new("unshare")
-        .args(["--mount", "sh", "-euc"])
+        .args(["--user", "--map-root-user", "--mount", "sh", "-euc"])
         .arg(
             "mount --bind \"$2\" \"$1/run\"
              mount --rbind /dev \"$1/dev\"
@@ -135,7 +147,7 @@ fn spawn(program: &Program, site: &Site) -> Result<Child> {
              shift 2
              exec chroot \"$root\" \"$@\"",
         )
-        .args([Path::new("sh"), &site.root, &site.home])
+        .args([Path::new("sh"), root, home])
         .args(&program.command)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -144,5 +156,5 @@ fn spawn(program: &Program, site: &Site) -> Result<Child> {
         .stdout(output)
         .stderr(also)
         .spawn()
-        .map_err(InteropError::io("starting", "unshare, of Debian's util-linux"))
+        .map_err(LaunchError::io("starting", "unshare, of Debian's util-linux"))
 }
