@@ -10,6 +10,7 @@ pub mod ejabberd;
 pub mod error;
 pub mod evidence;
 pub mod expect;
+pub mod extended;
 pub mod jabberd;
 pub mod login;
 pub mod matrix;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use tests::interop::error::InteropError;
 use tests::interop::release::Release;
-use tests::interop::{matrix, sandbox};
+use tests::interop::{extended, matrix, sandbox};
 use tests::parts;
 use tests::paths::Paths;
 use tests::program;
@@ -45,6 +45,32 @@ fn federates(test: &str, release: Release) -> Result<(), InteropError> {
     eprint!("{table}{logs}");
     assert!(logs.is_empty(), "see above");
     Ok(())
+}
+
+/// Sends stanzas both ways over one stream.
+fn goes_both_ways(test: &str, release: Release) -> Result<(), InteropError> {
+    let Some(engine) = sandbox::engine() else {
+        parts::build_only(&Paths::from_env()?, &[release.part()])?;
+        let passed = sandbox::enter(test, program::engine())?;
+        assert!(passed, "see above");
+        return Ok(());
+    };
+    extended::run(release, &engine)
+}
+
+#[test]
+fn prosody_0_12_both_ways_and_acknowledged() {
+    goes_both_ways("prosody_0_12_both_ways_and_acknowledged", Release::Prosody0_12).unwrap();
+}
+
+#[test]
+fn prosody_13_both_ways_and_acknowledged() {
+    goes_both_ways("prosody_13_both_ways_and_acknowledged", Release::Prosody13).unwrap();
+}
+
+#[test]
+fn ejabberd_24_both_ways() {
+    goes_both_ways("ejabberd_24_both_ways", Release::Ejabberd24).unwrap();
 }
 
 #[test]

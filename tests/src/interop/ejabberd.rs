@@ -31,6 +31,7 @@ fn config(site: &Site) -> String {
         (Encryption::Optional, _) => "optional",
     };
     let dialback = if settings.demand == Demand::Certificate { "" } else { "mod_s2s_dialback: {}" };
+    let extended = if site.extended { "mod_s2s_bidi: {}" } else { "" };
     let direct = if settings.encryption == Encryption::Off {
         String::new()
     } else {
@@ -52,6 +53,7 @@ listen:
 modules:
   mod_ping: {{}}
   {dialback}
+  {extended}
 "#
     )
 }

@@ -20,7 +20,7 @@ use super::error::{InteropError, Result};
 use super::evidence;
 use super::expect::outcome;
 use super::login::{self, Client};
-use super::ours::{self, Ours};
+use super::ours::{self, Ours, Probe};
 use super::release::Release;
 use super::result::{CellResult, Seen};
 use super::site::{Addresses, CLIENTS, DNS, SERVERS, SERVERS_TLS, Site};
@@ -77,13 +77,15 @@ fn run_cell(release: Release, engine: &Path, number: u8, cell: &Cell) -> Result<
         address: addresses.theirs,
         dns: addresses.dns,
         settings: release.settings(cell),
+        extended: false,
         identity: issuer.issue(cell.theirs.certificate, PEER)?,
         authority: issuer.pem(),
     };
     fs::create_dir_all(&site.home).map_err(InteropError::io("making", &site.home))?;
     // First, so that the engine's own probe of its peers finds it.
     let theirs = release.launch(&site)?.start(&site.root, &site.home)?;
-    let ours = ours::start(engine, &mut ground, &issuer, cell, &addresses, backend.address())?;
+    let at = backend.address();
+    let ours = ours::start(engine, &mut ground, &issuer, cell, &addresses, at, Probe::Auto)?;
 
     let exchange = exchange(&ground, &ours, &site, backend);
     let (mut outbound, mut inbound) = exchange.map_err(|error| InteropError::Server {
@@ -114,7 +116,7 @@ fn roots(issuer: &Issuer) -> Result<Arc<RootCertStore>> {
     Ok(Arc::new(roots))
 }
 
-fn zone(cell: &Cell, addresses: &Addresses) -> Result<Zone> {
+pub(super) fn zone(cell: &Cell, addresses: &Addresses) -> Result<Zone> {
     let (service, port) = match cell.way {
         Way::DirectTls => ("_xmpps-server", SERVERS_TLS),
         Way::Ordinary | Way::Ipv6 => ("_xmpp-server", SERVERS),
@@ -127,7 +129,7 @@ fn zone(cell: &Cell, addresses: &Addresses) -> Result<Zone> {
         .server(service, LOCAL, &host(LOCAL), port)?)
 }
 
-fn backend(authority: &Authority, addresses: &Addresses) -> Result<Server> {
+pub(super) fn backend(authority: &Authority, addresses: &Addresses) -> Result<Server> {
     let acceptor = Acceptor {
         domain: LOCAL.to_owned(),
         identity: authority.issue(&[LOCAL])?,

@@ -39,6 +39,15 @@ pub fn party(cell: &Cell) -> Party {
     Party { settings: cell.ours, abilities: ENGINE }
 }
 
+/// Whether the engine opens a stream to the server by itself, to see whether it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// It does.
+    Auto,
+    /// It does not.
+    Off,
+}
+
 /// Starts the engine. Towards its backend it has the address on which the backend is not.
 pub fn start(
     binary: &Path,
@@ -47,6 +56,7 @@ pub fn start(
     cell: &Cell,
     addresses: &Addresses,
     backend: SocketAddr,
+    probe: Probe,
 ) -> Result<Ours> {
     let [a, b, c, _] = addresses.backend.octets();
     let inside = |port| SocketAddr::from(([a, b, c, 1], port));
@@ -75,7 +85,7 @@ pub fn start(
         "tokenFile": file("token"),
     });
     if let Some(config) = config.as_object_mut() {
-        config.insert("peers".to_owned(), json!([peer(cell.ours)]));
+        config.insert("peers".to_owned(), json!([peer(cell.ours, probe)]));
         let networks = json!({"allowNetworks": ["127.0.0.0/8", "2001:2::/48"]});
         config.insert("egress".to_owned(), networks);
         config.insert("timeouts".to_owned(), json!({"queueSeconds": QUEUE_SECONDS}));
@@ -87,7 +97,11 @@ pub fn start(
     Ok(Ours { engine, inner, control })
 }
 
-fn peer(settings: Settings) -> Value {
+fn peer(settings: Settings, probe: Probe) -> Value {
+    let probe = match probe {
+        Probe::Auto => "Auto",
+        Probe::Off => "Off",
+    };
     let mode = match settings.encryption {
         Encryption::Required => "Required",
         Encryption::Optional => "Optional",
@@ -105,5 +119,6 @@ fn peer(settings: Settings) -> Value {
             "external": {"inbound": external, "outbound": external},
             "dialback": dialback,
         },
+        "probe": {"mode": probe},
     })
 }

@@ -34,6 +34,7 @@ fn config(site: &Site) -> String {
     let direct = if encrypted { SERVERS_TLS.to_string() } else { String::new() };
     let tls = if encrypted { "\"tls\";" } else { "" };
     let dialback = if settings.demand == Demand::Certificate { "" } else { "\"dialback\";" };
+    let extended = if site.extended { "\"s2s_bidi\"; \"smacks\";" } else { "" };
     let required = settings.encryption == Encryption::Required;
     let secure = settings.demand == Demand::Certificate;
     format!(
@@ -43,7 +44,7 @@ s2s_direct_tls_ports = {{ {direct} }}
 authentication = "internal_plain"
 allow_unencrypted_plain_auth = true
 c2s_require_encryption = false
-modules_enabled = {{ "saslauth"; "roster"; "presence"; "message"; "iq"; "s2s"; "c2s"; {tls} {dialback} }}
+modules_enabled = {{ "saslauth"; "roster"; "presence"; "message"; "iq"; "s2s"; "c2s"; {tls} {dialback} {extended} }}
 s2s_require_encryption = {required}
 s2s_secure_auth = {secure}
 ssl = {{ certificate = "/run/peer.crt"; key = "/run/peer.key" }}

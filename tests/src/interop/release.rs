@@ -63,6 +63,11 @@ impl Release {
         }
     }
 
+    /// It acknowledges stanzas of other servers (XEP-0198).
+    pub const fn acknowledges(self) -> bool {
+        matches!(self, Self::Prosody0_12 | Self::Prosody13)
+    }
+
     /// The settings of the cell, as far as this server can be told them.
     pub fn settings(self, cell: &Cell) -> Settings {
         let asked = cell.theirs;

@@ -58,6 +58,8 @@ pub struct Site {
     pub dns: Ipv4Addr,
     /// Its settings.
     pub settings: Settings,
+    /// It offers and uses what it knows beyond that: streams that go both ways (XEP-0288), acknowledgements (XEP-0198).
+    pub extended: bool,
     /// Its certificate.
     pub identity: Pem,
     /// The authority that it trusts.
