@@ -1,5 +1,5 @@
-//! `bench`: the engine beside Prosody, in the same run and under the same load: stanzas per CPU-second, and the time to the first
-//! stanza of a new peer.
+//! `bench`: the engine beside Prosody, in the same run and under the same load: stanzas per CPU-second, and the time
+//! to the first stanza of a new peer.
 
 use std::fs;
 use std::path::{Path, PathBuf};

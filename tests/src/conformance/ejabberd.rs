@@ -73,8 +73,8 @@ impl Ejabberd {
     }
 }
 
-/// As most federate: TLS required, which here includes good certificates, and dialback. Its own time-outs are shorter than the
-/// suite's patience, so that they end what hangs.
+/// As most federate: TLS required, which here includes good certificates, and dialback. Its own time-outs are shorter than
+/// the suite's patience, so that they end what hangs.
 fn config(patience: Duration) -> String {
     let limit = patience.as_secs().saturating_sub(2).max(1);
     format!(
