@@ -41,7 +41,8 @@ struct Scene {
     client: Client,
 }
 
-/// One stream of the server, then one of ours, each with a message in both directions.
+/// A stream of the server, then one of ours, each with a message in both directions. A server that does not know how answers
+/// on a stream of its own.
 pub fn run(release: Release, engine: &Path) -> Result<()> {
     let addresses = Addresses::of(NUMBER, CELL.way);
     let issuer = Issuer::new()?;
@@ -86,7 +87,7 @@ impl Scene {
         self.from_client("first")?;
         let mut backend = self.from_backend("second")?;
         self.until("the delivery of our message", |counts| relayed(counts) == 1)?;
-        self.streams((1, 0))?;
+        self.streams(if release.goes_both_ways() { (1, 0) } else { (1, 1) })?;
         if release.acknowledges() {
             // What is not acknowledged is not relayed yet; see the metric's own text.
             backend.send(self.to_client("third"))?;
@@ -101,7 +102,7 @@ impl Scene {
         let mut backend = self.from_backend("fourth")?;
         self.until("the delivery of our message", |counts| relayed(counts) > before)?;
         self.from_client("fifth")?;
-        self.streams((0, 1))?;
+        self.streams(if release.goes_both_ways() { (0, 1) } else { (1, 1) })?;
         if release.acknowledges() {
             backend.send(self.to_client("sixth"))?;
             self.expect_at_client("sixth")?;

@@ -63,6 +63,12 @@ impl Release {
         }
     }
 
+    /// It uses a stream both ways with others (XEP-0288). ejabberd offers that in the namespace of the request until 24.12,
+    /// and does not know the offers of others.
+    pub const fn goes_both_ways(self) -> bool {
+        matches!(self, Self::Prosody0_12 | Self::Prosody13)
+    }
+
     /// It acknowledges stanzas of other servers (XEP-0198).
     pub const fn acknowledges(self) -> bool {
         matches!(self, Self::Prosody0_12 | Self::Prosody13)
