@@ -20,7 +20,7 @@ use super::send;
 use super::snapshot::Snapshot;
 use crate::Domain;
 use crate::dial::guard::Guard;
-use crate::dial::race::Tcp;
+use crate::dial::tcp::Tcp;
 use crate::direction::Direction;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::Resolver;

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::engine::Engine;
 use crate::Domain;
 use crate::config::Attachment;
-use crate::dial::connect::connect;
+use crate::dial::dialler::Dialler;
 use crate::direction::Direction;
 use crate::dns::plan::Target;
 use crate::leg::Leg;
@@ -26,11 +26,11 @@ pub(crate) struct Reached {
     pub(crate) direct_tls: bool,
 }
 
-/// Targets that have not been tried yet.
+/// Where a connection can still be tried.
 pub(crate) struct Targets {
     leg: Leg,
     remote: Domain,
-    waiting: Vec<Target>,
+    dialler: Dialler,
     /// DNS is asked when the static route is exhausted.
     fallback_to_dns: bool,
 }
@@ -44,12 +44,14 @@ pub(crate) async fn find(
     leg: Leg,
     remote: &Domain,
 ) -> Result<Targets, Failure> {
-    let mut targets =
-        Targets { leg, remote: remote.clone(), waiting: Vec::new(), fallback_to_dns: false };
     let snapshot = engine.snapshot_owned();
-    match leg {
+    let (dialler, fallback_to_dns) = match leg {
         Leg::Inner => match snapshot.backend(remote).map(|backend| &backend.attachment) {
-            Some(Attachment::Server { target, .. }) => targets.waiting.push(target.into()),
+            Some(Attachment::Server { target, .. }) => {
+                let target = Target::from(target);
+                // Of a backend, DNS is asked for its host and not for its domain.
+                (Dialler::new(target.host.to_string(), vec![target]), false)
+            }
             _ => return Err(Failure::NoBackend),
         },
         Leg::Outer => {
@@ -58,31 +60,31 @@ pub(crate) async fn find(
             }
             match &snapshot.config.peers.resolve(remote).route {
                 Some(route) => {
-                    targets.waiting.extend(route.targets.iter().map(Target::from));
-                    targets.fallback_to_dns = route.fallback_to_dns;
+                    let targets = route.targets.iter().map(Target::from).collect();
+                    (Dialler::new(remote.to_string(), targets), route.fallback_to_dns)
                 }
-                None => targets.ask_dns(engine).await?,
+                None => (ask_dns(engine, remote).await?, false),
             }
         }
-    }
-    Ok(targets)
+    };
+    Ok(Targets { leg, remote: remote.clone(), dialler, fallback_to_dns })
+}
+
+async fn ask_dns(engine: &Arc<Engine>, remote: &Domain) -> Result<Dialler, Failure> {
+    let peer = Arc::clone(engine.snapshot().config.peers.resolve(remote));
+    let direct_tls = peer.tls != TlsMode::Disabled;
+    let legacy = peer.profile == Profile::LegacyDialback;
+    let targets = engine.resolver().targets(remote, direct_tls, legacy).await?;
+    Ok(Dialler::new(remote.to_string(), targets))
 }
 
 impl Targets {
-    async fn ask_dns(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
-        let peer = Arc::clone(engine.snapshot().config.peers.resolve(&self.remote));
-        let direct_tls = peer.tls != TlsMode::Disabled;
-        let legacy = peer.profile == Profile::LegacyDialback;
-        self.waiting = engine.resolver().targets(&self.remote, direct_tls, legacy).await?;
-        Ok(())
-    }
-
     /// No target is left.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.waiting.is_empty() && !self.fallback_to_dns
+        self.dialler.is_exhausted() && !self.fallback_to_dns
     }
 
-    /// Connects to the next target that takes a TCP connection.
+    /// Connects to the next address that takes a TCP connection.
     ///
     /// # Errors
     /// When none does; names every address that was tried.
@@ -90,34 +92,24 @@ impl Targets {
         &mut self,
         engine: &Arc<Engine>,
     ) -> Result<(TcpStream, Reached), Failure> {
-        match self.try_waiting(engine).await {
+        match self.dial(engine).await {
             Err(_) if std::mem::take(&mut self.fallback_to_dns) => {
-                self.ask_dns(engine).await?;
-                self.try_waiting(engine).await
+                self.dialler = ask_dns(engine, &self.remote).await?;
+                self.dial(engine).await
             }
             outcome => outcome,
         }
     }
 
-    async fn try_waiting(&mut self, engine: &Arc<Engine>) -> Result<(TcpStream, Reached), Failure> {
-        let waiting = std::mem::take(&mut self.waiting);
+    async fn dial(&mut self, engine: &Arc<Engine>) -> Result<(TcpStream, Reached), Failure> {
         let (guard, tcp) = (engine.guard(), engine.tcp());
-        // Of a backend, DNS is asked for its host and not for its domain.
-        let host = waiting.first().map(|target| target.host.to_string());
-        let name = match (self.leg, &host) {
-            (Leg::Inner, Some(host)) => host.as_str(),
-            _ => self.remote.as_str(),
-        };
         let patience = engine.snapshot().config.timeouts.connect;
+        let dialler = &mut self.dialler;
         let connection = match self.leg {
-            Leg::Outer => {
-                connect(name, &waiting, &engine.resolver(), &tcp, &guard, patience).await?
-            }
-            Leg::Inner => connect(name, &waiting, &engine.inside, &tcp, &guard, patience).await?,
+            Leg::Outer => dialler.connect(&engine.resolver(), &tcp, &guard, patience).await?,
+            Leg::Inner => dialler.connect(&engine.inside, &tcp, &guard, patience).await?,
         };
-        let direct_tls =
-            waiting.get(connection.index).is_some_and(|target| target.start == TlsStart::Direct);
-        self.waiting.extend(waiting.into_iter().skip(connection.index + 1));
+        let direct_tls = connection.start == TlsStart::Direct;
         Ok((connection.stream, Reached { address: connection.address, direct_tls }))
     }
 }
