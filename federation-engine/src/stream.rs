@@ -11,6 +11,7 @@ pub mod id;
 pub mod inbound;
 pub mod limits;
 pub mod outbound;
+pub mod redirect;
 pub mod rules;
 pub mod sasl;
 pub mod starttls;

@@ -14,6 +14,7 @@ use tests::peer::authority::{Authority, Identity};
 use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result as PeerResult};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
+use tests::peer::redirecting::Redirecting;
 use tests::peer::server::{Event, Server};
 use tests::program::engine;
 
@@ -300,6 +301,61 @@ fn the_engines_own_ping_never_waits_for_a_backend_that_is_down() {
     until("two pings that found out", || {
         metric(&world, "xmpp_federation_stanzas_bounced_total{reason=\"ConnectRefused\"}") >= 2
     });
+}
+
+/// Serves [`CLOSED`], and sends everybody to that host.
+fn redirecting(world: &World, to: &str, in_the_clear: bool) -> Server {
+    let acceptor = acceptor(world, CLOSED).unwrap();
+    let redirecting = Redirecting { acceptor, to: to.to_owned(), in_the_clear };
+    Server::start(world.closed, redirecting).unwrap()
+}
+
+#[test]
+fn rfc6120_4_9_3_19_a_stream_is_opened_where_the_peer_sends_us() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let any = (world.closed.ip(), 0).into();
+    // It serves the domain that was asked for, and its certificate says so.
+    let other = Server::start(any, acceptor(&world, CLOSED).unwrap()).unwrap();
+    let _first = redirecting(&world, &other.address().to_string(), false);
+    let mut sender = world.stream_from_backend(CLOSED).unwrap();
+    sender.send(to(CLOSED, "m", "?")).unwrap();
+    assert_eq!(other.message().unwrap().attribute("id"), Some("m"));
+}
+
+#[test]
+fn rfc6120_4_9_3_19_the_other_host_has_to_prove_the_same_domain() {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["peers"] = json!([{"domain": CLOSED, "profile": "Strict"}]);
+    })
+    .unwrap();
+    // A name and a port: only its address is looked up. It leads to a server of another domain.
+    let _first =
+        redirecting(&world, &format!("xmpp.{PEER}:{}", world.peer.address().port()), false);
+    let mut sender = world.stream_from_backend(CLOSED).unwrap();
+    sender.send(to(CLOSED, "m", "?")).unwrap();
+    let bounce = world.backend.message().unwrap();
+    assert_eq!(error(&bounce), Some(("cancel", "remote-server-timeout")), "{bounce}");
+    let text = bounce.to_string();
+    assert!(text.contains(&format!("the certificate is for {PEER}")), "{text}");
+}
+
+#[test]
+fn rfc6120_4_9_3_19_redirections_that_are_not_followed_say_why() {
+    for (other, in_the_clear, why) in [
+        ("other.example", true, "the stream is not encrypted"),
+        ("nobody at home", false, "it is neither a host name nor an address"),
+        ("10.0.0.1:5269", false, "10.0.0.1 is a private address"),
+        ("", false, "we come from there"),
+    ] {
+        let world = World::start(engine(), ORDINARY).unwrap();
+        let itself = world.closed.to_string();
+        let other = if other.is_empty() { &itself } else { other };
+        let _first = redirecting(&world, other, in_the_clear);
+        let mut sender = world.stream_from_backend(CLOSED).unwrap();
+        sender.send(to(CLOSED, "m", "?")).unwrap();
+        let bounce = world.backend.message().unwrap().to_string();
+        assert!(bounce.contains(why), "{bounce}");
+    }
 }
 
 /// Whether the kernel's next act on a connection will be a keep-alive probe, by the ports of its ends.

@@ -119,7 +119,7 @@ impl Race {
             priority: match target.origin {
                 // A person wrote the order of a route.
                 Origin::Route => u16::try_from(index).unwrap_or(u16::MAX),
-                Origin::Srv | Origin::Fallback => target.priority,
+                Origin::Srv | Origin::Fallback | Origin::Redirect => target.priority,
             },
             target,
             asked: Asked::NotYet,
@@ -217,7 +217,7 @@ impl Race {
             }
             let verdict = match lane.target.origin {
                 Origin::Route => Ok(()),
-                Origin::Srv | Origin::Fallback => check(address, guard),
+                Origin::Srv | Origin::Fallback | Origin::Redirect => check(address, guard),
             };
             match verdict {
                 Ok(()) => {

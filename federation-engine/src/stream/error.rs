@@ -7,6 +7,7 @@ use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Namespace, Node, XmlError};
 
 use super::Out;
+use super::redirect::Redirect;
 
 /// A defined condition (RFC 6120 §4.9.3), as far as the engine sends it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -161,6 +162,9 @@ pub(crate) fn read(error: &Node) -> Failure {
         .iter()
         .find(|child| child.local == "text")
         .map_or(error.text.as_str(), |text| text.text.as_str());
+    if let Some(other) = condition.filter(|condition| condition.local == "see-other-host") {
+        return Failure::SeeOtherHost(Redirect::read(other.text.trim()));
+    }
     Failure::StreamError {
         condition: condition.map_or("undefined-condition", |child| &child.local).to_owned(),
         text: printable(text.trim(), MAX_TEXT),

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::error::{self, StreamError};
 use super::features::Features;
 use super::inbound::CLOSING_TIME;
+use super::redirect::NotFollowed;
 use super::starttls::Negotiation;
 use super::{
     Action, Authentication, Limits, Out, PeerChain, StreamId, StreamLimits, Surroundings,
@@ -339,7 +340,13 @@ impl Outbound {
 
     fn on_stream_error(&mut self, element: &Element, out: &mut Out) {
         let failure = match element.tree() {
-            Ok(node) => error::read(&node),
+            Ok(node) => match error::read(&node) {
+                // RFC 6120 §4.9.3.19: else whoever is on the way could send us anywhere.
+                Failure::SeeOtherHost(redirect) if self.tls.is_none() => {
+                    Failure::SeeOtherHost(redirect.not_followed(NotFollowed::NotEncrypted))
+                }
+                failure => failure,
+            },
             Err(error) => Failure::NotXmpp(error.to_string()),
         };
         let failure = self.rejected.take().unwrap_or(failure);

@@ -81,6 +81,16 @@ pub(crate) async fn open(
         let address = Some(reached.address);
         let failure = match negotiate(engine, leg, purpose.clone(), tcp, reached).await {
             Ok(opened) => return Ok(opened),
+            Err(Failure::SeeOtherHost(redirect)) => {
+                match targets.redirect(engine, redirect).await {
+                    Ok(()) => {
+                        // What counts from now on is what the other host says.
+                        last = None;
+                        continue;
+                    }
+                    Err(failure) => failure,
+                }
+            }
             Err(failure) => failure,
         };
         let final_word = !worth_another_target(&failure);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crds::peer::{Profile, TlsMode};
+use crds::target::RouteHost;
 use tokio::net::TcpStream;
 
 use super::engine::Engine;
@@ -15,6 +16,7 @@ use crate::dns::plan::Target;
 use crate::leg::Leg;
 use crate::policy::decide::decide;
 use crate::reason::Failure;
+use crate::stream::redirect::{Hops, NotFollowed, Redirect};
 use crate::tls::config::TlsStart;
 
 /// Where a connection leads.
@@ -33,6 +35,7 @@ pub(crate) struct Targets {
     dialler: Dialler,
     /// DNS is asked when the static route is exhausted.
     fallback_to_dns: bool,
+    hops: Hops,
 }
 
 /// Finds the targets of a remote domain, or of the backend of a local one.
@@ -63,19 +66,20 @@ pub(crate) async fn find(
                     let targets = route.targets.iter().map(Target::from).collect();
                     (Dialler::new(remote.to_string(), targets), route.fallback_to_dns)
                 }
-                None => (ask_dns(engine, remote).await?, false),
+                None => (ask_dns(engine, remote, remote).await?, false),
             }
         }
     };
-    Ok(Targets { leg, remote: remote.clone(), dialler, fallback_to_dns })
+    Ok(Targets { leg, remote: remote.clone(), dialler, fallback_to_dns, hops: Hops::default() })
 }
 
-async fn ask_dns(engine: &Arc<Engine>, remote: &Domain) -> Result<Dialler, Failure> {
+/// Finds `host`, which is the remote domain itself or a name that it sends us to.
+async fn ask_dns(engine: &Arc<Engine>, remote: &Domain, host: &Domain) -> Result<Dialler, Failure> {
     let peer = Arc::clone(engine.snapshot().config.peers.resolve(remote));
     let direct_tls = peer.tls != TlsMode::Disabled;
     let legacy = peer.profile == Profile::LegacyDialback;
-    let targets = engine.resolver().targets(remote, direct_tls, legacy).await?;
-    Ok(Dialler::new(remote.to_string(), targets))
+    let targets = engine.resolver().targets(host, direct_tls, legacy).await?;
+    Ok(Dialler::new(host.to_string(), targets))
 }
 
 impl Targets {
@@ -94,11 +98,37 @@ impl Targets {
     ) -> Result<(TcpStream, Reached), Failure> {
         match self.dial(engine).await {
             Err(_) if std::mem::take(&mut self.fallback_to_dns) => {
-                self.dialler = ask_dns(engine, &self.remote).await?;
+                self.dialler = ask_dns(engine, &self.remote, &self.remote).await?;
                 self.dial(engine).await
             }
             outcome => outcome,
         }
+    }
+
+    /// Goes where the peer sends us (RFC 6120 §4.9.3.19). Whoever answers there has to prove the same domain under the same
+    /// settings, and the address is judged like one that DNS gave. What is left of the targets before is forgotten: they are
+    /// of the same provider, who wants us elsewhere.
+    ///
+    /// # Errors
+    /// When the redirection is not to be followed, or leads to no server.
+    pub(crate) async fn redirect(
+        &mut self,
+        engine: &Arc<Engine>,
+        redirect: Redirect,
+    ) -> Result<(), Failure> {
+        let refused = |reason| Failure::SeeOtherHost(redirect.clone().not_followed(reason));
+        if self.leg == Leg::Inner {
+            return Err(refused(NotFollowed::Backend));
+        }
+        let Redirect::To(other) = &redirect else { return Err(Failure::SeeOtherHost(redirect)) };
+        self.hops.follow(other).map_err(refused)?;
+        tracing::info!(remote = %self.remote, %other, "the peer sends us to another host");
+        self.fallback_to_dns = false;
+        self.dialler = match (&other.host, other.port) {
+            (RouteHost::Name(name), None) => ask_dns(engine, &self.remote, name).await?,
+            _ => Dialler::new(other.host.to_string(), vec![Target::from(other)]),
+        };
+        Ok(())
     }
 
     async fn dial(&mut self, engine: &Arc<Engine>) -> Result<(TcpStream, Reached), Failure> {

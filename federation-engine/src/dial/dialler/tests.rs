@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use crds::target::RouteTarget;
 use futures::stream;
 
 use super::*;
@@ -114,7 +115,7 @@ async fn addresses_that_the_guard_refuses_are_never_dialled_unless_a_route_names
     let allowed = Guard { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], own: vec![] };
     let result = dialled(&fallback(), &zone, &network, &allowed).await;
     assert_eq!(result, Ok("127.0.0.1:5269".to_owned()));
-    let route = [Target::from(&"127.0.0.1:5269".parse().unwrap())];
+    let route = [Target::from(&"127.0.0.1:5269".parse::<RouteTarget>().unwrap())];
     let result = dialled(&route, &zone, &network, &Guard::default()).await;
     assert_eq!(result, Ok("127.0.0.1:5269".to_owned()));
     assert_eq!(network.tried(), ["127.0.0.1:5269", "127.0.0.1:5269"]);

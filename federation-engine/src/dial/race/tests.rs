@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use crds::target::RouteTarget;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream};
 use tokio::time::sleep;
@@ -349,7 +350,8 @@ async fn after_a_useless_connection_everything_that_was_not_tried_is() {
 
 #[tokio::test(start_paused = true)]
 async fn the_order_of_a_route_is_a_persons_word() {
-    let route = ["1.1.1.1:5269", "1.1.1.2:5269"].map(|text| Target::from(&text.parse().unwrap()));
+    let route = ["1.1.1.1:5269", "1.1.1.2:5269"];
+    let route = route.map(|text| Target::from(&text.parse::<RouteTarget>().unwrap()));
     let mut run = run(&[], &[("1.1.1.1", Silent), ("1.1.1.2", Connects(0))]);
     run.dialler = Dialler::new("partner.example".to_owned(), route.to_vec());
     assert_eq!(run.connect().await, Ok(("1.1.1.2".to_owned(), 2000)));
