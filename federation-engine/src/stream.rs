@@ -12,6 +12,7 @@ pub mod inbound;
 pub mod limits;
 pub mod outbound;
 pub mod redirect;
+pub mod rejection;
 pub mod rules;
 pub mod sasl;
 pub mod starttls;
@@ -26,11 +27,11 @@ use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Element};
 
-use error::StreamError;
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use limits::StreamLimits;
 pub use outbound::{Outbound, Purpose};
+pub use rejection::Rejection;
 pub use rules::PeerRules;
 
 pub use crate::tls::chain::PeerChain;
@@ -169,8 +170,8 @@ pub enum Action {
     },
     /// The stream is of no use any more, for all of its pairs.
     Failed(Failure),
-    /// Inbound: we end a stream on which nothing was proven, with this error.
-    Rejected(StreamError),
+    /// Inbound: we end a stream on which nothing was proven, or refuse a dialback request.
+    Rejected(Rejection),
     /// Inbound: the peer asked for a domain that we serve.
     Opened {
         /// Who it says it is; unproven.

@@ -144,8 +144,8 @@ impl Resolver {
     /// Addresses of a host: IPv6 and IPv4 are asked for at the same time, IPv6 first, and the answers come as they arrive
     /// (RFC 8305 §3); at most [`MAX_ADDRESSES`] in each.
     pub fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
-        let family = |kind| self.family(Arc::clone(&name), kind);
-        FuturesUnordered::from_iter([RecordType::AAAA, RecordType::A].map(family))
+        let questions = [(Arc::clone(&name), RecordType::AAAA), (name, RecordType::A)];
+        FuturesUnordered::from_iter(questions.map(|(name, kind)| self.family(name, kind)))
     }
 
     async fn family(&self, name: Arc<str>, kind: RecordType) -> Answer<IpAddr> {

@@ -10,6 +10,7 @@ mod initiating_dialback;
 mod limits;
 mod matrix;
 mod opening;
+mod rejections;
 mod stanzas;
 mod starttls;
 

@@ -322,9 +322,8 @@ impl Receiver {
                     );
                 }
             }
-            Action::Rejected(error) => {
-                tracing::info!(source = %self.source, leg = ?self.leg, condition = error.condition.as_str(), "stream refused: {}", error.text);
-                self.engine.metrics.handshake_refused(self.leg, Direction::Inbound);
+            Action::Rejected(rejection) => {
+                self.engine.saw_refusal(self.leg, self.source, rejection);
             }
             Action::Failed(failure) => {
                 tracing::info!(source = %self.source, leg = ?self.leg, reason = failure.label(), "{failure}");
