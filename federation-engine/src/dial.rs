@@ -1,7 +1,10 @@
-//! Dialling: `guard` (pure) says which addresses may be dialled at all, `race` tries several at once, `connect` walks through
-//! the targets of a domain, `backoff` (pure) says when to try again.
+//! Dialling: `guard` (pure) says which addresses may be dialled at all, `race` (pure) what is asked for and dialled when,
+//! `dialler` does it, `tcp` is one connection, `backoff` (pure) says when to try again.
 
 pub mod backoff;
-pub mod connect;
+pub mod dialler;
 pub mod guard;
-pub mod race;
+mod race;
+pub mod tcp;
+
+pub use race::MAX_ATTEMPTS;

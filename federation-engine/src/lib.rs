@@ -24,6 +24,7 @@ pub mod probe;
 pub mod reason;
 pub mod route;
 pub mod run;
+mod source;
 pub mod stanza;
 pub mod stream;
 pub mod task;

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::stream::redirect::Redirect;
+
 /// How far an attempt to reach a peer came.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 pub enum Step {
@@ -225,6 +227,9 @@ pub enum Failure {
         /// The peer's own words.
         text: String,
     },
+    /// The peer ended the stream because another host shall serve us (RFC 6120 §4.9.3.19).
+    #[error("the peer sends us to another host: {0}")]
+    SeeOtherHost(Redirect),
     /// The peer's bytes are not an XMPP stream.
     #[error("the peer does not speak XMPP: {0}")]
     NotXmpp(String),
@@ -301,7 +306,7 @@ impl Failure {
             Self::StreamError { condition, .. } if condition == "policy-violation" => {
                 "PolicyViolation"
             }
-            Self::StreamError { .. } => "StreamError",
+            Self::StreamError { .. } | Self::SeeOtherHost(_) => "StreamError",
             Self::NotXmpp(_) => "NotXMPP",
             Self::NoAuthenticationMethod(_) => "NoAuthenticationMethod",
             Self::ExternalRejected { .. } => "SASLExternalRejected",
@@ -327,6 +332,7 @@ impl Failure {
             | Self::Handshake(_)
             | Self::Certificate(_) => Step::Tls,
             Self::StreamError { .. }
+            | Self::SeeOtherHost(_)
             | Self::NotXmpp(_)
             | Self::NegotiationTimedOut(_)
             | Self::ConnectionLost(_) => Step::Stream,
@@ -355,7 +361,9 @@ impl Failure {
             | Self::Handshake(_)
             | Self::NegotiationTimedOut(_)
             | Self::DialbackTimedOut
-            | Self::ConnectionLost(_) => true,
+            | Self::ConnectionLost(_)
+            // The next stream is opened there.
+            | Self::SeeOtherHost(Redirect::To(_)) => true,
             // RFC 6120 §4.9.3.
             Self::StreamError { condition, .. } => matches!(
                 condition.as_str(),
@@ -386,6 +394,7 @@ impl Failure {
             | Self::StartTlsNotOffered
             | Self::StartTlsRefused
             | Self::Certificate(_)
+            | Self::SeeOtherHost(Redirect::NotFollowed { .. })
             | Self::NotXmpp(_)
             | Self::NoAuthenticationMethod(_)
             | Self::DialbackInvalid

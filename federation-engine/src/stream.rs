@@ -13,6 +13,8 @@ pub mod limits;
 pub mod management;
 pub mod outbound;
 mod proven;
+pub mod redirect;
+pub mod rejection;
 pub mod rules;
 pub mod sasl;
 pub mod starttls;
@@ -27,12 +29,12 @@ use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Element};
 
-use error::StreamError;
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use limits::StreamLimits;
 pub use management::Management;
 pub use outbound::{Outbound, Purpose};
+pub use rejection::Rejection;
 pub use rules::PeerRules;
 
 pub use crate::tls::chain::PeerChain;
@@ -188,8 +190,8 @@ pub enum Action {
     },
     /// The stream is of no use any more, for all of its pairs.
     Failed(Failure),
-    /// Inbound: we end a stream on which nothing was proven, with this error.
-    Rejected(StreamError),
+    /// Inbound: we end a stream on which nothing was proven, or refuse a dialback request.
+    Rejected(Rejection),
     /// Inbound: the peer asked for a domain that we serve.
     Opened {
         /// Who it says it is; unproven.

@@ -1,12 +1,13 @@
 //! Objects that several tests begin with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crds::XmppFederation;
 use federation_engine::observe::evidence::{
     BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind, InboundObservation,
-    PeerEvidence, PeerStream,
+    InboundRefusal, PeerEvidence, PeerStream,
 };
 use federation_engine::reason::Step;
 use federation_engine::tls::facts::CertificateFacts;
@@ -236,8 +237,23 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
                 }),
                 inbound: None,
                 attempts: Vec::new(),
+                refusals: Vec::new(),
             })
             .collect(),
+        refusals: Vec::new(),
+    }
+}
+
+/// Something that claimed to be `partner.example` was refused so many seconds ago.
+pub(crate) fn refusal(message: &str, seconds_ago: i64) -> InboundRefusal {
+    InboundRefusal {
+        peer: "partner.example".parse().ok(),
+        local: "example.com".parse().ok(),
+        source: Ipv4Addr::new(198, 51, 100, 7).into(),
+        reason: "CertificateUntrusted".to_owned(),
+        message: message.to_owned(),
+        count: 3,
+        at: now() - SignedDuration::from_secs(seconds_ago),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod inbound;
 pub mod peers;
 pub mod ready;
 pub mod refs;
+pub mod refusal;
 pub mod srv;
 pub mod stream;
 pub mod tls;

@@ -13,6 +13,7 @@ pub mod initiator;
 pub mod nameserver;
 pub mod namespace;
 pub mod receiving;
+pub mod redirecting;
 pub mod server;
 pub mod stream;
 pub mod tls;

@@ -7,15 +7,18 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::engine::free_port;
+use tests::interop::evidence::{self, CONTROL_NAME, TOKEN};
 use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, PEER, World, secret_of};
 use tests::metrics::Metrics;
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::authority::{Authority, Identity};
 use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result as PeerResult};
+use tests::peer::initiator::Initiator;
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
+use tests::peer::redirecting::Redirecting;
 use tests::peer::server::{Event, Server};
 use tests::program::engine;
 
@@ -300,6 +303,123 @@ fn the_engines_own_ping_never_waits_for_a_backend_that_is_down() {
     until("two pings that found out", || {
         metric(&world, "stanzas_bounced_total", &[("reason", "ConnectRefused")]).unwrap() >= 2
     });
+}
+
+#[test]
+fn what_was_refused_is_in_the_evidence_with_its_cause() {
+    let control = free_port().unwrap();
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        let identity = ground.authority.issue(&[CONTROL_NAME]).unwrap();
+        ground.write("control.crt", identity.certificate_pem()).unwrap();
+        ground.write("control.key", identity.key_pem()).unwrap();
+        ground.write("token", TOKEN).unwrap();
+        let file = |name: &str| ground.path(name).display().to_string();
+        config["listen"]["control"] = json!({
+            "address": control.to_string(),
+            "certificateFile": file("control.crt"),
+            "privateKeyFile": file("control.key"),
+            "tokenFile": file("token"),
+        });
+        config["peers"] = json!([{"domain": PEER, "profile": "Strict"}]);
+    })
+    .unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let evidence = || evidence::of_all::<Value>(control, &roots).unwrap();
+    let peer = |evidence: &Value| {
+        let peers = evidence["peers"].as_array().unwrap();
+        peers.iter().find(|peer| peer["domain"] == PEER).unwrap().clone()
+    };
+    // A certificate for another name, and nobody's.
+    let identity = world.ground.authority.issue(&["other.example"]).unwrap();
+    let end = world.from_peer(Some(&identity), &roots).external().unwrap_err();
+    assert_eq!(condition(&end), "policy-violation", "{end}");
+    until("the refusal", || peer(&evidence())["refusals"].is_array());
+    let refusal = peer(&evidence())["refusals"][0].clone();
+    assert_eq!(refusal["reason"], "CertificateNameMismatch", "{refusal}");
+    let cause = "the certificate is for other.example, not for this domain";
+    assert!(refusal["message"].as_str().unwrap().ends_with(cause), "{refusal}");
+    assert_eq!((&refusal["local"], &refusal["source"]), (&json!(LOCAL), &json!("127.0.0.1")));
+    assert_eq!(peer(&evidence())["inbound"], Value::Null, "nothing was proven");
+
+    // A stranger gets no record of its own.
+    let stranger = Initiator {
+        from: "stranger.example",
+        to: "nowhere.example",
+        ..world.from_peer(None, &roots)
+    };
+    let end = stranger.external().unwrap_err();
+    assert_eq!(condition(&end), "host-unknown", "{end}");
+    until("the other refusal", || {
+        evidence()["refusals"].as_array().is_some_and(|all| !all.is_empty())
+    });
+    let all = evidence();
+    assert_eq!(all["refusals"][0]["peer"], "stranger.example", "{all}");
+    assert_eq!(all["refusals"][0]["local"], "nowhere.example", "{all}");
+    assert!(
+        all["peers"].as_array().unwrap().iter().all(|peer| peer["domain"] != "stranger.example")
+    );
+
+    // Once the peer has proven itself, what was refused before is of no interest.
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let _stream = world.from_peer(Some(&identity), &roots).external().unwrap();
+    until("the peer", || peer(&evidence())["inbound"]["connected"] == true);
+    assert_eq!(peer(&evidence())["refusals"], Value::Null);
+}
+
+/// Serves [`CLOSED`], and sends everybody to that host.
+fn redirecting(world: &World, to: &str, in_the_clear: bool) -> PeerResult<Server> {
+    let acceptor = acceptor(world, CLOSED)?;
+    let redirecting = Redirecting { acceptor, to: to.to_owned(), in_the_clear };
+    Server::start(world.closed, redirecting)
+}
+
+#[test]
+fn rfc6120_4_9_3_19_a_stream_is_opened_where_the_peer_sends_us() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let any = (world.closed.ip(), 0).into();
+    // It serves the domain that was asked for, and its certificate says so.
+    let other = Server::start(any, acceptor(&world, CLOSED).unwrap()).unwrap();
+    let _first = redirecting(&world, &other.address().to_string(), false).unwrap();
+    let mut sender = world.stream_from_backend(CLOSED).unwrap();
+    sender.send(to(CLOSED, "m", "?")).unwrap();
+    assert_eq!(other.message().unwrap().attribute("id"), Some("m"));
+}
+
+#[test]
+fn rfc6120_4_9_3_19_the_other_host_has_to_prove_the_same_domain() {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["peers"] = json!([{"domain": CLOSED, "profile": "Strict"}]);
+    })
+    .unwrap();
+    // A name and a port: only its address is looked up. It leads to a server of another domain.
+    let _first =
+        redirecting(&world, &format!("xmpp.{PEER}:{}", world.peer.address().port()), false)
+            .unwrap();
+    let mut sender = world.stream_from_backend(CLOSED).unwrap();
+    sender.send(to(CLOSED, "m", "?")).unwrap();
+    let bounce = world.backend.message().unwrap();
+    assert_eq!(error(&bounce), Some(("cancel", "remote-server-timeout")), "{bounce}");
+    let text = bounce.to_string();
+    assert!(text.contains(&format!("the certificate is for {PEER}")), "{text}");
+}
+
+#[test]
+fn rfc6120_4_9_3_19_redirections_that_are_not_followed_say_why() {
+    for (other, in_the_clear, why) in [
+        ("other.example", true, "the stream is not encrypted"),
+        ("nobody at home", false, "it is neither a host name nor an address"),
+        ("10.0.0.1:5269", false, "10.0.0.1 is a private address"),
+        ("", false, "we come from there"),
+    ] {
+        let world = World::start(engine(), ORDINARY).unwrap();
+        let itself = world.closed.to_string();
+        let other = if other.is_empty() { &itself } else { other };
+        let _first = redirecting(&world, other, in_the_clear).unwrap();
+        let mut sender = world.stream_from_backend(CLOSED).unwrap();
+        sender.send(to(CLOSED, "m", "?")).unwrap();
+        let bounce = world.backend.message().unwrap().to_string();
+        assert!(bounce.contains(why), "{bounce}");
+    }
 }
 
 /// Whether the kernel's next act on a connection will be a keep-alive probe, by the ports of its ends.

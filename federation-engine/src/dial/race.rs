@@ -1,117 +1,345 @@
-//! Happy Eyeballs (RFC 8305 §5): addresses of one target are tried one after the other, each start a little later, and the
-//! first connection wins. Who connects is an argument, so that the race is tested without a network.
+//! Happy Eyeballs (RFC 8305) over all targets of a domain and both families of addresses: what is asked for and dialled
+//! when. Pure; time is an argument.
+//!
+//! Targets stay in the order of the plan. Within one SRV priority, the next address, and when there is none the next
+//! target, joins a Connection Attempt Delay after the last. A worse priority is not raced like that: the initiating entity
+//! MUST try the lowest number that it can reach (RFC 2782, Priority), what an administrator said by unequal priorities is
+//! not to be thrown away (XEP-0495 §3), and a backup is often one that only stores mail or costs money. So it joins when
+//! everything better has failed, or has been silent for the Maximum Connection Attempt Delay, which leaves room for a SYN
+//! that was lost once (RFC 6298 §2.1: sent again after 1 s). A dead primary so costs two seconds and not TCP's patience.
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
-
+use super::guard::{Guard, check};
+use crate::dns::plan::{Answer, Host, Origin, Target};
 use crate::reason::ConnectReason;
 
-/// Connection Attempt Delay (RFC 8305 §8).
-pub const STAGGER: Duration = Duration::from_millis(250);
+/// Resolution Delay (RFC 8305 §3, §8): how long an IPv4 address waits for the answer about IPv6.
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+/// Connection Attempt Delay (RFC 8305 §5, §8).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// Maximum Connection Attempt Delay (RFC 8305 §8): how long a better priority may be silent.
+const PRIORITY_DELAY: Duration = Duration::from_secs(2);
+/// Addresses tried for one domain in all: records of strangers must not make us knock on a whole network.
+pub const MAX_ATTEMPTS: usize = 16;
 
-/// Opens one connection.
-pub trait Connect {
-    /// What it yields.
-    type Stream;
-
-    /// Connects; the race bounds the time.
-    fn connect(
-        &self,
-        address: SocketAddr,
-    ) -> impl Future<Output = Result<Self::Stream, ConnectReason>> + Send;
+/// What to do next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Step {
+    /// Find the addresses of a target: [`Race::on_answer`] as often as there are answers, then [`Race::on_answered`].
+    Ask(usize, Host),
+    /// Dial: [`Race::on_connected`] or [`Race::on_failed`].
+    Connect(usize, SocketAddr),
+    /// Nothing before this time, if nothing happens before; or nothing until something happens.
+    Wait(Option<Instant>),
+    /// Nothing is left and nothing is under way.
+    Lost,
 }
 
-/// TCP with the options of a long-lived stream.
-#[derive(Clone, Copy, Debug)]
-pub struct Tcp {
-    /// Silence after which TCP probes the peer.
-    pub keepalive: Duration,
-    /// How long sent data may stay unacknowledged (RFC 5482).
-    pub user_timeout: Duration,
+/// Targets, their addresses as far as they are known, and what became of each.
+#[derive(Debug)]
+pub(super) struct Race {
+    lanes: Vec<Lane>,
+    /// Addresses that were dialled or refused by the guard, in the order of the attempts.
+    attempts: Vec<Attempt>,
+    /// Why the addresses of a target are unknown; of the first such target.
+    unanswered: Option<String>,
+    /// Start of the last attempt; none when it has failed, because the next one then waits for nothing.
+    last_attempt: Option<Instant>,
+    /// Start of the last attempt or question, likewise.
+    last_start: Option<Instant>,
 }
 
-impl Tcp {
-    /// Sets the options on a connection, dialled or accepted: stanzas are sent at once, and a dead peer is noticed.
-    ///
-    /// # Errors
-    /// When the operating system refuses.
-    pub fn configure(&self, stream: &TcpStream) -> io::Result<()> {
-        let socket = SockRef::from(stream);
-        socket.set_tcp_nodelay(true)?;
-        let keepalive = TcpKeepalive::new().with_time(self.keepalive).with_interval(self.keepalive);
-        socket.set_tcp_keepalive(&keepalive)?;
-        socket.set_tcp_user_timeout(Some(self.user_timeout))
+#[derive(Debug)]
+struct Lane {
+    target: Target,
+    /// Lower first.
+    priority: u16,
+    asked: Asked,
+    /// When its addresses may be dialled; none while there are none.
+    open_from: Option<Instant>,
+    v6: VecDeque<SocketAddr>,
+    v4: VecDeque<SocketAddr>,
+    /// RFC 8305 §4: one family after the other, IPv6 first.
+    v4_next: bool,
+    /// When it was asked for, or an address of it was dialled last.
+    touched: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Asked {
+    NotYet,
+    Waiting,
+    Done,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    lane: usize,
+    address: SocketAddr,
+    state: AttemptState,
+}
+
+#[derive(Debug)]
+enum AttemptState {
+    Running,
+    Connected,
+    Failed(ConnectReason),
+    /// Another one was faster.
+    Overtaken,
+}
+
+impl Lane {
+    fn is_empty(&self) -> bool {
+        self.v6.is_empty() && self.v4.is_empty()
+    }
+
+    fn contains(&self, address: SocketAddr) -> bool {
+        self.v6.contains(&address) || self.v4.contains(&address)
+    }
+
+    fn family(&mut self, address: SocketAddr) -> &mut VecDeque<SocketAddr> {
+        if address.is_ipv6() { &mut self.v6 } else { &mut self.v4 }
+    }
+
+    fn take(&mut self) -> Option<SocketAddr> {
+        let (first, second) =
+            if self.v4_next { (&mut self.v4, &mut self.v6) } else { (&mut self.v6, &mut self.v4) };
+        let address = first.pop_front().or_else(|| second.pop_front())?;
+        self.v4_next = address.is_ipv6();
+        Some(address)
     }
 }
 
-impl Connect for Tcp {
-    type Stream = TcpStream;
-
-    async fn connect(&self, address: SocketAddr) -> Result<TcpStream, ConnectReason> {
-        let stream = TcpStream::connect(address).await.map_err(|error| reason(&error))?;
-        self.configure(&stream).map_err(|error| reason(&error))?;
-        Ok(stream)
-    }
-}
-
-/// The operating system's error in our words.
-fn reason(error: &io::Error) -> ConnectReason {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => ConnectReason::Refused,
-        io::ErrorKind::TimedOut => ConnectReason::TimedOut,
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
-            ConnectReason::NoRoute
-        }
-        _ => ConnectReason::Other { detail: error.to_string() },
-    }
-}
-
-/// Races the addresses in their order; each has `per_address` to connect.
-///
-/// # Errors
-/// Every address with its reason, in the order in which they were started.
-pub async fn race<C: Connect>(
-    connector: &C,
-    addresses: &[SocketAddr],
-    per_address: Duration,
-) -> Result<(C::Stream, SocketAddr), Vec<(SocketAddr, ConnectReason)>> {
-    let attempt = |index: usize, address: SocketAddr| async move {
-        let result = timeout(per_address, connector.connect(address)).await;
-        (index, address, result.unwrap_or(Err(ConnectReason::TimedOut)))
-    };
-    let mut waiting = addresses.iter().copied().enumerate();
-    let mut running = FuturesUnordered::new();
-    let mut failed = Vec::with_capacity(addresses.len());
-    loop {
-        // Nothing runs, at the start or after a failure: the next one starts at once.
-        if running.is_empty() {
-            let Some((index, address)) = waiting.next() else { break };
-            running.push(attempt(index, address));
-        }
-        let more = waiting.len() > 0;
-        tokio::select! {
-            Some((index, address, result)) = running.next() => match result {
-                Ok(stream) => return Ok((stream, address)),
-                Err(reason) => {
-                    failed.push((index, address, reason));
-                    running.extend(waiting.next().map(|(index, address)| attempt(index, address)));
-                }
+impl Race {
+    pub(super) fn new(targets: Vec<Target>) -> Self {
+        let lane = |(index, target): (usize, Target)| Lane {
+            priority: match target.origin {
+                // A person wrote the order of a route.
+                Origin::Route => u16::try_from(index).unwrap_or(u16::MAX),
+                Origin::Srv | Origin::Fallback | Origin::Redirect => target.priority,
             },
-            () = sleep(STAGGER), if more => {
-                running.extend(waiting.next().map(|(index, address)| attempt(index, address)));
+            target,
+            asked: Asked::NotYet,
+            open_from: None,
+            v6: VecDeque::new(),
+            v4: VecDeque::new(),
+            v4_next: false,
+            touched: None,
+        };
+        Self {
+            lanes: targets.into_iter().enumerate().map(lane).collect(),
+            attempts: Vec::new(),
+            unanswered: None,
+            last_attempt: None,
+            last_start: None,
+        }
+    }
+
+    pub(super) fn target(&self, index: usize) -> Option<&Target> {
+        self.lanes.get(index).map(|lane| &lane.target)
+    }
+
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.lanes.iter().map(|lane| &lane.target)
+    }
+
+    /// Why a resolver did not answer.
+    pub(super) fn unanswered(&self) -> Option<&str> {
+        self.unanswered.as_deref()
+    }
+
+    /// Addresses that failed or were refused, with the reason, in the order of the attempts.
+    pub(super) fn failed(&self) -> Vec<(SocketAddr, ConnectReason)> {
+        let failed = |attempt: &Attempt| match &attempt.state {
+            AttemptState::Failed(reason) => Some((attempt.address, reason.clone())),
+            _ => None,
+        };
+        self.attempts.iter().filter_map(failed).collect()
+    }
+
+    /// Whether nothing is left to ask for or to dial.
+    pub(super) fn is_exhausted(&self) -> bool {
+        let spent = |lane: &Lane| lane.asked == Asked::Done && lane.is_empty();
+        self.attempts.len() >= MAX_ATTEMPTS || self.lanes.iter().all(spent)
+    }
+
+    /// What to do at this time.
+    pub(super) fn step(&mut self, now: Instant) -> Step {
+        if self.attempts.len() >= MAX_ATTEMPTS {
+            return if self.is_running() { Step::Wait(None) } else { Step::Lost };
+        }
+        let mut wake = None;
+        let next = self.lanes.iter().position(|lane| is_open(lane, now));
+        if let Some(index) = next {
+            match self.may_dial_from(index).filter(|at| *at > now) {
+                Some(at) => wake = Some(at),
+                None => return self.dial(index, now),
+            }
+        } else if let Some(index) = self.lanes.iter().position(|lane| lane.asked == Asked::NotYet) {
+            let at = self.last_start.filter(|_| self.is_busy()).map(|at| at + ATTEMPT_DELAY);
+            match at.filter(|at| *at > now) {
+                Some(at) => wake = Some(at),
+                None => return self.ask(index, now),
+            }
+        }
+        let held = |lane: &Lane| lane.open_from.filter(|at| !lane.is_empty() && *at > now);
+        wake = wake.into_iter().chain(self.lanes.iter().filter_map(held)).min();
+        if wake.is_none() && !self.is_busy() { Step::Lost } else { Step::Wait(wake) }
+    }
+
+    /// One answer about the addresses of a target.
+    pub(super) fn on_answer(
+        &mut self,
+        index: usize,
+        answer: Answer<IpAddr>,
+        guard: &Guard,
+        now: Instant,
+    ) {
+        let addresses = match answer {
+            Answer::Records(addresses) => addresses,
+            Answer::Absent => return,
+            Answer::Failed(detail) => {
+                self.unanswered.get_or_insert(detail);
+                return;
+            }
+        };
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        for ip in addresses.into_iter().take(MAX_ATTEMPTS) {
+            let address = SocketAddr::new(ip, lane.target.port.get());
+            let is_known = |attempt: &Attempt| {
+                attempt.address == address && !matches!(attempt.state, AttemptState::Overtaken)
+            };
+            if self.attempts.iter().any(is_known) || lane.contains(address) {
+                continue;
+            }
+            let verdict = match lane.target.origin {
+                Origin::Route => Ok(()),
+                Origin::Srv | Origin::Fallback | Origin::Redirect => check(address, guard),
+            };
+            match verdict {
+                Ok(()) => {
+                    lane.family(address).push_back(address);
+                    // RFC 8305 §3: IPv6 at once; IPv4 waits a moment for the other answer.
+                    let delay = if ip.is_ipv6() { Duration::ZERO } else { RESOLUTION_DELAY };
+                    let at = now + delay;
+                    lane.open_from = Some(lane.open_from.map_or(at, |known| known.min(at)));
+                }
+                Err(reason) if self.attempts.len() < MAX_ATTEMPTS => {
+                    let state = AttemptState::Failed(reason);
+                    self.attempts.push(Attempt { lane: index, address, state });
+                }
+                Err(_) => {}
             }
         }
     }
-    failed.sort_by_key(|(index, ..)| *index);
-    Err(failed.into_iter().map(|(_, address, reason)| (address, reason)).collect())
+
+    /// All answers about the addresses of a target are in.
+    pub(super) fn on_answered(&mut self, index: usize, now: Instant) {
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        lane.asked = Asked::Done;
+        lane.open_from = Some(lane.open_from.map_or(now, |known| known.min(now)));
+        if lane.is_empty() && !self.is_under_way(index) {
+            // The next target waits for nothing.
+            self.last_start = None;
+        }
+    }
+
+    /// An attempt failed: the next one starts at once.
+    pub(super) fn on_failed(&mut self, address: SocketAddr, reason: ConnectReason) {
+        let index = self.settle(address, AttemptState::Failed(reason));
+        self.last_attempt = None;
+        // As long as the target may have more addresses, the next target is not asked for earlier.
+        let lane = index.and_then(|index| self.lanes.get(index));
+        if lane.is_some_and(|lane| lane.asked == Asked::Done) {
+            self.last_start = None;
+        }
+    }
+
+    /// An attempt won. The others are given up; should the winner be of no use, they get another chance, and so does all
+    /// that was not tried.
+    pub(super) fn on_connected(&mut self, address: SocketAddr) {
+        self.settle(address, AttemptState::Connected);
+        for attempt in self.attempts.iter_mut().rev() {
+            if matches!(attempt.state, AttemptState::Running) {
+                attempt.state = AttemptState::Overtaken;
+                if let Some(lane) = self.lanes.get_mut(attempt.lane) {
+                    lane.family(attempt.address).push_front(attempt.address);
+                    lane.v4_next = attempt.address.is_ipv4();
+                }
+            }
+        }
+        for lane in &mut self.lanes {
+            lane.touched = None;
+            if lane.asked == Asked::Waiting {
+                lane.asked = Asked::NotYet;
+            }
+        }
+        (self.last_attempt, self.last_start) = (None, None);
+    }
+
+    /// The lane of the attempt that ended.
+    fn settle(&mut self, address: SocketAddr, state: AttemptState) -> Option<usize> {
+        let running = |attempt: &&mut Attempt| {
+            attempt.address == address && matches!(attempt.state, AttemptState::Running)
+        };
+        let attempt = self.attempts.iter_mut().find(running)?;
+        attempt.state = state;
+        Some(attempt.lane)
+    }
+
+    fn is_running(&self) -> bool {
+        self.attempts.iter().any(|attempt| matches!(attempt.state, AttemptState::Running))
+    }
+
+    /// Whether a connection or an answer is awaited.
+    fn is_busy(&self) -> bool {
+        (0..self.lanes.len()).any(|index| self.is_under_way(index))
+    }
+
+    fn is_under_way(&self, index: usize) -> bool {
+        let running = |attempt: &Attempt| {
+            attempt.lane == index && matches!(attempt.state, AttemptState::Running)
+        };
+        self.attempts.iter().any(running)
+            || self.lanes.get(index).is_some_and(|lane| lane.asked == Asked::Waiting)
+    }
+
+    /// When the next address of a lane may be dialled; none: at once.
+    fn may_dial_from(&self, index: usize) -> Option<Instant> {
+        let priority = self.lanes.get(index)?.priority;
+        let better = self
+            .lanes
+            .iter()
+            .enumerate()
+            .filter(|(index, lane)| lane.priority < priority && self.is_under_way(*index))
+            .filter_map(|(_, lane)| Some(lane.touched? + PRIORITY_DELAY));
+        let last = self.last_attempt.filter(|_| self.is_running());
+        better.chain(last.map(|at| at + ATTEMPT_DELAY)).max()
+    }
+
+    fn dial(&mut self, index: usize, now: Instant) -> Step {
+        let Some(lane) = self.lanes.get_mut(index) else { return Step::Lost };
+        let Some(address) = lane.take() else { return Step::Lost };
+        lane.touched = Some(now);
+        self.attempts.push(Attempt { lane: index, address, state: AttemptState::Running });
+        (self.last_attempt, self.last_start) = (Some(now), Some(now));
+        Step::Connect(index, address)
+    }
+
+    fn ask(&mut self, index: usize, now: Instant) -> Step {
+        let Some(lane) = self.lanes.get_mut(index) else { return Step::Lost };
+        lane.asked = Asked::Waiting;
+        lane.touched = Some(now);
+        self.last_start = Some(now);
+        Step::Ask(index, lane.target.host.clone())
+    }
+}
+
+fn is_open(lane: &Lane, now: Instant) -> bool {
+    !lane.is_empty() && lane.open_from.is_some_and(|at| at <= now)
 }
 
 #[cfg(test)]

@@ -2,16 +2,18 @@
 //! every other pod. Never used for names that strangers write.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{Stream, stream};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use tokio::time::timeout;
 
-use super::plan::{Answer, Host};
+use super::plan::Answer;
 use super::resolve::ResolverError;
-use crate::dial::connect::Addresses;
+use crate::dial::dialler::Addresses;
 
 /// For one name in all.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,16 +43,15 @@ impl Inside {
 }
 
 impl Addresses for Inside {
-    async fn addresses(&self, host: &Host) -> Answer<IpAddr> {
-        let name = match host {
-            Host::Address(address) => return Answer::Records(vec![*address]),
-            Host::Name(name) => name,
-        };
-        match timeout(PATIENCE, self.0.lookup_ip(name.as_ref())).await {
-            Err(_) => Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
-            Ok(Ok(found)) => Answer::Records(found.iter().collect()),
-            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Answer::Absent,
-            Ok(Err(error)) => Answer::Failed(error.to_string()),
-        }
+    /// One answer for both families: with search domains, each alone could be found under another name.
+    fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
+        stream::once(async move {
+            match timeout(PATIENCE, self.0.lookup_ip(name.as_ref())).await {
+                Err(_) => Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
+                Ok(Ok(found)) => Answer::Records(found.iter().collect()),
+                Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Answer::Absent,
+                Ok(Err(error)) => Answer::Failed(error.to_string()),
+            }
+        })
     }
 }

@@ -9,6 +9,7 @@ use crds::target::{RouteHost, RouteTarget};
 
 use crate::Domain;
 use crate::reason::DnsReason;
+use crate::stream::redirect::OtherHost;
 use crate::tls::config::TlsStart;
 
 /// Port of server-to-server streams where no SRV record names one (RFC 6120 §14.2).
@@ -79,6 +80,8 @@ pub enum Origin {
     Srv,
     /// No SRV record exists: the domain itself on the default port (RFC 6120 §3.2.2).
     Fallback,
+    /// `<see-other-host/>` names a host and a port, or an address (RFC 6120 §4.9.3.19).
+    Redirect,
     /// The peer's static route; the address guard does not apply, because a person wrote it.
     Route,
 }
@@ -110,14 +113,25 @@ impl fmt::Display for Target {
     }
 }
 
-impl From<&RouteTarget> for Target {
-    fn from(route: &RouteTarget) -> Self {
-        let host = match &route.host {
+impl Target {
+    fn named(host: &RouteHost, port: NonZeroU16, origin: Origin) -> Self {
+        let host = match host {
             RouteHost::Name(name) => Host::Name(name.to_ascii().into()),
             RouteHost::Address(address) => Host::Address(*address),
         };
-        let (start, origin) = (TlsStart::StartTls, Origin::Route);
-        Self { host, port: route.port, start, priority: 0, weight: 0, origin }
+        Self { host, port, start: TlsStart::StartTls, priority: 0, weight: 0, origin }
+    }
+}
+
+impl From<&RouteTarget> for Target {
+    fn from(route: &RouteTarget) -> Self {
+        Self::named(&route.host, route.port, Origin::Route)
+    }
+}
+
+impl From<&OtherHost> for Target {
+    fn from(other: &OtherHost) -> Self {
+        Self::named(&other.host, other.port.unwrap_or(DEFAULT_PORT), Origin::Redirect)
     }
 }
 

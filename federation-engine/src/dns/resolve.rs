@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::Stream;
+use futures::stream::FuturesUnordered;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_resolver::TokioResolver;
@@ -17,7 +19,7 @@ use tokio::time::timeout;
 
 use super::ask::{absolute, srv_record};
 use super::cache::Cache;
-use super::plan::{Answer, Answers, Host, MAX_TARGETS, SrvRecord, Target, plan};
+use super::plan::{Answer, Answers, MAX_TARGETS, SrvRecord, Target, plan};
 use crate::Domain;
 use crate::reason::DnsReason;
 
@@ -25,7 +27,7 @@ use crate::reason::DnsReason;
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// For one question in all, repetitions and TCP included.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Addresses kept of one host.
+/// Addresses of one family kept of one host.
 pub const MAX_ADDRESSES: usize = 16;
 
 /// Why there is no resolver.
@@ -139,26 +141,21 @@ impl Resolver {
         plan(domain, &answers, &mut |n| rand::random_range(0..=n))
     }
 
-    /// Addresses of a host, IPv6 and IPv4 in turn (RFC 8305 §4), at most [`MAX_ADDRESSES`].
-    pub async fn addresses(&self, host: &Host) -> Answer<IpAddr> {
-        let name = match host {
-            Host::Address(address) => return Answer::Records(vec![*address]),
-            Host::Name(name) => match absolute(name) {
-                Some(name) => name,
-                None => return Answer::Absent,
-            },
-        };
-        let (v6, v4) = tokio::join!(
-            self.lookup(&self.hosts, (name.clone(), RecordType::AAAA), |data| match data {
-                RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-                _ => None,
-            }),
-            self.lookup(&self.hosts, (name, RecordType::A), |data| match data {
-                RData::A(address) => Some(IpAddr::V4(address.0)),
-                _ => None,
-            })
-        );
-        merge(v6, v4)
+    /// Addresses of a host: IPv6 and IPv4 are asked for at the same time, IPv6 first, and the answers come as they arrive
+    /// (RFC 8305 §3); at most [`MAX_ADDRESSES`] in each.
+    pub fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
+        let questions = [(Arc::clone(&name), RecordType::AAAA), (name, RecordType::A)];
+        FuturesUnordered::from_iter(questions.map(|(name, kind)| self.family(name, kind)))
+    }
+
+    async fn family(&self, name: Arc<str>, kind: RecordType) -> Answer<IpAddr> {
+        let Some(name) = absolute(&name) else { return Answer::Absent };
+        self.lookup(&self.hosts, (name, kind), |data| match data {
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            RData::A(address) => Some(IpAddr::V4(address.0)),
+            _ => None,
+        })
+        .await
     }
 
     async fn srv(&self, name: Name) -> Answer<SrvRecord> {
@@ -255,30 +252,6 @@ fn failure<T>(error: &NetError) -> Answer<T> {
         }
         other => Answer::Failed(other.to_string()),
     }
-}
-
-fn merge(v6: Answer<IpAddr>, v4: Answer<IpAddr>) -> Answer<IpAddr> {
-    let (v6, v4) = match (v6, v4) {
-        (Answer::Records(v6), Answer::Records(v4)) => (v6, v4),
-        (Answer::Records(only), _) | (_, Answer::Records(only)) => (only, Vec::new()),
-        (Answer::Failed(detail), _) | (_, Answer::Failed(detail)) => return Answer::Failed(detail),
-        (Answer::Absent, Answer::Absent) => return Answer::Absent,
-    };
-    let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
-    let mut merged: Vec<IpAddr> = Vec::new();
-    loop {
-        let pair = [v6.next(), v4.next()];
-        if pair == [None, None] || merged.len() >= MAX_ADDRESSES {
-            break;
-        }
-        for address in pair.into_iter().flatten() {
-            if !merged.contains(&address) {
-                merged.push(address);
-            }
-        }
-    }
-    merged.truncate(MAX_ADDRESSES);
-    Answer::Records(merged)
 }
 
 #[cfg(test)]

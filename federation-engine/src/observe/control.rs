@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, ETAG, IF_NONE_MATCH, WWW_AUTHEN
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -140,7 +141,7 @@ async fn evidence(
             changed = tokio::time::timeout(wait, revisions.changed()) => matches!(changed, Ok(Ok(()))),
             () = shutdown.cancelled() => false,
         };
-        if !changed {
+        if !changed && !state.journal.settle(Timestamp::now()) {
             let mut unchanged = answer(StatusCode::NOT_MODIFIED, "application/json", "");
             tag(&mut unchanged, &state.etag(current));
             return unchanged;

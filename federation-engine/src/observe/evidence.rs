@@ -1,6 +1,7 @@
 //! The body of `/v1/evidence`: facts, never verdicts. The operator's ladder judges them.
 //!
-//! Bounded: at most [`MAX_PEERS`] peers, [`MAX_ANSWERS`] answers for each backend domain, [`MAX_INBOUND`] inbound observations, [`MAX_ATTEMPTS`] attempts for each peer.
+//! Bounded: at most [`MAX_PEERS`] peers, [`MAX_ANSWERS`] answers for each backend domain, [`MAX_INBOUND`] inbound
+//! observations, [`MAX_ATTEMPTS`] attempts and [`MAX_PEER_REFUSALS`] refusals for each peer, [`MAX_REFUSALS`] other refusals.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,6 +19,10 @@ pub const MAX_INBOUND: usize = 128;
 pub const MAX_ANSWERS: usize = 64;
 /// Attempts kept for each peer.
 pub const MAX_ATTEMPTS: usize = 8;
+/// Refusals kept for each peer.
+pub const MAX_PEER_REFUSALS: usize = 4;
+/// Refusals kept of all others.
+pub const MAX_REFUSALS: usize = 32;
 
 /// Everything one engine replica knows.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -40,6 +45,9 @@ pub struct Evidence {
     pub answers: Vec<BackendAnswer>,
     /// Remote domains: configured peers, and those that traffic has touched.
     pub peers: Vec<PeerEvidence>,
+    /// Refusals on the outer leg of what no peer of the list above explains, oldest first.
+    #[serde(default)]
+    pub refusals: Vec<InboundRefusal>,
 }
 
 /// Something that could not be loaded.
@@ -91,6 +99,29 @@ pub enum InboundKind {
     DialbackVerified,
     /// A stream header for a local domain, the remote domain not (yet) proven.
     StreamOpened,
+}
+
+/// Something on the outer leg that was refused: a stream, or a dialback request. Who it was is not proven, so it says
+/// nothing about the peer that it names.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InboundRefusal {
+    /// Who it said it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Domain>,
+    /// Whom it asked for; not necessarily a local domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Domain>,
+    /// Source address of the connection.
+    pub source: IpAddr,
+    /// Stable word for the reason.
+    pub reason: String,
+    /// The true cause, in words.
+    pub message: String,
+    /// How often in a row.
+    pub count: u32,
+    /// Last time.
+    pub at: Timestamp,
 }
 
 /// Result of pinging a local domain at its backend from the engine's probe domain.
@@ -167,6 +198,9 @@ pub struct PeerEvidence {
     pub inbound: Option<PeerStream>,
     /// Last attempts to reach it, newest last.
     pub attempts: Vec<Attempt>,
+    /// Refusals of what claimed to be it since it was last connected to us, oldest first, one for each source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<InboundRefusal>,
 }
 
 /// State of one direction with a peer.

@@ -2,9 +2,11 @@
 //! stanza.
 //!
 //! Readers wait for a new revision. Something new makes one at once; a mere newer time of something known makes one at
-//! most every [`REFRESH_INTERVAL`], so that a busy engine does not keep its observers busy.
+//! most every [`REFRESH_INTERVAL`], so that a busy engine does not keep its observers busy. What strangers can cause at will
+//! is news that waits: for that interval, or until a reader has waited to the end of its time.
 
 mod records;
+mod refusals;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +15,8 @@ use tokio::sync::watch;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendAnswer, BackendRoundTrip, Evidence, InboundObservation, PeerStream, Problem,
-    ServedCertificate,
+    Attempt, BackendAnswer, BackendRoundTrip, Evidence, InboundObservation, InboundRefusal,
+    PeerStream, Problem, ServedCertificate,
 };
 use records::{Change, Records};
 
@@ -62,6 +64,11 @@ impl Journal {
         self.record(observation.at, |records| records.inbound(observation));
     }
 
+    /// Something was refused on the outer leg.
+    pub fn refused(&self, refusal: InboundRefusal) {
+        self.record(refusal.at, |records| records.refused(refusal));
+    }
+
     /// State of our stream to a peer. `since` is kept when nothing else changed.
     pub fn peer_outbound(&self, peer: &Domain, stream: PeerStream) {
         let now = stream.since;
@@ -105,6 +112,16 @@ impl Journal {
         self.revision.subscribe()
     }
 
+    /// Makes a revision of news that waits, for a reader who has waited to the end. Whether there was any.
+    pub fn settle(&self, now: Timestamp) -> bool {
+        let mut records = self.lock();
+        let waiting = records.waiting;
+        if waiting {
+            self.publish(&mut records, now);
+        }
+        waiting
+    }
+
     /// How many readers wait or could.
     #[cfg(test)]
     pub(super) fn subscribers(&self) -> usize {
@@ -116,13 +133,22 @@ impl Journal {
         let publish = match write(&mut records) {
             Change::None => false,
             Change::Refresh => now.duration_since(records.published) >= REFRESH_INTERVAL,
+            Change::Waits => {
+                records.waiting = true;
+                now.duration_since(records.published) >= REFRESH_INTERVAL
+            }
             Change::New => true,
         };
         if publish {
-            records.published = now;
-            // Under the lock, so that a snapshot never carries the revision of an older one.
-            self.revision.send_modify(|revision| *revision += 1);
+            self.publish(&mut records, now);
         }
+    }
+
+    /// Under the lock, so that a snapshot never carries the revision of an older one.
+    fn publish(&self, records: &mut Records, now: Timestamp) {
+        records.published = now;
+        records.waiting = false;
+        self.revision.send_modify(|revision| *revision += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Records> {

@@ -7,6 +7,7 @@ use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Namespace, Node, XmlError};
 
 use super::Out;
+use super::redirect::Redirect;
 
 /// A defined condition (RFC 6120 §4.9.3), as far as the engine sends it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -70,6 +71,29 @@ impl StreamCondition {
             Self::UnsupportedVersion => "unsupported-version",
         }
     }
+
+    /// The stable word where nothing says more.
+    fn label(self) -> &'static str {
+        match self {
+            Self::BadNamespacePrefix => "BadNamespacePrefix",
+            Self::ConnectionTimeout => "NegotiationTimedOut",
+            Self::HostUnknown => "HostUnknown",
+            Self::ImproperAddressing => "ImproperAddressing",
+            Self::InvalidFrom => "InvalidFrom",
+            Self::InvalidNamespace => "InvalidNamespace",
+            Self::NotAuthorized => "NotAuthorized",
+            Self::NotWellFormed => "NotWellFormed",
+            Self::PolicyViolation => "PolicyViolation",
+            Self::Reset => "Reset",
+            Self::ResourceConstraint => "ResourceConstraint",
+            Self::RestrictedXml => "RestrictedXML",
+            Self::SystemShutdown => "ShuttingDown",
+            Self::UndefinedCondition => "UndefinedCondition",
+            Self::UnsupportedEncoding => "UnsupportedEncoding",
+            Self::UnsupportedStanzaType => "UnsupportedStanzaType",
+            Self::UnsupportedVersion => "UnsupportedVersion",
+        }
+    }
 }
 
 impl fmt::Display for StreamCondition {
@@ -86,16 +110,22 @@ pub struct StreamError {
     pub condition: StreamCondition,
     /// For the people at the other end; may be empty. Names nothing of our inside.
     pub text: String,
+    /// The stable word for the reason, in the evidence; never sent.
+    pub reason: &'static str,
 }
 
 impl StreamError {
     /// An error with an explanation.
     pub fn new(condition: StreamCondition, text: impl Into<String>) -> Self {
-        Self { condition, text: text.into() }
+        Self { condition, text: text.into(), reason: condition.label() }
     }
-}
 
-impl StreamError {
+    /// The same with a word that says more than the condition.
+    #[must_use]
+    pub fn because(self, reason: &'static str) -> Self {
+        Self { reason, ..self }
+    }
+
     /// A certificate that the stream rests on has expired (RFC 6120 §13.7.2.3, §4.9.3.16).
     pub(crate) fn expired() -> Self {
         let text = "a certificate of this stream has expired; open another stream";
@@ -135,9 +165,12 @@ impl From<Refusal> for StreamError {
             | Refusal::UndeliverableError => StreamCondition::PolicyViolation,
             Refusal::QueueFull => StreamCondition::ResourceConstraint,
         };
-        Self::new(condition, refusal.to_string())
+        Self::new(condition, refusal.to_string()).because(refusal.label())
     }
 }
+
+/// The word for a peer that has to use TLS and does not.
+pub(crate) const TLS_REQUIRED: &str = "TLSRequired";
 
 /// Bytes of explanation in an error that we send, or keep of one that a peer sent.
 const MAX_TEXT: usize = 512;
@@ -170,6 +203,9 @@ pub(crate) fn read(error: &Node) -> Failure {
         .iter()
         .find(|child| child.local == "text")
         .map_or(error.text.as_str(), |text| text.text.as_str());
+    if let Some(other) = condition.filter(|condition| condition.local == "see-other-host") {
+        return Failure::SeeOtherHost(Redirect::read(other.text.trim()));
+    }
     Failure::StreamError {
         condition: condition.map_or("undefined-condition", |child| &child.local).to_owned(),
         text: printable(text.trim(), MAX_TEXT),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::{self, StreamCondition, StreamError};
 use super::header::{Response, write_response};
 use super::proven::Proven;
+use super::rejection::{Named, Rejection};
 use super::starttls::{self, Negotiation};
 use super::{
     Action, Authentication, Limits, Management, Out, PeerChain, StreamId, StreamLimits,
@@ -36,6 +37,12 @@ pub struct Inbound {
     opened: Option<Opened>,
     /// What earlier headers of this connection said. Not trusted, but not to be changed either.
     claimed: Claimed,
+    /// What the last header named, served here or not; for the evidence.
+    named: Named,
+    /// We answered a question about a key: such a stream needs no authentication.
+    questioned: bool,
+    /// The last dialback request that was refused: the cause, should nothing follow.
+    refused: Option<Rejection>,
     /// EXTERNAL has succeeded and the header after it is awaited.
     external: Option<Pair>,
     /// SASL attempts that failed.
@@ -99,6 +106,9 @@ impl Inbound {
             tls,
             opened: None,
             claimed: Claimed::default(),
+            named: Named::default(),
+            questioned: false,
+            refused: None,
             external: None,
             failures: 0,
             pending: Pending::default(),
@@ -180,7 +190,7 @@ impl Inbound {
         while let Some(pair) = self.pending.expired(now) {
             let timeout = "the authoritative server did not answer in time";
             let answer = Verification::error("remote-server-timeout", timeout);
-            Self::answer_result(&pair, answer, out);
+            self.answer_result(&pair, answer, None, out);
         }
         if self.negotiation.is_some_and(|deadline| deadline <= now) {
             let text = "the stream was not authenticated in time";
@@ -208,8 +218,18 @@ impl Inbound {
             }
             State::Open => {}
         }
-        if self.proven.is_empty() {
-            out.act(Action::Rejected(error.clone()));
+        let rejection = match error.condition {
+            // A stream that ends for our reasons, or that was opened for questions only, was not refused.
+            StreamCondition::SystemShutdown => None,
+            StreamCondition::ConnectionTimeout if self.questioned => None,
+            // What it waited in vain for says more than that it waited.
+            StreamCondition::ConnectionTimeout if self.refused.is_some() => {
+                self.refused.take().map(|refused| Rejection { ends: true, ..refused })
+            }
+            _ => Some(Rejection::of_stream(&self.named, error)),
+        };
+        if let Some(rejection) = rejection.filter(|_| self.proven.is_empty()) {
+            out.act(Action::Rejected(rejection));
         }
         self.management.farewell(out);
         error.write(out);

@@ -12,6 +12,7 @@ use super::error::{self, StreamError};
 use super::features::Features;
 use super::inbound::CLOSING_TIME;
 use super::proven::Proven;
+use super::redirect::NotFollowed;
 use super::starttls::Negotiation;
 use super::{
     Action, Authentication, Limits, Management, Out, PeerChain, StreamId, StreamLimits,
@@ -432,7 +433,13 @@ impl Outbound {
 
     fn on_stream_error(&mut self, element: &Element, out: &mut Out) {
         let failure = match element.tree() {
-            Ok(node) => error::read(&node),
+            Ok(node) => match error::read(&node) {
+                // RFC 6120 §4.9.3.19: else whoever is on the way could send us anywhere.
+                Failure::SeeOtherHost(redirect) if self.tls.is_none() => {
+                    Failure::SeeOtherHost(redirect.not_followed(NotFollowed::NotEncrypted))
+                }
+                failure => failure,
+            },
             Err(error) => Failure::NotXmpp(error.to_string()),
         };
         let failure = self.rejected.take().unwrap_or(failure);

@@ -12,6 +12,7 @@ mod limits;
 mod management;
 mod matrix;
 mod opening;
+mod rejections;
 mod stanzas;
 mod starttls;
 

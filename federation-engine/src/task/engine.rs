@@ -22,13 +22,13 @@ use super::snapshot::Snapshot;
 use super::streams::Streams;
 use crate::Domain;
 use crate::dial::guard::Guard;
-use crate::dial::race::Tcp;
+use crate::dial::tcp::Tcp;
 use crate::direction::Direction;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::Resolver;
 use crate::leg::Leg;
 use crate::observe::evidence::{
-    Attempt, BackendRoundTrip, InboundKind, InboundObservation, PeerStream,
+    Attempt, BackendRoundTrip, InboundKind, InboundObservation, InboundRefusal, PeerStream,
 };
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Metrics;
@@ -36,7 +36,7 @@ use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::queue;
 use crate::route::table::Table;
-use crate::stream::Limits;
+use crate::stream::{Limits, Rejection};
 use crate::tls::config::{Presented, TlsStart};
 use crate::xml::Bounds;
 
@@ -213,6 +213,28 @@ impl Engine {
             source: source.to_canonical(),
             at: Timestamp::now(),
         });
+    }
+
+    /// Log, count and evidence: something that a peer claimed was refused.
+    pub(crate) fn saw_refusal(&self, leg: Leg, source: SocketAddr, rejection: Rejection) {
+        let Rejection { from, to, reason, text, ends } = rejection;
+        let (claimed, asked) = (from.as_ref().map(Domain::as_str), to.as_ref().map(Domain::as_str));
+        let what = if ends { "stream" } else { "dialback request" };
+        tracing::info!(%source, ?leg, from = claimed, to = asked, reason, "{what} refused: {text}");
+        if ends {
+            self.metrics.handshake_refused(leg, Direction::Inbound);
+        }
+        if leg == Leg::Outer {
+            self.journal.refused(InboundRefusal {
+                peer: from,
+                local: to,
+                source: source.ip().to_canonical(),
+                reason: reason.to_owned(),
+                message: text,
+                count: 1,
+                at: Timestamp::now(),
+            });
+        }
     }
 
     /// Evidence: a round trip through a backend.

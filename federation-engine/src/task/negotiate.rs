@@ -105,6 +105,16 @@ pub(crate) async fn open(
             Ok((opened, Outcome::Verified(answer))) => {
                 return Ok(Opening::Verified(Box::new(opened), answer));
             }
+            Err(Failure::SeeOtherHost(redirect)) => {
+                match targets.redirect(engine, redirect).await {
+                    Ok(()) => {
+                        // What counts from now on is what the other host says.
+                        last = None;
+                        continue;
+                    }
+                    Err(failure) => failure,
+                }
+            }
             Err(failure) => failure,
         };
         let final_word = !worth_another_target(&failure);

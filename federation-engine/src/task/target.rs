@@ -5,17 +5,19 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crds::peer::{Profile, TlsMode};
+use crds::target::RouteHost;
 use tokio::net::TcpStream;
 
 use super::engine::Engine;
 use crate::Domain;
 use crate::config::Attachment;
-use crate::dial::connect::connect;
+use crate::dial::dialler::Dialler;
 use crate::direction::Direction;
 use crate::dns::plan::{Host, Target};
 use crate::leg::Leg;
 use crate::policy::decide::decide;
 use crate::reason::Failure;
+use crate::stream::redirect::{Hops, NotFollowed, Redirect};
 use crate::tls::config::TlsStart;
 
 /// A host and a port, as DNS or the configuration names them.
@@ -32,13 +34,14 @@ pub(crate) struct Reached {
     pub(crate) direct_tls: bool,
 }
 
-/// Targets that have not been tried yet.
+/// Where a connection can still be tried.
 pub(crate) struct Targets {
     leg: Leg,
     remote: Domain,
-    waiting: Vec<Target>,
+    dialler: Dialler,
     /// DNS is asked when the static route is exhausted.
     fallback_to_dns: bool,
+    hops: Hops,
 }
 
 /// Finds the targets of a remote domain, or of the backend of a local one.
@@ -50,12 +53,14 @@ pub(crate) async fn find(
     leg: Leg,
     remote: &Domain,
 ) -> Result<Targets, Failure> {
-    let mut targets =
-        Targets { leg, remote: remote.clone(), waiting: Vec::new(), fallback_to_dns: false };
     let snapshot = engine.snapshot_owned();
-    match leg {
+    let (dialler, fallback_to_dns) = match leg {
         Leg::Inner => match snapshot.backend(remote).map(|backend| &backend.attachment) {
-            Some(Attachment::Server { target, .. }) => targets.waiting.push(target.into()),
+            Some(Attachment::Server { target, .. }) => {
+                let target = Target::from(target);
+                // Of a backend, DNS is asked for its host and not for its domain.
+                (Dialler::new(target.host.to_string(), vec![target]), false)
+            }
             _ => return Err(Failure::NoBackend),
         },
         Leg::Outer => {
@@ -64,36 +69,37 @@ pub(crate) async fn find(
             }
             match &snapshot.config.peers.resolve(remote).route {
                 Some(route) => {
-                    targets.waiting.extend(route.targets.iter().map(Target::from));
-                    targets.fallback_to_dns = route.fallback_to_dns;
+                    let targets = route.targets.iter().map(Target::from).collect();
+                    (Dialler::new(remote.to_string(), targets), route.fallback_to_dns)
                 }
-                None => targets.ask_dns(engine).await?,
+                None => (ask_dns(engine, remote, remote).await?, false),
             }
         }
-    }
-    Ok(targets)
+    };
+    Ok(Targets { leg, remote: remote.clone(), dialler, fallback_to_dns, hops: Hops::default() })
+}
+
+/// Finds `host`, which is the remote domain itself or a name that it sends us to.
+async fn ask_dns(engine: &Arc<Engine>, remote: &Domain, host: &Domain) -> Result<Dialler, Failure> {
+    let peer = Arc::clone(engine.snapshot().config.peers.resolve(remote));
+    let direct_tls = peer.tls != TlsMode::Disabled;
+    let legacy = peer.profile == Profile::LegacyDialback;
+    let targets = engine.resolver().targets(host, direct_tls, legacy).await?;
+    Ok(Dialler::new(host.to_string(), targets))
 }
 
 impl Targets {
-    async fn ask_dns(&mut self, engine: &Arc<Engine>) -> Result<(), Failure> {
-        let peer = Arc::clone(engine.snapshot().config.peers.resolve(&self.remote));
-        let direct_tls = peer.tls != TlsMode::Disabled;
-        let legacy = peer.profile == Profile::LegacyDialback;
-        self.waiting = engine.resolver().targets(&self.remote, direct_tls, legacy).await?;
-        Ok(())
-    }
-
     /// Where the next attempt begins.
     pub(crate) fn next(&self) -> Option<Place> {
-        self.waiting.first().map(|target| (target.host.clone(), target.port))
+        self.dialler.first().map(|target| (target.host.clone(), target.port))
     }
 
     /// No target is left.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.waiting.is_empty() && !self.fallback_to_dns
+        self.dialler.is_exhausted() && !self.fallback_to_dns
     }
 
-    /// Connects to the next target that takes a TCP connection.
+    /// Connects to the next address that takes a TCP connection.
     ///
     /// # Errors
     /// When none does; names every address that was tried.
@@ -101,35 +107,52 @@ impl Targets {
         &mut self,
         engine: &Arc<Engine>,
     ) -> Result<(TcpStream, Reached), Failure> {
-        match self.try_waiting(engine).await {
+        match self.dial(engine).await {
             Err(_) if std::mem::take(&mut self.fallback_to_dns) => {
-                self.ask_dns(engine).await?;
-                self.try_waiting(engine).await
+                self.dialler = ask_dns(engine, &self.remote, &self.remote).await?;
+                self.dial(engine).await
             }
             outcome => outcome,
         }
     }
 
-    async fn try_waiting(&mut self, engine: &Arc<Engine>) -> Result<(TcpStream, Reached), Failure> {
-        let waiting = std::mem::take(&mut self.waiting);
+    /// Goes where the peer sends us (RFC 6120 §4.9.3.19). Whoever answers there has to prove the same domain under the same
+    /// settings, and the address is judged like one that DNS gave. What is left of the targets before is forgotten: they are
+    /// of the same provider, who wants us elsewhere.
+    ///
+    /// # Errors
+    /// When the redirection is not to be followed, or leads to no server.
+    pub(crate) async fn redirect(
+        &mut self,
+        engine: &Arc<Engine>,
+        redirect: Redirect,
+    ) -> Result<(), Failure> {
+        let refused = |reason| Failure::SeeOtherHost(redirect.clone().not_followed(reason));
+        if self.leg == Leg::Inner {
+            return Err(refused(NotFollowed::Backend));
+        }
+        let Redirect::To(other) = &redirect else { return Err(Failure::SeeOtherHost(redirect)) };
+        self.hops.follow(other).map_err(refused)?;
+        tracing::info!(remote = %self.remote, %other, "the peer sends us to another host");
+        self.fallback_to_dns = false;
+        self.dialler = match (&other.host, other.port) {
+            (RouteHost::Name(name), None) => ask_dns(engine, &self.remote, name).await?,
+            _ => Dialler::new(other.host.to_string(), vec![Target::from(other)]),
+        };
+        Ok(())
+    }
+
+    async fn dial(&mut self, engine: &Arc<Engine>) -> Result<(TcpStream, Reached), Failure> {
         let (guard, tcp) = (engine.guard(), engine.tcp());
-        // Of a backend, DNS is asked for its host and not for its domain.
-        let host = waiting.first().map(|target| target.host.to_string());
-        let name = match (self.leg, &host) {
-            (Leg::Inner, Some(host)) => host.as_str(),
-            _ => self.remote.as_str(),
-        };
         let patience = engine.snapshot().config.timeouts.connect;
+        let dialler = &mut self.dialler;
         let connection = match self.leg {
-            Leg::Outer => {
-                connect(name, &waiting, &engine.resolver(), &tcp, &guard, patience).await?
-            }
-            Leg::Inner => connect(name, &waiting, &engine.inside, &tcp, &guard, patience).await?,
+            Leg::Outer => dialler.connect(&engine.resolver(), &tcp, &guard, patience).await?,
+            Leg::Inner => dialler.connect(&engine.inside, &tcp, &guard, patience).await?,
         };
-        let target = waiting.get(connection.index);
-        let direct_tls = target.is_some_and(|target| target.start == TlsStart::Direct);
-        let place = target.map(|target| (target.host.clone(), target.port));
-        self.waiting.extend(waiting.into_iter().skip(connection.index + 1));
+        let target = connection.target;
+        let direct_tls = target.as_ref().is_some_and(|target| target.start == TlsStart::Direct);
+        let place = target.map(|target| (target.host, target.port));
         Ok((connection.stream, Reached { address: connection.address, place, direct_tls }))
     }
 }

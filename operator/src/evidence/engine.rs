@@ -2,11 +2,11 @@
 //! and wakes the reconcile of its federation, so that a pass never waits for an engine.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use federation_engine::observe::evidence::Evidence;
+use federation_engine::observe::evidence::{Evidence, InboundRefusal};
 use http::HeaderValue;
 use jiff::Timestamp;
 use rustls::ClientConfig;
@@ -253,8 +253,18 @@ fn timeless(evidence: &Evidence) -> Evidence {
     for answer in &mut evidence.answers {
         answer.ping.clear();
     }
+    // Strangers cause these, and nothing is judged by them.
+    evidence.refusals.clear();
     for peer in &mut evidence.peers {
         peer.attempts.clear();
+        peer.refusals = match peer.refusals.pop() {
+            Some(InboundRefusal { reason, message, .. }) if peer.configured => {
+                let (source, at) = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), Timestamp::UNIX_EPOCH);
+                let (peer, local) = (None, None);
+                vec![InboundRefusal { peer, local, source, reason, message, count: 1, at }]
+            }
+            _ => Vec::new(),
+        };
         for stream in [&mut peer.outbound, &mut peer.inbound].into_iter().flatten() {
             stream.since = Timestamp::UNIX_EPOCH;
         }
@@ -265,7 +275,7 @@ fn timeless(evidence: &Evidence) -> Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{engine, now, smallest, validated};
+    use crate::fixtures::{engine, now, refusal, smallest, validated};
 
     #[test]
     fn a_later_stream_of_the_same_kind_is_no_news_and_a_lost_backend_is() {
@@ -278,6 +288,26 @@ mod tests {
         let before = seen(|_| {});
         assert!(tells_the_same(&before, &seen(|report| report.inbound[0].at = now())));
         assert!(!tells_the_same(&before, &seen(|report| report.backends.clear())));
+        assert!(tells_the_same(&before, &seen(|report| report.refusals.push(refusal("a", 1)))));
         assert!(!tells_the_same(&before, &Report::Unreachable("refused".to_owned())));
+    }
+
+    #[test]
+    fn what_strangers_cause_is_news_only_about_a_configured_peer_and_only_once() {
+        let mut spec = smallest();
+        spec["peers"] = serde_json::json!([{"domain": "partner.example"}]);
+        let federation = validated(&spec);
+        let seen = |configured: bool, refusals: &[(&str, i64)]| {
+            let mut evidence = engine(&federation);
+            evidence.peers[0].configured = configured;
+            let refusals = refusals.iter().map(|(message, ago)| refusal(message, *ago));
+            evidence.peers[0].refusals = refusals.collect();
+            Report::Seen(Arc::new(evidence))
+        };
+        let first = seen(true, &[("a", 9)]);
+        assert!(!tells_the_same(&seen(true, &[]), &first));
+        assert!(tells_the_same(&first, &seen(true, &[("b", 9), ("a", 1)])));
+        assert!(!tells_the_same(&first, &seen(true, &[("a", 9), ("b", 1)])));
+        assert!(tells_the_same(&seen(false, &[]), &seen(false, &[("a", 9)])));
     }
 }

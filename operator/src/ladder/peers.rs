@@ -9,6 +9,7 @@ use federation_engine::observe::evidence::PeerEvidence;
 use jiff::Timestamp;
 
 use super::View;
+use super::refusal;
 use super::verdict::Verdict;
 use crate::evidence::engine::Report;
 
@@ -41,6 +42,18 @@ impl PeerView<'_> {
 /// Judges all configured peers.
 pub fn check(view: View<'_>) -> Verdict {
     let peers = states(view);
+    let mut verdict = judge(view, &peers);
+    let mut refusals = peers.iter().filter_map(|peer| refusal::of(view, peer.domain));
+    if let Some(first) = refusals.next() {
+        verdict.message = format!("{} {first}", verdict.message);
+        if refusals.next().is_some() {
+            verdict.message.push_str(" Others were refused, too: see status.peers.");
+        }
+    }
+    verdict
+}
+
+fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
     if peers.is_empty() {
         return Verdict::new(
             PeersReachableReason::NoPeersConfigured,
@@ -122,9 +135,8 @@ pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
         .collect()
 }
 
-/// Of the replicas, one that has a stream now, else the one that saw something last: what another one reached before that
-/// says nothing about the peer as it is.
-pub fn best<'a>(view: View<'a>, domain: &Domain) -> Option<&'a PeerEvidence> {
+/// What each replica knows of a peer.
+pub fn reports<'a>(view: View<'a>, domain: &Domain) -> impl Iterator<Item = &'a PeerEvidence> {
     view.seen
         .engines
         .iter()
@@ -133,11 +145,16 @@ pub fn best<'a>(view: View<'a>, domain: &Domain) -> Option<&'a PeerEvidence> {
             Report::Waiting | Report::Unreachable(_) => None,
         })
         .flatten()
-        .filter(|peer| peer.domain == *domain)
-        .max_by_key(|peer| {
-            let open = peer.outbound.as_ref().is_some_and(|stream| stream.connected);
-            (open, last_attempt(peer))
-        })
+        .filter(move |peer| peer.domain == *domain)
+}
+
+/// Of the replicas, one that has a stream now, else the one that saw something last: what another one reached before that
+/// says nothing about the peer as it is.
+pub fn best<'a>(view: View<'a>, domain: &Domain) -> Option<&'a PeerEvidence> {
+    reports(view, domain).max_by_key(|peer| {
+        let open = peer.outbound.as_ref().is_some_and(|stream| stream.connected);
+        (open, last_attempt(peer))
+    })
 }
 
 fn last_attempt(peer: &PeerEvidence) -> Option<Timestamp> {

@@ -8,7 +8,7 @@ use crds::condition::{ConditionStatus, ConditionType};
 use crds::reason::ResolvedRefsReason;
 use federation_engine::observe::evidence::{
     BackendAnswer, BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind,
-    Problem,
+    InboundRefusal, PeerStream, Problem,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
 use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
 use crate::evidence::references::{CertificateSeen, ReferenceProblem};
-use crate::fixtures::{evidence, now, smallest, told, validated};
+use crate::fixtures::{evidence, now, refusal, smallest, told, validated};
 use crate::reconcile::apply::Applied;
 
 fn with_peer() -> Value {
@@ -464,6 +464,92 @@ fn peers_reachable() {
     let mut suffix = smallest();
     suffix["peers"] = json!([{"domain": "*.partner.example"}]);
     assert_eq!(of(&suffix, rung, |_| {}).reason, "NoPeersConfigured");
+}
+
+#[test]
+fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_verdict() {
+    let rung = ConditionType::PeersReachable;
+    let refused = |refusals: &[(&str, i64)], inbound: Option<(bool, i64)>| {
+        after(rung, |seen| {
+            engine(seen, |report| {
+                let peer = &mut report.peers[0];
+                peer.refusals = refusals.iter().map(|(why, ago)| refusal(why, *ago)).collect();
+                peer.inbound = inbound.map(|(connected, ago)| PeerStream {
+                    connected,
+                    since: now() - SignedDuration::from_secs(ago),
+                    ..peer.outbound.clone().unwrap()
+                });
+            });
+        })
+    };
+    let why = "the certificate does not prove partner.example: the certificate is self-signed";
+    let verdict = refused(&[("an older cause", 99), (why, 5)], None);
+    assert_eq!((&*verdict.reason, verdict.status), ("AllPeersReachable", ConditionStatus::True));
+    assert_eq!(
+        verdict.message,
+        format!(
+            "Every configured peer was reached. What says it is partner.example was refused on its last attempt: \
+             CertificateUntrusted, {why}; it has to present a certificate for its domain that leads to \
+             spec.tls.trust or peers[].tls.bundles."
+        )
+    );
+    assert_eq!(verdict, refused(&[(why, 1)], None), "the message is stable");
+    assert_eq!(verdict, refused(&[(why, 1)], Some((false, 60))), "connected before that");
+    let untold = refused(&[], None);
+    assert_eq!(untold, refused(&[(why, 5)], Some((true, 60))), "it is connected");
+    assert_eq!(untold, refused(&[(why, 5)], Some((false, 1))), "it was connected since");
+
+    // A stream to any replica counts.
+    let elsewhere = after(rung, |seen| {
+        let mut second = seen.engines[0].clone();
+        second.replica.name = "example-2".into();
+        let Report::Seen(report) = &mut second.report else { panic!("no report") };
+        let peer = &mut Arc::make_mut(report).peers[0];
+        peer.inbound.clone_from(&peer.outbound);
+        seen.engines.push(second);
+        engine(seen, |report| report.peers[0].refusals.push(refusal(why, 5)));
+    });
+    assert_eq!(untold, elsewhere);
+
+    // Who names a peer that is not configured, or fails otherwise, does not hide the rest.
+    let failing = after(rung, |seen| {
+        engine(seen, |report| {
+            let peer = &mut report.peers[0];
+            let stream = peer.outbound.as_mut().unwrap();
+            (stream.connected, stream.reason) = (false, "ConnectRefused".into());
+            peer.refusals.push(refusal(why, 5));
+            report.refusals.push(refusal("a stranger", 5));
+        });
+    });
+    assert_eq!(failing.reason, "AllPeersFailed");
+    for part in ["ConnectRefused", "See status.peers.", why] {
+        assert!(failing.message.contains(part), "{failing:?}");
+    }
+    assert!(!failing.message.contains("a stranger"), "{failing:?}");
+}
+
+#[test]
+fn every_word_for_a_refusal_leads_to_advice() {
+    let told = |reason: &str| {
+        let verdict = after(ConditionType::PeersReachable, |seen| {
+            let refusal = InboundRefusal { reason: reason.to_owned(), ..refusal("why", 5) };
+            engine(seen, |report| report.peers[0].refusals.push(refusal));
+        });
+        verdict.message.rsplit_once("; ").unwrap().1.to_owned()
+    };
+    for (reason, advice) in [
+        ("TLSRequired", "STARTTLS"),
+        ("PolicyDenied", "spec.policy"),
+        ("HostUnknown", "spec.domains"),
+        ("DialbackInvalid", "confirm its keys"),
+        ("DialbackDisabled", "peers[].authentication"),
+        ("CertificateExpired", "certificate for its domain"),
+        ("PinMismatch", "peers[].tls.pins"),
+        ("NegotiationTimedOut", "did not prove"),
+        ("RestrictedXML", "/v1/evidence"),
+    ] {
+        assert!(told(reason).contains(advice), "{reason}: {}", told(reason));
+    }
 }
 
 /// The verdict `Ready` for a spec after a change of the evidence.

@@ -19,7 +19,7 @@ use crate::configure;
 use crate::evidence::engine::Report;
 use crate::ladder::damping::{Damped, damp};
 use crate::ladder::verdict::Verdict;
-use crate::ladder::{self, View, backend, inbound, peers, ready};
+use crate::ladder::{self, View, backend, inbound, peers, ready, refusal};
 use crate::memory::Failing;
 use crate::records;
 
@@ -264,7 +264,10 @@ fn peer_list(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, Pe
     let failing = count(|state| matches!(state, PeerState::Failed | PeerState::Blocked));
     let mut list: Vec<PeerStatus> = configured
         .iter()
-        .map(|peer| peer_status(old, peer.domain, peer.state, peer.evidence, now))
+        .map(|peer| {
+            let status = peer_status(old, peer.domain, peer.state, peer.evidence, now);
+            with_refusal(status, refusal::of(view, peer.domain))
+        })
         .collect();
     let mut touched: Vec<&PeerEvidence> = view
         .seen
@@ -297,6 +300,16 @@ fn peer_list(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, Pe
         truncated,
     };
     (list, summary)
+}
+
+/// Adds what was refused of a configured peer.
+fn with_refusal(status: PeerStatus, refusal: Option<String>) -> PeerStatus {
+    let Some(refusal) = refusal else { return status };
+    let message = match &status.message {
+        Some(message) => sentence(&format!("{message} {refusal}")),
+        None => sentence(&refusal),
+    };
+    PeerStatus { message: Some(message), ..status }
 }
 
 fn peer_status(

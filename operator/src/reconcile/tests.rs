@@ -1,5 +1,7 @@
 //! Passes against an API server that answers as the test says: failures that a real one cannot be made to show at will.
 
+use std::sync::Arc;
+
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
@@ -14,7 +16,10 @@ use super::{report, status};
 use crate::build::{self, Child};
 use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
-use crate::fixtures::{context, evidence, federation, given, now, settings, smallest, validated};
+use crate::evidence::engine::Report;
+use crate::fixtures::{
+    context, evidence, federation, given, now, refusal, settings, smallest, validated,
+};
 use crate::ladder::{View, accepted};
 use crate::memory::Failing;
 
@@ -260,6 +265,33 @@ async fn a_status_that_says_the_same_is_not_written() {
     report::status(&context, &object, &second).await.unwrap();
     drop(context);
     requests.await.unwrap();
+}
+
+#[test]
+fn what_was_refused_of_a_configured_peer_is_in_its_message_without_time_or_source() {
+    let mut spec = smallest();
+    spec["peers"] = json!([{"domain": "partner.example"}]);
+    let validated = validated(&spec);
+    let status = |refused_ago: &[i64], old: &crds::XmppFederationStatus| {
+        let mut seen = evidence(&validated);
+        let Report::Seen(report) = &mut seen.engines[0].report else { panic!("no report") };
+        let report = Arc::make_mut(report);
+        let refusals = refused_ago.iter().map(|ago| refusal("no way to prove it", *ago));
+        report.peers[0].refusals = refusals.collect();
+        // A stranger's name is no peer.
+        report.refusals.push(refusal("a stranger", 1));
+        let view = View { federation: &validated, seen: &seen };
+        status::judged(old, view, &Failing::new()).status
+    };
+    let quiet = status(&[], &crds::XmppFederationStatus::default());
+    assert_eq!((quiet.peers.len(), &quiet.peers[0].message), (1, &None));
+    let refused = status(&[9], &quiet);
+    let message = refused.peers[0].message.as_deref().unwrap();
+    let told = "What says it is partner.example was refused on its last attempt: \
+                CertificateUntrusted, no way to prove it; ";
+    assert!(message.starts_with(told) && !message.contains("198.51.100.7"), "{message}");
+    assert_eq!(refused.peers[0].state, quiet.peers[0].state);
+    assert_eq!(refused, status(&[300, 2], &refused), "another attempt writes no status");
 }
 
 #[tokio::test]

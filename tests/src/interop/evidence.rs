@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::{ClientConnection, RootCertStore, StreamOwned};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::error::{InteropError, Result};
 use crate::loopback::{PATIENCE, PEER};
@@ -52,6 +53,12 @@ struct Evidence {
 
 /// The evidence about the peer.
 pub fn of_peer(control: SocketAddr, roots: &Arc<RootCertStore>) -> Result<PeerEvidence> {
+    let evidence: Evidence = of_all(control, roots)?;
+    Ok(evidence.peers.into_iter().find(|peer| peer.domain == PEER).unwrap_or_default())
+}
+
+/// All of the evidence, as far as `T` reads it.
+pub fn of_all<T: DeserializeOwned>(control: SocketAddr, roots: &Arc<RootCertStore>) -> Result<T> {
     let config = tls::client(None, roots, false)?;
     let asking = |source| InteropError::Io { doing: "asking for evidence".to_owned(), source };
     let session = ClientConnection::new(config, tls::server_name(CONTROL_NAME)?)
@@ -71,7 +78,5 @@ pub fn of_peer(control: SocketAddr, roots: &Arc<RootCertStore>) -> Result<PeerEv
         .and_then(|answer| answer.split_once("\r\n\r\n"))
         .map(|(_, body)| body)
         .ok_or_else(|| InteropError::Evidence(answer.clone()))?;
-    let evidence: Evidence = serde_json::from_str(body)
-        .map_err(|error| InteropError::Evidence(format!("{error}: {body}")))?;
-    Ok(evidence.peers.into_iter().find(|peer| peer.domain == PEER).unwrap_or_default())
+    serde_json::from_str(body).map_err(|error| InteropError::Evidence(format!("{error}: {body}")))
 }

@@ -70,17 +70,20 @@ impl Acceptor {
 
     /// The same, with more in every list of features.
     pub fn accept_offering(&self, tcp: TcpStream, features: &str) -> Result<Option<Session>> {
+        let stream = self.secured(tcp, features)?;
+        self.authenticate(stream, features)
+    }
+
+    /// The same up to TLS.
+    pub fn secured(&self, tcp: TcpStream, features: &str) -> Result<Stream> {
         let mut stream = Stream::accepted(tcp, self.patience)?;
-        if stream.begins_with_tls()? {
-            stream = stream.secured_as_server(tls::server(&self.identity, &self.roots)?)?;
-        } else {
+        if !stream.begins_with_tls()? {
             let starttls = format!("<starttls xmlns='{TLS}'><required/></starttls>{features}");
             self.greet(&mut stream, &starttls)?;
             stream.expect(TLS, "starttls", "STARTTLS")?;
             stream.send(format!("<proceed xmlns='{TLS}'/>"))?;
-            stream = stream.secured_as_server(tls::server(&self.identity, &self.roots)?)?;
         }
-        self.authenticate(stream, features)
+        stream.secured_as_server(tls::server(&self.identity, &self.roots)?)
     }
 
     fn authenticate(&self, mut stream: Stream, more: &str) -> Result<Option<Session>> {

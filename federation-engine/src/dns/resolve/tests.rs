@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use futures::StreamExt;
 use hickory_proto::op::Message;
 use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, SRV};
@@ -118,22 +119,40 @@ async fn a_truncated_answer_is_fetched_over_tcp_and_the_plan_is_bounded() {
 }
 
 #[tokio::test]
-async fn rfc8305_4_addresses_alternate_by_family_and_are_bounded() {
+async fn rfc8305_3_both_families_are_asked_for_and_each_answer_stands_for_itself() {
     let server = server().await;
     let resolver = Resolver::new(&[server.address]).unwrap();
-    let addresses = |host: &str| {
-        let (resolver, host) = (resolver.clone(), Host::Name(host.into()));
-        async move { resolver.addresses(&host).await }
+    let answers = async |host: &str| {
+        let mut answers: Vec<_> = resolver.addresses(host.into()).collect().await;
+        answers.sort_by_key(|answer| match answer {
+            Answer::Records(records) => i32::from(records[0].is_ipv4()) + 1,
+            Answer::Absent | Answer::Failed(_) => 0,
+        });
+        answers
     };
-    let Answer::Records(found) = addresses("im.partner.example").await else { panic!() };
-    assert_eq!(found.len(), MAX_ADDRESSES);
-    assert!(found[0].is_ipv6() && found[1].is_ipv4());
+    let many = answers("im.partner.example").await;
+    let [Answer::Records(v6), Answer::Records(v4)] = &*many else { panic!("{many:?}") };
+    assert_eq!((v6.len(), v4.len()), (1, MAX_ADDRESSES), "as many as are ever used");
+    assert!(v6[0].is_ipv6() && v4.iter().all(IpAddr::is_ipv4));
     let one = Answer::Records(vec![IpAddr::from(Ipv4Addr::new(198, 18, 0, 1))]);
-    assert_eq!(addresses("alias.example").await, one);
-    assert_eq!(addresses("half.example").await, one, "a family that fails does not hide the other");
-    assert_eq!(addresses("none.example").await, Answer::Absent);
-    let literal = Host::Address(Ipv4Addr::new(198, 18, 0, 1).into());
-    assert_eq!(resolver.addresses(&literal).await, one);
+    assert_eq!(answers("alias.example").await, [Answer::Absent, one.clone()]);
+    let half = answers("half.example").await;
+    assert!(matches!(&*half, [Answer::Failed(_), found] if *found == one), "{half:?}");
+    assert_eq!(answers("none.example").await, [Answer::Absent, Answer::Absent]);
+    let overlong = answers(&"a.".repeat(200)).await;
+    assert_eq!(overlong, [Answer::Absent, Answer::Absent], "not a name of DNS");
+}
+
+#[tokio::test]
+async fn rfc8305_3_a_silent_family_does_not_hold_back_the_other() {
+    let server = TestServer::start(|query: &Message, _| match query.queries[0].query_type() {
+        RecordType::A => Some(found(query, vec![RData::A(A(Ipv4Addr::new(198, 18, 0, 1)))])),
+        _ => None,
+    })
+    .await;
+    let resolver = Resolver::new(&[server.address]).unwrap();
+    let first = resolver.addresses("half.example".into()).next().await;
+    assert!(matches!(first, Some(Answer::Records(_))), "{first:?}");
 }
 
 #[tokio::test]

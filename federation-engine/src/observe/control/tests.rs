@@ -6,7 +6,7 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::config::model::ControlFiles;
-use crate::observe::evidence::{Evidence, Problem};
+use crate::observe::evidence::{Evidence, InboundRefusal, Problem};
 use crate::observe::testing::{deadline, exchange};
 use crate::tls::issue::self_signed;
 
@@ -124,6 +124,25 @@ async fn evidence_comes_with_an_etag_and_waits_for_news() {
     assert!(held.starts_with("HTTP/1.1 200"), "{held}");
     assert_eq!(body(&held).problems[0].place, "tls.crt");
     assert_ne!(etag(&held), etag(&first));
+}
+
+#[tokio::test]
+async fn news_that_waits_answers_a_request_that_was_held_to_its_end() {
+    let server = start().await;
+    server.news("tls.crt");
+    let known = format!("If-None-Match: {}\r\n", etag(&server.get("/v1/evidence", "").await));
+    server.journal.refused(InboundRefusal {
+        peer: None,
+        local: None,
+        source: std::net::Ipv4Addr::LOCALHOST.into(),
+        reason: "NotWellFormed".to_owned(),
+        message: "not XML".to_owned(),
+        count: 1,
+        at: Timestamp::now(),
+    });
+    let held = server.get("/v1/evidence?wait=1", &known).await;
+    assert!(held.starts_with("HTTP/1.1 200"), "{held}");
+    assert_eq!(body(&held).refusals[0].message, "not XML");
 }
 
 #[tokio::test]

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 
+use super::refusals::Refusals;
+
 use crate::Domain;
 use crate::observe::evidence::{
     Attempt, BackendAnswer, BackendOutcome, BackendRoundTrip, Evidence, InboundKind,
-    InboundObservation, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEERS, PeerEvidence,
-    PeerStream, Problem, ServedCertificate,
+    InboundObservation, InboundRefusal, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEER_REFUSALS,
+    MAX_PEERS, MAX_REFUSALS, PeerEvidence, PeerStream, Problem, ServedCertificate,
 };
 
 /// Longest text kept of a remote server's own words, in bytes.
@@ -25,6 +27,8 @@ pub(super) enum Change {
     None,
     /// The time of something known.
     Refresh,
+    /// Something new that strangers can cause as often as they like.
+    Waits,
     /// Something new.
     New,
 }
@@ -46,8 +50,11 @@ pub(super) struct Records {
     /// Pings answered, oldest first.
     answers: BTreeMap<Domain, VecDeque<String>>,
     peers: HashMap<Domain, PeerRecord>,
+    refusals: Refusals<MAX_REFUSALS>,
     /// When the last revision was made.
     pub(super) published: Timestamp,
+    /// There is news that has made no revision.
+    pub(super) waiting: bool,
 }
 
 #[derive(Debug)]
@@ -56,12 +63,20 @@ pub(super) struct PeerRecord {
     pub(super) outbound: Option<PeerStream>,
     pub(super) inbound: Option<PeerStream>,
     attempts: VecDeque<Attempt>,
+    refusals: Refusals<MAX_PEER_REFUSALS>,
     touched: Timestamp,
 }
 
 impl PeerRecord {
     fn new(configured: bool, touched: Timestamp) -> Self {
-        Self { configured, outbound: None, inbound: None, attempts: VecDeque::new(), touched }
+        Self {
+            configured,
+            outbound: None,
+            inbound: None,
+            attempts: VecDeque::new(),
+            refusals: Refusals::default(),
+            touched,
+        }
     }
 
     fn connected(&self) -> bool {
@@ -80,6 +95,8 @@ impl Records {
             backends: BTreeMap::new(),
             answers: BTreeMap::new(),
             peers: HashMap::new(),
+            refusals: Refusals::default(),
+            waiting: false,
             published: Timestamp::MIN,
         }
     }
@@ -143,8 +160,27 @@ impl Records {
                 return Change::None;
             }
         }
+        // Whoever is first shows that the way is open; more unproven names show nothing new.
+        let opened = InboundKind::StreamOpened;
+        let another = key.1 == opened && self.inbound.keys().any(|(_, kind)| *kind == opened);
         self.inbound.insert(key, observation);
-        Change::New
+        if another { Change::Waits } else { Change::New }
+    }
+
+    /// Kept with the peer that it names, unless that one is connected to us now: then the name says nothing about it.
+    /// Strangers get no record of their own, and their names keep none alive.
+    pub(super) fn refused(&mut self, mut refusal: InboundRefusal) -> Change {
+        truncate(&mut refusal.message);
+        let record = refusal
+            .peer
+            .as_ref()
+            .and_then(|peer| self.peers.get_mut(peer))
+            .filter(|record| !record.inbound.as_ref().is_some_and(|stream| stream.connected));
+        let new = match record {
+            Some(record) => record.refusals.add(refusal),
+            None => self.refusals.add(refusal),
+        };
+        if new { Change::Waits } else { Change::Refresh }
     }
 
     pub(super) fn backend(&mut self, mut round_trip: BackendRoundTrip) -> Change {
@@ -192,6 +228,10 @@ impl Records {
             return Change::None;
         }
         *slot = Some(stream);
+        if record.inbound.as_ref().is_some_and(|inbound| inbound.connected) {
+            // It has proven itself since.
+            record.refusals = Refusals::default();
+        }
         Change::New
     }
 
@@ -222,6 +262,7 @@ impl Records {
             backends: self.backends.values().cloned().collect(),
             answers: self.answers.iter().flat_map(answers).collect(),
             peers,
+            refusals: self.refusals.list(),
         }
     }
 
@@ -285,6 +326,7 @@ fn evidence((domain, record): (&Domain, &PeerRecord)) -> PeerEvidence {
         outbound: record.outbound.clone(),
         inbound: record.inbound.clone(),
         attempts: record.attempts.iter().cloned().collect(),
+        refusals: record.refusals.list(),
     }
 }
 

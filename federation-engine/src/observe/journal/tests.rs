@@ -2,7 +2,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
 use crate::observe::evidence::{
-    BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEERS,
+    BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEER_REFUSALS,
+    MAX_PEERS, MAX_REFUSALS,
 };
 use crate::reason::Step;
 
@@ -44,6 +45,18 @@ fn stream(connected: bool, second: i64) -> PeerStream {
         tls: None,
         authentication: None,
         since: at(second),
+    }
+}
+
+fn refusal(peer: Option<&str>, source: [u8; 4], message: &str, second: i64) -> InboundRefusal {
+    InboundRefusal {
+        peer: peer.map(domain),
+        local: Some(domain("local.example")),
+        source: IpAddr::V4(Ipv4Addr::from(source)),
+        reason: "CertificateUntrusted".to_owned(),
+        message: message.to_owned(),
+        count: 1,
+        at: at(second),
     }
 }
 
@@ -184,6 +197,103 @@ fn a_new_configuration_drops_what_is_about_domains_that_are_gone() {
         evidence.peers.iter().map(|record| (record.domain.as_str(), record.configured)).collect();
     assert_eq!(configured, [("second.example", true), ("named.example", false)]);
     assert_eq!(revisions(&journal, |j| j.configured("h2", [], [], at(3))), 0);
+}
+
+const SOURCE: [u8; 4] = [198, 18, 7, 1];
+
+#[test]
+fn a_refusal_is_kept_with_a_known_peer_until_that_one_is_connected() {
+    let journal = journal();
+    let of = |name: &str| {
+        let evidence = journal.snapshot().1;
+        let record = evidence.peers.iter().find(|record| record.domain == domain(name));
+        record.map(|record| record.refusals.clone()).unwrap_or_default()
+    };
+    let named = |message: &str, second| refusal(Some("named.example"), SOURCE, message, second);
+    journal.refused(named(&"é".repeat(1000), 1));
+    journal.refused(named("no TLS", 2));
+    journal.refused(named("no TLS", 3));
+    let kept = of("named.example");
+    assert_eq!(kept.len(), 1, "one for each source: {kept:?}");
+    assert_eq!((&*kept[0].message, kept[0].count, kept[0].at), ("no TLS", 2, at(3)));
+    for source in 0..20 {
+        journal.refused(refusal(Some("named.example"), [198, 18, source, 1], &"x".repeat(9000), 4));
+    }
+    let kept = of("named.example");
+    assert!(kept.len() == MAX_PEER_REFUSALS && kept.iter().all(|one| one.message.len() < 600));
+
+    journal.peer_inbound(&domain("named.example"), stream(true, 5));
+    assert!(of("named.example").is_empty(), "it has proven itself since");
+    journal.refused(named("somebody else under its name", 6));
+    assert!(of("named.example").is_empty(), "its record is left alone while it is connected");
+    let common = journal.snapshot().1.refusals;
+    assert_eq!(common.last().unwrap().message, "somebody else under its name");
+    journal.peer_inbound(&domain("named.example"), stream(false, 7));
+    journal.refused(named("no TLS", 8));
+    assert_eq!(of("named.example").len(), 1);
+    let record = &journal.snapshot().1.peers[0];
+    assert_eq!(record.inbound, Some(stream(false, 7)), "what was proven stays as it was");
+}
+
+#[test]
+fn a_hundred_thousand_refused_strangers_cost_no_memory_and_make_no_news() {
+    let journal = journal();
+    journal.refused(refusal(None, SOURCE, "not XML", 0));
+    journal.attempt(&domain("touched.example"), attempt("ConnectRefused", 0));
+    let peers = journal.snapshot().1.peers;
+    let news = revisions(&journal, |j| {
+        for number in 0..100_000_u32 {
+            let [_, a, b, c] = number.to_be_bytes();
+            let name = format!("stranger{number}.example");
+            // 100 s in all.
+            j.refused(refusal(Some(&name), [10, a, b, c], &name, i64::from(number / 1000)));
+        }
+    });
+    assert!(news <= 2, "{news}");
+    let evidence = journal.snapshot().1;
+    assert_eq!(evidence.refusals.len(), MAX_REFUSALS);
+    assert_eq!(evidence.refusals.last().unwrap().peer, Some(domain("stranger99999.example")));
+    assert_eq!(evidence.peers, peers, "strangers get no record and keep none alive");
+}
+
+#[test]
+fn one_source_does_not_push_out_what_others_did() {
+    let journal = journal();
+    journal.refused(refusal(Some("other.example"), [198, 18, 8, 1], "no TLS", 1));
+    for number in 0..1000 {
+        let name = format!("stranger{number}.example");
+        let source = [198, 18, 7, u8::try_from(number % 250).unwrap()];
+        journal.refused(refusal(Some(&name), source, "no TLS", 2));
+    }
+    let kept = journal.snapshot().1.refusals;
+    assert!(kept.len() <= 5, "{kept:?}");
+    assert_eq!(kept[0].peer, Some(domain("other.example")));
+}
+
+#[test]
+fn what_strangers_cause_waits_for_the_end_of_a_readers_time() {
+    let journal = journal();
+    let name = "peer.example";
+    assert_eq!(
+        revisions(&journal, |j| j.refused(refusal(Some("a.example"), SOURCE, "no TLS", 1))),
+        0
+    );
+    assert!(journal.settle(at(2)), "news for a reader that has waited");
+    assert!(!journal.settle(at(3)));
+    journal.refused(refusal(Some("a.example"), SOURCE, "no TLS", 4));
+    assert!(!journal.settle(at(5)), "the same once more is no news");
+    journal.refused(refusal(Some("a.example"), SOURCE, "another cause", 6));
+    assert_eq!(
+        revisions(&journal, |j| j.inbound(observation(InboundKind::StreamOpened, name, 7))),
+        1
+    );
+    assert!(!journal.settle(at(8)), "it went out with other news");
+    let opened = |second| observation(InboundKind::StreamOpened, "stranger.example", second);
+    assert_eq!(revisions(&journal, |j| j.inbound(opened(9))), 0, "another unproven name");
+    assert!(journal.settle(at(10)));
+    let minute = REFRESH_INTERVAL.as_secs();
+    let late = refusal(Some("b.example"), SOURCE, "no TLS", 10 + minute);
+    assert_eq!(revisions(&journal, |j| j.refused(late)), 1, "after a quiet minute it goes at once");
 }
 
 #[tokio::test]

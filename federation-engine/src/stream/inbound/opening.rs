@@ -6,9 +6,10 @@ use super::{Inbound, Opened, State};
 use crate::Domain;
 use crate::pair::Pair;
 use crate::reason::Refusal;
-use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::error::{StreamCondition, StreamError, TLS_REQUIRED};
 use crate::stream::features::{DialbackFeature, Features, StartTls};
 use crate::stream::header::{Response, check_namespaces, negotiated, write_response};
+use crate::stream::rejection::Named;
 use crate::stream::{Action, Authentication, Out, PeerRules, StreamLimits, Surroundings};
 use crate::xml::HeaderAttributes;
 
@@ -28,11 +29,9 @@ impl Inbound {
     ) {
         let id = around.stream_id();
         let from = header.from.as_deref().and_then(|from| Domain::parse(from).ok());
-        let to = header
-            .to
-            .as_deref()
-            .and_then(|to| Domain::parse(to).ok())
-            .filter(|to| around.serves(to));
+        let to = header.to.as_deref().and_then(|to| Domain::parse(to).ok());
+        self.named = Named { from: from.clone(), to: to.clone() };
+        let to = to.filter(|to| around.serves(to));
         let versioned = !matches!(negotiated(header), Ok(None));
         // The response header comes first whatever is wrong (§4.9.1.2); it never repeats a name that we do not serve
         // (§4.9.1.3).
@@ -164,13 +163,19 @@ impl Inbound {
             _ => "SASL EXTERNAL is not accepted here".to_owned(),
         };
         let proven = matches!(verdict, Some(Ok(())));
+        let reason = match &verdict {
+            Some(Err(reason)) => reason.label(),
+            _ => "NoAuthenticationMethod",
+        };
         if rules.verification == CertificateRole::Required && !proven {
-            return Err(StreamError::new(StreamCondition::PolicyViolation, why_not));
+            let error = StreamError::new(StreamCondition::PolicyViolation, why_not);
+            return Err(error.because(reason));
         }
         let external = proven && rules.accepts_external() && addressed.versioned;
         if !external && dialback.is_none() {
             let text = format!("{why_not}, and dialback is disabled");
-            return Err(StreamError::new(StreamCondition::PolicyViolation, text));
+            let error = StreamError::new(StreamCondition::PolicyViolation, text);
+            return Err(error.because(reason));
         }
         Ok(Features { external, dialback, ..Features::default() })
     }
@@ -185,7 +190,8 @@ impl Inbound {
             TlsMode::Required => Err(StreamError::new(
                 StreamCondition::PolicyViolation,
                 "TLS is required here, and STARTTLS needs a stream of version 1.0",
-            )),
+            )
+            .because(TLS_REQUIRED)),
             TlsMode::Optional => {
                 Ok(Features { starttls: Some(StartTls::Optional), dialback, ..Features::default() })
             }

@@ -11,7 +11,8 @@ use crate::dialback::receiving::NotTaken;
 use crate::dialback::steps::{NotAStep, Step};
 use crate::pair::Pair;
 use crate::reason::Refusal;
-use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::error::{StreamCondition, StreamError, TLS_REQUIRED};
+use crate::stream::rejection::{Named, Rejection};
 use crate::stream::sasl::{self, MAX_ATTEMPTS};
 use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
 use crate::xml::Element;
@@ -66,6 +67,7 @@ impl Inbound {
             Ok(Step::Verify { pair, id, key }) => {
                 let encrypted = self.is_encrypted();
                 let question = Question { pair: &pair, id: &id, key: &key, encrypted };
+                self.questioned = true;
                 authority::reply(&question, around, out);
             }
             // We ask nothing on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It changes
@@ -93,15 +95,18 @@ impl Inbound {
         out: &mut Out,
     ) {
         if self.proven.contains(&pair) {
-            return Self::answer_result(&pair, Verification::Valid, out);
+            return self.answer_result(&pair, Verification::Valid, None, out);
         }
         let Some(opened) = &self.opened else { return self.end(out) };
         if let Err(objection) = self.objection(opened, &pair, around) {
-            Self::answer_result(&pair, objection.answer, out);
-            if let Some(error) = objection.fatal {
-                self.fail(&error, around, out);
-            }
-            return;
+            let Some(error) = objection.fatal else {
+                let reason = Some(objection.reason);
+                return self.answer_result(&pair, objection.answer, reason, out);
+            };
+            Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
+            // The request says who and whom; a header from before version 1.0 does not.
+            self.named = Named { from: Some(pair.from), to: Some(pair.to) };
+            return self.fail(&error.because(objection.reason), around, out);
         }
         let id = opened.id.clone();
         let free = self.limits.pairs.saturating_sub(self.proven.len());
@@ -113,7 +118,7 @@ impl Inbound {
             Err(NotTaken::TooMany) => {
                 let text = NotTaken::TooMany.to_string();
                 let answer = Verification::error("resource-constraint", text);
-                Self::answer_result(&pair, answer, out);
+                self.answer_result(&pair, answer, Some("TooManyVerifications"), out);
             }
         }
     }
@@ -126,29 +131,30 @@ impl Inbound {
         around: &dyn Surroundings,
     ) -> Result<(), Objection> {
         if !around.serves(&pair.to) {
-            return Err(Objection::new(
-                "item-not-found",
-                format!("{} is not served here", pair.to),
-            ));
+            let text = format!("{} is not served here", pair.to);
+            return Err(Objection::new("item-not-found", text, Refusal::HostUnknown.label()));
         }
         if let Err(refusal) = around.admits(pair) {
-            return Err(Objection::new("policy-violation", refusal.to_string()));
+            let text = refusal.to_string();
+            return Err(Objection::new("policy-violation", text, refusal.label()));
         }
         let rules = around.peer(&pair.from);
         if rules.tls == TlsMode::Required && self.tls.is_none() {
-            let objection = Objection::new("policy-violation", "TLS is required here");
+            let objection =
+                Objection::new("policy-violation", "TLS is required here", TLS_REQUIRED);
             // Such a peer has no way to come back with TLS on this stream.
             return Err(if opened.versioned { objection } else { objection.fatal() });
         }
         if !rules.allows_dialback() {
             let text = "dialback is disabled here; use SASL EXTERNAL";
-            return Err(Objection::new("policy-violation", text));
+            return Err(Objection::new("policy-violation", text, "DialbackDisabled"));
         }
         if rules.verification == CertificateRole::Required {
             let verdict = self.tls.as_ref().map(|chain| around.judge(chain, &pair.from));
             if let Some(Err(reason)) = verdict {
                 let text = format!("the certificate does not prove {}: {reason}", pair.from);
-                return Err(Objection::new("policy-violation", text).fatal());
+                let objection = Objection::new("policy-violation", text, reason.label());
+                return Err(objection.fatal());
             }
         }
         Ok(())
@@ -176,7 +182,7 @@ impl Inbound {
             }
             other => other,
         };
-        Self::answer_result(pair, answer, out);
+        self.answer_result(pair, answer, None, out);
         if valid {
             self.authorized(pair.clone(), Authentication::Dialback, out);
         } else if ends {
@@ -185,7 +191,18 @@ impl Inbound {
         }
     }
 
-    pub(super) fn answer_result(pair: &Pair, answer: Verification, out: &mut Out) {
+    /// Answers a dialback request; `reason` says more about a refusal than the answer does.
+    pub(super) fn answer_result(
+        &mut self,
+        pair: &Pair,
+        answer: Verification,
+        reason: Option<&'static str>,
+        out: &mut Out,
+    ) {
+        if let Some(rejection) = Rejection::of_pair(pair, reason, &answer) {
+            out.act(Action::Rejected(rejection.clone()));
+            self.refused = Some(rejection);
+        }
         Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
     }
 }
@@ -193,13 +210,15 @@ impl Inbound {
 /// An answer to the initiating server without asking the authoritative one.
 struct Objection {
     answer: Verification,
+    /// The stable word for it.
+    reason: &'static str,
     /// The stream ends with this error, too.
     fatal: Option<StreamError>,
 }
 
 impl Objection {
-    fn new(condition: &str, text: impl Into<String>) -> Self {
-        Self { answer: Verification::error(condition, text), fatal: None }
+    fn new(condition: &str, text: impl Into<String>, reason: &'static str) -> Self {
+        Self { answer: Verification::error(condition, text), reason, fatal: None }
     }
 
     fn fatal(self) -> Self {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::stream::Authentication;
+use crate::stream::redirect::{NotAHost, NotFollowed, OtherHost, Redirect};
 
 pub(super) const OFFER_TLS: &str =
     "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>";
@@ -103,6 +104,35 @@ fn nothing_but_starttls_is_ever_sent_in_the_clear_where_tls_is_required() {
     old.begin(&world);
     assert_eq!(old.send(&header_with("id='i' from='them.example'"), &world), "</stream:stream>");
     assert_eq!(old.failure(), Some(&Failure::StartTlsNotOffered));
+}
+
+#[test]
+fn rfc6120_4_9_3_19_a_redirection_counts_on_an_encrypted_stream_only() {
+    let see = |host: &str| {
+        format!(
+            "<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>{host}\
+             </see-other-host></stream:error></stream:stream>"
+        )
+    };
+    let other = OtherHost::parse("[2001:db8::7]:5270").unwrap();
+    let world = standards();
+    let mut side = encrypted(&world);
+    side.send(&format!("{}{}", response("s2"), see(" [2001:db8::7]:5270 ")), &world);
+    assert_eq!(side.failure(), Some(&Failure::SeeOtherHost(Redirect::To(other))));
+    assert!(side.closed());
+
+    for (profile, host, reason) in [
+        (Profile::Standards, "other.example", NotFollowed::NotEncrypted),
+        (Profile::LegacyDialback, "other.example", NotFollowed::NotEncrypted),
+        (Profile::Standards, "no host", NotAHost.into()),
+    ] {
+        let world = World::new(profile);
+        let mut side = Initiating::new(Initiating::send_purpose());
+        side.begin(&world);
+        side.send(&format!("{}{}", response("s1"), see(host)), &world);
+        let refused = Redirect::NotFollowed { said: host.to_owned(), reason };
+        assert_eq!(side.failure(), Some(&Failure::SeeOtherHost(refused)));
+    }
 }
 
 #[test]

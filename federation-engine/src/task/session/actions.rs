@@ -17,7 +17,6 @@ use crate::observe::evidence::InboundKind;
 use crate::observe::label::VerificationResult;
 use crate::pair::Pair;
 use crate::reason::Failure;
-use crate::stream::error::StreamError;
 use crate::stream::{Action, Authentication, StreamId};
 use crate::task::machine::Machine;
 use crate::task::negotiate::CLOSING;
@@ -87,7 +86,9 @@ impl Session {
                     self.engine.saw_inbound(InboundKind::StreamOpened, &from, &to, source);
                 }
             }
-            Action::Rejected(error) => self.rejected(&error),
+            Action::Rejected(rejection) => {
+                self.engine.saw_refusal(self.leg, self.address, rejection);
+            }
             Action::Failed(failure) => self.failed(failure),
             Action::PairFailed { pair, failure } => self.on_pair_decided(&pair, Some(&failure)),
             Action::Close => {
@@ -132,11 +133,6 @@ impl Session {
             let source = self.address.ip();
             self.engine.saw_inbound(InboundKind::DialbackVerified, &pair.to, &pair.from, source);
         }
-    }
-
-    fn rejected(&self, error: &StreamError) {
-        tracing::info!(address = %self.address, leg = ?self.leg, condition = error.condition.as_str(), "stream refused: {}", error.text);
-        self.engine.metrics.handshake_refused(self.leg, Direction::Inbound);
     }
 
     fn failed(&mut self, failure: Failure) {

@@ -1,12 +1,16 @@
 //! RFC 6120 §4.9: stream errors.
 
 use crate::conformance::Check;
+use crate::conformance::dialled::Dialled;
 use crate::conformance::ending::{Ending, expect_error};
 use crate::conformance::header::Header;
 use crate::conformance::outcome::{Finding, ensure, not_applicable};
 use crate::conformance::target::Target;
-use crate::peer::namespace::{STREAM_ERRORS, STREAMS};
+use crate::peer::element::Element;
+use crate::peer::namespace::STREAMS;
+use crate::peer::redirecting::redirect;
 use crate::peer::stream::Stream;
+use crate::peer::unverified::server_that_takes_any;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -30,7 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 66,
         section: "RFC 6120 §4.9.3.19",
-        sentence: "see-other-host is not acted on before TLS",
+        sentence: "see-other-host is not acted on before TLS; where it leads, the same domain has to be proven",
         run: see_other_host,
     },
 ];
@@ -81,22 +85,26 @@ fn shutdown(target: &Target) -> Finding {
 
 fn see_other_host(target: &Target) -> Finding {
     let outside = target.outside()?;
-    let trap = outside.trap.address();
+    let trap = outside.trap.address().to_string();
     let mut waiting = target.make_verify(&target.peer)?;
     let mut stream = target.accept()?;
-    redirect(&mut stream, &trap.to_string())?;
+    redirect(&mut stream, &trap)?;
     // Whatever the target makes of it: once it has said so, or time is over, it has not followed.
     let _ = waiting.stream.element("a dialback error");
     ensure(outside.trap.clear() == 0, || {
         "a see-other-host that came in the clear was followed".to_owned()
+    })?;
+    // After TLS it may be followed, or not. Who does wants the same domain there, by the same means.
+    let _waiting = target.make_verify(&target.peer)?;
+    let stream = Dialled::proceed(target.accept()?)?;
+    let identity = target.identity(&[&target.peer])?;
+    let mut stream = stream.secured_as_server(server_that_takes_any(&identity)?)?;
+    let header = redirect(&mut stream, &trap)?;
+    let Some(tcp) = outside.trap.next(target.patience) else { return Ok(()) };
+    let followed = Dialled::accept(Stream::accepted(tcp, target.patience)?, &identity, "")?.header;
+    let ends =
+        |header: &Element| ["from", "to"].map(|end| header.attribute(end).map(str::to_owned));
+    ensure(ends(&followed) == ends(&header), || {
+        format!("the other host was greeted by {followed}, the first one by {header}")
     })
-}
-
-fn redirect(stream: &mut Stream, to: &str) -> Finding {
-    let header = stream.header()?;
-    let (from, domain) = (header.attribute("to"), header.attribute("from"));
-    stream.send_header(from.unwrap_or_default(), domain.unwrap_or_default(), "s66")?;
-    Ok(stream.send(format!(
-        "<stream:error><see-other-host xmlns='{STREAM_ERRORS}'>{to}</see-other-host></stream:error></stream:stream>"
-    ))?)
 }

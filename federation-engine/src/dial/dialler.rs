@@ -1,0 +1,160 @@
+//! From the targets of a domain to one TCP connection, or to everything that was tried and why it failed: drives
+//! [`Race`].
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use futures::{Stream, StreamExt};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::guard::Guard;
+use super::race::{Race, Step};
+use super::tcp::Connect;
+use crate::dns::plan::{Answer, Host, Origin, Target};
+use crate::dns::resolve::Resolver;
+use crate::reason::{ConnectReason, DnsReason, Failure};
+
+/// Finds the addresses of a host.
+pub trait Addresses {
+    /// Asks DNS for both families at once; the answers come as they arrive, at most one for each (RFC 8305 §3).
+    fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send;
+}
+
+impl Addresses for Resolver {
+    fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
+        Resolver::addresses(self, name)
+    }
+}
+
+/// A connection and where it leads.
+#[derive(Debug)]
+pub struct Connection<S> {
+    /// The connection.
+    pub stream: S,
+    /// Address of the peer.
+    pub address: SocketAddr,
+    /// What was looked up for it.
+    pub target: Option<Target>,
+}
+
+/// Dials the targets of one domain. When a connection turns out to be of no use, [`Self::connect`] goes on with what was
+/// not tried yet.
+#[derive(Debug)]
+pub struct Dialler {
+    /// The domain, for the messages.
+    name: String,
+    race: Race,
+}
+
+impl Dialler {
+    /// Nothing is asked or dialled yet.
+    pub fn new(name: String, targets: Vec<Target>) -> Self {
+        Self { name, race: Race::new(targets) }
+    }
+
+    /// The target that comes first.
+    pub fn first(&self) -> Option<&Target> {
+        self.race.targets().next()
+    }
+
+    /// Whether there is nothing left to dial.
+    pub fn is_exhausted(&self) -> bool {
+        self.race.is_exhausted()
+    }
+
+    /// The first connection that comes about; each address has `per_address` to connect.
+    ///
+    /// # Errors
+    /// - [`Failure::Connect`]: every address that was tried, with its reason;
+    /// - [`Failure::Guard`]: there are addresses, and the guard refuses all of them;
+    /// - [`Failure::Dns`]: no target has an address, or the resolver does not answer.
+    pub async fn connect<C: Connect, A: Addresses>(
+        &mut self,
+        resolver: &A,
+        connector: &C,
+        guard: &Guard,
+        per_address: Duration,
+    ) -> Result<Connection<C::Stream>, Failure> {
+        let attempt = |index: usize, address: SocketAddr| async move {
+            let result = timeout(per_address, connector.connect(address)).await;
+            (index, address, result.unwrap_or(Err(ConnectReason::TimedOut)))
+        };
+        let mut asking = FuturesUnordered::new();
+        let mut connecting = FuturesUnordered::new();
+        loop {
+            let now = Instant::now().into_std();
+            let wake = match self.race.step(now) {
+                Step::Ask(index, Host::Address(address)) => {
+                    self.race.on_answer(index, Answer::Records(vec![address]), guard, now);
+                    self.race.on_answered(index, now);
+                    continue;
+                }
+                Step::Ask(index, Host::Name(name)) => {
+                    asking.push(next(index, Box::pin(resolver.addresses(name))));
+                    continue;
+                }
+                Step::Connect(index, address) => {
+                    connecting.push(attempt(index, address));
+                    continue;
+                }
+                Step::Wait(until) => until.map(Instant::from_std),
+                Step::Lost => return Err(self.failure()),
+            };
+            tokio::select! {
+                // A connection is looked at first: what DNS says meanwhile starts no rival.
+                biased;
+                Some((index, address, result)) = connecting.next() => match result {
+                    Ok(stream) => {
+                        self.race.on_connected(address);
+                        let target = self.race.target(index).cloned();
+                        return Ok(Connection { stream, address, target });
+                    }
+                    Err(reason) => self.race.on_failed(address, reason),
+                },
+                Some((index, answer, rest)) = asking.next() => {
+                    let now = Instant::now().into_std();
+                    match answer {
+                        Some(answer) => {
+                            self.race.on_answer(index, answer, guard, now);
+                            asking.push(next(index, rest));
+                        }
+                        None => self.race.on_answered(index, now),
+                    }
+                }
+                () = sleep_until(wake.unwrap_or(Instant::now())), if wake.is_some() => {}
+                else => return Err(self.failure()),
+            }
+        }
+    }
+
+    fn failure(&self) -> Failure {
+        let is_refused = |(_, reason): &(SocketAddr, ConnectReason)| {
+            matches!(reason, ConnectReason::AddressNotAllowed { .. })
+        };
+        let name = self.name.clone();
+        let failed = self.race.failed();
+        match failed.first() {
+            Some((_, reason)) if failed.iter().all(is_refused) => Failure::Guard(reason.clone()),
+            Some(_) => Failure::Connect(failed),
+            None => Failure::Dns(match self.race.unanswered() {
+                Some(detail) => DnsReason::ResolverUnavailable { name, detail: detail.to_owned() },
+                // RFC 6120 §3.2.1 rule 8: published SRV records whose hosts have no address are the end.
+                None if self.race.targets().any(|target| target.origin == Origin::Srv) => {
+                    DnsReason::NoAddress { name }
+                }
+                None => DnsReason::DomainNotFound { name },
+            }),
+        }
+    }
+}
+
+/// The next answer about a target, and where the ones after it come from.
+async fn next<S: Stream + Unpin>(index: usize, mut answers: S) -> (usize, Option<S::Item>, S) {
+    let answer = answers.next().await;
+    (index, answer, answers)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! One TCP connection with the options of a long-lived stream. Who connects is an argument of the dialler, so that races are
+//! tested without a network.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+
+use crate::reason::ConnectReason;
+
+/// Opens one connection.
+pub trait Connect {
+    /// What it yields.
+    type Stream;
+
+    /// Connects; the dialler bounds the time.
+    fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = Result<Self::Stream, ConnectReason>> + Send;
+}
+
+/// TCP with the options of a long-lived stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Tcp {
+    /// Silence after which TCP probes the peer.
+    pub keepalive: Duration,
+    /// How long sent data may stay unacknowledged (RFC 5482).
+    pub user_timeout: Duration,
+}
+
+impl Tcp {
+    /// Sets the options on a connection, dialled or accepted: stanzas are sent at once, and a dead peer is noticed.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn configure(&self, stream: &TcpStream) -> io::Result<()> {
+        let socket = SockRef::from(stream);
+        socket.set_tcp_nodelay(true)?;
+        let keepalive = TcpKeepalive::new().with_time(self.keepalive).with_interval(self.keepalive);
+        socket.set_tcp_keepalive(&keepalive)?;
+        socket.set_tcp_user_timeout(Some(self.user_timeout))
+    }
+}
+
+impl Connect for Tcp {
+    type Stream = TcpStream;
+
+    async fn connect(&self, address: SocketAddr) -> Result<TcpStream, ConnectReason> {
+        let connected = TcpStream::connect(address).await;
+        let stream = connected.map_err(|error| ConnectReason::from(&error))?;
+        self.configure(&stream).map_err(|error| ConnectReason::from(&error))?;
+        Ok(stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tcp_connection_has_its_options_and_a_closed_port_its_reason() {
+        let tcp = Tcp { keepalive: Duration::from_secs(15), user_timeout: Duration::from_mins(1) };
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = tcp.connect(address).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(15));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_mins(1)));
+        drop(listener);
+        assert_eq!(tcp.connect(address).await.map(|_| ()), Err(ConnectReason::Refused));
+    }
+}

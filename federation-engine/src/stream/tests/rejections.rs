@@ -1,0 +1,139 @@
+//! What is told of a peer that was refused: who it said it is, whom it asked for, the stable word and the true cause.
+
+use super::*;
+use crate::dialback::Verification;
+use crate::stream::Rejection;
+use crate::stream::error::{StreamCondition, StreamError};
+
+fn rejections(side: &Receiving) -> Vec<Rejection> {
+    let rejections = side.actions.iter().filter_map(|action| match action {
+        Action::Rejected(rejection) => Some(rejection.clone()),
+        _ => None,
+    });
+    rejections.collect()
+}
+
+/// The one rejection; `ends` is whether the stream ends with an error.
+fn only(
+    side: &Receiving,
+    from: Option<&str>,
+    to: Option<&str>,
+    ends: bool,
+) -> (&'static str, String) {
+    let all = rejections(side);
+    let [rejection] = &*all else { panic!("{all:?}") };
+    assert_eq!((&rejection.from, &rejection.to), (&from.map(domain), &to.map(domain)));
+    assert_eq!(rejection.ends, ends);
+    (rejection.reason, rejection.text.clone())
+}
+
+const THEM: Option<&str> = Some("them.example");
+const US: Option<&str> = Some("us.example");
+
+#[test]
+fn a_certificate_that_proves_nothing_is_the_reason_of_the_refusal() {
+    let world = World::new(Profile::Strict);
+    let mut side = Receiving::direct_tls();
+    side.send(&header("them.example", "us.example"), &world);
+    let (reason, text) = only(&side, THEM, US, true);
+    assert_eq!(reason, "CertificateSelfSigned");
+    assert_eq!(text, "the certificate does not prove them.example: the certificate is self-signed");
+}
+
+#[test]
+fn a_domain_that_is_not_served_is_named_in_the_refusal() {
+    let mut side = Receiving::new();
+    side.send(&header("them.example", "nowhere.example"), &standards());
+    assert_eq!(only(&side, THEM, Some("nowhere.example"), true).0, "HostUnknown");
+    let mut side = Receiving::new();
+    side.send(&header_with("version='1.0'"), &standards());
+    assert_eq!(only(&side, None, None, true).0, "HostUnknown");
+}
+
+#[test]
+fn policy_and_missing_tls_are_told_apart() {
+    let mut world = standards();
+    world.denied.push(pair("them.example", "us.example"));
+    let mut side = Receiving::new();
+    side.send(&header("them.example", "us.example"), &world);
+    assert_eq!(only(&side, THEM, US, true).0, "PolicyDenied");
+
+    let mut side = Receiving::new();
+    side.send(&header_with("from='them.example' to='us.example'"), &standards());
+    assert_eq!(only(&side, THEM, US, true).0, "TLSRequired");
+    // Named by its request only.
+    let mut side = Receiving::new();
+    side.send(&header_with("to='us.example'"), &standards());
+    side.send(&result("them.example", "us.example", "key"), &standards());
+    assert_eq!(only(&side, THEM, US, true).0, "TLSRequired");
+    // It may come back with TLS on the same stream.
+    let mut side = Receiving::new();
+    side.send(&header("them.example", "us.example"), &standards());
+    side.send(&result("them.example", "us.example", "key"), &standards());
+    assert_eq!(only(&side, THEM, US, false).0, "TLSRequired");
+}
+
+#[test]
+fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
+    let disabled = with(Profile::Standards, |rules| rules.dialback = Dialback::Disabled);
+    let (mut side, _) =
+        Receiving::opened(&World { proven: vec![domain("them.example")], ..disabled });
+    let disabled = with(Profile::Standards, |rules| rules.dialback = Dialback::Disabled);
+    side.send(&result("them.example", "us.example", "key"), &disabled);
+    assert_eq!(only(&side, THEM, US, false).0, "DialbackDisabled");
+
+    for (answer, reason, said) in [
+        (Verification::Invalid, "DialbackInvalid", "does not know the dialback key"),
+        (
+            Verification::error("remote-connection-failed", "198.18.0.9:5269: connection refused"),
+            "DialbackError",
+            "198.18.0.9:5269: connection refused",
+        ),
+        (Verification::error("item-not-found", ""), "DialbackError", "item-not-found"),
+    ] {
+        let world = World::new(Profile::Standards);
+        let (mut side, _) = Receiving::opened(&world);
+        side.send(&result("them.example", "us.example", "key"), &world);
+        side.verified(answer);
+        let (label, text) = only(&side, THEM, US, false);
+        assert!(label == reason && text.contains(said), "{label} {text}");
+    }
+    let world = World::new(Profile::Standards);
+    let (mut side, _) = Receiving::opened(&world);
+    side.send(&result("them.example", "us.example", "key"), &world);
+    side.verified(Verification::error("item-not-found", "DNS knows no server"));
+    // The peer leaves it at that; the first cause stays the cause.
+    side.pass(LIMITS.negotiation, &world);
+    let causes: Vec<_> = rejections(&side).into_iter().map(|one| (one.text, one.ends)).collect();
+    let cause = |ends| ("DNS knows no server".to_owned(), ends);
+    assert_eq!(causes, [cause(false), cause(true)]);
+
+    let (mut side, _) = Receiving::opened(&world);
+    side.send(&result("them.example", "us.example", "key"), &world);
+    side.verified(Verification::Valid);
+    assert_eq!(rejections(&side), []);
+}
+
+#[test]
+fn a_stream_that_was_of_use_or_ends_for_our_reasons_was_not_refused() {
+    let world = standards();
+    let mut side = Receiving::new();
+    side.send(&header("them.example", "us.example"), &world);
+    side.pass(LIMITS.negotiation, &world);
+    assert_eq!(only(&side, THEM, US, true).0, "NegotiationTimedOut");
+    // Opened for a question, answered, and left open.
+    let (mut side, _) = Receiving::opened(&World::new(Profile::Standards));
+    side.send("<db:verify from='them.example' to='us.example' id='i'>key</db:verify>", &world);
+    side.pass(LIMITS.negotiation, &world);
+    assert!(side.closed());
+    assert_eq!(rejections(&side), []);
+
+    let (mut side, _) = Receiving::opened(&World::new(Profile::Standards));
+    let mut out = Out::default();
+    side.machine.fail(&StreamError::new(StreamCondition::SystemShutdown, ""), &world, &mut out);
+    side.take(out);
+    let mut proven = Receiving::authenticated(&world);
+    proven.send("<message from='evil.example' to='us.example'/>", &world);
+    assert!(side.closed() && proven.closed());
+    assert_eq!([rejections(&side), rejections(&proven)], [[], []]);
+}
