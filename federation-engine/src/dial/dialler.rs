@@ -15,7 +15,6 @@ use super::tcp::Connect;
 use crate::dns::plan::{Answer, Host, Origin, Target};
 use crate::dns::resolve::Resolver;
 use crate::reason::{ConnectReason, DnsReason, Failure};
-use crate::tls::config::TlsStart;
 
 /// Finds the addresses of a host.
 pub trait Addresses {
@@ -36,8 +35,8 @@ pub struct Connection<S> {
     pub stream: S,
     /// Address of the peer.
     pub address: SocketAddr,
-    /// How TLS starts there.
-    pub start: TlsStart,
+    /// The target that the address belongs to.
+    pub target: Target,
 }
 
 /// Dials the targets of one domain. When a connection turns out to be of no use, [`Self::connect`] goes on with what was
@@ -104,8 +103,10 @@ impl Dialler {
                 Some((index, address, result)) = connecting.next() => match result {
                     Ok(stream) => {
                         self.race.on_connected(address);
-                        let start = self.race.target(index).map_or(TlsStart::StartTls, |target| target.start);
-                        return Ok(Connection { stream, address, start });
+                        let Some(target) = self.race.target(index).cloned() else {
+                            return Err(self.failure());
+                        };
+                        return Ok(Connection { stream, address, target });
                     }
                     Err(reason) => self.race.on_failed(address, reason),
                 },

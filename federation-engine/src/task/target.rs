@@ -139,7 +139,7 @@ impl Targets {
             Leg::Outer => dialler.connect(&engine.resolver(), &tcp, &guard, patience).await?,
             Leg::Inner => dialler.connect(&engine.inside, &tcp, &guard, patience).await?,
         };
-        let direct_tls = connection.start == TlsStart::Direct;
+        let direct_tls = connection.target.start == TlsStart::Direct;
         Ok((connection.stream, Reached { address: connection.address, direct_tls }))
     }
 }
