@@ -35,8 +35,8 @@ pub struct Connection<S> {
     pub stream: S,
     /// Address of the peer.
     pub address: SocketAddr,
-    /// What was looked up for it.
-    pub target: Option<Target>,
+    /// The target that the address belongs to.
+    pub target: Target,
 }
 
 /// Dials the targets of one domain. When a connection turns out to be of no use, [`Self::connect`] goes on with what was
@@ -108,7 +108,9 @@ impl Dialler {
                 Some((index, address, result)) = connecting.next() => match result {
                     Ok(stream) => {
                         self.race.on_connected(address);
-                        let target = self.race.target(index).cloned();
+                        let Some(target) = self.race.target(index).cloned() else {
+                            return Err(self.failure());
+                        };
                         return Ok(Connection { stream, address, target });
                     }
                     Err(reason) => self.race.on_failed(address, reason),

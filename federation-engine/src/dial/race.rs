@@ -3,10 +3,11 @@
 //!
 //! Targets stay in the order of the plan. Within one SRV priority, the next address, and when there is none the next
 //! target, joins a Connection Attempt Delay after the last. A worse priority is not raced like that: the initiating entity
-//! MUST try the lowest number that it can reach (RFC 2782, Priority), what an administrator said by unequal priorities is
-//! not to be thrown away (XEP-0495 §3), and a backup is often one that only stores mail or costs money. So it joins when
-//! everything better has failed, or has been silent for the Maximum Connection Attempt Delay, which leaves room for a SYN
-//! that was lost once (RFC 6298 §2.1: sent again after 1 s). A dead primary so costs two seconds and not TCP's patience.
+//! MUST try the lowest number that it can reach (RFC 2782, Priority), and what an administrator said by unequal priorities
+//! is not to be thrown away (XEP-0495 §3). XEP-0495 §4.1 goes on only when all attempts of the better group are over,
+//! which behind a firewall that drops packets is when the patience for a connection ends. Here it is also when that group
+//! has been silent for the Maximum Connection Attempt Delay of RFC 8305, which leaves room for a SYN that was lost once (RFC
+//! 6298 §2.1: sent again after 1 s): a host that does not answer by then is not reached.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

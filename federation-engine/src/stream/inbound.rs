@@ -76,7 +76,8 @@ enum State {
 #[derive(Debug)]
 struct Opened {
     from: Option<Domain>,
-    to: Domain,
+    /// None: a server from before version 1.0 leaves it to dialback.
+    to: Option<Domain>,
     id: StreamId,
     /// The peer knows version 1.0.
     versioned: bool,
@@ -330,9 +331,11 @@ impl Inbound {
     fn on_starttls(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let asked = Negotiation::read(element) == Some(Negotiation::StartTls);
         match &self.opened {
-            Some(opened) if asked && opened.starttls && self.proven.is_empty() => {
+            Some(Opened { to: Some(to), starttls: true, .. })
+                if asked && self.proven.is_empty() =>
+            {
                 out.put(starttls::PROCEED);
-                out.act(Action::StartTls { certificate_for: opened.to.clone() });
+                out.act(Action::StartTls { certificate_for: to.clone() });
                 self.state = State::StartingTls;
             }
             // §5.4.2.2: the failure case ends the stream.

@@ -29,7 +29,7 @@ pub(crate) struct Reached {
     /// Address and port.
     pub(crate) address: SocketAddr,
     /// What was looked up for it.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Place,
     /// TLS starts with the first byte.
     pub(crate) direct_tls: bool,
 }
@@ -151,8 +151,8 @@ impl Targets {
             Leg::Inner => dialler.connect(&engine.inside, &tcp, &guard, patience).await?,
         };
         let target = connection.target;
-        let direct_tls = target.as_ref().is_some_and(|target| target.start == TlsStart::Direct);
-        let place = target.map(|target| (target.host, target.port));
+        let direct_tls = target.start == TlsStart::Direct;
+        let place = (target.host, target.port);
         Ok((connection.stream, Reached { address: connection.address, place, direct_tls }))
     }
 }

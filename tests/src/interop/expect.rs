@@ -31,8 +31,8 @@ pub enum ConnectionAbility {
     All,
     /// All of it, but as initiating server it now and then does not get through the handshake of Direct TLS.
     UnsteadyDirectTls,
-    /// No Direct TLS; and without TLS its stream header does not name the domain that it wants (RFC 6120 §4.7.2): servers from
-    /// before RFC 3920 left that to dialback.
+    /// No Direct TLS; and without TLS its stream header does not name the domain that it wants: servers from before version
+    /// 1.0 leave that to dialback (RFC 3920 §4.2).
     Legacy,
 }
 
@@ -82,8 +82,6 @@ pub enum Cause {
     ReceiversCertificate(Certificate),
     /// The receiving server insists on a valid certificate and gets this.
     InitiatorsCertificate(Certificate),
-    /// The initiating server does not say whom it wants, and nobody of today guesses.
-    Unaddressed,
     /// No way of proof is known to both and permitted by both.
     NoCommonProof,
     /// The receiving server cannot open a stream to ask about the dialback key.
@@ -162,12 +160,7 @@ fn channel(initiator: Party, receiver: Party, way: Way) -> Result<Channel, Cause
             (Encryption::Required, Encryption::Off) | (Encryption::Off, Encryption::Required) => {
                 return Err(Cause::NoTls);
             }
-            (Encryption::Off, _) | (_, Encryption::Off) => {
-                if initiator.abilities.connection == ConnectionAbility::Legacy {
-                    return Err(Cause::Unaddressed);
-                }
-                Channel::Plain
-            }
+            (Encryption::Off, _) | (_, Encryption::Off) => Channel::Plain,
             _ => Channel::StartTls,
         }
     };
@@ -288,8 +281,9 @@ mod tests {
         assert_eq!(outcome(ours, theirs, Way::DirectTls), Expected::Failed(Cause::NotListening));
         assert_eq!(outcome(theirs, ours, Way::DirectTls), Expected::Failed(Cause::NotFound));
         let plain = party(Encryption::Off, Demand::Dialback, Certificate::Good);
-        assert_eq!(ordinary(theirs, plain), Expected::Failed(Cause::Unaddressed));
-        assert_eq!(ordinary(plain, theirs), Expected::Failed(Cause::NotVerified));
+        let delivered = Expected::Delivered(Proof::Dialback, Channel::Plain);
+        assert_eq!(ordinary(theirs, plain), delivered);
+        assert_eq!(ordinary(plain, theirs), delivered);
         let required = party(Encryption::Required, Demand::Dialback, Certificate::SelfSigned);
         let dialback = Expected::Delivered(Proof::Dialback, Channel::StartTls);
         assert_eq!(ordinary(theirs, required), dialback);

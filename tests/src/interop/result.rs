@@ -105,7 +105,6 @@ fn labels(cause: Cause) -> &'static [&'static str] {
         Cause::NoCommonProof => &["NoAuthenticationMethod"],
         Cause::NotVerified => &["DialbackError", "StreamError"],
         Cause::NotFound
-        | Cause::Unaddressed
         | Cause::ReceiversCertificate(Certificate::Good | Certificate::ServerAuthOnly) => &[],
     }
 }

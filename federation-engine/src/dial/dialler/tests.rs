@@ -78,7 +78,8 @@ async fn dialled(
 ) -> Result<String, Failure> {
     let mut dialler = Dialler::new("partner.example".to_owned(), targets.to_vec());
     let connection = dialler.connect(zone, network, guard, PATIENCE).await?;
-    Ok(connection.address.to_string())
+    assert_eq!(connection.target.port.get(), connection.address.port());
+    Ok(format!("{} ({})", connection.address, connection.target.host))
 }
 
 #[tokio::test]
@@ -87,7 +88,7 @@ async fn targets_are_tried_in_order_until_one_connects() {
     let network = Network::open(&["1.1.1.3:5269"]);
     let targets = srv_targets(&["a.example", "gone.example", "b.example"]);
     let result = dialled(&targets, &zone, &network, &Guard::default()).await;
-    assert_eq!(result, Ok("1.1.1.3:5269".to_owned()));
+    assert_eq!(result, Ok("1.1.1.3:5269 (b.example)".to_owned()));
     assert_eq!(network.tried(), ["1.1.1.1:5269", "1.1.1.2:5269", "1.1.1.3:5269"]);
 }
 
@@ -114,10 +115,10 @@ async fn addresses_that_the_guard_refuses_are_never_dialled_unless_a_route_names
     assert_eq!(failure.label(), "AddressNotAllowed");
     let allowed = Guard { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], own: vec![] };
     let result = dialled(&fallback(), &zone, &network, &allowed).await;
-    assert_eq!(result, Ok("127.0.0.1:5269".to_owned()));
+    assert_eq!(result, Ok("127.0.0.1:5269 (partner.example)".to_owned()));
     let route = [Target::from(&"127.0.0.1:5269".parse::<RouteTarget>().unwrap())];
     let result = dialled(&route, &zone, &network, &Guard::default()).await;
-    assert_eq!(result, Ok("127.0.0.1:5269".to_owned()));
+    assert_eq!(result, Ok("127.0.0.1:5269 (127.0.0.1)".to_owned()));
     assert_eq!(network.tried(), ["127.0.0.1:5269", "127.0.0.1:5269"]);
 }
 

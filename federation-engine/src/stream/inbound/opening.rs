@@ -16,7 +16,7 @@ use crate::xml::HeaderAttributes;
 /// What the header says, once it is acceptable.
 struct Addressed {
     from: Option<Domain>,
-    to: Domain,
+    to: Option<Domain>,
     versioned: bool,
 }
 
@@ -47,11 +47,13 @@ impl Inbound {
             Ok(addressed) => addressed,
             Err(error) => return self.fail(&error, around, out),
         };
-        out.act(Action::Opened { from: addressed.from.clone(), to: addressed.to.clone() });
         if addressed.from.is_some() {
             self.claimed.from.clone_from(&addressed.from);
         }
-        self.claimed.to = Some(addressed.to.clone());
+        if let Some(to) = &addressed.to {
+            out.act(Action::Opened { from: addressed.from.clone(), to: to.clone() });
+            self.claimed.to = Some(to.clone());
+        }
         let features = match self.features(&addressed, around) {
             Ok(features) => Features {
                 limits: self.accepted(&features),
@@ -119,21 +121,31 @@ impl Inbound {
             let text = "the 'from' of the stream is not a domain";
             return Err(StreamError::new(StreamCondition::InvalidFrom, text));
         }
-        let to = to.ok_or_else(|| StreamError::from(Refusal::HostUnknown))?;
+        if to.is_none() && !self.leaves_to_dialback(header, versioned) {
+            return Err(Refusal::HostUnknown.into());
+        }
         let claimed = &self.claimed;
         if claimed.from.is_some() && from.is_some() && claimed.from != from {
             let text = "the 'from' of the stream changed on the way";
             return Err(StreamError::new(StreamCondition::InvalidFrom, text));
         }
-        if claimed.to.as_ref().is_some_and(|claimed| *claimed != to) {
+        if claimed.to.is_some() && claimed.to != to {
             let text = "the 'to' of the stream changed on the way";
             return Err(StreamError::new(StreamCondition::PolicyViolation, text));
         }
-        if let Some(from) = &from {
+        if let (Some(from), Some(to)) = (&from, &to) {
             let pair = Pair { from: from.clone(), to: to.clone() };
             around.admits(&pair).map_err(StreamError::from)?;
         }
         Ok(Addressed { from, to, versioned })
+    }
+
+    /// A server from before version 1.0 need not say whom it wants: `to` was a SHOULD (RFC 3920 §4.2), and jabberd2 without a
+    /// certificate still sends none. On such a stream nothing but dialback can follow, whose elements name both domains
+    /// and are judged one by one, so a header without `to` gains nothing. From version 1.0 on, and inside TLS, whose
+    /// certificate is the one for `to`, it is a MUST (RFC 6120 §4.7.2).
+    fn leaves_to_dialback(&self, header: &HeaderAttributes, versioned: bool) -> bool {
+        header.to.is_none() && !versioned && self.tls.is_none() && header.declares_dialback
     }
 
     /// What to offer; an error when nothing that the peer could do would lead to an authenticated stream.

@@ -28,12 +28,12 @@ impl Inbound {
                 out,
             );
         }
-        let Some(from) = &opened.from else {
+        let (Some(from), Some(to)) = (&opened.from, &opened.to) else {
             return self.sasl_failure(sasl::SaslFailure::InvalidMechanism, around, out);
         };
         match sasl::judge(&node, opened.external, from) {
             Ok(()) => {
-                self.external = Some(Pair { from: from.clone(), to: opened.to.clone() });
+                self.external = Some(Pair { from: from.clone(), to: to.clone() });
                 out.put(sasl::SUCCESS);
                 self.restart(out);
             }

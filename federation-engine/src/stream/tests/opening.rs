@@ -58,6 +58,79 @@ fn rfc6120_4_9_1_3_unknown_to_answers_host_unknown_without_repeating_the_name() 
 }
 
 #[test]
+fn rfc3920_4_2_before_version_1_0_dialback_may_say_whom_the_peer_wants() {
+    let world = World::new(Profile::LegacyDialback);
+    let mut side = Receiving::new();
+    let written = side.send(&header_with(""), &world);
+    assert!(written.contains(" from='' ") && written.ends_with("xml:lang='en'>"), "{written}");
+    assert!(side.actions.is_empty(), "{:?}", side.actions);
+    let id = id_of(&written);
+    // Nothing is proven by the header, whatever comes.
+    side.send(&result("them.example", "us.example", "key"), &world);
+    assert!(side.authorized().is_empty());
+    side.verified(crate::dialback::Verification::Valid);
+    assert_eq!(side.authorized(), [pair("them.example", "us.example")]);
+    side.send("<message from='them.example' to='us.example'/>", &world);
+    assert_eq!(side.delivered(), 1);
+    // Each pair by itself: another domain of ours is another one, and what we do not serve stays so.
+    let written = side.send(&result("them.example", "nowhere.example", "key"), &world);
+    assert_dialback_error(&written, "item-not-found");
+    // The question about our own key comes over such a stream, too.
+    let mut side = Receiving::new();
+    side.send(&header_with(""), &world);
+    let key = world.dialback_key(&domain("them.example"), &domain("us.example"), &id);
+    let key = key.as_str();
+    let question =
+        format!("<db:verify from='them.example' to='us.example' id='{id}'>{key}</db:verify>");
+    let written = side.send(&question, &world);
+    assert!(written.contains("type='valid'"), "{written}");
+}
+
+#[test]
+fn rfc6120_4_7_2_a_header_without_to_gains_nothing() {
+    let legacy = World::new(Profile::LegacyDialback);
+    // Only before version 1.0, in the clear, with dialback, and only if there is none at all.
+    for header in [
+        header_with("version='1.0'"),
+        header_with("to='-'"),
+        header_with("to='nowhere.example'"),
+        header_with("").replace("xmlns:db='jabber:server:dialback'", ""),
+    ] {
+        let mut side = Receiving::new();
+        let written = side.send(&header, &legacy);
+        assert_stream_error(&side, &written, "host-unknown");
+    }
+    let mut side = Receiving::direct_tls();
+    let written = side.send(&header_with(""), &legacy);
+    assert_stream_error(&side, &written, "host-unknown");
+    // No stanzas, no STARTTLS, no SASL; and where TLS is required, no dialback.
+    for (input, condition) in [
+        ("<message from='them.example' to='us.example'/>", "not-authorized"),
+        ("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", ""),
+    ] {
+        let mut side = Receiving::new();
+        side.send(&header_with(""), &legacy);
+        let written = side.send(input, &legacy);
+        assert!(written.contains(condition) && side.closed(), "{written}");
+        assert!(!side.actions.iter().any(|action| matches!(action, Action::StartTls { .. })));
+    }
+    let mut side = Receiving::new();
+    side.send(&header_with("from='them.example'"), &legacy);
+    assert!(side.send(&auth("="), &legacy).contains("<failure"));
+    let mut side = Receiving::new();
+    side.send(&header_with(""), &standards());
+    let written = side.send(&result("them.example", "us.example", "key"), &standards());
+    assert_dialback_error(&written, "policy-violation");
+    assert_stream_error(&side, &written, "policy-violation");
+    let mut denied = World::new(Profile::LegacyDialback);
+    denied.denied.push(pair("them.example", "us.example"));
+    let mut side = Receiving::new();
+    side.send(&header_with("from='them.example'"), &denied);
+    let written = side.send(&result("them.example", "us.example", "key"), &denied);
+    assert_dialback_error(&written, "policy-violation");
+}
+
+#[test]
 fn rfc6120_4_7_5_a_higher_version_is_no_error() {
     for version in ["1.0", "1.1", "2.0", "1.10"] {
         let mut side = Receiving::new();

@@ -17,12 +17,10 @@ use crate::task::target::Place;
 impl Session {
     /// A stream that we opened is of use to other pairs if dialback can prove them on it. What EXTERNAL has proven is left
     /// alone: for another pair its own certificate would speak, on a stream of its own.
-    pub(super) fn share_opened(&mut self, remote: &Domain, place: Option<Place>) {
+    pub(super) fn share_opened(&mut self, remote: &Domain, place: Place) {
         if self.how == Some(Authentication::Dialback) {
             self.register(Far::Domain(remote.clone()));
-            if let Some(place) = place {
-                self.register(Far::Target(place));
-            }
+            self.register(Far::Target(place));
         }
     }
 
