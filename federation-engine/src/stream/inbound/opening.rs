@@ -102,9 +102,9 @@ impl Inbound {
         features: &Features,
         around: &dyn Surroundings,
     ) -> bool {
-        let Some(from) = &addressed.from else { return false };
+        let (Some(from), Some(to)) = (&addressed.from, &addressed.to) else { return false };
         let proves = features.external || features.dialback.is_some();
-        let back = Pair { from: addressed.to.clone(), to: from.clone() };
+        let back = Pair { from: to.clone(), to: from.clone() };
         proves && self.external.is_none() && around.takes_bidi(&back)
     }
 
