@@ -23,6 +23,8 @@ pub struct EffectivePeer<B> {
     pub external_outbound: bool,
     /// When Server Dialback runs.
     pub dialback: Dialback,
+    /// A certificate that proves the sender of a dialback key confirms the key (XEP-0344 §2.4).
+    pub confirm_dialback_by_certificate: bool,
     /// CA bundles for this peer, in addition to the federation's.
     pub bundles: Vec<B>,
     /// Pinned keys, as in [`crate::peer::PeerTls::pins`].
@@ -100,7 +102,8 @@ impl Profile {
 /// peer names no profile of its own, from the defaults' field; else from the preset of the peer's, the defaults' or the
 /// `Standards` profile. A peer that names a profile gets that profile whole: an override made for another preset would
 /// turn it into a mixture nobody chose. What no preset speaks of (bundles, pins, route, limits, required, probe) comes
-/// from the peer, else from the defaults.
+/// from the peer, else from the defaults. Whether a certificate confirms dialback follows from the rest where nobody says it:
+/// `Allowed` means that dialback runs when the certificate does not prove the peer.
 pub fn effective<B: Clone>(
     defaults: &PeerSettings<B>,
     peer: Option<&PeerSettings<B>>,
@@ -109,17 +112,21 @@ pub fn effective<B: Clone>(
     let profile = own_profile.or(defaults.profile).unwrap_or_default();
     let preset = profile.preset();
     let layers = Layers { peer, defaults, defaults_override_preset: own_profile.is_none() };
+    let tls = layers.of_preset(|s| s.tls.as_ref()?.mode).unwrap_or(preset.tls);
+    let verification =
+        layers.of_preset(|s| s.tls.as_ref()?.verification).unwrap_or(preset.verification);
+    let dialback =
+        layers.of_preset(|s| s.authentication.as_ref()?.dialback).unwrap_or(preset.dialback);
     EffectivePeer {
         profile,
-        tls: layers.of_preset(|s| s.tls.as_ref()?.mode).unwrap_or(preset.tls),
-        verification: layers
-            .of_preset(|s| s.tls.as_ref()?.verification)
-            .unwrap_or(preset.verification),
+        tls,
+        verification,
         external_inbound: layers.of_preset(|s| external(s)?.inbound).unwrap_or(preset.external),
         external_outbound: layers.of_preset(|s| external(s)?.outbound).unwrap_or(preset.external),
-        dialback: layers
-            .of_preset(|s| s.authentication.as_ref()?.dialback)
-            .unwrap_or(preset.dialback),
+        dialback,
+        confirm_dialback_by_certificate: layers
+            .of_preset(|s| s.authentication.as_ref()?.confirm_dialback_by_certificate)
+            .unwrap_or(dialback == Dialback::Allowed && looks_at_certificate(tls, verification)),
         bundles: layers
             .beside_preset(|s| s.tls.as_ref().map(|t| t.bundles.clone()).filter(|b| !b.is_empty()))
             .unwrap_or_default(),
@@ -138,6 +145,10 @@ pub fn effective<B: Clone>(
             to: layers.beside_preset(|s| s.probe.as_ref()?.to.clone()),
         },
     }
+}
+
+fn looks_at_certificate(tls: TlsMode, verification: Verification) -> bool {
+    tls != TlsMode::Disabled && verification != Verification::None
 }
 
 fn external<B>(settings: &PeerSettings<B>) -> Option<&External> {
@@ -175,6 +186,10 @@ pub enum ImpossibleCombination {
     UnverifiedWithoutDialback,
     /// A stream without TLS has no certificate to require.
     VerificationRequiredWithoutTls,
+    /// Whoever requires dialback wants it although the certificate proves the peer.
+    CertificateConfirmsOtherThanAllowed,
+    /// There is no certificate to confirm anything by.
+    UnseenCertificateConfirms,
 }
 
 impl ImpossibleCombination {
@@ -192,6 +207,12 @@ impl ImpossibleCombination {
             }
             Self::VerificationRequiredWithoutTls => {
                 "A certificate can only be required on streams that are encrypted: set tls.mode to Required, or set tls.verification to Preferred"
+            }
+            Self::CertificateConfirmsOtherThanAllowed => {
+                "A certificate confirms dialback keys only where dialback is Allowed: set authentication.dialback to Allowed, or set authentication.confirmDialbackByCertificate to false"
+            }
+            Self::UnseenCertificateConfirms => {
+                "A certificate that is not looked at cannot confirm dialback keys: set tls.verification to Preferred and tls.mode to Required or Optional, or set authentication.confirmDialbackByCertificate to false"
             }
         }
     }
@@ -213,6 +234,12 @@ pub fn check<B>(peer: &EffectivePeer<B>) -> Result<(), ImpossibleCombination> {
     }
     if peer.verification == Verification::Required && peer.tls != TlsMode::Required {
         return Err(ImpossibleCombination::VerificationRequiredWithoutTls);
+    }
+    if peer.confirm_dialback_by_certificate && peer.dialback != Dialback::Allowed {
+        return Err(ImpossibleCombination::CertificateConfirmsOtherThanAllowed);
+    }
+    if peer.confirm_dialback_by_certificate && !looks_at_certificate(peer.tls, peer.verification) {
+        return Err(ImpossibleCombination::UnseenCertificateConfirms);
     }
     Ok(())
 }
@@ -245,8 +272,34 @@ mod tests {
             (TlsMode::Required, Verification::Preferred, true, true)
         );
         assert_eq!(peer.dialback, Dialback::Allowed);
+        assert!(peer.confirm_dialback_by_certificate);
         assert_eq!(peer.probe, EffectiveProbe { mode: ProbeMode::Auto, to: None });
         assert!(!peer.required);
+    }
+
+    #[test]
+    fn xep0344_a_certificate_confirms_dialback_where_dialback_is_for_peers_it_does_not_prove() {
+        for profile in Profile::ALL {
+            let peer = Settings { profile: Some(profile), ..Settings::default() };
+            let confirms = matches!(
+                profile,
+                Profile::Standards | Profile::CiscoImp | Profile::SametimeGateway
+            );
+            let found = effective(&Settings::default(), Some(&peer));
+            assert_eq!(found.confirm_dialback_by_certificate, confirms, "{profile:?}");
+        }
+        let of = |own| effective(&Settings::default(), Some(&settings(own)));
+        for (own, confirms) in [
+            (serde_json::json!({"authentication": {"dialback": "Required"}}), false),
+            (serde_json::json!({"tls": {"verification": "None"}}), false),
+            (serde_json::json!({"authentication": {"confirmDialbackByCertificate": false}}), false),
+            (
+                serde_json::json!({"profile": "Strict", "authentication": {"dialback": "Allowed"}}),
+                true,
+            ),
+        ] {
+            assert_eq!(of(own.clone()).confirm_dialback_by_certificate, confirms, "{own}");
+        }
     }
 
     #[test]
@@ -286,7 +339,7 @@ mod tests {
         let with_external = Settings {
             authentication: Some(PeerAuthentication {
                 external: Some(External { inbound: Some(true), outbound: None }),
-                dialback: None,
+                ..PeerAuthentication::default()
             }),
             ..legacy()
         };
@@ -297,7 +350,7 @@ mod tests {
             profile: Some(profile),
             authentication: Some(PeerAuthentication {
                 dialback: Some(Dialback::Disabled),
-                external: None,
+                ..PeerAuthentication::default()
             }),
             ..Settings::default()
         };
@@ -320,5 +373,24 @@ mod tests {
             check(&effective(&strict_by_default, Some(&optional))),
             Err(ImpossibleCombination::VerificationRequiredWithoutTls)
         );
+
+        for (own, expected) in [
+            (
+                serde_json::json!({"authentication": {
+                    "dialback": "Required", "confirmDialbackByCertificate": true
+                }}),
+                Err(ImpossibleCombination::CertificateConfirmsOtherThanAllowed),
+            ),
+            (
+                serde_json::json!({
+                    "tls": {"verification": "None"},
+                    "authentication": {"confirmDialbackByCertificate": true}
+                }),
+                Err(ImpossibleCombination::UnseenCertificateConfirms),
+            ),
+            (serde_json::json!({"authentication": {"confirmDialbackByCertificate": true}}), Ok(())),
+        ] {
+            assert_eq!(of(&settings(own.clone())), expected, "{own}");
+        }
     }
 }

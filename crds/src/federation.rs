@@ -122,7 +122,9 @@ pub const MAX_NAME: usize = 52;
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::TlsDisabledWithExternal),
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::TlsDisabledWithoutDialback),
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::UnverifiedWithoutDialback),
-    validation = Scope::InheritedProfile.refuse(ImpossibleCombination::VerificationRequiredWithoutTls)
+    validation = Scope::InheritedProfile.refuse(ImpossibleCombination::VerificationRequiredWithoutTls),
+    validation = Scope::InheritedProfile.refuse(ImpossibleCombination::CertificateConfirmsOtherThanAllowed),
+    validation = Scope::InheritedProfile.refuse(ImpossibleCombination::UnseenCertificateConfirms)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct XmppFederationSpec {
@@ -160,6 +162,8 @@ pub struct XmppFederationSpec {
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::TlsDisabledWithoutDialback))]
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::UnverifiedWithoutDialback))]
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::VerificationRequiredWithoutTls))]
+    #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::CertificateConfirmsOtherThanAllowed))]
+    #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::UnseenCertificateConfirms))]
     #[x_kube(validation = Rule::new(ROUTE_PORTS).message(RouteTargetError::PORT).field_path(".route.targets"))]
     pub peer_defaults: PeerSettings<BundleRef>,
     /// Remote domains with settings of their own.
@@ -219,6 +223,8 @@ pub struct LocalDomain {
     validation = Scope::OwnProfile.refuse(ImpossibleCombination::TlsDisabledWithoutDialback),
     validation = Scope::OwnProfile.refuse(ImpossibleCombination::UnverifiedWithoutDialback),
     validation = Scope::OwnProfile.refuse(ImpossibleCombination::VerificationRequiredWithoutTls),
+    validation = Scope::OwnProfile.refuse(ImpossibleCombination::CertificateConfirmsOtherThanAllowed),
+    validation = Scope::OwnProfile.refuse(ImpossibleCombination::UnseenCertificateConfirms),
     validation = Rule::new(ROUTE_PORTS).message(RouteTargetError::PORT).field_path(".route.targets")
 )]
 #[serde(rename_all = "camelCase")]

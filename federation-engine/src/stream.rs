@@ -93,6 +93,9 @@ pub enum Authentication {
     External,
     /// Server Dialback (XEP-0220).
     Dialback,
+    /// Server Dialback whose key the receiving server confirmed by the sender's certificate, without asking the
+    /// authoritative server (XEP-0344 §2.4).
+    DialbackByCertificate,
 }
 
 impl Authentication {
@@ -101,6 +104,7 @@ impl Authentication {
         match self {
             Self::External => "External",
             Self::Dialback => "Dialback",
+            Self::DialbackByCertificate => "DialbackByCertificate",
         }
     }
 }

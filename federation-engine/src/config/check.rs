@@ -97,6 +97,7 @@ fn settings(peer: &Peer) -> PeerSettings<PathBuf> {
                 outbound: Some(peer.external_outbound),
             }),
             dialback: Some(peer.dialback),
+            confirm_dialback_by_certificate: Some(peer.confirm_dialback_by_certificate),
         }),
         route: peer.route.clone(),
         limits: Some(PeerLimits {

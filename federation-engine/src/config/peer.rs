@@ -28,6 +28,8 @@ pub struct Peer {
     pub external_outbound: bool,
     /// When Server Dialback runs.
     pub dialback: Dialback,
+    /// A certificate that proves the sender of a dialback key confirms the key.
+    pub confirm_dialback_by_certificate: bool,
     /// Roots in addition to those of `tls.trust`.
     pub bundles: Vec<PathBuf>,
     /// Pinned keys.
@@ -70,6 +72,7 @@ impl Peer {
             external_inbound: settings.external_inbound,
             external_outbound: settings.external_outbound,
             dialback: settings.dialback,
+            confirm_dialback_by_certificate: settings.confirm_dialback_by_certificate,
             pins: settings.pins.iter().enumerate().map(pin).collect::<Result<_, _>>()?,
             bundles: settings.bundles,
             route: settings.route,

@@ -68,6 +68,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: true,
             external_outbound: true,
             dialback: Dialback::Disabled,
+            confirm_dialback_by_certificate: false,
         },
         BackendAuthentication::Dialback => PeerRules {
             tls: TlsMode::Required,
@@ -75,6 +76,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: false,
             external_outbound: false,
             dialback: Dialback::Required,
+            confirm_dialback_by_certificate: false,
         },
         BackendAuthentication::PlainDialback => PeerRules {
             tls: TlsMode::Disabled,
@@ -82,6 +84,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: false,
             external_outbound: false,
             dialback: Dialback::Required,
+            confirm_dialback_by_certificate: false,
         },
     }
 }

@@ -16,6 +16,8 @@ pub struct PeerRules {
     pub external_outbound: bool,
     /// When dialback runs.
     pub dialback: Dialback,
+    /// A certificate that proves the sender of a dialback key confirms the key (XEP-0344).
+    pub confirm_dialback_by_certificate: bool,
 }
 
 impl<B> From<&EffectivePeer<B>> for PeerRules {
@@ -26,6 +28,7 @@ impl<B> From<&EffectivePeer<B>> for PeerRules {
             external_inbound: peer.external_inbound,
             external_outbound: peer.external_outbound,
             dialback: peer.dialback,
+            confirm_dialback_by_certificate: peer.confirm_dialback_by_certificate,
         }
     }
 }

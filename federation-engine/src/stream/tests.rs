@@ -16,7 +16,8 @@ mod starttls;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use crds::peer::{Dialback, Profile, TlsMode, Verification as CertificateRole};
+use crds::effective::effective;
+use crds::peer::{Dialback, PeerSettings, Profile, TlsMode, Verification as CertificateRole};
 
 use super::{
     Action, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose, Surroundings, Transport,
@@ -46,14 +47,8 @@ fn pair(from: &str, to: &str) -> Pair {
 }
 
 fn rules(profile: Profile) -> PeerRules {
-    let preset = profile.preset();
-    PeerRules {
-        tls: preset.tls,
-        verification: preset.verification,
-        external_inbound: preset.external,
-        external_outbound: preset.external,
-        dialback: preset.dialback,
-    }
+    let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
+    PeerRules::from(&effective(&settings, None))
 }
 
 /// A leg that serves `us.example` and `chat.us.example`; `them.example` and all others are remote.
@@ -378,6 +373,11 @@ fn with(profile: Profile, change: impl FnOnce(&mut PeerRules)) -> World {
     let mut world = World::trusting(profile);
     change(&mut world.rules);
     world
+}
+
+/// Certificates count, and keys are verified with the authoritative server all the same.
+fn asking() -> World {
+    with(Profile::Standards, |rules| rules.confirm_dialback_by_certificate = false)
 }
 
 fn standards() -> World {

@@ -102,21 +102,34 @@ impl Inbound {
             return Self::answer_result(&pair, Verification::Valid, out);
         }
         let Some(opened) = &self.opened else { return self.end(out) };
-        if let Err(objection) = self.objection(opened, &pair, around) {
-            Self::answer_result(&pair, objection.answer, out);
-            if let Some(error) = objection.fatal {
-                self.fail(&error, around, out);
+        let confirmed_by = match self.confirmed_by(opened, &pair, around) {
+            Ok(confirmed_by) => confirmed_by,
+            Err(objection) => {
+                Self::answer_result(&pair, objection.answer, out);
+                if let Some(error) = objection.fatal {
+                    self.fail(&error, around, out);
+                }
+                return;
             }
-            return;
-        }
+        };
         let id = opened.id.clone();
         let free = self.limits.pairs.saturating_sub(self.proven.len());
-        let cap = self.limits.verifications.min(free);
-        match self.pending.insert(&pair, now + self.limits.dialback, cap) {
-            Ok(()) => out.act(Action::Verify { pair, id, key }),
+        let cap = match confirmed_by {
+            ConfirmedBy::Certificate => free,
+            ConfirmedBy::AuthoritativeServer => self.limits.verifications.min(free),
+        };
+        match (self.pending.insert(&pair, now + self.limits.dialback, cap), confirmed_by) {
+            (Ok(()), ConfirmedBy::AuthoritativeServer) => {
+                out.act(Action::Verify { pair, id, key });
+            }
+            (Ok(()), ConfirmedBy::Certificate) => {
+                self.pending.remove(&pair);
+                Self::answer_result(&pair, Verification::Valid, out);
+                self.authorized(pair, Authentication::DialbackByCertificate, out);
+            }
             // The first request will be answered; a second answer would be taken for the answer to another one.
-            Err(NotTaken::Duplicate) => {}
-            Err(NotTaken::TooMany) => {
+            (Err(NotTaken::Duplicate), _) => {}
+            (Err(NotTaken::TooMany), _) => {
                 let text = NotTaken::TooMany.to_string();
                 let answer = Verification::error("resource-constraint", text);
                 Self::answer_result(&pair, answer, out);
@@ -124,13 +137,16 @@ impl Inbound {
         }
     }
 
-    /// Why the authoritative server is not even asked.
-    fn objection(
+    /// Who confirms a key for the pair.
+    ///
+    /// # Errors
+    /// Why nobody does.
+    fn confirmed_by(
         &self,
         opened: &Opened,
         pair: &Pair,
         around: &dyn Surroundings,
-    ) -> Result<(), Objection> {
+    ) -> Result<ConfirmedBy, Objection> {
         if !around.serves(&pair.to) {
             return Err(Objection::new(
                 "item-not-found",
@@ -150,14 +166,22 @@ impl Inbound {
             let text = "dialback is disabled here; use SASL EXTERNAL";
             return Err(Objection::new("policy-violation", text));
         }
-        if rules.verification == CertificateRole::Required {
-            let verdict = self.tls.as_ref().map(|chain| around.judge(chain, &pair.from));
-            if let Some(Err(reason)) = verdict {
-                let text = format!("the certificate does not prove {}: {reason}", pair.from);
-                return Err(Objection::new("policy-violation", text).fatal());
+        let required = rules.verification == CertificateRole::Required;
+        // Of the key's own sender and at the time of the key (XEP-0344 §2.5), not of the stream's header.
+        let verdict = match &self.tls {
+            Some(chain) if required || rules.confirm_dialback_by_certificate => {
+                around.judge(chain, &pair.from)
             }
+            _ => return Ok(ConfirmedBy::AuthoritativeServer),
+        };
+        match verdict {
+            Ok(()) if rules.confirm_dialback_by_certificate => Ok(ConfirmedBy::Certificate),
+            Err(reason) if required => {
+                let text = format!("the certificate does not prove {}: {reason}", pair.from);
+                Err(Objection::new("policy-violation", text).fatal())
+            }
+            Ok(()) | Err(_) => Ok(ConfirmedBy::AuthoritativeServer),
         }
-        Ok(())
     }
 
     /// What came of [`Action::Verify`], with its pair and ID. An answer to a question that is not waiting (any more), or
@@ -194,6 +218,15 @@ impl Inbound {
     pub(super) fn answer_result(pair: &Pair, answer: Verification, out: &mut Out) {
         Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
     }
+}
+
+/// Who confirms a dialback key.
+#[derive(Clone, Copy)]
+enum ConfirmedBy {
+    /// The authoritative server of the pair's `from` (XEP-0220 §2.2).
+    AuthoritativeServer,
+    /// The certificate of this stream, which proves the pair's `from` (XEP-0344 §2.4).
+    Certificate,
 }
 
 /// An answer to the initiating server without asking the authoritative one.
