@@ -2,6 +2,7 @@
 
 pub mod backend;
 mod combination;
+mod contact;
 pub mod dns;
 pub mod network_policy;
 pub mod pod;
@@ -23,6 +24,7 @@ use self::reference::{BundleRef, SecretKey};
 use self::service::ServiceSpec;
 use self::tls::TlsSpec;
 use self::verification::VerificationSpec;
+use crate::contact::Contact;
 use crate::domain::Domain;
 use crate::effective::{self, EffectivePeer, ImpossibleCombination};
 use crate::egress::Egress;
@@ -214,6 +216,11 @@ pub struct LocalDomain {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub backend: Option<String>,
+    /// Whom to write to about the domain (XEP-0157). Told by the engine for a domain without a backend; a backend answers
+    /// service discovery itself, and this has no effect.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    #[x_kube(validation = contact::addresses())]
+    pub contact: Contact,
 }
 
 /// A remote domain, or all domains below one, with settings of its own.

@@ -27,6 +27,8 @@ pub enum Namespace {
     Ping,
     /// `http://jabber.org/protocol/disco#info` (XEP-0030).
     DiscoInfo,
+    /// `http://jabber.org/protocol/disco#items` (XEP-0030).
+    DiscoItems,
     /// `urn:xmpp:stream-limits:0` (XEP-0478).
     StreamLimits,
     /// `http://www.w3.org/XML/1998/namespace`.
@@ -37,7 +39,7 @@ pub enum Namespace {
     Other,
 }
 
-const TABLE: [(&str, Namespace); 15] = [
+const TABLE: [(&str, Namespace); 16] = [
     ("", Namespace::None),
     ("http://etherx.jabber.org/streams", Namespace::Stream),
     ("jabber:server", Namespace::Server),
@@ -50,6 +52,7 @@ const TABLE: [(&str, Namespace); 15] = [
     ("urn:ietf:params:xml:ns:xmpp-stanzas", Namespace::StanzaError),
     ("urn:xmpp:ping", Namespace::Ping),
     ("http://jabber.org/protocol/disco#info", Namespace::DiscoInfo),
+    ("http://jabber.org/protocol/disco#items", Namespace::DiscoItems),
     ("urn:xmpp:stream-limits:0", Namespace::StreamLimits),
     ("http://www.w3.org/XML/1998/namespace", Namespace::Xml),
     ("http://www.w3.org/2000/xmlns/", Namespace::Xmlns),
