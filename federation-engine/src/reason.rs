@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::dialback::KeyInquiry;
+
 /// How far an attempt to reach a peer came.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 pub enum Step {
@@ -240,10 +242,8 @@ pub enum Failure {
         text: String,
     },
     /// `type='invalid'` in answer to our dialback key.
-    #[error(
-        "the peer says that our dialback key is invalid: the authoritative server for our domain did not confirm it"
-    )]
-    DialbackInvalid,
+    #[error("the peer says that our dialback key is invalid{0}")]
+    DialbackInvalid(KeyInquiry),
     /// `type='error'` in answer to our dialback key (XEP-0220 §2.5).
     #[error("the peer answered our dialback key with the error {condition}{}", quoted(.text))]
     DialbackError {
@@ -284,6 +284,10 @@ fn attempts(list: &[(SocketAddr, ConnectReason)]) -> String {
 }
 
 impl Failure {
+    /// Label of a key that the peer calls invalid without having asked this replica: the sign of a domain that is claimed
+    /// elsewhere.
+    pub const DIALBACK_INVALID_UNASKED: &str = "DialbackInvalidUnasked";
+
     /// The stable word for this reason.
     pub fn label(&self) -> &'static str {
         match self {
@@ -305,7 +309,8 @@ impl Failure {
             Self::NotXmpp(_) => "NotXMPP",
             Self::NoAuthenticationMethod(_) => "NoAuthenticationMethod",
             Self::ExternalRejected { .. } => "SASLExternalRejected",
-            Self::DialbackInvalid => "DialbackInvalid",
+            Self::DialbackInvalid(KeyInquiry::NotSeen) => Self::DIALBACK_INVALID_UNASKED,
+            Self::DialbackInvalid(_) => "DialbackInvalid",
             Self::DialbackError { .. } => "DialbackError",
             Self::DialbackTimedOut => "DialbackTimedOut",
             Self::NegotiationTimedOut(_) => "NegotiationTimedOut",
@@ -332,7 +337,7 @@ impl Failure {
             | Self::ConnectionLost(_) => Step::Stream,
             Self::NoAuthenticationMethod(_)
             | Self::ExternalRejected { .. }
-            | Self::DialbackInvalid
+            | Self::DialbackInvalid(_)
             | Self::DialbackError { .. }
             | Self::DialbackTimedOut => Step::Authentication,
         }
@@ -388,7 +393,7 @@ impl Failure {
             | Self::Certificate(_)
             | Self::NotXmpp(_)
             | Self::NoAuthenticationMethod(_)
-            | Self::DialbackInvalid
+            | Self::DialbackInvalid(_)
             | Self::NoBackend
             | Self::ShuttingDown => false,
         }
@@ -398,7 +403,7 @@ impl Failure {
     pub fn stanza_error(&self) -> StanzaError {
         let condition = match self {
             Self::BlockedByLocalPolicy => "not-allowed",
-            Self::DialbackInvalid => "internal-server-error",
+            Self::DialbackInvalid(_) => "internal-server-error",
             Self::Dns(
                 DnsReason::DomainNotFound { .. }
                 | DnsReason::NoAddress { .. }
@@ -410,7 +415,7 @@ impl Failure {
             _ => "remote-server-timeout",
         };
         let kind = match self {
-            Self::DialbackInvalid | Self::ShuttingDown => ErrorKind::Wait,
+            Self::DialbackInvalid(_) | Self::ShuttingDown => ErrorKind::Wait,
             _ if self.passes() => ErrorKind::Wait,
             _ => ErrorKind::Cancel,
         };

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use crate::Domain;
-use crate::dialback::{Key, Verification};
+use crate::dialback::{Key, KeyInquiry, Verification};
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Element};
@@ -50,6 +50,8 @@ pub trait Surroundings {
     fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key;
     /// Whether a presented key is one of ours, by the present or the previous secret, in constant time.
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool;
+    /// What we were asked about the key of `pair`, whose `from` is ours, for the stream of that ID.
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry;
     /// Whether this side answers `db:verify` for `domain`.
     fn is_authoritative_for(&self, domain: &Domain) -> bool;
     /// An ID for a response header. Only tests have a reason to answer otherwise.
@@ -158,8 +160,10 @@ pub enum Action {
     KeyAnswered {
         /// The pair the key is for: `from` is our domain, `to` the receiving server that asked.
         pair: Pair,
+        /// ID of the stream on which the receiving server got the key.
+        id: String,
         /// What was answered.
-        valid: bool,
+        answer: Verification,
     },
     /// Outbound, [`Purpose::Verify`]: the authoritative server's answer.
     VerifyAnswered(Verification),

@@ -8,7 +8,7 @@ use crds::peer::{Dialback, TlsMode, Verification};
 use rustls_pki_types::UnixTime;
 
 use crate::Domain;
-use crate::dialback::Key;
+use crate::dialback::{Key, KeyInquiry};
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Refusal};
 use crate::stream::{PeerChain, PeerRules, Surroundings};
@@ -51,6 +51,10 @@ impl Surroundings for Inner {
 
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
         self.0.snapshot().dialback.confirms(receiving, originating, id, key)
+    }
+
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        self.0.inquiries().of(pair, id)
     }
 
     /// The engine answers `db:verify` for every foreign domain, so that a backend with dialback believes it.

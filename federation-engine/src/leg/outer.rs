@@ -6,7 +6,7 @@ use rustls_pki_types::UnixTime;
 
 use crate::Domain;
 use crate::config::peer::Peer;
-use crate::dialback::Key;
+use crate::dialback::{Key, KeyInquiry};
 use crate::direction::Direction;
 use crate::pair::Pair;
 use crate::policy::decide::decide;
@@ -58,6 +58,10 @@ impl Surroundings for Outer {
 
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
         self.0.snapshot().dialback.confirms(receiving, originating, id, key)
+    }
+
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        self.0.inquiries().of(pair, id)
     }
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {

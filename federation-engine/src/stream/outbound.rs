@@ -309,7 +309,7 @@ impl Outbound {
                 self.on_sasl_answer(&element, now, around, out);
             }
             State::Open if element.name().namespace == Namespace::Dialback => {
-                self.on_dialback(element, now, out);
+                self.on_dialback(element, now, around, out);
             }
             // Features that come again change nothing.
             State::Open if element.is(Namespace::Stream, "features") => {}

@@ -23,7 +23,7 @@ use super::{
     Action, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose, Surroundings, Transport,
 };
 use crate::Domain;
-use crate::dialback::{Key, Secret};
+use crate::dialback::{Key, KeyInquiry, Secret};
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Scanner};
@@ -59,6 +59,7 @@ struct World {
     proven: Vec<Domain>,
     denied: Vec<Pair>,
     secret: Secret,
+    inquiry: KeyInquiry,
 }
 
 impl World {
@@ -69,6 +70,7 @@ impl World {
             proven: Vec::new(),
             denied: Vec::new(),
             secret: Secret::new(b"secret"),
+            inquiry: KeyInquiry::NotSeen,
         }
     }
 
@@ -116,6 +118,11 @@ impl Surroundings for World {
 
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
         self.secret.key(receiving, originating, id).matches(key)
+    }
+
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        assert!(self.serves(&pair.from) && !id.is_empty(), "{pair} {id}");
+        self.inquiry
     }
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {

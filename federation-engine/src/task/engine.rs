@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use super::snapshot::Snapshot;
 use crate::Domain;
 use crate::dial::guard::Guard;
 use crate::dial::race::Tcp;
+use crate::dialback::Inquiries;
 use crate::direction::Direction;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::Resolver;
@@ -56,6 +57,7 @@ pub struct Engine {
     pub(crate) unauthenticated: Admission,
     pub(crate) verifications: Admission,
     pub(crate) round_trips: RoundTrips,
+    inquiries: Mutex<Inquiries>,
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -80,6 +82,7 @@ impl Engine {
             unauthenticated: Admission::default(),
             verifications: Admission::default(),
             round_trips: RoundTrips::default(),
+            inquiries: Mutex::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -112,6 +115,11 @@ impl Engine {
     /// Tells of every [`Self::replace`].
     pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// What other servers asked about our dialback keys; never held across waiting.
+    pub(crate) fn inquiries(&self) -> MutexGuard<'_, Inquiries> {
+        self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a task that shutdown waits for.

@@ -299,11 +299,10 @@ impl Receiver {
                 self.engine.metrics.stanzas_refused.inc(refusal);
                 tracing::debug!(source = %self.source, leg = ?self.leg, bytes = element.bytes().len(), reason = refusal.label(), "refused");
             }
-            Action::KeyAnswered { pair, valid } => {
-                let answer =
-                    if valid { VerificationResult::Valid } else { VerificationResult::Invalid };
-                self.engine.metrics.keys_answered.inc(answer);
-                if valid && self.leg == Leg::Outer {
+            Action::KeyAnswered { pair, id, answer } => {
+                self.engine.inquiries().note(&pair, &id, &answer);
+                self.engine.metrics.keys_answered.inc(VerificationResult::from(&answer));
+                if answer == Verification::Valid && self.leg == Leg::Outer {
                     self.engine.saw_inbound(
                         InboundKind::DialbackVerified,
                         &pair.to,

@@ -67,12 +67,10 @@ impl Inbound {
                 let encrypted = self.is_encrypted();
                 let question = Question { pair: &pair, id: &id, key: &key, encrypted };
                 let answer = authority::answer(&question, around);
-                let valid = answer == Verification::Valid;
-                let decided = !matches!(answer, Verification::Error { .. });
-                Step::VerifyAnswer { pair: pair.reversed(), id, answer }.write(out);
-                if decided {
-                    out.act(Action::KeyAnswered { pair: pair.reversed(), valid });
-                }
+                let pair = pair.reversed();
+                let (told, about) = (answer.clone(), id.clone());
+                Step::VerifyAnswer { pair: pair.clone(), id: about, answer: told }.write(out);
+                out.act(Action::KeyAnswered { pair, id, answer });
             }
             // We ask nothing on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It changes
             // nothing.

@@ -71,10 +71,16 @@ impl Outbound {
         self.negotiation = Some(now + self.limits.dialback);
     }
 
-    pub(super) fn on_dialback(&mut self, element: Element, now: Instant, out: &mut Out) {
+    pub(super) fn on_dialback(
+        &mut self,
+        element: Element,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
         match Step::read(&element) {
             Ok(Step::ResultAnswer { pair, answer }) if self.awaits(&pair.reversed()) => {
-                self.on_result_answer(pair.reversed(), answer, now, out);
+                self.on_result_answer(pair.reversed(), answer, now, around, out);
             }
             Ok(Step::VerifyAnswer { pair, id, answer }) if self.asked(&pair, &id) => {
                 out.act(Action::VerifyAnswered(answer));
@@ -101,10 +107,20 @@ impl Outbound {
         }
     }
 
-    fn on_result_answer(&mut self, pair: Pair, answer: Verification, now: Instant, out: &mut Out) {
+    fn on_result_answer(
+        &mut self,
+        pair: Pair,
+        answer: Verification,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
         let failure = match answer {
             Verification::Valid => return self.authorized(pair, Authentication::Dialback, out),
-            Verification::Invalid => Failure::DialbackInvalid,
+            Verification::Invalid => {
+                let id = self.id.as_deref().unwrap_or_default();
+                Failure::DialbackInvalid(around.key_inquiry(&pair, id))
+            }
             Verification::Error { condition, text } => Failure::DialbackError { condition, text },
         };
         self.pair_failed(&pair, failure, out);
