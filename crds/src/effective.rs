@@ -23,8 +23,8 @@ pub struct EffectivePeer<B> {
     pub external_outbound: bool,
     /// When Server Dialback runs.
     pub dialback: Dialback,
-    /// A certificate that proves the sender of a dialback key confirms the key (XEP-0344 §2.4).
-    pub confirm_dialback_by_certificate: bool,
+    /// Who confirms a dialback key of the peer.
+    pub key_confirmation: KeyConfirmation,
     /// CA bundles for this peer, in addition to the federation's.
     pub bundles: Vec<B>,
     /// Pinned keys, as in [`crate::peer::PeerTls::pins`].
@@ -37,6 +37,21 @@ pub struct EffectivePeer<B> {
     pub required: bool,
     /// Active verification.
     pub probe: EffectiveProbe,
+}
+
+/// Who confirms a dialback key of a peer to us as receiving server.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum KeyConfirmation {
+    /// Its certificate, when that proves the sender of the key (XEP-0344 §2.4), else the authoritative server.
+    CertificateFirst,
+    /// The authoritative server (XEP-0220 §2.2).
+    AuthoritativeServer,
+}
+
+impl KeyConfirmation {
+    const fn by_certificate(possible: bool) -> Self {
+        if possible { Self::CertificateFirst } else { Self::AuthoritativeServer }
+    }
 }
 
 /// Active verification of a peer, with every gap filled.
@@ -124,9 +139,13 @@ pub fn effective<B: Clone>(
         external_inbound: layers.of_preset(|s| external(s)?.inbound).unwrap_or(preset.external),
         external_outbound: layers.of_preset(|s| external(s)?.outbound).unwrap_or(preset.external),
         dialback,
-        confirm_dialback_by_certificate: layers
-            .of_preset(|s| s.authentication.as_ref()?.confirm_dialback_by_certificate)
-            .unwrap_or(dialback == Dialback::Allowed && looks_at_certificate(tls, verification)),
+        key_confirmation: KeyConfirmation::by_certificate(
+            layers
+                .of_preset(|s| s.authentication.as_ref()?.confirm_dialback_by_certificate)
+                .unwrap_or(
+                    dialback == Dialback::Allowed && looks_at_certificate(tls, verification),
+                ),
+        ),
         bundles: layers
             .beside_preset(|s| s.tls.as_ref().map(|t| t.bundles.clone()).filter(|b| !b.is_empty()))
             .unwrap_or_default(),
@@ -235,10 +254,11 @@ pub fn check<B>(peer: &EffectivePeer<B>) -> Result<(), ImpossibleCombination> {
     if peer.verification == Verification::Required && peer.tls != TlsMode::Required {
         return Err(ImpossibleCombination::VerificationRequiredWithoutTls);
     }
-    if peer.confirm_dialback_by_certificate && peer.dialback != Dialback::Allowed {
+    let by_certificate = peer.key_confirmation == KeyConfirmation::CertificateFirst;
+    if by_certificate && peer.dialback != Dialback::Allowed {
         return Err(ImpossibleCombination::CertificateConfirmsOtherThanAllowed);
     }
-    if peer.confirm_dialback_by_certificate && !looks_at_certificate(peer.tls, peer.verification) {
+    if by_certificate && !looks_at_certificate(peer.tls, peer.verification) {
         return Err(ImpossibleCombination::UnseenCertificateConfirms);
     }
     Ok(())
@@ -272,7 +292,7 @@ mod tests {
             (TlsMode::Required, Verification::Preferred, true, true)
         );
         assert_eq!(peer.dialback, Dialback::Allowed);
-        assert!(peer.confirm_dialback_by_certificate);
+        assert_eq!(peer.key_confirmation, KeyConfirmation::CertificateFirst);
         assert_eq!(peer.probe, EffectiveProbe { mode: ProbeMode::Auto, to: None });
         assert!(!peer.required);
     }
@@ -286,7 +306,8 @@ mod tests {
                 Profile::Standards | Profile::CiscoImp | Profile::SametimeGateway
             );
             let found = effective(&Settings::default(), Some(&peer));
-            assert_eq!(found.confirm_dialback_by_certificate, confirms, "{profile:?}");
+            let expected = KeyConfirmation::by_certificate(confirms);
+            assert_eq!(found.key_confirmation, expected, "{profile:?}");
         }
         let of = |own| effective(&Settings::default(), Some(&settings(own)));
         for (own, confirms) in [
@@ -298,7 +319,8 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(of(own.clone()).confirm_dialback_by_certificate, confirms, "{own}");
+            let expected = KeyConfirmation::by_certificate(confirms);
+            assert_eq!(of(own.clone()).key_confirmation, expected, "{own}");
         }
     }
 

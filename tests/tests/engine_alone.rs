@@ -1,5 +1,7 @@
 //! A domain without a backend: the real engine program answers for it. Loopback only.
 
+#![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
+
 use serde_json::json;
 use tests::loopback::{LOCAL, ORDINARY, PEER, World};
 use tests::peer::element::Element;

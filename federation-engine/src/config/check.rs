@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::contact::Contact;
+use crds::effective::KeyConfirmation;
 use crds::limits::{EffectiveLimits, EffectiveTimeouts, Limits, Timeouts};
 use crds::peer::{External, PeerAuthentication, PeerLimits, PeerSettings, PeerTls, Probe};
 use crds::policy::Policy;
@@ -100,7 +101,9 @@ fn settings(peer: &Peer) -> PeerSettings<PathBuf> {
                 outbound: Some(peer.external_outbound),
             }),
             dialback: Some(peer.dialback),
-            confirm_dialback_by_certificate: Some(peer.confirm_dialback_by_certificate),
+            confirm_dialback_by_certificate: Some(
+                peer.key_confirmation == KeyConfirmation::CertificateFirst,
+            ),
         }),
         route: peer.route.clone(),
         limits: Some(PeerLimits {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
+use crds::effective::KeyConfirmation;
 use crds::peer::{Dialback, TlsMode, Verification};
 
 use rustls_pki_types::UnixTime;
@@ -72,7 +73,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: true,
             external_outbound: true,
             dialback: Dialback::Disabled,
-            confirm_dialback_by_certificate: false,
+            key_confirmation: KeyConfirmation::AuthoritativeServer,
         },
         BackendAuthentication::Dialback => PeerRules {
             tls: TlsMode::Required,
@@ -80,7 +81,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: false,
             external_outbound: false,
             dialback: Dialback::Required,
-            confirm_dialback_by_certificate: false,
+            key_confirmation: KeyConfirmation::AuthoritativeServer,
         },
         BackendAuthentication::PlainDialback => PeerRules {
             tls: TlsMode::Disabled,
@@ -88,7 +89,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: false,
             external_outbound: false,
             dialback: Dialback::Required,
-            confirm_dialback_by_certificate: false,
+            key_confirmation: KeyConfirmation::AuthoritativeServer,
         },
     }
 }

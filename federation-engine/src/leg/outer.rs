@@ -76,6 +76,6 @@ fn rules(peer: &Peer) -> PeerRules {
         external_inbound: peer.external_inbound,
         external_outbound: peer.external_outbound,
         dialback: peer.dialback,
-        confirm_dialback_by_certificate: peer.confirm_dialback_by_certificate,
+        key_confirmation: peer.key_confirmation,
     }
 }

@@ -1,6 +1,6 @@
 //! What the configuration says about one peer, as far as stream negotiation goes.
 
-use crds::effective::EffectivePeer;
+use crds::effective::{EffectivePeer, KeyConfirmation};
 use crds::peer::{Dialback, TlsMode, Verification};
 
 /// The negotiation part of [`EffectivePeer`].
@@ -16,8 +16,8 @@ pub struct PeerRules {
     pub external_outbound: bool,
     /// When dialback runs.
     pub dialback: Dialback,
-    /// A certificate that proves the sender of a dialback key confirms the key (XEP-0344).
-    pub confirm_dialback_by_certificate: bool,
+    /// Who confirms a dialback key.
+    pub key_confirmation: KeyConfirmation,
 }
 
 impl<B> From<&EffectivePeer<B>> for PeerRules {
@@ -28,7 +28,7 @@ impl<B> From<&EffectivePeer<B>> for PeerRules {
             external_inbound: peer.external_inbound,
             external_outbound: peer.external_outbound,
             dialback: peer.dialback,
-            confirm_dialback_by_certificate: peer.confirm_dialback_by_certificate,
+            key_confirmation: peer.key_confirmation,
         }
     }
 }

@@ -16,7 +16,7 @@ mod starttls;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use crds::effective::effective;
+use crds::effective::{KeyConfirmation, effective};
 use crds::peer::{Dialback, PeerSettings, Profile, TlsMode, Verification as CertificateRole};
 
 use super::{
@@ -384,7 +384,7 @@ fn with(profile: Profile, change: impl FnOnce(&mut PeerRules)) -> World {
 
 /// Certificates count, and keys are verified with the authoritative server all the same.
 fn asking() -> World {
-    with(Profile::Standards, |rules| rules.confirm_dialback_by_certificate = false)
+    with(Profile::Standards, |rules| rules.key_confirmation = KeyConfirmation::AuthoritativeServer)
 }
 
 fn standards() -> World {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crds::effective::KeyConfirmation;
 use crds::peer::{TlsMode, Verification as CertificateRole};
 
 use super::{Inbound, Opened};
@@ -165,15 +166,14 @@ impl Inbound {
             return Err(Objection::new("policy-violation", text));
         }
         let required = rules.verification == CertificateRole::Required;
+        let by_certificate = rules.key_confirmation == KeyConfirmation::CertificateFirst;
         // Of the key's own sender and at the time of the key (XEP-0344 §2.5), not of the stream's header.
         let verdict = match &self.tls {
-            Some(chain) if required || rules.confirm_dialback_by_certificate => {
-                around.judge(chain, &pair.from)
-            }
+            Some(chain) if required || by_certificate => around.judge(chain, &pair.from),
             _ => return Ok(ConfirmedBy::AuthoritativeServer),
         };
         match verdict {
-            Ok(()) if rules.confirm_dialback_by_certificate => Ok(ConfirmedBy::Certificate),
+            Ok(()) if by_certificate => Ok(ConfirmedBy::Certificate),
             Err(reason) if required => {
                 let text = format!("the certificate does not prove {}: {reason}", pair.from);
                 Err(Objection::new("policy-violation", text).fatal())

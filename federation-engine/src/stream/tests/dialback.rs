@@ -224,7 +224,7 @@ fn xep0344_2_4_who_does_not_look_at_certificates_or_always_asks_goes_on_asking()
     let expressway = World::trusting(Profile::CiscoExpressway);
     let required = with(Profile::Standards, |rules| {
         rules.dialback = Dialback::Required;
-        rules.confirm_dialback_by_certificate = false;
+        rules.key_confirmation = KeyConfirmation::AuthoritativeServer;
     });
     for world in [expressway, required, asking()] {
         let (mut side, _) = Receiving::opened(&world);
