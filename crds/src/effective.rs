@@ -23,6 +23,8 @@ pub struct EffectivePeer<B> {
     pub external_outbound: bool,
     /// When Server Dialback runs.
     pub dialback: Dialback,
+    /// Who confirms a dialback key of the peer.
+    pub key_confirmation: KeyConfirmation,
     /// CA bundles for this peer, in addition to the federation's.
     pub bundles: Vec<B>,
     /// Pinned keys, as in [`crate::peer::PeerTls::pins`].
@@ -35,6 +37,21 @@ pub struct EffectivePeer<B> {
     pub required: bool,
     /// Active verification.
     pub probe: EffectiveProbe,
+}
+
+/// Who confirms a dialback key of a peer to us as receiving server.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum KeyConfirmation {
+    /// Its certificate, when that proves the sender of the key (XEP-0344 §2.4), else the authoritative server.
+    CertificateFirst,
+    /// The authoritative server (XEP-0220 §2.2).
+    AuthoritativeServer,
+}
+
+impl KeyConfirmation {
+    const fn by_certificate(possible: bool) -> Self {
+        if possible { Self::CertificateFirst } else { Self::AuthoritativeServer }
+    }
 }
 
 /// Active verification of a peer, with every gap filled.
@@ -100,7 +117,8 @@ impl Profile {
 /// peer names no profile of its own, from the defaults' field; else from the preset of the peer's, the defaults' or the
 /// `Standards` profile. A peer that names a profile gets that profile whole: an override made for another preset would
 /// turn it into a mixture nobody chose. What no preset speaks of (bundles, pins, route, limits, required, probe) comes
-/// from the peer, else from the defaults.
+/// from the peer, else from the defaults. Whether a certificate confirms dialback follows from the rest where nobody says it:
+/// `Allowed` means that dialback runs when the certificate does not prove the peer.
 pub fn effective<B: Clone>(
     defaults: &PeerSettings<B>,
     peer: Option<&PeerSettings<B>>,
@@ -109,17 +127,25 @@ pub fn effective<B: Clone>(
     let profile = own_profile.or(defaults.profile).unwrap_or_default();
     let preset = profile.preset();
     let layers = Layers { peer, defaults, defaults_override_preset: own_profile.is_none() };
+    let tls = layers.of_preset(|s| s.tls.as_ref()?.mode).unwrap_or(preset.tls);
+    let verification =
+        layers.of_preset(|s| s.tls.as_ref()?.verification).unwrap_or(preset.verification);
+    let dialback =
+        layers.of_preset(|s| s.authentication.as_ref()?.dialback).unwrap_or(preset.dialback);
     EffectivePeer {
         profile,
-        tls: layers.of_preset(|s| s.tls.as_ref()?.mode).unwrap_or(preset.tls),
-        verification: layers
-            .of_preset(|s| s.tls.as_ref()?.verification)
-            .unwrap_or(preset.verification),
+        tls,
+        verification,
         external_inbound: layers.of_preset(|s| external(s)?.inbound).unwrap_or(preset.external),
         external_outbound: layers.of_preset(|s| external(s)?.outbound).unwrap_or(preset.external),
-        dialback: layers
-            .of_preset(|s| s.authentication.as_ref()?.dialback)
-            .unwrap_or(preset.dialback),
+        dialback,
+        key_confirmation: KeyConfirmation::by_certificate(
+            layers
+                .of_preset(|s| s.authentication.as_ref()?.confirm_dialback_by_certificate)
+                .unwrap_or(
+                    dialback == Dialback::Allowed && looks_at_certificate(tls, verification),
+                ),
+        ),
         bundles: layers
             .beside_preset(|s| s.tls.as_ref().map(|t| t.bundles.clone()).filter(|b| !b.is_empty()))
             .unwrap_or_default(),
@@ -138,6 +164,10 @@ pub fn effective<B: Clone>(
             to: layers.beside_preset(|s| s.probe.as_ref()?.to.clone()),
         },
     }
+}
+
+fn looks_at_certificate(tls: TlsMode, verification: Verification) -> bool {
+    tls != TlsMode::Disabled && verification != Verification::None
 }
 
 fn external<B>(settings: &PeerSettings<B>) -> Option<&External> {
@@ -175,6 +205,10 @@ pub enum ImpossibleCombination {
     UnverifiedWithoutDialback,
     /// A stream without TLS has no certificate to require.
     VerificationRequiredWithoutTls,
+    /// Whoever requires dialback wants it although the certificate proves the peer.
+    CertificateConfirmsOtherThanAllowed,
+    /// There is no certificate to confirm anything by.
+    UnseenCertificateConfirms,
 }
 
 impl ImpossibleCombination {
@@ -192,6 +226,12 @@ impl ImpossibleCombination {
             }
             Self::VerificationRequiredWithoutTls => {
                 "A certificate can only be required on streams that are encrypted: set tls.mode to Required, or set tls.verification to Preferred"
+            }
+            Self::CertificateConfirmsOtherThanAllowed => {
+                "A certificate confirms dialback keys only where dialback is Allowed: set authentication.dialback to Allowed, or set authentication.confirmDialbackByCertificate to false"
+            }
+            Self::UnseenCertificateConfirms => {
+                "A certificate that is not looked at cannot confirm dialback keys: set tls.verification to Preferred and tls.mode to Required or Optional, or set authentication.confirmDialbackByCertificate to false"
             }
         }
     }
@@ -213,6 +253,13 @@ pub fn check<B>(peer: &EffectivePeer<B>) -> Result<(), ImpossibleCombination> {
     }
     if peer.verification == Verification::Required && peer.tls != TlsMode::Required {
         return Err(ImpossibleCombination::VerificationRequiredWithoutTls);
+    }
+    let by_certificate = peer.key_confirmation == KeyConfirmation::CertificateFirst;
+    if by_certificate && peer.dialback != Dialback::Allowed {
+        return Err(ImpossibleCombination::CertificateConfirmsOtherThanAllowed);
+    }
+    if by_certificate && !looks_at_certificate(peer.tls, peer.verification) {
+        return Err(ImpossibleCombination::UnseenCertificateConfirms);
     }
     Ok(())
 }
@@ -245,8 +292,36 @@ mod tests {
             (TlsMode::Required, Verification::Preferred, true, true)
         );
         assert_eq!(peer.dialback, Dialback::Allowed);
+        assert_eq!(peer.key_confirmation, KeyConfirmation::CertificateFirst);
         assert_eq!(peer.probe, EffectiveProbe { mode: ProbeMode::Auto, to: None });
         assert!(!peer.required);
+    }
+
+    #[test]
+    fn xep0344_a_certificate_confirms_dialback_where_dialback_is_for_peers_it_does_not_prove() {
+        for profile in Profile::ALL {
+            let peer = Settings { profile: Some(profile), ..Settings::default() };
+            let confirms = matches!(
+                profile,
+                Profile::Standards | Profile::CiscoImp | Profile::SametimeGateway
+            );
+            let found = effective(&Settings::default(), Some(&peer));
+            let expected = KeyConfirmation::by_certificate(confirms);
+            assert_eq!(found.key_confirmation, expected, "{profile:?}");
+        }
+        let of = |own| effective(&Settings::default(), Some(&settings(own)));
+        for (own, confirms) in [
+            (serde_json::json!({"authentication": {"dialback": "Required"}}), false),
+            (serde_json::json!({"tls": {"verification": "None"}}), false),
+            (serde_json::json!({"authentication": {"confirmDialbackByCertificate": false}}), false),
+            (
+                serde_json::json!({"profile": "Strict", "authentication": {"dialback": "Allowed"}}),
+                true,
+            ),
+        ] {
+            let expected = KeyConfirmation::by_certificate(confirms);
+            assert_eq!(of(own.clone()).key_confirmation, expected, "{own}");
+        }
     }
 
     #[test]
@@ -286,7 +361,7 @@ mod tests {
         let with_external = Settings {
             authentication: Some(PeerAuthentication {
                 external: Some(External { inbound: Some(true), outbound: None }),
-                dialback: None,
+                ..PeerAuthentication::default()
             }),
             ..legacy()
         };
@@ -297,7 +372,7 @@ mod tests {
             profile: Some(profile),
             authentication: Some(PeerAuthentication {
                 dialback: Some(Dialback::Disabled),
-                external: None,
+                ..PeerAuthentication::default()
             }),
             ..Settings::default()
         };
@@ -320,5 +395,24 @@ mod tests {
             check(&effective(&strict_by_default, Some(&optional))),
             Err(ImpossibleCombination::VerificationRequiredWithoutTls)
         );
+
+        for (own, expected) in [
+            (
+                serde_json::json!({"authentication": {
+                    "dialback": "Required", "confirmDialbackByCertificate": true
+                }}),
+                Err(ImpossibleCombination::CertificateConfirmsOtherThanAllowed),
+            ),
+            (
+                serde_json::json!({
+                    "tls": {"verification": "None"},
+                    "authentication": {"confirmDialbackByCertificate": true}
+                }),
+                Err(ImpossibleCombination::UnseenCertificateConfirms),
+            ),
+            (serde_json::json!({"authentication": {"confirmDialbackByCertificate": true}}), Ok(())),
+        ] {
+            assert_eq!(of(&settings(own.clone())), expected, "{own}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod backend;
 mod combination;
+mod contact;
 pub mod dns;
 pub mod network_policy;
 pub mod pod;
@@ -23,6 +24,7 @@ use self::reference::{BundleRef, SecretKey};
 use self::service::ServiceSpec;
 use self::tls::TlsSpec;
 use self::verification::VerificationSpec;
+use crate::contact::Contact;
 use crate::domain::Domain;
 use crate::effective::{self, EffectivePeer, ImpossibleCombination};
 use crate::egress::Egress;
@@ -122,7 +124,9 @@ pub const MAX_NAME: usize = 52;
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::TlsDisabledWithExternal),
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::TlsDisabledWithoutDialback),
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::UnverifiedWithoutDialback),
-    validation = Scope::InheritedProfile.refuse(ImpossibleCombination::VerificationRequiredWithoutTls)
+    validation = Scope::InheritedProfile.refuse(ImpossibleCombination::VerificationRequiredWithoutTls),
+    validation = Scope::InheritedProfile.refuse(ImpossibleCombination::CertificateConfirmsOtherThanAllowed),
+    validation = Scope::InheritedProfile.refuse(ImpossibleCombination::UnseenCertificateConfirms)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct XmppFederationSpec {
@@ -160,6 +164,8 @@ pub struct XmppFederationSpec {
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::TlsDisabledWithoutDialback))]
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::UnverifiedWithoutDialback))]
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::VerificationRequiredWithoutTls))]
+    #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::CertificateConfirmsOtherThanAllowed))]
+    #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::UnseenCertificateConfirms))]
     #[x_kube(validation = Rule::new(ROUTE_PORTS).message(RouteTargetError::PORT).field_path(".route.targets"))]
     pub peer_defaults: PeerSettings<BundleRef>,
     /// Remote domains with settings of their own.
@@ -210,6 +216,11 @@ pub struct LocalDomain {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub backend: Option<String>,
+    /// Whom to write to about the domain (XEP-0157). Told by the engine for a domain without a backend; a backend answers
+    /// service discovery itself, and this has no effect.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    #[x_kube(validation = contact::addresses())]
+    pub contact: Contact,
 }
 
 /// A remote domain, or all domains below one, with settings of its own.
@@ -219,6 +230,8 @@ pub struct LocalDomain {
     validation = Scope::OwnProfile.refuse(ImpossibleCombination::TlsDisabledWithoutDialback),
     validation = Scope::OwnProfile.refuse(ImpossibleCombination::UnverifiedWithoutDialback),
     validation = Scope::OwnProfile.refuse(ImpossibleCombination::VerificationRequiredWithoutTls),
+    validation = Scope::OwnProfile.refuse(ImpossibleCombination::CertificateConfirmsOtherThanAllowed),
+    validation = Scope::OwnProfile.refuse(ImpossibleCombination::UnseenCertificateConfirms),
     validation = Rule::new(ROUTE_PORTS).message(RouteTargetError::PORT).field_path(".route.targets")
 )]
 #[serde(rename_all = "camelCase")]

@@ -10,6 +10,7 @@
 )]
 
 pub mod backend;
+pub mod contact;
 pub mod domain;
 pub mod effective;
 pub mod egress;

@@ -147,6 +147,10 @@ pub struct PeerAuthentication {
     /// Server Dialback (XEP-0220).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialback: Option<Dialback>,
+    /// Confirm a dialback key of the peer at once when its certificate proves the key's sender, instead of asking the sender's
+    /// authoritative server (XEP-0344). Default: true when dialback is Allowed and the certificate is looked at, else false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_dialback_by_certificate: Option<bool>,
 }
 
 /// SASL EXTERNAL per direction.

@@ -149,13 +149,15 @@ fn settings() -> impl Strategy<Value = Value> {
         word(&["Required", "Allowed", "Disabled"]),
         switch(),
         switch(),
+        switch(),
     )
-        .prop_map(|(profile, mode, verification, dialback, inbound, outbound)| {
+        .prop_map(|(profile, mode, verification, dialback, inbound, outbound, confirm)| {
             without_nulls(json!({
                 "profile": profile,
                 "tls": {"mode": mode, "verification": verification},
                 "authentication": {
                     "dialback": dialback,
+                    "confirmDialbackByCertificate": confirm,
                     "external": {"inbound": inbound, "outbound": outbound}
                 }
             }))

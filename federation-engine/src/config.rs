@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
+use crds::contact::Contact;
 use crds::limits::{EffectiveLimits, EffectiveTimeouts};
 use crds::policy::Policy;
 use crds::target::RouteTarget;
@@ -76,6 +77,8 @@ pub struct LocalDomain {
     pub name: Domain,
     /// Who serves it; `None`: the engine answers ping and disco itself and bounces the rest.
     pub backend: Option<Arc<Backend>>,
+    /// Whom to write to about it (XEP-0157); told where there is no backend.
+    pub contact: Contact,
 }
 
 /// Who serves local domains.
@@ -156,6 +159,15 @@ impl Config {
                 )
             })
         };
-        self.backends.iter().enumerate().filter_map(component).collect()
+        let contact = |local: &LocalDomain| {
+            (local.backend.is_some() && !local.contact.is_empty()).then(|| {
+                format!(
+                    "domains[{}].contact: its backend answers service discovery; set the contact addresses there",
+                    local.name
+                )
+            })
+        };
+        let components = self.backends.iter().enumerate().filter_map(component);
+        components.chain(self.domains.iter().filter_map(contact)).collect()
     }
 }

@@ -1,9 +1,12 @@
-//! Server Dialback (XEP-0220): keys, the four steps on the wire, what waits for an answer, and who may answer.
+//! Server Dialback (XEP-0220): keys, the four steps on the wire, what waits for an answer, who may answer, and what we were
+//! asked.
 
 pub mod authority;
+pub mod inquiries;
 pub mod key;
 pub mod receiving;
 pub mod steps;
 
+pub use inquiries::{Inquiries, KeyInquiry};
 pub use key::{Key, Secret};
 pub use receiving::Verification;

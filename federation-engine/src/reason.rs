@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::dialback::KeyInquiry;
 use crate::stream::redirect::Redirect;
 
 /// How far an attempt to reach a peer came.
@@ -245,10 +246,8 @@ pub enum Failure {
         text: String,
     },
     /// `type='invalid'` in answer to our dialback key.
-    #[error(
-        "the peer says that our dialback key is invalid: the authoritative server for our domain did not confirm it"
-    )]
-    DialbackInvalid,
+    #[error("the peer says that our dialback key is invalid{0}")]
+    DialbackInvalid(KeyInquiry),
     /// `type='error'` in answer to our dialback key (XEP-0220 §2.5).
     #[error("the peer answered our dialback key with the error {condition}{}", quoted(.text))]
     DialbackError {
@@ -289,6 +288,10 @@ fn attempts(list: &[(SocketAddr, ConnectReason)]) -> String {
 }
 
 impl Failure {
+    /// Label of a key that the peer calls invalid without having asked this replica: the sign of a domain that is claimed
+    /// elsewhere.
+    pub const DIALBACK_INVALID_UNASKED: &str = "DialbackInvalidUnasked";
+
     /// The stable word for this reason.
     pub fn label(&self) -> &'static str {
         match self {
@@ -310,7 +313,8 @@ impl Failure {
             Self::NotXmpp(_) => "NotXMPP",
             Self::NoAuthenticationMethod(_) => "NoAuthenticationMethod",
             Self::ExternalRejected { .. } => "SASLExternalRejected",
-            Self::DialbackInvalid => "DialbackInvalid",
+            Self::DialbackInvalid(KeyInquiry::NotSeen) => Self::DIALBACK_INVALID_UNASKED,
+            Self::DialbackInvalid(_) => "DialbackInvalid",
             Self::DialbackError { .. } => "DialbackError",
             Self::DialbackTimedOut => "DialbackTimedOut",
             Self::NegotiationTimedOut(_) => "NegotiationTimedOut",
@@ -338,7 +342,7 @@ impl Failure {
             | Self::ConnectionLost(_) => Step::Stream,
             Self::NoAuthenticationMethod(_)
             | Self::ExternalRejected { .. }
-            | Self::DialbackInvalid
+            | Self::DialbackInvalid(_)
             | Self::DialbackError { .. }
             | Self::DialbackTimedOut => Step::Authentication,
         }
@@ -397,7 +401,7 @@ impl Failure {
             | Self::SeeOtherHost(Redirect::NotFollowed { .. })
             | Self::NotXmpp(_)
             | Self::NoAuthenticationMethod(_)
-            | Self::DialbackInvalid
+            | Self::DialbackInvalid(_)
             | Self::NoBackend
             | Self::ShuttingDown => false,
         }
@@ -407,7 +411,7 @@ impl Failure {
     pub fn stanza_error(&self) -> StanzaError {
         let condition = match self {
             Self::BlockedByLocalPolicy => "not-allowed",
-            Self::DialbackInvalid => "internal-server-error",
+            Self::DialbackInvalid(_) => "internal-server-error",
             Self::Dns(
                 DnsReason::DomainNotFound { .. }
                 | DnsReason::NoAddress { .. }
@@ -419,7 +423,7 @@ impl Failure {
             _ => "remote-server-timeout",
         };
         let kind = match self {
-            Self::DialbackInvalid | Self::ShuttingDown => ErrorKind::Wait,
+            Self::DialbackInvalid(_) | Self::ShuttingDown => ErrorKind::Wait,
             _ if self.passes() => ErrorKind::Wait,
             _ => ErrorKind::Cancel,
         };

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use crate::Domain;
-use crate::dialback::{Key, Verification};
+use crate::dialback::{Key, KeyInquiry, Verification};
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Element};
@@ -57,6 +57,8 @@ pub trait Surroundings {
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool;
     /// Whether stanzas of this pair may use a stream that its receiver opened (XEP-0288).
     fn takes_bidi(&self, pair: &Pair) -> bool;
+    /// What we were asked about the key of `pair`, whose `from` is ours, for the stream of that ID.
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry;
     /// Whether this side answers `db:verify` for `domain`.
     fn is_authoritative_for(&self, domain: &Domain) -> bool;
     /// An ID for a response header. Only tests have a reason to answer otherwise.
@@ -105,6 +107,9 @@ pub enum Authentication {
     External,
     /// Server Dialback (XEP-0220).
     Dialback,
+    /// Server Dialback whose key the receiving server confirmed by the sender's certificate, without asking the
+    /// authoritative server (XEP-0344 §2.4).
+    DialbackByCertificate,
 }
 
 impl Authentication {
@@ -113,6 +118,7 @@ impl Authentication {
         match self {
             Self::External => "External",
             Self::Dialback => "Dialback",
+            Self::DialbackByCertificate => "DialbackByCertificate",
         }
     }
 }
@@ -176,8 +182,10 @@ pub enum Action {
     KeyAnswered {
         /// The pair the key is for: `from` is our domain, `to` the receiving server that asked.
         pair: Pair,
+        /// ID of the stream on which the receiving server got the key.
+        id: String,
         /// What was answered.
-        valid: bool,
+        answer: Verification,
     },
     /// Outbound, [`Purpose::Verify`]: the authoritative server's answer.
     VerifyAnswered(Verification),

@@ -201,8 +201,9 @@ fn simulated_webex_messenger_that_has_the_domain_itself_denies_the_key_without_a
         claim: Some(webex_messenger::CLAIM),
         ..Setup::new(webex_messenger::WIRE, profile("WebexMessenger"))
     };
-    let text = bounce(&start(&setup), page::WEBEX_MESSENGER, "DialbackInvalid");
-    assert!(text.starts_with("the peer says that our dialback key is invalid"), "{text}");
+    let text = bounce(&start(&setup), page::WEBEX_MESSENGER, "DialbackInvalidUnasked");
+    let words = "the peer says that our dialback key is invalid, and no db:verify about it reached";
+    assert!(text.starts_with(words), "{text}");
 }
 
 #[test]

@@ -52,6 +52,11 @@ impl Scope {
         let external = |direction| {
             self.value(&["authentication", "external", direction], |p| literal(&p.external))
         };
+        // What no layer says follows from the rest and is possible.
+        let confirmed = || {
+            let path = ["authentication", "confirmDialbackByCertificate"];
+            self.value(&path, |_| literal(&false))
+        };
         match combination {
             ImpossibleCombination::TlsDisabledWithExternal => format!(
                 "{} == {} && ({} || {})",
@@ -80,6 +85,17 @@ impl Scope {
                 literal(&Verification::Required),
                 tls(),
                 literal(&TlsMode::Required)
+            ),
+            ImpossibleCombination::CertificateConfirmsOtherThanAllowed => {
+                format!("{} && {} != {}", confirmed(), dialback(), literal(&Dialback::Allowed))
+            }
+            ImpossibleCombination::UnseenCertificateConfirms => format!(
+                "{} && ({} == {} || {} == {})",
+                confirmed(),
+                tls(),
+                literal(&TlsMode::Disabled),
+                verification(),
+                literal(&Verification::None)
             ),
         }
     }

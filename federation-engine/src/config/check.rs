@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crds::contact::Contact;
+use crds::effective::KeyConfirmation;
 use crds::limits::{EffectiveLimits, EffectiveTimeouts, Limits, Timeouts};
 use crds::peer::{External, PeerAuthentication, PeerLimits, PeerSettings, PeerTls, Probe};
 use crds::policy::Policy;
@@ -50,6 +52,8 @@ struct Report<'a> {
 struct DomainReport {
     name: String,
     backend: String,
+    #[serde(skip_serializing_if = "Contact::is_empty")]
+    contact: Contact,
 }
 
 impl DomainReport {
@@ -63,7 +67,7 @@ impl DomainReport {
                 Attachment::Component(_) => format!("{} (component)", backend.name),
             },
         };
-        Self { name: local.name.to_string(), backend }
+        Self { name: local.name.to_string(), backend, contact: local.contact.clone() }
     }
 }
 
@@ -97,6 +101,9 @@ fn settings(peer: &Peer) -> PeerSettings<PathBuf> {
                 outbound: Some(peer.external_outbound),
             }),
             dialback: Some(peer.dialback),
+            confirm_dialback_by_certificate: Some(
+                peer.key_confirmation == KeyConfirmation::CertificateFirst,
+            ),
         }),
         route: peer.route.clone(),
         limits: Some(PeerLimits {

@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use crds::backend::BackendAuthentication;
+use crds::contact::Contact;
 use crds::egress::Egress;
 use crds::limits::{Limits, Timeouts};
 use crds::pattern::DomainPattern;
@@ -70,6 +71,9 @@ pub struct FileDomain {
     pub name: Domain,
     /// Name of its backend. Default: the first one.
     pub backend: Option<String>,
+    /// Whom to write to about it, as service discovery tells; in effect without a backend.
+    #[serde(default)]
+    pub contact: Contact,
 }
 
 /// One backend: `server` or `component`.

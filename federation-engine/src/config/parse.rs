@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crds::backend::S2S_PORT;
+use crds::contact::MAX_ADDRESSES;
 use crds::effective;
 use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
@@ -144,7 +145,7 @@ fn domains(
 ) -> Parsed<Vec<LocalDomain>> {
     let mut seen = HashSet::new();
     let mut domains = Vec::with_capacity(given.len());
-    for (index, FileDomain { name, backend }) in given.into_iter().enumerate() {
+    for (index, FileDomain { name, backend, contact }) in given.into_iter().enumerate() {
         if name == *probe_domain {
             return Err(at(format!("domains[{index}].name"), Fault::ProbeDomainTaken(name)));
         }
@@ -162,7 +163,11 @@ fn domains(
                 Some(Arc::clone(found))
             }
         };
-        domains.push(LocalDomain { name, backend });
+        for (role, addresses) in contact.roles() {
+            let field = format!("domains[{index}].contact.{role}");
+            bounded(&field, addresses.len(), MAX_ADDRESSES)?;
+        }
+        domains.push(LocalDomain { name, backend, contact });
     }
     domains.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(domains)

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crds::effective::{self, EffectivePeer, EffectiveProbe};
+use crds::effective::{self, EffectivePeer, EffectiveProbe, KeyConfirmation};
 use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
 use crds::peer::{Dialback, Profile, Route, TlsMode, Verification};
@@ -28,6 +28,8 @@ pub struct Peer {
     pub external_outbound: bool,
     /// When Server Dialback runs.
     pub dialback: Dialback,
+    /// Who confirms a dialback key.
+    pub key_confirmation: KeyConfirmation,
     /// Roots in addition to those of `tls.trust`.
     pub bundles: Vec<PathBuf>,
     /// Pinned keys.
@@ -70,6 +72,7 @@ impl Peer {
             external_inbound: settings.external_inbound,
             external_outbound: settings.external_outbound,
             dialback: settings.dialback,
+            key_confirmation: settings.key_confirmation,
             pins: settings.pins.iter().enumerate().map(pin).collect::<Result<_, _>>()?,
             bundles: settings.bundles,
             route: settings.route,

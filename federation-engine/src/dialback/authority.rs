@@ -24,13 +24,10 @@ pub struct Question<'a> {
 /// Answers it on the stream that it came on.
 pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mut Out) {
     let pair = question.pair.reversed();
-    let answer = answer(question, around);
-    let valid = answer == Verification::Valid;
-    let decided = !matches!(answer, Verification::Error { .. });
-    Step::VerifyAnswer { pair: pair.clone(), id: question.id.to_owned(), answer }.write(out);
-    if decided {
-        out.act(Action::KeyAnswered { pair, valid });
-    }
+    let (answer, id) = (answer(question, around), question.id.to_owned());
+    let told = answer.clone();
+    Step::VerifyAnswer { pair: pair.clone(), id: id.clone(), answer: told }.write(out);
+    out.act(Action::KeyAnswered { pair, id, answer });
 }
 
 /// The answer. Whoever asks need not be authenticated (XEP-0220 §2.1.2).

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
+use crds::effective::KeyConfirmation;
 use crds::peer::{Dialback, TlsMode, Verification};
 
 use rustls_pki_types::UnixTime;
 
 use crate::Domain;
-use crate::dialback::Key;
+use crate::dialback::{Key, KeyInquiry};
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Refusal};
 use crate::stream::{PeerChain, PeerRules, Surroundings};
@@ -60,6 +61,10 @@ impl Surroundings for Inner {
         pair.from != *probe && pair.to != *probe
     }
 
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        self.0.inquiries().of(pair, id)
+    }
+
     /// The engine answers `db:verify` for every foreign domain, so that a backend with dialback believes it.
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)
@@ -75,6 +80,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: true,
             external_outbound: true,
             dialback: Dialback::Disabled,
+            key_confirmation: KeyConfirmation::AuthoritativeServer,
         },
         BackendAuthentication::Dialback => PeerRules {
             tls: TlsMode::Required,
@@ -82,6 +88,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: false,
             external_outbound: false,
             dialback: Dialback::Required,
+            key_confirmation: KeyConfirmation::AuthoritativeServer,
         },
         BackendAuthentication::PlainDialback => PeerRules {
             tls: TlsMode::Disabled,
@@ -89,6 +96,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
             external_inbound: false,
             external_outbound: false,
             dialback: Dialback::Required,
+            key_confirmation: KeyConfirmation::AuthoritativeServer,
         },
     }
 }

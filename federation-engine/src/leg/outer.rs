@@ -6,7 +6,7 @@ use rustls_pki_types::UnixTime;
 
 use crate::Domain;
 use crate::config::peer::Peer;
-use crate::dialback::Key;
+use crate::dialback::{Key, KeyInquiry};
 use crate::direction::Direction;
 use crate::pair::Pair;
 use crate::policy::decide::decide;
@@ -66,6 +66,10 @@ impl Surroundings for Outer {
         !self.serves(&pair.to) || self.0.journal.is_reached(&pair.to)
     }
 
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        self.0.inquiries().of(pair, id)
+    }
+
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)
     }
@@ -78,5 +82,6 @@ fn rules(peer: &Peer) -> PeerRules {
         external_inbound: peer.external_inbound,
         external_outbound: peer.external_outbound,
         dialback: peer.dialback,
+        key_confirmation: peer.key_confirmation,
     }
 }

@@ -251,6 +251,8 @@ pub enum Authentication {
     SaslExternal,
     /// Dialback over TLS.
     DialbackWithTLS,
+    /// Dialback over TLS, with the certificate in place of the authoritative server (XEP-0344).
+    DialbackByCertificate,
     /// Dialback over plain TCP.
     Dialback,
 }

@@ -30,6 +30,7 @@ pub(crate) fn fate(failure: &Failure, errand: Errand) -> Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialback::KeyInquiry;
     use crate::reason::{CertificateReason, ConnectReason, DnsReason};
 
     fn stream_error(condition: &str) -> Failure {
@@ -76,7 +77,7 @@ mod tests {
             (Failure::NoAuthenticationMethod("none".into()), Fate::Bounce),
             (rejected("not-authorized"), Fate::Bounce),
             (rejected("temporary-auth-failure"), Fate::Keep),
-            (Failure::DialbackInvalid, Fate::Bounce),
+            (Failure::DialbackInvalid(KeyInquiry::NotSeen), Fate::Bounce),
             (dialback_error("remote-server-timeout"), Fate::Keep),
             (dialback_error("item-not-found"), Fate::Bounce),
             (dialback_error("remote-server-not-found"), Fate::Bounce),
@@ -102,7 +103,7 @@ mod tests {
             (Failure::StartTlsNotOffered, "cancel", "remote-server-timeout"),
             (Failure::BlockedByLocalPolicy, "cancel", "not-allowed"),
             // XEP-0220 §2.1.1.
-            (Failure::DialbackInvalid, "wait", "internal-server-error"),
+            (Failure::DialbackInvalid(KeyInquiry::NotSeen), "wait", "internal-server-error"),
             (Failure::ShuttingDown, "wait", "remote-server-timeout"),
         ] {
             let error = failure.stanza_error();

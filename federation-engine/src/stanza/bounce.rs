@@ -63,17 +63,17 @@ pub fn is_ping(stanza: &Element) -> bool {
 
 /// The answer to a ping: an empty result.
 pub fn ping_result(ping: &Element) -> Option<Bytes> {
-    result(ping, "")
+    result(ping, b"")
 }
 
 /// The result of an iq request with this payload, which is XML of our own.
-pub fn result(request: &Element, payload: &str) -> Option<Bytes> {
+pub fn result(request: &Element, payload: &[u8]) -> Option<Bytes> {
     let mut out = reply_start(request, Kind::of(request)?, "result")?;
     if payload.is_empty() {
         out.extend_from_slice(b"/>");
     } else {
         out.extend_from_slice(b">");
-        out.extend_from_slice(payload.as_bytes());
+        out.extend_from_slice(payload);
         out.extend_from_slice(b"</iq>");
     }
     Some(out.freeze())

@@ -1,6 +1,6 @@
 //! What the configuration says about one peer, as far as stream negotiation goes.
 
-use crds::effective::EffectivePeer;
+use crds::effective::{EffectivePeer, KeyConfirmation};
 use crds::peer::{Dialback, TlsMode, Verification};
 
 /// The negotiation part of [`EffectivePeer`].
@@ -16,6 +16,8 @@ pub struct PeerRules {
     pub external_outbound: bool,
     /// When dialback runs.
     pub dialback: Dialback,
+    /// Who confirms a dialback key.
+    pub key_confirmation: KeyConfirmation,
 }
 
 impl<B> From<&EffectivePeer<B>> for PeerRules {
@@ -26,6 +28,7 @@ impl<B> From<&EffectivePeer<B>> for PeerRules {
             external_inbound: peer.external_inbound,
             external_outbound: peer.external_outbound,
             dialback: peer.dialback,
+            key_confirmation: peer.key_confirmation,
         }
     }
 }

@@ -19,13 +19,14 @@ mod starttls;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use crds::peer::{Dialback, Profile, TlsMode, Verification as CertificateRole};
+use crds::effective::{KeyConfirmation, effective};
+use crds::peer::{Dialback, PeerSettings, Profile, TlsMode, Verification as CertificateRole};
 
 use super::{
     Action, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose, Surroundings, Transport,
 };
 use crate::Domain;
-use crate::dialback::{Key, Secret};
+use crate::dialback::{Key, KeyInquiry, Secret};
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Scanner};
@@ -51,14 +52,8 @@ fn pair(from: &str, to: &str) -> Pair {
 }
 
 fn rules(profile: Profile) -> PeerRules {
-    let preset = profile.preset();
-    PeerRules {
-        tls: preset.tls,
-        verification: preset.verification,
-        external_inbound: preset.external,
-        external_outbound: preset.external,
-        dialback: preset.dialback,
-    }
+    let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
+    PeerRules::from(&effective(&settings, None))
 }
 
 /// A leg that serves `us.example` and `chat.us.example`; `them.example` and all others are remote.
@@ -69,6 +64,7 @@ struct World {
     proven: Vec<Domain>,
     denied: Vec<Pair>,
     secret: Secret,
+    inquiry: KeyInquiry,
 }
 
 impl World {
@@ -79,6 +75,7 @@ impl World {
             proven: Vec::new(),
             denied: Vec::new(),
             secret: Secret::new(b"secret"),
+            inquiry: KeyInquiry::NotSeen,
         }
     }
 
@@ -130,6 +127,11 @@ impl Surroundings for World {
 
     fn takes_bidi(&self, pair: &Pair) -> bool {
         !self.denied.contains(pair)
+    }
+
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        assert!(self.serves(&pair.from) && !id.is_empty(), "{pair} {id}");
+        self.inquiry
     }
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
@@ -387,6 +389,11 @@ fn with(profile: Profile, change: impl FnOnce(&mut PeerRules)) -> World {
     let mut world = World::trusting(profile);
     change(&mut world.rules);
     world
+}
+
+/// Certificates count, and keys are verified with the authoritative server all the same.
+fn asking() -> World {
+    with(Profile::Standards, |rules| rules.key_confirmation = KeyConfirmation::AuthoritativeServer)
 }
 
 fn standards() -> World {

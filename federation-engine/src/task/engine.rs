@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,6 +23,7 @@ use super::streams::Streams;
 use crate::Domain;
 use crate::dial::guard::Guard;
 use crate::dial::tcp::Tcp;
+use crate::dialback::Inquiries;
 use crate::direction::Direction;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::Resolver;
@@ -63,6 +64,7 @@ pub struct Engine {
     pub(crate) round_trips: RoundTrips,
     /// Open streams that may carry more than the pair they were opened for.
     pub(crate) streams: Streams,
+    inquiries: Mutex<Inquiries>,
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -88,6 +90,7 @@ impl Engine {
             verifications: Admission::default(),
             round_trips: RoundTrips::default(),
             streams: Streams::default(),
+            inquiries: Mutex::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -120,6 +123,11 @@ impl Engine {
     /// Tells of every [`Self::replace`].
     pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// What other servers asked about our dialback keys; never held across waiting.
+    pub(crate) fn inquiries(&self) -> MutexGuard<'_, Inquiries> {
+        self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a task that shutdown waits for.

@@ -71,13 +71,17 @@ impl Forwarder {
                 let error = StanzaError { kind: ErrorKind::Cancel, condition: "not-allowed", text };
                 self.engine.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
             }
-            Way::Alone => match alone::answer(element) {
-                Some(answer) => {
-                    self.engine.metrics.stanzas_answered.inc();
-                    self.engine.reply(answer, pair, self.leg);
+            Way::Alone => {
+                let snapshot = self.engine.snapshot();
+                let contact = snapshot.config.local(&pair.to).map(|local| &local.contact);
+                match alone::answer(element, contact) {
+                    Some(answer) => {
+                        self.engine.metrics.stanzas_answered.inc();
+                        self.engine.reply(answer, pair, self.leg);
+                    }
+                    None => self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError),
                 }
-                None => self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError),
-            },
+            }
             Way::Probe => {
                 self.engine.metrics.stanzas_answered.inc();
                 self.engine.ping_answered(element, pair);

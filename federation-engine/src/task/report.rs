@@ -58,6 +58,9 @@ impl StreamReport {
         };
         let how = match (how, tls_version) {
             (Authentication::External, _) => evidence::Authentication::SaslExternal,
+            (Authentication::DialbackByCertificate, _) => {
+                evidence::Authentication::DialbackByCertificate
+            }
             (Authentication::Dialback, Some(_)) => evidence::Authentication::DialbackWithTLS,
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };

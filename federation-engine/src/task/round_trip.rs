@@ -188,7 +188,7 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
             _ => BackendOutcome::ConnectTimedOut,
         },
         Failure::Certificate(_) => BackendOutcome::BackendCertificateUntrusted,
-        Failure::DialbackInvalid | Failure::DialbackError { .. } | Failure::DialbackTimedOut => {
+        Failure::DialbackInvalid(_) | Failure::DialbackError { .. } | Failure::DialbackTimedOut => {
             BackendOutcome::BackendDialbackFailed
         }
         Failure::StreamError { condition, .. } if condition == "host-unknown" => {
@@ -210,6 +210,7 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialback::KeyInquiry;
 
     #[test]
     fn each_failure_names_the_broken_part_of_the_way() {
@@ -230,7 +231,7 @@ mod tests {
             (error("host-unknown"), BackendOutcome::DomainNotHosted),
             (error("not-authorized"), BackendOutcome::BackendRejectsMintedCertificate),
             (error("internal-server-error"), BackendOutcome::StreamFailed),
-            (Failure::DialbackInvalid, BackendOutcome::BackendDialbackFailed),
+            (Failure::DialbackInvalid(KeyInquiry::NotSeen), BackendOutcome::BackendDialbackFailed),
         ] {
             assert_eq!(outcome_of(&failure), outcome, "{failure}");
         }

@@ -27,6 +27,8 @@ pub enum Namespace {
     Ping,
     /// `http://jabber.org/protocol/disco#info` (XEP-0030).
     DiscoInfo,
+    /// `http://jabber.org/protocol/disco#items` (XEP-0030).
+    DiscoItems,
     /// `urn:xmpp:stream-limits:0` (XEP-0478).
     StreamLimits,
     /// `urn:xmpp:features:bidi` (XEP-0288 §2.1).
@@ -43,7 +45,7 @@ pub enum Namespace {
     Other,
 }
 
-const TABLE: [(&str, Namespace); 18] = [
+const TABLE: [(&str, Namespace); 19] = [
     ("", Namespace::None),
     ("http://etherx.jabber.org/streams", Namespace::Stream),
     ("jabber:server", Namespace::Server),
@@ -56,6 +58,7 @@ const TABLE: [(&str, Namespace); 18] = [
     ("urn:ietf:params:xml:ns:xmpp-stanzas", Namespace::StanzaError),
     ("urn:xmpp:ping", Namespace::Ping),
     ("http://jabber.org/protocol/disco#info", Namespace::DiscoInfo),
+    ("http://jabber.org/protocol/disco#items", Namespace::DiscoItems),
     ("urn:xmpp:stream-limits:0", Namespace::StreamLimits),
     ("urn:xmpp:features:bidi", Namespace::BidiFeature),
     ("urn:xmpp:bidi", Namespace::Bidi),

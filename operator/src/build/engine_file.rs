@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crds::backend::BackendAuthentication;
+use crds::contact::Contact;
 use crds::domain::Domain;
 use crds::egress::Egress;
 use crds::federation::backend::Attachment;
@@ -71,6 +72,7 @@ fn file(federation: &Validated, given: &Given) -> File {
             .map(|domain| FileDomain {
                 name: domain.name.clone(),
                 backend: spec.backend_of(domain).map(|backend| backend.name.clone()),
+                contact: domain.contact.clone(),
             })
             .collect(),
         backends: backends.collect(),
@@ -162,6 +164,8 @@ struct FileDomain {
     name: Domain,
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
+    #[serde(skip_serializing_if = "Contact::is_empty")]
+    contact: Contact,
 }
 
 #[derive(Serialize)]

@@ -203,7 +203,10 @@ fn the_engine_accepts_the_file_of_the_smallest_resource() {
 #[test]
 fn the_engine_accepts_the_file_of_a_resource_with_everything() {
     let spec = json!({
-        "domains": [{"name": "bücher.example", "backend": "im"}, {"name": "example.com"}],
+        "domains": [
+            {"name": "bücher.example", "backend": "im"},
+            {"name": "example.com", "contact": {"abuse": ["mailto:abuse@example.com"]}}
+        ],
         "backends": [
             {"name": "im", "server": {
                 "host": "10.0.0.7", "port": 5275, "authentication": "Dialback",
@@ -229,6 +232,8 @@ fn the_engine_accepts_the_file_of_a_resource_with_everything() {
     let config = federation_engine::config::load::parse_text(&text);
     let config = config.unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(config.host.as_str(), "edge.example.com");
+    let local = config.local(&"example.com".parse().unwrap()).unwrap();
+    assert_eq!(local.contact.abuse.first().unwrap().as_str(), "mailto:abuse@example.com");
     let bundles: Vec<String> =
         config.trust.bundles.iter().map(|path| path.display().to_string()).collect();
     // Objects in the order of kind and name: ConfigMaps before Secrets.

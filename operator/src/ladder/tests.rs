@@ -8,7 +8,7 @@ use crds::condition::{ConditionStatus, ConditionType};
 use crds::reason::ResolvedRefsReason;
 use federation_engine::observe::evidence::{
     BackendAnswer, BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind,
-    InboundRefusal, PeerStream, Problem,
+    InboundObservation, InboundRefusal, PeerStream, Problem,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -108,6 +108,41 @@ fn resolved_refs() {
         }];
     });
     assert_eq!(verdict.reason, "SecretNotFound");
+}
+
+/// The partner called a key invalid and asked no engine; it had asked about one that long before.
+fn refused_unasked(asked_before: Option<SignedDuration>) -> Verdict {
+    after(ConditionType::DomainUncontested, |seen| {
+        engine(seen, |report| {
+            let peer =
+                report.peers.iter_mut().find(|peer| peer.domain.as_str() == "partner.example");
+            let outbound = peer.unwrap().outbound.as_mut().unwrap();
+            outbound.connected = false;
+            outbound.reason = "DialbackInvalidUnasked".to_owned();
+            outbound.since = now();
+            report.inbound.clear();
+            report.inbound.extend(asked_before.map(|before| InboundObservation {
+                kind: InboundKind::DialbackVerified,
+                peer: "partner.example".parse().unwrap(),
+                local: "example.com".parse().unwrap(),
+                source: [198, 18, 0, 1].into(),
+                at: now() - before,
+            }));
+        });
+    })
+}
+
+#[test]
+fn a_peer_that_refuses_a_key_without_asking_is_named_where_claims_are_told() {
+    let named = "But partner.example called a dialback key invalid without asking any engine";
+    for before in [None, Some(SignedDuration::from_hours(1))] {
+        let verdict = refused_unasked(before);
+        assert_eq!(verdict.reason, "Uncontested", "one peer's word is no proof");
+        assert!(verdict.message.contains(named), "{verdict:?}");
+    }
+    // Another replica was asked: then the peer's trouble is another one.
+    let verdict = refused_unasked(Some(SignedDuration::from_secs(2)));
+    assert!(!verdict.message.contains("partner.example"), "{verdict:?}");
 }
 
 #[test]

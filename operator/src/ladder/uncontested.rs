@@ -1,28 +1,74 @@
 //! `DomainUncontested`: nobody else claims a local domain. Another federation of the cluster that is older shows in
-//! `Accepted`; here it is the DNS.
+//! `Accepted`; here it is the DNS, and what configured peers say about our dialback keys.
 
 use crds::domain::Domain;
 use crds::reason::DomainUncontestedReason;
+use federation_engine::observe::evidence::InboundKind;
+use federation_engine::reason::Failure;
+use jiff::SignedDuration;
 
 use super::host::failures;
+use super::peers::{self, PeerView};
 use super::verdict::Verdict;
 use super::{View, over_domains};
+use crate::evidence::engine::Report;
 use crate::publication;
 use crate::wanted;
 
 /// What this rung leaves out.
 const NOT_CHECKED: &str = "Whether a partner routes it elsewhere is not checked yet";
 
-/// Judges all domains.
+/// The question about a dialback key comes before the verdict on it, within the time that a stream may take to come about.
+const QUESTION_BEFORE_VERDICT: SignedDuration = SignedDuration::from_mins(5);
+
+/// Judges all domains. What one peer says about a key is a sign and no proof, so it changes the message only.
 pub fn check(view: View<'_>) -> Verdict {
     over_domains(view, for_domain, |_| {
+        let sign = claimant(view).map_or_else(
+            || format!("{NOT_CHECKED}."),
+            |peer| {
+                format!(
+                    "But {peer} called a dialback key invalid without asking any engine about it: it may have one of the domains itself, which only its operator can release, or see other SRV records than the public ones; see status.peers."
+                )
+            },
+        );
         Verdict::new(
             DomainUncontestedReason::Uncontested,
             format!(
-                "No other federation of this cluster and no SRV record claims a domain. {NOT_CHECKED}."
+                "No other federation of this cluster and no SRV record claims a domain. {sign}"
             ),
         )
     })
+}
+
+/// A configured peer that refused a key of ours although no replica was asked about it.
+fn claimant(view: View<'_>) -> Option<&Domain> {
+    let suspect = |peer: &PeerView<'_>| {
+        let reason = peer.outcome().map(|(reason, _)| reason);
+        reason == Some(Failure::DIALBACK_INVALID_UNASKED) && !was_asked(view, peer)
+    };
+    peers::states(view).into_iter().find(suspect).map(|peer| peer.domain)
+}
+
+/// Whether a replica confirmed a key to the peer about when another one was refused. Each replica alone knows only what
+/// reached itself.
+fn was_asked(view: View<'_>, peer: &PeerView<'_>) -> bool {
+    let Some(refused) = peer.evidence.and_then(|evidence| evidence.outbound.as_ref()) else {
+        return false;
+    };
+    view.seen
+        .engines
+        .iter()
+        .filter_map(|engine| match &engine.report {
+            Report::Seen(evidence) => Some(&evidence.inbound),
+            Report::Waiting | Report::Unreachable(_) => None,
+        })
+        .flatten()
+        .any(|seen| {
+            seen.kind == InboundKind::DialbackVerified
+                && seen.peer == *peer.domain
+                && refused.since.duration_since(seen.at) < QUESTION_BEFORE_VERDICT
+        })
 }
 
 /// Judges one domain.

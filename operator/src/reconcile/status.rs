@@ -366,6 +366,7 @@ fn authentication(
             match how {
                 Authentication::SaslExternal => "SASLExternal",
                 Authentication::DialbackWithTLS => "DialbackWithTLS",
+                Authentication::DialbackByCertificate => "DialbackByCertificate",
                 Authentication::Dialback => "Dialback",
             }
             .to_owned()

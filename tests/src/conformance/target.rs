@@ -1,7 +1,7 @@
 //! The server that is examined, and what the suite knows and has of it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,8 +17,12 @@ use super::tls::Client;
 use crate::peer::authority::{Authority, Identity};
 use crate::peer::dialback::{self, Secret};
 use crate::peer::element::Element;
+use crate::peer::error::PeerError;
 use crate::peer::namespace::{DIALBACK, SASL, TLS};
 use crate::peer::stream::{Item, Stream};
+
+/// How long one of two things is awaited before the other one is looked for.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// A server and how to reach it. What is `None` leaves some statements without an answer.
 #[derive(Debug)]
@@ -206,7 +210,12 @@ impl Target {
 
     /// Answers the target's question about a key, on a connection that is given back to be kept.
     pub fn answer_verification(&self, domains: &[&str]) -> Finding<Stream> {
-        let mut dialled = self.accept_dialled(domains, DIALBACK_FEATURES)?;
+        self.answer_verification_on(self.accept()?, domains)
+    }
+
+    fn answer_verification_on(&self, stream: Stream, domains: &[&str]) -> Finding<Stream> {
+        let identity = self.identity(domains)?;
+        let mut dialled = Dialled::accept(stream, &identity, DIALBACK_FEATURES)?;
         let request = dialled.question()?;
         dialback::answer_verify(&mut dialled.stream, &our_secret(), &request)?;
         Ok(dialled.stream)
@@ -222,6 +231,32 @@ impl Target {
     /// Answers the question about the key that was offered, and awaits the target's verdict.
     pub fn prove_by_dialback(&self, opened: &mut Opened, from: &str) -> Finding {
         opened.kept.push(self.answer_verification(&[from])?);
+        Self::expect_valid(opened)
+    }
+
+    /// The same on a stream whose certificate proves us: the target need not ask (XEP-0344 §2.4).
+    pub fn prove_by_dialback_or_certificate(&self, opened: &mut Opened, from: &str) -> Finding {
+        let listener = &self.outside()?.starttls;
+        let begun = Instant::now();
+        while !opened
+            .stream
+            .transport()
+            .is_readable_within(MOMENT)
+            .map_err(PeerError::io("awaiting a verdict"))?
+        {
+            if let Some(tcp) = listener.next(MOMENT) {
+                let stream = Stream::accepted(tcp, self.patience)?;
+                opened.kept.push(self.answer_verification_on(stream, &[from])?);
+                break;
+            }
+            if begun.elapsed() > self.patience {
+                return violated("the target neither asked about a dialback key nor answered it");
+            }
+        }
+        Self::expect_valid(opened)
+    }
+
+    fn expect_valid(opened: &mut Opened) -> Finding {
         let awaited = "the verdict on a dialback key";
         let verdict = opened.stream.expect(DIALBACK, "result", awaited)?;
         match verdict.attribute("type") {

@@ -79,7 +79,7 @@ impl Seen {
 fn how(stream: &PeerStream) -> Option<(Proof, Channel)> {
     let proof = match stream.authentication.as_deref()? {
         "SASLExternal" => Proof::External,
-        "DialbackWithTLS" | "Dialback" => Proof::Dialback,
+        "DialbackWithTLS" | "DialbackByCertificate" | "Dialback" => Proof::Dialback,
         _ => return None,
     };
     let channel = match &stream.tls {

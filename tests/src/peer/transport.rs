@@ -96,6 +96,23 @@ impl Transport {
         timed.patience
     }
 
+    /// Whether something has come that is not read yet, or comes within that time. The clock of [`Self::begin`] starts again.
+    pub fn is_readable_within(&mut self, time: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + time;
+        match self {
+            Self::Plain(timed) => timed.deadline = deadline,
+            Self::Client(tls) => tls.sock.deadline = deadline,
+            Self::Server(tls) => tls.sock.deadline = deadline,
+        }
+        let seen = match self.fill_buf() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+            Err(error) => Err(error),
+        };
+        self.begin();
+        seen
+    }
+
     /// The port at our end.
     pub fn local_port(&self) -> io::Result<u16> {
         let timed = match self {

@@ -49,7 +49,19 @@ const TABLE: &[(&str, &str)] = &[
     ),
     ("domains: [{name: a.example}]\nhost: [", ":2:"),
     ("domains: [{name: a.example}]\ndomains: []\n", ":2:1: duplicate mapping key: domains"),
+    (
+        "domains:\n  - name: a.example\n    contact: {abuse: [abuse@a.example]}\n",
+        ":3:23: domains[0].contact.abuse[0]: \"abuse@a.example\": A contact address is a URI without spaces",
+    ),
+    (
+        "domains: [{name: a.example, contact: {abus: []}}]\n",
+        ":1:39: domains[0].contact.abus: there is no such field here",
+    ),
     // Consistency.
+    (
+        "domains:\n  - name: a.example\n    contact:\n      admin: ['xmpp:1', 'xmpp:2', 'xmpp:3', 'xmpp:4', 'xmpp:5']\n",
+        ":4:7: domains[0].contact.admin: at most 4 entries are allowed",
+    ),
     ("domains: []\n", ":1:1: domains: at least one entry is needed"),
     (
         "domains:\n  - name: a.example\n  - name: A.Example.\n",
@@ -175,6 +187,23 @@ backends:
     assert_eq!(target.to_string(), "198.18.0.9:5269");
     assert_eq!(config.not_in_effect().len(), 1);
     assert!(config.local(&Domain::parse("c.example").unwrap()).is_none());
+}
+
+#[test]
+fn xep0157_contact_addresses_behind_a_backend_are_said_to_have_no_effect() {
+    let domains = "domains: [{name: a.example, contact: {abuse: ['mailto:abuse@a.example']}}]\n";
+    let alone = parse_text(domains).unwrap();
+    let local = alone.local(&Domain::parse("a.example").unwrap()).unwrap();
+    assert_eq!(local.contact.abuse.first().unwrap().as_str(), "mailto:abuse@a.example");
+    assert_eq!(alone.not_in_effect(), [] as [&str; 0]);
+    let text = format!("{domains}backends: [{{name: im, server: {{host: im.svc}}}}]\n");
+    let told = parse_text(&text).unwrap().not_in_effect();
+    assert_eq!(
+        told,
+        [
+            "domains[a.example].contact: its backend answers service discovery; set the contact addresses there"
+        ]
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crds::effective::KeyConfirmation;
 use crds::peer::{TlsMode, Verification as CertificateRole};
 
 use super::{Inbound, Opened};
@@ -98,24 +99,37 @@ impl Inbound {
             return self.answer_result(&pair, Verification::Valid, None, out);
         }
         let Some(opened) = &self.opened else { return self.end(out) };
-        if let Err(objection) = self.objection(opened, &pair, around) {
-            let Some(error) = objection.fatal else {
-                let reason = Some(objection.reason);
-                return self.answer_result(&pair, objection.answer, reason, out);
-            };
-            Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
-            // The request says who and whom; a header from before version 1.0 does not.
-            self.named = Named { from: Some(pair.from), to: Some(pair.to) };
-            return self.fail(&error.because(objection.reason), around, out);
-        }
+        let confirmed_by = match self.confirmed_by(opened, &pair, around) {
+            Ok(confirmed_by) => confirmed_by,
+            Err(objection) => {
+                let Some(error) = objection.fatal else {
+                    let reason = Some(objection.reason);
+                    return self.answer_result(&pair, objection.answer, reason, out);
+                };
+                Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
+                // The request says who and whom; a header from before version 1.0 does not.
+                self.named = Named { from: Some(pair.from), to: Some(pair.to) };
+                return self.fail(&error.because(objection.reason), around, out);
+            }
+        };
         let id = opened.id.clone();
         let free = self.limits.pairs.saturating_sub(self.proven.len());
-        let cap = self.limits.verifications.min(free);
-        match self.pending.insert(&pair, now + self.limits.dialback, cap) {
-            Ok(()) => out.act(Action::Verify { pair, id, key }),
+        let cap = match confirmed_by {
+            ConfirmedBy::Certificate => free,
+            ConfirmedBy::AuthoritativeServer => self.limits.verifications.min(free),
+        };
+        match (self.pending.insert(&pair, now + self.limits.dialback, cap), confirmed_by) {
+            (Ok(()), ConfirmedBy::AuthoritativeServer) => {
+                out.act(Action::Verify { pair, id, key });
+            }
+            (Ok(()), ConfirmedBy::Certificate) => {
+                self.pending.remove(&pair);
+                self.answer_result(&pair, Verification::Valid, None, out);
+                self.authorized(pair, Authentication::DialbackByCertificate, out);
+            }
             // The first request will be answered; a second answer would be taken for the answer to another one.
-            Err(NotTaken::Duplicate) => {}
-            Err(NotTaken::TooMany) => {
+            (Err(NotTaken::Duplicate), _) => {}
+            (Err(NotTaken::TooMany), _) => {
                 let text = NotTaken::TooMany.to_string();
                 let answer = Verification::error("resource-constraint", text);
                 self.answer_result(&pair, answer, Some("TooManyVerifications"), out);
@@ -123,13 +137,16 @@ impl Inbound {
         }
     }
 
-    /// Why the authoritative server is not even asked.
-    fn objection(
+    /// Who confirms a key for the pair.
+    ///
+    /// # Errors
+    /// Why nobody does.
+    fn confirmed_by(
         &self,
         opened: &Opened,
         pair: &Pair,
         around: &dyn Surroundings,
-    ) -> Result<(), Objection> {
+    ) -> Result<ConfirmedBy, Objection> {
         if !around.serves(&pair.to) {
             let text = format!("{} is not served here", pair.to);
             return Err(Objection::new("item-not-found", text, Refusal::HostUnknown.label()));
@@ -149,15 +166,21 @@ impl Inbound {
             let text = "dialback is disabled here; use SASL EXTERNAL";
             return Err(Objection::new("policy-violation", text, "DialbackDisabled"));
         }
-        if rules.verification == CertificateRole::Required {
-            let verdict = self.tls.as_ref().map(|chain| around.judge(chain, &pair.from));
-            if let Some(Err(reason)) = verdict {
+        let required = rules.verification == CertificateRole::Required;
+        let by_certificate = rules.key_confirmation == KeyConfirmation::CertificateFirst;
+        // Of the key's own sender and at the time of the key (XEP-0344 §2.5), not of the stream's header.
+        let verdict = match &self.tls {
+            Some(chain) if required || by_certificate => around.judge(chain, &pair.from),
+            _ => return Ok(ConfirmedBy::AuthoritativeServer),
+        };
+        match verdict {
+            Ok(()) if by_certificate => Ok(ConfirmedBy::Certificate),
+            Err(reason) if required => {
                 let text = format!("the certificate does not prove {}: {reason}", pair.from);
-                let objection = Objection::new("policy-violation", text, reason.label());
-                return Err(objection.fatal());
+                Err(Objection::new("policy-violation", text, reason.label()).fatal())
             }
+            Ok(()) | Err(_) => Ok(ConfirmedBy::AuthoritativeServer),
         }
-        Ok(())
     }
 
     /// What came of [`Action::Verify`], with its pair and ID. An answer to a question that is not waiting (any more), or
@@ -205,6 +228,15 @@ impl Inbound {
         }
         Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
     }
+}
+
+/// Who confirms a dialback key.
+#[derive(Clone, Copy)]
+enum ConfirmedBy {
+    /// The authoritative server of the pair's `from` (XEP-0220 §2.2).
+    AuthoritativeServer,
+    /// The certificate of this stream, which proves the pair's `from` (XEP-0344 §2.4).
+    Certificate,
 }
 
 /// An answer to the initiating server without asking the authoritative one.

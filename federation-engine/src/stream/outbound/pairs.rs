@@ -137,7 +137,10 @@ impl Outbound {
             Verification::Valid => {
                 return self.authorized(pair, Authentication::Dialback, now, around, out);
             }
-            Verification::Invalid => Failure::DialbackInvalid,
+            Verification::Invalid => {
+                let id = self.id.as_deref().unwrap_or_default();
+                Failure::DialbackInvalid(around.key_inquiry(&pair, id))
+            }
             Verification::Error { condition, text } => Failure::DialbackError { condition, text },
         };
         self.pair_failed(&pair, failure, out);

@@ -1,6 +1,7 @@
 //! Dialback as authoritative server: XEP-0220 §2.2.2.
 
 use super::*;
+use crate::dialback::Verification;
 
 fn verify(id: &str, key: &str) -> String {
     format!("<db:verify from='them.example' to='us.example' id='{id}'>{key}</db:verify>")
@@ -19,8 +20,9 @@ fn xep0220_2_2_2_our_own_key_is_valid_without_authentication() {
         written,
         "<db:verify from='us.example' to='them.example' id='their-id' type='valid'></db:verify>"
     );
-    assert!(matches!(side.actions.last(), Some(Action::KeyAnswered { pair: issued, valid: true })
-        if *issued == pair("us.example", "them.example")));
+    assert!(matches!(side.actions.last(),
+        Some(Action::KeyAnswered { pair: issued, id, answer: Verification::Valid })
+            if *issued == pair("us.example", "them.example") && id == "their-id"));
     assert!(side.authorized().is_empty(), "asking proves nothing");
 }
 
@@ -34,7 +36,10 @@ fn xep0220_2_2_2_every_other_key_is_invalid() {
         let (mut side, _) = Receiving::opened(&world);
         let written = side.send(&verify(id, key), &world);
         assert!(written.contains(" type='invalid'>"), "{id} {key}: {written}");
-        assert!(matches!(side.actions.last(), Some(Action::KeyAnswered { valid: false, .. })));
+        assert!(matches!(
+            side.actions.last(),
+            Some(Action::KeyAnswered { answer: Verification::Invalid, .. })
+        ));
         assert!(!side.closed());
     }
     // The key for another pair.
@@ -50,7 +55,10 @@ fn xep0220_2_2_2_a_domain_that_is_not_ours_gets_item_not_found() {
     let written = side.send(&verify("i", "k").replace("us.example", "no.example"), &world);
     assert_dialback_error(&written, "item-not-found");
     assert!(!side.closed());
-    assert!(!side.actions.iter().any(|action| matches!(action, Action::KeyAnswered { .. })));
+    assert!(matches!(
+        side.actions.last(),
+        Some(Action::KeyAnswered { answer: Verification::Error { .. }, .. })
+    ));
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn the_number_of_pairs_on_a_stream_is_bounded() {
 
 #[test]
 fn a_pair_that_is_proven_is_confirmed_without_asking_again() {
-    let world = standards();
+    let world = asking();
     let mut side = Receiving::authenticated(&world);
     let written = side.send(&result("them.example", "us.example", "key"), &world);
     assert!(written.contains(" type='valid'>"), "{written}");
@@ -182,6 +182,94 @@ fn a_pair_that_is_proven_is_confirmed_without_asking_again() {
     side.send(&result("them.example", "chat.us.example", "key"), &world);
     side.verified(Verification::Valid);
     assert_eq!(side.authorized().len(), 2);
+}
+
+#[test]
+fn xep0344_2_4_a_certificate_that_proves_the_sender_confirms_the_key_without_asking_anybody() {
+    let world = standards();
+    let (mut side, _) = Receiving::opened(&world);
+    let written = side.send(&result("them.example", "us.example", "any"), &world);
+    assert_eq!(written, "<db:result from='us.example' to='them.example' type='valid'></db:result>");
+    assert_eq!(asked(&side), 0);
+    assert!(matches!(
+        side.actions.as_slice(),
+        [.., Action::Bounds(_), Action::Authorized { pair: proven, how: Authentication::DialbackByCertificate }]
+            if *proven == pair("them.example", "us.example")
+    ));
+    assert_eq!(side.machine.deadline(), None, "nothing is waited for");
+    side.send("<message from='a@them.example' to='b@us.example'/>", &world);
+    assert_eq!(side.delivered(), 1);
+}
+
+#[test]
+fn xep0344_2_4_it_confirms_further_domains_on_the_stream_exactly_when_it_proves_them() {
+    let mut world = standards();
+    world.proven.push(domain("rooms.them.example"));
+    let mut side = Receiving::authenticated(&world);
+    for (from, to, confirmed) in [
+        ("rooms.them.example", "us.example", true),
+        ("them.example", "chat.us.example", true),
+        ("other.example", "us.example", false),
+    ] {
+        let before = asked(&side);
+        let written = side.send(&result(from, to, "key"), &world);
+        assert_eq!(written.contains(" type='valid'>"), confirmed, "{from} {to}: {written}");
+        assert_eq!(asked(&side) - before, usize::from(!confirmed), "{from} {to}");
+        assert_eq!(side.authorized().contains(&pair(from, to)), confirmed, "{from} {to}");
+    }
+}
+
+#[test]
+fn xep0344_2_4_who_does_not_look_at_certificates_or_always_asks_goes_on_asking() {
+    let expressway = World::trusting(Profile::CiscoExpressway);
+    let required = with(Profile::Standards, |rules| {
+        rules.dialback = Dialback::Required;
+        rules.key_confirmation = KeyConfirmation::AuthoritativeServer;
+    });
+    for world in [expressway, required, asking()] {
+        let (mut side, _) = Receiving::opened(&world);
+        assert_eq!(side.send(&result("them.example", "us.example", "key"), &world), "");
+        assert_eq!(asked(&side), 1);
+        assert!(side.authorized().is_empty());
+    }
+}
+
+#[test]
+fn xep0344_2_4_without_tls_there_is_no_certificate_and_the_authoritative_server_is_asked() {
+    let world = World::trusting(Profile::CiscoImp);
+    let mut side = Receiving::new();
+    side.send(&header("them.example", "us.example"), &world);
+    assert_eq!(side.send(&result("them.example", "us.example", "key"), &world), "");
+    assert_eq!(asked(&side), 1);
+}
+
+#[test]
+fn xep0344_2_4_a_certificate_confirms_nothing_that_would_not_be_verified_either() {
+    let world = World { denied: vec![pair("them.example", "chat.us.example")], ..standards() };
+    let (mut side, _) = Receiving::opened(&world);
+    for (to, condition) in
+        [("unknown.example", "item-not-found"), ("chat.us.example", "policy-violation")]
+    {
+        let written = side.send(&result("them.example", to, "key"), &world);
+        assert_dialback_error(&written, condition);
+    }
+    assert!(side.authorized().is_empty());
+}
+
+#[test]
+fn the_number_of_pairs_on_a_stream_is_bounded_also_where_a_certificate_confirms_them() {
+    let mut world = standards();
+    let names = (0..=LIMITS.pairs).map(|n| format!("d{n}.example"));
+    let names: Vec<String> = names.collect();
+    world.proven.extend(names.iter().map(|name| domain(name)));
+    let (mut side, _) = Receiving::opened(&world);
+    let (last, others) = names.split_last().unwrap();
+    for from in others {
+        let written = side.send(&result(from, "us.example", "key"), &world);
+        assert!(written.contains(" type='valid'>"), "{written}");
+    }
+    let written = side.send(&result(last, "us.example", "key"), &world);
+    assert_dialback_error(&written, "resource-constraint");
 }
 
 #[test]
@@ -203,7 +291,7 @@ fn a_certificate_that_must_prove_is_asked_for_every_domain_of_the_stream() {
 
 #[test]
 fn an_answer_about_the_stream_before_a_restart_has_no_effect() {
-    let world = standards();
+    let world = asking();
     let (mut side, _) = Receiving::opened(&world);
     side.send(&result("them.example", "us.example", "key"), &world);
     side.send(&auth("="), &world);

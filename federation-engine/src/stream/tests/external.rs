@@ -101,7 +101,7 @@ fn rfc6120_6_4_5_after_three_failures_the_stream_is_closed() {
 
 #[test]
 fn xep0178_3_after_a_failure_dialback_may_follow_on_the_same_stream() {
-    let world = standards();
+    let world = asking();
     let (mut side, _) = Receiving::opened(&world);
     side.send(&auth("ZXZpbC5leGFtcGxl"), &world);
     side.send(&result("them.example", "us.example", "key"), &world);

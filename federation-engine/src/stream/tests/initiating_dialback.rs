@@ -30,7 +30,7 @@ fn xep0220_2_1_1_answers_are_matched_by_the_pair() {
 fn xep0220_2_1_1_invalid_and_error_are_told_apart() {
     let world = standards();
     for (answer, failure) in [
-        ("type='invalid'/>", Failure::DialbackInvalid),
+        ("type='invalid'/>", Failure::DialbackInvalid(KeyInquiry::NotSeen)),
         (
             "type='error'><error type='cancel'><remote-server-not-found \
              xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text \
@@ -47,6 +47,31 @@ fn xep0220_2_1_1_invalid_and_error_are_told_apart() {
             side.send(&format!("<db:result from='them.example' to='us.example' {answer}"), &world);
         assert_eq!(written, "</stream:stream>");
         assert_eq!(side.failure(), Some(&failure));
+    }
+}
+
+#[test]
+fn what_we_were_asked_about_the_key_is_part_of_the_failure() {
+    for (inquiry, label, words) in [
+        (
+            KeyInquiry::NotSeen,
+            "DialbackInvalidUnasked",
+            "no db:verify about it reached this replica",
+        ),
+        (KeyInquiry::Confirmed, "DialbackInvalid", "was asked about it and confirmed it"),
+        (KeyInquiry::Denied, "DialbackInvalid", "was asked and did not know it"),
+        (KeyInquiry::Refused, "DialbackInvalid", "was asked and gave no verdict"),
+    ] {
+        let world = World { inquiry, ..standards() };
+        let mut side = encrypted(&world);
+        side.send(&format!("{}{OFFER_DIALBACK}", response("s2")), &world);
+        side.send("<db:result from='them.example' to='us.example' type='invalid'/>", &world);
+        let failure = side.failure().unwrap();
+        assert_eq!(failure, &Failure::DialbackInvalid(inquiry));
+        assert_eq!(failure.label(), label);
+        let text = failure.to_string();
+        assert!(text.starts_with("the peer says that our dialback key is invalid, "), "{text}");
+        assert!(text.contains(words), "{text}");
     }
 }
 

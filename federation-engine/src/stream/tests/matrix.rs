@@ -61,17 +61,27 @@ fn run(ours: Profile, theirs: Profile, trust: Trust) -> Option<Outcome> {
     );
     assert_eq!(initiating.machine.carries(&wanted), initiating.failure().is_none());
     initiating.machine.carries(&wanted).then(|| {
-        let by = initiating.actions.iter().find_map(|action| match action {
-            Action::Authorized { how, .. } => Some(*how),
-            _ => None,
-        });
-        Outcome { encrypted: initiating.machine.is_encrypted(), by: by.unwrap() }
+        let by = how(&receiving).unwrap();
+        // What confirmed a key is the receiving side's affair.
+        let seen = if by == Authentication::External { by } else { Authentication::Dialback };
+        assert_eq!(how(&initiating), Some(seen), "{ours:?} {theirs:?}");
+        Outcome { encrypted: initiating.machine.is_encrypted(), by }
+    })
+}
+
+fn how<M>(side: &Side<M>) -> Option<Authentication> {
+    side.actions.iter().find_map(|action| match action {
+        Action::Authorized { how, .. } => Some(*how),
+        _ => None,
     })
 }
 
 const EXTERNAL: Option<Outcome> = Some(Outcome { encrypted: true, by: Authentication::External });
 const TLS_DIALBACK: Option<Outcome> =
     Some(Outcome { encrypted: true, by: Authentication::Dialback });
+/// Dialback that their side confirms by our certificate (XEP-0344).
+const CONFIRMED: Option<Outcome> =
+    Some(Outcome { encrypted: true, by: Authentication::DialbackByCertificate });
 const DIALBACK: Option<Outcome> = Some(Outcome { encrypted: false, by: Authentication::Dialback });
 
 #[test]
@@ -83,8 +93,8 @@ fn with_valid_certificates_on_both_sides() {
         [EXTERNAL, EXTERNAL, EXTERNAL, TLS_DIALBACK, TLS_DIALBACK, None],
         [EXTERNAL, EXTERNAL, EXTERNAL, None, None, None],
         [EXTERNAL, EXTERNAL, EXTERNAL, TLS_DIALBACK, TLS_DIALBACK, DIALBACK],
-        [TLS_DIALBACK, None, TLS_DIALBACK, TLS_DIALBACK, TLS_DIALBACK, None],
-        [TLS_DIALBACK, None, TLS_DIALBACK, TLS_DIALBACK, TLS_DIALBACK, DIALBACK],
+        [CONFIRMED, None, CONFIRMED, TLS_DIALBACK, TLS_DIALBACK, None],
+        [CONFIRMED, None, CONFIRMED, TLS_DIALBACK, TLS_DIALBACK, DIALBACK],
         [None, None, DIALBACK, None, DIALBACK, DIALBACK],
     ];
     for (ours, row) in all.iter().zip(expected) {

@@ -79,7 +79,7 @@ impl Session {
                 self.engine.metrics.stanzas_refused.inc(refusal);
                 tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = refusal.label(), "refused");
             }
-            Action::KeyAnswered { pair, valid } => self.key_answered(&pair, valid),
+            Action::KeyAnswered { pair, id, answer } => self.key_answered(&pair, &id, &answer),
             Action::Opened { from, to } => {
                 if let (Leg::Outer, Some(from)) = (self.leg, from) {
                     let source = self.address.ip();
@@ -125,11 +125,11 @@ impl Session {
         }
     }
 
-    fn key_answered(&self, pair: &Pair, valid: bool) {
-        let answer = if valid { VerificationResult::Valid } else { VerificationResult::Invalid };
-        self.engine.metrics.keys_answered.inc(answer);
+    fn key_answered(&self, pair: &Pair, id: &str, answer: &Verification) {
+        self.engine.inquiries().note(pair, id, answer);
+        self.engine.metrics.keys_answered.inc(VerificationResult::from(answer));
         let receiving = matches!(self.machine, Machine::Receiving(_));
-        if valid && receiving && self.leg == Leg::Outer {
+        if *answer == Verification::Valid && receiving && self.leg == Leg::Outer {
             let source = self.address.ip();
             self.engine.saw_inbound(InboundKind::DialbackVerified, &pair.to, &pair.from, source);
         }

@@ -57,7 +57,7 @@ fn attempts(target: &Target) -> Finding {
     send_auth(&mut opened.stream, &wrong)?;
     opened.stream.expect(SASL, "failure", "the answer to a wrong identity")?;
     target.offer_key(&mut opened, &target.peer)?;
-    target.prove_by_dialback(&mut opened, &target.peer)
+    target.prove_by_dialback_or_certificate(&mut opened, &target.peer)
 }
 
 fn not_sufficient(target: &Target) -> Finding {

@@ -1,0 +1,141 @@
+//! Which of our dialback keys this replica was asked about, for the case that a peer says that one is invalid: whether it
+//! asked here tells where to look. Pure, and bounded.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher as _;
+
+use super::Verification;
+use crate::pair::Pair;
+
+/// Questions remembered of each kind. A peer answers our key within seconds of its question.
+const KEPT: usize = 512;
+
+/// What became of the question about a key of ours (XEP-0220 §2.2.2), as far as this replica knows.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum KeyInquiry {
+    /// No `db:verify` about it has come.
+    NotSeen,
+    /// It was confirmed.
+    Confirmed,
+    /// Another key than ours was asked about, or it was made by a secret that is gone.
+    Denied,
+    /// The question was answered by an error, for want of TLS or by policy.
+    Refused,
+}
+
+/// Completes "the peer says that our dialback key is invalid".
+impl fmt::Display for KeyInquiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSeen => {
+                ", and no db:verify about it reached this replica: most likely the peer asks another server, because it has our domain itself (its operator has to release it) or because the SRV records of our domain do not lead here; with several replicas, another one may have been asked, whose dialback secret differs then"
+            }
+            Self::Confirmed => {
+                ", although this replica was asked about it and confirmed it: the peer, or what stands between it and us, is at fault"
+            }
+            Self::Denied => {
+                ", and this replica was asked and did not know it: the peer asked about another key or stream, or the dialback secret was changed twice in a short time"
+            }
+            Self::Refused => {
+                ", and this replica was asked and gave no verdict: the peer asked without TLS, which is required here, or the policy refuses it"
+            }
+        })
+    }
+}
+
+impl From<&Verification> for KeyInquiry {
+    fn from(answer: &Verification) -> Self {
+        match answer {
+            Verification::Valid => Self::Confirmed,
+            Verification::Invalid => Self::Denied,
+            Verification::Error { .. } => Self::Refused,
+        }
+    }
+}
+
+/// The latest questions. Strangers can ask about anything, and get no confirmation for it: their questions never push out
+/// those that were confirmed. Only digests are kept, so that their size is nobody's choice.
+#[derive(Debug, Default)]
+pub struct Inquiries {
+    digests: RandomState,
+    confirmed: VecDeque<u64>,
+    others: VecDeque<(u64, KeyInquiry)>,
+}
+
+impl Inquiries {
+    /// A question about the key of `pair` (`from` is whose key it is) on the stream of that ID was answered so.
+    pub fn note(&mut self, pair: &Pair, id: &str, answer: &Verification) {
+        let digest = self.digests.hash_one((pair, id));
+        match KeyInquiry::from(answer) {
+            KeyInquiry::Confirmed => remember(&mut self.confirmed, digest),
+            other => remember(&mut self.others, (digest, other)),
+        }
+    }
+
+    /// What is known of the question about that key; the latest answer counts that was no confirmation.
+    pub fn of(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        let digest = self.digests.hash_one((pair, id));
+        if self.confirmed.contains(&digest) {
+            return KeyInquiry::Confirmed;
+        }
+        let other = self.others.iter().rev().find(|(known, _)| *known == digest);
+        other.map_or(KeyInquiry::NotSeen, |(_, inquiry)| *inquiry)
+    }
+}
+
+fn remember<T: PartialEq>(kept: &mut VecDeque<T>, new: T) {
+    if kept.back() == Some(&new) {
+        return;
+    }
+    if kept.len() >= KEPT {
+        kept.pop_front();
+    }
+    kept.push_back(new);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Domain;
+
+    fn pair(to: &str) -> Pair {
+        Pair { from: Domain::parse("us.example").unwrap(), to: Domain::parse(to).unwrap() }
+    }
+
+    #[test]
+    fn a_question_is_known_by_pair_and_stream() {
+        let mut inquiries = Inquiries::default();
+        inquiries.note(&pair("them.example"), "s1", &Verification::Valid);
+        inquiries.note(&pair("them.example"), "s2", &Verification::Invalid);
+        inquiries.note(&pair("them.example"), "s3", &Verification::error("policy-violation", ""));
+        for (to, id, expected) in [
+            ("them.example", "s1", KeyInquiry::Confirmed),
+            ("them.example", "s2", KeyInquiry::Denied),
+            ("them.example", "s3", KeyInquiry::Refused),
+            ("them.example", "s4", KeyInquiry::NotSeen),
+            ("other.example", "s1", KeyInquiry::NotSeen),
+        ] {
+            assert_eq!(inquiries.of(&pair(to), id), expected, "{to} {id}");
+        }
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_strangers_cannot_push_out_what_was_confirmed() {
+        let mut inquiries = Inquiries::default();
+        let them = pair("them.example");
+        inquiries.note(&them, "ours", &Verification::Valid);
+        for n in 0..2 * KEPT {
+            inquiries.note(&them, &format!("stranger-{n}"), &Verification::Invalid);
+        }
+        assert_eq!(inquiries.of(&them, "ours"), KeyInquiry::Confirmed);
+        assert_eq!(inquiries.of(&them, "stranger-0"), KeyInquiry::NotSeen);
+        assert_eq!(inquiries.others.len(), KEPT);
+        for n in 0..KEPT {
+            inquiries.note(&them, &format!("later-{n}"), &Verification::Valid);
+        }
+        assert_eq!(inquiries.of(&them, "ours"), KeyInquiry::NotSeen);
+        assert_eq!(inquiries.confirmed.len(), KEPT);
+    }
+}

@@ -1,0 +1,121 @@
+//! Server Dialback as the real engine program runs it between scripted servers, as far as it is more than the three roles of
+//! XEP-0220. Loopback only.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test states its expectations so")]
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
+use serde_json::json;
+use tests::conformance::dialled::Dialled;
+use tests::conformance::listener::Listener;
+use tests::conformance::target::DIALBACK_FEATURES;
+use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, World, secret_of};
+use tests::peer::dialback;
+use tests::peer::error::PeerError;
+use tests::peer::initiator::{Initiator, Opened};
+use tests::peer::namespace::{DIALBACK, SERVER, STANZA_ERRORS};
+use tests::peer::stream::Stream;
+use tests::program::engine;
+
+/// Listens where DNS says that the server of [`CLOSED`] is, and answers nobody.
+fn authoritative_server(world: &World) -> TcpListener {
+    let listener = TcpListener::bind(world.closed).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+fn was_called(server: &TcpListener) -> bool {
+    match server.accept() {
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn xep0344_2_4_a_certificate_that_proves_the_sender_spares_the_authoritative_server_the_question() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let server = authoritative_server(&world);
+    let further = format!("rooms.{CLOSED}");
+    let identity = world.ground.authority.issue(&[CLOSED, &further]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let peer = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
+    let Opened { mut stream, id, .. } = peer.open().unwrap();
+    // A further sender on the same stream is judged by the same certificate (XEP-0220 §2.6).
+    for from in [CLOSED, &further] {
+        dialback::authenticate(&mut stream, &secret_of(from), from, LOCAL, &id).unwrap();
+        stream
+            .send(format!("<message from='romeo@{from}' to='juliet@{LOCAL}' id='{from}'/>"))
+            .unwrap();
+        assert_eq!(world.backend.message().unwrap().attribute("id"), Some(from));
+    }
+    assert!(!was_called(&server));
+    let log = world.engine.log();
+    let told = |line: &&str| line.contains("how=DialbackByCertificate");
+    assert_eq!(log.lines().filter(told).count(), 2, "{log}");
+}
+
+#[test]
+fn xep0344_is_off_where_the_configuration_says_so() {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["peers"] = json!([{
+            "domain": CLOSED, "authentication": {"confirmDialbackByCertificate": false}
+        }]);
+    })
+    .unwrap();
+    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let peer = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
+    match peer.dialback(&secret_of(CLOSED)) {
+        Err(PeerError::Refused { answer }) => {
+            assert!(answer.contains("remote-connection-failed"), "{answer}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a person reads whose message goes to a server that calls our key invalid, after it has asked about it or not; and
+/// the reason in the log.
+fn refused_key(asks: bool) -> (String, String) {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let server = Listener::bind(world.closed).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
+    stream
+        .send(format!("<message from='juliet@{LOCAL}/b' to='tybalt@{CLOSED}' id='m1'/>"))
+        .unwrap();
+
+    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
+    let accepted = Stream::accepted(server.next(PATIENCE).unwrap(), PATIENCE).unwrap();
+    let mut dialled = Dialled::accept(accepted, &identity, DIALBACK_FEATURES).unwrap();
+    let key = dialled.stream.expect(DIALBACK, "result", "a dialback key").unwrap();
+    if asks {
+        let roots = world.ground.authority.roots().unwrap();
+        let asking = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
+        assert!(asking.verify(&key, &dialled.id).unwrap());
+    }
+    dialled.answer_key(&key, "type='invalid'/>").unwrap();
+
+    let bounce = world.backend.message().unwrap();
+    let error = bounce.child(SERVER, "error").unwrap();
+    let log = world.engine.log();
+    let line = log.lines().find(|line| line.contains("reason=\"DialbackInvalid"));
+    let reason = line.and_then(|line| line.split("reason=\"").nth(1)?.split('"').next());
+    let reason = reason.unwrap_or_else(|| panic!("no reason: {log}")).to_owned();
+    (error.child(STANZA_ERRORS, "text").unwrap().text.clone(), reason)
+}
+
+#[test]
+fn a_key_that_is_called_invalid_without_a_question_points_to_another_server_with_our_domain() {
+    let (text, reason) = refused_key(false);
+    assert_eq!(reason, "DialbackInvalidUnasked");
+    assert!(text.contains("no db:verify about it reached this replica"), "{text}");
+    assert!(text.ends_with("whose dialback secret differs then"), "nothing is cut off: {text}");
+}
+
+#[test]
+fn a_key_that_is_called_invalid_although_it_was_confirmed_is_the_peers_affair() {
+    let (text, reason) = refused_key(true);
+    assert_eq!(reason, "DialbackInvalid");
+    assert!(text.contains("this replica was asked about it and confirmed it"), "{text}");
+}
