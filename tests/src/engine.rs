@@ -1,11 +1,12 @@
 //! The real engine binary as a child process, with a configuration that a test or benchmark wrote.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,9 +49,18 @@ fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> EngineError {
     move |source| EngineError::Io { doing, source: Arc::new(source) }
 }
 
-/// A port of loopback that is free now. Others may take it before it is used; then its user says so and ends.
+/// A port of loopback that is free now, and another one for each caller here. Other programs may take it before it is used;
+/// then its user says so and ends.
 pub fn free_port() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        // The kernel gives a port again as soon as nobody listens there.
+        if given.insert(address.port()) {
+            return Ok(address);
+        }
+    }
 }
 
 /// A running engine, ended when dropped.
