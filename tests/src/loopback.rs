@@ -6,7 +6,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustls::RootCertStore;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::engine::{Engine, EngineError, free_port};
 use crate::launch::error::LaunchError;
+use crate::metrics::Metrics;
 use crate::peer::acceptor::{Acceptor, Proof};
 use crate::peer::authority::{Authority, Identity};
 use crate::peer::dialback::Secret;
@@ -31,6 +33,8 @@ pub const LOCAL: &str = "local.example";
 pub const CLOSED: &str = "closed.example";
 /// How long anything that is awaited may take.
 pub const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The engine refuses to dial its own address, so the others have theirs.
 pub(crate) const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -124,7 +128,12 @@ impl Ground {
     /// Issues a new certificate for the local domain and puts it where the engine reads it; key first, so that a pair
     /// that does not match is never taken for the new one.
     pub fn install_certificate(&self) -> Result<(), LoopbackError> {
-        let local = self.authority.issue(&[LOCAL])?;
+        self.install_certificate_for(&[LOCAL])
+    }
+
+    /// The same for several domains.
+    pub fn install_certificate_for(&self, domains: &[&str]) -> Result<(), LoopbackError> {
+        let local = self.authority.issue(domains)?;
         self.write("tls.key", local.key_pem())?;
         self.write("tls.crt", local.certificate_pem())
     }
@@ -213,6 +222,23 @@ impl World {
         Ok(Self { ground, engine, peer, backend, config, closed, nameserver })
     }
 
+    /// A server of that domain, as the world outside trusts it; it believes certificates.
+    pub fn acceptor(&self, domain: &str) -> Result<Acceptor, PeerError> {
+        Ok(Acceptor {
+            domain: domain.to_owned(),
+            identity: self.ground.authority.issue(&[domain])?,
+            roots: self.ground.authority.roots()?,
+            proof: Proof::Certificate,
+            secret: secret_of(domain),
+            patience: PATIENCE,
+        })
+    }
+
+    /// What the engine has counted: the sum of a metric over all that have these labels.
+    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> Result<u64, LoopbackError> {
+        Ok(Metrics::of(self.ground.admin)?.sum(name, labels))
+    }
+
     /// Where the world's name server listens.
     pub fn resolver(&self) -> SocketAddr {
         self.nameserver.address()
@@ -259,6 +285,21 @@ impl World {
             patience: PATIENCE,
         }
     }
+}
+
+/// Waits for what shows only when one looks.
+///
+/// # Errors
+/// When it does not come about.
+pub fn until(what: &'static str, mut seen: impl FnMut() -> bool) -> Result<(), PeerError> {
+    let begun = Instant::now();
+    while !seen() {
+        if begun.elapsed() > PATIENCE {
+            return Err(PeerError::Deadline { awaited: what, patience: PATIENCE });
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
 }
 
 /// The dialback secret of a scripted server.

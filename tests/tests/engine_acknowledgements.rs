@@ -3,9 +3,9 @@
 
 use std::net::TcpListener;
 
-use tests::engine::get;
-use tests::loopback::{CLOSED, ORDINARY, PATIENCE, PEER, World, secret_of};
-use tests::peer::acceptor::{Acceptor, Proof, Session};
+use tests::loopback::{CLOSED, LoopbackError, ORDINARY, PEER, World};
+use tests::peer::acceptor::{Acceptor, Session};
+use tests::peer::error::{PeerError, Result};
 use tests::peer::namespace::STREAM_MANAGEMENT;
 use tests::program::engine;
 
@@ -19,80 +19,66 @@ fn message(id: u32) -> String {
     )
 }
 
-fn acceptor(world: &World) -> Acceptor {
-    Acceptor {
-        domain: CLOSED.to_owned(),
-        identity: world.ground.authority.issue(&[CLOSED]).unwrap(),
-        roots: world.ground.authority.roots().unwrap(),
-        proof: Proof::Certificate,
-        secret: secret_of(CLOSED),
-        patience: PATIENCE,
-    }
-}
-
 /// The engine's next stream, on which it has asked for acknowledgements and got `answer`.
-fn managed(acceptor: &Acceptor, listener: &TcpListener, answer: &str) -> Session {
-    let (tcp, _) = listener.accept().unwrap();
-    let mut session = acceptor.accept_offering(tcp, FEATURE).unwrap().unwrap();
-    session.stream.expect(STREAM_MANAGEMENT, "enable", "a request for acknowledgements").unwrap();
-    session.stream.send(answer).unwrap();
-    session
+fn managed(acceptor: &Acceptor, listener: &TcpListener, answer: &str) -> Result<Session> {
+    let (tcp, _) = listener.accept().map_err(PeerError::io("accepting"))?;
+    let awaited = "an authenticated stream";
+    let session = acceptor.accept_offering(tcp, FEATURE)?;
+    let mut session = session.ok_or(PeerError::Closed { awaited })?;
+    session.stream.expect(STREAM_MANAGEMENT, "enable", "a request for acknowledgements")?;
+    session.stream.send(answer)?;
+    Ok(session)
 }
 
 /// Takes stanzas with these ids; requests for an acknowledgement come in between.
-fn takes(session: &mut Session, ids: impl IntoIterator<Item = u32>) {
+fn takes(session: &mut Session, ids: impl IntoIterator<Item = u32>) -> Result<()> {
     for id in ids {
         let stanza = loop {
-            let element = session.stream.element("a stanza").unwrap();
+            let element = session.stream.element("a stanza")?;
             if element.namespace != STREAM_MANAGEMENT {
                 break element;
             }
         };
         assert_eq!(stanza.attribute("id"), Some(id.to_string().as_str()), "{stanza}");
     }
+    Ok(())
 }
 
-fn acknowledge(session: &mut Session, count: u32) {
-    session.stream.send(format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>")).unwrap();
+fn acknowledge(session: &mut Session, count: u32) -> Result<()> {
+    session.stream.send(format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>"))
 }
 
-/// A value of `/metrics`.
-fn metric(world: &World, name: &str) -> u64 {
-    let all = get(world.ground.admin, "/metrics").unwrap();
-    all.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
+/// Stanzas that peers have taken over, and stanzas that have not got so far.
+fn relayed_and_queued(world: &World) -> std::result::Result<(u64, u64), LoopbackError> {
+    let relayed = world.count("stanzas_relayed_total", &[("leg", "outer")])?;
+    Ok((relayed, world.count("stanzas_queued", &[])?))
 }
-
-const RELAYED: &str = "xmpp_federation_stanzas_relayed_total{leg=\"outer\"}";
-const QUEUED: &str = "xmpp_federation_stanzas_queued";
 
 #[test]
 fn xep0198_what_was_not_acknowledged_is_sent_again_in_order_on_the_next_stream() {
     let world = World::start(engine(), ORDINARY).unwrap();
-    let (acceptor, listener) = (acceptor(&world), TcpListener::bind(world.closed).unwrap());
+    let (acceptor, listener) =
+        (world.acceptor(CLOSED).unwrap(), TcpListener::bind(world.closed).unwrap());
     let mut backend = world.stream_from_backend(CLOSED).unwrap();
     for id in 0..4 {
         backend.send(message(id)).unwrap();
     }
-    let mut session = managed(&acceptor, &listener, ENABLED);
-    takes(&mut session, 0..4);
-    acknowledge(&mut session, 1);
+    let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
+    takes(&mut session, 0..4).unwrap();
+    acknowledge(&mut session, 1).unwrap();
     // The stream breaks without a word. What TCP had taken is not taken for delivered.
     backend.send(message(4)).unwrap();
-    takes(&mut session, 4..5);
+    takes(&mut session, 4..5).unwrap();
     drop(session);
 
-    let mut session = managed(&acceptor, &listener, ENABLED);
+    let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
     backend.send(message(5)).unwrap();
-    takes(&mut session, 1..6);
-    acknowledge(&mut session, 5);
+    takes(&mut session, 1..6).unwrap();
+    acknowledge(&mut session, 5).unwrap();
     backend.send(message(6)).unwrap();
-    takes(&mut session, 6..7);
-    assert_eq!(
-        (metric(&world, RELAYED), metric(&world, QUEUED)),
-        (6, 1),
-        "one is not acknowledged"
-    );
-    acknowledge(&mut session, 6);
+    takes(&mut session, 6..7).unwrap();
+    assert_eq!(relayed_and_queued(&world).unwrap(), (6, 1), "one is not acknowledged");
+    acknowledge(&mut session, 6).unwrap();
     session.stream.send("<r xmlns='urn:xmpp:sm:3'/>").unwrap();
     let answer = loop {
         let element = session.stream.element("an acknowledgement").unwrap();
@@ -101,18 +87,19 @@ fn xep0198_what_was_not_acknowledged_is_sent_again_in_order_on_the_next_stream()
         }
     };
     assert_eq!(answer.attribute("h"), Some("0"), "the peer sent nothing");
-    assert_eq!((metric(&world, RELAYED), metric(&world, QUEUED)), (7, 0));
+    assert_eq!(relayed_and_queued(&world).unwrap(), (7, 0));
 }
 
 #[test]
 fn xep0198_a_peer_that_offers_it_and_refuses_gets_its_stanzas() {
     let world = World::start(engine(), ORDINARY).unwrap();
-    let (acceptor, listener) = (acceptor(&world), TcpListener::bind(world.closed).unwrap());
+    let (acceptor, listener) =
+        (world.acceptor(CLOSED).unwrap(), TcpListener::bind(world.closed).unwrap());
     let mut backend = world.stream_from_backend(CLOSED).unwrap();
     backend.send(message(0)).unwrap();
-    let mut session = managed(&acceptor, &listener, "<failed xmlns='urn:xmpp:sm:3'/>");
+    let mut session = managed(&acceptor, &listener, "<failed xmlns='urn:xmpp:sm:3'/>").unwrap();
     for id in 0..3 {
-        takes(&mut session, id..=id);
+        takes(&mut session, id..=id).unwrap();
         backend.send(message(id + 1)).unwrap();
     }
 }

@@ -1,18 +1,18 @@
 //! The way from a stanza to its receiver when that is not simply there: the real engine program between scripted servers
 //! that are down, come back and break. Loopback only.
 
-use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tests::engine::free_port;
 use tests::interop::evidence::{self, CONTROL_NAME, TOKEN};
-use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, PEER, World, secret_of};
-use tests::metrics::Metrics;
-use tests::peer::acceptor::{Acceptor, Proof};
+use tests::loopback::{
+    CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, World, until,
+};
+use tests::peer::acceptor::Acceptor;
 use tests::peer::authority::{Authority, Identity};
 use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result as PeerResult};
@@ -31,31 +31,6 @@ fn to(domain: &str, id: impl std::fmt::Display, body: &str) -> String {
     )
 }
 
-fn acceptor(world: &World, domain: &str) -> PeerResult<Acceptor> {
-    Ok(Acceptor {
-        domain: domain.to_owned(),
-        identity: world.ground.authority.issue(&[domain])?,
-        roots: world.ground.authority.roots()?,
-        proof: Proof::Certificate,
-        secret: secret_of(domain),
-        patience: PATIENCE,
-    })
-}
-
-/// Waits for what the engine shows only when it is asked.
-fn until(what: &str, mut seen: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !seen() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// What the engine has counted.
-fn metric(world: &World, name: &str, labels: &[(&str, &str)]) -> io::Result<u64> {
-    Ok(Metrics::of(world.ground.admin)?.sum(name, labels))
-}
-
 /// Type and condition of a bounce.
 fn error(bounce: &Element) -> Option<(&str, &str)> {
     let error = bounce.child(SERVER, "error")?;
@@ -71,11 +46,12 @@ fn what_waits_for_a_server_that_is_down_arrives_in_order_when_it_is_back() {
         stream.send(to(CLOSED, id, "?")).unwrap();
     }
     until("failed attempts", || {
-        metric(&world, "dials_total", &[("result", "ConnectRefused")]).unwrap() >= 2
-    });
-    assert_eq!(metric(&world, "stanzas_queued", &[]).unwrap(), 5);
+        world.count("dials_total", &[("result", "ConnectRefused")]).unwrap() >= 2
+    })
+    .unwrap();
+    assert_eq!(world.count("stanzas_queued", &[]).unwrap(), 5);
 
-    let back = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
+    let back = Server::start(world.closed, world.acceptor(CLOSED).unwrap()).unwrap();
     for id in 0..5 {
         let arrived = back.message().unwrap();
         assert_eq!(arrived.attribute("id"), Some(id.to_string().as_str()), "{arrived}");
@@ -112,7 +88,7 @@ enum Seen {
 
 /// A server of [`CLOSED`] that breaks each of the first `broken` streams, without a word, after `each` stanzas.
 fn breaking(world: &World, broken: usize, each: usize) -> PeerResult<Receiver<Seen>> {
-    let acceptor = acceptor(world, CLOSED)?;
+    let acceptor = world.acceptor(CLOSED)?;
     let listener = TcpListener::bind(world.closed).map_err(PeerError::io("listening"))?;
     let (sender, seen) = channel();
     thread::spawn(move || {
@@ -151,7 +127,7 @@ fn nothing_that_was_not_sent_is_lost_with_a_broken_stream() {
         }
         assert_eq!(seen.recv_timeout(PATIENCE), Ok(Seen::Broken { stream }));
         // What is written before the engine could see the end is lost with the stream: TCP tells nobody.
-        until("the end of the stream", || metric(&world, "streams", &OUTBOUND).unwrap() == 0);
+        until("the end of the stream", || world.count("streams", &OUTBOUND).unwrap() == 0).unwrap();
     }
 }
 
@@ -166,7 +142,7 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
     for id in 0..STANZAS {
         sender.send(to(CLOSED, id, &body)).unwrap();
     }
-    until("an empty queue", || metric(&world, "stanzas_queued", &[]).unwrap() == 0);
+    until("an empty queue", || world.count("stanzas_queued", &[]).unwrap() == 0).unwrap();
     // Whatever broke has taken down only what was written to it; this is written to one that holds.
     let mut arrived: Vec<(usize, u32)> = Vec::new();
     sender.send(to(CLOSED, STANZAS, "the last")).unwrap();
@@ -185,9 +161,10 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
     }
     assert!(arrived.iter().any(|(stream, _)| *stream > 0), "no stream broke: {arrived:?}");
     until("every stanza counted as relayed", || {
-        let relayed = metric(&world, "stanzas_relayed_total", &[("leg", "outer")]).unwrap();
+        let relayed = world.count("stanzas_relayed_total", &[("leg", "outer")]).unwrap();
         relayed == u64::from(STANZAS) + 1
-    });
+    })
+    .unwrap();
 }
 
 /// Long enough to open a stream, short enough to wait for.
@@ -225,7 +202,7 @@ fn rfc6120_13_7_2_3_streams_in_both_directions_end_with_our_certificate() {
         ground.write("tls.crt", identity.certificate_pem()).unwrap();
     })
     .unwrap();
-    let peer = Server::start(world.closed, acceptor(&world, CLOSED).unwrap()).unwrap();
+    let peer = Server::start(world.closed, world.acceptor(CLOSED).unwrap()).unwrap();
     let mut to_peer = world.stream_from_backend(CLOSED).unwrap();
     to_peer.send(to(CLOSED, "m", "?")).unwrap();
     peer.message().unwrap();
@@ -243,7 +220,7 @@ fn rfc6120_13_7_2_3_streams_in_both_directions_end_with_our_certificate() {
 fn rfc6120_13_7_2_3_our_stream_ends_with_the_peers_certificate() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let identity = short_lived(&world.ground.authority, CLOSED).unwrap();
-    let acceptor = Acceptor { identity, ..acceptor(&world, CLOSED).unwrap() };
+    let acceptor = Acceptor { identity, ..world.acceptor(CLOSED).unwrap() };
     let peer = Server::start(world.closed, acceptor).unwrap();
     let mut stream = world.stream_from_backend(CLOSED).unwrap();
     stream.send(to(CLOSED, "m", "?")).unwrap();
@@ -256,7 +233,7 @@ fn rfc6120_13_7_2_3_our_stream_ends_with_the_peers_certificate() {
 fn xep0478_a_stanza_that_the_peer_would_not_accept_is_never_sent() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>12000</max-bytes></limits>";
-    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let acceptor = world.acceptor(CLOSED).unwrap();
     let peer = Server::start_offering(world.closed, acceptor, limits).unwrap();
     let mut stream = world.stream_from_backend(CLOSED).unwrap();
     for (id, size) in [("small", 10), ("large", 12_000), ("last", 11_000)] {
@@ -268,15 +245,15 @@ fn xep0478_a_stanza_that_the_peer_would_not_accept_is_never_sent() {
     let bounce = world.backend.message().unwrap();
     assert_eq!(bounce.attribute("id"), Some("large"));
     assert_eq!(error(&bounce), Some(("modify", "policy-violation")), "{bounce}");
-    assert_eq!(metric(&world, "stanzas_refused_total", &[("reason", "TooLarge")]).unwrap(), 1);
-    assert_eq!(metric(&world, "stanzas_queued", &[]).unwrap(), 0);
+    assert_eq!(world.count("stanzas_refused_total", &[("reason", "TooLarge")]).unwrap(), 1);
+    assert_eq!(world.count("stanzas_queued", &[]).unwrap(), 0);
 }
 
 #[test]
 fn xep0478_an_idle_stream_is_closed_before_the_peer_would_do_it() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>3</idle-seconds></limits>";
-    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let acceptor = world.acceptor(CLOSED).unwrap();
     let peer = Server::start_offering(world.closed, acceptor, limits).unwrap();
     let mut stream = world.stream_from_backend(CLOSED).unwrap();
     stream.send(to(CLOSED, "m", "?")).unwrap();
@@ -301,28 +278,79 @@ fn the_engines_own_ping_never_waits_for_a_backend_that_is_down() {
     })
     .unwrap();
     until("two pings that found out", || {
-        metric(&world, "stanzas_bounced_total", &[("reason", "ConnectRefused")]).unwrap() >= 2
+        world.count("stanzas_bounced_total", &[("reason", "ConnectRefused")]).unwrap() >= 2
+    })
+    .unwrap();
+}
+
+/// Has the engine serve `/v1/evidence`, and says where.
+fn with_control(ground: &Ground, config: &mut Value) -> Result<SocketAddr, LoopbackError> {
+    let control = free_port()?;
+    let identity = ground.authority.issue(&[CONTROL_NAME])?;
+    ground.write("control.crt", identity.certificate_pem())?;
+    ground.write("control.key", identity.key_pem())?;
+    ground.write("token", TOKEN)?;
+    let file = |name: &str| ground.path(name).display().to_string();
+    let own = json!({
+        "address": control.to_string(),
+        "certificateFile": file("control.crt"),
+        "privateKeyFile": file("control.key"),
+        "tokenFile": file("token"),
     });
+    if let Some(listen) = config.get_mut("listen").and_then(Value::as_object_mut) {
+        listen.insert("control".to_owned(), own);
+    }
+    Ok(control)
+}
+
+#[test]
+fn the_last_attempts_say_how_far_each_came() {
+    let mut control = None;
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        control = Some(with_control(ground, config).unwrap());
+        let strict = |domain: &str| json!({"domain": domain, "profile": "Strict"});
+        config["peers"] = json!([strict(PEER), strict(CLOSED)]);
+    })
+    .unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let last = |domain: &str| -> Value {
+        let all = evidence::of_all::<Value>(control.unwrap(), &roots).unwrap();
+        let peers = all["peers"].as_array().unwrap();
+        let peer = peers.iter().find(|peer| peer["domain"] == domain);
+        peer.map(|peer| peer["attempts"].as_array().unwrap().last().cloned().into())
+            .unwrap_or_default()
+    };
+    let is = |domain: &str, reason: &str| last(domain)["reason"] == reason;
+    until("a stream to the peer", || is(PEER, "Connected")).unwrap();
+    let attempt = last(PEER);
+    assert_eq!((&attempt["step"], &attempt["tls"]), (&json!("Established"), &json!("TLSv1.3")));
+    assert_eq!(attempt["address"], world.peer.address().to_string());
+
+    until("a refused connection", || is(CLOSED, "ConnectRefused")).unwrap();
+    let attempt = last(CLOSED);
+    assert_eq!((&attempt["step"], &attempt["tls"]), (&json!("TCP"), &Value::Null));
+    assert_eq!(attempt["address"], world.closed.to_string());
+
+    // Now somebody answers there, with a certificate for another name.
+    let other = world.ground.authority.issue(&["other.example"]).unwrap();
+    let other = Acceptor { identity: other, ..world.acceptor(CLOSED).unwrap() };
+    let _server = Server::start(world.closed, other).unwrap();
+    let mut sender = world.stream_from_backend(CLOSED).unwrap();
+    sender.send(to(CLOSED, "m", "?")).unwrap();
+    until("a judged certificate", || is(CLOSED, "CertificateNameMismatch")).unwrap();
+    let attempt = last(CLOSED);
+    assert_eq!((&attempt["step"], &attempt["tls"]), (&json!("TLS"), &json!("TLSv1.3")));
 }
 
 #[test]
 fn what_was_refused_is_in_the_evidence_with_its_cause() {
-    let control = free_port().unwrap();
+    let mut control = None;
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
-        let identity = ground.authority.issue(&[CONTROL_NAME]).unwrap();
-        ground.write("control.crt", identity.certificate_pem()).unwrap();
-        ground.write("control.key", identity.key_pem()).unwrap();
-        ground.write("token", TOKEN).unwrap();
-        let file = |name: &str| ground.path(name).display().to_string();
-        config["listen"]["control"] = json!({
-            "address": control.to_string(),
-            "certificateFile": file("control.crt"),
-            "privateKeyFile": file("control.key"),
-            "tokenFile": file("token"),
-        });
+        control = Some(with_control(ground, config).unwrap());
         config["peers"] = json!([{"domain": PEER, "profile": "Strict"}]);
     })
     .unwrap();
+    let control = control.unwrap();
     let roots = world.ground.authority.roots().unwrap();
     let evidence = || evidence::of_all::<Value>(control, &roots).unwrap();
     let peer = |evidence: &Value| {
@@ -333,7 +361,7 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
     let identity = world.ground.authority.issue(&["other.example"]).unwrap();
     let end = world.from_peer(Some(&identity), &roots).external().unwrap_err();
     assert_eq!(condition(&end), "policy-violation", "{end}");
-    until("the refusal", || peer(&evidence())["refusals"].is_array());
+    until("the refusal", || peer(&evidence())["refusals"].is_array()).unwrap();
     let refusal = peer(&evidence())["refusals"][0].clone();
     assert_eq!(refusal["reason"], "CertificateNameMismatch", "{refusal}");
     let cause = "the certificate is for other.example, not for this domain";
@@ -351,7 +379,8 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
     assert_eq!(condition(&end), "host-unknown", "{end}");
     until("the other refusal", || {
         evidence()["refusals"].as_array().is_some_and(|all| !all.is_empty())
-    });
+    })
+    .unwrap();
     let all = evidence();
     assert_eq!(all["refusals"][0]["peer"], "stranger.example", "{all}");
     assert_eq!(all["refusals"][0]["local"], "nowhere.example", "{all}");
@@ -362,13 +391,13 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
     // Once the peer has proven itself, what was refused before is of no interest.
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let _stream = world.from_peer(Some(&identity), &roots).external().unwrap();
-    until("the peer", || peer(&evidence())["inbound"]["connected"] == true);
+    until("the peer", || peer(&evidence())["inbound"]["connected"] == true).unwrap();
     assert_eq!(peer(&evidence())["refusals"], Value::Null);
 }
 
 /// Serves [`CLOSED`], and sends everybody to that host.
 fn redirecting(world: &World, to: &str, in_the_clear: bool) -> PeerResult<Server> {
-    let acceptor = acceptor(world, CLOSED)?;
+    let acceptor = world.acceptor(CLOSED)?;
     let redirecting = Redirecting { acceptor, to: to.to_owned(), in_the_clear };
     Server::start(world.closed, redirecting)
 }
@@ -378,7 +407,7 @@ fn rfc6120_4_9_3_19_a_stream_is_opened_where_the_peer_sends_us() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let any = (world.closed.ip(), 0).into();
     // It serves the domain that was asked for, and its certificate says so.
-    let other = Server::start(any, acceptor(&world, CLOSED).unwrap()).unwrap();
+    let other = Server::start(any, world.acceptor(CLOSED).unwrap()).unwrap();
     let _first = redirecting(&world, &other.address().to_string(), false).unwrap();
     let mut sender = world.stream_from_backend(CLOSED).unwrap();
     sender.send(to(CLOSED, "m", "?")).unwrap();
@@ -445,14 +474,15 @@ fn rfc6120_4_6_1_tcp_probes_silent_connections_in_both_directions() {
     let roots = world.ground.authority.roots().unwrap();
     let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
     let accepted = stream.transport().local_port().unwrap();
-    until("probes on what was accepted", || is_probed(world.ground.outer.port(), accepted));
+    until("probes on what was accepted", || is_probed(world.ground.outer.port(), accepted))
+        .unwrap();
 
     let listener = TcpListener::bind(world.closed).unwrap();
-    let acceptor = acceptor(&world, CLOSED).unwrap();
+    let acceptor = world.acceptor(CLOSED).unwrap();
     let mut sender = world.stream_from_backend(CLOSED).unwrap();
     sender.send(to(CLOSED, "m", "?")).unwrap();
     let (tcp, engine) = listener.accept().unwrap();
     let mut session = acceptor.accept(tcp).unwrap().unwrap();
     session.stream.element("the message").unwrap();
-    until("probes on what was dialled", || is_probed(engine.port(), world.closed.port()));
+    until("probes on what was dialled", || is_probed(engine.port(), world.closed.port())).unwrap();
 }

@@ -4,12 +4,10 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tests::engine::get;
 use tests::loopback::{
-    CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of,
+    CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PEER, PeerKind, World, secret_of, until,
 };
 use tests::peer::element::Element;
 use tests::peer::error::PeerError;
@@ -174,7 +172,8 @@ fn new_certificate_and_configuration_are_used_without_losing_a_verified_stream()
     until("the new certificate", || {
         let mut other = stream_from_peer(&world, Security::StartTls).unwrap();
         other.transport().peer_certificate().cloned() != old
-    });
+    })
+    .unwrap();
 
     world.config["policy"] = serde_json::json!({"rules": [
         {"domains": ["banned.example"], "direction": "Both", "action": "Deny"}
@@ -186,7 +185,8 @@ fn new_certificate_and_configuration_are_used_without_losing_a_verified_stream()
         let banned =
             Initiator { from: "banned.example", ..world.from_peer(Some(&identity), &roots) };
         matches!(banned.external(), Err(PeerError::Stream { .. }))
-    });
+    })
+    .unwrap();
 
     stream.send(TO_LOCAL).unwrap();
     assert_eq!(body(&world.backend.message().unwrap()), Some("Hi"));
@@ -202,20 +202,12 @@ fn an_authority_that_became_unusable_is_told_and_the_last_good_one_goes_on_minti
             .log()
             .lines()
             .any(|line| line.contains("ERROR") && line.contains("backend-ca.crt"))
-    });
+    })
+    .unwrap();
     // The first stream for this domain: its certificate is minted now.
     let mut stream = world.stream_from_backend(PEER).unwrap();
     stream.send(TO_PEER).unwrap();
     assert_eq!(body(&world.peer.message().unwrap()), Some("Ho"));
-}
-
-/// What the engine re-reads is seen from outside only by trying.
-fn until(what: &str, mut seen: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !seen() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn run_to_the_end(config: &Path) -> std::io::Result<(Option<i32>, String)> {

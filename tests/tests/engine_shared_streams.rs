@@ -2,12 +2,11 @@
 //! (XEP-0220 §2.6). The real engine program between scripted servers, loopback only.
 
 use std::net::TcpListener;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tests::engine::get;
-use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of};
+use tests::loopback::{
+    CLOSED, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of, until,
+};
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::authority::Identity;
 use tests::peer::error::PeerError;
@@ -21,60 +20,36 @@ const REQUEST: &str = "<bidi xmlns='urn:xmpp:bidi'/>";
 const FEATURE: &str = "<bidi xmlns='urn:xmpp:features:bidi'/>";
 
 /// Verified streams to peers.
-const OUTBOUND: &str = "xmpp_federation_streams{leg=\"outer\",direction=\"outbound\"}";
-/// Attempts to reach a peer that led to a stream.
-const DIALLED: &str = "xmpp_federation_dials_total{result=\"Success\"}";
-/// Attempts to reach a peer that nobody listens for.
-const REFUSED: &str = "xmpp_federation_dials_total{result=\"ConnectRefused\"}";
+fn outbound(world: &World) -> Result<u64, LoopbackError> {
+    world.count("streams", &[("leg", "outer"), ("direction", "outbound")])
+}
+
+/// Attempts to reach a peer that had that result.
+fn dials(world: &World, result: &str) -> Result<u64, LoopbackError> {
+    world.count("dials_total", &[("result", result)])
+}
 
 fn message(from: &str, to: &str, id: &str) -> String {
     format!("<message from='{from}' to='{to}' id='{id}' type='chat'><body>Hi</body></message>")
 }
 
-/// A value of `/metrics`; 0 when it is not there yet.
-fn metric(world: &World, name: &str) -> u64 {
-    let all = get(world.ground.admin, "/metrics").unwrap_or_default();
-    let value = all.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_default()
-}
-
-/// Waits for what the engine shows only when it is asked.
-fn until(what: &str, mut seen: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !seen() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// A server of [`CLOSED`].
-fn acceptor(world: &World) -> Acceptor {
-    Acceptor {
-        domain: CLOSED.to_owned(),
-        identity: world.ground.authority.issue(&[CLOSED]).unwrap(),
-        roots: world.ground.authority.roots().unwrap(),
-        proof: Proof::Certificate,
-        secret: secret_of(CLOSED),
-        patience: PATIENCE,
-    }
-}
-
 /// A stream of [`CLOSED`], where nothing can be dialled, that goes both ways.
-fn from_closed(world: &World) -> Stream {
-    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
-    let roots = world.ground.authority.roots().unwrap();
+fn from_closed(world: &World) -> Result<Stream, LoopbackError> {
+    let identity = world.ground.authority.issue(&[CLOSED])?;
+    let roots = world.ground.authority.roots()?;
     let initiator = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
-    initiator.external_after(REQUEST).unwrap()
+    Ok(initiator.external_after(REQUEST)?)
 }
 
 /// Somebody outside reaches the engine. Before that it does not ask others to answer on its own streams, because then
 /// nobody would see whether it can be reached.
-fn reach(world: &World) {
-    let identity = world.ground.authority.issue(&[PEER]).unwrap();
-    let roots = world.ground.authority.roots().unwrap();
-    let mut peer = world.from_peer(Some(&identity), &roots).external().unwrap();
-    peer.send(message("romeo@peer.example/r", "juliet@local.example", "reached")).unwrap();
-    world.backend.message().unwrap();
+fn reach(world: &World) -> Result<(), LoopbackError> {
+    let identity = world.ground.authority.issue(&[PEER])?;
+    let roots = world.ground.authority.roots()?;
+    let mut peer = world.from_peer(Some(&identity), &roots).external()?;
+    peer.send(message("romeo@peer.example/r", "juliet@local.example", "reached"))?;
+    world.backend.message()?;
+    Ok(())
 }
 
 #[test]
@@ -83,12 +58,13 @@ fn xep0288_the_engine_does_not_ask_before_it_is_known_to_be_reachable() {
     let listener = TcpListener::bind(world.closed).unwrap();
     for reached in [false, true] {
         if reached {
-            reach(&world);
+            reach(&world).unwrap();
         }
         let mut backend = world.stream_from_backend(CLOSED).unwrap();
         backend.send(message("juliet@local.example/b", "romeo@closed.example", "there")).unwrap();
         let (tcp, _) = listener.accept().unwrap();
-        let mut session = acceptor(&world).accept_offering(tcp, FEATURE).unwrap().unwrap();
+        let mut session =
+            world.acceptor(CLOSED).unwrap().accept_offering(tcp, FEATURE).unwrap().unwrap();
         assert_eq!(session.both_ways, reached);
         session.stream.element("a stanza").unwrap();
         session.stream.send("</stream:stream>").unwrap();
@@ -99,7 +75,7 @@ fn xep0288_the_engine_does_not_ask_before_it_is_known_to_be_reachable() {
 #[test]
 fn xep0288_answers_go_back_over_the_stream_that_the_peer_opened() {
     let world = World::start(engine(), ORDINARY).unwrap();
-    let mut peer = from_closed(&world);
+    let mut peer = from_closed(&world).unwrap();
     peer.send(message("romeo@closed.example/r", "juliet@local.example", "there")).unwrap();
     assert_eq!(world.backend.message().unwrap().attribute("id"), Some("there"));
 
@@ -109,8 +85,8 @@ fn xep0288_answers_go_back_over_the_stream_that_the_peer_opened() {
         let arrived = peer.element("a stanza of the other side").unwrap();
         assert_eq!(arrived.attribute("id"), Some(id), "{arrived}");
     }
-    assert_eq!(metric(&world, REFUSED), 0, "nothing was dialled");
-    assert_eq!(metric(&world, OUTBOUND), 0);
+    assert_eq!(dials(&world, "ConnectRefused").unwrap(), 0, "nothing was dialled");
+    assert_eq!(outbound(&world).unwrap(), 0);
 }
 
 #[test]
@@ -120,8 +96,8 @@ fn xep0288_what_waited_for_a_peer_that_cannot_be_dialled_goes_when_it_comes() {
     for id in ["first", "second"] {
         backend.send(message("juliet@local.example/b", "romeo@closed.example", id)).unwrap();
     }
-    until("failed attempts", || metric(&world, REFUSED) >= 1);
-    let mut peer = from_closed(&world);
+    until("a failed attempt", || dials(&world, "ConnectRefused").unwrap() >= 1).unwrap();
+    let mut peer = from_closed(&world).unwrap();
     for id in ["first", "second"] {
         let arrived = peer.element("a stanza that waited").unwrap();
         assert_eq!(arrived.attribute("id"), Some(id), "{arrived}");
@@ -133,7 +109,7 @@ fn xep0288_what_the_peer_did_not_take_goes_with_its_next_stream() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let mut backend = world.stream_from_backend(CLOSED).unwrap();
     for round in ["one", "two", "three"] {
-        let mut peer = from_closed(&world);
+        let mut peer = from_closed(&world).unwrap();
         backend.send(message("juliet@local.example/b", "romeo@closed.example", round)).unwrap();
         let arrived = peer.element("a stanza of the other side").unwrap();
         assert_eq!(arrived.attribute("id"), Some(round), "{arrived}");
@@ -153,18 +129,19 @@ fn xep0288_a_peer_that_did_not_ask_gets_nothing_on_its_stream() {
     let mut backend = world.stream_from_backend(PEER).unwrap();
     backend.send(message("juliet@local.example/b", "romeo@peer.example", "back")).unwrap();
     assert_eq!(world.peer.message().unwrap().attribute("id"), Some("back"));
-    assert_eq!(metric(&world, OUTBOUND), 1);
+    assert_eq!(outbound(&world).unwrap(), 1);
 }
 
 #[test]
 fn xep0288_a_peer_answers_over_the_stream_that_the_engine_opened() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let listener = TcpListener::bind(world.closed).unwrap();
-    reach(&world);
+    reach(&world).unwrap();
     let mut backend = world.stream_from_backend(CLOSED).unwrap();
     backend.send(message("juliet@local.example/b", "romeo@closed.example", "there")).unwrap();
     let (tcp, _) = listener.accept().unwrap();
-    let mut session = acceptor(&world).accept_offering(tcp, FEATURE).unwrap().unwrap();
+    let mut session =
+        world.acceptor(CLOSED).unwrap().accept_offering(tcp, FEATURE).unwrap().unwrap();
     assert!(session.both_ways, "the engine asked by an element of {BIDI}");
     let arrived = session.stream.element("a stanza").unwrap();
     assert_eq!(arrived.attribute("id"), Some("there"));
@@ -183,22 +160,21 @@ fn xep0288_a_peer_answers_over_the_stream_that_the_engine_opened() {
 /// A second domain of the engine.
 const CHAT: &str = "chat.local.example";
 
-fn with_a_second_domain(dialback: bool) -> World {
+fn with_a_second_domain(dialback: bool) -> Result<World, LoopbackError> {
     let kind = PeerKind { dialback, ..ORDINARY };
-    World::start_with(engine(), kind, |ground, config| {
-        let both = ground.authority.issue(&[LOCAL, CHAT]).unwrap();
-        ground.write("tls.key", both.key_pem()).unwrap();
-        ground.write("tls.crt", both.certificate_pem()).unwrap();
+    let mut installed = Ok(());
+    let world = World::start_with(engine(), kind, |ground, config| {
+        installed = ground.install_certificate_for(&[LOCAL, CHAT]);
         config["domains"] =
             json!([{"name": LOCAL, "backend": "im"}, {"name": CHAT, "backend": "im"}]);
-    })
-    .unwrap()
+    })?;
+    installed.map(|()| world)
 }
 
 /// What each of both domains here sends to the peer.
-fn send_from_both(world: &World) -> Vec<Stream> {
-    let identity: Identity = world.ground.backend_ca.issue(&[LOCAL, CHAT]).unwrap();
-    let roots = world.ground.backend_ca.roots().unwrap();
+fn send_from_both(world: &World) -> Result<Vec<Stream>, LoopbackError> {
+    let identity: Identity = world.ground.backend_ca.issue(&[LOCAL, CHAT])?;
+    let roots = world.ground.backend_ca.roots()?;
     let mut streams = Vec::new();
     for domain in [LOCAL, CHAT] {
         let backend = Initiator {
@@ -210,27 +186,27 @@ fn send_from_both(world: &World) -> Vec<Stream> {
             security: Security::StartTls,
             patience: PATIENCE,
         };
-        let mut stream = backend.external().unwrap();
+        let mut stream = backend.external()?;
         let from = format!("juliet@{domain}");
-        stream.send(message(&from, "romeo@peer.example", domain)).unwrap();
-        assert_eq!(world.peer.message().unwrap().attribute("id"), Some(domain));
+        stream.send(message(&from, "romeo@peer.example", domain))?;
+        assert_eq!(world.peer.message()?.attribute("id"), Some(domain));
         streams.push(stream);
     }
-    streams
+    Ok(streams)
 }
 
 #[test]
 fn xep0220_2_6_two_domains_share_a_stream_that_dialback_has_proven() {
-    let world = with_a_second_domain(true);
-    let _streams = send_from_both(&world);
-    assert_eq!((metric(&world, OUTBOUND), metric(&world, DIALLED)), (1, 1));
+    let world = with_a_second_domain(true).unwrap();
+    let _streams = send_from_both(&world).unwrap();
+    assert_eq!((outbound(&world).unwrap(), dials(&world, "Success").unwrap()), (1, 1));
 }
 
 #[test]
 fn each_domain_has_its_own_stream_where_its_certificate_speaks_for_it() {
-    let world = with_a_second_domain(false);
-    let _streams = send_from_both(&world);
-    assert_eq!((metric(&world, OUTBOUND), metric(&world, DIALLED)), (2, 2));
+    let world = with_a_second_domain(false).unwrap();
+    let _streams = send_from_both(&world).unwrap();
+    assert_eq!((outbound(&world).unwrap(), dials(&world, "Success").unwrap()), (2, 2));
 }
 
 #[test]
@@ -263,5 +239,5 @@ fn xep0220_2_6_two_domains_at_one_address_share_a_stream_if_the_peer_answers_err
         assert_eq!(server.message().unwrap().attribute("id"), Some(domain));
         streams.push(backend);
     }
-    assert_eq!((metric(&world, OUTBOUND), metric(&world, DIALLED)), (1, 1));
+    assert_eq!((outbound(&world).unwrap(), dials(&world, "Success").unwrap()), (1, 1));
 }

@@ -272,4 +272,7 @@ pub struct Attempt {
     /// Address that was reached or tried last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
+    /// Version of TLS, such as `TLSv1.3`, if it came to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
 }

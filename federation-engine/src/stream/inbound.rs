@@ -8,6 +8,7 @@ mod proving;
 use std::time::{Duration, Instant};
 
 use super::error::{self, StreamCondition, StreamError};
+use super::features::Features;
 use super::header::{Response, write_response};
 use super::proven::Proven;
 use super::rejection::{Named, Rejection};
@@ -82,10 +83,8 @@ struct Opened {
     /// The peer knows version 1.0.
     versioned: bool,
     lang: Option<String>,
-    /// EXTERNAL was offered: the certificate proves `from`.
-    external: bool,
-    bidi: bool,
-    starttls: bool,
+    /// What we offered; nothing to a peer that knows no features.
+    offered: Features,
 }
 
 #[derive(Debug, Default)]
@@ -331,7 +330,7 @@ impl Inbound {
     fn on_starttls(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let asked = Negotiation::read(element) == Some(Negotiation::StartTls);
         match &self.opened {
-            Some(Opened { to: Some(to), starttls: true, .. })
+            Some(Opened { to: Some(to), offered: Features { starttls: Some(_), .. }, .. })
                 if asked && self.proven.is_empty() =>
             {
                 out.put(starttls::PROCEED);
@@ -359,7 +358,7 @@ impl Inbound {
 
     /// XEP-0288 §2.2: before authentication, where it was offered. Anything else has no effect: the stream stays one-way.
     fn on_bidi(&mut self, element: Element, out: &mut Out) {
-        let offered = self.opened.as_ref().is_some_and(|opened| opened.bidi);
+        let offered = self.opened.as_ref().is_some_and(|opened| opened.offered.bidi);
         match element.tree() {
             Ok(node) if offered && self.proven.is_empty() && node.local == "bidi" => {
                 self.bidi = Some(StreamLimits::read(&node));
@@ -381,7 +380,7 @@ impl Inbound {
         out.act(Action::Restart);
     }
 
-    fn authorized(&mut self, pair: Pair, how: Authentication, out: &mut Out) {
+    fn authorized(&mut self, pair: &Pair, how: Authentication, out: &mut Out) {
         if self.proven.is_empty() {
             out.act(Action::Bounds(self.limits.authenticated));
         }

@@ -464,7 +464,7 @@ impl Outbound {
 
     fn authorized(
         &mut self,
-        pair: Pair,
+        pair: &Pair,
         how: Authentication,
         now: Instant,
         around: &dyn Surroundings,
@@ -473,7 +473,7 @@ impl Outbound {
         self.negotiation = None;
         self.traffic = Some(now);
         self.rejected = None;
-        match self.pairs.iter_mut().find(|requested| requested.pair == pair) {
+        match self.pairs.iter_mut().find(|requested| requested.pair == *pair) {
             Some(requested) => requested.waits = None,
             None => self.pairs.push(Requested { pair: pair.clone(), waits: None }),
         }

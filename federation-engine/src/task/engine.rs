@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::negotiate::NotOpened;
 use super::round_trip::RoundTrips;
 use super::send;
 use super::snapshot::Snapshot;
@@ -33,7 +34,6 @@ use crate::observe::evidence::{
 };
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Metrics;
-use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::queue;
 use crate::route::table::Table;
@@ -257,7 +257,18 @@ impl Engine {
             Direction::Outbound => {
                 self.journal.peer_outbound(remote, state.clone());
                 if state.connected {
-                    self.attempt(remote, "Connected", &state.message, state.step, state.address);
+                    let tls = state.tls.as_ref().map(|tls| tls.version.clone());
+                    self.journal.attempt(
+                        remote,
+                        Attempt {
+                            at: state.since,
+                            step: state.step,
+                            reason: state.reason.clone(),
+                            message: state.message.clone(),
+                            address: state.address,
+                            tls,
+                        },
+                    );
                 }
             }
         }
@@ -267,47 +278,36 @@ impl Engine {
     pub(crate) fn attempt_failed(
         &self,
         link: &Link,
-        failure: &Failure,
-        address: Option<SocketAddr>,
+        NotOpened { failure, address, tls }: &NotOpened,
     ) {
         self.metrics.handshake(link.leg, Direction::Outbound, Err(failure));
         if link.leg == Leg::Inner {
             return;
         }
         self.metrics.dial(Err(failure));
-        let (remote, message) = (&link.pair.to, failure.to_string());
-        self.attempt(remote, failure.label(), &message, failure.step(), address);
+        let (remote, address) = (&link.pair.to, *address);
+        let attempt = Attempt {
+            at: Timestamp::now(),
+            step: failure.step(),
+            reason: failure.label().to_owned(),
+            message: failure.to_string(),
+            address,
+            tls: tls.map(str::to_owned),
+        };
+        self.journal.attempt(remote, attempt.clone());
         self.journal.peer_outbound(
             remote,
             PeerStream {
                 connected: false,
-                step: failure.step(),
-                reason: failure.label().to_owned(),
-                message,
+                step: attempt.step,
+                reason: attempt.reason,
+                message: attempt.message,
                 address,
                 tls: None,
                 authentication: None,
-                since: Timestamp::now(),
+                since: attempt.at,
             },
         );
-    }
-
-    fn attempt(
-        &self,
-        remote: &Domain,
-        reason: &str,
-        message: &str,
-        step: crate::reason::Step,
-        address: Option<SocketAddr>,
-    ) {
-        let attempt = Attempt {
-            at: Timestamp::now(),
-            step,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            address,
-        };
-        self.journal.attempt(remote, attempt);
     }
 }
 

@@ -51,6 +51,15 @@ pub(crate) struct NotOpened {
     pub(crate) failure: Failure,
     /// The address that was reached or tried last.
     pub(crate) address: Option<SocketAddr>,
+    /// Version of TLS, if it came to that.
+    pub(crate) tls: Option<&'static str>,
+}
+
+impl From<Failure> for NotOpened {
+    /// No connection came about.
+    fn from(failure: Failure) -> Self {
+        Self { address: failure.last_address(), failure, tls: None }
+    }
 }
 
 /// What an attempt to open a stream leads to.
@@ -83,7 +92,7 @@ pub(crate) async fn open(
     let (_, remote) = ends(&purpose);
     let mut targets = match target::find(engine, leg, &remote).await {
         Ok(targets) => targets,
-        Err(failure) => return Err(NotOpened { failure, address: None }),
+        Err(failure) => return Err(failure.into()),
     };
     let mut last: Option<NotOpened> = None;
     if let (Some(link), Some(place)) = (link, targets.next())
@@ -96,34 +105,34 @@ pub(crate) async fn open(
             Ok(connected) => connected,
             // A later target that refuses TCP does not hide what an earlier one said on its stream.
             Err(failure) => {
-                return Err(last.unwrap_or(NotOpened { address: failure.last_address(), failure }));
+                return Err(last.unwrap_or(failure.into()));
             }
         };
         let address = Some(reached.address);
-        let failure = match negotiate(engine, leg, purpose.clone(), tcp, reached).await {
+        let (failure, tls) = match negotiate(engine, leg, purpose.clone(), tcp, reached).await {
             Ok((opened, Outcome::Authorized)) => return Ok(Opening::Own(Box::new(opened))),
             Ok((opened, Outcome::Verified(answer))) => {
                 return Ok(Opening::Verified(Box::new(opened), answer));
             }
-            Err(Failure::SeeOtherHost(redirect)) => {
+            Err((Failure::SeeOtherHost(redirect), tls)) => {
                 match targets.redirect(engine, redirect).await {
                     Ok(()) => {
                         // What counts from now on is what the other host says.
                         last = None;
                         continue;
                     }
-                    Err(failure) => failure,
+                    Err(failure) => (failure, tls),
                 }
             }
-            Err(failure) => failure,
+            Err(failed) => failed,
         };
         let final_word = !worth_another_target(&failure);
-        last = Some(NotOpened { failure, address });
+        last = Some(NotOpened { failure, address, tls });
         if final_word || targets.is_exhausted() {
             break;
         }
     }
-    Err(last.unwrap_or(NotOpened { failure: Failure::ShuttingDown, address: None }))
+    Err(last.unwrap_or(Failure::ShuttingDown.into()))
 }
 
 /// Whether the same domain may do better at another address. What a server says about our identity or its own holds for
@@ -146,13 +155,14 @@ fn ends(purpose: &Purpose) -> (Domain, Domain) {
     }
 }
 
+/// A failure comes with the version of TLS that it came to.
 async fn negotiate(
     engine: &Arc<Engine>,
     leg: Leg,
     purpose: Purpose,
     tcp: tokio::net::TcpStream,
     reached: Reached,
-) -> Result<(Opened, Outcome), Failure> {
+) -> Result<(Opened, Outcome), (Failure, Option<&'static str>)> {
     let started = Instant::now();
     let deadline = started + engine.snapshot().config.timeouts.negotiation;
     let (local, remote) = ends(&purpose);
@@ -163,7 +173,7 @@ async fn negotiate(
         let start = TlsStart::Direct;
         own_expiry = start_tls(engine, leg, &mut connection, &local, &remote, start, deadline)
             .await
-            .map_err(Failure::Handshake)?;
+            .map_err(|detail| (Failure::Handshake(detail), None))?;
         transport = Transport::DirectTls(connection.peer_chain());
     }
     let mut opened = Opened {
@@ -176,28 +186,43 @@ async fn negotiate(
         connection,
         reached,
     };
-    opened.machine.begin(&*opened.around, &mut opened.out);
-    loop {
-        if let Some(outcome) = opened.perform(engine, leg, deadline).await? {
-            return Ok((opened, outcome));
-        }
-        let wait = opened.machine.deadline().unwrap_or(deadline);
-        tokio::select! {
-            received = opened.connection.fill() => match received {
-                Ok(0) => opened.machine.on_closed(&mut opened.out),
-                Err(error) => match alert(&error) {
-                    Some(detail) => opened.machine.on_tls_failure(detail, &mut opened.out),
-                    None => opened.machine.on_closed(&mut opened.out),
-                },
-                Ok(_) => {}
-            },
-            () = sleep_until(wait.into()) => opened.machine.on_timeout(Instant::now(), &mut opened.out),
-            () = engine.shutdown.cancelled() => return Err(Failure::ShuttingDown),
-        }
+    match opened.negotiate(engine, leg, deadline).await {
+        Ok(outcome) => Ok((opened, outcome)),
+        Err(failure) => Err((failure, opened.connection.tls_version())),
     }
 }
 
 impl Opened {
+    /// From the first header to the outcome.
+    async fn negotiate(
+        &mut self,
+        engine: &Arc<Engine>,
+        leg: Leg,
+        deadline: Instant,
+    ) -> Result<Outcome, Failure> {
+        self.machine.begin(&*self.around, &mut self.out);
+        loop {
+            if let Some(outcome) = self.perform(engine, leg, deadline).await? {
+                return Ok(outcome);
+            }
+            let wait = self.machine.deadline().unwrap_or(deadline);
+            tokio::select! {
+                received = self.connection.fill() => match received {
+                    Ok(0) => self.machine.on_closed(&mut self.out),
+                    Err(error) => match alert(&error) {
+                        Some(detail) => self.machine.on_tls_failure(detail, &mut self.out),
+                        None => self.machine.on_closed(&mut self.out),
+                    },
+                    Ok(_) => {}
+                },
+                () = sleep_until(wait.into()) => {
+                    self.machine.on_timeout(Instant::now(), &mut self.out);
+                }
+                () = engine.shutdown.cancelled() => return Err(Failure::ShuttingDown),
+            }
+        }
+    }
+
     /// Writes, acts and reads what is there, until more input is needed or the negotiation has ended.
     async fn perform(
         &mut self,
@@ -266,9 +291,9 @@ impl Opened {
                     | Action::Opened { .. }
                     | Action::Acknowledged(_)
                     | Action::Unmanaged
-                    | Action::Deliver(..) => {}
+                    | Action::Deliver(..)
                     // The session learns from the machine what it may take.
-                    Action::Bidirectional { .. } => {}
+                    | Action::Bidirectional { .. } => {}
                 }
             }
             self.connection.output.unsplit(self.out.bytes.split());

@@ -51,7 +51,7 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                     // A peer that ends every stream before it takes a stanza is as good as one that is down.
                     let lost = Failure::ConnectionLost("the first stanza was about to be sent");
                     let failure = end.failure.unwrap_or(lost);
-                    give_up(&engine, &link, NotOpened { failure, address });
+                    give_up(&engine, &link, NotOpened { failure, address, tls: None });
                 }
             }
             Err(not_opened) => give_up(&engine, &link, not_opened),
@@ -99,16 +99,18 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
             outcome = &mut opening => return outcome,
             () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
             () = engine.shutdown.cancelled() => {
-                return Err(NotOpened { failure: Failure::ShuttingDown, address: None });
+                return Err(Failure::ShuttingDown.into());
             }
         }
     }
 }
 
 /// Reports a failed attempt and bounces what does not wait for the next one.
-fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, NotOpened { failure, address }: NotOpened) {
+fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened) {
+    let NotOpened { failure, address, .. } = &not_opened;
     tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = failure.label(), "no stream: {failure}");
-    engine.attempt_failed(link, &failure, address);
+    engine.attempt_failed(link, &not_opened);
+    let failure = not_opened.failure;
     let fate = fate(&failure, errand(engine, link));
     let longest = match (link.leg, fate) {
         // The backend is ours, and usually back within seconds.

@@ -28,7 +28,7 @@ pub(crate) async fn ask(
         Ok(Opening::Own(_) | Opening::Shared(_)) => {
             Verification::error("internal-server-error", "the authoritative server gave no answer")
         }
-        Err(NotOpened { failure, address }) => {
+        Err(NotOpened { failure, address, .. }) => {
             tracing::info!(%pair, ?leg, ?address, reason = failure.label(), "dialback verification failed: {failure}");
             Verification::error(condition(&failure), failure.to_string())
         }

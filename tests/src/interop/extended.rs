@@ -84,8 +84,8 @@ pub fn run(release: Release, engine: &Path) -> Result<()> {
 
 impl Scene {
     fn over_their_stream(&mut self, release: Release) -> Result<()> {
-        self.from_client("first")?;
-        let mut backend = self.from_backend("second")?;
+        self.client_sends("first")?;
+        let mut backend = self.backend_sends("second")?;
         self.until("the delivery of our message", |counts| relayed(counts) == 1)?;
         self.streams(if release.goes_both_ways() { (1, 0) } else { (1, 1) })?;
         if release.acknowledges() {
@@ -99,9 +99,9 @@ impl Scene {
 
     fn over_our_stream(&mut self, release: Release) -> Result<()> {
         let before = relayed(&self.counts()?);
-        let mut backend = self.from_backend("fourth")?;
+        let mut backend = self.backend_sends("fourth")?;
         self.until("the delivery of our message", |counts| relayed(counts) > before)?;
-        self.from_client("fifth")?;
+        self.client_sends("fifth")?;
         self.streams(if release.goes_both_ways() { (0, 1) } else { (1, 1) })?;
         if release.acknowledges() {
             backend.send(self.to_client("sixth"))?;
@@ -112,7 +112,7 @@ impl Scene {
     }
 
     /// A message of the server's client, seen at the backend.
-    fn from_client(&mut self, id: &str) -> Result<()> {
+    fn client_sends(&mut self, id: &str) -> Result<()> {
         let Client { stream, address } = &mut self.client;
         stream.send(message(id, address, &format!("juliet@{LOCAL}")))?;
         let arrived = self.backend.message()?;
@@ -120,7 +120,7 @@ impl Scene {
     }
 
     /// A message of the backend, seen at the server's client; and the stream that it came on.
-    fn from_backend(&mut self, id: &str) -> Result<Stream> {
+    fn backend_sends(&mut self, id: &str) -> Result<Stream> {
         let identity = self.ground.backend_ca.issue(&[LOCAL])?;
         let roots = self.ground.backend_ca.roots()?;
         let mut stream = Initiator {

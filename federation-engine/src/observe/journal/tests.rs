@@ -32,6 +32,7 @@ fn attempt(reason: &str, second: i64) -> Attempt {
         reason: reason.to_owned(),
         message: "connection refused".to_owned(),
         address: None,
+        tls: None,
     }
 }
 

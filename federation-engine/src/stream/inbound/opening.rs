@@ -73,13 +73,11 @@ impl Inbound {
             id,
             versioned: addressed.versioned,
             lang: header.lang.clone(),
-            external: features.external && addressed.versioned,
-            bidi: features.bidi && addressed.versioned,
-            starttls: features.starttls.is_some() && addressed.versioned,
+            offered: if addressed.versioned { features } else { Features::default() },
         });
         // Only after features without anything mandatory may stanzas follow (§4.3.5).
         if let Some(pair) = self.external.take() {
-            self.authorized(pair, Authentication::External, out);
+            self.authorized(&pair, Authentication::External, out);
         }
     }
 

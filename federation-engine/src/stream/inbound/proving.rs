@@ -32,7 +32,7 @@ impl Inbound {
         let (Some(from), Some(to)) = (&opened.from, &opened.to) else {
             return self.sasl_failure(sasl::SaslFailure::InvalidMechanism, around, out);
         };
-        match sasl::judge(&node, opened.external, from) {
+        match sasl::judge(&node, opened.offered.external, from) {
             Ok(()) => {
                 self.external = Some(Pair { from: from.clone(), to: to.clone() });
                 out.put(sasl::SUCCESS);
@@ -125,7 +125,7 @@ impl Inbound {
             (Ok(()), ConfirmedBy::Certificate) => {
                 self.pending.remove(&pair);
                 self.answer_result(&pair, Verification::Valid, None, out);
-                self.authorized(pair, Authentication::DialbackByCertificate, out);
+                self.authorized(&pair, Authentication::DialbackByCertificate, out);
             }
             // The first request will be answered; a second answer would be taken for the answer to another one.
             (Err(NotTaken::Duplicate), _) => {}
@@ -207,7 +207,7 @@ impl Inbound {
         };
         self.answer_result(pair, answer, None, out);
         if valid {
-            self.authorized(pair.clone(), Authentication::Dialback, out);
+            self.authorized(pair, Authentication::Dialback, out);
         } else if ends {
             out.put("</stream:stream>");
             self.end(out);

@@ -110,7 +110,7 @@ impl Outbound {
             if let Purpose::Send(pair) = &self.purpose {
                 let pair = pair.clone();
                 self.state = State::Open;
-                self.authorized(pair, Authentication::External, now, around, out);
+                self.authorized(&pair, Authentication::External, now, around, out);
             }
             return;
         }

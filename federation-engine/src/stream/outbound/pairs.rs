@@ -86,7 +86,7 @@ impl Outbound {
     ) {
         match Step::read(&element) {
             Ok(Step::ResultAnswer { pair, answer }) if self.awaits(&pair.reversed()) => {
-                self.on_result_answer(pair.reversed(), answer, now, around, out);
+                self.on_result_answer(&pair.reversed(), answer, now, around, out);
             }
             // On a stream that goes both ways the peer may ask about a key that came to it on another one.
             Ok(Step::Verify { pair, id, key }) if self.bidi => {
@@ -127,7 +127,7 @@ impl Outbound {
 
     fn on_result_answer(
         &mut self,
-        pair: Pair,
+        pair: &Pair,
         answer: Verification,
         now: Instant,
         around: &dyn Surroundings,
@@ -139,11 +139,11 @@ impl Outbound {
             }
             Verification::Invalid => {
                 let id = self.id.as_deref().unwrap_or_default();
-                Failure::DialbackInvalid(around.key_inquiry(&pair, id))
+                Failure::DialbackInvalid(around.key_inquiry(pair, id))
             }
             Verification::Error { condition, text } => Failure::DialbackError { condition, text },
         };
-        self.pair_failed(&pair, failure, out);
+        self.pair_failed(pair, failure, out);
         self.close_if_useless(now, out);
     }
 
