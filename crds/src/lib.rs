@@ -10,6 +10,7 @@
 )]
 
 pub mod backend;
+pub mod dnssec;
 pub mod domain;
 pub mod effective;
 pub mod egress;

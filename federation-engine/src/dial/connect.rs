@@ -1,14 +1,16 @@
 //! From the targets of a domain to one TCP connection, or to everything that was tried and why it failed.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::guard::{Guard, check};
 use super::race::{Connect, race};
 use crate::dns::plan::{Answer, Host, Origin, Target};
 use crate::dns::resolve::Resolver;
-use crate::reason::{ConnectReason, DnsReason, Failure};
+use crate::reason::{ConnectReason, DnsReason, Failure, Records};
+use crate::tls::dane::Delegation;
 
 /// Addresses tried for one domain in all: records of strangers must not make us knock on a whole network.
 pub const MAX_ATTEMPTS: usize = 16;
@@ -17,11 +19,23 @@ pub const MAX_ATTEMPTS: usize = 16;
 pub trait Addresses {
     /// Asks DNS, or takes the address as it is.
     fn addresses(&self, host: &Host) -> impl Future<Output = Answer<IpAddr>> + Send;
+
+    /// What is proven about the server of a target. An error: it is not to be connected to.
+    fn delegation(
+        &self,
+        _target: &Target,
+    ) -> impl Future<Output = Result<Option<Arc<Delegation>>, DnsReason>> + Send {
+        ready(Ok(None))
+    }
 }
 
 impl Addresses for Resolver {
     async fn addresses(&self, host: &Host) -> Answer<IpAddr> {
         Resolver::addresses(self, host).await
+    }
+
+    async fn delegation(&self, target: &Target) -> Result<Option<Arc<Delegation>>, DnsReason> {
+        Resolver::delegation(self, target).await
     }
 }
 
@@ -34,6 +48,8 @@ pub struct Connection<S> {
     pub index: usize,
     /// Address of the peer.
     pub address: SocketAddr,
+    /// What DNSSEC proves about the server there.
+    pub delegation: Option<Arc<Delegation>>,
 }
 
 /// Tries the targets in order, and the addresses of each in a race. `name` is the peer's domain, for the messages.
@@ -41,7 +57,7 @@ pub struct Connection<S> {
 /// # Errors
 /// - [`Failure::Connect`]: every address that was tried, with its reason;
 /// - [`Failure::Guard`]: there are addresses, and the guard refuses all of them;
-/// - [`Failure::Dns`]: no target has an address, or the resolver does not answer.
+/// - [`Failure::Dns`]: no target has an address, DNSSEC refuses what is said about them, or the resolver does not answer.
 pub async fn connect<C: Connect, A: Addresses>(
     name: &str,
     targets: &[Target],
@@ -53,11 +69,24 @@ pub async fn connect<C: Connect, A: Addresses>(
     let mut attempts: Vec<(SocketAddr, ConnectReason)> = Vec::new();
     let mut unanswered = None;
     for (index, target) in targets.iter().enumerate() {
+        let delegation = match resolver.delegation(target).await {
+            Ok(delegation) => delegation,
+            Err(reason) => {
+                unanswered.get_or_insert(reason);
+                continue;
+            }
+        };
         let addresses = match resolver.addresses(&target.host).await {
             Answer::Records(addresses) => addresses,
             Answer::Absent => continue,
             Answer::Failed(detail) => {
-                unanswered.get_or_insert(detail);
+                let name = name.to_owned();
+                unanswered.get_or_insert(DnsReason::ResolverUnavailable { name, detail });
+                continue;
+            }
+            Answer::Bogus => {
+                let (name, records) = (target.host.to_string(), Records::Address);
+                unanswered.get_or_insert(DnsReason::Bogus { name, records });
                 continue;
             }
         };
@@ -80,7 +109,7 @@ pub async fn connect<C: Connect, A: Addresses>(
             }
         }
         match race(connector, &allowed, per_address).await {
-            Ok((stream, address)) => return Ok(Connection { stream, index, address }),
+            Ok((stream, address)) => return Ok(Connection { stream, index, address, delegation }),
             Err(failed) => attempts.extend(failed),
         }
         if attempts.len() >= MAX_ATTEMPTS {
@@ -94,7 +123,7 @@ fn failure(
     name: &str,
     targets: &[Target],
     attempts: Vec<(SocketAddr, ConnectReason)>,
-    unanswered: Option<String>,
+    unanswered: Option<DnsReason>,
 ) -> Failure {
     let is_refused = |(_, reason): &(SocketAddr, ConnectReason)| {
         matches!(reason, ConnectReason::AddressNotAllowed { .. })
@@ -104,7 +133,7 @@ fn failure(
         Some((_, reason)) if attempts.iter().all(is_refused) => Failure::Guard(reason.clone()),
         Some(_) => Failure::Connect(attempts),
         None => Failure::Dns(match unanswered {
-            Some(detail) => DnsReason::ResolverUnavailable { name, detail },
+            Some(reason) => reason,
             // RFC 6120 §3.2.1 rule 8: published SRV records whose hosts have no address are the end.
             None if targets.iter().any(|target| target.origin == Origin::Srv) => {
                 DnsReason::NoAddress { name }

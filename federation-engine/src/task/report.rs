@@ -1,6 +1,7 @@
 //! What a stream leaves in the evidence and the log: when it is authorised, lost, closed.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -14,6 +15,7 @@ use crate::observe::metrics::StreamGuard;
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Step};
 use crate::stream::Authentication;
+use crate::tls::dane::Delegation;
 
 /// The story of one stream.
 pub(crate) struct StreamReport {
@@ -21,6 +23,8 @@ pub(crate) struct StreamReport {
     direction: Direction,
     address: SocketAddr,
     direct: bool,
+    /// What DNSSEC proves about the server.
+    delegation: Option<Arc<Delegation>>,
     /// Remote domain and state, once authorised.
     state: Option<(Domain, PeerStream)>,
     /// Counts the stream for as long as it is verified.
@@ -29,7 +33,8 @@ pub(crate) struct StreamReport {
 
 impl StreamReport {
     pub(crate) fn inbound(leg: Leg, address: SocketAddr, direct: bool) -> Self {
-        Self { leg, direction: Direction::Inbound, address, direct, state: None, open: None }
+        let direction = Direction::Inbound;
+        Self { leg, direction, address, direct, delegation: None, state: None, open: None }
     }
 
     pub(crate) fn outbound(leg: Leg, reached: &Reached) -> Self {
@@ -38,6 +43,7 @@ impl StreamReport {
             direction: Direction::Outbound,
             address: reached.address,
             direct: reached.direct_tls,
+            delegation: reached.delegation.clone(),
             state: None,
             open: None,
         }
@@ -62,10 +68,17 @@ impl StreamReport {
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };
         tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, "stream authorised");
+        let is_dane =
+            |server: &Arc<Delegation>| engine.snapshot().is_judged_by_dane(remote, server);
+        let verification = match judgement {
+            Ok(()) if self.delegation.as_ref().is_some_and(is_dane) => "ValidByDANE",
+            Ok(()) => "Valid",
+            Err(reason) => reason.label(),
+        };
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
             direct: self.direct,
-            verification: judgement.err().map_or("Valid", |reason| reason.label()).to_owned(),
+            verification: verification.to_owned(),
             not_after: None,
         });
         let state = PeerStream {

@@ -13,17 +13,42 @@ use crate::dial::connect::connect;
 use crate::direction::Direction;
 use crate::dns::plan::Target;
 use crate::leg::Leg;
+use crate::leg::outer::Outer;
+use crate::leg::proven::ProvenServer;
 use crate::policy::decide::decide;
 use crate::reason::Failure;
+use crate::stream::Surroundings;
 use crate::tls::config::TlsStart;
+use crate::tls::dane::Delegation;
 
 /// Where a connection leads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reached {
     /// Address and port.
     pub(crate) address: SocketAddr,
     /// TLS starts with the first byte.
     pub(crate) direct_tls: bool,
+    /// What DNSSEC proves about the server there.
+    pub(crate) delegation: Option<Arc<Delegation>>,
+}
+
+impl Reached {
+    /// The look-ups of a stream to `remote` there.
+    pub(crate) fn surroundings(
+        &self,
+        engine: &Arc<Engine>,
+        leg: Leg,
+        remote: &Domain,
+    ) -> Box<dyn Surroundings + Send + Sync> {
+        match &self.delegation {
+            Some(server) if leg == Leg::Outer => Box::new(ProvenServer {
+                outer: Outer(Arc::clone(engine)),
+                remote: remote.clone(),
+                server: Arc::clone(server),
+            }),
+            _ => leg.surroundings(engine),
+        }
+    }
 }
 
 /// Targets that have not been tried yet.
@@ -74,6 +99,10 @@ impl Targets {
         let direct_tls = peer.tls != TlsMode::Disabled;
         let legacy = peer.profile == Profile::LegacyDialback;
         self.waiting = engine.resolver().targets(&self.remote, direct_tls, legacy).await?;
+        if peer.tls == TlsMode::Disabled {
+            // DANE is about TLS, which is switched off here.
+            self.waiting.iter_mut().for_each(|target| target.secure = false);
+        }
         Ok(())
     }
 
@@ -118,6 +147,7 @@ impl Targets {
         let direct_tls =
             waiting.get(connection.index).is_some_and(|target| target.start == TlsStart::Direct);
         self.waiting.extend(waiting.into_iter().skip(connection.index + 1));
-        Ok((connection.stream, Reached { address: connection.address, direct_tls }))
+        let (address, delegation) = (connection.address, connection.delegation);
+        Ok((connection.stream, Reached { address, direct_tls, delegation }))
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crds::backend::BackendAuthentication;
+use crds::dnssec::DnssecMode;
 use crds::domain::Domain;
 use crds::egress::Egress;
 use crds::federation::backend::Attachment;
@@ -111,6 +112,7 @@ fn file(federation: &Validated, given: &Given) -> File {
                 token_file: file_in(paths::CONTROL, paths::TOKEN),
             },
         },
+        dnssec: FileDnssec { mode: spec.dns.dnssec },
         split_horizon: given
             .backend_ip
             .filter(|_| with_backends)
@@ -152,6 +154,7 @@ struct File {
     timeouts: Timeouts,
     egress: Egress,
     listen: FileListen,
+    dnssec: FileDnssec,
     #[serde(skip_serializing_if = "Option::is_none")]
     split_horizon: Option<FileSplitHorizon>,
 }
@@ -247,6 +250,11 @@ struct FileControl {
     #[serde(flatten)]
     pair: FileKeyPair,
     token_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct FileDnssec {
+    mode: DnssecMode,
 }
 
 #[derive(Serialize)]

@@ -61,12 +61,12 @@ fn srv_targets(hosts: &[&str]) -> Vec<Target> {
             target: Some((*host).into()),
         })
         .collect();
-    let answers = Answers { xmpp: Answer::Records(records), xmpps: None, jabber: None };
+    let answers = Answers { xmpp: Answer::Records(records).into(), xmpps: None, jabber: None };
     plan(&Domain::parse("partner.example").unwrap(), &answers, &mut |_| 0).unwrap()
 }
 
 fn fallback() -> Vec<Target> {
-    let answers = Answers { xmpp: Answer::Absent, xmpps: None, jabber: None };
+    let answers = Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: None };
     plan(&Domain::parse("partner.example").unwrap(), &answers, &mut |_| 0).unwrap()
 }
 

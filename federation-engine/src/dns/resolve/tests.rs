@@ -89,12 +89,12 @@ async fn existence_absence_and_ignorance_are_three_things() {
         port,
         target: target.map(Into::into),
     };
-    assert_eq!(found.xmpp, Answer::Records(vec![record(5269, Some("im.partner.example"))]));
-    assert_eq!(found.xmpps, Some(Answer::Records(vec![record(0, None)])));
+    assert_eq!(found.xmpp, Answer::Records(vec![record(5269, Some("im.partner.example"))]).into());
+    assert_eq!(found.xmpps, Some(Answer::Records(vec![record(0, None)]).into()));
     assert_eq!(found.jabber, None, "not asked for when a current record exists");
 
     let none = resolver.lookup_peer(&domain("none.example"), false, false).await.unwrap();
-    assert_eq!(none, Answers { xmpp: Answer::Absent, xmpps: None, jabber: None });
+    assert_eq!(none, Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: None });
     let old = resolver.targets(&domain("old.example"), true, true).await.unwrap();
     assert_eq!(old[0].to_string(), "old.example:5269");
 
@@ -154,7 +154,7 @@ async fn ignorance_is_asked_about_again() {
     let mut asked = 0;
     for _ in 0..2 {
         let answers = resolver.lookup_peer(&domain("refused.example"), false, false).await;
-        assert!(matches!(answers.unwrap().xmpp, Answer::Failed(_)));
+        assert!(matches!(answers.unwrap().xmpp.answer, Answer::Failed(_)));
         assert!(server.asked() > asked);
         asked = server.asked();
     }
