@@ -14,6 +14,7 @@ pub mod nameserver;
 pub mod namespace;
 pub mod receiving;
 pub mod server;
+pub mod signer;
 pub mod stream;
 pub mod tls;
 pub mod transport;
