@@ -134,7 +134,7 @@ pub enum DnsReason {
     },
     /// DNSSEC refuses the answer (RFC 7673 §3).
     #[error(
-        "the {records} records of {name} fail DNSSEC validation: signatures or keys are missing, wrong or expired; whoever runs that zone must repair it (`delv` shows where it breaks), or, where a private zone hides a signed public one, set `dnssec` to Off"
+        "the {records} records of {name} fail DNSSEC validation: signatures or keys are missing, wrong or expired; whoever runs that zone must repair it (`delv` shows where it breaks); where a private zone hides a signed public one, give the peer a `route`, or set `dnssec` to \"Off\""
     )]
     Bogus {
         /// Name that was asked for.

@@ -167,6 +167,12 @@ async fn rfc7673_3_2_bogus_addresses_are_never_connected_to() -> Result<(), Fail
         assert_eq!(server, bogus(host, Records::Address), "{flaw:?}");
         let addresses = signed.resolver.addresses(&Host::Name(host.into())).await;
         assert_eq!(addresses, Answer::Bogus, "{flaw:?}");
+        // A person's route asks without validation, and what it finds is never taken for more.
+        let unvalidated = signed.resolver.unvalidated();
+        let addresses = unvalidated.addresses(&Host::Name(host.into())).await;
+        assert_eq!(addresses, Answer::Records(vec![ADDRESS.into()]), "{flaw:?}");
+        let again = signed.server("partner.example").await?;
+        assert_eq!(again, bogus(host, Records::Address), "{flaw:?}");
     }
     Ok(())
 }

@@ -66,6 +66,8 @@ pub struct Resolver {
     validator: Option<(Arc<Validator>, Anchors)>,
     services: Arc<Cache<SrvRecord>>,
     pub(super) hosts: Arc<Cache<IpAddr>>,
+    /// Of [`Self::unvalidated`]; what nothing proves is never taken for what could be proven.
+    unvalidated_hosts: Arc<Cache<IpAddr>>,
     pub(super) associations: Arc<Cache<Tlsa>>,
 }
 
@@ -109,6 +111,7 @@ impl Resolver {
             validator: None,
             services: Arc::new(Cache::new()),
             hosts: Arc::new(Cache::new()),
+            unvalidated_hosts: Arc::new(Cache::new()),
             associations: Arc::new(Cache::of(MAX_TLSA_ANSWERS)),
         })
     }
@@ -147,6 +150,14 @@ impl Resolver {
     /// See [`ResolverError`].
     pub fn validates_as(&self, dnssec: &FileDnssec) -> Result<bool, ResolverError> {
         Ok(wanted_anchors(dnssec)?.as_ref() == self.validator.as_ref().map(|(_, anchors)| anchors))
+    }
+
+    /// The same servers without validation, for names that a person here wrote and not a stranger: private ones are seldom
+    /// signed, and often deny what the public DNS signs.
+    #[must_use]
+    pub fn unvalidated(&self) -> Self {
+        let hosts = Arc::clone(&self.unvalidated_hosts);
+        Self { validator: None, hosts, ..self.clone() }
     }
 
     /// SRV records of a domain. `direct_tls` asks for `_xmpps-server` as well; `legacy` asks for `_jabber` when the others

@@ -270,3 +270,6 @@ pub(super) fn chain<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

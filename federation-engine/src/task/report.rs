@@ -68,17 +68,12 @@ impl StreamReport {
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };
         tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, "stream authorised");
-        let is_dane =
-            |server: &Arc<Delegation>| engine.snapshot().is_judged_by_dane(remote, server);
-        let verification = match judgement {
-            Ok(()) if self.delegation.as_ref().is_some_and(is_dane) => "ValidByDANE",
-            Ok(()) => "Valid",
-            Err(reason) => reason.label(),
-        };
+        let by_dane = (self.delegation.as_ref())
+            .is_some_and(|server| engine.snapshot().is_judged_by_dane(remote, server));
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
             direct: self.direct,
-            verification: verification.to_owned(),
+            verification: verification(judgement, by_dane).to_owned(),
             not_after: None,
         });
         let state = PeerStream {
@@ -135,5 +130,28 @@ impl StreamReport {
             state.since = Timestamp::now();
             engine.peer_state(&remote, self.direction, &state);
         }
+    }
+}
+
+/// In one word, what the peer's certificate is worth and by whose word.
+fn verification(judgement: Result<(), CertificateReason>, by_dane: bool) -> &'static str {
+    match judgement {
+        Ok(()) if by_dane => "ValidByDANE",
+        Ok(()) => "Valid",
+        Err(reason) => reason.label(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_says_who_vouched_for_a_certificate() {
+        assert_eq!(verification(Ok(()), false), "Valid");
+        assert_eq!(verification(Ok(()), true), "ValidByDANE");
+        let owner = "_5269._tcp.xmpp.peer.example".to_owned();
+        let mismatch = CertificateReason::DaneMismatch { owner };
+        assert_eq!(verification(Err(mismatch), true), "DANEMismatch");
     }
 }

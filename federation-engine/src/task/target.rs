@@ -11,7 +11,7 @@ use crate::Domain;
 use crate::config::Attachment;
 use crate::dial::connect::connect;
 use crate::direction::Direction;
-use crate::dns::plan::Target;
+use crate::dns::plan::{Origin, Target};
 use crate::leg::Leg;
 use crate::leg::outer::Outer;
 use crate::leg::proven::ProvenServer;
@@ -140,7 +140,10 @@ impl Targets {
         let patience = engine.snapshot().config.timeouts.connect;
         let connection = match self.leg {
             Leg::Outer => {
-                connect(name, &waiting, &engine.resolver(), &tcp, &guard, patience).await?
+                let is_route = waiting.first().is_some_and(|target| target.origin == Origin::Route);
+                let resolver = engine.resolver();
+                let resolver = if is_route { resolver.unvalidated() } else { resolver };
+                connect(name, &waiting, &resolver, &tcp, &guard, patience).await?
             }
             Leg::Inner => connect(name, &waiting, &engine.inside, &tcp, &guard, patience).await?,
         };

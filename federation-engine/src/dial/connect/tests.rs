@@ -10,12 +10,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Host names and what DNS says about them.
 struct Zone(HashMap<&'static str, Answer<IpAddr>>);
 
+/// A host whose TLSA records are bogus.
+const UNPROVEN: &str = "unproven.example";
+
+fn unproven() -> DnsReason {
+    DnsReason::Bogus { name: UNPROVEN.to_owned(), records: Records::Certificate }
+}
+
 impl Addresses for Zone {
     async fn addresses(&self, host: &Host) -> Answer<IpAddr> {
         match host {
             Host::Name(name) => self.0.get(&**name).cloned().unwrap_or(Answer::Absent),
             Host::Address(address) => Answer::Records(vec![*address]),
         }
+    }
+
+    async fn delegation(&self, target: &Target) -> Result<Option<Arc<Delegation>>, DnsReason> {
+        if target.host == Host::Name(UNPROVEN.into()) { Err(unproven()) } else { Ok(None) }
     }
 }
 
@@ -146,4 +157,23 @@ async fn the_number_of_attempts_is_bounded() {
     let failure = dialled(&targets, &zone, &network, &Guard::default()).await.unwrap_err();
     assert!(matches!(failure, Failure::Connect(attempts) if attempts.len() == MAX_ATTEMPTS));
     assert_eq!(network.tried().len(), MAX_ATTEMPTS);
+}
+
+#[tokio::test]
+async fn rfc7673_3_what_dnssec_refuses_is_not_connected_to_and_the_next_target_is() {
+    let mut zone = zone(&[(UNPROVEN, &["1.1.1.1"]), ("b.example", &["1.1.1.3"])]);
+    zone.0.insert("bogus.example", Answer::Bogus);
+    let network = Network::open(&["1.1.1.1:5269", "1.1.1.3:5269"]);
+    let guard = Guard::default();
+    let targets = srv_targets(&[UNPROVEN, "bogus.example", "b.example"]);
+    assert_eq!(
+        dialled(&targets, &zone, &network, &guard).await,
+        Ok((2, "1.1.1.3:5269".to_owned()))
+    );
+    let failure = dialled(&targets[..1], &zone, &network, &guard).await.unwrap_err();
+    assert_eq!(failure, Failure::Dns(unproven()));
+    let failure = dialled(&targets[1..2], &zone, &network, &guard).await.unwrap_err();
+    assert_eq!((failure.label(), failure.passes()), ("DNSSECBogus", true));
+    assert_eq!(failure.stanza_error().condition, "remote-server-timeout");
+    assert_eq!(network.tried(), ["1.1.1.3:5269"]);
 }

@@ -148,6 +148,22 @@ async fn answers_are_kept_and_names_are_never_searched_for() {
 }
 
 #[tokio::test]
+async fn a_server_without_dnssec_is_looked_at_once_and_then_used_as_it_is() {
+    let server = server().await;
+    let resolver = Resolver::validating(&[server.address], Anchors::default()).unwrap();
+    let _ = resolver.lookup_peer(&domain("partner.example"), false, false).await;
+    let first = server.asked();
+    assert!((2..=6).contains(&first), "{first}");
+    for host in ["old.example", "none.example", "none.example"] {
+        let _ = resolver.lookup_peer(&domain(host), false, false).await;
+    }
+    assert_eq!(server.asked(), first + 2);
+    let targets = resolver.targets(&domain("partner.example"), false, false).await.unwrap();
+    assert_eq!(targets[0].to_string(), "im.partner.example:5269");
+    assert_eq!(resolver.delegation(&targets[0]).await, Ok(None));
+}
+
+#[tokio::test]
 async fn ignorance_is_asked_about_again() {
     let server = server().await;
     let resolver = Resolver::new(&[server.address]).unwrap();
