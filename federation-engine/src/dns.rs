@@ -11,6 +11,7 @@ mod cache;
 pub mod delegation;
 mod exchange;
 pub mod inside;
+mod lookup;
 pub mod plan;
 pub mod resolve;
 pub mod synth;

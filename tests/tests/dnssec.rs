@@ -212,17 +212,17 @@ fn many() -> Result<Zone, Failure> {
 #[tokio::test]
 async fn a_resolver_that_strips_dnssec_is_looked_at_again_after_a_while_and_never_taken_back()
 -> Result<(), Failure> {
-    let signer = Arc::new(Signer::new()?);
+    let key = Arc::new(Signer::new()?);
     let directory = tempfile::tempdir()?;
-    let anchors = anchors(directory.path(), &signer)?;
-    let zone = many()?.signed(Arc::clone(&signer));
+    let anchors = anchors(directory.path(), &key)?;
+    let zone = many()?.signed(Arc::clone(&key));
     let server = Nameserver::start((Ipv4Addr::LOCALHOST, 0).into(), zone)?;
     let resolver = Resolver::validating(&[server.address()], anchors)?;
     let signed = Signed { resolver, _server: server };
 
-    signer.sleep(true);
+    key.sleep(true);
     assert!(!signed.target("d0.example").await?.secure);
-    signer.sleep(false);
+    key.sleep(false);
     assert!(!signed.target("d1.example").await?.secure, "no look with every look-up");
 
     tokio::time::pause();
@@ -238,7 +238,7 @@ async fn a_resolver_that_strips_dnssec_is_looked_at_again_after_a_while_and_neve
     assert_eq!(secure.first(), Some(&false), "nobody waits for the second look");
     assert_eq!(secure.last(), Some(&true));
 
-    signer.sleep(true);
+    key.sleep(true);
     let stripped = signed.targets("d99.example").await?;
     assert_eq!(stripped, bogus("d99.example", Records::Service), "never back to unvalidated");
     Ok(())

@@ -19,7 +19,7 @@ const MAX_RECORDS: usize = 16;
 impl Bounded for Tlsa {
     /// Digests before whole certificates.
     fn bound(mut records: Vec<Self>) -> Vec<Self> {
-        records.sort_by_key(Self::len);
+        records.sort_by_key(Self::size);
         records.truncate(MAX_RECORDS);
         records
     }

@@ -8,24 +8,23 @@ use std::time::{Duration, Instant};
 
 use crds::dnssec::DnssecMode;
 use hickory_proto::dnssec::Proof;
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{DnsRequestOptions, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_resolver::Hosts;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
     ServerOrderingStrategy,
 };
-use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::system_conf::read_system_conf;
-use hickory_resolver::{Hosts, TokioResolver};
 use tokio::time::timeout;
 
 use super::anchors::{Anchors, AnchorsError};
 use super::ask::{absolute, srv_record};
 use super::cache::Cache;
+use super::lookup::{self, Found, Servers};
 use super::plan::{Answer, Answers, Host, MAX_TARGETS, Proven, SrvRecord, Target, plan};
-use super::validate::{Validator, chain};
+use super::validate::{Validator, is_secure};
 use crate::Domain;
 use crate::config::model::FileDnssec;
 use crate::reason::DnsReason;
@@ -61,7 +60,10 @@ pub enum ResolverError {
 /// itself for every domain.
 #[derive(Clone)]
 pub struct Resolver {
-    inner: TokioResolver,
+    servers: Servers,
+    options: DnsRequestOptions,
+    /// Names of the system's file, which nobody signs and which come before DNS.
+    file: Arc<Hosts>,
     /// `None`: answers are not validated.
     validator: Option<(Arc<Validator>, Anchors)>,
     services: Arc<Cache<SrvRecord>>,
@@ -102,12 +104,19 @@ impl Resolver {
     /// See [`ResolverError`].
     pub fn new(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
         let (config, options) = configuration(servers)?;
-        let provider = TokioRuntimeProvider::default();
-        let mut builder = TokioResolver::builder_with_config(config, provider);
-        *builder.options_mut() = options;
-        let inner = builder.build().map_err(|error| ResolverError::Start(error.to_string()))?;
+        let file = match options.use_hosts_file {
+            ResolveHosts::Always | ResolveHosts::Auto => Hosts::from_system().unwrap_or_default(),
+            ResolveHosts::Never => Hosts::default(),
+        };
+        let mut request = DnsRequestOptions::default();
+        request.use_edns = options.edns0;
+        request.edns_payload_len = options.edns_payload_len;
+        let servers = lookup::servers(config.name_servers().to_vec(), options)
+            .map_err(|error| ResolverError::Start(error.to_string()))?;
         Ok(Self {
-            inner,
+            servers,
+            options: request,
+            file: Arc::new(file),
             validator: None,
             services: Arc::new(Cache::new()),
             hosts: Arc::new(Cache::new()),
@@ -122,15 +131,9 @@ impl Resolver {
     /// # Errors
     /// See [`ResolverError`].
     pub fn validating(servers: &[SocketAddr], anchors: Anchors) -> Result<Self, ResolverError> {
-        let (config, options) = configuration(servers)?;
-        let hosts = match options.use_hosts_file {
-            ResolveHosts::Always | ResolveHosts::Auto => Hosts::from_system().unwrap_or_default(),
-            ResolveHosts::Never => Hosts::default(),
-        };
-        let validator =
-            Validator::new(config.name_servers().to_vec(), options, hosts, anchors.keys())
-                .map_err(|error| ResolverError::Start(error.to_string()))?;
-        Ok(Self { validator: Some((Arc::new(validator), anchors)), ..Self::new(servers)? })
+        let plain = Self::new(servers)?;
+        let validator = Validator::new(plain.servers.clone(), plain.options, anchors.keys());
+        Ok(Self { validator: Some((Arc::new(validator), anchors)), ..plain })
     }
 
     /// As the configuration wants it.
@@ -254,29 +257,32 @@ impl Resolver {
                 return Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())).into();
             }
             Ok(Err(error)) => (failure(&error).into(), negative_ttl(&error)),
-            Ok(Ok(lookup)) => {
-                let (found, secure) = chain(lookup.answers(), &key.0, kind);
+            Ok(Ok(found)) => {
                 let records: Vec<T> =
-                    found.iter().filter_map(|record| read(&record.data)).collect();
-                // Only aliases, which lead to nothing of the type.
+                    found.records.iter().filter_map(|record| read(&record.data)).collect();
                 let answer = if records.is_empty() {
                     Answer::Absent.into()
                 } else {
+                    let secure = is_secure(&found);
                     Proven { answer: Answer::Records(T::bound(records)), secure }
                 };
-                (answer, lookup.valid_until().saturating_duration_since(Instant::now()))
+                (answer, found.ttl())
             }
         };
         cache.put(key, &answer, ttl, Instant::now());
         answer
     }
 
-    async fn ask(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
+    async fn ask(&self, name: Name, kind: RecordType) -> Result<Found, NetError> {
+        let query = Query::query(name, kind);
+        if let Some(known) = self.file.lookup_static_host(&query) {
+            return Ok(known.answers().into());
+        }
         match &self.validator {
             Some((validator, _)) if validator.is_possible().await => {
-                validator.lookup(name, kind).await
+                validator.lookup(query.name, kind).await
             }
-            _ => self.inner.lookup(name, kind).await,
+            _ => lookup::lookup(&self.servers, query.name, kind, self.options).await,
         }
     }
 }
@@ -303,8 +309,6 @@ fn configuration(servers: &[SocketAddr]) -> Result<(ResolverConfig, ResolverOpts
     options.timeout = ATTEMPT;
     options.attempts = 2;
     options.try_tcp_on_error = true;
-    // Answers are kept in `Cache`, in bounded form.
-    options.cache_size = 0;
     Ok((config, options))
 }
 
@@ -362,10 +366,9 @@ fn failure<T>(error: &NetError) -> Answer<T> {
             ResponseCode::NXDomain | ResponseCode::NoError => Answer::Absent,
             code => Answer::Failed(code.to_string()),
         },
-        NetError::Dns(DnsError::DnssecBogus) => Answer::Bogus,
         // Absence in a zone whose denials cost too much to verify (RFC 9276 §3.2), which counts as unsigned.
         NetError::Dns(DnsError::Nsec { proof: Proof::Insecure, .. }) => Answer::Absent,
-        NetError::Dns(DnsError::Nsec { .. }) => Answer::Bogus,
+        NetError::Dns(DnsError::DnssecBogus | DnsError::Nsec { .. }) => Answer::Bogus,
         NetError::Dns(DnsError::ResponseCode(code)) => Answer::Failed(code.to_string()),
         NetError::Timeout => Answer::Failed("the resolver did not answer in time".to_owned()),
         NetError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

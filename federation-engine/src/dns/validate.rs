@@ -12,19 +12,16 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use hickory_proto::dnssec::rdata::DNSSECRData;
-use hickory_proto::dnssec::{DnssecSummary, Proof, TrustAnchors};
+use hickory_proto::dnssec::{Proof, TrustAnchors};
 use hickory_proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Message, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use hickory_resolver::caching_client::CachingClient;
-use hickory_resolver::config::{NameServerConfig, ResolverOpts};
-use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::dnssec::DnssecDnsHandle;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::xfer::{DnsHandle, RetryDnsHandle};
+use hickory_resolver::net::xfer::DnsHandle;
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::{Hosts, NameServerPool, PoolContext, TlsConfig};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
+
+use super::lookup::{Found, Servers, lookup};
 
 /// Proofs kept, one for each set of records: a few kilobytes for a hundred peers. Answers are kept in `Cache`.
 const MAX_PROOFS: usize = 512;
@@ -97,14 +94,10 @@ fn denies_as_it_may(response: &Message, query: &Query) -> bool {
         .all(|record| record.proof != Proof::Insecure || record.name.zone_of(query.name()))
 }
 
-type Servers = CheckingDisabled<RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>>;
-
 /// Asks and validates.
 pub(super) struct Validator {
-    client: CachingClient<OwnDenials<DnssecDnsHandle<Servers>>>,
+    servers: OwnDenials<DnssecDnsHandle<CheckingDisabled<Servers>>>,
     options: DnsRequestOptions,
-    /// Names of the system's file, which nobody signs and which come before DNS.
-    hosts: Hosts,
     /// The resolvers pass on what validation needs. Never taken back: whoever could make it false could make every answer
     /// insecure.
     possible: AtomicBool,
@@ -132,36 +125,29 @@ enum Sight {
 
 impl Validator {
     pub(super) fn new(
-        servers: Vec<NameServerConfig>,
-        options: ResolverOpts,
-        hosts: Hosts,
+        servers: Servers,
+        mut options: DnsRequestOptions,
         anchors: Arc<TrustAnchors>,
-    ) -> Result<Self, NetError> {
-        let mut request = DnsRequestOptions::default();
-        request.edns_payload_len = options.edns_payload_len;
-        request.edns_set_dnssec_ok = true;
-        let attempts = options.attempts;
-        let context = Arc::new(PoolContext::new(options, TlsConfig::new()?));
-        let pool = NameServerPool::from_config(servers, context, TokioRuntimeProvider::default());
-        let servers = CheckingDisabled(RetryDnsHandle::new(pool, attempts));
+    ) -> Self {
+        options.edns_set_dnssec_ok = true;
+        let servers = CheckingDisabled(servers);
         let validating =
             DnssecDnsHandle::with_trust_anchor(servers, anchors).validation_cache_size(MAX_PROOFS);
-        Ok(Self {
-            // Aliases stay in the answers: each of them needs a proof.
-            client: CachingClient::new(0, OwnDenials(validating), true),
-            options: request,
-            hosts,
+        Self {
+            servers: OwnDenials(validating),
+            options,
             possible: AtomicBool::new(false),
             next_look: Mutex::new(NextLook::AtOnce),
-        })
+        }
     }
 
-    /// Asks for records. What is bogus is an error, what is not proven says so on each record.
-    pub(super) async fn lookup(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
-        let query = Query::query(name, kind);
-        match self.hosts.lookup_static_host(&query) {
-            Some(known) => Ok(known),
-            None => self.client.lookup(query, self.options).await,
+    /// Asks for records. Each of them is secure or insecure; what is bogus or indeterminate is an error.
+    pub(super) async fn lookup(&self, name: Name, kind: RecordType) -> Result<Found, NetError> {
+        let found = lookup(&self.servers, name, kind, self.options).await?;
+        if found.is_proven(&[Proof::Secure, Proof::Insecure]) {
+            Ok(found)
+        } else {
+            Err(NetError::Dns(DnsError::DnssecBogus))
         }
     }
 
@@ -224,9 +210,7 @@ impl Validator {
         let keys = self.lookup(Name::root(), RecordType::DNSKEY);
         match timeout(PATIENCE, keys).await {
             Err(_) => Sight::Silent(format!("within {} s", PATIENCE.as_secs())),
-            Ok(Ok(keys)) if chain(keys.answers(), &Name::root(), RecordType::DNSKEY).1 => {
-                Sight::Possible
-            }
+            Ok(Ok(keys)) if is_secure(&keys) => Sight::Possible,
             Ok(Ok(_)) => Sight::Stripped("they are not signed by a trust anchor".to_owned()),
             Ok(Err(
                 error @ (NetError::Timeout
@@ -239,36 +223,9 @@ impl Validator {
     }
 }
 
-/// The records of a kind that a name leads to, by aliases if need be, and whether all of that is proven. What else stands
-/// in an answer is nobody's answer: a record of another name, however well it is signed, says nothing about this one.
-pub(super) fn chain<'a>(
-    answers: &'a [Record],
-    name: &Name,
-    kind: RecordType,
-) -> (Vec<&'a Record>, bool) {
-    let mut owner = name;
-    let mut aliases: Vec<&Record> = Vec::new();
-    loop {
-        let of_owner = |record: &&Record| record.name == *owner;
-        let found: Vec<_> =
-            answers.iter().filter(of_owner).filter(|r| r.record_type() == kind).collect();
-        let alias = answers.iter().filter(of_owner).find_map(|record| match &record.data {
-            RData::CNAME(alias) => Some((record, &alias.0)),
-            _ => None,
-        });
-        match alias {
-            // Never more steps than there are records: a loop of aliases ends too.
-            Some((record, target)) if found.is_empty() && aliases.len() < answers.len() => {
-                aliases.push(record);
-                owner = target;
-            }
-            _ => {
-                let used = found.iter().chain(&aliases).copied();
-                let secure = matches!(DnssecSummary::from_records(used), DnssecSummary::Secure);
-                return (found, secure);
-            }
-        }
-    }
+/// A chain of signatures leads from a trust anchor to records, and there are some.
+pub(super) fn is_secure(found: &Found) -> bool {
+    !found.records.is_empty() && found.is_proven(&[Proof::Secure])
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl From<&TLSA> for Tlsa {
 
 impl Tlsa {
     /// Bytes that it keeps.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Self::Usable(association) => association.data.len(),
             Self::Unusable => 0,

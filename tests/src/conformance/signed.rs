@@ -49,8 +49,8 @@ pub fn sign(zone: Zone, peer: &str, address: Ipv4Addr, trap: Ipv4Addr) -> Result
         let chain = identity.chain();
         chain.first().map(|leaf| Sha256::digest(leaf).to_vec()).unwrap_or_default()
     };
-    let signer = Signer::new()?;
-    let signed = Signed { anchor: signer.anchor(), identity };
+    let key = Signer::new()?;
+    let signed = Signed { anchor: key.anchor(), identity };
     let below = |name: &str| format!("{name}.{peer}");
     let server_of = |name: &str| format!("{SERVER}.{name}.{peer}");
     let mut zone = zone.address(&below(names::BOGUS_SERVICE), trap)?;
@@ -70,6 +70,6 @@ pub fn sign(zone: Zone, peer: &str, address: Ipv4Addr, trap: Ipv4Addr) -> Result
         .flawed(&service, RecordType::SRV, Flaw::Forged)?
         .flawed(&server_of(names::BOGUS_ADDRESS), RecordType::A, Flaw::Expired)?
         .flawed(&certificate, RecordType::TLSA, Flaw::Missing)?
-        .signed(signer);
+        .signed(key);
     Ok((zone, signed))
 }

@@ -68,7 +68,10 @@ impl World {
         let mut config = ground.config(server.address(), resolver);
         if let Some(signed) = &outside.signed {
             ground.write("root.key", &signed.anchor)?;
-            config["dnssec"] = json!({"trustAnchors": ground.path("root.key")});
+            let anchors = json!({"trustAnchors": ground.path("root.key")});
+            if let Some(config) = config.as_object_mut() {
+                config.insert("dnssec".into(), anchors);
+            }
         }
         let closes_idle = ABOUT_IDLE_STREAMS.contains(&statement);
         particulars(&ground, &mut config, closes_idle)?;

@@ -72,6 +72,7 @@ impl Zone {
     }
 
     /// Every answer is signed by the key of the root, for whoever asks for signatures.
+    #[must_use]
     pub fn signed(self, signer: impl Into<Arc<Signer>>) -> Self {
         Self { signer: Some(signer.into()), ..self }
     }
@@ -103,7 +104,7 @@ impl Zone {
         let wants_signatures = request.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
         let signer = self.signer.as_ref().filter(|signer| wants_signatures && !signer.is_asleep());
         if let Some(signer) = signer {
-            response.edns = request.edns.clone();
+            response.edns.clone_from(&request.edns);
             if self.add_signed(signer, &asked, query.query_type, &mut response).is_err() {
                 response.metadata.response_code = ResponseCode::ServFail;
             }

@@ -69,6 +69,21 @@ async fn server() -> TestServer {
                 reply.add_answer(Record::from_rdata(name("im.partner.example"), 60, address));
                 reply
             }
+            ("_xmpp-server._tcp.aliased.example", RecordType::SRV) => {
+                let target = name("_xmpp-server._tcp.partner.example");
+                let mut reply = found(query, vec![RData::CNAME(CNAME(target.clone()))]);
+                reply.add_answer(Record::from_rdata(target, 60, srv(5269, "im.partner.example")));
+                reply
+            }
+            ("_xmpp-server._tcp.far.example", RecordType::SRV) => {
+                found(query, vec![RData::CNAME(CNAME(name("_xmpp-server._tcp.aliased.example")))])
+            }
+            ("_xmpp-server._tcp.loop.example", RecordType::SRV) => {
+                found(query, vec![RData::CNAME(CNAME(name("_xmpp-server._tcp.loop2.example")))])
+            }
+            ("_xmpp-server._tcp.loop2.example", RecordType::SRV) => {
+                found(query, vec![RData::CNAME(CNAME(name("_xmpp-server._tcp.loop.example")))])
+            }
             ("half.example", RecordType::A) => {
                 found(query, vec![RData::A(A(Ipv4Addr::new(198, 18, 0, 1)))])
             }
@@ -134,6 +149,22 @@ async fn rfc8305_4_addresses_alternate_by_family_and_are_bounded() {
     assert_eq!(addresses("none.example").await, Answer::Absent);
     let literal = Host::Address(Ipv4Addr::new(198, 18, 0, 1).into());
     assert_eq!(resolver.addresses(&literal).await, one);
+}
+
+#[tokio::test]
+async fn aliases_of_services_are_followed_and_their_number_is_bounded() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.address]).unwrap();
+    for (alias, questions) in [("aliased.example", 1), ("far.example", 2)] {
+        let before = server.asked();
+        let targets = resolver.targets(&domain(alias), false, false).await.unwrap();
+        assert_eq!(targets[0].to_string(), "im.partner.example:5269", "{alias}");
+        assert_eq!(server.asked() - before, questions, "{alias}");
+    }
+    let before = server.asked();
+    let answers = resolver.lookup_peer(&domain("loop.example"), false, false).await.unwrap();
+    assert_eq!(answers.xmpp, Answer::Absent.into());
+    assert_eq!(server.asked() - before, 8);
 }
 
 #[tokio::test]
