@@ -250,3 +250,26 @@ async fn silence_is_reported_with_server_and_time() {
     let error = ask::ask(silent.address, "a.example", Kind::A, true, patience).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{} did not answer within 50ms", silent.address));
 }
+
+#[tokio::test]
+async fn trust_anchors_are_compared_by_what_their_file_says_now() {
+    const ROOT: &str = ". 3600 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n";
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("root.key");
+    let servers = ["198.18.0.53:53".parse().unwrap()];
+    let of = |mode, trust_anchors| FileDnssec { mode, trust_anchors };
+    let own = of(DnssecMode::Auto, Some(file.clone()));
+    let missing = Resolver::configured(&servers, &own).unwrap_err().to_string();
+    assert!(missing.starts_with("dnssec.trustAnchors: "), "{missing}");
+    std::fs::write(&file, ROOT).unwrap();
+    let resolver = Resolver::configured(&servers, &own).unwrap();
+    assert!(resolver.validates_as(&own).unwrap());
+    let (public, off) = (of(DnssecMode::Auto, None), of(DnssecMode::Off, None));
+    assert!(!resolver.validates_as(&public).unwrap());
+    assert!(!resolver.validates_as(&off).unwrap());
+    std::fs::write(&file, format!("; another text\n{ROOT}")).unwrap();
+    assert!(!resolver.validates_as(&own).unwrap());
+    std::fs::write(&file, "").unwrap();
+    assert!(resolver.validates_as(&own).is_err());
+    assert!(Resolver::configured(&servers, &off).unwrap().validates_as(&off).unwrap());
+}
