@@ -223,12 +223,14 @@ fn the_engine_accepts_the_file_of_a_resource_with_everything() {
         "limits": {"stanzaBytes": 100_000},
         "timeouts": {"connectSeconds": 5},
         "egress": {"allowNetworks": ["10.0.0.0/8"]},
-        "service": {"directTls": false}
+        "service": {"directTls": false},
+        "dns": {"dnssec": "Off"}
     });
     let text = engine_yaml(&spec);
     let config = federation_engine::config::load::parse_text(&text);
     let config = config.unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(config.host.as_str(), "edge.example.com");
+    assert_eq!(config.dnssec.mode, crds::dnssec::DnssecMode::Off);
     let bundles: Vec<String> =
         config.trust.bundles.iter().map(|path| path.display().to_string()).collect();
     // Objects in the order of kind and name: ConfigMaps before Secrets.
