@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tests::engine::get;
 use tests::loopback::{
     CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of,
@@ -15,6 +16,7 @@ use tests::peer::element::Element;
 use tests::peer::error::PeerError;
 use tests::peer::initiator::{Initiator, Security};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
+use tests::peer::signer::Signer;
 use tests::peer::stream::Stream;
 use tests::program::engine;
 
@@ -210,6 +212,22 @@ fn an_authority_that_became_unusable_is_told_and_the_last_good_one_goes_on_minti
 }
 
 /// What the engine re-reads is seen from outside only by trying.
+#[test]
+fn trust_anchors_that_became_unusable_are_told_and_the_last_resolver_goes_on() {
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        ground.write("root.key", &Signer::new().unwrap().anchor()).unwrap();
+        config["dnssec"] = json!({"trustAnchors": ground.path("root.key")});
+    })
+    .unwrap();
+    world.ground.write("root.key", "no key any more").unwrap();
+    until("the complaint about the file", || {
+        world.engine.log().lines().any(|line| line.contains("ERROR") && line.contains("root.key"))
+    });
+    let mut stream = world.stream_from_backend(PEER).unwrap();
+    stream.send(TO_PEER).unwrap();
+    assert_eq!(body(&world.peer.message().unwrap()), Some("Ho"));
+}
+
 fn until(what: &str, mut seen: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !seen() {
