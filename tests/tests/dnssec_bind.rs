@@ -131,21 +131,27 @@ async fn rfc7673_3_zones_that_another_program_signs_are_understood() -> Result<(
     let resolver = Resolver::validating(&[bind.address], anchors)?;
     for domain in ["partner.example", "alias.partner.example", "a.wild.partner.example"] {
         let target = first(&resolver, domain).await?;
-        assert_eq!((target.to_string().as_str(), target.secure), ("im.partner.example:5269", true));
+        assert_eq!(
+            (target.to_string().as_str(), target.proven_for.is_some()),
+            ("im.partner.example:5269", true)
+        );
         let server = resolver.delegation(&target).await?.ok_or("nothing is proven")?;
         assert!(matches!(&server.associations, Associations::Usable(_)), "{domain}: {server:?}");
     }
     let far = first(&resolver, "far.partner.example").await?;
     let server = resolver.delegation(&far).await?.ok_or("nothing is proven")?;
-    assert!(far.secure && server.associations == Associations::None, "{server:?}");
+    assert!(far.proven_for.is_some() && server.associations == Associations::None, "{server:?}");
     // Absence by NSEC3 and by NSEC, of a name below and at an unsigned zone.
     for domain in ["absent.partner.example", "absent.example", "absent.plain.example"] {
         let target = first(&resolver, domain).await?;
-        assert_eq!((target.to_string(), target.secure), (format!("{domain}:5269"), false));
+        assert_eq!(
+            (target.to_string(), target.proven_for.is_some()),
+            (format!("{domain}:5269"), false)
+        );
         assert_eq!(resolver.addresses(&Host::Name(domain.into())).await, Answer::Absent);
     }
     let plain = first(&resolver, "plain.example").await?;
-    assert!(!plain.secure);
+    assert!(plain.proven_for.is_none());
     assert_eq!(resolver.delegation(&plain).await?, None);
     let broken = resolver.targets(&Domain::parse("broken.example")?, true, false).await;
     let name = "broken.example".to_owned();

@@ -33,10 +33,9 @@ impl Resolver {
     /// When address or TLSA records are bogus, or whether TLSA records exist cannot be found out: the server is then not
     /// to be connected to (RFC 7673 §3.2, §3.4).
     pub async fn delegation(&self, target: &Target) -> Result<Option<Arc<Delegation>>, DnsReason> {
-        let Host::Name(host) = &target.host else { return Ok(None) };
-        if !target.secure {
+        let (Host::Name(host), Some(domain)) = (&target.host, &target.proven_for) else {
             return Ok(None);
-        }
+        };
         let owner = format!("_{}._tcp.{host}", target.port);
         let (Some(name), Some(tlsa)) = (absolute(host), absolute(&owner)) else { return Ok(None) };
         let read = |data: &RData| match data {
@@ -58,8 +57,8 @@ impl Resolver {
         } else {
             Associations::None
         };
-        let host = Domain::parse(host).ok();
-        Ok(Some(Arc::new(Delegation { host, owner, associations })))
+        let (domain, host) = (domain.clone(), Domain::parse(host).ok());
+        Ok(Some(Arc::new(Delegation { domain, host, owner, associations })))
     }
 }
 

@@ -118,8 +118,9 @@ pub struct Target {
     pub weight: u16,
     /// Where it comes from.
     pub origin: Origin,
-    /// DNSSEC proves the SRV record that names it, so that DANE applies (RFC 7673 §3.1).
-    pub secure: bool,
+    /// The domain whose SRV record names it, where DNSSEC proves that record, so that DANE applies (RFC 7673 §3.1). What is
+    /// proven about the server is proven for this domain and no other.
+    pub proven_for: Option<Domain>,
 }
 
 impl fmt::Display for Target {
@@ -139,7 +140,7 @@ impl From<&RouteTarget> for Target {
             RouteHost::Address(address) => Host::Address(*address),
         };
         let (start, origin) = (TlsStart::StartTls, Origin::Route);
-        Self { host, port: route.port, start, priority: 0, weight: 0, origin, secure: false }
+        Self { host, port: route.port, start, priority: 0, weight: 0, origin, proven_for: None }
     }
 }
 
@@ -169,7 +170,9 @@ pub fn plan(
         if let Some(Proven { answer: Answer::Records(records), secure }) = service {
             published = true;
             disabled |= is_disabled(records);
-            candidates.extend(records.iter().filter_map(|record| target(record, start, *secure)));
+            let proven_for = secure.then_some(domain);
+            candidates
+                .extend(records.iter().filter_map(|record| target(record, start, proven_for)));
         }
     }
     if published {
@@ -192,9 +195,9 @@ pub fn plan(
     }
     match answers.jabber.as_ref().map(|service| (&service.answer, service.secure)) {
         Some((Answer::Records(records), secure)) => {
-            let start = TlsStart::StartTls;
+            let (start, proven_for) = (TlsStart::StartTls, secure.then_some(domain));
             let candidates: Vec<_> =
-                records.iter().filter_map(|record| target(record, start, secure)).collect();
+                records.iter().filter_map(|record| target(record, start, proven_for)).collect();
             if !candidates.is_empty() {
                 return Ok(order(candidates, random));
             }
@@ -213,7 +216,7 @@ pub fn plan(
         weight: 0,
         origin: Origin::Fallback,
         // RFC 7673 §3.1: where no SRV record exists, DANE does not apply.
-        secure: false,
+        proven_for: None,
     }])
 }
 
@@ -222,7 +225,7 @@ fn is_disabled(records: &[SrvRecord]) -> bool {
     matches!(records, [SrvRecord { target: None, .. }])
 }
 
-fn target(record: &SrvRecord, start: TlsStart, secure: bool) -> Option<Target> {
+fn target(record: &SrvRecord, start: TlsStart, proven_for: Option<&Domain>) -> Option<Target> {
     Some(Target {
         host: Host::Name(Arc::clone(record.target.as_ref()?)),
         port: NonZeroU16::new(record.port)?,
@@ -230,7 +233,7 @@ fn target(record: &SrvRecord, start: TlsStart, secure: bool) -> Option<Target> {
         priority: record.priority,
         weight: record.weight,
         origin: Origin::Srv,
-        secure,
+        proven_for: proven_for.cloned(),
     })
 }
 

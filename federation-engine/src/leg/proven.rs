@@ -17,8 +17,6 @@ use crate::tls::dane::Delegation;
 pub(crate) struct ProvenServer {
     /// What streams of the outer leg ask.
     pub(crate) outer: Outer,
-    /// The domain that was dialled.
-    pub(crate) remote: Domain,
     /// What is proven about the server.
     pub(crate) server: Arc<Delegation>,
 }
@@ -34,18 +32,18 @@ impl Surroundings for ProvenServer {
 
     fn peer(&self, remote: &Domain) -> PeerRules {
         let rules = self.outer.peer(remote);
-        if *remote != self.remote {
+        if *remote != self.server.domain {
             return rules;
         }
-        let by_dane = self.outer.0.snapshot().is_judged_by_dane(remote, &self.server);
+        let by_dane = self.outer.0.snapshot().is_judged_by_dane(&self.server);
         harden(rules, self.server.requires_tls(), by_dane)
     }
 
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
-        if *remote != self.remote {
+        if *remote != self.server.domain {
             return self.outer.judge(chain, remote);
         }
-        self.outer.0.snapshot().judge_server(chain, remote, &self.server, UnixTime::now())
+        self.outer.0.snapshot().judge_server(chain, &self.server, UnixTime::now())
     }
 
     fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {

@@ -135,7 +135,7 @@ async fn negotiate(
         transport = Transport::DirectTls(connection.peer_chain());
     }
     let mut opened = Opened {
-        around: reached.surroundings(engine, leg, &remote),
+        around: reached.surroundings(engine, leg),
         scanner: Scanner::new(engine.pre_auth_bounds()),
         machine: Outbound::new(purpose, transport, engine.stream_limits(), started),
         out: Out::default(),

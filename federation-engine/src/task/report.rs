@@ -68,8 +68,9 @@ impl StreamReport {
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };
         tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, "stream authorised");
-        let by_dane = (self.delegation.as_ref())
-            .is_some_and(|server| engine.snapshot().is_judged_by_dane(remote, server));
+        let by_dane = self.delegation.as_ref().is_some_and(|server| {
+            server.domain == *remote && engine.snapshot().is_judged_by_dane(server)
+        });
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
             direct: self.direct,

@@ -141,18 +141,17 @@ impl Snapshot {
     pub(crate) fn judge_server(
         &self,
         chain: &PeerChain,
-        remote: &Domain,
         server: &Delegation,
         now: UnixTime,
     ) -> Result<(), CertificateReason> {
-        let peer: &Peer = self.config.peers.resolve(remote);
+        let peer: &Peer = self.config.peers.resolve(&server.domain);
         let trust = self.peer_trust.get(&peer.bundles).unwrap_or(&self.trust);
-        dane::judge(chain, remote, server, trust, &peer.pins, now)
+        dane::judge(chain, server, trust, &peer.pins, now)
     }
 
     /// Whether a server's own TLSA records decide about its certificate: keys that a person pinned go before them.
-    pub(crate) fn is_judged_by_dane(&self, remote: &Domain, server: &Delegation) -> bool {
-        server.names_certificate() && self.config.peers.resolve(remote).pins.is_empty()
+    pub(crate) fn is_judged_by_dane(&self, server: &Delegation) -> bool {
+        server.names_certificate() && self.config.peers.resolve(&server.domain).pins.is_empty()
     }
 
     /// Whether a chain proves the backend of a local domain.

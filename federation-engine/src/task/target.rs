@@ -33,17 +33,15 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
-    /// The look-ups of a stream to `remote` there.
+    /// The look-ups of a stream there.
     pub(crate) fn surroundings(
         &self,
         engine: &Arc<Engine>,
         leg: Leg,
-        remote: &Domain,
     ) -> Box<dyn Surroundings + Send + Sync> {
         match &self.delegation {
             Some(server) if leg == Leg::Outer => Box::new(ProvenServer {
                 outer: Outer(Arc::clone(engine)),
-                remote: remote.clone(),
                 server: Arc::clone(server),
             }),
             _ => leg.surroundings(engine),
@@ -101,7 +99,7 @@ impl Targets {
         self.waiting = engine.resolver().targets(&self.remote, direct_tls, legacy).await?;
         if peer.tls == TlsMode::Disabled {
             // DANE is about TLS, which is switched off here.
-            self.waiting.iter_mut().for_each(|target| target.secure = false);
+            self.waiting.iter_mut().for_each(|target| target.proven_for = None);
         }
         Ok(())
     }

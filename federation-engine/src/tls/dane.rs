@@ -17,6 +17,8 @@ use crate::reason::CertificateReason;
 /// A server to which an SRV record leads that DNSSEC proves.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Delegation {
+    /// The domain that the SRV record is of. For another one it proves nothing.
+    pub domain: Domain,
     /// The server's name: it may stand in the certificate instead of the domain (RFC 7673 §4.1). `None` where the name can
     /// stand in no certificate.
     pub host: Option<Domain>,
@@ -49,7 +51,7 @@ impl Delegation {
     }
 }
 
-/// Judges whether `chain` proves that we reached `domain` at this server.
+/// Judges whether `chain` proves that we reached the server's domain.
 ///
 /// Usable TLSA records decide alone (RFC 6698 §4.1), unless `pins` are set: those are what a person here said about the very
 /// key, so the local word goes before the peer's.
@@ -59,13 +61,12 @@ impl Delegation {
 /// is told before that none does.
 pub fn judge(
     chain: &PeerChain,
-    domain: &Domain,
     server: &Delegation,
     trust: &Trust,
     pins: &[Pin],
     now: UnixTime,
 ) -> Result<(), CertificateReason> {
-    let names = References { domain, host: server.host.as_ref() };
+    let names = References { domain: &server.domain, host: server.host.as_ref() };
     let associations = match &server.associations {
         Associations::Usable(associations) if pins.is_empty() => associations,
         _ => return judge_references(chain, &names, trust, pins, now),

@@ -113,10 +113,13 @@ fn rfc7673_3_1_a_target_is_secure_by_its_own_service_and_a_fallback_never_is() {
         jabber: None,
     };
     let targets = plan(&domain(), &mixed, &mut |_| 0).unwrap();
-    let shown: Vec<_> = targets.iter().map(|t| (t.to_string(), t.secure)).collect();
-    assert_eq!(shown, [("a.example:5269".to_owned(), true), ("b.example:5269".to_owned(), false)]);
+    let shown: Vec<_> = targets.iter().map(|t| (t.to_string(), t.proven_for.clone())).collect();
+    assert_eq!(
+        shown,
+        [("a.example:5269".to_owned(), Some(domain())), ("b.example:5269".to_owned(), None)]
+    );
     let absent = Answers { xmpp: proven(Answer::Absent), xmpps: None, jabber: None };
-    assert!(!plan(&domain(), &absent, &mut |_| 0).unwrap()[0].secure);
+    assert_eq!(plan(&domain(), &absent, &mut |_| 0).unwrap()[0].proven_for, None);
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn associations(records: &[TLSA]) -> Associations {
 
 fn server(records: &[TLSA]) -> Delegation {
     Delegation {
+        domain: domain("peer.example"),
         host: Some(domain("xmpp.host.example")),
         owner: OWNER.to_owned(),
         associations: associations(records),
@@ -55,7 +56,7 @@ fn server(records: &[TLSA]) -> Delegation {
 
 /// The verdict about `peer.example` at `xmpp.host.example`.
 fn verdict(chain: &PeerChain, records: &[TLSA], trust: &Trust) -> Result<(), CertificateReason> {
-    judge(chain, &domain("peer.example"), &server(records), trust, &[], now())
+    judge(chain, &server(records), trust, &[], now())
 }
 
 fn mismatch() -> Result<(), CertificateReason> {
@@ -230,8 +231,7 @@ fn pins_of_a_person_go_before_the_records_of_the_peer() {
         Pin::of_spki(parse(certificate.der()).unwrap().public_key().raw)
     };
     let by = |records: &[TLSA], pin| {
-        let peer = domain("peer.example");
-        judge(&chain(&[&leaf]), &peer, &server(records), &root.trust(), &[pin], now())
+        judge(&chain(&[&leaf]), &server(records), &root.trust(), &[pin], now())
     };
     assert_eq!(by(&[about(&other, 3, 1, 1)], pin(&leaf)), Ok(()));
     assert_eq!(by(&[about(&leaf, 3, 1, 1)], pin(&other)), Err(CertificateReason::PinMismatch));
