@@ -11,6 +11,7 @@
 
 pub mod backend;
 pub mod contact;
+pub mod dnssec;
 pub mod domain;
 pub mod effective;
 pub mod egress;

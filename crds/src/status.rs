@@ -249,7 +249,7 @@ pub struct PeerTlsStatus {
     /// Direct TLS instead of STARTTLS.
     #[serde(default)]
     pub direct: bool,
-    /// Valid, or the engine's word for what is wrong with the certificate.
+    /// Valid, `ValidByDANE` where the peer's TLSA records decided, or the engine's word for what is wrong with the certificate.
     #[schemars(length(max = 63))]
     pub verification: String,
     /// End of validity of the peer's certificate.

@@ -27,7 +27,8 @@ use ipnet::IpNet;
 
 use crate::Domain;
 use model::{
-    ControlFiles, DialbackFiles, FileComponent, FileListen, KeyPairFiles, SplitHorizon, TrustFiles,
+    ControlFiles, DialbackFiles, FileComponent, FileDnssec, FileListen, KeyPairFiles, SplitHorizon,
+    TrustFiles,
 };
 use resolve::Peers;
 
@@ -66,6 +67,8 @@ pub struct Config {
     pub listen: FileListen,
     /// Resolvers of the outer leg; empty: the system's.
     pub resolvers: Vec<SocketAddr>,
+    /// Whether their answers are validated.
+    pub dnssec: FileDnssec,
     /// What the backend's DNS answers.
     pub split_horizon: Option<SplitHorizon>,
 }
@@ -146,6 +149,7 @@ impl Config {
             .chain(backends)
             .chain(bundles)
             .chain(control)
+            .chain(&self.dnssec.trust_anchors)
             .map(std::path::PathBuf::as_path)
     }
 

@@ -8,6 +8,7 @@ use crate::task::engine::Engine;
 pub(crate) mod alone;
 pub(crate) mod inner;
 pub(crate) mod outer;
+pub(crate) mod proven;
 
 /// A side of the engine.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

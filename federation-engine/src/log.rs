@@ -10,6 +10,10 @@ use crate::args::LogFormat;
 /// Environment variable with the filter.
 pub const FILTER_VARIABLE: &str = "XFED_LOG";
 
+/// The library that validates DNS answers prints whole ones that it refuses, once for each look-up that a stranger causes. Our
+/// own lines name the answer and the peer.
+const DEFAULT: &str = "info,hickory_net::dnssec=off";
+
 /// Why logging was not set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -46,7 +50,7 @@ pub fn set_up(format: LogFormat) -> Result<(), LogError> {
 
 /// An empty text is the default.
 fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::builder().parse(if text.trim().is_empty() { "info" } else { text })
+    EnvFilter::builder().parse(if text.trim().is_empty() { DEFAULT } else { text })
 }
 
 #[cfg(test)]
@@ -55,7 +59,10 @@ mod tests {
 
     #[test]
     fn an_empty_filter_is_info_and_a_wrong_one_is_refused() {
-        assert_eq!(filter(" ").unwrap().to_string(), "info");
+        let default = filter(" ").unwrap().to_string();
+        let mut parts: Vec<_> = default.split(',').collect();
+        parts.sort_unstable();
+        assert_eq!(parts, ["hickory_net::dnssec=off", "info"]);
         assert_eq!(
             filter("federation_engine=debug").unwrap().to_string(),
             "federation_engine=debug"

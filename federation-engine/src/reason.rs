@@ -69,6 +69,14 @@ pub enum CertificateReason {
     /// None of the keys in the chain is pinned.
     #[error("no key of the certificate chain is among the pinned ones")]
     PinMismatch,
+    /// The peer's own records in DNS, proven by DNSSEC, are about other certificates (RFC 7673 §4.2).
+    #[error(
+        "no TLSA record at {owner} matches the certificate (DANE): either the peer has yet to publish a record for the certificate that it presents, or somebody else answers in its place"
+    )]
+    DaneMismatch {
+        /// Owner of the TLSA records.
+        owner: String,
+    },
     /// Unreadable, or an algorithm or constraint that is not accepted.
     #[error("the certificate is not acceptable: {detail}")]
     Invalid {
@@ -92,6 +100,7 @@ impl CertificateReason {
             Self::Expired { .. } => "CertificateExpired",
             Self::NotYetValid { .. } => "CertificateNotYetValid",
             Self::PinMismatch => "PinMismatch",
+            Self::DaneMismatch { .. } => "DANEMismatch",
             Self::Invalid { .. } => "CertificateInvalid",
         }
     }
@@ -126,6 +135,37 @@ pub enum DnsReason {
         /// Response code or error.
         detail: String,
     },
+    /// DNSSEC refuses the answer (RFC 7673 §3).
+    #[error(
+        "the {records} records of {name} fail DNSSEC validation: signatures or keys are missing, wrong or expired; whoever runs that zone must repair it (`delv` shows where it breaks); where a private zone hides a signed public one, give the peer a `route`, or set `dnssec` to \"Off\""
+    )]
+    Bogus {
+        /// Name that was asked for.
+        name: String,
+        /// What was asked for.
+        records: Records,
+    },
+}
+
+/// Kinds of records that lead to a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Records {
+    /// SRV.
+    Service,
+    /// A and AAAA.
+    Address,
+    /// TLSA.
+    Certificate,
+}
+
+impl fmt::Display for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service => "SRV",
+            Self::Address => "address",
+            Self::Certificate => "TLSA",
+        })
+    }
 }
 
 impl DnsReason {
@@ -136,6 +176,7 @@ impl DnsReason {
             Self::NoAddress { .. } => "NoAddress",
             Self::ServiceDisabled { .. } => "SRVServiceDisabled",
             Self::ResolverUnavailable { .. } => "ResolverUnavailable",
+            Self::Bogus { .. } => "DNSSECBogus",
         }
     }
 }
@@ -328,7 +369,10 @@ impl Failure {
     pub fn step(&self) -> Step {
         match self {
             Self::BlockedByLocalPolicy | Self::NoBackend | Self::ShuttingDown => Step::Policy,
-            Self::Dns(DnsReason::NoAddress { .. }) => Step::Address,
+            Self::Dns(
+                DnsReason::NoAddress { .. }
+                | DnsReason::Bogus { records: Records::Address | Records::Certificate, .. },
+            ) => Step::Address,
             Self::Dns(_) => Step::Srv,
             Self::Connect(_) | Self::Guard(_) => Step::Tcp,
             Self::StartTlsNotOffered
@@ -360,7 +404,8 @@ impl Failure {
     /// settings say about the two domains is the same in a minute.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Dns(DnsReason::ResolverUnavailable { .. })
+            // A zone that is repaired, or keys that could be fetched after all; an attack passes as well.
+            Self::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
             | Self::Connect(_)
             | Self::Handshake(_)
             | Self::NegotiationTimedOut(_)

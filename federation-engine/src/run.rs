@@ -71,7 +71,7 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
     let config = load(file)?;
     watch.set(std::iter::once(file).chain(config.files()));
     let listeners = Listeners::bind(&config.listen).await?;
-    let resolver = Resolver::new(&config.resolvers)?;
+    let resolver = Resolver::configured(&config.resolvers, &config.dnssec)?;
     let journal = Arc::new(Journal::new(env!("CARGO_PKG_VERSION")));
     let engine =
         Engine::new(Snapshot::load(config, None), resolver, Inside::new()?, Arc::clone(&journal));

@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod outside;
 pub mod prosody;
 pub mod report;
+pub mod signed;
 pub mod target;
 pub mod tls;
 pub mod world;

@@ -15,6 +15,7 @@ pub mod namespace;
 pub mod receiving;
 pub mod redirecting;
 pub mod server;
+pub mod signer;
 pub mod stream;
 pub mod tls;
 pub mod transport;

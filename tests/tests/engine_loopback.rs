@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::json;
 use tests::engine::get;
 use tests::loopback::{
     CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PEER, PeerKind, World, secret_of, until,
@@ -13,6 +14,7 @@ use tests::peer::element::Element;
 use tests::peer::error::PeerError;
 use tests::peer::initiator::{Initiator, Security};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
+use tests::peer::signer::Signer;
 use tests::peer::stream::Stream;
 use tests::program::engine;
 
@@ -205,6 +207,23 @@ fn an_authority_that_became_unusable_is_told_and_the_last_good_one_goes_on_minti
     })
     .unwrap();
     // The first stream for this domain: its certificate is minted now.
+    let mut stream = world.stream_from_backend(PEER).unwrap();
+    stream.send(TO_PEER).unwrap();
+    assert_eq!(body(&world.peer.message().unwrap()), Some("Ho"));
+}
+
+#[test]
+fn trust_anchors_that_became_unusable_are_told_and_the_last_resolver_goes_on() {
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        ground.write("root.key", &Signer::new().unwrap().anchor()).unwrap();
+        config["dnssec"] = json!({"trustAnchors": ground.path("root.key")});
+    })
+    .unwrap();
+    world.ground.write("root.key", "no key any more").unwrap();
+    until("the complaint about the file", || {
+        world.engine.log().lines().any(|line| line.contains("ERROR") && line.contains("root.key"))
+    })
+    .unwrap();
     let mut stream = world.stream_from_backend(PEER).unwrap();
     stream.send(TO_PEER).unwrap();
     assert_eq!(body(&world.peer.message().unwrap()), Some("Ho"));

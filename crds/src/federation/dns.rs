@@ -8,6 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dnssec::DnssecMode;
 use crate::message;
 
 /// How the address and the SRV records get into the DNS.
@@ -33,6 +34,10 @@ pub struct DnsSpec {
     /// Publish although somebody else's SRV records stand there.
     #[serde(default)]
     pub takeover: bool,
+    /// Whether the engine validates answers by DNSSEC: Auto, where its resolver passes signatures on, or Off, such as where a
+    /// private zone hides a signed public one.
+    #[serde(default)]
+    pub dnssec: DnssecMode,
     /// Recursive resolvers that stand for the public view. Default: those of the operator's pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -53,6 +58,7 @@ impl Default for DnsSpec {
             trailing_dot: true,
             publish: DnsPublish::default(),
             takeover: false,
+            dnssec: DnssecMode::default(),
             resolvers: Vec::new(),
         }
     }

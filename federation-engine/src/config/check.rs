@@ -13,6 +13,7 @@ use crds::peer::{External, PeerAuthentication, PeerLimits, PeerSettings, PeerTls
 use crds::policy::Policy;
 use serde::Serialize;
 
+use crate::config::model::FileDnssec;
 use crate::config::peer::Peer;
 use crate::config::{Attachment, Config, LocalDomain};
 
@@ -30,6 +31,7 @@ pub fn report(config: &Config) -> Result<String, serde_saphyr::ser::Error> {
         policy: &config.policy,
         limits: limits(&config.limits),
         timeouts: timeouts(&config.timeouts),
+        dnssec: &config.dnssec,
         not_in_effect: config.not_in_effect(),
     })
 }
@@ -45,6 +47,7 @@ struct Report<'a> {
     policy: &'a Policy,
     limits: Limits,
     timeouts: Timeouts,
+    dnssec: &'a FileDnssec,
     not_in_effect: Vec<String>,
 }
 

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 
 use crds::backend::BackendAuthentication;
 use crds::contact::Contact;
+use crds::dnssec::DnssecMode;
 use crds::egress::Egress;
 use crds::limits::{Limits, Timeouts};
 use crds::pattern::DomainPattern;
 use crds::peer::{PeerAuthentication, PeerLimits, PeerSettings, PeerTls, Probe, Profile, Route};
 use crds::policy::Policy;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Domain;
 
@@ -59,6 +60,9 @@ pub struct File {
     /// Resolvers of the outer leg. Empty: the system's.
     #[serde(default)]
     pub resolvers: Vec<SocketAddr>,
+    /// Whether their answers are validated.
+    #[serde(default)]
+    pub dnssec: FileDnssec,
     /// What the backend's DNS answers. Absent: nothing is synthesised.
     pub split_horizon: Option<SplitHorizon>,
 }
@@ -227,6 +231,18 @@ pub struct ControlFiles {
     pub private_key_file: PathBuf,
     /// Bearer token that clients present.
     pub token_file: PathBuf,
+}
+
+/// DNSSEC validation on the outer leg.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileDnssec {
+    /// Default: `Auto`.
+    #[serde(default)]
+    pub mode: DnssecMode,
+    /// DNSKEY records of the root in the form of zone files, for a DNS that is not the public one. Default: the public root's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_anchors: Option<PathBuf>,
 }
 
 /// What the backend's DNS is told about remote domains.

@@ -75,6 +75,7 @@ pub fn parse(file: File, hash: String) -> Parsed<Config> {
         allow_networks: file.egress.allow_networks,
         listen: file.listen,
         resolvers: file.resolvers,
+        dnssec: file.dnssec,
         split_horizon: file.split_horizon,
     })
 }
@@ -276,10 +277,13 @@ fn file_names(file: &File) -> Parsed<()> {
             ("listen.control.tokenFile".to_owned(), &control.token_file),
         ]
     });
+    let anchors =
+        (file.dnssec.trust_anchors.iter()).map(|path| ("dnssec.trustAnchors".to_owned(), path));
     match pairs
         .chain(bundles)
         .chain(secrets)
         .chain(control)
+        .chain(anchors)
         .find(|(_, path)| path.as_os_str().is_empty())
     {
         Some((field, _)) => Err(at(field, Fault::EmptyPath)),

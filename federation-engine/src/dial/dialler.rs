@@ -1,30 +1,45 @@
 //! From the targets of a domain to one TCP connection, or to everything that was tried and why it failed: drives
 //! [`Race`].
 
+use std::collections::HashMap;
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::FuturesUnordered;
+use futures::stream::{self, FuturesUnordered};
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::guard::Guard;
-use super::race::{Race, Step};
+use super::race::{Race, Step, Unanswered};
 use super::tcp::Connect;
 use crate::dns::plan::{Answer, Host, Origin, Target};
 use crate::dns::resolve::Resolver;
 use crate::reason::{ConnectReason, DnsReason, Failure};
+use crate::tls::dane::Delegation;
 
 /// Finds the addresses of a host.
-pub trait Addresses {
+pub trait Addresses: Sync {
     /// Asks DNS for both families at once; the answers come as they arrive, at most one for each (RFC 8305 §3).
     fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send;
+
+    /// What is proven about the server of a target. An error: it is not to be connected to.
+    fn delegation(
+        &self,
+        _target: &Target,
+    ) -> impl Future<Output = Result<Option<Arc<Delegation>>, DnsReason>> + Send {
+        ready(Ok(None))
+    }
 }
 
 impl Addresses for Resolver {
     fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
         Resolver::addresses(self, name)
+    }
+
+    async fn delegation(&self, target: &Target) -> Result<Option<Arc<Delegation>>, DnsReason> {
+        Resolver::delegation(self, target).await
     }
 }
 
@@ -37,6 +52,25 @@ pub struct Connection<S> {
     pub address: SocketAddr,
     /// The target that the address belongs to.
     pub target: Target,
+    /// What DNSSEC proves about the server there.
+    pub delegation: Option<Arc<Delegation>>,
+}
+
+/// What becomes known of a target.
+enum News {
+    /// Before its addresses: what is proven about its server.
+    Server(Result<Option<Arc<Delegation>>, DnsReason>),
+    Addresses(Answer<IpAddr>),
+}
+
+/// Asks for all of it. Nothing is connected to before it is known whether it may be (RFC 7673 §3.2).
+fn ask<A: Addresses>(
+    resolver: &A,
+    target: Target,
+    name: Arc<str>,
+) -> impl Stream<Item = News> + Send + '_ {
+    let server = async move { News::Server(resolver.delegation(&target).await) };
+    stream::once(server).chain(resolver.addresses(name).map(News::Addresses))
 }
 
 /// Dials the targets of one domain. When a connection turns out to be of no use, [`Self::connect`] goes on with what was
@@ -46,12 +80,14 @@ pub struct Dialler {
     /// The domain, for the messages.
     name: String,
     race: Race,
+    /// What is proven about the servers of targets.
+    delegations: HashMap<usize, Arc<Delegation>>,
 }
 
 impl Dialler {
     /// Nothing is asked or dialled yet.
     pub fn new(name: String, targets: Vec<Target>) -> Self {
-        Self { name, race: Race::new(targets) }
+        Self { name, race: Race::new(targets), delegations: HashMap::new() }
     }
 
     /// The target that comes first.
@@ -92,7 +128,8 @@ impl Dialler {
                     continue;
                 }
                 Step::Ask(index, Host::Name(name)) => {
-                    asking.push(next(index, Box::pin(resolver.addresses(name))));
+                    let Some(target) = self.race.target(index).cloned() else { continue };
+                    asking.push(next(index, Box::pin(ask(resolver, target, name))));
                     continue;
                 }
                 Step::Connect(index, address) => {
@@ -111,14 +148,23 @@ impl Dialler {
                         let Some(target) = self.race.target(index).cloned() else {
                             return Err(self.failure());
                         };
-                        return Ok(Connection { stream, address, target });
+                        let delegation = self.delegations.get(&index).cloned();
+                        return Ok(Connection { stream, address, target, delegation });
                     }
                     Err(reason) => self.race.on_failed(address, reason),
                 },
-                Some((index, answer, rest)) = asking.next() => {
+                Some((index, news, rest)) = asking.next() => {
                     let now = Instant::now().into_std();
-                    match answer {
-                        Some(answer) => {
+                    match news {
+                        Some(News::Server(Ok(delegation))) => {
+                            self.delegations.extend(delegation.map(|proven| (index, proven)));
+                            asking.push(next(index, rest));
+                        }
+                        Some(News::Server(Err(reason))) => {
+                            self.race.on_refused(reason);
+                            self.race.on_answered(index, now);
+                        }
+                        Some(News::Addresses(answer)) => {
                             self.race.on_answer(index, answer, guard, now);
                             asking.push(next(index, rest));
                         }
@@ -141,7 +187,10 @@ impl Dialler {
             Some((_, reason)) if failed.iter().all(is_refused) => Failure::Guard(reason.clone()),
             Some(_) => Failure::Connect(failed),
             None => Failure::Dns(match self.race.unanswered() {
-                Some(detail) => DnsReason::ResolverUnavailable { name, detail: detail.to_owned() },
+                Some(Unanswered::Refused(reason)) => reason.clone(),
+                Some(Unanswered::Failed(detail)) => {
+                    DnsReason::ResolverUnavailable { name, detail: detail.clone() }
+                }
                 // RFC 6120 §3.2.1 rule 8: published SRV records whose hosts have no address are the end.
                 None if self.race.targets().any(|target| target.origin == Origin::Srv) => {
                     DnsReason::NoAddress { name }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::guard::{Guard, check};
 use crate::dns::plan::{Answer, Host, Origin, Target};
-use crate::reason::ConnectReason;
+use crate::reason::{ConnectReason, DnsReason, Records};
 
 /// Resolution Delay (RFC 8305 §3, §8): how long an IPv4 address waits for the answer about IPv6.
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
@@ -45,12 +45,21 @@ pub(super) struct Race {
     lanes: Vec<Lane>,
     /// Addresses that were dialled or refused by the guard, in the order of the attempts.
     attempts: Vec<Attempt>,
-    /// Why the addresses of a target are unknown; of the first such target.
-    unanswered: Option<String>,
+    /// Why the addresses of a target are unknown or not to be used; of the first such target.
+    unanswered: Option<Unanswered>,
     /// Start of the last attempt; none when it has failed, because the next one then waits for nothing.
     last_attempt: Option<Instant>,
     /// Start of the last attempt or question, likewise.
     last_start: Option<Instant>,
+}
+
+/// Why a target has no address to dial.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Unanswered {
+    /// The resolver gave no answer. In its words.
+    Failed(String),
+    /// What it gave is not to be used.
+    Refused(DnsReason),
 }
 
 #[derive(Debug)]
@@ -147,9 +156,9 @@ impl Race {
         self.lanes.iter().map(|lane| &lane.target)
     }
 
-    /// Why a resolver did not answer.
-    pub(super) fn unanswered(&self) -> Option<&str> {
-        self.unanswered.as_deref()
+    /// Why there was nothing to dial.
+    pub(super) fn unanswered(&self) -> Option<&Unanswered> {
+        self.unanswered.as_ref()
     }
 
     /// Addresses that failed or were refused, with the reason, in the order of the attempts.
@@ -203,8 +212,13 @@ impl Race {
             Answer::Records(addresses) => addresses,
             Answer::Absent => return,
             Answer::Failed(detail) => {
-                self.unanswered.get_or_insert(detail);
+                self.unanswered.get_or_insert(Unanswered::Failed(detail));
                 return;
+            }
+            Answer::Bogus => {
+                let Some(target) = self.target(index) else { return };
+                let (name, records) = (target.host.to_string(), Records::Address);
+                return self.on_refused(DnsReason::Bogus { name, records });
             }
         };
         let Some(lane) = self.lanes.get_mut(index) else { return };
@@ -235,6 +249,11 @@ impl Race {
                 Err(_) => {}
             }
         }
+    }
+
+    /// A target is not to be dialled: DNSSEC refuses what is said about its server (RFC 7673 §3.2, §3.4).
+    pub(super) fn on_refused(&mut self, reason: DnsReason) {
+        self.unanswered.get_or_insert(Unanswered::Refused(reason));
     }
 
     /// All answers about the addresses of a target are in.

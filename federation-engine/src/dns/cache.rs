@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hickory_proto::rr::{Name, RecordType};
 use lru::LruCache;
 
-use super::plan::Answer;
+use super::plan::{Answer, Proven};
 
 /// Answers kept; the least recently used goes first.
 const MAX_ANSWERS: NonZeroUsize = match NonZeroUsize::new(1024) {
@@ -28,16 +28,21 @@ pub(super) struct Cache<T> {
 }
 
 struct Kept<T> {
-    answer: Answer<T>,
+    answer: Proven<T>,
     until: Instant,
 }
 
 impl<T: Clone> Cache<T> {
     pub(super) fn new() -> Self {
-        Self { answers: Mutex::new(LruCache::new(MAX_ANSWERS)) }
+        Self::of(MAX_ANSWERS)
     }
 
-    pub(super) fn get(&self, key: &Question, now: Instant) -> Option<Answer<T>> {
+    /// For answers that are large.
+    pub(super) fn of(size: NonZeroUsize) -> Self {
+        Self { answers: Mutex::new(LruCache::new(size)) }
+    }
+
+    pub(super) fn get(&self, key: &Question, now: Instant) -> Option<Proven<T>> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = answers.get(key)?;
         if now < kept.until {
@@ -48,11 +53,11 @@ impl<T: Clone> Cache<T> {
     }
 
     /// Keeps knowledge, existence and absence alike (RFC 2308 §5); ignorance is not kept, so the next caller asks anew.
-    pub(super) fn put(&self, key: Question, answer: &Answer<T>, ttl: Duration, now: Instant) {
-        let longest = match answer {
+    pub(super) fn put(&self, key: Question, answer: &Proven<T>, ttl: Duration, now: Instant) {
+        let longest = match answer.answer {
             Answer::Records(_) => MAX_POSITIVE_TTL,
             Answer::Absent => MAX_NEGATIVE_TTL,
-            Answer::Failed(_) => return,
+            Answer::Failed(_) | Answer::Bogus => return,
         };
         let Some(until) = now.checked_add(ttl.min(longest)) else { return };
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,12 +79,13 @@ mod tests {
     #[test]
     fn answers_live_as_long_as_their_ttl_within_bounds() {
         let (cache, start) = (Cache::new(), Instant::now());
-        let found = Answer::Records(vec![1]);
+        let found = Proven { answer: Answer::Records(vec![1]), secure: true };
+        let absent = Answer::Absent.into();
         for (name, answer, ttl, life) in [
             ("short.example", &found, Duration::from_secs(5), Duration::from_secs(5)),
             ("week.example", &found, HOUR * 24 * 7, HOUR),
             ("zero.example", &found, Duration::ZERO, Duration::ZERO),
-            ("absent.example", &Answer::Absent, HOUR, Duration::from_mins(1)),
+            ("absent.example", &absent, HOUR, Duration::from_mins(1)),
         ] {
             cache.put(key(name), answer, ttl, start);
             if let Some(last) = life.checked_sub(Duration::from_millis(1)) {
@@ -92,18 +98,24 @@ mod tests {
     #[test]
     fn ignorance_is_never_kept_and_types_are_apart() {
         let (cache, now) = (Cache::<u8>::new(), Instant::now());
-        cache.put(key("a.example"), &Answer::Failed("SERVFAIL".to_owned()), HOUR, now);
-        assert_eq!(cache.get(&key("a.example"), now), None);
-        cache.put(key("a.example"), &Answer::Absent, HOUR, now);
+        for ignorance in [Answer::Failed("SERVFAIL".to_owned()), Answer::Bogus] {
+            cache.put(key("a.example"), &ignorance.into(), HOUR, now);
+            assert_eq!(cache.get(&key("a.example"), now), None);
+        }
+        cache.put(key("a.example"), &Answer::Absent.into(), HOUR, now);
         assert_eq!(cache.get(&(name("a.example"), RecordType::A), now), None);
-        assert_eq!(cache.get(&key("A.Example"), now), Some(Answer::Absent), "case is no matter");
+        assert_eq!(
+            cache.get(&key("A.Example"), now),
+            Some(Answer::Absent.into()),
+            "case is no matter"
+        );
     }
 
     #[test]
     fn the_number_of_answers_is_bounded() {
         let (cache, now) = (Cache::<u8>::new(), Instant::now());
         for n in 0..=MAX_ANSWERS.get() {
-            cache.put(key(&format!("d{n}.example")), &Answer::Absent, HOUR, now);
+            cache.put(key(&format!("d{n}.example")), &Answer::Absent.into(), HOUR, now);
         }
         assert_eq!(cache.get(&key("d0.example"), now), None);
         assert!(cache.get(&key("d1.example"), now).is_some());

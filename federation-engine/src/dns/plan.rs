@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crds::target::{RouteHost, RouteTarget};
 
 use crate::Domain;
-use crate::reason::DnsReason;
+use crate::reason::{DnsReason, Records};
 use crate::stream::redirect::OtherHost;
 use crate::tls::config::TlsStart;
 
@@ -29,6 +29,26 @@ pub enum Answer<T> {
     Absent,
     /// No usable answer; whether records exist is unknown. In words.
     Failed(String),
+    /// DNSSEC says that the answer is not what the zone's owner published, or cannot tell (RFC 4035 §4.3, bogus and
+    /// indeterminate). It is never used, and never taken for absence.
+    Bogus,
+}
+
+/// An answer, and whether DNSSEC proves it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Proven<T> {
+    /// What was said.
+    pub answer: Answer<T>,
+    /// A chain of signatures leads from a trust anchor to every record of it, aliases included (RFC 4035 §4.3, secure).
+    /// Never for what is not [`Answer::Records`].
+    pub secure: bool,
+}
+
+impl<T> From<Answer<T>> for Proven<T> {
+    /// An answer that nothing proves.
+    fn from(answer: Answer<T>) -> Self {
+        Self { answer, secure: false }
+    }
 }
 
 /// One SRV record.
@@ -48,11 +68,11 @@ pub struct SrvRecord {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answers {
     /// `_xmpp-server._tcp`: STARTTLS.
-    pub xmpp: Answer<SrvRecord>,
+    pub xmpp: Proven<SrvRecord>,
     /// `_xmpps-server._tcp`: Direct TLS. `None` when it was not asked for.
-    pub xmpps: Option<Answer<SrvRecord>>,
+    pub xmpps: Option<Proven<SrvRecord>>,
     /// `_jabber._tcp`, of the time before RFC 3920. `None` when it was not asked for.
-    pub jabber: Option<Answer<SrvRecord>>,
+    pub jabber: Option<Proven<SrvRecord>>,
 }
 
 /// Where to connect.
@@ -101,6 +121,9 @@ pub struct Target {
     pub weight: u16,
     /// Where it comes from.
     pub origin: Origin,
+    /// The domain whose SRV record names it, where DNSSEC proves that record, so that DANE applies (RFC 7673 §3.1). What is
+    /// proven about the server is proven for this domain and no other.
+    pub proven_for: Option<Domain>,
 }
 
 impl fmt::Display for Target {
@@ -119,7 +142,8 @@ impl Target {
             RouteHost::Name(name) => Host::Name(name.to_ascii().into()),
             RouteHost::Address(address) => Host::Address(*address),
         };
-        Self { host, port, start: TlsStart::StartTls, priority: 0, weight: 0, origin }
+        let start = TlsStart::StartTls;
+        Self { host, port, start, priority: 0, weight: 0, origin, proven_for: None }
     }
 }
 
@@ -141,6 +165,7 @@ impl From<&OtherHost> for Target {
 /// - [`DnsReason::ServiceDisabled`]: what SRV records there are say `.`; then there is no fallback (RFC 6120 §3.2.1 rule 3).
 /// - [`DnsReason::ResolverUnavailable`]: whether SRV records exist is unknown, so the fallback would be a guess.
 /// - [`DnsReason::NoAddress`]: SRV records exist, and none is usable.
+/// - [`DnsReason::Bogus`]: SRV records that DNSSEC refuses end the search, whatever else was found (RFC 7673 §3.1).
 pub fn plan(
     domain: &Domain,
     answers: &Answers,
@@ -149,21 +174,27 @@ pub fn plan(
     let name = || domain.to_string();
     let services =
         [(Some(&answers.xmpp), TlsStart::StartTls), (answers.xmpps.as_ref(), TlsStart::Direct)];
+    let all = services.iter().filter_map(|(service, _)| *service).chain(&answers.jabber);
+    if all.into_iter().any(|service| service.answer == Answer::Bogus) {
+        return Err(DnsReason::Bogus { name: name(), records: Records::Service });
+    }
     // XEP-0368 §3: one list by priority and weight, whatever the service.
     let mut candidates = Vec::new();
     let (mut published, mut disabled) = (false, false);
-    for (answer, start) in services {
-        if let Some(Answer::Records(records)) = answer {
+    for (service, start) in services {
+        if let Some(Proven { answer: Answer::Records(records), secure }) = service {
             published = true;
             disabled |= is_disabled(records);
-            candidates.extend(records.iter().filter_map(|record| target(record, start)));
+            let proven_for = secure.then_some(domain);
+            candidates
+                .extend(records.iter().filter_map(|record| target(record, start, proven_for)));
         }
     }
     if published {
         if !candidates.is_empty() {
             return Ok(order(candidates, random));
         }
-        if let Answer::Failed(detail) = &answers.xmpp {
+        if let Answer::Failed(detail) = &answers.xmpp.answer {
             return Err(DnsReason::ResolverUnavailable { name: name(), detail: detail.clone() });
         }
         return Err(if disabled {
@@ -172,24 +203,25 @@ pub fn plan(
             DnsReason::NoAddress { name: name() }
         });
     }
-    for (answer, _) in services {
-        if let Some(Answer::Failed(detail)) = answer {
+    for (service, _) in services {
+        if let Some(Proven { answer: Answer::Failed(detail), .. }) = service {
             return Err(DnsReason::ResolverUnavailable { name: name(), detail: detail.clone() });
         }
     }
-    match &answers.jabber {
-        Some(Answer::Records(records)) => {
+    match answers.jabber.as_ref().map(|service| (&service.answer, service.secure)) {
+        Some((Answer::Records(records), secure)) => {
+            let (start, proven_for) = (TlsStart::StartTls, secure.then_some(domain));
             let candidates: Vec<_> =
-                records.iter().filter_map(|record| target(record, TlsStart::StartTls)).collect();
+                records.iter().filter_map(|record| target(record, start, proven_for)).collect();
             if !candidates.is_empty() {
                 return Ok(order(candidates, random));
             }
             return Err(DnsReason::ServiceDisabled { name: name() });
         }
-        Some(Answer::Failed(detail)) => {
+        Some((Answer::Failed(detail), _)) => {
             return Err(DnsReason::ResolverUnavailable { name: name(), detail: detail.clone() });
         }
-        Some(Answer::Absent) | None => {}
+        Some((Answer::Absent | Answer::Bogus, _)) | None => {}
     }
     Ok(vec![Target {
         host: Host::Name(domain.to_ascii().into()),
@@ -198,6 +230,8 @@ pub fn plan(
         priority: 0,
         weight: 0,
         origin: Origin::Fallback,
+        // RFC 7673 §3.1: where no SRV record exists, DANE does not apply.
+        proven_for: None,
     }])
 }
 
@@ -206,7 +240,7 @@ fn is_disabled(records: &[SrvRecord]) -> bool {
     matches!(records, [SrvRecord { target: None, .. }])
 }
 
-fn target(record: &SrvRecord, start: TlsStart) -> Option<Target> {
+fn target(record: &SrvRecord, start: TlsStart, proven_for: Option<&Domain>) -> Option<Target> {
     Some(Target {
         host: Host::Name(Arc::clone(record.target.as_ref()?)),
         port: NonZeroU16::new(record.port)?,
@@ -214,6 +248,7 @@ fn target(record: &SrvRecord, start: TlsStart) -> Option<Target> {
         priority: record.priority,
         weight: record.weight,
         origin: Origin::Srv,
+        proven_for: proven_for.cloned(),
     })
 }
 

@@ -2,26 +2,35 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crds::dnssec::DnssecMode;
 use futures::Stream;
 use futures::stream::FuturesUnordered;
-use hickory_proto::op::ResponseCode;
+use hickory_proto::dnssec::Proof;
+use hickory_proto::op::{DnsRequestOptions, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
-use hickory_resolver::TokioResolver;
+use hickory_resolver::Hosts;
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ServerOrderingStrategy,
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+    ServerOrderingStrategy,
 };
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::system_conf::read_system_conf;
 use tokio::time::timeout;
 
+use super::anchors::{Anchors, AnchorsError};
 use super::ask::{absolute, srv_record};
 use super::cache::Cache;
-use super::plan::{Answer, Answers, MAX_TARGETS, SrvRecord, Target, plan};
+use super::lookup::{self, Found, Servers};
+use super::plan::{Answer, Answers, MAX_TARGETS, Proven, SrvRecord, Target, plan};
+use super::validate::{Validator, is_secure};
 use crate::Domain;
+use crate::config::model::FileDnssec;
 use crate::reason::DnsReason;
+use crate::tls::tlsa::Tlsa;
 
 /// For one question to one server.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -29,6 +38,11 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Addresses of one family kept of one host.
 pub const MAX_ADDRESSES: usize = 16;
+/// Sets of TLSA records kept: they are larger than other answers, and few peers have any.
+const MAX_TLSA_ANSWERS: NonZeroUsize = match NonZeroUsize::new(64) {
+    Some(n) => n,
+    None => NonZeroUsize::MIN,
+};
 
 /// Why there is no resolver.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +50,9 @@ pub enum ResolverError {
     /// No `resolvers` are configured and the system has none either.
     #[error("the system's resolver configuration is unusable: {0}; set `resolvers`")]
     System(String),
+    /// What DNSSEC has to begin with is missing.
+    #[error("dnssec.trustAnchors: {0}")]
+    Anchors(#[from] AnchorsError),
     /// hickory refused its configuration.
     #[error("cannot start the resolver: {0}")]
     Start(String),
@@ -45,9 +62,17 @@ pub enum ResolverError {
 /// itself for every domain.
 #[derive(Clone)]
 pub struct Resolver {
-    inner: TokioResolver,
+    servers: Servers,
+    options: DnsRequestOptions,
+    /// Names of the system's file, which nobody signs and which come before DNS.
+    file: Arc<Hosts>,
+    /// `None`: answers are not validated.
+    validator: Option<(Arc<Validator>, Anchors)>,
     services: Arc<Cache<SrvRecord>>,
-    hosts: Arc<Cache<IpAddr>>,
+    pub(super) hosts: Arc<Cache<IpAddr>>,
+    /// Of [`Self::unvalidated`]; what nothing proves is never taken for what could be proven.
+    unvalidated_hosts: Arc<Cache<IpAddr>>,
+    pub(super) associations: Arc<Cache<Tlsa>>,
 }
 
 /// The recursive resolvers that the system is configured with.
@@ -75,31 +100,69 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// Uses these servers in this order, or the system's when there are none.
+    /// Uses these servers in this order, or the system's when there are none. Answers are taken as they come.
     ///
     /// # Errors
     /// See [`ResolverError`].
     pub fn new(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
-        let provider = TokioRuntimeProvider::default();
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder(provider)
-                .map_err(|error| ResolverError::System(error.to_string()))?
-        } else {
-            let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
-            let mut builder = TokioResolver::builder_with_config(config, provider);
-            let options = builder.options_mut();
-            options.use_hosts_file = ResolveHosts::Never;
-            options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-            builder
+        let (config, options) = configuration(servers)?;
+        let file = match options.use_hosts_file {
+            ResolveHosts::Always | ResolveHosts::Auto => Hosts::from_system().unwrap_or_default(),
+            ResolveHosts::Never => Hosts::default(),
         };
-        let options = builder.options_mut();
-        options.timeout = ATTEMPT;
-        options.attempts = 2;
-        options.try_tcp_on_error = true;
-        // Answers are kept in `Cache`, in bounded form.
-        options.cache_size = 0;
-        let inner = builder.build().map_err(|error| ResolverError::Start(error.to_string()))?;
-        Ok(Self { inner, services: Arc::new(Cache::new()), hosts: Arc::new(Cache::new()) })
+        let mut request = DnsRequestOptions::default();
+        request.use_edns = options.edns0;
+        request.edns_payload_len = options.edns_payload_len;
+        let servers = lookup::servers(config.name_servers().to_vec(), options)
+            .map_err(|error| ResolverError::Start(error.to_string()))?;
+        Ok(Self {
+            servers,
+            options: request,
+            file: Arc::new(file),
+            validator: None,
+            services: Arc::new(Cache::new()),
+            hosts: Arc::new(Cache::new()),
+            unvalidated_hosts: Arc::new(Cache::new()),
+            associations: Arc::new(Cache::of(MAX_TLSA_ANSWERS)),
+        })
+    }
+
+    /// The same, and validates every answer by DNSSEC if these servers pass on what it takes; which is found out with the
+    /// first look-up.
+    ///
+    /// # Errors
+    /// See [`ResolverError`].
+    pub fn validating(servers: &[SocketAddr], anchors: Anchors) -> Result<Self, ResolverError> {
+        let plain = Self::new(servers)?;
+        let validator = Validator::new(plain.servers.clone(), plain.options, anchors.keys());
+        Ok(Self { validator: Some((Arc::new(validator), anchors)), ..plain })
+    }
+
+    /// As the configuration wants it.
+    ///
+    /// # Errors
+    /// See [`ResolverError`].
+    pub fn configured(servers: &[SocketAddr], dnssec: &FileDnssec) -> Result<Self, ResolverError> {
+        match wanted_anchors(dnssec)? {
+            Some(anchors) => Self::validating(servers, anchors),
+            None => Self::new(servers),
+        }
+    }
+
+    /// Whether answers are validated by what the configuration, and the file in it, say now.
+    ///
+    /// # Errors
+    /// See [`ResolverError`].
+    pub fn validates_as(&self, dnssec: &FileDnssec) -> Result<bool, ResolverError> {
+        Ok(wanted_anchors(dnssec)?.as_ref() == self.validator.as_ref().map(|(_, anchors)| anchors))
+    }
+
+    /// The same servers without validation, for names that a person here wrote and not a stranger: private ones are seldom
+    /// signed, and often deny what the public DNS signs.
+    #[must_use]
+    pub fn unvalidated(&self) -> Self {
+        let hosts = Arc::clone(&self.unvalidated_hosts);
+        Self { validator: None, hosts, ..self.clone() }
     }
 
     /// SRV records of a domain. `direct_tls` asks for `_xmpps-server` as well; `legacy` asks for `_jabber` when the others
@@ -122,7 +185,8 @@ impl Resolver {
         let (xmpp, xmpps) = tokio::join!(self.srv(xmpp), async {
             if direct_tls { Some(self.srv(xmpps).await) } else { None }
         });
-        let absent = xmpp == Answer::Absent && matches!(xmpps, None | Some(Answer::Absent));
+        let is_absent = |service: &Proven<SrvRecord>| service.answer == Answer::Absent;
+        let absent = is_absent(&xmpp) && xmpps.as_ref().is_none_or(is_absent);
         let jabber = if legacy && absent { Some(self.srv(name("_jabber")?).await) } else { None };
         Ok(Answers { xmpp, xmpps, jabber })
     }
@@ -158,8 +222,8 @@ impl Resolver {
         .await
     }
 
-    async fn srv(&self, name: Name) -> Answer<SrvRecord> {
-        self.lookup(&self.services, (name, RecordType::SRV), |data| match data {
+    async fn srv(&self, name: Name) -> Proven<SrvRecord> {
+        self.proven(&self.services, (name, RecordType::SRV), |data| match data {
             RData::SRV(srv) => Some(srv_record(srv)),
             _ => None,
         })
@@ -172,31 +236,81 @@ impl Resolver {
         key: (Name, RecordType),
         read: impl Fn(&RData) -> Option<T>,
     ) -> Answer<T> {
+        self.proven(cache, key, read).await.answer
+    }
+
+    pub(super) async fn proven<T: Bounded>(
+        &self,
+        cache: &Cache<T>,
+        key: (Name, RecordType),
+        read: impl Fn(&RData) -> Option<T>,
+    ) -> Proven<T> {
         if let Some(known) = cache.get(&key, Instant::now()) {
             return known;
         }
         let (name, kind) = key.clone();
-        let (answer, ttl) = match timeout(PATIENCE, self.inner.lookup(name, kind)).await {
+        let (answer, ttl) = match timeout(PATIENCE, self.ask(name, kind)).await {
             Err(_) => {
-                return Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs()));
+                return Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())).into();
             }
-            Ok(Err(error)) => (failure(&error), negative_ttl(&error)),
-            Ok(Ok(lookup)) => {
-                let records = lookup.answers().iter().filter_map(|record| read(&record.data));
-                let records = T::bound(records.collect());
-                // Only aliases, which lead to nothing of the type.
-                let answer =
-                    if records.is_empty() { Answer::Absent } else { Answer::Records(records) };
-                (answer, lookup.valid_until().saturating_duration_since(Instant::now()))
+            Ok(Err(error)) => (failure(&error).into(), negative_ttl(&error)),
+            Ok(Ok(found)) => {
+                let records: Vec<T> =
+                    found.records.iter().filter_map(|record| read(&record.data)).collect();
+                let answer = if records.is_empty() {
+                    Answer::Absent.into()
+                } else {
+                    let secure = is_secure(&found);
+                    Proven { answer: Answer::Records(T::bound(records)), secure }
+                };
+                (answer, found.ttl())
             }
         };
         cache.put(key, &answer, ttl, Instant::now());
         answer
     }
+
+    async fn ask(&self, name: Name, kind: RecordType) -> Result<Found, NetError> {
+        let query = Query::query(name, kind);
+        if let Some(known) = self.file.lookup_static_host(&query) {
+            return Ok(known.answers().into());
+        }
+        match &self.validator {
+            Some((validator, _)) if validator.is_possible().await => {
+                validator.lookup(query.name, kind).await
+            }
+            _ => lookup::lookup(&self.servers, query.name, kind, self.options).await,
+        }
+    }
+}
+
+/// `None`: answers are not validated.
+fn wanted_anchors(dnssec: &FileDnssec) -> Result<Option<Anchors>, AnchorsError> {
+    match (dnssec.mode, &dnssec.trust_anchors) {
+        (DnssecMode::Off, _) => Ok(None),
+        (DnssecMode::Auto, None) => Ok(Some(Anchors::default())),
+        (DnssecMode::Auto, Some(file)) => Anchors::load(file).map(Some),
+    }
+}
+
+/// Servers and how they are asked.
+fn configuration(servers: &[SocketAddr]) -> Result<(ResolverConfig, ResolverOpts), ResolverError> {
+    let (config, mut options) = if servers.is_empty() {
+        read_system_conf().map_err(|error| ResolverError::System(error.to_string()))?
+    } else {
+        let mut options = ResolverOpts::default();
+        options.use_hosts_file = ResolveHosts::Never;
+        options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+        (ResolverConfig::from_name_servers(servers.iter().map(server).collect()), options)
+    };
+    options.timeout = ATTEMPT;
+    options.attempts = 2;
+    options.try_tcp_on_error = true;
+    Ok((config, options))
 }
 
 /// Records of which only so many are ever used.
-trait Bounded: Clone {
+pub(super) trait Bounded: Clone {
     /// Keeps the best.
     fn bound(records: Vec<Self>) -> Vec<Self>;
 }
@@ -219,7 +333,11 @@ impl Bounded for IpAddr {
 /// Without a SOA, absence is not kept (RFC 2308 §5).
 fn negative_ttl(error: &NetError) -> Duration {
     let seconds = match error {
-        NetError::Dns(DnsError::NoRecordsFound(none)) => none.negative_ttl.unwrap_or(0),
+        NetError::Dns(DnsError::NoRecordsFound(none)) => {
+            // Where it validates, the library leaves the calculation to its caller.
+            let of_soa = none.soa.as_ref().map(|soa| soa.ttl.min(soa.data.minimum));
+            none.negative_ttl.or(of_soa).unwrap_or(0)
+        }
         _ => 0,
     };
     Duration::from_secs(seconds.into())
@@ -245,6 +363,9 @@ fn failure<T>(error: &NetError) -> Answer<T> {
             ResponseCode::NXDomain | ResponseCode::NoError => Answer::Absent,
             code => Answer::Failed(code.to_string()),
         },
+        // Absence in a zone whose denials cost too much to verify (RFC 9276 §3.2), which counts as unsigned.
+        NetError::Dns(DnsError::Nsec { proof: Proof::Insecure, .. }) => Answer::Absent,
+        NetError::Dns(DnsError::DnssecBogus | DnsError::Nsec { .. }) => Answer::Bogus,
         NetError::Dns(DnsError::ResponseCode(code)) => Answer::Failed(code.to_string()),
         NetError::Timeout => Answer::Failed("the resolver did not answer in time".to_owned()),
         NetError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

@@ -236,7 +236,7 @@ pub struct TlsFacts {
     pub version: String,
     /// Direct TLS instead of STARTTLS.
     pub direct: bool,
-    /// `Valid`, or the label of the certificate reason.
+    /// `Valid`, `ValidByDANE` where the peer's TLSA records decided, or the label of the certificate reason.
     pub verification: String,
     /// End of validity of the peer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]

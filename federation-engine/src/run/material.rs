@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::config::load::load;
 use crate::config::watch::FileWatch;
 use crate::config::{Attachment, Config};
-use crate::dns::resolve::Resolver;
+use crate::dns::resolve::{Resolver, ResolverError};
 use crate::dns::synth::answer::SynthConfig;
 use crate::dns::synth::serve::{Horizon, Sockets, serve};
 use crate::observe::control::Credentials;
@@ -89,19 +89,34 @@ impl Material {
         if config.listen != last.config.listen {
             tracing::warn!("listen: changes take effect when the engine is started again");
         }
-        if config.resolvers != last.config.resolvers {
-            match Resolver::new(&config.resolvers) {
-                Ok(resolver) => self.engine.resolver.store(Arc::new(resolver)),
-                Err(error) => tracing::error!("resolvers: {error}"),
-            }
-        }
+        let resolver = self.resolver(&config, &last.config);
         if let (Some(slot), Some(new)) = (&self.horizon, horizon(&config)) {
             slot.store(Arc::new(new));
         }
         let (changed, hash) = (config.hash != last.config.hash, config.hash.clone());
-        self.engine.replace(Snapshot::load(config, Some(&last)));
+        let mut snapshot = Snapshot::load(config, Some(&last));
+        snapshot.problems.extend(resolver.err());
+        self.engine.replace(snapshot);
         tracing::info!(changed, hash, "configuration and files were read again");
         self.announce();
+    }
+
+    /// Another resolver where it is another configuration: it finds out again whether answers can be validated. The last one
+    /// stays where that fails, so that what was validated is never silently not.
+    fn resolver(&self, config: &Config, last: &Config) -> Result<(), Problem> {
+        let load = || {
+            let same = config.resolvers == last.resolvers
+                && self.engine.resolver().validates_as(&config.dnssec)?;
+            if !same {
+                let resolver = Resolver::configured(&config.resolvers, &config.dnssec)?;
+                self.engine.resolver.store(Arc::new(resolver));
+            }
+            Ok(())
+        };
+        load().map_err(|error: ResolverError| Problem {
+            place: "resolvers".to_owned(),
+            message: error.to_string(),
+        })
     }
 
     /// Makes what is in force visible, and starts to keep its evidence fresh.

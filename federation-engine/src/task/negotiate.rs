@@ -144,6 +144,8 @@ fn worth_another_target(failure: &Failure) -> bool {
             | Failure::NotXmpp(_)
             | Failure::ConnectionLost(_)
             | Failure::NegotiationTimedOut(_)
+            // TLSA records are about one server (RFC 7673 §3.3).
+            | Failure::Certificate(CertificateReason::DaneMismatch { .. })
     )
 }
 
@@ -177,7 +179,7 @@ async fn negotiate(
         transport = Transport::DirectTls(connection.peer_chain());
     }
     let mut opened = Opened {
-        around: leg.surroundings(engine),
+        around: reached.surroundings(engine, leg),
         scanner: Scanner::new(engine.pre_auth_bounds()),
         machine: Outbound::new(purpose, transport, engine.stream_limits(), started),
         out: Out::default(),

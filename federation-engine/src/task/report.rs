@@ -1,6 +1,7 @@
 //! What a stream leaves in the evidence and the log: when it is authorised, lost, closed.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -14,6 +15,7 @@ use crate::observe::metrics::StreamGuard;
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Step};
 use crate::stream::Authentication;
+use crate::tls::dane::Delegation;
 
 /// The story of one stream.
 pub(crate) struct StreamReport {
@@ -21,6 +23,8 @@ pub(crate) struct StreamReport {
     direction: Direction,
     address: SocketAddr,
     direct: bool,
+    /// What DNSSEC proves about the server.
+    delegation: Option<Arc<Delegation>>,
     /// Remote domains and what is told of them, once authorised.
     states: Vec<(Domain, Direction, PeerStream)>,
     /// Counts the stream for as long as it is verified.
@@ -29,7 +33,8 @@ pub(crate) struct StreamReport {
 
 impl StreamReport {
     pub(crate) fn inbound(leg: Leg, address: SocketAddr, direct: bool) -> Self {
-        Self { leg, direction: Direction::Inbound, address, direct, states: Vec::new(), open: None }
+        let direction = Direction::Inbound;
+        Self { leg, direction, address, direct, delegation: None, states: Vec::new(), open: None }
     }
 
     pub(crate) fn outbound(leg: Leg, reached: &Reached) -> Self {
@@ -38,6 +43,7 @@ impl StreamReport {
             direction: Direction::Outbound,
             address: reached.address,
             direct: reached.direct_tls,
+            delegation: reached.delegation.clone(),
             states: Vec::new(),
             open: None,
         }
@@ -65,10 +71,13 @@ impl StreamReport {
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };
         tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, "stream authorised");
+        let by_dane = self.delegation.as_ref().is_some_and(|server| {
+            server.domain == *remote && engine.snapshot().is_judged_by_dane(server)
+        });
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
             direct: self.direct,
-            verification: judgement.err().map_or("Valid", |reason| reason.label()).to_owned(),
+            verification: verification(judgement, by_dane).to_owned(),
             not_after: None,
         });
         let state = PeerStream {
@@ -145,5 +154,28 @@ impl StreamReport {
                 engine.peer_state(&remote, direction, &state);
             }
         }
+    }
+}
+
+/// In one word, what the peer's certificate is worth and by whose word.
+fn verification(judgement: Result<(), CertificateReason>, by_dane: bool) -> &'static str {
+    match judgement {
+        Ok(()) if by_dane => "ValidByDANE",
+        Ok(()) => "Valid",
+        Err(reason) => reason.label(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_says_who_vouched_for_a_certificate() {
+        assert_eq!(verification(Ok(()), false), "Valid");
+        assert_eq!(verification(Ok(()), true), "ValidByDANE");
+        let owner = "_5269._tcp.xmpp.peer.example".to_owned();
+        let mismatch = CertificateReason::DaneMismatch { owner };
+        assert_eq!(verification(Err(mismatch), true), "DANEMismatch");
     }
 }

@@ -18,6 +18,7 @@ use crate::reason::CertificateReason;
 use crate::tls::certs::{LocalCertificate, LocalCertificates};
 use crate::tls::chain::PeerChain;
 use crate::tls::config::Presented;
+use crate::tls::dane::{self, Delegation};
 use crate::tls::issue::PemPair;
 use crate::tls::judge::judge;
 use crate::tls::mint::Mint;
@@ -134,6 +135,23 @@ impl Snapshot {
         let peer: &Peer = self.config.peers.resolve(remote);
         let trust = self.peer_trust.get(&peer.bundles).unwrap_or(&self.trust);
         judge(chain, remote, trust, &peer.pins, now)
+    }
+
+    /// Whether a chain proves a remote server that an SRV record led to which DNSSEC proves.
+    pub(crate) fn judge_server(
+        &self,
+        chain: &PeerChain,
+        server: &Delegation,
+        now: UnixTime,
+    ) -> Result<(), CertificateReason> {
+        let peer: &Peer = self.config.peers.resolve(&server.domain);
+        let trust = self.peer_trust.get(&peer.bundles).unwrap_or(&self.trust);
+        dane::judge(chain, server, trust, &peer.pins, now)
+    }
+
+    /// Whether a server's own TLSA records decide about its certificate: keys that a person pinned go before them.
+    pub(crate) fn is_judged_by_dane(&self, server: &Delegation) -> bool {
+        server.names_certificate() && self.config.peers.resolve(&server.domain).pins.is_empty()
     }
 
     /// Whether a chain proves the backend of a local domain.

@@ -11,14 +11,18 @@ use tokio::net::TcpStream;
 use super::engine::Engine;
 use crate::Domain;
 use crate::config::Attachment;
-use crate::dial::dialler::Dialler;
+use crate::dial::dialler::{Connection, Dialler};
 use crate::direction::Direction;
-use crate::dns::plan::{Host, Target};
+use crate::dns::plan::{Host, Origin, Target};
 use crate::leg::Leg;
+use crate::leg::outer::Outer;
+use crate::leg::proven::ProvenServer;
 use crate::policy::decide::decide;
 use crate::reason::Failure;
+use crate::stream::Surroundings;
 use crate::stream::redirect::{Hops, NotFollowed, Redirect};
 use crate::tls::config::TlsStart;
+use crate::tls::dane::Delegation;
 
 /// A host and a port, as DNS or the configuration names them.
 pub(crate) type Place = (Host, NonZeroU16);
@@ -32,6 +36,25 @@ pub(crate) struct Reached {
     pub(crate) place: Place,
     /// TLS starts with the first byte.
     pub(crate) direct_tls: bool,
+    /// What DNSSEC proves about the server there.
+    pub(crate) delegation: Option<Arc<Delegation>>,
+}
+
+impl Reached {
+    /// The look-ups of a stream there.
+    pub(crate) fn surroundings(
+        &self,
+        engine: &Arc<Engine>,
+        leg: Leg,
+    ) -> Box<dyn Surroundings + Send + Sync> {
+        match &self.delegation {
+            Some(server) if leg == Leg::Outer => Box::new(ProvenServer {
+                outer: Outer(Arc::clone(engine)),
+                server: Arc::clone(server),
+            }),
+            _ => leg.surroundings(engine),
+        }
+    }
 }
 
 /// Where a connection can still be tried.
@@ -84,14 +107,22 @@ async fn ask_dns(engine: &Arc<Engine>, remote: &Domain, host: &Domain) -> Result
     let peer = Arc::clone(engine.snapshot().config.peers.resolve(remote));
     let direct_tls = peer.tls != TlsMode::Disabled;
     let legacy = peer.profile == Profile::LegacyDialback;
-    let targets = engine.resolver().targets(host, direct_tls, legacy).await?;
+    let mut targets = engine.resolver().targets(host, direct_tls, legacy).await?;
+    if peer.tls == TlsMode::Disabled {
+        // DANE is about TLS, which is switched off here.
+        for target in &mut targets {
+            target.proven_for = None;
+        }
+    }
     Ok(Dialler::new(host.to_string(), targets))
 }
 
 impl Targets {
-    /// Where the next attempt begins.
+    /// Where the next attempt begins; none where a server has to show what DNSSEC says about it, which a stream that is
+    /// open has shown for another domain at most.
     pub(crate) fn next(&self) -> Option<Place> {
-        self.dialler.first().map(|target| (target.host.clone(), target.port))
+        let first = self.dialler.first().filter(|target| target.proven_for.is_none())?;
+        Some((first.host.clone(), first.port))
     }
 
     /// No target is left.
@@ -147,12 +178,18 @@ impl Targets {
         let patience = engine.snapshot().config.timeouts.connect;
         let dialler = &mut self.dialler;
         let connection = match self.leg {
-            Leg::Outer => dialler.connect(&engine.resolver(), &tcp, &guard, patience).await?,
+            Leg::Outer => {
+                let resolver = engine.resolver();
+                let first = dialler.first();
+                let is_route = first.is_some_and(|target| target.origin == Origin::Route);
+                let resolver = if is_route { resolver.unvalidated() } else { resolver };
+                dialler.connect(&resolver, &tcp, &guard, patience).await?
+            }
             Leg::Inner => dialler.connect(&engine.inside, &tcp, &guard, patience).await?,
         };
-        let target = connection.target;
+        let Connection { stream, address, target, delegation } = connection;
         let direct_tls = target.start == TlsStart::Direct;
         let place = (target.host, target.port);
-        Ok((connection.stream, Reached { address: connection.address, place, direct_tls }))
+        Ok((stream, Reached { address, place, direct_tls, delegation }))
     }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn ask(
 /// XEP-0220 §2.5, table of conditions.
 fn condition(failure: &Failure) -> &'static str {
     match failure {
-        Failure::Dns(DnsReason::ResolverUnavailable { .. })
+        Failure::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
         | Failure::NegotiationTimedOut(_)
         | Failure::DialbackTimedOut => "remote-server-timeout",
         Failure::Dns(_) => "remote-server-not-found",

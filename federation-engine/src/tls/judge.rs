@@ -32,6 +32,42 @@ pub fn judge(
     pins: &[Pin],
     now: UnixTime,
 ) -> Result<(), CertificateReason> {
+    judge_references(chain, &References { domain: name, host: None }, trust, pins, now)
+}
+
+/// Names of which the certificate must have one (RFC 9525 §6.1).
+pub(super) struct References<'a> {
+    /// The domain that the stream is for.
+    pub(super) domain: &'a Domain,
+    /// The server's own name, where DNSSEC proves that it serves the domain (RFC 7673 §4.1).
+    pub(super) host: Option<&'a Domain>,
+}
+
+impl References<'_> {
+    /// A host is a name of DNS and of nothing else, so the other forms do not count for it.
+    pub(super) fn check(
+        &self,
+        leaf: &X509Certificate<'_>,
+        forms: Forms,
+    ) -> Result<(), CertificateReason> {
+        let identity = Identity::of(leaf);
+        let is_host = |host: &Domain| identity.matches_by(host, Forms::DnsId);
+        if identity.matches_by(self.domain, forms) || self.host.is_some_and(is_host) {
+            Ok(())
+        } else {
+            Err(CertificateReason::NameMismatch { found: identity.names() })
+        }
+    }
+}
+
+/// As [`judge`].
+pub(super) fn judge_references(
+    chain: &PeerChain,
+    names: &References<'_>,
+    trust: &Trust,
+    pins: &[Pin],
+    now: UnixTime,
+) -> Result<(), CertificateReason> {
     let (leaf, intermediates) = chain.split().ok_or(CertificateReason::Missing)?;
     let parsed = parse(leaf).map_err(|error| invalid(&error))?;
     let candidate = Candidate { leaf, parsed: &parsed, intermediates, now };
@@ -40,24 +76,20 @@ pub fn judge(
     } else {
         candidate.pinned(trust, pins)?
     };
-    let identity = Identity::of(&parsed);
-    if identity.matches_by(name, forms) {
-        Ok(())
-    } else {
-        Err(CertificateReason::NameMismatch { found: identity.names() })
-    }
+    names.check(&parsed, forms)
 }
 
-struct Candidate<'a> {
-    leaf: &'a CertificateDer<'static>,
-    parsed: &'a X509Certificate<'a>,
-    intermediates: &'a [CertificateDer<'static>],
-    now: UnixTime,
+/// A leaf and what came with it.
+pub(super) struct Candidate<'a> {
+    pub(super) leaf: &'a CertificateDer<'static>,
+    pub(super) parsed: &'a X509Certificate<'a>,
+    pub(super) intermediates: &'a [CertificateDer<'static>],
+    pub(super) now: UnixTime,
 }
 
 impl Candidate<'_> {
     /// A path from the leaf to one of the anchors; returns which name forms it can prove.
-    fn lead_to(&self, anchors: &[TrustAnchor<'_>]) -> Result<Forms, Error> {
+    pub(super) fn lead_to(&self, anchors: &[TrustAnchor<'_>]) -> Result<Forms, Error> {
         if anchors.iter().any(|anchor| self.is_anchor(anchor)) {
             // A certificate that is itself in the bundle: many servers' self-signed ones say CA:TRUE, which path building
             // refuses for a leaf. Its holder may sign anything that this anchor is trusted for, so nothing is given away.
@@ -66,7 +98,7 @@ impl Candidate<'_> {
         self.path(anchors, |path| Ok(forms(path)))
     }
 
-    fn path<T>(
+    pub(super) fn path<T>(
         &self,
         anchors: &[TrustAnchor<'_>],
         read: impl Fn(&VerifiedPath<'_>) -> Result<T, Error>,
@@ -136,7 +168,7 @@ impl Candidate<'_> {
         }
     }
 
-    fn explain(&self, error: &Error) -> CertificateReason {
+    pub(super) fn explain(&self, error: &Error) -> CertificateReason {
         match error {
             Error::CertExpired { not_after, .. } => {
                 CertificateReason::Expired { not_after: rfc3339(*not_after) }
@@ -169,7 +201,7 @@ impl Candidate<'_> {
 }
 
 /// RFC 5280 §4.2.1.10: see [`Forms::DnsId`].
-fn forms(path: &VerifiedPath<'_>) -> Forms {
+pub(super) fn forms(path: &VerifiedPath<'_>) -> Forms {
     let constrained = path.anchor().name_constraints.is_some()
         || path.intermediate_certificates().any(|ca| {
             parse(&ca.der()).map_or(true, |ca| !matches!(ca.name_constraints(), Ok(None)))
@@ -229,7 +261,7 @@ fn describe(error: &Error) -> String {
     }
 }
 
-fn invalid(detail: &impl ToString) -> CertificateReason {
+pub(super) fn invalid(detail: &impl ToString) -> CertificateReason {
     CertificateReason::Invalid { detail: detail.to_string() }
 }
 

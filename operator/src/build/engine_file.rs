@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crds::backend::BackendAuthentication;
 use crds::contact::Contact;
+use crds::dnssec::DnssecMode;
 use crds::domain::Domain;
 use crds::egress::Egress;
 use crds::federation::backend::Attachment;
@@ -113,6 +114,7 @@ fn file(federation: &Validated, given: &Given) -> File {
                 token_file: file_in(paths::CONTROL, paths::TOKEN),
             },
         },
+        dnssec: FileDnssec { mode: spec.dns.dnssec },
         split_horizon: given
             .backend_ip
             .filter(|_| with_backends)
@@ -154,6 +156,7 @@ struct File {
     timeouts: Timeouts,
     egress: Egress,
     listen: FileListen,
+    dnssec: FileDnssec,
     #[serde(skip_serializing_if = "Option::is_none")]
     split_horizon: Option<FileSplitHorizon>,
 }
@@ -251,6 +254,11 @@ struct FileControl {
     #[serde(flatten)]
     pair: FileKeyPair,
     token_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct FileDnssec {
+    mode: DnssecMode,
 }
 
 #[derive(Serialize)]

@@ -226,7 +226,8 @@ fn the_engine_accepts_the_file_of_a_resource_with_everything() {
         "limits": {"stanzaBytes": 100_000},
         "timeouts": {"connectSeconds": 5},
         "egress": {"allowNetworks": ["10.0.0.0/8"]},
-        "service": {"directTls": false}
+        "service": {"directTls": false},
+        "dns": {"dnssec": "Off"}
     });
     let text = engine_yaml(&spec);
     let config = federation_engine::config::load::parse_text(&text);
@@ -234,6 +235,7 @@ fn the_engine_accepts_the_file_of_a_resource_with_everything() {
     assert_eq!(config.host.as_str(), "edge.example.com");
     let local = config.local(&"example.com".parse().unwrap()).unwrap();
     assert_eq!(local.contact.abuse.first().unwrap().as_str(), "mailto:abuse@example.com");
+    assert_eq!(config.dnssec.mode, crds::dnssec::DnssecMode::Off);
     let bundles: Vec<String> =
         config.trust.bundles.iter().map(|path| path.display().to_string()).collect();
     // Objects in the order of kind and name: ConfigMaps before Secrets.

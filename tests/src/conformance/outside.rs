@@ -4,11 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::STATEMENTS;
 use super::listener::Listener;
+use super::signed::{self, Signed};
 use crate::peer::error::Result;
 use crate::peer::nameserver::{Nameserver, Zone};
 
 /// The port of S2S, where a fallback to address records would lead (RFC 6120 §3.2.2).
-const S2S: u16 = 5269;
+pub(super) const S2S: u16 = 5269;
 /// Nothing listens here.
 const CLOSED: u16 = 9;
 
@@ -21,6 +22,8 @@ pub struct Outside {
     pub direct: Listener,
     /// Where nobody should come: what address records of the domains themselves say.
     pub trap: Listener,
+    /// What is different for a target that validates what our name server says.
+    pub signed: Option<Signed>,
     nameserver: Option<Nameserver>,
 }
 
@@ -57,14 +60,39 @@ impl Outside {
         trap: Ipv4Addr,
         resolver: Option<SocketAddr>,
     ) -> Result<Self> {
-        let starttls = Listener::bind((address, S2S).into())?;
-        let direct = Listener::bind((address, S2S + 1).into())?;
-        let trap_listener = Listener::bind((trap, S2S).into())?;
-        let nameserver = match resolver {
-            Some(resolver) => Some(Nameserver::start(resolver, zones(peer, address, trap)?)?),
+        let zones = match resolver {
+            Some(resolver) => Some((resolver, zones(peer, address, trap)?)),
             None => None,
         };
-        Ok(Self { starttls, direct, trap: trap_listener, nameserver })
+        Self::listen(address, trap, zones, None)
+    }
+
+    /// The same with a zone that is signed, for one statement.
+    pub fn start_signed(
+        peer: &str,
+        address: Ipv4Addr,
+        trap: Ipv4Addr,
+        resolver: SocketAddr,
+    ) -> Result<Self> {
+        let zone = zone(Zone::default(), peer, address, trap)?;
+        let (zone, signed) = signed::sign(zone, peer, address, trap)?;
+        Self::listen(address, trap, Some((resolver, zone)), Some(signed))
+    }
+
+    fn listen(
+        address: Ipv4Addr,
+        trap: Ipv4Addr,
+        zone: Option<(SocketAddr, Zone)>,
+        signed: Option<Signed>,
+    ) -> Result<Self> {
+        let nameserver = zone.map(|(resolver, zone)| Nameserver::start(resolver, zone));
+        Ok(Self {
+            starttls: Listener::bind((address, S2S).into())?,
+            direct: Listener::bind((address, S2S + 1).into())?,
+            trap: Listener::bind((trap, S2S).into())?,
+            nameserver: nameserver.transpose()?,
+            signed,
+        })
     }
 
     /// Where our name server is asked.

@@ -25,6 +25,9 @@ const QUEUE_SECONDS: u16 = 5;
 /// Statements about streams that are idle.
 const ABOUT_IDLE_STREAMS: [u8; 2] = [63, 64];
 
+/// The statement for which the zone is signed.
+const ABOUT_DANE: u8 = 28;
+
 /// A running engine as a target.
 #[derive(Debug)]
 pub struct World {
@@ -47,7 +50,11 @@ impl World {
         ground.inner = (own, 15269).into();
         ground.admin = (own, 9090).into();
         let resolver = SocketAddr::from((outside, 0));
-        let outside = Outside::start(PEER, outside, trap, Some(resolver))?;
+        let outside = if statement == ABOUT_DANE {
+            Outside::start_signed(PEER, outside, trap, resolver)?
+        } else {
+            Outside::start(PEER, outside, trap, Some(resolver))?
+        };
         let acceptor = Acceptor {
             domain: LOCAL.to_owned(),
             identity: ground.backend_ca.issue(&[LOCAL, SECOND_LOCAL])?,
@@ -59,6 +66,13 @@ impl World {
         let server = Server::start((backend, 0).into(), acceptor)?;
         let resolver = outside.resolver().unwrap_or(resolver);
         let mut config = ground.config(server.address(), resolver);
+        if let Some(signed) = &outside.signed {
+            ground.write("root.key", &signed.anchor)?;
+            let anchors = json!({"trustAnchors": ground.path("root.key")});
+            if let Some(config) = config.as_object_mut() {
+                config.insert("dnssec".into(), anchors);
+            }
+        }
         let closes_idle = ABOUT_IDLE_STREAMS.contains(&statement);
         particulars(&ground, &mut config, closes_idle)?;
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;

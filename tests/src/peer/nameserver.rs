@@ -1,4 +1,4 @@
-//! A small authoritative name server over UDP (RFC 1035), for what a test wants found.
+//! A small authoritative name server over UDP (RFC 1035), for what a test wants found. It can sign (RFC 4035 §3).
 
 use std::collections::HashMap;
 use std::io;
@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use hickory_proto::op::{Message, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, SRV};
+use hickory_proto::rr::rdata::{A, AAAA, NS, SOA, SRV, TLSA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::error::{PeerError, Result};
+use super::signer::{Flaw, Signer};
 
 const TTL: u32 = 5;
 /// Without EDNS a message has at most 512 bytes (RFC 1035 §4.2.1); a little more does no harm in what is only received.
@@ -21,6 +22,10 @@ const MESSAGE: usize = 4096;
 #[derive(Debug, Clone, Default)]
 pub struct Zone {
     records: HashMap<Name, Vec<RData>>,
+    signer: Option<Arc<Signer>>,
+    /// Names below which nothing is signed.
+    unsigned: Vec<Name>,
+    flaws: HashMap<(Name, RecordType), Flaw>,
 }
 
 impl Zone {
@@ -53,6 +58,37 @@ impl Zone {
         Ok(self)
     }
 
+    /// What a server's certificate is (RFC 6698 §2): usage, selector, matching type and data.
+    pub fn certificate(
+        mut self,
+        host: &str,
+        port: u16,
+        (usage, selector, matching, data): (u8, u8, u8, Vec<u8>),
+    ) -> Result<Self> {
+        let record = TLSA::new(usage.into(), selector.into(), matching.into(), data);
+        let owner = name(&format!("_{port}._tcp.{host}"))?;
+        self.records.entry(owner).or_default().push(RData::TLSA(record));
+        Ok(self)
+    }
+
+    /// Every answer is signed by the key of the root, for whoever asks for signatures.
+    #[must_use]
+    pub fn signed(self, signer: impl Into<Arc<Signer>>) -> Self {
+        Self { signer: Some(signer.into()), ..self }
+    }
+
+    /// This name and those below are a zone of their own, which is not signed and provably so.
+    pub fn unsigned(mut self, zone: &str) -> Result<Self> {
+        self.unsigned.push(name(zone)?);
+        Ok(self)
+    }
+
+    /// Something is wrong with the signature of these records.
+    pub fn flawed(mut self, owner: &str, kind: RecordType, flaw: Flaw) -> Result<Self> {
+        self.flaws.insert((name(owner)?, kind), flaw);
+        Ok(self)
+    }
+
     fn answer(&self, request: &Message) -> Message {
         let mut response = Message::response(request.metadata.id, OpCode::Query);
         response.metadata.authoritative = true;
@@ -65,6 +101,15 @@ impl Zone {
             return response;
         };
         let asked = query.name.to_lowercase();
+        let wants_signatures = request.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
+        let signer = self.signer.as_ref().filter(|signer| wants_signatures && !signer.is_asleep());
+        if let Some(signer) = signer {
+            response.edns.clone_from(&request.edns);
+            if self.add_signed(signer, &asked, query.query_type, &mut response).is_err() {
+                response.metadata.response_code = ResponseCode::ServFail;
+            }
+            return response;
+        }
         let Some(found) = self.records.get(&asked) else {
             response.metadata.response_code = ResponseCode::NXDomain;
             return response;
@@ -74,6 +119,49 @@ impl Zone {
             self.add_target_addresses(data, &mut response);
         }
         response
+    }
+
+    fn add_signed(
+        &self,
+        signer: &Signer,
+        asked: &Name,
+        kind: RecordType,
+        response: &mut Message,
+    ) -> Result<()> {
+        let mut data: Vec<RData> = self.records.get(asked).cloned().unwrap_or_default();
+        if asked.is_root() {
+            data.extend([signer.key(), soa(), RData::NS(NS(Name::root()))]);
+        }
+        // Of a delegation DS is a matter of the zone above (RFC 4035 §3.1.4.1).
+        let cut = self.unsigned.iter().find(|zone| zone.zone_of(asked));
+        if let Some(zone) = cut.filter(|zone| *zone != asked || kind != RecordType::DS) {
+            if zone == asked {
+                data.push(RData::NS(NS(Name::root())));
+            }
+            response.add_answers(of_kind(asked, kind, data));
+            if response.answers.is_empty() {
+                response.add_authority(Record::from_rdata(zone.clone(), TTL, soa()));
+            }
+            return Ok(());
+        }
+        let flaw = self.flaws.get(&(asked.clone(), kind)).copied();
+        if let (Some(Flaw::Denied), Some(elsewhere)) = (flaw, self.unsigned.first()) {
+            response.add_authority(Record::from_rdata(elsewhere.clone(), TTL, soa()));
+            return Ok(());
+        }
+        let types: Vec<_> = match cut {
+            Some(_) => vec![RecordType::NS],
+            None => data.iter().map(RData::record_type).collect(),
+        };
+        response.add_answers(signer.signed(of_kind(asked, kind, data), flaw)?);
+        if response.answers.is_empty() {
+            let proof = Record::from_rdata(asked.clone(), TTL, signer.only(asked, types)?);
+            let soa = Record::from_rdata(Name::root(), TTL, soa());
+            for records in [vec![soa], vec![proof]] {
+                response.add_authorities(signer.signed(records, None)?);
+            }
+        }
+        Ok(())
     }
 
     fn add_target_addresses(&self, data: &RData, response: &mut Message) {
@@ -86,6 +174,15 @@ impl Zone {
             response.add_additional(address);
         }
     }
+}
+
+fn of_kind(name: &Name, kind: RecordType, data: Vec<RData>) -> Vec<Record> {
+    let data = data.into_iter().filter(|data| data.record_type() == kind);
+    data.map(|data| Record::from_rdata(name.clone(), TTL, data)).collect()
+}
+
+fn soa() -> RData {
+    RData::SOA(SOA::new(Name::root(), Name::root(), 1, 60, 60, 60, TTL))
 }
 
 fn name(text: &str) -> Result<Name> {

@@ -47,6 +47,18 @@ const TABLE: &[(&str, &str)] = &[
         "domains: [{name: a.example}]\npeers: [{domain: b.example, route: {targets: [b.example]}}]\n",
         ":2:47: peers[0].route.targets[0]: \"b.example\": A route target needs a port",
     ),
+    (
+        "domains: [{name: a.example}]\ndnssec: {mode: Always}\n",
+        ":2:16: dnssec.mode: unknown variant `Always`, expected one of Auto, Off",
+    ),
+    (
+        "domains: [{name: a.example}]\ndnssec: {trustAnchor: root.key}\n",
+        ":2:10: dnssec.trustAnchor: unknown field `trustAnchor`",
+    ),
+    (
+        "domains: [{name: a.example}]\ndnssec: {trustAnchors: ''}\n",
+        ":2:10: dnssec.trustAnchors: a file name is needed",
+    ),
     ("domains: [{name: a.example}]\nhost: [", ":2:"),
     ("domains: [{name: a.example}]\ndomains: []\n", ":2:1: duplicate mapping key: domains"),
     (
@@ -221,7 +233,7 @@ fn every_sample_of_the_documentation_style_is_understood() {
         .map(std::path::Path::new)
         .collect();
     assert_eq!(config.files().collect::<std::collections::BTreeSet<_>>(), named);
-    assert_eq!(named.len(), 13);
+    assert_eq!(named.len(), 14);
 }
 
 #[test]

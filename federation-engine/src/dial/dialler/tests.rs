@@ -7,15 +7,27 @@ use futures::stream;
 use super::*;
 use crate::Domain;
 use crate::dns::plan::{Answers, SrvRecord, plan};
+use crate::reason::Records;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Host names and what DNS says about them.
 struct Zone(HashMap<&'static str, Answer<IpAddr>>);
 
+/// A host whose TLSA records are bogus.
+const UNPROVEN: &str = "unproven.example";
+
+fn unproven() -> DnsReason {
+    DnsReason::Bogus { name: UNPROVEN.to_owned(), records: Records::Certificate }
+}
+
 impl Addresses for Zone {
     fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
         stream::iter([self.0.get(&*name).cloned().unwrap_or(Answer::Absent)])
+    }
+
+    async fn delegation(&self, target: &Target) -> Result<Option<Arc<Delegation>>, DnsReason> {
+        if target.host == Host::Name(UNPROVEN.into()) { Err(unproven()) } else { Ok(None) }
     }
 }
 
@@ -61,12 +73,12 @@ fn srv_targets(hosts: &[&str]) -> Vec<Target> {
             target: Some((*host).into()),
         })
         .collect();
-    let answers = Answers { xmpp: Answer::Records(records), xmpps: None, jabber: None };
+    let answers = Answers { xmpp: Answer::Records(records).into(), xmpps: None, jabber: None };
     plan(&Domain::parse("partner.example").unwrap(), &answers, &mut |_| 0).unwrap()
 }
 
 fn fallback() -> Vec<Target> {
-    let answers = Answers { xmpp: Answer::Absent, xmpps: None, jabber: None };
+    let answers = Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: None };
     plan(&Domain::parse("partner.example").unwrap(), &answers, &mut |_| 0).unwrap()
 }
 
@@ -136,4 +148,23 @@ async fn what_dns_did_not_say_is_told_apart() {
     let broken = Zone(HashMap::from([("partner.example", Answer::Failed("SERVFAIL".to_owned()))]));
     let failure = dialled(&fallback(), &broken, &network, &guard).await.unwrap_err();
     assert_eq!(failure.label(), "ResolverUnavailable");
+}
+
+#[tokio::test]
+async fn rfc7673_3_what_dnssec_refuses_is_not_connected_to_and_the_next_target_is() {
+    let mut zone = zone(&[(UNPROVEN, &["1.1.1.1"]), ("b.example", &["1.1.1.3"])]);
+    zone.0.insert("bogus.example", Answer::Bogus);
+    let network = Network::open(&["1.1.1.1:5269", "1.1.1.3:5269"]);
+    let guard = Guard::default();
+    let targets = srv_targets(&[UNPROVEN, "bogus.example", "b.example"]);
+    assert_eq!(
+        dialled(&targets, &zone, &network, &guard).await,
+        Ok("1.1.1.3:5269 (b.example)".to_owned())
+    );
+    let failure = dialled(&targets[..1], &zone, &network, &guard).await.unwrap_err();
+    assert_eq!(failure, Failure::Dns(unproven()));
+    let failure = dialled(&targets[1..2], &zone, &network, &guard).await.unwrap_err();
+    assert_eq!((failure.label(), failure.passes()), ("DNSSECBogus", true));
+    assert_eq!(failure.stanza_error().condition, "remote-server-timeout");
+    assert_eq!(network.tried(), ["1.1.1.3:5269"]);
 }

@@ -92,6 +92,7 @@ fn targets(hosts: &[(&'static str, u16)]) -> Vec<Target> {
         priority: *priority,
         weight: 0,
         origin: Origin::Srv,
+        proven_for: None,
     };
     hosts.iter().map(target).collect()
 }

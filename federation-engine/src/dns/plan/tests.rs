@@ -24,7 +24,11 @@ fn planned(answers: &Answers) -> Result<Vec<String>, DnsReason> {
 }
 
 fn answers(xmpp: Answer<SrvRecord>, xmpps: Answer<SrvRecord>) -> Answers {
-    Answers { xmpp, xmpps: Some(xmpps), jabber: None }
+    Answers { xmpp: xmpp.into(), xmpps: Some(xmpps.into()), jabber: None }
+}
+
+fn proven(answer: Answer<SrvRecord>) -> Proven<SrvRecord> {
+    Proven { answer, secure: true }
 }
 
 #[test]
@@ -46,12 +50,12 @@ fn xep0368_3_both_services_are_one_list_by_priority() {
 fn rfc6120_3_2_2_the_domain_itself_is_tried_only_when_no_srv_record_exists() {
     let fallback = vec!["partner.example:5269/StartTls".to_owned()];
     assert_eq!(planned(&answers(Answer::Absent, Answer::Absent)), Ok(fallback.clone()));
-    let not_asked = Answers { xmpp: Answer::Absent, xmpps: None, jabber: None };
+    let not_asked = Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: None };
     assert_eq!(planned(&not_asked), Ok(fallback));
     let direct_only = answers(Answer::Absent, records(&[srv(0, 0, 5270, "a.example")]));
     assert_eq!(planned(&direct_only).unwrap(), ["a.example:5270/Direct"]);
     let international = Domain::parse("bücher.example").unwrap();
-    let none = Answers { xmpp: Answer::Absent, xmpps: None, jabber: None };
+    let none = Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: None };
     let targets = plan(&international, &none, &mut |_| 0).unwrap();
     assert_eq!(targets[0].host, Host::Name("xn--bcher-kva.example".into()));
     assert_eq!(targets[0].origin, Origin::Fallback);
@@ -80,19 +84,51 @@ fn a_failed_look_up_is_never_taken_for_absence() {
     assert_eq!(planned(&answers(failed(), Answer::Absent)), unavailable);
     assert_eq!(planned(&answers(Answer::Absent, failed())), unavailable);
     assert_eq!(planned(&answers(failed(), records(&[srv(0, 0, 0, ".")]))), unavailable);
-    let legacy = Answers { xmpp: Answer::Absent, xmpps: None, jabber: Some(failed()) };
+    let legacy =
+        Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: Some(failed().into()) };
     assert_eq!(planned(&legacy), unavailable);
     let half = answers(failed(), records(&[srv(0, 0, 5270, "a.example")]));
     assert_eq!(planned(&half).unwrap(), ["a.example:5270/Direct"], "what is known is used");
 }
 
 #[test]
+fn rfc7673_3_1_bogus_srv_records_end_the_search() {
+    let good = || records(&[srv(0, 0, 5270, "a.example")]);
+    let bogus =
+        Err(DnsReason::Bogus { name: "partner.example".to_owned(), records: Records::Service });
+    assert_eq!(planned(&answers(Answer::Bogus, Answer::Absent)), bogus);
+    assert_eq!(planned(&answers(Answer::Bogus, good())), bogus, "what else is known is not used");
+    assert_eq!(planned(&answers(good(), Answer::Bogus)), bogus);
+    let legacy =
+        Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: Some(Answer::Bogus.into()) };
+    assert_eq!(planned(&legacy), bogus);
+}
+
+#[test]
+fn rfc7673_3_1_a_target_is_secure_by_its_own_service_and_a_fallback_never_is() {
+    let one = |target| records(&[srv(0, 0, 5269, target)]);
+    let mixed = Answers {
+        xmpp: proven(one("a.example")),
+        xmpps: Some(one("b.example").into()),
+        jabber: None,
+    };
+    let targets = plan(&domain(), &mixed, &mut |_| 0).unwrap();
+    let shown: Vec<_> = targets.iter().map(|t| (t.to_string(), t.proven_for.clone())).collect();
+    assert_eq!(
+        shown,
+        [("a.example:5269".to_owned(), Some(domain())), ("b.example:5269".to_owned(), None)]
+    );
+    let absent = Answers { xmpp: proven(Answer::Absent), xmpps: None, jabber: None };
+    assert_eq!(plan(&domain(), &absent, &mut |_| 0).unwrap()[0].proven_for, None);
+}
+
+#[test]
 fn the_legacy_record_counts_only_when_the_current_ones_are_absent() {
-    let jabber = Some(records(&[srv(0, 0, 5269, "old.example")]));
-    let legacy = Answers { xmpp: Answer::Absent, xmpps: None, jabber: jabber.clone() };
+    let jabber = Some(records(&[srv(0, 0, 5269, "old.example")]).into());
+    let legacy = Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: jabber.clone() };
     assert_eq!(planned(&legacy).unwrap(), ["old.example:5269/StartTls"]);
     let xmpp = records(&[srv(0, 0, 5269, "new.example")]);
-    let both = Answers { xmpp, xmpps: None, jabber };
+    let both = Answers { xmpp: xmpp.into(), xmpps: None, jabber };
     assert_eq!(planned(&both).unwrap(), ["new.example:5269/StartTls"]);
 }
 

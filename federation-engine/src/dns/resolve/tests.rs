@@ -70,6 +70,21 @@ async fn server() -> TestServer {
                 reply.add_answer(Record::from_rdata(name("im.partner.example"), 60, address));
                 reply
             }
+            ("_xmpp-server._tcp.aliased.example", RecordType::SRV) => {
+                let target = name("_xmpp-server._tcp.partner.example");
+                let mut reply = found(query, vec![RData::CNAME(CNAME(target.clone()))]);
+                reply.add_answer(Record::from_rdata(target, 60, srv(5269, "im.partner.example")));
+                reply
+            }
+            ("_xmpp-server._tcp.far.example", RecordType::SRV) => {
+                found(query, vec![RData::CNAME(CNAME(name("_xmpp-server._tcp.aliased.example")))])
+            }
+            ("_xmpp-server._tcp.loop.example", RecordType::SRV) => {
+                found(query, vec![RData::CNAME(CNAME(name("_xmpp-server._tcp.loop2.example")))])
+            }
+            ("_xmpp-server._tcp.loop2.example", RecordType::SRV) => {
+                found(query, vec![RData::CNAME(CNAME(name("_xmpp-server._tcp.loop.example")))])
+            }
             ("half.example", RecordType::A) => {
                 found(query, vec![RData::A(A(Ipv4Addr::new(198, 18, 0, 1)))])
             }
@@ -90,12 +105,12 @@ async fn existence_absence_and_ignorance_are_three_things() {
         port,
         target: target.map(Into::into),
     };
-    assert_eq!(found.xmpp, Answer::Records(vec![record(5269, Some("im.partner.example"))]));
-    assert_eq!(found.xmpps, Some(Answer::Records(vec![record(0, None)])));
+    assert_eq!(found.xmpp, Answer::Records(vec![record(5269, Some("im.partner.example"))]).into());
+    assert_eq!(found.xmpps, Some(Answer::Records(vec![record(0, None)]).into()));
     assert_eq!(found.jabber, None, "not asked for when a current record exists");
 
     let none = resolver.lookup_peer(&domain("none.example"), false, false).await.unwrap();
-    assert_eq!(none, Answers { xmpp: Answer::Absent, xmpps: None, jabber: None });
+    assert_eq!(none, Answers { xmpp: Answer::Absent.into(), xmpps: None, jabber: None });
     let old = resolver.targets(&domain("old.example"), true, true).await.unwrap();
     assert_eq!(old[0].to_string(), "old.example:5269");
 
@@ -126,7 +141,7 @@ async fn rfc8305_3_both_families_are_asked_for_and_each_answer_stands_for_itself
         let mut answers: Vec<_> = resolver.addresses(host.into()).collect().await;
         answers.sort_by_key(|answer| match answer {
             Answer::Records(records) => i32::from(records[0].is_ipv4()) + 1,
-            Answer::Absent | Answer::Failed(_) => 0,
+            Answer::Absent | Answer::Failed(_) | Answer::Bogus => 0,
         });
         answers
     };
@@ -156,6 +171,22 @@ async fn rfc8305_3_a_silent_family_does_not_hold_back_the_other() {
 }
 
 #[tokio::test]
+async fn aliases_of_services_are_followed_and_their_number_is_bounded() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.address]).unwrap();
+    for (alias, questions) in [("aliased.example", 1), ("far.example", 2)] {
+        let before = server.asked();
+        let targets = resolver.targets(&domain(alias), false, false).await.unwrap();
+        assert_eq!(targets[0].to_string(), "im.partner.example:5269", "{alias}");
+        assert_eq!(server.asked() - before, questions, "{alias}");
+    }
+    let before = server.asked();
+    let answers = resolver.lookup_peer(&domain("loop.example"), false, false).await.unwrap();
+    assert_eq!(answers.xmpp, Answer::Absent.into());
+    assert_eq!(server.asked() - before, 8);
+}
+
+#[tokio::test]
 async fn answers_are_kept_and_names_are_never_searched_for() {
     let server = server().await;
     let resolver = Resolver::new(&[server.address]).unwrap();
@@ -167,13 +198,29 @@ async fn answers_are_kept_and_names_are_never_searched_for() {
 }
 
 #[tokio::test]
+async fn a_server_without_dnssec_is_looked_at_once_and_then_used_as_it_is() {
+    let server = server().await;
+    let resolver = Resolver::validating(&[server.address], Anchors::default()).unwrap();
+    let _ = resolver.lookup_peer(&domain("partner.example"), false, false).await;
+    let first = server.asked();
+    assert!((2..=6).contains(&first), "{first}");
+    for host in ["old.example", "none.example", "none.example"] {
+        let _ = resolver.lookup_peer(&domain(host), false, false).await;
+    }
+    assert_eq!(server.asked(), first + 2);
+    let targets = resolver.targets(&domain("partner.example"), false, false).await.unwrap();
+    assert_eq!(targets[0].to_string(), "im.partner.example:5269");
+    assert_eq!(resolver.delegation(&targets[0]).await, Ok(None));
+}
+
+#[tokio::test]
 async fn ignorance_is_asked_about_again() {
     let server = server().await;
     let resolver = Resolver::new(&[server.address]).unwrap();
     let mut asked = 0;
     for _ in 0..2 {
         let answers = resolver.lookup_peer(&domain("refused.example"), false, false).await;
-        assert!(matches!(answers.unwrap().xmpp, Answer::Failed(_)));
+        assert!(matches!(answers.unwrap().xmpp.answer, Answer::Failed(_)));
         assert!(server.asked() > asked);
         asked = server.asked();
     }
@@ -221,4 +268,27 @@ async fn silence_is_reported_with_server_and_time() {
     let patience = Duration::from_millis(50);
     let error = ask::ask(silent.address, "a.example", Kind::A, true, patience).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{} did not answer within 50ms", silent.address));
+}
+
+#[tokio::test]
+async fn trust_anchors_are_compared_by_what_their_file_says_now() {
+    const ROOT: &str = ". 3600 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n";
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("root.key");
+    let servers = ["198.18.0.53:53".parse().unwrap()];
+    let of = |mode, trust_anchors| FileDnssec { mode, trust_anchors };
+    let own = of(DnssecMode::Auto, Some(file.clone()));
+    let missing = Resolver::configured(&servers, &own).unwrap_err().to_string();
+    assert!(missing.starts_with("dnssec.trustAnchors: "), "{missing}");
+    std::fs::write(&file, ROOT).unwrap();
+    let resolver = Resolver::configured(&servers, &own).unwrap();
+    assert!(resolver.validates_as(&own).unwrap());
+    let (public, off) = (of(DnssecMode::Auto, None), of(DnssecMode::Off, None));
+    assert!(!resolver.validates_as(&public).unwrap());
+    assert!(!resolver.validates_as(&off).unwrap());
+    std::fs::write(&file, format!("; another text\n{ROOT}")).unwrap();
+    assert!(!resolver.validates_as(&own).unwrap());
+    std::fs::write(&file, "").unwrap();
+    assert!(resolver.validates_as(&own).is_err());
+    assert!(Resolver::configured(&servers, &off).unwrap().validates_as(&off).unwrap());
 }

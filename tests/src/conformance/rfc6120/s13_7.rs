@@ -16,8 +16,8 @@ use crate::peer::namespace::SASL;
 pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 24,
-        section: "RFC 6120 §13.7.2.1",
-        sentence: "a certificate is judged by the domain of the header, never by the SRV target",
+        section: "RFC 6120 §13.7.2.1, RFC 7673 §4.1",
+        sentence: "a certificate is judged by the domain of the header, never by an SRV target that DNSSEC does not prove",
         run: reference_identity,
     },
     Check {

@@ -1,0 +1,232 @@
+//! DNSSEC (RFC 4033 to 4035): a validating stub in front of the configured resolvers, and whether those resolvers pass on
+//! what it takes.
+//!
+//! The validation is hickory's. It is put together here and not by `ResolverOpts::validate` for two reasons: that one keeps
+//! up to a million proofs, which strangers' zones could fill, and it asks without the CD bit, so that of a resolver that
+//! validates as well a bogus answer comes as SERVFAIL, and nobody learns why (RFC 6840 §5.9).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use hickory_proto::dnssec::rdata::DNSSECRData;
+use hickory_proto::dnssec::{Proof, TrustAnchors};
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Message, Query};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::net::dnssec::DnssecDnsHandle;
+use hickory_resolver::net::xfer::DnsHandle;
+use hickory_resolver::net::{DnsError, NetError};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::lookup::{Found, Servers, lookup};
+
+/// Proofs kept, one for each set of records: a few kilobytes for a hundred peers. Answers are kept in `Cache`.
+const MAX_PROOFS: usize = 512;
+/// For the keys of the root.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Until a resolver that strips DNSSEC is looked at again.
+const LATER: Duration = Duration::from_mins(10);
+/// Until a resolver that did not answer is looked at again.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Sets the CD bit on every question: the verdict is ours.
+#[derive(Clone)]
+struct CheckingDisabled<H>(H);
+
+impl<H: DnsHandle> DnsHandle for CheckingDisabled<H> {
+    type Response = H::Response;
+    type Runtime = H::Runtime;
+
+    fn send(&self, mut request: DnsRequest) -> Self::Response {
+        request.metadata.checking_disabled = true;
+        self.0.send(request)
+    }
+}
+
+/// Refuses denials that speak of other zones. The library takes a negative answer as insecure when all of its authority
+/// section is, and does not ask of which zone: the SOA record of any unsigned zone would deny every record of a signed one.
+#[derive(Clone)]
+struct OwnDenials<H>(H);
+
+impl<H: DnsHandle> DnsHandle for OwnDenials<H> {
+    type Response = Pin<Box<dyn Stream<Item = Result<DnsResponse, NetError>> + Send>>;
+    type Runtime = H::Runtime;
+
+    fn is_verifying_dnssec(&self) -> bool {
+        self.0.is_verifying_dnssec()
+    }
+
+    fn send(&self, request: DnsRequest) -> Self::Response {
+        let query = request.queries.first().cloned();
+        Box::pin(self.0.send(request).map(move |result| {
+            let (response, query) = (result?, query.as_ref());
+            if query.is_some_and(|query| !denies_as_it_may(&response, query)) {
+                return Err(NetError::Dns(DnsError::DnssecBogus));
+            }
+            Ok(response)
+        }))
+    }
+}
+
+/// An insecure record denies something only at or below its owner: there no zone is secure either.
+fn denies_as_it_may(response: &Message, query: &Query) -> bool {
+    let mut answers = response.answers.iter().filter(|record| record.name == *query.name());
+    let wanted = |record: &Record| {
+        let kind = record.record_type();
+        kind == query.query_type() || kind == RecordType::CNAME
+    };
+    let is_expanded = |record: &Record| match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) => {
+            rrsig.input().num_labels < record.name.num_labels()
+        }
+        _ => false,
+    };
+    // An answer out of a wildcard denies that there is one of the name's own (RFC 4035 §5.3.4).
+    if answers.any(wanted) && !response.answers.iter().any(is_expanded) {
+        return true;
+    }
+    response
+        .authorities
+        .iter()
+        .all(|record| record.proof != Proof::Insecure || record.name.zone_of(query.name()))
+}
+
+/// Asks and validates.
+pub(super) struct Validator {
+    servers: OwnDenials<DnssecDnsHandle<CheckingDisabled<Servers>>>,
+    options: DnsRequestOptions,
+    /// The resolvers pass on what validation needs. Never taken back: whoever could make it false could make every answer
+    /// insecure.
+    possible: AtomicBool,
+    next_look: Mutex<NextLook>,
+}
+
+/// When the resolvers are looked at.
+#[derive(Clone, Copy)]
+enum NextLook {
+    /// Nobody has looked yet; the first look-up does, and all wait for it.
+    AtOnce,
+    /// Beside the first look-up after this, if any.
+    NotBefore(Instant),
+}
+
+/// What a look at the resolvers shows.
+#[derive(Debug)]
+enum Sight {
+    Possible,
+    /// An answer, and no valid signature in it.
+    Stripped(String),
+    /// No answer, which says nothing.
+    Silent(String),
+}
+
+impl Validator {
+    pub(super) fn new(
+        servers: Servers,
+        mut options: DnsRequestOptions,
+        anchors: Arc<TrustAnchors>,
+    ) -> Self {
+        options.edns_set_dnssec_ok = true;
+        let servers = CheckingDisabled(servers);
+        let validating =
+            DnssecDnsHandle::with_trust_anchor(servers, anchors).validation_cache_size(MAX_PROOFS);
+        Self {
+            servers: OwnDenials(validating),
+            options,
+            possible: AtomicBool::new(false),
+            next_look: Mutex::new(NextLook::AtOnce),
+        }
+    }
+
+    /// Asks for records. Each of them is secure or insecure; what is bogus or indeterminate is an error.
+    pub(super) async fn lookup(&self, name: Name, kind: RecordType) -> Result<Found, NetError> {
+        let found = lookup(&self.servers, name, kind, self.options).await?;
+        if found.is_proven(&[Proof::Secure, Proof::Insecure]) {
+            Ok(found)
+        } else {
+            Err(NetError::Dns(DnsError::DnssecBogus))
+        }
+    }
+
+    /// Whether the resolvers pass on what validation needs.
+    pub(super) async fn is_possible(self: &Arc<Self>) -> bool {
+        if self.possible.load(Ordering::Acquire) {
+            return true;
+        }
+        let mut next = self.next_look.lock().await;
+        match *next {
+            NextLook::AtOnce => {
+                *next = self.look(true).await;
+            }
+            NextLook::NotBefore(at) if at <= Instant::now() => {
+                *next = NextLook::NotBefore(Instant::now() + LATER);
+                let beside = Arc::clone(self);
+                tokio::spawn(async move {
+                    let next = beside.look(false).await;
+                    *beside.next_look.lock().await = next;
+                });
+            }
+            NextLook::NotBefore(_) => {}
+        }
+        self.possible.load(Ordering::Acquire)
+    }
+
+    /// Says what it found once, and again only when it has changed.
+    async fn look(&self, first: bool) -> NextLook {
+        let pause = match self.sight().await {
+            Sight::Possible => {
+                self.possible.store(true, Ordering::Release);
+                tracing::info!(
+                    "DNSSEC: the resolver passes signatures on, so answers are validated"
+                );
+                LATER
+            }
+            Sight::Stripped(detail) => {
+                if first {
+                    tracing::info!(
+                        "DNSSEC: the resolver gives no signed keys of the root ({detail}), so answers are not validated and DANE is off; `resolvers` may name one that does"
+                    );
+                }
+                LATER
+            }
+            Sight::Silent(detail) => {
+                if first {
+                    tracing::info!(
+                        "DNSSEC: the resolver did not answer ({detail}), so answers are not validated until it does"
+                    );
+                }
+                SOON
+            }
+        };
+        NextLook::NotBefore(Instant::now() + pause)
+    }
+
+    /// The keys of the root, signed by a trust anchor, cannot be had from a resolver that drops DNSSEC, and cannot be made
+    /// up.
+    async fn sight(&self) -> Sight {
+        let keys = self.lookup(Name::root(), RecordType::DNSKEY);
+        match timeout(PATIENCE, keys).await {
+            Err(_) => Sight::Silent(format!("within {} s", PATIENCE.as_secs())),
+            Ok(Ok(keys)) if is_secure(&keys) => Sight::Possible,
+            Ok(Ok(_)) => Sight::Stripped("they are not signed by a trust anchor".to_owned()),
+            Ok(Err(
+                error @ (NetError::Timeout
+                | NetError::Io(_)
+                | NetError::NoConnections
+                | NetError::Busy),
+            )) => Sight::Silent(error.to_string()),
+            Ok(Err(error)) => Sight::Stripped(error.to_string()),
+        }
+    }
+}
+
+/// A chain of signatures leads from a trust anchor to records, and there are some.
+pub(super) fn is_secure(found: &Found) -> bool {
+    !found.records.is_empty() && found.is_proven(&[Proof::Secure])
+}
+
+#[cfg(test)]
+mod tests;

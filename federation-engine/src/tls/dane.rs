@@ -1,0 +1,171 @@
+//! DANE for the streams that we open (RFC 7673, RFC 6698, RFC 7671): what DNSSEC proves about the server behind an SRV
+//! record, and whether its certificate is the one. Pure: records, chain, trust and time are arguments.
+
+use rustls_pki_types::{TrustAnchor, UnixTime};
+use webpki::{anchor_from_trusted_cert, spki_for_anchor};
+
+use super::chain::PeerChain;
+use super::facts::parse;
+use super::identity::Forms;
+use super::judge::{Candidate, References, forms, judge_references};
+use super::pin::Pin;
+use super::tlsa::{Association, Usage};
+use super::trust::Trust;
+use crate::Domain;
+use crate::reason::CertificateReason;
+
+/// A server to which an SRV record leads that DNSSEC proves.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Delegation {
+    /// The domain that the SRV record is of. For another one it proves nothing.
+    pub domain: Domain,
+    /// The server's name: it may stand in the certificate instead of the domain (RFC 7673 §4.1). `None` where the name can
+    /// stand in no certificate.
+    pub host: Option<Domain>,
+    /// Where its TLSA records are: `_port._tcp.host` (RFC 7673 §3.3).
+    pub owner: String,
+    /// What they say.
+    pub associations: Associations,
+}
+
+/// The TLSA records of a server, as far as DNSSEC proves them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Associations {
+    /// There are none, or nothing proves them.
+    None,
+    /// None of them can be used: TLS is there, and the certificate is judged as without them (RFC 7673 §4.1).
+    Unusable,
+    /// One of these must match; never empty.
+    Usable(Vec<Association>),
+}
+
+impl Delegation {
+    /// DNS says that the server speaks TLS, so nothing goes there in the clear (RFC 7673 §3.4).
+    pub fn requires_tls(&self) -> bool {
+        self.associations != Associations::None
+    }
+
+    /// DNS says which certificate is the right one.
+    pub fn names_certificate(&self) -> bool {
+        matches!(self.associations, Associations::Usable(_))
+    }
+}
+
+/// Judges whether `chain` proves that we reached the server's domain.
+///
+/// Usable TLSA records decide alone (RFC 6698 §4.1), unless `pins` are set: those are what a person here said about the very
+/// key, so the local word goes before the peer's.
+///
+/// # Errors
+/// As [`super::judge::judge`], and [`CertificateReason::DaneMismatch`]. What a record that speaks of the chain still lacks
+/// is told before that none does.
+pub fn judge(
+    chain: &PeerChain,
+    server: &Delegation,
+    trust: &Trust,
+    pins: &[Pin],
+    now: UnixTime,
+) -> Result<(), CertificateReason> {
+    let names = References { domain: &server.domain, host: server.host.as_ref() };
+    let associations = match &server.associations {
+        Associations::Usable(associations) if pins.is_empty() => associations,
+        _ => return judge_references(chain, &names, trust, pins, now),
+    };
+    let (leaf, intermediates) = chain.split().ok_or(CertificateReason::Missing)?;
+    let parsed = parse(leaf).map_err(|error| super::judge::invalid(&error))?;
+    let candidate = Candidate { leaf, parsed: &parsed, intermediates, now };
+    let mut lacking = None;
+    for association in associations {
+        match candidate.satisfies(association, &names, trust) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(reason)) => lacking = lacking.or(Some(reason)),
+            None => {}
+        }
+    }
+    Err(lacking.unwrap_or_else(|| CertificateReason::DaneMismatch { owner: server.owner.clone() }))
+}
+
+impl Candidate<'_> {
+    /// `None` when the record speaks of no certificate of this chain.
+    fn satisfies(
+        &self,
+        association: &Association,
+        names: &References<'_>,
+        trust: &Trust,
+    ) -> Option<Result<(), CertificateReason>> {
+        match association.usage {
+            // RFC 7673 §4.2, RFC 7671 §5.1: neither names nor dates count.
+            Usage::DaneEe => self.is_leaf(association).then_some(Ok(())),
+            Usage::PkixEe => self.is_leaf(association).then(|| {
+                let forms = self.lead_to(trust.anchors()).map_err(|error| self.explain(&error))?;
+                self.is_named(names, forms)
+            }),
+            Usage::DaneTa => self.anchored(association, names),
+            Usage::PkixTa => self.constrained(association, names, trust),
+        }
+    }
+
+    fn is_leaf(&self, association: &Association) -> bool {
+        association.matches(self.leaf, self.parsed.public_key().raw)
+    }
+
+    /// RFC 7671 §5.2: a certificate of the chain that the record speaks of stands for the root.
+    fn anchored(
+        &self,
+        association: &Association,
+        names: &References<'_>,
+    ) -> Option<Result<(), CertificateReason>> {
+        let of_record = association.certificate();
+        let presented = std::iter::once(self.leaf)
+            .chain(self.intermediates)
+            .filter(|der| parse(der).is_ok_and(|ca| association.matches(der, ca.public_key().raw)));
+        let anchors: Vec<TrustAnchor<'_>> = presented
+            .chain(&of_record)
+            .filter_map(|der| anchor_from_trusted_cert(der).ok())
+            .collect();
+        if anchors.is_empty() {
+            return None;
+        }
+        match self.lead_to(&anchors) {
+            Ok(forms) => Some(self.is_named(names, forms)),
+            Err(error) => Some(Err(self.explain(&error))),
+        }
+    }
+
+    /// RFC 6698 §2.1.1, usage 0: the path to one of our roots leads over what the record speaks of.
+    fn constrained(
+        &self,
+        association: &Association,
+        names: &References<'_>,
+        trust: &Trust,
+    ) -> Option<Result<(), CertificateReason>> {
+        let of_presented = |spki: &[u8]| {
+            self.intermediates.iter().any(|der| {
+                parse(der)
+                    .is_ok_and(|ca| ca.public_key().raw == spki && association.matches(der, spki))
+            })
+        };
+        let path = self.path(trust.anchors(), |path| {
+            let above = path.intermediate_certificates().any(|ca| {
+                let der = ca.der();
+                parse(&der).is_ok_and(|ca| association.matches(&der, ca.public_key().raw))
+            });
+            let root = spki_for_anchor(path.anchor());
+            // Of a root only the key is kept; as a certificate it is found where the peer sends it.
+            let root = association.matches_key(root.as_ref()) || of_presented(root.as_ref());
+            Ok((above || root, forms(path)))
+        });
+        match path {
+            Ok((true, forms)) => Some(self.is_named(names, forms)),
+            Ok((false, _)) => None,
+            Err(error) => Some(Err(self.explain(&error))),
+        }
+    }
+
+    fn is_named(&self, names: &References<'_>, forms: Forms) -> Result<(), CertificateReason> {
+        names.check(self.parsed, forms)
+    }
+}
+
+#[cfg(test)]
+mod tests;
