@@ -46,9 +46,10 @@ fn dane(target: &Target) -> Finding {
     Ok(())
 }
 
-/// Whether the target goes on to prove itself where this certificate is presented.
+/// Whether the target proves itself and sends where this certificate is presented. What waits is taken, so that it does not
+/// come again in the middle of another case.
 fn believes(target: &Target, foreign: &str, identity: &Identity, id: &str) -> Finding<bool> {
     let _waiting = target.make_send(foreign, id)?;
     let dialled = Dialled::accept(target.accept()?, identity, EXTERNAL_FEATURES);
-    Ok(dialled.and_then(|mut dialled| Ok(dialled.stream.element("a proof")?)).is_ok())
+    Ok(dialled.and_then(Dialled::admit).and_then(|mut dialled| dialled.stanza()).is_ok())
 }
