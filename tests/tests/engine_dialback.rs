@@ -4,17 +4,22 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states its expectations so")]
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use serde_json::json;
 use tests::conformance::dialled::Dialled;
 use tests::conformance::listener::Listener;
 use tests::conformance::target::DIALBACK_FEATURES;
+use tests::engine::{Engine, free_port};
 use tests::loopback::{CLOSED, LOCAL, ORDINARY, PATIENCE, World, secret_of};
+use tests::metrics::Metrics;
+use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::dialback;
 use tests::peer::error::PeerError;
 use tests::peer::initiator::{Initiator, Opened};
 use tests::peer::namespace::{DIALBACK, SERVER, STANZA_ERRORS};
+use tests::peer::server::Server;
 use tests::peer::stream::Stream;
 use tests::program::engine;
 
@@ -118,4 +123,34 @@ fn a_key_that_is_called_invalid_although_it_was_confirmed_is_the_peers_affair() 
     let (text, reason) = refused_key(true);
     assert_eq!(reason, "DialbackInvalid");
     assert!(text.contains("this replica was asked about it and confirmed it"), "{text}");
+}
+
+/// A second engine of the same federation, with the same files and ports of its own; and where peers and we reach it.
+fn other_replica(world: &World, directory: &Path) -> (Engine, SocketAddr, SocketAddr) {
+    let mut config = world.config.clone();
+    let [outer, admin] = [(); 2].map(|()| free_port().unwrap());
+    let listen = json!({"s2s": outer.to_string(), "admin": admin.to_string()});
+    config.as_object_mut().unwrap().insert("listen".to_owned(), listen);
+    (Engine::start(engine(), directory, &config, admin).unwrap(), outer, admin)
+}
+
+#[test]
+fn xep0220_2_3_a_key_of_one_replica_is_confirmed_by_another() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (other, authority, admin) = other_replica(&world, directory.path());
+    // DNS leads this peer to the replica that did not open the stream.
+    let proof = Proof::Dialback { authority };
+    let acceptor = Acceptor { proof, ..world.acceptor(CLOSED).unwrap() };
+    let server = Server::start(world.closed, acceptor).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
+    stream
+        .send(format!("<message from='juliet@{LOCAL}' to='romeo@{CLOSED}' id='through'/>"))
+        .unwrap();
+    assert_eq!(server.message().unwrap().attribute("id"), Some("through"), "{}", other.log());
+    let asked = |engine: SocketAddr| {
+        let labels = [("result", "Valid")];
+        Metrics::of(engine).unwrap().sum("keys_answered_total", &labels)
+    };
+    assert_eq!((asked(world.ground.admin), asked(admin)), (0, 1));
 }
