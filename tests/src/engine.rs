@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// How long it may take to be ready.
 const START: Duration = Duration::from_secs(15);
 /// Between two looks at `/readyz`; readiness has no other announcement.
@@ -110,6 +112,13 @@ impl Engine {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Tells it to end (SIGTERM).
+    pub fn terminate(&self) -> io::Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(kill_process(pid, Signal::TERM)?)
     }
 
     /// What it has said so far.

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use tests::loopback::{CLOSED, LoopbackError, ORDINARY, PEER, World};
 use tests::peer::acceptor::{Acceptor, Session};
+use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result};
 use tests::peer::namespace::STREAM_MANAGEMENT;
 use tests::program::engine;
@@ -80,12 +81,7 @@ fn xep0198_what_was_not_acknowledged_is_sent_again_in_order_on_the_next_stream()
     assert_eq!(relayed_and_queued(&world).unwrap(), (6, 1), "one is not acknowledged");
     acknowledge(&mut session, 6).unwrap();
     session.stream.send("<r xmlns='urn:xmpp:sm:3'/>").unwrap();
-    let answer = loop {
-        let element = session.stream.element("an acknowledgement").unwrap();
-        if element.name == "a" {
-            break element;
-        }
-    };
+    let answer = acknowledgement(&mut session).unwrap();
     assert_eq!(answer.attribute("h"), Some("0"), "the peer sent nothing");
     assert_eq!(relayed_and_queued(&world).unwrap(), (7, 0));
 }
@@ -123,4 +119,40 @@ fn xep0198_the_engine_acknowledges_what_it_has_taken_over() {
     let answer = peer.expect(STREAM_MANAGEMENT, "a", "the last acknowledgement").unwrap();
     assert_eq!(answer.attribute("h"), Some("2"));
     peer.end().unwrap();
+}
+
+/// The next acknowledgement; requests for one come in between.
+fn acknowledgement(session: &mut Session) -> Result<Element> {
+    loop {
+        let element = session.stream.element("an acknowledgement")?;
+        if element.is(STREAM_MANAGEMENT, "a") {
+            return Ok(element);
+        }
+    }
+}
+
+fn is_shutdown(error: &PeerError) -> bool {
+    matches!(error, PeerError::Stream { condition, .. } if condition == "system-shutdown")
+}
+
+#[test]
+fn a_stream_stays_for_the_last_acknowledgement_when_the_engine_ends() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let (acceptor, listener) =
+        (world.acceptor(CLOSED).unwrap(), TcpListener::bind(world.closed).unwrap());
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    backend.send(message(0)).unwrap();
+    let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
+    takes(&mut session, 0..1).unwrap();
+    world.engine.terminate().unwrap();
+    let told = backend.element("the end of the stream").unwrap_err();
+    assert!(is_shutdown(&told), "{told}");
+    // The peer has not said yet that it has the stanza, and is listened to.
+    session.stream.send("<r xmlns='urn:xmpp:sm:3'/>").unwrap();
+    acknowledgement(&mut session).unwrap();
+    acknowledge(&mut session, 1).unwrap();
+    // Another one, the last, comes before the end (XEP-0198 §4).
+    acknowledgement(&mut session).unwrap();
+    let told = session.stream.element("the end of the stream").unwrap_err();
+    assert!(is_shutdown(&told), "{told}");
 }

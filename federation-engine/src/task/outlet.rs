@@ -84,9 +84,14 @@ impl Outlet {
         self.wake.notified()
     }
 
+    /// What became of everything that was sent is known.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.sent.is_empty()
+    }
+
     /// Nothing waits, nothing is unconfirmed.
     pub(crate) fn is_idle(&self) -> bool {
-        self.sent.is_empty() && self.carried.iter().all(|carried| carried.link.is_empty())
+        self.is_confirmed() && self.carried.iter().all(|carried| carried.link.is_empty())
     }
 
     /// Moves stanzas into `output`, as much as one write takes. True if there were any.

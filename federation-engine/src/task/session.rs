@@ -7,7 +7,7 @@ mod sharing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -33,6 +33,10 @@ use crate::xml::{Item, Scanner};
 
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
 const BACKLOG: usize = 256 * 1024;
+
+/// How long, when the engine ends, a stream stays for what is on its way: what the peer has and we do not know of would
+/// come back to its sender as lost.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Events that wait at one stream; whoever has more waits before it.
 const WAITING: usize = 8;
@@ -80,9 +84,10 @@ pub(crate) struct Session {
     last_stanza: Instant,
     /// Until when the peer has to take what is being sent.
     write_by: Option<Instant>,
-    /// Our end of the stream is closed.
+    /// Nothing is sent any more: our end of the stream is closed, or will be.
     closing: bool,
-    shutdown_told: bool,
+    /// The engine ends: until when the stream stays at most.
+    leave_by: Option<Instant>,
     /// What broke the stream.
     failure: Option<Failure>,
 }
@@ -121,7 +126,7 @@ impl Session {
             last_stanza: started,
             write_by: None,
             closing: false,
-            shutdown_told: false,
+            leave_by: None,
             failure: None,
             engine: Arc::clone(engine),
         }
@@ -160,7 +165,7 @@ impl Session {
             last_stanza: now,
             write_by: None,
             closing: false,
-            shutdown_told: false,
+            leave_by: None,
             failure: None,
             engine: Arc::clone(engine),
         };
@@ -199,8 +204,20 @@ impl Session {
         let mut flow = self.process().await;
         while flow == Flow::Continue {
             self.fill();
-            flow = self.step().await;
+            flow = if self.leave_by.is_some() && self.outlet.is_confirmed() {
+                self.leave().await
+            } else {
+                self.step().await
+            };
         }
+    }
+
+    /// RFC 6120 §4.9.3.20
+    async fn leave(&mut self) -> Flow {
+        let text = "the server is shutting down";
+        let error = StreamError::new(StreamCondition::SystemShutdown, text);
+        self.machine.fail(&error, &*self.around, &mut self.out);
+        self.perform().await
     }
 
     /// Puts stanzas into the output when it is empty.
@@ -234,18 +251,15 @@ impl Session {
         let reading = !self.intake.is_full() && self.connection.output.len() < BACKLOG;
         let sending = self.connection.output.is_empty() && !self.closing;
         let idle = self.idle_at();
-        let deadline = [self.machine.deadline(), idle, self.write_by].into_iter().flatten().min();
+        let deadlines = [self.machine.deadline(), idle, self.write_by, self.leave_by];
+        let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
             // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
             biased;
-            () = self.engine.shutdown.cancelled(), if !self.shutdown_told => {
-                self.shutdown_told = true;
+            () = self.engine.shutdown.cancelled(), if self.leave_by.is_none() => {
                 self.closing = true;
-                // RFC 6120 §4.9.3.20
-                let text = "the server is shutting down";
-                let error = StreamError::new(StreamCondition::SystemShutdown, text);
-                self.machine.fail(&error, &*self.around, &mut self.out);
-                self.perform().await
+                self.leave_by = Some(Instant::now() + FAREWELL);
+                Flow::Continue
             }
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
                 self.on_deadline(Instant::now(), idle).await
@@ -280,6 +294,9 @@ impl Session {
         if due(self.write_by) {
             self.failure = Some(Failure::ConnectionLost("sending"));
             return Flow::Stop;
+        }
+        if due(self.leave_by) {
+            return self.leave().await;
         }
         if due(idle) {
             self.closing = true;
