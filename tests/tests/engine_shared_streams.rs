@@ -2,6 +2,8 @@
 //! (XEP-0220 §2.6). The real engine program between scripted servers, loopback only.
 
 use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 use tests::loopback::{
@@ -155,6 +157,52 @@ fn xep0288_a_peer_answers_over_the_stream_that_the_engine_opened() {
         matches!(&error, PeerError::Stream { condition, .. } if condition == "invalid-from"),
         "{error}"
     );
+}
+
+/// Takes streams and reads nothing from them.
+fn deaf(listener: TcpListener, acceptor: Acceptor) {
+    thread::spawn(move || {
+        let sessions = listener.incoming().flatten().map(|tcp| acceptor.accept(tcp));
+        // Kept open until the test ends.
+        sessions.collect::<Vec<_>>()
+    });
+}
+
+#[test]
+fn xep0288_a_stream_that_is_not_read_on_goes_on_sending() {
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        let listener = TcpListener::bind(("127.0.0.5", 0)).unwrap();
+        config["backends"][0]["server"]["host"] = json!("127.0.0.5");
+        config["backends"][0]["server"]["port"] = json!(listener.local_addr().unwrap().port());
+        config["limits"] = json!({"queueBytes": 65_536});
+        let acceptor = Acceptor {
+            domain: LOCAL.to_owned(),
+            identity: ground.backend_ca.issue(&[LOCAL]).unwrap(),
+            roots: ground.backend_ca.roots().unwrap(),
+            proof: Proof::Certificate,
+            secret: secret_of(LOCAL),
+            patience: PATIENCE,
+        };
+        deaf(listener, acceptor);
+    })
+    .unwrap();
+    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let initiator = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
+    let initiator = Initiator { patience: Duration::from_secs(2), ..initiator };
+    let mut peer = initiator.external_after(REQUEST).unwrap();
+    // More than all buffers on the way hold: at last nobody takes it.
+    let body = "x".repeat(100_000);
+    let flood =
+        format!("<message from='romeo@{CLOSED}' to='juliet@{LOCAL}'><body>{body}</body></message>");
+    let taken = (0..1000).take_while(|_| peer.send(&flood).is_ok()).count();
+    assert!(taken < 1000, "the engine has taken 100 MB for a backend that reads nothing");
+    peer.transport().forget_unsent().unwrap();
+
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    backend.send(message("juliet@local.example/b", "romeo@closed.example", "back")).unwrap();
+    let arrived = peer.element("a stanza against the stream").unwrap();
+    assert_eq!(arrived.attribute("id"), Some("back"), "{arrived}");
 }
 
 /// A second domain of the engine.

@@ -133,6 +133,24 @@ impl Transport {
         self.flush()
     }
 
+    /// Drops what could not be sent, so that reading does not wait for it. Nothing can be sent after this.
+    pub fn forget_unsent(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => {}
+            Self::Client(tls) => {
+                while tls.conn.wants_write() {
+                    tls.conn.write_tls(&mut io::sink())?;
+                }
+            }
+            Self::Server(tls) => {
+                while tls.conn.wants_write() {
+                    tls.conn.write_tls(&mut io::sink())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The other side's certificate, once TLS has verified that it leads to a root.
     pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
         let chain = match self {
