@@ -369,6 +369,17 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
     assert_eq!((&refusal["local"], &refusal["source"]), (&json!(LOCAL), &json!("127.0.0.1")));
     assert_eq!(peer(&evidence())["inbound"], Value::Null, "nothing was proven");
 
+    // Who does not believe our certificate says so in the handshake, and its header was in the clear.
+    let stranger = Authority::new("Unknown CA").unwrap();
+    let other_roots = stranger.roots().unwrap();
+    world.from_peer(None, &other_roots).external().unwrap_err();
+    let failed = |refusal: &Value| refusal["reason"] == "HandshakeFailed";
+    let all = || peer(&evidence())["refusals"].as_array().cloned().unwrap_or_default();
+    until("the failed handshake", || all().iter().any(failed)).unwrap();
+    let refusal = all().into_iter().find(failed).unwrap();
+    assert!(refusal["message"].as_str().unwrap().contains("UnknownCA"), "{refusal}");
+    assert_eq!(refusal["local"], json!(LOCAL), "{refusal}");
+
     // A stranger gets no record of its own.
     let stranger = Initiator {
         from: "stranger.example",

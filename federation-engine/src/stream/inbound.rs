@@ -283,6 +283,11 @@ impl Inbound {
         self.bidi.unwrap_or_default()
     }
 
+    /// What the last header named, for the evidence.
+    pub fn named(&self) -> &Named {
+        &self.named
+    }
+
     /// Whether at least one pair is proven.
     pub fn is_authenticated(&self) -> bool {
         !self.proven.is_empty()

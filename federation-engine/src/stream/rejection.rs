@@ -52,7 +52,9 @@ impl Rejection {
 
 /// What the last header named.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Named {
-    pub(crate) from: Option<Domain>,
-    pub(crate) to: Option<Domain>,
+pub struct Named {
+    /// Who the peer says it is.
+    pub from: Option<Domain>,
+    /// Whom it asked for, served here or not.
+    pub to: Option<Domain>,
 }

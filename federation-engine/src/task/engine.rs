@@ -34,9 +34,11 @@ use crate::observe::evidence::{
 };
 use crate::observe::journal::Journal;
 use crate::observe::metrics::Metrics;
+use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::queue;
 use crate::route::table::Table;
+use crate::stream::rejection::Named;
 use crate::stream::{Limits, Rejection};
 use crate::tls::config::{Presented, TlsStart};
 use crate::xml::Bounds;
@@ -232,6 +234,34 @@ impl Engine {
         if ends {
             self.metrics.handshake_refused(leg, Direction::Inbound);
         }
+        self.note_refusal(leg, source, Named { from, to }, reason, text);
+    }
+
+    /// Evidence: the TLS handshake on a peer's connection failed, perhaps by its verdict on our certificate. Its header, if
+    /// there was one, came in the clear.
+    pub(crate) fn saw_failed_handshake(
+        &self,
+        leg: Leg,
+        source: SocketAddr,
+        named: Named,
+        error: &io::Error,
+    ) {
+        let failure = Failure::Handshake(error.to_string());
+        let (claimed, asked) =
+            (named.from.as_ref().map(Domain::as_str), named.to.as_ref().map(Domain::as_str));
+        tracing::info!(%source, ?leg, from = claimed, to = asked, reason = failure.label(), "{failure}");
+        self.metrics.handshake(leg, Direction::Inbound, Err(&failure));
+        self.note_refusal(leg, source, named, failure.label(), failure.to_string());
+    }
+
+    fn note_refusal(
+        &self,
+        leg: Leg,
+        source: SocketAddr,
+        Named { from, to }: Named,
+        reason: &str,
+        text: String,
+    ) {
         if leg == Leg::Outer {
             self.journal.refused(InboundRefusal {
                 peer: from,

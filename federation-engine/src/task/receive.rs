@@ -13,10 +13,9 @@ use super::admission::Permit;
 use super::engine::Engine;
 use super::io::Connection;
 use super::session::Session;
-use crate::direction::Direction;
 use crate::leg::Leg;
-use crate::reason::Failure;
 use crate::stream::Transport;
+use crate::stream::rejection::Named;
 use crate::tls::sniff::{self, FirstByte};
 
 /// Serves one accepted connection to its end.
@@ -46,9 +45,7 @@ pub(crate) async fn run(
                     (connection, Transport::DirectTls(chain), own_expiry)
                 }
                 Ok(Err(error)) => {
-                    tracing::info!(%source, ?leg, %error, "the TLS handshake of a Direct TLS connection failed");
-                    let failure = Failure::Handshake(error.to_string());
-                    engine.metrics.handshake(leg, Direction::Inbound, Err(&failure));
+                    engine.saw_failed_handshake(leg, source, Named::default(), &error);
                     return;
                 }
                 Err(_) => return,

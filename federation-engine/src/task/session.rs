@@ -104,31 +104,45 @@ impl Session {
         started: Instant,
     ) -> Self {
         let direct = matches!(transport, Transport::DirectTls(_));
-        let machine = Inbound::new(transport, engine.stream_limits(), started);
+        let machine = Machine::Receiving(Inbound::new(transport, engine.stream_limits(), started));
+        let report = StreamReport::inbound(leg, address, direct);
+        let permit = Some(permit);
+        Self { permit, ..Self::over(engine, leg, connection, address, machine, report, started) }
+    }
+
+    fn over(
+        engine: &Arc<Engine>,
+        leg: Leg,
+        connection: Connection,
+        address: SocketAddr,
+        machine: Machine,
+        report: StreamReport,
+        now: Instant,
+    ) -> Self {
         Self {
+            engine: Arc::clone(engine),
             leg,
             address,
             around: leg.surroundings(engine),
             connection,
             scanner: Scanner::new(engine.pre_auth_bounds()),
-            machine: Machine::Receiving(machine),
+            machine,
             out: Out::default(),
             intake: Intake::new(engine, leg),
             outlet: Outlet::new(leg),
-            report: StreamReport::inbound(leg, address, direct),
+            report,
             events: mpsc::channel(WAITING),
             registrations: Vec::new(),
             requested: Vec::new(),
             how: None,
-            permit: Some(permit),
+            permit: None,
             unauthenticated_bytes: 0,
             own_expiry: None,
-            last_stanza: started,
+            last_stanza: now,
             write_by: None,
             closing: false,
             leave_by: None,
             failure: None,
-            engine: Arc::clone(engine),
         }
     }
 
@@ -142,35 +156,14 @@ impl Session {
             let tls = opened.connection.tls_version();
             report.authorized(engine, &link.pair, how, tls, judgement);
         }
-        let mut intake = Intake::new(engine, leg);
-        intake.header(opened.machine.lang());
-        let mut session = Self {
-            leg,
-            address: opened.reached.address,
-            around: opened.around,
-            connection: opened.connection,
-            scanner: opened.scanner,
-            machine: Machine::Initiating(opened.machine),
-            out: opened.out,
-            intake,
-            outlet: Outlet::new(leg),
-            report,
-            events: mpsc::channel(WAITING),
-            registrations: Vec::new(),
-            requested: Vec::new(),
-            how: opened.how,
-            permit: None,
-            unauthenticated_bytes: 0,
-            own_expiry: None,
-            last_stanza: now,
-            write_by: None,
-            closing: false,
-            leave_by: None,
-            failure: None,
-            engine: Arc::clone(engine),
-        };
+        let Opened { around, connection, scanner, machine, out, reached, how, .. } = opened;
+        let lang = machine.lang().map(str::to_owned);
+        let (address, machine) = (reached.address, Machine::Initiating(machine));
+        let fresh = Self::over(engine, leg, connection, address, machine, report, now);
+        let mut session = Self { around, scanner, out, how, ..fresh };
+        session.intake.header(lang.as_deref());
         session.outlet.carry(Arc::clone(link), None);
-        session.share_opened(&link.pair.to, opened.reached.place);
+        session.share_opened(&link.pair.to, reached.place);
         session
     }
 

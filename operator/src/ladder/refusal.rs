@@ -44,6 +44,9 @@ fn advice(reason: &str) -> &'static str {
         "DialbackInvalid" | "DialbackError" => {
             "the server that DNS names for it has to confirm its keys, and the engine has to reach that server"
         }
+        "HandshakeFailed" => {
+            "an alert about an unknown CA or a bad certificate is its verdict on the certificate of spec.tls.certificate, any other one is about versions and algorithms"
+        }
         "NegotiationTimedOut" => "it opened a stream and did not prove who it is",
         "PinMismatch" => "peers[].tls.pins has to name a key of its certificate chain",
         certificate if certificate.starts_with("Certificate") => {

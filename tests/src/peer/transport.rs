@@ -1,6 +1,6 @@
 //! Bytes: TCP, or TLS over TCP, with a deadline on every read.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,11 @@ impl BufRead for Timed {
 impl Write for Timed {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.tcp.get_mut().write(buffer).map_err(timed_out)
+    }
+
+    /// All at once, as TLS wants to end a handshake that failed: what comes behind the first buffer is the alert.
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.tcp.get_mut().write_vectored(buffers).map_err(timed_out)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -17,6 +17,7 @@ use crate::observe::evidence::InboundKind;
 use crate::observe::label::VerificationResult;
 use crate::pair::Pair;
 use crate::reason::Failure;
+use crate::stream::rejection::Named;
 use crate::stream::{Action, Authentication, StreamId};
 use crate::task::machine::Machine;
 use crate::task::negotiate::CLOSING;
@@ -54,10 +55,12 @@ impl Session {
         match action {
             Action::StartTls { certificate_for } => {
                 if let Err(error) = self.start_tls(&certificate_for).await {
+                    let named = match &self.machine {
+                        Machine::Receiving(machine) => machine.named().clone(),
+                        Machine::Initiating(_) => Named::default(),
+                    };
+                    self.engine.saw_failed_handshake(self.leg, self.address, named, &error);
                     // RFC 6120 §5.4.3.2: TCP is closed, without </stream:stream>.
-                    tracing::info!(address = %self.address, leg = ?self.leg, %error, "the TLS handshake failed");
-                    let failure = Failure::Handshake(error.to_string());
-                    self.engine.metrics.handshake(self.leg, Direction::Inbound, Err(&failure));
                     return Flow::Stop;
                 }
             }
