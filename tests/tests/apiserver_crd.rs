@@ -179,7 +179,7 @@ fn defaults_are_written_into_the_resource() {
             "backends": [{"name": "im", "server": {"host": "prosody.im.svc", "port": 5269, "authentication": "Minted"}}],
             "replicas": 2,
             "service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "directTls": true, "proxyProtocol": false},
-            "dns": {"mode": "ExternalDNS", "ttl": 300, "srv": {"priority": 0, "weight": 5}, "trailingDot": true, "publish": "WhenEngineReady", "takeover": false},
+            "dns": {"mode": "ExternalDNS", "ttl": 300, "srv": {"priority": 0, "weight": 5}, "trailingDot": true, "publish": "WhenEngineReady", "takeover": false, "dnssec": "Auto"},
             "tls": {
                 "certificate": {"issuerRef": {"name": "ca", "kind": "Issuer", "group": "cert-manager.io"}},
                 "trust": {"systemRoots": true, "bundles": [{"configMapRef": {"name": "ca", "key": "ca.crt"}}]}
