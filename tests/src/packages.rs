@@ -16,7 +16,7 @@ struct Needed {
     package: &'static str,
 }
 
-const NEEDED: [Needed; 13] = [
+const NEEDED: [Needed; 14] = [
     Needed { sign: "etcd", package: "etcd-server" },
     Needed { sign: "containerd", package: "containerd" },
     Needed { sign: "runc", package: "runc" },
@@ -24,6 +24,7 @@ const NEEDED: [Needed; 13] = [
     Needed { sign: "nft", package: "nftables" },
     Needed { sign: "ip", package: "iproute2" },
     Needed { sign: "named", package: "bind9" },
+    Needed { sign: "dnssec-signzone", package: "bind9-utils" },
     Needed { sign: "dig", package: "bind9-dnsutils" },
     Needed { sign: "mmdebstrap", package: "mmdebstrap" },
     Needed { sign: "/usr/lib/python3/dist-packages/slixmpp", package: "python3-slixmpp" },

@@ -175,11 +175,7 @@ impl Session {
     /// Serves the stream to its end, which is returned as the link sees it that the stream was opened for.
     pub(crate) async fn serve(mut self) -> Option<End> {
         self.run().await;
-        // Nobody shall find it any more when its links are told.
-        self.registrations.clear();
-        self.requested.clear();
-        self.events.1.close();
-        while self.events.1.try_recv().is_ok() {}
+        self.withdraw();
         match &self.failure {
             Some(failure) => self.report.lost(&self.engine, failure),
             None => self.report.ended(&self.engine),

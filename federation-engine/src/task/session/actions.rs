@@ -95,6 +95,8 @@ impl Session {
             Action::Failed(failure) => self.failed(failure),
             Action::PairFailed { pair, failure } => self.on_pair_decided(&pair, Some(&failure)),
             Action::Close => {
+                // The peer may take its time.
+                self.withdraw();
                 self.connection.output.unsplit(self.out.bytes.split());
                 self.connection.close(CLOSING).await;
                 let receiving = matches!(self.machine, Machine::Receiving(_));

@@ -31,6 +31,14 @@ impl Session {
         }
     }
 
+    /// Nobody is to find the stream any more: it ends. Who asked for it and has no answer looks elsewhere.
+    pub(super) fn withdraw(&mut self) {
+        self.registrations.clear();
+        self.requested.clear();
+        self.events.1.close();
+        while self.events.1.try_recv().is_ok() {}
+    }
+
     /// XEP-0288: the stream goes both ways for this pair.
     pub(super) fn bidirectional(&mut self, pair: &Pair) {
         tracing::debug!(%pair, leg = ?self.leg, address = %self.address, "the stream goes both ways");
