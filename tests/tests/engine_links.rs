@@ -7,19 +7,22 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tests::engine::free_port;
 use tests::interop::evidence::{self, CONTROL_NAME, TOKEN};
 use tests::loopback::{
-    CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, World, until,
+    CLOSED, Ground, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, World, secret_of, until,
 };
-use tests::peer::acceptor::Acceptor;
+use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::authority::{Authority, Identity};
 use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result as PeerResult};
 use tests::peer::initiator::Initiator;
+use tests::peer::nameserver::{Nameserver, Zone};
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
 use tests::peer::redirecting::Redirecting;
 use tests::peer::server::{Event, Server};
+use tests::peer::signer::Signer;
 use tests::program::engine;
 
 const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
@@ -496,4 +499,60 @@ fn rfc6120_4_6_1_tcp_probes_silent_connections_in_both_directions() {
     let mut session = acceptor.accept(tcp).unwrap().unwrap();
     session.stream.element("the message").unwrap();
     until("probes on what was dialled", || is_probed(engine.port(), world.closed.port())).unwrap();
+}
+
+/// A server of [`TWO`] at an address of its own, with the digest of its certificate.
+fn server_of_two(ground: &Ground, address: [u8; 4]) -> PeerResult<(Server, Vec<u8>)> {
+    let identity = ground.authority.issue(&[TWO])?;
+    let leaf = identity.chain().first().map(|leaf| Sha256::digest(leaf).to_vec());
+    let acceptor = Acceptor {
+        domain: TWO.to_owned(),
+        identity,
+        roots: ground.authority.roots()?,
+        proof: Proof::Certificate,
+        secret: secret_of(TWO),
+        patience: PATIENCE,
+    };
+    Ok((Server::start(SocketAddr::from((address, 0)), acceptor)?, leaf.unwrap_or_default()))
+}
+
+/// A domain with two servers.
+const TWO: &str = "two.example";
+
+#[test]
+fn rfc7673_3_3_a_server_that_its_tlsa_record_does_not_name_is_followed_by_the_next_one() {
+    let mut outside = None;
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        let (first, _) = server_of_two(ground, [127, 0, 0, 6]).unwrap();
+        let (second, digest) = server_of_two(ground, [127, 0, 0, 7]).unwrap();
+        let key = Signer::new().unwrap();
+        ground.write("root.key", &key.anchor()).unwrap();
+        let mut zone = Zone::default();
+        // Both certificates are valid; the record of the first server names the second one's.
+        for (priority, (host, server)) in
+            (0..).zip([("a.two.example", &first), ("b.two.example", &second)])
+        {
+            let port = server.address().port();
+            zone = zone
+                .address(host, server.address().ip())
+                .and_then(|zone| {
+                    zone.server_with_priority("_xmpp-server", TWO, host, (priority, port))
+                })
+                .and_then(|zone| zone.certificate(host, port, (3, 0, 1, digest.clone())))
+                .unwrap();
+        }
+        let nameserver = Nameserver::start(([127, 0, 0, 6], 0).into(), zone.signed(key)).unwrap();
+        config["resolvers"] = json!([nameserver.address().to_string()]);
+        config["dnssec"] = json!({"trustAnchors": ground.path("root.key")});
+        outside = Some((first, second, nameserver));
+    })
+    .unwrap();
+    let (first, second, _nameserver) = outside.unwrap();
+    let mut sender = world.stream_from_backend(TWO).unwrap();
+    sender.send(to(TWO, "m", "?")).unwrap();
+    let arrived = second.message().unwrap();
+    assert_eq!(arrived.attribute("id"), Some("m"), "{}", world.engine.log());
+    let proven = |event: &Event| matches!(event, Event::Authenticated { .. });
+    let events = first.events();
+    assert!(!events.is_empty() && !events.iter().any(proven), "{events:?}");
 }
