@@ -20,9 +20,11 @@ pub mod verdict;
 
 use crds::condition::{ConditionStatus, ConditionType};
 use crds::domain::Domain;
+use federation_engine::observe::evidence::Evidence as EngineEvidence;
 
 use self::verdict::Verdict;
 use crate::evidence::Evidence;
+use crate::evidence::engine::Report;
 use crate::reconcile::validate::Validated;
 
 /// What a rung is judged by.
@@ -32,6 +34,16 @@ pub struct View<'a> {
     pub federation: &'a Validated,
     /// What was seen.
     pub seen: &'a Evidence,
+}
+
+impl<'a> View<'a> {
+    /// What each engine pod that could be asked has seen.
+    pub fn reports(self) -> impl Iterator<Item = &'a EngineEvidence> {
+        self.seen.engines.iter().filter_map(|engine| match &engine.report {
+            Report::Seen(evidence) => Some(evidence.as_ref()),
+            Report::Waiting | Report::Unreachable(_) => None,
+        })
+    }
 }
 
 /// Rungs whose verdict rests on answers from the network: they leave True only when a failure lasts.

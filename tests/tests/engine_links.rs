@@ -293,16 +293,7 @@ fn with_control(ground: &Ground, config: &mut Value) -> Result<SocketAddr, Loopb
     ground.write("control.crt", identity.certificate_pem())?;
     ground.write("control.key", identity.key_pem())?;
     ground.write("token", TOKEN)?;
-    let file = |name: &str| ground.path(name).display().to_string();
-    let own = json!({
-        "address": control.to_string(),
-        "certificateFile": file("control.crt"),
-        "privateKeyFile": file("control.key"),
-        "tokenFile": file("token"),
-    });
-    if let Some(listen) = config.get_mut("listen").and_then(Value::as_object_mut) {
-        listen.insert("control".to_owned(), own);
-    }
+    evidence::listen(ground, config, control);
     Ok(control)
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use tests::loopback::{
     CLOSED, LOCAL, LoopbackError, ORDINARY, PATIENCE, PEER, PeerKind, World, secret_of, until,
 };
-use tests::peer::acceptor::{Acceptor, Proof};
+use tests::peer::acceptor::{Acceptor, Proof, Session};
 use tests::peer::authority::Identity;
 use tests::peer::error::PeerError;
 use tests::peer::initiator::{Initiator, Security};
@@ -54,6 +54,20 @@ fn reach(world: &World) -> Result<(), LoopbackError> {
     Ok(())
 }
 
+/// A stream that the engine opens for a first stanza, whose ID is `there`, to a server that offers both ways; and the
+/// backend's that brings it.
+fn opened_for_a_stanza(
+    world: &World,
+    listener: &TcpListener,
+) -> Result<(Stream, Session), LoopbackError> {
+    let mut backend = world.stream_from_backend(CLOSED)?;
+    backend.send(message("juliet@local.example/b", "romeo@closed.example", "there"))?;
+    let (tcp, _) = listener.accept()?;
+    let session = world.acceptor(CLOSED)?.accept_offering(tcp, FEATURE)?;
+    let session = session.ok_or(PeerError::Closed { awaited: "an authenticated stream" })?;
+    Ok((backend, session))
+}
+
 #[test]
 fn xep0288_the_engine_does_not_ask_before_it_is_known_to_be_reachable() {
     let world = World::start(engine(), ORDINARY).unwrap();
@@ -62,11 +76,7 @@ fn xep0288_the_engine_does_not_ask_before_it_is_known_to_be_reachable() {
         if reached {
             reach(&world).unwrap();
         }
-        let mut backend = world.stream_from_backend(CLOSED).unwrap();
-        backend.send(message("juliet@local.example/b", "romeo@closed.example", "there")).unwrap();
-        let (tcp, _) = listener.accept().unwrap();
-        let mut session =
-            world.acceptor(CLOSED).unwrap().accept_offering(tcp, FEATURE).unwrap().unwrap();
+        let (_backend, mut session) = opened_for_a_stanza(&world, &listener).unwrap();
         assert_eq!(session.both_ways, reached);
         session.stream.element("a stanza").unwrap();
         session.stream.send("</stream:stream>").unwrap();
@@ -139,11 +149,7 @@ fn xep0288_a_peer_answers_over_the_stream_that_the_engine_opened() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let listener = TcpListener::bind(world.closed).unwrap();
     reach(&world).unwrap();
-    let mut backend = world.stream_from_backend(CLOSED).unwrap();
-    backend.send(message("juliet@local.example/b", "romeo@closed.example", "there")).unwrap();
-    let (tcp, _) = listener.accept().unwrap();
-    let mut session =
-        world.acceptor(CLOSED).unwrap().accept_offering(tcp, FEATURE).unwrap().unwrap();
+    let (_backend, mut session) = opened_for_a_stanza(&world, &listener).unwrap();
     assert!(session.both_ways, "the engine asked by an element of {BIDI}");
     let arrived = session.stream.element("a stanza").unwrap();
     assert_eq!(arrived.attribute("id"), Some("there"));

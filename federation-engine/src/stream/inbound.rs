@@ -82,7 +82,6 @@ struct Opened {
     id: StreamId,
     /// The peer knows version 1.0.
     versioned: bool,
-    lang: Option<String>,
     /// What we offered; nothing to a peer that knows no features.
     offered: Features,
 }
@@ -296,11 +295,6 @@ impl Inbound {
     /// Whether the stream is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.tls.is_some()
-    }
-
-    /// `xml:lang` of the peer's header, which its stanzas inherit (RFC 6120 §4.7.4).
-    pub fn lang(&self) -> Option<&str> {
-        self.opened.as_ref()?.lang.as_deref()
     }
 
     fn on_element(

@@ -357,9 +357,9 @@ impl Outbound {
         self.tls.is_some()
     }
 
-    /// The peer's certificate chain, when the stream is encrypted.
-    pub fn chain(&self) -> Option<&PeerChain> {
-        self.tls.as_ref()
+    /// Whether the peer's certificate proves that it is `domain`.
+    fn proves(&self, domain: &Domain, around: &dyn Surroundings) -> bool {
+        self.tls.as_ref().is_some_and(|chain| around.judge(chain, domain).is_ok())
     }
 
     fn on_element(

@@ -4,9 +4,7 @@
 use crds::domain::Domain;
 use crds::federation::backend::Attachment;
 use crds::reason::BackendReadyReason;
-use federation_engine::observe::evidence::{
-    BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence,
-};
+use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
 
 use super::verdict::Verdict;
 use super::{View, over_domains};
@@ -49,7 +47,8 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
             ),
         );
     }
-    let trips: Vec<&BackendRoundTrip> = reports(view)
+    let trips: Vec<&BackendRoundTrip> = view
+        .reports()
         .filter_map(|evidence| evidence.backends.iter().find(|trip| trip.domain == *domain))
         .collect();
     let fates: Vec<Fate<'_>> = trips.into_iter().map(|trip| fate(view, trip)).collect();
@@ -77,13 +76,6 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     }
 }
 
-fn reports(view: View<'_>) -> impl Iterator<Item = &EngineEvidence> {
-    view.seen.engines.iter().filter_map(|engine| match &engine.report {
-        Report::Seen(evidence) => Some(evidence.as_ref()),
-        Report::Waiting | Report::Unreachable(_) => None,
-    })
-}
-
 /// What became of one replica's ping, by what all replicas saw.
 #[derive(Debug, PartialEq)]
 enum Fate<'a> {
@@ -109,7 +101,8 @@ fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
         let good = trip.outcome == BackendOutcome::RoundTripSeen;
         return if good { Fate::CameBack } else { Fate::Failed(trip) };
     }
-    let answered = reports(view)
+    let answered = view
+        .reports()
         .flat_map(|evidence| &evidence.answers)
         .any(|answer| answer.domain == trip.domain && answer.ping == trip.ping);
     let all_told = view.seen.engines.iter().all(|engine| matches!(engine.report, Report::Seen(_)));

@@ -75,14 +75,8 @@ fn good(observation: &InboundObservation) -> Verdict {
 
 /// Fresh before stale, then by strength, then the latest.
 pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
-    view.seen
-        .engines
-        .iter()
-        .filter_map(|engine| match &engine.report {
-            Report::Seen(evidence) => Some(&evidence.inbound),
-            Report::Waiting | Report::Unreachable(_) => None,
-        })
-        .flatten()
+    view.reports()
+        .flat_map(|seen| &seen.inbound)
         .filter(|observation| is_outside(view, observation))
         .min_by_key(|observation| {
             (is_stale(view, observation), observation.kind, std::cmp::Reverse(observation.at))

@@ -137,15 +137,7 @@ pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
 
 /// What each replica knows of a peer.
 pub fn reports<'a>(view: View<'a>, domain: &Domain) -> impl Iterator<Item = &'a PeerEvidence> {
-    view.seen
-        .engines
-        .iter()
-        .filter_map(|engine| match &engine.report {
-            Report::Seen(evidence) => Some(&evidence.peers),
-            Report::Waiting | Report::Unreachable(_) => None,
-        })
-        .flatten()
-        .filter(move |peer| peer.domain == *domain)
+    view.reports().flat_map(|seen| &seen.peers).filter(move |peer| peer.domain == *domain)
 }
 
 /// Of the replicas, one that has a stream now, else the one that saw something last: what another one reached before that

@@ -11,7 +11,6 @@ use super::host::failures;
 use super::peers::{self, PeerView};
 use super::verdict::Verdict;
 use super::{View, over_domains};
-use crate::evidence::engine::Report;
 use crate::publication;
 use crate::wanted;
 
@@ -56,19 +55,11 @@ fn was_asked(view: View<'_>, peer: &PeerView<'_>) -> bool {
     let Some(refused) = peer.evidence.and_then(|evidence| evidence.outbound.as_ref()) else {
         return false;
     };
-    view.seen
-        .engines
-        .iter()
-        .filter_map(|engine| match &engine.report {
-            Report::Seen(evidence) => Some(&evidence.inbound),
-            Report::Waiting | Report::Unreachable(_) => None,
-        })
-        .flatten()
-        .any(|seen| {
-            seen.kind == InboundKind::DialbackVerified
-                && seen.peer == *peer.domain
-                && refused.since.duration_since(seen.at) < QUESTION_BEFORE_VERDICT
-        })
+    view.reports().flat_map(|report| &report.inbound).any(|seen| {
+        seen.kind == InboundKind::DialbackVerified
+            && seen.peer == *peer.domain
+            && refused.since.duration_since(seen.at) < QUESTION_BEFORE_VERDICT
+    })
 }
 
 /// Judges one domain.

@@ -16,7 +16,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::build::{Address, names};
 use crate::configure;
-use crate::evidence::engine::Report;
 use crate::ladder::damping::{Damped, damp};
 use crate::ladder::verdict::Verdict;
 use crate::ladder::{self, View, backend, inbound, peers, ready, refusal};
@@ -270,14 +269,8 @@ fn peer_list(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, Pe
         })
         .collect();
     let mut touched: Vec<&PeerEvidence> = view
-        .seen
-        .engines
-        .iter()
-        .filter_map(|engine| match &engine.report {
-            Report::Seen(evidence) => Some(&evidence.peers),
-            Report::Waiting | Report::Unreachable(_) => None,
-        })
-        .flatten()
+        .reports()
+        .flat_map(|seen| &seen.peers)
         .filter(|peer| !configured.iter().any(|known| *known.domain == peer.domain))
         .collect();
     touched.sort_by(|a, b| a.domain.cmp(&b.domain));

@@ -7,15 +7,31 @@ use std::sync::Arc;
 use rustls::{ClientConnection, RootCertStore, StreamOwned};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::error::{InteropError, Result};
-use crate::loopback::{PATIENCE, PEER};
+use crate::loopback::{Ground, PATIENCE, PEER};
 use crate::peer::tls;
 
 /// The name in the certificate of the control port.
 pub const CONTROL_NAME: &str = "control.example";
 /// The token of the control port.
 pub const TOKEN: &str = "only for this test, on loopback";
+
+/// Has an engine of that configuration serve the control port, with files of the ground that the caller writes:
+/// `control.crt`, `control.key` and `token`.
+pub fn listen(ground: &Ground, config: &mut Value, control: SocketAddr) {
+    let file = |name: &str| ground.path(name).display().to_string();
+    let own = json!({
+        "address": control.to_string(),
+        "certificateFile": file("control.crt"),
+        "privateKeyFile": file("control.key"),
+        "tokenFile": file("token"),
+    });
+    if let Some(listen) = config.get_mut("listen").and_then(Value::as_object_mut) {
+        listen.insert("control".to_owned(), own);
+    }
+}
 
 /// One direction with the peer.
 #[derive(Debug, Clone, Deserialize)]

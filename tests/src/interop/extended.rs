@@ -1,7 +1,6 @@
 //! What real servers and the engine do on one stream beyond the matrix: stanzas in both directions (XEP-0288), and
 //! acknowledgements (XEP-0198).
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
@@ -11,14 +10,12 @@ use super::cell::{Cell, Certificate, Demand, Encryption, Settings, Way};
 use super::certificate::Issuer;
 use super::error::{InteropError, Result};
 use super::login::{self, Client};
-use super::matrix::{backend, zone};
+use super::matrix::{backend, message, site, zone};
 use super::ours::{self, Ours, Probe};
 use super::release::Release;
 use super::site::{Addresses, CLIENTS, DNS, Site};
-use crate::loopback::{Ground, LOCAL, PATIENCE, PEER};
+use crate::loopback::{Ground, LOCAL, PATIENCE};
 use crate::metrics::Metrics;
-use crate::paths::Paths;
-use crate::peer::initiator::{Initiator, Security};
 use crate::peer::nameserver::Nameserver;
 use crate::peer::server::Server;
 use crate::peer::stream::Stream;
@@ -50,17 +47,7 @@ pub fn run(release: Release, engine: &Path) -> Result<()> {
         Nameserver::start(SocketAddr::from((addresses.dns, DNS)), zone(&CELL, &addresses)?)?;
     let mut ground = Ground::new()?;
     let backend = backend(&ground.backend_ca, &addresses)?;
-    let site = Site {
-        home: ground.path("theirs"),
-        root: release.root(&Paths::from_env()?)?,
-        address: addresses.theirs,
-        dns: addresses.dns,
-        settings: release.settings(&CELL),
-        extended: true,
-        identity: issuer.issue(CELL.theirs.certificate, PEER)?,
-        authority: issuer.pem(),
-    };
-    fs::create_dir_all(&site.home).map_err(InteropError::io("making", &site.home))?;
+    let site = Site { extended: true, ..site(release, &CELL, &addresses, &ground, &issuer)? };
     let theirs = release.launch(&site)?.start(&site.root, &site.home)?;
     let at = backend.address();
     let ours = ours::start(engine, &mut ground, &issuer, &CELL, &addresses, at, Probe::Off)?;
@@ -121,18 +108,7 @@ impl Scene {
 
     /// A message of the backend, seen at the server's client; and the stream that it came on.
     fn backend_sends(&mut self, id: &str) -> Result<Stream> {
-        let identity = self.ground.backend_ca.issue(&[LOCAL])?;
-        let roots = self.ground.backend_ca.roots()?;
-        let mut stream = Initiator {
-            address: self.ours.inner,
-            from: LOCAL,
-            to: PEER,
-            identity: Some(&identity),
-            roots: &roots,
-            security: Security::StartTls,
-            patience: PATIENCE,
-        }
-        .external()?;
+        let mut stream = self.ours.stream_from_backend(&self.ground)?;
         stream.send(self.to_client(id))?;
         self.expect_at_client(id)?;
         Ok(stream)
@@ -191,8 +167,4 @@ fn same(seen: Option<&str>, expected: &str) -> Result<()> {
         return Ok(());
     }
     Err(InteropError::Evidence(format!("expected the message {expected}, seen {seen:?}")))
-}
-
-fn message(id: &str, from: &str, to: &str) -> String {
-    format!("<message type='chat' id='{id}' from='{from}' to='{to}'><body>{id}</body></message>")
 }

@@ -30,7 +30,6 @@ use crate::peer::acceptor::{Acceptor, Proof};
 use crate::peer::authority::Authority;
 use crate::peer::element::Element;
 use crate::peer::error::PeerError;
-use crate::peer::initiator::{Initiator, Security};
 use crate::peer::nameserver::{Nameserver, Zone};
 use crate::peer::server::{Event, Server};
 use crate::peer::stream::{Item, Stream};
@@ -71,17 +70,7 @@ fn run_cell(release: Release, engine: &Path, number: u8, cell: &Cell) -> Result<
     let mut ground = Ground::new()?;
     let backend = backend(&ground.backend_ca, &addresses)?;
 
-    let site = Site {
-        home: ground.path("theirs"),
-        root: release.root(&Paths::from_env()?)?,
-        address: addresses.theirs,
-        dns: addresses.dns,
-        settings: release.settings(cell),
-        extended: false,
-        identity: issuer.issue(cell.theirs.certificate, PEER)?,
-        authority: issuer.pem(),
-    };
-    fs::create_dir_all(&site.home).map_err(InteropError::io("making", &site.home))?;
+    let site = site(release, cell, &addresses, &ground, &issuer)?;
     // First, so that the engine's own probe of its peers finds it.
     let theirs = release.launch(&site)?.start(&site.root, &site.home)?;
     let at = backend.address();
@@ -114,6 +103,28 @@ fn roots(issuer: &Issuer) -> Result<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
     Ok(Arc::new(roots))
+}
+
+/// What the real server is configured from; its directory is made.
+pub(super) fn site(
+    release: Release,
+    cell: &Cell,
+    addresses: &Addresses,
+    ground: &Ground,
+    issuer: &Issuer,
+) -> Result<Site> {
+    let home = ground.path("theirs");
+    fs::create_dir_all(&home).map_err(InteropError::io("making", &home))?;
+    Ok(Site {
+        home,
+        root: release.root(&Paths::from_env()?)?,
+        address: addresses.theirs,
+        dns: addresses.dns,
+        settings: release.settings(cell),
+        extended: false,
+        identity: issuer.issue(cell.theirs.certificate, PEER)?,
+        authority: issuer.pem(),
+    })
 }
 
 pub(super) fn zone(cell: &Cell, addresses: &Addresses) -> Result<Zone> {
@@ -159,23 +170,12 @@ fn exchange(ground: &Ground, ours: &Ours, site: &Site, backend: Server) -> Resul
     stream.send(message(INBOUND, &address, &format!("juliet@{LOCAL}")))?;
     thread::spawn(move || watch_client(stream, &sender));
 
-    let identity = ground.backend_ca.issue(&[LOCAL])?;
-    let roots = ground.backend_ca.roots()?;
-    let mut from_backend = Initiator {
-        address: ours.inner,
-        from: LOCAL,
-        to: PEER,
-        identity: Some(&identity),
-        roots: &roots,
-        security: Security::StartTls,
-        patience: PATIENCE,
-    }
-    .external()?;
+    let mut from_backend = ours.stream_from_backend(ground)?;
     from_backend.send(message(OUTBOUND, &format!("juliet@{LOCAL}/balcony"), &address))?;
     settle(&arrivals)
 }
 
-fn message(id: &str, from: &str, to: &str) -> String {
+pub(super) fn message(id: &str, from: &str, to: &str) -> String {
     format!("<message type='chat' id='{id}' from='{from}' to='{to}'><body>{id}</body></message>")
 }
 

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use super::cell::{Cell, Certificate, Demand, Encryption, Settings};
 use super::certificate::Issuer;
 use super::error::Result;
-use super::evidence::{CONTROL_NAME, TOKEN};
+use super::evidence::{self, CONTROL_NAME, TOKEN};
 use super::expect::{ENGINE, Party};
 use super::site::{Addresses, DNS, SERVERS, SERVERS_TLS};
 use crate::engine::Engine;
-use crate::loopback::{Ground, LOCAL, PEER};
+use crate::loopback::{Ground, LOCAL, PATIENCE, PEER};
+use crate::peer::initiator::{Initiator, Security};
+use crate::peer::stream::Stream;
 
 /// The port of `/v1/evidence`.
 const CONTROL: u16 = 9443;
@@ -32,6 +34,24 @@ pub struct Ours {
     pub inner: SocketAddr,
     /// `/v1/evidence`.
     pub control: SocketAddr,
+}
+
+impl Ours {
+    /// A stream of the backend to the engine, which is the server for it.
+    pub fn stream_from_backend(&self, ground: &Ground) -> Result<Stream> {
+        let identity = ground.backend_ca.issue(&[LOCAL])?;
+        let roots = ground.backend_ca.roots()?;
+        let backend = Initiator {
+            address: self.inner,
+            from: LOCAL,
+            to: PEER,
+            identity: Some(&identity),
+            roots: &roots,
+            security: Security::StartTls,
+            patience: PATIENCE,
+        };
+        Ok(backend.external()?)
+    }
 }
 
 /// The engine, as a side of a stream of that cell.
@@ -77,21 +97,12 @@ pub fn start(
         ground.write(file, &content)?;
     }
     let mut config = ground.config(backend, SocketAddr::from((addresses.dns, DNS)));
-    let file = |name: &str| ground.path(name).display().to_string();
-    let own = json!({
-        "address": control.to_string(),
-        "certificateFile": file("control.crt"),
-        "privateKeyFile": file("control.key"),
-        "tokenFile": file("token"),
-    });
+    evidence::listen(ground, &mut config, control);
     if let Some(config) = config.as_object_mut() {
         config.insert("peers".to_owned(), json!([peer(cell.ours, probe)]));
         let networks = json!({"allowNetworks": ["127.0.0.0/8", "2001:2::/48"]});
         config.insert("egress".to_owned(), networks);
         config.insert("timeouts".to_owned(), json!({"queueSeconds": QUEUE_SECONDS}));
-        if let Some(listen) = config.get_mut("listen").and_then(Value::as_object_mut) {
-            listen.insert("control".to_owned(), own);
-        }
     }
     let engine = Engine::start(binary, ground.directory(), &config, admin)?;
     Ok(Ours { engine, inner, control })

@@ -72,7 +72,6 @@ impl Inbound {
             to: addressed.to,
             id,
             versioned: addressed.versioned,
-            lang: header.lang.clone(),
             offered: if addressed.versioned { features } else { Features::default() },
         });
         // Only after features without anything mandatory may stanzas follow (§4.3.5).

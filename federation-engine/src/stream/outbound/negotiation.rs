@@ -137,8 +137,8 @@ impl Outbound {
     fn ask_for_bidi(&mut self, around: &dyn Surroundings, out: &mut Out) {
         let Purpose::Send(pair) = &self.purpose else { return };
         let rules = around.peer(&self.remote);
-        let proven = || self.tls.as_ref().is_some_and(|c| around.judge(c, &self.remote).is_ok());
-        let trusted = rules.allows_dialback() || (rules.accepts_external() && proven());
+        let trusted = rules.allows_dialback()
+            || (rules.accepts_external() && self.proves(&self.remote, around));
         if self.bidi || !self.features.bidi || !trusted || !around.takes_bidi(&pair.reversed()) {
             return;
         }

@@ -20,8 +20,6 @@ impl Outbound {
     pub fn can_add(&self, pair: &Pair, around: &dyn Surroundings) -> bool {
         let errors = self.features.dialback.is_some_and(|dialback| dialback.errors);
         let rules = around.peer(&pair.to);
-        let proven =
-            || self.tls.as_ref().is_some_and(|chain| around.judge(chain, &pair.to).is_ok());
         self.state == State::Open
             && matches!(self.purpose, Purpose::Send(_))
             && self.pairs.len() < self.limits.pairs
@@ -30,7 +28,7 @@ impl Outbound {
             && rules == around.peer(&self.remote)
             && rules.allows_dialback()
             && (pair.to == self.remote || errors)
-            && (rules.verification != CertificateRole::Required || proven())
+            && (rules.verification != CertificateRole::Required || self.proves(&pair.to, around))
     }
 
     /// Asks for another pair; `Authorized` or `PairFailed` follows.
