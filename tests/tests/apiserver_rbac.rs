@@ -220,7 +220,7 @@ spec:
 /// The operator as the chart's Deployment starts it, outside of the cluster.
 fn start_operator(server: &ApiServer) -> Program {
     let build = ["build", "--quiet", "--locked", "-p", "operator", "--bin", ACCOUNT];
-    Run::new(env!("CARGO")).args(build).dir(source()).ok().unwrap();
+    Run::downloading(env!("CARGO")).args(build).dir(source()).ok().unwrap();
     // TARGET/debug/deps/THIS_TEST
     let this = std::env::current_exe().unwrap();
     let program = this.ancestors().nth(2).unwrap().join(ACCOUNT);
