@@ -8,6 +8,7 @@ pub mod addons;
 pub mod apiserver;
 pub mod audit;
 pub mod bench;
+pub mod cgroups;
 pub mod client;
 pub mod cluster;
 pub mod command;
