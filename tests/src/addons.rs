@@ -12,7 +12,7 @@ use crate::node::import_image;
 use crate::parts::Part;
 use crate::paths::Paths;
 use crate::public_dns::{LOCAL_ZONE, UPDATE_KEY, update_secret};
-use crate::wait::{Seen, Wait};
+use crate::wait::{Seen, Wait, slowness};
 
 /// Name of MetalLB's record and log.
 pub const METALLB: &str = "metallb";
@@ -96,7 +96,8 @@ fn kubeconfig(paths: &Paths) -> String {
 /// Waits until the API server serves these CRDs.
 pub fn wait_for_crds(paths: &Paths, names: &[&str]) -> Result<()> {
     kubectl(paths)?
-        .args(["wait", "--for=condition=Established", "--timeout=30s"])
+        .args(["wait", "--for=condition=Established"])
+        .arg(format!("--timeout={}s", 30 * slowness()))
         .args(names.iter().map(|name| format!("crd/{name}")))
         .ok()
 }

@@ -17,7 +17,7 @@ use crate::host;
 use crate::network::Host;
 use crate::paths::Paths;
 use crate::person::Person;
-use crate::wait::Wait;
+use crate::wait::{Wait, slowness};
 
 /// Debian's interpreter, which has Debian's slixmpp.
 const PYTHON: &str = "/usr/bin/python3";
@@ -240,6 +240,7 @@ impl Client {
         mut is_it: impl FnMut(&Event) -> bool,
     ) -> Result<Event> {
         let begun = Instant::now();
+        let within = within * slowness();
         self.seen.clear();
         loop {
             let left = within.saturating_sub(begun.elapsed());

@@ -104,7 +104,9 @@ fn take_down(paths: &Paths, keep: KeepLogs) -> Result<()> {
 
 /// True if everything runs and the API server says that it is ready.
 pub fn is_well(paths: &Paths) -> bool {
-    states(paths).is_ok_and(|states| states.iter().all(|(_, runs)| *runs)) && api_is_ready(paths)
+    Host::ALL.iter().all(|host| host.namespace_file().exists())
+        && states(paths).is_ok_and(|states| states.iter().all(|(_, runs)| *runs))
+        && api_is_ready(paths)
 }
 
 /// True if the API server says that it is ready.

@@ -12,7 +12,7 @@ use serde_json::{Deserializer, Value};
 use crate::error::{Error, Result};
 use crate::kubernetes::kubectl;
 use crate::paths::Paths;
-use crate::wait::Wait;
+use crate::wait::{Wait, slowness};
 
 /// One condition (Kubernetes API conventions, "Typical status properties").
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -128,6 +128,7 @@ impl Watch {
         wanted: impl Fn(&Snapshot) -> bool,
     ) -> Result<()> {
         let begun = Instant::now();
+        let within = within * slowness();
         loop {
             if wanted(&self.last) {
                 return Ok(());

@@ -12,7 +12,7 @@ use crate::network::{
 use crate::parts::{PAUSE_IMAGE, Part};
 use crate::paths::{Paths, make_dir, write};
 use crate::pki::{Authority, Subject, Usage, key_pair};
-use crate::wait::{Seen, Wait};
+use crate::wait::{Seen, Wait, slowness};
 use crate::{host, kubernetes};
 
 /// The node's name in Kubernetes.
@@ -267,6 +267,8 @@ current-context: lab
 fn kubelet_config(paths: &Paths) -> String {
     let (pki, socket) = (paths.pki(), paths.containerd_socket());
     let (pki, socket) = (pki.display(), socket.display());
+    // It is also how long the kubelet waits for an answer about its node.
+    let heartbeat = 2 * slowness();
     format!(
         "apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -290,7 +292,7 @@ tlsPrivateKeyFile: '{pki}/kubelet.key'
 evictionHard: {{memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}}
 imageGCHighThresholdPercent: 100
 syncFrequency: 10s
-nodeStatusUpdateFrequency: 2s
+nodeStatusUpdateFrequency: {heartbeat}s
 "
     )
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{Run, which};
 use crate::error::{Error, Result};
-use crate::paths::write;
+use crate::paths::{make_dir, write};
 use crate::progress::step;
 
 /// A program or file, and the Debian package that brings it.
@@ -57,6 +57,7 @@ pub fn install() -> Result<()> {
             remedy: format!("install what these Debian packages hold: {}", missing.join(" ")),
         });
     }
+    make_dir(Path::new("/run/lock"))?;
     let lock = File::create(LOCK).map_err(Error::io("opening", LOCK))?;
     lock.lock().map_err(Error::io("locking", LOCK))?;
     let policy = NoServices::begin()?;

@@ -165,7 +165,8 @@ pub fn build_only(paths: &Paths, parts: &[Part]) -> Result<()> {
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
     {
-        fs::remove_dir_all(left.path()).map_err(Error::io("removing", left.path()))?;
+        // A program of a killed build may still write there for a moment; the next build removes the rest.
+        let _ = fs::remove_dir_all(left.path());
     }
     for &part in parts {
         let dir = part.dir(paths)?;

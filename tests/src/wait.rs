@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,14 @@ use crate::error::{Error, Result};
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most bytes of one log that an error repeats.
 const LOG_IN_ERROR: usize = 2_500;
+
+/// How many times as long everything may take: `XFED_SLOWNESS`, for an emulated machine. 1 unless it is set.
+pub fn slowness() -> u32 {
+    static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
+        std::env::var("XFED_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
+    });
+    *SLOWNESS
+}
 
 /// What one look showed.
 #[derive(Debug)]
@@ -38,9 +47,9 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Waits for `what`, at most `within`.
+    /// Waits for `what`, at most `within` on a machine of usual speed.
     pub fn new(what: impl Into<String>, within: Duration) -> Self {
-        Self { what: what.into(), within, logs: Vec::new() }
+        Self { what: what.into(), within: within * slowness(), logs: Vec::new() }
     }
 
     /// A log whose end the error shows when the time is up.
