@@ -35,6 +35,7 @@ pub mod parts;
 pub mod paths;
 pub mod peer;
 pub mod person;
+pub mod pipeline;
 pub mod pki;
 pub mod process;
 pub mod program;
