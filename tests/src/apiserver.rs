@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::audit::{self, Request};
 use crate::command::{Run, which};
 use crate::error::{Error, Result};
+use crate::lab_environment;
 use crate::parts::Part;
 use crate::paths::{Paths, write};
 use crate::pki::{self, Authority, Subject, Usage};
@@ -176,7 +177,9 @@ impl Program {
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).map_err(Error::io("making", &log))?;
         let also = file.try_clone().map_err(Error::io("opening", &log))?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        lab_environment::of_lab(&mut command);
+        let child = command
             .args(arguments)
             .envs(environment.iter().copied())
             .current_dir(dir)

@@ -133,7 +133,9 @@ impl Client {
         let log = paths.daemons().log(&format!("client-{}", person.user));
         let errors = File::create(&log).map_err(Error::io("opening", &log))?;
         let script = paths.source.join("clients/person.py");
+        // Isolated: neither the user's Python settings nor packages of their own.
         let mut child = host::on(paths, host, PYTHON)?
+            .arg("-I")
             .arg(script)
             .into_command()
             .stdin(Stdio::piped())

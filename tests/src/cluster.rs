@@ -1,14 +1,13 @@
 //! The lab as a whole: up, down, and how it is.
 
 use std::fs::{self, File};
-use std::path::Path;
 use std::thread;
 
 use crate::error::{Error, Result};
 use crate::network::{self, Host};
 use crate::paths::{Paths, make_dir};
 use crate::progress::step;
-use crate::{addons, host, kubernetes, node, partner, parts, public_dns};
+use crate::{addons, cgroups, host, kubernetes, node, partner, parts, public_dns};
 
 /// Brings the lab up. Returns at once if it is up and well.
 pub fn up(paths: &Paths) -> Result<()> {
@@ -82,8 +81,11 @@ fn take_down(paths: &Paths, keep: KeepLogs) -> Result<()> {
             process.kill()?;
         }
     }
+    // A run that was killed between starting a program and recording it leaves one without a record.
+    host::end_unrecorded()?;
     network::remove()?;
-    remove_cgroups()?;
+    cgroups::remove(paths)?;
+    host::remove_made_places(paths);
     if !paths.state.exists() {
         return Ok(());
     }
@@ -138,41 +140,6 @@ fn at_once<W: Fn() -> Result<()> + Sync + Send, const N: usize>(works: [W; N]) -
     })
 }
 
-/// The kubelet's groups, deepest first, in every hierarchy of this machine.
-fn remove_cgroups() -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts")
-        .map_err(Error::io("reading", "/proc/self/mounts"))?;
-    let own = fs::read_to_string("/proc/self/cgroup")
-        .map_err(Error::io("reading", "/proc/self/cgroup"))?;
-    for line in own.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
-        let Some(root) = mount_point(&mounts, controllers) else { continue };
-        let group = Path::new(root).join(path.trim_start_matches('/')).join("xfed-lab");
-        if group.exists() {
-            remove_group(&group)?;
-        }
-    }
-    Ok(())
-}
-
-fn mount_point<'a>(mounts: &'a str, controllers: &str) -> Option<&'a str> {
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let (point, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-        let has = |wanted: &str| options.split(',').any(|option| option == wanted);
-        (kind == "cgroup" && controllers.split(',').all(has)).then_some(point)
-    })
-}
-
-fn remove_group(group: &Path) -> Result<()> {
-    let entries = fs::read_dir(group).map_err(Error::io("listing", group))?.flatten();
-    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        remove_group(&entry.path())?;
-    }
-    fs::remove_dir(group).map_err(Error::io("removing", group))
-}
-
 /// One `up` or `down` at a time.
 fn lock(paths: &Paths) -> Result<File> {
     if !rustix::process::geteuid().is_root() {
@@ -189,20 +156,4 @@ fn lock(paths: &Paths) -> Result<File> {
 
 fn lock_file(paths: &Paths) -> std::path::PathBuf {
     paths.state.with_extension("lock")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hierarchy_is_found_by_all_of_its_controllers() {
-        let mounts = "cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\n\
-                      cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0\n\
-                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        assert_eq!(mount_point(mounts, "cpu,cpuacct"), Some("/sys/fs/cgroup/cpu,cpuacct"));
-        assert_eq!(mount_point(mounts, "name=systemd"), Some("/sys/fs/cgroup/systemd"));
-        assert_eq!(mount_point(mounts, "memory"), None);
-        assert_eq!(mount_point(mounts, ""), None);
-    }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::lab_environment;
 
 /// Most bytes of a failed program's output that an error repeats.
 const OUTPUT_IN_ERROR: usize = 4_000;
@@ -19,9 +20,24 @@ pub struct Run {
 }
 
 impl Run {
-    /// A program by name or path.
+    /// A program by name or path, with the lab's environment.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(program), input: None }
+        let mut command = Command::new(program);
+        lab_environment::of_lab(&mut command);
+        Self { command, input: None }
+    }
+
+    /// A program that downloads or compiles, with the user's own environment: it needs proxies, caches and certificates.
+    pub fn downloading(program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program);
+        lab_environment::of_user(&mut command);
+        Self { command, input: None }
+    }
+
+    /// Like [`Self::downloading`], for a program that must not outlive this one: what it builds is of no use then, and
+    /// it would disturb the next build.
+    pub fn building(program: impl AsRef<OsStr>) -> Self {
+        Self::downloading("setpriv").args(["--pdeathsig", "KILL", "--"]).arg(program)
     }
 
     /// One argument.
@@ -135,11 +151,9 @@ pub fn tail(text: &str, most: usize) -> &str {
     (from..=text.len()).find_map(|at| text.get(at..)).unwrap_or_default()
 }
 
-/// Where a program is, if it is on this machine; `sbin` is looked at even where the `PATH` lacks it.
+/// Where a program is, if it is on this machine; the system's directories are searched even if the `PATH` lacks them.
 pub fn which(program: &str) -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"].map(Into::into))
+    std::env::split_paths(&lab_environment::path())
         .map(|dir| dir.join(program))
         .find(|file| file.is_file())
 }

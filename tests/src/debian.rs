@@ -94,7 +94,7 @@ impl Debian {
     pub fn build(self, out: &Path) -> Result<()> {
         let recipe = self.recipe();
         let root = out.join("rootfs");
-        Run::new("mmdebstrap")
+        Run::building("mmdebstrap")
             .args(["--quiet", "--variant=extract", "--format=directory"])
             .arg(format!("--include={}", recipe.packages))
             .arg(recipe.suite)

@@ -2,40 +2,39 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
+use crate::cgroups::Cgroups;
 use crate::command::Run;
 use crate::error::{Error, Result};
 use crate::network::Host;
 use crate::paths::{Paths, write};
-use crate::process::Process;
+use crate::process::{self, Namespace, Process};
 use crate::wait::{Seen, Wait};
+
+/// How long the processes that an interrupted run left may take to end.
+const END: Duration = Duration::from_secs(30);
 
 /// Starts the first process of a host and waits until the host is furnished.
 pub fn start(paths: &Paths, host: Host) -> Result<()> {
     let home = paths.host(host.name());
     let resolver = format!("nameserver {}\noptions timeout:1 attempts:2\n", Host::Dns.address());
     write(&home.join("resolv.conf"), resolver)?;
+    let mut run = Run::new("nsenter").arg(format!("--net={}", host.namespace_file().display()));
     if host == Host::Node {
-        let cgroups = fs::read_to_string("/proc/self/cgroup")
-            .map_err(Error::io("reading", "/proc/self/cgroup"))?;
-        if !cgroups.lines().any(|line| line.contains(":memory:")) {
-            return Err(Error::State(
-                "this machine has no cgroup v1 hierarchy with the memory controller, which the lab's kubelet uses: \
-                 boot it with systemd.unified_cgroup_hierarchy=0".into(),
-            ));
-        }
-        write(&home.join("cgroups"), cgroups)?;
+        let cgroups = Cgroups::of_machine()?;
+        cgroups.prepare(&home)?;
+        run = match cgroups.group() {
+            Some(group) => run.arg(paths.source.join("host/own-group")).arg(group),
+            None => run.args(["unshare", "--cgroup"]),
+        };
     }
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net={}", host.namespace_file().display()));
-    command.args(["unshare", "--mount", "--pid", "--uts", "--ipc"]);
-    if host == Host::Node {
-        command.arg("--cgroup");
-    }
-    command.args(["--fork", "--kill-child", "--"]);
-    command.arg(paths.source.join("host/init")).arg(host.name()).arg(&paths.state);
+    let command = run
+        .args(["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--"])
+        .arg(paths.source.join("host/init"))
+        .arg(host.name())
+        .arg(&paths.state)
+        .into_command();
     let daemons = paths.daemons();
     let name = init_name(host);
     daemons.start(&name, &command)?;
@@ -57,6 +56,31 @@ pub fn stop(paths: &Paths, host: Host) -> Result<()> {
     daemons.forget(&init_name(host))
 }
 
+/// Ends every process in the network namespaces of the hosts.
+pub fn end_unrecorded() -> Result<()> {
+    let files = Host::ALL.map(Host::namespace_file);
+    let namespaces: Vec<_> = files.iter().filter_map(Namespace::of_file).collect();
+    if namespaces.is_empty() {
+        return Ok(());
+    }
+    Wait::new("the processes of the lab's hosts to end", END).until(|| {
+        let left = process::in_network_namespaces(&namespaces);
+        for one in &left {
+            one.kill()?;
+        }
+        Ok(Seen::done_if(left.is_empty(), format!("{left:?}")))
+    })
+}
+
+/// Removes the directories that the node's first process made on this machine to cover them.
+pub fn remove_made_places(paths: &Paths) {
+    let made = fs::read_to_string(paths.host("node").join("made")).unwrap_or_default();
+    for place in made.lines() {
+        // Only if it is empty: somebody may use it by now.
+        let _ = fs::remove_dir(place);
+    }
+}
+
 /// The record's name of a host's first process.
 pub fn init_name(host: Host) -> String {
     format!("host-{host}")
@@ -72,11 +96,24 @@ pub fn on(paths: &Paths, host: Host, program: impl AsRef<Path>) -> Result<Run> {
         .first()
         .copied()
         .ok_or_else(|| Error::State(format!("host {host} has lost its first process")))?;
-    Ok(enter(init, host).arg(program.as_ref()))
+    let run = match host {
+        Host::Node => node_group(paths)?,
+        _ => Run::new("nsenter"),
+    };
+    Ok(enter(run, init, host).arg(program.as_ref()))
 }
 
-fn enter(init: Process, host: Host) -> Run {
-    let run = Run::new("nsenter").args([
+/// `nsenter`, begun in the node's control group where the machine has cgroup v2: from within the cgroup namespace, no
+/// process can be moved that is outside of the namespace's root.
+fn node_group(paths: &Paths) -> Result<Run> {
+    Ok(match Cgroups::of_machine()?.group() {
+        Some(group) => Run::new(paths.source.join("host/join-group")).arg(group).arg("nsenter"),
+        None => Run::new("nsenter"),
+    })
+}
+
+fn enter(run: Run, init: Process, host: Host) -> Run {
+    let run = run.args([
         format!("--target={}", init.pid()),
         "--mount".into(),
         "--uts".into(),

@@ -36,5 +36,8 @@ pub fn get<T: DeserializeOwned>(paths: &Paths, args: &[&str]) -> Result<T> {
 }
 
 fn tool(paths: &Paths, file: &Path) -> Run {
-    host::in_network_of(Host::Node, file).env("KUBECONFIG", paths.kubeconfig())
+    // kubectl caches what the API server offers in the home directory, by address: an earlier lab's cache is wrong for this one.
+    host::in_network_of(Host::Node, file)
+        .env("KUBECONFIG", paths.kubeconfig())
+        .env("HOME", paths.state.join("home"))
 }

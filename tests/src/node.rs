@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::cgroups::GROUP;
 use crate::command::Run;
 use crate::error::{Error, Result};
 use crate::network::{
@@ -271,7 +272,7 @@ fn kubelet_config(paths: &Paths) -> String {
 kind: KubeletConfiguration
 failCgroupV1: false
 cgroupDriver: cgroupfs
-cgroupRoot: /xfed-lab
+cgroupRoot: /{GROUP}
 cgroupsPerQOS: true
 enforceNodeAllocatable: [pods]
 failSwapOn: false
@@ -300,10 +301,13 @@ fn containerd_config(paths: &Paths) -> String {
     let socket = socket.display();
     // restrict_oom_score_adj: without it every sandbox fails where root lacks CAP_SYS_RESOURCE.
     // enable_unprivileged_ports: else a pod that is not root cannot bind port 53, whatever its capabilities.
+    // disabled_plugins: one makes directories in /opt, the other (containerd 1.7) listens for plugins of its own there.
+    // Debian 12 has containerd 1.6 and Debian 13 has 1.7; both read this version of the file.
     format!(
         r#"version = 2
 root = "{home}/containerd"
 state = "{home}/containerd-state"
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
 [grpc]
 address = "{socket}"
 [plugins."io.containerd.grpc.v1.cri"]

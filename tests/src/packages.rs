@@ -1,8 +1,8 @@
 //! The Debian packages that the lab needs, installed only when something of them is missing.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::command::{Run, which};
 use crate::error::{Error, Result};
@@ -35,12 +35,20 @@ const NEEDED: [Needed; 14] = [
 
 /// Forbids the start of services while packages are configured (Debian policy 9.3.3.2).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// By its second line our own policy is told from an administrator's.
+const OUR_POLICY: &str =
+    "#!/bin/sh\n# Written by the XMPP federation lab while it installs packages.\nexit 101\n";
+/// One installation at a time on a machine, whatever cache it is for.
+const LOCK: &str = "/run/lock/xmpp-federation-packages.lock";
+/// How long apt-get waits for another one to end, such as one that an interrupted run left behind.
+const APT_LOCK: &str = "DPkg::Lock::Timeout=600";
+/// Where dpkg notes what it has begun.
+const UNFINISHED: &str = "/var/lib/dpkg/updates";
 
-/// Installs what is missing.
+/// Installs what is missing, and finishes what an interrupted run has begun.
 pub fn install() -> Result<()> {
-    let missing: Vec<&str> =
-        NEEDED.iter().filter(|needed| !is_there(needed)).map(|needed| needed.package).collect();
-    if missing.is_empty() {
+    let missing = missing();
+    if missing.is_empty() && !policy_is_ours() {
         return Ok(());
     }
     if which("apt-get").is_none() {
@@ -49,11 +57,10 @@ pub fn install() -> Result<()> {
             remedy: format!("install what these Debian packages hold: {}", missing.join(" ")),
         });
     }
+    let lock = File::create(LOCK).map_err(Error::io("opening", LOCK))?;
+    lock.lock().map_err(Error::io("locking", LOCK))?;
     let policy = NoServices::begin()?;
-    let done = step(&format!("Debian packages {}", missing.join(" ")), || {
-        apt(&["update"])?;
-        apt(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat())
-    });
+    let done = install_missing();
     policy.end()?;
     done?;
     match NEEDED.iter().find(|needed| !is_there(needed)) {
@@ -63,6 +70,51 @@ pub fn install() -> Result<()> {
             remedy: format!("package {package} was installed and did not bring it"),
         }),
     }
+}
+
+fn install_missing() -> Result<()> {
+    if is_interrupted() {
+        step("packages whose installation was interrupted", || {
+            Run::downloading("dpkg")
+                .args(["--configure", "--pending", "--force-confold"])
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .ok()
+        })?;
+    }
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    step(&format!("Debian packages {}", missing.join(" ")), || {
+        apt(&["update"])?;
+        apt(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat())
+    })
+}
+
+fn missing() -> Vec<&'static str> {
+    NEEDED.iter().filter(|needed| !is_there(needed)).map(|needed| needed.package).collect()
+}
+
+/// True if dpkg was ended in the middle: apt-get refuses all work then.
+fn is_interrupted() -> bool {
+    let unfinished = fs::read_dir(UNFINISHED).is_ok_and(|mut entries| entries.next().is_some());
+    unfinished || Run::new("dpkg").arg("--audit").stdout().is_ok_and(|text| !text.is_empty())
+}
+
+fn policy_is_ours() -> bool {
+    fs::read_to_string(POLICY).is_ok_and(|text| text == OUR_POLICY)
+}
+
+/// Copies a program into a directory and gives the copy's path. `AppArmor` attaches a profile by the program's path; named's,
+/// which Debian installs with the package, permits only the machine's own zones.
+pub fn unconfined(program: &str, directory: &Path) -> Result<PathBuf> {
+    let original = which(program).ok_or_else(|| Error::MissingTool {
+        tool: program.into(),
+        remedy: "install the lab's packages with `lab build`".into(),
+    })?;
+    let copy = directory.join(program);
+    fs::copy(&original, &copy).map_err(Error::io("copying", &original))?;
+    Ok(copy)
 }
 
 /// The programs that the Go builds need besides: they do not come from Debian 12.
@@ -82,7 +134,11 @@ fn is_there(needed: &Needed) -> bool {
 }
 
 fn apt(args: &[&str]) -> Result<()> {
-    Run::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").ok()
+    Run::downloading("apt-get")
+        .args(["-o", APT_LOCK])
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .ok()
 }
 
 struct NoServices {
@@ -92,10 +148,10 @@ struct NoServices {
 impl NoServices {
     fn begin() -> Result<Self> {
         let policy = Path::new(POLICY);
-        if policy.exists() {
+        if policy.exists() && !policy_is_ours() {
             return Ok(Self { ours: false });
         }
-        write(policy, "#!/bin/sh\nexit 101\n")?;
+        write(policy, OUR_POLICY)?;
         fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
             .map_err(Error::io("making executable", policy))?;
         Ok(Self { ours: true })

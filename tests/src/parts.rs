@@ -31,7 +31,7 @@ pub const PAUSE_IMAGE: &str = "localhost/pause:1.36.3";
 const RECIPE: &str = "1";
 
 /// How the names of directories begin in which a part is being built.
-const UNFINISHED: &str = ".building-";
+pub(crate) const UNFINISHED: &str = ".building-";
 
 /// The six commands of Kubernetes, in the order in which the lab needs them.
 const KUBERNETES_COMMANDS: [&str; 6] = [
@@ -202,7 +202,7 @@ fn kubernetes(tools: &Path, out: &Path) -> Result<()> {
     step("pause image", || {
         let source = go::module_in(tools, "k8s.io/kubernetes")?.join("build/pause/linux/pause.c");
         let program = out.join("pause");
-        Run::new("gcc")
+        Run::building("gcc")
             .args(["-Os", "-static", "-DVERSION=lab", "-o"])
             .arg(&program)
             .arg(source)

@@ -18,8 +18,10 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The directories that the environment names, or else the usual ones.
+    /// The directories that the environment names, or else the usual ones. Every program and test of the lab starts here.
     pub fn from_env() -> Result<Self> {
+        // Servers that run as other users read what this process writes, under a umask of 077 too.
+        rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
         let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
         let cache = match (named("XFED_CACHE"), named("HOME")) {
             (Some(cache), _) => cache,

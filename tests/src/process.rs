@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::lab_environment;
 use crate::wait::{Seen, Wait};
 
 /// How long a program may take to end on SIGTERM before it is ended by SIGKILL.
@@ -85,6 +87,33 @@ impl Process {
     }
 }
 
+/// A namespace, by the device and inode of its file (namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Namespace(u64, u64);
+
+impl Namespace {
+    /// The namespace of a file such as `/run/netns/NAME` or `/proc/PID/ns/net`.
+    pub fn of_file(file: impl AsRef<Path>) -> Option<Self> {
+        fs::metadata(file).ok().map(|file| Self(file.dev(), file.ino()))
+    }
+}
+
+/// The processes in any of these network namespaces, this one excepted.
+pub fn in_network_namespaces(namespaces: &[Namespace]) -> Vec<Process> {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|&pid| pid != own)
+        .filter(|pid| {
+            Namespace::of_file(format!("/proc/{pid}/ns/net"))
+                .is_some_and(|namespace| namespaces.contains(&namespace))
+        })
+        .filter_map(Process::of)
+        .collect()
+}
+
 struct Stat {
     state: char,
     start_time: u64,
@@ -131,6 +160,7 @@ impl Daemons {
         // setsid(1) becomes the program itself, so the id stays the same.
         let mut session = Command::new("setsid");
         session.arg(command.get_program()).args(command.get_args());
+        lab_environment::of_lab(&mut session);
         for (variable, value) in command.get_envs() {
             if let Some(value) = value {
                 session.env(variable, value);
@@ -148,7 +178,10 @@ impl Daemons {
         })?;
         let record = self.record(name);
         let text = serde_json::to_string(&process).map_err(Error::json("a process record"))?;
-        fs::write(&record, text).map_err(Error::io("writing", &record))?;
+        // By rename: a record that was cut short by a kill would hide a running program.
+        let unfinished = record.with_extension("new");
+        fs::write(&unfinished, text).map_err(Error::io("writing", &unfinished))?;
+        fs::rename(&unfinished, &record).map_err(Error::io("writing", &record))?;
         Ok(process)
     }
 
@@ -160,9 +193,9 @@ impl Daemons {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("reading", &record)(error)),
         };
-        let process: Process =
-            serde_json::from_str(&text).map_err(Error::json(record.display().to_string()))?;
-        Ok(process.is_alive().then_some(process))
+        // A record that is cut short is of a run that was killed while it wrote.
+        let process: Option<Process> = serde_json::from_str(&text).ok();
+        Ok(process.filter(|process| process.is_alive()))
     }
 
     /// Like [`Self::running`], but its absence is an error with the end of its log.
@@ -226,6 +259,14 @@ mod tests {
         let own = Process::of(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(own.is_alive());
         assert!(!Process { start_time: own.start_time + 1, ..own }.is_alive());
+    }
+
+    #[test]
+    fn an_unfinished_record_is_of_no_running_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let daemons = Daemons::new(dir.path().into(), dir.path().into());
+        fs::write(dir.path().join("cut.json"), "{\"pid\":1").unwrap();
+        assert_eq!(daemons.running("cut").unwrap(), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::command::Run;
 use crate::error::Result;
 use crate::host;
 use crate::network::Host;
+use crate::packages;
 use crate::paths::{Paths, make_dir, read, write};
 use crate::wait::{Seen, Wait};
 
@@ -40,7 +41,8 @@ pub fn prepare(paths: &Paths) -> Result<()> {
 /// Starts BIND and waits for its first answer.
 pub fn start(paths: &Paths) -> Result<()> {
     let config = paths.host("dns").join("named.conf");
-    let run = host::on(paths, Host::Dns, "named")?.args(["-g", "-4", "-c"]).arg(config);
+    let named = packages::unconfined("named", &paths.host("dns"))?;
+    let run = host::on(paths, Host::Dns, named)?.args(["-g", "-4", "-c"]).arg(config);
     host::daemon(paths, NAME, run)?;
     let daemons = paths.daemons();
     Wait::new("BIND to answer", Duration::from_secs(15)).log(daemons.log(NAME)).until(|| {

@@ -31,7 +31,7 @@ const SUPERFLUOUS: [&str; 9] = [
 /// Makes `rootfs` and `prosody.tar` in `out`.
 pub fn prosody(out: &Path) -> Result<()> {
     let root = out.join("rootfs");
-    Run::new("mmdebstrap")
+    Run::building("mmdebstrap")
         .args(["--quiet", "--variant=extract", "--format=directory"])
         .arg(format!("--include={PACKAGES}"))
         .arg("bookworm")

@@ -14,6 +14,7 @@ message, error, pong, removed, roster. Every event of somebody else has `from` (
 """
 
 import asyncio
+import inspect
 import json
 import sys
 
@@ -55,6 +56,13 @@ class Person(ClientXMPP):
             "message_error": self.on_message_error,
         }.items():
             self.add_event_handler(event, handler)
+
+    def connect_to(self, host, port):
+        # slixmpp 1.8 (Debian 12) has one parameter `address`, 1.10 (Debian 13) has `host` and `port`.
+        if "address" in inspect.signature(self.connect).parameters:
+            self.connect((host, port))
+        else:
+            self.connect(host, port)
 
     async def on_session(self, _):
         await self.get_roster()
@@ -126,7 +134,7 @@ async def main():
         command = json.loads(line)
         if command["do"] == "connect":
             person = Person(command["jid"], command["password"], command["ca"])
-            person.connect((command["host"], command["port"]))
+            person.connect_to(command["host"], command["port"])
         elif person is None:
             tell("failed", reason="the first command must be connect")
         else:
@@ -135,4 +143,4 @@ async def main():
         await person.disconnect(wait=2.0)
 
 
-asyncio.get_event_loop_policy().get_event_loop().run_until_complete(main())
+asyncio.run(main())

@@ -45,7 +45,7 @@ fn pack(args: Args) -> Result<()> {
 fn pairs(files: &[String]) -> Result<Vec<(PathBuf, String)>> {
     files
         .iter()
-        .map(|pair| match pair.split_once('=') {
+        .map(|pair| match pair.rsplit_once('=') {
             Some((file, path)) => Ok((file.into(), path.to_owned())),
             None => Err(Error::State(format!("{pair:?} is not FILE=PATH-IN-IMAGE"))),
         })
