@@ -34,10 +34,8 @@ test: ## Everything: lint, unit, API server tier, end to end. Root; network when
 .PHONY: unit
 unit: ## Unit and property tests. Neither root nor network (but for crates not yet fetched).
 	@scripts/require cargo cc
-	@code=0; \
-	  cargo test --no-fail-fast --locked --workspace --exclude tests || code=1; \
-	  cargo test --no-fail-fast --locked -p tests --lib --bins || code=1; \
-	  exit "$$code"
+	@cargo test --no-fail-fast --locked --workspace --lib --bins \
+	  $(patsubst %.rs,--test %,$(notdir $(wildcard crds/tests/*.rs federation-engine/tests/*.rs operator/tests/*.rs)))
 
 .PHONY: lint
 lint: fmt check-generated clippy deny ## Formatting, generated files, clippy without warnings, licences and sources.
@@ -60,7 +58,8 @@ check-generated: ## The CRD is what the Rust types give, the chart's copy is the
 
 .PHONY: crds
 crds: ## Regenerate the CRD and the chart's copy of it.
-	@cargo run --quiet --locked -p crds --features kube --bin crdgen -- --write crds
+	@cargo build --quiet --locked --workspace --bins
+	@"$(CARGO_TARGET_DIR)/debug/crdgen" --write crds
 	@cp crds/xmppfederations.xmppfederation.dev.yaml $(CHART)/files/
 
 .PHONY: chart

@@ -39,6 +39,9 @@ enum Command {
         /// Copy the logs to this directory first.
         #[arg(long)]
         logs_to: Option<PathBuf>,
+        /// Leave a lab alone that runs for another source tree, and fail.
+        #[arg(long, conflicts_with = "keep_logs")]
+        if_ours: bool,
     },
     /// Say what runs; exit code 0 only if everything does.
     Status,
@@ -117,11 +120,15 @@ fn run(command: Command) -> Result<ExitCode> {
             cluster::up(&paths)?;
             println!("the lab is up ({:.1} s)", begun.elapsed().as_secs_f64());
         }
-        Command::Down { keep_logs, logs_to } => {
+        Command::Down { keep_logs, logs_to, if_ours } => {
             if let Some(directory) = logs_to {
                 copy_logs(&paths, &directory)?;
             }
-            cluster::down(&paths, if keep_logs { KeepLogs::Yes } else { KeepLogs::No })?;
+            match (if_ours, keep_logs) {
+                (true, _) => cluster::down_if_ours(&paths)?,
+                (false, true) => cluster::down(&paths, KeepLogs::Yes)?,
+                (false, false) => cluster::down(&paths, KeepLogs::No)?,
+            }
             println!("the lab is down");
         }
         Command::Status => return status(&paths),
