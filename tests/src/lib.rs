@@ -15,6 +15,7 @@ pub mod conditions;
 pub mod conformance;
 pub mod debian;
 pub mod engine;
+pub mod environment;
 pub mod error;
 pub mod federation;
 pub mod go;
