@@ -2,7 +2,6 @@
 //! and the operator's permissions. Needs no root; ends with the value.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::audit::{self, Request};
+use crate::claim;
 use crate::command::{Run, which};
 use crate::error::{Error, Result};
 use crate::lab_environment;
@@ -273,16 +273,12 @@ current-context: test
     write(&dir.join(format!("{user}.kubeconfig")), text)
 }
 
-/// Ports that nobody listens on now. All are held until all are known, so that they differ.
+/// Ports of 127.0.0.1 that nobody else gets as long as this process runs; see [`claim`].
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let failed =
-        |source| Error::Io { doing: "looking for a free port on 127.0.0.1".into(), source };
-    let held = (0..N)
-        .map(|_| TcpListener::bind("127.0.0.1:0").map_err(failed))
-        .collect::<Result<Vec<_>>>()?;
+    let failed = |source| Error::Io { doing: "claiming a port of 127.0.0.1".into(), source };
     let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&held) {
-        *port = listener.local_addr().map_err(failed)?.port();
+    for port in &mut ports {
+        *port = claim::port().map_err(failed)?.port();
     }
     Ok(ports)
 }

@@ -64,7 +64,10 @@ struct ResponseStatus {
 /// The requests of a user for resources, in the order of the log; each as often as it was made.
 pub fn requests_of(log: &Path, user: &str) -> Result<Vec<Request>> {
     let mut requests = Vec::new();
-    for line in read(log)?.lines() {
+    let text = read(log)?;
+    // The server may be at work on the last line.
+    let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+    for line in whole.lines() {
         let event: Event = serde_json::from_str(line).map_err(Error::json("the audit log"))?;
         let (Some(object), Some(answer)) = (event.object_ref, event.response_status) else {
             continue;

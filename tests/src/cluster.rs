@@ -1,25 +1,27 @@
 //! The lab as a whole: up, down, and how it is.
 
 use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::error::{Error, Result};
 use crate::network::{self, Host};
-use crate::paths::{Paths, make_dir};
+use crate::paths::{Paths, make_dir, write};
 use crate::progress::step;
 use crate::{addons, cgroups, host, kubernetes, node, partner, parts, public_dns};
 
-/// Brings the lab up. Returns at once if it is up and well.
+/// Brings the lab up. Returns at once if it is up and well; the lab of another source tree is an error.
 pub fn up(paths: &Paths) -> Result<()> {
     let _lock = lock(paths)?;
     if is_well(paths) {
-        return Ok(());
+        return must_be_ours(paths);
     }
     parts::build(paths)?;
     take_down(paths, KeepLogs::No)?;
     for dir in ["pids", "log", "pki", "hosts"] {
         make_dir(&paths.state.join(dir))?;
     }
+    write(&owner_file(paths), own_tree(paths).as_os_str().as_encoded_bytes())?;
     let built = build_up(paths);
     if built.is_err() {
         println!("  the lab is left as it is, for a look: `lab logs NAME`, `lab down`");
@@ -68,6 +70,35 @@ pub fn down(paths: &Paths, keep: KeepLogs) -> Result<()> {
     take_down(paths, keep)?;
     let _ = fs::remove_file(lock_file(paths));
     Ok(())
+}
+
+/// Like [`down`], but a lab that runs for another source tree is left alone and an error.
+pub fn down_if_ours(paths: &Paths) -> Result<()> {
+    if is_well(paths) {
+        must_be_ours(paths)?;
+    }
+    down(paths, KeepLogs::No)
+}
+
+/// There is one lab for all clones on a machine.
+fn must_be_ours(paths: &Paths) -> Result<()> {
+    let owner = fs::read_to_string(owner_file(paths)).unwrap_or_default();
+    let own = own_tree(paths);
+    if owner.is_empty() || Path::new(&owner) == own || !Path::new(&owner).exists() {
+        return Ok(());
+    }
+    Err(Error::State(format!(
+        "The lab runs for another clone, {owner}. End it with `make lab-down`, then run this again."
+    )))
+}
+
+fn own_tree(paths: &Paths) -> PathBuf {
+    paths.tree().canonicalize().unwrap_or_else(|_| paths.tree())
+}
+
+/// Says for which source tree the lab was brought up.
+fn owner_file(paths: &Paths) -> PathBuf {
+    paths.state.join("tree")
 }
 
 fn take_down(paths: &Paths, keep: KeepLogs) -> Result<()> {
@@ -156,6 +187,6 @@ fn lock(paths: &Paths) -> Result<File> {
     Ok(lock)
 }
 
-fn lock_file(paths: &Paths) -> std::path::PathBuf {
+fn lock_file(paths: &Paths) -> PathBuf {
     paths.state.with_extension("lock")
 }

@@ -1,19 +1,20 @@
 //! The real engine binary as a child process, with a configuration that a test or benchmark wrote.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long it may take to be ready.
-const START: Duration = Duration::from_secs(15);
+use crate::environment;
+
+/// How long it may take to be ready on a busy machine, and to answer a request.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// Between two looks at `/readyz`; readiness has no other announcement.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,7 +38,9 @@ pub enum EngineError {
         log: String,
     },
     /// It runs and is not ready.
-    #[error("the engine was not ready within {START:?}; last seen at /readyz: {seen}\n{log}")]
+    #[error(
+        "the engine was not ready within {START_TIMEOUT:?}; last seen at /readyz: {seen}\n{log}"
+    )]
     NotReady {
         /// The last answer.
         seen: String,
@@ -49,20 +52,6 @@ pub enum EngineError {
 fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> EngineError {
     let doing = format!("{doing} {}", path.display());
     move |source| EngineError::Io { doing, source: Arc::new(source) }
-}
-
-/// A port of loopback that is free now, and another one for each caller here. Other programs may take it before it is used;
-/// then its user says so and ends.
-pub fn free_port() -> io::Result<SocketAddr> {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        // The kernel gives a port again as soon as nobody listens there.
-        if given.insert(address.port()) {
-            return Ok(address);
-        }
-    }
 }
 
 /// A running engine, ended when dropped.
@@ -102,7 +91,7 @@ impl Engine {
             if let Some(status) = ended {
                 return Err(EngineError::Ended { status, log: self.log() });
             }
-            if begun.elapsed() > START {
+            if begun.elapsed() > START_TIMEOUT {
                 return Err(EngineError::NotReady { seen, log: self.log() });
             }
             thread::sleep(PAUSE);
@@ -129,6 +118,9 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- log of the engine\n{}", self.log());
+        }
         // It may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -138,7 +130,8 @@ impl Drop for Engine {
 fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, EngineError> {
     let output = File::create(log).map_err(failed("creating", log))?;
     let also = output.try_clone().map_err(failed("opening", log))?;
-    Command::new(binary)
+    let mut command = Command::new(binary);
+    environment::strip(&mut command)
         .arg("--config")
         .arg(config)
         .args(["--log-format", "text"])
@@ -153,8 +146,8 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, EngineError>
 
 /// What an HTTP server answers, head and body.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
-    let mut tcp = TcpStream::connect_timeout(&address, START)?;
-    tcp.set_read_timeout(Some(START))?;
+    let mut tcp = TcpStream::connect_timeout(&address, START_TIMEOUT)?;
+    tcp.set_read_timeout(Some(START_TIMEOUT))?;
     write!(tcp, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     tcp.read_to_string(&mut answer)?;

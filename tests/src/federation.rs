@@ -1,8 +1,8 @@
 //! The product in the lab: images, chart, the federation `example` and its backend in namespace `im`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -32,33 +32,92 @@ pub const OPERATOR_NAMESPACE: &str = "xmpp-federation-system";
 pub const OPERATOR: &str = "xmpp-federation-operator";
 const ENGINE: &str = "federation-engine";
 
-/// Puts the images of `dist/` onto the node and installs or upgrades the chart.
+/// Puts the images of `dist/` onto the node and installs or upgrades the chart; at once if just these are installed.
 pub fn install(paths: &Paths) -> Result<()> {
+    let installation = installation(paths)?;
+    if is_installed(paths, &installation)? {
+        return Ok(());
+    }
     import_image(paths, &Part::Prosody.file(paths, "prosody.tar")?)?;
     for name in [ENGINE, OPERATOR] {
         import_image(paths, &image_file(paths, name)?)?;
     }
-    // The tag stays the same from build to build: the digest in the pods' annotations replaces them when the image has changed.
-    let operator = fs::read(image_file(paths, OPERATOR)?)
-        .map_err(Error::io("reading", image_file(paths, OPERATOR)?))?;
-    let digest = hex(&Sha256::digest(&operator));
     helm(paths)?
         .args(["upgrade", "--install", OPERATOR])
-        .arg(paths.tree().join("charts").join(OPERATOR))
+        .arg(chart(paths))
         .args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace"])
         .arg(format!("--set=image.repository=localhost/{OPERATOR}"))
         .arg(format!("--set=engine.image.repository=localhost/{ENGINE}"))
         .args(["--set=image.tag=dev", "--set=engine.image.tag=dev"])
         .args(["--set=image.pullPolicy=Never", "--set=engine.image.pullPolicy=Never"])
-        .arg(format!("--set-string=podAnnotations.image-digest={digest}"))
-        .args(["--wait", "--timeout=90s"])
+        .arg(format!("--set-string=podAnnotations.{INSTALLATION}={installation}"))
+        .args(["--wait", "--timeout=3m"])
         .ok()
+}
+
+/// The pods' annotation that says which images and chart were installed. The images' tags stay the same from build to build,
+/// so this is what replaces the operator's pod.
+pub const INSTALLATION: &str = "installation";
+
+fn chart(paths: &Paths) -> PathBuf {
+    paths.tree().join("charts").join(OPERATOR)
+}
+
+/// A digest of what [`install`] installs.
+fn installation(paths: &Paths) -> Result<String> {
+    let mut digest = Sha256::new();
+    digest.update(Part::Prosody.dir(paths)?.as_os_str().as_encoded_bytes());
+    let mut files = vec![image_file(paths, ENGINE)?, image_file(paths, OPERATOR)?];
+    list_files(&chart(paths), &mut files)?;
+    for file in files {
+        digest.update(file.as_os_str().as_encoded_bytes());
+        digest.update(fs::read(&file).map_err(Error::io("reading", &file))?);
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// All files below a directory, in order.
+fn list_files(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let listing = Error::io("listing", directory);
+    let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut paths: Vec<PathBuf> =
+        entries.map_err(listing)?.into_iter().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            list_files(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Whether this installation is there and its operator available.
+fn is_installed(paths: &Paths, installation: &str) -> Result<bool> {
+    let deployment: Value = get(
+        paths,
+        &[
+            "deployment",
+            "-n",
+            OPERATOR_NAMESPACE,
+            "-l",
+            "app.kubernetes.io/name=xmpp-federation-operator",
+        ],
+    )?;
+    let at = |pointer: &str| deployment.pointer(&format!("/items/0{pointer}"));
+    let annotation = at(&format!("/spec/template/metadata/annotations/{INSTALLATION}"));
+    let number = |pointer| at(pointer).and_then(Value::as_u64);
+    Ok(annotation.and_then(Value::as_str) == Some(installation)
+        && number("/status/observedGeneration") == number("/metadata/generation")
+        && number("/status/updatedReplicas") == number("/spec/replicas")
+        && number("/status/availableReplicas") == number("/spec/replicas"))
 }
 
 /// Takes everything of an earlier run away: the namespace, its DNS records, the partner's accounts.
 pub fn clear(paths: &Paths) -> Result<()> {
     kubectl(paths)?
-        .args(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=90s"])
+        .args(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=3m"])
         .ok()?;
     // A test that failed may have left these stopped or otherwise than usual.
     if paths.daemons().running(addons::METALLB)?.is_none() {

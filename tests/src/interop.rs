@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod certificate;
+pub mod distance;
 pub mod ejabberd;
 pub mod error;
 pub mod evidence;

@@ -19,7 +19,7 @@ pub mod prosody;
 use error::{LaunchError, Result};
 
 /// How long a server may take to listen, on a machine that is busy.
-const START: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// Between two looks at a server that is starting; it has no other way to say that it is there.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most bytes of one log that an error repeats.
@@ -70,7 +70,7 @@ impl Launch {
             running.processes.push(spawn(program, root, home)?);
             for &address in &program.listens {
                 running.wait_for(program.name, &format!("listen on {address}"), || {
-                    TcpStream::connect_timeout(&address, START).is_ok()
+                    TcpStream::connect_timeout(&address, START_TIMEOUT).is_ok()
                 })?;
             }
             if let Some((log, words)) = program.says {
@@ -94,7 +94,7 @@ impl Running {
         let begun = Instant::now();
         while !seen() {
             let ended = self.processes.iter_mut().any(|one| !matches!(one.try_wait(), Ok(None)));
-            if ended || begun.elapsed() > START {
+            if ended || begun.elapsed() > START_TIMEOUT {
                 let why = if ended { "a program has ended" } else { "it takes too long" };
                 let what = format!("{name} does not {what}: {why}");
                 return Err(LaunchError::Server { what, log: self.log() });

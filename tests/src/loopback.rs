@@ -1,6 +1,7 @@
 //! The real engine between scripted servers on loopback: a peer outside, a backend inside, a name server that knows
 //! the peer. No root, no cluster.
 
+use std::fmt::Debug;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,7 +14,8 @@ use rustls::RootCertStore;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::engine::{Engine, EngineError, free_port};
+use crate::claim;
+use crate::engine::{Engine, EngineError};
 use crate::launch::error::LaunchError;
 use crate::metrics::Metrics;
 use crate::peer::acceptor::{Acceptor, Proof};
@@ -31,8 +33,9 @@ pub const PEER: &str = "peer.example";
 pub const LOCAL: &str = "local.example";
 /// A domain whose server is never there: DNS names a port that nothing listens on.
 pub const CLOSED: &str = "closed.example";
-/// How long anything that is awaited may take.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for something that must happen. It is waited out only by a test that fails, so it is longer than anything
+/// takes on a busy machine, and than the engine leaves a file unread whose change no event announced (a minute).
+pub const DEADLINE: Duration = Duration::from_secs(90);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -112,10 +115,10 @@ impl Ground {
             directory: tempfile::tempdir()?,
             authority: Authority::new("Test CA")?,
             backend_ca: Authority::new("Test backend CA")?,
-            outer: free_port()?,
-            outer_tls: free_port()?,
-            inner: free_port()?,
-            admin: free_port()?,
+            outer: claim::port()?,
+            outer_tls: claim::port()?,
+            inner: claim::port()?,
+            admin: claim::port()?,
         };
         ground.write("ca.crt", &ground.authority.certificate_pem())?;
         ground.write("backend-ca.crt", &ground.backend_ca.certificate_pem())?;
@@ -208,7 +211,7 @@ impl World {
         };
         let peer = serve(PEER_ADDRESS, PEER, proof, &ground.authority)?;
         let backend = serve(BACKEND_ADDRESS, LOCAL, Proof::Certificate, &ground.backend_ca)?;
-        let closed = SocketAddr::new(PEER_ADDRESS.into(), free_port()?.port());
+        let closed = SocketAddr::new(PEER_ADDRESS.into(), claim::port()?.port());
         let host = |domain: &str| format!("xmpp.{domain}");
         let zone = Zone::default()
             .address(&host(PEER), PEER_ADDRESS)?
@@ -230,7 +233,7 @@ impl World {
             roots: self.ground.authority.roots()?,
             proof: Proof::Certificate,
             secret: secret_of(domain),
-            patience: PATIENCE,
+            patience: DEADLINE,
         })
     }
 
@@ -257,7 +260,7 @@ impl World {
             identity,
             roots,
             security: Security::StartTls,
-            patience: PATIENCE,
+            patience: DEADLINE,
         }
     }
 
@@ -282,7 +285,7 @@ impl World {
             identity: Some(identity),
             roots,
             security: Security::StartTls,
-            patience: PATIENCE,
+            patience: DEADLINE,
         }
     }
 }
@@ -294,12 +297,37 @@ impl World {
 pub fn until(what: &'static str, mut seen: impl FnMut() -> bool) -> Result<(), PeerError> {
     let begun = Instant::now();
     while !seen() {
-        if begun.elapsed() > PATIENCE {
-            return Err(PeerError::Deadline { awaited: what, patience: PATIENCE });
+        if begun.elapsed() > DEADLINE {
+            return Err(PeerError::Deadline { awaited: what, patience: DEADLINE });
         }
         thread::sleep(PAUSE);
     }
     Ok(())
+}
+
+/// Waits until what is seen equals what must come about.
+///
+/// # Errors
+/// When it does not, with what was seen last.
+pub fn eventually<T: PartialEq + Debug>(
+    what: &str,
+    expected: &T,
+    mut look: impl FnMut() -> Result<T, LoopbackError>,
+) -> Result<(), LoopbackError> {
+    let begun = Instant::now();
+    loop {
+        let seen = look()?;
+        if seen == *expected {
+            return Ok(());
+        }
+        if begun.elapsed() > DEADLINE {
+            let text = format!(
+                "waited {DEADLINE:?} for {what}: expected {expected:?}, last seen {seen:?}"
+            );
+            return Err(PeerError::Script(text).into());
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 /// The dialback secret of a scripted server.
@@ -319,7 +347,7 @@ pub(crate) fn serve(
         roots: authority.roots()?,
         proof,
         secret: secret_of(domain),
-        patience: PATIENCE,
+        patience: DEADLINE,
     };
     Server::start(SocketAddr::new(IpAddr::V4(address), 0), acceptor)
 }

@@ -214,22 +214,31 @@ impl Daemons {
 
     /// All names that have a record, in order.
     pub fn names(&self) -> Result<Vec<String>> {
-        let entries = match fs::read_dir(&self.records) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("listing", &self.records)(error)),
-        };
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|file| file.strip_suffix(".json").map(str::to_owned))
-            .collect();
-        names.sort();
-        Ok(names)
+        names_in(&self.records, ".json")
+    }
+
+    /// All names that have a log, in order.
+    pub fn logs(&self) -> Result<Vec<String>> {
+        names_in(&self.logs, ".log")
     }
 
     fn record(&self, name: &str) -> PathBuf {
         self.records.join(format!("{name}.json"))
     }
+}
+
+fn names_in(directory: &Path, ending: &str) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("listing", directory)(error)),
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|file| file.strip_suffix(ending).map(str::to_owned))
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The product's programs, built for a test in its own profile and target directory.
+//! The product's programs: built for a test in its own profile and target directory, or for the whole run before it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,21 +6,48 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 
+/// The variable that names a directory of binaries that were built for this run. Where it is set nothing is built: when each
+/// test is a process of its own, cargo would be run as many times.
+pub const BINARIES: &str = "XFED_BINARIES";
+
 /// The engine, built once for each test program.
 ///
 /// # Panics
-/// When it does not compile: a test that has no engine must fail.
+/// When there is none: a test that has no engine must fail.
 pub fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let built = build("federation-engine", "federation-engine");
-        assert!(built.is_ok(), "{built:?}");
+        assert!(
+            built.is_ok(),
+            "{}",
+            built.err().map(|error| error.to_string()).unwrap_or_default()
+        );
         built.unwrap_or_default()
     })
 }
 
-/// Builds a program of the workspace, which takes a moment at most when it is built, and gives its path.
+/// The path of a program of the workspace. Builds it, which takes a moment at most when it is built, or takes it from
+/// [`BINARIES`].
 pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
+    match std::env::var_os(BINARIES) {
+        Some(directory) => built(&PathBuf::from(directory).join(binary)),
+        None => build_now(package, binary),
+    }
+}
+
+/// The same path, if there is a file.
+fn built(binary: &Path) -> Result<PathBuf> {
+    if binary.is_file() {
+        return Ok(binary.to_owned());
+    }
+    Err(Error::State(format!(
+        "{BINARIES} is set and {} does not exist. Build it first, or unset {BINARIES}.",
+        binary.display()
+    )))
+}
+
+fn build_now(package: &str, binary: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().map_err(Error::io("finding", "this program"))?;
     // target/PROFILE/deps/TEST
     let profile = own.ancestors().nth(2).unwrap_or(Path::new("."));
@@ -44,4 +71,16 @@ pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
         return Err(Error::State(format!("{binary} does not compile")));
     }
     Ok(profile.join(binary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_that_was_not_built_is_named_with_the_remedy() {
+        let missing = built(Path::new("/nonexistent/federation-engine")).unwrap_err().to_string();
+        assert!(missing.contains("XFED_BINARIES is set"), "{missing}");
+        assert!(missing.contains("/nonexistent/federation-engine does not exist"), "{missing}");
+    }
 }

@@ -16,8 +16,10 @@ use crds::condition::ConditionType;
 use serde_json::{Value, json};
 use tests::apiserver::{ApiServer, Program, free_ports};
 use tests::command::Run;
+use tests::error::Result;
 use tests::parts::Part;
 use tests::paths::Paths;
+use tests::program;
 use tests::wait::{Seen, Wait};
 
 const NAMESPACE: &str = "xmpp-federation-system";
@@ -53,8 +55,28 @@ fn installed(values: &[&str]) -> ApiServer {
     server
 }
 
+/// Waits until the operator may do in a namespace what is expected and nothing else. The API server's authorizer reads roles
+/// and bindings, those that every account has included, some time after they were made: whoever asks before is refused.
+fn wait_for_permissions(server: &ApiServer, namespace: &str, wanted: &BTreeSet<String>) {
+    Wait::new(format!("the operator's permissions in namespace {namespace}"), PERMISSIONS)
+        .until(|| {
+            let found = match permissions(server, namespace) {
+                Ok(found) => found,
+                Err(error) => return Ok(Seen::NotYet(error.to_string())),
+            };
+            let missing: Vec<_> = wanted.difference(&found).collect();
+            let superfluous: Vec<_> = found.difference(wanted).collect();
+            let seen = format!("missing {missing:?}, superfluous {superfluous:?}");
+            Ok(Seen::done_if(found == *wanted, seen))
+        })
+        .unwrap();
+}
+
+/// How long the authorizer may take to know the roles.
+const PERMISSIONS: Duration = Duration::from_mins(1);
+
 /// Everything that the operator may do in a namespace: `verb group/resource`.
-fn permissions(server: &ApiServer, namespace: &str) -> BTreeSet<String> {
+fn permissions(server: &ApiServer, namespace: &str) -> Result<BTreeSet<String>> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectRulesReview",
@@ -62,7 +84,7 @@ fn permissions(server: &ApiServer, namespace: &str) -> BTreeSet<String> {
     });
     let run =
         server.kubectl_as(ACCOUNT).args(["create", "--validate=false", "-f", "-", "-o", "json"]);
-    let review: Value = run.input(review.to_string()).json().unwrap();
+    let review: Value = run.input(review.to_string()).json()?;
     assert_eq!(review["status"]["incomplete"], json!(false), "{review}");
     let words = |rule: &Value, key: &str| -> Vec<String> {
         let list = rule[key].as_array().cloned().unwrap_or_default();
@@ -83,8 +105,12 @@ fn permissions(server: &ApiServer, namespace: &str) -> BTreeSet<String> {
             }
         }
     }
-    found
+    Ok(found)
 }
+
+const NODES: (&str, &str) = ("/nodes", "list");
+const NETWORKS: (&str, &str) = ("networking.k8s.io/servicecidrs", "list");
+const LEASES: (&str, &str) = ("coordination.k8s.io/leases", "get create patch");
 
 /// The list in the operator's documentation of its context, written out.
 fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
@@ -114,11 +140,8 @@ fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
 #[test]
 fn cluster_wide_the_roles_permit_what_the_operator_does_and_nothing_else() {
     let server = installed(&[]);
-    let nodes = ("/nodes", "list");
-    let networks = ("networking.k8s.io/servicecidrs", "list");
-    let leases = ("coordination.k8s.io/leases", "get create patch");
-    assert_eq!(permissions(&server, "im"), expected(&[nodes, networks]));
-    assert_eq!(permissions(&server, NAMESPACE), expected(&[nodes, networks, leases]));
+    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
+    wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES]));
     let may = |question: &[&str]| {
         let run = server.kubectl_as(ACCOUNT).args(["auth", "can-i"]).args(question);
         run.output().unwrap().status.success()
@@ -139,9 +162,8 @@ fn cluster_wide_the_roles_permit_what_the_operator_does_and_nothing_else() {
 #[test]
 fn in_one_namespace_the_operator_may_do_nothing_in_others() {
     let server = installed(&["rbac.clusterWide=false"]);
-    let leases = ("coordination.k8s.io/leases", "get create patch");
-    assert_eq!(permissions(&server, NAMESPACE), expected(&[leases]));
-    assert_eq!(permissions(&server, "im"), BTreeSet::new());
+    wait_for_permissions(&server, NAMESPACE, &expected(&[LEASES]));
+    assert_eq!(permissions(&server, "im").unwrap(), BTreeSet::new());
 }
 
 #[test]
@@ -150,6 +172,11 @@ fn the_operator_lives_within_its_roles() {
     let server = installed(&[]);
     let endpoints = Part::ExternalDns.file(&paths, "dnsendpoints.yaml").unwrap();
     server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
+    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
+    wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES]));
+    // Those of the review above, which may have been refused.
+    let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
+    let before = server.requests_of(&user).unwrap().len();
     let mut operator = start_operator(&server);
     server
         .apply(
@@ -198,32 +225,37 @@ spec:
         .collect();
     wait_for_children(&server, &mut operator, &fewer);
 
-    let requests =
-        server.requests_of(&format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}")).unwrap();
-    let denied: BTreeSet<_> = requests.iter().filter(|request| request.code == 403).collect();
-    assert_eq!(denied, BTreeSet::new());
-    // The audit log sees the operator at all, in each way that the roles are there for.
-    for (verb, resource) in [
+    // The audit log sees the operator at all, in each way that the roles are there for. It is written when a request has been
+    // answered, so a moment after what the request did can be seen.
+    let wanted = [
         ("watch", "xmppfederations"),
         ("patch", "xmppfederations/status"),
         ("patch", "deployments"),
         ("delete", "poddisruptionbudgets"),
         ("delete", "dnsendpoints"),
         ("list", "nodes"),
-    ] {
-        let made =
-            requests.iter().any(|request| request.verb == verb && request.resource == resource);
-        assert!(made, "no {verb} of {resource} among {} requests", requests.len());
-    }
+    ];
+    let requests = Wait::new("the operator's requests in the audit log", Duration::from_mins(1))
+        .log(operator.log())
+        .until(|| {
+            let requests = server.requests_of(&user)?.split_off(before);
+            let made = |(verb, resource): &(&str, &str)| {
+                requests.iter().any(|made| made.verb == *verb && made.resource == *resource)
+            };
+            let missing: Vec<_> = wanted.iter().filter(|request| !made(request)).collect();
+            if missing.is_empty() {
+                return Ok(Seen::Done(requests));
+            }
+            Ok(Seen::NotYet(format!("no {missing:?} among {} requests", requests.len())))
+        })
+        .unwrap();
+    let denied: BTreeSet<_> = requests.iter().filter(|request| request.code == 403).collect();
+    assert_eq!(denied, BTreeSet::new());
 }
 
 /// The operator as the chart's Deployment starts it, outside of the cluster.
 fn start_operator(server: &ApiServer) -> Program {
-    let build = ["build", "--quiet", "--locked", "-p", "operator", "--bin", ACCOUNT];
-    Run::downloading(env!("CARGO")).args(build).dir(source()).ok().unwrap();
-    // TARGET/debug/deps/THIS_TEST
-    let this = std::env::current_exe().unwrap();
-    let program = this.ancestors().nth(2).unwrap().join(ACCOUNT);
+    let program = program::build("operator", ACCOUNT).unwrap();
     let deployment: Value = server
         .kubectl()
         .args(["get", "deployment", ACCOUNT, "-n", NAMESPACE, "-o", "json"])

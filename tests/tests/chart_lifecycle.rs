@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::error::{Error, Result};
-use tests::federation::{self, NAME, NAMESPACE, OPERATOR, OPERATOR_NAMESPACE};
+use tests::federation::{self, INSTALLATION, NAME, NAMESPACE, OPERATOR, OPERATOR_NAMESPACE};
 use tests::kubernetes::{get, helm, kubectl};
 use tests::paths::Paths;
 use tests::scenario::federated::Federated;
@@ -25,7 +25,9 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
         .arg(paths.tree().join("charts").join(OPERATOR))
         .args(["--namespace", OPERATOR_NAMESPACE, "--reuse-values"])
         .args(["--set=log.filter=debug", "--set=metrics.service.enabled=false"])
-        .args(["--wait", "--timeout=90s"])
+        // If this test fails half-way, what it leaves is not taken for the usual installation.
+        .arg(format!("--set-string=podAnnotations.{INSTALLATION}=changed"))
+        .args(["--wait", "--timeout=3m"])
         .ok()
         .unwrap();
     assert!(!exists(&paths, &["service", "-n", OPERATOR_NAMESPACE, OPERATOR]).unwrap());

@@ -2,11 +2,10 @@
 //! algorithm, denial by NSEC and NSEC3, an unsigned delegation and a broken one.
 
 use std::error::Error;
-use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use federation_engine::Domain;
 use federation_engine::dns::anchors::Anchors;
@@ -16,8 +15,12 @@ use federation_engine::reason::{DnsReason, Records};
 use federation_engine::tls::dane::Associations;
 use futures::StreamExt;
 use tempfile::TempDir;
-use tests::command::Run;
-use tests::engine::free_port;
+use tests::claim;
+use tests::command::{Run, which};
+use tests::error::Error as LabError;
+use tests::loopback::DEADLINE;
+use tests::paths::read;
+use tests::wait::{Seen, Wait};
 
 /// Why there is no answer to compare.
 type Failure = Box<dyn Error>;
@@ -29,7 +32,7 @@ const TLSA: &str = "3 1 1 070707070707070707070707070707070707070707070707070707
 /// A server that ends with it.
 struct Bind {
     process: Child,
-    directory: TempDir,
+    _directory: TempDir,
     address: SocketAddr,
 }
 
@@ -48,8 +51,11 @@ fn sign(
     records: &str,
     options: &[&str],
 ) -> Result<(String, String), Failure> {
+    // Keys of yesterday: should the clock be set back before they are used, they would not be valid yet.
+    let since = ["-P", "now-1d", "-A", "now-1d"];
     let keygen = |flags: &[&str]| {
-        let run = Run::new("dnssec-keygen").dir(directory).args(["-q", "-a", algorithm]);
+        let run =
+            Run::new("dnssec-keygen").dir(directory).args(["-q", "-a", algorithm]).args(since);
         run.args(flags).arg(zone).stdout()
     };
     let anchor = keygen(&["-f", "KSK"])?;
@@ -87,7 +93,7 @@ fn start() -> Result<(Bind, Anchors), Failure> {
     fs::write(path.join("unsigned.db"), unsigned)?;
     fs::write(path.join("root.key"), key)?;
 
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?.port()));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, claim::port()?.port()));
     let zone =
         |zone: &str, file: &str| format!("zone \"{zone}\" {{ type primary; file \"{file}\"; }};\n");
     let config = format!(
@@ -102,23 +108,23 @@ fn start() -> Result<(Bind, Anchors), Failure> {
         zone("broken.example", "unsigned.db"),
     );
     fs::write(path.join("named.conf"), config)?;
-    let mut process = Command::new("named")
+    let named = which("named").ok_or("named is not installed: install the package bind9")?;
+    let log = path.join("named.log");
+    let process = Command::new(named)
         .args(["-g", "-c"])
         .arg(path.join("named.conf"))
-        .stderr(Stdio::piped())
+        .stderr(File::create(&log)?)
         .spawn()?;
-    let log = process.stderr.take().ok_or("named has no log")?;
     let anchors = Anchors::load(&path.join("root.key"))?;
-    let bind = Bind { process, directory, address };
-    let mut said = String::new();
-    for line in BufReader::new(log).lines() {
-        let line = line?;
-        if line.ends_with(" running") {
-            return Ok((bind, anchors));
+    let mut bind = Bind { process, _directory: directory, address };
+    Wait::new("named to serve its zones", DEADLINE).log(&log).until(|| {
+        if let Some(status) = bind.process.try_wait().map_err(LabError::io("awaiting", &log))? {
+            return Err(LabError::State(format!("named ended with {status}:\n{}", read(&log)?)));
         }
-        said = format!("{said}\n{line}");
-    }
-    Err(format!("named did not start in {}: {said}", bind.directory.path().display()).into())
+        let is_running = read(&log)?.lines().any(|line| line.ends_with(" running"));
+        Ok(Seen::done_if(is_running, "it has not logged that it is running"))
+    })?;
+    Ok((bind, anchors))
 }
 
 async fn first(resolver: &Resolver, domain: &str) -> Result<Target, Failure> {

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use tests::loopback::{LOCAL, ORDINARY, PATIENCE, PEER, World, secret_of};
+use tests::loopback::{DEADLINE, LOCAL, ORDINARY, PEER, World, secret_of};
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::initiator::Initiator;
 use tests::peer::server::Server;
@@ -24,7 +24,7 @@ fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
             roots: ground.backend_ca.roots().unwrap(),
             proof: Proof::Dialback { authority: ground.inner },
             secret: secret_of(LOCAL),
-            patience: PATIENCE,
+            patience: DEADLINE,
         };
         let server = Server::start(SocketAddr::from((BACKEND, 0)), acceptor).unwrap();
         config["backends"][0]["server"] = serde_json::json!({

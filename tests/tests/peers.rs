@@ -1,8 +1,8 @@
 //! The scripted servers speak with each other, so that a test that fails with them has found something else.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
+use tests::loopback::DEADLINE;
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::authority::{Authority, Identity};
 use tests::peer::dialback::Secret;
@@ -11,7 +11,6 @@ use tests::peer::initiator::{Initiator, Security};
 use tests::peer::server::{Event, Server};
 use tests::peer::stream::{Item, Stream};
 
-const PATIENCE: Duration = Duration::from_secs(5);
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const HELLO: &str = "<message from='x@a.example/r' to='y@b.example'><body>Hello &amp; &#x67;oodbye</body></message>";
 
@@ -33,7 +32,7 @@ impl Peer {
             roots: self.authority.roots()?,
             proof,
             secret: Secret::new(format!("the secret of {domain}")),
-            patience: PATIENCE,
+            patience: DEADLINE,
         };
         Server::start(ANY_PORT, acceptor)
     }
@@ -53,7 +52,7 @@ impl Peer {
             identity: Some(&self.identity),
             roots: &roots,
             security,
-            patience: PATIENCE,
+            patience: DEADLINE,
         };
         secret.map_or_else(|| initiator.external(), |secret| initiator.dialback(secret))
     }

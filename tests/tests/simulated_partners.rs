@@ -6,11 +6,11 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
-use tests::engine::free_port;
-use tests::loopback::{LOCAL, PATIENCE};
+use tests::claim;
+use tests::loopback::{DEADLINE, LOCAL, eventually, until};
 use tests::partners::partner::Claim;
 use tests::partners::wire::Wire;
-use tests::partners::world::{Certificate, PARTNER, Records, Setup, World};
+use tests::partners::world::{Certificate, PARTNER, Records, SHORTEST_QUEUE_SECONDS, Setup, World};
 use tests::partners::{cisco_imp, expressway, google_talk, sametime, webex_app, webex_messenger};
 use tests::peer::element::Element;
 use tests::peer::error::PeerError;
@@ -83,9 +83,8 @@ fn both_ways(world: &World, how: &str) {
     assert_eq!(body(&message), "Ho");
     assert_eq!(message.attribute("from"), Some("cupuser1@local.example/b"));
 
-    let seen = authorised(world);
-    assert_eq!(seen.len(), 2, "{seen:#?}");
-    for line in seen {
+    eventually("two streams in the log", &2, || Ok(authorised(world).len())).unwrap();
+    for line in authorised(world) {
         assert!(line.split_whitespace().any(|word| word == how), "{line}");
     }
 }
@@ -101,8 +100,8 @@ fn bounce(world: &World, page: &str, reason: &str) -> String {
     assert_eq!(bounce.attribute("type"), Some("error"), "{bounce}");
     assert_eq!(bounce.attribute("from"), Some("jdoe1@partner.example"));
     assert_eq!(bounce.attribute("id"), Some("m2"));
-    let log = world.engine.log();
-    assert!(log.contains(&format!("reason=\"{reason}\"")), "{log}");
+    let logged = format!("reason=\"{reason}\"");
+    until("the reason in the log", || world.engine.log().contains(&logged)).unwrap();
     let error = bounce.child(SERVER, "error").unwrap();
     error.child(STANZA_ERRORS, "text").unwrap().text.clone()
 }
@@ -262,6 +261,7 @@ fn simulated_sametime_without_tls_over_tcp_with_dialback() {
 fn simulated_sametime_refuses_a_certificate_that_it_was_not_given() {
     let setup = Setup {
         certificate: Certificate::SelfSigned,
+        queue_seconds: Some(SHORTEST_QUEUE_SECONDS),
         ..Setup::new(sametime::OVER_TLS, profile("SametimeGateway"))
     };
     let text = bounce(&start(&setup), page::SAMETIME, "HandshakeFailed");
@@ -272,7 +272,7 @@ fn simulated_sametime_refuses_a_certificate_that_it_was_not_given() {
 fn simulated_sametime_connects_to_the_first_srv_record_alone() {
     let world = world(sametime::OVER_TLS, profile("SametimeGateway"));
     let ours = world.ground.outer;
-    let closed = free_port().unwrap();
+    let closed = claim::port().unwrap();
     let host = format!("xmpp.{LOCAL}");
     for (ports, reached) in
         [(vec![ours], true), (vec![ours, closed], true), (vec![closed, ours], false)]
@@ -282,7 +282,7 @@ fn simulated_sametime_connects_to_the_first_srv_record_alone() {
             zone = zone.server("_xmpp-server", LOCAL, &host, address.port()).unwrap();
         }
         let dns = Nameserver::start((Ipv4Addr::LOCALHOST, 0).into(), zone).unwrap();
-        let first = sametime::first_server(dns.address(), LOCAL, PATIENCE).unwrap();
+        let first = sametime::first_server(dns.address(), LOCAL, DEADLINE).unwrap();
         let stream = world.partner.stream_at(first, LOCAL);
         assert_eq!(stream.is_ok(), reached, "{stream:?}");
     }
@@ -317,8 +317,11 @@ fn simulated_cups_that_requires_tls_is_not_reached_without() {
 
 #[test]
 fn simulated_cups_with_old_tls_is_reached_without_only() {
-    let text =
-        bounce(&world(cisco_imp::OLD_TLS, profile("CiscoIMP")), page::CISCO_IMP, "HandshakeFailed");
+    let setup = Setup {
+        queue_seconds: Some(SHORTEST_QUEUE_SECONDS),
+        ..Setup::new(cisco_imp::OLD_TLS, profile("CiscoIMP"))
+    };
+    let text = bounce(&start(&setup), page::CISCO_IMP, "HandshakeFailed");
     assert!(text.starts_with("the TLS handshake failed: "), "{text}");
     assert!(text.contains("ProtocolVersion"), "{text}");
     both_ways(&world(cisco_imp::OLD_TLS, profile("LegacyDialback")), OVER_TCP);
@@ -372,11 +375,11 @@ fn simulated_expressway_closes_idle_streams_and_nothing_is_lost() {
             })
             .unwrap();
     }
-    assert_eq!(authorised(&world).len(), 3, "each message opened a stream of its own");
-    let log = world.engine.log();
+    eventually("each message on a stream of its own", &3, || Ok(authorised(&world).len())).unwrap();
     let fell =
         "the stream was closed when it was idle or by the peer; it is opened again on demand";
-    assert!(log.contains(fell), "{log}");
+    until("the end of the streams in the log", || world.engine.log().contains(fell)).unwrap();
+    let log = world.engine.log();
     assert!(!log.contains("no stream:"), "{log}");
 }
 

@@ -61,19 +61,23 @@ impl Connect for Tcp {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use tokio::net::TcpSocket;
+
     use super::*;
 
     #[tokio::test]
     async fn a_tcp_connection_has_its_options_and_a_closed_port_its_reason() {
         let tcp = Tcp { keepalive: Duration::from_secs(15), user_timeout: Duration::from_mins(1) };
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let port = TcpSocket::new_v4().unwrap();
+        port.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = port.local_addr().unwrap();
+        // It is ours, so that no other process listens there.
+        assert_eq!(tcp.connect(address).await.map(|_| ()), Err(ConnectReason::Refused));
+        let _listener = port.listen(1).unwrap();
         let stream = tcp.connect(address).await.unwrap();
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(15));
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_mins(1)));
-        drop(listener);
-        assert_eq!(tcp.connect(address).await.map(|_| ()), Err(ConnectReason::Refused));
     }
 }

@@ -25,9 +25,14 @@ impl TestServer {
     ) -> Self {
         let script: Arc<Script> = Arc::new(script);
         let queries = Arc::new(AtomicUsize::new(0));
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let udp = UdpSocket::bind(address).await.unwrap();
+        let (tcp, udp, address) = loop {
+            let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = tcp.local_addr().unwrap();
+            // Another process may have this port of UDP: the system chose it for TCP.
+            if let Ok(udp) = UdpSocket::bind(address).await {
+                break (tcp, udp, address);
+            }
+        };
         let (udp_script, udp_queries) = (Arc::clone(&script), Arc::clone(&queries));
         tokio::spawn(async move {
             let mut buffer = [0; 4096];
@@ -63,6 +68,14 @@ impl TestServer {
     pub(crate) fn asked(&self) -> usize {
         self.queries.load(Ordering::SeqCst)
     }
+}
+
+/// A port of UDP on which nobody answers, for as long as the socket is kept: what comes from elsewhere than its peer is not
+/// for it (udp(7)), and the system says so by ICMP.
+pub(crate) async fn nobody() -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    socket.connect((Ipv4Addr::LOCALHOST, 9)).await.unwrap();
+    socket
 }
 
 /// An empty answer with this code.

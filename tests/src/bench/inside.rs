@@ -11,7 +11,7 @@ use crate::peer::stream::Stream;
 
 use super::error::{BenchError, Result};
 use super::load::RECEIVER;
-use super::subject::PATIENCE;
+use super::subject::MAX_SILENCE;
 
 /// Who is behind it. Both are encrypted and proven before anything is measured.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Backend {
             identity: Some(&self.identity),
             roots: &self.roots,
             security: Security::StartTls,
-            patience: PATIENCE,
+            patience: MAX_SILENCE,
         };
         let stream = initiator.external().map_err(BenchError::peer("stream of the backend"))?;
         Ok(self.opened.push_mut(stream))

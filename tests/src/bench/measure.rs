@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{BenchError, Result};
 use super::load::{Size, encode};
-use super::subject::{Certificates, PATIENCE, Subject};
+use super::subject::{Certificates, MAX_SILENCE, Subject};
 use super::usage;
 
 /// Stanzas before the measured ones: the inner leg is dialled, buffers and windows have grown.
@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
 
     fn arrived(&mut self, stanzas: u64) -> Result<()> {
         self.next += stanzas;
-        self.subject.sink.wait(self.subject.name, self.next, PATIENCE)
+        self.subject.sink.wait(self.subject.name, self.next, MAX_SILENCE)
     }
 
     fn cpu(&self) -> Result<Option<Duration>> {

@@ -13,7 +13,7 @@ use crate::peer::dialback::Secret;
 use super::error::{BenchError, Result};
 use super::load::RECEIVER;
 use super::sink::Sink;
-use super::subject::{Certificates, PATIENCE, Subject};
+use super::subject::{Certificates, MAX_SILENCE, Subject};
 
 /// The receiving peer alone.
 pub fn start(certificates: &Certificates) -> Result<Subject> {
@@ -33,7 +33,7 @@ pub fn receive(identity: Identity, roots: Arc<RootCertStore>, sink: &Sink) -> Re
         roots,
         proof: Proof::Certificate,
         secret: Secret::new("unused: certificates prove everybody"),
-        patience: PATIENCE,
+        patience: MAX_SILENCE,
     };
     let listening = || BenchError::io("listening for", "the receiving peer");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(listening())?;

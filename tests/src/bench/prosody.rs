@@ -6,7 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::engine::free_port;
+use crate::claim;
 use crate::launch::prosody::{SETTINGS, account, housing, program, resolver};
 use crate::launch::{Launch, Running};
 use crate::peer::error::{PeerError, Result as PeerResult};
@@ -18,7 +18,7 @@ use super::error::{BenchError, Result};
 use super::inside::Inside;
 use super::load::{RECEIVER, RECIPIENT};
 use super::sink::Sink;
-use super::subject::{Certificates, PATIENCE, Place, Subject};
+use super::subject::{Certificates, MAX_SILENCE, Place, Subject};
 
 const PASSWORD: &str = "a password on loopback";
 
@@ -40,7 +40,7 @@ impl Prosody {
         certificates: &Certificates,
         place: Place,
     ) -> Result<Self> {
-        let clients = free_port().map_err(BenchError::io("finding a port for", "Prosody"))?;
+        let clients = claim::port().map_err(BenchError::io("finding a port for", "Prosody"))?;
         let file = |name: &str, content: &str| (name.to_owned(), content.to_owned());
         let launch = Launch {
             files: vec![
@@ -105,7 +105,7 @@ VirtualHost "{RECEIVER}"
 /// RFC 6120 §6 and §7 from the client's side, over Direct TLS.
 fn log_in(address: SocketAddr, certificates: &Certificates) -> PeerResult<Stream> {
     let config = tls::client(None, &certificates.authority.roots()?, false)?;
-    let mut stream = Stream::connect(address, PATIENCE)?.secured_as_client(config, RECEIVER)?;
+    let mut stream = Stream::connect(address, MAX_SILENCE)?.secured_as_client(config, RECEIVER)?;
     stream.send_header_in(CLIENT, "", RECEIVER, "")?;
     stream.header()?;
     stream.features()?;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::engine::{Engine, free_port};
+use crate::claim;
+use crate::engine::Engine;
 use crate::peer::authority::Authority;
 
 use super::error::{BenchError, Result};
@@ -52,7 +53,7 @@ impl Relay {
         let sink = Sink::default();
         let roots = backend_ca.roots().map_err(failed())?;
         let backend = receive(backend, roots, &sink)?;
-        let port = || free_port().map_err(BenchError::io("finding a port for", "the engine"));
+        let port = || claim::port().map_err(BenchError::io("finding a port for", "the engine"));
         let (inner, admin) = (port()?, port()?);
         let config = json!({
             "host": format!("xmpp.{RECEIVER}"),

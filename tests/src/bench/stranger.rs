@@ -8,7 +8,7 @@ use crate::peer::nameserver::{Nameserver, Zone};
 use crate::peer::server::Server;
 
 use super::error::{BenchError, Result};
-use super::subject::{Certificates, PATIENCE};
+use super::subject::{Certificates, MAX_SILENCE};
 
 /// Not the address of the server under test: none dials its own.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -102,7 +102,7 @@ impl Stranger {
                 Way::Dialback => Proof::Dialback { authority },
             },
             secret: Secret::new(format!("the secret of {domain}")),
-            patience: PATIENCE,
+            patience: MAX_SILENCE,
         };
         let server = Server::start((ADDRESS, 0).into(), acceptor).map_err(failed())?;
         Ok(Self { domain, server })

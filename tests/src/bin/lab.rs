@@ -1,6 +1,7 @@
 //! The lab's command.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use tests::cluster::{self, KeepLogs};
 use tests::error::{Error, Result};
 use tests::network::Host;
 use tests::parts::Part;
-use tests::paths::Paths;
+use tests::paths::{Paths, make_dir};
 use tests::{addons, host, kubernetes, node, partner, parts};
 
 /// A real Kubernetes cluster with a real internet around it, on this machine, in namespaces. Needs root.
@@ -35,6 +36,12 @@ enum Command {
         /// Leave the logs.
         #[arg(long)]
         keep_logs: bool,
+        /// Copy the logs to this directory first.
+        #[arg(long)]
+        logs_to: Option<PathBuf>,
+        /// Leave a lab alone that runs for another source tree, and fail.
+        #[arg(long, conflicts_with = "keep_logs")]
+        if_ours: bool,
     },
     /// Say what runs; exit code 0 only if everything does.
     Status,
@@ -113,8 +120,15 @@ fn run(command: Command) -> Result<ExitCode> {
             cluster::up(&paths)?;
             println!("the lab is up ({:.1} s)", begun.elapsed().as_secs_f64());
         }
-        Command::Down { keep_logs } => {
-            cluster::down(&paths, if keep_logs { KeepLogs::Yes } else { KeepLogs::No })?;
+        Command::Down { keep_logs, logs_to, if_ours } => {
+            if let Some(directory) = logs_to {
+                copy_logs(&paths, &directory)?;
+            }
+            match (if_ours, keep_logs) {
+                (true, _) => cluster::down_if_ours(&paths)?,
+                (false, true) => cluster::down(&paths, KeepLogs::Yes)?,
+                (false, false) => cluster::down(&paths, KeepLogs::No)?,
+            }
             println!("the lab is down");
         }
         Command::Status => return status(&paths),
@@ -154,6 +168,16 @@ fn status(paths: &Paths) -> Result<ExitCode> {
     let well = cluster::is_well(paths);
     println!("{:<24} {}", "the lab", if well { "is up" } else { "is not up: `lab up`" });
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the programs of the lab said, for those who look when it is gone.
+fn copy_logs(paths: &Paths, to: &Path) -> Result<()> {
+    make_dir(to)?;
+    for name in paths.daemons().logs()? {
+        let (from, to) = (paths.daemons().log(&name), to.join(format!("{name}.log")));
+        fs::copy(&from, &to).map_err(Error::io("copying", &from))?;
+    }
+    Ok(())
 }
 
 fn logs(paths: &Paths, name: Option<&str>) -> Result<()> {

@@ -9,14 +9,12 @@ use tempfile::TempDir;
 
 use super::outside::Outside;
 use super::target::Target;
+use crate::claim::Network;
 use crate::launch::ejabberd::{SETTINGS, program, resolver};
 use crate::launch::{Launch, Running};
 use crate::loopback::{LOCAL, LoopbackError, PEER};
 use crate::peer::authority::Authority;
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 78, 0, 4);
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 78, 0, 1);
-const TRAP: Ipv4Addr = Ipv4Addr::new(127, 78, 0, 2);
 /// Erlang asks no other port.
 const DNS: u16 = 53;
 /// How long its certificate is valid.
@@ -36,20 +34,21 @@ impl Ejabberd {
     pub fn start(root: &Path, patience: Duration) -> Result<Self, LoopbackError> {
         let directory = tempfile::tempdir()?;
         let authority = Authority::new("Conformance CA")?;
-        let dns = SocketAddr::from((OUTSIDE, DNS));
-        let outside = Outside::start(PEER, OUTSIDE, TRAP, Some(dns))?;
+        let network = Network::claim()?;
+        let [us, trap, address] = [1, 2, 4].map(|host| network.host(host));
+        let outside = Outside::start(PEER, us, trap, Some(SocketAddr::from((us, DNS))))?;
         // It sets a timer for the end of a certificate, and one in some thousand years makes it crash.
         let identity = authority.issue_with(&[LOCAL], |params| {
             params.not_after = (SystemTime::now() + LIFETIME).into();
         })?;
         let file = |name: &str, content: String| (name.to_owned(), content);
-        let (servers, servers_tls) = ((ADDRESS, 5269).into(), (ADDRESS, 5270).into());
+        let (servers, servers_tls) = ((address, 5269).into(), (address, 5270).into());
         let mut files = vec![
-            file(SETTINGS, config(patience)),
+            file(SETTINGS, config(address, patience)),
             file("ca.pem", authority.certificate_pem()),
             file("local.pem", format!("{}{}", identity.key_pem(), identity.certificate_pem())),
         ];
-        files.extend(resolver(OUTSIDE));
+        files.extend(resolver(us));
         let programs = vec![program(root, vec![servers, servers_tls])?];
         let running = Launch { files, programs }.start(root, directory.path())?;
         let target = Target {
@@ -75,7 +74,7 @@ impl Ejabberd {
 
 /// As most federate: TLS required, which here includes good certificates, and dialback. Its own time-outs are shorter than
 /// the suite's patience, so that they end what hangs.
-fn config(patience: Duration) -> String {
+fn config(address: Ipv4Addr, patience: Duration) -> String {
     let limit = patience.as_secs().saturating_sub(2).max(1);
     format!(
         r#"hosts: ["{LOCAL}"]
@@ -86,8 +85,8 @@ s2s_use_starttls: required
 s2s_timeout: {limit}
 negotiation_timeout: {limit}
 listen:
-  - {{port: 5269, ip: "{ADDRESS}", module: ejabberd_s2s_in, max_stanza_size: 524288}}
-  - {{port: 5270, ip: "{ADDRESS}", module: ejabberd_s2s_in, max_stanza_size: 524288, tls: true}}
+  - {{port: 5269, ip: "{address}", module: ejabberd_s2s_in, max_stanza_size: 524288}}
+  - {{port: 5270, ip: "{address}", module: ejabberd_s2s_in, max_stanza_size: 524288, tls: true}}
 modules: {{mod_disco: {{}}, mod_ping: {{}}, mod_s2s_dialback: {{}}}}
 "#
     )

@@ -20,8 +20,8 @@ pub struct Listener {
 impl Listener {
     /// Listens.
     pub fn bind(address: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind(address).map_err(PeerError::io("listening"))?;
-        let address = listener.local_addr().map_err(PeerError::io("listening"))?;
+        let listener = TcpListener::bind(address).map_err(PeerError::listen(address))?;
+        let address = listener.local_addr().map_err(PeerError::listen(address))?;
         let (sender, connections) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopped);
@@ -47,6 +47,12 @@ impl Listener {
     /// The next connection, if one comes in that time.
     pub fn next(&self, patience: Duration) -> Option<TcpStream> {
         self.connections().recv_timeout(patience).ok()
+    }
+
+    /// The next connection, which must come in that time.
+    pub fn accept(&self, patience: Duration) -> Result<TcpStream> {
+        let awaited = "a connection to the scripted server";
+        self.next(patience).ok_or(PeerError::Deadline { awaited, patience })
     }
 
     /// Drops the connections that have come, and tells how many there were.

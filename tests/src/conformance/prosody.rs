@@ -1,6 +1,6 @@
 //! Prosody as a target, on the files of a root file system and without root.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,15 +8,13 @@ use tempfile::TempDir;
 
 use super::outside::{Outside, names};
 use super::target::Target;
+use crate::claim::Network;
 use crate::launch::prosody::{SETTINGS, housing, program, resolver};
 use crate::launch::{Launch, Running};
 use crate::loopback::{LOCAL, LoopbackError, PEER};
 use crate::peer::authority::Authority;
 use crate::peer::dialback::Secret;
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 4);
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 1);
-const TRAP: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 2);
 /// Any port will do for a name server that only Prosody asks.
 const DNS: u16 = 5353;
 const SECRET: &str = "the dialback secret of Prosody";
@@ -34,13 +32,16 @@ impl Prosody {
     pub fn start(root: &Path, patience: Duration) -> Result<Self, LoopbackError> {
         let directory = tempfile::tempdir()?;
         let authority = Authority::new("Conformance CA")?;
-        let outside = Outside::start(PEER, OUTSIDE, TRAP, Some((OUTSIDE, DNS).into()))?;
+        let network = Network::claim()?;
+        let [us, trap, address] = [1, 2, 4].map(|host| network.host(host));
+        let resolver = SocketAddr::from((us, DNS));
+        let outside = Outside::start(PEER, us, trap, Some(resolver))?;
         let identity = authority.issue(&[LOCAL])?;
         let file = |name: &str, content: String| (name.to_owned(), content);
-        let (servers, servers_tls) = ((ADDRESS, 5269).into(), (ADDRESS, 5270).into());
+        let (servers, servers_tls) = ((address, 5269).into(), (address, 5270).into());
         let launch = Launch {
             files: vec![
-                file(SETTINGS, config(patience)),
+                file(SETTINGS, config(address, resolver, patience)),
                 file("ca.crt", authority.certificate_pem()),
                 file("local.crt", identity.certificate_pem().to_owned()),
                 file("local.key", identity.key_pem().to_owned()),
@@ -69,9 +70,9 @@ impl Prosody {
 
 /// As most federate: TLS required, certificates where they are good, dialback otherwise; and one domain by certificate
 /// only. Its own time-outs are shorter than the suite's patience, so that they end what hangs.
-fn config(patience: Duration) -> String {
+fn config(address: Ipv4Addr, dns: SocketAddr, patience: Duration) -> String {
     let limit = patience.as_secs().saturating_sub(2).max(1);
-    let (housing, resolver) = (housing(ADDRESS.into(), "debug"), resolver((OUTSIDE, DNS).into()));
+    let (housing, resolver) = (housing(address.into(), "debug"), resolver(dns));
     let strict = format!("{}.{PEER}", names::STRICT);
     format!(
         r#"{housing}{resolver}s2s_ports = {{ 5269 }}

@@ -1,16 +1,16 @@
 //! The engine as a target: the real program on loopback, with our servers outside and a backend inside.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
 
 use super::inside::Inside;
 use super::outside::{Outside, names};
 use super::target::Target;
+use crate::claim::Network;
 use crate::engine::Engine;
-use crate::loopback::{Ground, LOCAL, LoopbackError, PATIENCE, PEER};
+use crate::loopback::{DEADLINE, Ground, LOCAL, LoopbackError, PEER};
 use crate::peer::acceptor::{Acceptor, Proof};
 use crate::peer::authority::Authority;
 use crate::peer::dialback::Secret;
@@ -20,8 +20,10 @@ use crate::peer::server::Server;
 const SECOND_LOCAL: &str = "second.example";
 /// What [`Ground`] writes as the engine's dialback secret.
 const SECRET: &str = "a secret that is only the engine's";
-/// How long a stanza may wait for a server that fails: less than anybody waits for its return.
+/// How long a stanza may wait for a server that fails, where its return is waited for: as short as the configuration allows.
 const QUEUE_SECONDS: u16 = 5;
+/// Statements about stanzas that come back from a server that fails.
+const ABOUT_FAILING_SERVERS: [u8; 3] = [59, 60, 70];
 /// Statements about streams that are idle.
 const ABOUT_IDLE_STREAMS: [u8; 2] = [63, 64];
 
@@ -42,13 +44,10 @@ pub struct World {
 impl World {
     /// Starts the engine, configured for the statement of that number.
     pub fn start(engine: &Path, statement: u8) -> Result<Self, LoopbackError> {
-        let mut ground = Ground::new()?;
-        let [outside, trap, backend, own] = addresses();
-        // Free ports of one address may be taken by another world before they are used; ports of an own one are not.
-        ground.outer = (own, 5269).into();
-        ground.outer_tls = (own, 5270).into();
-        ground.inner = (own, 15269).into();
-        ground.admin = (own, 9090).into();
+        let ground = Ground::new()?;
+        // Outside the ports are fixed: of two worlds on one address the second one would not start.
+        let network = Network::claim()?;
+        let [outside, trap, backend] = [1, 2, 3].map(|host| network.host(host));
         let resolver = SocketAddr::from((outside, 0));
         let outside = if statement == ABOUT_DANE {
             Outside::start_signed(PEER, outside, trap, resolver)?
@@ -61,7 +60,7 @@ impl World {
             roots: ground.backend_ca.roots()?,
             proof: Proof::Certificate,
             secret: Secret::new("the backend's"),
-            patience: PATIENCE,
+            patience: DEADLINE,
         };
         let server = Server::start((backend, 0).into(), acceptor)?;
         let resolver = outside.resolver().unwrap_or(resolver);
@@ -74,7 +73,7 @@ impl World {
             }
         }
         let closes_idle = ABOUT_IDLE_STREAMS.contains(&statement);
-        particulars(&ground, &mut config, closes_idle)?;
+        particulars(&ground, &mut config, statement)?;
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
         let inside = Inside {
             server,
@@ -82,7 +81,7 @@ impl World {
             identity: ground.backend_ca.issue(&[LOCAL])?,
             roots: ground.backend_ca.roots()?,
             domain: LOCAL.to_owned(),
-            patience: PATIENCE,
+            patience: DEADLINE,
         };
         let target = Target {
             address: ground.outer,
@@ -97,14 +96,15 @@ impl World {
             strict: Some(format!("{}.{PEER}", names::STRICT)),
             closes_idle,
             process: Some(engine.pid()),
-            patience: PATIENCE,
+            patience: DEADLINE,
         };
         Ok(Self { target, engine, ground })
     }
 }
 
-/// A second domain with a certificate of its own, a peer that is taken by its certificate only, and quick closing.
-fn particulars(ground: &Ground, config: &mut Value, idle: bool) -> Result<(), LoopbackError> {
+/// A second domain with a certificate of its own, a peer that is taken by its certificate only, and the times that the
+/// statement needs.
+fn particulars(ground: &Ground, config: &mut Value, statement: u8) -> Result<(), LoopbackError> {
     let second = ground.authority.issue(&[SECOND_LOCAL])?;
     ground.write("second.key", second.key_pem())?;
     ground.write("second.crt", second.certificate_pem())?;
@@ -125,21 +125,18 @@ fn particulars(ground: &Ground, config: &mut Value, idle: bool) -> Result<(), Lo
         // A pattern: to a peer that is named the engine would connect by itself.
         let strict = format!("{}.{PEER}", names::STRICT).replace("only.", "*.");
         config.insert("peers".into(), json!([{"domain": strict, "profile": "Strict"}]));
-        let mut timeouts = json!({"queueSeconds": QUEUE_SECONDS});
-        if let Some(timeouts) = timeouts.as_object_mut().filter(|_| idle) {
-            timeouts.insert("idleSeconds".into(), json!(1));
-        }
-        config.insert("timeouts".into(), timeouts);
+        config.insert("timeouts".into(), timeouts(statement));
     }
     Ok(())
 }
 
-/// Addresses of loopback that no other world has: worlds of one process are numbered, processes have their ids.
-fn addresses() -> [Ipv4Addr; 4] {
-    static NEXT: AtomicU8 = AtomicU8::new(0);
-    let world = NEXT.fetch_add(1, Ordering::Relaxed);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    // Ids that follow each other differ in their lower half.
-    let process = (low ^ high.rotate_left(4)) | 1;
-    [1, 2, 3, 4].map(|host| Ipv4Addr::new(127, process, world, host))
+/// The engine's own, where the statement needs no other.
+fn timeouts(statement: u8) -> Value {
+    if ABOUT_IDLE_STREAMS.contains(&statement) {
+        json!({"idleSeconds": 1})
+    } else if ABOUT_FAILING_SERVERS.contains(&statement) {
+        json!({"queueSeconds": QUEUE_SECONDS})
+    } else {
+        json!({})
+    }
 }

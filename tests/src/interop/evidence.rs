@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::{InteropError, Result};
-use crate::loopback::{Ground, PATIENCE, PEER};
+use crate::loopback::{DEADLINE, Ground, PEER};
 use crate::peer::tls;
 
 /// The name in the certificate of the control port.
@@ -79,8 +79,8 @@ pub fn of_all<T: DeserializeOwned>(control: SocketAddr, roots: &Arc<RootCertStor
     let asking = |source| InteropError::Io { doing: "asking for evidence".to_owned(), source };
     let session = ClientConnection::new(config, tls::server_name(CONTROL_NAME)?)
         .map_err(crate::peer::error::PeerError::from)?;
-    let tcp = TcpStream::connect_timeout(&control, PATIENCE).map_err(asking)?;
-    tcp.set_read_timeout(Some(PATIENCE)).map_err(asking)?;
+    let tcp = TcpStream::connect_timeout(&control, DEADLINE).map_err(asking)?;
+    tcp.set_read_timeout(Some(DEADLINE)).map_err(asking)?;
     let mut connection = StreamOwned::new(session, tcp);
     write!(
         connection,

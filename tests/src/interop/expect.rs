@@ -29,8 +29,6 @@ pub enum ProofAbility {
 pub enum ConnectionAbility {
     /// STARTTLS, Direct TLS (XEP-0368), TCP only, in both roles.
     All,
-    /// All of it, but as initiating server it now and then does not get through the handshake of Direct TLS.
-    UnsteadyDirectTls,
     /// No Direct TLS; and without TLS its stream header does not name the domain that it wants: servers from before version
     /// 1.0 leave that to dialback (RFC 3920 §4.2).
     Legacy,
@@ -93,8 +91,6 @@ pub enum Cause {
 pub enum Expected {
     /// A stanza arrives.
     Delivered(Proof, Channel),
-    /// A stanza arrives, or the initiating server does not get through the handshake and says so to the sender.
-    DeliveredOrStalled(Proof, Channel),
     /// None does.
     Failed(Cause),
 }
@@ -135,11 +131,6 @@ pub fn outcome(initiator: Party, receiver: Party, way: Way) -> Expected {
         Ok((proof(initiator, receiver, channel, way)?, channel))
     };
     match established() {
-        Ok((proof, Channel::DirectTls))
-            if initiator.abilities.connection == ConnectionAbility::UnsteadyDirectTls =>
-        {
-            Expected::DeliveredOrStalled(proof, Channel::DirectTls)
-        }
         Ok((proof, channel)) => Expected::Delivered(proof, channel),
         Err(cause) => Expected::Failed(cause),
     }
@@ -195,9 +186,6 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delivered(proof, channel) => write!(f, "{proof:?} ({channel:?})"),
-            Self::DeliveredOrStalled(proof, channel) => {
-                write!(f, "{proof:?} ({channel:?}), or stalls in the handshake")
-            }
             Self::Failed(cause) => write!(f, "fails: {cause:?}"),
         }
     }
@@ -251,18 +239,6 @@ mod tests {
         assert_eq!(ordinary(ours, theirs), Expected::Failed(refused));
         let external = Expected::Delivered(Proof::External, Channel::StartTls);
         assert_eq!(ordinary(theirs, ours), external);
-    }
-
-    #[test]
-    fn who_is_unsteady_is_so_only_as_the_initiating_server_of_direct_tls() {
-        let abilities = Abilities { connection: ConnectionAbility::UnsteadyDirectTls, ..ENGINE };
-        let ours = strict(Certificate::Good);
-        let theirs = Party { abilities, ..ours };
-        let direct = |initiator, receiver| outcome(initiator, receiver, Way::DirectTls);
-        let (proof, channel) = (Proof::External, Channel::DirectTls);
-        assert_eq!(direct(theirs, ours), Expected::DeliveredOrStalled(proof, channel));
-        assert_eq!(direct(ours, theirs), Expected::Delivered(proof, channel));
-        assert_eq!(ordinary(theirs, ours), Expected::Delivered(proof, Channel::StartTls));
     }
 
     #[test]

@@ -11,10 +11,10 @@ use super::certificate::Issuer;
 use super::error::{InteropError, Result};
 use super::login::{self, Client};
 use super::matrix::{backend, message, site, zone};
-use super::ours::{self, Ours, Probe};
+use super::ours::{self, Manner, Ours, Probe};
 use super::release::Release;
 use super::site::{Addresses, CLIENTS, DNS, Site};
-use crate::loopback::{Ground, LOCAL, PATIENCE};
+use crate::loopback::{DEADLINE, Ground, LOCAL, eventually};
 use crate::metrics::Metrics;
 use crate::peer::nameserver::Nameserver;
 use crate::peer::server::Server;
@@ -50,7 +50,8 @@ pub fn run(release: Release, engine: &Path) -> Result<()> {
     let site = Site { extended: true, ..site(release, &CELL, &addresses, &ground, &issuer)? };
     let theirs = release.launch(&site)?.start(&site.root, &site.home)?;
     let at = backend.address();
-    let ours = ours::start(engine, &mut ground, &issuer, &CELL, &addresses, at, Probe::Off)?;
+    let manner = Manner { probe: Probe::Off, queue_seconds: None };
+    let ours = ours::start(engine, &mut ground, &issuer, &CELL, &addresses, at, manner)?;
     let log = |error: InteropError, theirs: String, scene: &Scene| InteropError::Server {
         what: error.to_string(),
         log: format!("{theirs}\n--- the engine\n{}", scene.ours.engine.log()),
@@ -134,7 +135,7 @@ impl Scene {
     fn until(&self, what: &str, seen: impl Fn(&Metrics) -> bool) -> Result<()> {
         let begun = Instant::now();
         while !seen(&self.counts()?) {
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > DEADLINE {
                 return Err(InteropError::Evidence(format!("waited in vain for {what}")));
             }
             thread::sleep(Duration::from_millis(50));
@@ -144,13 +145,11 @@ impl Scene {
 
     /// Verified streams with the server, inbound and outbound.
     fn streams(&self, expected: (u64, u64)) -> Result<()> {
-        let counts = self.counts()?;
-        let seen = (streams(&counts, "inbound"), streams(&counts, "outbound"));
-        if seen == expected {
-            return Ok(());
-        }
-        let text = format!("streams inbound and outbound: expected {expected:?}, seen {seen:?}");
-        Err(InteropError::Evidence(text))
+        eventually("streams inbound and outbound", &expected, || {
+            let counts = Metrics::of(self.ground.admin)?;
+            Ok((streams(&counts, "inbound"), streams(&counts, "outbound")))
+        })?;
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::loopback::{PATIENCE, PEER};
+use crate::loopback::{DEADLINE, PEER};
 use crate::peer::error::{PeerError, Result};
 use crate::peer::namespace::{BIND, CLIENT, SASL};
 use crate::peer::stream::Stream;
@@ -28,7 +28,7 @@ pub struct Client {
 
 /// RFC 6120 §6 and §7, RFC 6121 §3 and §4.2, in the clear: it is loopback, and what is tested is between servers.
 pub fn log_in(server: SocketAddr) -> Result<Client> {
-    let mut stream = Stream::connect(server, PATIENCE)?;
+    let mut stream = Stream::connect(server, DEADLINE)?;
     stream.send_header_in(CLIENT, "", PEER, "")?;
     stream.header()?;
     let features = stream.features()?;

@@ -12,7 +12,7 @@ use super::evidence::{self, CONTROL_NAME, TOKEN};
 use super::expect::{ENGINE, Party};
 use super::site::{Addresses, DNS, SERVERS, SERVERS_TLS};
 use crate::engine::Engine;
-use crate::loopback::{Ground, LOCAL, PATIENCE, PEER};
+use crate::loopback::{DEADLINE, Ground, LOCAL, PEER};
 use crate::peer::initiator::{Initiator, Security};
 use crate::peer::stream::Stream;
 
@@ -22,8 +22,6 @@ const CONTROL: u16 = 9443;
 const ADMIN: u16 = 9090;
 /// The port of the inner leg.
 const BACKEND: u16 = 15269;
-/// A stanza that a passing failure holds up comes back within the patience of the test.
-const QUEUE_SECONDS: u32 = 8;
 
 /// A running engine and where it is.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ impl Ours {
             identity: Some(&identity),
             roots: &roots,
             security: Security::StartTls,
-            patience: PATIENCE,
+            patience: DEADLINE,
         };
         Ok(backend.external()?)
     }
@@ -68,6 +66,15 @@ pub enum Probe {
     Off,
 }
 
+/// What differs from one run of the engine to the other beside the cell.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Whether it looks at the server by itself.
+    pub probe: Probe,
+    /// How long a stanza waits for its stream; absent, as long as the engine lets it.
+    pub queue_seconds: Option<u16>,
+}
+
 /// Starts the engine. Towards its backend it has the address on which the backend is not.
 pub fn start(
     binary: &Path,
@@ -76,7 +83,7 @@ pub fn start(
     cell: &Cell,
     addresses: &Addresses,
     backend: SocketAddr,
-    probe: Probe,
+    manner: Manner,
 ) -> Result<Ours> {
     let [a, b, c, _] = addresses.backend.octets();
     let inside = |port| SocketAddr::from(([a, b, c, 1], port));
@@ -99,10 +106,12 @@ pub fn start(
     let mut config = ground.config(backend, SocketAddr::from((addresses.dns, DNS)));
     evidence::listen(ground, &mut config, control);
     if let Some(config) = config.as_object_mut() {
-        config.insert("peers".to_owned(), json!([peer(cell.ours, probe)]));
+        config.insert("peers".to_owned(), json!([peer(cell.ours, manner.probe)]));
         let networks = json!({"allowNetworks": ["127.0.0.0/8", "2001:2::/48"]});
         config.insert("egress".to_owned(), networks);
-        config.insert("timeouts".to_owned(), json!({"queueSeconds": QUEUE_SECONDS}));
+        if let Some(seconds) = manner.queue_seconds {
+            config.insert("timeouts".to_owned(), json!({"queueSeconds": seconds}));
+        }
     }
     let engine = Engine::start(binary, ground.directory(), &config, admin)?;
     Ok(Ours { engine, inner, control })

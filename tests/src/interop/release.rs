@@ -47,12 +47,7 @@ impl Release {
     /// What it can do.
     pub const fn abilities(self) -> Abilities {
         match self {
-            Self::Prosody0_12 | Self::Prosody13 => ENGINE,
-            // Seen in one of three runs: five seconds after connecting it gives up, and tells the sender of a domain that does
-            // not exist.
-            Self::Ejabberd24 => {
-                Abilities { connection: ConnectionAbility::UnsteadyDirectTls, ..ENGINE }
-            }
+            Self::Prosody0_12 | Self::Prosody13 | Self::Ejabberd24 => ENGINE,
             // OpenSSL's check of the purpose, which the later release has relaxed.
             Self::Ejabberd23 => Abilities { proof: ProofAbility::ExternalWithClientAuth, ..ENGINE },
             // Without a certificate of its own, its header is that of jabberd 1.4: neither 'to' nor a version.

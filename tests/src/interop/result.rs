@@ -8,9 +8,6 @@ use super::evidence::PeerStream;
 use super::expect::{Cause, Channel, Expected, Proof};
 use crate::peer::element::Element;
 
-/// What ejabberd 24.12 tells the sender when a handshake of Direct TLS has stalled: the error of a list of addresses that is empty.
-const STALLED: &str = "non-existing domain";
-
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
@@ -61,12 +58,8 @@ impl Seen {
     /// Whether this is what was expected.
     pub fn agrees_with(&self, expected: Expected) -> bool {
         match (self, expected) {
-            (
-                Self::Delivered(proof, channel),
-                Expected::Delivered(by, over) | Expected::DeliveredOrStalled(by, over),
-            ) => (*proof, *channel) == (by, over),
-            (Self::Bounced { told, reason: None }, Expected::DeliveredOrStalled(..)) => {
-                told.contains(STALLED)
+            (Self::Delivered(proof, channel), Expected::Delivered(by, over)) => {
+                (*proof, *channel) == (by, over)
             }
             (Self::Bounced { reason, .. }, Expected::Failed(cause)) => {
                 reason.as_ref().is_none_or(|reason| labels(cause).contains(&reason.as_str()))
@@ -163,10 +156,5 @@ mod tests {
         assert!(bounced("no", Some("CertificateExpired")).agrees_with(expired));
         assert!(!bounced("no", Some("CertificateSelfSigned")).agrees_with(expired));
         assert!(!Seen::Silence.agrees_with(expired));
-        let unsteady = Expected::DeliveredOrStalled(Proof::External, Channel::DirectTls);
-        assert!(Seen::Delivered(Proof::External, Channel::DirectTls).agrees_with(unsteady));
-        assert!(bounced("Connection failed: non-existing domain", None).agrees_with(unsteady));
-        assert!(!bounced("not-authorized", None).agrees_with(unsteady));
-        assert!(!Seen::Silence.agrees_with(unsteady));
     }
 }

@@ -7,9 +7,15 @@ use std::process::Command;
 
 use super::error::{InteropError, Result};
 use super::site::{OURS_V6, THEIRS_V6};
+use crate::environment;
 
 /// In the environment of the test that runs inside: the engine's program.
 const INSIDE: &str = "XFED_INTEROP_ENGINE";
+
+/// The namespace has IPv6, also where it is switched off for the machine and for what is made on it.
+const IPV6_ON: &str = "for file in /proc/sys/net/ipv6/conf/all/disable_ipv6 /proc/sys/net/ipv6/conf/lo/disable_ipv6; do
+    [ \"$(cat $file)\" = 0 ] || echo 0 > $file
+done";
 
 /// The engine's program, when this process is inside.
 pub fn engine() -> Option<PathBuf> {
@@ -19,16 +25,19 @@ pub fn engine() -> Option<PathBuf> {
 /// Runs the test of that name inside, with that engine; gives whether it passed. It writes to our standard error.
 pub fn enter(test: &str, engine: &Path) -> Result<bool> {
     let own = std::env::current_exe().map_err(InteropError::io("finding", "the test program"))?;
-    let addresses = [OURS_V6, THEIRS_V6]
-        .map(|address| format!("ip -6 address add {address}/128 dev lo nodad"))
-        .join(" && ");
+    let addresses =
+        [OURS_V6, THEIRS_V6].map(|address| format!("ip -6 address add {address}/128 dev lo nodad"));
+    let script = [&["ip link set lo up", IPV6_ON], &addresses.each_ref().map(String::as_str)[..]]
+        .concat()
+        .join("\n");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut with_sbin = OsString::from("/usr/sbin:/sbin:");
     with_sbin.push(path);
-    let output = Command::new("unshare")
+    let mut command = Command::new("unshare");
+    let output = environment::strip(&mut command)
         .args(["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork"])
         .args(["--kill-child", "sh", "-euc"])
-        .arg(format!("ip link set lo up && {addresses} && exec \"$@\""))
+        .arg(format!("{script}\nexec \"$@\""))
         .arg("sh")
         .arg(own)
         .args(["--exact", test, "--nocapture"])

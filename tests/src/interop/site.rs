@@ -29,6 +29,8 @@ pub struct Addresses {
     pub theirs: IpAddr,
     /// The scripted backend.
     pub backend: Ipv4Addr,
+    /// The engine, as a server reaches it over a [distance](super::distance).
+    pub distant: Ipv4Addr,
     /// The name server of both.
     pub dns: Ipv4Addr,
 }
@@ -41,7 +43,7 @@ impl Addresses {
             Way::Ipv6 => (OURS_V6.into(), THEIRS_V6.into()),
             Way::Ordinary | Way::DirectTls => (v4(1).into(), v4(2).into()),
         };
-        Self { ours, theirs, backend: v4(3), dns: v4(53) }
+        Self { ours, theirs, backend: v4(3), distant: v4(4), dns: v4(53) }
     }
 }
 

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::partner::{Claim, Partner};
 use super::wire::Wire;
-use crate::engine::{Engine, free_port};
+use crate::claim;
+use crate::engine::Engine;
 use crate::loopback::{
-    BACKEND_ADDRESS, Ground, LOCAL, LoopbackError, PATIENCE, PEER_ADDRESS, serve,
+    BACKEND_ADDRESS, DEADLINE, Ground, LOCAL, LoopbackError, PEER_ADDRESS, serve,
 };
 use crate::peer::acceptor::Proof;
 use crate::peer::authority::{Authority, Identity};
@@ -22,9 +23,9 @@ use crate::peer::stream::Stream;
 /// The partner's domain.
 pub const PARTNER: &str = "partner.example";
 
-/// Shortest time that the configuration allows for a stanza to wait for its stream; tests that expect a bounce wait as
-/// long.
-const QUEUE_SECONDS: u64 = 5;
+/// Shortest time that the configuration allows for a stanza to wait for its stream: for a test that waits for what comes
+/// back after a failure that may pass.
+pub const SHORTEST_QUEUE_SECONDS: u16 = 5;
 
 /// How the partner is there, and what is set for it at ours.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct Setup {
     pub records: Records,
     /// What our domain presents.
     pub certificate: Certificate,
+    /// How long a stanza waits for its stream; absent, as long as the engine lets it.
+    pub queue_seconds: Option<u16>,
 }
 
 /// SRV records of the partner.
@@ -72,6 +75,7 @@ impl Setup {
             claim: None,
             records: Records::One,
             certificate: Certificate::Trusted,
+            queue_seconds: None,
         }
     }
 }
@@ -104,7 +108,7 @@ impl World {
             roots: ground.authority.roots()?,
             others: ground.outer,
             claim: setup.claim,
-            patience: PATIENCE,
+            patience: DEADLINE,
         });
         let server = Server::start((PEER_ADDRESS, 0).into(), Arc::clone(&partner))?;
         let backend = serve(BACKEND_ADDRESS, LOCAL, Proof::Certificate, &ground.backend_ca)?;
@@ -117,7 +121,9 @@ impl World {
         }
         if let Some(config) = config.as_object_mut() {
             config.insert("peers".to_owned(), json!([entry]));
-            config.insert("timeouts".to_owned(), json!({"queueSeconds": QUEUE_SECONDS}));
+            if let Some(seconds) = setup.queue_seconds {
+                config.insert("timeouts".to_owned(), json!({"queueSeconds": seconds}));
+            }
         }
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
         Ok(Self { ground, engine, partner, server, backend, nameserver })
@@ -138,7 +144,7 @@ impl World {
             identity: Some(&identity),
             roots: &self.ground.backend_ca.roots()?,
             security: Security::StartTls,
-            patience: PATIENCE,
+            patience: DEADLINE,
         };
         Ok(initiator.external()?)
     }
@@ -168,7 +174,7 @@ fn zone(records: Records, port: u16) -> Result<Zone, LoopbackError> {
             let mut zone = zone;
             for (index, (priority, host)) in targets.iter().enumerate() {
                 let is_last = index + 1 == targets.len();
-                let port = if is_last { port } else { free_port()?.port() };
+                let port = if is_last { port } else { claim::port()?.port() };
                 let service = "_xmpp-server";
                 zone = zone.address(host, PEER_ADDRESS)?.server_with_priority(
                     service,

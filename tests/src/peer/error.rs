@@ -1,6 +1,7 @@
 //! What can go wrong while a scripted server speaks.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,14 @@ pub enum PeerError {
     Io {
         /// What was being done.
         doing: &'static str,
+        /// The system's answer.
+        source: Arc<io::Error>,
+    },
+    /// The address is not ours to listen on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address and port.
+        address: SocketAddr,
         /// The system's answer.
         source: Arc<io::Error>,
     },
@@ -80,6 +89,11 @@ impl PeerError {
     /// For `map_err` on socket operations.
     pub fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, source: Arc::new(source) }
+    }
+
+    /// For `map_err` on what binds a socket.
+    pub fn listen(address: SocketAddr) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Listen { address, source: Arc::new(source) }
     }
 
     /// The error for an element that should have been another.

@@ -202,8 +202,8 @@ pub struct Nameserver {
 impl Nameserver {
     /// Serves on that address (port 0: a free one).
     pub fn start(address: SocketAddr, zone: Zone) -> Result<Self> {
-        let socket = UdpSocket::bind(address).map_err(PeerError::io("listening for DNS"))?;
-        let address = socket.local_addr().map_err(PeerError::io("listening for DNS"))?;
+        let socket = UdpSocket::bind(address).map_err(PeerError::listen(address))?;
+        let address = socket.local_addr().map_err(PeerError::listen(address))?;
         let stopped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopped);
         thread::spawn(move || {

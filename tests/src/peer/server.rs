@@ -59,8 +59,8 @@ impl Server {
 
     /// Serves on that address (port 0: a free one).
     pub fn start(address: SocketAddr, acceptor: impl Receiving) -> Result<Self> {
-        let listener = TcpListener::bind(address).map_err(PeerError::io("listening"))?;
-        let address = listener.local_addr().map_err(PeerError::io("listening"))?;
+        let listener = TcpListener::bind(address).map_err(PeerError::listen(address))?;
+        let address = listener.local_addr().map_err(PeerError::listen(address))?;
         let (sender, events) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let patience = acceptor.patience();

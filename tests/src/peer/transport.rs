@@ -118,6 +118,17 @@ impl Transport {
         seen
     }
 
+    /// How long every write, and every read after the next [`Self::begin`], may take from now on.
+    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
+        let timed = match self {
+            Self::Plain(timed) => timed,
+            Self::Client(tls) => &mut tls.sock,
+            Self::Server(tls) => &mut tls.sock,
+        };
+        timed.patience = patience;
+        timed.tcp.get_ref().set_write_timeout(Some(patience))
+    }
+
     /// The port at our end.
     pub fn local_port(&self) -> io::Result<u16> {
         let timed = match self {

@@ -1,6 +1,5 @@
 //! A federation in the lab, from applied to Ready, for the tests.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::client::Client;
@@ -14,9 +13,6 @@ use crate::{cluster, federation};
 
 /// How long a condition may take to turn.
 pub const TURN: Duration = Duration::from_mins(2);
-
-/// Set once this test binary has installed the operator: its tests share the cluster and run one after the other.
-static INSTALLED: OnceLock<()> = OnceLock::new();
 
 /// A federation that was applied, and a watch of it.
 #[derive(Debug)]
@@ -35,10 +31,7 @@ impl Federated {
             return Err(Error::State("the lab is not up: `make lab`".into()));
         }
         federation::clear(&paths)?;
-        if INSTALLED.get().is_none() {
-            federation::install(&paths)?;
-            INSTALLED.get_or_init(|| ());
-        }
+        federation::install(&paths)?;
         Ok(paths)
     }
 

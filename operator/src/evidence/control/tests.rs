@@ -8,7 +8,7 @@ use federation_engine::tls::issue::{PemPair, self_signed};
 use jiff::Timestamp;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -116,7 +116,9 @@ async fn a_token_that_the_engine_does_not_know_is_named_as_the_cause() {
 
 #[tokio::test]
 async fn nobody_on_the_port_is_named_as_the_cause() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let error = open(free, der(&pair()), TOKEN).await.unwrap_err();
+    // Bound, so that no other process has it, and not listening.
+    let port = TcpSocket::new_v4().unwrap();
+    port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let error = open(port.local_addr().unwrap(), der(&pair()), TOKEN).await.unwrap_err();
     assert!(matches!(error, ControlError::Connect { .. }), "{error}");
 }

@@ -1,17 +1,19 @@
 //! RFC 6120 §13.7: certificates.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use rcgen::{CertificateParams, CustomExtension, date_time_ymd};
+use rcgen::{CertificateParams, CustomExtension};
 
 use crate::conformance::Check;
 use crate::conformance::ending::expect_error;
 use crate::conformance::opened::Opened;
 use crate::conformance::outcome::{Finding, ensure, not_applicable};
 use crate::conformance::target::{EXTERNAL_FEATURES, Target, send_auth};
+use crate::expiring::expiring;
 use crate::peer::namespace::SASL;
+use crate::peer::stream::Stream;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -34,8 +36,6 @@ pub(super) const CHECKS: &[Check] = &[
     },
 ];
 
-/// How long the certificate lives whose end is awaited: a handshake fits in.
-const SHORT_LIFE: Duration = Duration::from_secs(3);
 /// id-on-xmppAddr and id-on-dnsSRV end in these (RFC 6120 §13.7.1.4, RFC 4985 §2).
 const XMPP_ADDR: u8 = 5;
 const DNS_SRV: u8 = 7;
@@ -86,8 +86,13 @@ fn names_of_certificates(target: &Target) -> Finding {
 }
 
 fn expiry(target: &Target) -> Finding {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let end = date_time_ymd(1970, 1, 1) + now + SHORT_LIFE;
+    let mut stream = expiring(|life| authenticated_for(life, target))?;
+    expect_error(&mut stream, &["reset"])
+}
+
+/// A stream that a certificate authenticates which is valid for so long.
+fn authenticated_for(life: Duration, target: &Target) -> Finding<Stream> {
+    let end = (SystemTime::now() + life).into();
     let short = |params: &mut CertificateParams| params.not_after = end;
     let identity = target.authority.issue_with(&[&target.peer], short)?;
     let opened = target.encrypted(&target.header(), Some(&identity))?;
@@ -97,8 +102,7 @@ fn expiry(target: &Target) -> Finding {
     let mut stream = opened.stream;
     send_auth(&mut stream, &BASE64_STANDARD.encode(&target.peer))?;
     stream.expect(SASL, "success", "the answer to SASL EXTERNAL")?;
-    let mut stream = Opened::greet(stream.restarted(), &target.header())?.stream;
-    expect_error(&mut stream, &["reset"])
+    Ok(Opened::greet(stream.restarted(), &target.header())?.stream)
 }
 
 /// A subjectAltName with one `otherName` (RFC 5280 §4.2.1.6) of the arc 1.3.6.1.5.5.7.8.

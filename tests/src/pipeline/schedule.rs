@@ -1,0 +1,192 @@
+//! Which step may start now: a state machine without processes or a clock.
+
+use super::step::{Cause, Kind, State, Step};
+
+/// The steps and their states.
+#[derive(Debug)]
+pub struct Schedule {
+    steps: Vec<(Step, State)>,
+    at_once: usize,
+    interrupted: bool,
+}
+
+impl Schedule {
+    /// Steps in the order in which they should start, and how many may run at once.
+    pub fn new(steps: Vec<Step>, at_once: usize) -> Self {
+        let steps = steps.into_iter().map(|step| (step, State::Waiting)).collect();
+        Self { steps, at_once, interrupted: false }
+    }
+
+    /// The next step that may start, which runs from now on.
+    pub fn start_next(&mut self) -> Option<Step> {
+        self.settle();
+        let running = self.count(State::Running);
+        if running >= self.at_once {
+            return None;
+        }
+        let name = self.steps.iter().find(|(step, state)| {
+            *state == State::Waiting && step.needs.iter().all(|need| self.is_met(step.kind, need))
+        });
+        let name = name.map(|(step, _)| step.name)?;
+        self.set(name, State::Running);
+        self.steps.iter().find(|(step, _)| step.name == name).map(|(step, _)| step.clone())
+    }
+
+    /// A running step has ended.
+    pub fn ended(&mut self, name: &str, passed: bool) {
+        self.set(name, if passed { State::Passed } else { State::Failed });
+        self.settle();
+    }
+
+    /// No more work starts; what was begun is still undone.
+    pub fn interrupt(&mut self) {
+        self.interrupted = true;
+        self.settle();
+    }
+
+    /// True once nothing runs or waits.
+    pub fn is_over(&self) -> bool {
+        self.steps.iter().all(|(_, state)| state.is_final())
+    }
+
+    /// Every step with its state, in order.
+    pub fn states(&self) -> impl Iterator<Item = (&Step, State)> {
+        self.steps.iter().map(|(step, state)| (step, *state))
+    }
+
+    /// How many steps may run at once.
+    pub const fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    fn count(&self, wanted: State) -> usize {
+        self.states().filter(|(_, state)| *state == wanted).count()
+    }
+
+    fn state_of(&self, name: &str) -> Option<State> {
+        self.states().find(|(step, _)| step.name == name).map(|(_, state)| state)
+    }
+
+    fn is_met(&self, kind: Kind, need: &str) -> bool {
+        match kind {
+            Kind::Work => self.state_of(need) == Some(State::Passed),
+            Kind::Cleanup { .. } => self.state_of(need).is_some_and(State::is_final),
+        }
+    }
+
+    fn set(&mut self, name: &str, to: State) {
+        if let Some((_, state)) = self.steps.iter_mut().find(|(step, _)| step.name == name) {
+            *state = to;
+        }
+    }
+
+    /// Gives up what can no longer run, until nothing changes: a step that is given up takes others along.
+    fn settle(&mut self) {
+        while let Some((name, cause)) = self.next_to_give_up() {
+            self.set(name, State::NotRun(cause));
+        }
+    }
+
+    fn next_to_give_up(&self) -> Option<(&'static str, Cause)> {
+        let waiting = self.states().filter(|(_, state)| *state == State::Waiting);
+        waiting.map(|(step, _)| step).find_map(|step| {
+            let cause = match step.kind {
+                Kind::Work if self.interrupted => Some(Cause::Interrupted),
+                Kind::Work => step
+                    .needs
+                    .iter()
+                    .find(|need| {
+                        self.state_of(need)
+                            .is_none_or(|state| state.is_final() && state != State::Passed)
+                    })
+                    .map(|need| Cause::Needs(need)),
+                Kind::Cleanup { of } => matches!(self.state_of(of), None | Some(State::NotRun(_)))
+                    .then_some(Cause::NothingToUndo),
+            };
+            cause.map(|cause| (step.name, cause))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &'static str, needs: &'static [&'static str]) -> Step {
+        Step { name, command: Vec::new(), needs, kind: Kind::Work }
+    }
+
+    fn cleanup(name: &'static str, of: &'static str, needs: &'static [&'static str]) -> Step {
+        Step { kind: Kind::Cleanup { of }, ..step(name, needs) }
+    }
+
+    /// Runs a schedule to its end; the steps of `failing` fail. Gives the order in which steps started.
+    fn run(schedule: &mut Schedule, failing: &[&str]) -> Vec<&'static str> {
+        let mut started = Vec::new();
+        while let Some(step) = schedule.start_next() {
+            started.push(step.name);
+            schedule.ended(step.name, !failing.contains(&step.name));
+        }
+        started
+    }
+
+    fn lab() -> Vec<Step> {
+        vec![
+            step("parts", &[]),
+            step("lint", &[]),
+            step("up", &["parts"]),
+            step("tests", &["up"]),
+            cleanup("down", "up", &["tests"]),
+        ]
+    }
+
+    #[test]
+    fn a_failure_hides_no_step_that_does_not_need_it() {
+        let mut schedule = Schedule::new(lab(), 1);
+        assert_eq!(run(&mut schedule, &["lint"]), ["parts", "lint", "up", "tests", "down"]);
+        assert!(schedule.is_over());
+    }
+
+    #[test]
+    fn what_needs_a_failed_step_is_not_run_and_names_it() {
+        let mut schedule = Schedule::new(lab(), 1);
+        assert_eq!(run(&mut schedule, &["parts"]), ["parts", "lint"]);
+        let states: Vec<_> = schedule.states().map(|(step, state)| (step.name, state)).collect();
+        assert_eq!(
+            states,
+            [
+                ("parts", State::Failed),
+                ("lint", State::Passed),
+                ("up", State::NotRun(Cause::Needs("parts"))),
+                ("tests", State::NotRun(Cause::Needs("up"))),
+                ("down", State::NotRun(Cause::NothingToUndo)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_begun_is_undone_after_a_failure_and_after_an_interruption() {
+        let mut schedule = Schedule::new(lab(), 1);
+        assert_eq!(run(&mut schedule, &["up"]), ["parts", "lint", "up", "down"]);
+
+        let mut schedule = Schedule::new(lab(), 9);
+        for expected in ["parts", "lint"] {
+            assert_eq!(schedule.start_next().unwrap().name, expected);
+        }
+        schedule.ended("parts", true);
+        assert_eq!(schedule.start_next().unwrap().name, "up");
+        schedule.interrupt();
+        assert_eq!(schedule.start_next(), None);
+        schedule.ended("up", false);
+        assert_eq!(schedule.start_next().unwrap().name, "down");
+    }
+
+    #[test]
+    fn no_more_than_the_given_number_run_at_once() {
+        let mut schedule = Schedule::new(vec![step("a", &[]), step("b", &[]), step("c", &[])], 2);
+        assert!(schedule.start_next().is_some() && schedule.start_next().is_some());
+        assert_eq!(schedule.start_next(), None);
+        schedule.ended("a", true);
+        assert_eq!(schedule.start_next().unwrap().name, "c");
+    }
+}
