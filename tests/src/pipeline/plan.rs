@@ -45,7 +45,7 @@ pub fn steps(binaries: &Path, run: &Path) -> Vec<Step> {
             &["lab parts", "test programs"],
             &["scripts/nextest", "run", "--profile", OTHER_TESTS.1],
         ),
-        work("generated files", &[], &["scripts/check-generated"]),
+        work("generated files", &["test programs"], &["scripts/check-generated"]),
         work("clippy", &["test programs"], &["make", "clippy"]),
         work("chart", &["lab parts"], &["scripts/check-chart"]),
         work("manifests", &["lab parts"], &["make", "manifests"]),

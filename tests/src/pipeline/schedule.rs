@@ -24,9 +24,8 @@ impl Schedule {
         if running >= self.at_once {
             return None;
         }
-        let name = self.steps.iter().find(|(step, state)| {
-            *state == State::Waiting && step.needs.iter().all(|need| self.is_met(step.kind, need))
-        });
+        let name =
+            self.steps.iter().find(|(step, state)| *state == State::Waiting && self.is_ready(step));
         let name = name.map(|(step, _)| step.name)?;
         self.set(name, State::Running);
         self.steps.iter().find(|(step, _)| step.name == name).map(|(step, _)| step.clone())
@@ -67,10 +66,11 @@ impl Schedule {
         self.states().find(|(step, _)| step.name == name).map(|(_, state)| state)
     }
 
-    fn is_met(&self, kind: Kind, need: &str) -> bool {
-        match kind {
-            Kind::Work => self.state_of(need) == Some(State::Passed),
-            Kind::Cleanup { .. } => self.state_of(need).is_some_and(State::is_final),
+    fn is_ready(&self, step: &Step) -> bool {
+        let has_ended = |name: &str| self.state_of(name).is_some_and(State::is_final);
+        match step.kind {
+            Kind::Work => step.needs.iter().all(|need| self.state_of(need) == Some(State::Passed)),
+            Kind::Cleanup { of } => has_ended(of) && step.needs.iter().all(|need| has_ended(need)),
         }
     }
 
@@ -178,6 +178,23 @@ mod tests {
         schedule.interrupt();
         assert_eq!(schedule.start_next(), None);
         schedule.ended("up", false);
+        assert_eq!(schedule.start_next().unwrap().name, "down");
+    }
+
+    #[test]
+    fn nothing_is_undone_before_it_has_been_done() {
+        let mut steps = lab();
+        steps.push(step("other", &[]));
+        let mut schedule = Schedule::new(steps, 9);
+        for _ in ["parts", "lint", "other"] {
+            schedule.start_next();
+        }
+        schedule.ended("parts", true);
+        assert_eq!(schedule.start_next().unwrap().name, "up");
+        // What needs it is given up while it still runs.
+        schedule.set("tests", State::NotRun(Cause::Needs("other")));
+        assert_eq!(schedule.start_next(), None);
+        schedule.ended("up", true);
         assert_eq!(schedule.start_next().unwrap().name, "down");
     }
 
