@@ -20,7 +20,7 @@ use crate::parts::Part;
 use crate::paths::{Paths, write};
 use crate::person::Person;
 use crate::public_dns::{self, LOCAL_ZONE};
-use crate::wait::{Seen, Wait};
+use crate::wait::{Seen, Wait, slowness};
 
 /// The namespace of federation and backend.
 pub const NAMESPACE: &str = "im";
@@ -51,7 +51,8 @@ pub fn install(paths: &Paths) -> Result<()> {
         .args(["--set=image.tag=dev", "--set=engine.image.tag=dev"])
         .args(["--set=image.pullPolicy=Never", "--set=engine.image.pullPolicy=Never"])
         .arg(format!("--set-string=podAnnotations.{INSTALLATION}={installation}"))
-        .args(["--wait", "--timeout=3m"])
+        .arg("--wait")
+        .arg(format!("--timeout={}m", 3 * slowness()))
         .ok()
 }
 
@@ -117,7 +118,8 @@ fn is_installed(paths: &Paths, installation: &str) -> Result<bool> {
 /// Takes everything of an earlier run away: the namespace, its DNS records, the partner's accounts.
 pub fn clear(paths: &Paths) -> Result<()> {
     kubectl(paths)?
-        .args(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=3m"])
+        .args(["delete", "namespace", NAMESPACE, "--ignore-not-found"])
+        .arg(format!("--timeout={}m", 3 * slowness()))
         .ok()?;
     // A test that failed may have left these stopped or otherwise than usual.
     if paths.daemons().running(addons::METALLB)?.is_none() {

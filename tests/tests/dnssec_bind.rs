@@ -16,9 +16,10 @@ use federation_engine::tls::dane::Associations;
 use futures::StreamExt;
 use tempfile::TempDir;
 use tests::claim;
-use tests::command::{Run, which};
+use tests::command::Run;
 use tests::error::Error as LabError;
 use tests::loopback::DEADLINE;
+use tests::packages;
 use tests::paths::read;
 use tests::wait::{Seen, Wait};
 
@@ -108,7 +109,7 @@ fn start() -> Result<(Bind, Anchors), Failure> {
         zone("broken.example", "unsigned.db"),
     );
     fs::write(path.join("named.conf"), config)?;
-    let named = which("named").ok_or("named is not installed: install the package bind9")?;
+    let named = packages::unconfined("named", path)?;
     let log = path.join("named.log");
     let process = Command::new(named)
         .args(["-g", "-c"])
