@@ -1,5 +1,6 @@
 //! The product in the lab: images, chart, the federation `example` and its backend in namespace `im`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -11,9 +12,11 @@ use crate::addons;
 use crate::client::Server;
 use crate::conditions::{Snapshot, Watch};
 use crate::error::{Error, Result};
+use crate::host;
 use crate::image::hex;
 use crate::kubernetes::{apply, get, helm, kubectl};
 use crate::manifest::render;
+use crate::network::Host;
 use crate::node::import_image;
 use crate::partner;
 use crate::parts::Part;
@@ -206,10 +209,7 @@ pub fn backend_server(paths: &Paths) -> Result<Server> {
 
 /// Where clients of the partner connect.
 pub fn partner_server(paths: &Paths) -> Server {
-    Server {
-        address: crate::network::Host::Partner.address(),
-        authority: partner::authority(paths),
-    }
+    Server { address: Host::Partner.address(), authority: partner::authority(paths) }
 }
 
 /// Waits until the backend serves clients; a Service's rules land a moment after its pod is ready.
@@ -222,6 +222,29 @@ pub fn wait_for_backend(paths: &Paths) -> Result<()> {
             Ok(Seen::done_if(available == Some(&Value::from(1)), "no replica available"))
         })
 }
+
+/// Waits until the partner reaches a LoadBalancer Service for servers. The address is in the Service's status and in DNS before
+/// kube-proxy has made its rules; a connection is dropped until then. Prosody tries an address once: a `db:verify` that meets that
+/// gap is lost, and with it every stanza that waits for the answer. So nobody sends before this.
+pub fn wait_for_public_port(paths: &Paths, service: &str) -> Result<()> {
+    let waiting = format!("the partner to reach Service {service} on port {S2S_PORT}");
+    Wait::new(waiting, Duration::from_mins(1)).log(paths.daemons().log("kube-proxy")).until(|| {
+        let object: Value = get(paths, &["service", service, "-n", NAMESPACE])?;
+        let address = object.pointer("/status/loadBalancer/ingress/0/ip").and_then(Value::as_str);
+        let Some(address) = address.and_then(|address| address.parse::<IpAddr>().ok()) else {
+            return Ok(Seen::NotYet("it has no address".into()));
+        };
+        let to = SocketAddr::new(address, S2S_PORT);
+        let refused = (0..CONNECTIONS)
+            .find_map(|_| host::connect(Host::Partner, to, Duration::from_secs(2)).err());
+        Ok(refused.map_or(Seen::Done(()), |error| Seen::NotYet(format!("{to}: {error}"))))
+    })
+}
+
+/// The port of servers (RFC 6120 section 14.7).
+const S2S_PORT: u16 = 5269;
+/// Each connection goes to one of the Service's pods by chance, also to one that is gone and still in the rules.
+const CONNECTIONS: usize = 6;
 
 /// What the pods of the product say, objects and events, for the moment when something has failed; also kept as `pods.log`.
 pub fn pod_logs(paths: &Paths) -> Result<String> {

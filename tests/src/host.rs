@@ -1,8 +1,14 @@
 //! Furnishing the hosts, and running programs on them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cgroups::Cgroups;
 use crate::command::Run;
@@ -149,4 +155,15 @@ pub fn in_network_of(host: Host, program: impl AsRef<Path>) -> Run {
         .arg(format!("--net={}", host.namespace_file().display()))
         .arg("--")
         .arg(program.as_ref())
+}
+
+/// Opens a connection from a host's network.
+pub fn connect(from: Host, to: SocketAddr, within: Duration) -> io::Result<TcpStream> {
+    let namespace = File::open(from.namespace_file())?;
+    // Only the thread that makes the socket is in that network.
+    let opened = thread::spawn(move || {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        TcpStream::connect_timeout(&to, within)
+    });
+    opened.join().unwrap_or_else(|_| Err(io::Error::other("the connecting thread panicked")))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tests::error::Result;
-use tests::federation::{NAME, NAMESPACE, OPERATOR_NAMESPACE};
+use tests::federation::{self, NAME, NAMESPACE, OPERATOR_NAMESPACE};
 use tests::kubernetes::kubectl;
 use tests::network::Host;
 use tests::public_dns::{LOCAL_ZONE, dig};
@@ -73,6 +73,7 @@ fn the_chat_goes_on_after_the_engine_the_operator_and_the_backend_were_killed() 
     kill_pods(&federated, NAMESPACE, &format!("app.kubernetes.io/instance={NAME}")).unwrap();
     federated.until("EngineReady to leave True", |now| !now.is_true("EngineReady")).unwrap();
     federated.until_true("Ready").unwrap();
+    federation::wait_for_public_port(&federated.paths, NAME).unwrap();
     conversation::say(&mut ours, &mut theirs, "after the engine", &mut quiet).unwrap();
     conversation::say(&mut theirs, &mut ours, "likewise", &mut quiet).unwrap();
 

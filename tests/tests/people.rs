@@ -47,6 +47,7 @@ fn two_servers_federate_without_the_engine() {
             Ok(Seen::done_if(found.iter().all(|answer| answer.len() == 1), format!("{found:?}")))
         })
         .unwrap();
+    federation::wait_for_public_port(&paths, "direct").unwrap();
     let mut ours = Client::log_in(&paths, Host::Node, &Person::cupuser1(), &backend).unwrap();
     let partner = federation::partner_server(&paths);
     let mut theirs = Client::log_in(&paths, Host::Client, &Person::jdoe1(), &partner).unwrap();

@@ -124,6 +124,7 @@ fn show_records() -> Result<()> {
 
 fn converse(paths: &Paths) -> Result<()> {
     federation::wait_for_backend(paths)?;
+    federation::wait_for_public_port(paths, NAME)?;
     let backend = federation::backend_server(paths)?;
     let mut ours = Client::log_in(paths, Host::Node, &Person::cupuser1(), &backend)?;
     let partner = federation::partner_server(paths);

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use crate::client::Client;
+use crate::cluster;
 use crate::conditions::{Snapshot, Watch};
 use crate::error::{Error, Result};
+use crate::federation::{self, NAME};
 use crate::network::Host;
 use crate::paths::Paths;
 use crate::person::Person;
 use crate::wait::Wait;
-use crate::{cluster, federation};
 
 /// How long a condition may take to turn.
 pub const TURN: Duration = Duration::from_mins(2);
@@ -77,8 +78,9 @@ impl Federated {
         Ok(self.watch.last.condition(kind).map(|found| found.message.clone()).unwrap_or_default())
     }
 
-    /// cupuser1 and jdoe1, logged in at their own servers.
+    /// cupuser1 and jdoe1, logged in at their own servers, which reach each other.
     pub fn people(&self) -> Result<(Client, Client)> {
+        federation::wait_for_public_port(&self.paths, NAME)?;
         Ok((self.cupuser1()?, self.jdoe1()?))
     }
 
