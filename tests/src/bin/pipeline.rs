@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tests::pipeline::error::{PipelineError, Result};
 use tests::pipeline::history::History;
@@ -95,7 +95,7 @@ fn outcome(args: &Args, run: &Run, reports: &[(&'static str, PathBuf)]) -> Outco
 }
 
 fn interrupts(tell: Sender<Event>) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
         .map_err(PipelineError::io("waiting for signals of", Path::new("the system")))?;
     thread::spawn(move || {
         for _ in &mut signals {

@@ -143,6 +143,9 @@ impl Run {
     }
 
     fn interrupt(&mut self) {
+        if self.schedule.is_interrupted() {
+            return;
+        }
         self.line.print("==> interrupted: ending what runs");
         self.schedule.interrupt();
         let groups: Vec<Pid> = self.running.values().filter_map(|running| running.group).collect();

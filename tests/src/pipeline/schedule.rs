@@ -43,6 +43,11 @@ impl Schedule {
         self.settle();
     }
 
+    /// True once [`Self::interrupt`] was called.
+    pub const fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// True once nothing runs or waits.
     pub fn is_over(&self) -> bool {
         self.steps.iter().all(|(_, state)| state.is_final())
