@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 # What is built once and kept between runs and clones: parts of the lab, images, tools, and what cargo compiles.
 export XFED_CACHE ?= $(HOME)/.cache/xmpp-federation
 export CARGO_TARGET_DIR ?= $(XFED_CACHE)/target
+# Messages of programs are read by scripts and tests, in whatever language their user works.
+export LC_ALL := C.UTF-8
 CHART := charts/xmpp-federation-operator
 NAMESPACE ?= xmpp-federation-system
 

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use crate::audit::{self, Request};
 use crate::claim;
 use crate::command::{Run, which};
+use crate::environment;
 use crate::error::{Error, Result};
-use crate::lab_environment;
 use crate::parts::Part;
 use crate::paths::{Paths, write};
 use crate::pki::{self, Authority, Subject, Usage};
@@ -178,7 +178,7 @@ impl Program {
         let file = File::create(&log).map_err(Error::io("making", &log))?;
         let also = file.try_clone().map_err(Error::io("opening", &log))?;
         let mut command = Command::new(program);
-        lab_environment::of_lab(&mut command);
+        environment::of_lab(&mut command);
         let child = command
             .args(arguments)
             .envs(environment.iter().copied())

@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde::de::DeserializeOwned;
 
+use crate::environment;
 use crate::error::{Error, Result};
-use crate::lab_environment;
 
 /// Most bytes of a failed program's output that an error repeats.
 const OUTPUT_IN_ERROR: usize = 4_000;
@@ -23,14 +23,14 @@ impl Run {
     /// A program by name or path, with the lab's environment.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
-        lab_environment::of_lab(&mut command);
+        environment::of_lab(&mut command);
         Self { command, input: None }
     }
 
     /// A program that downloads or compiles, with the user's own environment: it needs proxies, caches and certificates.
     pub fn downloading(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
-        lab_environment::of_user(&mut command);
+        environment::of_user(&mut command);
         Self { command, input: None }
     }
 
@@ -153,7 +153,7 @@ pub fn tail(text: &str, most: usize) -> &str {
 
 /// Where a program is, if it is on this machine; the system's directories are searched even if the `PATH` lacks them.
 pub fn which(program: &str) -> Option<std::path::PathBuf> {
-    std::env::split_paths(&lab_environment::path())
+    std::env::split_paths(&environment::path())
         .map(|dir| dir.join(program))
         .find(|file| file.is_file())
 }

@@ -19,7 +19,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no running engine.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 pub enum EngineError {
     /// A file or the program could not be used.
     #[error("{doing}: {source}")]
@@ -48,6 +48,8 @@ pub enum EngineError {
         log: String,
     },
 }
+
+crate::error::debug_as_sentence!(EngineError);
 
 fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> EngineError {
     let doing = format!("{doing} {}", path.display());

@@ -8,8 +8,20 @@ use std::time::Duration;
 /// Result of everything the lab does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// A test that unwraps an error prints its `Debug`: that is the sentence, too.
+macro_rules! debug_as_sentence {
+    ($error:ident) => {
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+pub(crate) use debug_as_sentence;
+
 /// Everything that stops the lab, a scenario or the demo.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// A file, directory or pipe could not be used.
     #[error("{doing}: {source}")]
@@ -69,6 +81,8 @@ pub enum Error {
     #[error("{0}")]
     State(String),
 }
+
+debug_as_sentence!(Error);
 
 impl Error {
     /// For `map_err` on file operations: `Error::io("reading", path)`.

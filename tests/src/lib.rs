@@ -26,7 +26,6 @@ pub mod host;
 pub mod image;
 pub mod interop;
 pub mod kubernetes;
-pub mod lab_environment;
 pub mod launch;
 pub mod loopback;
 pub mod manifest;

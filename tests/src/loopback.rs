@@ -44,7 +44,7 @@ pub(crate) const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub(crate) const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// Why there is no such world.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum LoopbackError {
     /// A scripted server could not go on.
     #[error(transparent)]
@@ -59,6 +59,8 @@ pub enum LoopbackError {
     #[error(transparent)]
     Io(#[from] io::Error),
 }
+
+crate::error::debug_as_sentence!(LoopbackError);
 
 /// How the peer is there.
 #[derive(Debug, Clone, Copy)]

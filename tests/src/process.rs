@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use crate::environment;
 use crate::error::{Error, Result};
-use crate::lab_environment;
 use crate::wait::{Seen, Wait};
 
 /// How long a program may take to end on SIGTERM before it is ended by SIGKILL.
@@ -160,7 +160,7 @@ impl Daemons {
         // setsid(1) becomes the program itself, so the id stays the same.
         let mut session = Command::new("setsid");
         session.arg(command.get_program()).args(command.get_args());
-        lab_environment::of_lab(&mut session);
+        environment::of_lab(&mut session);
         for (variable, value) in command.get_envs() {
             if let Some(value) = value {
                 session.env(variable, value);

@@ -11,7 +11,7 @@ use crate::peer::error::PeerError;
 pub type Result<T, E = InteropError> = std::result::Result<T, E>;
 
 /// Why a cell has no result.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum InteropError {
     /// A scripted part could not go on.
     #[error(transparent)]
@@ -48,6 +48,8 @@ pub enum InteropError {
     #[error("/v1/evidence: {0}")]
     Evidence(String),
 }
+
+crate::error::debug_as_sentence!(InteropError);
 
 impl InteropError {
     /// For `map_err`: `InteropError::io("writing", path)`.

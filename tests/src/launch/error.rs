@@ -7,7 +7,7 @@ use std::path::Path;
 pub type Result<T, E = LaunchError> = std::result::Result<T, E>;
 
 /// Why it does not run.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum LaunchError {
     /// A file or program could not be used.
     #[error("{doing}: {source}")]
@@ -26,6 +26,8 @@ pub enum LaunchError {
         log: String,
     },
 }
+
+crate::error::debug_as_sentence!(LaunchError);
 
 impl LaunchError {
     /// For `map_err`: `LaunchError::io("writing", path)`.

@@ -12,7 +12,7 @@ use super::namespace::{STREAM_ERRORS, STREAMS};
 pub type Result<T, E = PeerError> = std::result::Result<T, E>;
 
 /// Why a scripted server could not go on.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 pub enum PeerError {
     /// The socket failed.
     #[error("{doing}: {source}")]
@@ -84,6 +84,8 @@ pub enum PeerError {
     #[error("{0}")]
     Script(String),
 }
+
+crate::error::debug_as_sentence!(PeerError);
 
 impl PeerError {
     /// For `map_err` on socket operations.

@@ -71,10 +71,7 @@ pub fn tests(outcome: &Outcome, reasons: &BTreeMap<String, String>) -> String {
     }
     for (test, log) in outcome.failed() {
         let _ = writeln!(text, "  {} ({})", title(test), duration(test.took));
-        let said = test.failure.as_deref().unwrap_or_default();
-        for line in
-            said.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(LINES_OF_FAILURE)
-        {
+        for line in sentence(test.failure.as_deref().unwrap_or_default()) {
             let _ = writeln!(text, "      {line}");
         }
         let _ = writeln!(text, "      log: {log}");
@@ -100,6 +97,21 @@ pub fn tests(outcome: &Outcome, reasons: &BTreeMap<String, String>) -> String {
         let _ = writeln!(text, "  {:>12}  {}: {reason}", duration(test.took), title(test));
     }
     text
+}
+
+/// What a failed test said, without the calls that led there and without saying it twice.
+fn sentence(said: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in said.lines().map(|line| line.trim_end().trim_end_matches(':')) {
+        if line.trim_start().starts_with("stack backtrace") {
+            break;
+        }
+        if !line.is_empty() && !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.truncate(LINES_OF_FAILURE);
+    lines
 }
 
 /// The line that everybody looks for.
@@ -179,6 +191,13 @@ mod tests {
         );
         assert_eq!(count(&outcome), "tests: 0 passed, 1 failed");
         assert!(!outcome.is_good());
+    }
+
+    #[test]
+    fn a_sentence_is_said_once_and_without_the_calls_that_led_there() {
+        let said =
+            "panicked at x\npanicked at x:\n\nwaited in vain\nstack backtrace:\n   0: main\n";
+        assert_eq!(sentence(said), ["panicked at x", "waited in vain"]);
     }
 
     #[test]
