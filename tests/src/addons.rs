@@ -1,9 +1,8 @@
 //! What a usual cluster has besides Kubernetes: CoreDNS, MetalLB and external-dns.
 
-use std::fs;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host;
 use crate::kubernetes::{apply, kubectl};
 use crate::manifest::render;
@@ -68,11 +67,17 @@ pub fn wait_ready(paths: &Paths) -> Result<()> {
 
 /// Starts external-dns anew with these record types.
 pub fn restart_external_dns(paths: &Paths, record_types: &[&str]) -> Result<()> {
-    host::stop_daemon(paths, EXTERNAL_DNS)?;
+    stop_external_dns(paths)?;
     start_external_dns(paths, record_types)
 }
 
-fn start_external_dns(paths: &Paths, record_types: &[&str]) -> Result<()> {
+/// Stops external-dns; what it wrote stays.
+pub fn stop_external_dns(paths: &Paths) -> Result<()> {
+    host::stop_daemon(paths, EXTERNAL_DNS)
+}
+
+/// Starts external-dns with these record types.
+pub fn start_external_dns(paths: &Paths, record_types: &[&str]) -> Result<()> {
     let run = host::on(paths, Host::Node, Part::ExternalDns.file(paths, "external-dns")?)?
         .arg(format!("--kubeconfig={}", kubeconfig(paths)))
         .args(["--source=service", "--source=crd", "--provider=rfc2136", "--policy=sync"])
@@ -100,18 +105,4 @@ pub fn wait_for_crds(paths: &Paths, names: &[&str]) -> Result<()> {
         .arg(format!("--timeout={}s", 30 * slowness()))
         .args(names.iter().map(|name| format!("crd/{name}")))
         .ok()
-}
-
-/// The record types that the running external-dns was started with.
-pub fn external_dns_record_types(paths: &Paths) -> Result<Vec<String>> {
-    let Some(outer) = paths.daemons().running(EXTERNAL_DNS)? else {
-        return Ok(Vec::new());
-    };
-    let path = format!("/proc/{}/cmdline", outer.pid());
-    let line = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
-    Ok(line
-        .split('\0')
-        .filter_map(|arg| arg.strip_prefix("--managed-record-types="))
-        .map(str::to_owned)
-        .collect())
 }

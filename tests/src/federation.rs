@@ -128,10 +128,11 @@ pub fn clear(paths: &Paths) -> Result<()> {
     if paths.daemons().running(addons::METALLB)?.is_none() {
         addons::start_metallb(paths)?;
     }
-    if addons::external_dns_record_types(paths)? != addons::RECORD_TYPES {
-        addons::restart_external_dns(paths, &addons::RECORD_TYPES)?;
-    }
-    remove_srv_records(paths)?;
+    // Stopped meanwhile: a pass that began before the namespace went would write its records once more, and a later one would
+    // delete them while somebody already relies on them.
+    addons::stop_external_dns(paths)?;
+    public_dns::empty_local_zone(paths)?;
+    addons::start_external_dns(paths, &addons::RECORD_TYPES)?;
     partner::reset(paths)
 }
 

@@ -1,6 +1,7 @@
 //! The internet's DNS: BIND on host `dns`, authoritative for a small root, for the zones of both sides, and the resolver
 //! of everybody outside; the cluster's DNS forwards to it too.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::command::Run;
@@ -76,6 +77,27 @@ pub fn dig(from: Host, name: &str, record_type: &str) -> Result<Vec<String>> {
         text.lines().filter(|line| !line.starts_with(';')).map(str::to_owned).collect();
     lines.sort();
     Ok(lines)
+}
+
+/// Deletes everything in [`LOCAL_ZONE`] but what it began with.
+pub fn empty_local_zone(paths: &Paths) -> Result<()> {
+    let own = [format!("{LOCAL_ZONE}."), format!("ns1.{LOCAL_ZONE}.")];
+    let transfer = host::in_network_of(Host::Dns, "dig")
+        .arg(format!("@{}", Host::Dns.address()))
+        .arg("-k")
+        .arg(paths.host("dns").join("update.key"))
+        .args(["+noall", "+answer", LOCAL_ZONE, "AXFR"])
+        .stdout()?;
+    let names: BTreeSet<&str> = transfer
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| !name.starts_with(';') && !own.iter().any(|own| own == name))
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = names.iter().map(|name| format!("update delete {name}")).collect();
+    update(paths, &lines.join("\n"))
 }
 
 /// Changes [`LOCAL_ZONE`] as its administrator would, with lines for nsupdate(1) such as `update delete NAME SRV`.

@@ -52,6 +52,8 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
             Ok(Seen::done_if(there, "no Service"))
         });
     service.unwrap();
+    // The status that was seen last may be from before.
+    federation::wait_for_public_port(&paths, NAME).unwrap();
     federated.until_true("Ready").unwrap();
     assert_eq!(engine_pods(&paths).unwrap(), engines, "no engine was replaced by any of this");
 }
