@@ -157,7 +157,7 @@ fn answers(answer: &[u8], query: &[u8]) -> bool {
 }
 
 /// The first question: name, type and class.
-fn question(message: &[u8]) -> Option<&[u8]> {
+pub(super) fn question(message: &[u8]) -> Option<&[u8]> {
     let start = message.get(HEADER..)?;
     let mut end = 0;
     loop {

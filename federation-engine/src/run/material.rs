@@ -1,7 +1,7 @@
 //! The configuration and everything that it names, as it is in force: loaded, shown as evidence, and loaded again when a
 //! file changes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -180,7 +180,7 @@ fn horizon(config: &Config) -> Option<Horizon> {
     let split = config.split_horizon?;
     let local = config.local_names().cloned();
     match SynthConfig::new(&config.host, split.address, split.port, local) {
-        Ok(synth) => Some(Horizon { config: synth, upstreams: upstreams() }),
+        Ok(synth) => Some(Horizon { config: synth, upstreams: upstreams(config) }),
         Err(error) => {
             tracing::error!("splitHorizon: {error}");
             None
@@ -188,17 +188,60 @@ fn horizon(config: &Config) -> Option<Horizon> {
     }
 }
 
-/// The system's resolvers: a backend asks for names of the cluster too.
-fn upstreams() -> Vec<SocketAddr> {
-    match read_system_conf() {
+/// The resolvers that the backend's other questions go to: the system's, because a backend asks for names of the cluster
+/// too. On a machine whose own resolver is this engine they are `resolvers`, which the engine itself uses.
+fn upstreams(config: &Config) -> Vec<SocketAddr> {
+    let system = match read_system_conf() {
         Ok((system, _)) => {
             system.name_servers().iter().map(|server| SocketAddr::new(server.ip, 53)).collect()
         }
         Err(error) => {
-            tracing::error!(
-                "the system's resolver configuration is unusable, so the backend's DNS forwards nothing: {error}"
-            );
+            tracing::error!("cannot read the system's resolver configuration: {error}");
             Vec::new()
+        }
+    };
+    let is_own = |ip| UdpSocket::bind((ip, 0)).is_ok();
+    let upstreams = without_ourselves(system, config.listen.dns, is_own);
+    if upstreams.is_empty() { config.resolvers.clone() } else { upstreams }
+}
+
+/// Takes out what `listen.dns` listens on. `is_own` tells an address of this machine.
+fn without_ourselves(
+    mut resolvers: Vec<SocketAddr>,
+    listen: Option<SocketAddr>,
+    is_own: impl Fn(IpAddr) -> bool,
+) -> Vec<SocketAddr> {
+    if let Some(listen) = listen {
+        resolvers.retain(|resolver| {
+            let same_address = listen.ip() == resolver.ip()
+                || (listen.ip().is_unspecified() && is_own(resolver.ip()));
+            !(same_address && listen.port() == resolver.port())
+        });
+    }
+    resolvers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backends_questions_never_go_to_the_engine_itself() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let all = ["127.0.0.1:53", "198.18.0.1:53", "198.18.0.53:53"].map(address).to_vec();
+        let is_own = |ip: IpAddr| ip != address("198.18.0.53:53").ip();
+        for (listen, left) in [
+            (None, &["127.0.0.1:53", "198.18.0.1:53", "198.18.0.53:53"][..]),
+            (Some("127.0.0.1:53"), &["198.18.0.1:53", "198.18.0.53:53"]),
+            (Some("0.0.0.0:53"), &["198.18.0.53:53"]),
+            (Some("0.0.0.0:5353"), &["127.0.0.1:53", "198.18.0.1:53", "198.18.0.53:53"]),
+        ] {
+            let left: Vec<_> = left.iter().map(|text| address(text)).collect();
+            assert_eq!(
+                without_ourselves(all.clone(), listen.map(address), is_own),
+                left,
+                "{listen:?}"
+            );
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::io::AsyncReadExt;
@@ -13,9 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::answer::{Decision, SynthConfig, Transport, server_failure};
+use super::upstreams::{OnTheWay, Silent};
 use crate::dns::exchange::{ask, udp as ask_udp, write_framed};
 
 /// Queries forwarded at once; more are dropped, and their clients ask again.
@@ -68,7 +69,12 @@ impl Sockets {
 /// Answers until `shutdown`, then lets running queries end.
 pub async fn serve(sockets: Sockets, horizon: Arc<ArcSwap<Horizon>>, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
-    let responder = Arc::new(Responder { horizon, forwards: Semaphore::new(MAX_FORWARDS) });
+    let responder = Arc::new(Responder {
+        horizon,
+        forwards: Semaphore::new(MAX_FORWARDS),
+        silent: Mutex::default(),
+        on_the_way: Mutex::default(),
+    });
     let both = async {
         tokio::join!(
             serve_udp(Arc::new(sockets.udp), &responder, &tasks),
@@ -86,6 +92,8 @@ pub async fn serve(sockets: Sockets, horizon: Arc<ArcSwap<Horizon>>, shutdown: C
 struct Responder {
     horizon: Arc<ArcSwap<Horizon>>,
     forwards: Semaphore,
+    silent: Mutex<Silent>,
+    on_the_way: Mutex<OnTheWay>,
 }
 
 impl Responder {
@@ -99,19 +107,51 @@ impl Responder {
             debug!("DNS query dropped: {MAX_FORWARDS} are being forwarded already");
             return None;
         };
+        if !self.may_go_on(query) {
+            return None;
+        }
+        let answer = self.ask_upstreams(query, transport).await;
+        lock(&self.on_the_way).end(query);
+        answer.or_else(|| server_failure(query))
+    }
+
+    fn may_go_on(&self, query: &[u8]) -> bool {
+        let mut on_the_way = lock(&self.on_the_way);
+        let begun = on_the_way.begin(query);
+        if !begun && on_the_way.warns(Instant::now()) {
+            warn!(
+                "the same DNS query arrives again while it is being forwarded: a resolver of /etc/resolv.conf forwards to \
+                 the engine; let it forward the backend's names only, or set `resolvers`"
+            );
+        }
+        begun
+    }
+
+    async fn ask_upstreams(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let horizon = self.horizon.load_full();
-        for upstream in &horizon.upstreams {
+        let order = lock(&self.silent).order(&horizon.upstreams, Instant::now());
+        for upstream in order {
             let answer = match transport {
-                Transport::Udp => ask_udp(*upstream, query, UPSTREAM).await,
-                Transport::Tcp => ask(*upstream, query, UPSTREAM).await,
+                Transport::Udp => ask_udp(upstream, query, UPSTREAM).await,
+                Transport::Tcp => ask(upstream, query, UPSTREAM).await,
             };
             match answer {
-                Ok(answer) => return Some(answer),
-                Err(error) => debug!(%error, "DNS query not forwarded"),
+                Ok(answer) => {
+                    lock(&self.silent).answered(&upstream);
+                    return Some(answer);
+                }
+                Err(error) => {
+                    debug!(%error, "DNS query not forwarded");
+                    lock(&self.silent).failed(upstream, Instant::now());
+                }
             }
         }
-        server_failure(query)
+        None
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn serve_udp(socket: Arc<UdpSocket>, responder: &Arc<Responder>, tasks: &TaskTracker) {

@@ -19,6 +19,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 async fn start(
     upstreams: Vec<SocketAddr>,
 ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+    start_with(|_| upstreams).await
+}
+
+/// Its upstreams may depend on its own address.
+async fn start_with(
+    upstreams: impl FnOnce(SocketAddr) -> Vec<SocketAddr>,
+) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
     let host = Domain::parse("im.local.example").unwrap();
     let port = NonZeroU16::new(15269).unwrap();
     let address = IpAddr::from(Ipv4Addr::new(198, 18, 0, 7));
@@ -32,6 +39,7 @@ async fn start(
     };
     let local = sockets.local_addr().unwrap();
     let shutdown = CancellationToken::new();
+    let upstreams = upstreams(local);
     let horizon = Arc::new(ArcSwap::from_pointee(Horizon { config, upstreams }));
     let task = tokio::spawn(serve(sockets, horizon, shutdown.clone()));
     (local, shutdown, task)
@@ -118,6 +126,28 @@ async fn the_next_upstream_is_asked_and_without_any_the_client_is_told() {
     let (server, _, _) = start(vec![dead]).await;
     let reply = ask::ask(server, "www.example", Kind::A, true, ANSWER_TIMEOUT).await.unwrap();
     assert_eq!(reply.code, Code::ServFail);
+}
+
+#[tokio::test]
+async fn a_resolver_that_is_silent_holds_up_one_client_and_not_the_next() {
+    let silent = TestServer::start(|_: &Message, _| None).await;
+    let upstream = upstream().await;
+    let (server, _, _) = start(vec![silent.address, upstream.address]).await;
+    for _ in 0..3 {
+        let reply = ask::ask(server, "www.example", Kind::A, true, ANSWER_TIMEOUT).await.unwrap();
+        assert_eq!(reply.code, Code::NoError);
+    }
+    assert_eq!(silent.asked(), 1, "its silence is remembered");
+}
+
+#[tokio::test]
+async fn a_resolver_that_forwards_to_this_server_does_not_multiply_a_question() {
+    let last = upstream().await;
+    let address = last.address;
+    let (server, _, _) = start_with(|own| vec![own, address]).await;
+    let reply = ask::ask(server, "www.example", Kind::A, true, ANSWER_TIMEOUT).await.unwrap();
+    assert_eq!(reply.code, Code::NoError, "the next resolver is asked in the end");
+    assert!(last.asked() <= 4, "one question became {}", last.asked());
 }
 
 #[tokio::test]
