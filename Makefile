@@ -36,7 +36,7 @@ test: ## Everything: lint, unit, API server tier, end to end. Root; network when
 .PHONY: unit
 unit: ## Unit and property tests. Neither root nor network (but for crates not yet fetched).
 	@scripts/require cargo cc
-	@cargo test --no-fail-fast --locked --workspace --lib --bins \
+	@scripts/cargo test --no-fail-fast --locked --workspace --lib --bins \
 	  $(patsubst %.rs,--test %,$(notdir $(wildcard crds/tests/*.rs federation-engine/tests/*.rs operator/tests/*.rs)))
 
 .PHONY: lint
@@ -44,11 +44,11 @@ lint: fmt check-generated clippy deny ## Formatting, generated files, clippy wit
 
 .PHONY: fmt
 fmt: ## Formatting is what rustfmt.toml says.
-	@cargo fmt --all --check
+	@scripts/cargo fmt --all --check
 
 .PHONY: clippy
 clippy: ## Clippy, all targets, a warning is an error.
-	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	@scripts/cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 .PHONY: deny
 deny: ## Licences, banned crates and sources of the dependencies.
@@ -60,7 +60,7 @@ check-generated: ## The CRD is what the Rust types give, the chart's copy is the
 
 .PHONY: crds
 crds: ## Regenerate the CRD and the chart's copy of it.
-	@cargo build --quiet --locked --workspace --bins
+	@scripts/cargo build --quiet --locked --workspace --bins
 	@"$(CARGO_TARGET_DIR)/debug/crdgen" --write crds
 	@cp crds/xmppfederations.xmppfederation.dev.yaml $(CHART)/files/
 
@@ -74,7 +74,7 @@ manifests: ## Plain manifests for kubectl: dist/xmpp-federation-operator.yaml. N
 
 .PHONY: build
 build: ## All binaries, unoptimised.
-	@cargo build --locked --workspace --bins
+	@scripts/cargo build --locked --workspace --bins
 
 .PHONY: images
 images: ## Static binaries and their images without a container engine: dist/*.tar.
@@ -99,5 +99,5 @@ lab-down: ## End the lab; nothing of it stays. Root.
 
 .PHONY: bench
 bench: lab-parts images ## Stanzas per CPU-second and time to a first stanza, the engine beside Prosody. Root.
-	@cargo run --quiet --release --locked -p tests --bin bench -- \
+	@scripts/cargo run --quiet --release --locked -p tests --bin bench -- \
 	  --engine "$(CARGO_TARGET_DIR)/$(shell uname -m)-unknown-linux-gnu/release/federation-engine"
