@@ -53,7 +53,7 @@ pub fn start_metallb(paths: &Paths) -> Result<()> {
 /// Waits until the cluster's DNS serves.
 pub fn wait_ready(paths: &Paths) -> Result<()> {
     let daemons = paths.daemons();
-    Wait::new("CoreDNS to be available", Duration::from_mins(1))
+    Wait::new("CoreDNS to be available", Duration::from_mins(3))
         .log(daemons.log("kubelet"))
         .log(daemons.log("containerd"))
         .until(|| {

@@ -23,7 +23,7 @@ use crate::wait::{Wait, slowness};
 const PYTHON: &str = "/usr/bin/python3";
 
 /// How long a server may take to answer its own user.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// What a person's client tells.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -175,7 +175,7 @@ impl Client {
             "port": 5222,
             "ca": server.authority,
         }))?;
-        client.expect("to be online", Duration::from_secs(20), |event| {
+        client.expect("to be online", Duration::from_mins(1), |event| {
             matches!(event, Event::Online { .. })
         })?;
         Ok(client)

@@ -215,7 +215,7 @@ pub fn partner_server(paths: &Paths) -> Server {
 
 /// Waits until the backend serves clients; a Service's rules land a moment after its pod is ready.
 pub fn wait_for_backend(paths: &Paths) -> Result<()> {
-    Wait::new("the backend to be available", Duration::from_mins(1))
+    Wait::new("the backend to be available", Duration::from_mins(3))
         .log(paths.daemons().log("kubelet"))
         .until(|| {
             let deployment: Value = get(paths, &["deployment", "prosody", "-n", NAMESPACE])?;
@@ -229,7 +229,7 @@ pub fn wait_for_backend(paths: &Paths) -> Result<()> {
 /// gap is lost, and with it every stanza that waits for the answer. So nobody sends before this.
 pub fn wait_for_public_port(paths: &Paths, service: &str) -> Result<()> {
     let waiting = format!("the partner to reach Service {service} on port {S2S_PORT}");
-    Wait::new(waiting, Duration::from_mins(1)).log(paths.daemons().log("kube-proxy")).until(|| {
+    Wait::new(waiting, Duration::from_mins(2)).log(paths.daemons().log("kube-proxy")).until(|| {
         let object: Value = get(paths, &["service", service, "-n", NAMESPACE])?;
         let address = object.pointer("/status/loadBalancer/ingress/0/ip").and_then(Value::as_str);
         let Some(address) = address.and_then(|address| address.parse::<IpAddr>().ok()) else {

@@ -44,7 +44,7 @@ pub fn start(paths: &Paths, host: Host) -> Result<()> {
     let daemons = paths.daemons();
     let name = init_name(host);
     daemons.start(&name, &command)?;
-    Wait::new(format!("host {host} to be furnished"), Duration::from_secs(10))
+    Wait::new(format!("host {host} to be furnished"), Duration::from_mins(1))
         .log(daemons.log(&name))
         .until(|| {
             daemons.must_run(&name)?;

@@ -18,7 +18,7 @@ use crate::{host, kubernetes};
 /// The node's name in Kubernetes.
 pub const NODE_NAME: &str = "node";
 /// How long one of the node's programs may take to be ready.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(3);
 
 /// The programs of the node, all of which must run.
 pub const PROGRAMS: [&str; 7] = [

@@ -60,7 +60,7 @@ pub fn register(paths: &Paths, person: &Person) -> Result<()> {
 pub fn start(paths: &Paths) -> Result<()> {
     host::daemon(paths, NAME, prosody(paths, "prosody")?.arg("-F"))?;
     let daemons = paths.daemons();
-    Wait::new("the partner's server to listen", Duration::from_secs(20))
+    Wait::new("the partner's server to listen", Duration::from_mins(1))
         .log(daemons.log(NAME))
         .until(|| {
             daemons.must_run(NAME)?;

@@ -46,7 +46,7 @@ pub fn start(paths: &Paths) -> Result<()> {
     let run = host::on(paths, Host::Dns, named)?.args(["-g", "-4", "-c"]).arg(config);
     host::daemon(paths, NAME, run)?;
     let daemons = paths.daemons();
-    Wait::new("BIND to answer", Duration::from_secs(15)).log(daemons.log(NAME)).until(|| {
+    Wait::new("BIND to answer", Duration::from_mins(1)).log(daemons.log(NAME)).until(|| {
         daemons.must_run(NAME)?;
         let answer = dig(Host::Dns, PARTNER_SERVER, "A")?;
         Ok(Seen::done_if(answer == [Host::Partner.address().to_string()], format!("{answer:?}")))

@@ -73,7 +73,7 @@ fn wait_for_permissions(server: &ApiServer, namespace: &str, wanted: &BTreeSet<S
 }
 
 /// How long the authorizer may take to know the roles.
-const PERMISSIONS: Duration = Duration::from_mins(1);
+const PERMISSIONS: Duration = Duration::from_mins(3);
 
 /// Everything that the operator may do in a namespace: `verb group/resource`.
 fn permissions(server: &ApiServer, namespace: &str) -> Result<BTreeSet<String>> {
@@ -235,7 +235,7 @@ spec:
         ("delete", "dnsendpoints"),
         ("list", "nodes"),
     ];
-    let requests = Wait::new("the operator's requests in the audit log", Duration::from_mins(1))
+    let requests = Wait::new("the operator's requests in the audit log", Duration::from_mins(3))
         .log(operator.log())
         .until(|| {
             let requests = server.requests_of(&user)?.split_off(before);
@@ -279,7 +279,7 @@ fn start_operator(server: &ApiServer) -> Program {
 fn wait_for_children(server: &ApiServer, operator: &mut Program, wanted: &BTreeSet<String>) {
     let kinds = "configmaps,deployments,dnsendpoints,networkpolicies,poddisruptionbudgets,secrets,services,serviceaccounts";
     let list = ["get", kinds, "-n", "im", "-l", "app.kubernetes.io/managed-by", "-o", "name"];
-    Wait::new("the children", Duration::from_mins(1))
+    Wait::new("the children", Duration::from_mins(3))
         .log(operator.log())
         .until(|| {
             operator.must_run()?;
@@ -295,7 +295,7 @@ fn wait_for_children(server: &ApiServer, operator: &mut Program, wanted: &BTreeS
 
 /// All rungs are there, in order, and the first two hold: nothing was forbidden on the way.
 fn wait_for_ladder(server: &ApiServer, operator: &mut Program) {
-    Wait::new("the ladder", Duration::from_mins(1))
+    Wait::new("the ladder", Duration::from_mins(3))
         .log(operator.log())
         .until(|| {
             operator.must_run()?;

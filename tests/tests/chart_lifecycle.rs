@@ -59,7 +59,7 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
 }
 
 /// A new leader waits at most for the end of the lease that the last one held.
-const WAIT: Duration = Duration::from_mins(1);
+const WAIT: Duration = Duration::from_mins(2);
 
 /// Kinds that are still there without an operator, and the engine's pods.
 fn left_behind(paths: &Paths) -> Result<(Vec<&'static str>, Vec<String>)> {

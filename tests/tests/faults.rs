@@ -88,7 +88,7 @@ fn the_partners_port_is_closed() {
     let bounced = ours.expect(
         "the message back",
         // The engine tries again for as long as a stanza may wait.
-        Duration::from_mins(2),
+        Duration::from_mins(4),
         |event| matches!(event, Event::Error { from, .. } if *from == person.address()),
     );
     let named = federated.until_false("PeersReachable", "AllPeersFailed");

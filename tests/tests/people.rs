@@ -37,7 +37,7 @@ fn two_servers_federate_without_the_engine() {
     federation::clear(&paths).unwrap();
     let backend = expose_backend(&paths).unwrap();
     let record = format!("_xmpp-server._tcp.{LOCAL_ZONE}");
-    Wait::new("the records of the backend", Duration::from_mins(1))
+    Wait::new("the records of the backend", Duration::from_mins(2))
         .log(paths.daemons().log("external-dns"))
         .until(|| {
             let found = [

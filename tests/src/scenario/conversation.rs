@@ -7,7 +7,7 @@ use crate::client::{Client, Event};
 use crate::error::{Error, Result};
 
 /// How long one step may take. The first one includes DNS, TLS and authentication between the servers, both ways.
-const STEP: Duration = Duration::from_secs(45);
+const STEP: Duration = Duration::from_mins(2);
 
 /// Both directions, between people who do not know each other yet: first `one` adds `other`, then `other` adds `one`. `narrate` gets a line per step seen.
 pub fn both_directions(

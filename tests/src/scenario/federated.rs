@@ -13,7 +13,7 @@ use crate::person::Person;
 use crate::wait::Wait;
 
 /// How long a condition may take to turn.
-pub const TURN: Duration = Duration::from_mins(2);
+pub const TURN: Duration = Duration::from_mins(4);
 
 /// A federation that was applied, and a watch of it.
 #[derive(Debug)]
