@@ -19,7 +19,7 @@ use crate::wait::{Seen, Wait};
 /// How long a program may take to end on SIGTERM before it is ended by SIGKILL.
 const POLITE: Duration = Duration::from_secs(10);
 /// How long the system may take to end a process on SIGKILL.
-const FORCED: Duration = Duration::from_secs(20);
+const FORCED: Duration = Duration::from_mins(2);
 
 /// A process, told from a later one with the same id by its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,15 @@ impl Process {
 
     fn gone(self, within: Duration) -> Result<()> {
         Wait::new(format!("process {} to end", self.pid), within)
-            .until(|| Ok(Seen::done_if(!self.is_alive(), "still there")))
+            .until(|| Ok(Seen::done_if(!self.is_alive(), self.describe())))
+    }
+
+    /// Its program and state, for the moment when it does not end.
+    fn describe(self) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let wanted = ["Name:", "State:", "PPid:"];
+        let lines = status.lines().filter(|line| wanted.iter().any(|word| line.starts_with(word)));
+        lines.map(|line| line.replace('\t', " ")).collect::<Vec<_>>().join(", ")
     }
 
     fn signal(self, signal: Signal) -> Result<()> {
