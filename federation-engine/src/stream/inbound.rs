@@ -18,6 +18,7 @@ use super::{
     Surroundings, Transport, earliest,
 };
 use crate::Domain;
+use crate::clock;
 use crate::dialback::Verification;
 use crate::dialback::receiving::Pending;
 use crate::pair::Pair;
@@ -114,7 +115,7 @@ impl Inbound {
             proven: Proven::default(),
             bidi: None,
             management: Management::default(),
-            negotiation: Some(now + limits.negotiation),
+            negotiation: Some(clock::after(now, limits.negotiation)),
             expiry: None,
         }
     }
@@ -243,7 +244,7 @@ impl Inbound {
                 self.farewell(out);
                 self.negotiation = None;
                 self.pending.clear();
-                self.state = State::Closing { until: now + CLOSING_TIME };
+                self.state = State::Closing { until: clock::after(now, CLOSING_TIME) };
             }
             State::AwaitHeader | State::StartingTls => self.end(out),
             State::Closing { .. } | State::Closed => {}

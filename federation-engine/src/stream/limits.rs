@@ -9,6 +9,10 @@ use super::Out;
 /// No server may refuse stanzas up to this size (RFC 6120 §13.12 item 4); whoever says less is not believed.
 const SMALLEST: usize = 10_000;
 
+/// Longest silence that is believed. A number from outside decides when a stream is closed; nothing here needs a longer one,
+/// and the largest that fits into 64 bits cannot be added to a clock.
+const LONGEST_IDLE: Duration = Duration::from_hours(24);
+
 /// Limits of one direction of a stream; what is absent is not limited, or not told.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct StreamLimits {
@@ -29,7 +33,9 @@ impl StreamLimits {
         };
         Self {
             max_bytes: number("max-bytes").and_then(|bytes| usize::try_from(bytes).ok()),
-            idle: number("idle-seconds").filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            idle: number("idle-seconds")
+                .filter(|seconds| *seconds > 0)
+                .map(|seconds| Duration::from_secs(seconds).min(LONGEST_IDLE)),
         }
     }
 
@@ -56,7 +62,8 @@ impl StreamLimits {
     /// When to close a stream that carries nothing, if `own` is the time that is configured here: before the receiving
     /// entity does, so that no stanza meets its end of the stream.
     pub fn idle_time(&self, own: Option<Duration>) -> Option<Duration> {
-        let theirs = self.idle.map(|idle| idle / 10 * 9);
+        let theirs =
+            self.idle.map(|idle| idle.saturating_sub(idle.checked_div(10).unwrap_or_default()));
         own.into_iter().chain(theirs).min()
     }
 }

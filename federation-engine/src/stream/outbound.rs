@@ -19,6 +19,7 @@ use super::{
     Surroundings, Transport, earliest,
 };
 use crate::Domain;
+use crate::clock;
 use crate::pair::Pair;
 use crate::reason::{Failure, Refusal};
 use crate::xml::{Element, Item, Namespace, XmlError};
@@ -145,7 +146,7 @@ impl Outbound {
             lang: None,
             management: Management::default(),
             traffic: None,
-            negotiation: Some(now + limits.negotiation),
+            negotiation: Some(clock::after(now, limits.negotiation)),
             expiry: None,
         }
     }
@@ -292,7 +293,7 @@ impl Outbound {
     }
 
     fn silence_ends(&self) -> Option<Instant> {
-        self.traffic.map(|last| last + self.limits.silence)
+        self.traffic.map(|last| clock::after(last, self.limits.silence))
     }
 
     /// Ends the stream with an error that is decided outside of the machine (shutdown, certificate).
@@ -318,7 +319,7 @@ impl Outbound {
                 self.farewell(out);
                 self.negotiation = None;
                 self.pairs.clear();
-                self.state = State::Closing { until: now + CLOSING_TIME };
+                self.state = State::Closing { until: clock::after(now, CLOSING_TIME) };
             }
         }
     }

@@ -22,6 +22,7 @@ use super::negotiate::Opened;
 use super::outlet::{End, Outlet};
 use super::report::StreamReport;
 use super::streams::{Registration, Request};
+use crate::clock;
 use crate::dialback::Verification;
 use crate::leg::Leg;
 use crate::pair::Pair;
@@ -247,7 +248,7 @@ impl Session {
             biased;
             () = self.engine.shutdown.cancelled(), if self.leave_by.is_none() => {
                 self.closing = true;
-                self.leave_by = Some(Instant::now() + FAREWELL);
+                self.leave_by = Some(clock::after(Instant::now(), FAREWELL));
                 Flow::Continue
             }
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
@@ -275,7 +276,7 @@ impl Session {
             && self.permit.is_none()
             && self.outlet.is_idle()
             && !self.intake.is_full();
-        is_idle.then(|| self.last_stanza + idle)
+        is_idle.then(|| clock::after(self.last_stanza, idle))
     }
 
     async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
