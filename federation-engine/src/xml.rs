@@ -14,6 +14,7 @@ pub mod header;
 pub mod namespace;
 pub mod scanner;
 pub mod scope;
+mod steps;
 pub mod tag;
 pub mod tree;
 

@@ -1,6 +1,7 @@
 //! Which characters and references may stand where (XML 1.0 §2.2, §2.3, §2.4, §4.1).
 
 use super::error::{Malformation, XmlError};
+use super::steps;
 
 /// Production 2, `Char`.
 pub fn is_xml_char(c: char) -> bool {
@@ -78,6 +79,7 @@ fn class(byte: u8) -> u8 {
 /// Checks a run of valid UTF-8. The result says whether an attribute value means just what its bytes are: no reference,
 /// and no white space that reading would turn into a space (§3.3.3).
 pub(super) fn check(bytes: &[u8], place: Place) -> Result<bool, XmlError> {
+    steps::count(bytes.len());
     let mut plain = true;
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| class(*byte) != PLAIN) {

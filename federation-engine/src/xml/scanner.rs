@@ -11,7 +11,8 @@ use super::chars::{self, Place};
 use super::element::{Element, Facts};
 use super::error::{Bound, Malformation, XmlError};
 use super::header::HeaderAttributes;
-use super::scope::{ElementScope, StreamScope};
+use super::scope::{ElementScope, NameId, StreamScope};
+use super::steps;
 use super::tag::{self, Attribute, Span};
 
 /// What a stream consists of at its first level.
@@ -42,6 +43,8 @@ pub struct Scanner {
     /// Elements that are open, outermost first.
     open: Vec<Open>,
     attributes: Vec<Attribute>,
+    /// Expanded names of a tag's prefixed attributes; reused.
+    expanded: Vec<(NameId, Span)>,
     scope: ElementScope,
     stream: Arc<StreamScope>,
     /// Qualified name of the stream's opening tag.
@@ -93,6 +96,7 @@ impl Scanner {
             quote: None,
             open: Vec::new(),
             attributes: Vec::new(),
+            expanded: Vec::new(),
             scope: ElementScope::default(),
             stream: Arc::default(),
             root: Vec::new(),
@@ -209,7 +213,8 @@ impl Scanner {
     fn find(&mut self, buf: &[u8], needle: u8) -> Option<usize> {
         let found = memchr::memchr(needle, buf.get(self.searched..).unwrap_or_default());
         let at = found.map(|offset| self.searched + offset);
-        self.searched = at.unwrap_or(buf.len());
+        let before = std::mem::replace(&mut self.searched, at.unwrap_or(buf.len()));
+        steps::count(self.searched.saturating_sub(before));
         at
     }
 
@@ -317,6 +322,7 @@ impl Scanner {
                 return None;
             };
             self.searched += offset + 1;
+            steps::count(offset + 1);
             let byte = rest.get(offset).copied();
             self.quote = match self.quote {
                 Some(_) => None,
@@ -366,6 +372,7 @@ impl Scanner {
 
 fn utf8(buf: &[u8], start: usize, end: usize) -> Result<&[u8], XmlError> {
     let bytes = buf.get(start..end).unwrap_or_default();
+    steps::count(bytes.len());
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(bytes),
         Err(_) => Err(Malformation::Utf8.into()),

@@ -1,6 +1,7 @@
 //! The scanner, rule by rule. Every input is scanned whole and split at every byte; both must agree.
 
 mod bounds;
+mod cost;
 mod encoding;
 mod grammar;
 mod namespaces;

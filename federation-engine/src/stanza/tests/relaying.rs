@@ -67,7 +67,7 @@ fn rfc6120_4_8_5_prefixes_of_the_header_are_declared_again() {
     let bytes = relayed(&odd, None);
     let again = element_of("", std::str::from_utf8(&bytes).unwrap());
     assert!(again.is(Namespace::Server, "message") && again.is_self_contained());
-    assert!(bytes.ends_with(b" xmlns:s='jabber:server' xmlns:q='urn:a&amp;&apos;b'/>"));
+    assert!(bytes.ends_with(b" xmlns:q='urn:a&amp;&apos;b' xmlns:s='jabber:server'/>"));
 }
 
 #[test]
