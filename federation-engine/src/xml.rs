@@ -11,6 +11,7 @@ pub mod element;
 pub mod error;
 pub mod escape;
 pub mod header;
+mod names;
 pub mod namespace;
 pub mod scanner;
 pub mod scope;

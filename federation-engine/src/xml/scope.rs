@@ -305,9 +305,17 @@ impl ElementScope {
 }
 
 /// Namespaces §3: reserved names, and no undeclaring of prefixes. The namespace, where the declaration is allowed.
+///
+/// A namespace name is a URI reference (§2), so white space and control characters have no place in it. Parsers that put
+/// namespace and local name into one string separate them by such a character, and refuse a name that contains theirs:
+/// libexpat does so for Prosody and ejabberd.
 pub(super) fn check_declaration(prefix: &str, uri: &str) -> Result<Namespace, XmlError> {
     steps::count(uri.len());
     let namespace = Namespace::of(uri);
+    let separates = |c: char| c.is_whitespace() || c.is_control();
+    if namespace == Namespace::Other && uri.contains(separates) {
+        return Err(Malformation::NamespaceDeclaration.into());
+    }
     let allowed = match prefix {
         "xml" => namespace == Namespace::Xml,
         "xmlns" => false,
