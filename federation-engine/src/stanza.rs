@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod bounce;
+pub mod language;
 pub mod relay;
 
 use crate::xml::{Element, Namespace};

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Kind;
 use crate::reason::{ErrorKind, StanzaError};
+use crate::xml::element::Copied;
 use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Element, Namespace};
 
@@ -92,15 +93,22 @@ pub fn ping(from: &str, to: &str, id: &str) -> Bytes {
     out.freeze()
 }
 
+/// Addresses and `id` are copied as they were written, quotes included: a reply is never larger than what it answers by
+/// more than a constant.
 fn reply_start(stanza: &Element, kind: Kind, type_: &str) -> Option<BytesMut> {
-    let (from, to) = (stanza.from()?, stanza.to()?);
+    let (from, to) = (stanza.as_written(Copied::From)?, stanza.as_written(Copied::To)?);
     let mut out = BytesMut::with_capacity(256);
     out.extend_from_slice(b"<");
     out.extend_from_slice(kind.as_str().as_bytes());
-    attribute_into(&mut out, "from", &to);
-    attribute_into(&mut out, "to", &from);
-    if let Some(id) = stanza.id() {
-        attribute_into(&mut out, "id", &id);
+    for (name, value) in [("from", to), ("to", from)] {
+        out.extend_from_slice(b" ");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"=");
+        out.extend_from_slice(value);
+    }
+    if let Some(id) = stanza.as_written(Copied::Id) {
+        out.extend_from_slice(b" id=");
+        out.extend_from_slice(id);
     }
     attribute_into(&mut out, "type", type_);
     Some(out)

@@ -54,6 +54,13 @@ impl StreamLimits {
         out.put("</limits>");
     }
 
+    /// With the limit of bytes that is in force here where the receiving entity tells none: servers without XEP-0478 have
+    /// one as well, and end the stream at what exceeds it.
+    #[must_use]
+    pub fn or_bytes(self, own: usize) -> Self {
+        Self { max_bytes: self.max_bytes.or(Some(own)), ..self }
+    }
+
     /// The limit that an element of `size` bytes exceeds.
     pub fn exceeded_by(&self, size: usize) -> Option<usize> {
         self.max_bytes.map(|limit| limit.max(SMALLEST)).filter(|limit| size > *limit)
@@ -84,6 +91,14 @@ mod tests {
         ] {
             assert_eq!(limits(limit).exceeded_by(size), expected, "{limit:?} {size}");
         }
+    }
+
+    #[test]
+    fn a_peer_that_tells_no_limit_has_ours() {
+        let told = StreamLimits { max_bytes: Some(20_000), idle: None };
+        assert_eq!(told.or_bytes(30_000).exceeded_by(20_001), Some(20_000));
+        assert_eq!(StreamLimits::default().or_bytes(30_000).exceeded_by(30_001), Some(30_000));
+        assert_eq!(StreamLimits::default().or_bytes(30_000).exceeded_by(30_000), None);
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl Engine {
         self.metrics.stanzas_refused.inc(Refusal::TooLarge);
         let limit = limits.exceeded_by(stanza.len()).unwrap_or_default();
         let text = format!(
-            "the stanza has {} bytes, and the remote server accepts {limit} at most",
+            "the stanza has {} bytes on its way out, and {limit} bytes are accepted at most",
             stanza.len()
         );
         let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };

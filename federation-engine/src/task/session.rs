@@ -212,13 +212,16 @@ impl Session {
 
     /// Puts stanzas into the output when it is empty.
     fn fill(&mut self) {
-        let patience = self.engine.snapshot().config.timeouts.user_timeout;
+        let (patience, own_limit) = {
+            let config = &self.engine.snapshot().config;
+            (config.timeouts.user_timeout, config.limits.stanza_bytes)
+        };
         let output = &mut self.connection.output;
         if output.is_empty() {
             self.write_by = None;
             self.outlet.written(&self.engine);
             if !self.closing {
-                let limits = self.machine.peer_limits();
+                let limits = self.machine.peer_limits().or_bytes(own_limit);
                 let management = self.machine.management();
                 let filled = self.outlet.fill(&self.engine, &limits, management, output);
                 if filled {

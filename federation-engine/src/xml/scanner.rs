@@ -11,7 +11,7 @@ use super::chars::{self, Place};
 use super::element::{Element, Facts};
 use super::error::{Bound, Malformation, XmlError};
 use super::header::HeaderAttributes;
-use super::scope::{ElementScope, NameId, StreamScope};
+use super::scope::{ElementScope, MAX_INHERITED, NameId, StreamScope};
 use super::steps;
 use super::tag::{self, Attribute, Span};
 
@@ -361,6 +361,9 @@ impl Scanner {
         let outer_prefixes = std::mem::take(&mut self.outer_prefixes);
         // Every first-level start tag leaves its facts.
         let facts = self.facts.take().ok_or(Malformation::Tag)?;
+        if outer_prefixes != 0 && self.stream.is_too_much(outer_prefixes) {
+            return Err(Bound::Inherited { limit: MAX_INHERITED }.into());
+        }
         self.scope.clear();
         self.token_done(0);
         let scope = (outer_prefixes != 0).then(|| Arc::clone(&self.stream));

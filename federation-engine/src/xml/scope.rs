@@ -7,7 +7,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
+use bytes::BytesMut;
+
 use super::error::{Bound, Malformation, XmlError};
+use super::escape::attribute_into;
 use super::namespace::Namespace;
 use super::steps;
 use super::tag::{Span, ValueSpan};
@@ -27,6 +30,8 @@ struct StreamPrefix {
     namespace: Namespace,
     /// Index of the first prefix with the same namespace name.
     id: NameId,
+    /// Bytes of the declaration in a start tag.
+    written: usize,
 }
 
 /// Declarations of the stream's opening tag, kept for as long as the stream lives.
@@ -44,6 +49,10 @@ pub(super) struct StreamScope {
 /// As many as [`super::element::Facts::outer_prefixes`] has bits.
 pub(super) const MAX_STREAM_PREFIXES: usize = 32;
 
+/// Bytes of declarations that an element can inherit from the stream's opening tag. Where it is relayed they are written
+/// into its own start tag (RFC 6120 §4.8.5), so without a bound few bytes would make many.
+pub(super) const MAX_INHERITED: usize = 1_024;
+
 impl StreamScope {
     /// The default namespace, and the prefixes with their namespace names.
     pub(super) fn new(default: String, declared: Vec<(String, String)>) -> Result<Self, XmlError> {
@@ -54,7 +63,10 @@ impl StreamScope {
             .into_iter()
             .map(|(prefix, uri)| {
                 let namespace = Namespace::of(&uri);
-                StreamPrefix { prefix, uri, namespace, id: 0 }
+                let mut written = BytesMut::new();
+                attribute_into(&mut written, &prefix, &uri);
+                let written = written.len().saturating_add("xmlns:".len());
+                StreamPrefix { prefix, uri, namespace, id: 0, written }
             })
             .collect();
         prefixes.sort_by(|a, b| a.prefix.cmp(&b.prefix));
@@ -101,6 +113,12 @@ impl StreamScope {
             .enumerate()
             .filter(move |(index, _)| bits & (1 << index) != 0)
             .map(|(_, declaration)| declaration)
+    }
+
+    /// Whether the declarations whose bits are set are more than an element can inherit.
+    pub(super) fn is_too_much(&self, bits: u32) -> bool {
+        let used = self.prefixes.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
+        used.map(|(_, known)| known.written).fold(0, usize::saturating_add) > MAX_INHERITED
     }
 
     fn find(&self, prefix: &[u8]) -> Option<(usize, &StreamPrefix)> {
