@@ -33,6 +33,16 @@ impl Kind {
         }
     }
 
+    /// Whether a first-level element can only be an extension of the stream that is not known here: its namespace is
+    /// neither that of stanzas, in any kind of stream, nor that of streams. RFC 6120 §4.8.4 has it never be routed, and
+    /// nothing demands that the stream end at it.
+    pub fn is_foreign(element: &Element) -> bool {
+        !matches!(
+            element.name().namespace,
+            Namespace::None | Namespace::Server | Namespace::Client | Namespace::Stream
+        )
+    }
+
     /// The local name.
     pub fn as_str(self) -> &'static str {
         match self {

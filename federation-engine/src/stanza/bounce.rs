@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::Kind;
+use super::address::{domainpart, is_well_formed};
 use crate::reason::{ErrorKind, StanzaError};
 use crate::xml::element::Copied;
 use crate::xml::escape::{attribute_into, escape_into, printable};
@@ -93,19 +94,17 @@ pub fn ping(from: &str, to: &str, id: &str) -> Bytes {
     out.freeze()
 }
 
-/// Addresses and `id` are copied as they were written, quotes included: a reply is never larger than what it answers by
-/// more than a constant.
+/// The `id` is copied as it was written, quotes included, and addresses are bounded: a reply is larger than what it answers
+/// by a constant at most.
 fn reply_start(stanza: &Element, kind: Kind, type_: &str) -> Option<BytesMut> {
-    let (from, to) = (stanza.as_written(Copied::From)?, stanza.as_written(Copied::To)?);
+    let (from, to) = (stanza.from()?, stanza.to()?);
     let mut out = BytesMut::with_capacity(256);
     out.extend_from_slice(b"<");
     out.extend_from_slice(kind.as_str().as_bytes());
-    for (name, value) in [("from", to), ("to", from)] {
-        out.extend_from_slice(b" ");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"=");
-        out.extend_from_slice(value);
-    }
+    // The receiver of the reply may refuse it for a malformed address, so the domain speaks for that.
+    let usable = |address| if is_well_formed(address) { address } else { domainpart(address) };
+    attribute_into(&mut out, "from", usable(&to));
+    attribute_into(&mut out, "to", usable(&from));
     if let Some(id) = stanza.as_written(Copied::Id) {
         out.extend_from_slice(b" id=");
         out.extend_from_slice(id);

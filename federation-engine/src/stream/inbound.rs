@@ -23,6 +23,7 @@ use crate::dialback::Verification;
 use crate::dialback::receiving::Pending;
 use crate::pair::Pair;
 use crate::reason::Refusal;
+use crate::stanza::Kind;
 use crate::xml::{Element, Item, Namespace, XmlError};
 
 /// How long the peer's `</stream:stream>` is awaited after ours (RFC 6120 §4.4 leaves the time to us).
@@ -322,6 +323,9 @@ impl Inbound {
                 }
                 self.farewell(out);
                 self.end(out);
+            }
+            _ if Kind::is_foreign(&element) => {
+                out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
             }
             _ => self.on_stanza(element, around, out),
         }

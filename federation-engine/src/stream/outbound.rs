@@ -22,6 +22,7 @@ use crate::Domain;
 use crate::clock;
 use crate::pair::Pair;
 use crate::reason::{Failure, Refusal};
+use crate::stanza::Kind;
 use crate::xml::{Element, Item, Namespace, XmlError};
 
 /// What a stream is opened for.
@@ -115,6 +116,13 @@ struct Requested {
     pair: Pair,
     /// Until when an answer to the dialback request is awaited; none once the pair is proven.
     waits: Option<Instant>,
+}
+
+/// An element that means nothing to us and may be ignored.
+fn is_extension(element: &Element) -> bool {
+    let negotiates =
+        [Namespace::Tls, Namespace::Sasl, Namespace::Dialback, Namespace::StreamManagement];
+    Kind::is_foreign(element) && !negotiates.contains(&element.name().namespace)
 }
 
 impl Outbound {
@@ -392,6 +400,10 @@ impl Outbound {
             }
             // Features that come again change nothing.
             State::Open if element.is(Namespace::Stream, "features") => {}
+            // Its namespace has no place in the negotiation as far as it is known here.
+            _ if is_extension(&element) => {
+                out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
+            }
             State::Open if self.bidi => self.on_stanza(element, around, out),
             // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
             _ => {

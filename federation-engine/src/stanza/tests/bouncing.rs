@@ -34,6 +34,26 @@ fn rfc6120_8_3_1_an_error_reply_swaps_the_addresses_and_keeps_the_id() {
 }
 
 #[test]
+fn rfc6120_8_3_3_8_a_reply_names_the_domain_instead_of_a_malformed_address() {
+    for (from, to) in [
+        ("a b@them.example/r", "b@us.example"),
+        ("a@them.example/r", "b&amp;c@us.example/r"),
+        (
+            &format!("a@them.example/{}", "r".repeat(100_000)),
+            &format!("{}@us.example", "l".repeat(100_000)),
+        ),
+    ] {
+        let stanza = element(&format!("<message from='{from}' to='{to}' id='1'/>"));
+        let reply = element(&text(error_reply(&stanza, &error())));
+        for (address, domain) in [(reply.from(), "us.example"), (reply.to(), "them.example")] {
+            let address = address.unwrap();
+            assert_eq!(domainpart(&address), domain);
+            assert!(crate::stanza::address::is_well_formed(&address), "{address}");
+        }
+    }
+}
+
+#[test]
 fn a_reply_is_larger_than_what_it_answers_by_a_constant_at_most() {
     const MOST: usize = 4_096;
     for unit in [
