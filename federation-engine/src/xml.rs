@@ -15,6 +15,7 @@ mod names;
 pub mod namespace;
 pub mod scanner;
 pub mod scope;
+mod skip;
 mod steps;
 pub mod tag;
 pub mod tree;

@@ -137,13 +137,21 @@ impl Inbound {
                 Err(refusal) => out.act(Action::Refused { element, refusal }),
             },
             (State::AwaitHeader, Item::Header(header)) => self.on_header(&header, around, out),
+            // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
+            (State::Open, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+                self.fail(&Refusal::TooLarge.into(), around, out);
+            }
+            (State::Closing { .. }, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+            }
             (State::Open, Item::Element(element)) => self.on_element(element, now, around, out),
             (_, Item::Close) => {
                 self.farewell(out);
                 self.end(out);
             }
             // The scanner gives a header first and only once.
-            (_, Item::Header(_) | Item::Element(_)) => self.end(out),
+            (_, Item::Header(_) | Item::Element(_) | Item::Oversized(_)) => self.end(out),
         }
     }
 

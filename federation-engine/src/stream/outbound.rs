@@ -179,6 +179,14 @@ impl Outbound {
                 self.farewell(out);
                 self.on_closed(out);
             }
+            (State::Closing { .. }, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+            }
+            // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
+            (_, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+                self.fail(&Refusal::TooLarge.into(), out);
+            }
             (_, Item::Element(element)) => self.on_element(element, now, around, out),
             // The scanner gives a header first and only once.
             (_, Item::Header(_)) => {

@@ -101,6 +101,14 @@ impl Forwarder {
         None
     }
 
+    /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12).
+    pub(crate) fn refuse_oversized(&self, element: &Element, pair: &Pair, limit: usize) {
+        self.engine.metrics.stanzas_received.inc(self.leg);
+        let text = format!("the stanza has more than {limit} bytes");
+        let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };
+        self.engine.refuse(element, pair, self.leg, Refusal::TooLarge, &error);
+    }
+
     fn way(&mut self, pair: &Pair) -> Way {
         let revision = self.engine.revision();
         if self.revision != revision {

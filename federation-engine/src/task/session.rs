@@ -341,6 +341,17 @@ impl Session {
                     }
                     self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
                 }
+                Ok(Some(Item::Oversized(element))) => {
+                    if let Ok(pair) = self.machine.authorize(&element) {
+                        self.last_stanza = now;
+                        let limit = self.engine.snapshot().config.limits.stanza_bytes;
+                        self.intake.refuse_oversized(&element, pair, limit);
+                        self.machine.handled();
+                        continue;
+                    }
+                    let item = Item::Oversized(element);
+                    self.machine.on_item(item, now, &*self.around, &mut self.out);
+                }
                 Ok(Some(item)) => {
                     if let Item::Header(header) = &item {
                         self.intake.header(header.lang.as_deref());

@@ -69,7 +69,7 @@ impl Element {
             xmlns:stream='http://etherx.jabber.org/streams'>";
         let mut buffer = BytesMut::from(HEADER);
         buffer.extend_from_slice(stanza);
-        let bounds = Bounds { element_bytes: buffer.len(), ..Bounds::AUTHENTICATED };
+        let bounds = Bounds::AUTHENTICATED.with_element_bytes(buffer.len());
         let mut scanner = Scanner::new(bounds);
         scanner.next(&mut buffer).ok()?;
         match scanner.next(&mut buffer).ok()? {

@@ -121,6 +121,19 @@ fn rfc6120_4_8_4_extensions_of_the_stream_that_are_not_known_are_ignored() {
 }
 
 #[test]
+fn rfc6120_13_12_an_element_above_the_limit_that_cannot_be_answered_ends_the_stream() {
+    let large = "x".repeat(Bounds::AUTHENTICATED.element_bytes);
+    for start in [
+        "<message from='a@evil.example' to='b@us.example'>",
+        "<message xmlns='jabber:client' from='a@them.example' to='b@us.example'>",
+        "<a xmlns='urn:xmpp:sm:3' h='0'>",
+    ] {
+        let end = format!("</{}>", &start[1..start.find(' ').unwrap()]);
+        refused(&format!("{start}{large}{end}"), Refusal::TooLarge, "policy-violation");
+    }
+}
+
+#[test]
 fn authorize_needs_no_copy_of_a_canonical_stanza() {
     let world = standards();
     let side = Receiving::authenticated(&world);
@@ -148,6 +161,6 @@ fn rfc6120_11_after_authentication_xml_errors_end_the_stream_with_their_conditio
     }
     let world = standards();
     let mut side = Receiving::authenticated(&world);
-    let written = side.send(&format!("<message>{}", "x".repeat(300_000)), &world);
+    let written = side.send(&format!("<message>{}", "x".repeat(600_000)), &world);
     assert_stream_error(&side, &written, "policy-violation");
 }

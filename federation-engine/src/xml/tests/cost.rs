@@ -98,7 +98,7 @@ fn corpus(size: usize) -> Vec<(&'static str, String)> {
 
 /// Steps for each byte of one element.
 fn cost(input: &str, piece: usize) -> u64 {
-    let bounds = Bounds { element_bytes: 1 << 20, ..Bounds::AUTHENTICATED };
+    let bounds = Bounds::AUTHENTICATED.with_element_bytes(1 << 20);
     let mut scanner = Scanner::new(bounds);
     let mut buf = BytesMut::from(HEADER);
     assert!(matches!(scanner.next(&mut buf), Ok(Some(Item::Header(_)))));
