@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Largest stanza in bytes. Default 262144, never below 10000 (RFC 6120 §13.12).
+    /// Largest stanza in bytes. Default 524288, never below 10000 (RFC 6120 §13.12).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10_000, max = 16_777_216))]
     pub stanza_bytes: Option<u32>,
@@ -84,7 +84,7 @@ impl Limits {
             given.map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
         };
         EffectiveLimits {
-            stanza_bytes: size(self.stanza_bytes, 262_144),
+            stanza_bytes: size(self.stanza_bytes, 524_288),
             pre_auth_element_bytes: size(self.pre_auth_element_bytes, 10_000),
             pre_auth_stream_bytes: size(self.pre_auth_stream_bytes, 65_536),
             depth: self.depth.map_or(64, usize::from),

@@ -9,7 +9,10 @@
 //! `xml`, `stream`, `dialback`, `policy`, `dns::plan` and `tls::judge` know no socket, no clock and no task; `task` drives
 //! them. A stanza is delimited and validated once and then travels as the bytes that were validated.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod args;
+mod clock;
 pub mod config;
 pub mod dial;
 pub mod dialback;

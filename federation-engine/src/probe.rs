@@ -125,7 +125,9 @@ impl Visit {
                 Err(error::read(&tree))
             }
             Item::Element(element) => Ok(element),
-            Item::Header(_) | Item::Close => Err(Failure::ConnectionLost("waiting for an element")),
+            Item::Header(_) | Item::Oversized(_) | Item::Close => {
+                Err(Failure::ConnectionLost("waiting for an element"))
+            }
         }
     }
 

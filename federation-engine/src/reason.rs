@@ -482,6 +482,9 @@ pub enum Refusal {
     /// No usable `to` or `from` (RFC 6120 §4.9.3.7).
     #[error("the stanza has no usable 'to' or 'from'")]
     ImproperAddressing,
+    /// A localpart or resourcepart that is too long or has a forbidden character (RFC 6120 §8.3.3.8, RFC 7622 §3.3).
+    #[error("an address has a part that is too long or contains a forbidden character")]
+    MalformedAddress,
     /// `from` is not a domain that this stream has proven (RFC 6120 §8.1.2.2).
     #[error("the stream has not proven the domain in 'from'")]
     InvalidFrom,
@@ -513,8 +516,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, for metrics.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ImproperAddressing,
+        Self::MalformedAddress,
         Self::InvalidFrom,
         Self::HostUnknown,
         Self::NotAuthorized,
@@ -530,6 +534,7 @@ impl Refusal {
     pub fn label(self) -> &'static str {
         match self {
             Self::ImproperAddressing => "ImproperAddressing",
+            Self::MalformedAddress => "MalformedAddress",
             Self::InvalidFrom => "InvalidFrom",
             Self::HostUnknown => "HostUnknown",
             Self::NotAuthorized => "NotAuthorized",

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod bounce;
+pub mod language;
 pub mod relay;
 
 use crate::xml::{Element, Namespace};
@@ -30,6 +31,16 @@ impl Kind {
             "iq" => Some(Self::Iq),
             _ => None,
         }
+    }
+
+    /// Whether a first-level element can only be an extension of the stream that is not known here: its namespace is
+    /// neither that of stanzas, in any kind of stream, nor that of streams. RFC 6120 §4.8.4 has it never be routed, and
+    /// nothing demands that the stream end at it.
+    pub fn is_foreign(element: &Element) -> bool {
+        !matches!(
+            element.name().namespace,
+            Namespace::None | Namespace::Server | Namespace::Client | Namespace::Stream
+        )
     }
 
     /// The local name.

@@ -11,9 +11,12 @@ pub mod element;
 pub mod error;
 pub mod escape;
 pub mod header;
+mod names;
 pub mod namespace;
 pub mod scanner;
 pub mod scope;
+mod skip;
+mod steps;
 pub mod tag;
 pub mod tree;
 

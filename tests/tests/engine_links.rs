@@ -248,6 +248,30 @@ fn rfc6120_13_7_2_3_our_stream_ends_with_the_peers_certificate() {
 }
 
 #[test]
+fn a_stanza_that_is_refused_costs_itself_and_not_its_neighbours() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let peer = Server::start(world.closed, world.acceptor(CLOSED).unwrap()).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
+    for stanza in [
+        to(CLOSED, "first", "?"),
+        to(CLOSED, "large", &"x".repeat(600 * 1024)),
+        to(CLOSED, "malformed", "?").replace("tybalt@", "ty balt@"),
+        "<bidi xmlns='urn:xmpp:features:bidi'/>".to_owned(),
+        to(CLOSED, "last", "?"),
+    ] {
+        stream.send(stanza).unwrap();
+    }
+    for id in ["first", "last"] {
+        assert_eq!(peer.message().unwrap().attribute("id"), Some(id));
+    }
+    for (id, condition) in [("large", "policy-violation"), ("malformed", "jid-malformed")] {
+        let bounce = world.backend.message().unwrap();
+        assert_eq!(bounce.attribute("id"), Some(id));
+        assert_eq!(error(&bounce), Some(("modify", condition)), "{bounce}");
+    }
+}
+
+#[test]
 fn xep0478_a_stanza_that_the_peer_would_not_accept_is_never_sent() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>12000</max-bytes></limits>";

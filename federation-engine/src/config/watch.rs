@@ -16,6 +16,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::clock;
+
 /// A writer is taken to be done when nothing happened for this long.
 const QUIET: Duration = Duration::from_millis(100);
 /// Longest time that a busy directory delays the news.
@@ -103,7 +105,7 @@ impl FileWatch {
             let stirred = Arc::clone(&self.stirred);
             tokio::select! {
                 () = stirred.notified() => {
-                    let patience = Instant::now() + PATIENCE;
+                    let patience = clock::after(Instant::now(), PATIENCE);
                     while let Ok(Ok(())) = timeout_at(patience, timeout(QUIET, stirred.notified())).await {}
                 }
                 () = sleep(RECHECK) => {}

@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::guard::{Guard, check};
+use crate::clock;
 use crate::dns::plan::{Answer, Host, Origin, Target};
 use crate::reason::{ConnectReason, DnsReason, Records};
 
@@ -189,7 +190,10 @@ impl Race {
                 None => return self.dial(index, now),
             }
         } else if let Some(index) = self.lanes.iter().position(|lane| lane.asked == Asked::NotYet) {
-            let at = self.last_start.filter(|_| self.is_busy()).map(|at| at + ATTEMPT_DELAY);
+            let at = self
+                .last_start
+                .filter(|_| self.is_busy())
+                .map(|at| clock::after(at, ATTEMPT_DELAY));
             match at.filter(|at| *at > now) {
                 Some(at) => wake = Some(at),
                 None => return self.ask(index, now),
@@ -239,7 +243,7 @@ impl Race {
                     lane.family(address).push_back(address);
                     // RFC 8305 §3: IPv6 at once; IPv4 waits a moment for the other answer.
                     let delay = if ip.is_ipv6() { Duration::ZERO } else { RESOLUTION_DELAY };
-                    let at = now + delay;
+                    let at = clock::after(now, delay);
                     lane.open_from = Some(lane.open_from.map_or(at, |known| known.min(at)));
                 }
                 Err(reason) if self.attempts.len() < MAX_ATTEMPTS => {
@@ -335,9 +339,9 @@ impl Race {
             .iter()
             .enumerate()
             .filter(|(index, lane)| lane.priority < priority && self.is_under_way(*index))
-            .filter_map(|(_, lane)| Some(lane.touched? + PRIORITY_DELAY));
+            .filter_map(|(_, lane)| Some(clock::after(lane.touched?, PRIORITY_DELAY)));
         let last = self.last_attempt.filter(|_| self.is_running());
-        better.chain(last.map(|at| at + ATTEMPT_DELAY)).max()
+        better.chain(last.map(|at| clock::after(at, ATTEMPT_DELAY))).max()
     }
 
     fn dial(&mut self, index: usize, now: Instant) -> Step {

@@ -21,6 +21,8 @@ use hickory_resolver::net::{DnsError, NetError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use crate::clock;
+
 use super::lookup::{Found, Servers, lookup};
 
 /// Proofs kept, one for each set of records: a few kilobytes for a hundred peers. Answers are kept in `Cache`.
@@ -162,7 +164,7 @@ impl Validator {
                 *next = self.look(true).await;
             }
             NextLook::NotBefore(at) if at <= Instant::now() => {
-                *next = NextLook::NotBefore(Instant::now() + LATER);
+                *next = NextLook::NotBefore(clock::after(Instant::now(), LATER));
                 let beside = Arc::clone(self);
                 tokio::spawn(async move {
                     let next = beside.look(false).await;
@@ -201,7 +203,7 @@ impl Validator {
                 SOON
             }
         };
-        NextLook::NotBefore(Instant::now() + pause)
+        NextLook::NotBefore(clock::after(Instant::now(), pause))
     }
 
     /// The keys of the root, signed by a trust anchor, cannot be had from a resolver that drops DNSSEC, and cannot be made

@@ -26,6 +26,30 @@ pub fn belongs_to(address: &str, domain: &Domain) -> bool {
     written == domain.as_str() || Domain::parse(written).is_ok_and(|parsed| parsed == *domain)
 }
 
+/// Most octets of each part (RFC 7622 §3.1).
+const MAX_PART: usize = crds::domain::MAX_OCTETS;
+
+/// Whether localpart and resourcepart of an address have the lengths of RFC 7622 §3.3 and §3.4 and none of the characters
+/// that it forbids: in a localpart white space and `"&'/:<>@` (§3.3.1), in either control characters (RFC 8264 §9.12). A
+/// server that prepares addresses refuses others, and some refuse the stream with them. The domainpart is judged by
+/// [`Domain`].
+///
+/// The path of every stanza: no allocation.
+pub fn is_well_formed(address: &str) -> bool {
+    let (bare, resource) =
+        address.split_once('/').map_or((address, None), |(bare, part)| (bare, Some(part)));
+    let local = bare.split_once('@').map(|(local, _)| local);
+    let fits = |part: &str| (1..=MAX_PART).contains(&part.len());
+    resource.is_none_or(|part| fits(part) && !part.contains(char::is_control))
+        && local.is_none_or(|part| fits(part) && !part.contains(is_forbidden_in_local))
+}
+
+fn is_forbidden_in_local(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@')
+}
+
 /// An address with a normalised domainpart; localpart and resourcepart as written.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Jid {
@@ -56,7 +80,7 @@ impl Jid {
         let (local, domain) =
             bare.split_once('@').map_or((None, bare), |(local, domain)| (Some(local), domain));
         for part in [local, resource].into_iter().flatten() {
-            if part.is_empty() || part.len() > crds::domain::MAX_OCTETS {
+            if part.is_empty() || part.len() > MAX_PART {
                 return Err(JidError::Part);
             }
         }
@@ -141,6 +165,39 @@ mod tests {
             "",
         ] {
             assert!(!belongs_to(address, &domain), "{address}");
+        }
+    }
+
+    #[test]
+    fn rfc7622_3_3_and_3_4_forbidden_characters_and_lengths() {
+        let longest = "\u{E9}".repeat(511) + "x";
+        for address in [
+            "example.com",
+            "u@example.com",
+            "u@example.com/r",
+            "\u{E9}\u{4E00}!#$%*+-.=?^_`{|}~@example.com",
+            "u@example.com/a b\"&'/:<>@\u{1F600}",
+            &format!("{longest}@example.com"),
+            &format!("u@example.com/{longest}"),
+        ] {
+            assert!(is_well_formed(address), "{address}");
+        }
+        for c in "\"&':<> \t\n\u{0}\u{1F}\u{7F}\u{80}\u{9F}\u{A0}\u{2003}\u{3000}".chars() {
+            for address in [format!("{c}@example.com"), format!("a{c}b@example.com/r")] {
+                assert!(!is_well_formed(&address), "{address:?}");
+            }
+        }
+        for c in "\t\n\u{0}\u{1F}\u{7F}\u{80}\u{9F}".chars() {
+            assert!(!is_well_formed(&format!("u@example.com/a{c}")), "{c:?}");
+        }
+        for address in [
+            "@example.com",
+            "example.com/",
+            "u@example.com/",
+            &format!("{longest}x@example.com"),
+            &format!("u@example.com/{longest}x"),
+        ] {
+            assert!(!is_well_formed(address), "{address}");
         }
     }
 

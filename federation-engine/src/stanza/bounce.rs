@@ -3,7 +3,9 @@
 use bytes::{Bytes, BytesMut};
 
 use super::Kind;
+use super::address::{domainpart, is_well_formed};
 use crate::reason::{ErrorKind, StanzaError};
+use crate::xml::element::Copied;
 use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Element, Namespace};
 
@@ -92,15 +94,20 @@ pub fn ping(from: &str, to: &str, id: &str) -> Bytes {
     out.freeze()
 }
 
+/// The `id` is copied as it was written, quotes included, and addresses are bounded: a reply is larger than what it answers
+/// by a constant at most.
 fn reply_start(stanza: &Element, kind: Kind, type_: &str) -> Option<BytesMut> {
     let (from, to) = (stanza.from()?, stanza.to()?);
     let mut out = BytesMut::with_capacity(256);
     out.extend_from_slice(b"<");
     out.extend_from_slice(kind.as_str().as_bytes());
-    attribute_into(&mut out, "from", &to);
-    attribute_into(&mut out, "to", &from);
-    if let Some(id) = stanza.id() {
-        attribute_into(&mut out, "id", &id);
+    // The receiver of the reply may refuse it for a malformed address, so the domain speaks for that.
+    let usable = |address| if is_well_formed(address) { address } else { domainpart(address) };
+    attribute_into(&mut out, "from", usable(&to));
+    attribute_into(&mut out, "to", usable(&from));
+    if let Some(id) = stanza.as_written(Copied::Id) {
+        out.extend_from_slice(b" id=");
+        out.extend_from_slice(id);
     }
     attribute_into(&mut out, "type", type_);
     Some(out)

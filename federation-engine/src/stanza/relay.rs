@@ -4,17 +4,19 @@
 use bytes::{Bytes, BytesMut};
 
 use super::address::{Jid, domainpart};
+use super::language;
 use crate::pair::Pair;
 use crate::xml::Element;
-use crate::xml::element::Addressed;
-use crate::xml::escape::{attribute_into, escape_into};
+use crate::xml::element::Copied;
+use crate::xml::escape::{attribute_into, quoted_into, value_into};
 
 /// What a stanza inherits where it comes from and where it goes to.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamContext<'a> {
     /// The pair the stanza was authorised for.
     pub pair: &'a Pair,
-    /// `xml:lang` of the peer's header on the stream that the stanza came on.
+    /// `xml:lang` of the peer's header on the stream that the stanza came on. What is no language tag is not passed on:
+    /// servers that check it refuse every stanza that carries it.
     pub lang: Option<&'a str>,
     /// `xml:lang` of our header on the stream that it goes out on.
     pub outgoing_lang: Option<&'a str>,
@@ -23,10 +25,10 @@ pub struct StreamContext<'a> {
 /// The bytes to send.
 pub fn outgoing(stanza: &Element, context: &StreamContext<'_>) -> Bytes {
     let lang = context.lang.filter(|lang| {
-        !lang.is_empty() && Some(*lang) != context.outgoing_lang && stanza.lang().is_none()
+        Some(*lang) != context.outgoing_lang && stanza.lang().is_none() && language::is_tag(lang)
     });
-    let from = respelt(stanza, Addressed::From, context.pair.from.as_str());
-    let to = respelt(stanza, Addressed::To, context.pair.to.as_str());
+    let from = respelt(stanza, Copied::From, context.pair.from.as_str());
+    let to = respelt(stanza, Copied::To, context.pair.to.as_str());
     if lang.is_none() && from.is_none() && to.is_none() && stanza.is_self_contained() {
         return stanza.bytes().clone();
     }
@@ -36,19 +38,19 @@ pub fn outgoing(stanza: &Element, context: &StreamContext<'_>) -> Bytes {
 /// A new value for an address attribute, and where the old one stands.
 struct Edit {
     range: std::ops::Range<usize>,
+    /// The quote that it stands in.
+    quote: u8,
     value: String,
 }
 
-fn respelt(stanza: &Element, which: Addressed, canonical: &str) -> Option<Edit> {
-    let written = match which {
-        Addressed::From => stanza.from()?,
-        Addressed::To => stanza.to()?,
-    };
+fn respelt(stanza: &Element, which: Copied, canonical: &str) -> Option<Edit> {
+    let written = stanza.decoded(which)?;
     if domainpart(&written) == canonical {
         return None;
     }
     let value = Jid::parse(&written).ok()?.to_string();
-    Some(Edit { range: stanza.address_range(which)?, value })
+    let quote = *stanza.as_written(which)?.first()?;
+    Some(Edit { range: stanza.raw_range(which)?, quote, value })
 }
 
 fn rewritten(stanza: &Element, lang: Option<&str>, edits: [Option<Edit>; 2]) -> Bytes {
@@ -59,16 +61,14 @@ fn rewritten(stanza: &Element, lang: Option<&str>, edits: [Option<Edit>; 2]) -> 
     let mut copied = 0;
     for edit in edits {
         out.extend_from_slice(tag.get(copied..edit.range.start).unwrap_or_default());
-        escape_into(&mut out, &edit.value);
+        quoted_into(&mut out, &edit.value, edit.quote);
         copied = edit.range.end;
     }
     out.extend_from_slice(tag.get(copied..).unwrap_or_default());
     for (prefix, uri) in stanza.outer_prefixes() {
         out.extend_from_slice(b" xmlns:");
         out.extend_from_slice(prefix.as_bytes());
-        out.extend_from_slice(b"='");
-        escape_into(&mut out, uri);
-        out.extend_from_slice(b"'");
+        value_into(&mut out, uri);
     }
     if let Some(lang) = lang {
         attribute_into(&mut out, "xml:lang", lang);

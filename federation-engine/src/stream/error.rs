@@ -154,7 +154,9 @@ impl From<XmlError> for StreamError {
 impl From<Refusal> for StreamError {
     fn from(refusal: Refusal) -> Self {
         let condition = match refusal {
-            Refusal::ImproperAddressing => StreamCondition::ImproperAddressing,
+            Refusal::ImproperAddressing | Refusal::MalformedAddress => {
+                StreamCondition::ImproperAddressing
+            }
             Refusal::InvalidFrom => StreamCondition::InvalidFrom,
             Refusal::HostUnknown => StreamCondition::HostUnknown,
             Refusal::NotAuthorized => StreamCondition::NotAuthorized,

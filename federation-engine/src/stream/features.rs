@@ -161,6 +161,28 @@ mod tests {
     }
 
     #[test]
+    fn xep0478_numbers_of_any_size_give_times_that_a_clock_can_add() {
+        let now = std::time::Instant::now();
+        let day = std::time::Duration::from_hours(24);
+        for digits in 1..=30 {
+            for number in ["1", "9", "18446744073709551615"] {
+                let number = number.repeat(digits);
+                let limits = read(&format!(
+                    "<limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>{number}</idle-seconds>\
+                     <max-bytes>{number}</max-bytes></limits>"
+                ))
+                .limits;
+                for own in [None, Some(day)] {
+                    let idle = limits.idle_time(own).unwrap_or_default();
+                    assert!(idle <= day, "{number} with {own:?}");
+                    assert!(now.checked_add(idle).is_some(), "{number}");
+                }
+                let _ = limits.exceeded_by(usize::MAX);
+            }
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         for starttls in [None, Some(StartTls::Optional), Some(StartTls::Required)] {
             for dialback in [None, Some(false), Some(true)] {

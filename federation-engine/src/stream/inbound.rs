@@ -18,10 +18,12 @@ use super::{
     Surroundings, Transport, earliest,
 };
 use crate::Domain;
+use crate::clock;
 use crate::dialback::Verification;
 use crate::dialback::receiving::Pending;
 use crate::pair::Pair;
 use crate::reason::Refusal;
+use crate::stanza::Kind;
 use crate::xml::{Element, Item, Namespace, XmlError};
 
 /// How long the peer's `</stream:stream>` is awaited after ours (RFC 6120 §4.4 leaves the time to us).
@@ -114,7 +116,7 @@ impl Inbound {
             proven: Proven::default(),
             bidi: None,
             management: Management::default(),
-            negotiation: Some(now + limits.negotiation),
+            negotiation: Some(clock::after(now, limits.negotiation)),
             expiry: None,
         }
     }
@@ -135,13 +137,21 @@ impl Inbound {
                 Err(refusal) => out.act(Action::Refused { element, refusal }),
             },
             (State::AwaitHeader, Item::Header(header)) => self.on_header(&header, around, out),
+            // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
+            (State::Open, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+                self.fail(&Refusal::TooLarge.into(), around, out);
+            }
+            (State::Closing { .. }, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+            }
             (State::Open, Item::Element(element)) => self.on_element(element, now, around, out),
             (_, Item::Close) => {
                 self.farewell(out);
                 self.end(out);
             }
             // The scanner gives a header first and only once.
-            (_, Item::Header(_) | Item::Element(_)) => self.end(out),
+            (_, Item::Header(_) | Item::Element(_) | Item::Oversized(_)) => self.end(out),
         }
     }
 
@@ -243,7 +253,7 @@ impl Inbound {
                 self.farewell(out);
                 self.negotiation = None;
                 self.pending.clear();
-                self.state = State::Closing { until: now + CLOSING_TIME };
+                self.state = State::Closing { until: clock::after(now, CLOSING_TIME) };
             }
             State::AwaitHeader | State::StartingTls => self.end(out),
             State::Closing { .. } | State::Closed => {}
@@ -321,6 +331,9 @@ impl Inbound {
                 }
                 self.farewell(out);
                 self.end(out);
+            }
+            _ if Kind::is_foreign(&element) => {
+                out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
             }
             _ => self.on_stanza(element, around, out),
         }

@@ -9,6 +9,10 @@ use super::Out;
 /// No server may refuse stanzas up to this size (RFC 6120 §13.12 item 4); whoever says less is not believed.
 const SMALLEST: usize = 10_000;
 
+/// Longest silence that is believed. A number from outside decides when a stream is closed; nothing here needs a longer one,
+/// and the largest that fits into 64 bits cannot be added to a clock.
+const LONGEST_IDLE: Duration = Duration::from_hours(24);
+
 /// Limits of one direction of a stream; what is absent is not limited, or not told.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct StreamLimits {
@@ -29,7 +33,9 @@ impl StreamLimits {
         };
         Self {
             max_bytes: number("max-bytes").and_then(|bytes| usize::try_from(bytes).ok()),
-            idle: number("idle-seconds").filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            idle: number("idle-seconds")
+                .filter(|seconds| *seconds > 0)
+                .map(|seconds| Duration::from_secs(seconds).min(LONGEST_IDLE)),
         }
     }
 
@@ -48,6 +54,13 @@ impl StreamLimits {
         out.put("</limits>");
     }
 
+    /// With the limit of bytes that is in force here where the receiving entity tells none: servers without XEP-0478 have
+    /// one as well, and end the stream at what exceeds it.
+    #[must_use]
+    pub fn or_bytes(self, own: usize) -> Self {
+        Self { max_bytes: self.max_bytes.or(Some(own)), ..self }
+    }
+
     /// The limit that an element of `size` bytes exceeds.
     pub fn exceeded_by(&self, size: usize) -> Option<usize> {
         self.max_bytes.map(|limit| limit.max(SMALLEST)).filter(|limit| size > *limit)
@@ -56,7 +69,8 @@ impl StreamLimits {
     /// When to close a stream that carries nothing, if `own` is the time that is configured here: before the receiving
     /// entity does, so that no stanza meets its end of the stream.
     pub fn idle_time(&self, own: Option<Duration>) -> Option<Duration> {
-        let theirs = self.idle.map(|idle| idle / 10 * 9);
+        let theirs =
+            self.idle.map(|idle| idle.saturating_sub(idle.checked_div(10).unwrap_or_default()));
         own.into_iter().chain(theirs).min()
     }
 }
@@ -77,6 +91,14 @@ mod tests {
         ] {
             assert_eq!(limits(limit).exceeded_by(size), expected, "{limit:?} {size}");
         }
+    }
+
+    #[test]
+    fn a_peer_that_tells_no_limit_has_ours() {
+        let told = StreamLimits { max_bytes: Some(20_000), idle: None };
+        assert_eq!(told.or_bytes(30_000).exceeded_by(20_001), Some(20_000));
+        assert_eq!(StreamLimits::default().or_bytes(30_000).exceeded_by(30_001), Some(30_000));
+        assert_eq!(StreamLimits::default().or_bytes(30_000).exceeded_by(30_000), None);
     }
 
     #[test]

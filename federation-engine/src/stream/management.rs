@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{StreamCondition, StreamError};
 use super::{Action, Out};
+use crate::clock;
 use crate::xml::Element;
 
 const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3'/>";
@@ -144,7 +145,7 @@ impl Management {
 
     fn ask(&mut self, now: Instant, patience: Duration, out: &mut Out) {
         if self.answer_by.is_none() {
-            self.answer_by = Some(now + patience);
+            self.answer_by = Some(clock::after(now, patience));
             out.put(REQUEST);
         }
     }

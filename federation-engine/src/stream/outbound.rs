@@ -19,8 +19,10 @@ use super::{
     Surroundings, Transport, earliest,
 };
 use crate::Domain;
+use crate::clock;
 use crate::pair::Pair;
 use crate::reason::{Failure, Refusal};
+use crate::stanza::Kind;
 use crate::xml::{Element, Item, Namespace, XmlError};
 
 /// What a stream is opened for.
@@ -116,6 +118,13 @@ struct Requested {
     waits: Option<Instant>,
 }
 
+/// An element that means nothing to us and may be ignored.
+fn is_extension(element: &Element) -> bool {
+    let negotiates =
+        [Namespace::Tls, Namespace::Sasl, Namespace::Dialback, Namespace::StreamManagement];
+    Kind::is_foreign(element) && !negotiates.contains(&element.name().namespace)
+}
+
 impl Outbound {
     /// A connected stream; [`Self::begin`] opens it.
     pub fn new(purpose: Purpose, transport: Transport, limits: Limits, now: Instant) -> Self {
@@ -145,7 +154,7 @@ impl Outbound {
             lang: None,
             management: Management::default(),
             traffic: None,
-            negotiation: Some(now + limits.negotiation),
+            negotiation: Some(clock::after(now, limits.negotiation)),
             expiry: None,
         }
     }
@@ -169,6 +178,14 @@ impl Outbound {
             (_, Item::Close) => {
                 self.farewell(out);
                 self.on_closed(out);
+            }
+            (State::Closing { .. }, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+            }
+            // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
+            (_, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+                self.fail(&Refusal::TooLarge.into(), out);
             }
             (_, Item::Element(element)) => self.on_element(element, now, around, out),
             // The scanner gives a header first and only once.
@@ -292,7 +309,7 @@ impl Outbound {
     }
 
     fn silence_ends(&self) -> Option<Instant> {
-        self.traffic.map(|last| last + self.limits.silence)
+        self.traffic.map(|last| clock::after(last, self.limits.silence))
     }
 
     /// Ends the stream with an error that is decided outside of the machine (shutdown, certificate).
@@ -318,7 +335,7 @@ impl Outbound {
                 self.farewell(out);
                 self.negotiation = None;
                 self.pairs.clear();
-                self.state = State::Closing { until: now + CLOSING_TIME };
+                self.state = State::Closing { until: clock::after(now, CLOSING_TIME) };
             }
         }
     }
@@ -391,6 +408,10 @@ impl Outbound {
             }
             // Features that come again change nothing.
             State::Open if element.is(Namespace::Stream, "features") => {}
+            // Its namespace has no place in the negotiation as far as it is known here.
+            _ if is_extension(&element) => {
+                out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
+            }
             State::Open if self.bidi => self.on_stanza(element, around, out),
             // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
             _ => {

@@ -200,10 +200,9 @@ impl Engine {
             idle: timeouts.idle,
             unauthenticated_bytes: limits.pre_auth_element_bytes,
             authenticated: Bounds {
-                element_bytes: limits.stanza_bytes,
                 depth: limits.depth,
                 attributes: limits.attributes,
-                ..Bounds::AUTHENTICATED
+                ..Bounds::AUTHENTICATED.with_element_bytes(limits.stanza_bytes)
             },
         }
     }

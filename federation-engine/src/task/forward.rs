@@ -1,5 +1,6 @@
 //! Takes stanzas that a stream may send to the link of their pair.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,8 +13,8 @@ use crate::pair::Pair;
 use crate::policy::decide::decide;
 use crate::reason::{ErrorKind, Failure, Refusal, StanzaError};
 use crate::route::link::{Link, Push};
-use crate::stanza::bounce;
 use crate::stanza::relay::{self, StreamContext};
+use crate::stanza::{address, bounce};
 use crate::stream::{StreamLimits, header};
 use crate::xml::Element;
 
@@ -59,6 +60,16 @@ impl Forwarder {
         now: Instant,
     ) -> Option<Held> {
         self.engine.metrics.stanzas_received.inc(self.leg);
+        let well_formed = |address: Option<Cow<'_, str>>| {
+            address.is_some_and(|address| address::is_well_formed(&address))
+        };
+        if !well_formed(element.from()) || !well_formed(element.to()) {
+            let refusal = Refusal::MalformedAddress;
+            let text = refusal.to_string();
+            let error = StanzaError { kind: ErrorKind::Modify, condition: "jid-malformed", text };
+            self.engine.refuse(element, pair, self.leg, refusal, &error);
+            return None;
+        }
         match self.way(pair) {
             Way::Link(link) => {
                 let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
@@ -88,6 +99,14 @@ impl Forwarder {
             }
         }
         None
+    }
+
+    /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12).
+    pub(crate) fn refuse_oversized(&self, element: &Element, pair: &Pair, limit: usize) {
+        self.engine.metrics.stanzas_received.inc(self.leg);
+        let text = format!("the stanza has more than {limit} bytes");
+        let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };
+        self.engine.refuse(element, pair, self.leg, Refusal::TooLarge, &error);
     }
 
     fn way(&mut self, pair: &Pair) -> Way {
@@ -239,7 +258,7 @@ impl Engine {
         self.metrics.stanzas_refused.inc(Refusal::TooLarge);
         let limit = limits.exceeded_by(stanza.len()).unwrap_or_default();
         let text = format!(
-            "the stanza has {} bytes, and the remote server accepts {limit} at most",
+            "the stanza has {} bytes on its way out, and {limit} bytes are accepted at most",
             stanza.len()
         );
         let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };

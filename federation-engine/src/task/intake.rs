@@ -35,6 +35,11 @@ impl Intake {
         self.held = self.forwarder.forward(element, pair, self.lang.as_deref(), now);
     }
 
+    /// Answers a stanza of a proven pair that is larger than `limit` bytes, and of which only the start tag was kept.
+    pub(crate) fn refuse_oversized(&self, element: &Element, pair: &Pair, limit: usize) {
+        self.forwarder.refuse_oversized(element, pair, limit);
+    }
+
     /// A stanza waits for room.
     pub(crate) fn is_full(&self) -> bool {
         self.held.is_some()

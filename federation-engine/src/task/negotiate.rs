@@ -17,6 +17,7 @@ use super::outlet::End;
 use super::streams::Far;
 use super::target::{self, Reached};
 use crate::Domain;
+use crate::clock;
 use crate::dialback;
 use crate::leg::Leg;
 use crate::reason::{CertificateReason, Failure};
@@ -166,7 +167,7 @@ async fn negotiate(
     reached: Reached,
 ) -> Result<(Opened, Outcome), (Failure, Option<&'static str>)> {
     let started = Instant::now();
-    let deadline = started + engine.snapshot().config.timeouts.negotiation;
+    let deadline = clock::after(started, engine.snapshot().config.timeouts.negotiation);
     let (local, remote) = ends(&purpose);
     let mut connection = Connection::plain(tcp);
     let mut transport = Transport::Tcp;

@@ -13,6 +13,7 @@ use super::admission::Permit;
 use super::engine::Engine;
 use super::io::Connection;
 use super::session::Session;
+use crate::clock;
 use crate::leg::Leg;
 use crate::stream::Transport;
 use crate::stream::rejection::Named;
@@ -27,7 +28,7 @@ pub(crate) async fn run(
     permit: Permit,
 ) {
     let started = Instant::now();
-    let deadline = started + engine.snapshot().config.timeouts.negotiation;
+    let deadline = clock::after(started, engine.snapshot().config.timeouts.negotiation);
     if let Err(error) = engine.tcp().configure(&tcp) {
         tracing::debug!(%source, %error, "a socket option could not be set");
     }

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout_at};
 
 use super::engine::Engine;
 use crate::Domain;
+use crate::clock;
 use crate::leg::Leg;
 use crate::observe::evidence::{BackendAnswer, BackendOutcome, BackendRoundTrip};
 use crate::pair::Pair;
@@ -126,7 +127,7 @@ impl<'a> Trip<'a> {
         mut answer: oneshot::Receiver<()>,
         mut tell: bool,
     ) -> (BackendOutcome, String) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = clock::after(Instant::now(), PATIENCE);
         loop {
             let settled = self.link.settled();
             if let Some(failure) = self.link.last_failure() {

@@ -22,6 +22,7 @@ use super::negotiate::Opened;
 use super::outlet::{End, Outlet};
 use super::report::StreamReport;
 use super::streams::{Registration, Request};
+use crate::clock;
 use crate::dialback::Verification;
 use crate::leg::Leg;
 use crate::pair::Pair;
@@ -211,13 +212,16 @@ impl Session {
 
     /// Puts stanzas into the output when it is empty.
     fn fill(&mut self) {
-        let patience = self.engine.snapshot().config.timeouts.user_timeout;
+        let (patience, own_limit) = {
+            let config = &self.engine.snapshot().config;
+            (config.timeouts.user_timeout, config.limits.stanza_bytes)
+        };
         let output = &mut self.connection.output;
         if output.is_empty() {
             self.write_by = None;
             self.outlet.written(&self.engine);
             if !self.closing {
-                let limits = self.machine.peer_limits();
+                let limits = self.machine.peer_limits().or_bytes(own_limit);
                 let management = self.machine.management();
                 let filled = self.outlet.fill(&self.engine, &limits, management, output);
                 if filled {
@@ -247,7 +251,7 @@ impl Session {
             biased;
             () = self.engine.shutdown.cancelled(), if self.leave_by.is_none() => {
                 self.closing = true;
-                self.leave_by = Some(Instant::now() + FAREWELL);
+                self.leave_by = Some(clock::after(Instant::now(), FAREWELL));
                 Flow::Continue
             }
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
@@ -275,7 +279,7 @@ impl Session {
             && self.permit.is_none()
             && self.outlet.is_idle()
             && !self.intake.is_full();
-        is_idle.then(|| self.last_stanza + idle)
+        is_idle.then(|| clock::after(self.last_stanza, idle))
     }
 
     async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
@@ -336,6 +340,17 @@ impl Session {
                         continue;
                     }
                     self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
+                }
+                Ok(Some(Item::Oversized(element))) => {
+                    if let Ok(pair) = self.machine.authorize(&element) {
+                        self.last_stanza = now;
+                        let limit = self.engine.snapshot().config.limits.stanza_bytes;
+                        self.intake.refuse_oversized(&element, pair, limit);
+                        self.machine.handled();
+                        continue;
+                    }
+                    let item = Item::Oversized(element);
+                    self.machine.on_item(item, now, &*self.around, &mut self.out);
                 }
                 Ok(Some(item)) => {
                     if let Item::Header(header) = &item {

@@ -174,6 +174,8 @@ fn leaf_params(
 
 fn dated(now: UnixTime, until: u64) -> CertificateParams {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    // LAST_SECOND can be represented.
+    #[allow(clippy::arithmetic_side_effects)]
     let at = |seconds: u64| epoch + Duration::from_secs(seconds.min(LAST_SECOND));
     let mut params = CertificateParams::default();
     params.not_before = at(now.as_secs().saturating_sub(BACKDATED.as_secs()));

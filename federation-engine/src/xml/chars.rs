@@ -1,27 +1,25 @@
 //! Which characters and references may stand where (XML 1.0 §2.2, §2.3, §2.4, §4.1).
 
 use super::error::{Malformation, XmlError};
+use super::{names, steps};
 
 /// Production 2, `Char`.
 pub fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// Production 4, `NameStartChar`, without the colon (Namespaces in XML §4, `NCName`).
+/// Whether a name without a colon can begin with it (XML 1.0 fourth edition, production 5; Namespaces in XML §4, `NCName`).
 pub fn is_name_start(c: char) -> bool {
-    matches!(c,
-        'A'..='Z' | 'a'..='z' | '_'
-        | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
-        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
-        | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}'
-        | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+    if c.is_ascii() { c.is_ascii_alphabetic() || c == '_' } else { names::is_letter(c) }
 }
 
-/// Production 4a, `NameChar`, without the colon.
+/// Whether it can stand in a name without a colon after its beginning (production 4, `NameChar`).
 pub fn is_name_char(c: char) -> bool {
-    is_name_start(c)
-        || matches!(c,
-            '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+    if c.is_ascii() {
+        c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+    } else {
+        names::is_following(c)
+    }
 }
 
 /// Whether the byte is white space (production 3).
@@ -78,6 +76,7 @@ fn class(byte: u8) -> u8 {
 /// Checks a run of valid UTF-8. The result says whether an attribute value means just what its bytes are: no reference,
 /// and no white space that reading would turn into a space (§3.3.3).
 pub(super) fn check(bytes: &[u8], place: Place) -> Result<bool, XmlError> {
+    steps::count(bytes.len());
     let mut plain = true;
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| class(*byte) != PLAIN) {

@@ -46,13 +46,15 @@ pub struct Name<'a> {
     pub local: &'a str,
 }
 
-/// Where the value of an attribute stands, for writers that copy a start tag.
+/// An attribute whose value is copied as it was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Addressed {
+pub enum Copied {
     /// The attribute `from`.
     From,
     /// The attribute `to`.
     To,
+    /// The attribute `id`.
+    Id,
 }
 
 impl Element {
@@ -67,7 +69,7 @@ impl Element {
             xmlns:stream='http://etherx.jabber.org/streams'>";
         let mut buffer = BytesMut::from(HEADER);
         buffer.extend_from_slice(stanza);
-        let bounds = Bounds { element_bytes: buffer.len(), ..Bounds::AUTHENTICATED };
+        let bounds = Bounds::AUTHENTICATED.with_element_bytes(buffer.len());
         let mut scanner = Scanner::new(bounds);
         scanner.next(&mut buffer).ok()?;
         match scanner.next(&mut buffer).ok()? {
@@ -140,11 +142,27 @@ impl Element {
         (tag, rest, self.facts.self_closing)
     }
 
-    /// Range of the raw value of an address attribute within [`Self::bytes`], quotes excluded.
-    pub fn address_range(&self, which: Addressed) -> Option<std::ops::Range<usize>> {
+    /// The value of an attribute, decoded.
+    pub fn decoded(&self, which: Copied) -> Option<Cow<'_, str>> {
+        self.value(match which {
+            Copied::From => self.facts.from,
+            Copied::To => self.facts.to,
+            Copied::Id => self.facts.id,
+        })
+    }
+
+    /// The value of an attribute as it was written, with its quotes: to be copied without change.
+    pub fn as_written(&self, which: Copied) -> Option<&[u8]> {
+        let range = self.raw_range(which)?;
+        self.bytes.get(range.start.checked_sub(1)?..range.end.checked_add(1)?)
+    }
+
+    /// Range of the raw value of the attribute within [`Self::bytes`], quotes excluded.
+    pub fn raw_range(&self, which: Copied) -> Option<std::ops::Range<usize>> {
         let value = match which {
-            Addressed::From => self.facts.from,
-            Addressed::To => self.facts.to,
+            Copied::From => self.facts.from,
+            Copied::To => self.facts.to,
+            Copied::Id => self.facts.id,
         };
         value.map(|value| value.span.range())
     }

@@ -94,6 +94,12 @@ pub enum Bound {
         /// The bound.
         limit: usize,
     },
+    /// Declarations that an element inherits from the stream's opening tag.
+    #[error("an element inherits namespace declarations of {limit} bytes or")]
+    Inherited {
+        /// The bound.
+        limit: usize,
+    },
     /// [`name_bytes`](super::Bounds::name_bytes).
     #[error("a name has {limit} bytes or")]
     NameBytes {

@@ -2,35 +2,54 @@
 
 use bytes::BytesMut;
 
-/// Appends `text` so that it stands literally in an attribute value of either quote style, or in character data.
-/// Tab, line feed and carriage return become references, because a reader would turn the bare ones into spaces.
+/// Appends `text` as character data. Only what ends it is escaped (XML 1.0 §2.4), and the carriage return, which a reader
+/// would turn into a line feed (§2.11).
 pub fn escape_into(out: &mut BytesMut, text: &str) {
+    let mut brackets = 0_u8;
     for byte in text.bytes() {
-        let replacement: &[u8] = match byte {
-            b'&' => b"&amp;",
-            b'<' => b"&lt;",
-            b'>' => b"&gt;",
-            b'"' => b"&quot;",
-            b'\'' => b"&apos;",
-            b'\t' => b"&#9;",
-            b'\n' => b"&#10;",
-            b'\r' => b"&#13;",
-            other => {
-                out.extend_from_slice(&[other]);
-                continue;
-            }
-        };
-        out.extend_from_slice(replacement);
+        match byte {
+            b'&' => out.extend_from_slice(b"&amp;"),
+            b'<' => out.extend_from_slice(b"&lt;"),
+            b'>' if brackets >= 2 => out.extend_from_slice(b"&gt;"),
+            b'\r' => out.extend_from_slice(b"&#13;"),
+            other => out.extend_from_slice(&[other]),
+        }
+        brackets = if byte == b']' { brackets.saturating_add(1) } else { 0 };
     }
 }
 
-/// Appends ` name='value'`.
+/// Appends `text` as an attribute value within `quote`. Only what ends the value is escaped (XML 1.0 §2.3), and white space
+/// that a reader would turn into spaces (§3.3.3).
+pub fn quoted_into(out: &mut BytesMut, text: &str, quote: u8) {
+    for byte in text.bytes() {
+        match byte {
+            b'&' => out.extend_from_slice(b"&amp;"),
+            b'<' => out.extend_from_slice(b"&lt;"),
+            b'"' if quote == b'"' => out.extend_from_slice(b"&quot;"),
+            b'\'' if quote == b'\'' => out.extend_from_slice(b"&apos;"),
+            b'\t' => out.extend_from_slice(b"&#9;"),
+            b'\n' => out.extend_from_slice(b"&#10;"),
+            b'\r' => out.extend_from_slice(b"&#13;"),
+            other => out.extend_from_slice(&[other]),
+        }
+    }
+}
+
+/// Appends ` name='value'`, in the quotes that the value has fewer of: no value that was read from XML becomes longer than
+/// by a fifth, whatever it consists of.
 pub fn attribute_into(out: &mut BytesMut, name: &str, value: &str) {
     out.extend_from_slice(b" ");
     out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"='");
-    escape_into(out, value);
-    out.extend_from_slice(b"'");
+    value_into(out, value);
+}
+
+/// Appends `='value'` as [`attribute_into`] does.
+pub fn value_into(out: &mut BytesMut, value: &str) {
+    let count = |quote| memchr::memchr_iter(quote, value.as_bytes()).count();
+    let quote = if count(b'\'') > count(b'"') { b'"' } else { b'\'' };
+    out.extend_from_slice(&[b'=', quote]);
+    quoted_into(out, value, quote);
+    out.extend_from_slice(&[quote]);
 }
 
 /// `text` without characters that XML cannot carry (XML 1.0 §2.2), cut to `limit` bytes at a character boundary.
@@ -51,12 +70,42 @@ mod tests {
 
     #[test]
     fn a_written_attribute_value_is_read_back_unchanged() {
-        let value = "a&b<c>d\"e'f\tg\nh\ri\u{e9}";
-        let mut out = BytesMut::new();
-        attribute_into(&mut out, "v", value);
-        let document = format!("<x{}/>", std::str::from_utf8(&out).unwrap());
-        let node = super::super::Node::read(&document, None).unwrap();
-        assert_eq!(node.attribute("v"), Some(value));
+        for value in ["a&b<c>d\"e'f\tg\nh\ri\u{e9}", "''\"", "\"\"'", "'", "\""] {
+            let mut out = BytesMut::new();
+            attribute_into(&mut out, "v", value);
+            let document = format!("<x{}/>", std::str::from_utf8(&out).unwrap());
+            let node = super::super::Node::read(&document, None).unwrap();
+            assert_eq!(node.attribute("v"), Some(value));
+        }
+    }
+
+    #[test]
+    fn written_text_is_read_back_unchanged() {
+        for text in ["a&b<c>d\"e'f", "]]>", "]]]>x]>", "a\tb\nc\rd", "&amp;"] {
+            let mut out = BytesMut::new();
+            escape_into(&mut out, text);
+            let document = format!("<x>{}</x>", std::str::from_utf8(&out).unwrap());
+            assert_eq!(super::super::Node::read(&document, None).unwrap().text, text);
+        }
+    }
+
+    #[test]
+    fn a_value_that_was_read_becomes_longer_by_a_fifth_at_most() {
+        for (as_read, as_written) in [
+            ("'".repeat(600), "'".repeat(600)),
+            ("\"".repeat(600), "\"".repeat(600)),
+            ("'\"".repeat(300), "'&#34;".repeat(300)),
+            ("&".repeat(600), "&amp;".repeat(600)),
+            ("<".repeat(600), "&lt;".repeat(600)),
+            (">".repeat(600), ">".repeat(600)),
+            ("\t".repeat(600), "&#9;".repeat(600)),
+            ("\r".repeat(600), "&#13;".repeat(600)),
+        ] {
+            let mut out = BytesMut::new();
+            value_into(&mut out, &as_read);
+            let bound = as_written.len() + as_written.len() / 5 + 3;
+            assert!(out.len() <= bound, "{} bytes of {as_written:.9}", out.len());
+        }
     }
 
     #[test]

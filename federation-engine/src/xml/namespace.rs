@@ -1,9 +1,10 @@
 //! The namespaces that decide something here.
 
 /// A namespace name, told apart as far as the engine acts on it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Namespace {
     /// No namespace.
+    #[default]
     None,
     /// `http://etherx.jabber.org/streams` (RFC 6120 §4.8.1).
     Stream,

@@ -11,7 +11,9 @@ use super::chars::{self, Place};
 use super::element::{Element, Facts};
 use super::error::{Bound, Malformation, XmlError};
 use super::header::HeaderAttributes;
-use super::scope::{ElementScope, StreamScope};
+use super::scope::{ElementScope, MAX_INHERITED, NameId, StreamScope};
+use super::skip::{Skip, Skipped};
+use super::steps;
 use super::tag::{self, Attribute, Span};
 
 /// What a stream consists of at its first level.
@@ -21,6 +23,9 @@ pub enum Item {
     Header(HeaderAttributes),
     /// A complete first-level element.
     Element(Element),
+    /// The start tag, closed in itself, of a first-level element above the bound of bytes. Its content is not kept: it can
+    /// be answered, but not relayed. The stream goes on behind its end.
+    Oversized(Element),
     /// `</stream:stream>`.
     Close,
 }
@@ -42,11 +47,15 @@ pub struct Scanner {
     /// Elements that are open, outermost first.
     open: Vec<Open>,
     attributes: Vec<Attribute>,
+    /// Expanded names of a tag's prefixed attributes; reused.
+    expanded: Vec<(NameId, Span)>,
     scope: ElementScope,
     stream: Arc<StreamScope>,
     /// Qualified name of the stream's opening tag.
     root: Vec<u8>,
     facts: Option<Facts>,
+    /// An element above the bound of bytes whose end has not come yet.
+    skip: Option<Skip>,
     outer_prefixes: u32,
     whitespace: u64,
 }
@@ -93,10 +102,12 @@ impl Scanner {
             quote: None,
             open: Vec::new(),
             attributes: Vec::new(),
+            expanded: Vec::new(),
             scope: ElementScope::default(),
             stream: Arc::default(),
             root: Vec::new(),
             facts: None,
+            skip: None,
             outer_prefixes: 0,
             whitespace: 0,
         }
@@ -145,17 +156,61 @@ impl Scanner {
 
     fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, XmlError> {
         loop {
+            if let Some(skip) = &mut self.skip {
+                match skip.advance(buf)? {
+                    Skipped::All => self.skip = None,
+                    Skipped::Some => return Ok(None),
+                    Skipped::TooMuch => {
+                        let limit = self.bounds.element_bytes;
+                        return Err(Bound::ElementBytes { limit }.into());
+                    }
+                }
+            }
             if self.at_first_level() {
                 self.skip_whitespace(buf);
             }
-            match self.step(buf)? {
-                Step::Token => {}
-                Step::Item(item) => return Ok(Some(item)),
+            let step = match self.step(buf) {
                 // At least one more byte belongs to what has begun.
-                Step::Incomplete if buf.is_empty() => return Ok(None),
-                Step::Incomplete => return self.fits(buf.len() + 1).map(|()| None),
+                Ok(Step::Incomplete) if !buf.is_empty() => {
+                    self.fits(buf.len() + 1).map(|()| Step::Incomplete)
+                }
+                step => step,
+            };
+            match step {
+                Ok(Step::Token) => {}
+                Ok(Step::Item(item)) => return Ok(Some(item)),
+                Ok(Step::Incomplete) => return Ok(None),
+                Err(error @ XmlError::Exceeded(Bound::ElementBytes { .. })) => {
+                    return self.oversized(buf).map(Some).ok_or(error);
+                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Gives up the element that is being read, except for its start tag, and goes on behind its end. `None`: not without
+    /// the complete start tag of an element of a peer that may send such.
+    fn oversized(&mut self, buf: &mut BytesMut) -> Option<Item> {
+        if self.bounds.skipped_bytes == 0 {
+            return None;
+        }
+        let mut facts = self.facts.take()?;
+        let end = usize::try_from(facts.start_tag_end).ok()?;
+        let tag = buf.get(..end)?.strip_suffix(b">")?;
+        let mut bytes = BytesMut::with_capacity(end + 1);
+        bytes.extend_from_slice(tag);
+        bytes.extend_from_slice(b"/>");
+        facts.start_tag_end = Span::new(0, bytes.len()).end;
+        facts.self_closing = true;
+        let left = self.bounds.skipped_bytes.saturating_sub(self.token);
+        self.skip = Some(Skip::new(self.open.len(), left));
+        buf.advance(self.token);
+        self.open.clear();
+        self.scope.clear();
+        self.quote = None;
+        self.outer_prefixes = 0;
+        self.token_done(0);
+        Some(Item::Oversized(Element::new(bytes.freeze(), facts, None)))
     }
 
     fn at_first_level(&self) -> bool {
@@ -209,7 +264,8 @@ impl Scanner {
     fn find(&mut self, buf: &[u8], needle: u8) -> Option<usize> {
         let found = memchr::memchr(needle, buf.get(self.searched..).unwrap_or_default());
         let at = found.map(|offset| self.searched + offset);
-        self.searched = at.unwrap_or(buf.len());
+        let before = std::mem::replace(&mut self.searched, at.unwrap_or(buf.len()));
+        steps::count(self.searched.saturating_sub(before));
         at
     }
 
@@ -317,6 +373,7 @@ impl Scanner {
                 return None;
             };
             self.searched += offset + 1;
+            steps::count(offset + 1);
             let byte = rest.get(offset).copied();
             self.quote = match self.quote {
                 Some(_) => None,
@@ -355,6 +412,9 @@ impl Scanner {
         let outer_prefixes = std::mem::take(&mut self.outer_prefixes);
         // Every first-level start tag leaves its facts.
         let facts = self.facts.take().ok_or(Malformation::Tag)?;
+        if outer_prefixes != 0 && self.stream.is_too_much(outer_prefixes) {
+            return Err(Bound::Inherited { limit: MAX_INHERITED }.into());
+        }
         self.scope.clear();
         self.token_done(0);
         let scope = (outer_prefixes != 0).then(|| Arc::clone(&self.stream));
@@ -366,6 +426,7 @@ impl Scanner {
 
 fn utf8(buf: &[u8], start: usize, end: usize) -> Result<&[u8], XmlError> {
     let bytes = buf.get(start..end).unwrap_or_default();
+    steps::count(bytes.len());
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(bytes),
         Err(_) => Err(Malformation::Utf8.into()),

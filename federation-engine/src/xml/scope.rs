@@ -1,29 +1,148 @@
 //! Which namespace a prefix stands for at each place (Namespaces in XML §6).
+//!
+//! The cost of every question is bounded by the bytes of the name that it is about, however many declarations are in force
+//! and however long their namespace names are: a namespace name is decoded once, where it is declared; prefixes are found
+//! by a keyed hash; and attributes of different prefixes are compared by numbers that stand for the namespace names.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use bytes::BytesMut;
 
 use super::error::{Bound, Malformation, XmlError};
+use super::escape::attribute_into;
 use super::namespace::Namespace;
+use super::steps;
 use super::tag::{Span, ValueSpan};
+
+/// Stands for a namespace name: equal names have equal numbers within one first-level element.
+pub(super) type NameId = u32;
+
+/// Of `http://www.w3.org/XML/1998/namespace`, to which no prefix but `xml` can be bound.
+const XML_ID: NameId = NameId::MAX;
+
+/// A prefix that the stream's opening tag declares.
+#[derive(Clone, Debug)]
+struct StreamPrefix {
+    prefix: String,
+    /// Its namespace name.
+    uri: String,
+    namespace: Namespace,
+    /// Index of the first prefix with the same namespace name.
+    id: NameId,
+    /// Bytes of the declaration in a start tag.
+    written: usize,
+}
 
 /// Declarations of the stream's opening tag, kept for as long as the stream lives.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StreamScope {
     /// Namespace name of the default namespace; empty when there is none.
     pub(super) default: String,
-    /// Prefixes with their namespace names, at most [`MAX_STREAM_PREFIXES`].
-    pub(super) prefixes: Vec<(String, String)>,
+    default_namespace: Namespace,
+    /// At most [`MAX_STREAM_PREFIXES`], in the order of the prefixes.
+    prefixes: Vec<StreamPrefix>,
+    /// Indices of `prefixes` in the order of the namespace names.
+    by_uri: Vec<u8>,
 }
 
 /// As many as [`super::element::Facts::outer_prefixes`] has bits.
 pub(super) const MAX_STREAM_PREFIXES: usize = 32;
 
+/// Bytes of declarations that an element can inherit from the stream's opening tag. Where it is relayed they are written
+/// into its own start tag (RFC 6120 §4.8.5), so without a bound few bytes would make many.
+pub(super) const MAX_INHERITED: usize = 1_024;
+
 impl StreamScope {
+    /// The default namespace, and the prefixes with their namespace names.
+    pub(super) fn new(default: String, declared: Vec<(String, String)>) -> Result<Self, XmlError> {
+        if declared.len() > MAX_STREAM_PREFIXES {
+            return Err(Bound::Declarations { limit: MAX_STREAM_PREFIXES }.into());
+        }
+        let mut prefixes: Vec<StreamPrefix> = declared
+            .into_iter()
+            .map(|(prefix, uri)| {
+                let namespace = Namespace::of(&uri);
+                let mut written = BytesMut::new();
+                attribute_into(&mut written, &prefix, &uri);
+                let written = written.len().saturating_add("xmlns:".len());
+                StreamPrefix { prefix, uri, namespace, id: 0, written }
+            })
+            .collect();
+        prefixes.sort_by(|a, b| a.prefix.cmp(&b.prefix));
+        let mut by_uri: Vec<u8> = (0..).take(prefixes.len()).collect();
+        let uri = |index: &u8| prefixes.get(usize::from(*index)).map(|known| known.uri.as_str());
+        // Stable: of equal names the first prefix comes first, and gives all of them its index.
+        by_uri.sort_by(|a, b| uri(a).cmp(&uri(b)));
+        let mut first: Option<u8> = None;
+        let ids: Vec<(u8, u8)> = by_uri
+            .iter()
+            .map(|index| {
+                let id = first.filter(|first| uri(first) == uri(index)).unwrap_or(*index);
+                first = Some(id);
+                (*index, id)
+            })
+            .collect();
+        for (index, id) in ids {
+            if let Some(known) = prefixes.get_mut(usize::from(index)) {
+                known.id = id.into();
+            }
+        }
+        let default_namespace = Namespace::of(&default);
+        Ok(Self { default, default_namespace, prefixes, by_uri })
+    }
+
+    /// The default namespace.
+    pub(super) fn content(&self) -> Namespace {
+        self.default_namespace
+    }
+
+    /// Whether a prefix is bound to `namespace`.
+    pub(super) fn declares(&self, namespace: Namespace) -> bool {
+        self.prefixes.iter().any(|known| known.namespace == namespace)
+    }
+
+    /// Prefixes with their namespace names.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.prefixes.iter().map(|known| (known.prefix.as_str(), known.uri.as_str()))
+    }
+
     /// The declarations whose bits are set.
     pub(super) fn used(&self, bits: u32) -> impl Iterator<Item = (&str, &str)> {
-        self.prefixes
-            .iter()
+        self.prefixes()
             .enumerate()
             .filter(move |(index, _)| bits & (1 << index) != 0)
-            .map(|(_, (prefix, uri))| (prefix.as_str(), uri.as_str()))
+            .map(|(_, declaration)| declaration)
+    }
+
+    /// Whether the declarations whose bits are set are more than an element can inherit.
+    pub(super) fn is_too_much(&self, bits: u32) -> bool {
+        let used = self.prefixes.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
+        used.map(|(_, known)| known.written).fold(0, usize::saturating_add) > MAX_INHERITED
+    }
+
+    fn find(&self, prefix: &[u8]) -> Option<(usize, &StreamPrefix)> {
+        let index = self
+            .prefixes
+            .binary_search_by(|known| {
+                steps::count(prefix.len());
+                known.prefix.as_bytes().cmp(prefix)
+            })
+            .ok()?;
+        Some((index, self.prefixes.get(index)?))
+    }
+
+    /// The number of a namespace name, when a prefix of the stream stands for it.
+    fn id_of(&self, uri: &str) -> Option<NameId> {
+        let known = |index: &u8| self.prefixes.get(usize::from(*index));
+        let at = self
+            .by_uri
+            .binary_search_by(|index| {
+                steps::count(uri.len());
+                known(index).map_or("", |known| known.uri.as_str()).cmp(uri)
+            })
+            .ok()?;
+        known(self.by_uri.get(at)?).map(|known| known.id)
     }
 }
 
@@ -33,53 +152,66 @@ struct Binding {
     /// Empty for the default namespace.
     prefix: Span,
     uri: ValueSpan,
+    namespace: Namespace,
+    /// Once it was asked for.
+    id: Option<NameId>,
+    /// Index of the bucket that the prefix belongs to.
+    bucket: usize,
+    /// The declaration that was the last one of the bucket before, by its index plus 1.
+    hidden: u32,
 }
 
+/// Chains of declarations by the hash of their prefix. With a keyed hash nobody can choose prefixes that meet in one.
+const BUCKETS: usize = 32;
+/// That of the default namespace.
+const DEFAULT: usize = BUCKETS;
+
 /// The declarations in force inside the element that is being scanned. The buffers are reused for every element.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ElementScope {
     bindings: Vec<Binding>,
+    /// The last declaration of each bucket by its index plus 1; 0 is none.
+    last: [u32; BUCKETS + 1],
+    hasher: RandomState,
+    /// Numbers of the namespace names that are not the stream's, as far as they were asked for.
+    names: HashMap<Box<str>, NameId>,
+}
+
+impl Default for ElementScope {
+    fn default() -> Self {
+        let hasher = RandomState::new();
+        let names = HashMap::with_hasher(hasher.clone());
+        Self { bindings: Vec::new(), last: [0; BUCKETS + 1], hasher, names }
+    }
 }
 
 /// What a prefix resolves to.
-pub(super) enum Resolved<'a> {
-    /// Declared inside the element, as written.
-    Inner(&'a str, ValueSpan),
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Resolved {
+    /// Declared inside the element, with the index of the declaration.
+    Inner(Namespace, usize),
     /// Declared by the stream header, with its index.
-    Outer(&'a str, usize),
+    Outer(Namespace, usize),
     /// The prefix `xml`.
     Xml,
 }
 
-impl Resolved<'_> {
-    pub(super) fn namespace(&self) -> Namespace {
+impl Resolved {
+    pub(super) fn namespace(self) -> Namespace {
         match self {
-            Self::Inner(raw, value) => Namespace::of(&value.decode(raw)),
-            Self::Outer(uri, _) => Namespace::of(uri),
+            Self::Inner(namespace, _) | Self::Outer(namespace, _) => namespace,
             Self::Xml => Namespace::Xml,
-        }
-    }
-
-    pub(super) fn same_name(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Xml, Self::Xml) => true,
-            (Self::Xml, _) | (_, Self::Xml) => false,
-            _ => self.uri() == other.uri(),
-        }
-    }
-
-    fn uri(&self) -> std::borrow::Cow<'_, str> {
-        match self {
-            Self::Inner(raw, value) => value.decode(raw),
-            Self::Outer(uri, _) => (*uri).into(),
-            Self::Xml => Namespace::Xml.uri().into(),
         }
     }
 }
 
 impl ElementScope {
     pub(super) fn clear(&mut self) {
-        self.bindings.clear();
+        self.leave(0);
+        // Usually empty: it is filled only for tags with several prefixed attributes.
+        if !self.names.is_empty() {
+            self.names = HashMap::with_hasher(self.hasher.clone());
+        }
     }
 
     /// Declarations in force; hand it to [`Self::leave`] when the element that made new ones ends.
@@ -88,7 +220,12 @@ impl ElementScope {
     }
 
     pub(super) fn leave(&mut self, mark: usize) {
-        self.bindings.truncate(mark);
+        while self.bindings.len() > mark {
+            let Some(binding) = self.bindings.pop() else { break };
+            if let Some(last) = self.last.get_mut(binding.bucket) {
+                *last = binding.hidden;
+            }
+        }
     }
 
     /// Adds the declaration `xmlns='...'` (empty prefix) or `xmlns:prefix='...'`.
@@ -99,54 +236,109 @@ impl ElementScope {
         uri: ValueSpan,
         bound: usize,
     ) -> Result<(), XmlError> {
-        check_declaration(prefix.text(bytes), &uri.decode(uri.span.text(bytes)))?;
+        let namespace = check_declaration(prefix.text(bytes), &uri.decode(uri.span.text(bytes)))?;
         if self.bindings.len() >= bound {
             return Err(Bound::Declarations { limit: bound }.into());
         }
-        self.bindings.push(Binding { prefix, uri });
+        let bucket = if prefix.is_empty() { DEFAULT } else { self.bucket(prefix.of(bytes)) };
+        let number = u32::try_from(self.bindings.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let hidden = self.last.get_mut(bucket).map_or(0, |last| std::mem::replace(last, number));
+        self.bindings.push(Binding { prefix, uri, namespace, id: None, bucket, hidden });
         Ok(())
     }
 
+    fn bucket(&self, prefix: &[u8]) -> usize {
+        steps::count(prefix.len());
+        usize::try_from(self.hasher.hash_one(prefix) % BUCKETS as u64).unwrap_or(0)
+    }
+
+    /// The declarations of a bucket, the innermost first.
+    fn chain(&self, bucket: usize) -> impl Iterator<Item = (usize, &Binding)> {
+        let at = |number: u32| {
+            let index = usize::try_from(number).ok()?.checked_sub(1)?;
+            Some((index, self.bindings.get(index)?))
+        };
+        let first = at(self.last.get(bucket).copied().unwrap_or(0));
+        std::iter::successors(first, move |(_, binding)| at(binding.hidden))
+    }
+
     /// The namespace of names without a prefix.
-    pub(super) fn default_namespace(&self, bytes: &[u8], stream: &StreamScope) -> Namespace {
-        match self.bindings.iter().rev().find(|binding| binding.prefix.is_empty()) {
-            Some(binding) => Namespace::of(&binding.uri.decode(binding.uri.span.text(bytes))),
-            None => Namespace::of(&stream.default),
-        }
+    pub(super) fn default_namespace(&self, stream: &StreamScope) -> Namespace {
+        self.chain(DEFAULT).next().map_or(stream.content(), |(_, binding)| binding.namespace)
     }
 
     /// What a prefix that is not empty stands for.
-    pub(super) fn resolve<'a>(
+    pub(super) fn resolve(
         &self,
-        bytes: &'a [u8],
+        bytes: &[u8],
         prefix: &[u8],
-        stream: &'a StreamScope,
-    ) -> Result<Resolved<'a>, XmlError> {
+        stream: &StreamScope,
+    ) -> Result<Resolved, XmlError> {
         if prefix == b"xml" {
             return Ok(Resolved::Xml);
         }
-        for binding in self.bindings.iter().rev() {
-            if binding.prefix.of(bytes) == prefix {
-                return Ok(Resolved::Inner(binding.uri.span.text(bytes), binding.uri));
+        if !self.bindings.is_empty() {
+            for (index, binding) in self.chain(self.bucket(prefix)) {
+                steps::count(prefix.len());
+                if binding.prefix.of(bytes) == prefix {
+                    return Ok(Resolved::Inner(binding.namespace, index));
+                }
             }
         }
-        stream
-            .prefixes
-            .iter()
-            .position(|(known, _)| known.as_bytes() == prefix)
-            .and_then(|index| Some(Resolved::Outer(&stream.prefixes.get(index)?.1, index)))
-            .ok_or(Malformation::UndeclaredPrefix.into())
+        match stream.find(prefix) {
+            Some((index, known)) => Ok(Resolved::Outer(known.namespace, index)),
+            None => Err(Malformation::UndeclaredPrefix.into()),
+        }
+    }
+
+    /// The number of the namespace name that a prefix resolves to.
+    pub(super) fn id(
+        &mut self,
+        bytes: &[u8],
+        resolved: Resolved,
+        stream: &StreamScope,
+    ) -> Option<NameId> {
+        let index = match resolved {
+            Resolved::Xml => return Some(XML_ID),
+            Resolved::Outer(_, index) => return stream.prefixes.get(index).map(|known| known.id),
+            Resolved::Inner(_, index) => index,
+        };
+        let binding = self.bindings.get_mut(index)?;
+        if binding.id.is_none() {
+            let name = binding.uri.decode(binding.uri.span.text(bytes));
+            let id = stream.id_of(&name).or_else(|| {
+                steps::count(name.len());
+                self.names.get(name.as_ref()).copied()
+            });
+            binding.id = id.or_else(|| {
+                steps::count(name.len());
+                let next = self.names.len().checked_add(MAX_STREAM_PREFIXES)?;
+                let next = NameId::try_from(next).ok()?;
+                self.names.insert(name.into(), next);
+                Some(next)
+            });
+        }
+        binding.id
     }
 }
 
-/// Namespaces §3: reserved names, and no undeclaring of prefixes.
-pub(super) fn check_declaration(prefix: &str, uri: &str) -> Result<(), XmlError> {
+/// Namespaces §3: reserved names, and no undeclaring of prefixes. The namespace, where the declaration is allowed.
+///
+/// A namespace name is a URI reference (§2), so white space and control characters have no place in it. Parsers that put
+/// namespace and local name into one string separate them by such a character, and refuse a name that contains theirs:
+/// libexpat does so for Prosody and ejabberd.
+pub(super) fn check_declaration(prefix: &str, uri: &str) -> Result<Namespace, XmlError> {
+    steps::count(uri.len());
     let namespace = Namespace::of(uri);
+    let separates = |c: char| c.is_whitespace() || c.is_control();
+    if namespace == Namespace::Other && uri.contains(separates) {
+        return Err(Malformation::NamespaceDeclaration.into());
+    }
     let allowed = match prefix {
         "xml" => namespace == Namespace::Xml,
         "xmlns" => false,
         "" => !matches!(namespace, Namespace::Xml | Namespace::Xmlns),
         _ => !matches!(namespace, Namespace::Xml | Namespace::Xmlns | Namespace::None),
     };
-    if allowed { Ok(()) } else { Err(Malformation::NamespaceDeclaration.into()) }
+    if allowed { Ok(namespace) } else { Err(Malformation::NamespaceDeclaration.into()) }
 }

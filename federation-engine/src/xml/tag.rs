@@ -7,6 +7,7 @@ use quick_xml::XmlVersion;
 use super::bounds::Bounds;
 use super::chars::{self, Place};
 use super::error::{Bound, Malformation, XmlError};
+use super::steps;
 
 /// A range of bytes counted from the first byte of the first-level element.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -26,6 +27,10 @@ impl Span {
         self.start as usize..self.end as usize
     }
 
+    pub(super) fn len(self) -> usize {
+        self.range().len()
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.start >= self.end
     }
@@ -35,7 +40,9 @@ impl Span {
     }
 
     pub(super) fn text(self, bytes: &[u8]) -> &str {
-        std::str::from_utf8(self.of(bytes)).unwrap_or_default()
+        let bytes = self.of(bytes);
+        steps::count(bytes.len());
+        std::str::from_utf8(bytes).unwrap_or_default()
     }
 }
 
@@ -54,6 +61,7 @@ impl ValueSpan {
         if self.plain {
             return Cow::Borrowed(raw);
         }
+        steps::count(raw.len());
         let attribute = quick_xml::events::attributes::Attribute {
             key: quick_xml::name::QName(""),
             value: Cow::Borrowed(raw),
@@ -190,14 +198,21 @@ fn unique(bytes: &[u8], attributes: &[Attribute]) -> Result<(), XmlError> {
         let mut rest = attributes;
         loop {
             let Some((first, others)) = rest.split_first() else { break false };
-            if others.iter().any(|other| name(other) == name(first)) {
+            let same = |other: &Attribute| {
+                steps::count(1);
+                name(other) == name(first)
+            };
+            if others.iter().any(same) {
                 break true;
             }
             rest = others;
         }
     } else {
         let mut names: Vec<&[u8]> = attributes.iter().map(name).collect();
-        names.sort_unstable();
+        names.sort_unstable_by(|a, b| {
+            steps::count(a.len().min(b.len()));
+            a.cmp(b)
+        });
         names.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
     };
     if duplicate { Err(Malformation::DuplicateAttribute.into()) } else { Ok(()) }
@@ -277,6 +292,7 @@ impl Cursor<'_> {
         if self.at == part {
             return Err(Malformation::Name.into());
         }
+        steps::count(self.at - start);
         if self.at - start > bounds.name_bytes {
             return Err(Bound::NameBytes { limit: bounds.name_bytes }.into());
         }

@@ -1,6 +1,7 @@
 //! The scanner, rule by rule. Every input is scanned whole and split at every byte; both must agree.
 
 mod bounds;
+mod cost;
 mod encoding;
 mod grammar;
 mod namespaces;
@@ -19,6 +20,7 @@ const HEADER: &str = "<stream:stream xmlns='jabber:server' xmlns:stream='http://
 enum Seen {
     Header,
     Element(String),
+    Oversized(String),
     Close,
     Error(XmlError),
 }
@@ -34,6 +36,9 @@ fn feed(
             Ok(None) => return,
             Ok(Some(Item::Header(_))) => seen.push(Seen::Header),
             Ok(Some(Item::Close)) => seen.push(Seen::Close),
+            Ok(Some(Item::Oversized(element))) => {
+                seen.push(Seen::Oversized(String::from_utf8(element.bytes().to_vec()).unwrap()));
+            }
             Ok(Some(Item::Element(element))) => {
                 seen.push(Seen::Element(String::from_utf8(element.bytes().to_vec()).unwrap()));
                 elements.push(element);

@@ -45,7 +45,7 @@ impl Node {
             .add(PrefixDeclaration::Default, quick_xml::name::Namespace(default))
             .map_err(|_| TooManyNodes)?;
         if let Some(scope) = scope {
-            for (prefix, uri) in &scope.prefixes {
+            for (prefix, uri) in scope.prefixes() {
                 resolver
                     .add(PrefixDeclaration::Named(prefix), quick_xml::name::Namespace(uri))
                     .map_err(|_| TooManyNodes)?;

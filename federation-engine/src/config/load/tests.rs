@@ -171,8 +171,8 @@ fn the_smallest_file_has_every_default() {
     let local = config.local(&Domain::parse("example.com").unwrap()).unwrap();
     assert_eq!(local.backend, None);
     assert!(config.trust.system_roots);
-    assert_eq!(config.limits.stanza_bytes, 262_144);
-    assert_eq!(config.peers.defaults().stanza_bytes, 262_144);
+    assert_eq!(config.limits.stanza_bytes, 524_288);
+    assert_eq!(config.peers.defaults().stanza_bytes, 524_288);
     assert_eq!(config.listen, super::super::model::FileListen::default());
 }
 

@@ -26,11 +26,54 @@ fn rfc6120_8_3_1_an_error_reply_swaps_the_addresses_and_keeps_the_id() {
         "<message from='b@us.example' to='a@them.example/r' id='i&apos;1' type='error'>\
          <error type='wait'><remote-server-timeout xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
          <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>\
-         &lt;no&gt; &quot;answer&quot; &amp; \u{FFFD}</text></error></message>"
+         &lt;no> \"answer\" &amp; \u{FFFD}</text></error></message>"
     );
     let reply = element(&reply);
     assert_eq!((Kind::of(&reply), reply.type_().as_deref()), (Some(Kind::Message), Some("error")));
     assert_eq!(domainpart(&reply.to().unwrap()), "them.example");
+}
+
+#[test]
+fn rfc6120_8_3_3_8_a_reply_names_the_domain_instead_of_a_malformed_address() {
+    for (from, to) in [
+        ("a b@them.example/r", "b@us.example"),
+        ("a@them.example/r", "b&amp;c@us.example/r"),
+        (
+            &format!("a@them.example/{}", "r".repeat(100_000)),
+            &format!("{}@us.example", "l".repeat(100_000)),
+        ),
+    ] {
+        let stanza = element(&format!("<message from='{from}' to='{to}' id='1'/>"));
+        let reply = element(&text(error_reply(&stanza, &error())));
+        for (address, domain) in [(reply.from(), "us.example"), (reply.to(), "them.example")] {
+            let address = address.unwrap();
+            assert_eq!(domainpart(&address), domain);
+            assert!(crate::stanza::address::is_well_formed(&address), "{address}");
+        }
+    }
+}
+
+#[test]
+fn a_reply_is_larger_than_what_it_answers_by_a_constant_at_most() {
+    const MOST: usize = 4_096;
+    for unit in [
+        "'", "\"", "&#39;", "&#34;", "&amp;", "<>", "&lt;", ">", "x", "\u{E9}", "&#9;", "\t",
+        "\r\n",
+    ] {
+        for quote in ['\'', '"'] {
+            let value = unit.replace('<', "");
+            let value = value.replace(quote, "&#x22;").repeat(40_000);
+            for name in ["id", "xml:lang", "type", "other"] {
+                let addresses = "to='b@us.example' from='a@them.example'";
+                let stanza = format!("<message {addresses} {name}={quote}{value}{quote}/>");
+                let stanza = element(&stanza);
+                let reply = error_reply(&stanza, &error()).unwrap();
+                assert!(reply.len() <= stanza.bytes().len() + MOST, "{name} of {unit:?}");
+                let again = element(std::str::from_utf8(&reply).unwrap());
+                assert_eq!(again.id(), stanza.id(), "{unit:?}");
+            }
+        }
+    }
 }
 
 #[test]

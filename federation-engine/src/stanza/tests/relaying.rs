@@ -47,8 +47,8 @@ fn rfc6120_4_7_4_the_language_of_the_stream_is_added_where_the_stanza_has_none()
     );
     assert_relayed(
         "<presence from='them.example' to='us.example' />",
-        Some("de'x"),
-        "<presence from='them.example' to='us.example'  xml:lang='de&apos;x'/>",
+        Some("de-CH"),
+        "<presence from='them.example' to='us.example'  xml:lang='de-CH'/>",
     );
 }
 
@@ -67,7 +67,59 @@ fn rfc6120_4_8_5_prefixes_of_the_header_are_declared_again() {
     let bytes = relayed(&odd, None);
     let again = element_of("", std::str::from_utf8(&bytes).unwrap());
     assert!(again.is(Namespace::Server, "message") && again.is_self_contained());
-    assert!(bytes.ends_with(b" xmlns:s='jabber:server' xmlns:q='urn:a&amp;&apos;b'/>"));
+    assert!(bytes.ends_with(b" xmlns:q=\"urn:a&amp;'b\" xmlns:s='jabber:server'/>"));
+}
+
+#[test]
+fn what_a_stanza_inherits_adds_a_bounded_number_of_bytes() {
+    const MOST: usize = 1_024 + 100;
+    let stanza = |name: &str| format!("<message from='them.example' to='us.example' {name}:a=''/>");
+    for unit in ["x", "&#38;", "&#39;", "&#60;", "\u{E9}"] {
+        for count in [1, 10, 100, 150, 160, 1_000, 1_400] {
+            let header = format!("xmlns:q='urn:{}'", unit.repeat(count));
+            let input = format!(
+                "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
+                 {header}>{}",
+                stanza("q")
+            );
+            let mut scanner = Scanner::new(Bounds::AUTHENTICATED);
+            let mut buf = BytesMut::from(input.as_str());
+            scanner.next(&mut buf).unwrap();
+            match scanner.next(&mut buf) {
+                Ok(Some(Item::Element(element))) => {
+                    let bytes = relayed(&element, Some(&"x".repeat(60_000)));
+                    assert!(bytes.len() <= stanza("q").len() + MOST, "{count} of {unit}");
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => assert!(count >= 100 && error.to_string().contains("inherits")),
+            }
+        }
+    }
+    // Together they count as well.
+    let all = |one: fn(usize) -> String| (0..29).map(one).collect::<Vec<_>>().concat();
+    let header = all(|n| format!(" xmlns:q{n}='urn:{}'", "x".repeat(40)));
+    let used = all(|n| format!(" q{n}:a=''"));
+    let input = format!(
+        "<s:stream xmlns='jabber:server' xmlns:s='http://etherx.jabber.org/streams'{header}><a{used}/>"
+    );
+    let mut scanner = Scanner::new(Bounds::AUTHENTICATED);
+    let mut buf = BytesMut::from(input.as_str());
+    scanner.next(&mut buf).unwrap();
+    assert!(scanner.next(&mut buf).is_err());
+}
+
+#[test]
+fn a_language_that_is_no_language_tag_is_not_added() {
+    let stanza = "<message from='them.example' to='us.example'/>";
+    for lang in
+        ["en_US", "C.UTF-8", "", "de'x", "de-", "-de", "d", "\u{E9}", "xx-toolongpart1", "x"]
+    {
+        assert_relayed(stanza, Some(lang), stanza);
+    }
+    for lang in ["de", "de-CH-1996", "zh-Hant-TW", "x-klingon", "en-a-bbb-x-a"] {
+        let expected = stanza.replace("/>", &format!(" xml:lang='{lang}'/>"));
+        assert_relayed(stanza, Some(lang), &expected);
+    }
 }
 
 #[test]
@@ -75,7 +127,7 @@ fn rfc7622_3_2_the_domains_of_the_addresses_are_spelt_canonically() {
     assert_relayed(
         "<message to=\"b@Us.Example./r'&amp;/\" x='1' from='THEM.example'>y</message>",
         None,
-        "<message to=\"b@us.example/r&apos;&amp;/\" x='1' from='them.example'>y</message>",
+        "<message to=\"b@us.example/r'&amp;/\" x='1' from='them.example'>y</message>",
     );
     // Reading turned the line feed into a space already (XML 1.0 §3.3.3); it does not come back.
     assert_relayed(

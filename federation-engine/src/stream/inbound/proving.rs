@@ -6,6 +6,7 @@ use crds::effective::KeyConfirmation;
 use crds::peer::{TlsMode, Verification as CertificateRole};
 
 use super::{Inbound, Opened};
+use crate::clock;
 use crate::dialback::Verification;
 use crate::dialback::authority::{self, Question};
 use crate::dialback::receiving::NotTaken;
@@ -118,7 +119,10 @@ impl Inbound {
             ConfirmedBy::Certificate => free,
             ConfirmedBy::AuthoritativeServer => self.limits.verifications.min(free),
         };
-        match (self.pending.insert(&pair, now + self.limits.dialback, cap), confirmed_by) {
+        match (
+            self.pending.insert(&pair, clock::after(now, self.limits.dialback), cap),
+            confirmed_by,
+        ) {
             (Ok(()), ConfirmedBy::AuthoritativeServer) => {
                 out.act(Action::Verify { pair, id, key });
             }

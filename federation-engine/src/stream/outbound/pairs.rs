@@ -6,6 +6,7 @@ use std::time::Instant;
 use crds::peer::Verification as CertificateRole;
 
 use super::{Outbound, Purpose, Requested, State};
+use crate::clock;
 use crate::dialback::Verification;
 use crate::dialback::authority::{self, Question};
 use crate::dialback::steps::Step;
@@ -60,7 +61,7 @@ impl Outbound {
     ) {
         let Some(id) = &self.id else { return };
         let key = around.dialback_key(&pair.to, &pair.from, id).as_str().to_owned();
-        let waits = Some(now + self.limits.dialback);
+        let waits = Some(clock::after(now, self.limits.dialback));
         self.negotiation = None;
         self.pairs.push(Requested { pair: pair.clone(), waits });
         Step::Result { pair, key }.write(out);
@@ -72,7 +73,7 @@ impl Outbound {
         let (id, key) = (id.to_string(), key.clone());
         Step::Verify { pair: pair.reversed(), id, key }.write(out);
         self.state = State::Open;
-        self.negotiation = Some(now + self.limits.dialback);
+        self.negotiation = Some(clock::after(now, self.limits.dialback));
     }
 
     pub(super) fn on_dialback(

@@ -138,7 +138,7 @@ fn xep0288_2_2_we_ask_before_we_authenticate_and_say_what_we_accept() {
     let (mut side, written) = offered(&world, &(EXTERNAL.to_owned() + DIALBACK));
     let asked = written.find("<bidi xmlns='urn:xmpp:bidi'>").expect("a request");
     assert!(asked < written.find("<auth ").unwrap(), "{written}");
-    assert!(written.contains("<max-bytes>262144</max-bytes>"), "{written}");
+    assert!(written.contains("<max-bytes>524288</max-bytes>"), "{written}");
     assert_eq!(both_ways(&side), []);
     side.send("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", &world);
     side.send(&(response("s2") + "<stream:features/>"), &world);

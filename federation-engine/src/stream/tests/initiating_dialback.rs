@@ -156,7 +156,7 @@ fn xep0220_2_1_2_the_authoritative_server_is_asked_without_authentication() {
     let written = side.send(&format!("{}{OFFER_BOTH}", response("s2")), &world);
     assert_eq!(
         written,
-        format!("<db:verify from='us.example' to='them.example' id='{id}'>k&lt;e&gt;y</db:verify>")
+        format!("<db:verify from='us.example' to='them.example' id='{id}'>k&lt;e>y</db:verify>")
     );
     let answer = format!("<db:verify from='them.example' to='us.example' id='{id}' type='valid'/>");
     // Everything that does not answer this question on this stream has no effect.

@@ -5,7 +5,7 @@ use super::*;
 
 const BEFORE: &str = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10000</max-bytes>\
                       <idle-seconds>600</idle-seconds></limits>";
-const AFTER: &str = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>\
+const AFTER: &str = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>524288</max-bytes>\
                      <idle-seconds>600</idle-seconds></limits>";
 
 #[test]

@@ -92,13 +92,44 @@ fn authority_is_for_the_exact_pair() {
 fn rfc6120_4_8_4_elements_of_other_namespaces_are_never_routed() {
     for element in [
         "<message xmlns='jabber:client' from='a@them.example' to='b@us.example'/>",
-        "<n:message xmlns:n='http://x/' from='a@them.example' to='b@us.example'/>",
         "<message xmlns='' from='a@them.example' to='b@us.example'/>",
         "<stream:features/>",
         "<stream:stream from='a@them.example' to='b@us.example'/>",
         "<query from='a@them.example' to='b@us.example'/>",
     ] {
         refused(element, Refusal::UnsupportedStanzaType, "unsupported-stanza-type");
+    }
+}
+
+#[test]
+fn rfc6120_4_8_4_extensions_of_the_stream_that_are_not_known_are_ignored() {
+    let world = standards();
+    let elements = [
+        // ejabberd 24.10 sends the feature instead of the request (XEP-0288 §2.2).
+        "<bidi xmlns='urn:xmpp:features:bidi'/>",
+        "<dialback xmlns='urn:xmpp:features:dialback'/>",
+        "<limits xmlns='urn:xmpp:stream-limits:0'/>",
+        "<n:message xmlns:n='http://x/' from='a@them.example' to='b@us.example'/>",
+        "<thing xmlns='urn:example:nothing'/>",
+    ];
+    let mut side = Receiving::authenticated(&world);
+    for element in elements {
+        assert_eq!(side.send(element, &world), "", "{element}");
+        let stanza = "<message from='a@them.example' to='b@us.example'/>";
+        assert_eq!(side.send(stanza, &world), "", "the stream goes on after {element}");
+    }
+}
+
+#[test]
+fn rfc6120_13_12_an_element_above_the_limit_that_cannot_be_answered_ends_the_stream() {
+    let large = "x".repeat(Bounds::AUTHENTICATED.element_bytes);
+    for start in [
+        "<message from='a@evil.example' to='b@us.example'>",
+        "<message xmlns='jabber:client' from='a@them.example' to='b@us.example'>",
+        "<a xmlns='urn:xmpp:sm:3' h='0'>",
+    ] {
+        let end = format!("</{}>", &start[1..start.find(' ').unwrap()]);
+        refused(&format!("{start}{large}{end}"), Refusal::TooLarge, "policy-violation");
     }
 }
 
@@ -130,6 +161,6 @@ fn rfc6120_11_after_authentication_xml_errors_end_the_stream_with_their_conditio
     }
     let world = standards();
     let mut side = Receiving::authenticated(&world);
-    let written = side.send(&format!("<message>{}", "x".repeat(300_000)), &world);
+    let written = side.send(&format!("<message>{}", "x".repeat(600_000)), &world);
     assert_stream_error(&side, &written, "policy-violation");
 }

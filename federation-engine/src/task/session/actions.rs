@@ -10,6 +10,7 @@ use tokio::time::timeout_at;
 
 use super::{Event, Flow, Session};
 use crate::Domain;
+use crate::clock;
 use crate::dialback::Verification;
 use crate::direction::Direction;
 use crate::leg::Leg;
@@ -197,5 +198,5 @@ impl Session {
 }
 
 fn far_future() -> Instant {
-    Instant::now() + Duration::from_hours(24)
+    clock::after(Instant::now(), Duration::from_hours(24))
 }

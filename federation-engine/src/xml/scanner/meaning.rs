@@ -6,10 +6,11 @@ use bytes::{Buf, BytesMut};
 
 use super::{Item, Phase, Scanner, Step};
 use crate::xml::element::Facts;
-use crate::xml::error::{Bound, Malformation, XmlError};
+use crate::xml::error::{Malformation, XmlError};
 use crate::xml::header::HeaderAttributes;
 use crate::xml::namespace::Namespace;
-use crate::xml::scope::{MAX_STREAM_PREFIXES, Resolved, StreamScope};
+use crate::xml::scope::{Resolved, StreamScope};
+use crate::xml::steps;
 use crate::xml::tag::{QualifiedName, Span, StartTag};
 
 impl Scanner {
@@ -37,7 +38,7 @@ impl Scanner {
     }
 
     fn check_prefixed(&mut self, bytes: &[u8], prefixed: usize) -> Result<(), XmlError> {
-        let mut seen: Vec<(Resolved<'_>, &[u8])> = Vec::new();
+        self.expanded.clear();
         for attribute in &self.attributes {
             let prefix = attribute.name.prefix().of(bytes);
             if prefix.is_empty() || prefix == b"xmlns" {
@@ -47,16 +48,25 @@ impl Scanner {
             if let Resolved::Outer(_, index) = resolved {
                 self.outer_prefixes |= 1 << index;
             }
-            let local = attribute.name.local().of(bytes);
-            if seen.iter().any(|(other, name)| *name == local && other.same_name(&resolved)) {
-                return Err(Malformation::DuplicateAttribute.into());
-            }
-            // The usual lonely xml:lang costs no allocation: nothing is left to compare it with.
+            // The usual lonely xml:lang has nothing to be compared with.
             if prefixed > 1 {
-                seen.push((resolved, local));
+                let id = self.scope.id(bytes, resolved, &self.stream);
+                let id = id.ok_or(Malformation::NamespaceDeclaration)?;
+                self.expanded.push((id, attribute.name.local()));
             }
         }
-        Ok(())
+        self.expanded.sort_unstable_by(|(a, local), (b, other)| {
+            steps::count(1);
+            a.cmp(b).then_with(|| {
+                steps::count(local.len().min(other.len()));
+                local.of(bytes).cmp(other.of(bytes))
+            })
+        });
+        let twice = self.expanded.windows(2).any(|pair| {
+            matches!(pair, [(a, local), (b, other)]
+                if a == b && local.of(bytes) == other.of(bytes))
+        });
+        if twice { Err(Malformation::DuplicateAttribute.into()) } else { Ok(()) }
     }
 
     /// The namespace of an element; below the first level only whether it has one.
@@ -69,7 +79,7 @@ impl Scanner {
         if prefix.is_empty() {
             let first = self.open.is_empty();
             return Ok(if first {
-                self.scope.default_namespace(bytes, &self.stream)
+                self.scope.default_namespace(&self.stream)
             } else {
                 Namespace::Other
             });
@@ -138,11 +148,8 @@ impl Scanner {
             namespace,
             local: tag.name.local().text(buf).to_owned(),
             prefix: tag.name.prefix().text(buf).to_owned(),
-            content: Namespace::of(&stream.default),
-            declares_dialback: stream
-                .prefixes
-                .iter()
-                .any(|(_, uri)| Namespace::of(uri) == Namespace::Dialback),
+            content: stream.content(),
+            declares_dialback: stream.declares(Namespace::Dialback),
             from: value("from"),
             to: value("to"),
             id: value("id"),
@@ -160,19 +167,15 @@ impl Scanner {
     }
 
     fn stream_scope(&self, bytes: &[u8]) -> Result<StreamScope, XmlError> {
-        let mut stream = StreamScope::default();
+        let (mut default, mut prefixes) = (String::new(), Vec::new());
         for attribute in &self.attributes {
-            let uri = attribute.value.decode(attribute.value.span.text(bytes));
+            let uri = || attribute.value.decode(attribute.value.span.text(bytes)).into_owned();
             if attribute.name.span.of(bytes) == b"xmlns" {
-                stream.default = uri.into_owned();
+                default = uri();
             } else if attribute.name.prefix().of(bytes) == b"xmlns" {
-                let prefix = attribute.name.local().text(bytes);
-                if stream.prefixes.len() >= MAX_STREAM_PREFIXES {
-                    return Err(Bound::Declarations { limit: MAX_STREAM_PREFIXES }.into());
-                }
-                stream.prefixes.push((prefix.to_owned(), uri.into_owned()));
+                prefixes.push((attribute.name.local().text(bytes).to_owned(), uri()));
             }
         }
-        Ok(stream)
+        StreamScope::new(default, prefixes)
     }
 }

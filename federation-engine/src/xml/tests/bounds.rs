@@ -3,7 +3,8 @@
 use super::*;
 use crate::xml::Bound;
 
-const SMALL: Bounds = Bounds { element_bytes: 200, depth: 3, attributes: 5, name_bytes: 20 };
+const SMALL: Bounds =
+    Bounds { element_bytes: 200, skipped_bytes: 0, depth: 3, attributes: 5, name_bytes: 20 };
 
 fn last(input: &str) -> Seen {
     scan_with(SMALL, format!("{HEADER}{input}").as_bytes()).0.pop().unwrap()
@@ -68,7 +69,7 @@ fn attributes_names_and_declarations_are_bounded() {
 
 #[test]
 fn many_attributes_and_references_cost_linear_time() {
-    let bounds = Bounds { element_bytes: 16 << 20, depth: 64, attributes: 512, name_bytes: 1024 };
+    let bounds = Bounds { element_bytes: 16 << 20, attributes: 512, ..Bounds::AUTHENTICATED };
     let tag = (0..510).fold(String::new(), |tag, n| tag + &format!(" a{n}='&#x41;'"));
     let element = format!("<x>{}</x>", format!("<y{tag}/>").repeat(200));
     let mut scanner = Scanner::new(bounds);
@@ -76,6 +77,57 @@ fn many_attributes_and_references_cost_linear_time() {
     assert!(matches!(scanner.next(&mut buf), Ok(Some(Item::Header(_)))));
     let Ok(Some(Item::Element(found))) = scanner.next(&mut buf) else { panic!() };
     assert_eq!(found.bytes().len(), element.len());
+}
+
+#[test]
+fn an_element_above_the_limit_costs_itself_and_not_its_neighbours() {
+    let bounds = Bounds { skipped_bytes: 3_200, depth: 64, ..SMALL };
+    let start = "<m from='a' to='b' id='1'>";
+    for content in [
+        "x".repeat(300),
+        "<b>x</b>".repeat(100),
+        "<b c='>' d=\"'/>\" />".repeat(100),
+        "<![CDATA[</m>]]]>".repeat(100),
+        "<![CDATA[".to_owned() + &"x]]".repeat(100) + "]]>",
+        format!("<b c='{}'/>", "/m>".repeat(100)),
+        format!("<b c=\"{}\">", "'/m>".repeat(100)) + "</b >",
+        "]]".repeat(100) + &"<b/>".repeat(50),
+        "<b>".repeat(200) + &"</b>".repeat(200),
+        "&amp;".repeat(100),
+    ] {
+        let input = format!("{HEADER}<a/>{start}{content}</m ><c/>");
+        let (seen, _) = scan_with(bounds, input.as_bytes());
+        let expected = [
+            Seen::Header,
+            Seen::Element("<a/>".to_owned()),
+            Seen::Oversized("<m from='a' to='b' id='1'/>".to_owned()),
+            Seen::Element("<c/>".to_owned()),
+        ];
+        assert_eq!(seen, expected, "{content}");
+    }
+}
+
+#[test]
+fn the_end_of_an_element_above_the_limit_is_awaited_up_to_a_bound() {
+    let bounds = Bounds { skipped_bytes: 3_200, ..SMALL };
+    let too_large = exceeded(Bound::ElementBytes { limit: 200 });
+    let last =
+        |input: &str| scan_with(bounds, format!("{HEADER}{input}").as_bytes()).0.pop().unwrap();
+    let of = |bytes: usize| format!("<a>{}</a>", "x".repeat(bytes - 7));
+    assert_eq!(last(&(of(3_200) + "<b/>")), Seen::Element("<b/>".to_owned()));
+    assert_eq!(last(&(of(3_300) + "<b/>")), too_large);
+    // Without an end, and without a start tag that is complete.
+    assert_eq!(last(&format!("<a>{}", "x".repeat(10_000))), too_large);
+    assert_eq!(last(&format!("<a b='{}'>", "x".repeat(300))), too_large);
+    // What XMPP forbids is forbidden there, too (RFC 6120 §11.1).
+    for (forbidden, what) in [
+        ("<!-- -->", "comments"),
+        ("<!DOCTYPE a>", "document type declarations"),
+        ("<?x ?>", "processing instructions"),
+    ] {
+        let input = format!("<a>{}{forbidden}</a>", "<b/>".repeat(100));
+        assert_eq!(last(&input), Seen::Error(XmlError::Restricted(what)));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn the_expanded_name_does_not_depend_on_the_prefix() {
         ("<result xmlns='jabber:server:dialback'/>", Namespace::Dialback, "result"),
         ("<stream:features/>", Namespace::Stream, "features"),
         ("<x xmlns='jabber:&#115;erver'/>", Namespace::Server, "x"),
-        ("<x xmlns='jabber:server '/>", Namespace::Other, "x"),
+        ("<x xmlns='jabber:Server'/>", Namespace::Other, "x"),
     ] {
         assert_eq!(element(input).name(), Name { namespace, local }, "{input}");
     }
@@ -53,6 +53,53 @@ fn namespaces_3_reserved_names_and_no_undeclaring() {
         refused(format!("<a><b {declaration}/></a>"), Malformation::NamespaceDeclaration);
     }
     accepted("<a xmlns:xml='http://www.w3.org/XML/1998/namespace'/>");
+}
+
+#[test]
+fn namespaces_2_a_namespace_name_has_no_white_space_and_no_control_character() {
+    let written = [
+        '\t', '\n', '\r', ' ', '\u{7F}', '\u{80}', '\u{85}', '\u{9F}', '\u{A0}', '\u{2028}',
+        '\u{3000}',
+    ];
+    for c in written {
+        for value in [format!("urn:{c}x"), format!("{c}urn:x"), format!("urn:x&#{};", u32::from(c))]
+        {
+            for declaration in [format!("xmlns='{value}'"), format!("xmlns:p='{value}'")] {
+                refused(format!("<a {declaration}/>"), Malformation::NamespaceDeclaration);
+                refused(format!("<a><b {declaration}/></a>"), Malformation::NamespaceDeclaration);
+            }
+            let header = HEADER.replace("to=", &format!("xmlns:p='{value}' to="));
+            assert_eq!(scan(header), [Seen::Error(Malformation::NamespaceDeclaration.into())]);
+        }
+    }
+    accepted("<a xmlns='urn:\u{E9}\u{4E00}%20x'/>");
+}
+
+#[test]
+fn xml_2_3_names_are_those_of_the_fourth_edition() {
+    for name in ["\u{E9}", "a\u{B7}", "\u{4E00}\u{3005}", "\u{AC00}", "a\u{300}"] {
+        for input in
+            [format!("<{name}/>"), format!("<a {name}=''/>"), format!("<a xmlns:{name}='u'/>")]
+        {
+            accepted(&input);
+        }
+    }
+    for name in [
+        "\u{2C00}",
+        "a\u{218F}",
+        "\u{10000}",
+        "a\u{20000}",
+        "\u{200C}",
+        "\u{B7}",
+        "\u{300}",
+        "\u{3005}",
+    ] {
+        for input in
+            [format!("<{name}/>"), format!("<a {name}=''/>"), format!("<a xmlns:{name}='u'/>")]
+        {
+            refused(input, Malformation::Name);
+        }
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(super) const CHECKS: &[Check] = &[Check {
     run: sizes,
 }];
 
-/// More than servers take in one stanza (the engine 256 KiB, Prosody and ejabberd 512 KiB).
+/// More than servers take in one stanza (the engine, Prosody and ejabberd 512 KiB).
 const OVERSIZE: usize = 1024 * 1024;
 /// What the peer of XEP-0478 announces.
 const ANNOUNCED: usize = 12_000;
@@ -36,20 +36,25 @@ fn sizes(target: &Target) -> Finding {
 
     let mut stream = target.authenticated()?;
     // The target may close before everything is written.
-    let _ = stream.send(stanza("s61b", OVERSIZE));
-    refused_for_policy(&Ending::of(&mut stream)?)?;
+    let _ = stream.send(stanza("s61b", OVERSIZE) + "</stream:stream>");
+    refused_for_policy(target, &Ending::of(&mut stream)?)?;
     if target.inside.is_some() { announced(target) } else { Ok(()) }
 }
 
-fn refused_for_policy(ending: &Ending) -> Finding {
-    let of_stanza = |element: &Element| {
-        element
-            .child(SERVER, "error")
-            .is_some_and(|error| error.child(STANZA_ERRORS, "policy-violation").is_some())
+/// By a stream error, or by a stanza error: on this stream, or on one that the target opens to the sender.
+fn refused_for_policy(target: &Target, ending: &Ending) -> Finding {
+    let answers = |element: &Element| {
+        element.attribute("id") == Some("s61b")
+            && element
+                .child(SERVER, "error")
+                .is_some_and(|error| error.child(STANZA_ERRORS, "policy-violation").is_some())
     };
-    let good = ending.error.as_deref() == Some("policy-violation")
-        || ending.elements.iter().any(of_stanza);
-    ensure(good, || format!("{OVERSIZE} bytes: {}", ending.seen()))
+    if ending.error.as_deref() == Some("policy-violation") || ending.elements.iter().any(answers) {
+        return Ok(());
+    }
+    ensure(ending.error.is_none(), || format!("{OVERSIZE} bytes: {}", ending.seen()))?;
+    let answer = target.accept_dialled(&[&target.peer], DIALBACK_FEATURES)?.admit()?.stanza()?;
+    ensure(answers(&answer), || format!("{OVERSIZE} bytes: {answer}"))
 }
 
 fn announced(target: &Target) -> Finding {
