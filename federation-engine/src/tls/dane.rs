@@ -97,7 +97,9 @@ impl Candidate<'_> {
             // RFC 7673 §4.2, RFC 7671 §5.1: neither names nor dates count.
             Usage::DaneEe => self.is_leaf(association).then_some(Ok(())),
             Usage::PkixEe => self.is_leaf(association).then(|| {
-                let forms = self.lead_to(trust.anchors()).map_err(|error| self.explain(&error))?;
+                let forms = self
+                    .lead_to(trust.anchors(), trust.holds(self.leaf))
+                    .map_err(|error| self.explain(&error))?;
                 self.is_named(names, forms)
             }),
             Usage::DaneTa => self.anchored(association, names),
@@ -126,7 +128,7 @@ impl Candidate<'_> {
         if anchors.is_empty() {
             return None;
         }
-        match self.lead_to(&anchors) {
+        match self.lead_to(&anchors, self.is_leaf(association)) {
             Ok(forms) => Some(self.is_named(names, forms)),
             Err(error) => Some(Err(self.explain(&error))),
         }

@@ -72,7 +72,9 @@ pub(super) fn judge_references(
     let parsed = parse(leaf).map_err(|error| invalid(&error))?;
     let candidate = Candidate { leaf, parsed: &parsed, intermediates, now };
     let forms = if pins.is_empty() {
-        candidate.lead_to(trust.anchors()).map_err(|error| candidate.explain(&error))?
+        candidate
+            .lead_to(trust.anchors(), trust.holds(leaf))
+            .map_err(|error| candidate.explain(&error))?
     } else {
         candidate.pinned(trust, pins)?
     };
@@ -88,14 +90,41 @@ pub(super) struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// A path from the leaf to one of the anchors; returns which name forms it can prove.
-    pub(super) fn lead_to(&self, anchors: &[TrustAnchor<'_>]) -> Result<Forms, Error> {
-        if anchors.iter().any(|anchor| self.is_anchor(anchor)) {
-            // A certificate that is itself in the bundle: many servers' self-signed ones say CA:TRUE, which path building
-            // refuses for a leaf. Its holder may sign anything that this anchor is trusted for, so nothing is given away.
-            return self.dates().map(|()| Forms::All);
+    /// A path from the leaf to one of the anchors; returns which name forms it can prove. `is_trusted`: this very
+    /// certificate is one of those that the anchors are made of.
+    ///
+    /// Path building refuses a leaf that says CA:TRUE, as the self-signed certificates of many servers do, and finds no
+    /// issuer for a single certificate that a person trusts. Such a certificate is accepted only byte for byte. One that has
+    /// no more than the name and the key of an anchor is made by whoever holds that key, without what the anchor is limited
+    /// to (RFC 5280 §4.2.1.10).
+    pub(super) fn lead_to(
+        &self,
+        anchors: &[TrustAnchor<'_>],
+        is_trusted: bool,
+    ) -> Result<Forms, Error> {
+        match self.path(anchors, |path| Ok(forms(path))) {
+            Err(error @ (Error::CaUsedAsEndEntity | Error::UnknownIssuer)) if is_trusted => {
+                self.stands_alone(error)
+            }
+            outcome => outcome,
         }
-        self.path(anchors, |path| Ok(forms(path)))
+    }
+
+    /// What path building would have checked of a certificate that needs no issuer, or `error`, why there is no path.
+    fn stands_alone(&self, error: Error) -> Result<Forms, Error> {
+        self.dates()?;
+        // Limits of what it may issue say nothing about its own names, so nothing vouches for those.
+        if !matches!(self.parsed.name_constraints(), Ok(None)) {
+            return Err(error);
+        }
+        match self.parsed.extended_key_usage() {
+            Ok(None) => Ok(Forms::All),
+            Ok(Some(usage)) if usage.value.server_auth || usage.value.client_auth => Ok(Forms::All),
+            _ => Err(Error::RequiredEkuNotFoundContext(RequiredEkuNotFoundContext {
+                required: KeyUsage::server_auth(),
+                present: Vec::new(),
+            })),
+        }
     }
 
     pub(super) fn path<T>(
@@ -115,11 +144,6 @@ impl Candidate<'_> {
             None,
         )?;
         read(&path)
-    }
-
-    fn is_anchor(&self, anchor: &TrustAnchor<'_>) -> bool {
-        spki_for_anchor(anchor).as_ref() == self.parsed.public_key().raw
-            && content(self.parsed.subject().as_raw()) == Some(anchor.subject.as_ref())
     }
 
     /// Dates of the leaf, where no path is built that would check them.
@@ -156,7 +180,7 @@ impl Candidate<'_> {
             .filter_map(|der| anchor_from_trusted_cert(der).ok())
             .collect();
         if !pinned_cas.is_empty() {
-            return self.lead_to(&pinned_cas).map_err(|error| self.explain(&error));
+            return self.lead_to(&pinned_cas, false).map_err(|error| self.explain(&error));
         }
         // The root is usually not presented: a pin may still name it.
         let root = self.path(trust.anchors(), |path| {
@@ -267,13 +291,6 @@ pub(super) fn invalid(detail: &impl ToString) -> CertificateReason {
 
 fn rfc3339(time: UnixTime) -> String {
     timestamp(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)).to_string()
-}
-
-/// Content of a DER SEQUENCE: trust anchors keep a subject without its outer header.
-fn content(sequence: &[u8]) -> Option<&[u8]> {
-    use x509_parser::der_parser::asn1_rs::{Any, FromDer};
-    let (_, any) = Any::from_der(sequence).ok()?;
-    Some(any.data)
 }
 
 #[cfg(test)]
