@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::admission::Permit;
 use super::engine::Engine;
@@ -49,6 +50,19 @@ pub(crate) enum Event {
     Carry(Request),
 }
 
+/// Tells what works for a stream that it has ended, or is gone.
+struct Ended {
+    token: CancellationToken,
+    _guard: DropGuard,
+}
+
+impl Ended {
+    fn not_yet() -> Self {
+        let token = CancellationToken::new();
+        Self { _guard: token.clone().drop_guard(), token }
+    }
+}
+
 /// Whether the stream goes on.
 #[derive(PartialEq)]
 enum Flow {
@@ -70,6 +84,8 @@ pub(crate) struct Session {
     outlet: Outlet,
     report: StreamReport,
     events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    /// Ends the questions that the peer caused.
+    ended: Ended,
     /// Where links find the stream.
     registrations: Vec<Registration>,
     /// Links whose pair the peer has been asked for (XEP-0220 §2.6).
@@ -132,6 +148,7 @@ impl Session {
             outlet: Outlet::new(leg),
             report,
             events: mpsc::channel(WAITING),
+            ended: Ended::not_yet(),
             registrations: Vec::new(),
             requested: Vec::new(),
             how: None,

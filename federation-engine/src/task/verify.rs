@@ -1,6 +1,10 @@
 //! Asks the authoritative server about a dialback key (XEP-0220 §2.3), on a connection of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::negotiate::{self, NotOpened, Opening};
@@ -19,7 +23,7 @@ pub(crate) async fn ask(
     key: String,
 ) -> Verification {
     let purpose = Purpose::Verify { pair: pair.clone(), id, key };
-    let result = match negotiate::open(engine, leg, purpose, None).await {
+    match negotiate::open(engine, leg, purpose, None).await {
         Ok(Opening::Verified(mut opened, answer)) => {
             // XEP-0220 §2.1.2: a connection that was opened for verification is closed at once.
             opened.connection.close(negotiate::CLOSING).await;
@@ -32,9 +36,28 @@ pub(crate) async fn ask(
             tracing::info!(%pair, ?leg, ?address, reason = failure.label(), "dialback verification failed: {failure}");
             Verification::error(condition(&failure), failure.to_string())
         }
+    }
+}
+
+/// Waits for the answer to a question, `time` at most and not beyond the stream that needs it, whose end `ended` tells: then
+/// nobody waits, and there is none. Who caused the question is charged for it (`permit`) until then and no longer, so that
+/// servers that keep silent cannot use up what a source may have under way.
+pub(crate) async fn bounded<P>(
+    permit: P,
+    question: impl Future<Output = Verification>,
+    time: Duration,
+    ended: CancellationToken,
+) -> Option<Verification> {
+    let answer = tokio::select! {
+        biased;
+        () = ended.cancelled() => None,
+        answer = timeout(time, question) => Some(answer.unwrap_or_else(|_| {
+            let text = "the authoritative server did not answer in time";
+            Verification::error("remote-server-timeout", text)
+        })),
     };
-    engine.metrics.verifications.inc((&result).into());
-    result
+    drop(permit);
+    answer
 }
 
 /// XEP-0220 §2.5, table of conditions.
@@ -49,5 +72,60 @@ fn condition(failure: &Failure) -> &'static str {
             "not-authorized"
         }
         _ => "remote-connection-failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::net::IpAddr;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::task::admission::Admission;
+
+    const TIME: Duration = Duration::from_secs(30);
+    const LIMIT: usize = 32;
+
+    /// As many questions as a source may have under way, to servers that never answer.
+    fn silent(
+        admission: &Admission,
+        ended: &CancellationToken,
+    ) -> Vec<tokio::task::JoinHandle<Option<Verification>>> {
+        let source: IpAddr = "198.18.0.1".parse().unwrap();
+        let ask = |_| {
+            let permit = admission.admit(source, LIMIT).unwrap();
+            tokio::spawn(bounded(permit, pending(), TIME, ended.clone()))
+        };
+        let tasks = (0..LIMIT).map(ask).collect();
+        assert!(admission.admit(source, LIMIT).is_none());
+        tasks
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_end_with_their_time_and_the_source_may_ask_again() {
+        let (admission, start) = (Admission::default(), Instant::now());
+        for task in silent(&admission, &CancellationToken::new()) {
+            let answer = task.await.unwrap();
+            assert!(
+                matches!(answer, Some(Verification::Error { condition, .. }) if condition == "remote-server-timeout")
+            );
+        }
+        assert_eq!(start.elapsed().as_secs(), TIME.as_secs());
+        assert!(admission.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_end_with_the_stream_that_needs_the_answer() {
+        let (admission, ended) = (Admission::default(), CancellationToken::new());
+        let start = Instant::now();
+        let tasks = silent(&admission, &ended);
+        ended.cancel();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), None);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert!(admission.is_empty());
     }
 }

@@ -187,11 +187,14 @@ impl Session {
             return;
         };
         let (engine, leg, events) = (Arc::clone(&self.engine), self.leg, self.events.0.clone());
+        let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
         self.engine.spawn(async move {
-            let result = verify::ask(&engine, leg, pair.clone(), id.clone(), key).await;
-            drop(permit);
-            // The stream that asked may be gone.
-            let _ = events.send(Event::Verdict(Box::new((pair, id, result)))).await;
+            let question = verify::ask(&engine, leg, pair.clone(), id.clone(), key);
+            if let Some(result) = verify::bounded(permit, question, time, ended).await {
+                engine.metrics.verifications.inc((&result).into());
+                // The stream that asked may be gone.
+                let _ = events.send(Event::Verdict(Box::new((pair, id, result)))).await;
+            }
         });
     }
 }
