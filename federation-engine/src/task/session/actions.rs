@@ -118,6 +118,7 @@ impl Session {
         match &self.machine {
             Machine::Receiving(_) => {
                 self.permit = None;
+                self.engine.table.peer_is_back(&pair.reversed());
                 let judgement = self.around.judge(&chain, &pair.from);
                 self.watch_expiry(&pair.from, judgement.is_ok());
                 self.report.authorized(&self.engine, pair, how, tls, judgement);
@@ -134,6 +135,10 @@ impl Session {
         self.engine.inquiries().note(pair, id, answer);
         self.engine.metrics.keys_answered.inc(VerificationResult::from(answer));
         let receiving = matches!(self.machine, Machine::Receiving(_));
+        if *answer == Verification::Valid {
+            // Nobody but a server to which a stream of ours has gone knows such a key: anybody may ask (XEP-0220 §2.1.2).
+            self.engine.table.peer_is_back(pair);
+        }
         if *answer == Verification::Valid && receiving && self.leg == Leg::Outer {
             let source = self.address.ip();
             self.engine.saw_inbound(InboundKind::DialbackVerified, &pair.to, &pair.from, source);
