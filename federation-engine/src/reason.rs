@@ -279,12 +279,14 @@ pub enum Failure {
     #[error("no authentication method is left: {0}")]
     NoAuthenticationMethod(String),
     /// The peer answered `<failure/>` to EXTERNAL.
-    #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{})", quoted(.text))]
+    #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{}){remedy}", quoted(.text))]
     ExternalRejected {
         /// SASL failure condition (RFC 6120 §6.5).
         condition: String,
         /// The peer's own words.
         text: String,
+        /// The setting that stands in the way of another method; may be empty.
+        remedy: &'static str,
     },
     /// `type='invalid'` in answer to our dialback key.
     #[error("the peer says that our dialback key is invalid{0}")]
