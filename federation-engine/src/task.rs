@@ -7,6 +7,7 @@ pub(crate) mod forward;
 pub(crate) mod intake;
 pub(crate) mod io;
 pub(crate) mod listen;
+pub(crate) mod lookup_rate;
 pub(crate) mod machine;
 pub(crate) mod negotiate;
 pub(crate) mod outlet;

@@ -1,18 +1,50 @@
 //! Asks the authoritative server about a dialback key (XEP-0220 §2.3), on a connection of its own.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Permit;
 use super::engine::Engine;
 use super::negotiate::{self, NotOpened, Opening};
 use crate::dialback::Verification;
+use crate::dns::public::is_public;
 use crate::leg::Leg;
 use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
 use crate::stream::{Purpose, StreamId};
+
+/// Whether the authoritative server of a pair may be asked for this source. It costs us lookups and connections (XEP-0205),
+/// and whoever causes it has proven nothing.
+///
+/// # Errors
+/// What the source is told instead (XEP-0220 §2.5).
+pub(crate) fn admit(
+    engine: &Engine,
+    leg: Leg,
+    source: IpAddr,
+    pair: &Pair,
+) -> Result<Permit, Verification> {
+    let snapshot = engine.snapshot();
+    // Where a person wrote an entry or a route, the name is known here.
+    let peer = snapshot.config.peers.resolve(&pair.from);
+    let known = leg == Leg::Inner || peer.entry.is_some() || peer.route.is_some();
+    if !known && !is_public(&pair.from) {
+        let text = "this name is not one of the public DNS";
+        return Err(Verification::error("remote-server-not-found", text));
+    }
+    let limit = snapshot.config.limits.verifications_per_source;
+    let permit = engine
+        .verifications
+        .admit(source, limit)
+        .filter(|_| leg == Leg::Inner || engine.may_look_up(source));
+    permit.ok_or_else(|| {
+        Verification::error("resource-constraint", "too many verifications for this source")
+    })
+}
 
 /// The authoritative server's answer, or the dialback error that says why there is none (XEP-0220 §2.5).
 pub(crate) async fn ask(

@@ -18,6 +18,10 @@ use crate::stream::sasl::{self, MAX_ATTEMPTS};
 use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
 use crate::xml::Element;
 
+/// Dialback requests that are taken up on a stream that has proven nothing. Each may cost a judgement of the certificate and a
+/// verification; a server that hosts many domains proves its first one before that.
+const MAX_UNPROVEN_REQUESTS: u8 = 16;
+
 impl Inbound {
     pub(super) fn on_sasl(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let (Some(opened), Ok(node)) = (&self.opened, element.tree()) else { return self.end(out) };
@@ -97,6 +101,14 @@ impl Inbound {
     ) {
         if self.proven.contains(&pair) {
             return self.answer_result(&pair, Verification::Valid, None, out);
+        }
+        if self.proven.is_empty() {
+            self.requests = self.requests.saturating_add(1);
+            if self.requests > MAX_UNPROVEN_REQUESTS {
+                let text = "too many dialback requests on a stream that has proven nothing";
+                let answer = Verification::error("resource-constraint", text);
+                return self.answer_result(&pair, answer, Some("TooManyVerifications"), out);
+            }
         }
         let Some(opened) = &self.opened else { return self.end(out) };
         let confirmed_by = match self.confirmed_by(opened, &pair, around) {

@@ -335,3 +335,29 @@ fn malformed_dialback_elements_end_the_stream() {
         assert_stream_error(&side, &written, condition);
     }
 }
+
+#[test]
+fn a_stream_that_proves_nothing_causes_few_verifications() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    let request = |n: usize| result(&format!("d{n}.example"), "us.example", "key");
+    for n in 0..16 {
+        side.send(&request(n), &world);
+        side.verified(Verification::error("remote-server-not-found", ""));
+    }
+    assert_eq!(asked(&side), 16);
+    for n in 16..40 {
+        assert_dialback_error(&side.send(&request(n), &world), "resource-constraint");
+    }
+    assert_eq!(asked(&side), 16);
+    // One that proves its first domain has as many as it likes, one after the other.
+    let (mut side, _) = Receiving::opened(&world);
+    for n in 0..8 {
+        side.send(&request(n), &world);
+        side.verified(Verification::Valid);
+    }
+    for n in 8..40 {
+        assert_dialback_error(&side.send(&request(n), &world), "resource-constraint");
+    }
+    assert_eq!(side.authorized().len(), LIMITS.pairs);
+}

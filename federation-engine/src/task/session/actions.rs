@@ -181,15 +181,11 @@ impl Session {
 
     fn verify(&mut self, pair: Pair, id: StreamId, key: String) {
         let Machine::Receiving(machine) = &mut self.machine else { return };
-        let limit = self.engine.snapshot().config.limits.verifications_per_source;
-        let Some(permit) = self.engine.verifications.admit(self.address.ip(), limit) else {
-            // XEP-0220 §2.5; a verification costs us DNS look-ups and connections (XEP-0205).
-            let refused = Verification::error(
-                "resource-constraint",
-                "too many verifications for this source",
-            );
-            machine.on_verification(&pair, &id, refused, &mut self.out);
-            return;
+        let permit = match verify::admit(&self.engine, self.leg, self.address.ip(), &pair) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                return machine.on_verification(&pair, &id, refused, &mut self.out);
+            }
         };
         let (engine, leg, events) = (Arc::clone(&self.engine), self.leg, self.events.0.clone());
         let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
