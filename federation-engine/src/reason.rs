@@ -1,6 +1,8 @@
 //! Why something was refused, failed, closed or bounced. Closed enums: the `Display` text completes a sentence, and
 //! `label()` is the same CamelCase word in the log, the metric, the evidence and the status of the resource.
 
+mod told;
+
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
@@ -494,7 +496,7 @@ pub enum Refusal {
     #[error("the stream is not authenticated")]
     NotAuthorized,
     /// Denied by policy.
-    #[error("the policy forbids this pair of domains")]
+    #[error("federation between these domains is not allowed")]
     PolicyDenied,
     /// Larger than the limit (RFC 6120 §13.12).
     #[error("the stanza is larger than the limit")]

@@ -107,6 +107,30 @@ fn rfc6120_6_4_5_a_peer_that_closes_over_our_certificate_is_tried_again_by_dialb
     assert_eq!(second.stanza().unwrap().attribute("id"), Some("m1"));
 }
 
+#[test]
+fn what_a_stranger_is_told_of_a_failed_question_names_no_address_and_our_log_does() {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["peers"] = json!([{
+            "domain": CLOSED, "authentication": {"confirmDialbackByCertificate": false}
+        }]);
+    })
+    .unwrap();
+    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let peer = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
+    let Err(PeerError::Refused { answer }) = peer.dialback(&secret_of(CLOSED)) else {
+        panic!("nobody could be asked");
+    };
+    assert!(answer.contains("remote-connection-failed"), "{answer}");
+    assert!(!answer.contains(&world.closed.ip().to_string()), "{answer}");
+    let address = world.closed.to_string();
+    until("the true cause in the log", || {
+        let log = world.engine.log();
+        log.lines().any(|line| line.contains("dialback request refused") && line.contains(&address))
+    })
+    .unwrap();
+}
+
 /// What a person reads whose message goes to a server that calls our key invalid, after it has asked about it or not; and
 /// the reason in the log.
 fn refused_key(asks: bool) -> (String, String) {

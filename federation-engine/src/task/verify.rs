@@ -34,7 +34,11 @@ pub(crate) fn admit(
     let known = leg == Leg::Inner || peer.entry.is_some() || peer.route.is_some();
     if !known && !is_public(&pair.from) {
         let text = "this name is not one of the public DNS";
-        return Err(Verification::error("remote-server-not-found", text));
+        let cause = format!(
+            "{}: {text}, and no entry of `peers` covers it. Add one if it is a peer",
+            pair.from
+        );
+        return Err(Verification::error_of("remote-server-not-found", text, cause));
     }
     let limit = snapshot.config.limits.verifications_per_source;
     let permit = engine
@@ -66,7 +70,7 @@ pub(crate) async fn ask(
         }
         Err(NotOpened { failure, address, .. }) => {
             tracing::info!(%pair, ?leg, ?address, reason = failure.label(), "dialback verification failed: {failure}");
-            Verification::error(condition(&failure), failure.to_string())
+            Verification::error_of(condition(&failure), failure.told(), failure.to_string())
         }
     }
 }

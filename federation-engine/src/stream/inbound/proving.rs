@@ -121,7 +121,7 @@ impl Inbound {
                 Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
                 // The request says who and whom; a header from before version 1.0 does not.
                 self.named = Named { from: Some(pair.from), to: Some(pair.to) };
-                return self.fail(&error.because(objection.reason), around, out);
+                return self.fail(&(*error).because(objection.reason), around, out);
             }
         };
         let id = opened.id.clone();
@@ -188,8 +188,11 @@ impl Inbound {
         match verdict {
             Ok(()) if by_certificate => Ok(ConfirmedBy::Certificate),
             Err(reason) if required => {
-                let text = format!("the certificate does not prove {}: {reason}", pair.from);
-                Err(Objection::new("policy-violation", text, reason.label()).fatal())
+                let say =
+                    |reason| format!("the certificate does not prove {}: {reason}", pair.from);
+                let (text, cause) = (say(reason.told()), say(reason.to_string()));
+                let answer = Verification::error_of("policy-violation", text, cause);
+                Err(Objection { answer, reason: reason.label(), fatal: None }.fatal())
             }
             Ok(()) | Err(_) => Ok(ConfirmedBy::AuthoritativeServer),
         }
@@ -257,7 +260,7 @@ struct Objection {
     /// The stable word for it.
     reason: &'static str,
     /// The stream ends with this error, too.
-    fatal: Option<StreamError>,
+    fatal: Option<Box<StreamError>>,
 }
 
 impl Objection {
@@ -266,10 +269,11 @@ impl Objection {
     }
 
     fn fatal(self) -> Self {
-        let text = match &self.answer {
-            Verification::Error { text, .. } => text.clone(),
-            Verification::Valid | Verification::Invalid => String::new(),
+        let (text, cause) = match &self.answer {
+            Verification::Error { text, cause, .. } => (text.clone(), cause.clone()),
+            Verification::Valid | Verification::Invalid => (String::new(), None),
         };
-        Self { fatal: Some(StreamError::new(StreamCondition::PolicyViolation, text)), ..self }
+        let error = StreamError::new(StreamCondition::PolicyViolation, text);
+        Self { fatal: Some(Box::new(StreamError { cause, ..error })), ..self }
     }
 }
