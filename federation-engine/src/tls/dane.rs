@@ -6,7 +6,7 @@ use webpki::{anchor_from_trusted_cert, spki_for_anchor};
 
 use super::chain::PeerChain;
 use super::facts::parse;
-use super::identity::Forms;
+use super::identity::{Forms, Identity};
 use super::judge::{Candidate, References, forms, judge_references};
 use super::pin::Pin;
 use super::tlsa::{Association, Usage};
@@ -73,7 +73,8 @@ pub fn judge(
     };
     let (leaf, intermediates) = chain.split().ok_or(CertificateReason::Missing)?;
     let parsed = parse(leaf).map_err(|error| super::judge::invalid(&error))?;
-    let candidate = Candidate { leaf, parsed: &parsed, intermediates, now };
+    let excess = chain.excess();
+    let candidate = Candidate { leaf, parsed: &parsed, intermediates, excess, now };
     let mut lacking = None;
     for association in associations {
         match candidate.satisfies(association, &names, trust) {
@@ -165,7 +166,7 @@ impl Candidate<'_> {
     }
 
     fn is_named(&self, names: &References<'_>, forms: Forms) -> Result<(), CertificateReason> {
-        names.check(self.parsed, forms)
+        names.check(&Identity::of(self.parsed), forms)
     }
 }
 

@@ -7,7 +7,7 @@ use webpki::{
 };
 use x509_parser::prelude::X509Certificate;
 
-use super::chain::PeerChain;
+use super::chain::{Excess, PeerChain};
 use super::config::provider;
 use super::facts::{is_self_signed, parse, timestamp};
 use super::identity::{Forms, Identity};
@@ -45,12 +45,7 @@ pub(super) struct References<'a> {
 
 impl References<'_> {
     /// A host is a name of DNS and of nothing else, so the other forms do not count for it.
-    pub(super) fn check(
-        &self,
-        leaf: &X509Certificate<'_>,
-        forms: Forms,
-    ) -> Result<(), CertificateReason> {
-        let identity = Identity::of(leaf);
+    pub(super) fn check(&self, identity: &Identity, forms: Forms) -> Result<(), CertificateReason> {
         let is_host = |host: &Domain| identity.matches_by(host, Forms::DnsId);
         if identity.matches_by(self.domain, forms) || self.host.is_some_and(is_host) {
             Ok(())
@@ -69,16 +64,20 @@ pub(super) fn judge_references(
     now: UnixTime,
 ) -> Result<(), CertificateReason> {
     let (leaf, intermediates) = chain.split().ok_or(CertificateReason::Missing)?;
-    let parsed = parse(leaf).map_err(|error| invalid(&error))?;
-    let candidate = Candidate { leaf, parsed: &parsed, intermediates, now };
-    let forms = if pins.is_empty() {
-        candidate
-            .lead_to(trust.anchors(), trust.holds(leaf))
-            .map_err(|error| candidate.explain(&error))?
-    } else {
-        candidate.pinned(trust, pins)?
-    };
-    names.check(&parsed, forms)
+    // The path is judged once; only the names differ from question to question.
+    let forms = chain.path_verdict(trust, pins, now, || {
+        let parsed = parse(leaf).map_err(|error| invalid(&error))?;
+        let excess = chain.excess();
+        let candidate = Candidate { leaf, parsed: &parsed, intermediates, excess, now };
+        if pins.is_empty() {
+            candidate
+                .lead_to(trust.anchors(), trust.holds(leaf))
+                .map_err(|error| candidate.explain(&error))
+        } else {
+            candidate.pinned(trust, pins)
+        }
+    })?;
+    names.check(chain.identity(), forms)
 }
 
 /// A leaf and what came with it.
@@ -86,6 +85,7 @@ pub(super) struct Candidate<'a> {
     pub(super) leaf: &'a CertificateDer<'static>,
     pub(super) parsed: &'a X509Certificate<'a>,
     pub(super) intermediates: &'a [CertificateDer<'static>],
+    pub(super) excess: Option<Excess>,
     pub(super) now: UnixTime,
 }
 
@@ -132,6 +132,11 @@ impl Candidate<'_> {
         anchors: &[TrustAnchor<'_>],
         read: impl Fn(&VerifiedPath<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        match self.excess {
+            Some(Excess::TooMany) => return Err(Error::MaximumPathDepthExceeded),
+            Some(Excess::SameSubject) => return Err(Error::MaximumSignatureChecksExceeded),
+            None => {}
+        }
         let leaf = EndEntityCert::try_from(self.leaf)?;
         let algorithms = provider().signature_verification_algorithms.all;
         let path = leaf.verify_for_usage(
@@ -281,6 +286,9 @@ fn describe(error: &Error) -> String {
             "a certificate above it is not allowed to issue it".to_owned()
         }
         Error::MaximumPathDepthExceeded => "the chain is too long".to_owned(),
+        Error::MaximumSignatureChecksExceeded => {
+            "too many certificates of the chain have the same subject".to_owned()
+        }
         other => other.to_string(),
     }
 }

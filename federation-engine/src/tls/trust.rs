@@ -128,6 +128,12 @@ impl Trust {
         &self.anchors
     }
 
+    /// Whether the other is a clone of this one. What is read again is another one, also from the same files.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.anchors, &other.anchors)
+            && Arc::ptr_eq(&self.certificates, &other.certificates)
+    }
+
     /// Whether this very certificate is among those that were read.
     pub(crate) fn holds(&self, der: &CertificateDer<'_>) -> bool {
         self.certificates.contains(&digest(der))

@@ -374,12 +374,16 @@ fn rfc7469_2_6_a_pinned_key_replaces_the_root_not_the_name_nor_the_dates() {
 
 #[test]
 fn a_pinned_ca_in_the_chain_proves_only_what_it_signed() {
-    let pinned = Ca::root("Pinned");
     let (stranger, _) = Ca::root("Other").leaf(&["a.example"], server_auth);
-    let presented = chain(&[&stranger, &pinned.certificate]);
-    let pins = [pin_of(&pinned.certificate)];
-    let verdict = judge(&presented, &domain("a.example"), &Trust::none(), &pins, now());
-    assert!(matches!(verdict, Err(CertificateReason::Untrusted { .. })), "{verdict:?}");
+    let judged = |pinned: &Ca| {
+        let presented = chain(&[&stranger, &pinned.certificate]);
+        let pins = [pin_of(&pinned.certificate)];
+        judge(&presented, &domain("a.example"), &Trust::none(), &pins, now())
+    };
+    // It is no part of the chain, or has no more than the name of the issuer.
+    assert_eq!(judged(&Ca::root("Pinned")), Err(CertificateReason::PinMismatch));
+    let namesake = judged(&Ca::root("Other"));
+    assert!(matches!(namesake, Err(CertificateReason::Invalid { .. })), "{namesake:?}");
 }
 
 #[test]
