@@ -6,6 +6,7 @@ pub(crate) mod expiry;
 pub(crate) mod forward;
 pub(crate) mod intake;
 pub(crate) mod io;
+pub(crate) mod judging;
 pub(crate) mod listen;
 pub(crate) mod lookup_rate;
 pub(crate) mod machine;

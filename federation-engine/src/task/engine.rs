@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::judging::Judging;
 use super::lookup_rate::LookupRate;
 use super::negotiate::NotOpened;
 use super::round_trip::RoundTrips;
@@ -65,6 +66,7 @@ pub struct Engine {
     pub(crate) unauthenticated: Admission,
     pub(crate) verifications: Admission,
     lookup_rate: Mutex<LookupRate>,
+    pub(crate) judging: Judging,
     pub(crate) round_trips: RoundTrips,
     /// Open streams that may carry more than the pair they were opened for.
     pub(crate) streams: Streams,
@@ -93,6 +95,7 @@ impl Engine {
             unauthenticated: Admission::default(),
             verifications: Admission::default(),
             lookup_rate: Mutex::default(),
+            judging: Judging::default(),
             round_trips: RoundTrips::default(),
             streams: Streams::default(),
             inquiries: Mutex::default(),

@@ -357,6 +357,13 @@ impl Session {
                 Ok(Some(item)) => {
                     if let Item::Header(header) = &item {
                         self.intake.header(header.lang.as_deref());
+                        if !self.judge_ahead(header.from.as_deref()).await {
+                            let text = "the server is busy";
+                            let condition = StreamCondition::ResourceConstraint;
+                            let error = StreamError::new(condition, text);
+                            self.machine.fail(&error, &*self.around, &mut self.out);
+                            return self.perform().await;
+                        }
                     }
                     self.machine.on_item(item, now, &*self.around, &mut self.out);
                 }

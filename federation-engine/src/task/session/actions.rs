@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crds::peer::Verification as CertificateRole;
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::{Event, Flow, Session};
@@ -177,6 +178,32 @@ impl Session {
             machine.on_tls(self.connection.peer_chain(), &mut self.out);
         }
         Ok(())
+    }
+
+    /// Has the certificate of whoever opens the stream judged elsewhere, in its turn, before the machine asks for the verdict,
+    /// which is kept with the chain. False: there was no turn in time.
+    pub(super) async fn judge_ahead(&mut self, from: Option<&str>) -> bool {
+        let (Leg::Outer, Machine::Receiving(machine)) = (self.leg, &self.machine) else {
+            return true;
+        };
+        let chain = self.connection.peer_chain();
+        let from = from.filter(|_| !chain.is_empty()).and_then(|from| Domain::parse(from).ok());
+        let Some(from) = from else { return true };
+        if self.around.peer(&from).verification == CertificateRole::None {
+            return true;
+        }
+        let deadline = machine.deadline().unwrap_or_else(far_future);
+        let (engine, source) = (Arc::clone(&self.engine), self.address.ip());
+        let around = self.leg.surroundings(&self.engine);
+        let judged = async move {
+            let turn = engine.judging.turn(source).await;
+            let judge = move || {
+                let _ = around.judge(&chain, &from);
+                drop(turn);
+            };
+            spawn_blocking(judge).await
+        };
+        timeout_at(deadline.into(), judged).await.is_ok()
     }
 
     fn verify(&mut self, pair: Pair, id: StreamId, key: String) {
