@@ -13,6 +13,7 @@ mod exchange;
 pub mod inside;
 mod lookup;
 pub mod plan;
+pub mod public;
 pub mod resolve;
 pub mod synth;
 mod validate;

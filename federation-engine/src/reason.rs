@@ -1,6 +1,8 @@
 //! Why something was refused, failed, closed or bounced. Closed enums: the `Display` text completes a sentence, and
 //! `label()` is the same CamelCase word in the log, the metric, the evidence and the status of the resource.
 
+mod told;
+
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
@@ -279,12 +281,14 @@ pub enum Failure {
     #[error("no authentication method is left: {0}")]
     NoAuthenticationMethod(String),
     /// The peer answered `<failure/>` to EXTERNAL.
-    #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{})", quoted(.text))]
+    #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{}){remedy}", quoted(.text))]
     ExternalRejected {
         /// SASL failure condition (RFC 6120 §6.5).
         condition: String,
         /// The peer's own words.
         text: String,
+        /// The setting that stands in the way of another method; may be empty.
+        remedy: &'static str,
     },
     /// `type='invalid'` in answer to our dialback key.
     #[error("the peer says that our dialback key is invalid{0}")]
@@ -495,7 +499,7 @@ pub enum Refusal {
     #[error("the stream is not authenticated")]
     NotAuthorized,
     /// Denied by policy.
-    #[error("the policy forbids this pair of domains")]
+    #[error("federation between these domains is not allowed")]
     PolicyDenied,
     /// Larger than the limit (RFC 6120 §13.12).
     #[error("the stanza is larger than the limit")]

@@ -18,6 +18,7 @@ pub mod pin;
 pub mod sniff;
 pub mod tlsa;
 pub mod trust;
+mod verdicts;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -11,7 +11,7 @@ use serde_json::json;
 use tests::claim;
 use tests::conformance::dialled::Dialled;
 use tests::conformance::listener::Listener;
-use tests::conformance::target::DIALBACK_FEATURES;
+use tests::conformance::target::{DIALBACK_FEATURES, EXTERNAL_FEATURES};
 use tests::engine::Engine;
 use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, World, eventually, secret_of, until};
 use tests::metrics::Metrics;
@@ -19,7 +19,7 @@ use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::dialback;
 use tests::peer::error::PeerError;
 use tests::peer::initiator::{Initiator, Opened};
-use tests::peer::namespace::{DIALBACK, SERVER, STANZA_ERRORS};
+use tests::peer::namespace::{DIALBACK, SASL, SERVER, STANZA_ERRORS};
 use tests::peer::server::Server;
 use tests::peer::stream::Stream;
 use tests::program::engine;
@@ -81,6 +81,54 @@ fn xep0344_is_off_where_the_configuration_says_so() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn rfc6120_6_4_5_a_peer_that_closes_over_our_certificate_is_tried_again_by_dialback() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let server = Listener::bind(world.closed).unwrap();
+    let mut stream = world.stream_from_backend(CLOSED).unwrap();
+    stream
+        .send(format!("<message from='juliet@{LOCAL}/b' to='tybalt@{CLOSED}' id='m1'/>"))
+        .unwrap();
+    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
+    let accept = || {
+        let accepted = Stream::accepted(server.accept(DEADLINE).unwrap(), DEADLINE).unwrap();
+        Dialled::accept(accepted, &identity, EXTERNAL_FEATURES).unwrap()
+    };
+    let mut first = accept();
+    first.stream.expect(SASL, "auth", "SASL EXTERNAL").unwrap();
+    let refusal = format!("<failure xmlns='{SASL}'><not-authorized/></failure></stream:stream>");
+    first.stream.send(refusal).unwrap();
+    drop(first);
+    let mut second = accept();
+    let key = second.stream.expect(DIALBACK, "result", "a dialback key").unwrap();
+    second.answer_key(&key, "type='valid'/>").unwrap();
+    assert_eq!(second.stanza().unwrap().attribute("id"), Some("m1"));
+}
+
+#[test]
+fn what_a_stranger_is_told_of_a_failed_question_names_no_address_and_our_log_does() {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["peers"] = json!([{
+            "domain": CLOSED, "authentication": {"confirmDialbackByCertificate": false}
+        }]);
+    })
+    .unwrap();
+    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let peer = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
+    let Err(PeerError::Refused { answer }) = peer.dialback(&secret_of(CLOSED)) else {
+        panic!("nobody could be asked");
+    };
+    assert!(answer.contains("remote-connection-failed"), "{answer}");
+    assert!(!answer.contains(&world.closed.ip().to_string()), "{answer}");
+    let address = world.closed.to_string();
+    until("the true cause in the log", || {
+        let log = world.engine.log();
+        log.lines().any(|line| line.contains("dialback request refused") && line.contains(&address))
+    })
+    .unwrap();
 }
 
 /// What a person reads whose message goes to a server that calls our key invalid, after it has asked about it or not; and

@@ -144,14 +144,14 @@ impl Dialler {
                 biased;
                 Some((index, address, result)) = connecting.next() => match result {
                     Ok(stream) => {
-                        self.race.on_connected(address);
+                        self.race.on_connected(index, address);
                         let Some(target) = self.race.target(index).cloned() else {
                             return Err(self.failure());
                         };
                         let delegation = self.delegations.get(&index).cloned();
                         return Ok(Connection { stream, address, target, delegation });
                     }
-                    Err(reason) => self.race.on_failed(address, reason),
+                    Err(reason) => self.race.on_failed(index, address, reason),
                 },
                 Some((index, news, rest)) = asking.next() => {
                     let now = Instant::now().into_std();

@@ -18,7 +18,7 @@ pub struct Guard {
 }
 
 /// IANA IPv4 Special-Purpose Address Registry (RFC 6890), and multicast. The first match names the kind.
-const V4: [(Ipv4Net, &str); 17] = [
+const V4: [(Ipv4Net, &str); 18] = [
     (v4([0, 0, 0, 0], 8), "an unspecified address"),
     (v4([127, 0, 0, 0], 8), "a loopback address"),
     (v4([10, 0, 0, 0], 8), PRIVATE),
@@ -26,6 +26,8 @@ const V4: [(Ipv4Net, &str); 17] = [
     (v4([192, 168, 0, 0], 16), PRIVATE),
     (v4([100, 64, 0, 0], 10), "a shared address of a carrier (RFC 6598)"),
     (v4([169, 254, 169, 254], 32), METADATA),
+    // Azure's wire server: a public address that only its own virtual machines reach.
+    (v4([168, 63, 129, 16], 32), METADATA),
     (v4([169, 254, 0, 0], 16), "a link-local address"),
     (v4([192, 0, 0, 0], 24), RESERVED),
     (v4([192, 0, 2, 0], 24), DOCUMENTATION),
@@ -39,7 +41,7 @@ const V4: [(Ipv4Net, &str); 17] = [
 ];
 
 /// IANA IPv6 Special-Purpose Address Registry (RFC 6890), and multicast.
-const V6: [(Ipv6Net, &str); 14] = [
+const V6: [(Ipv6Net, &str); 16] = [
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), "the unspecified address"),
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), "the loopback address"),
     (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128), METADATA),
@@ -54,6 +56,9 @@ const V6: [(Ipv6Net, &str); 14] = [
     (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), RESERVED),
     (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), RESERVED),
     (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), "a discard-only address"),
+    (v6([0x100, 0, 0, 1, 0, 0, 0, 0], 64), RESERVED),
+    // Segment identifiers (RFC 9602).
+    (v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16), RESERVED),
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 8), RESERVED),
 ];
 
@@ -169,6 +174,89 @@ mod tests {
         ] {
             let kind = kind(address, &guard);
             assert!(kind.is_some_and(|kind| kind.contains(expected)), "{address}: {kind:?}");
+        }
+    }
+
+    /// IANA IPv4 Special-Purpose Address Registry: what is not globally reachable, and multicast.
+    const REGISTRY_V4: [&str; 20] = [
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.0.0/29",
+        "192.0.0.8/32",
+        "192.0.0.170/31",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "255.255.255.255/32",
+        // Not in the registry: what clouds serve to their own machines.
+        "168.63.129.16/32",
+    ];
+
+    /// IANA IPv6 Special-Purpose Address Registry: what is not globally reachable or leads elsewhere, and multicast.
+    const REGISTRY_V6: [&str; 18] = [
+        "::/128",
+        "::1/128",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "100:0:0:1::/64",
+        "2001::/23",
+        "2001::/32",
+        "2001:2::/48",
+        "2001:10::/28",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+        "5f00::/16",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+        "fd00:ec2::254/128",
+    ];
+
+    #[test]
+    fn rfc6890_no_address_of_the_special_purpose_registries_is_dialled_in_any_form() {
+        let guard = Guard::default();
+        let refused = |address: IpAddr, of: &str| {
+            let verdict = check(SocketAddr::new(address, 5269), &guard);
+            assert!(verdict.is_err(), "{address} of {of}");
+        };
+        for text in REGISTRY_V4 {
+            let net: Ipv4Net = text.parse().unwrap();
+            for address in [net.network(), net.broadcast()] {
+                refused(address.into(), text);
+                let [a, b, c, d] = address.octets();
+                let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                for segments in [
+                    // IPv4-mapped, IPv4-compatible (RFC 4291 §2.5.5), IPv4-translated (RFC 2765 §2.1).
+                    [0, 0, 0, 0, 0, 0xffff, high, low],
+                    [0, 0, 0, 0, 0, 0, high, low],
+                    [0, 0, 0, 0, 0xffff, 0, high, low],
+                    // NAT64, well-known and local (RFC 6052 §2.1, RFC 8215).
+                    [0x64, 0xff9b, 0, 0, 0, 0, high, low],
+                    [0x64, 0xff9b, 1, 0, 0, 0, high, low],
+                    // 6to4 (RFC 3056 §2), and Teredo, whose client address is inverted (RFC 4380 §4).
+                    [0x2002, high, low, 0, 0, 0, 0, 1],
+                    [0x2001, 0, 0xcb00, 0x71ff, 0, 0, !high, !low],
+                ] {
+                    refused(Ipv6Addr::from_segments(segments).into(), text);
+                }
+            }
+        }
+        for text in REGISTRY_V6 {
+            let net: Ipv6Net = text.parse().unwrap();
+            refused(net.network().into(), text);
+            refused(net.broadcast().into(), text);
         }
     }
 

@@ -24,6 +24,9 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Maximum Connection Attempt Delay (RFC 8305 §8): how long a better priority may be silent.
 const PRIORITY_DELAY: Duration = Duration::from_secs(2);
+/// Targets without an address that are asked for: names in the records of strangers cost the servers of other zones a
+/// question for each family.
+const MAX_UNANSWERED_TARGETS: usize = 4;
 /// Addresses tried for one domain in all: records of strangers must not make us knock on a whole network.
 pub const MAX_ATTEMPTS: usize = 16;
 
@@ -69,6 +72,8 @@ struct Lane {
     /// Lower first.
     priority: u16,
     asked: Asked,
+    /// DNS gave an address, usable or not.
+    found: bool,
     /// When its addresses may be dialled; none while there are none.
     open_from: Option<Instant>,
     v6: VecDeque<SocketAddr>,
@@ -134,6 +139,7 @@ impl Race {
             },
             target,
             asked: Asked::NotYet,
+            found: false,
             open_from: None,
             v6: VecDeque::new(),
             v4: VecDeque::new(),
@@ -173,7 +179,12 @@ impl Race {
 
     /// Whether nothing is left to ask for or to dial.
     pub(super) fn is_exhausted(&self) -> bool {
-        let spent = |lane: &Lane| lane.asked == Asked::Done && lane.is_empty();
+        let asks = self.may_ask();
+        let spent = |lane: &Lane| match lane.asked {
+            Asked::NotYet => !asks,
+            Asked::Waiting => false,
+            Asked::Done => lane.is_empty(),
+        };
         self.attempts.len() >= MAX_ATTEMPTS || self.lanes.iter().all(spent)
     }
 
@@ -189,7 +200,7 @@ impl Race {
                 Some(at) => wake = Some(at),
                 None => return self.dial(index, now),
             }
-        } else if let Some(index) = self.lanes.iter().position(|lane| lane.asked == Asked::NotYet) {
+        } else if let Some(index) = self.next_question() {
             let at = self
                 .last_start
                 .filter(|_| self.is_busy())
@@ -225,11 +236,22 @@ impl Race {
                 return self.on_refused(DnsReason::Bogus { name, records });
             }
         };
+        let starts: Vec<_> = self.lanes.iter().map(|lane| lane.target.start).collect();
         let Some(lane) = self.lanes.get_mut(index) else { return };
+        lane.found |= !addresses.is_empty();
         for ip in addresses.into_iter().take(MAX_ATTEMPTS) {
             let address = SocketAddr::new(ip, lane.target.port.get());
+            // One record may be wrong about how TLS starts at an address where another one is right (XEP-0368 §3); what
+            // TCP says holds for both.
             let is_known = |attempt: &Attempt| {
-                attempt.address == address && !matches!(attempt.state, AttemptState::Overtaken)
+                attempt.address == address
+                    && match attempt.state {
+                        AttemptState::Failed(_) => true,
+                        AttemptState::Overtaken => false,
+                        AttemptState::Running | AttemptState::Connected => {
+                            starts.get(attempt.lane) == Some(&lane.target.start)
+                        }
+                    }
             };
             if self.attempts.iter().any(is_known) || lane.contains(address) {
                 continue;
@@ -272,11 +294,11 @@ impl Race {
     }
 
     /// An attempt failed: the next one starts at once.
-    pub(super) fn on_failed(&mut self, address: SocketAddr, reason: ConnectReason) {
-        let index = self.settle(address, AttemptState::Failed(reason));
+    pub(super) fn on_failed(&mut self, index: usize, address: SocketAddr, reason: ConnectReason) {
+        self.settle(index, address, AttemptState::Failed(reason));
         self.last_attempt = None;
         // As long as the target may have more addresses, the next target is not asked for earlier.
-        let lane = index.and_then(|index| self.lanes.get(index));
+        let lane = self.lanes.get(index);
         if lane.is_some_and(|lane| lane.asked == Asked::Done) {
             self.last_start = None;
         }
@@ -284,8 +306,8 @@ impl Race {
 
     /// An attempt won. The others are given up; should the winner be of no use, they get another chance, and so does all
     /// that was not tried.
-    pub(super) fn on_connected(&mut self, address: SocketAddr) {
-        self.settle(address, AttemptState::Connected);
+    pub(super) fn on_connected(&mut self, index: usize, address: SocketAddr) {
+        self.settle(index, address, AttemptState::Connected);
         for attempt in self.attempts.iter_mut().rev() {
             if matches!(attempt.state, AttemptState::Running) {
                 attempt.state = AttemptState::Overtaken;
@@ -304,14 +326,36 @@ impl Race {
         (self.last_attempt, self.last_start) = (None, None);
     }
 
-    /// The lane of the attempt that ended.
-    fn settle(&mut self, address: SocketAddr, state: AttemptState) -> Option<usize> {
+    /// An attempt ended.
+    fn settle(&mut self, index: usize, address: SocketAddr, state: AttemptState) {
         let running = |attempt: &&mut Attempt| {
-            attempt.address == address && matches!(attempt.state, AttemptState::Running)
+            (attempt.lane, attempt.address) == (index, address)
+                && matches!(attempt.state, AttemptState::Running)
         };
-        let attempt = self.attempts.iter_mut().find(running)?;
-        attempt.state = state;
-        Some(attempt.lane)
+        if let Some(attempt) = self.attempts.iter_mut().find(running) {
+            attempt.state = state;
+        }
+    }
+
+    /// Whether DNS may be asked for one more target. A person wrote the targets of a route.
+    fn may_ask(&self) -> bool {
+        let without = |lane: &&Lane| {
+            lane.asked != Asked::NotYet && !lane.found && lane.target.origin != Origin::Route
+        };
+        self.lanes.iter().filter(without).count() < MAX_UNANSWERED_TARGETS
+    }
+
+    /// The target that is asked for next.
+    fn next_question(&self) -> Option<usize> {
+        self.lanes.iter().position(|lane| lane.asked == Asked::NotYet).filter(|_| self.may_ask())
+    }
+
+    /// Whether TCP has failed there for another target.
+    fn is_unreachable(&self, address: SocketAddr) -> bool {
+        let failed = |attempt: &Attempt| {
+            attempt.address == address && matches!(attempt.state, AttemptState::Failed(_))
+        };
+        self.attempts.iter().any(failed)
     }
 
     fn is_running(&self) -> bool {
@@ -347,6 +391,10 @@ impl Race {
     fn dial(&mut self, index: usize, now: Instant) -> Step {
         let Some(lane) = self.lanes.get_mut(index) else { return Step::Lost };
         let Some(address) = lane.take() else { return Step::Lost };
+        if self.is_unreachable(address) {
+            return self.step(now);
+        }
+        let Some(lane) = self.lanes.get_mut(index) else { return Step::Lost };
         lane.touched = Some(now);
         self.attempts.push(Attempt { lane: index, address, state: AttemptState::Running });
         (self.last_attempt, self.last_start) = (Some(now), Some(now));

@@ -16,15 +16,23 @@ pub enum Verification {
     Error {
         /// Stanza error condition (RFC 6120 §8.3.3).
         condition: String,
-        /// The true cause, for a person; may be empty.
+        /// For the people at the other end; may be empty. Names nothing of our inside.
         text: String,
+        /// The true cause, for ours, where it says more; never sent.
+        cause: Option<String>,
     },
 }
 
 impl Verification {
     /// An error of ours.
     pub fn error(condition: &str, text: impl Into<String>) -> Self {
-        Self::Error { condition: condition.to_owned(), text: text.into() }
+        Self::Error { condition: condition.to_owned(), text: text.into(), cause: None }
+    }
+
+    /// An error of ours that has two texts: one for strangers, and one for our people.
+    pub fn error_of(condition: &str, text: impl Into<String>, cause: impl Into<String>) -> Self {
+        let (condition, cause) = (condition.to_owned(), Some(cause.into()));
+        Self::Error { condition, text: text.into(), cause }
     }
 }
 
@@ -42,7 +50,7 @@ impl From<&Failure> for Verification {
             Failure::ShuttingDown => "resource-constraint",
             _ => "remote-connection-failed",
         };
-        Self::error(condition, failure.to_string())
+        Self::error_of(condition, failure.told(), failure.to_string())
     }
 }
 

@@ -142,6 +142,7 @@ fn read_error(node: &Node) -> Verification {
     Verification::Error {
         condition: part(false).map_or("undefined-condition", |child| &child.local).to_owned(),
         text: part(true).map_or_else(String::new, |text| printable(text.text.trim(), MAX_TEXT)),
+        cause: None,
     }
 }
 
@@ -149,7 +150,7 @@ fn write_answer(out: &mut Out, answer: &Verification) {
     let (condition, text) = match answer {
         Verification::Valid => return out.put(" type='valid'>"),
         Verification::Invalid => return out.put(" type='invalid'>"),
-        Verification::Error { condition, text } => (condition.as_str(), text),
+        Verification::Error { condition, text, cause: _ } => (condition.as_str(), text),
     };
     let condition = if is_name(condition) { condition } else { "undefined-condition" };
     out.put(" type='error'><error");

@@ -14,6 +14,9 @@ use crate::leg::Leg;
 use crate::pair::Pair;
 use crate::reason::Failure;
 
+/// Between two attempts that signs of life of the peer cause: whoever sends many of them makes us dial no faster.
+const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What the link's task is doing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
@@ -33,6 +36,8 @@ struct State {
     backoff: Backoff,
     /// No attempt before this.
     not_before: Option<Instant>,
+    /// The last sign of life of the peer that ended a pause.
+    sign_of_life: Option<Instant>,
     /// Why the last attempt failed; cleared by success.
     last_failure: Option<Failure>,
 }
@@ -87,6 +92,7 @@ impl Link {
             carrier: None,
             backoff: Backoff::default(),
             not_before: None,
+            sign_of_life: None,
             last_failure: None,
         };
         Self {
@@ -142,6 +148,20 @@ impl Link {
     /// There is a new way to the peer: the next attempt may start now.
     pub(crate) fn hurry(&self) {
         self.state().not_before = None;
+        self.hurry.notify_waiters();
+    }
+
+    /// The peer is there: it was authenticated on a stream of its own, or asked about a key of ours. What was known of it is
+    /// out of date, so the next attempt starts now instead of after the back-off.
+    pub(crate) fn peer_is_back(&self, now: Instant) {
+        let mut state = self.state();
+        let recent = |at: Instant| now.saturating_duration_since(at) < SIGN_OF_LIFE_INTERVAL;
+        if state.not_before.is_none() || state.sign_of_life.is_some_and(recent) {
+            return;
+        }
+        state.sign_of_life = Some(now);
+        state.not_before = None;
+        drop(state);
         self.hurry.notify_waiters();
     }
 
@@ -393,6 +413,34 @@ mod tests {
         link.established(&Arc::default());
         link.reconnecting();
         assert_eq!(failures(), 0);
+    }
+
+    #[test]
+    fn a_peer_that_is_back_ends_the_back_off_but_does_not_set_the_pace() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        for _ in 0..8 {
+            link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
+        }
+        assert!(link.not_before().is_some());
+        link.peer_is_back(now);
+        assert_eq!(link.not_before(), None);
+        link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
+        let paused = link.not_before();
+        link.peer_is_back(now + Duration::from_millis(999));
+        assert_eq!(link.not_before(), paused);
+        link.peer_is_back(now + SIGN_OF_LIFE_INTERVAL);
+        assert_eq!(link.not_before(), None);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_end_of_the_back_off_is_woken() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
+        let hurried = link.hurried();
+        link.peer_is_back(now);
+        hurried.await;
     }
 
     #[test]

@@ -42,7 +42,7 @@ mod tests {
     }
 
     fn rejected(condition: &str) -> Failure {
-        Failure::ExternalRejected { condition: condition.into(), text: String::new() }
+        Failure::ExternalRejected { condition: condition.into(), text: String::new(), remedy: "" }
     }
 
     #[test]

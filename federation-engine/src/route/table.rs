@@ -43,6 +43,14 @@ impl Table {
         }
     }
 
+    /// There is a sign of life of the receiver of this pair.
+    pub(crate) fn peer_is_back(&self, pair: &Pair) {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = links.get(pair) {
+            link.peer_is_back(Instant::now());
+        }
+    }
+
     /// Lets every link try again at once.
     pub(crate) fn forgive(&self) {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);

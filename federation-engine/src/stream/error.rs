@@ -112,18 +112,26 @@ pub struct StreamError {
     pub text: String,
     /// The stable word for the reason, in the evidence; never sent.
     pub reason: &'static str,
+    /// The true cause, for our people, where it says more than `text`; never sent.
+    pub cause: Option<String>,
 }
 
 impl StreamError {
     /// An error with an explanation.
     pub fn new(condition: StreamCondition, text: impl Into<String>) -> Self {
-        Self { condition, text: text.into(), reason: condition.label() }
+        Self { condition, text: text.into(), reason: condition.label(), cause: None }
     }
 
     /// The same with a word that says more than the condition.
     #[must_use]
     pub fn because(self, reason: &'static str) -> Self {
         Self { reason, ..self }
+    }
+
+    /// The same with the true cause, for our people alone.
+    #[must_use]
+    pub(crate) fn caused_by(self, cause: String) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 
     /// A certificate that the stream rests on has expired (RFC 6120 §13.7.2.3, §4.9.3.16).

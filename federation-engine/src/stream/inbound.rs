@@ -50,6 +50,8 @@ pub struct Inbound {
     external: Option<Pair>,
     /// SASL attempts that failed.
     failures: u8,
+    /// Dialback requests while nothing was proven.
+    requests: u8,
     pending: Pending,
     proven: Proven,
     /// The peer wants stanzas on this stream, too (XEP-0288 §2.2), and accepts this much of them.
@@ -112,6 +114,7 @@ impl Inbound {
             refused: None,
             external: None,
             failures: 0,
+            requests: 0,
             pending: Pending::default(),
             proven: Proven::default(),
             bidi: None,

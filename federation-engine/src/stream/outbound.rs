@@ -59,7 +59,8 @@ pub struct Outbound {
     features: Features,
     /// The peer accepted EXTERNAL.
     external: bool,
-    /// The peer rejected EXTERNAL; dialback goes on, but if that leads nowhere this is the cause.
+    /// The peer rejected EXTERNAL, here or on the stream before; dialback goes on, but if that leads nowhere this is the
+    /// cause.
     rejected: Option<Failure>,
     pairs: Vec<Requested>,
     /// We asked for stanzas on this stream, too (XEP-0288 §2.2).
@@ -157,6 +158,12 @@ impl Outbound {
             negotiation: Some(clock::after(now, limits.negotiation)),
             expiry: None,
         }
+    }
+
+    /// The peer rejected EXTERNAL on the stream before, and ended that instead of going on with dialback (RFC 6120 §6.4.5
+    /// lets it): on this one EXTERNAL is not tried. To be called before [`Self::begin`].
+    pub fn after_rejection(&mut self, rejected: Failure) {
+        self.rejected = Some(rejected);
     }
 
     /// An item of the scanner.
@@ -462,6 +469,15 @@ impl Outbound {
                 failure => failure,
             },
             Err(error) => Failure::NotXmpp(error.to_string()),
+        };
+        let failure = match failure {
+            // Some servers say by the end of the stream what `<failure/>` is for.
+            Failure::StreamError { condition, text }
+                if self.state == State::AwaitSasl && condition == "not-authorized" =>
+            {
+                Failure::ExternalRejected { condition, text, remedy: "" }
+            }
+            failure => failure,
         };
         let failure = self.rejected.take().unwrap_or(failure);
         let asked_in_vain = self.state == State::AwaitProceed && self.features.starttls.is_none();

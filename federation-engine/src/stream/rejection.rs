@@ -25,7 +25,8 @@ impl Rejection {
     /// The stream ends with this error.
     pub(crate) fn of_stream(named: &Named, error: &StreamError) -> Self {
         let Named { from, to } = named.clone();
-        Self { from, to, reason: error.reason, text: error.text.clone(), ends: true }
+        let text = error.cause.clone().unwrap_or_else(|| error.text.clone());
+        Self { from, to, reason: error.reason, text, ends: true }
     }
 
     /// A dialback request is answered like this; none when it was granted.
@@ -40,7 +41,8 @@ impl Rejection {
                 let text = "the authoritative server does not know the dialback key";
                 ("DialbackInvalid", text.to_owned())
             }
-            Verification::Error { condition, text } if text.is_empty() => {
+            Verification::Error { cause: Some(cause), .. } => ("DialbackError", cause.clone()),
+            Verification::Error { condition, text, .. } if text.is_empty() => {
                 ("DialbackError", format!("the dialback key was not verified: {condition}"))
             }
             Verification::Error { text, .. } => ("DialbackError", text.clone()),

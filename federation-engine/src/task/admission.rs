@@ -30,6 +30,13 @@ impl Admission {
     }
 }
 
+#[cfg(test)]
+impl Admission {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = self.admission.0.lock().unwrap_or_else(PoisonError::into_inner);

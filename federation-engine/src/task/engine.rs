@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::judging::Judging;
+use super::lookup_rate::LookupRate;
 use super::negotiate::NotOpened;
 use super::round_trip::RoundTrips;
 use super::send;
@@ -63,6 +65,8 @@ pub struct Engine {
     /// Streams of the outer leg. Those of backends come from few addresses, one for each remote domain, and are not counted.
     pub(crate) unauthenticated: Admission,
     pub(crate) verifications: Admission,
+    lookup_rate: Mutex<LookupRate>,
+    pub(crate) judging: Judging,
     pub(crate) round_trips: RoundTrips,
     /// Open streams that may carry more than the pair they were opened for.
     pub(crate) streams: Streams,
@@ -90,6 +94,8 @@ impl Engine {
             inside,
             unauthenticated: Admission::default(),
             verifications: Admission::default(),
+            lookup_rate: Mutex::default(),
+            judging: Judging::default(),
             round_trips: RoundTrips::default(),
             streams: Streams::default(),
             inquiries: Mutex::default(),
@@ -130,6 +136,12 @@ impl Engine {
     /// What other servers asked about our dialback keys; never held across waiting.
     pub(crate) fn inquiries(&self) -> MutexGuard<'_, Inquiries> {
         self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something may be looked up because of this stranger, once more.
+    pub(crate) fn may_look_up(&self, source: IpAddr) -> bool {
+        let mut rate = self.lookup_rate.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.take(source, std::time::Instant::now())
     }
 
     /// Runs a task that shutdown waits for.

@@ -77,8 +77,13 @@ impl Forwarder {
                 return self.engine.try_queue(&link, stanza, now);
             }
             Way::Denied => {
-                let text =
-                    "the policy of this server forbids federation between these domains".to_owned();
+                let text = match self.leg {
+                    Leg::Outer => Refusal::PolicyDenied.to_string(),
+                    Leg::Inner => {
+                        "the policy of this server forbids federation between these domains"
+                            .to_owned()
+                    }
+                };
                 let error = StanzaError { kind: ErrorKind::Cancel, condition: "not-allowed", text };
                 self.engine.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
             }
@@ -170,7 +175,7 @@ impl Held {
         }
         engine.metrics.bounced(&Failure::ShuttingDown, 1);
         let error = Failure::ShuttingDown.stanza_error();
-        engine.bounce(&self.stanza, self.link.leg, &error);
+        engine.bounce(&self.stanza, self.link.leg, &error, &error);
         None
     }
 }
@@ -195,7 +200,7 @@ impl Engine {
                     condition: "resource-constraint",
                     text: Refusal::QueueFull.to_string(),
                 };
-                self.bounce(&stanza, link.leg, &error);
+                self.bounce(&stanza, link.leg, &error, &error);
                 None
             }
         }
@@ -244,11 +249,11 @@ impl Engine {
 
     /// Bounces stanzas that waited in a queue and could not leave by `leg`.
     pub(crate) fn bounce_all(self: &Arc<Self>, stanzas: Vec<Bytes>, leg: Leg, cause: &Failure) {
-        let error = cause.stanza_error();
+        let (error, outside) = (cause.stanza_error(), cause.stanza_error_outside());
         self.metrics.bounced(cause, stanzas.len() as u64);
         for stanza in stanzas {
             self.metrics.stanzas_queued.dec();
-            self.bounce(&stanza, leg, &error);
+            self.bounce(&stanza, leg, &error, &outside);
         }
     }
 
@@ -262,14 +267,22 @@ impl Engine {
             stanza.len()
         );
         let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };
-        self.bounce(stanza, leg, &error);
+        self.bounce(stanza, leg, &error, &error);
     }
 
     /// Tells the sender of a stanza, which is counted already, that it could not leave by `leg`. Errors are never answered
-    /// (RFC 6120 §8.3.1).
-    fn bounce(self: &Arc<Self>, stanza: &Bytes, leg: Leg, error: &StanzaError) {
+    /// (RFC 6120 §8.3.1). A sender outside learns nothing of our inside (`outside`).
+    fn bounce(
+        self: &Arc<Self>,
+        stanza: &Bytes,
+        leg: Leg,
+        error: &StanzaError,
+        outside: &StanzaError,
+    ) {
         let reply = Element::parse(stanza).and_then(|element| {
             let pair = Pair::of(&element)?;
+            let is_ours = self.snapshot().config.local(&pair.from).is_some();
+            let error = if is_ours { error } else { outside };
             Some((bounce::error_reply(&element, error)?, pair))
         });
         let Some((reply, pair)) = reply else { return };

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -80,6 +80,8 @@ impl AsyncWrite for Io {
 /// A connection: transport, bytes received and not yet parsed, bytes to send.
 pub(crate) struct Connection {
     io: Io,
+    /// What the peer presented, once there is TLS: what is judged of it is kept with it.
+    chain: OnceLock<PeerChain>,
     /// Received, not yet parsed.
     pub(crate) input: BytesMut,
     /// To be sent by [`Self::flush`] or [`Self::exchange`].
@@ -102,6 +104,7 @@ impl Connection {
     pub(crate) fn plain(tcp: TcpStream) -> Self {
         Self {
             io: Io::Plain(tcp),
+            chain: OnceLock::new(),
             input: BytesMut::new(),
             output: BytesMut::new(),
             written: 0,
@@ -112,6 +115,7 @@ impl Connection {
     pub(crate) fn tls(tls: TlsStream<TcpStream>) -> Self {
         Self {
             io: Io::Tls(Box::new(tls)),
+            chain: OnceLock::new(),
             input: BytesMut::new(),
             output: BytesMut::new(),
             written: 0,
@@ -240,7 +244,10 @@ impl Connection {
     /// The certificates that the peer presented; empty without TLS.
     pub(crate) fn peer_chain(&self) -> PeerChain {
         match &self.io {
-            Io::Tls(tls) => PeerChain::presented(tls.get_ref().1.peer_certificates()),
+            Io::Tls(tls) => {
+                let presented = || PeerChain::presented(tls.get_ref().1.peer_certificates());
+                self.chain.get_or_init(presented).clone()
+            }
             _ => PeerChain::default(),
         }
     }

@@ -96,6 +96,8 @@ pub(crate) async fn open(
         Err(failure) => return Err(failure.into()),
     };
     let mut last: Option<NotOpened> = None;
+    // What a peer said about EXTERNAL before it closed the stream: dialback is tried on the next one.
+    let mut rejected: Option<Failure> = None;
     if let (Some(link), Some(place)) = (link, targets.next())
         && let Some(end) = engine.streams.adopt(Far::Target(place), link).await
     {
@@ -110,7 +112,8 @@ pub(crate) async fn open(
             }
         };
         let address = Some(reached.address);
-        let (failure, tls) = match negotiate(engine, leg, purpose.clone(), tcp, reached).await {
+        let attempt = negotiate(engine, leg, purpose.clone(), tcp, reached, rejected.clone());
+        let (failure, tls) = match attempt.await {
             Ok((opened, Outcome::Authorized)) => return Ok(Opening::Own(Box::new(opened))),
             Ok((opened, Outcome::Verified(answer))) => {
                 return Ok(Opening::Verified(Box::new(opened), answer));
@@ -124,6 +127,19 @@ pub(crate) async fn open(
                     }
                     Err(failure) => (failure, tls),
                 }
+            }
+            Err((failure @ Failure::ExternalRejected { .. }, _))
+                if rejected.is_none()
+                    && leg.surroundings(engine).peer(&remote).allows_dialback() =>
+            {
+                tracing::info!(%remote, ?leg, ?address, "dialback is tried on another stream: {failure}");
+                last = Some(NotOpened { failure: failure.clone(), address, tls: None });
+                rejected = Some(failure);
+                targets = match target::find(engine, leg, &remote).await {
+                    Ok(targets) => targets,
+                    Err(failure) => return Err(last.unwrap_or(failure.into())),
+                };
+                continue;
             }
             Err(failed) => failed,
         };
@@ -165,6 +181,7 @@ async fn negotiate(
     purpose: Purpose,
     tcp: tokio::net::TcpStream,
     reached: Reached,
+    rejected: Option<Failure>,
 ) -> Result<(Opened, Outcome), (Failure, Option<&'static str>)> {
     let started = Instant::now();
     let deadline = clock::after(started, engine.snapshot().config.timeouts.negotiation);
@@ -176,7 +193,7 @@ async fn negotiate(
         let start = TlsStart::Direct;
         own_expiry = start_tls(engine, leg, &mut connection, &local, &remote, start, deadline)
             .await
-            .map_err(|detail| (Failure::Handshake(detail), None))?;
+            .map_err(|detail| (Failure::Handshake(named(&detail, &reached, &remote)), None))?;
         transport = Transport::DirectTls(connection.peer_chain());
     }
     let mut opened = Opened {
@@ -189,10 +206,22 @@ async fn negotiate(
         connection,
         reached,
     };
+    if let Some(rejected) = rejected {
+        opened.machine.after_rejection(rejected);
+    }
     match opened.negotiate(engine, leg, deadline).await {
         Ok(outcome) => Ok((opened, outcome)),
         Err(failure) => Err((failure, opened.connection.tls_version())),
     }
+}
+
+/// With the record that says that TLS comes first there: a frequent mistake is to name the port of STARTTLS in it.
+fn named(detail: &str, reached: &Reached, remote: &Domain) -> String {
+    let (host, port) = &reached.place;
+    format!(
+        "{detail}. The SRV record _xmpps-server._tcp.{remote} names {host}:{port} for Direct TLS; if that port expects \
+         STARTTLS, only _xmpp-server._tcp.{remote} may name it"
+    )
 }
 
 impl Opened {

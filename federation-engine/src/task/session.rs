@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::admission::Permit;
 use super::engine::Engine;
@@ -50,6 +51,19 @@ pub(crate) enum Event {
     Carry(Request),
 }
 
+/// Tells what works for a stream that it has ended, or is gone.
+struct Ended {
+    token: CancellationToken,
+    _guard: DropGuard,
+}
+
+impl Ended {
+    fn not_yet() -> Self {
+        let token = CancellationToken::new();
+        Self { _guard: token.clone().drop_guard(), token }
+    }
+}
+
 /// Whether the stream goes on.
 #[derive(PartialEq)]
 enum Flow {
@@ -71,6 +85,8 @@ pub(crate) struct Session {
     outlet: Outlet,
     report: StreamReport,
     events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    /// Ends the questions that the peer caused.
+    ended: Ended,
     /// Where links find the stream.
     registrations: Vec<Registration>,
     /// Links whose pair the peer has been asked for (XEP-0220 §2.6).
@@ -133,6 +149,7 @@ impl Session {
             outlet: Outlet::new(leg),
             report,
             events: mpsc::channel(WAITING),
+            ended: Ended::not_yet(),
             registrations: Vec::new(),
             requested: Vec::new(),
             how: None,
@@ -355,6 +372,13 @@ impl Session {
                 Ok(Some(item)) => {
                     if let Item::Header(header) = &item {
                         self.intake.header(header.lang.as_deref());
+                        if !self.judge_ahead(header.from.as_deref()).await {
+                            let text = "the server is busy";
+                            let condition = StreamCondition::ResourceConstraint;
+                            let error = StreamError::new(condition, text);
+                            self.machine.fail(&error, &*self.around, &mut self.out);
+                            return self.perform().await;
+                        }
                     }
                     self.machine.on_item(item, now, &*self.around, &mut self.out);
                 }

@@ -1,14 +1,54 @@
 //! Asks the authoritative server about a dialback key (XEP-0220 §2.3), on a connection of its own.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::Permit;
 use super::engine::Engine;
 use super::negotiate::{self, NotOpened, Opening};
 use crate::dialback::Verification;
+use crate::dns::public::is_public;
 use crate::leg::Leg;
 use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
 use crate::stream::{Purpose, StreamId};
+
+/// Whether the authoritative server of a pair may be asked for this source. It costs us lookups and connections (XEP-0205),
+/// and whoever causes it has proven nothing.
+///
+/// # Errors
+/// What the source is told instead (XEP-0220 §2.5).
+pub(crate) fn admit(
+    engine: &Engine,
+    leg: Leg,
+    source: IpAddr,
+    pair: &Pair,
+) -> Result<Permit, Verification> {
+    let snapshot = engine.snapshot();
+    // Where a person wrote an entry or a route, the name is known here.
+    let peer = snapshot.config.peers.resolve(&pair.from);
+    let known = leg == Leg::Inner || peer.entry.is_some() || peer.route.is_some();
+    if !known && !is_public(&pair.from) {
+        let text = "this name is not one of the public DNS";
+        let cause = format!(
+            "{}: {text}, and no entry of `peers` covers it. Add one if it is a peer",
+            pair.from
+        );
+        return Err(Verification::error_of("remote-server-not-found", text, cause));
+    }
+    let limit = snapshot.config.limits.verifications_per_source;
+    let permit = engine
+        .verifications
+        .admit(source, limit)
+        .filter(|_| leg == Leg::Inner || engine.may_look_up(source));
+    permit.ok_or_else(|| {
+        Verification::error("resource-constraint", "too many verifications for this source")
+    })
+}
 
 /// The authoritative server's answer, or the dialback error that says why there is none (XEP-0220 §2.5).
 pub(crate) async fn ask(
@@ -19,7 +59,7 @@ pub(crate) async fn ask(
     key: String,
 ) -> Verification {
     let purpose = Purpose::Verify { pair: pair.clone(), id, key };
-    let result = match negotiate::open(engine, leg, purpose, None).await {
+    match negotiate::open(engine, leg, purpose, None).await {
         Ok(Opening::Verified(mut opened, answer)) => {
             // XEP-0220 §2.1.2: a connection that was opened for verification is closed at once.
             opened.connection.close(negotiate::CLOSING).await;
@@ -30,11 +70,30 @@ pub(crate) async fn ask(
         }
         Err(NotOpened { failure, address, .. }) => {
             tracing::info!(%pair, ?leg, ?address, reason = failure.label(), "dialback verification failed: {failure}");
-            Verification::error(condition(&failure), failure.to_string())
+            Verification::error_of(condition(&failure), failure.told(), failure.to_string())
         }
+    }
+}
+
+/// Waits for the answer to a question, `time` at most and not beyond the stream that needs it, whose end `ended` tells: then
+/// nobody waits, and there is none. Who caused the question is charged for it (`permit`) until then and no longer, so that
+/// servers that keep silent cannot use up what a source may have under way.
+pub(crate) async fn bounded<P>(
+    permit: P,
+    question: impl Future<Output = Verification>,
+    time: Duration,
+    ended: CancellationToken,
+) -> Option<Verification> {
+    let answer = tokio::select! {
+        biased;
+        () = ended.cancelled() => None,
+        answer = timeout(time, question) => Some(answer.unwrap_or_else(|_| {
+            let text = "the authoritative server did not answer in time";
+            Verification::error("remote-server-timeout", text)
+        })),
     };
-    engine.metrics.verifications.inc((&result).into());
-    result
+    drop(permit);
+    answer
 }
 
 /// XEP-0220 §2.5, table of conditions.
@@ -49,5 +108,60 @@ fn condition(failure: &Failure) -> &'static str {
             "not-authorized"
         }
         _ => "remote-connection-failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::net::IpAddr;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::task::admission::Admission;
+
+    const TIME: Duration = Duration::from_secs(30);
+    const LIMIT: usize = 32;
+
+    /// As many questions as a source may have under way, to servers that never answer.
+    fn silent(
+        admission: &Admission,
+        ended: &CancellationToken,
+    ) -> Vec<tokio::task::JoinHandle<Option<Verification>>> {
+        let source: IpAddr = "198.18.0.1".parse().unwrap();
+        let ask = |_| {
+            let permit = admission.admit(source, LIMIT).unwrap();
+            tokio::spawn(bounded(permit, pending(), TIME, ended.clone()))
+        };
+        let tasks = (0..LIMIT).map(ask).collect();
+        assert!(admission.admit(source, LIMIT).is_none());
+        tasks
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_end_with_their_time_and_the_source_may_ask_again() {
+        let (admission, start) = (Admission::default(), Instant::now());
+        for task in silent(&admission, &CancellationToken::new()) {
+            let answer = task.await.unwrap();
+            assert!(
+                matches!(answer, Some(Verification::Error { condition, .. }) if condition == "remote-server-timeout")
+            );
+        }
+        assert_eq!(start.elapsed().as_secs(), TIME.as_secs());
+        assert!(admission.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_end_with_the_stream_that_needs_the_answer() {
+        let (admission, ended) = (Admission::default(), CancellationToken::new());
+        let start = Instant::now();
+        let tasks = silent(&admission, &ended);
+        ended.cancel();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), None);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert!(admission.is_empty());
     }
 }

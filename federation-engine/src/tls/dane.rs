@@ -6,7 +6,7 @@ use webpki::{anchor_from_trusted_cert, spki_for_anchor};
 
 use super::chain::PeerChain;
 use super::facts::parse;
-use super::identity::Forms;
+use super::identity::{Forms, Identity};
 use super::judge::{Candidate, References, forms, judge_references};
 use super::pin::Pin;
 use super::tlsa::{Association, Usage};
@@ -73,7 +73,8 @@ pub fn judge(
     };
     let (leaf, intermediates) = chain.split().ok_or(CertificateReason::Missing)?;
     let parsed = parse(leaf).map_err(|error| super::judge::invalid(&error))?;
-    let candidate = Candidate { leaf, parsed: &parsed, intermediates, now };
+    let excess = chain.excess();
+    let candidate = Candidate { leaf, parsed: &parsed, intermediates, excess, now };
     let mut lacking = None;
     for association in associations {
         match candidate.satisfies(association, &names, trust) {
@@ -97,7 +98,9 @@ impl Candidate<'_> {
             // RFC 7673 §4.2, RFC 7671 §5.1: neither names nor dates count.
             Usage::DaneEe => self.is_leaf(association).then_some(Ok(())),
             Usage::PkixEe => self.is_leaf(association).then(|| {
-                let forms = self.lead_to(trust.anchors()).map_err(|error| self.explain(&error))?;
+                let forms = self
+                    .lead_to(trust.anchors(), trust.holds(self.leaf))
+                    .map_err(|error| self.explain(&error))?;
                 self.is_named(names, forms)
             }),
             Usage::DaneTa => self.anchored(association, names),
@@ -126,7 +129,7 @@ impl Candidate<'_> {
         if anchors.is_empty() {
             return None;
         }
-        match self.lead_to(&anchors) {
+        match self.lead_to(&anchors, self.is_leaf(association)) {
             Ok(forms) => Some(self.is_named(names, forms)),
             Err(error) => Some(Err(self.explain(&error))),
         }
@@ -163,7 +166,7 @@ impl Candidate<'_> {
     }
 
     fn is_named(&self, names: &References<'_>, forms: Forms) -> Result<(), CertificateReason> {
-        names.check(self.parsed, forms)
+        names.check(&Identity::of(self.parsed), forms)
     }
 }
 

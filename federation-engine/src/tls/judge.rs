@@ -7,7 +7,7 @@ use webpki::{
 };
 use x509_parser::prelude::X509Certificate;
 
-use super::chain::PeerChain;
+use super::chain::{Excess, PeerChain};
 use super::config::provider;
 use super::facts::{is_self_signed, parse, timestamp};
 use super::identity::{Forms, Identity};
@@ -45,12 +45,7 @@ pub(super) struct References<'a> {
 
 impl References<'_> {
     /// A host is a name of DNS and of nothing else, so the other forms do not count for it.
-    pub(super) fn check(
-        &self,
-        leaf: &X509Certificate<'_>,
-        forms: Forms,
-    ) -> Result<(), CertificateReason> {
-        let identity = Identity::of(leaf);
+    pub(super) fn check(&self, identity: &Identity, forms: Forms) -> Result<(), CertificateReason> {
         let is_host = |host: &Domain| identity.matches_by(host, Forms::DnsId);
         if identity.matches_by(self.domain, forms) || self.host.is_some_and(is_host) {
             Ok(())
@@ -69,14 +64,20 @@ pub(super) fn judge_references(
     now: UnixTime,
 ) -> Result<(), CertificateReason> {
     let (leaf, intermediates) = chain.split().ok_or(CertificateReason::Missing)?;
-    let parsed = parse(leaf).map_err(|error| invalid(&error))?;
-    let candidate = Candidate { leaf, parsed: &parsed, intermediates, now };
-    let forms = if pins.is_empty() {
-        candidate.lead_to(trust.anchors()).map_err(|error| candidate.explain(&error))?
-    } else {
-        candidate.pinned(trust, pins)?
-    };
-    names.check(&parsed, forms)
+    // The path is judged once; only the names differ from question to question.
+    let forms = chain.path_verdict(trust, pins, now, || {
+        let parsed = parse(leaf).map_err(|error| invalid(&error))?;
+        let excess = chain.excess();
+        let candidate = Candidate { leaf, parsed: &parsed, intermediates, excess, now };
+        if pins.is_empty() {
+            candidate
+                .lead_to(trust.anchors(), trust.holds(leaf))
+                .map_err(|error| candidate.explain(&error))
+        } else {
+            candidate.pinned(trust, pins)
+        }
+    })?;
+    names.check(chain.identity(), forms)
 }
 
 /// A leaf and what came with it.
@@ -84,18 +85,46 @@ pub(super) struct Candidate<'a> {
     pub(super) leaf: &'a CertificateDer<'static>,
     pub(super) parsed: &'a X509Certificate<'a>,
     pub(super) intermediates: &'a [CertificateDer<'static>],
+    pub(super) excess: Option<Excess>,
     pub(super) now: UnixTime,
 }
 
 impl Candidate<'_> {
-    /// A path from the leaf to one of the anchors; returns which name forms it can prove.
-    pub(super) fn lead_to(&self, anchors: &[TrustAnchor<'_>]) -> Result<Forms, Error> {
-        if anchors.iter().any(|anchor| self.is_anchor(anchor)) {
-            // A certificate that is itself in the bundle: many servers' self-signed ones say CA:TRUE, which path building
-            // refuses for a leaf. Its holder may sign anything that this anchor is trusted for, so nothing is given away.
-            return self.dates().map(|()| Forms::All);
+    /// A path from the leaf to one of the anchors; returns which name forms it can prove. `is_trusted`: this very
+    /// certificate is one of those that the anchors are made of.
+    ///
+    /// Path building refuses a leaf that says CA:TRUE, as the self-signed certificates of many servers do, and finds no
+    /// issuer for a single certificate that a person trusts. Such a certificate is accepted only byte for byte. One that has
+    /// no more than the name and the key of an anchor is made by whoever holds that key, without what the anchor is limited
+    /// to (RFC 5280 §4.2.1.10).
+    pub(super) fn lead_to(
+        &self,
+        anchors: &[TrustAnchor<'_>],
+        is_trusted: bool,
+    ) -> Result<Forms, Error> {
+        match self.path(anchors, |path| Ok(forms(path))) {
+            Err(error @ (Error::CaUsedAsEndEntity | Error::UnknownIssuer)) if is_trusted => {
+                self.stands_alone(error)
+            }
+            outcome => outcome,
         }
-        self.path(anchors, |path| Ok(forms(path)))
+    }
+
+    /// What path building would have checked of a certificate that needs no issuer, or `error`, why there is no path.
+    fn stands_alone(&self, error: Error) -> Result<Forms, Error> {
+        self.dates()?;
+        // Limits of what it may issue say nothing about its own names, so nothing vouches for those.
+        if !matches!(self.parsed.name_constraints(), Ok(None)) {
+            return Err(error);
+        }
+        match self.parsed.extended_key_usage() {
+            Ok(None) => Ok(Forms::All),
+            Ok(Some(usage)) if usage.value.server_auth || usage.value.client_auth => Ok(Forms::All),
+            _ => Err(Error::RequiredEkuNotFoundContext(RequiredEkuNotFoundContext {
+                required: KeyUsage::server_auth(),
+                present: Vec::new(),
+            })),
+        }
     }
 
     pub(super) fn path<T>(
@@ -103,6 +132,11 @@ impl Candidate<'_> {
         anchors: &[TrustAnchor<'_>],
         read: impl Fn(&VerifiedPath<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        match self.excess {
+            Some(Excess::TooMany) => return Err(Error::MaximumPathDepthExceeded),
+            Some(Excess::SameSubject) => return Err(Error::MaximumSignatureChecksExceeded),
+            None => {}
+        }
         let leaf = EndEntityCert::try_from(self.leaf)?;
         let algorithms = provider().signature_verification_algorithms.all;
         let path = leaf.verify_for_usage(
@@ -115,11 +149,6 @@ impl Candidate<'_> {
             None,
         )?;
         read(&path)
-    }
-
-    fn is_anchor(&self, anchor: &TrustAnchor<'_>) -> bool {
-        spki_for_anchor(anchor).as_ref() == self.parsed.public_key().raw
-            && content(self.parsed.subject().as_raw()) == Some(anchor.subject.as_ref())
     }
 
     /// Dates of the leaf, where no path is built that would check them.
@@ -156,7 +185,7 @@ impl Candidate<'_> {
             .filter_map(|der| anchor_from_trusted_cert(der).ok())
             .collect();
         if !pinned_cas.is_empty() {
-            return self.lead_to(&pinned_cas).map_err(|error| self.explain(&error));
+            return self.lead_to(&pinned_cas, false).map_err(|error| self.explain(&error));
         }
         // The root is usually not presented: a pin may still name it.
         let root = self.path(trust.anchors(), |path| {
@@ -257,6 +286,9 @@ fn describe(error: &Error) -> String {
             "a certificate above it is not allowed to issue it".to_owned()
         }
         Error::MaximumPathDepthExceeded => "the chain is too long".to_owned(),
+        Error::MaximumSignatureChecksExceeded => {
+            "too many certificates of the chain have the same subject".to_owned()
+        }
         other => other.to_string(),
     }
 }
@@ -267,13 +299,6 @@ pub(super) fn invalid(detail: &impl ToString) -> CertificateReason {
 
 fn rfc3339(time: UnixTime) -> String {
     timestamp(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)).to_string()
-}
-
-/// Content of a DER SEQUENCE: trust anchors keep a subject without its outer header.
-fn content(sequence: &[u8]) -> Option<&[u8]> {
-    use x509_parser::der_parser::asn1_rs::{Any, FromDer};
-    let (_, any) = Any::from_der(sequence).ok()?;
-    Some(any.data)
 }
 
 #[cfg(test)]

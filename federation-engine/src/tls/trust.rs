@@ -1,16 +1,20 @@
 //! Roots that a peer's certificate may lead to.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, TrustAnchor};
+use sha2::{Digest, Sha256};
 use webpki::anchor_from_trusted_cert;
 
 /// Trust anchors. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     anchors: Arc<[TrustAnchor<'static>]>,
+    /// SHA-256 of the certificates that were read: a certificate is one of them only as it is, byte for byte.
+    certificates: Arc<HashSet<[u8; 32]>>,
 }
 
 /// Why a bundle of roots cannot be used.
@@ -54,9 +58,10 @@ impl Trust {
         let native = rustls_native_certs::load_native_certs();
         let anchors: Arc<[_]> = native.certs.iter().filter_map(|der| anchor(der).ok()).collect();
         if anchors.is_empty() {
-            return Self { anchors: webpki_roots::TLS_SERVER_ROOTS.into() };
+            return Self { anchors: webpki_roots::TLS_SERVER_ROOTS.into(), ..Self::default() };
         }
-        Self { anchors }
+        let certificates = native.certs.iter().map(digest).collect();
+        Self { anchors, certificates: Arc::new(certificates) }
     }
 
     /// The certificates of a PEM text. `place` names it in errors.
@@ -64,7 +69,7 @@ impl Trust {
     /// # Errors
     /// When it holds no certificate or a malformed one.
     pub fn from_pem(pem: &[u8], place: &str) -> Result<Self, TrustError> {
-        let mut anchors = Vec::new();
+        let (mut anchors, mut certificates) = (Vec::new(), HashSet::new());
         for (index, der) in CertificateDer::pem_slice_iter(pem).enumerate() {
             let malformed = |detail: String| TrustError::Malformed {
                 place: place.to_owned(),
@@ -73,11 +78,12 @@ impl Trust {
             };
             let der = der.map_err(|error: PemError| malformed(error.to_string()))?;
             anchors.push(anchor(&der).map_err(|error| malformed(error.to_string()))?);
+            certificates.insert(digest(&der));
         }
         if anchors.is_empty() {
             return Err(TrustError::NoCertificate { place: place.to_owned() });
         }
-        Ok(Self { anchors: anchors.into() })
+        Ok(Self { anchors: anchors.into(), certificates: Arc::new(certificates) })
     }
 
     /// Reads bundles from PEM files and, if wanted, the system's roots.
@@ -101,7 +107,10 @@ impl Trust {
         match (self.is_empty(), other.is_empty()) {
             (true, _) => other.clone(),
             (_, true) => self.clone(),
-            _ => Self { anchors: self.anchors.iter().chain(&*other.anchors).cloned().collect() },
+            _ => Self {
+                anchors: self.anchors.iter().chain(&*other.anchors).cloned().collect(),
+                certificates: Arc::new(&*self.certificates | &*other.certificates),
+            },
         }
     }
 
@@ -118,6 +127,21 @@ impl Trust {
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }
+
+    /// Whether the other is a clone of this one. What is read again is another one, also from the same files.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.anchors, &other.anchors)
+            && Arc::ptr_eq(&self.certificates, &other.certificates)
+    }
+
+    /// Whether this very certificate is among those that were read.
+    pub(crate) fn holds(&self, der: &CertificateDer<'_>) -> bool {
+        self.certificates.contains(&digest(der))
+    }
+}
+
+fn digest(der: &CertificateDer<'_>) -> [u8; 32] {
+    Sha256::digest(der.as_ref()).into()
 }
 
 fn anchor(der: &CertificateDer<'_>) -> Result<TrustAnchor<'static>, webpki::Error> {

@@ -168,3 +168,58 @@ async fn rfc7673_3_what_dnssec_refuses_is_not_connected_to_and_the_next_target_i
     assert_eq!(failure.stanza_error().condition, "remote-server-timeout");
     assert_eq!(network.tried(), ["1.1.1.3:5269"]);
 }
+
+#[tokio::test]
+async fn records_of_a_stranger_cost_other_zones_a_few_questions_at_most() {
+    #[derive(Default)]
+    struct Counted(Mutex<Vec<String>>);
+    impl Addresses for Counted {
+        fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
+            self.0.lock().unwrap().push(name.to_string());
+            let failed = name.starts_with("broken");
+            stream::iter([if failed { Answer::Failed("x".to_owned()) } else { Answer::Absent }])
+        }
+    }
+    for prefix in ["gone", "broken"] {
+        let names: Vec<_> = (0..32).map(|n| format!("{prefix}{n}.victim.example")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let resolver = Counted::default();
+        let mut dialler = Dialler::new("partner.example".to_owned(), srv_targets(&names));
+        let network = Network::default();
+        let outcome = dialler.connect(&resolver, &network, &Guard::default(), PATIENCE).await;
+        assert!(matches!(outcome.map(|_| ()), Err(Failure::Dns(_))));
+        assert_eq!(resolver.0.into_inner().unwrap(), names[..4]);
+        assert!(dialler.is_exhausted());
+    }
+}
+
+#[tokio::test]
+async fn xep0368_3_an_attempt_is_an_address_and_a_way_to_start_tls() {
+    let zone = zone(&[("a.example", &["1.1.1.1"])]);
+    let network = Network::open(&["1.1.1.1:5269"]);
+    let record =
+        || SrvRecord { priority: 0, weight: 0, port: 5269, target: Some("a.example".into()) };
+    let answers = Answers {
+        xmpp: Answer::Records(vec![record(), record()]).into(),
+        // Wrong: the port speaks STARTTLS.
+        xmpps: Some(Answer::Records(vec![record()]).into()),
+        jabber: None,
+    };
+    let targets = plan(&Domain::parse("partner.example").unwrap(), &answers, &mut |_| 0).unwrap();
+    let mut dialler = Dialler::new("partner.example".to_owned(), targets.clone());
+    let mut starts = Vec::new();
+    while !dialler.is_exhausted() {
+        let guard = Guard::default();
+        match dialler.connect(&zone, &network, &guard, PATIENCE).await {
+            Ok(connection) => starts.push(connection.target.start),
+            Err(_) => break,
+        }
+    }
+    assert_eq!(starts.len(), 2, "{starts:?}");
+    assert_ne!(starts.first(), starts.last());
+    // What TCP refuses is refused for both ways.
+    let closed = Network::default();
+    let failure = dialled(&targets, &zone, &closed, &Guard::default()).await.unwrap_err();
+    assert_eq!(failure.to_string(), "1.1.1.1:5269: connection refused");
+    assert_eq!(closed.tried(), ["1.1.1.1:5269"]);
+}

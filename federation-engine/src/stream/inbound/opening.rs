@@ -167,9 +167,12 @@ impl Inbound {
         let looks = rules.verification != CertificateRole::None;
         let verdict = if looks { Some(around.judge(chain, from)) } else { None };
         // Closed at once instead of leaving the peer to a timeout (§6.4.5).
-        let why_not = match &verdict {
-            Some(Err(reason)) => format!("the certificate does not prove {from}: {reason}"),
-            _ => "SASL EXTERNAL is not accepted here".to_owned(),
+        let say = |reason| format!("the certificate does not prove {from}: {reason}");
+        let (why_not, cause) = if let Some(Err(reason)) = &verdict {
+            (say(reason.told()), say(reason.to_string()))
+        } else {
+            let text = "SASL EXTERNAL is not accepted here".to_owned();
+            (text.clone(), text)
         };
         let proven = matches!(verdict, Some(Ok(())));
         let reason = match &verdict {
@@ -178,13 +181,14 @@ impl Inbound {
         };
         if rules.verification == CertificateRole::Required && !proven {
             let error = StreamError::new(StreamCondition::PolicyViolation, why_not);
-            return Err(error.because(reason));
+            return Err(error.because(reason).caused_by(cause));
         }
         let external = proven && rules.accepts_external() && addressed.versioned;
         if !external && dialback.is_none() {
             let text = format!("{why_not}, and dialback is disabled");
+            let cause = format!("{cause}, and dialback is disabled");
             let error = StreamError::new(StreamCondition::PolicyViolation, text);
-            return Err(error.because(reason));
+            return Err(error.because(reason).caused_by(cause));
         }
         Ok(Features { external, dialback, ..Features::default() })
     }

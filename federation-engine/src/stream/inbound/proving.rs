@@ -19,6 +19,10 @@ use crate::stream::sasl::{self, MAX_ATTEMPTS};
 use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
 use crate::xml::Element;
 
+/// Dialback requests that are taken up on a stream that has proven nothing. Each may cost a judgement of the certificate and a
+/// verification; a server that hosts many domains proves its first one before that.
+const MAX_UNPROVEN_REQUESTS: u8 = 16;
+
 impl Inbound {
     pub(super) fn on_sasl(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let (Some(opened), Ok(node)) = (&self.opened, element.tree()) else { return self.end(out) };
@@ -99,6 +103,14 @@ impl Inbound {
         if self.proven.contains(&pair) {
             return self.answer_result(&pair, Verification::Valid, None, out);
         }
+        if self.proven.is_empty() {
+            self.requests = self.requests.saturating_add(1);
+            if self.requests > MAX_UNPROVEN_REQUESTS {
+                let text = "too many dialback requests on a stream that has proven nothing";
+                let answer = Verification::error("resource-constraint", text);
+                return self.answer_result(&pair, answer, Some("TooManyVerifications"), out);
+            }
+        }
         let Some(opened) = &self.opened else { return self.end(out) };
         let confirmed_by = match self.confirmed_by(opened, &pair, around) {
             Ok(confirmed_by) => confirmed_by,
@@ -110,7 +122,7 @@ impl Inbound {
                 Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
                 // The request says who and whom; a header from before version 1.0 does not.
                 self.named = Named { from: Some(pair.from), to: Some(pair.to) };
-                return self.fail(&error.because(objection.reason), around, out);
+                return self.fail(&(*error).because(objection.reason), around, out);
             }
         };
         let id = opened.id.clone();
@@ -180,8 +192,11 @@ impl Inbound {
         match verdict {
             Ok(()) if by_certificate => Ok(ConfirmedBy::Certificate),
             Err(reason) if required => {
-                let text = format!("the certificate does not prove {}: {reason}", pair.from);
-                Err(Objection::new("policy-violation", text, reason.label()).fatal())
+                let say =
+                    |reason| format!("the certificate does not prove {}: {reason}", pair.from);
+                let (text, cause) = (say(reason.told()), say(reason.to_string()));
+                let answer = Verification::error_of("policy-violation", text, cause);
+                Err(Objection { answer, reason: reason.label(), fatal: None }.fatal())
             }
             Ok(()) | Err(_) => Ok(ConfirmedBy::AuthoritativeServer),
         }
@@ -249,7 +264,7 @@ struct Objection {
     /// The stable word for it.
     reason: &'static str,
     /// The stream ends with this error, too.
-    fatal: Option<StreamError>,
+    fatal: Option<Box<StreamError>>,
 }
 
 impl Objection {
@@ -258,10 +273,11 @@ impl Objection {
     }
 
     fn fatal(self) -> Self {
-        let text = match &self.answer {
-            Verification::Error { text, .. } => text.clone(),
-            Verification::Valid | Verification::Invalid => String::new(),
+        let (text, cause) = match &self.answer {
+            Verification::Error { text, cause, .. } => (text.clone(), cause.clone()),
+            Verification::Valid | Verification::Invalid => (String::new(), None),
         };
-        Self { fatal: Some(StreamError::new(StreamCondition::PolicyViolation, text)), ..self }
+        let error = StreamError::new(StreamCondition::PolicyViolation, text);
+        Self { fatal: Some(Box::new(StreamError { cause, ..error })), ..self }
     }
 }

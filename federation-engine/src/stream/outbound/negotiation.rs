@@ -12,6 +12,9 @@ use crate::stream::starttls::STARTTLS;
 use crate::stream::{Action, Authentication, Out, StreamLimits, Surroundings, sasl};
 use crate::xml::{Element, HeaderAttributes};
 
+/// What lets a peer be reached that does not accept our certificate.
+const ALLOW_DIALBACK: &str = ". Set `authentication.dialback` of this peer to `Allowed` to authenticate by dialback instead, or present a certificate that it trusts";
+
 impl Outbound {
     /// Sends the header. On Direct TLS the certificate is judged first.
     pub fn begin(&mut self, around: &dyn Surroundings, out: &mut Out) {
@@ -116,7 +119,8 @@ impl Outbound {
         }
         let rules = around.peer(&self.remote);
         self.ask_for_bidi(around, out);
-        if self.tls.is_some() && self.features.external && rules.uses_external() {
+        let uses_external = rules.uses_external() && self.rejected.is_none();
+        if self.tls.is_some() && self.features.external && uses_external {
             sasl::write_auth(out, &self.local);
             self.state = State::AwaitSasl;
             return;
@@ -125,6 +129,8 @@ impl Outbound {
             "SASL EXTERNAL needs TLS"
         } else if !self.features.external {
             "the peer does not offer SASL EXTERNAL (it may not accept our certificate)"
+        } else if self.rejected.is_some() {
+            "the peer rejected SASL EXTERNAL"
         } else {
             "SASL EXTERNAL is off here"
         };
@@ -205,7 +211,9 @@ impl Outbound {
             }
             "failure" => {
                 let (condition, text) = sasl::read_failure(&node);
-                self.rejected = Some(Failure::ExternalRejected { condition, text });
+                let allowed = around.peer(&self.remote).allows_dialback();
+                let remedy = if allowed { "" } else { ALLOW_DIALBACK };
+                self.rejected = Some(Failure::ExternalRejected { condition, text, remedy });
                 self.authenticate_by_dialback("the peer rejected SASL EXTERNAL", now, around, out);
             }
             // EXTERNAL has no challenges (RFC 4422 appendix A).

@@ -140,7 +140,9 @@ impl Outbound {
                 let id = self.id.as_deref().unwrap_or_default();
                 Failure::DialbackInvalid(around.key_inquiry(pair, id))
             }
-            Verification::Error { condition, text } => Failure::DialbackError { condition, text },
+            Verification::Error { condition, text, .. } => {
+                Failure::DialbackError { condition, text }
+            }
         };
         self.pair_failed(pair, failure, out);
         self.close_if_useless(now, out);

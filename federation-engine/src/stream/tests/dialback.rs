@@ -72,7 +72,10 @@ fn xep0220_2_5_an_authoritative_server_that_cannot_be_asked_is_reported() {
         Failure::Dns(crate::reason::DnsReason::DomainNotFound { name: "them.example".to_owned() });
     let written = side.verified(Verification::from(&failure));
     assert_dialback_error(&written, "remote-server-not-found");
-    assert!(written.contains("DNS knows no server for them.example"), "{written}");
+    assert!(written.contains("DNS knows no server for this domain"), "{written}");
+    // The evidence has the true cause.
+    assert!(side.actions.iter().any(|action| matches!(action, Action::Rejected(rejection)
+        if rejection.text == failure.to_string())));
     assert!(!side.closed());
     // The peer may try again on the same stream.
     side.send(&result("them.example", "us.example", "key"), &world);
@@ -334,4 +337,30 @@ fn malformed_dialback_elements_end_the_stream() {
         let written = side.send(input, &world);
         assert_stream_error(&side, &written, condition);
     }
+}
+
+#[test]
+fn a_stream_that_proves_nothing_causes_few_verifications() {
+    let world = untrusting();
+    let (mut side, _) = Receiving::opened(&world);
+    let request = |n: usize| result(&format!("d{n}.example"), "us.example", "key");
+    for n in 0..16 {
+        side.send(&request(n), &world);
+        side.verified(Verification::error("remote-server-not-found", ""));
+    }
+    assert_eq!(asked(&side), 16);
+    for n in 16..40 {
+        assert_dialback_error(&side.send(&request(n), &world), "resource-constraint");
+    }
+    assert_eq!(asked(&side), 16);
+    // One that proves its first domain has as many as it likes, one after the other.
+    let (mut side, _) = Receiving::opened(&world);
+    for n in 0..8 {
+        side.send(&request(n), &world);
+        side.verified(Verification::Valid);
+    }
+    for n in 8..40 {
+        assert_dialback_error(&side.send(&request(n), &world), "resource-constraint");
+    }
+    assert_eq!(side.authorized().len(), LIMITS.pairs);
 }

@@ -208,11 +208,16 @@ fn a_rejected_certificate_stays_the_cause_when_nothing_else_works() {
     let rejected = Failure::ExternalRejected {
         condition: "not-authorized".to_owned(),
         text: "unsupported certificate purpose".to_owned(),
+        remedy: "",
     };
     let strict = World::trusting(Profile::Strict);
     let mut side = encrypted(&strict);
     side.send(&format!("{}{OFFER_BOTH}{SASL_FAILURE}", response("s2")), &strict);
-    assert_eq!(side.failure(), Some(&rejected));
+    let said = side.failure().unwrap().to_string();
+    assert!(
+        said.starts_with(&rejected.to_string()) && said.contains("`authentication.dialback`"),
+        "{said}"
+    );
     let world = standards();
     for end in [
         "</stream:stream>",
@@ -223,6 +228,31 @@ fn a_rejected_certificate_stays_the_cause_when_nothing_else_works() {
         side.send(&format!("{}{OFFER_BOTH}{SASL_FAILURE}{end}", response("s2")), &world);
         assert_eq!(side.failure(), Some(&rejected), "{end}");
     }
+}
+
+#[test]
+fn rfc6120_6_4_5_after_a_peer_that_closed_over_external_the_next_stream_takes_dialback() {
+    let world = standards();
+    let mut side = encrypted(&world);
+    let closed = "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    side.send(&format!("{}{OFFER_BOTH}{closed}", response("s2")), &world);
+    let rejected = side.failure().unwrap().clone();
+    assert_eq!(rejected.label(), "SASLExternalRejected");
+    let next = || {
+        let mut side = encrypted(&world);
+        side.machine.after_rejection(rejected.clone());
+        side
+    };
+    let mut side = next();
+    let written = side.send(&format!("{}{OFFER_BOTH}", response("s3")), &world);
+    let key = world.dialback_key(&domain("them.example"), &domain("us.example"), "s3");
+    assert!(written.ends_with(&result("us.example", "them.example", key.as_str())), "{written}");
+    side.send("<db:result from='them.example' to='us.example' type='valid'/>", &world);
+    assert_eq!(side.authorized(), [wanted()]);
+    // A peer without dialback is still one that rejected our certificate.
+    let mut side = next();
+    side.send(&format!("{MODERN}{OFFER_NOTHING}"), &world);
+    assert_eq!(side.failure(), Some(&rejected));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crds::peer::Verification as CertificateRole;
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::{Event, Flow, Session};
@@ -119,6 +120,7 @@ impl Session {
         match &self.machine {
             Machine::Receiving(_) => {
                 self.permit = None;
+                self.engine.table.peer_is_back(&pair.reversed());
                 let judgement = self.around.judge(&chain, &pair.from);
                 self.watch_expiry(&pair.from, judgement.is_ok());
                 self.report.authorized(&self.engine, pair, how, tls, judgement);
@@ -135,6 +137,10 @@ impl Session {
         self.engine.inquiries().note(pair, id, answer);
         self.engine.metrics.keys_answered.inc(VerificationResult::from(answer));
         let receiving = matches!(self.machine, Machine::Receiving(_));
+        if *answer == Verification::Valid {
+            // Nobody but a server to which a stream of ours has gone knows such a key: anybody may ask (XEP-0220 §2.1.2).
+            self.engine.table.peer_is_back(pair);
+        }
         if *answer == Verification::Valid && receiving && self.leg == Leg::Outer {
             let source = self.address.ip();
             self.engine.saw_inbound(InboundKind::DialbackVerified, &pair.to, &pair.from, source);
@@ -175,24 +181,49 @@ impl Session {
         Ok(())
     }
 
+    /// Has the certificate of whoever opens the stream judged elsewhere, in its turn, before the machine asks for the verdict,
+    /// which is kept with the chain. False: there was no turn in time.
+    pub(super) async fn judge_ahead(&mut self, from: Option<&str>) -> bool {
+        let (Leg::Outer, Machine::Receiving(machine)) = (self.leg, &self.machine) else {
+            return true;
+        };
+        let chain = self.connection.peer_chain();
+        let from = from.filter(|_| !chain.is_empty()).and_then(|from| Domain::parse(from).ok());
+        let Some(from) = from else { return true };
+        if self.around.peer(&from).verification == CertificateRole::None {
+            return true;
+        }
+        let deadline = machine.deadline().unwrap_or_else(far_future);
+        let (engine, source) = (Arc::clone(&self.engine), self.address.ip());
+        let around = self.leg.surroundings(&self.engine);
+        let judged = async move {
+            let turn = engine.judging.turn(source).await;
+            let judge = move || {
+                let _ = around.judge(&chain, &from);
+                drop(turn);
+            };
+            spawn_blocking(judge).await
+        };
+        timeout_at(deadline.into(), judged).await.is_ok()
+    }
+
     fn verify(&mut self, pair: Pair, id: StreamId, key: String) {
         let Machine::Receiving(machine) = &mut self.machine else { return };
-        let limit = self.engine.snapshot().config.limits.verifications_per_source;
-        let Some(permit) = self.engine.verifications.admit(self.address.ip(), limit) else {
-            // XEP-0220 §2.5; a verification costs us DNS look-ups and connections (XEP-0205).
-            let refused = Verification::error(
-                "resource-constraint",
-                "too many verifications for this source",
-            );
-            machine.on_verification(&pair, &id, refused, &mut self.out);
-            return;
+        let permit = match verify::admit(&self.engine, self.leg, self.address.ip(), &pair) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                return machine.on_verification(&pair, &id, refused, &mut self.out);
+            }
         };
         let (engine, leg, events) = (Arc::clone(&self.engine), self.leg, self.events.0.clone());
+        let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
         self.engine.spawn(async move {
-            let result = verify::ask(&engine, leg, pair.clone(), id.clone(), key).await;
-            drop(permit);
-            // The stream that asked may be gone.
-            let _ = events.send(Event::Verdict(Box::new((pair, id, result)))).await;
+            let question = verify::ask(&engine, leg, pair.clone(), id.clone(), key);
+            if let Some(result) = verify::bounded(permit, question, time, ended).await {
+                engine.metrics.verifications.inc((&result).into());
+                // The stream that asked may be gone.
+                let _ = events.send(Event::Verdict(Box::new((pair, id, result)))).await;
+            }
         });
     }
 }

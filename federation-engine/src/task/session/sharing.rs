@@ -33,6 +33,7 @@ impl Session {
 
     /// Nobody is to find the stream any more: it ends. Who asked for it and has no answer looks elsewhere.
     pub(super) fn withdraw(&mut self) {
+        self.ended.token.cancel();
         self.registrations.clear();
         self.requested.clear();
         self.events.1.close();

@@ -254,6 +254,71 @@ fn rfc5280_4_2_1_10_a_constrained_ca_proves_by_dns_names_only() {
     assert_eq!(judged(&by_other_form, "a.example"), mismatch(&["a.example"]));
 }
 
+/// A root that may certify `corp.example` only, and a self-made certificate with its name and key for another domain.
+fn limited_root_and_forgery(is_ca: IsCa) -> (rcgen::Certificate, rcgen::Certificate) {
+    let key = KeyPair::generate().unwrap();
+    let mut root = leaf_params(&[], |p| p.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained));
+    root.distinguished_name.push(rcgen::DnType::CommonName, "Corp Root");
+    root.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("corp.example".to_owned())],
+        excluded_subtrees: vec![],
+    });
+    let mut forged = leaf_params(&["bank.example"], |p| p.is_ca = is_ca);
+    forged.distinguished_name = root.distinguished_name.clone();
+    (root.self_signed(&key).unwrap(), forged.self_signed(&key).unwrap())
+}
+
+#[test]
+fn rfc5280_4_2_1_10_the_key_of_a_limited_root_speaks_for_nobody_beyond_its_limits() {
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(rcgen::BasicConstraints::Unconstrained)]
+    {
+        let (root, forged) = limited_root_and_forgery(is_ca);
+        let trust = Trust::from_pem(root.pem().as_bytes(), "bundle").unwrap();
+        for presented in [chain(&[&forged]), chain(&[&forged, &root])] {
+            let verdict = judge(&presented, &domain("bank.example"), &trust, &[], now());
+            assert!(verdict.is_err(), "{is_ca:?}");
+        }
+    }
+}
+
+#[test]
+fn only_the_very_certificate_of_the_bundle_stands_without_an_issuer() {
+    let key = KeyPair::generate().unwrap();
+    let ca = || IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let of_key = |name: &str, change: &dyn Fn(&mut CertificateParams)| {
+        leaf_params(&[name], |p| {
+            p.is_ca = ca();
+            change(p);
+        })
+        .self_signed(&key)
+        .unwrap()
+    };
+    let trusted = of_key("a.example", &|_| {});
+    let trust = Trust::from_pem(trusted.pem().as_bytes(), "bundle").unwrap();
+    let judged = |certificate: &rcgen::Certificate, trust: &Trust, name: &str| {
+        judge(&chain(&[certificate]), &domain(name), trust, &[], now())
+    };
+    assert_eq!(judged(&trusted, &trust, "a.example"), Ok(()));
+    let twin = of_key("bank.example", &|_| {});
+    assert_eq!(judged(&twin, &trust, "bank.example"), Err(CertificateReason::SelfSigned));
+    // Nor does the bundle make up for what a path would have refused.
+    for change in [
+        &(|p: &mut CertificateParams| p.not_after = date_time_ymd(2026, 5, 1))
+            as &dyn Fn(&mut CertificateParams),
+        &|p: &mut CertificateParams| {
+            p.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+        },
+    ] {
+        let own = of_key("a.example", change);
+        let trust = Trust::from_pem(own.pem().as_bytes(), "bundle").unwrap();
+        assert!(judged(&own, &trust, "a.example").is_err());
+    }
+    // A certificate that a person trusts by itself needs no issuer.
+    let (leaf, _) = Ca::root("Unknown").leaf(&["a.example"], server_auth);
+    let trust = Trust::from_pem(leaf.pem().as_bytes(), "bundle").unwrap();
+    assert_eq!(judged(&leaf, &trust, "a.example"), Ok(()));
+}
+
 fn pin_of(certificate: &rcgen::Certificate) -> Pin {
     Pin::of_spki(parse(certificate.der()).unwrap().public_key().raw)
 }
@@ -309,12 +374,16 @@ fn rfc7469_2_6_a_pinned_key_replaces_the_root_not_the_name_nor_the_dates() {
 
 #[test]
 fn a_pinned_ca_in_the_chain_proves_only_what_it_signed() {
-    let pinned = Ca::root("Pinned");
     let (stranger, _) = Ca::root("Other").leaf(&["a.example"], server_auth);
-    let presented = chain(&[&stranger, &pinned.certificate]);
-    let pins = [pin_of(&pinned.certificate)];
-    let verdict = judge(&presented, &domain("a.example"), &Trust::none(), &pins, now());
-    assert!(matches!(verdict, Err(CertificateReason::Untrusted { .. })), "{verdict:?}");
+    let judged = |pinned: &Ca| {
+        let presented = chain(&[&stranger, &pinned.certificate]);
+        let pins = [pin_of(&pinned.certificate)];
+        judge(&presented, &domain("a.example"), &Trust::none(), &pins, now())
+    };
+    // It is no part of the chain, or has no more than the name of the issuer.
+    assert_eq!(judged(&Ca::root("Pinned")), Err(CertificateReason::PinMismatch));
+    let namesake = judged(&Ca::root("Other"));
+    assert!(matches!(namesake, Err(CertificateReason::Invalid { .. })), "{namesake:?}");
 }
 
 #[test]

@@ -1,0 +1,195 @@
+//! What people elsewhere are told of a reason, beside its `Display`, which is for ours: enough to repair their own side, and
+//! nothing of this one. No address, port, host, resolver, setting or pinned key is in it, and nothing that another server or
+//! a library said, because whoever can make us dial would read it there.
+
+use super::{CertificateReason, DnsReason, Failure, StanzaError};
+
+impl Failure {
+    /// The text for whoever caused the attempt from outside.
+    pub fn told(&self) -> &'static str {
+        match self {
+            Self::BlockedByLocalPolicy => "federation with this domain is not allowed",
+            Self::Dns(reason) => reason.told(),
+            // Which address failed how would let strangers look around through us.
+            Self::Connect(_) | Self::Guard(_) => {
+                "no connection to the server of this domain could be made"
+            }
+            Self::StartTlsNotOffered => "TLS is required, and the server does not offer STARTTLS",
+            Self::StartTlsRefused => "the server refused STARTTLS",
+            Self::Handshake(_) => "the TLS handshake with the server of this domain failed",
+            Self::Certificate(_) => {
+                "the certificate of the server of this domain does not prove the domain"
+            }
+            Self::StreamError { .. } => "the server of this domain closed the stream with an error",
+            Self::SeeOtherHost(_) => {
+                "the server of this domain names another host that is not tried"
+            }
+            Self::NotXmpp(_) => "the server of this domain does not speak XMPP",
+            Self::NoAuthenticationMethod(_) => {
+                "the server of this domain offers no authentication method that can be used"
+            }
+            Self::ExternalRejected { .. } => "the server of this domain rejected our certificate",
+            Self::DialbackInvalid(_) | Self::DialbackError { .. } => {
+                "the server of this domain did not accept our dialback key"
+            }
+            Self::DialbackTimedOut => {
+                "the server of this domain did not answer a dialback request in time"
+            }
+            Self::NegotiationTimedOut(_) => {
+                "the stream to the server of this domain was not negotiated in time"
+            }
+            Self::ConnectionLost(_) => "the connection to the server of this domain was lost",
+            Self::NoBackend => "no server is available for this domain",
+            Self::ShuttingDown => "the server is shutting down",
+        }
+    }
+
+    /// [`Self::stanza_error`] for a sender outside, whose stanza could not reach a server on this side: where that is, and
+    /// how far we came, is nobody's business there.
+    pub fn stanza_error_outside(&self) -> StanzaError {
+        let text = match self {
+            Self::NoBackend | Self::ShuttingDown | Self::BlockedByLocalPolicy => self.told(),
+            _ => "the server of this domain cannot be reached at present",
+        };
+        StanzaError { text: text.to_owned(), ..self.stanza_error() }
+    }
+}
+
+impl DnsReason {
+    fn told(&self) -> &'static str {
+        match self {
+            Self::DomainNotFound { .. } => "DNS knows no server for this domain",
+            Self::NoAddress { .. } => "the SRV targets of this domain have no address",
+            Self::ServiceDisabled { .. } => {
+                "this domain says by an SRV record with target \".\" that it does not federate"
+            }
+            Self::ResolverUnavailable { .. } => "DNS gave no answer for this domain",
+            Self::Bogus { .. } => "the DNS records of this domain fail DNSSEC validation",
+        }
+    }
+}
+
+impl CertificateReason {
+    /// The text for whoever presented the certificate: about that, and not about what is expected here.
+    pub fn told(&self) -> String {
+        match self {
+            Self::PinMismatch | Self::DaneMismatch { .. } => {
+                "the certificate is not one that is accepted for this domain".to_owned()
+            }
+            Self::Missing
+            | Self::SelfSigned
+            | Self::Untrusted { .. }
+            | Self::NameMismatch { .. }
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::Invalid { .. } => self.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialback::KeyInquiry;
+    use crate::reason::{ConnectReason, Records};
+    use crate::stream::redirect::Redirect;
+
+    /// Of our inside, as it occurs in the texts for our people.
+    const SECRETS: [&str; 9] = [
+        "10.43.7.9",
+        "5269",
+        "15269",
+        "10.96.0.10",
+        "im.svc",
+        "egress",
+        "allowNetworks",
+        "spec.",
+        "`",
+    ];
+
+    /// Every reason, with something of our inside wherever it can hold any.
+    fn all() -> Vec<Failure> {
+        let address = || "10.43.7.9:15269".parse().unwrap();
+        let name = || "im.svc.cluster.local".to_owned();
+        let guarded = ConnectReason::AddressNotAllowed {
+            address: "10.43.7.9".parse().unwrap(),
+            kind: "a private address",
+        };
+        let words = || "10.96.0.10 and 10.43.7.9:5269 of im.svc say `no`".to_owned();
+        let certificates = [
+            CertificateReason::Missing,
+            CertificateReason::SelfSigned,
+            CertificateReason::Untrusted { issuer: words() },
+            CertificateReason::NameMismatch { found: vec![name()] },
+            CertificateReason::Expired { not_after: words() },
+            CertificateReason::NotYetValid { not_before: words() },
+            CertificateReason::PinMismatch,
+            CertificateReason::DaneMismatch { owner: "_5269._tcp.im.svc".to_owned() },
+            CertificateReason::Invalid { detail: words() },
+        ];
+        let mut all = vec![
+            Failure::BlockedByLocalPolicy,
+            DnsReason::DomainNotFound { name: name() }.into(),
+            DnsReason::NoAddress { name: name() }.into(),
+            DnsReason::ServiceDisabled { name: name() }.into(),
+            DnsReason::ResolverUnavailable { name: name(), detail: words() }.into(),
+            DnsReason::Bogus { name: name(), records: Records::Service }.into(),
+            Failure::Connect(vec![
+                (address(), ConnectReason::Refused),
+                (address(), ConnectReason::TimedOut),
+                (address(), ConnectReason::NoRoute),
+                (address(), guarded.clone()),
+                (address(), ConnectReason::Other { detail: words() }),
+            ]),
+            Failure::Guard(guarded),
+            Failure::StartTlsNotOffered,
+            Failure::StartTlsRefused,
+            Failure::Handshake(words()),
+            Failure::StreamError { condition: words(), text: words() },
+            Failure::SeeOtherHost(Redirect::read("10.43.7.9:5269")),
+            Failure::NotXmpp(words()),
+            Failure::NoAuthenticationMethod(words()),
+            Failure::ExternalRejected { condition: words(), text: words(), remedy: "`spec.peers`" },
+            Failure::DialbackInvalid(KeyInquiry::NotSeen),
+            Failure::DialbackError { condition: words(), text: words() },
+            Failure::DialbackTimedOut,
+            Failure::NegotiationTimedOut("10.43.7.9"),
+            Failure::ConnectionLost("10.43.7.9"),
+            Failure::NoBackend,
+            Failure::ShuttingDown,
+        ];
+        all.extend(certificates.into_iter().map(Failure::Certificate));
+        all
+    }
+
+    #[test]
+    fn what_strangers_are_told_names_nothing_of_our_inside() {
+        for failure in all() {
+            for text in [failure.told().to_owned(), failure.stanza_error_outside().text] {
+                assert!(!text.is_empty(), "{failure}");
+                for secret in SECRETS {
+                    assert!(!text.contains(secret), "{secret} in {text:?}: {failure}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn our_people_are_told_the_true_cause() {
+        for failure in all() {
+            assert_eq!(failure.stanza_error().text, failure.to_string());
+            let outside = failure.stanza_error_outside();
+            assert_eq!(outside.condition, failure.stanza_error().condition, "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_peer_is_told_what_its_own_certificate_lacks_but_not_what_is_expected_here() {
+        let dane = CertificateReason::DaneMismatch { owner: "_5269._tcp.im.svc".to_owned() };
+        for reason in [CertificateReason::PinMismatch, dane] {
+            assert!(!reason.told().contains("pin") && !reason.told().contains("5269"));
+        }
+        let found = vec!["other.example".to_owned()];
+        assert!(CertificateReason::NameMismatch { found }.told().contains("other.example"));
+    }
+}
