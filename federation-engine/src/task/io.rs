@@ -15,11 +15,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use crate::route::pinned::READ_BUFFER;
 use crate::tls::chain::PeerChain;
 
 /// Smallest and largest read; a connection that fills its reads gets larger ones.
 const READ_MIN: usize = 4 * 1024;
-const READ_MAX: usize = 64 * 1024;
+const READ_MAX: usize = READ_BUFFER;
 
 /// How long, and for how many bytes, a closed connection is read on.
 const LINGER: Duration = Duration::from_secs(2);
@@ -155,7 +156,7 @@ impl Connection {
 
     /// Receives what is there, at least one byte. `Ok(0)` is the end of the connection. Cancel-safe.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        self.input.reserve(self.read_size);
+        self.make_room();
         let received = self.io.read_buf(&mut self.input).await?;
         self.read_size = if received >= self.read_size {
             (self.read_size * 2).min(READ_MAX)
@@ -163,6 +164,19 @@ impl Connection {
             self.read_size
         };
         Ok(received)
+    }
+
+    /// Room for the next read. A buffer is used up before the next one is made, so that small reads do not keep a buffer
+    /// each alive by the stanzas that they brought; one that a large stanza made grow is not used for small ones.
+    fn make_room(&mut self) {
+        let capacity = self.input.capacity();
+        if capacity > 2 * READ_MAX && self.input.len() < READ_MIN {
+            self.input = BytesMut::from(self.input.as_ref());
+        }
+        let spare = self.input.capacity() - self.input.len();
+        if spare < self.read_size / 4 {
+            self.input.reserve(self.read_size);
+        }
     }
 
     /// Sends all of `output`. A peer that does not take it within `patience` is given up.
@@ -294,6 +308,22 @@ mod tests {
         one.output.resize(MUCH, b'1');
         other.output.resize(MUCH, b'2');
         assert_eq!(tokio::join!(exchange(one), exchange(other)), (MUCH, MUCH));
+    }
+
+    #[tokio::test]
+    async fn small_reads_share_a_buffer() {
+        let (mut one, mut other) = both_ends().await;
+        other.read_size = READ_MAX;
+        let mut stanzas = Vec::new();
+        for _ in 0..100 {
+            one.output.extend_from_slice(b"<message/>");
+            one.exchange(false).await.unwrap();
+            other.fill().await.unwrap();
+            stanzas.push(other.input.split().freeze());
+        }
+        let addresses = stanzas.iter().map(|stanza| stanza.as_ptr().addr());
+        let (first, last) = (addresses.clone().min().unwrap(), addresses.max().unwrap());
+        assert_eq!(last - first, 99 * 10);
     }
 
     #[tokio::test]
