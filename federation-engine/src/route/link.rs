@@ -197,6 +197,11 @@ impl Link {
         taken
     }
 
+    /// Gives back memory that only a longer queue needs.
+    pub(crate) fn shrink(&self) {
+        self.state().queue.shrink();
+    }
+
     /// Gives back what was taken and not sent.
     pub(crate) fn put_back(&self, taken: &mut Vec<Waiting>) {
         self.state().queue.put_back(taken);

@@ -60,6 +60,11 @@ impl Queue {
         self.copy_last(due);
     }
 
+    /// Gives back memory that only a longer queue needs.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     fn copy_last(&mut self, count: usize) {
         for entry in self.entries.iter_mut().rev().take(count) {
             entry.stanza = copied(&entry.stanza);

@@ -179,6 +179,23 @@ impl Connection {
         }
     }
 
+    /// The buffers are larger than an idle stream needs.
+    pub(crate) fn is_swollen(&self) -> bool {
+        let needed = self.input.len().max(READ_MIN) * 2;
+        self.read_size > READ_MIN
+            || self.input.capacity() > needed
+            || (self.output.is_empty() && self.output.capacity() > READ_MIN)
+    }
+
+    /// Gives back what only a busy stream needs. TLS shrinks its own buffers when they are empty.
+    pub(crate) fn shrink(&mut self) {
+        self.read_size = READ_MIN;
+        self.input = BytesMut::from(self.input.as_ref());
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+        }
+    }
+
     /// Sends all of `output`. A peer that does not take it within `patience` is given up.
     pub(crate) async fn flush(&mut self, patience: Duration) -> io::Result<()> {
         if self.output.is_empty() {
@@ -308,6 +325,31 @@ mod tests {
         one.output.resize(MUCH, b'1');
         other.output.resize(MUCH, b'2');
         assert_eq!(tokio::join!(exchange(one), exchange(other)), (MUCH, MUCH));
+    }
+
+    #[tokio::test]
+    async fn buffers_shrink_when_the_stream_is_idle_and_nothing_is_lost() {
+        let (mut one, mut other) = both_ends().await;
+        one.output.resize(MUCH, b'1');
+        let mut received = 0;
+        while received < MUCH {
+            tokio::select! {
+                sent = one.exchange(false), if !one.output.is_empty() => drop(sent.unwrap()),
+                filled = other.fill() => received += filled.unwrap(),
+            }
+            other.input.clear();
+        }
+        assert!(one.is_swollen() && other.is_swollen());
+        other.input.extend_from_slice(b"<mess");
+        one.shrink();
+        other.shrink();
+        assert!(!one.is_swollen() && !other.is_swollen());
+        assert!(one.output.capacity() + other.input.capacity() < READ_MIN);
+        one.output.extend_from_slice(b"age/>");
+        assert!(matches!(one.exchange(false).await.unwrap(), Progress::Sent));
+        other.fill().await.unwrap();
+        assert_eq!(&other.input[..], b"<message/>");
+        assert!(!one.is_swollen() && !other.is_swollen());
     }
 
     #[tokio::test]

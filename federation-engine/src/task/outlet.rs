@@ -151,6 +151,15 @@ impl Outlet {
         self.confirm(usize::try_from(count).unwrap_or(usize::MAX), engine);
     }
 
+    /// The stream is idle: gives back memory that only a busy one needs.
+    pub(crate) fn shrink(&mut self) {
+        self.batch.shrink_to_fit();
+        self.sent.shrink_to_fit();
+        for carried in &self.carried {
+            carried.link.shrink();
+        }
+    }
+
     /// The peer does not acknowledge after all.
     pub(crate) fn unmanaged(&mut self) {
         self.managed = false;

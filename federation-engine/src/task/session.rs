@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -37,6 +38,9 @@ const BACKLOG: usize = 256 * 1024;
 /// How long, when the engine ends, a stream stays for what is on its way: what the peer has and we do not know of would
 /// come back to its sender as lost.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long a stream without traffic keeps the buffers of a busy one.
+const BUFFER_RETENTION: Duration = Duration::from_secs(10);
 
 /// Events that wait at one stream; whoever has more waits before it.
 const WAITING: usize = 8;
@@ -82,6 +86,8 @@ pub(crate) struct Session {
     /// End of the certificate that we presented.
     own_expiry: Option<Timestamp>,
     last_stanza: Instant,
+    /// When something was sent or received.
+    last_traffic: Instant,
     /// Until when the peer has to take what is being sent.
     write_by: Option<Instant>,
     /// Nothing is sent any more: our end of the stream is closed, or will be.
@@ -139,6 +145,7 @@ impl Session {
             unauthenticated_bytes: 0,
             own_expiry: None,
             last_stanza: now,
+            last_traffic: now,
             write_by: None,
             closing: false,
             leave_by: None,
@@ -231,7 +238,8 @@ impl Session {
             }
         }
         if !output.is_empty() && self.write_by.is_none() {
-            self.write_by = Instant::now().checked_add(patience);
+            self.last_traffic = Instant::now();
+            self.write_by = self.last_traffic.checked_add(patience);
         }
     }
 
@@ -240,7 +248,8 @@ impl Session {
         let reading = !self.intake.is_full() && self.connection.output.len() < BACKLOG;
         let sending = self.connection.output.is_empty() && !self.closing;
         let idle = self.idle_at();
-        let deadlines = [self.machine.deadline(), idle, self.write_by, self.leave_by];
+        let deadlines =
+            [self.machine.deadline(), idle, self.write_by, self.leave_by, self.shrink_at()];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
             // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
@@ -278,6 +287,21 @@ impl Session {
         is_idle.then(|| self.last_stanza + idle)
     }
 
+    /// When the buffers of a busy stream are given back.
+    fn shrink_at(&self) -> Option<Instant> {
+        let swollen = self.connection.is_swollen() && !self.intake.is_full();
+        swollen.then(|| self.last_traffic.checked_add(BUFFER_RETENTION)).flatten()
+    }
+
+    fn shrink(&mut self, now: Instant) {
+        self.last_traffic = now;
+        self.connection.shrink();
+        self.outlet.shrink();
+        if self.out.bytes.is_empty() {
+            self.out.bytes = BytesMut::new();
+        }
+    }
+
     async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.write_by) {
@@ -286,6 +310,12 @@ impl Session {
         }
         if due(self.leave_by) {
             return self.leave().await;
+        }
+        if due(self.shrink_at()) {
+            self.shrink(now);
+            if !due(idle) && !due(self.machine.deadline()) {
+                return Flow::Continue;
+            }
         }
         if due(idle) {
             self.closing = true;
@@ -309,7 +339,8 @@ impl Session {
 
     /// Counts what a stream sends before it is authenticated, then works it off.
     async fn received(&mut self, number: usize) -> Flow {
-        self.machine.traffic(Instant::now());
+        self.last_traffic = Instant::now();
+        self.machine.traffic(self.last_traffic);
         if self.permit.is_some() {
             self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
             let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;
