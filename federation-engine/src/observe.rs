@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod readiness;
 #[cfg(test)]
 mod testing;
+mod visitors;
