@@ -15,7 +15,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admission::Admission;
+use super::admission::{Admission, Newcomers};
 use super::negotiate::NotOpened;
 use super::round_trip::RoundTrips;
 use super::send;
@@ -61,7 +61,7 @@ pub struct Engine {
     /// Resolver for the names of backends: the system's, search domains included.
     pub(crate) inside: Inside,
     /// Streams of the outer leg. Those of backends come from few addresses, one for each remote domain, and are not counted.
-    pub(crate) unauthenticated: Admission,
+    pub(crate) unauthenticated: Newcomers,
     pub(crate) verifications: Admission,
     pub(crate) round_trips: RoundTrips,
     /// Open streams that may carry more than the pair they were opened for.
@@ -88,7 +88,7 @@ impl Engine {
             metrics: Arc::new(Metrics::default()),
             resolver: ArcSwap::from_pointee(resolver),
             inside,
-            unauthenticated: Admission::default(),
+            unauthenticated: Newcomers::default(),
             verifications: Admission::default(),
             round_trips: RoundTrips::default(),
             streams: Streams::default(),

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use super::admission::Permit;
+use super::admission::Newcomer;
 use super::engine::Engine;
 use super::intake::Intake;
 use super::io::{Connection, Progress};
@@ -81,7 +81,7 @@ pub(crate) struct Session {
     /// How we are proven to the peer of a stream that we opened.
     how: Option<Authentication>,
     /// Held until the stream is authenticated.
-    permit: Option<Permit>,
+    newcomer: Option<Newcomer>,
     unauthenticated_bytes: usize,
     /// End of the certificate that we presented.
     own_expiry: Option<Timestamp>,
@@ -106,14 +106,14 @@ impl Session {
         connection: Connection,
         transport: Transport,
         address: SocketAddr,
-        permit: Permit,
+        newcomer: Newcomer,
         started: Instant,
     ) -> Self {
         let direct = matches!(transport, Transport::DirectTls(_));
         let machine = Machine::Receiving(Inbound::new(transport, engine.stream_limits(), started));
         let report = StreamReport::inbound(leg, address, direct);
-        let permit = Some(permit);
-        Self { permit, ..Self::over(engine, leg, connection, address, machine, report, started) }
+        let newcomer = Some(newcomer);
+        Self { newcomer, ..Self::over(engine, leg, connection, address, machine, report, started) }
     }
 
     fn over(
@@ -141,7 +141,7 @@ impl Session {
             registrations: Vec::new(),
             requested: Vec::new(),
             how: None,
-            permit: None,
+            newcomer: None,
             unauthenticated_bytes: 0,
             own_expiry: None,
             last_stanza: now,
@@ -262,6 +262,11 @@ impl Session {
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
                 self.on_deadline(Instant::now(), idle).await
             }
+            () = evicted(self.newcomer.as_ref()), if self.newcomer.is_some() => {
+                // There is no stream yet that could say why.
+                tracing::debug!(address = %self.address, "the oldest connection without a stream made room");
+                Flow::Stop
+            }
             Some(event) = self.events.1.recv() => self.on_event(event).await,
             progress = self.connection.exchange(reading) => match progress {
                 Ok(Progress::Received(0)) | Err(_) => self.on_lost(),
@@ -281,7 +286,7 @@ impl Session {
         let own = self.engine.snapshot().config.timeouts.idle;
         let idle = self.machine.peer_limits().idle_time(own)?;
         let is_idle = !self.closing
-            && self.permit.is_none()
+            && self.newcomer.is_none()
             && self.outlet.is_idle()
             && !self.intake.is_full();
         is_idle.then(|| self.last_stanza + idle)
@@ -341,7 +346,7 @@ impl Session {
     async fn received(&mut self, number: usize) -> Flow {
         self.last_traffic = Instant::now();
         self.machine.traffic(self.last_traffic);
-        if self.permit.is_some() {
+        if self.newcomer.is_some() {
             self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
             let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;
             if self.unauthenticated_bytes > limit {
@@ -371,6 +376,9 @@ impl Session {
                 Ok(Some(item)) => {
                     if let Item::Header(header) = &item {
                         self.intake.header(header.lang.as_deref());
+                        if let Some(newcomer) = &self.newcomer {
+                            newcomer.heard();
+                        }
                     }
                     self.machine.on_item(item, now, &*self.around, &mut self.out);
                 }
@@ -386,5 +394,12 @@ impl Session {
             }
         }
         Flow::Continue
+    }
+}
+
+async fn evicted(newcomer: Option<&Newcomer>) {
+    match newcomer {
+        Some(newcomer) => newcomer.evicted().await,
+        None => std::future::pending().await,
     }
 }

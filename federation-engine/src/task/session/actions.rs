@@ -117,7 +117,7 @@ impl Session {
         let chain = self.connection.peer_chain();
         match &self.machine {
             Machine::Receiving(_) => {
-                self.permit = None;
+                self.newcomer = None;
                 let judgement = self.around.judge(&chain, &pair.from);
                 self.watch_expiry(&pair.from, judgement.is_ok());
                 self.report.authorized(&self.engine, pair, how, tls, judgement);
