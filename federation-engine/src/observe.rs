@@ -6,6 +6,7 @@ pub mod evidence;
 mod http;
 pub mod journal;
 pub mod label;
+pub(crate) mod limiter;
 pub mod metrics;
 pub mod readiness;
 #[cfg(test)]

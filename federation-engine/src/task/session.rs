@@ -384,7 +384,9 @@ impl Session {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::info!(address = %self.address, leg = ?self.leg, %error, "input refused");
+                    if let Some(omitted) = self.engine.may_log(self.address.ip()) {
+                        tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "input refused");
+                    }
                     self.machine.on_xml_error(error, &*self.around, &mut self.out);
                     return self.perform().await;
                 }

@@ -1,5 +1,6 @@
 //! Asks the authoritative server about a dialback key (XEP-0220 §2.3), on a connection of its own.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::engine::Engine;
@@ -9,6 +10,9 @@ use crate::leg::Leg;
 use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
 use crate::stream::{Purpose, StreamId};
+
+/// Stands for a server whose address was not found.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The authoritative server's answer, or the dialback error that says why there is none (XEP-0220 §2.5).
 pub(crate) async fn ask(
@@ -29,7 +33,11 @@ pub(crate) async fn ask(
             Verification::error("internal-server-error", "the authoritative server gave no answer")
         }
         Err(NotOpened { failure, address, .. }) => {
-            tracing::info!(%pair, ?leg, ?address, reason = failure.label(), "dialback verification failed: {failure}");
+            // Of the server that was asked: who caused the question chose the name.
+            let server = address.map_or(UNKNOWN, |address: SocketAddr| address.ip());
+            if let Some(omitted) = engine.may_log(server) {
+                tracing::info!(%pair, ?leg, ?address, reason = failure.label(), omitted, "dialback verification failed: {failure}");
+            }
             Verification::error(condition(&failure), failure.to_string())
         }
     };

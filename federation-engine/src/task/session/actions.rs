@@ -141,7 +141,9 @@ impl Session {
     }
 
     fn failed(&mut self, failure: Failure) {
-        tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.label(), "{failure}");
+        if let Some(omitted) = self.engine.may_log(self.address.ip()) {
+            tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.label(), omitted, "{failure}");
+        }
         if let Machine::Receiving(machine) = &self.machine
             && !machine.is_authenticated()
         {
