@@ -6,7 +6,9 @@ pub mod evidence;
 mod http;
 pub mod journal;
 pub mod label;
+pub(crate) mod limiter;
 pub mod metrics;
 pub mod readiness;
 #[cfg(test)]
 mod testing;
+mod visitors;

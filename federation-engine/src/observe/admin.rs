@@ -1,17 +1,26 @@
 //! The admin listener: `/livez`, `/readyz`, `/metrics`. Plain HTTP, reads only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::http::{Answer, accept, answer, refuse, speak, wrong_method};
+use crate::observe::http::{Answer, ClientLimits, accept, answer, refuse, speak, wrong_method};
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 
 /// What `prometheus-client` writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Nobody proves anything here, so that every client is a stranger: one answer, soon. No connection is ever admitted; the
+/// oldest makes room for the next, and probes are always answered.
+const CLIENT_LIMITS: ClientLimits =
+    ClientLimits { head_timeout: Duration::from_secs(2), keep_alive: false };
+
+/// For a whole connection. A client that does not read its answer is not waited for.
+const MAX_CONNECTION_TIME: Duration = Duration::from_secs(10);
 
 /// What the admin listener shows.
 #[derive(Debug)]
@@ -24,14 +33,16 @@ pub struct AdminState {
 
 /// Serves until the shutdown.
 pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: CancellationToken) {
-    accept(listener, &shutdown, |stream| {
+    accept(listener, &shutdown, |stream, _place| {
         let (state, shutdown) = (Arc::clone(&state), shutdown.clone());
         async move {
-            speak(stream, &shutdown, |request| {
+            let spoken = speak(stream, &shutdown, CLIENT_LIMITS, |request| {
                 let answered = route(&state, request.method(), request.uri().path());
                 async move { answered }
-            })
-            .await;
+            });
+            if tokio::time::timeout(MAX_CONNECTION_TIME, spoken).await.is_err() {
+                tracing::debug!("a client of the admin port did not read its answer in time");
+            }
         }
     })
     .await;

@@ -17,7 +17,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::Domain;
-use crate::observe::http::{Answer, PATIENCE, accept, answer, refuse, speak, wrong_method};
+use crate::observe::http::{
+    Answer, ClientLimits, PATIENCE, Place, accept, answer, refuse, speak, wrong_method,
+};
 use crate::observe::journal::Journal;
 
 pub use credentials::{Credentials, CredentialsError, Token};
@@ -63,16 +65,24 @@ impl ControlState {
     }
 }
 
+/// A client with the token may keep its connection; one that has not shown it makes room.
+const CLIENT_LIMITS: ClientLimits = ClientLimits { head_timeout: PATIENCE, keep_alive: true };
+
 /// Serves until the shutdown.
 pub async fn serve(listener: TcpListener, state: Arc<ControlState>, shutdown: CancellationToken) {
-    accept(listener, &shutdown, |stream| {
+    accept(listener, &shutdown, |stream, place| {
         let (state, shutdown) = (Arc::clone(&state), shutdown.clone());
-        async move { connection(stream, &state, &shutdown).await }
+        async move { connection(stream, &state, &shutdown, &place).await }
     })
     .await;
 }
 
-async fn connection(stream: TcpStream, state: &ControlState, shutdown: &CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    state: &ControlState,
+    shutdown: &CancellationToken,
+    place: &Place,
+) {
     // Those in force when the connection began.
     let Some(credentials) = state.credentials.borrow().clone() else {
         tracing::warn!("a control connection was closed: its certificate or token is not loaded");
@@ -87,13 +97,14 @@ async fn connection(stream: TcpStream, state: &ControlState, shutdown: &Cancella
         }
         Err(_) => return,
     };
-    speak(tls, shutdown, |request| route(state, request, shutdown)).await;
+    speak(tls, shutdown, CLIENT_LIMITS, |request| route(state, request, shutdown, place)).await;
 }
 
 async fn route(
     state: &ControlState,
     request: Request<Incoming>,
     shutdown: &CancellationToken,
+    place: &Place,
 ) -> Answer {
     let presented = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let token = presented.and_then(|value| value.strip_prefix(b"Bearer "));
@@ -102,6 +113,7 @@ async fn route(
         refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return refused;
     }
+    place.admit();
     match (request.uri().path(), request.method()) {
         ("/v1/evidence", &Method::GET) => {
             let wait = match wait(request.uri().query()) {

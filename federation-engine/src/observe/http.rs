@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +15,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections at once on one listener; further ones wait in the backlog.
+use crate::observe::visitors::Visitors;
+
+/// Connections at once on one listener. For a further one the oldest that has not been admitted makes room; where all have
+/// been, it waits in the backlog.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 /// For the head of a request, the TLS handshake, and a request's body, each.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,30 +34,72 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Body of every answer.
 pub(super) type Answer = Response<Full<Bytes>>;
 
+/// A connection's place on its listener; dropping it gives the place back.
+pub(super) struct Place {
+    visitors: Arc<Shared>,
+    number: u64,
+    cancelled: CancellationToken,
+}
+
+#[derive(Default)]
+struct Shared {
+    visitors: Mutex<Visitors<CancellationToken>>,
+    left: Notify,
+}
+
+impl Shared {
+    fn visitors(&self) -> MutexGuard<'_, Visitors<CancellationToken>> {
+        // No code that can panic runs under this lock.
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// The client has shown that it may be here: it keeps its place until it leaves.
+    pub(super) fn admit(&self) {
+        self.visitors.visitors().admit(self.number);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.visitors.visitors().leave(self.number);
+        self.visitors.left.notify_one();
+    }
+}
+
 /// Accepts until the shutdown, then waits for the connections that are open.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     shutdown: &CancellationToken,
-    connection: impl Fn(TcpStream) -> F,
+    connection: impl Fn(TcpStream, Arc<Place>) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let shared = Arc::new(Shared::default());
     let tasks = TaskTracker::new();
-    while let Some(permit) =
-        shutdown.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await
-    {
-        let accepted = shutdown.run_until_cancelled(listener.accept()).await;
+    loop {
+        let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await else { break };
         match accepted {
-            None => break,
-            Some(Ok((stream, _))) => {
-                let handled = connection(stream);
+            Ok((stream, _)) => {
+                let evicted = shared.visitors().make_room(MAX_CONNECTIONS);
+                if let Some(evicted) = evicted {
+                    evicted.cancel();
+                }
+                while shared.visitors().is_full(MAX_CONNECTIONS) {
+                    if shutdown.run_until_cancelled(shared.left.notified()).await.is_none() {
+                        break;
+                    }
+                }
+                let cancelled = CancellationToken::new();
+                let number = shared.visitors().arrive(cancelled.clone());
+                let place = Arc::new(Place { visitors: Arc::clone(&shared), number, cancelled });
+                let handled = connection(stream, Arc::clone(&place));
                 tasks.spawn(async move {
-                    handled.await;
-                    drop(permit);
+                    place.cancelled.run_until_cancelled(handled).await;
                 });
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted now");
                 shutdown.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
             }
@@ -64,10 +109,20 @@ pub(super) async fn accept<F>(
     tasks.wait().await;
 }
 
+/// What a listener grants its clients.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientLimits {
+    /// Time for the head of a request.
+    pub(super) head_timeout: Duration,
+    /// Whether a connection stays open after an answer.
+    pub(super) keep_alive: bool,
+}
+
 /// Speaks HTTP/1.1 on a connection until it ends; at the shutdown the request in progress is still answered.
 pub(super) async fn speak<F>(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     shutdown: &CancellationToken,
+    limits: ClientLimits,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
     F: Future<Output = Answer>,
@@ -78,7 +133,8 @@ pub(super) async fn speak<F>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(limits.head_timeout)
+        .keep_alive(limits.keep_alive)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(io), service);

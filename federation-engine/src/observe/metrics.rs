@@ -43,6 +43,8 @@ pub struct Metrics {
     pub keys_answered: Counters<VerificationResult>,
     /// Connections closed because their source had too many unauthenticated streams.
     pub connections_refused: Counter,
+    /// Log lines that were not written because their source, or all sources together, caused too many.
+    pub log_lines_omitted: Counter,
     /// Files that cannot be used now.
     pub problems: Gauge,
     bounced: Family<Reason, Counter>,
@@ -112,6 +114,12 @@ impl Default for Metrics {
             "Connections closed because their source had too many unauthenticated streams",
             connections_refused.clone(),
         );
+        let log_lines_omitted = Counter::default();
+        registry.register(
+            "log_lines_omitted",
+            "Log lines not written because remote hosts caused too many",
+            log_lines_omitted.clone(),
+        );
         let bounced = Family::default();
         registry.register(
             "stanzas_bounced",
@@ -151,6 +159,7 @@ impl Default for Metrics {
             stanzas_queued,
             problems,
             connections_refused,
+            log_lines_omitted,
             bounced,
             streams,
             handshakes,

@@ -119,6 +119,10 @@ impl Link {
         }
         let was_empty = state.queue.is_empty();
         state.queue.push(stanza, now);
+        if state.carrier.is_none() {
+            // Nothing takes it at once.
+            state.queue.settle();
+        }
         let start = state.phase == Phase::Dormant;
         if start {
             state.phase = Phase::Connecting;
@@ -211,6 +215,11 @@ impl Link {
             self.room.notify_waiters();
         }
         taken
+    }
+
+    /// Gives back memory that only a longer queue needs.
+    pub(crate) fn shrink(&self) {
+        self.state().queue.shrink();
     }
 
     /// Gives back what was taken and not sent.
@@ -332,6 +341,8 @@ mod tests {
     use super::*;
     use crate::Domain;
     use crate::reason::DnsReason;
+    use crate::route::pinned::READ_BUFFER;
+    use crate::route::pinned::testing::Alive;
 
     const BOUNDS: Bounds = Bounds { bytes: 1_000, stanzas: 10, age: Duration::from_mins(1) };
 
@@ -380,6 +391,17 @@ mod tests {
         }
         link.established(&Arc::default());
         assert_eq!((link.not_before(), link.last_failure()), (None, None));
+    }
+
+    #[test]
+    fn what_waits_for_a_stream_is_copied_out_of_its_buffer_at_once() {
+        let (now, alive) = (Instant::now(), Alive::default());
+        let link = link(&[], now);
+        link.push(alive.buffer().slice(..100), now, &BOUNDS);
+        assert_eq!(alive.bytes(), 0);
+        link.established(&Arc::default());
+        link.push(alive.buffer().slice(..100), now, &BOUNDS);
+        assert_eq!(alive.bytes(), READ_BUFFER, "the stream may take it at once");
     }
 
     #[test]

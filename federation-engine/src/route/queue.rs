@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::pinned::{Pinned, copied};
+
 /// Bounds of a queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Bounds {
@@ -30,6 +32,8 @@ pub struct Waiting {
 pub struct Queue {
     entries: VecDeque<Waiting>,
     bytes: usize,
+    /// The last entries, which may still be views into read buffers.
+    pinned: Pinned,
 }
 
 impl Queue {
@@ -44,7 +48,27 @@ impl Queue {
     /// Appends a stanza; the caller has asked [`Self::has_room`].
     pub fn push(&mut self, stanza: Bytes, now: Instant) {
         self.bytes += stanza.len();
+        let due = self.pinned.add(&stanza);
         self.entries.push_back(Waiting { since: now, stanza });
+        self.copy_last(due);
+    }
+
+    /// Copies every stanza out of its read buffer: they will wait. Without it a queue that is emptied at once copies
+    /// nothing, and one that is not keeps little more alive than a read buffer and a few times its own bytes.
+    pub(crate) fn settle(&mut self) {
+        let due = self.pinned.clear();
+        self.copy_last(due);
+    }
+
+    /// Gives back memory that only a longer queue needs.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
+    fn copy_last(&mut self, count: usize) {
+        for entry in self.entries.iter_mut().rev().take(count) {
+            entry.stanza = copied(&entry.stanza);
+        }
     }
 
     /// Moves stanzas from the front into `out`, `budget` bytes of them, at least one. Returns how many.
@@ -59,14 +83,15 @@ impl Queue {
         }
         self.bytes -= size;
         out.extend(self.entries.drain(..taken));
+        self.pinned.left(self.entries.len());
         taken
     }
 
-    /// Puts stanzas back to the front, in their order: they were taken and not sent.
+    /// Puts stanzas back to the front, in their order: they were taken and not sent. They will wait, so they are copied.
     pub fn put_back(&mut self, taken: &mut Vec<Waiting>) {
-        for entry in taken.drain(..).rev() {
-            self.bytes += entry.stanza.len();
-            self.entries.push_front(entry);
+        for Waiting { since, stanza } in taken.drain(..).rev() {
+            self.bytes += stanza.len();
+            self.entries.push_front(Waiting { since, stanza: copied(&stanza) });
         }
     }
 
@@ -80,6 +105,7 @@ impl Queue {
             self.bytes -= entry.stanza.len();
             expired.push(entry.stanza);
         }
+        self.pinned.left(self.entries.len());
         expired
     }
 
@@ -91,6 +117,7 @@ impl Queue {
     /// Removes and returns everything.
     pub fn drain(&mut self) -> Vec<Bytes> {
         self.bytes = 0;
+        self.pinned.clear();
         self.entries.drain(..).map(|entry| entry.stanza).collect()
     }
 
@@ -103,6 +130,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::pinned::READ_BUFFER;
+    use crate::route::pinned::testing::Alive;
 
     const BOUNDS: Bounds = Bounds { bytes: 10, stanzas: 3, age: Duration::from_mins(1) };
 
@@ -132,6 +161,48 @@ mod tests {
         queue.put_back(&mut out);
         assert_eq!(queue.drain().iter().map(Bytes::len).collect::<Vec<_>>(), [2, 3, 4]);
         assert!(filled(&[9], now).take(1, &mut out) == 1, "one stanza is always taken");
+    }
+
+    const LARGE: Bounds = Bounds { bytes: 1_000_000, stanzas: 10_000, age: Duration::from_mins(1) };
+
+    #[test]
+    fn small_stanzas_from_large_buffers_hold_little_more_than_is_counted() {
+        let (now, alive) = (Instant::now(), Alive::default());
+        let mut queue = Queue::default();
+        let check = |queue: &mut Queue, shared: bool| {
+            for _ in 0..2_000 {
+                let buffer = alive.buffer();
+                let other = if shared { alive.buffer() } else { Bytes::new() };
+                queue.push(buffer.slice(1_000..1_100), now);
+                if shared {
+                    queue.push(other.slice(..100), now);
+                    queue.push(buffer.slice(60_000..60_100), now);
+                }
+                // Two buffers that happen to be neighbours are taken for one.
+                let bound = 2 * (READ_BUFFER + 2 * queue.bytes);
+                assert!(alive.bytes() <= bound + 2 * READ_BUFFER, "{} alive", alive.bytes());
+            }
+        };
+        check(&mut queue, false);
+        check(&mut queue, true);
+        let mut taken = Vec::new();
+        assert!(queue.has_room(1, &LARGE) && queue.take(usize::MAX, &mut taken) == 8_000);
+        queue.push(alive.buffer().slice(..100), now);
+        queue.put_back(&mut taken);
+        queue.settle();
+        assert_eq!((alive.bytes(), queue.bytes), (0, 800_100));
+    }
+
+    #[test]
+    fn stanzas_that_come_back_are_copied() {
+        let (now, alive) = (Instant::now(), Alive::default());
+        let mut queue = Queue::default();
+        queue.push(alive.buffer().slice(..100), now);
+        let mut taken = Vec::new();
+        queue.take(usize::MAX, &mut taken);
+        assert_eq!(alive.bytes(), READ_BUFFER, "what is written at once is not copied");
+        queue.put_back(&mut taken);
+        assert_eq!(alive.bytes(), 0);
     }
 
     #[test]

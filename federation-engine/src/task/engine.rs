@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admission::Admission;
+use super::admission::{Admission, Newcomers};
 use super::judging::Judging;
 use super::lookup_rate::LookupRate;
 use super::negotiate::NotOpened;
@@ -35,11 +35,13 @@ use crate::observe::evidence::{
     Attempt, BackendRoundTrip, InboundKind, InboundObservation, InboundRefusal, PeerStream,
 };
 use crate::observe::journal::Journal;
+use crate::observe::limiter::Limiter;
 use crate::observe::metrics::Metrics;
 use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::queue;
 use crate::route::table::Table;
+use crate::source::Prefix;
 use crate::stream::rejection::Named;
 use crate::stream::{Limits, Rejection};
 use crate::tls::config::{Presented, TlsStart};
@@ -63,7 +65,7 @@ pub struct Engine {
     /// Resolver for the names of backends: the system's, search domains included.
     pub(crate) inside: Inside,
     /// Streams of the outer leg. Those of backends come from few addresses, one for each remote domain, and are not counted.
-    pub(crate) unauthenticated: Admission,
+    pub(crate) unauthenticated: Newcomers,
     pub(crate) verifications: Admission,
     lookup_rate: Mutex<LookupRate>,
     pub(crate) judging: Judging,
@@ -71,6 +73,7 @@ pub struct Engine {
     /// Open streams that may carry more than the pair they were opened for.
     pub(crate) streams: Streams,
     inquiries: Mutex<Inquiries>,
+    log_lines: Mutex<Limiter>,
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -92,13 +95,14 @@ impl Engine {
             metrics: Arc::new(Metrics::default()),
             resolver: ArcSwap::from_pointee(resolver),
             inside,
-            unauthenticated: Admission::default(),
+            unauthenticated: Newcomers::default(),
             verifications: Admission::default(),
             lookup_rate: Mutex::default(),
             judging: Judging::default(),
             round_trips: RoundTrips::default(),
             streams: Streams::default(),
             inquiries: Mutex::default(),
+            log_lines: Mutex::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -219,6 +223,18 @@ impl Engine {
         }
     }
 
+    /// Whether a log line that this source can cause at will is written; if so, how many of such lines were left out since
+    /// the last one.
+    pub(crate) fn may_log(&self, source: IpAddr) -> Option<u64> {
+        let mut lines = self.log_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = lines.admit(Prefix::from(source), Instant::now());
+        drop(lines);
+        if admitted.is_none() {
+            self.metrics.log_lines_omitted.inc();
+        }
+        admitted
+    }
+
     /// Evidence: something from outside reached the outer leg.
     pub(crate) fn saw_inbound(
         &self,
@@ -241,7 +257,9 @@ impl Engine {
         let Rejection { from, to, reason, text, ends } = rejection;
         let (claimed, asked) = (from.as_ref().map(Domain::as_str), to.as_ref().map(Domain::as_str));
         let what = if ends { "stream" } else { "dialback request" };
-        tracing::info!(%source, ?leg, from = claimed, to = asked, reason, "{what} refused: {text}");
+        if let Some(omitted) = self.may_log(source.ip()) {
+            tracing::info!(%source, ?leg, from = claimed, to = asked, reason, omitted, "{what} refused: {text}");
+        }
         if ends {
             self.metrics.handshake_refused(leg, Direction::Inbound);
         }
@@ -260,7 +278,9 @@ impl Engine {
         let failure = Failure::Handshake(error.to_string());
         let (claimed, asked) =
             (named.from.as_ref().map(Domain::as_str), named.to.as_ref().map(Domain::as_str));
-        tracing::info!(%source, ?leg, from = claimed, to = asked, reason = failure.label(), "{failure}");
+        if let Some(omitted) = self.may_log(source.ip()) {
+            tracing::info!(%source, ?leg, from = claimed, to = asked, reason = failure.label(), omitted, "{failure}");
+        }
         self.metrics.handshake(leg, Direction::Inbound, Err(&failure));
         self.note_refusal(leg, source, named, failure.label(), failure.to_string());
     }

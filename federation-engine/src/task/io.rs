@@ -15,11 +15,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use crate::route::pinned::READ_BUFFER;
 use crate::tls::chain::PeerChain;
 
 /// Smallest and largest read; a connection that fills its reads gets larger ones.
 const READ_MIN: usize = 4 * 1024;
-const READ_MAX: usize = 64 * 1024;
+const READ_MAX: usize = READ_BUFFER;
 
 /// How long, and for how many bytes, a closed connection is read on.
 const LINGER: Duration = Duration::from_secs(2);
@@ -159,7 +160,7 @@ impl Connection {
 
     /// Receives what is there, at least one byte. `Ok(0)` is the end of the connection. Cancel-safe.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        self.input.reserve(self.read_size);
+        self.make_room();
         let received = self.io.read_buf(&mut self.input).await?;
         self.read_size = if received >= self.read_size {
             (self.read_size * 2).min(READ_MAX)
@@ -167,6 +168,36 @@ impl Connection {
             self.read_size
         };
         Ok(received)
+    }
+
+    /// Room for the next read. A buffer is used up before the next one is made, so that small reads do not keep a buffer
+    /// each alive by the stanzas that they brought; one that a large stanza made grow is not used for small ones.
+    fn make_room(&mut self) {
+        let capacity = self.input.capacity();
+        if capacity > 2 * READ_MAX && self.input.len() < READ_MIN {
+            self.input = BytesMut::from(self.input.as_ref());
+        }
+        let spare = self.input.capacity() - self.input.len();
+        if spare < self.read_size / 4 {
+            self.input.reserve(self.read_size);
+        }
+    }
+
+    /// The buffers are larger than an idle stream needs.
+    pub(crate) fn is_swollen(&self) -> bool {
+        let needed = self.input.len().max(READ_MIN) * 2;
+        self.read_size > READ_MIN
+            || self.input.capacity() > needed
+            || (self.output.is_empty() && self.output.capacity() > READ_MIN)
+    }
+
+    /// Gives back what only a busy stream needs. TLS shrinks its own buffers when they are empty.
+    pub(crate) fn shrink(&mut self) {
+        self.read_size = READ_MIN;
+        self.input = BytesMut::from(self.input.as_ref());
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+        }
     }
 
     /// Sends all of `output`. A peer that does not take it within `patience` is given up.
@@ -301,6 +332,47 @@ mod tests {
         one.output.resize(MUCH, b'1');
         other.output.resize(MUCH, b'2');
         assert_eq!(tokio::join!(exchange(one), exchange(other)), (MUCH, MUCH));
+    }
+
+    #[tokio::test]
+    async fn buffers_shrink_when_the_stream_is_idle_and_nothing_is_lost() {
+        let (mut one, mut other) = both_ends().await;
+        one.output.resize(MUCH, b'1');
+        let mut received = 0;
+        while received < MUCH {
+            tokio::select! {
+                sent = one.exchange(false), if !one.output.is_empty() => drop(sent.unwrap()),
+                filled = other.fill() => received += filled.unwrap(),
+            }
+            other.input.clear();
+        }
+        assert!(one.is_swollen() && other.is_swollen());
+        other.input.extend_from_slice(b"<mess");
+        one.shrink();
+        other.shrink();
+        assert!(!one.is_swollen() && !other.is_swollen());
+        assert!(one.output.capacity() + other.input.capacity() < READ_MIN);
+        one.output.extend_from_slice(b"age/>");
+        assert!(matches!(one.exchange(false).await.unwrap(), Progress::Sent));
+        other.fill().await.unwrap();
+        assert_eq!(&other.input[..], b"<message/>");
+        assert!(!one.is_swollen() && !other.is_swollen());
+    }
+
+    #[tokio::test]
+    async fn small_reads_share_a_buffer() {
+        let (mut one, mut other) = both_ends().await;
+        other.read_size = READ_MAX;
+        let mut stanzas = Vec::new();
+        for _ in 0..100 {
+            one.output.extend_from_slice(b"<message/>");
+            one.exchange(false).await.unwrap();
+            other.fill().await.unwrap();
+            stanzas.push(other.input.split().freeze());
+        }
+        let addresses = stanzas.iter().map(|stanza| stanza.as_ptr().addr());
+        let (first, last) = (addresses.clone().min().unwrap(), addresses.max().unwrap());
+        assert_eq!(last - first, 99 * 10);
     }
 
     #[tokio::test]

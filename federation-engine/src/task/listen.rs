@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::admission::Admission;
+use super::admission::Newcomer;
 use super::engine::Engine;
 use super::receive;
 use crate::leg::Leg;
@@ -92,8 +92,7 @@ fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
     let limit = engine.snapshot().config.limits.unauthenticated_streams;
     let permit = match leg {
         Leg::Outer => engine.unauthenticated.admit(source.ip(), limit),
-        // A backend opens a stream for each remote domain, all from one address.
-        Leg::Inner => Admission::default().admit(source.ip(), usize::MAX),
+        Leg::Inner => Some(Newcomer::of_backend()),
     };
     let Some(permit) = permit else {
         engine.metrics.connections_refused.inc();

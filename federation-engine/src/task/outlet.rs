@@ -12,6 +12,7 @@ use super::engine::Engine;
 use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
+use crate::route::pinned::{Pinned, copied};
 use crate::route::queue::Waiting;
 use crate::stream::{Management, StreamLimits};
 
@@ -55,6 +56,8 @@ pub(crate) struct Outlet {
     /// Neither relayed for sure nor lost.
     sent: VecDeque<Sent>,
     sent_bytes: usize,
+    /// The last of `sent`, which may still be views into read buffers.
+    pinned: Pinned,
     /// The peer acknowledges.
     managed: bool,
 }
@@ -69,6 +72,7 @@ impl Outlet {
             batch: Vec::new(),
             sent: VecDeque::new(),
             sent_bytes: 0,
+            pinned: Pinned::default(),
             managed: false,
         }
     }
@@ -119,7 +123,11 @@ impl Outlet {
                 }
                 output.extend_from_slice(&waiting.stanza);
                 self.sent_bytes += waiting.stanza.len();
+                let due = self.pinned.add(&waiting.stanza);
                 self.sent.push_back(Sent { of, waiting });
+                for Sent { waiting, .. } in self.sent.iter_mut().rev().take(due) {
+                    waiting.stanza = copied(&waiting.stanza);
+                }
             }
             if output.len() >= BATCH {
                 self.next = of + 1;
@@ -143,6 +151,15 @@ impl Outlet {
         self.confirm(usize::try_from(count).unwrap_or(usize::MAX), engine);
     }
 
+    /// The stream is idle: gives back memory that only a busy one needs.
+    pub(crate) fn shrink(&mut self) {
+        self.batch.shrink_to_fit();
+        self.sent.shrink_to_fit();
+        for carried in &self.carried {
+            carried.link.shrink();
+        }
+    }
+
     /// The peer does not acknowledge after all.
     pub(crate) fn unmanaged(&mut self) {
         self.managed = false;
@@ -159,6 +176,7 @@ impl Outlet {
                 carried.used = true;
             }
         }
+        self.pinned.left(self.sent.len());
         engine.metrics.stanzas_relayed.inc_by(self.leg, count as u64);
         engine.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::admission::Permit;
+use super::admission::Newcomer;
 use super::engine::Engine;
 use super::io::Connection;
 use super::session::Session;
@@ -25,20 +25,28 @@ pub(crate) async fn run(
     tcp: TcpStream,
     source: SocketAddr,
     leg: Leg,
-    permit: Permit,
+    newcomer: Newcomer,
 ) {
     let started = Instant::now();
     let deadline = clock::after(started, engine.snapshot().config.timeouts.negotiation);
     if let Err(error) = engine.tcp().configure(&tcp) {
         tracing::debug!(%source, %error, "a socket option could not be set");
     }
-    let first = timeout_at(deadline.into(), first_byte(&tcp)).await;
+    let first = tokio::select! {
+        first = timeout_at(deadline.into(), first_byte(&tcp)) => first,
+        () = newcomer.evicted() => return,
+    };
     let (connection, transport, own_expiry) = match first {
         // Connect and close, without a byte: a load balancer's health check. Not worth a line in the log.
         Err(_) | Ok(Err(_) | Ok(None)) => return,
         Ok(Ok(Some(FirstByte::Xml))) => (Connection::plain(tcp), Transport::Tcp, None),
         Ok(Ok(Some(FirstByte::Tls))) => {
-            match timeout_at(deadline.into(), engine.accept_direct(leg, tcp)).await {
+            let handshake = timeout_at(deadline.into(), engine.accept_direct(leg, tcp));
+            let handshake = tokio::select! {
+                handshake = handshake => handshake,
+                () = newcomer.evicted() => return,
+            };
+            match handshake {
                 Ok(Ok((tls, presented))) => {
                     let connection = Connection::tls(tls);
                     let chain = connection.peer_chain();
@@ -58,7 +66,7 @@ pub(crate) async fn run(
         }
     };
     let mut session =
-        Session::receiving(&engine, leg, connection, transport, source, permit, started);
+        Session::receiving(&engine, leg, connection, transport, source, newcomer, started);
     session.presented_until(own_expiry);
     session.serve().await;
 }

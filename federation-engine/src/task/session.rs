@@ -9,12 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::admission::Permit;
+use super::admission::Newcomer;
 use super::engine::Engine;
 use super::intake::Intake;
 use super::io::{Connection, Progress};
@@ -39,6 +40,9 @@ const BACKLOG: usize = 256 * 1024;
 /// How long, when the engine ends, a stream stays for what is on its way: what the peer has and we do not know of would
 /// come back to its sender as lost.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long a stream without traffic keeps the buffers of a busy one.
+const BUFFER_RETENTION: Duration = Duration::from_secs(10);
 
 /// Events that wait at one stream; whoever has more waits before it.
 const WAITING: usize = 8;
@@ -94,11 +98,13 @@ pub(crate) struct Session {
     /// How we are proven to the peer of a stream that we opened.
     how: Option<Authentication>,
     /// Held until the stream is authenticated.
-    permit: Option<Permit>,
+    newcomer: Option<Newcomer>,
     unauthenticated_bytes: usize,
     /// End of the certificate that we presented.
     own_expiry: Option<Timestamp>,
     last_stanza: Instant,
+    /// When something was sent or received.
+    last_traffic: Instant,
     /// Until when the peer has to take what is being sent.
     write_by: Option<Instant>,
     /// Nothing is sent any more: our end of the stream is closed, or will be.
@@ -117,14 +123,14 @@ impl Session {
         connection: Connection,
         transport: Transport,
         address: SocketAddr,
-        permit: Permit,
+        newcomer: Newcomer,
         started: Instant,
     ) -> Self {
         let direct = matches!(transport, Transport::DirectTls(_));
         let machine = Machine::Receiving(Inbound::new(transport, engine.stream_limits(), started));
         let report = StreamReport::inbound(leg, address, direct);
-        let permit = Some(permit);
-        Self { permit, ..Self::over(engine, leg, connection, address, machine, report, started) }
+        let newcomer = Some(newcomer);
+        Self { newcomer, ..Self::over(engine, leg, connection, address, machine, report, started) }
     }
 
     fn over(
@@ -153,10 +159,11 @@ impl Session {
             registrations: Vec::new(),
             requested: Vec::new(),
             how: None,
-            permit: None,
+            newcomer: None,
             unauthenticated_bytes: 0,
             own_expiry: None,
             last_stanza: now,
+            last_traffic: now,
             write_by: None,
             closing: false,
             leave_by: None,
@@ -252,7 +259,8 @@ impl Session {
             }
         }
         if !output.is_empty() && self.write_by.is_none() {
-            self.write_by = Instant::now().checked_add(patience);
+            self.last_traffic = Instant::now();
+            self.write_by = self.last_traffic.checked_add(patience);
         }
     }
 
@@ -261,7 +269,8 @@ impl Session {
         let reading = !self.intake.is_full() && self.connection.output.len() < BACKLOG;
         let sending = self.connection.output.is_empty() && !self.closing;
         let idle = self.idle_at();
-        let deadlines = [self.machine.deadline(), idle, self.write_by, self.leave_by];
+        let deadlines =
+            [self.machine.deadline(), idle, self.write_by, self.leave_by, self.shrink_at()];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
             // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
@@ -273,6 +282,11 @@ impl Session {
             }
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
                 self.on_deadline(Instant::now(), idle).await
+            }
+            () = evicted(self.newcomer.as_ref()), if self.newcomer.is_some() => {
+                // There is no stream yet that could say why.
+                tracing::debug!(address = %self.address, "the oldest connection without a stream made room");
+                Flow::Stop
             }
             Some(event) = self.events.1.recv() => self.on_event(event).await,
             progress = self.connection.exchange(reading) => match progress {
@@ -293,10 +307,25 @@ impl Session {
         let own = self.engine.snapshot().config.timeouts.idle;
         let idle = self.machine.peer_limits().idle_time(own)?;
         let is_idle = !self.closing
-            && self.permit.is_none()
+            && self.newcomer.is_none()
             && self.outlet.is_idle()
             && !self.intake.is_full();
         is_idle.then(|| clock::after(self.last_stanza, idle))
+    }
+
+    /// When the buffers of a busy stream are given back.
+    fn shrink_at(&self) -> Option<Instant> {
+        let swollen = self.connection.is_swollen() && !self.intake.is_full();
+        swollen.then(|| self.last_traffic.checked_add(BUFFER_RETENTION)).flatten()
+    }
+
+    fn shrink(&mut self, now: Instant) {
+        self.last_traffic = now;
+        self.connection.shrink();
+        self.outlet.shrink();
+        if self.out.bytes.is_empty() {
+            self.out.bytes = BytesMut::new();
+        }
     }
 
     async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
@@ -307,6 +336,12 @@ impl Session {
         }
         if due(self.leave_by) {
             return self.leave().await;
+        }
+        if due(self.shrink_at()) {
+            self.shrink(now);
+            if !due(idle) && !due(self.machine.deadline()) {
+                return Flow::Continue;
+            }
         }
         if due(idle) {
             self.closing = true;
@@ -330,8 +365,9 @@ impl Session {
 
     /// Counts what a stream sends before it is authenticated, then works it off.
     async fn received(&mut self, number: usize) -> Flow {
-        self.machine.traffic(Instant::now());
-        if self.permit.is_some() {
+        self.last_traffic = Instant::now();
+        self.machine.traffic(self.last_traffic);
+        if self.newcomer.is_some() {
             self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
             let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;
             if self.unauthenticated_bytes > limit {
@@ -372,6 +408,9 @@ impl Session {
                 Ok(Some(item)) => {
                     if let Item::Header(header) = &item {
                         self.intake.header(header.lang.as_deref());
+                        if let Some(newcomer) = &self.newcomer {
+                            newcomer.heard();
+                        }
                         if !self.judge_ahead(header.from.as_deref()).await {
                             let text = "the server is busy";
                             let condition = StreamCondition::ResourceConstraint;
@@ -384,7 +423,9 @@ impl Session {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::info!(address = %self.address, leg = ?self.leg, %error, "input refused");
+                    if let Some(omitted) = self.engine.may_log(self.address.ip()) {
+                        tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "input refused");
+                    }
                     self.machine.on_xml_error(error, &*self.around, &mut self.out);
                     return self.perform().await;
                 }
@@ -394,5 +435,12 @@ impl Session {
             }
         }
         Flow::Continue
+    }
+}
+
+async fn evicted(newcomer: Option<&Newcomer>) {
+    match newcomer {
+        Some(newcomer) => newcomer.evicted().await,
+        None => std::future::pending().await,
     }
 }

@@ -1,6 +1,6 @@
 //! Asks the authoritative server about a dialback key (XEP-0220 §2.3), on a connection of its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::leg::Leg;
 use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
 use crate::stream::{Purpose, StreamId};
+
+/// Stands for a server whose address was not found.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Whether the authoritative server of a pair may be asked for this source. It costs us lookups and connections (XEP-0205),
 /// and whoever causes it has proven nothing.
@@ -69,7 +72,11 @@ pub(crate) async fn ask(
             Verification::error("internal-server-error", "the authoritative server gave no answer")
         }
         Err(NotOpened { failure, address, .. }) => {
-            tracing::info!(%pair, ?leg, ?address, reason = failure.label(), "dialback verification failed: {failure}");
+            // Of the server that was asked: who caused the question chose the name.
+            let server = address.map_or(UNKNOWN, |address: SocketAddr| address.ip());
+            if let Some(omitted) = engine.may_log(server) {
+                tracing::info!(%pair, ?leg, ?address, reason = failure.label(), omitted, "dialback verification failed: {failure}");
+            }
             Verification::error_of(condition(&failure), failure.told(), failure.to_string())
         }
     }

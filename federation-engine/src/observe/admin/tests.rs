@@ -69,3 +69,24 @@ async fn the_shutdown_ends_the_task_although_a_client_stays_connected() {
     deadline(server.task).await.unwrap();
     drop(idle);
 }
+
+#[tokio::test]
+async fn probes_are_answered_however_many_connections_say_nothing() {
+    let server = start().await;
+    let mut silent = Vec::new();
+    for _ in 0..3 * crate::observe::http::MAX_CONNECTIONS {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    // Not behind them all, each of which may take its time.
+    let probe = get(&server, "GET /livez HTTP/1.1");
+    let answer = tokio::time::timeout(Duration::from_secs(20), probe).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_has_one_answer() {
+    let server = start().await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let answer = deadline(exchange(stream, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+    assert!(answer.contains("connection: close"), "{answer}");
+}

@@ -119,7 +119,7 @@ impl Session {
         let chain = self.connection.peer_chain();
         match &self.machine {
             Machine::Receiving(_) => {
-                self.permit = None;
+                self.newcomer = None;
                 self.engine.table.peer_is_back(&pair.reversed());
                 let judgement = self.around.judge(&chain, &pair.from);
                 self.watch_expiry(&pair.from, judgement.is_ok());
@@ -148,7 +148,9 @@ impl Session {
     }
 
     fn failed(&mut self, failure: Failure) {
-        tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.label(), "{failure}");
+        if let Some(omitted) = self.engine.may_log(self.address.ip()) {
+            tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.label(), omitted, "{failure}");
+        }
         if let Machine::Receiving(machine) = &self.machine
             && !machine.is_authenticated()
         {
