@@ -1,5 +1,6 @@
 //! `scripts/as-first-process`, in which `make test` runs. Needs root.
 
+use std::io;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,23 +20,22 @@ wait "$outer" || true
 echo ended
 "#;
 
-fn run(command: &[&str]) -> (Option<i32>, String) {
+fn run(command: &[&str]) -> io::Result<(Option<i32>, String)> {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new("timeout")
         .args(["60", "scripts/as-first-process"])
         .args(command)
         .current_dir(tree)
-        .output()
-        .unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        .output()?;
+    Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
 #[test]
 fn an_orphan_does_not_keep_an_inner_namespace_from_ending() {
-    assert_eq!(run(&["sh", "-euc", ORPHAN]), (Some(0), "ended\n".into()));
+    assert_eq!(run(&["sh", "-euc", ORPHAN]).unwrap(), (Some(0), "ended\n".into()));
 }
 
 #[test]
 fn the_exit_code_is_the_commands() {
-    assert_eq!(run(&["sh", "-c", "exit 3"]).0, Some(3));
+    assert_eq!(run(&["sh", "-c", "exit 3"]).unwrap().0, Some(3));
 }
