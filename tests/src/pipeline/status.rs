@@ -27,8 +27,9 @@ impl StatusLine {
     /// Draws the line.
     pub fn draw(&self, text: &str) {
         if self.on_terminal {
-            let columns = rustix::termios::tcgetwinsize(stdout())
-                .map_or(USUAL_COLUMNS, |size| usize::from(size.ws_col));
+            let columns =
+                rustix::termios::tcgetwinsize(stdout()).map_or(0, |size| usize::from(size.ws_col));
+            let columns = if columns == 0 { USUAL_COLUMNS } else { columns };
             let cut: String = text.chars().take(columns.saturating_sub(1)).collect();
             print!("\r\x1b[K{cut}");
             let _ = stdout().flush();
