@@ -1,11 +1,11 @@
-//! What people elsewhere are told of a reason, beside its `Display`, which is for ours: enough to repair their own side, and
-//! nothing of this one. No address, port, host, resolver, setting or pinned key is in it, and nothing that another server or
-//! a library said, because whoever can make us dial would read it there.
+//! The text of a reason for remote servers and their users; its `Display` is for ours. The text is enough to repair the
+//! remote side and reveals nothing of this one: no address, port, host, resolver, setting or pinned key, and no words of
+//! another server or a library, because an attacker who makes us dial would read them.
 
 use super::{CertificateReason, DnsReason, Failure, StanzaError};
 
 impl Failure {
-    /// The text for whoever caused the attempt from outside.
+    /// The text for the remote server that caused the attempt.
     pub fn told(&self) -> &'static str {
         match self {
             Self::BlockedByLocalPolicy => "federation with this domain is not allowed",
@@ -70,7 +70,7 @@ impl DnsReason {
 }
 
 impl CertificateReason {
-    /// The text for whoever presented the certificate: about that, and not about what is expected here.
+    /// The text for the server that presented the certificate. It says nothing about what is expected here.
     pub fn told(&self) -> String {
         match self {
             Self::PinMismatch | Self::DaneMismatch { .. } => {

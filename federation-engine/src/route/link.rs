@@ -14,7 +14,7 @@ use crate::leg::Leg;
 use crate::pair::Pair;
 use crate::reason::Failure;
 
-/// Between two attempts that signs of life of the peer cause: whoever sends many of them makes us dial no faster.
+/// Shortest time between two attempts that signs of life of the peer cause. Many of them make us dial no faster.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the link's task is doing.

@@ -1,5 +1,5 @@
 //! What stanzas keep alive. Each is a view into the buffer that it was read into, and the buffer lives as long as its last
-//! view: a stanza of 100 bytes can hold 64 KiB. Whoever keeps stanzas asks here when to copy them.
+//! view: a stanza of 100 bytes can hold 64 KiB. The keeper of stanzas asks here when to copy them.
 
 use std::ops::Range;
 

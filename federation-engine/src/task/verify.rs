@@ -20,11 +20,11 @@ use crate::stream::{Purpose, StreamId};
 /// Stands for a server whose address was not found.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// Whether the authoritative server of a pair may be asked for this source. It costs us lookups and connections (XEP-0205),
-/// and whoever causes it has proven nothing.
+/// Whether the authoritative server of a pair may be queried for this source. The query costs lookups and connections
+/// (XEP-0205), and the source has not authenticated.
 ///
 /// # Errors
-/// What the source is told instead (XEP-0220 §2.5).
+/// The answer to the source if not (XEP-0220 §2.5).
 pub(crate) fn admit(
     engine: &Engine,
     leg: Leg,

@@ -94,9 +94,9 @@ impl Candidate<'_> {
     /// certificate is one of those that the anchors are made of.
     ///
     /// Path building refuses a leaf that says CA:TRUE, as the self-signed certificates of many servers do, and finds no
-    /// issuer for a single certificate that a person trusts. Such a certificate is accepted only byte for byte. One that has
-    /// no more than the name and the key of an anchor is made by whoever holds that key, without what the anchor is limited
-    /// to (RFC 5280 §4.2.1.10).
+    /// issuer for a single certificate that a person trusts. Such a certificate is accepted only byte for byte. The holder
+    /// of an anchor's key can make one with the same name and key, but without the anchor's name constraints
+    /// (RFC 5280 §4.2.1.10).
     pub(super) fn lead_to(
         &self,
         anchors: &[TrustAnchor<'_>],

@@ -1,5 +1,5 @@
-//! Verdicts about the path of one presented chain, kept for as long as the chain is: building paths costs milliseconds that
-//! whoever presented it chooses, and it is asked about at every header and every dialback request.
+//! Verdicts about the path of one presented chain, kept for as long as the chain is. The presenting server chooses how many
+//! milliseconds path building costs, and every header and every dialback request needs the verdict.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,7 +1,7 @@
 //! Finds the end of an element that is too large to be kept.
 //!
-//! Only what delimits is looked at, and nothing is remembered but the depth: what is skipped goes nowhere, so it is not
-//! validated. What XMPP forbids altogether (RFC 6120 §11.1) is refused here, too, because it would delimit otherwise.
+//! Only delimiters are read and only the depth is kept. Skipped bytes are not relayed, so they are not validated.
+//! Constructs that XMPP forbids (RFC 6120 §11.1) are refused here too, because they would change the delimiters.
 
 use bytes::{Buf, BytesMut};
 

@@ -183,8 +183,8 @@ impl Session {
         Ok(())
     }
 
-    /// Has the certificate of whoever opens the stream judged elsewhere, in its turn, before the machine asks for the verdict,
-    /// which is kept with the chain. False: there was no turn in time.
+    /// Judges the initiating server's certificate on another thread, before the machine asks for the verdict, which is kept
+    /// with the chain. False if there was no free turn in time.
     pub(super) async fn judge_ahead(&mut self, from: Option<&str>) -> bool {
         let (Leg::Outer, Machine::Receiving(machine)) = (self.leg, &self.machine) else {
             return true;
