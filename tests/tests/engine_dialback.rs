@@ -64,8 +64,9 @@ fn xep0344_2_4_a_certificate_that_proves_the_sender_spares_the_authoritative_ser
     assert!(!was_called(&server));
 }
 
-#[test]
-fn xep0344_is_off_where_the_configuration_says_so() {
+/// A server whose certificate would confirm its key, which the configuration forbids, and whose authoritative server cannot be
+/// reached. With what it is answered.
+fn question_that_fails() -> (World, String) {
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["peers"] = json!([{
             "domain": CLOSED, "authentication": {"confirmDialbackByCertificate": false}
@@ -75,12 +76,17 @@ fn xep0344_is_off_where_the_configuration_says_so() {
     let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
     let roots = world.ground.authority.roots().unwrap();
     let peer = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
-    match peer.dialback(&secret_of(CLOSED)) {
-        Err(PeerError::Refused { answer }) => {
-            assert!(answer.contains("remote-connection-failed"), "{answer}");
-        }
+    let answer = match peer.dialback(&secret_of(CLOSED)) {
+        Err(PeerError::Refused { answer }) => answer,
         other => panic!("{other:?}"),
-    }
+    };
+    (world, answer)
+}
+
+#[test]
+fn xep0344_is_off_where_the_configuration_says_so() {
+    let (_world, answer) = question_that_fails();
+    assert!(answer.contains("remote-connection-failed"), "{answer}");
 }
 
 #[test]
@@ -109,18 +115,7 @@ fn rfc6120_6_4_5_a_peer_that_closes_over_our_certificate_is_tried_again_by_dialb
 
 #[test]
 fn what_a_stranger_is_told_of_a_failed_question_names_no_address_and_our_log_does() {
-    let world = World::start_with(engine(), ORDINARY, |_, config| {
-        config["peers"] = json!([{
-            "domain": CLOSED, "authentication": {"confirmDialbackByCertificate": false}
-        }]);
-    })
-    .unwrap();
-    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
-    let roots = world.ground.authority.roots().unwrap();
-    let peer = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
-    let Err(PeerError::Refused { answer }) = peer.dialback(&secret_of(CLOSED)) else {
-        panic!("nobody could be asked");
-    };
+    let (world, answer) = question_that_fails();
     assert!(answer.contains("remote-connection-failed"), "{answer}");
     assert!(!answer.contains(&world.closed.ip().to_string()), "{answer}");
     let address = world.closed.to_string();
