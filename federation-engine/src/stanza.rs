@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod bounce;
+pub mod fail_fast;
 pub mod language;
 pub mod relay;
 

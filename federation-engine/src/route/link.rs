@@ -13,6 +13,12 @@ use crate::dial::backoff::Backoff;
 use crate::leg::Leg;
 use crate::pair::Pair;
 use crate::reason::Failure;
+use crate::stanza::fail_fast::fails_fast;
+use crate::xml::Element;
+
+/// How long a stanza that fails fast is answered with the last failure; after that it causes an attempt of its own. Short,
+/// because its sender asks about the present.
+const REPEATED: Duration = Duration::from_secs(30);
 
 /// Shortest time between two attempts that signs of life of the peer cause. Many of them make us dial no faster.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,6 +46,8 @@ struct State {
     sign_of_life: Option<Instant>,
     /// Why the last attempt failed; cleared by success.
     last_failure: Option<Failure>,
+    /// What that means for stanzas, and when it was.
+    last_fate: Option<(Fate, Instant)>,
 }
 
 impl State {
@@ -51,6 +59,23 @@ impl State {
             Phase::Dormant => false,
         }
     }
+
+    /// While the next attempt is waited for: the last failure, if stanzas that fail fast do not wait with the others, and
+    /// when it was.
+    fn refuses(&self, now: Instant) -> Option<(Failure, Instant)> {
+        match (&self.last_failure, self.last_fate) {
+            (Some(failure), Some((Fate::FailFast, at)))
+                if self.not_before.is_some_and(|not_before| not_before > now) =>
+            {
+                Some((failure.clone(), at))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_urgent(stanza: &Bytes) -> bool {
+    Element::parse(stanza).is_some_and(|element| fails_fast(&element))
 }
 
 /// Result of [`Link::push`].
@@ -68,6 +93,13 @@ pub(crate) enum Push {
         stanza: Bytes,
         /// The sender waits.
         flowing: bool,
+    },
+    /// There is no stream, and the sender waits for an answer: it gets the cause now.
+    Unreachable {
+        /// The stanza, given back.
+        stanza: Bytes,
+        /// Why the last attempt failed.
+        cause: Failure,
     },
 }
 
@@ -94,6 +126,7 @@ impl Link {
             not_before: None,
             sign_of_life: None,
             last_failure: None,
+            last_fate: None,
         };
         Self {
             pair,
@@ -114,6 +147,18 @@ impl Link {
     /// Queues a stanza.
     pub(crate) fn push(&self, stanza: Bytes, now: Instant, bounds: &Bounds) -> Push {
         let mut state = self.state();
+        if let Some((cause, since)) = state.refuses(now) {
+            drop(state);
+            let urgent = is_urgent(&stanza);
+            if urgent && now.saturating_duration_since(since) < REPEATED {
+                return Push::Unreachable { stanza, cause };
+            }
+            state = self.state();
+            if urgent {
+                state.not_before = None;
+                self.hurry.notify_waiters();
+            }
+        }
         if !state.queue.has_room(stanza.len(), bounds) {
             return Push::Full { stanza, flowing: state.flows() };
         }
@@ -282,8 +327,10 @@ impl Link {
         let delay = state.backoff.after_failure(&mut |n| rand::random_range(0..=n)).min(longest);
         state.not_before = now.checked_add(delay);
         state.last_failure = Some(failure);
+        state.last_fate = Some((fate, now));
         let bounced = match fate {
             Fate::Keep => Vec::new(),
+            Fate::FailFast => state.queue.extract(is_urgent),
             Fate::Bounce => state.queue.drain(),
         };
         drop(state);
@@ -322,6 +369,11 @@ impl Link {
         self.state().last_failure.clone()
     }
 
+    /// What the last failure means for stanzas that wait.
+    pub(crate) fn last_fate(&self) -> Option<Fate> {
+        self.state().last_fate.map(|(fate, _)| fate)
+    }
+
     /// What the link is doing.
     pub(crate) fn phase(&self) -> Phase {
         self.state().phase
@@ -340,7 +392,7 @@ impl Link {
 mod tests {
     use super::*;
     use crate::Domain;
-    use crate::reason::DnsReason;
+    use crate::reason::{ConnectReason, DnsReason};
     use crate::route::pinned::READ_BUFFER;
     use crate::route::pinned::testing::Alive;
 
@@ -380,6 +432,42 @@ mod tests {
         assert!(link.try_sleep());
     }
 
+    const REQUEST: &str = "<iq type='get' id='1' from='us.example' to='them.example'/>";
+
+    fn refused() -> Failure {
+        Failure::Connect(vec![("198.18.0.9:5269".parse().unwrap(), ConnectReason::Refused)])
+    }
+
+    #[test]
+    fn a_failed_attempt_answers_whoever_waits_for_an_answer_and_keeps_the_rest() {
+        let now = Instant::now();
+        let link = link(&["<message/>", REQUEST, "<presence/>"], now);
+        assert_eq!(link.failed(refused(), Fate::FailFast, now, Duration::MAX), [REQUEST]);
+        assert_eq!(link.drain(), ["<message/>", "<presence/>"]);
+    }
+
+    #[test]
+    fn during_the_back_off_requests_are_answered_at_once_and_messages_wait() {
+        let now = Instant::now();
+        let link = link(&[], now);
+        while link.not_before().is_none_or(|at| at <= now + REPEATED) {
+            link.failed(refused(), Fate::FailFast, now, Duration::MAX);
+        }
+        let push = |text: &'static str, at| {
+            link.push(Bytes::from_static(text.as_bytes()), at, &BOUNDS)
+        };
+        let late = now + REPEATED.checked_sub(Duration::from_millis(1)).unwrap();
+        for at in [now, late] {
+            let told = Push::Unreachable { stanza: REQUEST.into(), cause: refused() };
+            assert_eq!(push(REQUEST, at), told);
+        }
+        assert_eq!(push("<message/>", now), Push::Queued { start: false });
+        assert!(link.not_before().is_some());
+        // What was found out half a minute ago is asked for once more.
+        assert_eq!(push(REQUEST, now + REPEATED), Push::Queued { start: false });
+        assert_eq!(link.not_before(), None);
+    }
+
     #[test]
     fn the_next_attempt_is_never_later_than_the_longest_pause_and_at_once_after_success() {
         let now = Instant::now();
@@ -411,7 +499,7 @@ mod tests {
         let tight = Bounds { stanzas: 1, ..BOUNDS };
         let flowing = || match link.push(Bytes::from_static(b"<b/>"), now, &tight) {
             Push::Full { flowing, .. } => flowing,
-            Push::Queued { .. } => panic!("there is room"),
+            other => panic!("{other:?}"),
         };
         assert!(flowing(), "the first stream is being opened");
         link.established(&Arc::default());

@@ -109,6 +109,21 @@ impl Queue {
         expired
     }
 
+    /// Removes and returns what is chosen, in order; the rest keeps its order.
+    pub(crate) fn extract(&mut self, chosen: impl Fn(&Bytes) -> bool) -> Vec<Bytes> {
+        let mut extracted = Vec::new();
+        self.entries.retain(|entry| {
+            let stays = !chosen(&entry.stanza);
+            if !stays {
+                self.bytes -= entry.stanza.len();
+                extracted.push(entry.stanza.clone());
+            }
+            stays
+        });
+        self.pinned.left(self.entries.len());
+        extracted
+    }
+
     /// When the oldest stanza reaches its age.
     pub fn next_expiry(&self, bounds: &Bounds) -> Option<Instant> {
         self.entries.front().and_then(|entry| entry.since.checked_add(bounds.age))
@@ -214,6 +229,16 @@ mod tests {
         queue.push(Bytes::from_static(b"yy"), start + Duration::from_secs(30));
         queue.put_back(&mut out);
         assert_eq!(queue.next_expiry(&BOUNDS), Some(start + Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn what_is_extracted_and_what_is_left_are_in_order_and_counted() {
+        let mut queue = filled(&[1, 4, 2], Instant::now());
+        let lengths =
+            |stanzas: Vec<Bytes>| stanzas.iter().map(Bytes::len).collect::<Vec<_>>();
+        assert_eq!(lengths(queue.extract(|stanza| stanza.len() < 3)), [1, 2]);
+        assert_eq!(queue.bytes, 4);
+        assert_eq!(lengths(queue.drain()), [4]);
     }
 
     #[test]

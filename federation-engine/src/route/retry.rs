@@ -1,4 +1,4 @@
-//! Whether the stanzas that waited for a stream wait on after a failed attempt. Pure.
+//! Which of the stanzas that waited for a stream wait on after a failure. Pure.
 
 use crate::reason::Failure;
 
@@ -11,11 +11,22 @@ pub(crate) enum Errand {
     Probe,
 }
 
-/// What a failed attempt means for the stanzas that waited for it.
+/// What has failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stage {
+    /// No stream came about.
+    Attempt,
+    /// A stream ended before it took a stanza; the next one may be better.
+    Stream,
+}
+
+/// What a failure means for the stanzas that waited.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fate {
     /// They wait for the next attempt, until they are too old.
     Keep,
+    /// They wait, except those that fail fast ([`fails_fast`](crate::stanza::fail_fast::fails_fast)).
+    FailFast,
     /// They are bounced now.
     Bounce,
 }
@@ -23,8 +34,13 @@ pub(crate) enum Fate {
 /// The fate of what waited. Kept are those whose failure passes by itself: something is down, slow or restarting. What the
 /// peer, DNS or our own settings say about the two domains is the same in a minute, and the sender learns it at once
 /// (RFC 6120 §10.4.3).
-pub(crate) fn fate(failure: &Failure, errand: Errand) -> Fate {
-    if errand == Errand::Relay && failure.passes() { Fate::Keep } else { Fate::Bounce }
+pub(crate) fn fate(failure: &Failure, errand: Errand, stage: Stage) -> Fate {
+    match (errand, stage) {
+        (Errand::Probe, _) => Fate::Bounce,
+        (Errand::Relay, _) if !failure.passes() => Fate::Bounce,
+        (Errand::Relay, Stage::Attempt) => Fate::FailFast,
+        (Errand::Relay, Stage::Stream) => Fate::Keep,
+    }
 }
 
 #[cfg(test)]
@@ -86,8 +102,14 @@ mod tests {
             (Failure::NoBackend, Fate::Bounce),
             (Failure::ShuttingDown, Fate::Bounce),
         ] {
-            assert_eq!(fate(&failure, Errand::Relay), expected, "{}: {failure}", failure.label());
-            assert_eq!(fate(&failure, Errand::Probe), Fate::Bounce, "{failure}");
+            let fate_at = |stage| fate(&failure, Errand::Relay, stage);
+            assert_eq!(fate_at(Stage::Stream), expected, "{}: {failure}", failure.label());
+            // Whoever waits for an answer gets one when there is no stream.
+            let attempt = if expected == Fate::Keep { Fate::FailFast } else { expected };
+            assert_eq!(fate_at(Stage::Attempt), attempt, "{}: {failure}", failure.label());
+            for stage in [Stage::Attempt, Stage::Stream] {
+                assert_eq!(fate(&failure, Errand::Probe, stage), Fate::Bounce, "{failure}");
+            }
         }
     }
 

@@ -192,6 +192,12 @@ impl Engine {
                 }
                 None
             }
+            Push::Unreachable { stanza, cause } => {
+                self.metrics.bounced(&cause, 1);
+                let (error, outside) = (cause.stanza_error(), cause.stanza_error_outside());
+                self.bounce(&stanza, link.leg, &error, &outside);
+                None
+            }
             Push::Full { stanza, flowing: true } => Some(Held { link: Arc::clone(link), stanza }),
             Push::Full { stanza, flowing: false } => {
                 self.metrics.stanzas_refused.inc(Refusal::QueueFull);
@@ -243,7 +249,9 @@ impl Engine {
                 }
             }
             // The sender does not take answers: one that does not fit is dropped, and counted.
-            Push::Full { .. } => self.metrics.stanzas_refused.inc(Refusal::UndeliverableError),
+            Push::Full { .. } | Push::Unreachable { .. } => {
+                self.metrics.stanzas_refused.inc(Refusal::UndeliverableError);
+            }
         }
     }
 

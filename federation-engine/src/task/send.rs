@@ -15,7 +15,7 @@ use super::streams::Far;
 use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
-use crate::route::retry::{Errand, Fate, fate};
+use crate::route::retry::{Errand, Fate, Stage, fate};
 use crate::stream::Purpose;
 
 /// Longest pause between two attempts to reach a backend.
@@ -51,10 +51,11 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                     // A peer that ends every stream before it takes a stanza is as good as one that is down.
                     let lost = Failure::ConnectionLost("the first stanza was about to be sent");
                     let failure = end.failure.unwrap_or(lost);
-                    give_up(&engine, &link, NotOpened { failure, address, tls: None });
+                    let lost = NotOpened { failure, address, tls: None };
+                    give_up(&engine, &link, lost, Stage::Stream);
                 }
             }
-            Err(not_opened) => give_up(&engine, &link, not_opened),
+            Err(not_opened) => give_up(&engine, &link, not_opened, Stage::Attempt),
         }
         if link.try_sleep() {
             return;
@@ -105,17 +106,17 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
     }
 }
 
-/// Reports a failed attempt and bounces what does not wait for the next one.
-fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened) {
+/// Reports a failure and bounces what does not wait for the next attempt.
+fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened, stage: Stage) {
     let NotOpened { failure, address, .. } = &not_opened;
     tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = failure.label(), "no stream: {failure}");
     engine.attempt_failed(link, &not_opened);
     let failure = not_opened.failure;
-    let fate = fate(&failure, errand(engine, link));
+    let fate = fate(&failure, errand(engine, link), stage);
     let longest = match (link.leg, fate) {
         // The backend is ours, and usually back within seconds.
         (Leg::Inner, _) => LONGEST_INNER,
-        (Leg::Outer, Fate::Keep) => Duration::MAX,
+        (Leg::Outer, Fate::Keep | Fate::FailFast) => Duration::MAX,
         (Leg::Outer, Fate::Bounce) => LONGEST_REPEATED,
     };
     let bounced = link.failed(failure.clone(), fate, Instant::now(), longest);
@@ -157,7 +158,7 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
             return Turn::Attempt;
         };
         let next = match link.last_failure() {
-            Some(cause) if fate(&cause, errand(engine, link)) == Fate::Bounce => {
+            Some(cause) if link.last_fate() == Some(Fate::Bounce) => {
                 engine.bounce_all(link.drain(), link.leg, &cause);
                 None
             }

@@ -1,5 +1,7 @@
 //! A complete first-level element: the bytes that were validated, and the facts found on the way.
 
+mod names;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -31,26 +31,35 @@ pub struct Node {
 #[error("the element has more than {MAX_NODES} nodes or is not complete")]
 pub struct TooManyNodes;
 
+/// Reads the events of one element that the scanner has accepted, in the scope of its stream.
+pub(super) fn reader<'a>(
+    element: &'a str,
+    scope: Option<&StreamScope>,
+) -> Result<NsReader<&'a [u8]>, TooManyNodes> {
+    let mut reader = NsReader::from_str(element);
+    let resolver = reader.resolver_mut();
+    // An element that uses no prefix of the header comes without its scope; the content namespace is a fixed one.
+    let default = scope.map_or(Namespace::Server.uri(), |scope| &scope.default);
+    resolver
+        .add(PrefixDeclaration::Default, quick_xml::name::Namespace(default))
+        .map_err(|_| TooManyNodes)?;
+    if let Some(scope) = scope {
+        for (prefix, uri) in scope.prefixes() {
+            resolver
+                .add(PrefixDeclaration::Named(prefix), quick_xml::name::Namespace(uri))
+                .map_err(|_| TooManyNodes)?;
+        }
+    }
+    Ok(reader)
+}
+
 impl Node {
     /// Reads one element that the scanner has accepted.
     ///
     /// # Errors
     /// When it has more than 512 nodes.
     pub(super) fn read(element: &str, scope: Option<&StreamScope>) -> Result<Self, TooManyNodes> {
-        let mut reader = NsReader::from_str(element);
-        let resolver = reader.resolver_mut();
-        // An element that uses no prefix of the header comes without its scope; the content namespace is a fixed one.
-        let default = scope.map_or(Namespace::Server.uri(), |scope| &scope.default);
-        resolver
-            .add(PrefixDeclaration::Default, quick_xml::name::Namespace(default))
-            .map_err(|_| TooManyNodes)?;
-        if let Some(scope) = scope {
-            for (prefix, uri) in scope.prefixes() {
-                resolver
-                    .add(PrefixDeclaration::Named(prefix), quick_xml::name::Namespace(uri))
-                    .map_err(|_| TooManyNodes)?;
-            }
-        }
+        let mut reader = reader(element, scope)?;
         let mut open: Vec<Self> = Vec::new();
         let mut nodes = 0;
         loop {

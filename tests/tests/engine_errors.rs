@@ -1,0 +1,134 @@
+//! What a sender hears when its stanza does not arrive: the real engine program between scripted servers. Loopback only.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use serde_json::json;
+use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, World, eventually};
+use tests::peer::element::Element;
+use tests::peer::error::Result as PeerResult;
+use tests::peer::namespace::{SERVER, STANZA_ERRORS};
+use tests::peer::server::{Event, Server};
+use tests::program::engine;
+
+fn message(id: impl std::fmt::Display) -> String {
+    format!(
+        "<message from='juliet@{LOCAL}/b' to='tybalt@{CLOSED}' id='{id}' type='chat'>\
+         <body>Hi</body></message>"
+    )
+}
+
+fn request(id: &str) -> String {
+    format!(
+        "<iq from='juliet@{LOCAL}/b' to='{CLOSED}' id='{id}' type='get'>\
+         <query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+    )
+}
+
+fn join(id: &str) -> String {
+    format!(
+        "<presence from='juliet@{LOCAL}/b' to='room@{CLOSED}/juliet' id='{id}'>\
+         <x xmlns='http://jabber.org/protocol/muc'/></presence>"
+    )
+}
+
+/// The next error that a server gets.
+fn next_error(server: &Server) -> PeerResult<Element> {
+    server.wait("an error", |event| match event {
+        Event::Stanza { stanza, .. } if stanza.attribute("type") == Some("error") => Some(stanza),
+        _ => None,
+    })
+}
+
+/// Type, condition and text of an error.
+fn error(stanza: &Element) -> Option<(&str, &str, &str)> {
+    let error = stanza.child(SERVER, "error")?;
+    let condition = error.children.iter().find(|child| child.namespace == STANZA_ERRORS)?;
+    let text = error.child(STANZA_ERRORS, "text").map_or("", |text| text.text.as_str());
+    Some((error.attribute("type")?, &condition.name, text))
+}
+
+/// Reads until that text has come.
+fn read_until(tcp: &mut TcpStream, awaited: &str) -> io::Result<()> {
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !read.ends_with(awaited.as_bytes()) {
+        tcp.read_exact(&mut byte)?;
+        read.extend_from_slice(&byte);
+    }
+    Ok(())
+}
+
+/// A server that takes STARTTLS and answers the handshake with this alert.
+fn alerting(address: SocketAddr, alert: u8) -> io::Result<()> {
+    let listener = TcpListener::bind(address)?;
+    thread::spawn(move || {
+        for mut tcp in listener.incoming().flatten() {
+            // The engine and this thread end with the test.
+            let _ = (|| {
+                read_until(&mut tcp, "version='1.0'>")?;
+                let header = format!(
+                    "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
+                     from='{CLOSED}' id='1' version='1.0'><stream:features>\
+                     <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"
+                );
+                tcp.write_all(header.as_bytes())?;
+                read_until(&mut tcp, "/>")?;
+                tcp.write_all(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")?;
+                // The first record is the ClientHello.
+                let mut head = [0; 5];
+                tcp.read_exact(&mut head)?;
+                let [.., high, low] = head;
+                let mut hello = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+                tcp.read_exact(&mut hello)?;
+                tcp.write_all(&[21, 3, 3, 0, 2, 2, alert])
+            })();
+        }
+    });
+    Ok(())
+}
+
+#[test]
+fn where_a_person_waits_the_error_comes_at_once_and_messages_wait() {
+    /// RFC 8446 §6.
+    const PROTOCOL_VERSION: u8 = 70;
+    const UNKNOWN_CA: u8 = 48;
+    for (alert, cause) in [
+        (None, "connection refused"),
+        (Some(PROTOCOL_VERSION), "the TLS handshake failed"),
+        (Some(UNKNOWN_CA), "the TLS handshake failed"),
+    ] {
+        let world = World::start_with(engine(), ORDINARY, |_, config| {
+            // Were all of them held, the errors would come too late for this test.
+            config["timeouts"] = json!({"queueSeconds": DEADLINE.as_secs() * 4});
+        })
+        .unwrap();
+        if let Some(alert) = alert {
+            alerting(world.closed, alert).unwrap();
+        }
+        let mut stream = world.stream_from_backend(CLOSED).unwrap();
+        for stanza in [message("m1"), request("i1"), message("m2"), join("p1")] {
+            stream.send(stanza).unwrap();
+        }
+        let told = |id: &str| {
+            let told = next_error(&world.backend).unwrap();
+            assert_eq!(told.attribute("id"), Some(id), "{told}");
+            let (kind, condition, text) = error(&told).unwrap();
+            assert_eq!((kind, condition), ("wait", "remote-server-timeout"), "{told}");
+            assert!(text.contains(cause), "{cause}: {told}");
+        };
+        told("i1");
+        told("p1");
+        // Between attempts the answer is as fast.
+        stream.send(request("i2")).unwrap();
+        told("i2");
+        eventually("the messages in the queue", &2, || world.count("stanzas_queued", &[])).unwrap();
+        if alert.is_none() {
+            let back = Server::start(world.closed, world.acceptor(CLOSED).unwrap()).unwrap();
+            for id in ["m1", "m2"] {
+                assert_eq!(back.message().unwrap().attribute("id"), Some(id));
+            }
+        }
+    }
+}
