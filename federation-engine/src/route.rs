@@ -2,6 +2,7 @@
 
 pub(crate) mod link;
 pub(crate) mod pinned;
+pub(crate) mod poison;
 pub mod queue;
 pub(crate) mod retry;
 pub(crate) mod table;

@@ -6,7 +6,7 @@ use tests::loopback::{CLOSED, DEADLINE, LoopbackError, ORDINARY, PEER, World, ev
 use tests::peer::acceptor::{Acceptor, Session};
 use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result};
-use tests::peer::namespace::STREAM_MANAGEMENT;
+use tests::peer::namespace::{SERVER, STANZA_ERRORS, STREAM_MANAGEMENT};
 use tests::program::engine;
 
 const FEATURE: &str = "<sm xmlns='urn:xmpp:sm:3'/>";
@@ -129,6 +129,60 @@ fn acknowledgement(session: &mut Session) -> Result<Element> {
             return Ok(element);
         }
     }
+}
+
+/// Ends a stream as a server does that cannot read what it got.
+fn choke(mut session: Session) -> Result<()> {
+    session.stream.send(
+        "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
+         </stream:stream>",
+    )?;
+    // Requests for an acknowledgement may come before the end.
+    while session.stream.element("the end of the stream").is_ok() {}
+    Ok(())
+}
+
+#[test]
+fn a_stanza_at_which_two_streams_end_comes_back_and_its_neighbours_arrive() {
+    const POISON: u32 = 1;
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let (acceptor, listener) =
+        (world.acceptor(CLOSED).unwrap(), Listener::bind(world.closed).unwrap());
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    for id in 0..4 {
+        backend.send(message(id)).unwrap();
+    }
+    eventually("four stanzas in the queue", &(0, 4), || relayed_and_queued(&world)).unwrap();
+    let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
+    takes(&mut session, 0..4).unwrap();
+    choke(session).unwrap();
+
+    // Any of the four may be the cause. On the next stream one is on its way at a time.
+    let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
+    takes(&mut session, 0..1).unwrap();
+    session.stream.expect(STREAM_MANAGEMENT, "r", "a request and no other stanza").unwrap();
+    acknowledge(&mut session, 1).unwrap();
+    takes(&mut session, POISON..=POISON).unwrap();
+    session.stream.expect(STREAM_MANAGEMENT, "r", "a request and no other stanza").unwrap();
+    choke(session).unwrap();
+
+    let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
+    for count in 1..=2 {
+        takes(&mut session, POISON + count..=POISON + count).unwrap();
+        acknowledge(&mut session, count).unwrap();
+    }
+    eventually("all but one relayed", &(3, 0), || relayed_and_queued(&world)).unwrap();
+    let bounce = world.backend.message().unwrap();
+    assert_eq!(bounce.attribute("id"), Some(POISON.to_string().as_str()), "{bounce}");
+    let error = bounce.child(SERVER, "error").unwrap();
+    assert_eq!(error.attribute("type"), Some("modify"), "{bounce}");
+    assert!(error.child(STANZA_ERRORS, "bad-request").is_some(), "{bounce}");
+    assert!(bounce.to_string().contains("not-well-formed"), "{bounce}");
+    let refused = [("reason", "EndsStreams")];
+    assert_eq!(world.count("stanzas_refused_total", &refused).unwrap(), 1);
+    // No other stanza comes back.
+    backend.send(message(4)).unwrap();
+    takes(&mut session, 4..5).unwrap();
 }
 
 fn is_shutdown(error: &PeerError) -> bool {

@@ -254,8 +254,13 @@ impl Link {
     }
 
     /// Takes stanzas to send.
-    pub(crate) fn take(&self, budget: usize, out: &mut impl Extend<Waiting>) -> usize {
-        let taken = self.state().queue.take(budget, out);
+    pub(crate) fn take(
+        &self,
+        budget: usize,
+        suspects: usize,
+        out: &mut impl Extend<Waiting>,
+    ) -> usize {
+        let taken = self.state().queue.take(budget, suspects, out);
         if taken > 0 {
             self.room.notify_waiters();
         }
@@ -453,9 +458,8 @@ mod tests {
         while link.not_before().is_none_or(|at| at <= now + REPEATED) {
             link.failed(refused(), Fate::FailFast, now, Duration::MAX);
         }
-        let push = |text: &'static str, at| {
-            link.push(Bytes::from_static(text.as_bytes()), at, &BOUNDS)
-        };
+        let push =
+            |text: &'static str, at| link.push(Bytes::from_static(text.as_bytes()), at, &BOUNDS);
         let late = now + REPEATED.checked_sub(Duration::from_millis(1)).unwrap();
         for at in [now, late] {
             let told = Push::Unreachable { stanza: REQUEST.into(), cause: refused() };

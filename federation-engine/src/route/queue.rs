@@ -25,6 +25,8 @@ pub struct Waiting {
     pub since: Instant,
     /// The stanza.
     pub stanza: Bytes,
+    /// A stream ended, perhaps at this stanza: it is sent alone ([`poison`](super::poison)).
+    pub suspect: bool,
 }
 
 /// A bounded first-in-first-out queue. Order is the order of the pair (RFC 6120 §10.1).
@@ -49,7 +51,7 @@ impl Queue {
     pub fn push(&mut self, stanza: Bytes, now: Instant) {
         self.bytes += stanza.len();
         let due = self.pinned.add(&stanza);
-        self.entries.push_back(Waiting { since: now, stanza });
+        self.entries.push_back(Waiting { since: now, stanza, suspect: false });
         self.copy_last(due);
     }
 
@@ -71,11 +73,21 @@ impl Queue {
         }
     }
 
-    /// Moves stanzas from the front into `out`, `budget` bytes of them, at least one. Returns how many.
-    pub fn take(&mut self, budget: usize, out: &mut impl Extend<Waiting>) -> usize {
+    /// Moves stanzas from the front into `out`, `budget` bytes of them, at least one; if the first is a suspect, suspects
+    /// alone, `suspects` of them. Returns how many.
+    pub fn take(
+        &mut self,
+        budget: usize,
+        suspects: usize,
+        out: &mut impl Extend<Waiting>,
+    ) -> usize {
         let (mut taken, mut size) = (0, 0);
+        let suspect = self.entries.front().is_some_and(|entry| entry.suspect);
+        let most = if suspect { suspects.max(1) } else { usize::MAX };
         for entry in &self.entries {
-            if taken > 0 && size + entry.stanza.len() > budget {
+            let fits =
+                taken < most && entry.suspect == suspect && size + entry.stanza.len() <= budget;
+            if taken > 0 && !fits {
                 break;
             }
             size += entry.stanza.len();
@@ -89,9 +101,10 @@ impl Queue {
 
     /// Puts stanzas back to the front, in their order: they were taken and not sent. They will wait, so they are copied.
     pub fn put_back(&mut self, taken: &mut Vec<Waiting>) {
-        for Waiting { since, stanza } in taken.drain(..).rev() {
-            self.bytes += stanza.len();
-            self.entries.push_front(Waiting { since, stanza: copied(&stanza) });
+        for waiting in taken.drain(..).rev() {
+            self.bytes += waiting.stanza.len();
+            let stanza = copied(&waiting.stanza);
+            self.entries.push_front(Waiting { stanza, ..waiting });
         }
     }
 
@@ -172,10 +185,10 @@ mod tests {
         let now = Instant::now();
         let mut queue = filled(&[2, 3, 4], now);
         let mut out = Vec::new();
-        assert_eq!(queue.take(5, &mut out), 2);
+        assert_eq!(queue.take(5, 1, &mut out), 2);
         queue.put_back(&mut out);
         assert_eq!(queue.drain().iter().map(Bytes::len).collect::<Vec<_>>(), [2, 3, 4]);
-        assert!(filled(&[9], now).take(1, &mut out) == 1, "one stanza is always taken");
+        assert!(filled(&[9], now).take(1, 1, &mut out) == 1, "one stanza is always taken");
     }
 
     const LARGE: Bounds = Bounds { bytes: 1_000_000, stanzas: 10_000, age: Duration::from_mins(1) };
@@ -201,7 +214,7 @@ mod tests {
         check(&mut queue, false);
         check(&mut queue, true);
         let mut taken = Vec::new();
-        assert!(queue.has_room(1, &LARGE) && queue.take(usize::MAX, &mut taken) == 8_000);
+        assert!(queue.has_room(1, &LARGE) && queue.take(usize::MAX, 1, &mut taken) == 8_000);
         queue.push(alive.buffer().slice(..100), now);
         queue.put_back(&mut taken);
         queue.settle();
@@ -214,7 +227,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(alive.buffer().slice(..100), now);
         let mut taken = Vec::new();
-        queue.take(usize::MAX, &mut taken);
+        queue.take(usize::MAX, 1, &mut taken);
         assert_eq!(alive.bytes(), READ_BUFFER, "what is written at once is not copied");
         queue.put_back(&mut taken);
         assert_eq!(alive.bytes(), 0);
@@ -225,17 +238,34 @@ mod tests {
         let start = Instant::now();
         let mut queue = filled(&[1], start);
         let mut out = Vec::new();
-        queue.take(1, &mut out);
+        queue.take(1, 1, &mut out);
         queue.push(Bytes::from_static(b"yy"), start + Duration::from_secs(30));
         queue.put_back(&mut out);
         assert_eq!(queue.next_expiry(&BOUNDS), Some(start + Duration::from_mins(1)));
     }
 
     #[test]
+    fn suspects_are_taken_apart_from_the_rest() {
+        let mut queue = Queue::default();
+        for size in 1..=6 {
+            queue.push(Bytes::from(vec![b'x'; size]), Instant::now());
+        }
+        let mut out = Vec::new();
+        queue.take(usize::MAX, 1, &mut out);
+        out[1..5].iter_mut().for_each(|waiting| waiting.suspect = true);
+        queue.put_back(&mut out);
+        let mut lengths = |suspects| {
+            queue.take(usize::MAX, suspects, &mut out);
+            out.drain(..).map(|waiting| waiting.stanza.len()).collect::<Vec<_>>()
+        };
+        let taken = [lengths(1), lengths(1), lengths(2), lengths(2), lengths(1)];
+        assert_eq!(taken, [vec![1], vec![2], vec![3, 4], vec![5], vec![6]]);
+    }
+
+    #[test]
     fn what_is_extracted_and_what_is_left_are_in_order_and_counted() {
         let mut queue = filled(&[1, 4, 2], Instant::now());
-        let lengths =
-            |stanzas: Vec<Bytes>| stanzas.iter().map(Bytes::len).collect::<Vec<_>>();
+        let lengths = |stanzas: Vec<Bytes>| stanzas.iter().map(Bytes::len).collect::<Vec<_>>();
         assert_eq!(lengths(queue.extract(|stanza| stanza.len() < 3)), [1, 2]);
         assert_eq!(queue.bytes, 4);
         assert_eq!(lengths(queue.drain()), [4]);

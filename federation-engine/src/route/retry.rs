@@ -18,6 +18,8 @@ pub(crate) enum Stage {
     Attempt,
     /// A stream ended before it took a stanza; the next one may be better.
     Stream,
+    /// The peer ended the stream at a stanza. The other stanzas are not to blame.
+    Stanza,
 }
 
 /// What a failure means for the stanzas that waited.
@@ -37,6 +39,7 @@ pub(crate) enum Fate {
 pub(crate) fn fate(failure: &Failure, errand: Errand, stage: Stage) -> Fate {
     match (errand, stage) {
         (Errand::Probe, _) => Fate::Bounce,
+        (Errand::Relay, Stage::Stanza) => Fate::Keep,
         (Errand::Relay, _) if !failure.passes() => Fate::Bounce,
         (Errand::Relay, Stage::Attempt) => Fate::FailFast,
         (Errand::Relay, Stage::Stream) => Fate::Keep,
@@ -107,7 +110,8 @@ mod tests {
             // Whoever waits for an answer gets one when there is no stream.
             let attempt = if expected == Fate::Keep { Fate::FailFast } else { expected };
             assert_eq!(fate_at(Stage::Attempt), attempt, "{}: {failure}", failure.label());
-            for stage in [Stage::Attempt, Stage::Stream] {
+            assert_eq!(fate_at(Stage::Stanza), Fate::Keep, "{failure}");
+            for stage in [Stage::Attempt, Stage::Stream, Stage::Stanza] {
                 assert_eq!(fate(&failure, Errand::Probe, stage), Fate::Bounce, "{failure}");
             }
         }

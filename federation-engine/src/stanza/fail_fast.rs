@@ -48,7 +48,10 @@ mod tests {
                 true,
             ),
             (format!("<presence to='room@them.example'>{join}</presence>"), false),
-            (format!("<presence to='r@them.example/n' type='unavailable'>{join}</presence>"), false),
+            (
+                format!("<presence to='r@them.example/n' type='unavailable'>{join}</presence>"),
+                false,
+            ),
             ("<presence to='room@them.example/nick'/>".to_owned(), false),
             ("<presence to='romeo@them.example' type='subscribe'/>".to_owned(), false),
             (format!("<message to='room@them.example/nick'>{join}</message>"), false),

@@ -172,7 +172,8 @@ impl From<Refusal> for StreamError {
             Refusal::PolicyDenied
             | Refusal::TooLarge
             | Refusal::RateExceeded
-            | Refusal::UndeliverableError => StreamCondition::PolicyViolation,
+            | Refusal::UndeliverableError
+            | Refusal::EndsStreams => StreamCondition::PolicyViolation,
             Refusal::QueueFull => StreamCondition::ResourceConstraint,
         };
         Self::new(condition, refusal.to_string()).because(refusal.label())

@@ -13,6 +13,7 @@ use crate::pair::Pair;
 use crate::policy::decide::decide;
 use crate::reason::{ErrorKind, Failure, Refusal, StanzaError};
 use crate::route::link::{Link, Push};
+use crate::route::poison;
 use crate::stanza::relay::{self, StreamContext};
 use crate::stanza::{address, bounce};
 use crate::stream::{StreamLimits, header};
@@ -276,6 +277,15 @@ impl Engine {
         );
         let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };
         self.bounce(stanza, leg, &error, &error);
+    }
+
+    /// Refuses a queued stanza at which its receiver has ended two streams.
+    pub(crate) fn not_accepted(self: &Arc<Self>, stanza: &Bytes, leg: Leg, failure: &Failure) {
+        self.metrics.stanzas_queued.dec();
+        self.metrics.stanzas_refused.inc(Refusal::EndsStreams);
+        let (error, outside) = poison::errors(failure);
+        tracing::info!(?leg, bytes = stanza.len(), "a stanza is given up at which {failure}");
+        self.bounce(stanza, leg, &error, &outside);
     }
 
     /// Tells the sender of a stanza, which is counted already, that it could not leave by `leg`. Errors are never answered

@@ -13,6 +13,7 @@ use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::pinned::{Pinned, copied};
+use crate::route::poison::{self, Verdict};
 use crate::route::queue::Waiting;
 use crate::stream::{Management, StreamLimits};
 
@@ -26,6 +27,8 @@ pub(crate) struct End {
     pub(crate) failure: Option<Failure>,
     /// It took stanzas of the link, or it was we who closed it.
     pub(crate) useful: bool,
+    /// The peer ended it at a stanza, of whatever link.
+    pub(crate) at_stanza: bool,
 }
 
 struct Carried {
@@ -60,6 +63,8 @@ pub(crate) struct Outlet {
     pinned: Pinned,
     /// The peer acknowledges.
     managed: bool,
+    /// Suspects that were confirmed.
+    cleared: usize,
 }
 
 impl Outlet {
@@ -74,6 +79,7 @@ impl Outlet {
             sent_bytes: 0,
             pinned: Pinned::default(),
             managed: false,
+            cleared: 0,
         }
     }
 
@@ -111,11 +117,25 @@ impl Outlet {
         if self.managed && credit == 0 {
             return false;
         }
+        let managed = management.counts();
+        let is_suspect = |sent: &Sent| sent.waiting.suspect;
+        if managed && self.sent.front().is_some_and(is_suspect) {
+            // Until they are confirmed nothing else is sent: if the peer ends the stream, they are the cause.
+            return false;
+        }
+        let group = if managed { poison::group(self.cleared) } else { 1 };
         let before = self.sent.len();
         for offset in 0..self.carried.len() {
             let of = (self.next + offset) % self.carried.len();
             let Some(carried) = self.carried.get(of) else { continue };
-            carried.link.take(BATCH, &mut self.batch);
+            carried.link.take(BATCH, group, &mut self.batch);
+            let suspect = self.batch.first().is_some_and(|waiting| waiting.suspect);
+            let alone = self.sent.len() == before && !(managed && before > 0);
+            if suspect && !alone {
+                carried.link.put_back(&mut self.batch);
+                self.next = of;
+                break;
+            }
             for waiting in self.batch.drain(..) {
                 if limits.exceeded_by(waiting.stanza.len()).is_some() {
                     engine.too_large(&waiting.stanza, self.leg, limits);
@@ -129,7 +149,7 @@ impl Outlet {
                     waiting.stanza = copied(&waiting.stanza);
                 }
             }
-            if output.len() >= BATCH {
+            if suspect || output.len() >= BATCH {
                 self.next = of + 1;
                 break;
             }
@@ -172,6 +192,7 @@ impl Outlet {
         }
         for sent in self.sent.drain(..count) {
             self.sent_bytes -= sent.waiting.stanza.len();
+            self.cleared += usize::from(sent.waiting.suspect);
             if let Some(carried) = self.carried.get_mut(sent.of) {
                 carried.used = true;
             }
@@ -182,8 +203,14 @@ impl Outlet {
     }
 
     /// The stream is over. What is not confirmed goes back to the front of its queue, in its order: the next stream sends
-    /// it again. `closed`: it was we who closed it.
-    pub(crate) fn release(mut self, failure: Option<&Failure>, closed: bool) -> Option<End> {
+    /// it again, except the one at which the peer ended this one and another. `closed`: it was we who closed it.
+    pub(crate) fn release(
+        mut self,
+        engine: &Arc<Engine>,
+        failure: Option<&Failure>,
+        closed: bool,
+    ) -> Option<End> {
+        let at_stanza = self.convict(engine, failure);
         for (of, carried) in self.carried.iter().enumerate() {
             let unsure = self.sent.iter().filter(|sent| sent.of == of);
             self.batch.extend(unsure.map(|sent| sent.waiting.clone()));
@@ -191,7 +218,7 @@ impl Outlet {
         }
         let mut own = None;
         for Carried { link: _, end, used } in self.carried {
-            let told = End { failure: failure.cloned(), useful: used || closed };
+            let told = End { failure: failure.cloned(), useful: used || closed, at_stanza };
             match end {
                 // Whoever waited is gone with the engine.
                 Some(end) => drop(end.send(told)),
@@ -199,5 +226,18 @@ impl Outlet {
             }
         }
         own
+    }
+
+    /// Finds out whether the peer ended the stream at a stanza, and refuses the stanza if it is known.
+    fn convict(&mut self, engine: &Arc<Engine>, failure: Option<&Failure>) -> bool {
+        let Some(failure) = failure else { return false };
+        let unconfirmed = self.sent.iter_mut().map(|sent| &mut sent.waiting);
+        let verdict = poison::judge(failure, self.managed, unconfirmed);
+        if verdict == Verdict::TheOldest
+            && let Some(sent) = self.sent.pop_front()
+        {
+            engine.not_accepted(&sent.waiting.stanza, self.leg, failure);
+        }
+        verdict != Verdict::NotAtFault
     }
 }

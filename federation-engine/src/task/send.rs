@@ -52,7 +52,8 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                     let lost = Failure::ConnectionLost("the first stanza was about to be sent");
                     let failure = end.failure.unwrap_or(lost);
                     let lost = NotOpened { failure, address, tls: None };
-                    give_up(&engine, &link, lost, Stage::Stream);
+                    let stage = if end.at_stanza { Stage::Stanza } else { Stage::Stream };
+                    give_up(&engine, &link, lost, stage);
                 }
             }
             Err(not_opened) => give_up(&engine, &link, not_opened, Stage::Attempt),
@@ -78,7 +79,11 @@ async fn carry(
         Opening::Verified(..) => (None, None),
     };
     // A stream that cannot tell has been dropped with the engine.
-    let end = end.unwrap_or(End { failure: Some(Failure::ShuttingDown), useful: false });
+    let end = end.unwrap_or(End {
+        failure: Some(Failure::ShuttingDown),
+        useful: false,
+        at_stanza: false,
+    });
     (address, end)
 }
 

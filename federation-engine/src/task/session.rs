@@ -208,7 +208,7 @@ impl Session {
         if self.connection.output.is_empty() {
             self.outlet.written(&self.engine);
         }
-        let end = self.outlet.release(self.failure.as_ref(), self.closing);
+        let end = self.outlet.release(&self.engine, self.failure.as_ref(), self.closing);
         self.intake.finish().await;
         end
     }

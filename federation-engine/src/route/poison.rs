@@ -1,0 +1,197 @@
+//! Stanzas at which a peer ends its streams. One of them must not cost the stanzas behind it more than a moment. Pure.
+//!
+//! An acknowledgement (XEP-0198) says what the peer has taken over, and not at what it ended the stream: any stanza without
+//! one may be the cause. So the next stream carries these one by one, each when the one before is confirmed. If the peer
+//! ends that stream, too, it ends it at the one stanza that is on its way. Without acknowledgements TCP confirms, and what
+//! it has confirmed is gone; a stanza that the peer does not read to its end is not confirmed, and is found the same way.
+
+use super::queue::Waiting;
+use crate::reason::{ErrorKind, Failure, StanzaError};
+
+/// What the end of a stream says about the stanzas that were not confirmed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    NotAtFault,
+    /// One of them may be the cause; all are marked.
+    OneOfThem,
+    /// The oldest is the cause.
+    TheOldest,
+}
+
+/// Suspects that a stream carries one by one. More of them are innocent, because the cause is near the front.
+const ONE_BY_ONE: usize = 16;
+
+/// No server may refuse stanzas up to this size (RFC 6120 §13.12 item 4), and TLS hands less than 16 KiB over at once: what TCP
+/// has not confirmed of a smaller one was not read at all.
+const NEVER_TOO_LARGE: usize = 10_000;
+
+/// How many suspects may be on their way at once, on a stream that has confirmed `cleared` of them. Each confirmed group
+/// doubles the next one, so that a long queue does not take a round trip for each stanza.
+pub(crate) fn group(cleared: usize) -> usize {
+    cleared.saturating_sub(ONE_BY_ONE).saturating_add(1)
+}
+
+/// Judges the stanzas, oldest first, that were not confirmed when a stream ended with `failure`. `managed`: the peer
+/// acknowledged stanzas.
+pub(crate) fn judge<'a>(
+    failure: &Failure,
+    managed: bool,
+    mut unconfirmed: impl Iterator<Item = &'a mut Waiting>,
+) -> Verdict {
+    if !is_about_a_stanza(failure) {
+        return Verdict::NotAtFault;
+    }
+    let Some(oldest) = unconfirmed.next() else { return Verdict::NotAtFault };
+    let known = std::mem::replace(&mut oldest.suspect, true);
+    let partly_read = !managed && oldest.stanza.len() > NEVER_TOO_LARGE;
+    let mut alone = true;
+    for other in unconfirmed {
+        other.suspect = true;
+        alone = false;
+    }
+    // Of a group any may be the cause.
+    let found = partly_read || (managed && alone);
+    if known && found { Verdict::TheOldest } else { Verdict::OneOfThem }
+}
+
+/// Whether a peer ends streams like that because of what it read last, and not for reasons of its own or of the two domains
+/// (RFC 6120 §4.9.3, and the name that RFC 3920 §4.7.3 gave to one of them).
+fn is_about_a_stanza(failure: &Failure) -> bool {
+    let Failure::StreamError { condition, .. } = failure else { return false };
+    matches!(
+        condition.as_str(),
+        "bad-format"
+            | "bad-namespace-prefix"
+            | "improper-addressing"
+            | "internal-server-error"
+            | "invalid-from"
+            | "invalid-namespace"
+            | "invalid-xml"
+            | "not-well-formed"
+            | "policy-violation"
+            | "restricted-xml"
+            | "undefined-condition"
+            | "unsupported-encoding"
+            | "unsupported-stanza-type"
+            | "xml-not-well-formed"
+    )
+}
+
+/// The errors for the sender of a stanza at which the peer ended two streams with `failure`: for our people, and for those
+/// outside.
+pub(crate) fn errors(failure: &Failure) -> (StanzaError, StanzaError) {
+    let condition = match failure {
+        Failure::StreamError { condition, .. } => condition.as_str(),
+        _ => "",
+    };
+    let (kind, condition) = match condition {
+        "policy-violation" => (ErrorKind::Modify, "policy-violation"),
+        "improper-addressing" | "invalid-from" => (ErrorKind::Modify, "jid-malformed"),
+        "internal-server-error" | "undefined-condition" => {
+            (ErrorKind::Cancel, "undefined-condition")
+        }
+        _ => (ErrorKind::Modify, "bad-request"),
+    };
+    let error = |text: String| StanzaError { kind, condition, text };
+    (
+        error(format!("two streams ended at this stanza: {failure}")),
+        error("the server of this domain does not accept the stanza".to_owned()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::route::queue::Queue;
+
+    fn ended(condition: &str) -> Failure {
+        Failure::StreamError { condition: condition.to_owned(), text: String::new() }
+    }
+
+    fn waiting(number: usize, size: usize) -> Vec<Waiting> {
+        let mut queue = Queue::default();
+        let mut waiting = Vec::new();
+        for _ in 0..number {
+            queue.push(Bytes::from(vec![b'x'; size]), Instant::now());
+        }
+        queue.take(usize::MAX, 1, &mut waiting);
+        waiting
+    }
+
+    #[test]
+    fn the_stanza_at_which_a_second_stream_ends_is_at_fault() {
+        let mut unconfirmed = waiting(3, 10);
+        let error = ended("not-well-formed");
+        assert_eq!(judge(&error, true, unconfirmed.iter_mut()), Verdict::OneOfThem);
+        assert!(unconfirmed.iter().all(|waiting| waiting.suspect));
+        // The first was confirmed on the next stream, which ended at the second.
+        assert_eq!(judge(&error, true, unconfirmed[1..2].iter_mut()), Verdict::TheOldest);
+        // Of two that were on their way either may be the cause.
+        assert_eq!(judge(&error, true, unconfirmed[1..].iter_mut()), Verdict::OneOfThem);
+    }
+
+    #[test]
+    fn without_acknowledgements_only_a_stanza_that_may_be_read_in_part_is_at_fault() {
+        let error = ended("policy-violation");
+        for (size, second) in
+            [(NEVER_TOO_LARGE, Verdict::OneOfThem), (NEVER_TOO_LARGE + 1, Verdict::TheOldest)]
+        {
+            let mut unconfirmed = waiting(2, size);
+            assert_eq!(judge(&error, false, unconfirmed.iter_mut()), Verdict::OneOfThem);
+            assert_eq!(judge(&error, false, unconfirmed.iter_mut()), second, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_long_queue_of_suspects_takes_few_round_trips() {
+        let (mut cleared, mut trips) = (0, 0);
+        while cleared < 4_096 {
+            cleared += group(cleared);
+            trips += 1;
+            assert!(trips > ONE_BY_ONE || cleared == trips, "one by one");
+        }
+        assert_eq!(trips, ONE_BY_ONE + 12);
+    }
+
+    #[test]
+    fn a_stream_that_ends_with_nothing_on_its_way_or_for_other_reasons_accuses_nobody() {
+        let mut unconfirmed = waiting(2, 10);
+        assert_eq!(judge(&ended("policy-violation"), true, [].into_iter()), Verdict::NotAtFault);
+        for failure in [
+            ended("system-shutdown"),
+            ended("reset"),
+            ended("connection-timeout"),
+            ended("resource-constraint"),
+            ended("host-unknown"),
+            ended("not-authorized"),
+            Failure::ConnectionLost("waiting for stanzas"),
+        ] {
+            for _ in 0..2 {
+                let verdict = judge(&failure, true, unconfirmed.iter_mut());
+                assert_eq!(verdict, Verdict::NotAtFault);
+            }
+        }
+        assert!(unconfirmed.iter().all(|waiting| !waiting.suspect));
+    }
+
+    #[test]
+    fn the_sender_hears_what_the_peer_said_and_a_stranger_does_not() {
+        for (condition, kind, stanza_condition) in [
+            ("policy-violation", ErrorKind::Modify, "policy-violation"),
+            ("not-well-formed", ErrorKind::Modify, "bad-request"),
+            ("internal-server-error", ErrorKind::Cancel, "undefined-condition"),
+        ] {
+            let (ours, outside) = errors(&ended(condition));
+            for error in [&ours, &outside] {
+                assert_eq!((error.kind, error.condition), (kind, stanza_condition));
+            }
+            assert!(ours.text.contains(condition), "{}", ours.text);
+            assert!(!outside.text.contains("stream"), "{}", outside.text);
+        }
+    }
+}
