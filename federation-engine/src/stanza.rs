@@ -44,6 +44,14 @@ impl Kind {
         )
     }
 
+    /// Whether a first-level element answers a stanza: an error, or the result of an iq (RFC 6120 §8.1.4).
+    pub fn is_answer(element: &Element) -> bool {
+        matches!(
+            (Self::of(element), element.type_().as_deref()),
+            (Some(_), Some("error")) | (Some(Self::Iq), Some("result"))
+        )
+    }
+
     /// The local name.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -57,6 +57,10 @@ pub trait Surroundings {
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool;
     /// Whether stanzas of this pair may use a stream that its receiver opened (XEP-0288).
     fn takes_bidi(&self, pair: &Pair) -> bool;
+    /// Whether an answer of this pair may come on the stream that carried what it answers, against its direction.
+    fn takes_answers(&self, _pair: &Pair) -> bool {
+        true
+    }
     /// What we were asked about the key of `pair`, whose `from` is ours, for the stream of that ID.
     fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry;
     /// Whether this side answers `db:verify` for `domain`.

@@ -2,10 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 
 use serde_json::json;
-use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, World, eventually};
+use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World, eventually, secret_of};
+use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::element::Element;
 use tests::peer::error::Result as PeerResult;
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
@@ -130,5 +132,80 @@ fn where_a_person_waits_the_error_comes_at_once_and_messages_wait() {
                 assert_eq!(back.message().unwrap().attribute("id"), Some(id));
             }
         }
+    }
+}
+
+/// What a server says about a stanza that it cannot read, on the stream that the stanza came on.
+fn answer(stanza: &Element) -> String {
+    let address = |name| stanza.attribute(name).unwrap_or_default();
+    format!(
+        "<message from='{}' to='{}' id='{}' type='error'><error type='modify'>\
+         <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+        address("to"),
+        address("from"),
+        address("id")
+    )
+}
+
+/// Serves that domain there, and answers every message on the stream that it came on.
+fn answering(acceptor: Acceptor, listener: TcpListener) {
+    let acceptor = Arc::new(acceptor);
+    thread::spawn(move || {
+        for tcp in listener.incoming().flatten() {
+            let acceptor = Arc::clone(&acceptor);
+            // They end with the engine.
+            thread::spawn(move || -> PeerResult<()> {
+                let Some(mut session) = acceptor.accept(tcp)? else { return Ok(()) };
+                loop {
+                    let stanza = session.stream.element("a stanza")?;
+                    if stanza.name == "message" {
+                        session.stream.send(answer(&stanza))?;
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn an_error_on_the_stream_of_its_stanza_reaches_the_sender() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    answering(world.acceptor(CLOSED).unwrap(), TcpListener::bind(world.closed).unwrap());
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    for id in ["m1", "m2"] {
+        backend.send(message(id)).unwrap();
+        let told = next_error(&world.backend).unwrap();
+        assert_eq!(told.attribute("id"), Some(id), "{told}");
+        assert_eq!(error(&told), Some(("modify", "bad-request", "")), "{told}");
+    }
+}
+
+#[test]
+fn an_error_of_a_backend_on_the_stream_of_its_stanza_reaches_the_peer() {
+    let listener = TcpListener::bind("127.0.0.4:0").unwrap();
+    let backend = listener.local_addr().unwrap();
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        config["backends"][0]["server"]["host"] = json!(backend.ip().to_string());
+        config["backends"][0]["server"]["port"] = json!(backend.port());
+        let acceptor = Acceptor {
+            domain: LOCAL.to_owned(),
+            identity: ground.backend_ca.issue(&[LOCAL]).unwrap(),
+            roots: ground.backend_ca.roots().unwrap(),
+            proof: Proof::Certificate,
+            secret: secret_of(LOCAL),
+            patience: DEADLINE,
+        };
+        answering(acceptor, listener);
+    })
+    .unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+    for id in ["m1", "m2"] {
+        let message =
+            format!("<message from='romeo@{PEER}/r' to='juliet@{LOCAL}' id='{id}' type='chat'/>");
+        peer.send(message).unwrap();
+        let told = next_error(&world.peer).unwrap();
+        assert_eq!(told.attribute("id"), Some(id), "{told}");
     }
 }

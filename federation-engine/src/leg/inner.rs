@@ -61,6 +61,11 @@ impl Surroundings for Inner {
         pair.from != *probe && pair.to != *probe
     }
 
+    /// Likewise.
+    fn takes_answers(&self, pair: &Pair) -> bool {
+        self.takes_bidi(pair)
+    }
+
     fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
         self.0.inquiries().of(pair, id)
     }

@@ -25,6 +25,8 @@ pub struct Management {
     acknowledged: u32,
     /// Until when our request has to be answered.
     answer_by: Option<Instant>,
+    /// Stanzas that we have sent, managed or not.
+    given: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -115,11 +117,17 @@ impl Management {
 
     /// Stanzas follow in the output. True when they are to be kept until they are acknowledged.
     pub fn sending(&mut self, stanzas: u32) -> bool {
+        self.given = self.given.saturating_add(stanzas.into());
         if self.state == State::Off {
             return false;
         }
         self.sent = self.sent.wrapping_add(stanzas);
         true
+    }
+
+    /// How many stanzas we have sent.
+    pub(super) fn given(&self) -> u64 {
+        self.given
     }
 
     /// Whether sent stanzas are acknowledged.

@@ -67,6 +67,10 @@ pub struct Outbound {
     bidi: bool,
     /// Pairs whose stanzas the peer may send on it.
     incoming: Proven,
+    /// Pairs of which the peer may send answers to our stanzas.
+    answers: Proven,
+    /// Answers that came.
+    answered: u64,
     /// `xml:lang` of the peer's header.
     lang: Option<String>,
     management: Management,
@@ -152,6 +156,8 @@ impl Outbound {
             pairs: Vec::new(),
             bidi: false,
             incoming: Proven::default(),
+            answers: Proven::default(),
+            answered: 0,
             lang: None,
             management: Management::default(),
             traffic: None,
@@ -353,16 +359,25 @@ impl Outbound {
     }
 
     /// The pair that a stanza of the peer belongs to, on a stream that goes both ways. As
-    /// [`Inbound::authorize`](super::Inbound::authorize).
+    /// [`Inbound::authorize`](super::Inbound::authorize). On other streams that of an answer: some servers send an error for a
+    /// stanza that they cannot read on the very stream that it came on. There is one at most for each stanza.
     ///
     /// # Errors
     /// Why it must not be relayed. Hand the element to [`Self::on_item`] then, which answers.
     pub fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
-        self.incoming.authorize(element)
+        let is_due = || self.bidi || self.answered < self.management.given();
+        self.incoming.authorize(element).or_else(|refusal| {
+            if Kind::is_answer(element) && is_due() {
+                self.answers.authorize(element)
+            } else {
+                Err(refusal)
+            }
+        })
     }
 
     /// A stanza that [`Self::authorize`] or [`Action::Deliver`] gave is relayed or answered, as acknowledgements tell.
     pub fn handled(&mut self) {
+        self.answered = self.answered.saturating_add(1);
         self.management.handled();
     }
 
@@ -420,6 +435,7 @@ impl Outbound {
                 out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
             }
             State::Open if self.bidi => self.on_stanza(element, around, out),
+            State::Open if self.authorize(&element).is_ok() => self.on_stanza(element, around, out),
             // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
             _ => {
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
@@ -517,21 +533,32 @@ impl Outbound {
         if self.features.management {
             self.management.enable(out);
         }
-        out.act(Action::Authorized { pair: pair.clone(), how });
-        self.take_back(pair.reversed(), around, out);
-    }
-
-    /// Lets the peer send, too, when we asked for it.
-    fn take_back(&mut self, back: Pair, around: &dyn Surroundings, out: &mut Out) {
-        if !self.bidi || !around.takes_bidi(&back) || around.admits(&back).is_err() {
-            return;
-        }
-        if self.incoming.is_empty() {
+        let back = pair.reversed();
+        let believed = around.admits(&back).is_ok() && self.trusts(&back.from, around);
+        if believed && self.answers.is_empty() && self.incoming.is_empty() {
             out.act(Action::Bounds(self.limits.authenticated));
         }
-        if !self.incoming.contains(&back) {
+        out.act(Action::Authorized { pair: pair.clone(), how });
+        if believed {
+            self.take_back(back, around, out);
+        }
+    }
+
+    /// Lets the peer answer on this stream, and send, too, when we asked for it.
+    fn take_back(&mut self, back: Pair, around: &dyn Surroundings, out: &mut Out) {
+        if around.takes_answers(&back) && !self.answers.contains(&back) {
+            self.answers.push(back.clone());
+        }
+        if self.bidi && around.takes_bidi(&back) && !self.incoming.contains(&back) {
             self.incoming.push(back.clone());
             out.act(Action::Bidirectional { pair: back });
         }
+    }
+
+    /// Whether the peer is taken for `domain`. On a stream that we opened its certificate shows that, or that DNS led us to
+    /// it: the very evidence that asking about a dialback key would give (XEP-0220 §2.3), so it counts where dialback does.
+    fn trusts(&self, domain: &Domain, around: &dyn Surroundings) -> bool {
+        let rules = around.peer(domain);
+        rules.allows_dialback() || (rules.accepts_external() && self.proves(domain, around))
     }
 }

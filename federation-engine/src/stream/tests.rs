@@ -1,5 +1,6 @@
 //! The machines, rule by rule, without sockets and clocks. What a peer writes goes through the real scanner.
 
+mod answers;
 mod authority;
 mod bidi;
 mod closing;

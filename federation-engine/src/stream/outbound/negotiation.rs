@@ -137,14 +137,10 @@ impl Outbound {
         self.authenticate_by_dialback(why_no_external, now, around, out);
     }
 
-    /// XEP-0288 §2.2, before SASL and dialback. What proves the peer on a stream that we opened is its certificate, or that
-    /// DNS led us to it: the very evidence that asking about a dialback key would give (XEP-0220 §2.3), so it counts where
-    /// dialback does.
+    /// XEP-0288 §2.2, before SASL and dialback.
     fn ask_for_bidi(&mut self, around: &dyn Surroundings, out: &mut Out) {
         let Purpose::Send(pair) = &self.purpose else { return };
-        let rules = around.peer(&self.remote);
-        let trusted = rules.allows_dialback()
-            || (rules.accepts_external() && self.proves(&self.remote, around));
+        let trusted = self.trusts(&self.remote, around);
         if self.bidi || !self.features.bidi || !trusted || !around.takes_bidi(&pair.reversed()) {
             return;
         }
