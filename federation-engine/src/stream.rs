@@ -29,6 +29,8 @@ use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Element};
 
+use error::StreamError;
+
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use limits::StreamLimits;
@@ -202,6 +204,8 @@ pub enum Action {
     },
     /// The stream is of no use any more, for all of its pairs.
     Failed(Failure),
+    /// We end the stream with this error, which is in the bytes.
+    Ends(StreamError),
     /// Inbound: we end a stream on which nothing was proven, or refuse a dialback request.
     Rejected(Rejection),
     /// Inbound: the peer asked for a domain that we serve.

@@ -19,6 +19,7 @@ pub(crate) mod round_trip;
 pub(crate) mod send;
 pub(crate) mod session;
 pub(crate) mod snapshot;
+pub(crate) mod stream_end;
 pub(crate) mod streams;
 pub(crate) mod target;
 pub(crate) mod verify;

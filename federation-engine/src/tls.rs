@@ -10,6 +10,7 @@ pub mod collect;
 pub mod config;
 pub mod dane;
 pub mod facts;
+pub mod handshake;
 pub mod identity;
 pub mod issue;
 pub mod judge;

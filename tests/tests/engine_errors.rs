@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::thread;
 
 use serde_json::json;
-use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World, eventually, secret_of};
+use tests::loopback::{
+    CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World, eventually, secret_of, until,
+};
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::element::Element;
 use tests::peer::error::Result as PeerResult;
@@ -98,8 +100,14 @@ fn where_a_person_waits_the_error_comes_at_once_and_messages_wait() {
     const UNKNOWN_CA: u8 = 48;
     for (alert, cause) in [
         (None, "connection refused"),
-        (Some(PROTOCOL_VERSION), "the TLS handshake failed"),
-        (Some(UNKNOWN_CA), "the TLS handshake failed"),
+        (
+            Some(PROTOCOL_VERSION),
+            "the peer accepts nothing of the offer (TLS alert ProtocolVersion); offered were TLSv1_3",
+        ),
+        (
+            Some(UNKNOWN_CA),
+            "the peer refused our certificate for local.example (TLS alert UnknownCA)",
+        ),
     ] {
         let world = World::start_with(engine(), ORDINARY, |_, config| {
             // Were all of them held, the errors would come too late for this test.
@@ -208,4 +216,49 @@ fn an_error_of_a_backend_on_the_stream_of_its_stanza_reaches_the_peer() {
         let told = next_error(&world.peer).unwrap();
         assert_eq!(told.attribute("id"), Some(id), "{told}");
     }
+}
+
+#[test]
+fn what_a_peer_sends_in_place_of_a_stream_is_in_its_own_words() {
+    for (sent, said) in [
+        (
+            "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>not here</text></stream:error>",
+            "the peer closed the stream with host-unknown (\"not here\")",
+        ),
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", "begins with \"HTTP/1.1 400 Bad Request"),
+    ] {
+        let world = World::start(engine(), ORDINARY).unwrap();
+        let listener = TcpListener::bind(world.closed).unwrap();
+        thread::spawn(move || {
+            for mut tcp in listener.incoming().flatten() {
+                let _ = read_until(&mut tcp, "version='1.0'>");
+                let _ = tcp.write_all(sent.as_bytes());
+            }
+        });
+        let mut stream = world.stream_from_backend(CLOSED).unwrap();
+        stream.send(message("m")).unwrap();
+        let told = next_error(&world.backend).unwrap();
+        let (_, condition, text) = error(&told).unwrap();
+        assert_eq!(condition, "remote-server-timeout", "{told}");
+        assert!(text.contains(said), "{said}: {told}");
+    }
+}
+
+#[test]
+fn a_stream_that_the_engine_ends_says_at_which_element() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+    peer.send("<query xmlns='jabber:client' from='romeo@peer.example'/>").unwrap();
+    peer.element("the end of the stream").unwrap_err();
+    let said = "the engine closed the stream with unsupported-stanza-type: the element is not a stanza: \
+                <query xmlns='jabber:client'/>";
+    until("the cause in the log", || world.engine.log().contains(said)).unwrap();
+
+    let peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+    peer.close().unwrap();
+    let said = "the peer closed the stream without an error";
+    until("the end in the log", || world.engine.log().contains(said)).unwrap();
 }

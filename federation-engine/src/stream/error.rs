@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use bytes::BytesMut;
+
 use crate::reason::{Failure, Refusal};
 use crate::xml::escape::{attribute_into, escape_into, printable};
-use crate::xml::{Namespace, Node, XmlError};
+use crate::xml::{Bounds, Element, Item, Namespace, Node, Scanner, XmlError};
 
 use super::Out;
 use super::redirect::Redirect;
@@ -134,6 +136,12 @@ impl StreamError {
         Self { cause: Some(cause), ..self }
     }
 
+    /// The stream ends at this element. It is the peer's own, and named to both sides.
+    pub(crate) fn at(element: &Element, refusal: Refusal) -> Self {
+        let text = format!("{refusal}: {}", element.described());
+        Self { text, ..Self::from(refusal) }
+    }
+
     /// A certificate that the stream rests on has expired (RFC 6120 §13.7.2.3, §4.9.3.16).
     pub(crate) fn expired() -> Self {
         let text = "a certificate of this stream has expired; open another stream";
@@ -220,5 +228,62 @@ pub(crate) fn read(error: &Node) -> Failure {
     Failure::StreamError {
         condition: condition.map_or("undefined-condition", |child| &child.local).to_owned(),
         text: printable(text.trim(), MAX_TEXT),
+    }
+}
+
+/// What a peer says in place of a stream: a stream error without a header, or behind one that is not acceptable. `begin` are
+/// the first bytes of what it sent.
+pub(crate) fn read_early(begin: &[u8]) -> Option<Failure> {
+    const HEADER: &[u8] = b"<stream:stream xmlns='jabber:server' \
+        xmlns:stream='http://etherx.jabber.org/streams'>";
+    let declared = memchr::memmem::find(begin, b"?>").map(|at| at.saturating_add(2));
+    let declared = declared.filter(|_| begin.starts_with(b"<?xml")).unwrap_or_default();
+    let content = begin.get(declared..).unwrap_or_default();
+    let read = |bytes: BytesMut| {
+        let mut bytes = bytes;
+        let mut scanner = Scanner::new(Bounds::PRE_AUTHENTICATION);
+        scanner.next(&mut bytes).ok()??;
+        match scanner.next(&mut bytes).ok()?? {
+            Item::Element(element) if element.is(Namespace::Stream, "error") => {
+                Some(self::read(&element.tree().ok()?))
+            }
+            _ => None,
+        }
+    };
+    let with_header = [HEADER, content].concat();
+    read(BytesMut::from(content)).or_else(|| read(BytesMut::from(with_header.as_slice())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_error_without_a_good_header_is_in_the_peers_own_words() {
+        let own = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
+        let children = format!("<host-unknown {own}/><text {own}>not here</text>");
+        let streams = "xmlns:stream='http://etherx.jabber.org/streams'";
+        let expected = Failure::StreamError {
+            condition: "host-unknown".to_owned(),
+            text: "not here".to_owned(),
+        };
+        for begin in [
+            format!("<stream:error {streams}>{children}</stream:error></stream:stream>"),
+            format!("<stream:error>{children}</stream:error></stream:stream>"),
+            format!("<?xml version='1.0'?> <stream:error>{children}</stream:error>"),
+            format!("<error xmlns='http://etherx.jabber.org/streams'>{children}</error>"),
+            format!(
+                "<?xml version='1.0'?><stream:stream xmlns='jabber:client' {streams} id='1'>\
+                 <stream:error>{children}</stream:error></stream:stream>"
+            ),
+            format!("<stream:stream {streams}><stream:error>{children}</stream:error>"),
+        ] {
+            assert_eq!(read_early(begin.as_bytes()), Some(expected.clone()), "{begin}");
+        }
+        for begin in
+            ["", "HTTP/1.1 400 Bad Request\r\n", "<?xml", "<html><body/></html>", "<stream:error>"]
+        {
+            assert_eq!(read_early(begin.as_bytes()), None, "{begin}");
+        }
     }
 }

@@ -142,8 +142,9 @@ impl Inbound {
             (State::AwaitHeader, Item::Header(header)) => self.on_header(&header, around, out),
             // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
             (State::Open, Item::Oversized(element)) => {
+                let error = StreamError::at(&element, Refusal::TooLarge);
                 out.act(Action::Refused { element, refusal: Refusal::TooLarge });
-                self.fail(&Refusal::TooLarge.into(), around, out);
+                self.fail(&error, around, out);
             }
             (State::Closing { .. }, Item::Oversized(element)) => {
                 out.act(Action::Refused { element, refusal: Refusal::TooLarge });
@@ -243,6 +244,7 @@ impl Inbound {
         if let Some(rejection) = rejection.filter(|_| self.proven.is_empty()) {
             out.act(Action::Rejected(rejection));
         }
+        out.act(Action::Ends(error.clone()));
         self.management.farewell(out);
         error.write(out);
         out.put("</stream:stream>");
@@ -358,7 +360,10 @@ impl Inbound {
                 out.put("</stream:stream>");
                 self.end(out);
             }
-            _ => self.fail(&Refusal::UnsupportedStanzaType.into(), around, out),
+            _ => {
+                let error = StreamError::at(element, Refusal::UnsupportedStanzaType);
+                self.fail(&error, around, out);
+            }
         }
     }
 
@@ -367,8 +372,9 @@ impl Inbound {
             Ok(pair) => return out.act(Action::Deliver(element, pair.clone())),
             Err(refusal) => self.proven.refusal(&element, refusal, around),
         };
+        let error = StreamError::at(&element, refusal);
         out.act(Action::Refused { element, refusal });
-        self.fail(&refusal.into(), around, out);
+        self.fail(&error, around, out);
     }
 
     /// XEP-0288 §2.2: before authentication, where it was offered. Anything else has no effect: the stream stays one-way.

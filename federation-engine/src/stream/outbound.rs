@@ -197,8 +197,9 @@ impl Outbound {
             }
             // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
             (_, Item::Oversized(element)) => {
+                let error = StreamError::at(&element, Refusal::TooLarge);
                 out.act(Action::Refused { element, refusal: Refusal::TooLarge });
-                self.fail(&Refusal::TooLarge.into(), out);
+                self.fail(&error, out);
             }
             (_, Item::Element(element)) => self.on_element(element, now, around, out),
             // The scanner gives a header first and only once.
@@ -331,6 +332,7 @@ impl Outbound {
             State::Closed => return,
             State::Connected | State::Handshake | State::Closing { .. } => {}
             _ => {
+                out.act(Action::Ends(error.clone()));
                 self.management.farewell(out);
                 error.write(out);
                 out.put("</stream:stream>");
@@ -438,10 +440,10 @@ impl Outbound {
             State::Open if self.authorize(&element).is_ok() => self.on_stanza(element, around, out),
             // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
             _ => {
+                let text = format!("it sent {} {}", element.described(), self.out_of_place());
+                StreamError::at(&element, Refusal::NotAuthorized).write(out);
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
-                StreamError::from(Refusal::NotAuthorized).write(out);
-                let text = "it sent an element that has no place in the negotiation";
-                self.give_up(Failure::NotXmpp(text.to_owned()), out);
+                self.give_up(Failure::NotXmpp(text), out);
             }
         }
     }
@@ -452,8 +454,24 @@ impl Outbound {
             Ok(pair) => return out.act(Action::Deliver(element, pair.clone())),
             Err(refusal) => self.incoming.refusal(&element, refusal, around),
         };
+        let error = StreamError::at(&element, refusal);
         out.act(Action::Refused { element, refusal });
-        self.fail(&refusal.into(), out);
+        self.fail(&error, out);
+    }
+
+    /// Completes "it sent an element".
+    fn out_of_place(&self) -> String {
+        let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
+        if self.state == State::Open && proven {
+            "on a stream of ours, which carries nothing but answers to our stanzas".to_owned()
+        } else {
+            format!("while {}", self.state.stage())
+        }
+    }
+
+    /// Whether the peer's stream header is awaited.
+    pub(crate) fn awaits_header(&self) -> bool {
+        self.state == State::AwaitHeader
     }
 
     fn farewell(&mut self, out: &mut Out) {

@@ -45,6 +45,7 @@ use crate::source::Prefix;
 use crate::stream::rejection::Named;
 use crate::stream::{Limits, Rejection};
 use crate::tls::config::{Presented, TlsStart};
+use crate::tls::handshake::Offer;
 use crate::xml::Bounds;
 
 /// Pairs that one stream may carry. Twice the local domains of the largest federation.
@@ -385,7 +386,9 @@ impl Engine {
             self.snapshot().present_for_sni(leg, hello.server_name(), UnixTime::now())
         };
         let presented = presented.ok_or_else(no_certificate)?;
-        let tls = start.into_stream(presented.server(TlsStart::Direct)).await?;
+        let offer = Offer::of(&start.client_hello());
+        let accepted = start.into_stream(presented.server(TlsStart::Direct)).await;
+        let tls = accepted.map_err(|error| offer.explain(&error))?;
         Ok((tls.into(), presented))
     }
 

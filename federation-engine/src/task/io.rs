@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::pki_types::ServerName;
+use rustls::server::Acceptor;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
 use crate::route::pinned::READ_BUFFER;
 use crate::tls::chain::PeerChain;
+use crate::tls::handshake::Offer;
 
 /// Smallest and largest read; a connection that fills its reads gets larger ones.
 const READ_MIN: usize = 4 * 1024;
@@ -238,7 +240,9 @@ impl Connection {
     /// inside TLS (RFC 6120 §5.4.3.3).
     pub(crate) async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         let tcp = self.take_plain()?;
-        let tls = TlsAcceptor::from(config).accept(tcp).await?;
+        let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+        let offer = Offer::of(&start.client_hello());
+        let tls = start.into_stream(config).await.map_err(|error| offer.explain(&error))?;
         self.io = Io::Tls(Box::new(tls.into()));
         Ok(())
     }

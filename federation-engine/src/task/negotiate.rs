@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use crds::peer::Verification;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -22,14 +23,20 @@ use crate::dialback;
 use crate::leg::Leg;
 use crate::reason::{CertificateReason, Failure};
 use crate::route::link::Link;
+use crate::stream::error;
 use crate::stream::{
     Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
 };
 use crate::tls::config::{TlsStart, anonymous_client, server_name};
+use crate::tls::handshake::{Offer, late_refusal};
 use crate::xml::Scanner;
+use crate::xml::escape::printable;
 
 /// Time to send the last bytes of a stream.
 pub(crate) const CLOSING: Duration = Duration::from_secs(5);
+
+/// Bytes that are kept of what a peer sends in place of a header: enough for a stream error.
+const MAX_BEGIN: usize = 2048;
 
 /// A stream that we opened.
 pub(crate) struct Opened {
@@ -44,6 +51,8 @@ pub(crate) struct Opened {
     pub(crate) how: Option<Authentication>,
     /// End of the certificate that we presented.
     own_expiry: Option<Timestamp>,
+    /// What the peer sent in place of a header, as far as it is of use.
+    begin: BytesMut,
 }
 
 /// No stream came about.
@@ -203,15 +212,16 @@ async fn negotiate(
         out: Out::default(),
         how: None,
         own_expiry,
+        begin: BytesMut::new(),
         connection,
         reached,
     };
     if let Some(rejected) = rejected {
         opened.machine.after_rejection(rejected);
     }
-    match opened.negotiate(engine, leg, deadline).await {
+    match opened.negotiate(engine, leg, &local, deadline).await {
         Ok(outcome) => Ok((opened, outcome)),
-        Err(failure) => Err((failure, opened.connection.tls_version())),
+        Err(failure) => Err((opened.explained(failure), opened.connection.tls_version())),
     }
 }
 
@@ -219,8 +229,8 @@ async fn negotiate(
 fn named(detail: &str, reached: &Reached, remote: &Domain) -> String {
     let (host, port) = &reached.place;
     format!(
-        "{detail}. The SRV record _xmpps-server._tcp.{remote} names {host}:{port} for Direct TLS; if that port expects \
-         STARTTLS, only _xmpp-server._tcp.{remote} may name it"
+        "the SRV record _xmpps-server._tcp.{remote} names {host}:{port} for Direct TLS; if that port expects STARTTLS, only \
+         _xmpp-server._tcp.{remote} may name it; {detail}"
     )
 }
 
@@ -230,6 +240,7 @@ impl Opened {
         &mut self,
         engine: &Arc<Engine>,
         leg: Leg,
+        local: &Domain,
         deadline: Instant,
     ) -> Result<Outcome, Failure> {
         self.machine.begin(&*self.around, &mut self.out);
@@ -241,7 +252,7 @@ impl Opened {
             tokio::select! {
                 received = self.connection.fill() => match received {
                     Ok(0) => self.machine.on_closed(&mut self.out),
-                    Err(error) => match alert(&error) {
+                    Err(error) => match late_refusal(&error, presented(engine, leg, local)) {
                         Some(detail) => self.machine.on_tls_failure(detail, &mut self.out),
                         None => self.machine.on_closed(&mut self.out),
                     },
@@ -318,6 +329,7 @@ impl Opened {
                     // Of the receiving entity only, or impossible before the pair is proven.
                     Action::StartTls { .. }
                     | Action::Rejected(_)
+                    | Action::Ends(_)
                     | Action::Verify { .. }
                     | Action::KeyAnswered { .. }
                     | Action::Opened { .. }
@@ -338,6 +350,13 @@ impl Opened {
             if !self.out.actions.is_empty() {
                 continue;
             }
+            if self.machine.awaits_header() {
+                let seen = self.connection.input.len().min(MAX_BEGIN);
+                self.begin.clear();
+                self.begin.extend_from_slice(self.connection.input.get(..seen).unwrap_or_default());
+            } else {
+                self.begin.clear();
+            }
             match self.scanner.next(&mut self.connection.input) {
                 Ok(Some(item)) => {
                     self.machine.on_item(item, Instant::now(), &*self.around, &mut self.out);
@@ -345,6 +364,14 @@ impl Opened {
                 Ok(None) => return Ok(None),
                 Err(error) => self.machine.on_xml_error(error, &mut self.out),
             }
+        }
+    }
+
+    /// The failure in the peer's own words, if what it sent is no stream.
+    fn explained(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::NotXmpp(text) => not_xmpp(&text, &self.begin),
+            other => other,
         }
     }
 
@@ -385,16 +412,52 @@ async fn start_tls(
         server_name(remote).ok_or_else(|| format!("{remote} is too long for a server name"))?;
     match timeout_at(deadline.into(), connection.connect_tls(config, name)).await {
         Ok(Ok(())) => Ok(presented.and_then(|presented| presented.first_expiry(Timestamp::now()))),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => {
+            let local = presented.is_some().then_some(local.as_str());
+            Err(Offer::ours().refused(&error, local))
+        }
         Err(_) => Err("the peer did not finish it in time".to_owned()),
     }
 }
 
-/// The words of a fatal alert of TLS. A server of TLS 1.3 judges our certificate when for us the handshake is over already
-/// (RFC 8446 §4.4.2.4), so its refusal arrives in the place of its stream header.
-fn alert(error: &std::io::Error) -> Option<String> {
-    match error.get_ref()?.downcast_ref()? {
-        refusal @ rustls::Error::AlertReceived(_) => Some(refusal.to_string()),
-        _ => None,
+/// Whose certificate a stream presents, if there is one.
+fn presented<'a>(engine: &Engine, leg: Leg, local: &'a Domain) -> Option<&'a str> {
+    engine.presented_if_any(leg, local).map(|_| local.as_str())
+}
+
+/// A peer that sent `begin` and no stream: its own words, or what it seems to speak.
+fn not_xmpp(text: &str, begin: &[u8]) -> Failure {
+    /// Bytes of the peer in a message.
+    const EXCERPT: usize = 64;
+    if let Some(said) = error::read_early(begin) {
+        return said;
+    }
+    Failure::NotXmpp(match begin {
+        [] => text.to_owned(),
+        // An alert or a handshake (RFC 8446 §5.1).
+        [0x15 | 0x16, 0x03, ..] => format!(
+            "{text}; it answered in TLS, so the port seems to be one for Direct TLS, which only an _xmpps-server record may name"
+        ),
+        _ => {
+            let excerpt = begin.get(..EXCERPT).unwrap_or(begin);
+            let excerpt = printable(&String::from_utf8_lossy(excerpt), EXCERPT);
+            format!("{text}; what it sent begins with {excerpt:?}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_sends_in_place_of_a_stream_is_quoted() {
+        let said = |begin: &[u8]| not_xmpp("no stream", begin).to_string();
+        assert!(said(b"<stream:error><host-unknown/></stream:error>").contains("host-unknown"));
+        assert!(said(b"HTTP/1.1 400 Bad Request\r\n").contains("\"HTTP/1.1 400 Bad Request"));
+        assert!(said(&[0x15, 3, 1, 0, 2, 2, 40]).contains("Direct TLS"));
+        assert!(said(&[b'x'; 2_000]).len() < 200);
+        assert!(!said(b"\xff\0\x1b[31m").contains(char::is_control));
+        assert!(said(b"").ends_with("no stream"));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::engine::Engine;
+use super::stream_end::StreamEnd;
 use super::target::Reached;
 use crate::Domain;
 use crate::direction::Direction;
@@ -130,12 +131,9 @@ impl StreamReport {
         self.states.push((remote.clone(), direction, state));
     }
 
-    /// The stream was closed in order.
-    pub(crate) fn ended(&mut self, engine: &Engine) {
-        self.over(
-            engine,
-            "the stream was closed when it was idle or by the peer; it is opened again on demand",
-        );
+    /// The stream was closed.
+    pub(crate) fn ended(&mut self, engine: &Engine, end: &StreamEnd) {
+        self.over(engine, &end.to_string());
     }
 
     /// The stream broke.

@@ -23,6 +23,7 @@ use super::machine::Machine;
 use super::negotiate::Opened;
 use super::outlet::{End, Outlet};
 use super::report::StreamReport;
+use super::stream_end::StreamEnd;
 use super::streams::{Registration, Request};
 use crate::clock;
 use crate::dialback::Verification;
@@ -113,6 +114,8 @@ pub(crate) struct Session {
     leave_by: Option<Instant>,
     /// What broke the stream.
     failure: Option<Failure>,
+    /// How it ended otherwise.
+    stream_end: Option<StreamEnd>,
 }
 
 impl Session {
@@ -168,6 +171,7 @@ impl Session {
             closing: false,
             leave_by: None,
             failure: None,
+            stream_end: None,
         }
     }
 
@@ -201,9 +205,11 @@ impl Session {
     pub(crate) async fn serve(mut self) -> Option<End> {
         self.run().await;
         self.withdraw();
-        match &self.failure {
-            Some(failure) => self.report.lost(&self.engine, failure),
-            None => self.report.ended(&self.engine),
+        if let Some(failure) = &self.failure {
+            self.report.lost(&self.engine, failure);
+        } else {
+            let end = self.stream_end.take().unwrap_or(StreamEnd::Disconnected);
+            self.report.ended(&self.engine, &end);
         }
         if self.connection.output.is_empty() {
             self.outlet.written(&self.engine);
@@ -290,7 +296,8 @@ impl Session {
             }
             Some(event) = self.events.1.recv() => self.on_event(event).await,
             progress = self.connection.exchange(reading) => match progress {
-                Ok(Progress::Received(0)) | Err(_) => self.on_lost(),
+                Ok(Progress::Received(0)) => self.on_lost(StreamEnd::Disconnected),
+                Err(error) => self.on_lost(StreamEnd::Broken(error)),
                 Ok(Progress::Received(number)) => self.received(number).await,
                 Ok(Progress::Sent) => Flow::Continue,
             },
@@ -331,7 +338,8 @@ impl Session {
     async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.write_by) {
-            self.failure = Some(Failure::ConnectionLost("sending"));
+            let text = "sending; the peer took nothing for `timeouts.userTimeoutSeconds`";
+            self.failure = Some(Failure::ConnectionLost(text));
             return Flow::Stop;
         }
         if due(self.leave_by) {
@@ -345,6 +353,8 @@ impl Session {
         }
         if due(idle) {
             self.closing = true;
+            self.stream_end =
+                Some(StreamEnd::Idle(now.saturating_duration_since(self.last_stanza)));
             self.machine.close(now, &mut self.out);
         } else {
             self.machine.on_timeout(now, &*self.around, &mut self.out);
@@ -356,7 +366,8 @@ impl Session {
     }
 
     /// The connection is gone without a word.
-    fn on_lost(&mut self) -> Flow {
+    fn on_lost(&mut self, end: StreamEnd) -> Flow {
+        self.stream_end.get_or_insert(end);
         if matches!(self.machine, Machine::Initiating(_)) && !self.closing {
             self.failure.get_or_insert(Failure::ConnectionLost("waiting for stanzas"));
         }
@@ -406,6 +417,9 @@ impl Session {
                     self.machine.on_item(item, now, &*self.around, &mut self.out);
                 }
                 Ok(Some(item)) => {
+                    if matches!(item, Item::Close) {
+                        self.stream_end.get_or_insert(StreamEnd::ByPeer);
+                    }
                     if let Item::Header(header) = &item {
                         self.intake.header(header.lang.as_deref());
                         if let Some(newcomer) = &self.newcomer {

@@ -82,12 +82,14 @@ impl Inbound {
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
             }
             Err(NotAStep::Addresses) => {
+                let error = StreamError::at(&element, Refusal::ImproperAddressing);
                 out.act(Action::Refused { element, refusal: Refusal::ImproperAddressing });
-                self.fail(&Refusal::ImproperAddressing.into(), around, out);
+                self.fail(&error, around, out);
             }
             Err(NotAStep::Malformed) => {
+                let error = StreamError::at(&element, Refusal::UnsupportedStanzaType);
                 out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
-                self.fail(&Refusal::UnsupportedStanzaType.into(), around, out);
+                self.fail(&error, around, out);
             }
         }
     }

@@ -23,6 +23,7 @@ use crate::stream::rejection::Named;
 use crate::stream::{Action, Authentication, StreamId};
 use crate::task::machine::Machine;
 use crate::task::negotiate::CLOSING;
+use crate::task::stream_end::StreamEnd;
 use crate::task::{expiry, verify};
 use crate::tls::config::TlsStart;
 
@@ -95,6 +96,7 @@ impl Session {
                 self.engine.saw_refusal(self.leg, self.address, rejection);
             }
             Action::Failed(failure) => self.failed(failure),
+            Action::Ends(error) => self.stream_end = Some(StreamEnd::Error(error)),
             Action::PairFailed { pair, failure } => self.on_pair_decided(&pair, Some(&failure)),
             Action::Close => {
                 // The peer may take its time.
