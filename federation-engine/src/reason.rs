@@ -305,7 +305,7 @@ pub enum Failure {
     #[error("the peer did not answer our dialback key in time")]
     DialbackTimedOut,
     /// Negotiation took too long.
-    #[error("the stream was not negotiated in time; it stopped at {0}")]
+    #[error("stream negotiation timed out while {0}")]
     NegotiationTimedOut(&'static str),
     /// TCP ended without an error on the stream.
     #[error("the connection was lost while {0}")]

@@ -101,7 +101,7 @@ enum State {
 }
 
 impl State {
-    /// Completes "the stream stopped at" and "the connection was lost while".
+    /// Completes "stream negotiation timed out while" and "the connection was lost while".
     fn stage(self) -> &'static str {
         match self {
             Self::Connected | Self::AwaitHeader => "waiting for the peer's stream header",
