@@ -27,8 +27,10 @@ const REFUSED: &str = "Refused";
 pub struct Metrics {
     /// Stanzas that came in complete, by the leg they came in on.
     pub stanzas_received: Counters<Leg>,
-    /// Stanzas handed on, by the leg they went out on.
+    /// Stanzas that the peer has, by the leg they went out on.
     pub stanzas_relayed: Counters<Leg>,
+    /// Stanzas sent once more because the peer may not have them from a stream that broke, by the leg they went out on.
+    pub stanzas_resent: Counters<Leg>,
     /// Stanzas not taken, by reason.
     pub stanzas_refused: Counters<Refusal>,
     /// Stanzas that the engine made itself: answers, errors, its own pings.
@@ -142,7 +144,12 @@ impl Default for Metrics {
                 "stanzas_received",
                 "Stanzas that came in complete",
             ),
-            stanzas_relayed: Counters::new(&mut registry, "stanzas_relayed", "Stanzas handed on"),
+            stanzas_relayed: Counters::new(&mut registry, "stanzas_relayed", "Stanzas that the peer has acknowledged"),
+            stanzas_resent: Counters::new(
+                &mut registry,
+                "stanzas_resent",
+                "Stanzas sent once more because their stream broke before the peer had acknowledged them",
+            ),
             stanzas_refused: Counters::new(&mut registry, "stanzas_refused", "Stanzas not taken"),
             verifications: Counters::new(
                 &mut registry,

@@ -23,6 +23,8 @@ pub struct Bounds {
 pub struct Waiting {
     /// When it was queued first; a stanza that comes back from a broken stream grows no younger.
     pub since: Instant,
+    /// It was sent on a stream that broke before the peer had it for sure.
+    pub was_sent: bool,
     /// The stanza.
     pub stanza: Bytes,
 }
@@ -49,7 +51,7 @@ impl Queue {
     pub fn push(&mut self, stanza: Bytes, now: Instant) {
         self.bytes += stanza.len();
         let due = self.pinned.add(&stanza);
-        self.entries.push_back(Waiting { since: now, stanza });
+        self.entries.push_back(Waiting { since: now, was_sent: false, stanza });
         self.copy_last(due);
     }
 
@@ -87,11 +89,12 @@ impl Queue {
         taken
     }
 
-    /// Puts stanzas back to the front, in their order: they were taken and not sent. They will wait, so they are copied.
+    /// Puts stanzas back to the front, in their order: the peer may not have them. They will wait, so they are copied.
     pub fn put_back(&mut self, taken: &mut Vec<Waiting>) {
-        for Waiting { since, stanza } in taken.drain(..).rev() {
-            self.bytes += stanza.len();
-            self.entries.push_front(Waiting { since, stanza: copied(&stanza) });
+        for waiting in taken.drain(..).rev() {
+            self.bytes += waiting.stanza.len();
+            let stanza = copied(&waiting.stanza);
+            self.entries.push_front(Waiting { stanza, ..waiting });
         }
     }
 

@@ -22,6 +22,7 @@ use super::negotiate::NotOpened;
 use super::round_trip::RoundTrips;
 use super::send;
 use super::snapshot::Snapshot;
+use super::socket::Socket;
 use super::streams::Streams;
 use crate::Domain;
 use crate::dial::guard::Guard;
@@ -378,8 +379,9 @@ impl Engine {
         &self,
         leg: Leg,
         tcp: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Presented)> {
-        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+    ) -> io::Result<(TlsStream<Socket>, Presented)> {
+        let (acceptor, socket) = (rustls::server::Acceptor::default(), Socket::new(tcp));
+        let start = LazyConfigAcceptor::new(acceptor, socket).await?;
         let presented = {
             let hello = start.client_hello();
             self.snapshot().present_for_sni(leg, hello.server_name(), UnixTime::now())

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use super::socket::{Acknowledged, Socket};
 use crate::route::pinned::READ_BUFFER;
 use crate::tls::chain::PeerChain;
 
@@ -28,8 +29,8 @@ const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// The transport under a stream.
 enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
     /// Only while a handshake owns the socket; a connection whose handshake failed stays here.
     Gone,
 }
@@ -104,7 +105,7 @@ pub(crate) enum Progress {
 impl Connection {
     pub(crate) fn plain(tcp: TcpStream) -> Self {
         Self {
-            io: Io::Plain(tcp),
+            io: Io::Plain(Socket::new(tcp)),
             chain: OnceLock::new(),
             input: BytesMut::new(),
             output: BytesMut::new(),
@@ -113,7 +114,7 @@ impl Connection {
         }
     }
 
-    pub(crate) fn tls(tls: TlsStream<TcpStream>) -> Self {
+    pub(crate) fn tls(tls: TlsStream<Socket>) -> Self {
         Self {
             io: Io::Tls(Box::new(tls)),
             chain: OnceLock::new(),
@@ -255,7 +256,7 @@ impl Connection {
         Ok(())
     }
 
-    fn take_plain(&mut self) -> io::Result<TcpStream> {
+    fn take_plain(&mut self) -> io::Result<Socket> {
         if !self.input.iter().all(u8::is_ascii_whitespace) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -269,6 +270,32 @@ impl Connection {
                 self.io = other;
                 Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS inside TLS"))
             }
+        }
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        match &self.io {
+            Io::Plain(socket) => Some(socket),
+            Io::Tls(tls) => Some(tls.get_ref().0),
+            Io::Gone => None,
+        }
+    }
+
+    /// Bytes that TCP has taken, those of TLS included; `None` if the system does not tell how many the peer acknowledges.
+    pub(crate) fn written(&self) -> Option<u64> {
+        self.socket()?.written()
+    }
+
+    /// How many of them the peer's TCP has acknowledged. On a stream that was negotiated that are some: none at all means
+    /// that the system does not count.
+    pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
+        self.socket()?.acknowledged().filter(|seen| seen.bytes > 0)
+    }
+
+    /// What was written and is not acknowledged must not arrive any more: dropping the connection resets it.
+    pub(crate) fn abort(&self) {
+        if let Some(socket) = self.socket() {
+            socket.abort();
         }
     }
 

@@ -1,14 +1,16 @@
-//! What a stream takes away: the stanzas of the links that it carries, in the order of each, kept until the transport, or
-//! the peer by its acknowledgement (XEP-0198), has taken them over.
+//! What a stream takes away: the stanzas of the links that it carries, in the order of each, kept until the peer has
+//! acknowledged them: the server by XEP-0198, otherwise its TCP.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use super::engine::Engine;
+use super::in_flight::InFlight;
 use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
@@ -58,6 +60,8 @@ pub(crate) struct Outlet {
     sent_bytes: usize,
     /// The last of `sent`, which may still be views into read buffers.
     pinned: Pinned,
+    /// Those of `sent` that only TCP acknowledges; they are its first.
+    in_flight: InFlight,
     /// The peer acknowledges.
     managed: bool,
 }
@@ -73,6 +77,7 @@ impl Outlet {
             sent: VecDeque::new(),
             sent_bytes: 0,
             pinned: Pinned::default(),
+            in_flight: InFlight::default(),
             managed: false,
         }
     }
@@ -108,7 +113,8 @@ impl Outlet {
     ) -> bool {
         // A peer that does not acknowledge holds its own stanzas up, and bounds what is kept for it.
         let credit = engine.queue_bounds().bytes.saturating_sub(self.sent_bytes);
-        if self.managed && credit == 0 {
+        if credit == 0 {
+            self.in_flight.stalls(Instant::now());
             return false;
         }
         let before = self.sent.len();
@@ -123,6 +129,9 @@ impl Outlet {
                 }
                 output.extend_from_slice(&waiting.stanza);
                 self.sent_bytes += waiting.stanza.len();
+                if waiting.was_sent {
+                    engine.metrics.stanzas_resent.inc(self.leg);
+                }
                 let due = self.pinned.add(&waiting.stanza);
                 self.sent.push_back(Sent { of, waiting });
                 for Sent { waiting, .. } in self.sent.iter_mut().rev().take(due) {
@@ -139,22 +148,53 @@ impl Outlet {
         count > 0
     }
 
-    /// The transport has taken everything. Without acknowledgements that is all there is to know.
-    pub(crate) fn written(&mut self, engine: &Engine) {
-        if !self.managed {
-            self.confirm(self.sent.len(), engine);
+    /// The transport has taken everything, `end` bytes so far. Where the system does not tell what the peer's TCP has
+    /// (`None`), that is all there is to know.
+    pub(crate) fn written(&mut self, end: Option<u64>, engine: &Engine) {
+        let fresh = self.sent.len().saturating_sub(self.in_flight.stanzas());
+        if self.managed || fresh == 0 {
+            return;
+        }
+        match end {
+            Some(end) => self.in_flight.written(fresh, end, Instant::now()),
+            None => self.received(None, engine),
         }
     }
 
-    /// The peer has taken over the oldest `count` stanzas.
+    /// When to ask how many bytes the peer's TCP has acknowledged; `None` while that is of no interest.
+    pub(crate) fn ask_at(&self) -> Option<Instant> {
+        self.in_flight.ask_at()
+    }
+
+    /// The peer's TCP has so many bytes of the connection; `None`: the system does not tell.
+    pub(crate) fn received(&mut self, bytes: Option<u64>, engine: &Engine) {
+        let stanzas = match bytes {
+            Some(bytes) => self.in_flight.acknowledged(bytes, Instant::now()),
+            None if self.managed => self.in_flight.clear(),
+            None => {
+                self.in_flight.clear();
+                self.sent.len()
+            }
+        };
+        self.confirm(stanzas, engine);
+    }
+
+    /// TCP has not acknowledged all that depends on it.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight.stanzas() > 0
+    }
+
+    /// The peer has taken over the oldest `count` stanzas since it acknowledges, and with them all before.
     pub(crate) fn acknowledged(&mut self, count: u32, engine: &Engine) {
-        self.confirm(usize::try_from(count).unwrap_or(usize::MAX), engine);
+        let before = self.in_flight.clear();
+        self.confirm(before.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)), engine);
     }
 
     /// The stream is idle: gives back memory that only a busy one needs.
     pub(crate) fn shrink(&mut self) {
         self.batch.shrink_to_fit();
         self.sent.shrink_to_fit();
+        self.in_flight.shrink();
         for carried in &self.carried {
             carried.link.shrink();
         }
@@ -186,7 +226,8 @@ impl Outlet {
     pub(crate) fn release(mut self, failure: Option<&Failure>, closed: bool) -> Option<End> {
         for (of, carried) in self.carried.iter().enumerate() {
             let unsure = self.sent.iter().filter(|sent| sent.of == of);
-            self.batch.extend(unsure.map(|sent| sent.waiting.clone()));
+            let again = |sent: &Sent| Waiting { was_sent: true, ..sent.waiting.clone() };
+            self.batch.extend(unsure.map(again));
             carried.link.put_back(&mut self.batch);
         }
         let mut own = None;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::admission::Newcomer;
@@ -23,6 +23,7 @@ use super::machine::Machine;
 use super::negotiate::Opened;
 use super::outlet::{End, Outlet};
 use super::report::StreamReport;
+use super::socket::warn_unsupported;
 use super::streams::{Registration, Request};
 use crate::clock;
 use crate::dialback::Verification;
@@ -40,6 +41,9 @@ const BACKLOG: usize = 256 * 1024;
 /// How long, when the engine ends, a stream stays for what is on its way: what the peer has and we do not know of would
 /// come back to its sender as lost.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long the end of a stream waits for the peer's TCP to acknowledge the last stanzas, which would be sent again otherwise.
+const LAST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(2);
 
 /// How long a stream without traffic keeps the buffers of a busy one.
 const BUFFER_RETENTION: Duration = Duration::from_secs(10);
@@ -205,12 +209,40 @@ impl Session {
             Some(failure) => self.report.lost(&self.engine, failure),
             None => self.report.ended(&self.engine),
         }
-        if self.connection.output.is_empty() {
-            self.outlet.written(&self.engine);
-        }
+        self.settle().await;
         let end = self.outlet.release(self.failure.as_ref(), self.closing);
         self.intake.finish().await;
         end
+    }
+
+    /// Finds out what became of the stanzas on the way. Those that go back to their queues must not arrive later.
+    async fn settle(&mut self) {
+        if self.connection.output.is_empty() {
+            self.outlet.written(self.connection.written(), &self.engine);
+        }
+        let until = clock::after(Instant::now(), LAST_ACKNOWLEDGEMENT);
+        let mut pause = Duration::from_millis(1);
+        while self.outlet.is_in_flight() {
+            let is_final = self.ask();
+            if is_final || !self.outlet.is_in_flight() || Instant::now() >= until {
+                break;
+            }
+            sleep(pause).await;
+            pause = pause.saturating_mul(2).min(Duration::from_millis(100));
+        }
+        if !self.outlet.is_confirmed() && !self.machine.management().counts() {
+            self.connection.abort();
+        }
+    }
+
+    /// Asks the system which stanzas the peer's TCP has. True if it will have no more.
+    fn ask(&mut self) -> bool {
+        let seen = self.connection.acknowledged();
+        if seen.is_none() {
+            warn_unsupported();
+        }
+        self.outlet.received(seen.map(|seen| seen.bytes), &self.engine);
+        seen.is_none_or(|seen| seen.is_final)
     }
 
     async fn run(&mut self) {
@@ -240,11 +272,14 @@ impl Session {
             let config = &self.engine.snapshot().config;
             (config.timeouts.user_timeout, config.limits.stanza_bytes)
         };
-        let output = &mut self.connection.output;
-        if output.is_empty() {
+        if self.connection.output.is_empty() {
             self.write_by = None;
-            self.outlet.written(&self.engine);
+            self.outlet.written(self.connection.written(), &self.engine);
+            if self.outlet.ask_at().is_some_and(|at| at <= Instant::now()) {
+                self.ask();
+            }
             if !self.closing {
+                let output = &mut self.connection.output;
                 let limits = self.machine.peer_limits().or_bytes(own_limit);
                 let management = self.machine.management();
                 let filled = self.outlet.fill(&self.engine, &limits, management, output);
@@ -258,7 +293,7 @@ impl Session {
                 }
             }
         }
-        if !output.is_empty() && self.write_by.is_none() {
+        if !self.connection.output.is_empty() && self.write_by.is_none() {
             self.last_traffic = Instant::now();
             self.write_by = self.last_traffic.checked_add(patience);
         }
@@ -270,7 +305,7 @@ impl Session {
         let sending = self.connection.output.is_empty() && !self.closing;
         let idle = self.idle_at();
         let deadlines =
-            [self.machine.deadline(), idle, self.write_by, self.leave_by, self.shrink_at()];
+            [self.machine.deadline(), idle, self.write_by, self.leave_by, self.shrink_at(), self.outlet.ask_at()];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
             // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
@@ -339,9 +374,12 @@ impl Session {
         }
         if due(self.shrink_at()) {
             self.shrink(now);
-            if !due(idle) && !due(self.machine.deadline()) {
-                return Flow::Continue;
-            }
+        }
+        if due(self.outlet.ask_at()) {
+            self.ask();
+        }
+        if !due(idle) && !due(self.machine.deadline()) {
+            return Flow::Continue;
         }
         if due(idle) {
             self.closing = true;
