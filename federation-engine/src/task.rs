@@ -1,6 +1,7 @@
 //! Sockets, time and tasks: thin drivers of the machines in `stream`.
 
 pub(crate) mod admission;
+pub(crate) mod ending;
 pub mod engine;
 pub(crate) mod expiry;
 pub(crate) mod forward;

@@ -21,6 +21,9 @@ use tests::program::engine;
 /// The engine refuses to dial its own address, and other servers have theirs.
 const BACKEND: [u8; 4] = [127, 0, 0, 5];
 
+/// The shortest time after which TCP may give up.
+const SHORTEST: Duration = Duration::from_secs(10);
+
 /// A leg of the engine, and how its streams are protected.
 #[derive(Clone, Copy, Debug)]
 enum Way {
@@ -176,7 +179,7 @@ fn cut(tcp: &TcpStream) {
 }
 
 fn dead_link(way: Way) {
-    let mut scene = Scene::start(way, Duration::from_secs(1)).unwrap();
+    let mut scene = Scene::start(way, SHORTEST).unwrap();
     scene.send(0..5, "before").unwrap();
     let (mut first, tcp) = scene.accept().unwrap();
     take(&mut first, 0..5);

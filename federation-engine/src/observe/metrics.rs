@@ -37,7 +37,7 @@ pub struct Metrics {
     pub stanzas_generated: Counter,
     /// Stanzas that were for the engine itself.
     pub stanzas_answered: Counter,
-    /// Stanzas that wait for a stream.
+    /// Stanzas that wait for a stream or for the acknowledgement of their receiver.
     pub stanzas_queued: Gauge,
     /// Dialback verifications that ended.
     pub verifications: Counters<VerificationResult>,
@@ -91,7 +91,7 @@ impl Default for Metrics {
         let (stanzas_queued, problems) = (Gauge::default(), Gauge::default());
         registry.register(
             "stanzas_queued",
-            "Stanzas that wait for a stream",
+            "Stanzas that wait for a stream or for the acknowledgement of their receiver",
             stanzas_queued.clone(),
         );
         registry.register(
@@ -144,7 +144,11 @@ impl Default for Metrics {
                 "stanzas_received",
                 "Stanzas that came in complete",
             ),
-            stanzas_relayed: Counters::new(&mut registry, "stanzas_relayed", "Stanzas that the peer has acknowledged"),
+            stanzas_relayed: Counters::new(
+                &mut registry,
+                "stanzas_relayed",
+                "Stanzas that the peer has acknowledged",
+            ),
             stanzas_resent: Counters::new(
                 &mut registry,
                 "stanzas_resent",

@@ -117,6 +117,17 @@ impl Queue {
         self.entries.front().and_then(|entry| entry.since.checked_add(bounds.age))
     }
 
+    /// Removes and returns what was sent before. It stands in front.
+    pub fn drain_sent(&mut self) -> Vec<Bytes> {
+        let mut sent = Vec::new();
+        while let Some(entry) = self.entries.pop_front_if(|entry| entry.was_sent) {
+            self.bytes -= entry.stanza.len();
+            sent.push(entry.stanza);
+        }
+        self.pinned.left(self.entries.len());
+        sent
+    }
+
     /// Removes and returns everything.
     pub fn drain(&mut self) -> Vec<Bytes> {
         self.bytes = 0;

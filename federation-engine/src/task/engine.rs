@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::{Admission, Newcomers};
+use super::ending::Stage;
 use super::judging::Judging;
 use super::lookup_rate::LookupRate;
 use super::negotiate::NotOpened;
@@ -54,6 +55,13 @@ const PAIRS: usize = 64;
 /// As often as RFC 6120 §4.6.4 allows.
 const SILENCE: Duration = Duration::from_mins(5);
 
+/// What sessions have to know of the engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct News {
+    /// How far the end has come.
+    pub(crate) stage: Stage,
+}
+
 /// The running engine.
 pub struct Engine {
     snapshot: ArcSwap<Snapshot>,
@@ -75,6 +83,11 @@ pub struct Engine {
     pub(crate) streams: Streams,
     inquiries: Mutex<Inquiries>,
     log_lines: Mutex<Limiter>,
+    /// What sessions are told.
+    news: watch::Sender<News>,
+    /// The end has begun; see [`super::ending`] for its stages.
+    pub(crate) draining: CancellationToken,
+    pub(crate) bouncing: CancellationToken,
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -104,6 +117,9 @@ impl Engine {
             streams: Streams::default(),
             inquiries: Mutex::default(),
             log_lines: Mutex::default(),
+            news: watch::Sender::default(),
+            draining: CancellationToken::new(),
+            bouncing: CancellationToken::new(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -159,9 +175,18 @@ impl Engine {
         self.spawn(send::run(Arc::clone(self), Arc::clone(link)));
     }
 
-    /// Tells every task to end, and waits for them.
-    pub(crate) async fn stop(&self) {
-        self.shutdown.cancel();
+    /// What sessions have to know of the engine.
+    pub(crate) fn news(&self) -> watch::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// Tells every session that the end has come so far.
+    pub(super) fn reach(&self, stage: Stage) {
+        self.news.send_modify(|news| news.stage = stage);
+    }
+
+    /// Waits for the end of every task.
+    pub(super) async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }

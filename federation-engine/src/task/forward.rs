@@ -41,11 +41,13 @@ pub(crate) struct Forwarder {
     /// Snapshot that the ways were made from.
     revision: u64,
     ways: Vec<(Pair, Way)>,
+    /// The engine ends: nothing is queued any more.
+    pub(crate) turns_away: bool,
 }
 
 impl Forwarder {
     pub(crate) fn new(engine: Arc<Engine>, leg: Leg) -> Self {
-        Self { engine, leg, revision: 0, ways: Vec::new() }
+        Self { engine, leg, revision: 0, ways: Vec::new(), turns_away: false }
     }
 
     /// Takes over one stanza: it is queued, answered, or refused and counted. One for which its receiver has no room now,
@@ -74,6 +76,10 @@ impl Forwarder {
             Way::Link(link) => {
                 let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
                 let stanza = relay::outgoing(element, &context);
+                if self.turns_away {
+                    self.engine.turn_away(&stanza, link.leg);
+                    return None;
+                }
                 return self.engine.try_queue(&link, stanza, now);
             }
             Way::Denied => {
@@ -164,18 +170,17 @@ impl Held {
         let bounds = engine.queue_bounds();
         tokio::select! {
             () = self.link.wait_for_room(self.stanza.len(), &bounds) => {}
-            () = engine.shutdown.cancelled() => {}
+            () = engine.bouncing.cancelled() => {}
         }
     }
 
     /// Another attempt.
     pub(crate) fn retry(self, engine: &Arc<Engine>, now: Instant) -> Option<Self> {
-        if !engine.shutdown.is_cancelled() {
+        engine.metrics.stanzas_queued.dec();
+        if !engine.bouncing.is_cancelled() {
             return engine.try_queue(&self.link, self.stanza, now);
         }
-        engine.metrics.bounced(&Failure::ShuttingDown, 1);
-        let error = Failure::ShuttingDown.stanza_error();
-        engine.bounce(&self.stanza, self.link.leg, &error, &error);
+        engine.turn_away(&self.stanza, self.link.leg);
         None
     }
 }
@@ -192,7 +197,10 @@ impl Engine {
                 }
                 None
             }
-            Push::Full { stanza, flowing: true } => Some(Held { link: Arc::clone(link), stanza }),
+            Push::Full { stanza, flowing: true } => {
+                self.metrics.stanzas_queued.inc();
+                Some(Held { link: Arc::clone(link), stanza })
+            }
             Push::Full { stanza, flowing: false } => {
                 self.metrics.stanzas_refused.inc(Refusal::QueueFull);
                 let error = StanzaError {
@@ -204,6 +212,13 @@ impl Engine {
                 None
             }
         }
+    }
+
+    /// Answers a stanza that the engine does not take any more because it ends.
+    fn turn_away(self: &Arc<Self>, stanza: &Bytes, leg: Leg) {
+        let cause = Failure::ShuttingDown;
+        self.metrics.bounced(&cause, 1);
+        self.bounce(stanza, leg, &cause.stanza_error(), &cause.stanza_error_outside());
     }
 
     /// Queues a stanza on its link, and waits for room while that flows.
@@ -290,11 +305,7 @@ impl Engine {
             // The engine's own ping; the link keeps the cause, and the round trip reads it there.
             return;
         }
-        let from_leg = if self.snapshot().config.local(&pair.from).is_some() {
-            Leg::Inner
-        } else {
-            Leg::Outer
-        };
+        let from_leg = if self.snapshot().config.local(&pair.from).is_some() { Leg::Inner } else { Leg::Outer };
         debug_assert!(
             from_leg != leg || leg == Leg::Inner,
             "nothing is relayed from outside to outside"

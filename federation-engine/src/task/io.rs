@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use super::in_flight::Span;
 use super::socket::{Acknowledged, Socket};
 use crate::route::pinned::READ_BUFFER;
 use crate::tls::chain::PeerChain;
@@ -79,6 +80,18 @@ impl AsyncWrite for Io {
     }
 }
 
+/// What is known of the last stanzas that were put into `output`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Batch {
+    /// TCP has not taken all of them.
+    Sending {
+        /// Bytes of the connection before them.
+        start: Option<u64>,
+    },
+    /// TCP has, as this part of the connection; `None` if the system does not tell how many bytes the peer acknowledges.
+    Sent(Option<Span>),
+}
+
 /// A connection: transport, bytes received and not yet parsed, bytes to send.
 pub(crate) struct Connection {
     io: Io,
@@ -90,6 +103,7 @@ pub(crate) struct Connection {
     pub(crate) output: BytesMut,
     /// Bytes of `output` that the transport has taken.
     written: usize,
+    batch: Batch,
     read_size: usize,
 }
 
@@ -110,6 +124,7 @@ impl Connection {
             input: BytesMut::new(),
             output: BytesMut::new(),
             written: 0,
+            batch: Batch::Sent(None),
             read_size: READ_MIN,
         }
     }
@@ -121,6 +136,7 @@ impl Connection {
             input: BytesMut::new(),
             output: BytesMut::new(),
             written: 0,
+            batch: Batch::Sent(None),
             read_size: READ_MIN,
         }
     }
@@ -156,6 +172,10 @@ impl Connection {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.output.clear();
         self.written = 0;
+        if let Batch::Sending { start } = self.batch {
+            let span = start.zip(self.taken()).map(|(start, end)| Span { start, end });
+            self.batch = Batch::Sent(span);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -281,13 +301,22 @@ impl Connection {
         }
     }
 
-    /// Bytes that TCP has taken, those of TLS included; `None` if the system does not tell how many the peer acknowledges.
-    pub(crate) fn written(&self) -> Option<u64> {
-        self.socket()?.written()
+    fn taken(&self) -> Option<u64> {
+        self.socket().and_then(Socket::written)
     }
 
-    /// How many of them the peer's TCP has acknowledged. On a stream that was negotiated that are some: none at all means
-    /// that the system does not count.
+    /// Stanzas were put into `output`, which was empty.
+    pub(crate) fn begin_batch(&mut self) {
+        self.batch = Batch::Sending { start: self.taken() };
+    }
+
+    /// How far the last stanzas have come.
+    pub(crate) fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    /// How many bytes of the connection the peer's TCP has acknowledged, those of TLS included. On a stream that was
+    /// negotiated that are some: none at all means that the system does not count.
     pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
         self.socket()?.acknowledged().filter(|seen| seen.bytes > 0)
     }

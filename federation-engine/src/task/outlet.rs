@@ -10,7 +10,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use super::engine::Engine;
-use super::in_flight::InFlight;
+use super::in_flight::{InFlight, Span};
 use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
@@ -64,6 +64,8 @@ pub(crate) struct Outlet {
     in_flight: InFlight,
     /// The peer acknowledges.
     managed: bool,
+    /// Stanzas that were confirmed since the beginning.
+    confirmed: u64,
 }
 
 impl Outlet {
@@ -79,6 +81,7 @@ impl Outlet {
             pinned: Pinned::default(),
             in_flight: InFlight::default(),
             managed: false,
+            confirmed: 0,
         }
     }
 
@@ -96,6 +99,16 @@ impl Outlet {
     /// What became of everything that was sent is known.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.sent.is_empty()
+    }
+
+    /// The peer still has to acknowledge stanzas by XEP-0198.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.managed && !self.is_confirmed()
+    }
+
+    /// How many stanzas were confirmed since the beginning.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.confirmed
     }
 
     /// Nothing waits, nothing is unconfirmed.
@@ -148,15 +161,15 @@ impl Outlet {
         count > 0
     }
 
-    /// The transport has taken everything, `end` bytes so far. Where the system does not tell what the peer's TCP has
-    /// (`None`), that is all there is to know.
-    pub(crate) fn written(&mut self, end: Option<u64>, engine: &Engine) {
+    /// The transport has taken everything, as this part of the connection. Where the system does not tell what the peer's
+    /// TCP has (`None`), that is all there is to know.
+    pub(crate) fn written(&mut self, span: Option<Span>, engine: &Engine) {
         let fresh = self.sent.len().saturating_sub(self.in_flight.stanzas());
         if self.managed || fresh == 0 {
             return;
         }
-        match end {
-            Some(end) => self.in_flight.written(fresh, end, Instant::now()),
+        match span {
+            Some(span) => self.in_flight.written(fresh, span, Instant::now()),
             None => self.received(None, engine),
         }
     }
@@ -176,6 +189,13 @@ impl Outlet {
                 self.sent.len()
             }
         };
+        self.confirm(stanzas, engine);
+    }
+
+    /// The peer's TCP will have no more than so many bytes, in TLS records of up to `record` bytes.
+    pub(crate) fn received_at_last(&mut self, bytes: u64, record: u64, engine: &Engine) {
+        let sizes = self.sent.iter().map(|sent| sent.waiting.stanza.len() as u64);
+        let stanzas = self.in_flight.partly_acknowledged(bytes, record, sizes);
         self.confirm(stanzas, engine);
     }
 
@@ -217,6 +237,7 @@ impl Outlet {
             }
         }
         self.pinned.left(self.sent.len());
+        self.confirmed = self.confirmed.saturating_add(count as u64);
         engine.metrics.stanzas_relayed.inc_by(self.leg, count as u64);
         engine.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
     }

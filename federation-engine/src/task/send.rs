@@ -151,6 +151,17 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
         if engine.shutdown.is_cancelled() {
             return Turn::Shutdown;
         }
+        let draining = engine.draining.is_cancelled();
+        if engine.bouncing.is_cancelled() {
+            engine.bounce_all(link.drain_sent(), link.leg, &Failure::ShuttingDown);
+        }
+        if let Some(cause) = link.last_failure().filter(|_| draining) {
+            // There is no time for another attempt.
+            engine.bounce_all(link.drain(), link.leg, &cause);
+        }
+        if draining && link.try_sleep() {
+            return Turn::Rest;
+        }
         let hurried = link.hurried();
         let now = Instant::now();
         let Some(turn) = link.not_before().filter(|turn| *turn > now) else {
@@ -171,6 +182,7 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
         tokio::select! {
             () = sleep_until(until.into()) => {}
             () = hurried => {}
+            () = engine.draining.cancelled(), if !draining => {}
             () = engine.shutdown.cancelled() => {}
         }
     }

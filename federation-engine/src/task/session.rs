@@ -1,8 +1,11 @@
 //! The life of a stream: drives its machine over a connection, hands on what the peer sends, and sends what its links hold.
 //!
-//! Here is the loop; [`actions`] does what the machine asks for, [`sharing`] lets further links use the stream.
+//! Here is the loop; [`actions`] does what the machine asks for, [`delivery`] finds out what the peer has, [`ending`] ends
+//! the stream with the engine, and [`sharing`] lets further links use it.
 
 mod actions;
+mod delivery;
+mod ending;
 mod sharing;
 
 use std::net::SocketAddr;
@@ -11,19 +14,19 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
-use tokio::time::{sleep, sleep_until};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::admission::Newcomer;
-use super::engine::Engine;
+use super::ending::Stage;
+use super::engine::{Engine, News};
 use super::intake::Intake;
 use super::io::{Connection, Progress};
 use super::machine::Machine;
 use super::negotiate::Opened;
 use super::outlet::{End, Outlet};
 use super::report::StreamReport;
-use super::socket::warn_unsupported;
 use super::streams::{Registration, Request};
 use crate::clock;
 use crate::dialback::Verification;
@@ -37,13 +40,6 @@ use crate::xml::{Item, Scanner};
 
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
 const BACKLOG: usize = 256 * 1024;
-
-/// How long, when the engine ends, a stream stays for what is on its way: what the peer has and we do not know of would
-/// come back to its sender as lost.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// How long the end of a stream waits for the peer's TCP to acknowledge the last stanzas, which would be sent again otherwise.
-const LAST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(2);
 
 /// How long a stream without traffic keeps the buffers of a busy one.
 const BUFFER_RETENTION: Duration = Duration::from_secs(10);
@@ -113,6 +109,11 @@ pub(crate) struct Session {
     write_by: Option<Instant>,
     /// Nothing is sent any more: our end of the stream is closed, or will be.
     closing: bool,
+    /// What the engine tells every stream, and how far its end had come when that was read last.
+    news: watch::Receiver<News>,
+    stage: Stage,
+    /// The engine ends and stanzas are not acknowledged: when to look again, and how many were.
+    stuck: Option<(Instant, u64)>,
     /// The engine ends: until when the stream stays at most.
     leave_by: Option<Instant>,
     /// What broke the stream.
@@ -170,6 +171,9 @@ impl Session {
             last_traffic: now,
             write_by: None,
             closing: false,
+            news: engine.news(),
+            stage: Stage::Serving,
+            stuck: None,
             leave_by: None,
             failure: None,
         }
@@ -215,36 +219,6 @@ impl Session {
         end
     }
 
-    /// Finds out what became of the stanzas on the way. Those that go back to their queues must not arrive later.
-    async fn settle(&mut self) {
-        if self.connection.output.is_empty() {
-            self.outlet.written(self.connection.written(), &self.engine);
-        }
-        let until = clock::after(Instant::now(), LAST_ACKNOWLEDGEMENT);
-        let mut pause = Duration::from_millis(1);
-        while self.outlet.is_in_flight() {
-            let is_final = self.ask();
-            if is_final || !self.outlet.is_in_flight() || Instant::now() >= until {
-                break;
-            }
-            sleep(pause).await;
-            pause = pause.saturating_mul(2).min(Duration::from_millis(100));
-        }
-        if !self.outlet.is_confirmed() && !self.machine.management().counts() {
-            self.connection.abort();
-        }
-    }
-
-    /// Asks the system which stanzas the peer's TCP has. True if it will have no more.
-    fn ask(&mut self) -> bool {
-        let seen = self.connection.acknowledged();
-        if seen.is_none() {
-            warn_unsupported();
-        }
-        self.outlet.received(seen.map(|seen| seen.bytes), &self.engine);
-        seen.is_none_or(|seen| seen.is_final)
-    }
-
     async fn run(&mut self) {
         // What came together with the end of the negotiation.
         let mut flow = self.process().await;
@@ -258,14 +232,6 @@ impl Session {
         }
     }
 
-    /// RFC 6120 §4.9.3.20
-    async fn leave(&mut self) -> Flow {
-        let text = "the server is shutting down";
-        let error = StreamError::new(StreamCondition::SystemShutdown, text);
-        self.machine.fail(&error, &*self.around, &mut self.out);
-        self.perform().await
-    }
-
     /// Puts stanzas into the output when it is empty.
     fn fill(&mut self) {
         let (patience, own_limit) = {
@@ -274,7 +240,7 @@ impl Session {
         };
         if self.connection.output.is_empty() {
             self.write_by = None;
-            self.outlet.written(self.connection.written(), &self.engine);
+            self.note_batch();
             if self.outlet.ask_at().is_some_and(|at| at <= Instant::now()) {
                 self.ask();
             }
@@ -289,6 +255,7 @@ impl Session {
                 management.request(self.last_stanza, patience, &mut self.out);
                 output.unsplit(self.out.bytes.split());
                 if filled {
+                    self.connection.begin_batch();
                     self.machine.traffic(self.last_stanza);
                 }
             }
@@ -301,20 +268,24 @@ impl Session {
 
     /// Waits for one event, and works it off.
     async fn step(&mut self) -> Flow {
-        let reading = !self.intake.is_full() && self.connection.output.len() < BACKLOG;
+        let reading =
+            !self.intake.is_full() && self.connection.output.len() < BACKLOG && self.is_read();
         let sending = self.connection.output.is_empty() && !self.closing;
         let idle = self.idle_at();
-        let deadlines =
-            [self.machine.deadline(), idle, self.write_by, self.leave_by, self.shrink_at(), self.outlet.ask_at()];
+        let deadlines = [
+            self.machine.deadline(),
+            idle,
+            self.write_by,
+            self.leave_by,
+            self.shrink_at(),
+            self.outlet.ask_at(),
+            self.stuck.map(|(at, _)| at),
+        ];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
             // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
             biased;
-            () = self.engine.shutdown.cancelled(), if self.leave_by.is_none() => {
-                self.closing = true;
-                self.leave_by = Some(clock::after(Instant::now(), FAREWELL));
-                Flow::Continue
-            }
+            Ok(()) = self.news.changed() => self.on_news(),
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
                 self.on_deadline(Instant::now(), idle).await
             }
@@ -371,6 +342,13 @@ impl Session {
         }
         if due(self.leave_by) {
             return self.leave().await;
+        }
+        if let Some((_, confirmed)) = self.stuck.filter(|(at, _)| *at <= now) {
+            self.watch_progress(now);
+            if self.stuck.is_some_and(|(_, then)| then == confirmed) {
+                self.closing = true;
+                return self.leave().await;
+            }
         }
         if due(self.shrink_at()) {
             self.shrink(now);

@@ -21,10 +21,14 @@ use crate::pair::Pair;
 use crate::reason::Failure;
 use crate::stream::rejection::Named;
 use crate::stream::{Action, Authentication, StreamId};
+use crate::task::ending::Stage;
 use crate::task::machine::Machine;
 use crate::task::negotiate::CLOSING;
 use crate::task::{expiry, verify};
 use crate::tls::config::TlsStart;
+
+/// Time to send the last bytes when the engine ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Session {
     pub(super) async fn on_event(&mut self, event: Event) -> Flow {
@@ -100,9 +104,10 @@ impl Session {
                 // The peer may take its time.
                 self.withdraw();
                 self.connection.output.unsplit(self.out.bytes.split());
-                self.connection.close(CLOSING).await;
+                let ending = self.stage >= Stage::Bouncing;
+                self.connection.close(if ending { LAST_WORDS } else { CLOSING }).await;
                 let receiving = matches!(self.machine, Machine::Receiving(_));
-                if receiving && !self.engine.shutdown.is_cancelled() {
+                if receiving && !ending {
                     self.connection.linger().await;
                 }
                 return Flow::Stop;

@@ -1,0 +1,61 @@
+//! The end of the engine, as a stream sees it, and what else the engine tells every stream.
+
+use std::time::{Duration, Instant};
+
+use super::{Flow, Session};
+use crate::clock;
+use crate::stream::error::{StreamCondition, StreamError};
+use crate::task::ending::Stage;
+use crate::task::machine::Machine;
+
+/// How long, when the engine ends, a stream stays at last for what is on its way: what the peer has and we do not know of
+/// would come back to its sender as lost.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long no stanza may be acknowledged, while errors go back to senders, before the rest of the stream is given up.
+const STUCK: Duration = Duration::from_millis(500);
+
+impl Session {
+    /// Whether the peer is read although the engine ends: not while what is here is delivered, for it would be more, and not
+    /// when no answer could be sent. What the peer has to say about our own stanzas is needed, and what it says before it is
+    /// authenticated is no stanza.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.stage, Stage::Serving | Stage::Bouncing)
+            || matches!(self.machine, Machine::Initiating(_))
+            || self.newcomer.is_some()
+            || self.outlet.awaits_answer()
+    }
+
+    pub(super) fn on_news(&mut self) -> Flow {
+        let news = *self.news.borrow_and_update();
+        let before = std::mem::replace(&mut self.stage, news.stage);
+        let now = Instant::now();
+        if before < Stage::Bouncing && self.stage >= Stage::Bouncing {
+            self.intake.turn_away();
+            self.watch_progress(now);
+        }
+        if before < Stage::Leaving && self.stage == Stage::Leaving {
+            self.closing = true;
+            self.stuck = None;
+            self.leave_by = Some(clock::after(now, FAREWELL));
+        }
+        Flow::Continue
+    }
+
+    /// What the peer does not take any more has to go back to its senders in time.
+    pub(super) fn watch_progress(&mut self, now: Instant) {
+        if self.outlet.is_in_flight() {
+            self.ask();
+        }
+        let waits = !self.outlet.is_confirmed();
+        self.stuck = waits.then(|| (clock::after(now, STUCK), self.outlet.confirmed()));
+    }
+
+    /// RFC 6120 §4.9.3.20
+    pub(super) async fn leave(&mut self) -> Flow {
+        let text = "the server is shutting down";
+        let error = StreamError::new(StreamCondition::SystemShutdown, text);
+        self.machine.fail(&error, &*self.around, &mut self.out);
+        self.perform().await
+    }
+}
