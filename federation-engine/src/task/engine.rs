@@ -58,6 +58,8 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// What sessions have to know of the engine.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct News {
+    /// Changes with the configuration.
+    pub(crate) revision: u64,
     /// How far the end has come.
     pub(crate) stage: Stage,
 }
@@ -142,6 +144,7 @@ impl Engine {
         let revision = self.revision.fetch_add(1, Ordering::AcqRel) + 1;
         self.changes.send_replace(revision);
         self.table.forgive();
+        self.news.send_modify(|news| news.revision = revision);
     }
 
     /// Changes with every [`Self::replace`].

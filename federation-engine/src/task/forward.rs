@@ -28,6 +28,8 @@ enum Way {
     Link(Arc<Link>),
     /// Nowhere: the policy forbids it.
     Denied,
+    /// Nowhere: our domain has been taken out of the configuration.
+    Gone,
     /// The domain has no backend; the engine answers itself.
     Alone,
     /// To the engine's own probe domain.
@@ -93,6 +95,13 @@ impl Forwarder {
                 let error = StanzaError { kind: ErrorKind::Cancel, condition: "not-allowed", text };
                 self.engine.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
             }
+            Way::Gone => {
+                let refusal = Refusal::HostUnknown;
+                let text = refusal.to_string();
+                let error =
+                    StanzaError { kind: ErrorKind::Cancel, condition: "item-not-found", text };
+                self.engine.refuse(element, pair, self.leg, refusal, &error);
+            }
             Way::Alone => {
                 let snapshot = self.engine.snapshot();
                 let contact = snapshot.config.local(&pair.to).map(|local| &local.contact);
@@ -143,10 +152,13 @@ impl Forwarder {
         if pair.to == config.probe_domain {
             return Way::Probe;
         }
-        let (remote, direction) = match self.leg {
-            Leg::Outer => (&pair.from, Direction::Inbound),
-            Leg::Inner => (&pair.to, Direction::Outbound),
+        let (own, remote, direction) = match self.leg {
+            Leg::Outer => (&pair.to, &pair.from, Direction::Inbound),
+            Leg::Inner => (&pair.from, &pair.to, Direction::Outbound),
         };
+        if config.local(own).is_none() {
+            return Way::Gone;
+        }
         if config.local(&pair.to).is_some_and(|domain| domain.backend.is_none()) {
             return Way::Alone;
         }
@@ -305,7 +317,12 @@ impl Engine {
             // The engine's own ping; the link keeps the cause, and the round trip reads it there.
             return;
         }
-        let from_leg = if self.snapshot().config.local(&pair.from).is_some() { Leg::Inner } else { Leg::Outer };
+        let is_ours = self.snapshot().config.local(&pair.from).is_some();
+        if !is_ours && leg == Leg::Outer {
+            // It was ours, and has been taken out of the configuration: there is nobody to tell.
+            return;
+        }
+        let from_leg = if is_ours { Leg::Inner } else { Leg::Outer };
         debug_assert!(
             from_leg != leg || leg == Leg::Inner,
             "nothing is relayed from outside to outside"

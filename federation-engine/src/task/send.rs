@@ -85,6 +85,11 @@ async fn carry(
 /// the failure before; when there was none, the end of this attempt will say the cause.
 async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotOpened> {
     let opening = async {
+        let is_ours = engine.snapshot().config.local(&link.pair.from).is_some();
+        if link.leg == Leg::Outer && !is_ours {
+            // It has been taken out of the configuration.
+            return Err(Failure::NoBackend.into());
+        }
         let peer = Far::Domain(link.pair.to.clone());
         if let Some(end) = engine.streams.adopt(peer, link).await {
             return Ok(Opening::Shared(end));

@@ -1,11 +1,13 @@
 //! The life of a stream: drives its machine over a connection, hands on what the peer sends, and sends what its links hold.
 //!
 //! Here is the loop; [`actions`] does what the machine asks for, [`delivery`] finds out what the peer has, [`ending`] ends
-//! the stream with the engine, and [`sharing`] lets further links use it.
+//! the stream with the engine, [`reload`] when the configuration does not allow it any more, and [`sharing`] lets further
+//! links use it.
 
 mod actions;
 mod delivery;
 mod ending;
+mod reload;
 mod sharing;
 
 use std::net::SocketAddr;
@@ -28,6 +30,7 @@ use super::negotiate::Opened;
 use super::outlet::{End, Outlet};
 use super::report::StreamReport;
 use super::streams::{Registration, Request};
+use super::target::Place;
 use crate::clock;
 use crate::dialback::Verification;
 use crate::leg::Leg;
@@ -93,6 +96,10 @@ pub(crate) struct Session {
     ended: Ended,
     /// Where links find the stream.
     registrations: Vec<Registration>,
+    /// The pairs that are proven, and by what.
+    proven: Vec<(Pair, Authentication)>,
+    /// Where a stream that we opened leads.
+    place: Option<Place>,
     /// Links whose pair the peer has been asked for (XEP-0220 §2.6).
     requested: Vec<Request>,
     /// How we are proven to the peer of a stream that we opened.
@@ -111,6 +118,7 @@ pub(crate) struct Session {
     closing: bool,
     /// What the engine tells every stream, and how far its end had come when that was read last.
     news: watch::Receiver<News>,
+    revision: u64,
     stage: Stage,
     /// The engine ends and stanzas are not acknowledged: when to look again, and how many were.
     stuck: Option<(Instant, u64)>,
@@ -162,6 +170,8 @@ impl Session {
             events: mpsc::channel(WAITING),
             ended: Ended::not_yet(),
             registrations: Vec::new(),
+            proven: Vec::new(),
+            place: None,
             requested: Vec::new(),
             how: None,
             newcomer: None,
@@ -171,6 +181,7 @@ impl Session {
             last_traffic: now,
             write_by: None,
             closing: false,
+            revision: engine.news().borrow().revision,
             news: engine.news(),
             stage: Stage::Serving,
             stuck: None,
@@ -196,6 +207,11 @@ impl Session {
         let mut session = Self { around, scanner, out, how, ..fresh };
         session.intake.header(lang.as_deref());
         session.outlet.carry(Arc::clone(link), None);
+        session.proven.extend(how.map(|how| (link.pair.clone(), how)));
+        session.place = Some(reached.place.clone());
+        // The configuration may have changed since the negotiation began.
+        session.revision = 0;
+        session.news.mark_changed();
         session.share_opened(&link.pair.to, reached.place);
         session
     }
@@ -285,7 +301,7 @@ impl Session {
         tokio::select! {
             // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
             biased;
-            Ok(()) = self.news.changed() => self.on_news(),
+            Ok(()) = self.news.changed() => self.on_news().await,
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
                 self.on_deadline(Instant::now(), idle).await
             }

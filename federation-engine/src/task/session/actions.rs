@@ -120,6 +120,7 @@ impl Session {
 
     fn authorized(&mut self, pair: &Pair, how: Authentication) {
         self.last_stanza = Instant::now();
+        self.proven.push((pair.clone(), how));
         let tls = self.connection.tls_version();
         let chain = self.connection.peer_chain();
         match &self.machine {

@@ -26,7 +26,7 @@ impl Session {
             || self.outlet.awaits_answer()
     }
 
-    pub(super) fn on_news(&mut self) -> Flow {
+    pub(super) async fn on_news(&mut self) -> Flow {
         let news = *self.news.borrow_and_update();
         let before = std::mem::replace(&mut self.stage, news.stage);
         let now = Instant::now();
@@ -38,6 +38,9 @@ impl Session {
             self.closing = true;
             self.stuck = None;
             self.leave_by = Some(clock::after(now, FAREWELL));
+        }
+        if std::mem::replace(&mut self.revision, news.revision) != news.revision {
+            return self.on_reload().await;
         }
         Flow::Continue
     }
