@@ -19,7 +19,7 @@ pub(crate) struct Standing {
 impl Standing {
     /// Whether the pair could be proven in this way under these rules. `certificate` tells whether the peer's certificate
     /// is valid, and is only asked where that decides.
-    pub(crate) fn fits(self, rules: &PeerRules, certificate: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn fits(self, rules: PeerRules, certificate: impl FnOnce() -> bool) -> bool {
         let by_certificate = match self.how {
             Authentication::External => !self.is_ours,
             Authentication::DialbackByCertificate => true,
@@ -30,7 +30,7 @@ impl Standing {
             && (!(by_certificate || rules.verification == Verification::Required) || certificate())
     }
 
-    fn fits_encryption(self, rules: &PeerRules) -> bool {
+    fn fits_encryption(self, rules: PeerRules) -> bool {
         match rules.tls {
             TlsMode::Required => self.is_encrypted,
             TlsMode::Optional => true,
@@ -38,7 +38,7 @@ impl Standing {
         }
     }
 
-    fn fits_method(self, rules: &PeerRules) -> bool {
+    fn fits_method(self, rules: PeerRules) -> bool {
         match self.how {
             Authentication::External if self.is_ours => rules.uses_external(),
             Authentication::External => rules.accepts_external(),
@@ -108,7 +108,7 @@ mod tests {
             (theirs, outbound_only, false, false),
             (ours, outbound_only, true, true),
         ] {
-            let seen = [true, false].map(|valid| standing.fits(&rules, || valid));
+            let seen = [true, false].map(|valid| standing.fits(rules, || valid));
             assert_eq!(seen, [with_certificate, without], "{standing:?} under {rules:?}");
         }
     }

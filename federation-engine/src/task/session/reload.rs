@@ -74,7 +74,7 @@ impl Session {
         let standing =
             Standing { how, is_encrypted: self.connection.tls_version().is_some(), is_ours };
         let certificate = || self.around.judge(&self.connection.peer_chain(), other).is_ok();
-        let fits = standing.fits(&self.around.peer(other), certificate);
+        let fits = standing.fits(self.around.peer(other), certificate);
         (!fits).then_some(StreamCondition::PolicyViolation)
     }
 
