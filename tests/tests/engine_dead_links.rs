@@ -172,7 +172,7 @@ fn take(stream: &mut Stream, ids: std::ops::Range<usize>) {
     }
 }
 
-/// From now on the connection is dead: what comes is dropped below TCP, and no acknowledgement follows.
+/// From now on the connection is dead: packets are dropped below TCP, and no acknowledgement follows.
 fn cut(tcp: &TcpStream) {
     // `BPF_RET | BPF_K`: keep no byte of any packet.
     SockRef::from(tcp).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();

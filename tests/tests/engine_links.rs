@@ -167,7 +167,7 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
         if stream == next_stream {
             assert_eq!(*next_id, id + 1, "{arrived:?}\n{}", world.engine.log());
         } else {
-            // What the peer had and had not acknowledged comes again: no more than what one write took.
+            // A stanza that the peer had and had not acknowledged comes again.
             assert!(next_id + 1 >= *id, "{arrived:?}");
         }
     }

@@ -87,7 +87,7 @@ impl Scene {
         until("no more connections", refused).unwrap();
     }
 
-    /// What came back, up to the end of the engine's stream to the peer; then the peer's own stream has ended, too.
+    /// The stanzas that came back, up to the end of the engine's stream to the peer.
     fn bounced(&mut self) -> Vec<usize> {
         let mut bounced = Vec::new();
         let told = loop {

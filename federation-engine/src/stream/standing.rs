@@ -5,7 +5,7 @@ use crds::peer::{TlsMode, Verification};
 
 use super::{Authentication, PeerRules};
 
-/// What a proven pair of a stream rests on.
+/// The grounds on which a pair of a stream was proven.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Standing {
     /// How it was proven.

@@ -1,5 +1,5 @@
-//! The end of the engine, in stages: nothing new is taken and what waits is delivered; what cannot be delivered goes back to
-//! its senders; then the streams end. A pod has 40 s for all of it.
+//! The end of the engine, in stages: it takes nothing new and delivers the queued stanzas; it answers the others with an
+//! error; then the streams end. A pod has 40 s for all of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::engine::Engine;
 use crate::clock;
 use crate::reason::Failure;
 
-/// How long what waits may take to be delivered.
+/// How long the delivery of queued stanzas may take.
 const DRAINING_TIME: Duration = Duration::from_secs(25);
 
 /// How long the errors about the rest may take.
@@ -22,7 +22,7 @@ const BOUNCING_SILENCE: Duration = Duration::from_millis(200);
 /// How long the last of these errors may take, when nothing is read any more.
 const FLUSHING_TIME: Duration = Duration::from_secs(1);
 
-/// How long nothing may wait then: what a stream has read just before is answered.
+/// How long nothing may wait then. A stream answers a stanza that it has read just before.
 const FLUSHING_SILENCE: Duration = Duration::from_millis(100);
 
 /// How long the streams may take to end.
@@ -37,9 +37,9 @@ pub(crate) enum Stage {
     /// It has not begun.
     #[default]
     Serving,
-    /// No connection is accepted, no stanza is read; what waits is sent.
+    /// No connection is accepted, no stanza is read; queued stanzas are sent.
     Draining,
-    /// What could not be sent, and what comes still, is answered with an error.
+    /// Stanzas that could not be sent, and those that still come, are answered with an error.
     Bouncing,
     /// No stanza is read any more; the last errors are sent.
     Flushing,

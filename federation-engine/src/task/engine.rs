@@ -55,7 +55,7 @@ const PAIRS: usize = 64;
 /// As often as RFC 6120 §4.6.4 allows.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// What sessions have to know of the engine.
+/// The state of the engine that sessions follow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct News {
     /// Changes with the configuration.
@@ -85,7 +85,7 @@ pub struct Engine {
     pub(crate) streams: Streams,
     inquiries: Mutex<Inquiries>,
     log_lines: Mutex<Limiter>,
-    /// What sessions are told.
+    /// Followed by every session.
     news: watch::Sender<News>,
     /// The end has begun; see [`super::ending`] for its stages.
     pub(crate) draining: CancellationToken,
@@ -178,7 +178,7 @@ impl Engine {
         self.spawn(send::run(Arc::clone(self), Arc::clone(link)));
     }
 
-    /// What sessions have to know of the engine.
+    /// The state that sessions follow, now and after every change.
     pub(crate) fn news(&self) -> watch::Receiver<News> {
         self.news.subscribe()
     }

@@ -124,7 +124,7 @@ impl InFlight {
         self.ask_at
     }
 
-    /// What became of all of them is known otherwise. Returns how many there were.
+    /// Forgets all of them: the stream itself has said what became of them. Returns how many there were.
     pub(crate) fn clear(&mut self) -> usize {
         self.batches.clear();
         self.ask_at = None;

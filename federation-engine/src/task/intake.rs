@@ -40,7 +40,7 @@ impl Intake {
         self.forwarder.refuse_oversized(element, pair, limit);
     }
 
-    /// The engine ends: what comes from now on is answered with an error.
+    /// The engine ends: every stanza from now on is answered with an error.
     pub(crate) fn turn_away(&mut self) {
         self.forwarder.turns_away = true;
     }

@@ -80,7 +80,7 @@ impl AsyncWrite for Io {
     }
 }
 
-/// What is known of the last stanzas that were put into `output`.
+/// State of the stanzas that were put into `output` last.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Batch {
     /// TCP has not taken all of them.
@@ -321,7 +321,7 @@ impl Connection {
         self.socket()?.acknowledged().filter(|seen| seen.bytes > 0)
     }
 
-    /// What was written and is not acknowledged must not arrive any more: dropping the connection resets it.
+    /// Dropping the connection resets it: bytes that are written and not acknowledged must not arrive any more.
     pub(crate) fn abort(&self) {
         if let Some(socket) = self.socket() {
             socket.abort();

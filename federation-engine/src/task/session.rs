@@ -116,7 +116,7 @@ pub(crate) struct Session {
     write_by: Option<Instant>,
     /// Nothing is sent any more: our end of the stream is closed, or will be.
     closing: bool,
-    /// What the engine tells every stream, and how far its end had come when that was read last.
+    /// The state of the engine, and the part of it that was read last.
     news: watch::Receiver<News>,
     revision: u64,
     stage: Stage,

@@ -10,8 +10,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes that the system takes beyond what TCP can send at once. What it holds is acknowledged late or never, and is memory
-/// of the process's limit.
+/// Bytes that the system takes beyond those that TCP can send at once. They are acknowledged late or never, and count towards
+/// the memory limit of the process.
 const UNSENT_BYTES: u32 = 256 * 1024;
 
 /// The kernel's `TCP_CLOSE`: reset, timed out or closed in both directions.
@@ -30,7 +30,7 @@ mod option {
     );
 }
 
-/// What the system knows of a connection; also after a reset or a time-out.
+/// The peer's acknowledgements on a connection, also known after a reset or a time-out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Acknowledged {
     /// Bytes written to the socket that the peer's TCP has acknowledged.
@@ -44,7 +44,7 @@ pub(crate) struct Socket {
     tcp: TcpStream,
     /// Bytes that the system has taken.
     written: u64,
-    /// What the system had counted as acknowledged before the first byte: the SYN of a connection that we opened. `None`:
+    /// The system's count of acknowledged bytes before the first one: the SYN of a connection that we opened counts. `None`:
     /// it does not tell.
     before: Option<u64>,
 }
@@ -74,7 +74,7 @@ impl Socket {
         Some(Acknowledged { bytes: info.bytes.saturating_sub(before), ..info })
     }
 
-    /// The connection will be reset when it is dropped: what the peer has not acknowledged must not arrive any more.
+    /// The connection will be reset when it is dropped: bytes that the peer has not acknowledged must not arrive any more.
     pub(crate) fn abort(&self) {
         if let Err(error) = self.tcp.set_zero_linger() {
             tracing::debug!(%error, "a socket option could not be set");

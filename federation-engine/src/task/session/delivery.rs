@@ -1,4 +1,4 @@
-//! What became of the stanzas that were written: the system is asked which of them the peer's TCP has.
+//! The fate of the stanzas that were written: the system knows which of them the peer's TCP has.
 
 use std::time::{Duration, Instant};
 

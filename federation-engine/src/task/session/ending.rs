@@ -8,17 +8,17 @@ use crate::stream::error::{StreamCondition, StreamError};
 use crate::task::ending::Stage;
 use crate::task::machine::Machine;
 
-/// How long, when the engine ends, a stream stays at last for what is on its way: what the peer has and we do not know of
-/// would come back to its sender as lost.
+/// How long, when the engine ends, a stream stays for its last acknowledgements. A stanza that the peer has and did not
+/// acknowledge comes back to its sender.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long no stanza may be acknowledged, while errors go back to senders, before the rest of the stream is given up.
 const STUCK: Duration = Duration::from_millis(500);
 
 impl Session {
-    /// Whether the peer is read although the engine ends: not while what is here is delivered, for it would be more, and not
-    /// when no answer could be sent. What the peer has to say about our own stanzas is needed, and what it says before it is
-    /// authenticated is no stanza.
+    /// Whether the peer is read although the engine ends: not while queued stanzas are delivered, for there would be more of
+    /// them, and not when no answer could be sent. Acknowledgements of our own stanzas are needed, and a peer that is not
+    /// authenticated cannot send stanzas.
     pub(super) fn is_read(&self) -> bool {
         matches!(self.stage, Stage::Serving | Stage::Bouncing)
             || matches!(self.machine, Machine::Initiating(_))
@@ -45,7 +45,7 @@ impl Session {
         Flow::Continue
     }
 
-    /// What the peer does not take any more has to go back to its senders in time.
+    /// Stanzas that the peer does not take any more have to go back to their senders in time.
     pub(super) fn watch_progress(&mut self, now: Instant) {
         if self.outlet.is_in_flight() {
             self.ask();

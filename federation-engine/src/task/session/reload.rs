@@ -15,7 +15,7 @@ use crate::stream::standing::Standing;
 use crate::task::machine::Machine;
 
 impl Session {
-    /// Ends the stream if one of its pairs may not use it any more; what waits for it is bounced, or sent on another one.
+    /// Ends the stream if one of its pairs may not use it any more; the stanzas that wait for it are bounced, or sent on another one.
     pub(super) async fn on_reload(&mut self) -> Flow {
         if self.closing {
             return Flow::Continue;
