@@ -86,6 +86,7 @@ fn xep0198_what_was_not_acknowledged_is_sent_again_in_order_on_the_next_stream()
     let answer = acknowledgement(&mut session).unwrap();
     assert_eq!(answer.attribute("h"), Some("0"), "the peer sent nothing");
     eventually("the last acknowledgement", &(7, 0), || relayed_and_queued(&world)).unwrap();
+    assert_eq!(world.count("stanzas_resent_total", &[("leg", "outer")]).unwrap(), 4);
 }
 
 #[test]

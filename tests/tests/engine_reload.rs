@@ -114,7 +114,7 @@ fn the_streams_of_a_peer_that_is_denied_end_and_what_waits_for_it_comes_back() {
 }
 
 /// A stream of the peer that was proven under one entry of `peers`, and what becomes of it under another one.
-fn under(before: Value, stream: impl FnOnce(&World) -> Stream, after: Value, stays: bool) {
+fn under(before: &Value, stream: impl FnOnce(&World) -> Stream, after: &Value, stays: bool) {
     let kind = PeerKind { dialback: true, ..ORDINARY };
     let mut world = World::start_with(engine(), kind, |_, config| {
         config["peers"] = json!([before]);
@@ -150,9 +150,9 @@ fn by_dialback(world: &World, security: Security) -> Stream {
 #[test]
 fn a_stream_without_tls_ends_when_tls_becomes_required() {
     under(
-        json!({"domain": PEER, "tls": {"mode": "Optional"}}),
+        &json!({"domain": PEER, "tls": {"mode": "Optional"}}),
         |world| by_dialback(world, Security::Plain),
-        json!({"domain": PEER, "tls": {"mode": "Required"}}),
+        &json!({"domain": PEER, "tls": {"mode": "Required"}}),
         false,
     );
 }
@@ -160,9 +160,9 @@ fn a_stream_without_tls_ends_when_tls_becomes_required() {
 #[test]
 fn a_stream_without_a_valid_certificate_ends_when_one_becomes_required() {
     under(
-        json!({"domain": PEER}),
+        &json!({"domain": PEER}),
         |world| by_dialback(world, Security::StartTls),
-        json!({"domain": PEER, "tls": {"verification": "Required"}}),
+        &json!({"domain": PEER, "tls": {"verification": "Required"}}),
         false,
     );
 }
@@ -170,9 +170,9 @@ fn a_stream_without_a_valid_certificate_ends_when_one_becomes_required() {
 #[test]
 fn a_stream_that_dialback_proved_ends_when_dialback_is_disabled() {
     under(
-        json!({"domain": PEER}),
+        &json!({"domain": PEER}),
         |world| by_dialback(world, Security::StartTls),
-        json!({"domain": PEER, "authentication": {"dialback": "Disabled"}}),
+        &json!({"domain": PEER, "authentication": {"dialback": "Disabled"}}),
         false,
     );
 }
@@ -180,14 +180,14 @@ fn a_stream_that_dialback_proved_ends_when_dialback_is_disabled() {
 #[test]
 fn a_stream_that_a_certificate_proved_ends_when_dialback_becomes_required() {
     under(
-        json!({"domain": PEER}),
+        &json!({"domain": PEER}),
         external,
-        json!({"domain": PEER, "authentication": {"dialback": "Required"}}),
+        &json!({"domain": PEER, "authentication": {"dialback": "Required"}}),
         false,
     );
 }
 
 #[test]
 fn a_stream_that_the_new_policy_allows_goes_on() {
-    under(json!({"domain": PEER}), external, json!({"domain": PEER, "profile": "Strict"}), true);
+    under(&json!({"domain": PEER}), external, &json!({"domain": PEER, "profile": "Strict"}), true);
 }

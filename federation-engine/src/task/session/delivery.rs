@@ -36,7 +36,9 @@ impl Session {
             let record = self.connection.tls_version().map_or(0, |_| MAX_RECORD);
             self.outlet.received_at_last(seen.bytes, record, &self.engine);
         }
-        if !self.outlet.is_confirmed() && !self.machine.management().counts() {
+        // A peer that acknowledges by XEP-0198 may still read the end of a stream that did not break.
+        let is_over = self.failure.is_some() || !self.machine.management().counts();
+        if !self.outlet.is_confirmed() && is_over {
             self.connection.abort();
         }
     }
