@@ -104,7 +104,7 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
 
     shutdown.cancelled().await;
     readiness.lost(SERVING);
-    tracing::info!("ending: every stream is told");
+    tracing::info!("shutting down: delivering what waits, then closing all streams");
     engine.stop().await;
     Ok(())
 }

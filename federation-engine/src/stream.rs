@@ -17,6 +17,7 @@ pub mod redirect;
 pub mod rejection;
 pub mod rules;
 pub mod sasl;
+pub(crate) mod standing;
 pub mod starttls;
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,11 @@
 //! Sockets, time and tasks: thin drivers of the machines in `stream`.
 
 pub(crate) mod admission;
+pub(crate) mod ending;
 pub mod engine;
 pub(crate) mod expiry;
 pub(crate) mod forward;
+pub(crate) mod in_flight;
 pub(crate) mod intake;
 pub(crate) mod io;
 pub(crate) mod judging;
@@ -19,6 +21,7 @@ pub(crate) mod round_trip;
 pub(crate) mod send;
 pub(crate) mod session;
 pub(crate) mod snapshot;
+pub(crate) mod socket;
 pub(crate) mod stream_end;
 pub(crate) mod streams;
 pub(crate) mod target;

@@ -1,8 +1,10 @@
 //! Stanzas that are acknowledged (XEP-0198): the real engine program and scripted servers that break their streams.
 //! Loopback only.
 
+use std::net::TcpStream;
+
 use tests::conformance::listener::Listener;
-use tests::loopback::{CLOSED, DEADLINE, LoopbackError, ORDINARY, PEER, World, eventually};
+use tests::loopback::{CLOSED, DEADLINE, LoopbackError, ORDINARY, PEER, World, eventually, until};
 use tests::peer::acceptor::{Acceptor, Session};
 use tests::peer::element::Element;
 use tests::peer::error::{PeerError, Result};
@@ -84,6 +86,7 @@ fn xep0198_what_was_not_acknowledged_is_sent_again_in_order_on_the_next_stream()
     let answer = acknowledgement(&mut session).unwrap();
     assert_eq!(answer.attribute("h"), Some("0"), "the peer sent nothing");
     eventually("the last acknowledgement", &(7, 0), || relayed_and_queued(&world)).unwrap();
+    assert_eq!(world.count("stanzas_resent_total", &[("leg", "outer")]).unwrap(), 4);
 }
 
 #[test]
@@ -199,8 +202,7 @@ fn a_stream_stays_for_the_last_acknowledgement_when_the_engine_ends() {
     let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
     takes(&mut session, 0..1).unwrap();
     world.engine.terminate().unwrap();
-    let told = backend.element("the end of the stream").unwrap_err();
-    assert!(is_shutdown(&told), "{told}");
+    until("no more connections", || TcpStream::connect(world.ground.outer).is_err()).unwrap();
     // The peer has not said yet that it has the stanza, and is listened to.
     session.stream.send("<r xmlns='urn:xmpp:sm:3'/>").unwrap();
     acknowledgement(&mut session).unwrap();
@@ -208,5 +210,7 @@ fn a_stream_stays_for_the_last_acknowledgement_when_the_engine_ends() {
     // Another one, the last, comes before the end (XEP-0198 §4).
     acknowledgement(&mut session).unwrap();
     let told = session.stream.element("the end of the stream").unwrap_err();
+    assert!(is_shutdown(&told), "{told}");
+    let told = backend.element("the end of the stream").unwrap_err();
     assert!(is_shutdown(&told), "{told}");
 }

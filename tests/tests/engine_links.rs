@@ -132,7 +132,7 @@ fn nothing_that_was_not_sent_is_lost_with_a_broken_stream() {
             id += 1;
         }
         assert_eq!(seen.recv_timeout(DEADLINE), Ok(Seen::Broken { stream }));
-        // What is written before the engine could see the end is lost with the stream: TCP tells nobody.
+        // TCP may take what is written before the engine sees the end, for a program that is not there any more.
         until("the end of the stream", || world.count("streams", &OUTBOUND).unwrap() == 0).unwrap();
     }
 }
@@ -149,7 +149,7 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
         sender.send(to(CLOSED, id, &body)).unwrap();
     }
     until("an empty queue", || world.count("stanzas_queued", &[]).unwrap() == 0).unwrap();
-    // A stream that breaks takes down what was written to it, be it all: then another stanza is the last one.
+    // A stream that breaks takes down what the peer's TCP had, be it all: then another stanza is the last one.
     let mut arrived: Vec<(usize, u32)> = Vec::new();
     let mut last = STANZAS;
     sender.send(to(CLOSED, last, "the last")).unwrap();
@@ -167,7 +167,8 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
         if stream == next_stream {
             assert_eq!(*next_id, id + 1, "{arrived:?}\n{}", world.engine.log());
         } else {
-            assert!(next_id >= id, "{arrived:?}");
+            // A stanza that the peer had and had not acknowledged comes again.
+            assert!(next_id + 1 >= *id, "{arrived:?}");
         }
     }
     assert!(arrived.iter().any(|(stream, _)| *stream > 0), "no stream broke: {arrived:?}");

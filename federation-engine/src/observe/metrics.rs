@@ -27,15 +27,17 @@ const REFUSED: &str = "Refused";
 pub struct Metrics {
     /// Stanzas that came in complete, by the leg they came in on.
     pub stanzas_received: Counters<Leg>,
-    /// Stanzas handed on, by the leg they went out on.
+    /// Stanzas that the peer has, by the leg they went out on.
     pub stanzas_relayed: Counters<Leg>,
+    /// Stanzas sent once more because the peer may not have them from a stream that broke, by the leg they went out on.
+    pub stanzas_resent: Counters<Leg>,
     /// Stanzas not taken, by reason.
     pub stanzas_refused: Counters<Refusal>,
     /// Stanzas that the engine made itself: answers, errors, its own pings.
     pub stanzas_generated: Counter,
     /// Stanzas that were for the engine itself.
     pub stanzas_answered: Counter,
-    /// Stanzas that wait for a stream.
+    /// Stanzas that wait for a stream or for the acknowledgement of their receiver.
     pub stanzas_queued: Gauge,
     /// Dialback verifications that ended.
     pub verifications: Counters<VerificationResult>,
@@ -89,7 +91,7 @@ impl Default for Metrics {
         let (stanzas_queued, problems) = (Gauge::default(), Gauge::default());
         registry.register(
             "stanzas_queued",
-            "Stanzas that wait for a stream",
+            "Stanzas that wait for a stream or for the acknowledgement of their receiver",
             stanzas_queued.clone(),
         );
         registry.register(
@@ -142,7 +144,16 @@ impl Default for Metrics {
                 "stanzas_received",
                 "Stanzas that came in complete",
             ),
-            stanzas_relayed: Counters::new(&mut registry, "stanzas_relayed", "Stanzas handed on"),
+            stanzas_relayed: Counters::new(
+                &mut registry,
+                "stanzas_relayed",
+                "Stanzas that the peer has acknowledged",
+            ),
+            stanzas_resent: Counters::new(
+                &mut registry,
+                "stanzas_resent",
+                "Stanzas sent once more because their stream broke before the peer had acknowledged them",
+            ),
             stanzas_refused: Counters::new(&mut registry, "stanzas_refused", "Stanzas not taken"),
             verifications: Counters::new(
                 &mut registry,

@@ -349,6 +349,11 @@ impl Link {
         self.settled.notified()
     }
 
+    /// Removes what came back from streams that broke, when it will not be sent again.
+    pub(crate) fn drain_sent(&self) -> Vec<Bytes> {
+        self.state().queue.drain_sent()
+    }
+
     /// Removes everything that waits, when no further attempt will be made.
     pub(crate) fn drain(&self) -> Vec<Bytes> {
         self.state().queue.drain()

@@ -23,6 +23,8 @@ pub struct Bounds {
 pub struct Waiting {
     /// When it was queued first; a stanza that comes back from a broken stream grows no younger.
     pub since: Instant,
+    /// It was sent on a stream that broke before the peer had it for sure.
+    pub was_sent: bool,
     /// The stanza.
     pub stanza: Bytes,
     /// A stream ended, perhaps at this stanza: it is sent alone ([`poison`](super::poison)).
@@ -51,7 +53,7 @@ impl Queue {
     pub fn push(&mut self, stanza: Bytes, now: Instant) {
         self.bytes += stanza.len();
         let due = self.pinned.add(&stanza);
-        self.entries.push_back(Waiting { since: now, stanza, suspect: false });
+        self.entries.push_back(Waiting { since: now, was_sent: false, stanza, suspect: false });
         self.copy_last(due);
     }
 
@@ -99,7 +101,7 @@ impl Queue {
         taken
     }
 
-    /// Puts stanzas back to the front, in their order: they were taken and not sent. They will wait, so they are copied.
+    /// Puts stanzas back to the front, in their order: the peer may not have them. They will wait, so they are copied.
     pub fn put_back(&mut self, taken: &mut Vec<Waiting>) {
         for waiting in taken.drain(..).rev() {
             self.bytes += waiting.stanza.len();
@@ -140,6 +142,17 @@ impl Queue {
     /// When the oldest stanza reaches its age.
     pub fn next_expiry(&self, bounds: &Bounds) -> Option<Instant> {
         self.entries.front().and_then(|entry| entry.since.checked_add(bounds.age))
+    }
+
+    /// Removes and returns what was sent before. It stands in front.
+    pub fn drain_sent(&mut self) -> Vec<Bytes> {
+        let mut sent = Vec::new();
+        while let Some(entry) = self.entries.pop_front_if(|entry| entry.was_sent) {
+            self.bytes -= entry.stanza.len();
+            sent.push(entry.stanza);
+        }
+        self.pinned.left(self.entries.len());
+        sent
     }
 
     /// Removes and returns everything.

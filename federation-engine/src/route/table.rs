@@ -51,6 +51,12 @@ impl Table {
         }
     }
 
+    /// Every link.
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.values().cloned().collect()
+    }
+
     /// Lets every link try again at once.
     pub(crate) fn forgive(&self) {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,6 +18,8 @@ pub enum StreamCondition {
     BadNamespacePrefix,
     /// §4.9.3.4.
     ConnectionTimeout,
+    /// §4.9.3.5.
+    HostGone,
     /// §4.9.3.6.
     HostUnknown,
     /// §4.9.3.7.
@@ -56,6 +58,7 @@ impl StreamCondition {
         match self {
             Self::BadNamespacePrefix => "bad-namespace-prefix",
             Self::ConnectionTimeout => "connection-timeout",
+            Self::HostGone => "host-gone",
             Self::HostUnknown => "host-unknown",
             Self::ImproperAddressing => "improper-addressing",
             Self::InvalidFrom => "invalid-from",
@@ -79,6 +82,7 @@ impl StreamCondition {
         match self {
             Self::BadNamespacePrefix => "BadNamespacePrefix",
             Self::ConnectionTimeout => "NegotiationTimedOut",
+            Self::HostGone => "HostGone",
             Self::HostUnknown => "HostUnknown",
             Self::ImproperAddressing => "ImproperAddressing",
             Self::InvalidFrom => "InvalidFrom",

@@ -16,12 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::{Admission, Newcomers};
+use super::ending::Stage;
 use super::judging::Judging;
 use super::lookup_rate::LookupRate;
 use super::negotiate::NotOpened;
 use super::round_trip::RoundTrips;
 use super::send;
 use super::snapshot::Snapshot;
+use super::socket::Socket;
 use super::streams::Streams;
 use crate::Domain;
 use crate::dial::guard::Guard;
@@ -54,6 +56,15 @@ const PAIRS: usize = 64;
 /// As often as RFC 6120 §4.6.4 allows.
 const SILENCE: Duration = Duration::from_mins(5);
 
+/// The state of the engine that sessions follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct News {
+    /// Changes with the configuration.
+    pub(crate) revision: u64,
+    /// How far the end has come.
+    pub(crate) stage: Stage,
+}
+
 /// The running engine.
 pub struct Engine {
     snapshot: ArcSwap<Snapshot>,
@@ -75,6 +86,11 @@ pub struct Engine {
     pub(crate) streams: Streams,
     inquiries: Mutex<Inquiries>,
     log_lines: Mutex<Limiter>,
+    /// Followed by every session.
+    news: watch::Sender<News>,
+    /// The end has begun; see [`super::ending`] for its stages.
+    pub(crate) draining: CancellationToken,
+    pub(crate) bouncing: CancellationToken,
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -104,6 +120,9 @@ impl Engine {
             streams: Streams::default(),
             inquiries: Mutex::default(),
             log_lines: Mutex::default(),
+            news: watch::Sender::default(),
+            draining: CancellationToken::new(),
+            bouncing: CancellationToken::new(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -126,6 +145,7 @@ impl Engine {
         let revision = self.revision.fetch_add(1, Ordering::AcqRel) + 1;
         self.changes.send_replace(revision);
         self.table.forgive();
+        self.news.send_modify(|news| news.revision = revision);
     }
 
     /// Changes with every [`Self::replace`].
@@ -159,9 +179,18 @@ impl Engine {
         self.spawn(send::run(Arc::clone(self), Arc::clone(link)));
     }
 
-    /// Tells every task to end, and waits for them.
-    pub(crate) async fn stop(&self) {
-        self.shutdown.cancel();
+    /// The state that sessions follow, now and after every change.
+    pub(crate) fn news(&self) -> watch::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// Tells every session that the end has come so far.
+    pub(super) fn reach(&self, stage: Stage) {
+        self.news.send_modify(|news| news.stage = stage);
+    }
+
+    /// Waits for the end of every task.
+    pub(super) async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -379,8 +408,9 @@ impl Engine {
         &self,
         leg: Leg,
         tcp: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Presented)> {
-        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+    ) -> io::Result<(TlsStream<Socket>, Presented)> {
+        let (acceptor, socket) = (rustls::server::Acceptor::default(), Socket::new(tcp));
+        let start = LazyConfigAcceptor::new(acceptor, socket).await?;
         let presented = {
             let hello = start.client_hello();
             self.snapshot().present_for_sni(leg, hello.server_name(), UnixTime::now())

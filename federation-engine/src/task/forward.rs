@@ -29,6 +29,8 @@ enum Way {
     Link(Arc<Link>),
     /// Nowhere: the policy forbids it.
     Denied,
+    /// Nowhere: our domain has been taken out of the configuration.
+    Gone,
     /// The domain has no backend; the engine answers itself.
     Alone,
     /// To the engine's own probe domain.
@@ -42,11 +44,13 @@ pub(crate) struct Forwarder {
     /// Snapshot that the ways were made from.
     revision: u64,
     ways: Vec<(Pair, Way)>,
+    /// The engine ends: nothing is queued any more.
+    pub(crate) turns_away: bool,
 }
 
 impl Forwarder {
     pub(crate) fn new(engine: Arc<Engine>, leg: Leg) -> Self {
-        Self { engine, leg, revision: 0, ways: Vec::new() }
+        Self { engine, leg, revision: 0, ways: Vec::new(), turns_away: false }
     }
 
     /// Takes over one stanza: it is queued, answered, or refused and counted. One for which its receiver has no room now,
@@ -75,6 +79,10 @@ impl Forwarder {
             Way::Link(link) => {
                 let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
                 let stanza = relay::outgoing(element, &context);
+                if self.turns_away {
+                    self.engine.turn_away(&stanza, link.leg);
+                    return None;
+                }
                 return self.engine.try_queue(&link, stanza, now);
             }
             Way::Denied => {
@@ -87,6 +95,13 @@ impl Forwarder {
                 };
                 let error = StanzaError { kind: ErrorKind::Cancel, condition: "not-allowed", text };
                 self.engine.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
+            }
+            Way::Gone => {
+                let refusal = Refusal::HostUnknown;
+                let text = refusal.to_string();
+                let error =
+                    StanzaError { kind: ErrorKind::Cancel, condition: "item-not-found", text };
+                self.engine.refuse(element, pair, self.leg, refusal, &error);
             }
             Way::Alone => {
                 let snapshot = self.engine.snapshot();
@@ -138,10 +153,13 @@ impl Forwarder {
         if pair.to == config.probe_domain {
             return Way::Probe;
         }
-        let (remote, direction) = match self.leg {
-            Leg::Outer => (&pair.from, Direction::Inbound),
-            Leg::Inner => (&pair.to, Direction::Outbound),
+        let (own, remote, direction) = match self.leg {
+            Leg::Outer => (&pair.to, &pair.from, Direction::Inbound),
+            Leg::Inner => (&pair.from, &pair.to, Direction::Outbound),
         };
+        if config.local(own).is_none() {
+            return Way::Gone;
+        }
         if config.local(&pair.to).is_some_and(|domain| domain.backend.is_none()) {
             return Way::Alone;
         }
@@ -165,18 +183,17 @@ impl Held {
         let bounds = engine.queue_bounds();
         tokio::select! {
             () = self.link.wait_for_room(self.stanza.len(), &bounds) => {}
-            () = engine.shutdown.cancelled() => {}
+            () = engine.bouncing.cancelled() => {}
         }
     }
 
     /// Another attempt.
     pub(crate) fn retry(self, engine: &Arc<Engine>, now: Instant) -> Option<Self> {
-        if !engine.shutdown.is_cancelled() {
+        engine.metrics.stanzas_queued.dec();
+        if !engine.bouncing.is_cancelled() {
             return engine.try_queue(&self.link, self.stanza, now);
         }
-        engine.metrics.bounced(&Failure::ShuttingDown, 1);
-        let error = Failure::ShuttingDown.stanza_error();
-        engine.bounce(&self.stanza, self.link.leg, &error, &error);
+        engine.turn_away(&self.stanza, self.link.leg);
         None
     }
 }
@@ -199,7 +216,10 @@ impl Engine {
                 self.bounce(&stanza, link.leg, &error, &outside);
                 None
             }
-            Push::Full { stanza, flowing: true } => Some(Held { link: Arc::clone(link), stanza }),
+            Push::Full { stanza, flowing: true } => {
+                self.metrics.stanzas_queued.inc();
+                Some(Held { link: Arc::clone(link), stanza })
+            }
             Push::Full { stanza, flowing: false } => {
                 self.metrics.stanzas_refused.inc(Refusal::QueueFull);
                 let error = StanzaError {
@@ -211,6 +231,13 @@ impl Engine {
                 None
             }
         }
+    }
+
+    /// Answers a stanza that the engine does not take any more because it ends.
+    fn turn_away(self: &Arc<Self>, stanza: &Bytes, leg: Leg) {
+        let cause = Failure::ShuttingDown;
+        self.metrics.bounced(&cause, 1);
+        self.bounce(stanza, leg, &cause.stanza_error(), &cause.stanza_error_outside());
     }
 
     /// Queues a stanza on its link, and waits for room while that flows.
@@ -308,11 +335,12 @@ impl Engine {
             // The engine's own ping; the link keeps the cause, and the round trip reads it there.
             return;
         }
-        let from_leg = if self.snapshot().config.local(&pair.from).is_some() {
-            Leg::Inner
-        } else {
-            Leg::Outer
-        };
+        let is_ours = self.snapshot().config.local(&pair.from).is_some();
+        if !is_ours && leg == Leg::Outer {
+            // It was ours, and has been taken out of the configuration: there is nobody to tell.
+            return;
+        }
+        let from_leg = if is_ours { Leg::Inner } else { Leg::Outer };
         debug_assert!(
             from_leg != leg || leg == Leg::Inner,
             "nothing is relayed from outside to outside"

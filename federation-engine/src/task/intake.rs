@@ -40,6 +40,11 @@ impl Intake {
         self.forwarder.refuse_oversized(element, pair, limit);
     }
 
+    /// The engine ends: every stanza from now on is answered with an error.
+    pub(crate) fn turn_away(&mut self) {
+        self.forwarder.turns_away = true;
+    }
+
     /// A stanza waits for room.
     pub(crate) fn is_full(&self) -> bool {
         self.held.is_some()

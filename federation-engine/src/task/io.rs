@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
+use super::in_flight::Span;
+use super::socket::{Acknowledged, Socket};
 use crate::route::pinned::READ_BUFFER;
 use crate::tls::chain::PeerChain;
 use crate::tls::handshake::Offer;
@@ -30,8 +32,8 @@ const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// The transport under a stream.
 enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
     /// Only while a handshake owns the socket; a connection whose handshake failed stays here.
     Gone,
 }
@@ -80,6 +82,18 @@ impl AsyncWrite for Io {
     }
 }
 
+/// State of the stanzas that were put into `output` last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Batch {
+    /// TCP has not taken all of them.
+    Sending {
+        /// Bytes of the connection before them.
+        start: Option<u64>,
+    },
+    /// TCP has, as this part of the connection; `None` if the system does not tell how many bytes the peer acknowledges.
+    Sent(Option<Span>),
+}
+
 /// A connection: transport, bytes received and not yet parsed, bytes to send.
 pub(crate) struct Connection {
     io: Io,
@@ -91,6 +105,7 @@ pub(crate) struct Connection {
     pub(crate) output: BytesMut,
     /// Bytes of `output` that the transport has taken.
     written: usize,
+    batch: Batch,
     read_size: usize,
 }
 
@@ -106,22 +121,24 @@ pub(crate) enum Progress {
 impl Connection {
     pub(crate) fn plain(tcp: TcpStream) -> Self {
         Self {
-            io: Io::Plain(tcp),
+            io: Io::Plain(Socket::new(tcp)),
             chain: OnceLock::new(),
             input: BytesMut::new(),
             output: BytesMut::new(),
             written: 0,
+            batch: Batch::Sent(None),
             read_size: READ_MIN,
         }
     }
 
-    pub(crate) fn tls(tls: TlsStream<TcpStream>) -> Self {
+    pub(crate) fn tls(tls: TlsStream<Socket>) -> Self {
         Self {
             io: Io::Tls(Box::new(tls)),
             chain: OnceLock::new(),
             input: BytesMut::new(),
             output: BytesMut::new(),
             written: 0,
+            batch: Batch::Sent(None),
             read_size: READ_MIN,
         }
     }
@@ -157,6 +174,10 @@ impl Connection {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.output.clear();
         self.written = 0;
+        if let Batch::Sending { start } = self.batch {
+            let span = start.zip(self.taken()).map(|(start, end)| Span { start, end });
+            self.batch = Batch::Sent(span);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -259,7 +280,7 @@ impl Connection {
         Ok(())
     }
 
-    fn take_plain(&mut self) -> io::Result<TcpStream> {
+    fn take_plain(&mut self) -> io::Result<Socket> {
         if !self.input.iter().all(u8::is_ascii_whitespace) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -273,6 +294,41 @@ impl Connection {
                 self.io = other;
                 Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS inside TLS"))
             }
+        }
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        match &self.io {
+            Io::Plain(socket) => Some(socket),
+            Io::Tls(tls) => Some(tls.get_ref().0),
+            Io::Gone => None,
+        }
+    }
+
+    fn taken(&self) -> Option<u64> {
+        self.socket().and_then(Socket::written)
+    }
+
+    /// Stanzas were put into `output`, which was empty.
+    pub(crate) fn begin_batch(&mut self) {
+        self.batch = Batch::Sending { start: self.taken() };
+    }
+
+    /// How far the last stanzas have come.
+    pub(crate) fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    /// How many bytes of the connection the peer's TCP has acknowledged, those of TLS included. On a stream that was
+    /// negotiated that are some: none at all means that the system does not count.
+    pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
+        self.socket()?.acknowledged().filter(|seen| seen.bytes > 0)
+    }
+
+    /// Dropping the connection resets it: bytes that are written and not acknowledged must not arrive any more.
+    pub(crate) fn abort(&self) {
+        if let Some(socket) = self.socket() {
+            socket.abort();
         }
     }
 

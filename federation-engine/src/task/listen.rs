@@ -70,11 +70,11 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     error.raw_os_error() == Some(97) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-/// Accepts S2S connections until the engine ends.
+/// Accepts S2S connections until the end of the engine begins.
 pub(crate) async fn accept(engine: Arc<Engine>, listener: TcpListener, leg: Leg) {
     loop {
         let accepted = tokio::select! {
-            () = engine.shutdown.cancelled() => return,
+            () = engine.draining.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {

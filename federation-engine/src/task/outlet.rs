@@ -1,14 +1,16 @@
-//! What a stream takes away: the stanzas of the links that it carries, in the order of each, kept until the transport, or
-//! the peer by its acknowledgement (XEP-0198), has taken them over.
+//! What a stream takes away: the stanzas of the links that it carries, in the order of each, kept until the peer has
+//! acknowledged them: the server by XEP-0198, otherwise its TCP.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use super::engine::Engine;
+use super::in_flight::{InFlight, Span};
 use crate::leg::Leg;
 use crate::reason::Failure;
 use crate::route::link::Link;
@@ -61,10 +63,14 @@ pub(crate) struct Outlet {
     sent_bytes: usize,
     /// The last of `sent`, which may still be views into read buffers.
     pinned: Pinned,
+    /// Those of `sent` that only TCP acknowledges; they are its first.
+    in_flight: InFlight,
     /// The peer acknowledges.
     managed: bool,
     /// Suspects that were confirmed.
     cleared: usize,
+    /// Stanzas that were confirmed since the beginning.
+    confirmed: u64,
 }
 
 impl Outlet {
@@ -78,8 +84,10 @@ impl Outlet {
             sent: VecDeque::new(),
             sent_bytes: 0,
             pinned: Pinned::default(),
+            in_flight: InFlight::default(),
             managed: false,
             cleared: 0,
+            confirmed: 0,
         }
     }
 
@@ -99,6 +107,16 @@ impl Outlet {
         self.sent.is_empty()
     }
 
+    /// The peer still has to acknowledge stanzas by XEP-0198.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.managed && !self.is_confirmed()
+    }
+
+    /// How many stanzas were confirmed since the beginning.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
     /// Nothing waits, nothing is unconfirmed.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_confirmed() && self.carried.iter().all(|carried| carried.link.is_empty())
@@ -114,7 +132,8 @@ impl Outlet {
     ) -> bool {
         // A peer that does not acknowledge holds its own stanzas up, and bounds what is kept for it.
         let credit = engine.queue_bounds().bytes.saturating_sub(self.sent_bytes);
-        if self.managed && credit == 0 {
+        if credit == 0 {
+            self.in_flight.stalls(Instant::now());
             return false;
         }
         let managed = management.counts();
@@ -143,6 +162,9 @@ impl Outlet {
                 }
                 output.extend_from_slice(&waiting.stanza);
                 self.sent_bytes += waiting.stanza.len();
+                if waiting.was_sent {
+                    engine.metrics.stanzas_resent.inc(self.leg);
+                }
                 let due = self.pinned.add(&waiting.stanza);
                 self.sent.push_back(Sent { of, waiting });
                 for Sent { waiting, .. } in self.sent.iter_mut().rev().take(due) {
@@ -159,22 +181,60 @@ impl Outlet {
         count > 0
     }
 
-    /// The transport has taken everything. Without acknowledgements that is all there is to know.
-    pub(crate) fn written(&mut self, engine: &Engine) {
-        if !self.managed {
-            self.confirm(self.sent.len(), engine);
+    /// The transport has taken everything, as this part of the connection. Where the system does not tell what the peer's
+    /// TCP has (`None`), that is all there is to know.
+    pub(crate) fn written(&mut self, span: Option<Span>, engine: &Engine) {
+        let fresh = self.sent.len().saturating_sub(self.in_flight.stanzas());
+        if self.managed || fresh == 0 {
+            return;
+        }
+        match span {
+            Some(span) => self.in_flight.written(fresh, span, Instant::now()),
+            None => self.received(None, engine),
         }
     }
 
-    /// The peer has taken over the oldest `count` stanzas.
+    /// When to ask how many bytes the peer's TCP has acknowledged; `None` while that is of no interest.
+    pub(crate) fn ask_at(&self) -> Option<Instant> {
+        self.in_flight.ask_at()
+    }
+
+    /// The peer's TCP has so many bytes of the connection; `None`: the system does not tell.
+    pub(crate) fn received(&mut self, bytes: Option<u64>, engine: &Engine) {
+        let stanzas = match bytes {
+            Some(bytes) => self.in_flight.acknowledged(bytes, Instant::now()),
+            None if self.managed => self.in_flight.clear(),
+            None => {
+                self.in_flight.clear();
+                self.sent.len()
+            }
+        };
+        self.confirm(stanzas, engine);
+    }
+
+    /// The peer's TCP will have no more than so many bytes, in TLS records of up to `record` bytes.
+    pub(crate) fn received_at_last(&mut self, bytes: u64, record: u64, engine: &Engine) {
+        let sizes = self.sent.iter().map(|sent| sent.waiting.stanza.len() as u64);
+        let stanzas = self.in_flight.partly_acknowledged(bytes, record, sizes);
+        self.confirm(stanzas, engine);
+    }
+
+    /// TCP has not acknowledged all that depends on it.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight.stanzas() > 0
+    }
+
+    /// The peer has taken over the oldest `count` stanzas since it acknowledges, and with them all before.
     pub(crate) fn acknowledged(&mut self, count: u32, engine: &Engine) {
-        self.confirm(usize::try_from(count).unwrap_or(usize::MAX), engine);
+        let before = self.in_flight.clear();
+        self.confirm(before.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)), engine);
     }
 
     /// The stream is idle: gives back memory that only a busy one needs.
     pub(crate) fn shrink(&mut self) {
         self.batch.shrink_to_fit();
         self.sent.shrink_to_fit();
+        self.in_flight.shrink();
         for carried in &self.carried {
             carried.link.shrink();
         }
@@ -198,6 +258,7 @@ impl Outlet {
             }
         }
         self.pinned.left(self.sent.len());
+        self.confirmed = self.confirmed.saturating_add(count as u64);
         engine.metrics.stanzas_relayed.inc_by(self.leg, count as u64);
         engine.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
     }
@@ -213,7 +274,8 @@ impl Outlet {
         let at_stanza = self.convict(engine, failure);
         for (of, carried) in self.carried.iter().enumerate() {
             let unsure = self.sent.iter().filter(|sent| sent.of == of);
-            self.batch.extend(unsure.map(|sent| sent.waiting.clone()));
+            let again = |sent: &Sent| Waiting { was_sent: true, ..sent.waiting.clone() };
+            self.batch.extend(unsure.map(again));
             carried.link.put_back(&mut self.batch);
         }
         let mut own = None;

@@ -33,7 +33,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
             }
             tokio::select! {
                 () = settled => {}
-                () = engine.shutdown.cancelled() => return,
+                () = engine.draining.cancelled() => return,
             }
         }
         let pause = if link.last_failure().is_some() { EAGER } else { CALM };
@@ -42,7 +42,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
             () = link.lost() => sleep(SOON.mul_f64(rand::random_range(0.5..1.5))).await,
             () = sleep(pause.mul_f64(rand::random_range(0.8..1.2))) => {}
             _ = revisions.changed() => {}
-            () = engine.shutdown.cancelled() => return,
+            () = engine.draining.cancelled() => return,
         }
     }
 }

@@ -84,7 +84,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
             // The backend went away, or is starting again.
             () = trip.link.lost() => {}
             _ = revisions.changed() => {}
-            () = engine.shutdown.cancelled() => return,
+            () = engine.draining.cancelled() => return,
         }
     }
 }

@@ -91,6 +91,11 @@ async fn carry(
 /// the failure before; when there was none, the end of this attempt will say the cause.
 async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotOpened> {
     let opening = async {
+        let is_ours = engine.snapshot().config.local(&link.pair.from).is_some();
+        if link.leg == Leg::Outer && !is_ours {
+            // It has been taken out of the configuration.
+            return Err(Failure::NoBackend.into());
+        }
         let peer = Far::Domain(link.pair.to.clone());
         if let Some(end) = engine.streams.adopt(peer, link).await {
             return Ok(Opening::Shared(end));
@@ -157,6 +162,17 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
         if engine.shutdown.is_cancelled() {
             return Turn::Shutdown;
         }
+        let draining = engine.draining.is_cancelled();
+        if engine.bouncing.is_cancelled() {
+            engine.bounce_all(link.drain_sent(), link.leg, &Failure::ShuttingDown);
+        }
+        if let Some(cause) = link.last_failure().filter(|_| draining) {
+            // There is no time for another attempt.
+            engine.bounce_all(link.drain(), link.leg, &cause);
+        }
+        if draining && link.try_sleep() {
+            return Turn::Rest;
+        }
         let hurried = link.hurried();
         let now = Instant::now();
         let Some(turn) = link.not_before().filter(|turn| *turn > now) else {
@@ -177,6 +193,7 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
         tokio::select! {
             () = sleep_until(until.into()) => {}
             () = hurried => {}
+            () = engine.draining.cancelled(), if !draining => {}
             () = engine.shutdown.cancelled() => {}
         }
     }

@@ -1,8 +1,13 @@
 //! The life of a stream: drives its machine over a connection, hands on what the peer sends, and sends what its links hold.
 //!
-//! Here is the loop; [`actions`] does what the machine asks for, [`sharing`] lets further links use the stream.
+//! Here is the loop; [`actions`] does what the machine asks for, [`delivery`] finds out what the peer has, [`ending`] ends
+//! the stream with the engine, [`reload`] when the configuration does not allow it any more, and [`sharing`] lets further
+//! links use it.
 
 mod actions;
+mod delivery;
+mod ending;
+mod reload;
 mod sharing;
 
 use std::net::SocketAddr;
@@ -11,12 +16,13 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::admission::Newcomer;
-use super::engine::Engine;
+use super::ending::Stage;
+use super::engine::{Engine, News};
 use super::intake::Intake;
 use super::io::{Connection, Progress};
 use super::machine::Machine;
@@ -25,6 +31,7 @@ use super::outlet::{End, Outlet};
 use super::report::StreamReport;
 use super::stream_end::StreamEnd;
 use super::streams::{Registration, Request};
+use super::target::Place;
 use crate::clock;
 use crate::dialback::Verification;
 use crate::leg::Leg;
@@ -37,10 +44,6 @@ use crate::xml::{Item, Scanner};
 
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
 const BACKLOG: usize = 256 * 1024;
-
-/// How long, when the engine ends, a stream stays for what is on its way: what the peer has and we do not know of would
-/// come back to its sender as lost.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long a stream without traffic keeps the buffers of a busy one.
 const BUFFER_RETENTION: Duration = Duration::from_secs(10);
@@ -94,6 +97,10 @@ pub(crate) struct Session {
     ended: Ended,
     /// Where links find the stream.
     registrations: Vec<Registration>,
+    /// The pairs that are proven, and by what.
+    proven: Vec<(Pair, Authentication)>,
+    /// Where a stream that we opened leads.
+    place: Option<Place>,
     /// Links whose pair the peer has been asked for (XEP-0220 §2.6).
     requested: Vec<Request>,
     /// How we are proven to the peer of a stream that we opened.
@@ -110,6 +117,12 @@ pub(crate) struct Session {
     write_by: Option<Instant>,
     /// Nothing is sent any more: our end of the stream is closed, or will be.
     closing: bool,
+    /// The state of the engine, and the part of it that was read last.
+    news: watch::Receiver<News>,
+    revision: u64,
+    stage: Stage,
+    /// The engine ends and stanzas are not acknowledged: when to look again, and how many were.
+    stuck: Option<(Instant, u64)>,
     /// The engine ends: until when the stream stays at most.
     leave_by: Option<Instant>,
     /// What broke the stream.
@@ -160,6 +173,8 @@ impl Session {
             events: mpsc::channel(WAITING),
             ended: Ended::not_yet(),
             registrations: Vec::new(),
+            proven: Vec::new(),
+            place: None,
             requested: Vec::new(),
             how: None,
             newcomer: None,
@@ -169,6 +184,10 @@ impl Session {
             last_traffic: now,
             write_by: None,
             closing: false,
+            revision: engine.news().borrow().revision,
+            news: engine.news(),
+            stage: Stage::Serving,
+            stuck: None,
             leave_by: None,
             failure: None,
             stream_end: None,
@@ -192,6 +211,11 @@ impl Session {
         let mut session = Self { around, scanner, out, how, ..fresh };
         session.intake.header(lang.as_deref());
         session.outlet.carry(Arc::clone(link), None);
+        session.proven.extend(how.map(|how| (link.pair.clone(), how)));
+        session.place = Some(reached.place.clone());
+        // The configuration may have changed since the negotiation began.
+        session.revision = 0;
+        session.news.mark_changed();
         session.share_opened(&link.pair.to, reached.place);
         session
     }
@@ -211,9 +235,7 @@ impl Session {
             let end = self.stream_end.take().unwrap_or(StreamEnd::Disconnected);
             self.report.ended(&self.engine, &end);
         }
-        if self.connection.output.is_empty() {
-            self.outlet.written(&self.engine);
-        }
+        self.settle().await;
         let end = self.outlet.release(&self.engine, self.failure.as_ref(), self.closing);
         self.intake.finish().await;
         end
@@ -232,25 +254,20 @@ impl Session {
         }
     }
 
-    /// RFC 6120 §4.9.3.20
-    async fn leave(&mut self) -> Flow {
-        let text = "the server is shutting down";
-        let error = StreamError::new(StreamCondition::SystemShutdown, text);
-        self.machine.fail(&error, &*self.around, &mut self.out);
-        self.perform().await
-    }
-
     /// Puts stanzas into the output when it is empty.
     fn fill(&mut self) {
         let (patience, own_limit) = {
             let config = &self.engine.snapshot().config;
             (config.timeouts.user_timeout, config.limits.stanza_bytes)
         };
-        let output = &mut self.connection.output;
-        if output.is_empty() {
+        if self.connection.output.is_empty() {
             self.write_by = None;
-            self.outlet.written(&self.engine);
+            self.note_batch();
+            if self.outlet.ask_at().is_some_and(|at| at <= Instant::now()) {
+                self.ask();
+            }
             if !self.closing {
+                let output = &mut self.connection.output;
                 let limits = self.machine.peer_limits().or_bytes(own_limit);
                 let management = self.machine.management();
                 let filled = self.outlet.fill(&self.engine, &limits, management, output);
@@ -260,11 +277,12 @@ impl Session {
                 management.request(self.last_stanza, patience, &mut self.out);
                 output.unsplit(self.out.bytes.split());
                 if filled {
+                    self.connection.begin_batch();
                     self.machine.traffic(self.last_stanza);
                 }
             }
         }
-        if !output.is_empty() && self.write_by.is_none() {
+        if !self.connection.output.is_empty() && self.write_by.is_none() {
             self.last_traffic = Instant::now();
             self.write_by = self.last_traffic.checked_add(patience);
         }
@@ -272,20 +290,24 @@ impl Session {
 
     /// Waits for one event, and works it off.
     async fn step(&mut self) -> Flow {
-        let reading = !self.intake.is_full() && self.connection.output.len() < BACKLOG;
+        let reading =
+            !self.intake.is_full() && self.connection.output.len() < BACKLOG && self.is_read();
         let sending = self.connection.output.is_empty() && !self.closing;
         let idle = self.idle_at();
-        let deadlines =
-            [self.machine.deadline(), idle, self.write_by, self.leave_by, self.shrink_at()];
+        let deadlines = [
+            self.machine.deadline(),
+            idle,
+            self.write_by,
+            self.leave_by,
+            self.shrink_at(),
+            self.outlet.ask_at(),
+            self.stuck.map(|(at, _)| at),
+        ];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
             // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
             biased;
-            () = self.engine.shutdown.cancelled(), if self.leave_by.is_none() => {
-                self.closing = true;
-                self.leave_by = Some(clock::after(Instant::now(), FAREWELL));
-                Flow::Continue
-            }
+            Ok(()) = self.news.changed() => self.on_news().await,
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
                 self.on_deadline(Instant::now(), idle).await
             }
@@ -345,11 +367,21 @@ impl Session {
         if due(self.leave_by) {
             return self.leave().await;
         }
+        if let Some((_, confirmed)) = self.stuck.filter(|(at, _)| *at <= now) {
+            self.watch_progress(now);
+            if self.stuck.is_some_and(|(_, then)| then == confirmed) {
+                self.closing = true;
+                return self.leave().await;
+            }
+        }
         if due(self.shrink_at()) {
             self.shrink(now);
-            if !due(idle) && !due(self.machine.deadline()) {
-                return Flow::Continue;
-            }
+        }
+        if due(self.outlet.ask_at()) {
+            self.ask();
+        }
+        if !due(idle) && !due(self.machine.deadline()) {
+            return Flow::Continue;
         }
         if due(idle) {
             self.closing = true;

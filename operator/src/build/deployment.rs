@@ -24,8 +24,8 @@ use crate::reconcile::validate::Validated;
 
 /// User and group of the engine's image.
 const USER: i64 = 65_532;
-/// Time for streams to end after SIGTERM, in seconds.
-const GRACE_SECONDS: i64 = 30;
+/// Time for streams to end after SIGTERM, in seconds. The engine takes up to 33 s.
+const GRACE_SECONDS: i64 = 40;
 /// Name of the container.
 pub const CONTAINER: &str = "engine";
 

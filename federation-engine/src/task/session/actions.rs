@@ -21,11 +21,15 @@ use crate::pair::Pair;
 use crate::reason::Failure;
 use crate::stream::rejection::Named;
 use crate::stream::{Action, Authentication, StreamId};
+use crate::task::ending::Stage;
 use crate::task::machine::Machine;
 use crate::task::negotiate::CLOSING;
 use crate::task::stream_end::StreamEnd;
 use crate::task::{expiry, verify};
 use crate::tls::config::TlsStart;
+
+/// Time to send the last bytes when the engine ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Session {
     pub(super) async fn on_event(&mut self, event: Event) -> Flow {
@@ -102,9 +106,10 @@ impl Session {
                 // The peer may take its time.
                 self.withdraw();
                 self.connection.output.unsplit(self.out.bytes.split());
-                self.connection.close(CLOSING).await;
+                let ending = self.stage >= Stage::Bouncing;
+                self.connection.close(if ending { LAST_WORDS } else { CLOSING }).await;
                 let receiving = matches!(self.machine, Machine::Receiving(_));
-                if receiving && !self.engine.shutdown.is_cancelled() {
+                if receiving && !ending {
                     self.connection.linger().await;
                 }
                 return Flow::Stop;
@@ -117,6 +122,7 @@ impl Session {
 
     fn authorized(&mut self, pair: &Pair, how: Authentication) {
         self.last_stanza = Instant::now();
+        self.proven.push((pair.clone(), how));
         let tls = self.connection.tls_version();
         let chain = self.connection.peer_chain();
         match &self.machine {
