@@ -513,6 +513,9 @@ pub enum Refusal {
     /// An error stanza that could not be delivered; errors are never answered (RFC 6120 §8.3.1).
     #[error("an error stanza could not be delivered")]
     UndeliverableError,
+    /// The certificate or the source of the stream proves too many domains.
+    #[error("too many domains are proven with this certificate or from this address range")]
+    TooManyNames,
     /// The stream's rate limit.
     #[error("the stream exceeds its rate")]
     RateExceeded,
@@ -520,7 +523,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, for metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ImproperAddressing,
         Self::MalformedAddress,
         Self::InvalidFrom,
@@ -531,6 +534,7 @@ impl Refusal {
         Self::UnsupportedStanzaType,
         Self::QueueFull,
         Self::UndeliverableError,
+        Self::TooManyNames,
         Self::RateExceeded,
     ];
 
@@ -547,6 +551,7 @@ impl Refusal {
             Self::UnsupportedStanzaType => "UnsupportedStanzaType",
             Self::QueueFull => "QueueFull",
             Self::UndeliverableError => "UndeliverableError",
+            Self::TooManyNames => "TooManyNames",
             Self::RateExceeded => "RateExceeded",
         }
     }

@@ -173,7 +173,7 @@ impl From<Refusal> for StreamError {
             | Refusal::TooLarge
             | Refusal::RateExceeded
             | Refusal::UndeliverableError => StreamCondition::PolicyViolation,
-            Refusal::QueueFull => StreamCondition::ResourceConstraint,
+            Refusal::QueueFull | Refusal::TooManyNames => StreamCondition::ResourceConstraint,
         };
         Self::new(condition, refusal.to_string()).because(refusal.label())
     }
