@@ -157,6 +157,7 @@ pub fn effective<B: Clone>(
             stanza_bytes: layers.beside_preset(|s| s.limits.as_ref()?.stanza_bytes),
             stanzas_per_second: layers.beside_preset(|s| s.limits.as_ref()?.stanzas_per_second),
             streams: layers.beside_preset(|s| s.limits.as_ref()?.streams),
+            enforcement: layers.beside_preset(|s| s.limits.as_ref()?.enforcement),
         },
         required: layers.beside_preset(|s| s.required).unwrap_or_default(),
         probe: EffectiveProbe {

@@ -50,6 +50,16 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
     pub verifications_per_source: Option<u16>,
+    /// Memory of the process in bytes; 80 % of it are given out to streams and queues. Default: the memory limit of the
+    /// container (cgroup), or half of the machine's memory where there is none. A larger number than that limit has no
+    /// effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 33_554_432, max = 1_099_511_627_776_u64))]
+    pub memory_bytes: Option<u64>,
+    /// Connections of streams, in both directions. Default: as many as memory and the limit of descriptors allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64, max = 1_048_576))]
+    pub connections: Option<u32>,
 }
 
 /// [`Limits`] with every default filled in.
@@ -75,6 +85,10 @@ pub struct EffectiveLimits {
     pub verifications_per_stream: usize,
     /// See [`Limits::verifications_per_source`].
     pub verifications_per_source: usize,
+    /// See [`Limits::memory_bytes`]; `None`: what the system grants.
+    pub memory_bytes: Option<usize>,
+    /// See [`Limits::connections`]; `None`: what the system grants.
+    pub connections: Option<usize>,
 }
 
 impl Limits {
@@ -94,6 +108,8 @@ impl Limits {
             unauthenticated_streams: size(self.unauthenticated_streams, 100),
             verifications_per_stream: self.verifications_per_stream.map_or(4, usize::from),
             verifications_per_source: self.verifications_per_source.map_or(32, usize::from),
+            memory_bytes: self.memory_bytes.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            connections: self.connections.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
         }
     }
 }

@@ -39,9 +39,7 @@ impl XmppFederationSpec {
                 "tls.certificate.issuerRef",
                 matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
             ),
-            ("peerDefaults.limits", self.peer_defaults.limits.is_some()),
             ("peerDefaults.probe.to", probes_elsewhere(&self.peer_defaults)),
-            ("peers[].limits", any_peer(|settings| settings.limits.is_some())),
             ("peers[].probe.to", any_peer(probes_elsewhere)),
             ("verification.prober", self.verification.prober.is_some()),
             ("verification.claimCheck", self.verification.claim_check.is_some()),
@@ -65,7 +63,7 @@ mod tests {
         let spec = serde_json::json!({
             "domains": [{"name": "example.com"}],
             "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
-            "peers": [{"domain": "partner.example", "probe": {"mode": "Off"}}]
+            "peers": [{"domain": "partner.example", "limits": {"streams": 4}, "probe": {"mode": "Off"}}]
         });
         assert_eq!(paths(spec), [] as [&str; 0]);
     }
@@ -81,8 +79,8 @@ mod tests {
             "service": {"proxyProtocol": true},
             "dns": {"takeover": true},
             "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
-            "peerDefaults": {"limits": {}, "probe": {"to": "echo@example.net"}},
-            "peers": [{"domain": "partner.example", "limits": {}, "probe": {"to": "echo@partner.example"}}],
+            "peerDefaults": {"probe": {"to": "echo@example.net"}},
+            "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
             "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
         });
         assert_eq!(
@@ -93,9 +91,7 @@ mod tests {
                 "service.proxyProtocol",
                 "dns.takeover",
                 "tls.certificate.issuerRef",
-                "peerDefaults.limits",
                 "peerDefaults.probe.to",
-                "peers[].limits",
                 "peers[].probe.to",
                 "verification.prober",
                 "verification.claimCheck",

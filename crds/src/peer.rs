@@ -185,14 +185,37 @@ pub struct PeerLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10_000, max = 16_777_216))]
     pub stanza_bytes: Option<u32>,
-    /// Stanzas per second and stream.
+    /// Stanzas that the peer sends per second and stream. A stream that is faster is not read on for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub stanzas_per_second: Option<u32>,
-    /// Simultaneous streams with the peer.
+    /// Streams that the peer has open at once. One more is not read until another one ends; an idle one is closed for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub streams: Option<u32>,
+    /// Whether `stanzasPerSecond` and `streams` are enforced. Default: `Enforce`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<Enforcement>,
+}
+
+/// Whether limits are enforced.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
+pub enum Enforcement {
+    /// A stream that reaches a limit waits.
+    #[default]
+    Enforce,
+    /// It does not; metric `xmpp_federation_peer_limit_reached_total` counts how often it would have.
+    DryRun,
+}
+
+impl Enforcement {
+    /// The value in the resource and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "Enforce",
+            Self::DryRun => "DryRun",
+        }
+    }
 }
 
 /// Active verification of a peer.

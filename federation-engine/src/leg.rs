@@ -1,5 +1,6 @@
 //! The two sides of the engine. Each answers the same questions about streams in its own way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::stream::Surroundings;
@@ -23,8 +24,20 @@ impl Leg {
     /// The look-ups of this leg.
     pub(crate) fn surroundings(self, engine: &Arc<Engine>) -> Box<dyn Surroundings + Send + Sync> {
         match self {
-            Self::Outer => Box::new(outer::Outer(Arc::clone(engine))),
+            Self::Outer => Box::new(outer::Outer(Arc::clone(engine), None)),
             Self::Inner => Box::new(inner::Inner(Arc::clone(engine))),
+        }
+    }
+
+    /// The look-ups of a stream that was opened from there.
+    pub(crate) fn surroundings_of(
+        self,
+        engine: &Arc<Engine>,
+        source: IpAddr,
+    ) -> Box<dyn Surroundings + Send + Sync> {
+        match self {
+            Self::Outer => Box::new(outer::Outer(Arc::clone(engine), Some(source.into()))),
+            Self::Inner => self.surroundings(engine),
         }
     }
 }

@@ -12,6 +12,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod args;
+mod budget;
 mod clock;
 pub mod config;
 pub mod dial;

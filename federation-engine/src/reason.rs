@@ -516,6 +516,9 @@ pub enum Refusal {
     /// The peer has ended two streams at it.
     #[error("the remote server ends its streams at this stanza")]
     EndsStreams,
+    /// The certificate or the source of the stream proves too many domains.
+    #[error("too many domains are proven with this certificate or from this address range")]
+    TooManyNames,
     /// The stream's rate limit.
     #[error("the stream exceeds its rate")]
     RateExceeded,
@@ -523,7 +526,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, for metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ImproperAddressing,
         Self::MalformedAddress,
         Self::InvalidFrom,
@@ -535,6 +538,7 @@ impl Refusal {
         Self::QueueFull,
         Self::UndeliverableError,
         Self::EndsStreams,
+        Self::TooManyNames,
         Self::RateExceeded,
     ];
 
@@ -552,6 +556,7 @@ impl Refusal {
             Self::QueueFull => "QueueFull",
             Self::UndeliverableError => "UndeliverableError",
             Self::EndsStreams => "EndsStreams",
+            Self::TooManyNames => "TooManyNames",
             Self::RateExceeded => "RateExceeded",
         }
     }

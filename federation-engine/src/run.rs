@@ -23,6 +23,7 @@ use crate::observe::readiness::Readiness;
 use crate::pair::Pair;
 use crate::task::engine::Engine;
 use crate::task::listen::{self, ListenError};
+use crate::task::overload::{self, Granted};
 use crate::task::peers;
 use crate::task::snapshot::Snapshot;
 use listeners::Listeners;
@@ -66,6 +67,8 @@ impl StartError {
 /// # Errors
 /// When it cannot start; see [`StartError`].
 pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartError> {
+    // Before anything is opened: what is granted then may be used.
+    let granted = Granted::by_system();
     let mut watch = FileWatch::new();
     watch.set([file]);
     let config = load(file)?;
@@ -98,6 +101,7 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
         engine.spawn(control::serve(listener, Arc::new(state), engine.shutdown.clone()));
         engine.spawn(probe_what_is_asked(Arc::clone(&engine), asked));
     }
+    engine.spawn(overload::watch(Arc::clone(&engine), granted));
     engine.spawn(material.keep_in_force(watch));
     readiness.found(SERVING);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the engine is ready");

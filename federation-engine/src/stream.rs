@@ -50,6 +50,14 @@ pub trait Surroundings {
     /// Whether the pair may use a stream at all: policy, and that a peer never claims a domain of this side. The pair
     /// is in the direction of its stanzas.
     fn admits(&self, pair: &Pair) -> Result<(), Refusal>;
+    /// Whether a peer with that chain may prove one more domain beside those that its certificate and its source prove now.
+    fn has_room(&self, _chain: Option<&PeerChain>, _remote: &Domain) -> Result<(), Refusal> {
+        Ok(())
+    }
+    /// The largest stanza that is accepted from `remote`, where that differs from [`Limits::authenticated`].
+    fn stanza_bytes(&self, _remote: &Domain) -> Option<usize> {
+        None
+    }
     /// How `remote` is to be spoken to.
     fn peer(&self, remote: &Domain) -> PeerRules;
     /// Whether the certificate chain proves `remote` (RFC 6120 §13.7.2).
@@ -81,9 +89,7 @@ pub struct Limits {
     pub negotiation: Duration,
     /// For the answer to one dialback request.
     pub dialback: Duration,
-    /// Dialback requests that may wait for an answer at once.
-    pub verifications: usize,
-    /// Pairs that one stream may carry.
+    /// Pairs that one stream may carry, those that wait to be verified included.
     pub pairs: usize,
     /// For the answer to a request for an acknowledgement (XEP-0198 §4).
     pub acknowledgement: Duration,

@@ -113,6 +113,7 @@ fn settings(peer: &Peer) -> PeerSettings<PathBuf> {
             stanza_bytes: number(peer.stanza_bytes),
             stanzas_per_second: peer.stanzas_per_second.map(NonZeroU32::get),
             streams: peer.streams.map(NonZeroU32::get),
+            enforcement: Some(peer.enforcement),
         }),
         required: Some(peer.required),
         probe: Some(Probe { mode: Some(peer.probe.mode), to: peer.probe.to.clone() }),
@@ -131,6 +132,8 @@ fn limits(limits: &EffectiveLimits) -> Limits {
         unauthenticated_streams: number(limits.unauthenticated_streams),
         verifications_per_stream: number(limits.verifications_per_stream),
         verifications_per_source: number(limits.verifications_per_source),
+        memory_bytes: limits.memory_bytes.and_then(number),
+        connections: limits.connections.and_then(number),
     }
 }
 

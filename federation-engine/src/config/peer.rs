@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crds::effective::{self, EffectivePeer, EffectiveProbe, KeyConfirmation};
 use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
-use crds::peer::{Dialback, Profile, Route, TlsMode, Verification};
+use crds::peer::{Dialback, Enforcement, Profile, Route, TlsMode, Verification};
 
 use crate::config::error::Fault;
 use crate::tls::pin::Pin;
@@ -40,8 +40,10 @@ pub struct Peer {
     pub stanza_bytes: usize,
     /// Stanzas per second and stream.
     pub stanzas_per_second: Option<NonZeroU32>,
-    /// Simultaneous streams.
+    /// Simultaneous streams that the peer opens.
     pub streams: Option<NonZeroU32>,
+    /// Whether the two are enforced.
+    pub enforcement: Enforcement,
     /// The peer gates the `Ready` condition.
     pub required: bool,
     /// Active verification.
@@ -82,6 +84,7 @@ impl Peer {
                 .map_or(limits.stanza_bytes, |n| usize::try_from(n).unwrap_or(usize::MAX)),
             stanzas_per_second: settings.limits.stanzas_per_second.and_then(NonZeroU32::new),
             streams: settings.limits.streams.and_then(NonZeroU32::new),
+            enforcement: settings.limits.enforcement.unwrap_or_default(),
             required: settings.required,
             probe: settings.probe,
         })

@@ -67,6 +67,12 @@ impl Peers {
         &self.defaults
     }
 
+    /// The largest stanza that any peer may send.
+    pub fn largest_stanza_bytes(&self) -> usize {
+        let own = self.entries.iter().map(|peer| peer.stanza_bytes);
+        own.fold(self.defaults.stanza_bytes, usize::max)
+    }
+
     /// Entries of `peers[]`, in the order of the file.
     pub fn entries(&self) -> &[Arc<Peer>] {
         &self.entries

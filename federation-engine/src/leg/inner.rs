@@ -38,6 +38,11 @@ impl Surroundings for Inner {
         }
     }
 
+    /// What a backend sends may be for any peer.
+    fn stanza_bytes(&self, _local: &Domain) -> Option<usize> {
+        Some(self.0.snapshot().config.peers.largest_stanza_bytes())
+    }
+
     fn peer(&self, local: &Domain) -> PeerRules {
         rules(self.0.snapshot().backend_authentication(local))
     }

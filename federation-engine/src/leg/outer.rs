@@ -11,11 +11,16 @@ use crate::direction::Direction;
 use crate::pair::Pair;
 use crate::policy::decide::decide;
 use crate::reason::{CertificateReason, Refusal};
+use crate::source::Prefix;
 use crate::stream::{PeerChain, PeerRules, Surroundings};
 use crate::task::engine::Engine;
 
 /// What streams of the outer leg ask.
-pub(crate) struct Outer(pub(crate) Arc<Engine>);
+pub(crate) struct Outer(
+    pub(crate) Arc<Engine>,
+    /// Where a stream comes from that a peer opened.
+    pub(crate) Option<Prefix>,
+);
 
 impl Surroundings for Outer {
     fn serves(&self, domain: &Domain) -> bool {
@@ -42,6 +47,17 @@ impl Surroundings for Outer {
             (true, true) => Err(Refusal::InvalidFrom),
             (false, false) => Err(Refusal::HostUnknown),
         }
+    }
+
+    fn has_room(&self, chain: Option<&PeerChain>, remote: &Domain) -> Result<(), Refusal> {
+        let Some(source) = self.1 else { return Ok(()) };
+        let certificate = chain.and_then(PeerChain::fingerprint);
+        let room = self.0.holders.has_room_for(source, certificate, remote);
+        room.map_err(|_| Refusal::TooManyNames)
+    }
+
+    fn stanza_bytes(&self, remote: &Domain) -> Option<usize> {
+        Some(self.0.snapshot().config.peers.resolve(remote).stanza_bytes)
     }
 
     fn peer(&self, remote: &Domain) -> PeerRules {

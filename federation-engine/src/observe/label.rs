@@ -77,6 +77,56 @@ impl Label for VerificationResult {
     }
 }
 
+/// A limit of one peer (`peers[].limits`).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum PeerLimit {
+    /// `streams`.
+    Streams,
+    /// `stanzasPerSecond`.
+    StanzasPerSecond,
+}
+
+impl PeerLimit {
+    /// The field.
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::Streams => "streams",
+            Self::StanzasPerSecond => "stanzasPerSecond",
+        }
+    }
+}
+
+/// Who made room when the budget of the process was short.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Shed {
+    /// A connection that was not authenticated.
+    Unauthenticated,
+    /// A stream that carried nothing.
+    Idle,
+    /// A stream of the domain that held the most.
+    Active,
+    /// A queue of the domain that held the most.
+    Queue,
+}
+
+impl Label for Shed {
+    const NAME: &'static str = "what";
+    const ALL: &'static [Self] = &[Self::Unauthenticated, Self::Idle, Self::Active, Self::Queue];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "Unauthenticated",
+            Self::Idle => "Idle",
+            Self::Active => "Active",
+            Self::Queue => "Queue",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 impl Label for crate::reason::Refusal {
     const NAME: &'static str = "reason";
     const ALL: &'static [Self] = &Self::ALL;
@@ -106,5 +156,6 @@ mod tests {
         indices_are_positions::<Leg>();
         indices_are_positions::<VerificationResult>();
         indices_are_positions::<Refusal>();
+        indices_are_positions::<Shed>();
     }
 }

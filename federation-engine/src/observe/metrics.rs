@@ -5,6 +5,7 @@
 
 use std::sync::atomic::AtomicI64;
 
+use crds::peer::Enforcement;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,9 +13,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::budget::{Budget, Usage};
 use crate::direction::Direction;
 use crate::leg::Leg;
-use crate::observe::label::{Label, VerificationResult};
+use crate::observe::label::{Label, PeerLimit, Shed, VerificationResult};
 use crate::reason::{Failure, Refusal};
 
 /// The result label of what succeeded.
@@ -49,6 +51,10 @@ pub struct Metrics {
     pub log_lines_omitted: Counter,
     /// Files that cannot be used now.
     pub problems: Gauge,
+    /// Connections and queues that made room.
+    pub(crate) shed: Counters<Shed>,
+    budget: BudgetGauges,
+    peer_limits: Family<PeerLimitLabels, Counter>,
     bounced: Family<Reason, Counter>,
     streams: Family<StreamLabels, Gauge>,
     handshakes: Family<HandshakeLabels, Counter>,
@@ -70,6 +76,12 @@ struct Outcome {
 struct StreamLabels {
     leg: &'static str,
     direction: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PeerLimitLabels {
+    limit: &'static str,
+    enforcement: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -128,6 +140,12 @@ impl Default for Metrics {
             "Stanzas answered with an error because no stream came about",
             bounced.clone(),
         );
+        let peer_limits = Family::default();
+        registry.register(
+            "peer_limit_reached",
+            "Times that a stream was not read on because of peers[].limits, or would not have been",
+            peer_limits.clone(),
+        );
         let streams = Family::default();
         registry.register("streams", "Verified streams", streams.clone());
         let handshakes = Family::default();
@@ -165,6 +183,12 @@ impl Default for Metrics {
                 "keys_answered",
                 "Dialback keys that another server asked about",
             ),
+            shed: Counters::new(
+                &mut registry,
+                "shed",
+                "Connections closed and queues bounced to stay within the budget of the process",
+            ),
+            budget: BudgetGauges::new(&mut registry),
             stanzas_generated,
             stanzas_answered,
             stanzas_queued,
@@ -172,6 +196,7 @@ impl Default for Metrics {
             connections_refused,
             log_lines_omitted,
             bounced,
+            peer_limits,
             streams,
             handshakes,
             dials,
@@ -218,6 +243,21 @@ impl Metrics {
         self.dials.get_or_create(&Outcome { result }).inc();
     }
 
+    /// Counts that a stream has reached a limit of its peer.
+    pub(crate) fn peer_limit_reached(&self, limit: PeerLimit, enforcement: Enforcement) {
+        let labels = PeerLimitLabels { limit: limit.field(), enforcement: enforcement.as_str() };
+        self.peer_limits.get_or_create(&labels).inc();
+    }
+
+    /// How full the budget of the process is.
+    pub(crate) fn budget(&self, budget: Budget, usage: Usage, counted: usize, resident: usize) {
+        let (bytes, connections) = (budget.bytes, budget.connections);
+        let values = [bytes, usage.bytes, counted, resident, connections, usage.connections];
+        for (gauge, value) in self.budget.0.iter().zip(values) {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+
     /// All metrics in the text format of `OpenMetrics`.
     pub fn encode(&self) -> String {
         let mut out = String::with_capacity(4096);
@@ -226,6 +266,31 @@ impl Metrics {
             out.clear();
         }
         out
+    }
+}
+
+/// The budget of the process, what of it is in use, and what the kernel says.
+#[derive(Debug)]
+struct BudgetGauges([Gauge; 6]);
+
+impl BudgetGauges {
+    fn new(registry: &mut Registry) -> Self {
+        let mut gauge = |name, help| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Self([
+            gauge("memory_budget_bytes", "Memory that streams and queues may hold"),
+            gauge("memory_used_bytes", "Memory that is held, counted and estimated"),
+            gauge("memory_counted_bytes", "Memory that streams and queues hold, as it is counted"),
+            gauge("memory_resident_bytes", "Memory of the process that is resident"),
+            gauge("connections_budget", "Connections of streams that there may be"),
+            gauge(
+                "connections",
+                "Connections of streams, authenticated or not, in both directions",
+            ),
+        ])
     }
 }
 

@@ -1,5 +1,6 @@
 //! The way of one pair's stanzas to their receiver: a queue, and the state of the stream that empties it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tokio::sync::futures::Notified;
 
 use super::queue::{Bounds, Queue, Waiting};
 use super::retry::Fate;
+use crate::budget::account::Total;
 use crate::dial::backoff::Backoff;
 use crate::leg::Leg;
 use crate::pair::Pair;
@@ -114,12 +116,13 @@ pub(crate) struct Link {
     hurry: Notify,
     settled: Notify,
     lost: Notify,
+    answered: AtomicBool,
 }
 
 impl Link {
-    pub(crate) fn new(pair: Pair, leg: Leg) -> Self {
+    pub(crate) fn new(pair: Pair, leg: Leg, total: &Total) -> Self {
         let state = State {
-            queue: Queue::default(),
+            queue: Queue::counted(total),
             phase: Phase::Dormant,
             carrier: None,
             backoff: Backoff::default(),
@@ -136,6 +139,7 @@ impl Link {
             hurry: Notify::new(),
             settled: Notify::new(),
             lost: Notify::new(),
+            answered: AtomicBool::new(false),
         }
     }
 
@@ -176,6 +180,16 @@ impl Link {
             carrier.notify_one();
         }
         Push::Queued { start }
+    }
+
+    /// The receiver has sent something back that is no error: somebody there takes part.
+    pub(crate) fn answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::answer`] was called.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Asks for a stream now, although nothing may be queued; what failed before is forgotten. True when the caller has to start the link's task.
@@ -267,6 +281,11 @@ impl Link {
         taken
     }
 
+    /// What the queue really holds.
+    pub(crate) fn held(&self) -> usize {
+        self.state().queue.held()
+    }
+
     /// Gives back memory that only a longer queue needs.
     pub(crate) fn shrink(&self) {
         self.state().queue.shrink();
@@ -356,7 +375,9 @@ impl Link {
 
     /// Removes everything that waits, when no further attempt will be made.
     pub(crate) fn drain(&self) -> Vec<Bytes> {
-        self.state().queue.drain()
+        let drained = self.state().queue.drain();
+        self.room.notify_waiters();
+        drained
     }
 
     /// Ends the task's ownership if nothing is queued. False: there is work again.
@@ -411,7 +432,7 @@ mod tests {
     fn link(stanzas: &[&'static str], now: Instant) -> Link {
         let domain = |name| Domain::parse(name).unwrap();
         let pair = Pair { from: domain("us.example"), to: domain("them.example") };
-        let link = Link::new(pair, Leg::Outer);
+        let link = Link::new(pair, Leg::Outer, &Total::default());
         for stanza in stanzas {
             link.push(Bytes::from_static(stanza.as_bytes()), now, &BOUNDS);
         }

@@ -41,6 +41,11 @@ impl Pinned {
         if self.bytes > tolerated { self.clear() } else { 0 }
     }
 
+    /// Bytes that are kept alive and are none of a stanza.
+    pub(crate) fn excess(&self) -> usize {
+        self.bytes.saturating_sub(self.useful)
+    }
+
     /// Forgets everything; returns how many stanzas were counted.
     pub(crate) fn clear(&mut self) -> usize {
         std::mem::take(self).stanzas

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::pinned::{Pinned, copied};
+use crate::budget::account::{Account, Total};
 
 /// Bounds of a queue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +18,9 @@ pub struct Bounds {
     /// Time in the queue.
     pub age: Duration,
 }
+
+/// What a stanza holds beyond its bytes: its entry, and what the allocator adds.
+pub(crate) const STANZA_OVERHEAD: usize = 128;
 
 /// A stanza and since when it waits.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,9 +42,26 @@ pub struct Queue {
     bytes: usize,
     /// The last entries, which may still be views into read buffers.
     pinned: Pinned,
+    /// What all of this holds.
+    account: Account,
 }
 
 impl Queue {
+    /// An empty queue that is counted in `total`.
+    pub(crate) fn counted(total: &Total) -> Self {
+        Self { account: total.account(), ..Self::default() }
+    }
+
+    /// What the queue really holds.
+    pub(crate) fn held(&self) -> usize {
+        self.account.bytes()
+    }
+
+    fn count(&mut self) {
+        let entries = self.entries.len().saturating_mul(STANZA_OVERHEAD);
+        self.account.set(entries.saturating_add(self.bytes).saturating_add(self.pinned.excess()));
+    }
+
     /// Whether a stanza of `size` bytes fits. A stanza always fits into an empty queue, so that a limit below the
     /// largest stanza cannot wedge a pair.
     pub fn has_room(&self, size: usize, bounds: &Bounds) -> bool {
@@ -55,6 +76,7 @@ impl Queue {
         let due = self.pinned.add(&stanza);
         self.entries.push_back(Waiting { since: now, was_sent: false, stanza, suspect: false });
         self.copy_last(due);
+        self.count();
     }
 
     /// Copies every stanza out of its read buffer: they will wait. Without it a queue that is emptied at once copies
@@ -62,6 +84,7 @@ impl Queue {
     pub(crate) fn settle(&mut self) {
         let due = self.pinned.clear();
         self.copy_last(due);
+        self.count();
     }
 
     /// Gives back memory that only a longer queue needs.
@@ -98,6 +121,7 @@ impl Queue {
         self.bytes -= size;
         out.extend(self.entries.drain(..taken));
         self.pinned.left(self.entries.len());
+        self.count();
         taken
     }
 
@@ -108,6 +132,7 @@ impl Queue {
             let stanza = copied(&waiting.stanza);
             self.entries.push_front(Waiting { stanza, ..waiting });
         }
+        self.count();
     }
 
     /// Removes and returns what has waited longer than the bound.
@@ -121,6 +146,7 @@ impl Queue {
             expired.push(entry.stanza);
         }
         self.pinned.left(self.entries.len());
+        self.count();
         expired
     }
 
@@ -159,7 +185,9 @@ impl Queue {
     pub fn drain(&mut self) -> Vec<Bytes> {
         self.bytes = 0;
         self.pinned.clear();
-        self.entries.drain(..).map(|entry| entry.stanza).collect()
+        let drained = self.entries.drain(..).map(|entry| entry.stanza).collect();
+        self.count();
+        drained
     }
 
     /// Nothing waits.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::link::Link;
+use crate::budget::account::Total;
 use crate::leg::Leg;
 use crate::pair::Pair;
 
@@ -15,9 +16,23 @@ const SOFT_LIMIT: usize = 4096;
 #[derive(Default)]
 pub(crate) struct Table {
     links: Mutex<HashMap<Pair, Arc<Link>>>,
+    /// What the queues hold.
+    total: Total,
 }
 
 impl Table {
+    /// No links yet; their queues are counted in `total`.
+    pub(crate) fn counted(total: &Total) -> Self {
+        Self { total: total.clone(), ..Self::default() }
+    }
+
+    /// The links in whose queues something waits, and what those hold.
+    pub(crate) fn queues(&self) -> Vec<(Arc<Link>, usize)> {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = links.values().map(|link| (Arc::clone(link), link.held()));
+        held.filter(|(_, bytes)| *bytes > 0).collect()
+    }
+
     /// The link of a pair, made on first use.
     pub(crate) fn link(&self, pair: &Pair, leg: Leg) -> Arc<Link> {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +45,7 @@ impl Table {
             let now = Instant::now();
             links.retain(|_, link| Arc::strong_count(link) > 1 || !link.is_idle(now));
         }
-        let link = Arc::new(Link::new(pair.clone(), leg));
+        let link = Arc::new(Link::new(pair.clone(), leg, &self.total));
         links.insert(pair.clone(), Arc::clone(&link));
         link
     }

@@ -186,7 +186,7 @@ impl From<Refusal> for StreamError {
             | Refusal::RateExceeded
             | Refusal::UndeliverableError
             | Refusal::EndsStreams => StreamCondition::PolicyViolation,
-            Refusal::QueueFull => StreamCondition::ResourceConstraint,
+            Refusal::QueueFull | Refusal::TooManyNames => StreamCondition::ResourceConstraint,
         };
         Self::new(condition, refusal.to_string()).because(refusal.label())
     }

@@ -15,9 +15,11 @@ use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admission::{Admission, Newcomers};
+use super::admission::Newcomers;
 use super::ending::Stage;
+use super::holders::Holders;
 use super::judging::Judging;
+use super::line::Line;
 use super::lookup_rate::LookupRate;
 use super::negotiate::NotOpened;
 use super::round_trip::RoundTrips;
@@ -26,6 +28,7 @@ use super::snapshot::Snapshot;
 use super::socket::Socket;
 use super::streams::Streams;
 use crate::Domain;
+use crate::budget::ledger::Ledger;
 use crate::dial::guard::Guard;
 use crate::dial::tcp::Tcp;
 use crate::dialback::Inquiries;
@@ -53,6 +56,12 @@ use crate::xml::Bounds;
 /// Pairs that one stream may carry. Twice the local domains of the largest federation.
 const PAIRS: usize = 64;
 
+/// How long a lookup for a stranger waits for its turn; who asks waits no longer for the answer to a dialback request.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bytes of a queue while memory is short.
+const TIGHT_QUEUE: usize = 64 * 1024;
+
 /// As often as RFC 6120 §4.6.4 allows.
 const SILENCE: Duration = Duration::from_mins(5);
 
@@ -71,6 +80,10 @@ pub struct Engine {
     revision: AtomicU64,
     changes: watch::Sender<u64>,
     pub(crate) table: Table,
+    /// How full the budget of the process is.
+    pub(crate) ledger: Ledger,
+    /// The connections of streams.
+    pub(crate) holders: Holders,
     pub(crate) journal: Arc<Journal>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) resolver: ArcSwap<Resolver>,
@@ -78,7 +91,7 @@ pub struct Engine {
     pub(crate) inside: Inside,
     /// Streams of the outer leg. Those of backends come from few addresses, one for each remote domain, and are not counted.
     pub(crate) unauthenticated: Newcomers,
-    pub(crate) verifications: Admission,
+    pub(crate) verifications: Line,
     lookup_rate: Mutex<LookupRate>,
     pub(crate) judging: Judging,
     pub(crate) round_trips: RoundTrips,
@@ -103,17 +116,20 @@ impl Engine {
         inside: Inside,
         journal: Arc<Journal>,
     ) -> Arc<Self> {
+        let ledger = Ledger::default();
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             revision: AtomicU64::new(1),
             changes: watch::Sender::new(1),
-            table: Table::default(),
+            table: Table::counted(&ledger.total),
+            ledger,
+            holders: Holders::default(),
             journal,
             metrics: Arc::new(Metrics::default()),
             resolver: ArcSwap::from_pointee(resolver),
             inside,
             unauthenticated: Newcomers::default(),
-            verifications: Admission::default(),
+            verifications: Line::default(),
             lookup_rate: Mutex::default(),
             judging: Judging::default(),
             round_trips: RoundTrips::default(),
@@ -163,10 +179,10 @@ impl Engine {
         self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something may be looked up because of this stranger, once more.
-    pub(crate) fn may_look_up(&self, source: IpAddr) -> bool {
+    /// When something may be looked up because of this stranger, once more; none: not soon.
+    pub(crate) fn may_look_up(&self, source: IpAddr) -> Option<Instant> {
         let mut rate = self.lookup_rate.lock().unwrap_or_else(PoisonError::into_inner);
-        rate.take(source, std::time::Instant::now())
+        rate.take(source, Instant::now(), LOOKUP_PATIENCE)
     }
 
     /// Runs a task that shutdown waits for.
@@ -217,8 +233,9 @@ impl Engine {
     /// Bounds of every queue.
     pub(crate) fn queue_bounds(&self) -> queue::Bounds {
         let snapshot = self.snapshot();
+        let most = if self.ledger.is_tight() { TIGHT_QUEUE } else { usize::MAX };
         queue::Bounds {
-            bytes: snapshot.config.limits.queue_bytes,
+            bytes: snapshot.config.limits.queue_bytes.min(most),
             stanzas: snapshot.config.limits.queue_stanzas,
             age: snapshot.config.timeouts.queue,
         }
@@ -239,7 +256,6 @@ impl Engine {
         Limits {
             negotiation: timeouts.negotiation,
             dialback: timeouts.dialback,
-            verifications: limits.verifications_per_stream,
             pairs: PAIRS,
             acknowledgement: timeouts.user_timeout,
             silence: SILENCE,
@@ -294,6 +310,21 @@ impl Engine {
             self.metrics.handshake_refused(leg, Direction::Inbound);
         }
         self.note_refusal(leg, source, Named { from, to }, reason, text);
+    }
+
+    /// Log, count and evidence: a connection was closed before anything was read from it.
+    pub(crate) fn saw_refused_connection(&self, leg: Leg, source: SocketAddr, text: String) {
+        self.metrics.connections_refused.inc();
+        if let Some(omitted) = self.may_log(source.ip()) {
+            tracing::info!(%source, ?leg, omitted, "connection refused: {text}");
+        }
+        self.note_refusal(leg, source, Named::default(), "TooManyConnections", text);
+    }
+
+    /// Log, count and evidence: a connection that had not opened a stream was closed to make room.
+    pub(crate) fn saw_eviction(&self, leg: Leg, source: SocketAddr) {
+        let text = "the connection did not open a stream, and made room for another one";
+        self.saw_refused_connection(leg, source, text.to_owned());
     }
 
     /// Evidence: the TLS handshake on a peer's connection failed, perhaps by its verdict on our certificate. Its header, if

@@ -43,14 +43,29 @@ pub(crate) struct Forwarder {
     leg: Leg,
     /// Snapshot that the ways were made from.
     revision: u64,
-    ways: Vec<(Pair, Way)>,
+    ways: Vec<Known>,
     /// The engine ends: nothing is queued any more.
     pub(crate) turns_away: bool,
+    /// Something that is no error has come from a backend.
+    answered: bool,
+}
+
+/// A pair of the stream.
+struct Known {
+    pair: Pair,
+    way: Way,
+    /// The link that brings stanzas to this sender is told that there are answers, or need not be.
+    answered: bool,
 }
 
 impl Forwarder {
     pub(crate) fn new(engine: Arc<Engine>, leg: Leg) -> Self {
-        Self { engine, leg, revision: 0, ways: Vec::new(), turns_away: false }
+        Self { engine, leg, revision: 0, ways: Vec::new(), turns_away: false, answered: false }
+    }
+
+    /// Something that is no error has come from a backend.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// Takes over one stanza: it is queued, answered, or refused and counted. One for which its receiver has no room now,
@@ -75,7 +90,7 @@ impl Forwarder {
             self.engine.refuse(element, pair, self.leg, refusal, &error);
             return None;
         }
-        match self.way(pair) {
+        match self.way(pair, element) {
             Way::Link(link) => {
                 let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
                 let stanza = relay::outgoing(element, &context);
@@ -130,21 +145,28 @@ impl Forwarder {
         self.engine.refuse(element, pair, self.leg, Refusal::TooLarge, &error);
     }
 
-    fn way(&mut self, pair: &Pair) -> Way {
+    fn way(&mut self, pair: &Pair, element: &Element) -> Way {
         let revision = self.engine.revision();
         if self.revision != revision {
             self.ways.clear();
             self.revision = revision;
         }
-        if let Some((_, way)) = self.ways.iter().find(|(known, _)| known == pair) {
-            return way.clone();
+        if let Some(known) = self.ways.iter_mut().find(|known| known.pair == *pair) {
+            if !known.answered && is_answer(element) {
+                known.answered = true;
+                self.answered = true;
+                // Whoever writes to this sender has been answered.
+                self.engine.table.link(&pair.reversed(), Leg::Inner).answer();
+            }
+            return known.way.clone();
         }
         let way = self.find(pair);
         if self.ways.len() >= KEPT {
             self.ways.remove(0);
         }
-        self.ways.push((pair.clone(), way.clone()));
-        way
+        let answered = self.leg == Leg::Outer;
+        self.ways.push(Known { pair: pair.clone(), way, answered });
+        self.way(pair, element)
     }
 
     fn find(&self, pair: &Pair) -> Way {
@@ -169,6 +191,11 @@ impl Forwarder {
         let leg = if config.local(&pair.to).is_some() { Leg::Inner } else { Leg::Outer };
         Way::Link(self.engine.table.link(pair, leg))
     }
+}
+
+/// Everything but an error: those come from addresses that do not exist as well.
+fn is_answer(element: &Element) -> bool {
+    element.type_().is_none_or(|kind| kind != "error")
 }
 
 /// A stanza whose link is full while it flows.
@@ -317,7 +344,7 @@ impl Engine {
 
     /// Tells the sender of a stanza, which is counted already, that it could not leave by `leg`. Errors are never answered
     /// (RFC 6120 §8.3.1). A sender outside learns nothing of our inside (`outside`).
-    fn bounce(
+    pub(super) fn bounce(
         self: &Arc<Self>,
         stanza: &Bytes,
         leg: Leg,

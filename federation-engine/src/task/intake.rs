@@ -30,6 +30,11 @@ impl Intake {
         self.lang = lang.map(str::to_owned);
     }
 
+    /// Something that is no error has come from a backend.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.forwarder.has_answered()
+    }
+
     /// Takes over a stanza of a proven pair. Not to be called while [`Self::is_full`].
     pub(crate) fn take(&mut self, element: &Element, pair: &Pair, now: Instant) {
         self.held = self.forwarder.forward(element, pair, self.lang.as_deref(), now);

@@ -26,6 +26,9 @@ use crate::tls::handshake::Offer;
 const READ_MIN: usize = 4 * 1024;
 const READ_MAX: usize = READ_BUFFER;
 
+/// What an idle connection keeps of its output buffer.
+const KEPT_OUTPUT: usize = 512;
+
 /// How long, and for how many bytes, a closed connection is read on.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
@@ -154,7 +157,7 @@ impl Connection {
         if sending && let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(Err(error));
         }
-        if reading && let Poll::Ready(received) = pin!(self.fill()).poll(cx) {
+        if reading && let Poll::Ready(received) = self.poll_fill(cx) {
             return Poll::Ready(received.map(Progress::Received));
         }
         if sending && self.output.is_empty() {
@@ -173,6 +176,10 @@ impl Connection {
         }
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.output.clear();
+        if self.output.capacity() <= READ_MIN {
+            // Of a stream that sends little.
+            self.output = BytesMut::new();
+        }
         self.written = 0;
         if let Batch::Sending { start } = self.batch {
             let span = start.zip(self.taken()).map(|(start, end)| Span { start, end });
@@ -183,14 +190,28 @@ impl Connection {
 
     /// Receives what is there, at least one byte. `Ok(0)` is the end of the connection. Cancel-safe.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        self.make_room();
-        let received = self.io.read_buf(&mut self.input).await?;
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let spare = self.input.capacity() - self.input.len();
+        let received = if self.read_size == READ_MIN && spare < READ_MIN / 4 {
+            // A stream that waits holds no buffer.
+            let mut first = [0; READ_MIN];
+            let mut first = ReadBuf::new(&mut first);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut first))?;
+            self.input.extend_from_slice(first.filled());
+            first.filled().len()
+        } else {
+            self.make_room();
+            ready!(pin!(self.io.read_buf(&mut self.input)).poll(cx))?
+        };
         self.read_size = if received >= self.read_size {
             (self.read_size * 2).min(READ_MAX)
         } else {
             self.read_size
         };
-        Ok(received)
+        Poll::Ready(Ok(received))
     }
 
     /// Room for the next read. A buffer is used up before the next one is made, so that small reads do not keep a buffer
@@ -206,12 +227,17 @@ impl Connection {
         }
     }
 
+    /// Bytes of the buffers.
+    pub(crate) fn held(&self) -> usize {
+        self.input.capacity().saturating_add(self.output.capacity())
+    }
+
     /// The buffers are larger than an idle stream needs.
     pub(crate) fn is_swollen(&self) -> bool {
         let needed = self.input.len().max(READ_MIN) * 2;
         self.read_size > READ_MIN
             || self.input.capacity() > needed
-            || (self.output.is_empty() && self.output.capacity() > READ_MIN)
+            || (self.output.is_empty() && self.output.capacity() > KEPT_OUTPUT)
     }
 
     /// Gives back what only a busy stream needs. TLS shrinks its own buffers when they are empty.
@@ -341,6 +367,10 @@ impl Connection {
             }
             _ => PeerChain::default(),
         }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.io, Io::Tls(_))
     }
 
     /// Such as `TLSv1.3`; `None` on plain TCP.

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::admission::Newcomer;
+use super::admission::{Admitted, Newcomer};
 use super::engine::Engine;
 use super::receive;
 use crate::leg::Leg;
+use crate::source::Prefix;
 
 /// A listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -90,14 +91,19 @@ pub(crate) async fn accept(engine: Arc<Engine>, listener: TcpListener, leg: Leg)
 
 fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
     let limit = engine.snapshot().config.limits.unauthenticated_streams;
-    let permit = match leg {
-        Leg::Outer => engine.unauthenticated.admit(source.ip(), limit),
-        Leg::Inner => Some(Newcomer::of_backend()),
+    let newcomer = match leg {
+        Leg::Outer if engine.ledger.is_exhausted() => Err("memory is short".to_owned()),
+        Leg::Outer => engine.unauthenticated.admit(source.ip(), limit).ok_or_else(|| {
+            format!("the source has {limit} connections that are not authenticated, or all sources together have too many")
+        }),
+        Leg::Inner => Ok(Newcomer::of_backend()),
     };
-    let Some(permit) = permit else {
-        engine.metrics.connections_refused.inc();
-        tracing::debug!(%source, limit, "too many unauthenticated streams from this source");
-        return;
+    let newcomer = match newcomer {
+        Ok(newcomer) => newcomer,
+        Err(text) => return engine.saw_refused_connection(leg, source, text),
     };
-    engine.spawn(receive::run(Arc::clone(engine), tcp, source, leg, permit));
+    let prefix = Some(Prefix::from(source.ip()));
+    let holding = engine.holders.enter(&engine.ledger.total, leg, prefix, newcomer.eviction());
+    let admitted = Admitted { newcomer, holding };
+    engine.spawn(receive::run(Arc::clone(engine), tcp, source, leg, admitted));
 }

@@ -26,11 +26,12 @@ struct Rate {
 struct Bucket(Instant);
 
 impl Bucket {
-    /// When it is full again, if a token is taken now; none when there is none to take.
-    fn after_one(self, rate: Rate, now: Instant) -> Option<Self> {
+    /// When it is full again, if a token is taken now, and how long that token has to be waited for.
+    fn after_one(self, rate: Rate, now: Instant) -> Option<(Self, Duration)> {
         let full = self.0.max(now).checked_add(rate.interval)?;
         let missing = full.saturating_duration_since(now);
-        (missing <= rate.interval.saturating_mul(rate.burst)).then_some(Self(full))
+        let wait = missing.saturating_sub(rate.interval.saturating_mul(rate.burst));
+        Some((Self(full), wait))
     }
 }
 
@@ -42,23 +43,30 @@ pub(crate) struct LookupRate {
 }
 
 impl LookupRate {
-    /// Takes a token for a lookup that this source causes. False: it is not to be done.
-    pub(crate) fn take(&mut self, source: IpAddr, now: Instant) -> bool {
+    /// Takes a token for a lookup that this source causes, and says from when on it counts. None: that would be later than
+    /// `patience` from now, and none is taken.
+    pub(crate) fn take(
+        &mut self,
+        source: IpAddr,
+        now: Instant,
+        patience: Duration,
+    ) -> Option<Instant> {
         let prefix = Prefix::from(source);
         let full = Bucket(now);
         let of_source = self.sources.get(&prefix).copied().unwrap_or(full);
         let of_all = self.all.unwrap_or(full);
-        let (Some(of_source), Some(of_all)) =
-            (of_source.after_one(PER_SOURCE, now), of_all.after_one(IN_ALL, now))
-        else {
-            return false;
-        };
+        let (of_source, own_wait) = of_source.after_one(PER_SOURCE, now)?;
+        let (of_all, wait) = of_all.after_one(IN_ALL, now)?;
+        let wait = wait.max(own_wait);
+        if wait > patience {
+            return None;
+        }
         if self.sources.len() >= MAX_SOURCES {
             self.sources.retain(|_, bucket| bucket.0 > now);
         }
         self.sources.insert(prefix, of_source);
         self.all = Some(of_all);
-        true
+        now.checked_add(wait)
     }
 }
 
@@ -68,7 +76,8 @@ mod tests {
 
     fn taken(rate: &mut LookupRate, source: &str, now: Instant) -> usize {
         let source = source.parse().unwrap();
-        (0..10_000).take_while(|_| rate.take(source, now)).count()
+        let take = |_: &u32| rate.take(source, now, Duration::ZERO) == Some(now);
+        (0..10_000).take_while(take).count()
     }
 
     #[test]
@@ -82,11 +91,23 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_after_the_burst_waits_for_its_turn_if_that_comes_soon() {
+        let (mut rate, now) = (LookupRate::default(), Instant::now());
+        assert_eq!(taken(&mut rate, "198.18.1.1", now), 512);
+        let source = "198.18.1.1".parse().unwrap();
+        let mut waits = || Some(rate.take(source, now, Duration::from_secs(20))? - now);
+        assert_eq!((waits(), waits()), (Some(PER_SOURCE.interval), Some(PER_SOURCE.interval * 2)));
+        let rest: Vec<_> = (0..1_000).map_while(|_| waits()).collect();
+        assert_eq!((rest.len(), rest.last()), (158, Some(&Duration::from_secs(20))));
+    }
+
+    #[test]
     fn many_sources_together_have_a_bound_and_memory_has_one() {
         let (mut rate, mut now) = (LookupRate::default(), Instant::now());
         let of = |rate: &mut LookupRate, now| {
             let source = |n: u128| IpAddr::from(((0x2a00 << 112) | (n << 72)).to_be_bytes());
-            (0..20_000).filter(|n| rate.take(source(*n), now)).count()
+            let taken = |n: &u128| rate.take(source(*n), now, Duration::ZERO).is_some();
+            (0..20_000).filter(taken).count()
         };
         assert_eq!(of(&mut rate, now), 4096);
         now += Duration::from_secs(1);

@@ -16,7 +16,7 @@ use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::pinned::{Pinned, copied};
 use crate::route::poison::{self, Verdict};
-use crate::route::queue::Waiting;
+use crate::route::queue::{STANZA_OVERHEAD, Waiting};
 use crate::stream::{Management, StreamLimits};
 
 /// Bytes that one write to the transport gathers.
@@ -102,6 +102,12 @@ impl Outlet {
         self.wake.notified()
     }
 
+    /// What is kept of what was sent.
+    pub(crate) fn held(&self) -> usize {
+        let entries = self.sent.len().saturating_mul(STANZA_OVERHEAD);
+        entries.saturating_add(self.sent_bytes).saturating_add(self.pinned.excess())
+    }
+
     /// What became of everything that was sent is known.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.sent.is_empty()
@@ -115,6 +121,11 @@ impl Outlet {
     /// How many stanzas were confirmed since the beginning.
     pub(crate) fn confirmed(&self) -> u64 {
         self.confirmed
+    }
+
+    /// Somebody at the other end has answered one of the pairs.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.carried.iter().any(|carried| carried.link.is_answered())
     }
 
     /// Nothing waits, nothing is unconfirmed.

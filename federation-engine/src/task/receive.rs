@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::admission::Newcomer;
+use super::admission::Admitted;
 use super::engine::Engine;
 use super::io::Connection;
 use super::session::Session;
@@ -19,56 +19,71 @@ use crate::stream::Transport;
 use crate::stream::rejection::Named;
 use crate::tls::sniff::{self, FirstByte};
 
-/// Serves one accepted connection to its end.
+/// Serves one accepted connection to its end. What a connection needs to be a stream is made when its first byte has come: one
+/// that keeps silent or waits in line holds little more than its socket.
 pub(crate) async fn run(
     engine: Arc<Engine>,
     tcp: TcpStream,
     source: SocketAddr,
     leg: Leg,
-    newcomer: Newcomer,
+    admitted: Admitted,
 ) {
-    let started = Instant::now();
-    let deadline = clock::after(started, engine.snapshot().config.timeouts.negotiation);
     if let Err(error) = engine.tcp().configure(&tcp) {
         tracing::debug!(%source, %error, "a socket option could not be set");
     }
+    let negotiation = engine.snapshot().config.timeouts.negotiation;
+    let in_line_until = clock::after(Instant::now(), negotiation);
+    let turn = tokio::select! {
+        turn = timeout_at(in_line_until.into(), admitted.newcomer.turn()) => turn,
+        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
+    };
+    if turn.is_err() {
+        let text = "too many connections of this source waited before it";
+        return engine.saw_refused_connection(leg, source, text.to_owned());
+    }
+    let started = Instant::now();
+    let deadline = clock::after(started, negotiation);
     let first = tokio::select! {
         first = timeout_at(deadline.into(), first_byte(&tcp)) => first,
-        () = newcomer.evicted() => return,
+        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
     };
-    let (connection, transport, own_expiry) = match first {
+    match first {
         // Connect and close, without a byte: a load balancer's health check. Not worth a line in the log.
-        Err(_) | Ok(Err(_) | Ok(None)) => return,
-        Ok(Ok(Some(FirstByte::Xml))) => (Connection::plain(tcp), Transport::Tcp, None),
+        Err(_) | Ok(Err(_) | Ok(None)) => {}
+        Ok(Ok(Some(FirstByte::Xml))) => {
+            let connection = Connection::plain(tcp);
+            let transport = Transport::Tcp;
+            let session =
+                Session::receiving(&engine, leg, connection, transport, source, admitted, started);
+            Box::pin(session.serve()).await;
+        }
         Ok(Ok(Some(FirstByte::Tls))) => {
-            let handshake = timeout_at(deadline.into(), engine.accept_direct(leg, tcp));
+            let handshake = Box::pin(timeout_at(deadline.into(), engine.accept_direct(leg, tcp)));
             let handshake = tokio::select! {
                 handshake = handshake => handshake,
-                () = newcomer.evicted() => return,
+                () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
             };
             match handshake {
                 Ok(Ok((tls, presented))) => {
                     let connection = Connection::tls(tls);
-                    let chain = connection.peer_chain();
-                    let own_expiry = presented.first_expiry(Timestamp::now());
-                    (connection, Transport::DirectTls(chain), own_expiry)
+                    let transport = Transport::DirectTls(connection.peer_chain());
+                    let mut session = Session::receiving(
+                        &engine, leg, connection, transport, source, admitted, started,
+                    );
+                    session.presented_until(presented.first_expiry(Timestamp::now()));
+                    drop(presented);
+                    Box::pin(session.serve()).await;
                 }
                 Ok(Err(error)) => {
                     engine.saw_failed_handshake(leg, source, Named::default(), &error);
-                    return;
                 }
-                Err(_) => return,
+                Err(_) => {}
             }
         }
         Ok(Ok(Some(FirstByte::Other))) => {
             tracing::debug!(%source, ?leg, "a connection that speaks neither XMPP nor TLS was closed");
-            return;
         }
-    };
-    let mut session =
-        Session::receiving(&engine, leg, connection, transport, source, newcomer, started);
-    session.presented_until(own_expiry);
-    session.serve().await;
+    }
 }
 
 async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {

@@ -1,12 +1,13 @@
 //! The life of a stream: drives its machine over a connection, hands on what the peer sends, and sends what its links hold.
 //!
 //! Here is the loop; [`actions`] does what the machine asks for, [`delivery`] finds out what the peer has, [`ending`] ends
-//! the stream with the engine, [`reload`] when the configuration does not allow it any more, and [`sharing`] lets further
-//! links use it.
+//! the stream with the engine, [`limits`] holds the peer to what it is allowed, [`reload`] ends the stream when the
+//! configuration does not allow it any more, and [`sharing`] lets further links use it.
 
 mod actions;
 mod delivery;
 mod ending;
+mod limits;
 mod reload;
 mod sharing;
 
@@ -16,13 +17,14 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::admission::Newcomer;
+use super::admission::{Admitted, Newcomer};
 use super::ending::Stage;
 use super::engine::{Engine, News};
+use super::holders::{self, Holding};
 use super::intake::Intake;
 use super::io::{Connection, Progress};
 use super::machine::Machine;
@@ -45,8 +47,15 @@ use crate::xml::{Item, Scanner};
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
 const BACKLOG: usize = 256 * 1024;
 
+/// A stream with a backend is idle that much sooner if nothing but errors came from there: strangers choose the names for which
+/// there are such streams. By default after 30 s.
+const UNANSWERED_SHARE: u32 = 20;
+
 /// How long a stream without traffic keeps the buffers of a busy one.
 const BUFFER_RETENTION: Duration = Duration::from_secs(10);
+
+/// Between two looks whether there is memory to read on.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Events that wait at one stream; whoever has more waits before it.
 const WAITING: usize = 8;
@@ -57,6 +66,10 @@ pub(crate) enum Event {
     Verdict(Box<(Pair, StreamId, Verification)>),
     /// A link wants to use the stream.
     Carry(Request),
+    /// The stream has to make room.
+    Shed,
+    /// Another stream of the same peer needs the place of one that is idle.
+    CloseIfIdle,
 }
 
 /// Tells what works for a stream that it has ended, or is gone.
@@ -79,6 +92,13 @@ enum Flow {
     Stop,
 }
 
+/// The other end, as it is known and counted.
+struct Peer {
+    address: SocketAddr,
+    report: StreamReport,
+    holding: Holding,
+}
+
 /// A stream in either role.
 pub(crate) struct Session {
     engine: Arc<Engine>,
@@ -93,6 +113,8 @@ pub(crate) struct Session {
     outlet: Outlet,
     report: StreamReport,
     events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    /// Turns of the verifications that the peer caused.
+    verifications: Option<Arc<Semaphore>>,
     /// Ends the questions that the peer caused.
     ended: Ended,
     /// Where links find the stream.
@@ -105,6 +127,10 @@ pub(crate) struct Session {
     requested: Vec<Request>,
     /// How we are proven to the peer of a stream that we opened.
     how: Option<Authentication>,
+    /// What the stream holds of the budget.
+    holding: Holding,
+    /// What the configuration allows the peer.
+    limits: limits::Limits,
     /// Held until the stream is authenticated.
     newcomer: Option<Newcomer>,
     unauthenticated_bytes: usize,
@@ -123,6 +149,8 @@ pub(crate) struct Session {
     stage: Stage,
     /// The engine ends and stanzas are not acknowledged: when to look again, and how many were.
     stuck: Option<(Instant, u64)>,
+    /// It makes room.
+    shed: bool,
     /// The engine ends: until when the stream stays at most.
     leave_by: Option<Instant>,
     /// What broke the stream.
@@ -139,23 +167,24 @@ impl Session {
         connection: Connection,
         transport: Transport,
         address: SocketAddr,
-        newcomer: Newcomer,
+        Admitted { newcomer, holding }: Admitted,
         started: Instant,
     ) -> Self {
         let direct = matches!(transport, Transport::DirectTls(_));
         let machine = Machine::Receiving(Inbound::new(transport, engine.stream_limits(), started));
         let report = StreamReport::inbound(leg, address, direct);
-        let newcomer = Some(newcomer);
-        Self { newcomer, ..Self::over(engine, leg, connection, address, machine, report, started) }
+        let (newcomer, around) = (Some(newcomer), leg.surroundings_of(engine, address.ip()));
+        let by = Peer { address, report, holding };
+        let fresh = Self::over(engine, leg, connection, by, machine, started);
+        Self { around, newcomer, ..fresh }
     }
 
     fn over(
         engine: &Arc<Engine>,
         leg: Leg,
         connection: Connection,
-        address: SocketAddr,
+        Peer { address, report, holding }: Peer,
         machine: Machine,
-        report: StreamReport,
         now: Instant,
     ) -> Self {
         Self {
@@ -171,12 +200,15 @@ impl Session {
             outlet: Outlet::new(leg),
             report,
             events: mpsc::channel(WAITING),
+            verifications: None,
             ended: Ended::not_yet(),
             registrations: Vec::new(),
             proven: Vec::new(),
             place: None,
             requested: Vec::new(),
             how: None,
+            holding,
+            limits: limits::Limits::default(),
             newcomer: None,
             unauthenticated_bytes: 0,
             own_expiry: None,
@@ -188,6 +220,7 @@ impl Session {
             news: engine.news(),
             stage: Stage::Serving,
             stuck: None,
+            shed: false,
             leave_by: None,
             failure: None,
             stream_end: None,
@@ -207,9 +240,17 @@ impl Session {
         let Opened { around, connection, scanner, machine, out, reached, how, .. } = opened;
         let lang = machine.lang().map(str::to_owned);
         let (address, machine) = (reached.address, Machine::Initiating(machine));
-        let fresh = Self::over(engine, leg, connection, address, machine, report, now);
+        let holding = engine.holders.enter(&engine.ledger.total, leg, None, None);
+        let by = Peer { address, report, holding };
+        let fresh = Self::over(engine, leg, connection, by, machine, now);
         let mut session = Self { around, scanner, out, how, ..fresh };
         session.intake.header(lang.as_deref());
+        let remote = match leg {
+            Leg::Outer => &link.pair.to,
+            Leg::Inner => &link.pair.from,
+        };
+        session.holding.proven(remote, &session.events.0);
+        session.limit_by(remote);
         session.outlet.carry(Arc::clone(link), None);
         session.proven.extend(how.map(|how| (link.pair.clone(), how)));
         session.place = Some(reached.place.clone());
@@ -225,20 +266,26 @@ impl Session {
         self.own_expiry = end;
     }
 
-    /// Serves the stream to its end, which is returned as the link sees it that the stream was opened for.
-    pub(crate) async fn serve(mut self) -> Option<End> {
-        self.run().await;
-        self.withdraw();
-        if let Some(failure) = &self.failure {
-            self.report.lost(&self.engine, failure);
-        } else {
-            let end = self.stream_end.take().unwrap_or(StreamEnd::Disconnected);
-            self.report.ended(&self.engine, &end);
+    /// Serves the stream to its end, which is returned as the link sees it that the stream was opened for. The future holds the
+    /// session once: an `async fn` would keep room for its argument beside it.
+    #[expect(clippy::manual_async_fn, reason = "an async fn holds its argument twice")]
+    pub(crate) fn serve(mut self) -> impl Future<Output = Option<End>> + Send {
+        async move {
+            self.run().await;
+            self.withdraw();
+            if let Some(failure) = &self.failure {
+                self.report.lost(&self.engine, failure);
+            } else {
+                let end = self.stream_end.take().unwrap_or(StreamEnd::Disconnected);
+                self.report.ended(&self.engine, &end);
+            }
+            self.settle().await;
+            let end = self.outlet.release(&self.engine, self.failure.as_ref(), self.closing);
+            // What is left is a stanza that waits for room, and nobody's connection.
+            drop((self.connection, self.holding));
+            self.intake.finish().await;
+            end
         }
-        self.settle().await;
-        let end = self.outlet.release(&self.engine, self.failure.as_ref(), self.closing);
-        self.intake.finish().await;
-        end
     }
 
     async fn run(&mut self) {
@@ -256,10 +303,8 @@ impl Session {
 
     /// Puts stanzas into the output when it is empty.
     fn fill(&mut self) {
-        let (patience, own_limit) = {
-            let config = &self.engine.snapshot().config;
-            (config.timeouts.user_timeout, config.limits.stanza_bytes)
-        };
+        let patience = self.engine.snapshot().config.timeouts.user_timeout;
+        let own_limit = self.stanza_bytes();
         if self.connection.output.is_empty() {
             self.write_by = None;
             self.note_batch();
@@ -275,7 +320,8 @@ impl Session {
                     self.last_stanza = Instant::now();
                 }
                 management.request(self.last_stanza, patience, &mut self.out);
-                output.unsplit(self.out.bytes.split());
+                // Without what is left of that buffer, which would keep all of it alive.
+                output.unsplit(std::mem::take(&mut self.out.bytes));
                 if filled {
                     self.connection.begin_batch();
                     self.machine.traffic(self.last_stanza);
@@ -288,10 +334,22 @@ impl Session {
         }
     }
 
+    /// What the stream holds.
+    fn held(&self) -> usize {
+        let tls = if self.connection.is_tls() { holders::TLS } else { 0 };
+        holders::CONNECTION + tls + self.connection.held() + self.outlet.held()
+    }
+
     /// Waits for one event, and works it off.
     async fn step(&mut self) -> Flow {
-        let reading =
-            !self.intake.is_full() && self.connection.output.len() < BACKLOG && self.is_read();
+        self.holding.report(self.held(), self.last_stanza);
+        let exhausted = self.engine.ledger.is_exhausted();
+        let reading = !exhausted
+            && self.limits.allow_reading()
+            && !self.intake.is_full()
+            && self.connection.output.len() < BACKLOG
+            && self.is_read();
+        let look_again = exhausted.then(|| clock::after(Instant::now(), EXHAUSTED_PAUSE));
         let sending = self.connection.output.is_empty() && !self.closing;
         let idle = self.idle_at();
         let deadlines = [
@@ -302,6 +360,8 @@ impl Session {
             self.shrink_at(),
             self.outlet.ask_at(),
             self.stuck.map(|(at, _)| at),
+            look_again,
+            self.limits.deadline(),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
@@ -312,9 +372,7 @@ impl Session {
                 self.on_deadline(Instant::now(), idle).await
             }
             () = evicted(self.newcomer.as_ref()), if self.newcomer.is_some() => {
-                // There is no stream yet that could say why.
-                tracing::debug!(address = %self.address, "the oldest connection without a stream made room");
-                Flow::Stop
+                self.on_evicted().await
             }
             Some(event) = self.events.1.recv() => self.on_event(event).await,
             progress = self.connection.exchange(reading) => match progress {
@@ -334,6 +392,12 @@ impl Session {
     /// An idle stream is closed without error; only an authenticated one can be idle.
     fn idle_at(&self) -> Option<Instant> {
         let own = self.engine.snapshot().config.timeouts.idle;
+        let answered = self.outlet.is_answered() || self.intake.has_answered();
+        let own = if self.leg == Leg::Inner && !answered {
+            own.map(|own| own / UNANSWERED_SHARE)
+        } else {
+            own
+        };
         let idle = self.machine.peer_limits().idle_time(own)?;
         let is_idle = !self.closing
             && self.newcomer.is_none()
@@ -374,6 +438,11 @@ impl Session {
                 return self.leave().await;
             }
         }
+        if due(self.limits.deadline()) {
+            self.on_limits_due(now);
+            // What has been received already waits to be looked at.
+            return self.process().await;
+        }
         if due(self.shrink_at()) {
             self.shrink(now);
         }
@@ -388,7 +457,7 @@ impl Session {
             self.stream_end =
                 Some(StreamEnd::Idle(now.saturating_duration_since(self.last_stanza)));
             self.machine.close(now, &mut self.out);
-        } else {
+        } else if due(self.machine.deadline()) {
             self.machine.on_timeout(now, &*self.around, &mut self.out);
         }
         let flow = self.perform().await;
@@ -426,13 +495,14 @@ impl Session {
     /// Works off what has been received, until a stanza finds no room.
     async fn process(&mut self) -> Flow {
         let now = Instant::now();
-        while !self.intake.is_full() {
+        while !self.intake.is_full() && self.may_go_on(now) {
             match self.scanner.next(&mut self.connection.input) {
                 Ok(Some(Item::Element(element))) => {
                     if let Ok(pair) = self.machine.authorize(&element) {
                         self.last_stanza = now;
                         self.intake.take(&element, pair, now);
                         self.machine.handled();
+                        self.count_stanza(now);
                         continue;
                     }
                     self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
@@ -440,9 +510,9 @@ impl Session {
                 Ok(Some(Item::Oversized(element))) => {
                     if let Ok(pair) = self.machine.authorize(&element) {
                         self.last_stanza = now;
-                        let limit = self.engine.snapshot().config.limits.stanza_bytes;
-                        self.intake.refuse_oversized(&element, pair, limit);
+                        self.intake.refuse_oversized(&element, pair, self.stanza_bytes());
                         self.machine.handled();
+                        self.count_stanza(now);
                         continue;
                     }
                     let item = Item::Oversized(element);
@@ -457,7 +527,7 @@ impl Session {
                         if let Some(newcomer) = &self.newcomer {
                             newcomer.heard();
                         }
-                        if !self.judge_ahead(header.from.as_deref()).await {
+                        if !Box::pin(self.judge_ahead(header.from.as_deref())).await {
                             let text = "the server is busy";
                             let condition = StreamCondition::ResourceConstraint;
                             let error = StreamError::new(condition, text);
@@ -488,5 +558,22 @@ async fn evicted(newcomer: Option<&Newcomer>) {
     match newcomer {
         Some(newcomer) => newcomer.evicted().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F>(_: fn(Session) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every stream holds this as long as it lives.
+    #[test]
+    fn a_stream_is_small_and_its_task_holds_it_once() {
+        let (session, task) = (size_of::<Session>(), size_of_future(Session::serve));
+        println!("session {session}, task {task}");
+        assert!(session <= 3 * 1024 && task < 2 * session, "session {session}, task {task}");
     }
 }

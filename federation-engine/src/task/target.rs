@@ -49,7 +49,7 @@ impl Reached {
     ) -> Box<dyn Surroundings + Send + Sync> {
         match &self.delegation {
             Some(server) if leg == Leg::Outer => Box::new(ProvenServer {
-                outer: Outer(Arc::clone(engine)),
+                outer: Outer(Arc::clone(engine), None),
                 server: Arc::clone(server),
             }),
             _ => leg.surroundings(engine),

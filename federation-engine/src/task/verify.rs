@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Permit;
 use super::engine::Engine;
+use super::line::Permit;
 use super::negotiate::{self, NotOpened, Opening};
+use crate::Domain;
 use crate::dialback::Verification;
 use crate::dns::public::is_public;
 use crate::leg::Leg;
@@ -20,17 +21,12 @@ use crate::stream::{Purpose, StreamId};
 /// Stands for a server whose address was not found.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// Whether the authoritative server of a pair may be queried for this source. The query costs lookups and connections
-/// (XEP-0205), and the source has not authenticated.
+/// Whether the authoritative server of a pair may be queried at all: the query costs lookups and connections (XEP-0205), and
+/// whoever causes it has not authenticated.
 ///
 /// # Errors
 /// The answer to the source if not (XEP-0220 §2.5).
-pub(crate) fn admit(
-    engine: &Engine,
-    leg: Leg,
-    source: IpAddr,
-    pair: &Pair,
-) -> Result<Permit, Verification> {
+pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), Verification> {
     let snapshot = engine.snapshot();
     // Where a person wrote an entry or a route, the name is known here.
     let peer = snapshot.config.peers.resolve(&pair.from);
@@ -43,14 +39,29 @@ pub(crate) fn admit(
         );
         return Err(Verification::error_of("remote-server-not-found", text, cause));
     }
-    let limit = snapshot.config.limits.verifications_per_source;
-    let permit = engine
-        .verifications
-        .admit(source, limit)
-        .filter(|_| leg == Leg::Inner || engine.may_look_up(source));
-    permit.ok_or_else(|| {
-        Verification::error("resource-constraint", "too many verifications for this source")
-    })
+    Ok(())
+}
+
+/// Waits for the turn of a verification that this source causes, behind others of the same source. The permit is held while the
+/// verification runs.
+///
+/// # Errors
+/// The answer to the source if too many wait already.
+pub(crate) async fn turn(
+    engine: &Engine,
+    leg: Leg,
+    source: IpAddr,
+    domain: &Domain,
+) -> Result<Permit, Verification> {
+    let too_many =
+        || Verification::error("resource-constraint", "too many verifications for this source");
+    let at_once = engine.snapshot().config.limits.verifications_per_source;
+    let ticket = engine.verifications.join(source, domain, at_once).ok_or_else(too_many)?;
+    let permit = ticket.turn().await.ok_or_else(too_many)?;
+    if leg == Leg::Outer {
+        sleep_until(engine.may_look_up(source).ok_or_else(too_many)?.into()).await;
+    }
+    Ok(permit)
 }
 
 /// The authoritative server's answer, or the dialback error that says why there is none (XEP-0220 §2.5).
@@ -83,24 +94,21 @@ pub(crate) async fn ask(
 }
 
 /// Waits for the answer to a question, `time` at most and not beyond the stream that needs it, whose end `ended` tells: then
-/// nobody waits, and there is none. Who caused the question is charged for it (`permit`) until then and no longer, so that
-/// servers that keep silent cannot use up what a source may have under way.
-pub(crate) async fn bounded<P>(
-    permit: P,
+/// nobody waits, and there is none. With it the question ends, and what it holds: servers that keep silent cannot use up what a
+/// source may have under way.
+pub(crate) async fn bounded(
     question: impl Future<Output = Verification>,
     time: Duration,
     ended: CancellationToken,
 ) -> Option<Verification> {
-    let answer = tokio::select! {
+    tokio::select! {
         biased;
         () = ended.cancelled() => None,
         answer = timeout(time, question) => Some(answer.unwrap_or_else(|_| {
             let text = "the authoritative server did not answer in time";
             Verification::error("remote-server-timeout", text)
         })),
-    };
-    drop(permit);
-    answer
+    }
 }
 
 /// XEP-0220 §2.5, table of conditions.
@@ -126,49 +134,52 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::task::admission::Admission;
+    use crate::task::line::Line;
 
     const TIME: Duration = Duration::from_secs(30);
     const LIMIT: usize = 32;
 
-    /// As many questions as a source may have under way, to servers that never answer.
+    /// More questions than a source may have under way, to servers that never answer.
     fn silent(
-        admission: &Admission,
+        line: &Line,
         ended: &CancellationToken,
     ) -> Vec<tokio::task::JoinHandle<Option<Verification>>> {
         let source: IpAddr = "198.18.0.1".parse().unwrap();
+        let domain = Domain::parse("peer.example").unwrap();
         let ask = |_| {
-            let permit = admission.admit(source, LIMIT).unwrap();
-            tokio::spawn(bounded(permit, pending(), TIME, ended.clone()))
+            let ticket = line.join(source, &domain, LIMIT).unwrap();
+            let question = async {
+                let _permit = ticket.turn().await;
+                pending().await
+            };
+            tokio::spawn(bounded(question, TIME, ended.clone()))
         };
-        let tasks = (0..LIMIT).map(ask).collect();
-        assert!(admission.admit(source, LIMIT).is_none());
-        tasks
+        (0..LIMIT * 2).map(ask).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn questions_end_with_their_time_and_the_source_may_ask_again() {
-        let (admission, start) = (Admission::default(), Instant::now());
-        for task in silent(&admission, &CancellationToken::new()) {
+        let (line, start) = (Line::default(), Instant::now());
+        for task in silent(&line, &CancellationToken::new()) {
             let answer = task.await.unwrap();
             assert!(
                 matches!(answer, Some(Verification::Error { condition, .. }) if condition == "remote-server-timeout")
             );
         }
         assert_eq!(start.elapsed().as_secs(), TIME.as_secs());
-        assert!(admission.is_empty());
+        assert!(line.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn questions_end_with_the_stream_that_needs_the_answer() {
-        let (admission, ended) = (Admission::default(), CancellationToken::new());
+        let (line, ended) = (Line::default(), CancellationToken::new());
         let start = Instant::now();
-        let tasks = silent(&admission, &ended);
+        let tasks = silent(&line, &ended);
         ended.cancel();
         for task in tasks {
             assert_eq!(task.await.unwrap(), None);
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
-        assert!(admission.is_empty());
+        assert!(line.is_empty());
     }
 }

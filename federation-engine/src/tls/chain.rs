@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
+use sha2::{Digest as _, Sha256};
 
 use super::facts::{self, CertificateFacts, parse};
 use super::identity::Identity;
@@ -74,6 +75,11 @@ impl PeerChain {
     /// The peer's own certificate.
     pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
         self.0.certificates.first()
+    }
+
+    /// SHA-256 of the leaf.
+    pub(crate) fn fingerprint(&self) -> Option<[u8; 32]> {
+        self.leaf().map(|leaf| Sha256::digest(leaf).into())
     }
 
     /// Leaf, and what the peer sent after it.

@@ -56,7 +56,7 @@ impl Inbound {
         }
         let features = match self.features(&addressed, around) {
             Ok(features) => Features {
-                limits: self.accepted(&features),
+                limits: self.accepted(&addressed, &features, around),
                 bidi: self.takes_bidi(&addressed, &features, around),
                 // Only once the peer is proven (XEP-0198 §3); after dialback no features follow.
                 management: self.external.is_some(),
@@ -82,12 +82,18 @@ impl Inbound {
 
     /// What is told of our limits (XEP-0478). As long as other features follow, no stanzas are allowed, and what is allowed
     /// is small; features that offer dialback may be the last ones, so they speak of stanzas.
-    fn accepted(&self, features: &Features) -> StreamLimits {
+    fn accepted(
+        &self,
+        addressed: &Addressed,
+        features: &Features,
+        around: &dyn Surroundings,
+    ) -> StreamLimits {
         if features.starttls == Some(StartTls::Required) {
             return StreamLimits::default();
         }
         let last = self.external.is_some() || features.dialback.is_some();
-        let stanza = self.limits.authenticated.element_bytes;
+        let of_peer = addressed.from.as_ref().and_then(|from| around.stanza_bytes(from));
+        let stanza = of_peer.unwrap_or(self.limits.authenticated.element_bytes);
         let max_bytes = if last { stanza } else { self.limits.unauthenticated_bytes };
         StreamLimits { max_bytes: Some(max_bytes), idle: self.limits.idle }
     }
@@ -133,6 +139,7 @@ impl Inbound {
         if let (Some(from), Some(to)) = (&from, &to) {
             let pair = Pair { from: from.clone(), to: to.clone() };
             around.admits(&pair).map_err(StreamError::from)?;
+            around.has_room(self.tls.as_ref(), from).map_err(StreamError::from)?;
         }
         Ok(Addressed { from, to, versioned })
     }

@@ -128,11 +128,8 @@ impl Inbound {
             }
         };
         let id = opened.id.clone();
-        let free = self.limits.pairs.saturating_sub(self.proven.len());
-        let cap = match confirmed_by {
-            ConfirmedBy::Certificate => free,
-            ConfirmedBy::AuthoritativeServer => self.limits.verifications.min(free),
-        };
+        // The driver has some of them verified at once; the others wait for their turn.
+        let cap = self.limits.pairs.saturating_sub(self.proven.len());
         match (
             self.pending.insert(&pair, clock::after(now, self.limits.dialback), cap),
             confirmed_by,
@@ -172,6 +169,13 @@ impl Inbound {
         if let Err(refusal) = around.admits(pair) {
             let text = refusal.to_string();
             return Err(Objection::new("policy-violation", text, refusal.label()));
+        }
+        if let Err(refusal) = around.has_room(self.tls.as_ref(), &pair.from) {
+            return Err(Objection::new(
+                "resource-constraint",
+                refusal.to_string(),
+                refusal.label(),
+            ));
         }
         let rules = around.peer(&pair.from);
         if rules.tls == TlsMode::Required && self.tls.is_none() {

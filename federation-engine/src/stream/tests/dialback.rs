@@ -147,19 +147,18 @@ fn a_denied_pair_is_never_verified() {
 }
 
 #[test]
-fn the_number_of_verifications_at_once_is_bounded() {
+fn requests_wait_for_their_turn_as_long_as_there_may_be_pairs() {
     let world = untrusting();
     let (mut side, _) = Receiving::opened(&world);
-    for from in ["a.example", "b.example"] {
-        assert_eq!(side.send(&result(from, "us.example", "key"), &world), "");
+    for n in 0..LIMITS.pairs {
+        let request = result(&format!("d{n}.example"), "us.example", "key");
+        assert_eq!(side.send(&request, &world), "");
     }
-    assert_dialback_error(
-        &side.send(&result("c.example", "us.example", "key"), &world),
-        "resource-constraint",
-    );
+    let written = side.send(&result("more.example", "us.example", "key"), &world);
+    assert_dialback_error(&written, "resource-constraint");
     // The same pair again is the same question.
-    assert_eq!(side.send(&result("a.example", "us.example", "other"), &world), "");
-    assert_eq!(asked(&side), 2);
+    assert_eq!(side.send(&result("d0.example", "us.example", "other"), &world), "");
+    assert_eq!(asked(&side), LIMITS.pairs);
 }
 
 #[test]

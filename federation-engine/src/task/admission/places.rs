@@ -1,8 +1,13 @@
-//! Places for connections that are not authenticated, and who makes room for a newcomer. No socket, no clock.
+//! Places for connections that are not authenticated: who gets one, who waits in line, and who makes room. No socket, no clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use crate::source::Prefix;
+
+/// A connection that has not opened a stream for this long makes room for one that waits. Every server opens its stream at
+/// once; what takes time is the way there and a TLS handshake.
+pub(super) const SILENCE: Duration = Duration::from_secs(3);
 
 /// Bounds of [`Places`].
 #[derive(Clone, Copy, Debug)]
@@ -13,27 +18,49 @@ pub(super) struct Limits {
     pub(super) total: usize,
     /// The last of `total`, which only sources without a connection get.
     pub(super) reserved: usize,
+    /// Connections of one source prefix that wait for a place.
+    pub(super) line: usize,
+    /// Connections of all sources that wait.
+    pub(super) all_lines: usize,
 }
 
 /// What becomes of a connection that arrives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Arrival {
-    /// It has a place. The connection named by `evicted` must end for it.
+    /// It has a place.
     Admitted {
         /// Of the connection that arrived.
         number: u64,
-        /// Of the oldest connection that has not opened a stream.
-        evicted: Option<u64>,
+        /// Who has to end for it.
+        moves: Moves,
+    },
+    /// It waits until it is called.
+    Waits {
+        /// Of the connection that arrived.
+        number: u64,
+        /// Who has to end for one that waited before it.
+        moves: Moves,
     },
     /// There is no place.
     Refused,
 }
 
+/// Connections that lose their places, and those that get them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Moves {
+    /// They have not opened a stream, and have to end.
+    pub(super) evicted: Vec<u64>,
+    /// They have waited, and have a place now.
+    pub(super) called: Vec<u64>,
+}
+
 #[derive(Debug, Default)]
 struct Source {
     connections: usize,
-    /// Those that have not opened a stream; the oldest has the lowest number.
-    silent: BTreeSet<u64>,
+    /// Those that have not opened a stream, and since when they are there; the oldest has the lowest number.
+    silent: BTreeMap<u64, Instant>,
+    /// Those that wait.
+    line: VecDeque<u64>,
 }
 
 /// Connections that are not authenticated, by source.
@@ -43,44 +70,117 @@ pub(super) struct Places {
     /// All that have not opened a stream.
     silent: BTreeMap<u64, Prefix>,
     total: usize,
+    waiting: usize,
     next: u64,
 }
 
 impl Places {
-    /// A connection arrives. A source that has all its places gives up its own oldest silent connection; when the process
-    /// has none left, the oldest silent one of all makes room. A connection that has opened a stream keeps its place: it
-    /// is bounded by the time for the negotiation.
-    pub(super) fn arrive(&mut self, prefix: Prefix, limits: &Limits) -> Arrival {
-        let source = self.sources.get(&prefix);
-        let own = source.map_or(0, |source| source.connections);
-        let reserved = if own == 0 { 0 } else { limits.reserved };
-        let available = limits.total.saturating_sub(reserved);
-        let evicted = if own >= limits.per_source {
-            match source.and_then(|source| source.silent.first()) {
-                Some(oldest) => Some(*oldest),
-                None => return Arrival::Refused,
-            }
-        } else if self.total >= available {
-            match self.silent.keys().next() {
-                Some(oldest) => Some(*oldest),
-                None => return Arrival::Refused,
-            }
-        } else {
-            None
-        };
-        if let Some((oldest, of)) = evicted.and_then(|number| self.silent.get_key_value(&number)) {
-            let (oldest, of) = (*oldest, *of);
-            self.heard(oldest, of);
-            self.leave(oldest, of);
-        }
+    /// A connection arrives. A source that has all its places gives up those that have been silent for too long; where there
+    /// are none, the connection waits in line. When the line is full, the source's oldest silent connection ends, however
+    /// young it is; when the process has no places left, the oldest silent one of all does. A connection that has opened a
+    /// stream keeps its place: it is bounded by the time for the negotiation.
+    pub(super) fn arrive(&mut self, prefix: Prefix, limits: &Limits, now: Instant) -> Arrival {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
+        let mut moves = self.make_room(prefix, limits, now, 1);
+        let source = self.sources.get(&prefix);
+        let own = source.map_or(0, |source| source.connections);
+        let in_line = source.map_or(0, |source| source.line.len());
+        if own >= limits.per_source || in_line > 0 {
+            return self.wait(number, prefix, limits, moves, now);
+        }
+        let reserved = if own == 0 { 0 } else { limits.reserved };
+        if self.total >= limits.total.saturating_sub(reserved) {
+            let Some((oldest, of)) = self.silent.first_key_value() else { return Arrival::Refused };
+            let (oldest, of) = (*oldest, *of);
+            self.evict(oldest, of, &mut moves);
+        }
+        self.admit(number, prefix, now);
+        Arrival::Admitted { number, moves }
+    }
+
+    fn wait(
+        &mut self,
+        number: u64,
+        prefix: Prefix,
+        limits: &Limits,
+        mut moves: Moves,
+        now: Instant,
+    ) -> Arrival {
+        let line = self.sources.get(&prefix).map_or(0, |source| source.line.len());
+        if line >= limits.line || self.waiting >= limits.all_lines {
+            let oldest =
+                self.sources.get(&prefix).and_then(|source| source.silent.first_key_value());
+            let Some(oldest) = oldest.map(|(oldest, _)| *oldest) else { return Arrival::Refused };
+            self.evict(oldest, prefix, &mut moves);
+            self.call(prefix, limits, &mut moves, now);
+            if line == 0 {
+                // The lines of others are full.
+                self.admit(number, prefix, now);
+                return Arrival::Admitted { number, moves };
+            }
+        }
+        self.sources.entry(prefix).or_default().line.push_back(number);
+        self.waiting += 1;
+        Arrival::Waits { number, moves }
+    }
+
+    /// Time has passed: those that have been silent for too long make room for those that wait.
+    pub(super) fn advance(&mut self, prefix: Prefix, limits: &Limits, now: Instant) -> Moves {
+        self.make_room(prefix, limits, now, 0)
+    }
+
+    /// The same for those that wait and `arriving` more.
+    fn make_room(
+        &mut self,
+        prefix: Prefix,
+        limits: &Limits,
+        now: Instant,
+        arriving: usize,
+    ) -> Moves {
+        let mut moves = Moves::default();
+        loop {
+            self.call(prefix, limits, &mut moves, now);
+            let Some(source) = self.sources.get(&prefix) else { break };
+            let free = limits.per_source.saturating_sub(source.connections);
+            let oldest = source.silent.first_key_value();
+            let Some((oldest, since)) = oldest.filter(|_| source.line.len() + arriving > free)
+            else {
+                break;
+            };
+            if now.saturating_duration_since(*since) < SILENCE {
+                break;
+            }
+            let oldest = *oldest;
+            self.evict(oldest, prefix, &mut moves);
+        }
+        moves
+    }
+
+    /// Gives free places of a source to those of it that wait.
+    fn call(&mut self, prefix: Prefix, limits: &Limits, moves: &mut Moves, now: Instant) {
+        while self.total < limits.total
+            && let Some(source) = self.sources.get_mut(&prefix)
+            && source.connections < limits.per_source
+            && let Some(number) = source.line.pop_front()
+        {
+            self.waiting = self.waiting.saturating_sub(1);
+            self.admit(number, prefix, now);
+            moves.called.push(number);
+        }
+    }
+
+    fn admit(&mut self, number: u64, prefix: Prefix, now: Instant) {
         let source = self.sources.entry(prefix).or_default();
         source.connections += 1;
-        source.silent.insert(number);
+        source.silent.insert(number, now);
         self.silent.insert(number, prefix);
         self.total += 1;
-        Arrival::Admitted { number, evicted }
+    }
+
+    fn evict(&mut self, number: u64, prefix: Prefix, moves: &mut Moves) {
+        self.release(number, prefix);
+        moves.evicted.push(number);
     }
 
     /// A connection has opened a stream.
@@ -91,97 +191,43 @@ impl Places {
         }
     }
 
-    /// A connection is authenticated, or gone. Not to be called for one that was evicted.
-    pub(super) fn leave(&mut self, number: u64, prefix: Prefix) {
-        self.silent.remove(&number);
+    fn release(&mut self, number: u64, prefix: Prefix) {
+        self.heard(number, prefix);
         let Some(source) = self.sources.get_mut(&prefix) else { return };
-        source.silent.remove(&number);
         source.connections = source.connections.saturating_sub(1);
         self.total = self.total.saturating_sub(1);
-        if source.connections == 0 {
+        if source.connections == 0 && source.line.is_empty() {
             self.sources.remove(&prefix);
         }
+    }
+
+    /// A connection is authenticated, or gone. Not to be called for one that was evicted.
+    pub(super) fn leave(
+        &mut self,
+        number: u64,
+        prefix: Prefix,
+        limits: &Limits,
+        now: Instant,
+    ) -> Moves {
+        let mut moves = Moves::default();
+        let line = self.sources.get_mut(&prefix).map(|source| &mut source.line);
+        let waited = line.and_then(|line| {
+            let at = line.iter().position(|waiting| *waiting == number)?;
+            line.remove(at)
+        });
+        if waited.is_some() {
+            self.waiting = self.waiting.saturating_sub(1);
+            let empty = |source: &Source| source.connections == 0 && source.line.is_empty();
+            if self.sources.get(&prefix).is_some_and(empty) {
+                self.sources.remove(&prefix);
+            }
+        } else {
+            self.release(number, prefix);
+            self.call(prefix, limits, &mut moves, now);
+        }
+        moves
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use super::*;
-
-    const LIMITS: Limits = Limits { per_source: 3, total: 8, reserved: 2 };
-
-    fn prefix(third: u8) -> Prefix {
-        Prefix::from(IpAddr::from([198, 18, third, 1]))
-    }
-
-    fn number(arrival: Arrival) -> u64 {
-        match arrival {
-            Arrival::Admitted { number, .. } => number,
-            Arrival::Refused => panic!("refused"),
-        }
-    }
-
-    #[test]
-    fn silent_connections_never_lock_their_source_out() {
-        let mut places = Places::default();
-        let first: Vec<_> = (0..3).map(|_| number(places.arrive(prefix(1), &LIMITS))).collect();
-        // Renewed again and again: each newcomer still gets a place, and the oldest goes.
-        for round in 0..100 {
-            let Arrival::Admitted { number, evicted } = places.arrive(prefix(1), &LIMITS) else {
-                panic!("refused")
-            };
-            assert_eq!(evicted, Some(first[0] + round));
-            assert_eq!((number, places.total), (first[2] + round + 1, 3));
-        }
-    }
-
-    #[test]
-    fn a_connection_that_has_opened_a_stream_keeps_its_place() {
-        let mut places = Places::default();
-        let open: Vec<_> = (0..2).map(|_| number(places.arrive(prefix(1), &LIMITS))).collect();
-        for number in &open {
-            places.heard(*number, prefix(1));
-        }
-        let silent = number(places.arrive(prefix(1), &LIMITS));
-        let arrival = places.arrive(prefix(1), &LIMITS);
-        assert!(matches!(arrival, Arrival::Admitted { evicted: Some(gone), .. } if gone == silent));
-        places.heard(number(arrival), prefix(1));
-        assert_eq!(places.arrive(prefix(1), &LIMITS), Arrival::Refused);
-        places.leave(open[0], prefix(1));
-        assert!(matches!(
-            places.arrive(prefix(1), &LIMITS),
-            Arrival::Admitted { evicted: None, .. }
-        ));
-    }
-
-    #[test]
-    fn the_last_places_are_for_sources_that_have_none() {
-        let mut places = Places::default();
-        for third in 1..=2 {
-            for _ in 0..3 {
-                let number = number(places.arrive(prefix(third), &LIMITS));
-                places.heard(number, prefix(third));
-            }
-        }
-        let third = number(places.arrive(prefix(3), &LIMITS));
-        places.heard(third, prefix(3));
-        assert_eq!(places.arrive(prefix(3), &LIMITS), Arrival::Refused, "it has one");
-        let fourth = number(places.arrive(prefix(4), &LIMITS));
-        assert!(
-            matches!(places.arrive(prefix(5), &LIMITS), Arrival::Admitted { evicted: Some(gone), .. } if gone == fourth),
-            "the oldest silent one of all makes room"
-        );
-    }
-
-    #[test]
-    fn nothing_is_remembered_of_what_is_gone() {
-        let mut places = Places::default();
-        for third in 0..100 {
-            let number = number(places.arrive(prefix(third), &LIMITS));
-            places.leave(number, prefix(third));
-        }
-        assert!(places.sources.is_empty() && places.silent.is_empty() && places.total == 0);
-    }
-}
+mod tests;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crds::peer::Verification as CertificateRole;
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
-use super::{Event, Flow, Session};
+use super::{Event, Flow, Session, evicted};
 use crate::Domain;
 use crate::clock;
 use crate::dialback::Verification;
@@ -19,9 +20,11 @@ use crate::observe::evidence::InboundKind;
 use crate::observe::label::VerificationResult;
 use crate::pair::Pair;
 use crate::reason::Failure;
+use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::rejection::Named;
-use crate::stream::{Action, Authentication, StreamId};
+use crate::stream::{Action, Authentication, Rejection, StreamId};
 use crate::task::ending::Stage;
+use crate::task::holders::proven::Full;
 use crate::task::machine::Machine;
 use crate::task::negotiate::CLOSING;
 use crate::task::stream_end::StreamEnd;
@@ -30,11 +33,15 @@ use crate::tls::config::TlsStart;
 
 /// Time to send the last bytes when the engine ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Time to tell the peer of a stream that has to make room.
+const SHED_CLOSING: Duration = Duration::from_secs(1);
 
 impl Session {
     pub(super) async fn on_event(&mut self, event: Event) -> Flow {
         match event {
             Event::Carry(request) => self.on_request(request).await,
+            Event::Shed => self.shed().await,
+            Event::CloseIfIdle => self.close_if_idle().await,
             Event::Verdict(verdict) => {
                 let (pair, id, result) = *verdict;
                 if let Machine::Receiving(machine) = &mut self.machine {
@@ -45,12 +52,39 @@ impl Session {
         }
     }
 
+    /// RFC 6120 §4.9.3.17. What is not confirmed goes back to its queue.
+    async fn shed(&mut self) -> Flow {
+        self.closing = true;
+        self.shed = true;
+        let text = "memory or connections are short; try again later";
+        let error = StreamError::new(StreamCondition::ResourceConstraint, text);
+        self.machine.fail(&error, &*self.around, &mut self.out);
+        self.perform().await;
+        Flow::Stop
+    }
+
+    /// The place is needed. A connection that has not opened a stream is closed: there is none that could say why.
+    pub(super) async fn on_evicted(&mut self) -> Flow {
+        let opened = match &self.machine {
+            Machine::Receiving(machine) => {
+                machine.named().from.is_some() || machine.named().to.is_some()
+            }
+            Machine::Initiating(_) => true,
+        };
+        if opened {
+            return self.shed().await;
+        }
+        self.engine.saw_eviction(self.leg, self.address);
+        Flow::Stop
+    }
+
     /// Takes over what the machine wrote and does what it asked for, until it asks for nothing more.
     pub(super) async fn perform(&mut self) -> Flow {
         while !self.out.bytes.is_empty() || !self.out.actions.is_empty() {
-            self.connection.output.unsplit(self.out.bytes.split());
+            self.connection.output.unsplit(std::mem::take(&mut self.out.bytes));
             for action in std::mem::take(&mut self.out.actions) {
-                if self.act(action).await == Flow::Stop {
+                // On the heap for a moment: what is rare must not make the task of every stream large.
+                if Box::pin(self.act(action)).await == Flow::Stop {
                     return Flow::Stop;
                 }
             }
@@ -72,9 +106,11 @@ impl Session {
                 }
             }
             Action::Restart => self.scanner.restart(),
-            Action::Bounds(bounds) => self.scanner.set_bounds(bounds),
+            Action::Bounds(bounds) => {
+                self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));
+            }
             Action::Verify { pair, id, key } => self.verify(pair, id, key),
-            Action::Authorized { pair, how } => self.authorized(&pair, how),
+            Action::Authorized { pair, how } => return self.authorized(&pair, how).await,
             Action::Bidirectional { pair } => self.bidirectional(&pair),
             Action::Acknowledged(count) => self.outlet.acknowledged(count, &self.engine),
             Action::Unmanaged => self.outlet.unmanaged(),
@@ -105,11 +141,20 @@ impl Session {
             Action::Close => {
                 // The peer may take its time.
                 self.withdraw();
-                self.connection.output.unsplit(self.out.bytes.split());
+                self.connection.output.unsplit(std::mem::take(&mut self.out.bytes));
                 let ending = self.stage >= Stage::Bouncing;
-                self.connection.close(if ending { LAST_WORDS } else { CLOSING }).await;
+                let patience = match (ending, self.shed) {
+                    (true, _) => LAST_WORDS,
+                    (false, true) => SHED_CLOSING,
+                    (false, false) => CLOSING,
+                };
+                self.connection.close(patience).await;
                 let receiving = matches!(self.machine, Machine::Receiving(_));
-                if receiving && !ending {
+                if receiving && self.shed {
+                    // Its buffers are needed now; its peer is heard for a moment, so that it gets to read why.
+                    self.connection.shrink();
+                    let _ = timeout(SHED_CLOSING, self.connection.linger()).await;
+                } else if receiving && !ending {
                     self.connection.linger().await;
                 }
                 return Flow::Stop;
@@ -120,14 +165,29 @@ impl Session {
         Flow::Continue
     }
 
-    fn authorized(&mut self, pair: &Pair, how: Authentication) {
+    async fn authorized(&mut self, pair: &Pair, how: Authentication) -> Flow {
         self.last_stanza = Instant::now();
         self.proven.push((pair.clone(), how));
         let tls = self.connection.tls_version();
         let chain = self.connection.peer_chain();
         match &self.machine {
             Machine::Receiving(_) => {
+                let remote = match self.leg {
+                    Leg::Outer => &pair.from,
+                    Leg::Inner => &pair.to,
+                };
+                let streams = self.engine.snapshot().config.peers.resolve(remote).streams;
+                let streams = streams.and_then(|streams| usize::try_from(streams.get()).ok());
+                if let Err(full) = self.holding.proves(pair, chain.fingerprint(), streams) {
+                    self.engine.holders.close_an_idle_one(remote, Instant::now());
+                    return self.refuse_to_prove(full).await;
+                }
                 self.newcomer = None;
+                self.holding.proven(remote, &self.events.0);
+                self.limit_by(remote);
+                let bounds = self.engine.stream_limits().authenticated;
+                self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));
+                self.find_place(remote);
                 self.engine.table.peer_is_back(&pair.reversed());
                 let judgement = self.around.judge(&chain, &pair.from);
                 self.watch_expiry(&pair.from, judgement.is_ok());
@@ -139,6 +199,30 @@ impl Session {
                 self.on_pair_decided(pair, None);
             }
         }
+        Flow::Continue
+    }
+
+    /// The pair is proven, and there are too many of its kind.
+    async fn refuse_to_prove(&mut self, full: Full) -> Flow {
+        let error = StreamError::new(StreamCondition::ResourceConstraint, full.to_string());
+        let error = error.because("TooManyStreams");
+        if let Machine::Receiving(machine) = &self.machine {
+            let named = machine.named();
+            self.engine.saw_refusal(self.leg, self.address, Rejection::of_stream(named, &error));
+        }
+        self.machine.fail(&error, &*self.around, &mut self.out);
+        // The error is written, and the connection is closed, by what the machine asks for now.
+        Box::pin(self.perform()).await;
+        Flow::Stop
+    }
+
+    /// Without an error (RFC 6120 §4.4): the peer opens another stream when it needs one.
+    async fn close_if_idle(&mut self) -> Flow {
+        if self.outlet.is_idle() && !self.intake.is_full() && !self.closing {
+            self.closing = true;
+            self.machine.close(Instant::now(), &mut self.out);
+        }
+        self.perform().await
     }
 
     fn key_answered(&self, pair: &Pair, id: &str, answer: &Verification) {
@@ -184,7 +268,12 @@ impl Session {
         let config = presented.server(TlsStart::StartTls);
         self.connection.flush(CLOSING).await?;
         let deadline = self.machine.deadline().unwrap_or_else(far_future);
-        timeout_at(deadline.into(), self.connection.accept_tls(config)).await??;
+        tokio::select! {
+            handshake = timeout_at(deadline.into(), self.connection.accept_tls(config)) => handshake??,
+            () = evicted(self.newcomer.as_ref()) => {
+                return Err(io::Error::other("the connection made room for others"));
+            }
+        }
         if let Machine::Receiving(machine) = &mut self.machine {
             machine.on_tls(self.connection.peer_chain(), &mut self.out);
         }
@@ -219,17 +308,24 @@ impl Session {
 
     fn verify(&mut self, pair: Pair, id: StreamId, key: String) {
         let Machine::Receiving(machine) = &mut self.machine else { return };
-        let permit = match verify::admit(&self.engine, self.leg, self.address.ip(), &pair) {
-            Ok(permit) => permit,
-            Err(refused) => {
-                return machine.on_verification(&pair, &id, refused, &mut self.out);
-            }
-        };
+        if let Err(refused) = verify::check_name(&self.engine, self.leg, &pair) {
+            return machine.on_verification(&pair, &id, refused, &mut self.out);
+        }
+        let at_once = self.engine.snapshot().config.limits.verifications_per_stream;
+        let own = self.verifications.get_or_insert_with(|| Arc::new(Semaphore::new(at_once)));
+        let (own, source) = (Arc::clone(own), self.address.ip());
         let (engine, leg, events) = (Arc::clone(&self.engine), self.leg, self.events.0.clone());
         let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
         self.engine.spawn(async move {
-            let question = verify::ask(&engine, leg, pair.clone(), id.clone(), key);
-            if let Some(result) = verify::bounded(permit, question, time, ended).await {
+            let question = async {
+                // First the requests of the stream in their order, then those of the source by domain.
+                let _own = own.acquire_owned().await;
+                match verify::turn(&engine, leg, source, &pair.from).await {
+                    Ok(_permit) => verify::ask(&engine, leg, pair.clone(), id.clone(), key).await,
+                    Err(refused) => refused,
+                }
+            };
+            if let Some(result) = verify::bounded(question, time, ended).await {
                 engine.metrics.verifications.inc((&result).into());
                 // The stream that asked may be gone.
                 let _ = events.send(Event::Verdict(Box::new((pair, id, result)))).await;

@@ -1,0 +1,137 @@
+//! One budget for the process: bytes and connections. The model is Envoy's overload manager.
+//!
+//! [`detect`] reads what the system grants, [`account`] counts what is held, [`decide`] chooses who makes room. Nothing here
+//! closes anything: `task::overload` acts.
+
+pub(crate) mod account;
+pub(crate) mod decide;
+pub(crate) mod detect;
+pub(crate) mod ledger;
+
+/// What the process itself needs at least, before the first connection: code, roots, caches, threads.
+pub(crate) const PROCESS: usize = 16 * 1024 * 1024;
+
+/// The smallest memory for one connection. More connections than this allows are of no use.
+const SMALLEST_CONNECTION: usize = 8 * 1024;
+
+/// Descriptors that connections of streams never get: dialling, DNS, files, admin and control need some at any time.
+const MIN_RESERVED_DESCRIPTORS: usize = 64;
+const MAX_RESERVED_DESCRIPTORS: usize = 4_096;
+
+/// Percent of the budget above which queues are kept short.
+const TIGHT: usize = 60;
+/// Above it the least useful makes room, until [`SHED_TO`] is reached.
+const SHED_ABOVE: usize = 80;
+const SHED_TO: usize = 70;
+/// Above it nothing is read and nobody is admitted.
+const EXHAUSTED: usize = 95;
+
+/// What the process may hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Budget {
+    /// Bytes of memory.
+    pub(crate) bytes: usize,
+    /// Connections of streams, in both directions.
+    pub(crate) connections: usize,
+}
+
+impl Budget {
+    /// From the limits of the process. A fifth of the memory stays free: what counting misses, and what the kernel counts for
+    /// the process, must not bring it to its limit.
+    pub(crate) fn of(memory: usize, descriptors: usize) -> Self {
+        let reserved = (descriptors / 4).clamp(MIN_RESERVED_DESCRIPTORS, MAX_RESERVED_DESCRIPTORS);
+        let bytes = percent(memory, 80);
+        let connections = descriptors.saturating_sub(reserved).min(bytes / SMALLEST_CONNECTION);
+        Self { bytes, connections: connections.max(1) }
+    }
+
+    /// Somebody has to make room.
+    pub(crate) fn is_exceeded_by(self, usage: Usage) -> bool {
+        usage.excess(self) != Usage::default()
+    }
+
+    /// The bytes above which queues are kept short.
+    pub(crate) fn tight(self) -> usize {
+        percent(self.bytes, TIGHT)
+    }
+
+    /// The bytes above which nothing is read and nobody is admitted.
+    pub(crate) fn exhausted(self) -> usize {
+        percent(self.bytes, EXHAUSTED)
+    }
+}
+
+/// What the process holds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Usage {
+    /// Bytes of memory.
+    pub(crate) bytes: usize,
+    /// Connections of streams.
+    pub(crate) connections: usize,
+}
+
+impl Usage {
+    /// How much has to go: nothing up to 80 % of the budget, and down to 70 % above it.
+    fn excess(self, budget: Budget) -> Self {
+        let over = |used: usize, limit: usize| {
+            if used > percent(limit, SHED_ABOVE) {
+                used.saturating_sub(percent(limit, SHED_TO))
+            } else {
+                0
+            }
+        };
+        Self {
+            bytes: over(self.bytes, budget.bytes),
+            connections: over(self.connections, budget.connections),
+        }
+    }
+}
+
+fn percent(whole: usize, percent: usize) -> usize {
+    (whole / 100).saturating_mul(percent).saturating_add((whole % 100) * percent / 100)
+}
+
+/// The memory in use, from what is counted and what the kernel says is resident. Counting misses something, so the kernel's
+/// number counts; but an allocator keeps memory that is free, so it counts for twice of what is counted at most.
+/// `process` is what it was before the first connection.
+pub(crate) fn in_use(counted: usize, resident: Option<usize>, process: usize) -> usize {
+    let known = counted.saturating_add(process);
+    let believed = counted.saturating_mul(2).saturating_add(process);
+    resident.map_or(known, |resident| resident.min(believed)).max(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn the_budget_leaves_memory_and_descriptors_to_everything_else() {
+        let pod = Budget::of(512 * MIB, 1_048_576);
+        assert_eq!(pod, Budget { bytes: 429_496_729, connections: 52_428 });
+        assert_eq!(Budget::of(512 * MIB, 1_024).connections, 768);
+        assert_eq!(Budget::of(512 * MIB, 256).connections, 192);
+        assert_eq!(Budget::of(0, 0).connections, 1, "never none");
+        assert!(pod.tight() < pod.exhausted() && pod.exhausted() < pod.bytes);
+        assert_eq!(percent(usize::MAX, 80), 14_757_395_258_967_641_292);
+    }
+
+    #[test]
+    fn up_to_80_percent_nothing_has_to_go_and_above_it_down_to_70() {
+        let budget = Budget { bytes: 1_000, connections: 100 };
+        let excess = |bytes, connections| Usage { bytes, connections }.excess(budget);
+        assert_eq!(excess(800, 80), Usage::default());
+        assert_eq!(excess(801, 80), Usage { bytes: 101, connections: 0 });
+        assert_eq!(excess(800, 81), Usage { bytes: 0, connections: 11 });
+    }
+
+    #[test]
+    fn what_the_kernel_says_counts_as_long_as_it_can_be_ours() {
+        let in_use = |resident| in_use(10 * MIB, resident, PROCESS);
+        assert_eq!(in_use(None), 10 * MIB + PROCESS);
+        assert_eq!(in_use(Some(1)), 10 * MIB + PROCESS);
+        assert_eq!(in_use(Some(30 * MIB)), 30 * MIB);
+        assert_eq!(in_use(Some(300 * MIB)), 20 * MIB + PROCESS, "kept by the allocator");
+    }
+}

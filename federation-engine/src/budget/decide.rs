@@ -1,0 +1,201 @@
+//! Who makes room. Pure: no socket, no clock.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use super::{Budget, Usage};
+use crate::Domain;
+use crate::source::Prefix;
+
+/// Of what use a holder is. The least useful comes first.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Use {
+    /// A connection that has proven nothing.
+    Unauthenticated,
+    /// A stream that carries nothing.
+    Idle,
+    /// A stream that carries stanzas, or a queue of them.
+    Active,
+}
+
+/// Those that belong to one peer.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Group {
+    /// What one certificate has proven; it may be good for any number of domains. SHA-256 of it.
+    Certificate([u8; 32]),
+    /// Of one remote domain.
+    Domain(Domain),
+}
+
+/// Something that holds memory, and a connection or none.
+#[derive(Clone, Debug)]
+pub(crate) struct Held<K> {
+    /// Names it to whoever asks.
+    pub(crate) key: K,
+    /// Its use.
+    pub(crate) usage: Use,
+    /// Connections that it holds: one or none.
+    pub(crate) connections: usize,
+    /// Bytes that it holds.
+    pub(crate) bytes: usize,
+    /// Milliseconds since it was of use.
+    pub(crate) silent: u64,
+    /// Whose it is, once that is known for sure.
+    pub(crate) group: Option<Group>,
+    /// Where it comes from, where that says anything: all streams of a backend come from one address.
+    pub(crate) source: Option<Prefix>,
+}
+
+/// What those of one group hold together.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    holders: usize,
+    bytes: usize,
+}
+
+/// Chooses who has to go so that 70 % of the budget are in use, if more than 80 % are; nobody otherwise. First go connections
+/// that are not authenticated, then idle streams, both from whoever has the most of them, the longest silent first; then the
+/// largest holder of the peer that holds the most.
+pub(crate) fn decide<K: Clone>(usage: Usage, budget: Budget, held: &[Held<K>]) -> Vec<K> {
+    let mut excess = usage.excess(budget);
+    if excess == Usage::default() {
+        return Vec::new();
+    }
+    let mut sources: HashMap<(Use, Prefix), Share> = HashMap::new();
+    let mut groups: HashMap<(Use, &Group), Share> = HashMap::new();
+    for one in held {
+        let count = |share: &mut Share| {
+            share.holders += 1;
+            share.bytes = share.bytes.saturating_add(one.bytes);
+        };
+        if let Some(source) = one.source {
+            count(sources.entry((one.usage, source)).or_default());
+        }
+        if let Some(group) = &one.group {
+            count(groups.entry((one.usage, group)).or_default());
+        }
+    }
+    let bytes_count = excess.bytes > 0;
+    let weight = |one: &Held<K>| {
+        let of_source = one.source.and_then(|source| sources.get(&(one.usage, source)).copied());
+        let group = one.group.as_ref();
+        let of_group = group.and_then(|group| groups.get(&(one.usage, group)).copied());
+        let (of_source, of_group) = (of_source.unwrap_or_default(), of_group.unwrap_or_default());
+        let silent = usize::try_from(one.silent).unwrap_or(usize::MAX);
+        match one.usage {
+            Use::Unauthenticated | Use::Idle => (of_source.holders.max(of_group.holders), silent),
+            Use::Active if bytes_count => (of_group.bytes, one.bytes),
+            Use::Active => (of_group.holders, silent),
+        }
+    };
+    let mut order: Vec<_> = held.iter().map(|one| (one.usage, Reverse(weight(one)), one)).collect();
+    order.sort_by_key(|(usage, weight, _)| (*usage, *weight));
+    let mut chosen = Vec::new();
+    for (_, _, one) in order {
+        if excess == Usage::default() {
+            break;
+        }
+        let helps =
+            (excess.bytes > 0 && one.bytes > 0) || (excess.connections > 0 && one.connections > 0);
+        if helps {
+            excess.bytes = excess.bytes.saturating_sub(one.bytes);
+            excess.connections = excess.connections.saturating_sub(one.connections);
+            chosen.push(one.key.clone());
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    const BUDGET: Budget = Budget { bytes: 1_000, connections: 100 };
+
+    fn stream(key: u32, usage: Use, bytes: usize, silent: u64) -> Held<u32> {
+        Held { key, usage, connections: 1, bytes, silent, group: None, source: None }
+    }
+
+    fn of(domain: &str, mut held: Held<u32>) -> Held<u32> {
+        held.group = Domain::parse(domain).ok().map(Group::Domain);
+        held
+    }
+
+    fn from(third: u8, mut held: Held<u32>) -> Held<u32> {
+        held.source = Some(Prefix::from(IpAddr::from([198, 18, third, 1])));
+        held
+    }
+
+    fn bytes(bytes: usize) -> Usage {
+        Usage { bytes, connections: 0 }
+    }
+
+    #[test]
+    fn nobody_goes_below_80_percent() {
+        let held = [stream(1, Use::Unauthenticated, 100, 9)];
+        assert!(decide(Usage { bytes: 800, connections: 80 }, BUDGET, &held).is_empty());
+    }
+
+    #[test]
+    fn the_unauthenticated_go_first_then_the_idle_then_the_largest() {
+        let held = [
+            stream(1, Use::Active, 300, 0),
+            stream(2, Use::Idle, 50, 20_000),
+            stream(3, Use::Unauthenticated, 50, 1),
+            stream(4, Use::Idle, 50, 90_000),
+            stream(5, Use::Active, 400, 0),
+        ];
+        assert_eq!(decide(bytes(801), BUDGET, &held), [3, 4, 2]);
+        assert_eq!(decide(bytes(1_000), BUDGET, &held), [3, 4, 2, 5]);
+        assert_eq!(decide(bytes(2_000), BUDGET, &held), [3, 4, 2, 5, 1]);
+    }
+
+    #[test]
+    fn whoever_has_the_most_gives_the_most_and_others_keep_theirs() {
+        let mut held: Vec<_> = (0..8)
+            .map(|key| from(1, stream(key, Use::Unauthenticated, 20, u64::from(key))))
+            .collect();
+        // Silent for longer, but the only one of its source.
+        held.push(from(2, stream(100, Use::Unauthenticated, 20, 99)));
+        assert_eq!(decide(bytes(801), BUDGET, &held), [7, 6, 5, 4, 3, 2]);
+        let mut held: Vec<_> = (0..8)
+            .map(|key| of("many.example", stream(key, Use::Idle, 20, u64::from(key))))
+            .collect();
+        held.push(of("one.example", stream(100, Use::Idle, 20, 99)));
+        assert_eq!(decide(bytes(801), BUDGET, &held), [7, 6, 5, 4, 3, 2]);
+    }
+
+    #[test]
+    fn the_domain_that_holds_the_most_in_many_queues_goes_before_a_larger_single_one() {
+        let held = [
+            of("single.example", stream(1, Use::Active, 150, 0)),
+            of("many.example", stream(2, Use::Active, 90, 0)),
+            of("many.example", stream(3, Use::Active, 110, 0)),
+        ];
+        assert_eq!(decide(bytes(801), BUDGET, &held), [3]);
+        assert_eq!(decide(bytes(850), BUDGET, &held), [3, 2]);
+    }
+
+    #[test]
+    fn a_certificate_for_many_domains_is_one_holder() {
+        let wild = |key| Held {
+            group: Some(Group::Certificate([7; 32])),
+            ..stream(key, Use::Active, 20, 0)
+        };
+        let mut held: Vec<_> = (0..12).map(wild).collect();
+        held.push(of("good.example", stream(100, Use::Active, 90, 0)));
+        assert!(!decide(bytes(840), BUDGET, &held).contains(&100));
+        let usage = Usage { bytes: 0, connections: 81 };
+        assert!(!decide(usage, BUDGET, &held).contains(&100));
+    }
+
+    #[test]
+    fn descriptors_are_freed_by_connections_and_not_by_queues() {
+        let queue = Held { connections: 0, ..stream(1, Use::Active, 500, 0) };
+        let held = [queue, stream(2, Use::Active, 0, 0), stream(3, Use::Active, 0, 0)];
+        let usage = Usage { bytes: 0, connections: 90 };
+        assert_eq!(decide(usage, BUDGET, &held), [2, 3]);
+    }
+}
