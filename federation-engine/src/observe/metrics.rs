@@ -209,6 +209,7 @@ impl Metrics {
 
     /// All metrics in the text format of `OpenMetrics`.
     pub fn encode(&self) -> String {
+        self.log_lines_omitted.inc_by(crate::log::take_omitted());
         let mut out = String::with_capacity(4096);
         if text::encode(&mut out, &self.registry).is_err() {
             // Only a failing writer brings this about, and a String is none.

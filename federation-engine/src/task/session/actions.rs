@@ -219,8 +219,9 @@ impl Session {
         };
         let (engine, leg, events) = (Arc::clone(&self.engine), self.leg, self.events.0.clone());
         let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
+        let source = self.address.ip();
         self.engine.spawn(async move {
-            let question = verify::ask(&engine, leg, pair.clone(), id.clone(), key);
+            let question = verify::ask(&engine, leg, source, pair.clone(), id.clone(), key);
             if let Some(result) = verify::bounded(permit, question, time, ended).await {
                 engine.metrics.verifications.inc((&result).into());
                 // The stream that asked may be gone.
