@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::direction::Direction;
 use crate::leg::Leg;
-use crate::observe::label::{Label, VerificationResult};
+use crate::observe::label::{DnsResult, Label, VerificationResult};
 use crate::reason::{Failure, Refusal};
 
 /// The result label of what succeeded.
@@ -41,6 +41,8 @@ pub struct Metrics {
     pub verifications: Counters<VerificationResult>,
     /// Dialback keys that another server asked about.
     pub keys_answered: Counters<VerificationResult>,
+    /// Queries to the backend's DNS server.
+    pub dns_queries: Counters<DnsResult>,
     /// Connections closed because their source had too many unauthenticated streams.
     pub connections_refused: Counter,
     /// Log lines that were not written because their source, or all sources together, caused too many.
@@ -153,6 +155,11 @@ impl Default for Metrics {
                 &mut registry,
                 "keys_answered",
                 "Dialback keys that another server asked about",
+            ),
+            dns_queries: Counters::new(
+                &mut registry,
+                "dns_queries",
+                "Queries to the backend's DNS server, by result",
             ),
             stanzas_generated,
             stanzas_answered,
@@ -298,6 +305,7 @@ mod tests {
             "xmpp_federation_dials_total{result=\"DomainNotFound\"} 1",
             "xmpp_federation_verifications_total{result=\"TimedOut\"} 0",
             "xmpp_federation_keys_answered_total{result=\"Valid\"} 0",
+            "xmpp_federation_dns_queries_total{result=\"Refused\"} 0",
             "xmpp_federation_stanzas_generated_total 0",
             "xmpp_federation_stanzas_queued 0",
         ] {
