@@ -234,6 +234,7 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
                     address: None,
                     tls: None,
                     authentication: None,
+                    authenticated_by: None,
                     since: now(),
                 }),
                 inbound: None,

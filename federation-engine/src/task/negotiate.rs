@@ -211,7 +211,13 @@ async fn negotiate(
     }
     match opened.negotiate(engine, leg, deadline).await {
         Ok(outcome) => Ok((opened, outcome)),
-        Err(failure) => Err((failure, opened.connection.tls_version())),
+        Err(failure) => {
+            let set = leg == Leg::Outer
+                && engine.snapshot().config.peers.resolve(&remote).verification
+                    == Verification::Required;
+            let failure = if set { failure.by_setting() } else { failure };
+            Err((failure, opened.connection.tls_version()))
+        }
     }
 }
 

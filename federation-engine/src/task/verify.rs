@@ -111,9 +111,10 @@ fn condition(failure: &Failure) -> &'static str {
         | Failure::DialbackTimedOut => "remote-server-timeout",
         Failure::Dns(_) => "remote-server-not-found",
         Failure::BlockedByLocalPolicy => "not-allowed",
-        Failure::Certificate(_) | Failure::StartTlsNotOffered | Failure::StartTlsRefused => {
-            "not-authorized"
-        }
+        Failure::Certificate(_)
+        | Failure::CertificateRequired(_)
+        | Failure::StartTlsNotOffered
+        | Failure::StartTlsRefused => "not-authorized",
         _ => "remote-connection-failed",
     }
 }
