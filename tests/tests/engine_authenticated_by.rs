@@ -1,5 +1,7 @@
 //! What authenticates a peer, as the log and the evidence tell it, and the one setting that demands a certificate of all.
 
+#![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
+
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};

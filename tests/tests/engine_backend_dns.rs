@@ -1,5 +1,11 @@
 //! The backend's DNS server of the real engine program: who is answered, and what its operator learns of the others.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test states its expectations so"
+)]
+
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};

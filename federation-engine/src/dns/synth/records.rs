@@ -25,19 +25,15 @@ pub(super) struct Records {
 impl Records {
     /// Reads a message with one question. `None`: it is malformed.
     pub(super) fn read(message: &[u8]) -> Option<Self> {
-        let [_, _, _, flags, 0, 1, an1, an2, ns1, ns2, ar1, ar2] =
-            *message.first_chunk::<HEADER>()?
-        else {
+        let [_, _, _, flags] = octets(message, 0)?;
+        if number(message, 4)? != 1 {
             return None;
-        };
-        let count = |high, low| u16::from_be_bytes([high, low]);
+        }
         let mut records =
-            Self { code: u16::from(flags & 0xf), answers: count(an1, an2), ..Self::default() };
+            Self { code: u16::from(flags & 0xf), answers: number(message, 6)?, ..Self::default() };
         let mut at = HEADER + question(message)?.len();
-        for (is_authority, number) in
-            [(false, count(an1, an2)), (true, count(ns1, ns2)), (false, count(ar1, ar2))]
-        {
-            for _ in 0..number {
+        for (count, is_authority) in [(6, false), (8, true), (10, false)] {
+            for _ in 0..number(message, count)? {
                 at = records.add(message, at, is_authority)?;
             }
         }
@@ -46,13 +42,17 @@ impl Records {
 
     /// Adds the record at an offset; returns the offset behind it.
     fn add(&mut self, message: &[u8], at: usize, is_authority: bool) -> Option<usize> {
+        // Behind the name: type, class, TTL, length of the data, data (RFC 1035 §4.1.3).
         let fixed = after_name(message, at)?;
-        let [t1, t2, _, _, a, b, c, d, l1, l2] = *message.get(fixed..)?.first_chunk::<10>()?;
-        let (kind, ttl) = (u16::from_be_bytes([t1, t2]), u32::from_be_bytes([a, b, c, d]));
-        let data = message.get(fixed + 10..)?.get(..usize::from(u16::from_be_bytes([l1, l2])))?;
+        let kind = number(message, fixed)?;
+        let ttl: [u8; 4] = octets(message, fixed + 4)?;
+        let length = usize::from(number(message, fixed + 8)?);
+        let data = message.get(fixed + 10..)?.get(..length)?;
         if kind == OPT {
-            self.code |= u16::from(a) << 4;
+            let [upper_code, ..] = ttl;
+            self.code |= u16::from(upper_code) << 4;
         } else {
+            let ttl = u32::from_be_bytes(ttl);
             // With the highest bit set it counts as zero (RFC 2181 §8).
             let ttl = if ttl > u32::MAX >> 1 { 0 } else { ttl };
             self.ttls.push(u16::try_from(fixed + 4).ok()?);
@@ -61,8 +61,16 @@ impl Records {
         if is_authority && kind == SOA {
             self.negative_ttl = data.last_chunk::<4>().map(|minimum| u32::from_be_bytes(*minimum));
         }
-        Some(fixed + 10 + data.len())
+        Some(fixed + 10 + length)
     }
+}
+
+fn octets<const N: usize>(message: &[u8], at: usize) -> Option<[u8; N]> {
+    message.get(at..)?.first_chunk().copied()
+}
+
+fn number(message: &[u8], at: usize) -> Option<u16> {
+    octets(message, at).map(u16::from_be_bytes)
 }
 
 /// The offset behind a name, which may end with a pointer (RFC 1035 §4.1.4).
