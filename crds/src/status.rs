@@ -218,6 +218,9 @@ pub struct PeerStatus {
     /// How the domains are proven, per direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<PeerAuthenticationStatus>,
+    /// What proves that the peer's domain is at the other end, per direction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated_by: Option<PeerAuthenticatedByStatus>,
     /// When state or reason last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
@@ -266,6 +269,22 @@ pub struct PeerAuthenticationStatus {
     #[schemars(length(max = 32))]
     pub outbound: Option<String>,
     /// How the peer proves its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub inbound: Option<String>,
+}
+
+/// What proves that the peer's domain is at the other end; absent without a stream. Certificate: one that a trusted root
+/// issued, or with a pinned key. DANE: one that the TLSA records of the server are about. Dialback: the server that DNS names
+/// confirmed its key. DNS or Route: nothing but the records, or the route, that led there (tls.verification Preferred or None).
+#[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerAuthenticatedByStatus {
+    /// The server that we send to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub outbound: Option<String>,
+    /// The server that sends to us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub inbound: Option<String>,

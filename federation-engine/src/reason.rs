@@ -263,6 +263,11 @@ pub enum Failure {
     /// The peer's certificate does not prove its domain, and nothing else is allowed to.
     #[error("{0}")]
     Certificate(#[from] CertificateReason),
+    /// The same, by a setting that a person may change.
+    #[error(
+        "{0}. `tls.verification` of this peer is Required, by its entry of `peers`, `peerDefaults` or its profile. With Preferred the stream is opened, and DNS alone authenticates the peer"
+    )]
+    CertificateRequired(CertificateReason),
     /// The peer ended the stream with an error, quoted as it came.
     #[error("the peer closed the stream with {condition}{}", quoted(.text))]
     StreamError {
@@ -349,7 +354,7 @@ impl Failure {
             Self::StartTlsNotOffered => "STARTTLSNotOffered",
             Self::StartTlsRefused => "STARTTLSRefused",
             Self::Handshake(_) => "HandshakeFailed",
-            Self::Certificate(reason) => reason.label(),
+            Self::Certificate(reason) | Self::CertificateRequired(reason) => reason.label(),
             Self::StreamError { condition, .. } if condition == "host-unknown" => "HostUnknown",
             Self::StreamError { condition, .. } if condition == "policy-violation" => {
                 "PolicyViolation"
@@ -369,6 +374,19 @@ impl Failure {
         }
     }
 
+    /// Names the setting, where a setting of the peer refuses its certificate. TLSA records are not ours to change.
+    #[must_use]
+    pub fn by_setting(self) -> Self {
+        match self {
+            Self::Certificate(reason)
+                if !matches!(reason, CertificateReason::DaneMismatch { .. }) =>
+            {
+                Self::CertificateRequired(reason)
+            }
+            other => other,
+        }
+    }
+
     /// The step that did not succeed.
     pub fn step(&self) -> Step {
         match self {
@@ -382,7 +400,8 @@ impl Failure {
             Self::StartTlsNotOffered
             | Self::StartTlsRefused
             | Self::Handshake(_)
-            | Self::Certificate(_) => Step::Tls,
+            | Self::Certificate(_)
+            | Self::CertificateRequired(_) => Step::Tls,
             Self::StreamError { .. }
             | Self::SeeOtherHost(_)
             | Self::NotXmpp(_)
@@ -447,6 +466,7 @@ impl Failure {
             | Self::StartTlsNotOffered
             | Self::StartTlsRefused
             | Self::Certificate(_)
+            | Self::CertificateRequired(_)
             | Self::SeeOtherHost(Redirect::NotFollowed { .. })
             | Self::NotXmpp(_)
             | Self::NoAuthenticationMethod(_)

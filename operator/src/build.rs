@@ -4,6 +4,7 @@
 pub mod backend_service;
 pub mod bundles;
 pub mod deployment;
+pub mod dns_clients;
 pub mod dns_endpoint;
 pub mod engine_file;
 pub mod metadata;
@@ -18,6 +19,7 @@ pub mod service_account;
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use kube::Resource;
 use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
@@ -48,6 +50,8 @@ pub struct Given {
     pub backend_ip: Option<IpAddr>,
     /// Write the SRV records to a `DNSEndpoint`.
     pub publish_srv: bool,
+    /// Networks whose hosts may query the engine's DNS server.
+    pub dns_clients: Vec<IpNet>,
 }
 
 /// What a load balancer gives.

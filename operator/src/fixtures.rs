@@ -98,6 +98,7 @@ pub(crate) fn given() -> Given {
         address: Some(Address::Ips(vec![ADDRESS.parse().unwrap()])),
         backend_ip: Some("10.96.0.7".parse().unwrap()),
         publish_srv: true,
+        dns_clients: vec!["10.0.0.0/8".parse().unwrap()],
     }
 }
 
@@ -233,6 +234,7 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
                     address: None,
                     tls: None,
                     authentication: None,
+                    authenticated_by: None,
                     since: now(),
                 }),
                 inbound: None,

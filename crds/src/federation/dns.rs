@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,13 @@ pub struct DnsSpec {
     #[schemars(length(max = 8))]
     #[x_kube(validation = Rule::new(r"self.all(r, r.matches('^([0-9.]+(:[0-9]+)?|\\[[0-9A-Fa-f:.]+\\](:[0-9]+)?|[0-9A-Fa-f:]+)$'))").message(message::RESOLVER))]
     pub resolvers: Vec<ResolverAddress>,
+    /// Networks whose hosts may query the DNS server that the engine is for its backends; others are refused. Named ones are
+    /// also admitted to its port by the NetworkPolicy. Default: networks that the Internet does not route to (private, shared
+    /// and link-local ones), and the addresses and networks of nodes, pods and Services as far as the cluster tells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
+    #[x_kube(validation = Rule::new(super::NETWORKS).message(message::NETWORK))]
+    pub clients: Vec<IpNet>,
 }
 
 fn ttl() -> u32 {
@@ -60,6 +68,7 @@ impl Default for DnsSpec {
             takeover: false,
             dnssec: DnssecMode::default(),
             resolvers: Vec::new(),
+            clients: Vec::new(),
         }
     }
 }

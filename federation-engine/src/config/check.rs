@@ -13,7 +13,7 @@ use crds::peer::{External, PeerAuthentication, PeerLimits, PeerSettings, PeerTls
 use crds::policy::Policy;
 use serde::Serialize;
 
-use crate::config::model::FileDnssec;
+use crate::config::model::{FileDnssec, SplitHorizon};
 use crate::config::peer::Peer;
 use crate::config::{Attachment, Config, LocalDomain};
 
@@ -32,6 +32,7 @@ pub fn report(config: &Config) -> Result<String, serde_saphyr::ser::Error> {
         limits: limits(&config.limits),
         timeouts: timeouts(&config.timeouts),
         dnssec: &config.dnssec,
+        split_horizon: config.split_horizon.as_ref(),
         not_in_effect: config.not_in_effect(),
     })
 }
@@ -48,6 +49,8 @@ struct Report<'a> {
     limits: Limits,
     timeouts: Timeouts,
     dnssec: &'a FileDnssec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split_horizon: Option<&'a SplitHorizon>,
     not_in_effect: Vec<String>,
 }
 

@@ -14,6 +14,7 @@ use crds::limits::{Limits, Timeouts};
 use crds::pattern::DomainPattern;
 use crds::peer::{PeerAuthentication, PeerLimits, PeerSettings, PeerTls, Probe, Profile, Route};
 use crds::policy::Policy;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::Domain;
@@ -246,11 +247,14 @@ pub struct FileDnssec {
 }
 
 /// What the backend's DNS is told about remote domains.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SplitHorizon {
     /// Address of the inner leg as the backend reaches it.
     pub address: IpAddr,
     /// Port of the inner leg as the backend reaches it.
     pub port: NonZeroU16,
+    /// Networks whose hosts get answers. Empty: see [`crate::config::parse`].
+    #[serde(default)]
+    pub clients: Vec<IpNet>,
 }

@@ -2,7 +2,7 @@
 //! and what is wrong with it.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
 use crds::peer::PeerSettings;
 use crds::target::{RouteHost, RouteTarget};
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::Domain;
 use crate::config::error::Fault;
@@ -30,6 +31,8 @@ pub const MAX_DOMAINS: usize = 256;
 pub const MAX_BACKENDS: usize = 64;
 /// Entries of `peers`.
 pub const MAX_PEERS: usize = 4096;
+/// Entries of `splitHorizon.clients`.
+pub const MAX_CLIENT_NETWORKS: usize = 1024;
 /// Entries of `policy.rules`.
 pub const MAX_RULES: usize = 4096;
 
@@ -57,7 +60,7 @@ pub fn parse(file: File, hash: String) -> Parsed<Config> {
     let peers = peers(&file.peer_defaults, file.peers, &domains, &limits)?;
     listeners(&file.listen)?;
     resolvers(&file.resolvers)?;
-    split_horizon(file.split_horizon)?;
+    let split_horizon = split_horizon(file.split_horizon, &file.listen, &backends)?;
     Ok(Config {
         hash,
         host,
@@ -76,7 +79,7 @@ pub fn parse(file: File, hash: String) -> Parsed<Config> {
         listen: file.listen,
         resolvers: file.resolvers,
         dnssec: file.dnssec,
-        split_horizon: file.split_horizon,
+        split_horizon,
     })
 }
 
@@ -246,13 +249,38 @@ fn resolvers(given: &[SocketAddr]) -> Parsed<()> {
     Ok(())
 }
 
-fn split_horizon(given: Option<SplitHorizon>) -> Parsed<()> {
-    match given {
-        Some(SplitHorizon { address, .. }) if address.is_unspecified() => {
-            Err(at("splitHorizon.address", Fault::UnspecifiedAddress(address)))
-        }
-        _ => Ok(()),
+/// With the default of `clients`: hosts that are a backend by what the file says, and this machine.
+fn split_horizon(
+    given: Option<SplitHorizon>,
+    listen: &FileListen,
+    backends: &[Arc<Backend>],
+) -> Parsed<Option<SplitHorizon>> {
+    let Some(mut split) = given else { return Ok(None) };
+    if split.address.is_unspecified() {
+        return Err(at("splitHorizon.address", Fault::UnspecifiedAddress(split.address)));
     }
+    bounded("splitHorizon.clients", split.clients.len(), MAX_CLIENT_NETWORKS)?;
+    if split.clients.is_empty() {
+        let loopback = [
+            Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8).trunc().into(),
+            IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)),
+        ];
+        let own = listen.dns.map(|dns| dns.ip()).filter(|ip| !ip.is_unspecified());
+        let hosts = backends.iter().filter_map(|backend| match &backend.attachment {
+            Attachment::Server {
+                target: RouteTarget { host: RouteHost::Address(address), .. },
+                ..
+            } => Some(*address),
+            Attachment::Server { .. } | Attachment::Component(_) => None,
+        });
+        let hosts = hosts.chain(own).chain([split.address]);
+        let networks: Vec<IpNet> = loopback
+            .into_iter()
+            .chain(hosts.map(|host| IpNet::from(host.to_canonical())))
+            .collect();
+        split.clients = IpNet::aggregate(&networks);
+    }
+    Ok(Some(split))
 }
 
 /// An empty file name is a slip of a template. Whether a named file is any good is seen when it is read.

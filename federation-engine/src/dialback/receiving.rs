@@ -46,6 +46,7 @@ impl From<&Failure> for Verification {
             Failure::Dns(_) => "remote-server-not-found",
             Failure::BlockedByLocalPolicy
             | Failure::Certificate(_)
+            | Failure::CertificateRequired(_)
             | Failure::StartTlsNotOffered => "policy-violation",
             Failure::ShuttingDown => "resource-constraint",
             _ => "remote-connection-failed",

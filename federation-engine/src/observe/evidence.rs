@@ -224,6 +224,9 @@ pub struct PeerStream {
     /// How the sender's domain was proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<Authentication>,
+    /// What proves that the peer's own domain is at the other end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated_by: Option<AuthenticatedBy>,
     /// Last change of this state.
     pub since: Timestamp,
 }
@@ -255,6 +258,36 @@ pub enum Authentication {
     DialbackByCertificate,
     /// Dialback over plain TCP.
     Dialback,
+}
+
+/// What proves that a peer's domain is at the other end of a stream, strongest first.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum AuthenticatedBy {
+    /// A certificate that a trusted root issued, or with a pinned key.
+    Certificate,
+    /// A certificate that the TLSA records of the server are about.
+    #[serde(rename = "DANE")]
+    Dane,
+    /// A dialback key that the server confirmed to which DNS leads.
+    Dialback,
+    /// Nothing but the `route` of the configuration, which led us there.
+    Route,
+    /// Nothing but DNS, which led us there.
+    #[serde(rename = "DNS")]
+    Dns,
+}
+
+impl AuthenticatedBy {
+    /// The stable word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Certificate => "Certificate",
+            Self::Dane => "DANE",
+            Self::Dialback => "Dialback",
+            Self::Route => "Route",
+            Self::Dns => "DNS",
+        }
+    }
 }
 
 /// One attempt to reach a peer.

@@ -127,6 +127,50 @@ impl Label for Shed {
     }
 }
 
+/// How the engine's DNS server dealt with a query.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum DnsResult {
+    /// Answered with records of its own.
+    Answered,
+    /// Answered from the cache.
+    Cached,
+    /// Answered by a resolver.
+    Forwarded,
+    /// No resolver answered.
+    Failed,
+    /// Its source is not among the clients.
+    Refused,
+    /// No valid query, or too many are being forwarded.
+    Dropped,
+}
+
+impl Label for DnsResult {
+    const NAME: &'static str = "result";
+    const ALL: &'static [Self] = &[
+        Self::Answered,
+        Self::Cached,
+        Self::Forwarded,
+        Self::Failed,
+        Self::Refused,
+        Self::Dropped,
+    ];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Answered => "Answered",
+            Self::Cached => "Cached",
+            Self::Forwarded => "Forwarded",
+            Self::Failed => "Failed",
+            Self::Refused => "Refused",
+            Self::Dropped => "Dropped",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 impl Label for crate::reason::Refusal {
     const NAME: &'static str = "reason";
     const ALL: &'static [Self] = &Self::ALL;
@@ -155,6 +199,7 @@ mod tests {
     fn every_value_knows_its_place() {
         indices_are_positions::<Leg>();
         indices_are_positions::<VerificationResult>();
+        indices_are_positions::<DnsResult>();
         indices_are_positions::<Refusal>();
         indices_are_positions::<Shed>();
     }

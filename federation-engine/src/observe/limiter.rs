@@ -1,5 +1,7 @@
-//! Bounds the log lines that strangers cause, per source and for the process. Time is an argument.
+//! Bounds the log lines that strangers cause, per source and for the process. A source is a prefix of addresses, or the part
+//! of a library that writes the lines. Time is an argument.
 
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -14,13 +16,13 @@ struct Rate {
     interval: Duration,
 }
 
-/// For one source prefix.
+/// For one source.
 const PER_SOURCE: Rate = Rate { burst: 10, interval: Duration::from_secs(5) };
 
 /// For all sources.
 const PER_PROCESS: Rate = Rate { burst: 200, interval: Duration::from_millis(50) };
 
-/// Source prefixes remembered. One that is forgotten starts anew; the bound of the process holds for it all the same.
+/// Sources remembered. One that is forgotten starts anew; the bound of the process holds for it all the same.
 const MAX_SOURCES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
 
 /// A token bucket.
@@ -51,22 +53,22 @@ impl Bucket {
 
 /// Decides which lines are written.
 #[derive(Debug)]
-pub(crate) struct Limiter {
-    sources: LruCache<Prefix, Bucket>,
+pub(crate) struct Limiter<S: Hash + Eq = Prefix> {
+    sources: LruCache<S, Bucket>,
     process: Option<Bucket>,
     omitted: u64,
 }
 
-impl Default for Limiter {
+impl<S: Hash + Eq> Default for Limiter<S> {
     fn default() -> Self {
         Self { sources: LruCache::new(MAX_SOURCES), process: None, omitted: 0 }
     }
 }
 
-impl Limiter {
+impl<S: Hash + Eq> Limiter<S> {
     /// Whether a line about this source is written now. If so, returns how many lines about any source were left out since
     /// the one written before.
-    pub(crate) fn admit(&mut self, source: Prefix, now: Instant) -> Option<u64> {
+    pub(crate) fn admit(&mut self, source: S, now: Instant) -> Option<u64> {
         let process = self.process.get_or_insert_with(|| Bucket::full(PER_PROCESS, now));
         process.fill(PER_PROCESS, now);
         let bucket = self.sources.get_or_insert_mut(source, || Bucket::full(PER_SOURCE, now));

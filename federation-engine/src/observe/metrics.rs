@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::budget::{Budget, Usage};
 use crate::direction::Direction;
 use crate::leg::Leg;
-use crate::observe::label::{Label, PeerLimit, Shed, VerificationResult};
+use crate::observe::label::{DnsResult, Label, PeerLimit, Shed, VerificationResult};
 use crate::reason::{Failure, Refusal};
 
 /// The result label of what succeeded.
@@ -45,6 +45,8 @@ pub struct Metrics {
     pub verifications: Counters<VerificationResult>,
     /// Dialback keys that another server asked about.
     pub keys_answered: Counters<VerificationResult>,
+    /// Queries to the backend's DNS server.
+    pub dns_queries: Counters<DnsResult>,
     /// Connections closed because their source had too many unauthenticated streams.
     pub connections_refused: Counter,
     /// Log lines that were not written because their source, or all sources together, caused too many.
@@ -189,6 +191,11 @@ impl Default for Metrics {
                 "Connections closed and queues bounced to stay within the budget of the process",
             ),
             budget: BudgetGauges::new(&mut registry),
+            dns_queries: Counters::new(
+                &mut registry,
+                "dns_queries",
+                "Queries to the backend's DNS server, by result",
+            ),
             stanzas_generated,
             stanzas_answered,
             stanzas_queued,
@@ -260,6 +267,7 @@ impl Metrics {
 
     /// All metrics in the text format of `OpenMetrics`.
     pub fn encode(&self) -> String {
+        self.log_lines_omitted.inc_by(crate::log::take_omitted());
         let mut out = String::with_capacity(4096);
         if text::encode(&mut out, &self.registry).is_err() {
             // Only a failing writer brings this about, and a String is none.
@@ -373,6 +381,7 @@ mod tests {
             "xmpp_federation_dials_total{result=\"DomainNotFound\"} 1",
             "xmpp_federation_verifications_total{result=\"TimedOut\"} 0",
             "xmpp_federation_keys_answered_total{result=\"Valid\"} 0",
+            "xmpp_federation_dns_queries_total{result=\"Refused\"} 0",
             "xmpp_federation_stanzas_generated_total 0",
             "xmpp_federation_stanzas_queued 0",
         ] {

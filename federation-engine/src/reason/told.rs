@@ -17,7 +17,7 @@ impl Failure {
             Self::StartTlsNotOffered => "TLS is required, and the server does not offer STARTTLS",
             Self::StartTlsRefused => "the server refused STARTTLS",
             Self::Handshake(_) => "the TLS handshake with the server of this domain failed",
-            Self::Certificate(_) => {
+            Self::Certificate(_) | Self::CertificateRequired(_) => {
                 "the certificate of the server of this domain does not prove the domain"
             }
             Self::StreamError { .. } => "the server of this domain closed the stream with an error",
@@ -158,6 +158,7 @@ mod tests {
             Failure::NoBackend,
             Failure::ShuttingDown,
         ];
+        all.extend(certificates.iter().cloned().map(Failure::CertificateRequired));
         all.extend(certificates.into_iter().map(Failure::Certificate));
         all
     }

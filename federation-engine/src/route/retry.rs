@@ -85,6 +85,7 @@ mod tests {
             (Failure::StartTlsNotOffered, Fate::Bounce),
             (Failure::StartTlsRefused, Fate::Bounce),
             (Failure::Certificate(CertificateReason::SelfSigned), Fate::Bounce),
+            (Failure::CertificateRequired(CertificateReason::SelfSigned), Fate::Bounce),
             (Failure::NegotiationTimedOut("anything"), Fate::Keep),
             (Failure::ConnectionLost("anything"), Fate::Keep),
             (stream_error("system-shutdown"), Fate::Keep),

@@ -16,9 +16,11 @@ use crate::config::watch::FileWatch;
 use crate::config::{Attachment, Config};
 use crate::dns::resolve::{Resolver, ResolverError};
 use crate::dns::synth::answer::SynthConfig;
-use crate::dns::synth::serve::{Horizon, Sockets, serve};
+use crate::dns::synth::clients::Clients;
+use crate::dns::synth::serve::{Horizon, Sockets, Witness, serve};
 use crate::observe::control::Credentials;
 use crate::observe::evidence::Problem;
+use crate::observe::label::DnsResult;
 use crate::task::engine::Engine;
 use crate::task::snapshot::Snapshot;
 use crate::task::{peers, round_trip};
@@ -55,9 +57,10 @@ impl Material {
     /// The backend's DNS.
     pub(super) fn serve_dns(&self, sockets: Sockets) -> impl Future<Output = ()> + use<> {
         let (horizon, shutdown) = (self.horizon.clone(), self.engine.shutdown.clone());
+        let witness = Queries(Arc::clone(&self.engine));
         async move {
             if let Some(horizon) = horizon {
-                serve(sockets, horizon, shutdown).await;
+                serve(sockets, horizon, witness, shutdown).await;
             } else {
                 tracing::warn!("listen.dns has no effect without splitHorizon");
             }
@@ -175,12 +178,28 @@ impl Material {
     }
 }
 
+/// Counts and logs what becomes of the backend's queries.
+struct Queries(Arc<Engine>);
+
+impl Witness for Queries {
+    fn count(&self, result: DnsResult) {
+        self.0.metrics.dns_queries.inc(result);
+    }
+
+    fn refused(&self, source: IpAddr) {
+        if let Some(omitted) = self.0.may_log(source) {
+            let source = source.to_canonical();
+            tracing::warn!(%source, omitted, "DNS query refused: splitHorizon.clients does not include its source address; add its network if a backend or its resolver is there");
+        }
+    }
+}
+
 /// What the backend's DNS answers; `None` when nothing is to be synthesised.
 fn horizon(config: &Config) -> Option<Horizon> {
-    let split = config.split_horizon?;
+    let split = config.split_horizon.as_ref()?;
     let local = config.local_names().cloned();
     match SynthConfig::new(&config.host, split.address, split.port, local) {
-        Ok(synth) => Some(Horizon { config: synth, upstreams: upstreams(config) }),
+        Ok(synth) => Some(Horizon::new(synth, Clients::new(&split.clients), upstreams(config))),
         Err(error) => {
             tracing::error!("splitHorizon: {error}");
             None

@@ -427,6 +427,7 @@ impl Engine {
                 address,
                 tls: None,
                 authentication: None,
+                authenticated_by: None,
                 since: attempt.at,
             },
         );

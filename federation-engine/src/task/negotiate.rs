@@ -221,7 +221,14 @@ async fn negotiate(
     }
     match opened.negotiate(engine, leg, &local, deadline).await {
         Ok(outcome) => Ok((opened, outcome)),
-        Err(failure) => Err((opened.explained(failure), opened.connection.tls_version())),
+        Err(failure) => {
+            let set = leg == Leg::Outer
+                && engine.snapshot().config.peers.resolve(&remote).verification
+                    == Verification::Required;
+            let failure = opened.explained(failure);
+            let failure = if set { failure.by_setting() } else { failure };
+            Err((failure, opened.connection.tls_version()))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crds::peer::Verification as CertificateRole;
 use jiff::Timestamp;
 
 use super::engine::Engine;
@@ -11,7 +12,7 @@ use super::target::Reached;
 use crate::Domain;
 use crate::direction::Direction;
 use crate::leg::Leg;
-use crate::observe::evidence::{self, InboundKind, PeerStream, TlsFacts};
+use crate::observe::evidence::{self, AuthenticatedBy, InboundKind, PeerStream, TlsFacts};
 use crate::observe::metrics::StreamGuard;
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Step};
@@ -26,6 +27,8 @@ pub(crate) struct StreamReport {
     direct: bool,
     /// What DNSSEC proves about the server.
     delegation: Option<Arc<Delegation>>,
+    /// The peer's static route led to the server.
+    by_route: bool,
     /// Remote domains and what is told of them, once authorised.
     states: Vec<(Domain, Direction, PeerStream)>,
     /// Counts the stream for as long as it is verified.
@@ -35,7 +38,16 @@ pub(crate) struct StreamReport {
 impl StreamReport {
     pub(crate) fn inbound(leg: Leg, address: SocketAddr, direct: bool) -> Self {
         let direction = Direction::Inbound;
-        Self { leg, direction, address, direct, delegation: None, states: Vec::new(), open: None }
+        Self {
+            leg,
+            direction,
+            address,
+            direct,
+            delegation: None,
+            by_route: false,
+            states: Vec::new(),
+            open: None,
+        }
     }
 
     pub(crate) fn outbound(leg: Leg, reached: &Reached) -> Self {
@@ -45,6 +57,7 @@ impl StreamReport {
             address: reached.address,
             direct: reached.direct_tls,
             delegation: reached.delegation.clone(),
+            by_route: reached.by_route,
             states: Vec::new(),
             open: None,
         }
@@ -63,6 +76,13 @@ impl StreamReport {
             Direction::Inbound => &pair.from,
             Direction::Outbound => &pair.to,
         };
+        let by_dane = self.delegation.as_ref().is_some_and(|server| {
+            server.domain == *remote && engine.snapshot().is_judged_by_dane(server)
+        });
+        let looked_at =
+            engine.snapshot().config.peers.resolve(remote).verification != CertificateRole::None;
+        let valid = (looked_at && judgement.is_ok()).then_some(by_dane);
+        let by = authenticated_by(self.direction, how, valid, self.by_route);
         let how = match (how, tls_version) {
             (Authentication::External, _) => evidence::Authentication::SaslExternal,
             (Authentication::DialbackByCertificate, _) => {
@@ -71,10 +91,8 @@ impl StreamReport {
             (Authentication::Dialback, Some(_)) => evidence::Authentication::DialbackWithTLS,
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };
-        tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, "stream authorised");
-        let by_dane = self.delegation.as_ref().is_some_and(|server| {
-            server.domain == *remote && engine.snapshot().is_judged_by_dane(server)
-        });
+        let shown = (self.leg == Leg::Outer).then_some(by.label());
+        tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, authenticated_by = shown, "stream authorised");
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
             direct: self.direct,
@@ -89,6 +107,7 @@ impl StreamReport {
             address: Some(self.address),
             tls,
             authentication: Some(how),
+            authenticated_by: Some(by),
             since: Timestamp::now(),
         };
         if self.open.is_none() {
@@ -155,6 +174,29 @@ impl StreamReport {
     }
 }
 
+/// What proves the peer's domain, the strongest of what there is. `valid` is set if the certificate proves it, and true if
+/// TLSA records decided that. A peer to which we open a stream proves nothing by dialback: it only learns from our
+/// authoritative server who we are (XEP-0220 §1.1).
+fn authenticated_by(
+    direction: Direction,
+    how: Authentication,
+    valid: Option<bool>,
+    by_route: bool,
+) -> AuthenticatedBy {
+    match (valid, direction, how) {
+        (Some(true), ..) => AuthenticatedBy::Dane,
+        (Some(false), ..)
+        | (
+            None,
+            Direction::Inbound,
+            Authentication::External | Authentication::DialbackByCertificate,
+        ) => AuthenticatedBy::Certificate,
+        (None, Direction::Inbound, Authentication::Dialback) => AuthenticatedBy::Dialback,
+        (None, Direction::Outbound, _) if by_route => AuthenticatedBy::Route,
+        (None, Direction::Outbound, _) => AuthenticatedBy::Dns,
+    }
+}
+
 /// In one word, what the peer's certificate is worth and by whose word.
 fn verification(judgement: Result<(), CertificateReason>, by_dane: bool) -> &'static str {
     match judgement {
@@ -167,6 +209,30 @@ fn verification(judgement: Result<(), CertificateReason>, by_dane: bool) -> &'st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_is_authenticated_by_the_strongest_proof_of_its_domain() {
+        use Authentication::{Dialback, DialbackByCertificate, External};
+        use Direction::{Inbound, Outbound};
+        for (direction, how, valid, by_route, expected) in [
+            (Inbound, External, Some(false), false, "Certificate"),
+            (Inbound, DialbackByCertificate, Some(false), false, "Certificate"),
+            (Inbound, Dialback, Some(false), false, "Certificate"),
+            (Inbound, Dialback, None, false, "Dialback"),
+            (Outbound, External, Some(false), false, "Certificate"),
+            (Outbound, External, Some(true), false, "DANE"),
+            (Outbound, Dialback, Some(true), false, "DANE"),
+            (Outbound, External, Some(false), true, "Certificate"),
+            // It believes our certificate or our key; that says nothing about itself.
+            (Outbound, External, None, false, "DNS"),
+            (Outbound, Dialback, None, false, "DNS"),
+            (Outbound, Dialback, None, true, "Route"),
+        ] {
+            let by = authenticated_by(direction, how, valid, by_route);
+            assert_eq!(by.label(), expected, "{direction:?} {how:?} {valid:?} {by_route}");
+            assert_eq!(serde_json::to_value(by).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn evidence_says_who_vouched_for_a_certificate() {

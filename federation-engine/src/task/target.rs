@@ -38,6 +38,8 @@ pub(crate) struct Reached {
     pub(crate) direct_tls: bool,
     /// What DNSSEC proves about the server there.
     pub(crate) delegation: Option<Arc<Delegation>>,
+    /// The peer's static route names the place, and not DNS.
+    pub(crate) by_route: bool,
 }
 
 impl Reached {
@@ -189,7 +191,8 @@ impl Targets {
         };
         let Connection { stream, address, target, delegation } = connection;
         let direct_tls = target.start == TlsStart::Direct;
+        let by_route = target.origin == Origin::Route;
         let place = (target.host, target.port);
-        Ok((stream, Reached { address, place, direct_tls, delegation }))
+        Ok((stream, Reached { address, place, direct_tls, delegation, by_route }))
     }
 }

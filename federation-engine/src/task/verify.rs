@@ -1,6 +1,6 @@
 //! Asks the authoritative server about a dialback key (XEP-0220 §2.3), on a connection of its own.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +18,8 @@ use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
 use crate::stream::{Purpose, StreamId};
 
-/// Stands for a server whose address was not found.
-const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
-/// Whether the authoritative server of a pair may be queried at all: the query costs lookups and connections (XEP-0205), and
-/// whoever causes it has not authenticated.
+/// Whether the authoritative server of a pair may be queried at all. The query costs lookups and connections (XEP-0205), and its
+/// cause has not authenticated.
 ///
 /// # Errors
 /// The answer to the source if not (XEP-0220 §2.5).
@@ -64,10 +61,12 @@ pub(crate) async fn turn(
     Ok(permit)
 }
 
-/// The authoritative server's answer, or the dialback error that says why there is none (XEP-0220 §2.5).
+/// The authoritative server's answer, or the dialback error that says why there is none (XEP-0220 §2.5). `source` caused the
+/// question.
 pub(crate) async fn ask(
     engine: &Arc<Engine>,
     leg: Leg,
+    source: IpAddr,
     pair: Pair,
     id: StreamId,
     key: String,
@@ -83,8 +82,9 @@ pub(crate) async fn ask(
             Verification::error("internal-server-error", "the authoritative server gave no answer")
         }
         Err(NotOpened { failure, address, .. }) => {
-            // Of the server that was asked: who caused the question chose the name.
-            let server = address.map_or(UNKNOWN, |address: SocketAddr| address.ip());
+            // Of the server that was asked: who caused the question chose the name. Where DNS, or DNSSEC, led to none, of
+            // who caused it.
+            let server = address.map_or(source, |address: SocketAddr| address.ip());
             if let Some(omitted) = engine.may_log(server) {
                 tracing::info!(%pair, ?leg, ?address, reason = failure.label(), omitted, "dialback verification failed: {failure}");
             }
@@ -119,9 +119,10 @@ fn condition(failure: &Failure) -> &'static str {
         | Failure::DialbackTimedOut => "remote-server-timeout",
         Failure::Dns(_) => "remote-server-not-found",
         Failure::BlockedByLocalPolicy => "not-allowed",
-        Failure::Certificate(_) | Failure::StartTlsNotOffered | Failure::StartTlsRefused => {
-            "not-authorized"
-        }
+        Failure::Certificate(_)
+        | Failure::CertificateRequired(_)
+        | Failure::StartTlsNotOffered
+        | Failure::StartTlsRefused => "not-authorized",
         _ => "remote-connection-failed",
     }
 }

@@ -14,6 +14,7 @@ use crds::pattern::DomainPattern;
 use crds::peer::PeerSettings;
 use crds::policy::Policy;
 use crds::target::RouteHost;
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Serialize;
 
@@ -115,10 +116,11 @@ fn file(federation: &Validated, given: &Given) -> File {
             },
         },
         dnssec: FileDnssec { mode: spec.dns.dnssec },
-        split_horizon: given
-            .backend_ip
-            .filter(|_| with_backends)
-            .map(|address| FileSplitHorizon { address, port: ports::S2S }),
+        split_horizon: given.backend_ip.filter(|_| with_backends).map(|address| FileSplitHorizon {
+            address,
+            port: ports::S2S,
+            clients: given.dns_clients.clone(),
+        }),
     }
 }
 
@@ -266,4 +268,5 @@ struct FileDnssec {
 struct FileSplitHorizon {
     address: IpAddr,
     port: u16,
+    clients: Vec<IpNet>,
 }

@@ -1,8 +1,9 @@
 //! NetworkPolicy around the engine: the world reaches the outer leg, the backend the inner one, the operator the control
 //! port. Egress stays open, because peers are anywhere.
 
+use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    IPBlock, NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
     NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -38,6 +39,14 @@ pub fn build(federation: &Validated, settings: &Settings) -> Option<NetworkPolic
         let mut inner = tcp(&[ports::BACKEND, ports::DNS]);
         inner.push(port("UDP", ports::DNS));
         ingress.push(NetworkPolicyIngressRule { from: Some(vec![backend]), ports: Some(inner) });
+        let clients = &federation.spec.dns.clients;
+        if !clients.is_empty() {
+            // Whoever names networks wants queries from there, such as from a node's or the cluster's resolver.
+            let mut dns = tcp(&[ports::DNS]);
+            dns.push(port("UDP", ports::DNS));
+            let from = clients.iter().map(network).collect();
+            ingress.push(NetworkPolicyIngressRule { from: Some(from), ports: Some(dns) });
+        }
     }
     ingress.push(NetworkPolicyIngressRule {
         from: Some(if wanted.metrics_from.is_empty() {
@@ -82,6 +91,11 @@ fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
 
 fn namespaces(selector: LabelSelector) -> NetworkPolicyPeer {
     NetworkPolicyPeer { namespace_selector: Some(selector), ..NetworkPolicyPeer::default() }
+}
+
+fn network(network: &IpNet) -> NetworkPolicyPeer {
+    let block = IPBlock { cidr: network.trunc().to_string(), except: None };
+    NetworkPolicyPeer { ip_block: Some(block), ..NetworkPolicyPeer::default() }
 }
 
 fn peer(pods: &PodPeer) -> NetworkPolicyPeer {

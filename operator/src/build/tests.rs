@@ -188,6 +188,24 @@ fn srv_records_lead_to_the_host_or_to_the_load_balancers_name() {
     assert_eq!(targets(ips, &old), ["0 5 5269 xmpp.example.com"]);
 }
 
+#[test]
+fn named_dns_clients_get_through_the_network_policy_to_dns_alone() {
+    let mut spec = smallest();
+    spec["dns"] = json!({"clients": ["10.0.0.7/24"]});
+    let policy = network_policy::build(&validated(&spec), &settings()).unwrap();
+    let rules = policy.spec.unwrap().ingress.unwrap();
+    let of_networks: Vec<Value> = rules
+        .iter()
+        .filter(|rule| rule.from.iter().flatten().any(|peer| peer.ip_block.is_some()))
+        .map(|rule| serde_json::to_value(rule).unwrap())
+        .collect();
+    let expected = json!([{
+        "from": [{"ipBlock": {"cidr": "10.0.0.0/24"}}],
+        "ports": [{"protocol": "TCP", "port": 5353}, {"protocol": "UDP", "port": 5353}]
+    }]);
+    assert_eq!(json!(of_networks), expected);
+}
+
 fn engine_yaml(spec: &Value) -> String {
     let config_map = engine_file::build(&validated(spec), &given()).unwrap();
     config_map.data.unwrap()[paths::CONFIG_KEY].clone()

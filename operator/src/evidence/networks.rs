@@ -47,16 +47,21 @@ impl Networks {
     /// The networks of the cluster. What cannot be read is missing, and `complete` says so.
     pub async fn get(&self, client: &Client) -> Arc<ClusterNetworks> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, networks)) = kept
+        if let Some((at, networks)) = &kept
             && at.elapsed() < KEPT
         {
-            return networks;
+            return Arc::clone(networks);
         }
-        let networks = Arc::new(if self.cluster_wide {
-            read(client).await
-        } else {
-            ClusterNetworks::default()
-        });
+        let mut networks = ClusterNetworks::default();
+        if self.cluster_wide {
+            networks = read(client).await;
+        }
+        if let (false, Some((_, last))) = (networks.complete, &kept) {
+            // An API server that does not answer takes no network out of the cluster.
+            networks.inside.extend(&last.inside);
+            networks.inside = IpNet::aggregate(&networks.inside);
+        }
+        let networks = Arc::new(networks);
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) =
             Some((Instant::now(), Arc::clone(&networks)));
         networks

@@ -153,7 +153,7 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         ),
         BackendOutcome::NoAnswer => (
             BackendReadyReason::BackendDoesNotReachEngine,
-            format!("The engine reaches the backend, and the answer does not come back. The backend must use the DNS server {dns} and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
+            format!("The engine reaches the backend, and the answer does not come back. The backend must use the DNS server {dns}, have an address of spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
         ),
         BackendOutcome::ComponentNotConnected => (
             BackendReadyReason::ComponentNotConnected,

@@ -117,6 +117,7 @@ async fn act_and_look(
         address: cluster.address().cloned(),
         backend_ip: cluster.backend_ip,
         publish_srv: publication == Publication::Published,
+        dns_clients: build::dns_clients::of(federation, &networks),
         material,
     };
     let children = build::children(federation, &given, &context.settings)?;

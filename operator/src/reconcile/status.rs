@@ -7,8 +7,8 @@ use crds::federation::backend::Attachment;
 use crds::reason::PausedReason;
 use crds::status::{
     Address as StatusAddress, AddressType, BackendState, BackendStatus, DomainStatus,
-    InboundEvidence, InboundStatus, MAX_PEERS, PeerAuthenticationStatus, PeerState, PeerStatus,
-    PeerSummary, PeerTlsStatus,
+    InboundEvidence, InboundStatus, MAX_PEERS, PeerAuthenticatedByStatus, PeerAuthenticationStatus,
+    PeerState, PeerStatus, PeerSummary, PeerTlsStatus,
 };
 use federation_engine::observe::evidence::{Authentication, InboundKind, PeerEvidence, PeerStream};
 use jiff::{SignedDuration, Timestamp};
@@ -342,6 +342,7 @@ fn peer_status(
             not_after: tls.not_after.map(Time),
         }),
         authentication: authentication(outbound, inbound),
+        authenticated_by: authenticated_by(outbound, inbound),
         last_transition_time: Some(
             unchanged.and_then(|peer| peer.last_transition_time.clone()).unwrap_or(Time(now)),
         ),
@@ -367,6 +368,15 @@ fn authentication(
     };
     let both = PeerAuthenticationStatus { outbound: word(outbound), inbound: word(inbound) };
     (both != PeerAuthenticationStatus::default()).then_some(both)
+}
+
+fn authenticated_by(
+    outbound: Option<&PeerStream>,
+    inbound: Option<&PeerStream>,
+) -> Option<PeerAuthenticatedByStatus> {
+    let word = |stream: Option<&PeerStream>| Some(stream?.authenticated_by?.label().to_owned());
+    let both = PeerAuthenticatedByStatus { outbound: word(outbound), inbound: word(inbound) };
+    (both != PeerAuthenticatedByStatus::default()).then_some(both)
 }
 
 fn inbound_evidence(old: &XmppFederationStatus, view: View<'_>) -> Option<InboundStatus> {

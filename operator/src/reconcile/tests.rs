@@ -294,6 +294,32 @@ fn what_was_refused_of_a_configured_peer_is_in_its_message_without_time_or_sourc
     assert_eq!(refused, status(&[300, 2], &refused), "another attempt writes no status");
 }
 
+#[test]
+fn the_status_of_a_peer_says_what_authenticates_it_in_each_direction() {
+    use federation_engine::observe::evidence::{AuthenticatedBy, PeerStream};
+    let mut spec = smallest();
+    spec["peers"] = json!([{"domain": "partner.example"}]);
+    let validated = validated(&spec);
+    let shown = |outbound: Option<AuthenticatedBy>, inbound: Option<AuthenticatedBy>| {
+        let mut seen = evidence(&validated);
+        let Report::Seen(report) = &mut seen.engines[0].report else { panic!("no report") };
+        let peer = &mut Arc::make_mut(report).peers[0];
+        let stream = peer.outbound.clone().unwrap();
+        peer.inbound = Some(PeerStream { authenticated_by: inbound, ..stream.clone() });
+        peer.outbound = Some(PeerStream { authenticated_by: outbound, ..stream });
+        let view = View { federation: &validated, seen: &seen };
+        let old = crds::XmppFederationStatus::default();
+        let status = status::judged(&old, view, &Failing::new()).status;
+        serde_json::to_value(&status.peers[0]).unwrap()["authenticatedBy"].clone()
+    };
+    assert_eq!(
+        shown(Some(AuthenticatedBy::Dns), Some(AuthenticatedBy::Dialback)),
+        json!({"outbound": "DNS", "inbound": "Dialback"})
+    );
+    assert_eq!(shown(Some(AuthenticatedBy::Dane), None), json!({"outbound": "DANE"}));
+    assert_eq!(shown(None, None), json!(null));
+}
+
 #[tokio::test]
 async fn a_status_that_says_something_new_is_applied_and_told() {
     let validated = validated(&smallest());

@@ -148,6 +148,10 @@ const TABLE: &[(&str, &str)] = &[
         ":1:12: domains[0].name: xfed-probe.im.example is the engine's own",
     ),
     (
+        "domains: [{name: a.example}]\nsplitHorizon:\n  address: 198.18.0.1\n  port: 53\n  clients: [10.0.0.1]\n",
+        ":5:",
+    ),
+    (
         "domains: [{name: a.example}]\ndialback: {secretFile: ''}\n",
         ":2:12: dialback.secretFile: a file name is needed",
     ),
@@ -219,10 +223,31 @@ fn xep0157_contact_addresses_behind_a_backend_are_said_to_have_no_effect() {
 }
 
 #[test]
+fn dns_clients_are_this_machine_and_the_backends_addresses_unless_they_are_named() {
+    let clients = |more: &str, listen: &str| {
+        let text = format!(
+            "domains: [{{name: a.example}}]
+backends: [{{name: im, server: {{host: 198.18.0.10}}}}, {{name: other, server: {{host: im.svc}}}}]
+listen: {{dns: '{listen}'}}
+splitHorizon: {{address: 198.18.0.1, port: 15269{more}}}
+"
+        );
+        let split = parse_text(&text).unwrap().split_horizon.unwrap();
+        split.clients.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let own = ["127.0.0.0/8", "198.18.0.1/32", "198.18.0.10/32", "::1/128"];
+    assert_eq!(clients("", "[::]:53"), own);
+    assert_eq!(clients(", clients: []", "198.18.0.1:53"), own);
+    assert!(clients("", "198.18.0.2:53").contains(&"198.18.0.2/32".to_owned()));
+    let named = clients(", clients: [10.0.0.0/8, 'fd00::/8']", "[::]:53");
+    assert_eq!(named, ["10.0.0.0/8", "fd00::/8"], "and nobody else");
+}
+
+#[test]
 fn every_sample_of_the_documentation_style_is_understood() {
     let config = parse_text(include_str!("../../../tests/data/engine.yaml")).unwrap();
     assert_eq!(config.listen.dns.unwrap().port(), 5353);
-    assert_eq!(config.split_horizon.unwrap().port.get(), 5269);
+    assert_eq!(config.split_horizon.as_ref().unwrap().port.get(), 5269);
     assert_eq!(config.peers.entries().len(), 3);
     assert_eq!(config.hash.len(), 64);
     // Each file that the text names is among those to watch.

@@ -10,7 +10,7 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use crate::Domain;
 use crate::dns::ask::absolute;
-use crate::dns::exchange::HEADER;
+use crate::dns::exchange::{HEADER, question};
 
 /// Seconds that an answer of ours is kept. Short: the address of the engine's Service may change.
 const TTL: u32 = 30;
@@ -18,6 +18,13 @@ const TTL: u32 = 30;
 const PLAIN_UDP: u16 = 512;
 /// EDNS payload that we offer.
 const UDP_PAYLOAD: u16 = 1232;
+
+/// QR in the third octet of the header (RFC 1035 §4.1.1).
+const QUERY_OR_RESPONSE: u8 = 0x80;
+/// Opcode and RD in the third octet, which a response repeats.
+const KEPT: u8 = 0x79;
+/// RCODE in the fourth octet.
+const REFUSED: u8 = 5;
 
 /// The engine as the backend reaches it.
 #[derive(Clone, Debug)]
@@ -76,7 +83,7 @@ impl SynthConfig {
         let Some([id_high, id_low, flags, ..]) = query.first_chunk::<HEADER>() else {
             return Decision::Drop;
         };
-        if flags & 0x80 != 0 {
+        if flags & QUERY_OR_RESPONSE != 0 {
             return Decision::Drop;
         }
         let id = u16::from_be_bytes([*id_high, *id_low]);
@@ -190,6 +197,21 @@ fn finish(query: &Message, question: &Query, sections: Sections, transport: Tran
         }
         Err(_) => error(query.metadata.id, OpCode::Query, ResponseCode::ServFail),
     }
+}
+
+/// REFUSED for a client that is not served: header and question alone, never longer than the query, so that a forged source
+/// address gains nothing. `None`: no query.
+pub(super) fn refused(query: &[u8]) -> Option<Vec<u8>> {
+    let [id_high, id_low, flags, _, questions @ .., _, _, _, _, _, _] =
+        *query.first_chunk::<HEADER>()?;
+    if flags & QUERY_OR_RESPONSE != 0 {
+        return None;
+    }
+    let question = question(query).filter(|_| questions == [0, 1]);
+    let mut reply = vec![id_high, id_low, (flags & KEPT) | QUERY_OR_RESPONSE, REFUSED];
+    reply.extend([0, u8::from(question.is_some()), 0, 0, 0, 0, 0, 0]);
+    reply.extend_from_slice(question.unwrap_or_default());
+    Some(reply)
 }
 
 /// SERVFAIL for a query that nobody could answer.

@@ -1,8 +1,8 @@
-//! The responder's sockets: UDP and TCP on one port, forwarding included. Everything is bounded, because the backend's pod is
-//! not the only one that can reach the port.
+//! The responder's sockets: UDP and TCP on one port, forwarding included. Everything is bounded, because the backend is not
+//! the only host that can reach the port; only [`Clients`] get answers.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::answer::{Decision, SynthConfig, Transport, server_failure};
+use super::answer::{Decision, SynthConfig, Transport, refused, server_failure};
+use super::cache::Cache;
+use super::clients::Clients;
 use super::upstreams::{OnTheWay, Silent};
 use crate::dns::exchange::{ask, udp as ask_udp, write_framed};
+use crate::observe::label::DnsResult;
 
 /// Queries forwarded at once; more are dropped, and their clients ask again.
 const MAX_FORWARDS: usize = 256;
@@ -31,12 +34,29 @@ const UPSTREAM: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// What the responder works with; replaced as a whole on a reload.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Horizon {
-    /// What is answered here.
-    pub config: SynthConfig,
-    /// Recursive resolvers for everything else, in order; never the responder itself.
-    pub upstreams: Vec<SocketAddr>,
+    config: SynthConfig,
+    clients: Clients,
+    upstreams: Vec<SocketAddr>,
+    /// Goes with the resolvers that the answers are of.
+    cache: Mutex<Cache>,
+}
+
+impl Horizon {
+    /// `config` is what is answered here, `upstreams` are recursive resolvers for everything else, in order; never the
+    /// responder itself.
+    pub fn new(config: SynthConfig, clients: Clients, upstreams: Vec<SocketAddr>) -> Self {
+        Self { config, clients, upstreams, cache: Mutex::default() }
+    }
+}
+
+/// Learns what becomes of queries.
+pub trait Witness: Send + Sync + 'static {
+    /// A query was dealt with.
+    fn count(&self, result: DnsResult);
+    /// A query, or a TCP connection, of a host that is not a client was refused.
+    fn refused(&self, source: IpAddr);
 }
 
 /// Both sockets on one port.
@@ -67,9 +87,15 @@ impl Sockets {
 }
 
 /// Answers until `shutdown`, then lets running queries end.
-pub async fn serve(sockets: Sockets, horizon: Arc<ArcSwap<Horizon>>, shutdown: CancellationToken) {
+pub async fn serve(
+    sockets: Sockets,
+    horizon: Arc<ArcSwap<Horizon>>,
+    witness: impl Witness,
+    shutdown: CancellationToken,
+) {
     let tasks = TaskTracker::new();
     let responder = Arc::new(Responder {
+        witness,
         horizon,
         forwards: Semaphore::new(MAX_FORWARDS),
         silent: Mutex::default(),
@@ -89,29 +115,57 @@ pub async fn serve(sockets: Sockets, horizon: Arc<ArcSwap<Horizon>>, shutdown: C
     tasks.wait().await;
 }
 
-struct Responder {
+struct Responder<W> {
     horizon: Arc<ArcSwap<Horizon>>,
+    witness: W,
     forwards: Semaphore,
     silent: Mutex<Silent>,
     on_the_way: Mutex<OnTheWay>,
 }
 
-impl Responder {
+impl<W: Witness> Responder<W> {
+    fn admits(&self, source: IpAddr) -> bool {
+        let admitted = self.horizon.load().clients.admit(source);
+        if !admitted {
+            self.witness.count(DnsResult::Refused);
+            self.witness.refused(source);
+        }
+        admitted
+    }
+
     fn decide(&self, query: &[u8], transport: Transport) -> Decision {
-        self.horizon.load().config.answer(query, transport)
+        let horizon = self.horizon.load();
+        let decision = horizon.config.answer(query, transport);
+        let (decision, result) = match decision {
+            Decision::Drop => (decision, DnsResult::Dropped),
+            Decision::Reply(_) => (decision, DnsResult::Answered),
+            Decision::Forward => {
+                match lock(&horizon.cache).get(query, transport, Instant::now()) {
+                    Some(answer) => (Decision::Reply(answer), DnsResult::Cached),
+                    // Counted when its result is known.
+                    None => return decision,
+                }
+            }
+        };
+        self.witness.count(result);
+        decision
     }
 
     /// Asks the upstreams in turn. Over UDP a truncated answer goes back as it is, so that the client comes again by TCP.
     async fn forward(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let Ok(_permit) = self.forwards.try_acquire() else {
             debug!("DNS query dropped: {MAX_FORWARDS} are being forwarded already");
+            self.witness.count(DnsResult::Dropped);
             return None;
         };
         if !self.may_go_on(query) {
+            self.witness.count(DnsResult::Dropped);
             return None;
         }
         let answer = self.ask_upstreams(query, transport).await;
         lock(&self.on_the_way).end(query);
+        let result = if answer.is_some() { DnsResult::Forwarded } else { DnsResult::Failed };
+        self.witness.count(result);
         answer.or_else(|| server_failure(query))
     }
 
@@ -138,6 +192,7 @@ impl Responder {
             match answer {
                 Ok(answer) => {
                     lock(&self.silent).answered(&upstream);
+                    lock(&horizon.cache).put(query, transport, &answer, Instant::now());
                     return Some(answer);
                 }
                 Err(error) => {
@@ -154,12 +209,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve_udp(socket: Arc<UdpSocket>, responder: &Arc<Responder>, tasks: &TaskTracker) {
+async fn serve_udp<W: Witness>(
+    socket: Arc<UdpSocket>,
+    responder: &Arc<Responder<W>>,
+    tasks: &TaskTracker,
+) {
     let mut buffer = vec![0; MAX_QUERY];
     loop {
         // An error here belongs to an earlier answer (ICMP unreachable), not to the socket.
         let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
         let query = buffer.get(..length).unwrap_or_default();
+        if !responder.admits(client.ip()) {
+            if let Some(reply) = refused(query) {
+                send(&socket, &reply, client).await;
+            }
+            continue;
+        }
         match responder.decide(query, Transport::Udp) {
             Decision::Drop => {}
             Decision::Reply(reply) => send(&socket, &reply, client).await,
@@ -182,9 +247,9 @@ async fn send(socket: &UdpSocket, reply: &[u8], client: SocketAddr) {
     }
 }
 
-async fn serve_tcp(
+async fn serve_tcp<W: Witness>(
     listener: TcpListener,
-    responder: &Arc<Responder>,
+    responder: &Arc<Responder<W>>,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
@@ -193,6 +258,8 @@ async fn serve_tcp(
         // Acquired before accepting: beyond the limit the kernel's queue holds the clients.
         let Ok(permit) = Arc::clone(&clients).acquire_owned().await else { return };
         let stream = match listener.accept().await {
+            // Closed at once: over TCP the source is not forged, and a place is for clients.
+            Ok((_, source)) if !responder.admits(source.ip()) => continue,
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of descriptors: the next accept would fail at once, so let others finish first.
@@ -217,7 +284,7 @@ async fn serve_tcp(
 }
 
 /// One TCP client, one query after the other.
-async fn client(mut stream: TcpStream, responder: &Responder) -> io::Result<()> {
+async fn client<W: Witness>(mut stream: TcpStream, responder: &Responder<W>) -> io::Result<()> {
     loop {
         let read = async {
             let length = usize::from(stream.read_u16().await?);

@@ -45,6 +45,7 @@ fn stream(connected: bool, second: i64) -> PeerStream {
         address: None,
         tls: None,
         authentication: None,
+        authenticated_by: None,
         since: at(second),
     }
 }

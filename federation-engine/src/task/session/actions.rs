@@ -321,7 +321,9 @@ impl Session {
                 // First the requests of the stream in their order, then those of the source by domain.
                 let _own = own.acquire_owned().await;
                 match verify::turn(&engine, leg, source, &pair.from).await {
-                    Ok(_permit) => verify::ask(&engine, leg, pair.clone(), id.clone(), key).await,
+                    Ok(_permit) => {
+                        verify::ask(&engine, leg, source, pair.clone(), id.clone(), key).await
+                    }
                     Err(refused) => refused,
                 }
             };

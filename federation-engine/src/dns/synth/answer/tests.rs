@@ -179,3 +179,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_refusal_repeats_the_query_and_no_more() {
+    let mut asked = query("www.example", RecordType::A);
+    asked.set_edns(Edns::new());
+    let bytes = asked.to_vec().unwrap();
+    let refusal = refused(&bytes).unwrap();
+    assert!(refusal.len() < bytes.len());
+    let reply = Message::from_vec(&refusal).unwrap();
+    assert_eq!(reply.metadata.response_code, ResponseCode::Refused);
+    assert_eq!(reply.metadata.message_type, MessageType::Response);
+    assert_eq!((reply.metadata.id, &reply.queries), (7, &asked.queries));
+    assert_eq!(refused(&refusal), None, "an answer is not answered");
+    for length in 0..HEADER {
+        assert_eq!(refused(&bytes[..length]), None);
+    }
+    let without_question = refused(&bytes[..HEADER]).unwrap();
+    assert!(Message::from_vec(&without_question).unwrap().queries.is_empty());
+}

@@ -1,0 +1,103 @@
+//! Networks whose hosts may query the engine's DNS server.
+//!
+//! The NetworkPolicy admits the backend's pods alone, where the cluster enforces it. This list is for clusters that do not,
+//! and must not refuse a backend. No API tells a cluster's pod networks for certain: many network plugins ignore the nodes'
+//! `podCIDRs`, and a list of them changes with every node. So the default is every network that the Internet does not route
+//! to, where pods and Services nearly always are, and besides them what nodes and `ServiceCIDRs` tell.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::evidence::networks::ClusterNetworks;
+use crate::reconcile::validate::Validated;
+
+/// The cluster's networks beyond [`UNROUTED`] that are listed; the engine accepts 1024 in all.
+const MAX_NETWORKS: usize = 512;
+
+/// Networks without a way from the Internet: loopback, private use (RFC 1918, RFC 4193), shared (RFC 6598), link-local,
+/// benchmarking (RFC 2544) and class E, which all serve as pod networks somewhere.
+const UNROUTED: [IpNet; 10] = [
+    v4([10, 0, 0, 0], 8),
+    v4([100, 64, 0, 0], 10),
+    v4([127, 0, 0, 0], 8),
+    v4([169, 254, 0, 0], 16),
+    v4([172, 16, 0, 0], 12),
+    v4([192, 168, 0, 0], 16),
+    v4([198, 18, 0, 0], 15),
+    v4([240, 0, 0, 0], 4),
+    v6(0xfc00, 7),
+    v6(0xfe80, 10),
+];
+
+const fn v4(octets: [u8; 4], length: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from_octets(octets), length))
+}
+
+const fn v6(first: u16, length: u8) -> IpNet {
+    let address = Ipv6Addr::from_segments([first, 0, 0, 0, 0, 0, 0, 0]);
+    IpNet::V6(Ipv6Net::new_assert(address, length))
+}
+
+/// What the resource names, else the default.
+pub fn of(federation: &Validated, cluster: &ClusterNetworks) -> Vec<IpNet> {
+    let spec = &federation.spec;
+    if !spec.dns.clients.is_empty() {
+        return spec.dns.clients.clone();
+    }
+    let routed = |network: &&IpNet| !UNROUTED.iter().any(|unrouted| unrouted.contains(*network));
+    let known = cluster.inside.iter().chain(&spec.verification.cluster_networks).filter(routed);
+    let known: Vec<IpNet> = known.map(IpNet::trunc).collect();
+    let loopback = IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST));
+    let mut all = UNROUTED.to_vec();
+    all.push(loopback);
+    all.extend(IpNet::aggregate(&known).into_iter().take(MAX_NETWORKS));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{smallest, validated};
+
+    fn clients(spec: &serde_json::Value, inside: &[&str]) -> Vec<String> {
+        let inside = inside.iter().map(|text| text.parse().unwrap()).collect();
+        let cluster = ClusterNetworks { inside, complete: true };
+        of(&validated(spec), &cluster).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn nodes_that_come_and_go_in_private_networks_change_nothing() {
+        let before = clients(&smallest(), &["10.244.0.0/24", "192.168.1.5/32"]);
+        let after = clients(&smallest(), &["10.244.0.0/24", "10.244.1.0/24", "fd00:7::/64"]);
+        assert_eq!(before, after);
+        assert!(!before.contains(&"0.0.0.0/0".to_owned()));
+    }
+
+    #[test]
+    fn public_networks_of_the_cluster_are_added_once() {
+        let mut spec = smallest();
+        spec["verification"] = json!({"clusterNetworks": ["203.0.113.0/24"]});
+        let inside = ["2001:db8:1::/64", "2001:db8:1::7/128", "203.0.113.9/32"];
+        let all = clients(&spec, &inside);
+        assert_eq!(all[all.len() - 2..], ["203.0.113.0/24", "2001:db8:1::/64"]);
+    }
+
+    #[test]
+    fn networks_of_the_resource_replace_the_default() {
+        let mut spec = smallest();
+        spec["dns"] = json!({"clients": ["10.0.0.0/24"]});
+        assert_eq!(clients(&spec, &["203.0.113.9/32"]), ["10.0.0.0/24"]);
+    }
+
+    #[test]
+    fn many_public_nodes_do_not_make_a_file_that_the_engine_refuses() {
+        let nodes: Vec<String> =
+            (0..3000).map(|n| format!("203.{}.{}.1/32", n / 250, n % 250)).collect();
+        let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        let all = clients(&smallest(), &nodes);
+        assert!(all.len() <= federation_engine::config::parse::MAX_CLIENT_NETWORKS);
+    }
+}
