@@ -3,6 +3,7 @@
 pub mod address;
 pub mod bounce;
 pub mod language;
+pub mod preparation;
 pub mod relay;
 
 use crate::xml::{Element, Namespace};
