@@ -134,8 +134,10 @@ pub(super) fn check(bytes: &[u8], place: Place) -> Result<bool, XmlError> {
     Ok(plain)
 }
 
-/// Longest reference between `&` and `;`. Leading zeros beyond that have no purpose.
-const MAX_REFERENCE: usize = 12;
+/// Most digits of a character reference; no character needs more. More leading zeros are valid XML that rxml refuses.
+const MAX_DIGITS: usize = 8;
+/// Where the `;` of a reference is at the latest, counted from behind the `&`.
+const MAX_REFERENCE: usize = "#x".len() + MAX_DIGITS + 1;
 
 fn check_reference(name: &[u8]) -> Result<(), XmlError> {
     match name {
@@ -157,7 +159,7 @@ fn character(digits: &[u8], radix: u32) -> Result<(), XmlError> {
         let value = char::from(*digit).to_digit(radix).ok_or(Malformation::Reference)?;
         code = code.saturating_mul(radix).saturating_add(value);
     }
-    if digits.is_empty() {
+    if !(1..=MAX_DIGITS).contains(&digits.len()) {
         return Err(Malformation::Reference.into());
     }
     match char::from_u32(code) {
