@@ -59,42 +59,42 @@ fn read(element: &Element) -> Read {
 impl Scanned {
     pub(crate) fn of(input: &[u8], bounds: Bounds) -> Self {
         let mut scanner = Scanner::new(bounds);
-        let (mut buf, all) = (BytesMut::from(input), Bytes::copy_from_slice(input));
-        let (mut scanned, mut begin, mut skipped) = (Self::default(), 0, 0);
+        let (mut buf, input) = (BytesMut::from(input), Bytes::copy_from_slice(input));
+        let (mut seen, mut begin, mut skipped) = (Self::default(), 0, 0);
         loop {
             let (what, end) = match scanner.next(&mut buf) {
-                Ok(None) => return scanned,
+                Ok(None) => return seen,
                 Err(_) => {
-                    scanned.refused = true;
-                    return scanned;
+                    seen.refused = true;
+                    return seen;
                 }
                 Ok(Some(Item::Oversized(_))) => {
                     skipped += 1;
                     continue;
                 }
-                Ok(Some(Item::Header(_))) => (What::Header, all.len() - buf.len()),
+                Ok(Some(Item::Header(_))) => (What::Header, input.len() - buf.len()),
                 Ok(Some(Item::Element(element))) => {
-                    (What::Element { skipped, read: read(&element) }, all.len() - buf.len())
+                    (What::Element { skipped, read: read(&element) }, input.len() - buf.len())
                 }
                 // An opening tag that closes itself.
                 Ok(Some(Item::Close))
-                    if all[..begin].ends_with(b"/>") && scanned.pieces.len() == 1 =>
+                    if input[..begin].ends_with(b"/>") && seen.pieces.len() == 1 =>
                 {
-                    return scanned;
+                    return seen;
                 }
                 Ok(Some(Item::Close)) => {
                     // The scanner drops what follows the end tag of the stream.
-                    let Some(length) = all[begin..].iter().position(|byte| *byte == b'>') else {
-                        return scanned;
+                    let Some(length) = input[begin..].iter().position(|byte| *byte == b'>') else {
+                        return seen;
                     };
                     (What::Close { skipped }, begin + length + 1)
                 }
             };
             if matches!(what, What::Close { skipped } if skipped > 0) {
                 // Where the end tag stands is not known.
-                return scanned;
+                return seen;
             }
-            scanned.pieces.push(Piece { bytes: all.slice(begin..end), what });
+            seen.pieces.push(Piece { bytes: input.slice(begin..end), what });
             (begin, skipped) = (end, 0);
         }
     }
