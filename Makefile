@@ -28,16 +28,21 @@ demo: ## Two people on two XMPP servers chat through the engine on a real cluste
 
 .PHONY: test
 test: ## Everything: lint, unit, API server tier, end to end. Root; network when cold.
-	@scripts/require root cargo cc go lab
+	@scripts/require root cargo cc go python3 lab
 	@scripts/alone "make test" scripts/test
 
 ##: The parts of it.
 
 .PHONY: unit
 unit: ## Unit and property tests. Neither root nor network (but for crates not yet fetched).
-	@scripts/require cargo cc
+	@scripts/require cargo cc python3
 	@scripts/cargo test --no-fail-fast --locked --workspace --lib --bins \
 	  $(patsubst %.rs,--test %,$(notdir $(wildcard crds/tests/*.rs federation-engine/tests/*.rs operator/tests/*.rs)))
+
+.PHONY: fuzz
+fuzz: ## libFuzzer on the engine's fuzz targets, SECONDS=60 each, and new streams against libexpat and rxml.
+	@scripts/require cargo cc c++ python3
+	@scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
 
 .PHONY: lint
 lint: fmt check-generated clippy deny ## Formatting, generated files, clippy without warnings, licences and sources.

@@ -506,8 +506,10 @@ pub enum Refusal {
     /// No usable `to` or `from` (RFC 6120 §4.9.3.7).
     #[error("the stanza has no usable 'to' or 'from'")]
     ImproperAddressing,
-    /// A localpart or resourcepart that is too long or has a forbidden character (RFC 6120 §8.3.3.8, RFC 7622 §3.3).
-    #[error("an address has a part that is too long or contains a forbidden character")]
+    /// An address that a server which prepares it refuses or takes for another (RFC 6120 §8.3.3.8, RFC 7622 §3.3).
+    #[error(
+        "an address has a part that is empty, is too long, contains a forbidden character or mixes writing directions"
+    )]
     MalformedAddress,
     /// `from` is not a domain that this stream has proven (RFC 6120 §8.1.2.2).
     #[error("the stream has not proven the domain in 'from'")]

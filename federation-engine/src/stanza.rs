@@ -4,6 +4,7 @@ pub mod address;
 pub mod bounce;
 pub mod fail_fast;
 pub mod language;
+pub mod preparation;
 pub mod relay;
 
 use crate::xml::{Element, Namespace};

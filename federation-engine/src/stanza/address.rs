@@ -2,52 +2,110 @@
 
 use std::fmt;
 
+use super::preparation;
 use crate::{Domain, DomainError};
 
-/// The domainpart of an address as written: what follows the first `@` of what precedes the first `/` (RFC 7622 §3.2).
+/// The parts of an address as written (RFC 7622 §3.1): the resourcepart follows the first `/`, the localpart stands before
+/// the first `@` of what is left.
+#[derive(Clone, Copy, Debug)]
+struct Parts<'a> {
+    local: Option<&'a str>,
+    domain: &'a str,
+    resource: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(address: &'a str) -> Self {
+        let (bare, resource) = match cut(address, b'/') {
+            Some((bare, resource)) => (bare, Some(resource)),
+            None => (address, None),
+        };
+        match cut(bare, b'@') {
+            Some((local, domain)) => Self { local: Some(local), domain, resource },
+            None => Self { local: None, domain: bare, resource },
+        }
+    }
+}
+
+/// What stands before and after an ASCII character.
+fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
+    let index = memchr::memchr(at, text.as_bytes())?;
+    Some((text.get(..index)?, text.get(index.checked_add(1)?..)?))
+}
+
+/// The domainpart of an address as written.
 pub fn domainpart(address: &str) -> &str {
-    let bare = address.split_once('/').map_or(address, |(bare, _)| bare);
-    bare.split_once('@').map_or(bare, |(_, domain)| domain)
+    Parts::of(address).domain
 }
 
-/// Whether a part is there and empty, which makes a text no address (RFC 7622 §3.3, §3.4).
-fn has_empty_part(address: &str) -> bool {
-    let (bare, resource) =
-        address.split_once('/').map_or((address, None), |(bare, part)| (bare, Some(part)));
-    bare.starts_with('@') || resource == Some("")
-}
-
-/// Whether an address as written belongs to `domain`. Allocates only when the spelling is not the canonical one.
+/// Whether an address as written belongs to `domain`. A part that is there and empty makes a text no address (RFC 7622
+/// §3.3, §3.4). Allocates only when the spelling is not the canonical one.
 pub fn belongs_to(address: &str, domain: &Domain) -> bool {
-    if has_empty_part(address) {
+    let parts = Parts::of(address);
+    if parts.local == Some("") || parts.resource == Some("") {
         return false;
     }
-    let written = domainpart(address);
+    let written = parts.domain;
     written == domain.as_str() || Domain::parse(written).is_ok_and(|parsed| parsed == *domain)
 }
 
 /// Most octets of each part (RFC 7622 §3.1).
-const MAX_PART: usize = crds::domain::MAX_OCTETS;
+pub(super) const MAX_PART: usize = crds::domain::MAX_OCTETS;
 
-/// Whether localpart and resourcepart of an address have the lengths of RFC 7622 §3.3 and §3.4 and none of the characters
-/// that it forbids: in a localpart white space and `"&'/:<>@` (§3.3.1), in either control characters (RFC 8264 §9.12). A
-/// server that prepares addresses refuses others, and some refuse the stream with them. The domainpart is judged by
-/// [`Domain`].
+/// Whether localpart and resourcepart of an address have the lengths of RFC 7622 §3.3 and §3.4 and nothing that a server
+/// refuses which prepares them ([`preparation`]): in a localpart white space and `"&'/:<>@` (§3.3.1), in either control
+/// characters and mixed directions. Some servers refuse the stream with such an address. The domainpart is judged by
+/// [`Domain`], and by [`preparation::keeps`].
 ///
-/// The path of every stanza: no allocation.
+/// The path of every stanza: no allocation, and one look at each byte, for ASCII.
 pub fn is_well_formed(address: &str) -> bool {
-    let (bare, resource) =
-        address.split_once('/').map_or((address, None), |(bare, part)| (bare, Some(part)));
-    let local = bare.split_once('@').map(|(local, _)| local);
-    let fits = |part: &str| (1..=MAX_PART).contains(&part.len());
-    resource.is_none_or(|part| fits(part) && !part.contains(char::is_control))
-        && local.is_none_or(|part| fits(part) && !part.contains(is_forbidden_in_local))
+    let parts = Parts::of(address);
+    parts.local.is_none_or(|part| passes(part, NOT_IN_LOCAL, preparation::is_localpart))
+        && parts
+            .resource
+            .is_none_or(|part| passes(part, NOT_IN_RESOURCE, preparation::is_resourcepart))
 }
 
-fn is_forbidden_in_local(c: char) -> bool {
-    c.is_whitespace()
-        || c.is_control()
-        || matches!(c, '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@')
+fn passes(part: &str, forbidden: u8, wide: fn(&str) -> bool) -> bool {
+    let seen = part
+        .bytes()
+        .fold(0, |seen, byte| seen | CLASSES.get(usize::from(byte)).copied().unwrap_or(NOT_ASCII));
+    seen & forbidden == 0
+        && (1..=MAX_PART).contains(&part.len())
+        && (seen & NOT_ASCII == 0 || wide(part))
+}
+
+const NOT_IN_LOCAL: u8 = 1;
+const NOT_IN_RESOURCE: u8 = 2;
+const NOT_ASCII: u8 = 4;
+
+/// What an address cannot have where, by byte.
+static CLASSES: [u8; 256] = classes();
+
+#[allow(clippy::indexing_slicing)] // evaluated by the compiler: an index out of range does not compile
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte: u8 = 0;
+    loop {
+        table[byte as usize] = if !byte.is_ascii() {
+            NOT_ASCII
+        } else if byte.is_ascii_control() {
+            NOT_IN_LOCAL | NOT_IN_RESOURCE
+        } else if is_forbidden_in_local(byte as char) {
+            NOT_IN_LOCAL
+        } else {
+            0
+        };
+        if byte == u8::MAX {
+            return table;
+        }
+        byte += 1;
+    }
+}
+
+/// RFC 7622 §3.3.1, and the space (RFC 6122 Appendix A.5).
+pub(super) const fn is_forbidden_in_local(c: char) -> bool {
+    matches!(c, ' ' | '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@')
 }
 
 /// An address with a normalised domainpart; localpart and resourcepart as written.
@@ -75,10 +133,7 @@ impl Jid {
     /// # Errors
     /// See [`JidError`].
     pub fn parse(text: &str) -> Result<Self, JidError> {
-        let (bare, resource) =
-            text.split_once('/').map_or((text, None), |(bare, resource)| (bare, Some(resource)));
-        let (local, domain) =
-            bare.split_once('@').map_or((None, bare), |(local, domain)| (Some(local), domain));
+        let Parts { local, domain, resource } = Parts::of(text);
         for part in [local, resource].into_iter().flatten() {
             if part.is_empty() || part.len() > MAX_PART {
                 return Err(JidError::Part);

@@ -1,6 +1,7 @@
 //! Relaying and error replies, on elements that the scanner has read.
 
 mod bouncing;
+mod preparing;
 mod relaying;
 
 use bytes::BytesMut;

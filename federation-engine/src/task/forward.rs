@@ -15,7 +15,7 @@ use crate::reason::{ErrorKind, Failure, Refusal, StanzaError};
 use crate::route::link::{Link, Push};
 use crate::route::poison;
 use crate::stanza::relay::{self, StreamContext};
-use crate::stanza::{address, bounce};
+use crate::stanza::{address, bounce, preparation};
 use crate::stream::{StreamLimits, header};
 use crate::xml::Element;
 
@@ -31,6 +31,8 @@ enum Way {
     Denied,
     /// Nowhere: our domain has been taken out of the configuration.
     Gone,
+    /// Nowhere: the receiver would take one of the domains for another.
+    Confused,
     /// The domain has no backend; the engine answers itself.
     Alone,
     /// To the engine's own probe domain.
@@ -84,10 +86,7 @@ impl Forwarder {
             address.is_some_and(|address| address::is_well_formed(&address))
         };
         if !well_formed(element.from()) || !well_formed(element.to()) {
-            let refusal = Refusal::MalformedAddress;
-            let text = refusal.to_string();
-            let error = StanzaError { kind: ErrorKind::Modify, condition: "jid-malformed", text };
-            self.engine.refuse(element, pair, self.leg, refusal, &error);
+            self.refuse_malformed(element, pair);
             return None;
         }
         match self.way(pair, element) {
@@ -100,6 +99,7 @@ impl Forwarder {
                 }
                 return self.engine.try_queue(&link, stanza, now);
             }
+            Way::Confused => self.refuse_malformed(element, pair),
             Way::Denied => {
                 let text = match self.leg {
                     Leg::Outer => Refusal::PolicyDenied.to_string(),
@@ -135,6 +135,13 @@ impl Forwarder {
             }
         }
         None
+    }
+
+    fn refuse_malformed(&self, element: &Element, pair: &Pair) {
+        let refusal = Refusal::MalformedAddress;
+        let text = refusal.to_string();
+        let error = StanzaError { kind: ErrorKind::Modify, condition: "jid-malformed", text };
+        self.engine.refuse(element, pair, self.leg, refusal, &error);
     }
 
     /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12).
@@ -174,6 +181,9 @@ impl Forwarder {
         let config = &snapshot.config;
         if pair.to == config.probe_domain {
             return Way::Probe;
+        }
+        if !preparation::keeps(&pair.from) || !preparation::keeps(&pair.to) {
+            return Way::Confused;
         }
         let (own, remote, direction) = match self.leg {
             Leg::Outer => (&pair.to, &pair.from, Direction::Inbound),
