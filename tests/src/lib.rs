@@ -2,7 +2,7 @@
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
 //!
 //! Beside it, without root or a cluster: scripted servers ([`peer`]), the engine as a process ([`engine`]), its
-//! benchmark ([`bench`]), and real servers ([`launch`]) as its peers ([`interop`]).
+//! benchmark ([`bench`]), numbered stanzas through it ([`soak`]), and real servers ([`launch`]) as its peers ([`interop`]).
 
 pub mod addons;
 pub mod apiserver;
@@ -47,4 +47,5 @@ pub mod progress;
 pub mod public_dns;
 pub mod rootfs;
 pub mod scenario;
+pub mod soak;
 pub mod wait;
