@@ -107,3 +107,9 @@ soak: ## Ten million stanzas while everything around the engine is disturbed; th
 	@scripts/require cargo cc
 	@scripts/cargo build --release --locked -p federation-engine -p tests --bins
 	@"$(CARGO_TARGET_DIR)/release/soak"
+
+.PHONY: attacks
+attacks: ## Attacks of strangers and hostile peers on the engine, and their effect on a good peer.
+	@scripts/require cargo cc
+	@scripts/cargo build --release --locked -p federation-engine -p tests --bins
+	@"$(CARGO_TARGET_DIR)/release/attack" --engine "$(CARGO_TARGET_DIR)/release/federation-engine"
