@@ -106,3 +106,15 @@ lab-down: ## End the lab; nothing of it stays. Root.
 bench: lab-parts images ## Stanzas per CPU-second and time to a first stanza, the engine beside Prosody. Root.
 	@scripts/cargo run --quiet --release --locked -p tests --bin bench -- \
 	  --engine "$(CARGO_TARGET_DIR)/$(shell uname -m)-unknown-linux-gnu/release/federation-engine"
+
+.PHONY: soak
+soak: ## Ten million stanzas while everything around the engine is disturbed; the books balance by identity.
+	@scripts/require cargo cc
+	@scripts/cargo build --release --locked -p federation-engine -p tests --bins
+	@"$(CARGO_TARGET_DIR)/release/soak"
+
+.PHONY: attacks
+attacks: ## Attacks of strangers and hostile peers on the engine, and their effect on a good peer.
+	@scripts/require cargo cc
+	@scripts/cargo build --release --locked -p federation-engine -p tests --bins
+	@"$(CARGO_TARGET_DIR)/release/attack" --engine "$(CARGO_TARGET_DIR)/release/federation-engine"

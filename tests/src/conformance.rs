@@ -3,6 +3,7 @@
 //!
 //! A check is a function over a [`target::Target`]; [`statements`] lists all of them. The program is `s2s-conformance`.
 
+pub mod adversarial;
 pub mod dialled;
 pub mod ejabberd;
 pub mod ending;

@@ -112,6 +112,18 @@ impl Engine {
         Ok(kill_process(pid, Signal::TERM)?)
     }
 
+    /// How it ended; `None` if it still runs after that time.
+    pub fn ended_within(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+        let begun = Instant::now();
+        loop {
+            let ended = self.process.try_wait()?;
+            if ended.is_some() || begun.elapsed() > patience {
+                return Ok(ended);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string())

@@ -2,10 +2,11 @@
 //! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
 //!
 //! Beside it, without root or a cluster: scripted servers ([`peer`]), the engine as a process ([`engine`]), its
-//! benchmark ([`bench`]), and real servers ([`launch`]) as its peers ([`interop`]).
+//! benchmark ([`bench`]), numbered stanzas through it ([`soak`]), attacks on it ([`attack`]), and real servers ([`launch`]) as its peers ([`interop`]).
 
 pub mod addons;
 pub mod apiserver;
+pub mod attack;
 pub mod audit;
 pub mod bench;
 pub mod cgroups;
@@ -47,4 +48,5 @@ pub mod progress;
 pub mod public_dns;
 pub mod rootfs;
 pub mod scenario;
+pub mod soak;
 pub mod wait;

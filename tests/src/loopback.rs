@@ -205,6 +205,16 @@ impl World {
         kind: PeerKind,
         change: impl FnOnce(&Ground, &mut Value),
     ) -> Result<Self, LoopbackError> {
+        Self::start_among(engine, kind, Zone::default(), change)
+    }
+
+    /// The same in a world whose DNS knows others, too.
+    pub fn start_among(
+        engine: &Path,
+        kind: PeerKind,
+        others: Zone,
+        change: impl FnOnce(&Ground, &mut Value),
+    ) -> Result<Self, LoopbackError> {
         let ground = Ground::new()?;
         let proof = if kind.dialback {
             Proof::Dialback { authority: ground.outer }
@@ -215,7 +225,7 @@ impl World {
         let backend = serve(BACKEND_ADDRESS, LOCAL, Proof::Certificate, &ground.backend_ca)?;
         let closed = SocketAddr::new(PEER_ADDRESS.into(), claim::port()?.port());
         let host = |domain: &str| format!("xmpp.{domain}");
-        let zone = Zone::default()
+        let zone = others
             .address(&host(PEER), PEER_ADDRESS)?
             .server(kind.service, PEER, &host(PEER), peer.address().port())?
             .address(&host(CLOSED), PEER_ADDRESS)?

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::Value;
+use tests::conformance::adversarial::{Case, cases};
 use tests::conformance::ejabberd::Ejabberd;
+use tests::conformance::outcome::Outcome;
 use tests::conformance::outside::{Outside, domain_for};
 use tests::conformance::prosody::Prosody;
 use tests::conformance::report::{Line, Report, table};
@@ -30,7 +32,7 @@ use tests::peer::dialback::Secret;
 #[command(name = "s2s-conformance")]
 struct Arguments {
     /// Where the target takes streams of servers, as host:port.
-    #[arg(long, required_unless_present_any = ["engine", "prosody", "ejabberd", "table"])]
+    #[arg(long, required_unless_present_any = ["engine", "prosody", "ejabberd", "table", "adversarial_table"])]
     target: Option<String>,
     /// A domain that the target serves.
     #[arg(long, requires = "target")]
@@ -71,6 +73,9 @@ struct Arguments {
     /// Only these statements.
     #[arg(long, value_delimiter = ',')]
     only: Vec<u8>,
+    /// Put the adversarial cases instead: all, or those that are named, such as C7.
+    #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "CASE,...")]
+    adversarial: Option<String>,
     /// Start this engine, anew for each statement, and put them to it.
     #[arg(long, conflicts_with = "target")]
     engine: Option<PathBuf>,
@@ -80,6 +85,9 @@ struct Arguments {
     /// Start ejabberd on this root file system and put the statements to it.
     #[arg(long, conflicts_with_all = ["target", "engine", "prosody"])]
     ejabberd: Option<PathBuf>,
+    /// Print the table of the adversarial cases in Markdown, and do nothing else.
+    #[arg(long)]
+    adversarial_table: bool,
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
@@ -106,6 +114,15 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     if !arguments.table.is_empty() {
         print!("{}", side_by_side(&arguments.table)?);
         return Ok(true);
+    }
+    if arguments.adversarial_table {
+        for case in cases() {
+            println!("{}", case.row());
+        }
+        return Ok(true);
+    }
+    if let Some(names) = &arguments.adversarial {
+        return adversarial(arguments, names);
     }
     let mut checks = statements();
     checks.retain(|check| arguments.only.is_empty() || arguments.only.contains(&check.id));
@@ -135,6 +152,29 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     }
     let (_, violated, _) = report.counts();
     Ok(violated == 0)
+}
+
+/// Puts the adversarial cases of those names, or all, that are put over sockets.
+fn adversarial(arguments: &Arguments, names: &str) -> Result<bool, Failure> {
+    let patience = Duration::from_secs(arguments.patience);
+    let wanted = |case: &Case| names.is_empty() || names.split(',').any(|name| name == case.name);
+    let target = match (&arguments.target, &arguments.engine) {
+        (Some(_), _) => Some(target(arguments, patience)?),
+        (None, Some(_)) => None,
+        (None, None) => return Err("adversarial cases need --target or --engine".into()),
+    };
+    let mut holds = true;
+    for case in cases().into_iter().filter(wanted) {
+        let world = match &arguments.engine {
+            Some(engine) if target.is_none() => Some(World::start_hostile(engine)?),
+            _ => None,
+        };
+        let aim = world.as_ref().map(|world| &world.target).or(target.as_ref());
+        let Some(outcome) = aim.and_then(|target| case.put(target)) else { continue };
+        holds &= !matches!(outcome, Outcome::Violated { .. });
+        println!("{:>3}  {}: {outcome}", case.name, case.sentence);
+    }
+    Ok(holds)
 }
 
 /// The statement about shutting down.

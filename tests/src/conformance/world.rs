@@ -27,6 +27,9 @@ const ABOUT_FAILING_SERVERS: [u8; 3] = [59, 60, 70];
 /// Statements about streams that are idle.
 const ABOUT_IDLE_STREAMS: [u8; 2] = [63, 64];
 
+/// Time for negotiation and dialback where a peer lets them pass.
+const HOSTILE_SECONDS: u16 = 5;
+
 /// The statement for which the zone is signed.
 const ABOUT_DANE: u8 = 28;
 
@@ -44,6 +47,17 @@ pub struct World {
 impl World {
     /// Starts the engine, configured for the statement of that number.
     pub fn start(engine: &Path, statement: u8) -> Result<Self, LoopbackError> {
+        Self::configured(engine, statement, timeouts(statement))
+    }
+
+    /// Starts the engine for an adversarial case: what never ends is ended soon.
+    pub fn start_hostile(engine: &Path) -> Result<Self, LoopbackError> {
+        let seconds = HOSTILE_SECONDS;
+        let timeouts = json!({"negotiationSeconds": seconds, "dialbackSeconds": seconds});
+        Self::configured(engine, 0, timeouts)
+    }
+
+    fn configured(engine: &Path, statement: u8, timeouts: Value) -> Result<Self, LoopbackError> {
         let ground = Ground::new()?;
         // Outside the ports are fixed: of two worlds on one address the second one would not start.
         let network = Network::claim()?;
@@ -73,7 +87,7 @@ impl World {
             }
         }
         let closes_idle = ABOUT_IDLE_STREAMS.contains(&statement);
-        particulars(&ground, &mut config, statement)?;
+        particulars(&ground, &mut config, timeouts)?;
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
         let inside = Inside {
             server,
@@ -104,7 +118,7 @@ impl World {
 
 /// A second domain with a certificate of its own, a peer that is taken by its certificate only, and the times that the
 /// statement needs.
-fn particulars(ground: &Ground, config: &mut Value, statement: u8) -> Result<(), LoopbackError> {
+fn particulars(ground: &Ground, config: &mut Value, timeouts: Value) -> Result<(), LoopbackError> {
     let second = ground.authority.issue(&[SECOND_LOCAL])?;
     ground.write("second.key", second.key_pem())?;
     ground.write("second.crt", second.certificate_pem())?;
@@ -125,7 +139,7 @@ fn particulars(ground: &Ground, config: &mut Value, statement: u8) -> Result<(),
         // A pattern: to a peer that is named the engine would connect by itself.
         let strict = format!("{}.{PEER}", names::STRICT).replace("only.", "*.");
         config.insert("peers".into(), json!([{"domain": strict, "profile": "Strict"}]));
-        config.insert("timeouts".into(), timeouts(statement));
+        config.insert("timeouts".into(), timeouts);
     }
     Ok(())
 }

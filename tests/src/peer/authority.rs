@@ -7,9 +7,10 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::error::Result;
+use super::error::{PeerError, Result};
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Authority {
 #[derive(Debug)]
 pub struct Identity {
     certificate: CertificateDer<'static>,
+    /// What TLS sends behind it.
+    intermediates: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     certificate_pem: String,
     key_pem: String,
@@ -69,6 +72,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {
             certificate: certificate.der().clone(),
+            intermediates: Vec::new(),
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
             certificate_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
@@ -82,6 +86,7 @@ impl Authority {
         let certificate = CertificateParams::new(names)?.self_signed(&key)?;
         Ok(Identity {
             certificate: certificate.der().clone(),
+            intermediates: Vec::new(),
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
             certificate_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
@@ -109,7 +114,29 @@ impl Authority {
 impl Identity {
     /// The certificate as TLS sends it.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        vec![self.certificate.clone()]
+        std::iter::once(&self.certificate).chain(&self.intermediates).cloned().collect()
+    }
+
+    /// The same identity, with these certificates behind its own.
+    #[must_use]
+    pub fn with_intermediates(self, intermediates: Vec<CertificateDer<'static>>) -> Self {
+        Self { intermediates, ..self }
+    }
+
+    /// What PEM files hold: the certificate with what follows it, and the private key.
+    pub fn from_pem(certificates: &str, key: &str) -> Result<Self> {
+        let unreadable = |error| PeerError::Script(format!("not a PEM file: {error}"));
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(certificates.as_bytes()).collect();
+        let mut chain = chain.map_err(unreadable)?.into_iter();
+        let none = || PeerError::Script("there is no certificate in the file".to_owned());
+        Ok(Self {
+            certificate: chain.next().ok_or_else(none)?,
+            intermediates: chain.collect(),
+            key: PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(unreadable)?,
+            certificate_pem: certificates.to_owned(),
+            key_pem: key.to_owned(),
+        })
     }
 
     /// The private key.

@@ -1,6 +1,6 @@
 //! The initiating server: from nothing to a stream that may carry stanzas.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +60,10 @@ pub struct Opened {
 impl Initiator<'_> {
     /// Connects and encrypts, up to the features that follow.
     pub fn open(&self) -> Result<Opened> {
-        let mut stream = Stream::connect(self.address, self.patience)?;
+        self.open_on(Stream::connect(self.address, self.patience)?)
+    }
+
+    fn open_on(&self, mut stream: Stream) -> Result<Opened> {
         match self.security {
             Security::Plain => {}
             Security::DirectTls => {
@@ -97,9 +100,18 @@ impl Initiator<'_> {
         self.external_after("")
     }
 
+    /// The same on a connection that is there.
+    pub fn external_on(&self, tcp: TcpStream) -> Result<Stream> {
+        self.authenticate(self.open_on(Stream::accepted(tcp, self.patience)?)?, "")
+    }
+
     /// The same, with a request before the proof.
     pub fn external_after(&self, request: &str) -> Result<Stream> {
-        let Opened { mut stream, features, .. } = self.open()?;
+        self.authenticate(self.open()?, request)
+    }
+
+    fn authenticate(&self, opened: Opened, request: &str) -> Result<Stream> {
+        let Opened { mut stream, features, .. } = opened;
         stream.send(request)?;
         let offered = features
             .child(SASL, "mechanisms")
