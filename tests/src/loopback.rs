@@ -40,7 +40,7 @@ pub const DEADLINE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The engine refuses to dial its own address, so the others have theirs.
-pub(crate) const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub(crate) const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// Why there is no such world.

@@ -3,14 +3,27 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tests::bench::usage::resident;
-use tests::loopback::{CLOSED, DEADLINE, ORDINARY, World, eventually, until};
+use rustls::RootCertStore;
+use tests::bench::usage::{anonymous, resident};
+use tests::loopback::{CLOSED, DEADLINE, LoopbackError, ORDINARY, World, eventually, until};
+use tests::peer::authority::Identity;
+use tests::peer::error::PeerError;
+use tests::peer::initiator::{Initiator, Security};
+use tests::peer::namespace::{DIALBACK, STREAMS};
+use tests::peer::server::Event;
+use tests::peer::stream::{Item, Stream};
 use tests::program::engine;
 
 /// `resident` counts KiB.
 const MIB: u64 = 1024;
+
+/// What a connection that is not authenticated may hold, without and with TLS, and an authenticated stream that is idle.
+const MAX_TCP: u64 = 12_000;
+const MAX_TLS: u64 = 20_000;
+const MAX_IDLE: u64 = 24_000;
 
 /// Shorter than waiting in line behind all silent connections.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,6 +60,8 @@ fn silent_connections_do_not_lock_their_source_out() {
     let mut oldest = silent.first().unwrap();
     oldest.set_read_timeout(Some(DEADLINE)).unwrap();
     assert_eq!(oldest.read(&mut [0]).unwrap(), 0, "the oldest made room");
+    // Counted, logged and in the evidence: one function does all three.
+    assert!(world.count("connections_refused_total", &[]).unwrap() > 0);
 }
 
 #[test]
@@ -85,4 +100,311 @@ fn probes_are_answered_beside_silent_connections() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(begun.elapsed() < PROBE_TIMEOUT, "answered after {:?}", begun.elapsed());
     drop(silent);
+}
+
+/// Little memory, so that a test needs few streams; the code of a program that is not optimised takes 25 MiB of it.
+const MEMORY: u64 = 64 * MIB;
+
+fn with_little_memory(config: &mut serde_json::Value) {
+    config["limits"]["memoryBytes"] = (MEMORY * 1024).into();
+}
+
+/// What the engine holds, as the kernel says; at most 80 % of its memory.
+fn assert_within_the_budget(world: &World, what: &str) {
+    let resident = resident(world.engine.pid()).unwrap();
+    assert!(resident < MEMORY * 8 / 10, "{what}: {resident} KiB of {MEMORY}");
+}
+
+/// A peer that has done nothing bad: its message arrives. Streams of others to the backend may end by errors meanwhile.
+fn assert_a_good_peer_is_served(world: &World) {
+    let identity = world.ground.authority.issue(&["peer.example"]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut stream = world.from_peer(Some(&identity), &roots).external().unwrap();
+    stream.send("<message from='romeo@peer.example/r' to='juliet@local.example'/>").unwrap();
+    let arrived = |event| match event {
+        Event::Stanza { from, .. } if from == "peer.example" => Some(()),
+        _ => None,
+    };
+    while let Err(error) = world.backend.wait("the good peer's message", arrived) {
+        assert!(!matches!(error, PeerError::Deadline { .. }), "{error}");
+    }
+}
+
+/// How many of these streams were ended with that stream error. The others must be open.
+fn ended_with(streams: Vec<Stream>, condition: &str) -> usize {
+    let ended = streams.into_iter().filter_map(|mut stream| {
+        stream.transport().set_patience(Duration::from_millis(10)).unwrap();
+        match stream.receive("a stream error") {
+            Ok(Item::Element(error)) => Some(error),
+            Err(PeerError::Deadline { .. }) => None,
+            other => panic!("{other:?}"),
+        }
+    });
+    ended
+        .inspect(|error| {
+            assert!(error.is(STREAMS, "error"), "{error}");
+            assert!(error.children.iter().any(|child| child.name == condition), "{error}");
+        })
+        .count()
+}
+
+#[test]
+fn authenticated_streams_of_one_certificate_stay_within_the_budget() {
+    const STREAMS_OPENED: usize = 1_000;
+    let world =
+        World::start_with(engine(), ORDINARY, |_, config| with_little_memory(config)).unwrap();
+    let identity = world.ground.authority.issue(&["*.wild.example"]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let streams: Vec<_> = (0..STREAMS_OPENED)
+        .filter_map(|number| {
+            let from = format!("n{}.wild.example", number % 200);
+            let way = Initiator { from: &from, ..world.from_peer(Some(&identity), &roots) };
+            if number % 100 == 0 {
+                assert_within_the_budget(&world, "while streams are opened");
+            }
+            // One may have to make room while it is opened.
+            way.external().ok()
+        })
+        .collect();
+    assert!(streams.len() > STREAMS_OPENED / 2, "{} were opened", streams.len());
+    assert_a_good_peer_is_served(&world);
+    assert_within_the_budget(&world, "all streams opened");
+    let shed = world.count("shed_total", &[("what", "Active")]).unwrap()
+        + world.count("shed_total", &[("what", "Idle")]).unwrap();
+    let ended = ended_with(streams, "resource-constraint");
+    assert!(ended > 0 && u64::try_from(ended).unwrap() <= shed, "{ended} ended, {shed} shed");
+}
+
+#[test]
+fn connections_that_prove_nothing_stay_within_the_budget() {
+    const CONNECTIONS: usize = 1_500;
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        with_little_memory(config);
+        config["limits"]["unauthenticatedStreams"] = 10_000.into();
+        config["timeouts"]["negotiationSeconds"] = 300.into();
+    })
+    .unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut streams = Vec::new();
+    for number in 0..CONNECTIONS {
+        // Up to the features, inside TLS, and then nothing.
+        if let Ok(opened) = world.from_peer(None, &roots).open() {
+            streams.push(opened.stream);
+        }
+        if number % 100 == 0 {
+            assert_within_the_budget(&world, "while connections are opened");
+        }
+    }
+    assert_a_good_peer_is_served(&world);
+    assert_within_the_budget(&world, "all connections opened");
+    let shed = world.count("shed_total", &[("what", "Unauthenticated")]).unwrap();
+    assert!(shed > 0);
+    assert!(ended_with(streams, "resource-constraint") > 0);
+}
+
+#[test]
+fn stanzas_for_slow_receivers_stay_within_the_budget() {
+    const DOMAINS: usize = 60;
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        with_little_memory(config);
+        // Nobody listens there: everything waits.
+        config["peerDefaults"] = serde_json::json!({"route": {"targets": ["127.0.0.2:1"]}});
+        config["limits"]["queueBytes"] = (4 * 1024 * 1024).into();
+    })
+    .unwrap();
+    let body = "x".repeat(9_000);
+    let streams: Vec<_> = (0..DOMAINS)
+        .map(|number| {
+            let to = format!("d{number}.example");
+            let mut stream = world.stream_from_backend(&to).unwrap();
+            let message = format!("<message from='juliet@local.example/b' to='romeo@{to}'><body>{body}</body></message>");
+            stream.send(message.repeat(100)).unwrap();
+            assert_within_the_budget(&world, "while stanzas come");
+            stream
+        })
+        .collect();
+    assert_within_the_budget(&world, "all stanzas sent");
+    let sent = u64::try_from(DOMAINS * 100).unwrap();
+    eventually("every stanza has been looked at", &true, || {
+        Ok(world.count("stanzas_received_total", &[("leg", "inner")])? >= sent)
+    })
+    .unwrap();
+    assert!(world.count("stanzas_refused_total", &[("reason", "QueueFull")]).unwrap() > 0);
+    assert_within_the_budget(&world, "all stanzas taken");
+    drop(streams);
+}
+
+#[test]
+fn the_engine_takes_all_descriptors_that_it_may_have_and_keeps_some_free() {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["limits"]["connections"] = 64.into();
+    })
+    .unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", world.engine.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let mut numbers = line.split_whitespace().filter_map(|word| word.parse::<u64>().ok());
+    assert_eq!(numbers.next(), numbers.next(), "soft and hard: {line}");
+    let identity = world.ground.authority.issue(&["*.wild.example"]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    // Half of the connections, which is what one source may have, and a stream to the backend for each.
+    let streams: Vec<_> = (0..32)
+        .filter_map(|number| {
+            let from = format!("n{number}.wild.example");
+            let way = Initiator { from: &from, ..world.from_peer(Some(&identity), &roots) };
+            let message = format!("<message from='romeo@{from}/r' to='juliet@local.example'/>");
+            // One may have to make room while it is opened.
+            let mut stream = way.external().ok()?;
+            stream.send(message).ok().map(|()| stream)
+        })
+        .collect();
+    until("connections have made room", || {
+        world.count("shed_total", &[]).unwrap() > 0
+            && world.count("connections", &[]).unwrap() <= 51
+    })
+    .unwrap();
+    assert_a_good_peer_is_served(&world);
+    assert!(ended_with(streams, "resource-constraint") > 0);
+}
+
+/// Streams of the engine to the backend.
+fn to_the_backend(world: &World) -> Result<u64, LoopbackError> {
+    world.count("streams", &[("leg", "inner"), ("direction", "outbound")])
+}
+
+#[test]
+fn a_wildcard_certificate_proves_few_names_and_they_leave_no_streams_to_the_backend() {
+    const NAMES: usize = 256;
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        // A twentieth of it: when nothing but errors comes from the backend.
+        config["timeouts"]["idleSeconds"] = 200.into();
+    })
+    .unwrap();
+    let identity = world.ground.authority.issue(&["*.wild.example"]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let name = |number: usize| format!("n{number}.wild.example");
+    let open = |number: usize| {
+        let from = name(number);
+        Initiator { from: &from, ..world.from_peer(Some(&identity), &roots) }.external()
+    };
+    let request = |number: usize| {
+        format!("<db:result from='{}' to='local.example'>key</db:result>", name(number))
+    };
+    let mut streams = Vec::new();
+    for first in (0..NAMES).step_by(64) {
+        let mut stream = open(first).unwrap();
+        for number in first + 1..first + 64 {
+            stream.send(request(number)).unwrap();
+            let answer = stream.expect(DIALBACK, "result", "the answer").unwrap();
+            assert_eq!(answer.attribute("type"), Some("valid"), "{answer}");
+        }
+        streams.push(stream);
+    }
+    let refused = open(NAMES).unwrap_err().to_string();
+    assert!(refused.contains("resource-constraint"), "{refused}");
+    let before = to_the_backend(&world).unwrap();
+    assert!(before <= 1, "no stream without a stanza but the engine's own ping: {before}");
+    let stream = streams.first_mut().unwrap();
+    for number in 0..10 {
+        let from = name(number);
+        stream.send(format!("<message from='romeo@{from}/r' to='juliet@local.example'/>")).unwrap();
+        world.backend.message().unwrap();
+    }
+    assert!(to_the_backend(&world).unwrap() >= 10);
+    // Earlier than without the bound: that would be after the longest wait.
+    eventually("the streams that nobody answered are closed", &true, || {
+        Ok(to_the_backend(&world)? <= before)
+    })
+    .unwrap();
+    // The names are free again when their stream has ended.
+    drop(streams);
+    until("another name is taken", || open(NAMES).is_ok()).unwrap();
+}
+
+/// Streams with the engine whose memory is measured.
+struct Measured {
+    world: World,
+    identity: Identity,
+    roots: Arc<RootCertStore>,
+}
+
+impl Measured {
+    fn new() -> Self {
+        let world = World::start_with(engine(), ORDINARY, |_, config| {
+            config["limits"]["unauthenticatedStreams"] = 10_000.into();
+            config["peerDefaults"] = serde_json::json!({"tls": {"mode": "Optional"}});
+            config["timeouts"]["negotiationSeconds"] = 300.into();
+        })
+        .unwrap();
+        let identity = world.ground.authority.issue(&["*.wild.example"]).unwrap();
+        let roots = world.ground.authority.roots().unwrap();
+        Self { world, identity, roots }
+    }
+
+    fn open(&self, number: u64, security: Security) -> Stream {
+        let from = wild(number);
+        let way = self.world.from_peer(None, &self.roots);
+        Initiator { from: &from, security, ..way }.open().unwrap().stream
+    }
+
+    fn authenticated(&self, number: u64) -> Stream {
+        let from = wild(number);
+        let way = self.world.from_peer(Some(&self.identity), &self.roots);
+        Initiator { from: &from, ..way }.external().unwrap()
+    }
+
+    /// Bytes that the engine has allocated for each of these streams, which stay open.
+    fn bytes_of_each(&self, open: impl Fn(u64) -> Stream) -> (u64, Vec<Stream>) {
+        const COUNT: u64 = 600;
+        // What is made once, at the first of its kind.
+        let first = open(0);
+        let before = anonymous(self.world.engine.pid()).unwrap();
+        let streams = (0..COUNT).map(open).collect();
+        let after = anonymous(self.world.engine.pid()).unwrap();
+        drop(first);
+        (after.saturating_sub(before) * 1024 / COUNT, streams)
+    }
+}
+
+/// Domains of the streams that are measured.
+const NAMES: u64 = 64;
+
+/// A domain that has few streams of its own.
+fn wild(number: u64) -> String {
+    format!("n{}.wild.example", number % NAMES)
+}
+
+#[test]
+fn a_connection_that_is_not_authenticated_holds_little() {
+    let measured = Measured::new();
+    let (tcp, _open) = measured.bytes_of_each(|number| measured.open(number, Security::Plain));
+    let (tls, _open) = measured.bytes_of_each(|number| measured.open(number, Security::StartTls));
+    println!("bytes of a connection that is not authenticated: TCP {tcp}, TLS {tls}");
+    assert!(tcp <= MAX_TCP && tls <= MAX_TLS, "TCP {tcp}, TLS {tls}");
+}
+
+#[test]
+fn an_idle_stream_holds_little_also_after_it_was_busy() {
+    let measured = Measured::new();
+    let (idle, mut streams) = measured.bytes_of_each(|number| measured.authenticated(number));
+    println!("bytes of an idle stream: {idle}");
+    assert!(idle <= MAX_IDLE, "{idle}");
+    let counted = || measured.world.count("memory_counted_bytes", &[]);
+    let before = counted().unwrap();
+    let body = "x".repeat(2_000);
+    for (number, stream) in (0..).zip(&mut streams) {
+        let from = wild(number);
+        let message = format!(
+            "<message from='romeo@{from}/r' to='juliet@local.example'><body>{body}</body></message>"
+        );
+        stream.send(message.repeat(20)).unwrap();
+    }
+    for _ in 0..streams.len() * 20 {
+        measured.world.backend.message().unwrap();
+    }
+    let busy = counted().unwrap();
+    assert!(busy > before, "{busy} {before}");
+    // The streams to the backend have come in addition: one for each domain.
+    let most = before + NAMES * MAX_IDLE * 2;
+    eventually("the buffers of busy streams are given back", &true, || Ok(counted()? < most))
+        .unwrap();
 }

@@ -27,11 +27,19 @@ fn parse_cpu(stat: &str) -> Option<Duration> {
 pub fn resident(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).map_err(BenchError::io("reading", &path))?;
-    parse_resident(&text).ok_or_else(|| BenchError::State(format!("{path} has no VmRSS")))
+    parse_field(&text, "VmRSS:").ok_or_else(|| BenchError::State(format!("{path} has no VmRSS")))
 }
 
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// Resident memory that is no file's, in KiB: what the process has allocated.
+pub fn anonymous(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).map_err(BenchError::io("reading", &path))?;
+    parse_field(&text, "RssAnon:")
+        .ok_or_else(|| BenchError::State(format!("{path} has no RssAnon")))
+}
+
+fn parse_field(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -47,6 +55,8 @@ mod tests {
 
     #[test]
     fn this_process_has_memory() {
-        assert!(resident(std::process::id()).unwrap() > 100);
+        let own = std::process::id();
+        assert!(resident(own).unwrap() > anonymous(own).unwrap());
+        assert!(anonymous(own).unwrap() > 100);
     }
 }

@@ -1,0 +1,178 @@
+//! What the configuration allows one peer (`peers[].limits`), and many domains of one server at once: the real engine program on
+//! loopback.
+
+use std::thread;
+
+use serde_json::{Value, json};
+use tests::loopback::{DEADLINE, ORDINARY, PEER, PEER_ADDRESS, World, eventually, secret_of};
+use tests::peer::acceptor::{Acceptor, Proof};
+use tests::peer::authority::Identity;
+use tests::peer::initiator::Initiator;
+use tests::peer::server::Server;
+use tests::peer::stream::Stream;
+use tests::program::engine;
+
+fn limited(limits: Value) -> World {
+    World::start_with(engine(), ORDINARY, |_, config| {
+        config["peers"] = json!([{"domain": PEER, "limits": limits}]);
+    })
+    .unwrap()
+}
+
+fn message(id: usize) -> String {
+    format!("<message from='romeo@peer.example/r' to='juliet@local.example' id='{id}'/>")
+}
+
+fn ids(world: &World, count: usize) -> Vec<usize> {
+    let id = |_| world.backend.message().unwrap().attribute("id").unwrap().parse().unwrap();
+    (0..count).map(id).collect()
+}
+
+fn stream_of(world: &World, identity: &Identity) -> Stream {
+    let roots = world.ground.authority.roots().unwrap();
+    world.from_peer(Some(identity), &roots).external().unwrap()
+}
+
+fn reached(world: &World, limit: &str, enforcement: &str) -> u64 {
+    let labels = [("limit", limit), ("enforcement", enforcement)];
+    world.count("peer_limit_reached_total", &labels).unwrap()
+}
+
+#[test]
+fn a_peer_that_sends_faster_than_it_may_is_read_slowly_and_loses_nothing() {
+    let world = limited(json!({"stanzasPerSecond": 50}));
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let mut stream = stream_of(&world, &identity);
+    stream.send((0..150).map(message).collect::<String>()).unwrap();
+    assert_eq!(ids(&world, 150), (0..150).collect::<Vec<_>>());
+    let pauses = reached(&world, "stanzasPerSecond", "Enforce");
+    assert!((5..=30).contains(&pauses), "{pauses} pauses");
+}
+
+#[test]
+fn a_dry_run_counts_and_holds_nobody_up() {
+    let world = limited(json!({"stanzasPerSecond": 50, "streams": 1, "enforcement": "DryRun"}));
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let (_first, mut second) = (stream_of(&world, &identity), stream_of(&world, &identity));
+    second.send((0..150).map(message).collect::<String>()).unwrap();
+    assert_eq!(ids(&world, 150), (0..150).collect::<Vec<_>>());
+    for limit in ["streams", "stanzasPerSecond"] {
+        assert!(reached(&world, limit, "DryRun") > 0, "{limit}");
+        assert_eq!(reached(&world, limit, "Enforce"), 0, "{limit}");
+    }
+}
+
+#[test]
+fn a_stream_too_many_is_not_read_until_another_one_ends() {
+    let world = limited(json!({"streams": 1}));
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let (mut first, mut second) = (stream_of(&world, &identity), stream_of(&world, &identity));
+    assert_eq!(reached(&world, "streams", "Enforce"), 1);
+    second.send(message(2)).unwrap();
+    first.send(message(1)).unwrap();
+    assert_eq!(ids(&world, 1), [1], "what was sent first waits");
+    first.close().unwrap();
+    assert_eq!(ids(&world, 1), [2]);
+    second.close().unwrap();
+}
+
+#[test]
+fn the_largest_stanza_of_a_peer_is_its_own() {
+    let world = limited(json!({"stanzaBytes": 20_000}));
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let mut stream = stream_of(&world, &identity);
+    let large = |bytes| {
+        let body = "x".repeat(bytes);
+        format!(
+            "<message from='romeo@peer.example/r' to='juliet@local.example' id='7'><body>{body}</body></message>"
+        )
+    };
+    stream.send(large(20_000) + &large(15_000)).unwrap();
+    assert_eq!(ids(&world, 1), [7]);
+    let refused = [("reason", "TooLarge")];
+    assert_eq!(world.count("stanzas_refused_total", &refused).unwrap(), 1);
+}
+
+#[test]
+fn all_domains_of_a_hoster_that_reconnect_at_once_are_served() {
+    const DOMAINS: usize = 200;
+    let mut hoster = None;
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        let acceptor = Acceptor {
+            domain: "hoster.example".to_owned(),
+            identity: ground.authority.issue(&["*.hoster.example"]).unwrap(),
+            roots: ground.authority.roots().unwrap(),
+            proof: Proof::Certificate,
+            secret: secret_of("hoster.example"),
+            patience: DEADLINE,
+        };
+        let server = Server::start((PEER_ADDRESS, 0).into(), acceptor).unwrap();
+        config["peerDefaults"] = json!({"route": {"targets": [server.address().to_string()]}});
+        // Both sides of all streams compute on the same machine.
+        config["timeouts"] = json!({"negotiationSeconds": 200, "dialbackSeconds": 200});
+        hoster = Some(server);
+    })
+    .unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let way = world.from_peer(None, &roots);
+    let streams: Vec<Stream> = thread::scope(|scope| {
+        let open = |number| {
+            let way = &way;
+            scope.spawn(move || {
+                let from = format!("d{number}.hoster.example");
+                let way = Initiator { from: &from, ..way.clone() };
+                way.dialback(&secret_of("hoster.example"))
+            })
+        };
+        let opening: Vec<_> = (0..DOMAINS).map(open).collect();
+        opening.into_iter().map(|stream| stream.join().unwrap().unwrap()).collect()
+    });
+    let open = u64::try_from(streams.len()).unwrap();
+    eventually("all streams are open", &open, || {
+        world.count("streams", &[("leg", "outer"), ("direction", "inbound")])
+    })
+    .unwrap();
+    assert_eq!(world.count("connections_refused_total", &[]).unwrap(), 0);
+    drop(hoster);
+}
+
+#[test]
+fn all_domains_that_one_stream_proves_at_once_wait_for_their_turn() {
+    const DOMAINS: usize = 40;
+    let mut hoster = None;
+    let world = World::start_with(engine(), ORDINARY, |ground, config| {
+        let acceptor = Acceptor {
+            domain: "hoster.example".to_owned(),
+            identity: ground.authority.issue(&["*.hoster.example"]).unwrap(),
+            roots: ground.authority.roots().unwrap(),
+            proof: Proof::Certificate,
+            secret: secret_of("hoster.example"),
+            patience: DEADLINE,
+        };
+        let server = Server::start((PEER_ADDRESS, 0).into(), acceptor).unwrap();
+        config["peerDefaults"] = json!({"route": {"targets": [server.address().to_string()]}});
+        config["timeouts"] = json!({"negotiationSeconds": 200, "dialbackSeconds": 200});
+        hoster = Some(server);
+    })
+    .unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let secret = secret_of("hoster.example");
+    let from = "d0.hoster.example";
+    let way = Initiator { from, ..world.from_peer(None, &roots) };
+    let opened = way.open().unwrap();
+    let (mut stream, id) = (opened.stream, opened.id);
+    tests::peer::dialback::authenticate(&mut stream, &secret, from, "local.example", &id).unwrap();
+    let requests: String = (1..DOMAINS)
+        .map(|number| {
+            let from = format!("d{number}.hoster.example");
+            let key = secret.key("local.example", &from, &id);
+            format!("<db:result from='{from}' to='local.example'>{key}</db:result>")
+        })
+        .collect();
+    stream.send(requests).unwrap();
+    for _ in 1..DOMAINS {
+        let answer = stream.element("the answer to a dialback key").unwrap();
+        assert_eq!(answer.attribute("type"), Some("valid"), "{answer}");
+    }
+    drop(hoster);
+}
