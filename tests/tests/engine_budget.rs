@@ -60,6 +60,8 @@ fn silent_connections_do_not_lock_their_source_out() {
     let mut oldest = silent.first().unwrap();
     oldest.set_read_timeout(Some(DEADLINE)).unwrap();
     assert_eq!(oldest.read(&mut [0]).unwrap(), 0, "the oldest made room");
+    // Counted, logged and in the evidence: one function does all three.
+    assert!(world.count("connections_refused_total", &[]).unwrap() > 0);
 }
 
 #[test]
