@@ -56,6 +56,10 @@ impl Domain {
         }
         // UTS 46 maps case, width and the ideographic full stops; STD3 rules keep out everything that is not a host name.
         let ascii = idna::domain_to_ascii_strict(text).map_err(|_| DomainError::Malformed)?;
+        // Wide digits and full stops may become an address only here.
+        if ascii.parse::<std::net::Ipv4Addr>().is_ok() {
+            return Err(DomainError::IpAddress);
+        }
         check_labels(&ascii)?;
         let (unicode, valid) = idna::domain_to_unicode(&ascii);
         valid.map_err(|_| DomainError::Malformed)?;
@@ -148,6 +152,8 @@ mod tests {
             ("a..example", DomainError::EmptyLabel),
             ("example..", DomainError::EmptyLabel),
             ("192.0.2.1", DomainError::IpAddress),
+            ("192.0.2\u{FF11}.1", DomainError::IpAddress),
+            ("\u{FF11}92\u{3002}0\u{3002}2\u{3002}1", DomainError::IpAddress),
             ("[2001:db8::1]", DomainError::IpAddress),
             ("a b.example", DomainError::Malformed),
             ("user@example.com", DomainError::Malformed),
