@@ -37,7 +37,10 @@ fn ca_params(name: &str) -> CertificateParams {
 
 impl Ca {
     pub(crate) fn root(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
+        Self::of_key(name, KeyPair::generate().unwrap())
+    }
+
+    pub(crate) fn of_key(name: &str, key: KeyPair) -> Self {
         let params = ca_params(name);
         Self { certificate: params.self_signed(&key).unwrap(), issuer: Issuer::new(params, key) }
     }

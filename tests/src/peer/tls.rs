@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -19,7 +19,7 @@ pub fn client(
     roots: &Arc<RootCertStore>,
     direct: bool,
 ) -> Result<Arc<ClientConfig>> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(Arc::clone(roots));
     let mut config = match identity {
@@ -34,7 +34,7 @@ pub fn client(
 
 /// How a receiving server speaks TLS: a client certificate that is presented must lead to the roots, and may be absent.
 pub fn server(identity: &Identity, roots: &Arc<RootCertStore>) -> Result<Arc<ServerConfig>> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&provider))
             .allow_unauthenticated()

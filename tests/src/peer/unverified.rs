@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -51,7 +51,7 @@ pub fn server_that_takes_any(identity: &Identity) -> Result<Arc<ServerConfig>> {
 
 /// The provider, and a verifier that believes every certificate.
 pub(crate) fn anybody() -> (Arc<CryptoProvider>, Arc<Anybody>) {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     (Arc::clone(&provider), Arc::new(Anybody(provider)))
 }
 

@@ -1,5 +1,7 @@
 //! Real handshakes in memory.
 
+mod key_types;
+
 use rustls::{ClientConnection, ProtocolVersion, ServerConnection};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
