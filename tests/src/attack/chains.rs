@@ -82,7 +82,7 @@ mod tests {
         leaf.verify_is_valid_for_subject_name(&name).unwrap();
         let roots = authority.roots().unwrap();
         let refused = leaf.verify_for_usage(
-            rustls::crypto::ring::default_provider().signature_verification_algorithms.all,
+            rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all,
             &roots.roots,
             &chain[1..],
             rustls::pki_types::UnixTime::now(),
