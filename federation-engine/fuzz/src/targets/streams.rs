@@ -18,7 +18,6 @@ use federation_engine::xml::{Bounds, Item, Scanner, XmlError};
 const LIMITS: Limits = Limits {
     negotiation: Duration::from_secs(30),
     dialback: Duration::from_secs(20),
-    verifications: 2,
     pairs: 8,
     acknowledgement: Duration::from_mins(1),
     silence: Duration::from_mins(5),
