@@ -1,5 +1,6 @@
 //! What authenticates a peer, as the log and the evidence tell it, and the one setting that demands a certificate of all.
 
+#![allow(clippy::indexing_slicing, reason = "a test states its expectations so")]
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 
 use std::net::SocketAddr;
@@ -34,7 +35,7 @@ impl Told {
         let control = claim::port().unwrap();
         let world = World::start_with(engine(), ORDINARY, |ground, config| {
             let identity = ground.authority.issue(&[CONTROL_NAME]).unwrap();
-            ground.write("control.crt", &identity.certificate_pem()).unwrap();
+            ground.write("control.crt", identity.certificate_pem()).unwrap();
             ground.write("control.key", identity.key_pem()).unwrap();
             ground.write("token", TOKEN).unwrap();
             evidence::listen(ground, config, control);

@@ -1,6 +1,12 @@
 //! A stanza counts as relayed when the peer's TCP has it: the real engine program and scripted servers without XEP-0198
 //! whose connections die. Loopback only.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
+
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 

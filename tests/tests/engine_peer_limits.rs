@@ -1,6 +1,12 @@
 //! What the configuration allows one peer (`peers[].limits`), and many domains of one server at once: the real engine program on
 //! loopback.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
+
 use std::thread;
 
 use serde_json::{Value, json};
@@ -12,7 +18,7 @@ use tests::peer::server::Server;
 use tests::peer::stream::Stream;
 use tests::program::engine;
 
-fn limited(limits: Value) -> World {
+fn limited(limits: &Value) -> World {
     World::start_with(engine(), ORDINARY, |_, config| {
         config["peers"] = json!([{"domain": PEER, "limits": limits}]);
     })
@@ -40,7 +46,7 @@ fn reached(world: &World, limit: &str, enforcement: &str) -> u64 {
 
 #[test]
 fn a_peer_that_sends_faster_than_it_may_is_read_slowly_and_loses_nothing() {
-    let world = limited(json!({"stanzasPerSecond": 50}));
+    let world = limited(&json!({"stanzasPerSecond": 50}));
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let mut stream = stream_of(&world, &identity);
     stream.send((0..150).map(message).collect::<String>()).unwrap();
@@ -51,7 +57,7 @@ fn a_peer_that_sends_faster_than_it_may_is_read_slowly_and_loses_nothing() {
 
 #[test]
 fn a_dry_run_counts_and_holds_nobody_up() {
-    let world = limited(json!({"stanzasPerSecond": 50, "streams": 1, "enforcement": "DryRun"}));
+    let world = limited(&json!({"stanzasPerSecond": 50, "streams": 1, "enforcement": "DryRun"}));
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let (_first, mut second) = (stream_of(&world, &identity), stream_of(&world, &identity));
     second.send((0..150).map(message).collect::<String>()).unwrap();
@@ -64,7 +70,7 @@ fn a_dry_run_counts_and_holds_nobody_up() {
 
 #[test]
 fn a_stream_too_many_is_not_read_until_another_one_ends() {
-    let world = limited(json!({"streams": 1}));
+    let world = limited(&json!({"streams": 1}));
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let (mut first, mut second) = (stream_of(&world, &identity), stream_of(&world, &identity));
     assert_eq!(reached(&world, "streams", "Enforce"), 1);
@@ -78,7 +84,7 @@ fn a_stream_too_many_is_not_read_until_another_one_ends() {
 
 #[test]
 fn the_largest_stanza_of_a_peer_is_its_own() {
-    let world = limited(json!({"stanzaBytes": 20_000}));
+    let world = limited(&json!({"stanzaBytes": 20_000}));
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let mut stream = stream_of(&world, &identity);
     let large = |bytes| {
@@ -162,13 +168,12 @@ fn all_domains_that_one_stream_proves_at_once_wait_for_their_turn() {
     let opened = way.open().unwrap();
     let (mut stream, id) = (opened.stream, opened.id);
     tests::peer::dialback::authenticate(&mut stream, &secret, from, "local.example", &id).unwrap();
-    let requests: String = (1..DOMAINS)
-        .map(|number| {
-            let from = format!("d{number}.hoster.example");
-            let key = secret.key("local.example", &from, &id);
-            format!("<db:result from='{from}' to='local.example'>{key}</db:result>")
-        })
-        .collect();
+    let request = |number| {
+        let from = format!("d{number}.hoster.example");
+        let key = secret.key("local.example", &from, &id);
+        format!("<db:result from='{from}' to='local.example'>{key}</db:result>")
+    };
+    let requests = (1..DOMAINS).map(request).collect::<Vec<_>>().concat();
     stream.send(requests).unwrap();
     for _ in 1..DOMAINS {
         let answer = stream.element("the answer to a dialback key").unwrap();

@@ -1,6 +1,8 @@
 //! A configuration that takes a domain away, denies a peer or asks more of it ends the streams that it does not allow any
 //! more, and no others. The real engine program between scripted servers. Loopback only.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test states its expectations so")]
+
 use serde_json::{Value, json};
 use tests::loopback::{CLOSED, LOCAL, ORDINARY, PEER, PeerKind, World, secret_of, until};
 use tests::peer::error::PeerError;

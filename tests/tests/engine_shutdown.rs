@@ -1,6 +1,12 @@
 //! The end of the engine: every stanza that it has acknowledged (XEP-0198) is delivered or answered. The real engine program between scripted
 //! servers. Loopback only.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
+
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,7 @@
 //! Two clones on one machine: `claim_target` of `scripts/environment`. Cargo takes what one built for what the other needs.
 
+#![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

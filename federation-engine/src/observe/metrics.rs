@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::budget::{Budget, Usage};
 use crate::direction::Direction;
@@ -93,6 +93,13 @@ struct HandshakeLabels {
     result: &'static str,
 }
 
+/// A metric that the registry knows, too.
+fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 impl Default for Metrics {
     /// Registers everything, with every value of the array labels present from the start.
     fn default() -> Self {
@@ -102,62 +109,6 @@ impl Default for Metrics {
             "Version of the engine",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        let (stanzas_queued, problems) = (Gauge::default(), Gauge::default());
-        registry.register(
-            "stanzas_queued",
-            "Stanzas that wait for a stream or for the acknowledgement of their receiver",
-            stanzas_queued.clone(),
-        );
-        registry.register(
-            "problems",
-            "Configuration, certificate and secret files that cannot be used now",
-            problems.clone(),
-        );
-        let (stanzas_generated, stanzas_answered, connections_refused) =
-            (Counter::default(), Counter::default(), Counter::default());
-        registry.register(
-            "stanzas_generated",
-            "Stanzas that the engine made itself: answers, errors, its own pings",
-            stanzas_generated.clone(),
-        );
-        registry.register(
-            "stanzas_answered",
-            "Stanzas that were for the engine itself",
-            stanzas_answered.clone(),
-        );
-        registry.register(
-            "connections_refused",
-            "Connections closed because their source had too many unauthenticated streams",
-            connections_refused.clone(),
-        );
-        let log_lines_omitted = Counter::default();
-        registry.register(
-            "log_lines_omitted",
-            "Log lines not written because remote hosts caused too many",
-            log_lines_omitted.clone(),
-        );
-        let bounced = Family::default();
-        registry.register(
-            "stanzas_bounced",
-            "Stanzas answered with an error because no stream came about",
-            bounced.clone(),
-        );
-        let peer_limits = Family::default();
-        registry.register(
-            "peer_limit_reached",
-            "Times that a stream was not read on because of peers[].limits, or would not have been",
-            peer_limits.clone(),
-        );
-        let streams = Family::default();
-        registry.register("streams", "Verified streams", streams.clone());
-        let handshakes = Family::default();
-        registry.register(
-            "handshakes",
-            "Streams whose negotiation ended, by result",
-            handshakes.clone(),
-        );
-        let dials = Family::default();
-        registry.register("dials", "Attempts to reach a remote domain, by result", dials.clone());
         Self {
             stanzas_received: Counters::new(
                 &mut registry,
@@ -196,17 +147,57 @@ impl Default for Metrics {
                 "dns_queries",
                 "Queries to the backend's DNS server, by result",
             ),
-            stanzas_generated,
-            stanzas_answered,
-            stanzas_queued,
-            problems,
-            connections_refused,
-            log_lines_omitted,
-            bounced,
-            peer_limits,
-            streams,
-            handshakes,
-            dials,
+            stanzas_queued: registered(
+                &mut registry,
+                "stanzas_queued",
+                "Stanzas that wait for a stream or for the acknowledgement of their receiver",
+            ),
+            problems: registered(
+                &mut registry,
+                "problems",
+                "Configuration, certificate and secret files that cannot be used now",
+            ),
+            stanzas_generated: registered(
+                &mut registry,
+                "stanzas_generated",
+                "Stanzas that the engine made itself: answers, errors, its own pings",
+            ),
+            stanzas_answered: registered(
+                &mut registry,
+                "stanzas_answered",
+                "Stanzas that were for the engine itself",
+            ),
+            connections_refused: registered(
+                &mut registry,
+                "connections_refused",
+                "Connections closed because their source had too many unauthenticated streams",
+            ),
+            log_lines_omitted: registered(
+                &mut registry,
+                "log_lines_omitted",
+                "Log lines not written because remote hosts caused too many",
+            ),
+            bounced: registered(
+                &mut registry,
+                "stanzas_bounced",
+                "Stanzas answered with an error because no stream came about",
+            ),
+            peer_limits: registered(
+                &mut registry,
+                "peer_limit_reached",
+                "Times that a stream was not read on because of peers[].limits, or would not have been",
+            ),
+            streams: registered(&mut registry, "streams", "Verified streams"),
+            handshakes: registered(
+                &mut registry,
+                "handshakes",
+                "Streams whose negotiation ended, by result",
+            ),
+            dials: registered(
+                &mut registry,
+                "dials",
+                "Attempts to reach a remote domain, by result",
+            ),
             registry,
         }
     }

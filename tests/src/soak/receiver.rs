@@ -21,6 +21,9 @@ use super::stanza::{condition, identity, is_stanza};
 use crate::peer::acceptor::Acceptor;
 use crate::peer::stream::Stream;
 
+/// Text of the stream error with which the engine ends a stream that a new policy denies.
+const POLICY_CHANGED: &str = "the policy of this server has changed";
+
 /// Every server offers acknowledgements, and refuses them for flows that have none.
 const FEATURES: &str = "<sm xmlns='urn:xmpp:sm:3'/>";
 /// Between two looks for orders while nothing comes.
@@ -299,8 +302,10 @@ impl Incoming<'_> {
             ),
             b"stream:error" => {
                 let seen = condition(element).unwrap_or("an error without a condition");
-                if seen != "system-shutdown" && self.listening {
-                    let text = String::from_utf8_lossy(element);
+                let text = String::from_utf8_lossy(element);
+                // So ends a stream whose peer a changed policy denies.
+                let denied = seen == "policy-violation" && text.contains(POLICY_CHANGED);
+                if seen != "system-shutdown" && !denied && self.listening {
                     self.shared.books.fault(format!("the engine ended a stream: {text}"));
                 }
             }
