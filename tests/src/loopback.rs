@@ -160,6 +160,11 @@ impl Ground {
         self.directory.path()
     }
 
+    /// The backend, for tests that accept its streams themselves; it believes certificates.
+    pub fn backend_acceptor(&self) -> Result<Acceptor, PeerError> {
+        acceptor(LOCAL, &self.backend_ca)
+    }
+
     /// A configuration for one local domain behind that backend, everything outside found by that name server.
     pub fn config(&self, backend: SocketAddr, resolver: SocketAddr) -> Value {
         let file = |name: &str| self.path(name).display().to_string();
@@ -239,14 +244,7 @@ impl World {
 
     /// A server of that domain, as the world outside trusts it; it believes certificates.
     pub fn acceptor(&self, domain: &str) -> Result<Acceptor, PeerError> {
-        Ok(Acceptor {
-            domain: domain.to_owned(),
-            identity: self.ground.authority.issue(&[domain])?,
-            roots: self.ground.authority.roots()?,
-            proof: Proof::Certificate,
-            secret: secret_of(domain),
-            patience: DEADLINE,
-        })
+        acceptor(domain, &self.ground.authority)
     }
 
     /// What the engine has counted: the sum of a metric over all that have these labels.
@@ -347,19 +345,24 @@ pub fn secret_of(domain: &str) -> Secret {
     Secret::new(format!("the secret of {domain}"))
 }
 
+/// A server of a domain, as those see it who trust `authority`; it believes certificates.
+fn acceptor(domain: &str, authority: &Authority) -> Result<Acceptor, PeerError> {
+    Ok(Acceptor {
+        domain: domain.to_owned(),
+        identity: authority.issue(&[domain])?,
+        roots: authority.roots()?,
+        proof: Proof::Certificate,
+        secret: secret_of(domain),
+        patience: DEADLINE,
+    })
+}
+
 pub(crate) fn serve(
     address: Ipv4Addr,
     domain: &str,
     proof: Proof,
     authority: &Authority,
 ) -> Result<Server, PeerError> {
-    let acceptor = Acceptor {
-        domain: domain.to_owned(),
-        identity: authority.issue(&[domain])?,
-        roots: authority.roots()?,
-        proof,
-        secret: secret_of(domain),
-        patience: DEADLINE,
-    };
+    let acceptor = Acceptor { proof, ..acceptor(domain, authority)? };
     Server::start(SocketAddr::new(IpAddr::V4(address), 0), acceptor)
 }

@@ -15,9 +15,9 @@ use serde_json::json;
 use socket2::{SockFilter, SockRef};
 use tests::conformance::listener::Listener;
 use tests::loopback::{
-    CLOSED, DEADLINE, LOCAL, LoopbackError, ORDINARY, PEER, World, eventually, secret_of, until,
+    CLOSED, DEADLINE, LOCAL, LoopbackError, ORDINARY, PEER, World, eventually, until,
 };
-use tests::peer::acceptor::{Acceptor, Proof};
+use tests::peer::acceptor::Acceptor;
 use tests::peer::dialback;
 use tests::peer::error::Result as PeerResult;
 use tests::peer::namespace::{DIALBACK, DIALBACK_FEATURE};
@@ -98,14 +98,7 @@ impl Scene {
         let (sender, listener, acceptor) = if let Some(listener) = backend {
             let identity = world.ground.authority.issue(&[PEER])?;
             let roots = world.ground.authority.roots()?;
-            let acceptor = Acceptor {
-                domain: LOCAL.to_owned(),
-                identity: world.ground.backend_ca.issue(&[LOCAL])?,
-                roots: world.ground.backend_ca.roots()?,
-                proof: Proof::Certificate,
-                secret: secret_of(LOCAL),
-                patience: DEADLINE,
-            };
+            let acceptor = world.ground.backend_acceptor()?;
             (world.from_peer(Some(&identity), &roots).external()?, listener, acceptor)
         } else {
             let sender = world.stream_from_backend(CLOSED)?;

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::thread;
 
 use serde_json::json;
-use tests::loopback::{
-    CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World, eventually, secret_of, until,
-};
-use tests::peer::acceptor::{Acceptor, Proof};
+use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World, eventually, until};
+use tests::peer::acceptor::Acceptor;
 use tests::peer::element::Element;
 use tests::peer::error::Result as PeerResult;
 use tests::peer::namespace::{SERVER, STANZA_ERRORS};
@@ -195,14 +193,7 @@ fn an_error_of_a_backend_on_the_stream_of_its_stanza_reaches_the_peer() {
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
         config["backends"][0]["server"]["host"] = json!(backend.ip().to_string());
         config["backends"][0]["server"]["port"] = json!(backend.port());
-        let acceptor = Acceptor {
-            domain: LOCAL.to_owned(),
-            identity: ground.backend_ca.issue(&[LOCAL]).unwrap(),
-            roots: ground.backend_ca.roots().unwrap(),
-            proof: Proof::Certificate,
-            secret: secret_of(LOCAL),
-            patience: DEADLINE,
-        };
+        let acceptor = ground.backend_acceptor().unwrap();
         answering(acceptor, listener);
     })
     .unwrap();

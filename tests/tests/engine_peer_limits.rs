@@ -99,9 +99,8 @@ fn the_largest_stanza_of_a_peer_is_its_own() {
     assert_eq!(world.count("stanzas_refused_total", &refused).unwrap(), 1);
 }
 
-#[test]
-fn all_domains_of_a_hoster_that_reconnect_at_once_are_served() {
-    const DOMAINS: usize = 200;
+/// An engine, and the server of `*.hoster.example`, which every peer's route leads to.
+fn hosted() -> (World, Option<Server>) {
     let mut hoster = None;
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
         let acceptor = Acceptor {
@@ -119,6 +118,13 @@ fn all_domains_of_a_hoster_that_reconnect_at_once_are_served() {
         hoster = Some(server);
     })
     .unwrap();
+    (world, hoster)
+}
+
+#[test]
+fn all_domains_of_a_hoster_that_reconnect_at_once_are_served() {
+    const DOMAINS: usize = 200;
+    let (world, _hoster) = hosted();
     let roots = world.ground.authority.roots().unwrap();
     let way = world.from_peer(None, &roots);
     let streams: Vec<Stream> = thread::scope(|scope| {
@@ -139,28 +145,12 @@ fn all_domains_of_a_hoster_that_reconnect_at_once_are_served() {
     })
     .unwrap();
     assert_eq!(world.count("connections_refused_total", &[]).unwrap(), 0);
-    drop(hoster);
 }
 
 #[test]
 fn all_domains_that_one_stream_proves_at_once_wait_for_their_turn() {
     const DOMAINS: usize = 40;
-    let mut hoster = None;
-    let world = World::start_with(engine(), ORDINARY, |ground, config| {
-        let acceptor = Acceptor {
-            domain: "hoster.example".to_owned(),
-            identity: ground.authority.issue(&["*.hoster.example"]).unwrap(),
-            roots: ground.authority.roots().unwrap(),
-            proof: Proof::Certificate,
-            secret: secret_of("hoster.example"),
-            patience: DEADLINE,
-        };
-        let server = Server::start((PEER_ADDRESS, 0).into(), acceptor).unwrap();
-        config["peerDefaults"] = json!({"route": {"targets": [server.address().to_string()]}});
-        config["timeouts"] = json!({"negotiationSeconds": 200, "dialbackSeconds": 200});
-        hoster = Some(server);
-    })
-    .unwrap();
+    let (world, _hoster) = hosted();
     let roots = world.ground.authority.roots().unwrap();
     let secret = secret_of("hoster.example");
     let from = "d0.hoster.example";
@@ -179,5 +169,4 @@ fn all_domains_that_one_stream_proves_at_once_wait_for_their_turn() {
         let answer = stream.element("the answer to a dialback key").unwrap();
         assert_eq!(answer.attribute("type"), Some("valid"), "{answer}");
     }
-    drop(hoster);
 }

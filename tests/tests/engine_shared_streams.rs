@@ -191,14 +191,7 @@ fn xep0288_a_stream_that_is_not_read_on_goes_on_sending() {
         config["backends"][0]["server"]["host"] = json!("127.0.0.5");
         config["backends"][0]["server"]["port"] = json!(listener.local_addr().unwrap().port());
         config["limits"] = json!({"queueBytes": 65_536});
-        let acceptor = Acceptor {
-            domain: LOCAL.to_owned(),
-            identity: ground.backend_ca.issue(&[LOCAL]).unwrap(),
-            roots: ground.backend_ca.roots().unwrap(),
-            proof: Proof::Certificate,
-            secret: secret_of(LOCAL),
-            patience: DEADLINE,
-        };
+        let acceptor = ground.backend_acceptor().unwrap();
         deaf(listener, acceptor);
     })
     .unwrap();

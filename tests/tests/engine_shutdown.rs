@@ -14,8 +14,7 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::json;
 use tests::conformance::listener::Listener;
-use tests::loopback::{DEADLINE, LOCAL, ORDINARY, PEER, World, secret_of, until};
-use tests::peer::acceptor::{Acceptor, Proof};
+use tests::loopback::{DEADLINE, LOCAL, ORDINARY, PEER, World, until};
 use tests::peer::element::Element;
 use tests::peer::error::PeerError;
 use tests::peer::namespace::STREAM_MANAGEMENT;
@@ -112,14 +111,7 @@ impl Scene {
 
 /// The engine's stream to the backend for the peer's stanzas, and others, for its own pings.
 fn accept_from_peer(world: &World, listener: &Listener) -> (Stream, Vec<Stream>) {
-    let acceptor = Acceptor {
-        domain: LOCAL.to_owned(),
-        identity: world.ground.backend_ca.issue(&[LOCAL]).unwrap(),
-        roots: world.ground.backend_ca.roots().unwrap(),
-        proof: Proof::Certificate,
-        secret: secret_of(LOCAL),
-        patience: DEADLINE,
-    };
+    let acceptor = world.ground.backend_acceptor().unwrap();
     let mut others = Vec::new();
     loop {
         let session = acceptor.accept(listener.accept(DEADLINE).unwrap()).unwrap().unwrap();

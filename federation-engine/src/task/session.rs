@@ -457,7 +457,7 @@ impl Session {
             self.stream_end =
                 Some(StreamEnd::Idle(now.saturating_duration_since(self.last_stanza)));
             self.machine.close(now, &mut self.out);
-        } else if due(self.machine.deadline()) {
+        } else {
             self.machine.on_timeout(now, &*self.around, &mut self.out);
         }
         let flow = self.perform().await;
