@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::reason::Reason;
+use crate::reason::ConditionReason;
 
 /// Longest message of a condition, in bytes.
 pub const MAX_MESSAGE: usize = 1024;
@@ -189,34 +189,17 @@ pub struct Condition {
 impl Condition {
     /// A judged condition. Type and status follow from the reason, so that no reason is ever given for a status it does
     /// not explain; the message is made a sentence by [`sentence`].
-    pub fn new<R: Reason>(
-        reason: R,
+    pub fn new(
+        reason: impl Into<ConditionReason>,
         message: &str,
         generation: Option<i64>,
         now: Timestamp,
     ) -> Self {
+        let reason = reason.into();
         Self {
-            type_: R::TYPE.as_str().to_owned(),
+            type_: reason.condition().as_str().to_owned(),
             status: reason.status(),
-            reason: reason.as_str().to_owned(),
-            message: sentence(message),
-            observed_generation: generation,
-            last_transition_time: Time(now),
-        }
-    }
-
-    /// A condition that cannot be judged before another one is True.
-    pub fn waiting(
-        type_: ConditionType,
-        on: ConditionType,
-        message: &str,
-        generation: Option<i64>,
-        now: Timestamp,
-    ) -> Self {
-        Self {
-            type_: type_.as_str().to_owned(),
-            status: ConditionStatus::Unknown,
-            reason: format!("WaitingFor{on}"),
+            reason: reason.to_string(),
             message: sentence(message),
             observed_generation: generation,
             last_transition_time: Time(now),
@@ -349,9 +332,11 @@ mod tests {
 
     #[test]
     fn a_rung_that_waits_says_for_what() {
-        let condition = Condition::waiting(
-            ConditionType::HostResolves,
-            ConditionType::AddressAssigned,
+        let condition = Condition::new(
+            ConditionReason::WaitingFor {
+                rung: ConditionType::HostResolves,
+                on: ConditionType::AddressAssigned,
+            },
             "the address is not known yet",
             Some(3),
             at(0),

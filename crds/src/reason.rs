@@ -54,9 +54,81 @@ macro_rules! reasons {
                     f.write_str(self.as_str())
                 }
             }
+
+            impl From<$name> for ConditionReason {
+                fn from(reason: $name) -> Self {
+                    Self::$type(reason)
+                }
+            }
         )+
+
+        /// A reason of any condition. It is typed until it is written into the status.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum ConditionReason {
+            $(
+                #[doc = concat!("A reason of `", stringify!($type), "`.")]
+                $type($name),
+            )+
+            /// A reason of `Ready`.
+            Ready(ReadyReason),
+            /// The condition cannot be judged before another one is True.
+            WaitingFor {
+                /// The condition that waits.
+                rung: ConditionType,
+                /// The condition that must be True first.
+                on: ConditionType,
+            },
+        }
+
+        impl ConditionReason {
+            /// The condition that it explains.
+            pub const fn condition(self) -> ConditionType {
+                match self {
+                    $(Self::$type(_) => ConditionType::$type,)+
+                    Self::Ready(_) => ConditionType::Ready,
+                    Self::WaitingFor { rung, .. } => rung,
+                }
+            }
+
+            /// The status that it explains.
+            pub fn status(self) -> ConditionStatus {
+                match self {
+                    $(Self::$type(reason) => reason.status(),)+
+                    Self::Ready(reason) => reason.status(),
+                    Self::WaitingFor { .. } => ConditionStatus::Unknown,
+                }
+            }
+
+            /// The reason of that name, if `condition` has one.
+            pub fn from_name(condition: ConditionType, name: &str) -> Option<Self> {
+                if let Some(on) = name.strip_prefix(WAITING_FOR) {
+                    let on = ConditionType::from_name(on)?;
+                    return Some(Self::WaitingFor { rung: condition, on });
+                }
+                match condition {
+                    $(ConditionType::$type => $name::ALL
+                        .iter()
+                        .find(|known| known.as_str() == name)
+                        .map(|known| Self::$type(*known)),)+
+                    ConditionType::Ready => ReadyReason::from_name(name).map(Self::Ready),
+                }
+            }
+        }
+
+        impl fmt::Display for ConditionReason {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$type(reason) => f.write_str(reason.as_str()),)+
+                    Self::Ready(reason) => f.write_str(reason.as_str()),
+                    Self::WaitingFor { on, .. } => write!(f, "{WAITING_FOR}{on}"),
+                }
+            }
+        }
     };
 }
+
+/// What the reason of a condition that waits for another one begins with.
+const WAITING_FOR: &str = "WaitingFor";
 
 reasons! {
     /// Reasons of `Accepted`.
@@ -415,6 +487,22 @@ pub enum ReadyReason {
     Failing(ConditionType),
 }
 
+impl ReadyReason {
+    /// The reason of that name, if there is one.
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Federated, Self::FederatedUnverified, Self::Unverified, Self::Progressing]
+            .into_iter()
+            .chain(ConditionType::LADDER.map(Self::Failing))
+            .find(|known| known.as_str() == name)
+    }
+}
+
+impl From<ReadyReason> for ConditionReason {
+    fn from(reason: ReadyReason) -> Self {
+        Self::Ready(reason)
+    }
+}
+
 impl Reason for ReadyReason {
     const TYPE: ConditionType = ConditionType::Ready;
 
@@ -472,5 +560,31 @@ mod tests {
         check(PausedReason::ALL);
         assert_eq!(ReadyReason::Failing(ConditionType::SRVResolves).as_str(), "SRVResolves");
         assert_eq!(ReadyReason::FederatedUnverified.status(), ConditionStatus::True);
+    }
+
+    #[test]
+    fn a_reason_is_found_again_by_its_condition_and_name() {
+        for rung in ConditionType::LADDER {
+            for on in ConditionType::LADDER {
+                let waiting = ConditionReason::WaitingFor { rung, on };
+                assert_eq!(waiting.condition(), rung);
+                assert_eq!(waiting.status(), ConditionStatus::Unknown);
+                assert_eq!(ConditionReason::from_name(rung, &waiting.to_string()), Some(waiting));
+            }
+            let failing = ConditionReason::from(ReadyReason::Failing(rung));
+            let found = ConditionReason::from_name(ConditionType::Ready, rung.as_str());
+            assert_eq!(found, Some(failing));
+        }
+        for reason in EngineReadyReason::ALL {
+            let reason = ConditionReason::from(*reason);
+            let found = ConditionReason::from_name(ConditionType::EngineReady, &reason.to_string());
+            assert_eq!(found, Some(reason));
+        }
+        // The same name, of two conditions.
+        let names = [ConditionType::HostResolves, ConditionType::SRVResolves]
+            .map(|rung| ConditionReason::from_name(rung, "RecordsMatch"));
+        assert_ne!(names[0], names[1]);
+        assert_eq!(ConditionReason::from_name(ConditionType::Ready, "RecordsMatch"), None);
+        assert_eq!(ConditionReason::from_name(ConditionType::Ready, "WaitingForGodot"), None);
     }
 }

@@ -34,6 +34,9 @@ pub struct XmppFederationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub addresses: Vec<Address>,
+    /// When the addresses last changed. Inbound evidence from before that time is stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses_changed_time: Option<Time>,
     /// Wanted DNS records, and what was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 96))]

@@ -8,7 +8,6 @@ pub mod dns_clients;
 pub mod dns_endpoint;
 pub mod engine_file;
 pub mod metadata;
-pub mod names;
 pub mod network_policy;
 pub mod paths;
 pub mod pod_disruption_budget;
@@ -25,8 +24,8 @@ use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
 
 use crate::args::PullPolicy;
-use crate::reconcile::material::Material;
-use crate::reconcile::validate::Validated;
+use crate::federation::material::Material;
+use crate::federation::validated::Validated;
 
 /// What the operator was told about the engine and about itself.
 #[derive(Clone, Debug)]

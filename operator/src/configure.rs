@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crds::backend::BackendAuthentication;
 use crds::domain::Domain;
 
-use crate::build::names;
+use crate::federation::names;
 
 /// Hosts that the example shows; the others are written alike.
 const MAX_HOSTS: usize = 8;

@@ -1,6 +1,7 @@
 //! Kinds that come with other products. A watch on a kind that does not exist would fail all the time, so it is looked up
 //! first, and now and then again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kube::Client;
@@ -18,12 +19,14 @@ const PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct OptionalKinds {
     dns_endpoint: watch::Sender<bool>,
+    /// The API server did not answer the last query.
+    failing: AtomicBool,
 }
 
 impl OptionalKinds {
     /// None is known yet.
     pub fn new() -> Self {
-        Self { dns_endpoint: watch::Sender::new(false) }
+        Self { dns_endpoint: watch::Sender::new(false), failing: AtomicBool::new(false) }
     }
 
     /// `DNSEndpoint` exists.
@@ -40,16 +43,19 @@ impl OptionalKinds {
     pub async fn look(&self, client: &Client) {
         match exists(client).await {
             Ok(found) => {
+                self.failing.store(false, Ordering::Relaxed);
                 self.dns_endpoint.send_if_modified(|known| {
                     let changed = *known != found;
                     *known = found;
                     changed
                 });
             }
-            Err(error) => {
+            // One warning for failures in a row: the query is repeated for as long as the kind is missing.
+            Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
                 let why = Causes(&error);
-                tracing::warn!(%why, "cannot ask the API server for the kind DNSEndpoint");
+                tracing::warn!(%why, "cannot query the API server for the kind DNSEndpoint");
             }
+            Err(_) => {}
         }
     }
 
@@ -72,7 +78,36 @@ async fn exists(client: &Client) -> Result<bool, kube::Error> {
     let version = DNSEndpoint::api_version(&());
     match client.list_api_group_resources(&version).await {
         Ok(list) => Ok(list.resources.iter().any(|found| found.kind == DNSEndpoint::kind(&()))),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        // For a group that it does not have, the API server answers in plain text, so there is no reason to go by.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Response, StatusCode};
+    use kube::client::Body;
+
+    use super::*;
+
+    /// An API server that gives one answer to everything.
+    fn server(status: StatusCode, body: &'static str) -> Client {
+        let answer = move |_| async move {
+            Response::builder().status(status).body(Body::from(body.as_bytes().to_vec()))
+        };
+        Client::new(tower::service_fn(answer), "default")
+    }
+
+    #[tokio::test]
+    async fn a_group_that_the_api_server_does_not_have_is_no_failure() {
+        let missing = server(StatusCode::NOT_FOUND, "404 page not found\n");
+        assert!(!exists(&missing).await.unwrap());
+        let other = r#"{"kind":"APIResourceList","groupVersion":"externaldns.k8s.io/v1alpha1",
+            "resources":[{"name":"dnsendpoints","singularName":"","namespaced":true,
+            "kind":"DNSEndpoint","verbs":["list"]}]}"#;
+        assert!(exists(&server(StatusCode::OK, other)).await.unwrap());
+        let broken = server(StatusCode::SERVICE_UNAVAILABLE, "starting");
+        assert!(exists(&broken).await.is_err());
     }
 }

@@ -21,7 +21,7 @@ use self::engine::EngineReport;
 use self::networks::ClusterNetworks;
 use self::probe::ProbeEvidence;
 use self::references::References;
-use crate::publication::Publication;
+use crate::dns::publish::Publication;
 use crate::reconcile::apply::Applied;
 
 /// Everything that the ladder is judged by.
@@ -47,6 +47,8 @@ pub struct Evidence {
     pub networks: ClusterNetworks,
     /// Streams that were opened to the engine's listeners.
     pub probes: ProbeEvidence,
+    /// When the addresses of the outer Service last changed; `None` while they are the first that were seen.
+    pub address_changed: Option<Timestamp>,
 }
 
 /// The configuration that every replica is to run.

@@ -26,10 +26,10 @@ use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
 use crate::evidence::references::{CertificateSeen, References};
 use crate::evidence::{Evidence, WantedConfig};
-use crate::publication::Publication;
+use crate::dns::publish::Publication;
 use crate::reconcile::apply::Applied;
-use crate::reconcile::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
-use crate::reconcile::validate::{Validated, validate};
+use crate::federation::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
+use crate::federation::validated::{Validated, validate};
 
 /// Address that the load balancer gives.
 pub(crate) const ADDRESS: &str = "192.0.2.7";
@@ -164,6 +164,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
             report: Report::Seen(Arc::new(engine(federation))),
         }],
         dns: dns(LookedFor::of(federation, Some(&address), &[])),
+        address_changed: None,
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
         probes: ProbeEvidence {
             at: now(),

@@ -12,6 +12,7 @@ pub mod peers;
 pub mod ready;
 pub mod refs;
 pub mod refusal;
+pub mod rungs;
 pub mod srv;
 pub mod stream;
 pub mod tls;
@@ -19,13 +20,13 @@ pub mod uncontested;
 pub mod verdict;
 
 use crds::condition::{ConditionStatus, ConditionType};
-use crds::domain::Domain;
 use federation_engine::observe::evidence::Evidence as EngineEvidence;
 
+use self::rungs::{Check, RUNGS, Rung};
 use self::verdict::Verdict;
 use crate::evidence::Evidence;
 use crate::evidence::engine::Report;
-use crate::reconcile::validate::Validated;
+use crate::federation::validated::Validated;
 
 /// What a rung is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -46,120 +47,70 @@ impl<'a> View<'a> {
     }
 }
 
-/// Rungs whose verdict rests on answers from the network: they leave True only when a failure lasts.
-pub const NETWORK: [ConditionType; 7] = [
-    ConditionType::BackendReady,
-    ConditionType::HostResolves,
-    ConditionType::SRVResolves,
-    ConditionType::TLSVerified,
-    ConditionType::StreamVerified,
-    ConditionType::DomainUncontested,
-    ConditionType::PeersReachable,
-];
+/// How one rung was judged.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The verdict about the federation.
+    pub verdict: Verdict,
+    /// The verdict about each domain, in the order of the spec; none when the rung is not judged domain by domain.
+    pub domains: Vec<Verdict>,
+}
 
-/// What a rung cannot be judged without.
-pub fn needs(rung: ConditionType) -> &'static [ConditionType] {
-    use ConditionType as C;
-    match rung {
-        C::Accepted | C::Ready | C::Reconciling | C::Stalled | C::Paused => &[],
-        C::ResolvedRefs | C::AddressAssigned | C::DomainUncontested => &[C::Accepted],
-        C::CertificateReady | C::EngineReady => &[C::ResolvedRefs],
-        C::BackendReady | C::StreamVerified | C::PeersReachable => &[C::EngineReady],
-        C::HostResolves | C::SRVResolves => &[C::AddressAssigned],
-        C::InboundReachable => &[C::EngineReady, C::AddressAssigned],
-        C::TLSVerified => &[C::CertificateReady, C::EngineReady],
+/// Judges every rung, in ladder order.
+pub fn climb(view: View<'_>) -> Vec<Judgement> {
+    let mut judged: Vec<Judgement> = Vec::with_capacity(RUNGS.len());
+    for rung in &RUNGS {
+        let missing = rung.needs.iter().find(|need| {
+            judged.iter().map(|below| &below.verdict).any(|verdict| {
+                verdict.type_() == **need && verdict.status() != ConditionStatus::True
+            })
+        });
+        judged.push(match missing {
+            Some(need) => wait(view, rung, *need),
+            None => judge(view, rung),
+        });
+    }
+    judged
+}
+
+/// What the rung waits for, every domain waits for.
+fn wait(view: View<'_>, rung: &Rung, need: ConditionType) -> Judgement {
+    let verdict = Verdict::waiting(rung.type_, need);
+    let domains = match rung.check {
+        Check::Federation(_) => Vec::new(),
+        Check::Domains { .. } => view.federation.domains().map(|_| verdict.clone()).collect(),
+    };
+    Judgement { verdict, domains }
+}
+
+fn judge(view: View<'_>, rung: &Rung) -> Judgement {
+    match rung.check {
+        Check::Federation(check) => Judgement { verdict: check(view), domains: Vec::new() },
+        Check::Domains { each, every } => {
+            let domains: Vec<Verdict> =
+                view.federation.domains().map(|domain| each(view, domain)).collect();
+            let verdict = worst(&domains).unwrap_or_else(|| every(view, &domains));
+            Judgement { verdict, domains }
+        }
     }
 }
 
-/// How a rung is judged.
-type Check = fn(View<'_>) -> Verdict;
-
-/// The rungs in ladder order.
-const RUNGS: [(ConditionType, Check); 13] = [
-    (ConditionType::Accepted, accepted::check),
-    (ConditionType::ResolvedRefs, refs::check),
-    (ConditionType::CertificateReady, certificate::check),
-    (ConditionType::EngineReady, engine::check),
-    (ConditionType::BackendReady, backend::check),
-    (ConditionType::AddressAssigned, address::check),
-    (ConditionType::HostResolves, host::check),
-    (ConditionType::SRVResolves, srv::check),
-    (ConditionType::InboundReachable, inbound::check),
-    (ConditionType::TLSVerified, tls::check),
-    (ConditionType::StreamVerified, stream::check),
-    (ConditionType::DomainUncontested, uncontested::check),
-    (ConditionType::PeersReachable, peers::check),
-];
-
-/// Judges every rung, in ladder order.
-pub fn climb(view: View<'_>) -> Vec<Verdict> {
-    let mut verdicts: Vec<Verdict> = Vec::with_capacity(RUNGS.len());
-    for (rung, check) in RUNGS {
-        let missing = needs(rung).iter().find(|need| {
-            verdicts.iter().any(|v| v.type_ == **need && v.status != ConditionStatus::True)
-        });
-        verdicts.push(match missing {
-            Some(need) => Verdict::waiting(rung, *need),
-            None => check(view),
-        });
+/// The first False of the domains' verdicts, else the first Unknown.
+fn worst(domains: &[Verdict]) -> Option<Verdict> {
+    let first = |status| domains.iter().find(|verdict| verdict.status() == status);
+    let mut worst = first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown))?.clone();
+    if domains.iter().filter(|verdict| verdict.status() != ConditionStatus::True).count() > 1 {
+        worst.message.push_str(" Other domains are affected as well; see status.domains.");
     }
-    verdicts
+    Some(worst)
 }
 
 /// The ladder of a federation that is not accepted: nothing else can be judged.
 pub fn rejected(accepted: Verdict) -> Vec<Verdict> {
-    let rest = ConditionType::LADDER.into_iter().skip(1);
+    let rest = RUNGS.iter().skip(1);
     std::iter::once(accepted)
-        .chain(rest.map(|rung| Verdict::waiting(rung, ConditionType::Accepted)))
+        .chain(rest.map(|rung| Verdict::waiting(rung.type_, ConditionType::Accepted)))
         .collect()
-}
-
-/// Judges a rung domain by domain, for the status of single domains.
-pub fn for_domain(rung: ConditionType, view: View<'_>, domain: &Domain) -> Option<Verdict> {
-    match rung {
-        ConditionType::CertificateReady => Some(certificate::for_domain(view, domain)),
-        ConditionType::BackendReady => Some(backend::for_domain(view, domain)),
-        ConditionType::SRVResolves => Some(srv::for_domain(view, domain)),
-        ConditionType::TLSVerified => Some(tls::for_domain(view, domain)),
-        ConditionType::StreamVerified => Some(stream::for_domain(view, domain)),
-        ConditionType::DomainUncontested => Some(uncontested::for_domain(view, domain)),
-        _ => None,
-    }
-}
-
-/// Whether [`for_domain`] judges this rung.
-pub const fn is_by_domain(rung: ConditionType) -> bool {
-    matches!(
-        rung,
-        ConditionType::CertificateReady
-            | ConditionType::BackendReady
-            | ConditionType::SRVResolves
-            | ConditionType::TLSVerified
-            | ConditionType::StreamVerified
-            | ConditionType::DomainUncontested
-    )
-}
-
-/// The verdict about all domains: the first False, else the first Unknown, else `good`.
-pub(crate) fn over_domains(
-    view: View<'_>,
-    each: fn(View<'_>, &Domain) -> Verdict,
-    good: impl FnOnce(Vec<Verdict>) -> Verdict,
-) -> Verdict {
-    let verdicts: Vec<Verdict> = view.federation.domains().map(|d| each(view, d)).collect();
-    let first = |status| verdicts.iter().position(|verdict| verdict.status == status);
-    match first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown)) {
-        Some(index) => {
-            let others = verdicts.iter().filter(|v| v.status != ConditionStatus::True).count();
-            let mut verdicts = verdicts;
-            let mut worst = verdicts.swap_remove(index);
-            if others > 1 {
-                worst.message.push_str(" Other domains have trouble too; see status.domains.");
-            }
-            worst
-        }
-        None => good(verdicts),
-    }
 }
 
 #[cfg(test)]

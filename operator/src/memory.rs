@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 
 use crds::condition::ConditionType;
+use crds::domain::Domain;
 use jiff::Timestamp;
 
 use crate::evidence::dns::DnsEvidence;
 use crate::evidence::probe::ProbeEvidence;
 
-/// Rungs that are shown as True although they fail, and since when.
-pub type Failing = HashMap<ConditionType, Timestamp>;
+/// Conditions that are shown as True although they fail, of the federation (`None`) and of single domains, and since when.
+pub type Failing = HashMap<(ConditionType, Option<Domain>), Timestamp>;
 
 /// Remembered of one federation.
 #[derive(Debug, Default)]

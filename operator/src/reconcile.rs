@@ -4,12 +4,10 @@
 pub mod apply;
 pub mod dereference;
 pub mod error;
-pub mod material;
 pub mod pass;
 pub mod report;
 pub mod schedule;
 pub mod status;
-pub mod validate;
 
 #[cfg(test)]
 mod tests;

@@ -103,7 +103,11 @@ fn without_a_valid_certificate_dns_authenticates_whom_we_send_to_and_dialback_wh
     told.send_to_peer();
     assert_eq!(body(&told.world.peer.message().unwrap()), Some("Ho"));
     told.authenticated_by("outbound", "DNS");
-    assert_eq!(told.evidence("outbound").unwrap()["tls"]["verification"], "CertificateUntrusted");
+    let tls = &told.evidence("outbound").unwrap()["tls"];
+    assert_eq!(tls["verification"], "CertificateUntrusted");
+    // The end of validity is told whatever the verdict is.
+    let end: Timestamp = tls["notAfter"].as_str().unwrap().parse().unwrap();
+    assert!(end > Timestamp::now(), "{end}");
 
     let roots = told.world.ground.authority.roots().unwrap();
     let mut stream = told.world.from_peer(None, &roots).dialback(&secret_of(PEER)).unwrap();

@@ -17,6 +17,7 @@ use crate::observe::metrics::StreamGuard;
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Step};
 use crate::stream::Authentication;
+use crate::tls::chain::PeerChain;
 use crate::tls::dane::Delegation;
 
 /// The story of one stream.
@@ -70,6 +71,7 @@ impl StreamReport {
         pair: &Pair,
         how: Authentication,
         tls_version: Option<&'static str>,
+        chain: &PeerChain,
         judgement: Result<(), CertificateReason>,
     ) {
         let remote = match self.direction {
@@ -97,7 +99,7 @@ impl StreamReport {
             version: version.to_owned(),
             direct: self.direct,
             verification: verification(judgement, by_dane).to_owned(),
-            not_after: None,
+            not_after: chain.not_after(),
         });
         let state = PeerStream {
             connected: true,

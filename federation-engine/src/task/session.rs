@@ -235,7 +235,8 @@ impl Session {
         if let Some(how) = opened.how {
             let judgement = opened.judgement(&link.pair.to);
             let tls = opened.connection.tls_version();
-            report.authorized(engine, &link.pair, how, tls, judgement);
+            let chain = opened.connection.peer_chain();
+            report.authorized(engine, &link.pair, how, tls, &chain, judgement);
         }
         let Opened { around, connection, scanner, machine, out, reached, how, .. } = opened;
         let lang = machine.lang().map(str::to_owned);

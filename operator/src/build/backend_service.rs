@@ -3,8 +3,9 @@
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{metadata, names, ports};
-use crate::reconcile::validate::Validated;
+use crate::federation::names;
+use super::{metadata, ports};
+use crate::federation::validated::Validated;
 
 /// The inner Service; none without backends.
 pub fn build(federation: &Validated) -> Option<Service> {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::evidence::networks::ClusterNetworks;
-use crate::reconcile::validate::Validated;
+use crate::federation::validated::Validated;
 
 /// The cluster's networks beyond [`UNROUTED`] that are listed; the engine accepts 1024 in all.
 const MAX_NETWORKS: usize = 512;

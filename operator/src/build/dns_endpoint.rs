@@ -3,9 +3,10 @@
 
 use crds::external::dns_endpoint::{DNSEndpoint, DNSEndpointSpec, Endpoint};
 
-use super::{Given, metadata, names};
-use crate::reconcile::validate::Validated;
-use crate::wanted;
+use crate::federation::names;
+use super::{Given, metadata};
+use crate::federation::validated::Validated;
+use crate::dns::wanted;
 
 /// The records; none before there is a target to point to.
 pub fn build(federation: &Validated, given: &Given) -> Option<DNSEndpoint> {

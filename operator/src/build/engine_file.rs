@@ -19,8 +19,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Serialize;
 
 use super::bundles::Bundles;
-use super::{BuildError, Given, metadata, names, paths, ports};
-use crate::reconcile::validate::Validated;
+use crate::federation::names;
+use super::{BuildError, Given, metadata, paths, ports};
+use crate::federation::validated::Validated;
 
 /// ConfigMap with the file.
 ///

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
-use crate::reconcile::validate::Validated;
+use crate::federation::validated::Validated;
 
 /// Label with the name of the federation that an object belongs to.
 pub const FEDERATION_LABEL: &str = "xmppfederation.dev/federation";

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
-use super::{Given, metadata, names, paths};
-use crate::reconcile::validate::Validated;
+use crate::federation::names;
+use super::{Given, metadata, paths};
+use crate::federation::validated::Validated;
 use federation_engine::tls::issue::PemPair;
 
 /// Secret of the dialback keys; none when the resource brings one of its own.

@@ -3,8 +3,9 @@
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 
-use super::{metadata, names};
-use crate::reconcile::validate::Validated;
+use crate::federation::names;
+use super::metadata;
+use crate::federation::validated::Validated;
 
 /// The `ServiceAccount`.
 pub fn build(federation: &Validated) -> ServiceAccount {

@@ -11,8 +11,8 @@ use kube::{Api, Client, ResourceExt};
 use super::engine::Replica;
 use crate::build::deployment::CONTAINER;
 use crate::build::metadata::{CONTENT_ANNOTATION, FEDERATION_LABEL};
-use crate::build::{Address, names};
-use crate::reconcile::validate::Validated;
+use crate::build::Address;
+use crate::federation::validated::Validated;
 
 /// What the cluster shows.
 #[derive(Clone, Debug, Default, PartialEq)]

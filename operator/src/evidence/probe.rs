@@ -17,7 +17,7 @@ use super::cluster::ClusterEvidence;
 use super::references::CertificateSeen;
 use crate::build::ports;
 use crate::context::{Context, FederationRef};
-use crate::reconcile::validate::Validated;
+use crate::federation::validated::Validated;
 
 /// For one stream, from TCP to the features.
 const PATIENCE: Duration = Duration::from_secs(5);

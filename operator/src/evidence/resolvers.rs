@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::reconcile::validate::Validated;
+use crate::federation::validated::Validated;
 
 /// Resolvers that are asked at most.
 const MAX: usize = 4;

@@ -5,7 +5,7 @@ use crds::reason::AcceptedReason;
 use super::View;
 use super::verdict::Verdict;
 use crate::reconcile::apply::Applied;
-use crate::reconcile::validate::Rejection;
+use crate::federation::validated::Rejection;
 
 /// Judges a federation that passed validation.
 pub fn check(view: View<'_>) -> Verdict {

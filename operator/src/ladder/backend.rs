@@ -7,21 +7,19 @@ use crds::reason::BackendReadyReason;
 use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
 
 use super::verdict::Verdict;
-use super::{View, over_domains};
-use crate::build::{names, ports};
+use super::View;
+use crate::build::ports;
 use crate::evidence::engine::Report;
 
-/// Judges the backends of all domains.
-pub fn check(view: View<'_>) -> Verdict {
+/// The verdict when every domain's is True.
+pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
     if view.federation.spec.backends.is_empty() {
         return none_configured();
     }
-    over_domains(view, for_domain, |_| {
-        Verdict::new(
-            BackendReadyReason::RoundTripSeen,
-            "A ping from the engine's probe domain came back from every domain, so both directions and the backend's DNS work.",
-        )
-    })
+    Verdict::new(
+        BackendReadyReason::RoundTripSeen,
+        "A ping from the engine's probe domain came back from every domain, so both directions and the backend's DNS work.",
+    )
 }
 
 fn none_configured() -> Verdict {

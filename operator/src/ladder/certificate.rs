@@ -5,29 +5,26 @@ use crds::reason::CertificateReadyReason;
 use jiff::SignedDuration;
 
 use super::verdict::Verdict;
-use super::{View, over_domains};
+use super::View;
 use crate::evidence::references::CertificateSeen;
 
 /// Remaining validity at which the message speaks of it.
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Judges the certificate for all domains.
-pub fn check(view: View<'_>) -> Verdict {
-    over_domains(view, for_domain, |verdicts| {
-        let soon = CertificateReadyReason::ExpiringSoon.to_string();
-        let expiring = verdicts.iter().find(|verdict| verdict.reason == soon).cloned();
-        let secret = view.federation.certificate_secret();
-        expiring.unwrap_or_else(|| {
-            if view.federation.self_signed() {
-                Verdict::new(CertificateReadyReason::SelfSigned, self_signed())
-            } else {
-                Verdict::new(
-                    CertificateReadyReason::CertificateValid,
-                    format!("The certificate in Secret {secret} covers every domain."),
-                )
-            }
-        })
-    })
+/// The verdict when every domain's is True.
+pub fn every_domain(view: View<'_>, verdicts: &[Verdict]) -> Verdict {
+    let soon = CertificateReadyReason::ExpiringSoon.into();
+    if let Some(expiring) = verdicts.iter().find(|verdict| verdict.reason == soon) {
+        return expiring.clone();
+    }
+    if view.federation.self_signed() {
+        return Verdict::new(CertificateReadyReason::SelfSigned, self_signed());
+    }
+    let secret = view.federation.certificate_secret();
+    Verdict::new(
+        CertificateReadyReason::CertificateValid,
+        format!("The certificate in Secret {secret} covers every domain."),
+    )
 }
 
 fn self_signed() -> &'static str {

@@ -1,9 +1,9 @@
-//! A rung that rests on the network leaves True only when the failure lasts: one lost packet is no outage.
+//! A condition that rests on the network leaves True only when the failure lasts: one lost packet is no outage.
 
 use crds::condition::ConditionStatus;
 use jiff::{SignedDuration, Timestamp};
 
-use super::NETWORK;
+use super::rungs::{Source, source};
 use super::verdict::Verdict;
 
 /// A failure that is seen again after this time counts. It is longer than the time in which one piece of evidence is
@@ -11,33 +11,35 @@ use super::verdict::Verdict;
 pub const LASTING: SignedDuration = SignedDuration::from_millis(1500);
 
 /// What to show.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Damped {
     /// The new verdict.
-    Shown,
-    /// The old condition stays; the failure began at this time.
-    Held(Timestamp),
+    Shown(Verdict),
+    /// The verdict that is shown stays; the failure began at this time.
+    Held(Verdict, Timestamp),
 }
 
-/// Decides by what is shown now, and since when the rung fails.
+/// Decides by what is shown now, and since when the condition fails.
 pub fn damp(
-    shown: Option<ConditionStatus>,
-    new: &Verdict,
+    shown: Option<Verdict>,
+    new: Verdict,
     failing_since: Option<Timestamp>,
     now: Timestamp,
 ) -> Damped {
-    if !NETWORK.contains(&new.type_)
-        || shown != Some(ConditionStatus::True)
-        || new.status == ConditionStatus::True
+    let Some(shown) = shown.filter(|shown| shown.status() == ConditionStatus::True) else {
+        return Damped::Shown(new);
+    };
+    if source(new.type_()) != Source::Network
+        || new.status() == ConditionStatus::True
         // A rung below is gone: a True would be stale.
         || new.is_waiting()
     {
-        return Damped::Shown;
+        return Damped::Shown(new);
     }
     match failing_since {
-        Some(since) if now.duration_since(since) >= LASTING => Damped::Shown,
-        Some(since) => Damped::Held(since),
-        None => Damped::Held(now),
+        Some(since) if now.duration_since(since) >= LASTING => Damped::Shown(new),
+        Some(since) => Damped::Held(shown, since),
+        None => Damped::Held(shown, now),
     }
 }
 
@@ -51,26 +53,36 @@ mod tests {
         Timestamp::from_millisecond(milliseconds).unwrap()
     }
 
+    fn good() -> Verdict {
+        Verdict::new(SRVResolvesReason::RecordsMatch, "")
+    }
+
+    fn lost() -> Verdict {
+        Verdict::new(SRVResolvesReason::SRVNotFound, "")
+    }
+
     #[test]
     fn the_second_failure_counts_and_the_first_does_not() {
-        let lost = Verdict::new(SRVResolvesReason::SRVNotFound, "");
-        let shown = Some(ConditionStatus::True);
-        assert_eq!(damp(shown, &lost, None, at(0)), Damped::Held(at(0)));
-        assert_eq!(damp(shown, &lost, Some(at(0)), at(1000)), Damped::Held(at(0)));
-        assert_eq!(damp(shown, &lost, Some(at(0)), at(2000)), Damped::Shown);
+        let judge = |since, now| damp(Some(good()), lost(), since, now);
+        assert_eq!(judge(None, at(0)), Damped::Held(good(), at(0)));
+        assert_eq!(judge(Some(at(0)), at(1000)), Damped::Held(good(), at(0)));
+        assert_eq!(judge(Some(at(0)), at(2000)), Damped::Shown(lost()));
     }
 
     #[test]
     fn nothing_else_is_held() {
-        let found = Verdict::new(SRVResolvesReason::RecordsMatch, "");
-        let lost = Verdict::new(SRVResolvesReason::SRVNotFound, "");
+        let open = Verdict::new(SRVResolvesReason::ResolverUnavailable, "");
         let rolling = Verdict::new(EngineReadyReason::RollingOut, "");
+        let available = Verdict::new(EngineReadyReason::EngineAvailable, "");
         let waiting = Verdict::waiting(ConditionType::SRVResolves, ConditionType::AddressAssigned);
-        let shown = Some(ConditionStatus::True);
-        assert_eq!(damp(shown, &found, None, at(0)), Damped::Shown);
-        assert_eq!(damp(Some(ConditionStatus::Unknown), &lost, None, at(0)), Damped::Shown);
-        assert_eq!(damp(None, &lost, None, at(0)), Damped::Shown);
-        assert_eq!(damp(shown, &rolling, None, at(0)), Damped::Shown);
-        assert_eq!(damp(shown, &waiting, None, at(0)), Damped::Shown);
+        for (shown, new) in [
+            (Some(good()), good()),
+            (Some(open), lost()),
+            (None, lost()),
+            (Some(available), rolling),
+            (Some(good()), waiting),
+        ] {
+            assert_eq!(damp(shown, new.clone(), None, at(0)), Damped::Shown(new));
+        }
     }
 }

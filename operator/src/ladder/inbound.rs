@@ -13,11 +13,15 @@ use crate::evidence::engine::Report;
 pub fn check(view: View<'_>) -> Verdict {
     let found = strongest(view);
     if let Some(observation) = found {
-        if is_stale(view, observation) {
+        if let Some(cause) = staleness(view, observation) {
+            let when = match cause {
+                Staleness::AddressChanged => "before the addresses of the Service changed",
+                Staleness::TooOld => "longer ago than spec.verification.evidenceTtl",
+            };
             return Verdict::new(
                 InboundReachableReason::EvidenceStale,
                 format!(
-                    "The last server outside the cluster, {}, connected too long ago to prove anything now (spec.verification.evidenceTtl). Let somebody at a remote domain send a message.",
+                    "The last connection from outside the cluster, by {}, was {when}. Ask someone at a remote domain to send you a message.",
                     observation.peer
                 ),
             );
@@ -79,7 +83,8 @@ pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
         .flat_map(|seen| &seen.inbound)
         .filter(|observation| is_outside(view, observation))
         .min_by_key(|observation| {
-            (is_stale(view, observation), observation.kind, std::cmp::Reverse(observation.at))
+            let stale = staleness(view, observation).is_some();
+            (stale, observation.kind, std::cmp::Reverse(observation.at))
         })
 }
 
@@ -90,8 +95,19 @@ fn is_outside(view: View<'_>, observation: &InboundObservation) -> bool {
         || !view.seen.networks.contains(observation.source)
 }
 
-fn is_stale(view: View<'_>, observation: &InboundObservation) -> bool {
+/// Why evidence proves nothing any more.
+enum Staleness {
+    /// It is from before the Service got its present addresses.
+    AddressChanged,
+    /// It is older than `spec.verification.evidenceTtl`.
+    TooOld,
+}
+
+fn staleness(view: View<'_>, observation: &InboundObservation) -> Option<Staleness> {
+    if view.seen.address_changed.is_some_and(|changed| observation.at < changed) {
+        return Some(Staleness::AddressChanged);
+    }
     let ttl: std::time::Duration = view.federation.spec.verification.evidence_ttl.into();
     let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX);
-    view.seen.now.duration_since(observation.at) > ttl
+    (view.seen.now.duration_since(observation.at) > ttl).then_some(Staleness::TooOld)
 }

@@ -1,7 +1,10 @@
 //! `Ready`, `Reconciling` and `Stalled`: what the rungs amount to.
 
 use crds::condition::{ConditionStatus, ConditionType};
-use crds::reason::{ReadyReason, ReconcilingReason, StalledReason};
+use crds::reason::{
+    AcceptedReason, CertificateReadyReason, ConditionReason, ReadyReason, ReconcilingReason,
+    StalledReason,
+};
 
 use super::verdict::Verdict;
 
@@ -18,23 +21,23 @@ pub struct Gates {
 
 /// Judges the whole. `PeersReachable` gates only for required peers: a remote outage is not our failure.
 pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
-    let gating = || rungs.iter().filter(|rung| rung.type_ != ConditionType::PeersReachable);
-    if let Some(failed) = gating().find(|rung| rung.status == ConditionStatus::False) {
-        return Verdict::new(ReadyReason::Failing(failed.type_), failed.message.clone());
+    let gating = || rungs.iter().filter(|rung| rung.type_() != ConditionType::PeersReachable);
+    if let Some(failed) = gating().find(|rung| rung.status() == ConditionStatus::False) {
+        return Verdict::new(ReadyReason::Failing(failed.type_()), failed.message.clone());
     }
     let open = gating().find(|rung| {
-        rung.status == ConditionStatus::Unknown && rung.type_ != ConditionType::InboundReachable
+        rung.status() == ConditionStatus::Unknown && rung.type_() != ConditionType::InboundReachable
     });
     if let Some(open) = open {
         return Verdict::new(
             ReadyReason::Progressing,
-            format!("{} is not known yet: {}", open.type_, open.message),
+            format!("{} is not known yet: {}", open.type_(), open.message),
         );
     }
     if let Some(message) = &gates.required_peer {
         return Verdict::new(ReadyReason::Failing(ConditionType::PeersReachable), message.clone());
     }
-    let unverified = gating().find(|rung| rung.status == ConditionStatus::Unknown);
+    let unverified = gating().find(|rung| rung.status() == ConditionStatus::Unknown);
     match unverified {
         Some(rung) if gates.require_outside_evidence => Verdict::new(
             ReadyReason::Unverified,
@@ -65,23 +68,20 @@ pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<
             "Engine pods are being replaced.",
         ));
     }
-    (ready.status != ConditionStatus::True)
-        .then(|| Verdict::new(ReconcilingReason::Verifying, format!("Ready is {}.", ready.status)))
+    (ready.status() != ConditionStatus::True)
+        .then(|| Verdict::new(ReconcilingReason::Verifying, format!("Ready is {}.", ready.status())))
 }
 
 /// `Stalled`, when nothing will change until somebody acts.
 pub fn stalled(rungs: &[Verdict]) -> Option<Verdict> {
-    let failed = rungs.iter().find(|rung| rung.status == ConditionStatus::False)?;
-    match failed.type_ {
-        ConditionType::Accepted if failed.reason == "InvalidSpec" => {
-            Some(Verdict::new(StalledReason::InvalidSpec, failed.message.clone()))
-        }
-        ConditionType::Accepted | ConditionType::ResolvedRefs => {
-            Some(Verdict::new(StalledReason::NeedsUserAction, failed.message.clone()))
-        }
-        ConditionType::CertificateReady if failed.reason != "Issuing" => {
-            Some(Verdict::new(StalledReason::NeedsUserAction, failed.message.clone()))
-        }
-        _ => None,
-    }
+    let failed = rungs.iter().find(|rung| rung.status() == ConditionStatus::False)?;
+    let reason = match failed.reason {
+        ConditionReason::Accepted(AcceptedReason::InvalidSpec) => StalledReason::InvalidSpec,
+        ConditionReason::CertificateReady(CertificateReadyReason::Issuing) => return None,
+        ConditionReason::Accepted(_)
+        | ConditionReason::ResolvedRefs(_)
+        | ConditionReason::CertificateReady(_) => StalledReason::NeedsUserAction,
+        _ => return None,
+    };
+    Some(Verdict::new(reason, failed.message.clone()))
 }

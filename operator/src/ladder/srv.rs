@@ -9,11 +9,11 @@ use jiff::SignedDuration;
 
 use super::host::failures;
 use super::verdict::Verdict;
-use super::{View, over_domains};
-use crate::build::names;
+use super::View;
+use crate::federation::names;
 use crate::evidence::dns::{NameEvidence, leads_to};
-use crate::publication::Publication;
-use crate::wanted::{self, Srv, WantedSrv};
+use crate::dns::publish::Publication;
+use crate::dns::wanted::{self, Srv, WantedSrv};
 
 /// Time for external-dns to read a new `DNSEndpoint`, before anything is thought to be wrong: its loop takes a minute
 /// without `--events`.
@@ -21,11 +21,9 @@ const READING: SignedDuration = SignedDuration::from_secs(75);
 /// Time for the SRV records to follow the address records, which external-dns publishes in the same round.
 const FOLLOWING: SignedDuration = SignedDuration::from_secs(20);
 
-/// Judges the SRV records of all domains.
-pub fn check(view: View<'_>) -> Verdict {
-    over_domains(view, for_domain, |_| {
-        Verdict::new(SRVResolvesReason::RecordsMatch, "The SRV records of every domain lead here.")
-    })
+/// The verdict when every domain's is True.
+pub fn every_domain(_: View<'_>, _: &[Verdict]) -> Verdict {
+    Verdict::new(SRVResolvesReason::RecordsMatch, "The SRV records of every domain lead here.")
 }
 
 /// Judges the SRV records of one domain.

@@ -6,20 +6,18 @@ use crds::peer::Dialback;
 use crds::reason::StreamVerifiedReason;
 
 use super::verdict::Verdict;
-use super::{View, over_domains};
+use super::View;
 use crate::evidence::probe::{Probe, ProbeOutcome};
 
 /// Stream error condition of RFC 6120 §4.9.3.6.
 const HOST_UNKNOWN: &str = "host-unknown";
 
-/// Judges the streams for all domains.
-pub fn check(view: View<'_>) -> Verdict {
-    over_domains(view, for_domain, |_| {
-        Verdict::new(
-            StreamVerifiedReason::FeaturesReceived,
-            "Every engine pod answers streams for every domain.",
-        )
-    })
+/// The verdict when every domain's is True.
+pub fn every_domain(_: View<'_>, _: &[Verdict]) -> Verdict {
+    Verdict::new(
+        StreamVerifiedReason::FeaturesReceived,
+        "Every engine pod answers streams for every domain.",
+    )
 }
 
 /// Judges the streams for one domain.

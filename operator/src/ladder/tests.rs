@@ -28,6 +28,11 @@ fn with_peer() -> Value {
     spec
 }
 
+/// The federation's verdicts.
+fn verdicts(view: View<'_>) -> Vec<Verdict> {
+    climb(view).into_iter().map(|judged| judged.verdict).collect()
+}
+
 /// The verdict about one rung after a change of the evidence in which everything works.
 fn after(rung: ConditionType, change: impl FnOnce(&mut Evidence)) -> Verdict {
     of(&with_peer(), rung, change)
@@ -37,12 +42,12 @@ fn of(spec: &Value, rung: ConditionType, change: impl FnOnce(&mut Evidence)) -> 
     let federation = validated(spec);
     let mut seen = evidence(&federation);
     change(&mut seen);
-    let verdicts = climb(View { federation: &federation, seen: &seen });
-    verdicts.into_iter().find(|verdict| verdict.type_ == rung).unwrap()
+    let verdicts = verdicts(View { federation: &federation, seen: &seen });
+    verdicts.into_iter().find(|verdict| verdict.type_() == rung).unwrap()
 }
 
 fn reason(rung: ConditionType, change: impl FnOnce(&mut Evidence)) -> String {
-    after(rung, change).reason.into_owned()
+    after(rung, change).reason.to_string()
 }
 
 /// Changes what the only replica reports.
@@ -55,13 +60,13 @@ fn engine(seen: &mut Evidence, change: impl FnOnce(&mut EngineEvidence)) {
 fn when_everything_works_every_rung_is_true_and_in_order() {
     let federation = validated(&with_peer());
     let seen = evidence(&federation);
-    let verdicts = climb(View { federation: &federation, seen: &seen });
-    let types: Vec<_> = verdicts.iter().map(|verdict| verdict.type_).collect();
+    let verdicts = verdicts(View { federation: &federation, seen: &seen });
+    let types: Vec<_> = verdicts.iter().map(|verdict| verdict.type_()).collect();
     assert_eq!(types, ConditionType::LADDER);
     for verdict in &verdicts {
-        assert_eq!(verdict.status, ConditionStatus::True, "{verdict:?}");
+        assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");
     }
-    assert_eq!(ready::check(&verdicts, &ready::Gates::default()).reason, "Federated");
+    assert_eq!(ready::check(&verdicts, &ready::Gates::default()).reason.to_string(), "Federated");
 }
 
 #[test]
@@ -69,12 +74,12 @@ fn a_rung_waits_for_what_it_needs_and_never_shows_a_stale_true() {
     let verdict = after(ConditionType::HostResolves, |seen| {
         seen.cluster.service.as_mut().unwrap().address = None;
     });
-    assert_eq!(verdict.status, ConditionStatus::Unknown);
-    assert_eq!(verdict.reason, "WaitingForAddressAssigned");
+    assert_eq!(verdict.status(), ConditionStatus::Unknown);
+    assert_eq!(verdict.reason.to_string(), "WaitingForAddressAssigned");
     let verdict = after(ConditionType::TLSVerified, |seen| {
         seen.cluster.workload.as_mut().unwrap().ready = 0;
     });
-    assert_eq!(verdict.reason, "WaitingForEngineReady");
+    assert_eq!(verdict.reason.to_string(), "WaitingForEngineReady");
 }
 
 #[test]
@@ -82,7 +87,7 @@ fn a_rejected_federation_has_all_rungs_and_judges_none() {
     let accepted = Verdict::new(crds::reason::AcceptedReason::InvalidSpec, "no");
     let verdicts = rejected(accepted);
     assert_eq!(verdicts.len(), ConditionType::LADDER.len());
-    assert!(verdicts.iter().skip(1).all(|v| v.reason == "WaitingForAccepted"));
+    assert!(verdicts.iter().skip(1).all(|v| v.reason.to_string() == "WaitingForAccepted"));
 }
 
 #[test]
@@ -95,7 +100,7 @@ fn accepted() {
     let mut spec = smallest();
     spec["service"] = json!({"proxyProtocol": true});
     let verdict = of(&spec, rung, |_| {});
-    assert_eq!(verdict.reason, "Accepted");
+    assert_eq!(verdict.reason.to_string(), "Accepted");
     assert!(verdict.message.contains("Not in effect yet: service.proxyProtocol."), "{verdict:?}");
 }
 
@@ -107,7 +112,7 @@ fn resolved_refs() {
             message: "Secret own does not exist".into(),
         }];
     });
-    assert_eq!(verdict.reason, "SecretNotFound");
+    assert_eq!(verdict.reason.to_string(), "SecretNotFound");
 }
 
 /// The partner called a key invalid and asked no engine; it had asked about one that long before.
@@ -137,7 +142,7 @@ fn a_peer_that_refuses_a_key_without_asking_is_named_where_claims_are_told() {
     let named = "But partner.example called a dialback key invalid without asking any engine";
     for before in [None, Some(SignedDuration::from_hours(1))] {
         let verdict = refused_unasked(before);
-        assert_eq!(verdict.reason, "Uncontested", "one peer's word is no proof");
+        assert_eq!(verdict.reason.to_string(), "Uncontested", "one peer's word is no proof");
         assert!(verdict.message.contains(named), "{verdict:?}");
     }
     // Another replica was asked: then the peer's trouble is another one.
@@ -151,10 +156,10 @@ fn certificate_ready() {
     let mut spec = smallest();
     spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
     let with = |change: fn(&mut crate::evidence::references::CertificateSeen)| {
-        of(&spec, rung, |seen| change(seen.references.certificate.as_mut().unwrap())).reason
+        of(&spec, rung, |seen| change(seen.references.certificate.as_mut().unwrap())).reason.to_string()
     };
     assert_eq!(with(|_| {}), "CertificateValid");
-    assert_eq!(after(rung, |_| {}).reason, "SelfSigned");
+    assert_eq!(after(rung, |_| {}).reason.to_string(), "SelfSigned");
     assert_eq!(
         with(|seen| {
             let CertificateSeen::Readable { covers, .. } = seen else { panic!("unreadable") };
@@ -199,7 +204,7 @@ fn the_uncovered_domain_is_named() {
         facts.names = vec!["example.com".into()];
         covers.truncate(1);
     });
-    assert_eq!(verdict.reason, "DomainNotCovered");
+    assert_eq!(verdict.reason.to_string(), "DomainNotCovered");
     assert!(verdict.message.contains("is for example.com; chat.example.com is not"), "{verdict:?}");
 }
 
@@ -289,7 +294,7 @@ fn backend_ready() {
         (BackendOutcome::StreamFailed, "StreamFailed"),
         (BackendOutcome::RoundTripSeen, "RoundTripSeen"),
     ] {
-        assert_eq!(outcome(seen).reason, word);
+        assert_eq!(outcome(seen).reason.to_string(), word);
     }
     let silent = outcome(BackendOutcome::NoAnswer).message;
     assert!(silent.contains("DNS server 10.96.0.7"), "{silent}");
@@ -301,7 +306,7 @@ fn backend_ready() {
     };
     assert_eq!(reason(rung, unreachable), "EvidenceUnavailable");
     let alone = json!({"domains": [{"name": "example.com"}]});
-    assert_eq!(of(&alone, rung, |_| {}).reason, "NoBackendConfigured");
+    assert_eq!(of(&alone, rung, |_| {}).reason.to_string(), "NoBackendConfigured");
 }
 
 #[test]
@@ -357,7 +362,7 @@ fn address_assigned() {
     let private = Address::Ips(vec!["10.0.0.7".parse().unwrap()]);
     let allowed =
         of(&spec, rung, |seen| seen.cluster.service.as_mut().unwrap().address = Some(private));
-    assert_eq!(allowed.reason, "AddressAssigned");
+    assert_eq!(allowed.reason.to_string(), "AddressAssigned");
 
     let pending = |minutes: i64, warning: Option<(String, String)>| {
         after(rung, |seen| {
@@ -367,16 +372,16 @@ fn address_assigned() {
             service.warning = warning;
         })
     };
-    assert_eq!(pending(1, None).reason, "AddressNotAssigned");
-    assert_eq!(pending(3, None).reason, "NoLoadBalancerController");
+    assert_eq!(pending(1, None).reason.to_string(), "AddressNotAssigned");
+    assert_eq!(pending(3, None).reason.to_string(), "NoLoadBalancerController");
     let warning = Some(("AllocationFailed".to_owned(), "no available IPs".to_owned()));
     let failed = pending(1, warning);
-    assert_eq!(failed.reason, "AllocationFailed");
+    assert_eq!(failed.reason.to_string(), "AllocationFailed");
     assert!(failed.message.contains("AllocationFailed: no available IPs"), "{failed:?}");
 
     let mut spec = smallest();
     spec["service"] = json!({"type": "NodePort"});
-    assert_eq!(of(&spec, rung, |_| {}).reason, "NotNeeded");
+    assert_eq!(of(&spec, rung, |_| {}).reason.to_string(), "NotNeeded");
 }
 
 #[test]
@@ -399,6 +404,15 @@ fn inbound_reachable() {
         engine(seen, |r| r.inbound[0].at = now() - SignedDuration::from_hours(25));
     });
     assert_eq!(stale, "EvidenceStale");
+    let changed = |after: SignedDuration| {
+        reason(rung, |seen| {
+            let at = seen.now - SignedDuration::from_mins(10);
+            seen.address_changed = Some(at);
+            engine(seen, |r| r.inbound[0].at = at + after);
+        })
+    };
+    assert_eq!(changed(SignedDuration::from_secs(-1)), "EvidenceStale");
+    assert_eq!(changed(SignedDuration::from_secs(1)), "InboundObserved");
     let unreachable = reason(rung, |seen| seen.engines[0].report = Report::Unreachable("x".into()));
     assert_eq!(unreachable, "EvidenceUnavailable");
 }
@@ -444,10 +458,10 @@ fn tls_and_stream_verified() {
             *dialback = false;
         })
     };
-    assert_eq!(silent(&with_peer()).reason, "NoAuthMechanism");
+    assert_eq!(silent(&with_peer()).reason.to_string(), "NoAuthMechanism");
     let mut strict = with_peer();
     strict["peerDefaults"] = json!({"profile": "Strict"});
-    assert_eq!(silent(&strict).reason, "FeaturesReceived");
+    assert_eq!(silent(&strict).reason.to_string(), "FeaturesReceived");
 
     let nothing = reason(ConditionType::TLSVerified, |seen| seen.probes = ProbeEvidence::default());
     assert_eq!(nothing, "EvidenceUnavailable");
@@ -465,13 +479,13 @@ fn peers_reachable() {
         });
     };
     let failed = after(rung, fails);
-    assert_eq!(failed.reason, "AllPeersFailed");
+    assert_eq!(failed.reason.to_string(), "AllPeersFailed");
     for part in ["partner.example", "ConnectRefused", "connection refused"] {
         assert!(failed.message.contains(part), "{failed:?}");
     }
     let mut two = with_peer();
     two["peers"] = json!([{"domain": "partner.example"}, {"domain": "good.example"}]);
-    assert_eq!(of(&two, rung, fails).reason, "SomePeersFailed");
+    assert_eq!(of(&two, rung, fails).reason.to_string(), "SomePeersFailed");
     let idle = reason(rung, |seen| {
         engine(seen, |r| r.peers[0].outbound.as_mut().unwrap().connected = false);
     });
@@ -498,7 +512,7 @@ fn peers_reachable() {
     assert_eq!(reason(rung, untried), "Probing");
     let mut suffix = smallest();
     suffix["peers"] = json!([{"domain": "*.partner.example"}]);
-    assert_eq!(of(&suffix, rung, |_| {}).reason, "NoPeersConfigured");
+    assert_eq!(of(&suffix, rung, |_| {}).reason.to_string(), "NoPeersConfigured");
 }
 
 #[test]
@@ -519,7 +533,7 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
     };
     let why = "the certificate does not prove partner.example: the certificate is self-signed";
     let verdict = refused(&[("an older cause", 99), (why, 5)], None);
-    assert_eq!((&*verdict.reason, verdict.status), ("AllPeersReachable", ConditionStatus::True));
+    assert_eq!((verdict.reason.to_string().as_str(), verdict.status()), ("AllPeersReachable", ConditionStatus::True));
     assert_eq!(
         verdict.message,
         format!(
@@ -556,7 +570,7 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
             report.refusals.push(refusal("a stranger", 5));
         });
     });
-    assert_eq!(failing.reason, "AllPeersFailed");
+    assert_eq!(failing.reason.to_string(), "AllPeersFailed");
     for part in ["ConnectRefused", "See status.peers.", why] {
         assert!(failing.message.contains(part), "{failing:?}");
     }
@@ -598,7 +612,7 @@ fn ready_after(spec: &Value, change: impl FnOnce(&mut Evidence)) -> Verdict {
         required_peer: peers::required_failing(view),
         rolling_out: false,
     };
-    ready::check(&climb(view), &gates)
+    ready::check(&verdicts(view), &gates)
 }
 
 #[test]
@@ -611,7 +625,7 @@ fn ready_follows_from_the_rungs() {
             stream.reason = "ConnectRefused".into();
         });
     };
-    let outcome = |verdict: Verdict| (verdict.status, verdict.reason.into_owned());
+    let outcome = |verdict: Verdict| (verdict.status(), verdict.reason.to_string());
     let spec = with_peer();
     let federated = outcome(ready_after(&spec, |_| {}));
     assert_eq!(federated, (ConditionStatus::True, "Federated".into()));

@@ -4,7 +4,7 @@ use crds::domain::Domain;
 use crds::reason::TLSVerifiedReason;
 
 use super::verdict::Verdict;
-use super::{View, over_domains};
+use super::View;
 use crate::evidence::probe::{Probe, ProbeOutcome, Served};
 use crate::evidence::references::CertificateSeen;
 
@@ -12,9 +12,9 @@ use crate::evidence::references::CertificateSeen;
 const NOT_CHECKED: &str =
     "Whether peers trust its issuer, and the completeness of the chain, are not checked yet";
 
-/// Judges what is served for all domains.
-pub fn check(view: View<'_>) -> Verdict {
-    over_domains(view, for_domain, |_| good(view, "every domain"))
+/// The verdict when every domain's is True.
+pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
+    good(view, "every domain")
 }
 
 fn good(view: View<'_>, what: &str) -> Verdict {

@@ -10,9 +10,9 @@ use jiff::SignedDuration;
 use super::host::failures;
 use super::peers::{self, PeerView};
 use super::verdict::Verdict;
-use super::{View, over_domains};
-use crate::publication;
-use crate::wanted;
+use super::View;
+use crate::dns::publish;
+use crate::dns::wanted;
 
 /// What this rung leaves out.
 const NOT_CHECKED: &str = "Whether a partner routes it elsewhere is not checked yet";
@@ -20,24 +20,21 @@ const NOT_CHECKED: &str = "Whether a partner routes it elsewhere is not checked 
 /// The question about a dialback key comes before the verdict on it, within the time that a stream may take to come about.
 const QUESTION_BEFORE_VERDICT: SignedDuration = SignedDuration::from_mins(5);
 
-/// Judges all domains. What one peer says about a key is a sign and no proof, so it changes the message only.
-pub fn check(view: View<'_>) -> Verdict {
-    over_domains(view, for_domain, |_| {
-        let sign = claimant(view).map_or_else(
-            || format!("{NOT_CHECKED}."),
-            |peer| {
-                format!(
-                    "But {peer} called a dialback key invalid without asking any engine about it: it may have one of the domains itself, which only its operator can release, or see other SRV records than the public ones; see status.peers."
-                )
-            },
-        );
-        Verdict::new(
-            DomainUncontestedReason::Uncontested,
+/// The verdict when every domain's is True. What one peer says about a key is a sign and no proof, so it changes the
+/// message only.
+pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
+    let sign = claimant(view).map_or_else(
+        || format!("{NOT_CHECKED}."),
+        |peer| {
             format!(
-                "No other federation of this cluster and no SRV record claims a domain. {sign}"
-            ),
-        )
-    })
+                "But {peer} called a dialback key invalid without asking any engine about it: it may have one of the domains itself, which only its operator can release, or see other SRV records than the public ones; see status.peers."
+            )
+        },
+    );
+    Verdict::new(
+        DomainUncontestedReason::Uncontested,
+        format!("No other federation of this cluster and no SRV record claims a domain. {sign}"),
+    )
 }
 
 /// A configured peer that refused a key of ours although no replica was asked about it.
@@ -80,7 +77,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     }
     let target = target.unwrap_or_else(|| view.federation.host.to_ascii());
     let dns = &view.seen.dns;
-    match publication::foreign(view.federation, &target, dns, &suffix) {
+    match publish::foreign(view.federation, &target, dns, &suffix) {
         Some((owner, elsewhere)) => Verdict::new(
             DomainUncontestedReason::DomainClaimedElsewhere,
             format!(

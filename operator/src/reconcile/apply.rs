@@ -9,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::error::Error;
-use super::validate::Validated;
+use crate::federation::validated::Validated;
 use crate::build::Child;
 use crate::build::metadata::CONTENT_ANNOTATION;
 use crate::children::{self, is_controlled_by};

@@ -8,9 +8,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 
-use super::material::Existing;
-use super::validate::Validated;
-use crate::build::{bundles, names, paths};
+use crate::build::{bundles, paths};
+use crate::federation::material::Existing;
+use crate::federation::names;
+use crate::federation::validated::Validated;
 use crate::children::is_controlled_by;
 use crate::evidence::references::{self, ReferenceProblem, References};
 

@@ -1,6 +1,6 @@
 //! Why a pass ended early. It is tried again; what the user must know stands in a condition instead.
 
-use super::material::MaterialError;
+use crate::federation::material::MaterialError;
 use crate::build::BuildError;
 use crate::metrics::ReconcileResult;
 

@@ -16,10 +16,11 @@ use rustls_pki_types::pem::PemObject;
 use super::apply::{self, Applied};
 use super::dereference::{Dereferenced, dereference};
 use super::error::Error;
-use super::material::{self, ControlMaterial};
-use super::validate::{Rejection, Rival, Validated, validate};
 use super::{report, schedule, status};
-use crate::build::{self, Address, Child, Given, names, paths};
+use crate::build::{self, Address, Child, Given, paths};
+use crate::federation::material::{self, ControlMaterial};
+use crate::federation::names;
+use crate::federation::validated::{Rejection, Rival, Validated, validate};
 use crate::context::{Context, Federation, FederationRef};
 use crate::evidence::cluster::{self, ClusterEvidence, DnsEndpointEvidence};
 use crate::evidence::dns::{self, DnsEvidence, LookedFor};
@@ -28,7 +29,7 @@ use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::references::{self, CertificateSeen};
 use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
 use crate::ladder::{View, accepted};
-use crate::publication::{self, Publication};
+use crate::dns::publish::{self, Publication};
 use crds::external::dns_endpoint::DNSEndpoint;
 
 /// Age up to which answers of the network are judged again, while they are not as wanted. Shorter than
@@ -105,7 +106,7 @@ async fn act_and_look(
         cluster.backend_ip = make_backend_service(context, reference, federation).await?;
     }
     let last_dns = context.remember(reference, |memory| memory.dns.clone());
-    let publication = publication::decide(
+    let publication = publish::decide(
         federation,
         cluster.address(),
         cluster.dns_endpoint.kind_exists,
@@ -145,8 +146,10 @@ async fn act_and_look(
         probe::gather(context, reference, to_probe, kept, now),
     );
     let networks = inside(&networks, federation, &cluster);
+    let address_changed = status::address_changed(old, cluster.address(), now);
     Ok(Evidence {
         now,
+        address_changed,
         applied,
         references,
         cluster,

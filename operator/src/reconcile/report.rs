@@ -117,10 +117,10 @@ fn count(context: &Context, namespace: &str, name: &str, status: &XmppFederation
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crds::reason::{ReadyReason, SRVResolvesReason};
+    use crds::reason::{ConditionReason, ReadyReason, SRVResolvesReason};
     use jiff::Timestamp;
 
-    fn condition<R: crds::reason::Reason>(reason: R) -> Vec<Condition> {
+    fn condition(reason: impl Into<ConditionReason>) -> Vec<Condition> {
         vec![Condition::new(reason, "it is so", Some(1), Timestamp::UNIX_EPOCH)]
     }
 

@@ -1,5 +1,7 @@
 //! From verdicts and evidence to the status. Pure.
 
+mod peers;
+
 use crds::XmppFederationStatus;
 use crds::condition::{self, Condition, ConditionStatus, ConditionType, sentence};
 use crds::domain::Domain;
@@ -7,20 +9,21 @@ use crds::federation::backend::Attachment;
 use crds::reason::PausedReason;
 use crds::status::{
     Address as StatusAddress, AddressType, BackendState, BackendStatus, DomainStatus,
-    InboundEvidence, InboundStatus, MAX_PEERS, PeerAuthenticatedByStatus, PeerAuthenticationStatus,
-    PeerState, PeerStatus, PeerSummary, PeerTlsStatus,
+    InboundEvidence, InboundStatus,
 };
-use federation_engine::observe::evidence::{Authentication, InboundKind, PeerEvidence, PeerStream};
+use federation_engine::observe::evidence::InboundKind;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::build::{Address, names};
+use self::peers::peers;
+use crate::build::Address;
 use crate::configure;
+use crate::dns::{compare, zone};
+use crate::federation::names;
 use crate::ladder::damping::{Damped, damp};
 use crate::ladder::verdict::Verdict;
-use crate::ladder::{self, View, backend, inbound, peers, ready, refusal};
+use crate::ladder::{self, Judgement, View, inbound, ready};
 use crate::memory::Failing;
-use crate::records;
 
 /// Inbound evidence comes with every stream; the status follows in these steps, so that it is not written each time.
 const INBOUND_STEP: SignedDuration = SignedDuration::from_mins(5);
@@ -37,40 +40,84 @@ pub struct Judged {
 /// The status of a federation that was judged.
 pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> Judged {
     let (federation, seen) = (view.federation, view.seen);
-    let (now, generation) = (seen.now, federation.generation);
+    let generation = federation.generation;
+    let Shown { rungs, failing } = Shown::of(old, view, failing);
     let mut status = old.clone();
-    let mut still_failing = Failing::new();
-    let mut shown = Vec::new();
-    for verdict in ladder::climb(view) {
-        let type_ = verdict.type_;
-        let before = condition::get(&old.conditions, type_);
-        match damp(before.map(|c| c.status), &verdict, failing.get(&type_).copied(), now) {
-            Damped::Shown => {
-                condition::set(
-                    &mut status.conditions,
-                    verdict.clone().into_condition(generation, now),
-                );
-                shown.push(verdict);
-            }
-            Damped::Held(since) => {
-                still_failing.insert(type_, since);
-                shown.extend(before.and_then(held));
-            }
-        }
+    let verdicts: Vec<Verdict> = rungs.iter().map(|rung| rung.verdict.clone()).collect();
+    for verdict in &verdicts {
+        set(&mut status.conditions, verdict, view);
     }
-    summarise(&mut status, &shown, view);
+    summarise(&mut status, &verdicts, view);
     status.observed_generation = generation;
     status.host = Some(federation.host.to_ascii());
     status.addresses = addresses(seen.cluster.address());
-    status.dns_records = records::of(view);
-    status.zone_snippet = records::zone_snippet(&status.dns_records);
-    status.domains = domains(old, view);
-    status.backends = backends(view);
-    let (peers, summary) = peer_list(old, view);
+    status.addresses_changed_time = seen.address_changed.map(Time);
+    status.dns_records = compare::records(view);
+    status.zone_snippet = zone::snippet(&status.dns_records);
+    status.domains = domains(old, view, &rungs);
+    status.backends = backends(view, &rungs);
+    let (peers, summary) = peers(old, view);
     status.peers = peers;
     status.peer_summary = Some(summary);
     status.inbound = inbound_evidence(old, view);
-    Judged { status: stamped(old, status, now), failing: still_failing }
+    Judged { status: stamped(old, status, seen.now), failing }
+}
+
+/// The climb as the status shows it.
+struct Shown {
+    rungs: Vec<Judgement>,
+    failing: Failing,
+}
+
+impl Shown {
+    /// Climbs, and keeps what is shown where a failure does not count yet, of the federation and of each domain alike.
+    fn of(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> Self {
+        let mut still = Failing::new();
+        let mut show = |domain: Option<&Domain>, new: Verdict| {
+            let conditions = match domain {
+                None => Some(&old.conditions),
+                Some(domain) => conditions_of(old, domain),
+            };
+            let before = conditions
+                .and_then(|conditions| condition::get(conditions, new.type_()))
+                .and_then(Verdict::shown);
+            let key = (new.type_(), domain.cloned());
+            let since = failing.get(&key).copied();
+            match damp(before, new, since, view.seen.now) {
+                Damped::Shown(verdict) => verdict,
+                Damped::Held(verdict, since) => {
+                    still.insert(key, since);
+                    verdict
+                }
+            }
+        };
+        let rungs = ladder::climb(view)
+            .into_iter()
+            .map(|judged| Judgement {
+                verdict: show(None, judged.verdict),
+                domains: view
+                    .federation
+                    .domains()
+                    .zip(judged.domains)
+                    .map(|(domain, verdict)| show(Some(domain), verdict))
+                    .collect(),
+            })
+            .collect();
+        Self { rungs, failing: still }
+    }
+}
+
+fn conditions_of<'a>(
+    status: &'a XmppFederationStatus,
+    domain: &Domain,
+) -> Option<&'a Vec<Condition>> {
+    let known = status.domains.iter().find(|known| known.name == domain.as_str())?;
+    Some(&known.conditions)
+}
+
+fn set(conditions: &mut Vec<Condition>, verdict: &Verdict, view: View<'_>) {
+    let (generation, now) = (view.federation.generation, view.seen.now);
+    condition::set(conditions, verdict.clone().into_condition(generation, now));
 }
 
 /// The status of a federation that cannot be accepted.
@@ -91,23 +138,13 @@ pub fn rejected(
     stamped(old, status, now)
 }
 
-/// A condition that stays as it is counts as the verdict that it was.
-fn held(condition: &Condition) -> Option<Verdict> {
-    Some(Verdict {
-        type_: ConditionType::from_name(&condition.type_)?,
-        status: condition.status,
-        reason: condition.reason.clone().into(),
-        message: condition.message.clone(),
-    })
-}
-
 fn summarise(status: &mut XmppFederationStatus, rungs: &[Verdict], view: View<'_>) {
     let (now, generation) = (view.seen.now, view.federation.generation);
     let spec = &view.federation.spec;
     let wanted = i32::from(spec.replicas);
     let gates = ready::Gates {
         require_outside_evidence: spec.verification.require_outside_evidence,
-        required_peer: peers::required_failing(view),
+        required_peer: ladder::peers::required_failing(view),
         rolling_out: view.seen.cluster.workload.as_ref().is_none_or(|workload| {
             !workload.observed
                 || workload.updated != wanted
@@ -167,6 +204,18 @@ fn stamped(
     new
 }
 
+/// When the addresses last changed. The first ones are no change: nothing was reached at others before.
+pub fn address_changed(
+    old: &XmppFederationStatus,
+    address: Option<&Address>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    if old.addresses.is_empty() || old.addresses == addresses(address) {
+        return old.addresses_changed_time.as_ref().map(|time| time.0);
+    }
+    Some(now)
+}
+
 fn addresses(address: Option<&Address>) -> Vec<StatusAddress> {
     match address {
         None => Vec::new(),
@@ -181,49 +230,37 @@ fn addresses(address: Option<&Address>) -> Vec<StatusAddress> {
     }
 }
 
-/// Every domain with the rungs that are judged domain by domain. What the whole rung waits for, the domain waits for.
-fn domains(old: &XmppFederationStatus, view: View<'_>) -> Vec<DomainStatus> {
-    let (now, generation) = (view.seen.now, view.federation.generation);
-    let whole = ladder::climb(view);
-    let one = |domain: &Domain| {
-        let name = domain.to_string();
-        let mut conditions = old
-            .domains
-            .iter()
-            .find(|known| known.name == name)
-            .map(|known| known.conditions.clone())
-            .unwrap_or_default();
-        for rung in &whole {
-            let verdict = if rung.is_waiting() {
-                ladder::is_by_domain(rung.type_).then(|| rung.clone())
-            } else {
-                ladder::for_domain(rung.type_, view, domain)
-            };
-            if let Some(verdict) = verdict {
-                condition::set(&mut conditions, verdict.into_condition(generation, now));
-            }
+/// Every domain with the rungs that are judged domain by domain, from the same climb as the federation's.
+fn domains(old: &XmppFederationStatus, view: View<'_>, rungs: &[Judgement]) -> Vec<DomainStatus> {
+    let one = |(index, domain): (usize, &Domain)| {
+        let mut conditions = conditions_of(old, domain).cloned().unwrap_or_default();
+        for verdict in rungs.iter().filter_map(|rung| rung.domains.get(index)) {
+            set(&mut conditions, verdict, view);
         }
-        DomainStatus { name, conditions }
+        DomainStatus { name: domain.to_string(), conditions }
     };
-    view.federation.domains().map(one).collect()
+    view.federation.domains().enumerate().map(one).collect()
 }
 
-fn backends(view: View<'_>) -> Vec<BackendStatus> {
+fn backends(view: View<'_>, rungs: &[Judgement]) -> Vec<BackendStatus> {
     let federation = view.federation;
     let spec = &federation.spec;
+    let verdicts = rungs
+        .iter()
+        .find(|rung| rung.verdict.type_() == ConditionType::BackendReady)
+        .map_or(&[][..], |rung| rung.domains.as_slice());
     let of = |backend: &crds::federation::backend::Backend| {
-        let hosted: Vec<&Domain> = spec
+        let (hosted, verdicts): (Vec<&Domain>, Vec<&Verdict>) = spec
             .domains
             .iter()
-            .filter(|domain| spec.backend_of(domain).is_some_and(|b| b.name == backend.name))
-            .map(|domain| &domain.name)
-            .collect();
-        let verdicts: Vec<Verdict> =
-            hosted.iter().map(|domain| backend::for_domain(view, domain)).collect();
+            .zip(verdicts)
+            .filter(|(domain, _)| spec.backend_of(domain).is_some_and(|b| b.name == backend.name))
+            .map(|(domain, verdict)| (&domain.name, verdict))
+            .unzip();
         let worst = verdicts
             .iter()
-            .find(|verdict| verdict.status == ConditionStatus::False)
-            .or_else(|| verdicts.iter().find(|v| v.status == ConditionStatus::Unknown))
+            .find(|verdict| verdict.status() == ConditionStatus::False)
+            .or_else(|| verdicts.iter().find(|v| v.status() == ConditionStatus::Unknown))
             .or(verdicts.first());
         let server = match &backend.attachment {
             Attachment::Server(server) => Some(server),
@@ -239,7 +276,7 @@ fn backends(view: View<'_>) -> Vec<BackendStatus> {
                 let (name, namespace) = (&federation.name, &federation.namespace);
                 configure::backend(name, namespace, server.authentication, dns_server, &hosted)
             }),
-            state: match worst.map(|verdict| verdict.status) {
+            state: match worst.map(|verdict| verdict.status()) {
                 Some(ConditionStatus::True) => BackendState::Connected,
                 Some(ConditionStatus::False) => BackendState::Failed,
                 Some(ConditionStatus::Unknown) | None => BackendState::Unknown,
@@ -249,134 +286,6 @@ fn backends(view: View<'_>) -> Vec<BackendStatus> {
         }
     };
     spec.backends.iter().map(of).collect()
-}
-
-/// Configured peers first, then those that traffic has touched; of too many, the failing ones are kept first.
-fn peer_list(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, PeerSummary) {
-    let now = view.seen.now;
-    let configured = peers::states(view);
-    let count = |wanted: fn(PeerState) -> bool| {
-        u32::try_from(configured.iter().filter(|p| wanted(p.state)).count()).unwrap_or(u32::MAX)
-    };
-    let total = count(|_| true);
-    let reachable = count(|state| state == PeerState::Connected);
-    let failing = count(|state| matches!(state, PeerState::Failed | PeerState::Blocked));
-    let mut list: Vec<PeerStatus> = configured
-        .iter()
-        .map(|peer| {
-            let status = peer_status(old, peer.domain, peer.state, peer.evidence, now);
-            with_refusal(status, refusal::of(view, peer.domain))
-        })
-        .collect();
-    let mut touched: Vec<&PeerEvidence> = view
-        .reports()
-        .flat_map(|seen| &seen.peers)
-        .filter(|peer| !configured.iter().any(|known| *known.domain == peer.domain))
-        .collect();
-    touched.sort_by(|a, b| a.domain.cmp(&b.domain));
-    touched.dedup_by(|a, b| a.domain == b.domain);
-    list.extend(touched.iter().map(|peer| {
-        let best = peers::best(view, &peer.domain).unwrap_or(peer);
-        peer_status(old, &peer.domain, peers::state(best), Some(best), now)
-    }));
-    let truncated = list.len() > MAX_PEERS;
-    if truncated {
-        list.sort_by_key(|peer| !matches!(peer.state, PeerState::Failed | PeerState::Blocked));
-        list.truncate(MAX_PEERS);
-    }
-    let summary = PeerSummary {
-        display: format!("{reachable}/{total}"),
-        total,
-        reachable,
-        failing,
-        unknown: total.saturating_sub(reachable).saturating_sub(failing),
-        truncated,
-    };
-    (list, summary)
-}
-
-/// Adds what was refused of a configured peer.
-fn with_refusal(status: PeerStatus, refusal: Option<String>) -> PeerStatus {
-    let Some(refusal) = refusal else { return status };
-    let message = match &status.message {
-        Some(message) => sentence(&format!("{message} {refusal}")),
-        None => sentence(&refusal),
-    };
-    PeerStatus { message: Some(message), ..status }
-}
-
-fn peer_status(
-    old: &XmppFederationStatus,
-    domain: &Domain,
-    state: PeerState,
-    evidence: Option<&PeerEvidence>,
-    now: Timestamp,
-) -> PeerStatus {
-    let outbound = evidence.and_then(|peer| peer.outbound.as_ref());
-    let inbound = evidence.and_then(|peer| peer.inbound.as_ref());
-    let attempt = evidence.and_then(|peer| peer.attempts.last());
-    let domain = domain.to_string();
-    let reason = outbound
-        .map(|stream| stream.reason.clone())
-        .or_else(|| attempt.map(|attempt| attempt.reason.clone()))
-        .unwrap_or_else(|| "NotTried".to_owned());
-    let step = outbound.map(|s| s.step).or_else(|| attempt.map(|a| a.step));
-    let before = old.peers.iter().find(|peer| peer.domain == domain);
-    let unchanged = before.filter(|before| before.state == state && before.reason == reason);
-    PeerStatus {
-        state,
-        step: step.map(|step| format!("{step:?}")),
-        message: outbound
-            .map(|stream| stream.message.as_str())
-            .or_else(|| attempt.map(|attempt| attempt.message.as_str()))
-            .filter(|message| !message.is_empty())
-            .map(sentence),
-        address: outbound
-            .and_then(|s| s.address)
-            .or_else(|| attempt.and_then(|a| a.address))
-            .map(|address| address.to_string()),
-        tls: outbound.or(inbound).and_then(|stream| stream.tls.as_ref()).map(|tls| PeerTlsStatus {
-            version: tls.version.clone(),
-            direct: tls.direct,
-            verification: tls.verification.clone(),
-            not_after: tls.not_after.map(Time),
-        }),
-        authentication: authentication(outbound, inbound),
-        authenticated_by: authenticated_by(outbound, inbound),
-        last_transition_time: Some(
-            unchanged.and_then(|peer| peer.last_transition_time.clone()).unwrap_or(Time(now)),
-        ),
-        domain,
-        reason,
-    }
-}
-
-fn authentication(
-    outbound: Option<&PeerStream>,
-    inbound: Option<&PeerStream>,
-) -> Option<PeerAuthenticationStatus> {
-    let word = |stream: Option<&PeerStream>| {
-        stream?.authentication.map(|how| {
-            match how {
-                Authentication::SaslExternal => "SASLExternal",
-                Authentication::DialbackWithTLS => "DialbackWithTLS",
-                Authentication::DialbackByCertificate => "DialbackByCertificate",
-                Authentication::Dialback => "Dialback",
-            }
-            .to_owned()
-        })
-    };
-    let both = PeerAuthenticationStatus { outbound: word(outbound), inbound: word(inbound) };
-    (both != PeerAuthenticationStatus::default()).then_some(both)
-}
-
-fn authenticated_by(
-    outbound: Option<&PeerStream>,
-    inbound: Option<&PeerStream>,
-) -> Option<PeerAuthenticatedByStatus> {
-    let word = |stream: Option<&PeerStream>| Some(stream?.authenticated_by?.label().to_owned());
-    let both = PeerAuthenticatedByStatus { outbound: word(outbound), inbound: word(inbound) };
-    (both != PeerAuthenticatedByStatus::default()).then_some(both)
 }
 
 fn inbound_evidence(old: &XmppFederationStatus, view: View<'_>) -> Option<InboundStatus> {

@@ -268,6 +268,68 @@ async fn a_status_that_says_the_same_is_not_written() {
 }
 
 #[test]
+fn inbound_evidence_from_before_a_change_of_the_addresses_is_not_taken_again() {
+    let shown = |old: &crds::XmppFederationStatus, address: Option<&str>, minutes: i64| {
+        let validated = validated(&smallest());
+        let mut seen = evidence(&validated);
+        seen.now = now() + jiff::SignedDuration::from_mins(minutes);
+        let address = address.map(|ip| Address::Ips(vec![ip.parse().unwrap()]));
+        seen.cluster.service.as_mut().unwrap().address = address.clone();
+        seen.address_changed = status::address_changed(old, address.as_ref(), seen.now);
+        let view = View { federation: &validated, seen: &seen };
+        status::judged(old, view, &Failing::new()).status
+    };
+    let reason = |status: &crds::XmppFederationStatus| {
+        get(&status.conditions, ConditionType::InboundReachable).unwrap().reason.clone()
+    };
+    let first = shown(&crds::XmppFederationStatus::default(), Some("192.0.2.1"), 0);
+    assert_eq!((reason(&first).as_str(), &first.addresses_changed_time), ("InboundObserved", &None));
+    let moved = shown(&first, Some("192.0.2.2"), 1);
+    assert_eq!(reason(&moved), "EvidenceStale");
+    let later = shown(&moved, Some("192.0.2.2"), 2);
+    assert_eq!(later.addresses_changed_time, moved.addresses_changed_time);
+    // An address that went and came back led nowhere in between.
+    let gone = shown(&first, None, 1);
+    let back = shown(&gone, Some("192.0.2.1"), 2);
+    assert_eq!(reason(&back), "EvidenceStale");
+    assert_eq!(back.addresses_changed_time, gone.addresses_changed_time);
+}
+
+#[test]
+fn the_condition_of_a_domain_is_damped_with_that_of_the_federation() {
+    let mut spec = smallest();
+    spec["domains"] = json!([{"name": "example.com"}, {"name": "example.org"}]);
+    let validated = validated(&spec);
+    let judge = |old: &crds::XmppFederationStatus, failing: &Failing, lost: bool, seconds: i64| {
+        let mut seen = evidence(&validated);
+        seen.now = now() + jiff::SignedDuration::from_secs(seconds);
+        if lost {
+            seen.dns.services.retain(|(owner, _)| !owner.ends_with("example.org"));
+            let of_org = seen.dns.looked_for.services.iter();
+            let of_org = of_org.filter(|(owner, _)| owner.ends_with("example.org"));
+            seen.dns.services.extend(of_org.map(|(owner, _)| (owner.clone(), told([].into()))));
+        }
+        status::judged(old, View { federation: &validated, seen: &seen }, failing)
+    };
+    let shown = |status: &crds::XmppFederationStatus| {
+        let of = |conditions: &[crds::condition::Condition]| {
+            get(conditions, ConditionType::SRVResolves).unwrap().status
+        };
+        let domains = status.domains.iter().map(|domain| of(&domain.conditions));
+        std::iter::once(of(&status.conditions)).chain(domains).collect::<Vec<_>>()
+    };
+    use ConditionStatus::{False, True};
+    let good = judge(&crds::XmppFederationStatus::default(), &Failing::new(), false, 0);
+    assert_eq!(shown(&good.status), [True, True, True]);
+    let once = judge(&good.status, &good.failing, true, 10);
+    assert_eq!(shown(&once.status), [True, True, True], "one failure is no outage");
+    let twice = judge(&once.status, &once.failing, true, 12);
+    assert_eq!(shown(&twice.status), [False, True, False]);
+    let again = judge(&twice.status, &twice.failing, false, 14);
+    assert_eq!((shown(&again.status), again.failing.len()), (vec![True, True, True], 0));
+}
+
+#[test]
 fn what_was_refused_of_a_configured_peer_is_in_its_message_without_time_or_source() {
     let mut spec = smallest();
     spec["peers"] = json!([{"domain": "partner.example"}]);

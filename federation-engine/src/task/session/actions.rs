@@ -191,11 +191,11 @@ impl Session {
                 self.engine.table.peer_is_back(&pair.reversed());
                 let judgement = self.around.judge(&chain, &pair.from);
                 self.watch_expiry(&pair.from, judgement.is_ok());
-                self.report.authorized(&self.engine, pair, how, tls, judgement);
+                self.report.authorized(&self.engine, pair, how, tls, &chain, judgement);
             }
             Machine::Initiating(_) => {
                 let judgement = self.around.judge(&chain, &pair.to);
-                self.report.authorized(&self.engine, pair, how, tls, judgement);
+                self.report.authorized(&self.engine, pair, how, tls, &chain, judgement);
                 self.on_pair_decided(pair, None);
             }
         }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::evidence::dns::NameEvidence;
 use crate::fixtures::told;
-use crate::publication::Publication;
-use crate::wanted::Srv;
+use crate::dns::publish::Publication;
+use crate::dns::wanted::Srv;
 
 #[test]
 fn host_resolves() {
@@ -60,13 +60,13 @@ fn srv_resolves() {
         (vec![srv(0, "")], "ServiceDisabled"),
     ] {
         let verdict = srv_found(&records);
-        assert_eq!(verdict.reason, word, "{verdict:?}");
+        assert_eq!(verdict.reason.to_string(), word, "{verdict:?}");
     }
     let hostname = after(ConditionType::SRVResolves, |seen| {
         let name = Some(Address::Hostname("lb.cloud.example".into()));
         seen.cluster.service.as_mut().unwrap().address = name;
     });
-    assert_eq!(hostname.reason, "SRVTargetMismatch");
+    assert_eq!(hostname.reason.to_string(), "SRVTargetMismatch");
     let stale = reason(ConditionType::SRVResolves, |seen| {
         seen.dns.services[0].1.public[0].found = Ok([].into());
     });
@@ -84,24 +84,24 @@ fn the_cause_of_a_missing_srv_record_is_named() {
         })
     };
     let not_managed = missing(|_| {});
-    assert_eq!(not_managed.reason, "SRVTypeNotManaged");
+    assert_eq!(not_managed.reason.to_string(), "SRVTypeNotManaged");
     assert!(not_managed.message.contains("--managed-record-types=SRV"), "{not_managed:?}");
     assert!(not_managed.message.contains("0.21.0"), "{not_managed:?}");
     assert!(not_managed.message.contains("spec.dns.trailingDot: false"), "{not_managed:?}");
     let unread = missing(|seen| seen.cluster.dns_endpoint.observed = false);
-    assert_eq!(unread.reason, "ExternalDNSNotWatching");
+    assert_eq!(unread.reason.to_string(), "ExternalDNSNotWatching");
     let young = missing(|seen| seen.cluster.dns_endpoint.created = Some(now()));
-    assert_eq!(young.reason, "SRVNotFound");
+    assert_eq!(young.reason.to_string(), "SRVNotFound");
     let neither = missing(|seen| seen.dns.host = told([].into()));
-    assert_eq!(neither.reason, "SRVNotFound");
+    assert_eq!(neither.reason.to_string(), "SRVNotFound");
     let no_kind = missing(|seen| seen.publication = Publication::KindMissing);
-    assert_eq!(no_kind.reason, "ExternalDNSCRDMissing");
+    assert_eq!(no_kind.reason.to_string(), "ExternalDNSCRDMissing");
     let line = "_xmpp-server._tcp.example.com. 300 IN SRV 0 5 5269 xmpp.example.com.";
     assert!(no_kind.message.contains(line), "{no_kind:?}");
     let held = missing(|seen| seen.publication = Publication::HeldForEngine);
-    assert_eq!(held.reason, "PublicationHeld");
+    assert_eq!(held.reason.to_string(), "PublicationHeld");
     let manual = missing(|seen| seen.publication = Publication::Manual);
-    assert_eq!(manual.reason, "SRVNotFound");
+    assert_eq!(manual.reason.to_string(), "SRVNotFound");
     assert!(manual.message.contains(line), "{manual:?}");
 }
 
@@ -121,5 +121,5 @@ fn domain_uncontested() {
         seen.cluster.service.as_mut().unwrap().address = None;
         seen.dns.services[0].1 = told([srv(5269, "im.other.example")].into());
     });
-    assert_eq!(early.reason, "DomainClaimedElsewhere");
+    assert_eq!(early.reason.to_string(), "DomainClaimedElsewhere");
 }

@@ -8,7 +8,7 @@ use crds::domain::Domain;
 use crds::federation::service::ServiceType;
 
 use crate::build::{Address, ports};
-use crate::reconcile::validate::Validated;
+use crate::federation::validated::Validated;
 
 /// Data of an SRV record (RFC 2782). The target is in ASCII, lower case, without trailing dot; empty for the root.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

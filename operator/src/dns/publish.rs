@@ -5,8 +5,8 @@ use crds::federation::dns::{DnsMode, DnsPublish};
 
 use crate::build::Address;
 use crate::evidence::dns::DnsEvidence;
-use crate::reconcile::validate::Validated;
-use crate::wanted;
+use crate::federation::validated::Validated;
+use crate::dns::wanted;
 
 /// The decision.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

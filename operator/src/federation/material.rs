@@ -14,7 +14,7 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use rustls_pki_types::UnixTime;
 
-use super::validate::Validated;
+use super::validated::Validated;
 use crate::build::paths;
 
 /// Octets of randomness in tokens and dialback secrets.

@@ -1,4 +1,4 @@
-//! Wanted DNS records beside what was found, for the status and for the zone file. Pure.
+//! Wanted DNS records beside the records found, for the status. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
@@ -8,7 +8,7 @@ use crds::status::{DnsRecord, DnsRecordState};
 
 use crate::evidence::dns::{NameEvidence, leads_to};
 use crate::ladder::View;
-use crate::wanted;
+use crate::dns::wanted;
 
 /// Most records in the status.
 const MAX_RECORDS: usize = 96;
@@ -16,7 +16,7 @@ const MAX_RECORDS: usize = 96;
 const MAX_FOUND: usize = 1024;
 
 /// The wanted records in the order address, SRV.
-pub fn of(view: View<'_>) -> Vec<DnsRecord> {
+pub fn records(view: View<'_>) -> Vec<DnsRecord> {
     let federation = view.federation;
     let ttl = federation.spec.dns.ttl;
     let address = view.seen.cluster.address();
@@ -83,16 +83,4 @@ fn compare<T: Display + Ord>(
         (false, false) => DnsRecordState::Mismatch,
     };
     (state, Some(text).filter(|text| !text.is_empty()))
-}
-
-/// Lines for a zone file with every record that is not there as wanted; none when all are.
-pub fn zone_snippet(records: &[DnsRecord]) -> Option<String> {
-    let lines: Vec<String> = records
-        .iter()
-        .filter(|record| record.state != DnsRecordState::Present)
-        .map(|record| {
-            format!("{} {} IN {} {}\n", record.name, record.ttl, record.type_, record.value)
-        })
-        .collect();
-    (!lines.is_empty()).then(|| lines.concat())
 }

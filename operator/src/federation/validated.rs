@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use super::material::ROTATE;
-use crate::build::names;
+use super::names;
 
 /// A federation that contradicts neither itself nor an older one.
 #[derive(Clone, Debug)]

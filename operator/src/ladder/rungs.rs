@@ -1,0 +1,139 @@
+//! The ladder as one table: a rung is one row, in the order in which it is climbed.
+
+use crds::condition::ConditionType;
+use crds::domain::Domain;
+
+use super::verdict::Verdict;
+use super::{
+    View, accepted, address, backend, certificate, engine, host, inbound, peers, refs, srv, stream,
+    tls, uncontested,
+};
+
+/// How a rung is judged.
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    /// Once, for the federation.
+    Federation(fn(View<'_>) -> Verdict),
+    /// Domain by domain: the worst verdict is the federation's.
+    Domains {
+        /// The verdict about one domain.
+        each: fn(View<'_>, &Domain) -> Verdict,
+        /// The federation's verdict when every domain's is True.
+        every: fn(View<'_>, &[Verdict]) -> Verdict,
+    },
+}
+
+/// What a rung's verdict rests on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// Objects of the cluster: every verdict is shown at once.
+    Cluster,
+    /// Answers from the network: the rung leaves True only when a failure lasts; see [`super::damping`].
+    Network,
+}
+
+/// One row of the ladder.
+#[derive(Clone, Copy, Debug)]
+pub struct Rung {
+    /// The condition.
+    pub type_: ConditionType,
+    /// Conditions without which it cannot be judged.
+    pub needs: &'static [ConditionType],
+    /// What its verdict rests on.
+    pub source: Source,
+    /// How it is judged.
+    pub check: Check,
+}
+
+/// The rungs in ladder order. A test compares them with [`ConditionType::LADDER`].
+pub const RUNGS: [Rung; 13] = {
+    use Check::{Domains, Federation};
+    use ConditionType as C;
+    use Source::{Cluster, Network};
+
+    const fn rung(
+        type_: C,
+        needs: &'static [C],
+        source: Source,
+        check: Check,
+    ) -> Rung {
+        Rung { type_, needs, source, check }
+    }
+    const fn domains(
+        each: fn(View<'_>, &Domain) -> Verdict,
+        every: fn(View<'_>, &[Verdict]) -> Verdict,
+    ) -> Check {
+        Domains { each, every }
+    }
+
+    [
+        rung(C::Accepted, &[], Cluster, Federation(accepted::check)),
+        rung(C::ResolvedRefs, &[C::Accepted], Cluster, Federation(refs::check)),
+        rung(
+            C::CertificateReady,
+            &[C::ResolvedRefs],
+            Cluster,
+            domains(certificate::for_domain, certificate::every_domain),
+        ),
+        rung(C::EngineReady, &[C::ResolvedRefs], Cluster, Federation(engine::check)),
+        rung(
+            C::BackendReady,
+            &[C::EngineReady],
+            Network,
+            domains(backend::for_domain, backend::every_domain),
+        ),
+        rung(C::AddressAssigned, &[C::Accepted], Cluster, Federation(address::check)),
+        rung(C::HostResolves, &[C::AddressAssigned], Network, Federation(host::check)),
+        rung(
+            C::SRVResolves,
+            &[C::AddressAssigned],
+            Network,
+            domains(srv::for_domain, srv::every_domain),
+        ),
+        rung(
+            C::InboundReachable,
+            &[C::EngineReady, C::AddressAssigned],
+            Cluster,
+            Federation(inbound::check),
+        ),
+        rung(
+            C::TLSVerified,
+            &[C::CertificateReady, C::EngineReady],
+            Network,
+            domains(tls::for_domain, tls::every_domain),
+        ),
+        rung(
+            C::StreamVerified,
+            &[C::EngineReady],
+            Network,
+            domains(stream::for_domain, stream::every_domain),
+        ),
+        rung(
+            C::DomainUncontested,
+            &[C::Accepted],
+            Network,
+            domains(uncontested::for_domain, uncontested::every_domain),
+        ),
+        rung(C::PeersReachable, &[C::EngineReady], Network, Federation(peers::check)),
+    ]
+};
+
+/// What a condition's verdict rests on; those that are no rungs rest on the rungs.
+pub fn source(type_: ConditionType) -> Source {
+    RUNGS.iter().find(|rung| rung.type_ == type_).map_or(Source::Cluster, |rung| rung.source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rungs_are_those_of_the_status_and_need_only_rungs_below() {
+        assert_eq!(RUNGS.map(|rung| rung.type_), ConditionType::LADDER);
+        for (index, rung) in RUNGS.iter().enumerate() {
+            for need in rung.needs {
+                assert!(RUNGS[..index].iter().any(|below| below.type_ == *need), "{rung:?}");
+            }
+        }
+    }
+}
