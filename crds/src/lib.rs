@@ -16,11 +16,14 @@ pub mod domain;
 pub mod effective;
 pub mod egress;
 pub mod limits;
+mod named;
 pub mod pattern;
 pub mod peer;
 pub mod policy;
 pub mod target;
 mod text;
+pub mod word;
+pub mod xmpp;
 
 #[cfg(feature = "kube")]
 pub mod condition;

@@ -8,6 +8,11 @@ named! {
         /// A stream was established and authenticated.
         Connected = "Connected",
 
+        /// The peer's certificate is valid for its domain.
+        Valid = "Valid",
+        /// The peer's certificate is valid for its domain by its TLSA records.
+        ValidByDane = "ValidByDANE",
+
         /// The engine's own policy forbids the pair of domains, towards the peer.
         BlockedByLocalPolicy = "BlockedByLocalPolicy",
         /// The engine's own policy forbids the pair of domains, from the peer.

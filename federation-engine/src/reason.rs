@@ -6,6 +6,7 @@ mod told;
 use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+use crds::word::Word;
 use serde::{Deserialize, Serialize};
 
 use crate::dialback::KeyInquiry;
@@ -93,17 +94,17 @@ fn names(found: &[String]) -> String {
 
 impl CertificateReason {
     /// The stable word for this reason.
-    pub fn label(&self) -> &'static str {
+    pub fn word(&self) -> Word {
         match self {
-            Self::Missing => "CertificateMissing",
-            Self::SelfSigned => "CertificateSelfSigned",
-            Self::Untrusted { .. } => "CertificateUntrusted",
-            Self::NameMismatch { .. } => "CertificateNameMismatch",
-            Self::Expired { .. } => "CertificateExpired",
-            Self::NotYetValid { .. } => "CertificateNotYetValid",
-            Self::PinMismatch => "PinMismatch",
-            Self::DaneMismatch { .. } => "DANEMismatch",
-            Self::Invalid { .. } => "CertificateInvalid",
+            Self::Missing => Word::CertificateMissing,
+            Self::SelfSigned => Word::CertificateSelfSigned,
+            Self::Untrusted { .. } => Word::CertificateUntrusted,
+            Self::NameMismatch { .. } => Word::CertificateNameMismatch,
+            Self::Expired { .. } => Word::CertificateExpired,
+            Self::NotYetValid { .. } => Word::CertificateNotYetValid,
+            Self::PinMismatch => Word::PinMismatch,
+            Self::DaneMismatch { .. } => Word::DaneMismatch,
+            Self::Invalid { .. } => Word::CertificateInvalid,
         }
     }
 }
@@ -172,13 +173,13 @@ impl fmt::Display for Records {
 
 impl DnsReason {
     /// The stable word for this reason.
-    pub fn label(&self) -> &'static str {
+    pub fn word(&self) -> Word {
         match self {
-            Self::DomainNotFound { .. } => "DomainNotFound",
-            Self::NoAddress { .. } => "NoAddress",
-            Self::ServiceDisabled { .. } => "SRVServiceDisabled",
-            Self::ResolverUnavailable { .. } => "ResolverUnavailable",
-            Self::Bogus { .. } => "DNSSECBogus",
+            Self::DomainNotFound { .. } => Word::DomainNotFound,
+            Self::NoAddress { .. } => Word::NoAddress,
+            Self::ServiceDisabled { .. } => Word::SrvServiceDisabled,
+            Self::ResolverUnavailable { .. } => Word::ResolverUnavailable,
+            Self::Bogus { .. } => Word::DnssecBogus,
         }
     }
 }
@@ -225,13 +226,13 @@ impl From<&std::io::Error> for ConnectReason {
 
 impl ConnectReason {
     /// The stable word for this reason.
-    pub fn label(&self) -> &'static str {
+    pub fn word(&self) -> Word {
         match self {
-            Self::Refused => "ConnectRefused",
-            Self::TimedOut => "ConnectTimedOut",
-            Self::NoRoute => "NoRoute",
-            Self::AddressNotAllowed { .. } => "AddressNotAllowed",
-            Self::Other { .. } => "ConnectFailed",
+            Self::Refused => Word::ConnectRefused,
+            Self::TimedOut => Word::ConnectTimedOut,
+            Self::NoRoute => Word::NoRoute,
+            Self::AddressNotAllowed { .. } => Word::AddressNotAllowed,
+            Self::Other { .. } => Word::ConnectFailed,
         }
     }
 }
@@ -338,39 +339,35 @@ fn attempts(list: &[(SocketAddr, ConnectReason)]) -> String {
 }
 
 impl Failure {
-    /// Label of a key that the peer calls invalid without having asked this replica: the sign of a domain that is claimed
-    /// elsewhere.
-    pub const DIALBACK_INVALID_UNASKED: &str = "DialbackInvalidUnasked";
-
     /// The stable word for this reason.
-    pub fn label(&self) -> &'static str {
+    pub fn word(&self) -> Word {
         match self {
-            Self::BlockedByLocalPolicy => "BlockedByLocalPolicy",
-            Self::Dns(reason) => reason.label(),
+            Self::BlockedByLocalPolicy => Word::BlockedByLocalPolicy,
+            Self::Dns(reason) => reason.word(),
             Self::Connect(list) => {
-                list.first().map_or("ConnectFailed", |(_, reason)| reason.label())
+                list.first().map_or(Word::ConnectFailed, |(_, reason)| reason.word())
             }
-            Self::Guard(reason) => reason.label(),
-            Self::StartTlsNotOffered => "STARTTLSNotOffered",
-            Self::StartTlsRefused => "STARTTLSRefused",
-            Self::Handshake(_) => "HandshakeFailed",
-            Self::Certificate(reason) | Self::CertificateRequired(reason) => reason.label(),
-            Self::StreamError { condition, .. } if condition == "host-unknown" => "HostUnknown",
+            Self::Guard(reason) => reason.word(),
+            Self::StartTlsNotOffered => Word::StartTlsNotOffered,
+            Self::StartTlsRefused => Word::StartTlsRefused,
+            Self::Handshake(_) => Word::HandshakeFailed,
+            Self::Certificate(reason) | Self::CertificateRequired(reason) => reason.word(),
+            Self::StreamError { condition, .. } if condition == "host-unknown" => Word::HostUnknown,
             Self::StreamError { condition, .. } if condition == "policy-violation" => {
-                "PolicyViolation"
+                Word::PolicyViolation
             }
-            Self::StreamError { .. } | Self::SeeOtherHost(_) => "StreamError",
-            Self::NotXmpp(_) => "NotXMPP",
-            Self::NoAuthenticationMethod(_) => "NoAuthenticationMethod",
-            Self::ExternalRejected { .. } => "SASLExternalRejected",
-            Self::DialbackInvalid(KeyInquiry::NotSeen) => Self::DIALBACK_INVALID_UNASKED,
-            Self::DialbackInvalid(_) => "DialbackInvalid",
-            Self::DialbackError { .. } => "DialbackError",
-            Self::DialbackTimedOut => "DialbackTimedOut",
-            Self::NegotiationTimedOut(_) => "NegotiationTimedOut",
-            Self::ConnectionLost(_) => "ConnectionLost",
-            Self::NoBackend => "NoBackend",
-            Self::ShuttingDown => "ShuttingDown",
+            Self::StreamError { .. } | Self::SeeOtherHost(_) => Word::StreamError,
+            Self::NotXmpp(_) => Word::NotXmpp,
+            Self::NoAuthenticationMethod(_) => Word::NoAuthenticationMethod,
+            Self::ExternalRejected { .. } => Word::SaslExternalRejected,
+            Self::DialbackInvalid(KeyInquiry::NotSeen) => Word::DialbackInvalidUnasked,
+            Self::DialbackInvalid(_) => Word::DialbackInvalid,
+            Self::DialbackError { .. } => Word::DialbackError,
+            Self::DialbackTimedOut => Word::DialbackTimedOut,
+            Self::NegotiationTimedOut(_) => Word::NegotiationTimedOut,
+            Self::ConnectionLost(_) => Word::ConnectionLost,
+            Self::NoBackend => Word::NoBackend,
+            Self::ShuttingDown => Word::ShuttingDown,
         }
     }
 
@@ -565,20 +562,20 @@ impl Refusal {
     ];
 
     /// The stable word for this reason.
-    pub fn label(self) -> &'static str {
+    pub fn word(self) -> Word {
         match self {
-            Self::ImproperAddressing => "ImproperAddressing",
-            Self::MalformedAddress => "MalformedAddress",
-            Self::InvalidFrom => "InvalidFrom",
-            Self::HostUnknown => "HostUnknown",
-            Self::NotAuthorized => "NotAuthorized",
-            Self::PolicyDenied => "PolicyDenied",
-            Self::TooLarge => "TooLarge",
-            Self::UnsupportedStanzaType => "UnsupportedStanzaType",
-            Self::QueueFull => "QueueFull",
-            Self::UndeliverableError => "UndeliverableError",
-            Self::EndsStreams => "EndsStreams",
-            Self::TooManyNames => "TooManyNames",
+            Self::ImproperAddressing => Word::ImproperAddressing,
+            Self::MalformedAddress => Word::MalformedAddress,
+            Self::InvalidFrom => Word::InvalidFrom,
+            Self::HostUnknown => Word::HostUnknown,
+            Self::NotAuthorized => Word::NotAuthorized,
+            Self::PolicyDenied => Word::PolicyDenied,
+            Self::TooLarge => Word::TooLarge,
+            Self::UnsupportedStanzaType => Word::UnsupportedStanzaType,
+            Self::QueueFull => Word::QueueFull,
+            Self::UndeliverableError => Word::UndeliverableError,
+            Self::EndsStreams => Word::EndsStreams,
+            Self::TooManyNames => Word::TooManyNames,
             Self::RateExceeded => "RateExceeded",
         }
     }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crds::XmppFederation;
+use crds::word::Word;
 use federation_engine::observe::evidence::{
     BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind, InboundObservation,
     InboundRefusal, PeerEvidence, PeerStream,
@@ -230,7 +231,7 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
                 outbound: Some(PeerStream {
                     connected: true,
                     step: Step::Established,
-                    reason: "Connected".to_owned(),
+                    reason: Word::Connected,
                     message: String::new(),
                     address: None,
                     tls: None,
@@ -253,7 +254,7 @@ pub(crate) fn refusal(message: &str, seconds_ago: i64) -> InboundRefusal {
         peer: "partner.example".parse().ok(),
         local: "example.com".parse().ok(),
         source: Ipv4Addr::new(198, 51, 100, 7).into(),
-        reason: "CertificateUntrusted".to_owned(),
+        reason: Word::CertificateUntrusted,
         message: message.to_owned(),
         count: 3,
         at: now() - SignedDuration::from_secs(seconds_ago),

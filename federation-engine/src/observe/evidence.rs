@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crds::word::Word;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -114,8 +115,8 @@ pub struct InboundRefusal {
     pub local: Option<Domain>,
     /// Source address of the connection.
     pub source: IpAddr,
-    /// Stable word for the reason.
-    pub reason: String,
+    /// Why.
+    pub reason: Word,
     /// The true cause, in words.
     pub message: String,
     /// How often in a row.
@@ -211,8 +212,8 @@ pub struct PeerStream {
     pub connected: bool,
     /// How far the last negotiation came.
     pub step: Step,
-    /// Stable word: `Connected`, or the label of the failure.
-    pub reason: String,
+    /// `Connected`, or why there is no stream.
+    pub reason: Word,
     /// In words, with the peer's own text.
     pub message: String,
     /// Address of the peer.
@@ -239,8 +240,8 @@ pub struct TlsFacts {
     pub version: String,
     /// Direct TLS instead of STARTTLS.
     pub direct: bool,
-    /// `Valid`, `ValidByDANE` where the peer's TLSA records decided, or the label of the certificate reason.
-    pub verification: String,
+    /// `Valid`, `ValidByDANE` where the peer's TLSA records decided, or why the certificate is not valid.
+    pub verification: Word,
     /// End of validity of the peer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
@@ -298,8 +299,8 @@ pub struct Attempt {
     pub at: Timestamp,
     /// How far it came.
     pub step: Step,
-    /// `Connected`, or the label of the failure.
-    pub reason: String,
+    /// `Connected`, or why no stream was established.
+    pub reason: Word,
     /// In words.
     pub message: String,
     /// Address that was reached or tried last.

@@ -176,7 +176,7 @@ impl Label for crate::reason::Refusal {
     const ALL: &'static [Self] = &Self::ALL;
 
     fn value(self) -> &'static str {
-        self.label()
+        self.word().known().unwrap_or_default()
     }
 
     fn index(self) -> usize {

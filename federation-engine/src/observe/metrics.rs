@@ -206,7 +206,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts stanzas that were answered with an error.
     pub fn bounced(&self, cause: &Failure, stanzas: u64) {
-        self.bounced.get_or_create(&Reason { reason: cause.label() }).inc_by(stanzas);
+        self.bounced.get_or_create(&Reason { reason: cause.word().known().unwrap_or_default() }).inc_by(stanzas);
     }
 
     /// Counts a verified stream for as long as the guard lives.

@@ -107,10 +107,10 @@ mod tests {
             (Failure::ShuttingDown, Fate::Bounce),
         ] {
             let fate_at = |stage| fate(&failure, Errand::Relay, stage);
-            assert_eq!(fate_at(Stage::Stream), expected, "{}: {failure}", failure.label());
+            assert_eq!(fate_at(Stage::Stream), expected, "{}: {failure}", failure.word());
             // Whoever waits for an answer gets one when there is no stream.
             let attempt = if expected == Fate::Keep { Fate::FailFast } else { expected };
-            assert_eq!(fate_at(Stage::Attempt), attempt, "{}: {failure}", failure.label());
+            assert_eq!(fate_at(Stage::Attempt), attempt, "{}: {failure}", failure.word());
             assert_eq!(fate_at(Stage::Stanza), Fate::Keep, "{failure}");
             for stage in [Stage::Attempt, Stage::Stream, Stage::Stanza] {
                 assert_eq!(fate(&failure, Errand::Probe, stage), Fate::Bounce, "{failure}");

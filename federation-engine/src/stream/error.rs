@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::BytesMut;
+use crds::word::Word;
 
 use crate::reason::{Failure, Refusal};
 use crate::xml::escape::{attribute_into, escape_into, printable};
@@ -78,26 +79,26 @@ impl StreamCondition {
     }
 
     /// The stable word where nothing says more.
-    fn label(self) -> &'static str {
+    fn word(self) -> Word {
         match self {
-            Self::BadNamespacePrefix => "BadNamespacePrefix",
-            Self::ConnectionTimeout => "NegotiationTimedOut",
-            Self::HostGone => "HostGone",
-            Self::HostUnknown => "HostUnknown",
-            Self::ImproperAddressing => "ImproperAddressing",
-            Self::InvalidFrom => "InvalidFrom",
-            Self::InvalidNamespace => "InvalidNamespace",
-            Self::NotAuthorized => "NotAuthorized",
-            Self::NotWellFormed => "NotWellFormed",
-            Self::PolicyViolation => "PolicyViolation",
-            Self::Reset => "Reset",
-            Self::ResourceConstraint => "ResourceConstraint",
-            Self::RestrictedXml => "RestrictedXML",
-            Self::SystemShutdown => "ShuttingDown",
-            Self::UndefinedCondition => "UndefinedCondition",
-            Self::UnsupportedEncoding => "UnsupportedEncoding",
-            Self::UnsupportedStanzaType => "UnsupportedStanzaType",
-            Self::UnsupportedVersion => "UnsupportedVersion",
+            Self::BadNamespacePrefix => Word::BadNamespacePrefix,
+            Self::ConnectionTimeout => Word::NegotiationTimedOut,
+            Self::HostGone => Word::HostGone,
+            Self::HostUnknown => Word::HostUnknown,
+            Self::ImproperAddressing => Word::ImproperAddressing,
+            Self::InvalidFrom => Word::InvalidFrom,
+            Self::InvalidNamespace => Word::InvalidNamespace,
+            Self::NotAuthorized => Word::NotAuthorized,
+            Self::NotWellFormed => Word::NotWellFormed,
+            Self::PolicyViolation => Word::PolicyViolation,
+            Self::Reset => Word::Reset,
+            Self::ResourceConstraint => Word::ResourceConstraint,
+            Self::RestrictedXml => Word::RestrictedXml,
+            Self::SystemShutdown => Word::ShuttingDown,
+            Self::UndefinedCondition => Word::UndefinedCondition,
+            Self::UnsupportedEncoding => Word::UnsupportedEncoding,
+            Self::UnsupportedStanzaType => Word::UnsupportedStanzaType,
+            Self::UnsupportedVersion => Word::UnsupportedVersion,
         }
     }
 }
@@ -117,7 +118,7 @@ pub struct StreamError {
     /// For the people at the other end; may be empty. Names nothing of our inside.
     pub text: String,
     /// The stable word for the reason, in the evidence; never sent.
-    pub reason: &'static str,
+    pub reason: Word,
     /// The true cause, for our people, where it says more than `text`; never sent.
     pub cause: Option<String>,
 }
@@ -125,12 +126,12 @@ pub struct StreamError {
 impl StreamError {
     /// An error with an explanation.
     pub fn new(condition: StreamCondition, text: impl Into<String>) -> Self {
-        Self { condition, text: text.into(), reason: condition.label(), cause: None }
+        Self { condition, text: text.into(), reason: condition.word(), cause: None }
     }
 
     /// The same with a word that says more than the condition.
     #[must_use]
-    pub fn because(self, reason: &'static str) -> Self {
+    pub fn because(self, reason: Word) -> Self {
         Self { reason, ..self }
     }
 
@@ -188,12 +189,9 @@ impl From<Refusal> for StreamError {
             | Refusal::EndsStreams => StreamCondition::PolicyViolation,
             Refusal::QueueFull | Refusal::TooManyNames => StreamCondition::ResourceConstraint,
         };
-        Self::new(condition, refusal.to_string()).because(refusal.label())
+        Self::new(condition, refusal.to_string()).because(refusal.word())
     }
 }
-
-/// The word for a peer that has to use TLS and does not.
-pub(crate) const TLS_REQUIRED: &str = "TLSRequired";
 
 /// Bytes of explanation in an error that we send, or keep of one that a peer sent.
 const MAX_TEXT: usize = 512;

@@ -1,6 +1,8 @@
 //! What we refuse of a peer, for the evidence: the end of a stream on which nothing was proven, or the answer to a dialback
 //! request.
 
+use crds::word::Word;
+
 use super::error::StreamError;
 use crate::Domain;
 use crate::dialback::Verification;
@@ -14,7 +16,7 @@ pub struct Rejection {
     /// Whom it asked for; not necessarily a domain of this side.
     pub to: Option<Domain>,
     /// The stable word for the reason.
-    pub reason: &'static str,
+    pub reason: Word,
     /// The true cause.
     pub text: String,
     /// The stream ends with an error.
@@ -26,26 +28,26 @@ impl Rejection {
     pub(crate) fn of_stream(named: &Named, error: &StreamError) -> Self {
         let Named { from, to } = named.clone();
         let text = error.cause.clone().unwrap_or_else(|| error.text.clone());
-        Self { from, to, reason: error.reason, text, ends: true }
+        Self { from, to, reason: error.reason.clone(), text, ends: true }
     }
 
     /// A dialback request is answered like this; none when it was granted.
     pub(crate) fn of_pair(
         pair: &Pair,
-        reason: Option<&'static str>,
+        reason: Option<Word>,
         answer: &Verification,
     ) -> Option<Self> {
         let (label, text) = match answer {
             Verification::Valid => return None,
             Verification::Invalid => {
                 let text = "the authoritative server does not know the dialback key";
-                ("DialbackInvalid", text.to_owned())
+                (Word::DialbackInvalid, text.to_owned())
             }
-            Verification::Error { cause: Some(cause), .. } => ("DialbackError", cause.clone()),
+            Verification::Error { cause: Some(cause), .. } => (Word::DialbackError, cause.clone()),
             Verification::Error { condition, text, .. } if text.is_empty() => {
-                ("DialbackError", format!("the dialback key was not verified: {condition}"))
+                (Word::DialbackError, format!("the dialback key was not verified: {condition}"))
             }
-            Verification::Error { text, .. } => ("DialbackError", text.clone()),
+            Verification::Error { text, .. } => (Word::DialbackError, text.clone()),
         };
         let (from, to) = (Some(pair.from.clone()), Some(pair.to.clone()));
         Some(Self { from, to, reason: reason.unwrap_or(label), text, ends: false })

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use crds::word::Word;
 use jiff::Timestamp;
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpStream;
@@ -304,7 +305,7 @@ impl Engine {
         let (claimed, asked) = (from.as_ref().map(Domain::as_str), to.as_ref().map(Domain::as_str));
         let what = if ends { "stream" } else { "dialback request" };
         if let Some(omitted) = self.may_log(source.ip()) {
-            tracing::info!(%source, ?leg, from = claimed, to = asked, reason, omitted, "{what} refused: {text}");
+            tracing::info!(%source, ?leg, from = claimed, to = asked, %reason, omitted, "{what} refused: {text}");
         }
         if ends {
             self.metrics.handshake_refused(leg, Direction::Inbound);
@@ -340,10 +341,10 @@ impl Engine {
         let (claimed, asked) =
             (named.from.as_ref().map(Domain::as_str), named.to.as_ref().map(Domain::as_str));
         if let Some(omitted) = self.may_log(source.ip()) {
-            tracing::info!(%source, ?leg, from = claimed, to = asked, reason = failure.label(), omitted, "{failure}");
+            tracing::info!(%source, ?leg, from = claimed, to = asked, reason = %failure.word(), omitted, "{failure}");
         }
         self.metrics.handshake(leg, Direction::Inbound, Err(&failure));
-        self.note_refusal(leg, source, named, failure.label(), failure.to_string());
+        self.note_refusal(leg, source, named, failure.word(), failure.to_string());
     }
 
     fn note_refusal(
@@ -351,7 +352,7 @@ impl Engine {
         leg: Leg,
         source: SocketAddr,
         Named { from, to }: Named,
-        reason: &str,
+        reason: Word,
         text: String,
     ) {
         if leg == Leg::Outer {
@@ -359,7 +360,7 @@ impl Engine {
                 peer: from,
                 local: to,
                 source: source.ip().to_canonical(),
-                reason: reason.to_owned(),
+                reason,
                 message: text,
                 count: 1,
                 at: Timestamp::now(),
@@ -411,7 +412,7 @@ impl Engine {
         let attempt = Attempt {
             at: Timestamp::now(),
             step: failure.step(),
-            reason: failure.label().to_owned(),
+            reason: failure.word(),
             message: failure.to_string(),
             address,
             tls: tls.map(str::to_owned),

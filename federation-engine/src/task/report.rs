@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crds::peer::Verification as CertificateRole;
+use crds::word::Word;
 use jiff::Timestamp;
 
 use super::engine::Engine;
@@ -98,13 +99,13 @@ impl StreamReport {
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
             direct: self.direct,
-            verification: verification(judgement, by_dane).to_owned(),
+            verification: verification(judgement, by_dane),
             not_after: chain.not_after(),
         });
         let state = PeerStream {
             connected: true,
             step: Step::Established,
-            reason: "Connected".to_owned(),
+            reason: Word::Connected,
             message: "a verified stream is open".to_owned(),
             address: Some(self.address),
             tls,
@@ -200,11 +201,11 @@ fn authenticated_by(
 }
 
 /// In one word, what the peer's certificate is worth and by whose word.
-fn verification(judgement: Result<(), CertificateReason>, by_dane: bool) -> &'static str {
+fn verification(judgement: Result<(), CertificateReason>, by_dane: bool) -> Word {
     match judgement {
-        Ok(()) if by_dane => "ValidByDANE",
-        Ok(()) => "Valid",
-        Err(reason) => reason.label(),
+        Ok(()) if by_dane => Word::ValidByDane,
+        Ok(()) => Word::Valid,
+        Err(reason) => reason.word(),
     }
 }
 
@@ -238,10 +239,10 @@ mod tests {
 
     #[test]
     fn evidence_says_who_vouched_for_a_certificate() {
-        assert_eq!(verification(Ok(()), false), "Valid");
-        assert_eq!(verification(Ok(()), true), "ValidByDANE");
+        assert_eq!(verification(Ok(()), false).as_str(), "Valid");
+        assert_eq!(verification(Ok(()), true).as_str(), "ValidByDANE");
         let owner = "_5269._tcp.xmpp.peer.example".to_owned();
         let mismatch = CertificateReason::DaneMismatch { owner };
-        assert_eq!(verification(Err(mismatch), true), "DANEMismatch");
+        assert_eq!(verification(Err(mismatch), true).as_str(), "DANEMismatch");
     }
 }

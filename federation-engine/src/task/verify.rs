@@ -86,7 +86,7 @@ pub(crate) async fn ask(
             // who caused it.
             let server = address.map_or(source, |address: SocketAddr| address.ip());
             if let Some(omitted) = engine.may_log(server) {
-                tracing::info!(%pair, ?leg, ?address, reason = failure.label(), omitted, "dialback verification failed: {failure}");
+                tracing::info!(%pair, ?leg, ?address, reason = %failure.word(), omitted, "dialback verification failed: {failure}");
             }
             Verification::error_of(condition(&failure), failure.told(), failure.to_string())
         }

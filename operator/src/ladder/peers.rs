@@ -5,6 +5,7 @@ use crds::effective;
 use crds::pattern::DomainPattern;
 use crds::reason::PeersReachableReason;
 use crds::status::PeerState;
+use crds::word::Word;
 use federation_engine::observe::evidence::PeerEvidence;
 use jiff::Timestamp;
 
@@ -12,11 +13,6 @@ use super::View;
 use super::refusal;
 use super::verdict::Verdict;
 use crate::evidence::engine::Report;
-
-/// Word of the engine for a stream that came about.
-const CONNECTED: &str = "Connected";
-/// Word of the engine for a peer that the policy forbids.
-const BLOCKED: &str = "BlockedByLocalPolicy";
 
 /// How one configured peer stands.
 #[derive(Clone, Debug)]
@@ -33,9 +29,16 @@ pub struct PeerView<'a> {
 
 impl PeerView<'_> {
     /// The engine's word and sentence about the direction towards the peer.
-    pub fn outcome(&self) -> Option<(&str, &str)> {
+    pub fn outcome(&self) -> Option<(&Word, &str)> {
         let outbound = self.evidence?.outbound.as_ref()?;
-        Some((outbound.reason.as_str(), outbound.message.as_str()))
+        Some((&outbound.reason, outbound.message.as_str()))
+    }
+
+    fn told(&self) -> String {
+        let Some((reason, message)) = self.outcome() else {
+            return "Unknown, it has not been reached yet".to_owned();
+        };
+        format!("{reason}, {}", message.trim_end_matches('.'))
     }
 }
 
@@ -76,12 +79,11 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
     let failing: Vec<&PeerView<'_>> = peers.iter().filter(|peer| is_failing(peer)).collect();
     if let Some(first) = failing.first() {
         let names: Vec<&str> = failing.iter().map(|peer| peer.domain.as_str()).collect();
-        let (reason, message) = first.outcome().unwrap_or(("", ""));
         let text = format!(
-            "Not reachable: {}. {}: {reason}, {}. See status.peers.",
+            "Not reachable: {}. {}: {}. See status.peers.",
             names.join(", "),
             first.domain,
-            message.trim_end_matches('.')
+            first.told()
         );
         let reason = if failing.len() == peers.len() {
             PeersReachableReason::AllPeersFailed
@@ -107,12 +109,7 @@ fn is_failing(peer: &PeerView<'_>) -> bool {
 pub fn required_failing(view: View<'_>) -> Option<String> {
     let peers = states(view);
     let peer = peers.iter().find(|peer| peer.required && peer.state != PeerState::Connected)?;
-    let (reason, message) = peer.outcome().unwrap_or(("Unknown", "it has not been reached yet"));
-    Some(format!(
-        "The required peer {} is not reachable: {reason}, {}.",
-        peer.domain,
-        message.trim_end_matches('.')
-    ))
+    Some(format!("The required peer {} is not reachable: {}.", peer.domain, peer.told()))
 }
 
 /// How every configured peer with a domain of its own stands.
@@ -157,13 +154,16 @@ fn last_attempt(peer: &PeerEvidence) -> Option<Timestamp> {
 /// The state that a replica's evidence amounts to. A stream that was closed for idleness was a success.
 pub fn state(peer: &PeerEvidence) -> PeerState {
     let outbound = peer.outbound.as_ref();
+    if outbound.is_some_and(|stream| stream.connected) {
+        return PeerState::Connected;
+    }
     let reason = outbound
-        .map(|stream| stream.reason.as_str())
-        .or_else(|| peer.attempts.last().map(|attempt| attempt.reason.as_str()));
-    match (outbound.is_some_and(|stream| stream.connected), reason) {
-        (true, _) | (false, Some(CONNECTED)) => PeerState::Connected,
-        (false, Some(BLOCKED)) => PeerState::Blocked,
-        (false, Some(_)) => PeerState::Failed,
-        (false, None) => PeerState::Unknown,
+        .map(|stream| &stream.reason)
+        .or_else(|| peer.attempts.last().map(|attempt| &attempt.reason));
+    match reason {
+        Some(Word::Connected) => PeerState::Connected,
+        Some(Word::BlockedByLocalPolicy) => PeerState::Blocked,
+        Some(_) => PeerState::Failed,
+        None => PeerState::Unknown,
     }
 }

@@ -2,6 +2,7 @@
 //! decides nothing.
 
 use crds::domain::Domain;
+use crds::word::Word;
 use federation_engine::observe::evidence::{InboundRefusal, PeerEvidence};
 
 use super::View;
@@ -31,27 +32,82 @@ fn last<'a>(view: View<'a>, domain: &Domain) -> Option<&'a InboundRefusal> {
 }
 
 /// What to do about the engine's word for a reason.
-fn advice(reason: &str) -> &'static str {
+fn advice(reason: &Word) -> &'static str {
     match reason {
-        "TLSRequired" => {
+        Word::TlsRequired => {
             "it has to use STARTTLS, unless peers[].tls.mode is set to Optional for it"
         }
-        "PolicyDenied" => "spec.policy forbids it",
-        "HostUnknown" => "it asked for a domain that is not in spec.domains",
-        "DialbackDisabled" | "NoAuthenticationMethod" => {
+        Word::PolicyDenied => "spec.policy forbids it",
+        Word::HostUnknown => "it asked for a domain that is not in spec.domains",
+        Word::DialbackDisabled | Word::NoAuthenticationMethod => {
             "its own settings and peers[].authentication have no way in common"
         }
-        "DialbackInvalid" | "DialbackError" => {
+        Word::DialbackInvalid | Word::DialbackError => {
             "the server that DNS names for it has to confirm its keys, and the engine has to reach that server"
         }
-        "HandshakeFailed" => {
+        Word::HandshakeFailed => {
             "an alert about an unknown CA or a bad certificate is its verdict on the certificate of spec.tls.certificate, any other one is about versions and algorithms"
         }
-        "NegotiationTimedOut" => "it opened a stream and did not prove who it is",
-        "PinMismatch" => "peers[].tls.pins has to name a key of its certificate chain",
-        certificate if certificate.starts_with("Certificate") => {
+        Word::NegotiationTimedOut => "it opened a stream and did not prove who it is",
+        Word::PinMismatch => "peers[].tls.pins has to name a key of its certificate chain",
+        Word::CertificateMissing
+        | Word::CertificateSelfSigned
+        | Word::CertificateUntrusted
+        | Word::CertificateNameMismatch
+        | Word::CertificateExpired
+        | Word::CertificateNotYetValid
+        | Word::CertificateInvalid => {
             "it has to present a certificate for its domain that leads to spec.tls.trust or peers[].tls.bundles"
         }
-        _ => "the engine's log and /v1/evidence say more",
+        // What it sends is at fault, or a limit; the message names it. A newer engine may say something else.
+        Word::Connected
+        | Word::Valid
+        | Word::ValidByDane
+        | Word::BlockedByLocalPolicy
+        | Word::DomainNotFound
+        | Word::NoAddress
+        | Word::SrvServiceDisabled
+        | Word::ResolverUnavailable
+        | Word::DnssecBogus
+        | Word::ConnectRefused
+        | Word::ConnectTimedOut
+        | Word::NoRoute
+        | Word::AddressNotAllowed
+        | Word::ConnectFailed
+        | Word::ConnectionLost
+        | Word::StartTlsNotOffered
+        | Word::StartTlsRefused
+        | Word::DaneMismatch
+        | Word::NotXmpp
+        | Word::StreamError
+        | Word::PolicyViolation
+        | Word::SaslExternalRejected
+        | Word::DialbackInvalidUnasked
+        | Word::DialbackTimedOut
+        | Word::TooManyVerifications
+        | Word::TooManyStreams
+        | Word::TooManyNames
+        | Word::NoBackend
+        | Word::ShuttingDown
+        | Word::ImproperAddressing
+        | Word::MalformedAddress
+        | Word::InvalidFrom
+        | Word::NotAuthorized
+        | Word::TooLarge
+        | Word::UnsupportedStanzaType
+        | Word::QueueFull
+        | Word::UndeliverableError
+        | Word::EndsStreams
+        | Word::BadNamespacePrefix
+        | Word::HostGone
+        | Word::InvalidNamespace
+        | Word::NotWellFormed
+        | Word::Reset
+        | Word::ResourceConstraint
+        | Word::RestrictedXml
+        | Word::UndefinedCondition
+        | Word::UnsupportedEncoding
+        | Word::UnsupportedVersion
+        | Word::Other(_) => "the engine's log and /v1/evidence say more",
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crds::condition::{ConditionStatus, ConditionType};
 use crds::reason::ResolvedRefsReason;
+use crds::word::Word;
 use federation_engine::observe::evidence::{
     BackendAnswer, BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind,
     InboundObservation, InboundRefusal, PeerStream, Problem,
@@ -123,7 +124,7 @@ fn refused_unasked(asked_before: Option<SignedDuration>) -> Verdict {
                 report.peers.iter_mut().find(|peer| peer.domain.as_str() == "partner.example");
             let outbound = peer.unwrap().outbound.as_mut().unwrap();
             outbound.connected = false;
-            outbound.reason = "DialbackInvalidUnasked".to_owned();
+            outbound.reason = Word::DialbackInvalidUnasked;
             outbound.since = now();
             report.inbound.clear();
             report.inbound.extend(asked_before.map(|before| InboundObservation {
@@ -474,7 +475,7 @@ fn peers_reachable() {
         engine(seen, |report| {
             let stream = report.peers[0].outbound.as_mut().unwrap();
             stream.connected = false;
-            stream.reason = "ConnectRefused".into();
+            stream.reason = Word::ConnectRefused;
             stream.message = "203.0.113.9:5269: connection refused".into();
         });
     };
@@ -503,7 +504,7 @@ fn peers_reachable() {
             let Report::Seen(report) = &mut seen.engines[1].report else { panic!("no report") };
             let stream = Arc::make_mut(report).peers[0].outbound.as_mut().unwrap();
             (stream.connected, stream.since) = (false, now());
-            stream.reason = "ConnectRefused".into();
+            stream.reason = Word::ConnectRefused;
         })
     };
     assert_eq!(replicas(false), "AllPeersFailed");
@@ -565,7 +566,7 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
         engine(seen, |report| {
             let peer = &mut report.peers[0];
             let stream = peer.outbound.as_mut().unwrap();
-            (stream.connected, stream.reason) = (false, "ConnectRefused".into());
+            (stream.connected, stream.reason) = (false, Word::ConnectRefused);
             peer.refusals.push(refusal(why, 5));
             report.refusals.push(refusal("a stranger", 5));
         });
@@ -622,7 +623,7 @@ fn ready_follows_from_the_rungs() {
         engine(seen, |r| {
             let stream = r.peers[0].outbound.as_mut().unwrap();
             stream.connected = false;
-            stream.reason = "ConnectRefused".into();
+            stream.reason = Word::ConnectRefused;
         });
     };
     let outcome = |verdict: Verdict| (verdict.status(), verdict.reason.to_string());

@@ -3,8 +3,8 @@
 
 use crds::domain::Domain;
 use crds::reason::DomainUncontestedReason;
+use crds::word::Word;
 use federation_engine::observe::evidence::InboundKind;
-use federation_engine::reason::Failure;
 use jiff::SignedDuration;
 
 use super::host::failures;
@@ -41,7 +41,7 @@ pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
 fn claimant(view: View<'_>) -> Option<&Domain> {
     let suspect = |peer: &PeerView<'_>| {
         let reason = peer.outcome().map(|(reason, _)| reason);
-        reason == Some(Failure::DIALBACK_INVALID_UNASKED) && !was_asked(view, peer)
+        reason == Some(&Word::DialbackInvalidUnasked) && !was_asked(view, peer)
     };
     peers::states(view).into_iter().find(suspect).map(|peer| peer.domain)
 }

@@ -124,7 +124,7 @@ async fn addresses_that_the_guard_refuses_are_never_dialled_unless_a_route_names
     let zone = zone(&[("partner.example", &["169.254.169.254", "127.0.0.1"])]);
     let network = Network::open(&["169.254.169.254:5269", "127.0.0.1:5269"]);
     let failure = dialled(&fallback(), &zone, &network, &Guard::default()).await.unwrap_err();
-    assert_eq!(failure.label(), "AddressNotAllowed");
+    assert_eq!(failure.word().as_str(), "AddressNotAllowed");
     let allowed = Guard { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], own: vec![] };
     let result = dialled(&fallback(), &zone, &network, &allowed).await;
     assert_eq!(result, Ok("127.0.0.1:5269 (partner.example)".to_owned()));
@@ -143,11 +143,11 @@ async fn what_dns_did_not_say_is_told_apart() {
         [(srv_targets(&["a.example"]), "NoAddress"), (fallback(), "DomainNotFound")]
     {
         let failure = dialled(&targets, &nothing, &network, &guard).await.unwrap_err();
-        assert_eq!(failure.label(), expected);
+        assert_eq!(failure.word().as_str(), expected);
     }
     let broken = Zone(HashMap::from([("partner.example", Answer::Failed("SERVFAIL".to_owned()))]));
     let failure = dialled(&fallback(), &broken, &network, &guard).await.unwrap_err();
-    assert_eq!(failure.label(), "ResolverUnavailable");
+    assert_eq!(failure.word().as_str(), "ResolverUnavailable");
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn rfc7673_3_what_dnssec_refuses_is_not_connected_to_and_the_next_target_i
     let failure = dialled(&targets[..1], &zone, &network, &guard).await.unwrap_err();
     assert_eq!(failure, Failure::Dns(unproven()));
     let failure = dialled(&targets[1..2], &zone, &network, &guard).await.unwrap_err();
-    assert_eq!((failure.label(), failure.passes()), ("DNSSECBogus", true));
+    assert_eq!((failure.word().as_str(), failure.passes()), ("DNSSECBogus", true));
     assert_eq!(failure.stanza_error().condition, "remote-server-timeout");
     assert_eq!(network.tried(), ["1.1.1.3:5269"]);
 }

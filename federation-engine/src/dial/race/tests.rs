@@ -345,7 +345,7 @@ async fn after_a_useless_connection_everything_that_was_not_tried_is() {
     assert_eq!(run.connect().await.unwrap().0, "1.1.1.1");
     assert_eq!(run.connect().await.unwrap().0, "2a00::1");
     assert!(!run.dialler.is_exhausted());
-    assert_eq!(run.connect().await.unwrap_err().label(), "ConnectRefused");
+    assert_eq!(run.connect().await.unwrap_err().word().as_str(), "ConnectRefused");
     assert!(run.dialler.is_exhausted());
 }
 
@@ -360,5 +360,5 @@ async fn the_order_of_a_route_is_a_persons_word() {
 
 #[tokio::test(start_paused = true)]
 async fn without_targets_there_is_nothing_to_wait_for() {
-    assert_eq!(run(&[], &[]).connect().await.unwrap_err().label(), "DomainNotFound");
+    assert_eq!(run(&[], &[]).connect().await.unwrap_err().word().as_str(), "DomainNotFound");
 }

@@ -1,5 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
+use crds::word::Word;
+
 use super::*;
 use crate::observe::evidence::{
     BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEER_REFUSALS,
@@ -29,7 +31,7 @@ fn attempt(reason: &str, second: i64) -> Attempt {
     Attempt {
         at: at(second),
         step: Step::Tcp,
-        reason: reason.to_owned(),
+        reason: reason.into(),
         message: "connection refused".to_owned(),
         address: None,
         tls: None,
@@ -40,7 +42,7 @@ fn stream(connected: bool, second: i64) -> PeerStream {
     PeerStream {
         connected,
         step: Step::Established,
-        reason: "Connected".to_owned(),
+        reason: Word::Connected,
         message: String::new(),
         address: None,
         tls: None,
@@ -55,7 +57,7 @@ fn refusal(peer: Option<&str>, source: [u8; 4], message: &str, second: i64) -> I
         peer: peer.map(domain),
         local: Some(domain("local.example")),
         source: IpAddr::V4(Ipv4Addr::from(source)),
-        reason: "CertificateUntrusted".to_owned(),
+        reason: Word::CertificateUntrusted,
         message: message.to_owned(),
         count: 1,
         at: at(second),

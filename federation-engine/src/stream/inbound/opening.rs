@@ -1,12 +1,13 @@
 //! Headers and features of the receiving entity (RFC 6120 §4.3, §4.7, §5.3, §6.3).
 
 use crds::peer::{TlsMode, Verification as CertificateRole};
+use crds::word::Word;
 
 use super::{Inbound, Opened, State};
 use crate::Domain;
 use crate::pair::Pair;
 use crate::reason::Refusal;
-use crate::stream::error::{StreamCondition, StreamError, TLS_REQUIRED};
+use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::features::{DialbackFeature, Features, StartTls};
 use crate::stream::header::{Response, check_namespaces, negotiated, write_response};
 use crate::stream::rejection::Named;
@@ -183,8 +184,8 @@ impl Inbound {
         };
         let proven = matches!(verdict, Some(Ok(())));
         let reason = match &verdict {
-            Some(Err(reason)) => reason.label(),
-            _ => "NoAuthenticationMethod",
+            Some(Err(reason)) => reason.word(),
+            _ => Word::NoAuthenticationMethod,
         };
         if rules.verification == CertificateRole::Required && !proven {
             let error = StreamError::new(StreamCondition::PolicyViolation, why_not);
@@ -211,7 +212,7 @@ impl Inbound {
                 StreamCondition::PolicyViolation,
                 "TLS is required here, and STARTTLS needs a stream of version 1.0",
             )
-            .because(TLS_REQUIRED)),
+            .because(Word::TlsRequired)),
             TlsMode::Optional => {
                 Ok(Features { starttls: Some(StartTls::Optional), dialback, ..Features::default() })
             }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crds::effective::KeyConfirmation;
 use crds::peer::{TlsMode, Verification as CertificateRole};
+use crds::word::Word;
 
 use super::{Inbound, Opened};
 use crate::clock;
@@ -13,7 +14,7 @@ use crate::dialback::receiving::NotTaken;
 use crate::dialback::steps::{NotAStep, Step};
 use crate::pair::Pair;
 use crate::reason::Refusal;
-use crate::stream::error::{StreamCondition, StreamError, TLS_REQUIRED};
+use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::rejection::{Named, Rejection};
 use crate::stream::sasl::{self, MAX_ATTEMPTS};
 use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
@@ -110,7 +111,7 @@ impl Inbound {
             if self.requests > MAX_UNPROVEN_REQUESTS {
                 let text = "too many dialback requests on a stream that has proven nothing";
                 let answer = Verification::error("resource-constraint", text);
-                return self.answer_result(&pair, answer, Some("TooManyVerifications"), out);
+                return self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
             }
         }
         let Some(opened) = &self.opened else { return self.end(out) };
@@ -147,7 +148,7 @@ impl Inbound {
             (Err(NotTaken::TooMany), _) => {
                 let text = NotTaken::TooMany.to_string();
                 let answer = Verification::error("resource-constraint", text);
-                self.answer_result(&pair, answer, Some("TooManyVerifications"), out);
+                self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
             }
         }
     }
@@ -164,29 +165,29 @@ impl Inbound {
     ) -> Result<ConfirmedBy, Objection> {
         if !around.serves(&pair.to) {
             let text = format!("{} is not served here", pair.to);
-            return Err(Objection::new("item-not-found", text, Refusal::HostUnknown.label()));
+            return Err(Objection::new("item-not-found", text, Refusal::HostUnknown.word()));
         }
         if let Err(refusal) = around.admits(pair) {
             let text = refusal.to_string();
-            return Err(Objection::new("policy-violation", text, refusal.label()));
+            return Err(Objection::new("policy-violation", text, refusal.word()));
         }
         if let Err(refusal) = around.has_room(self.tls.as_ref(), &pair.from) {
             return Err(Objection::new(
                 "resource-constraint",
                 refusal.to_string(),
-                refusal.label(),
+                refusal.word(),
             ));
         }
         let rules = around.peer(&pair.from);
         if rules.tls == TlsMode::Required && self.tls.is_none() {
             let objection =
-                Objection::new("policy-violation", "TLS is required here", TLS_REQUIRED);
+                Objection::new("policy-violation", "TLS is required here", Word::TlsRequired);
             // Such a peer has no way to come back with TLS on this stream.
             return Err(if opened.versioned { objection } else { objection.fatal() });
         }
         if !rules.allows_dialback() {
             let text = "dialback is disabled here; use SASL EXTERNAL";
-            return Err(Objection::new("policy-violation", text, "DialbackDisabled"));
+            return Err(Objection::new("policy-violation", text, Word::DialbackDisabled));
         }
         let required = rules.verification == CertificateRole::Required;
         let by_certificate = rules.key_confirmation == KeyConfirmation::CertificateFirst;
@@ -202,7 +203,7 @@ impl Inbound {
                     |reason| format!("the certificate does not prove {}: {reason}", pair.from);
                 let (text, cause) = (say(reason.told()), say(reason.to_string()));
                 let answer = Verification::error_of("policy-violation", text, cause);
-                Err(Objection { answer, reason: reason.label(), fatal: None }.fatal())
+                Err(Objection { answer, reason: reason.word(), fatal: None }.fatal())
             }
             Ok(()) | Err(_) => Ok(ConfirmedBy::AuthoritativeServer),
         }
@@ -244,7 +245,7 @@ impl Inbound {
         &mut self,
         pair: &Pair,
         answer: Verification,
-        reason: Option<&'static str>,
+        reason: Option<Word>,
         out: &mut Out,
     ) {
         if let Some(rejection) = Rejection::of_pair(pair, reason, &answer) {
@@ -268,13 +269,13 @@ enum ConfirmedBy {
 struct Objection {
     answer: Verification,
     /// The stable word for it.
-    reason: &'static str,
+    reason: Word,
     /// The stream ends with this error, too.
     fatal: Option<Box<StreamError>>,
 }
 
 impl Objection {
-    fn new(condition: &str, text: impl Into<String>, reason: &'static str) -> Self {
+    fn new(condition: &str, text: impl Into<String>, reason: Word) -> Self {
         Self { answer: Verification::error(condition, text), reason, fatal: None }
     }
 

@@ -237,7 +237,7 @@ fn rfc6120_6_4_5_after_a_peer_that_closed_over_external_the_next_stream_takes_di
     let closed = "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
     side.send(&format!("{}{OFFER_BOTH}{closed}", response("s2")), &world);
     let rejected = side.failure().unwrap().clone();
-    assert_eq!(rejected.label(), "SASLExternalRejected");
+    assert_eq!(rejected.word().as_str(), "SASLExternalRejected");
     let next = || {
         let mut side = encrypted(&world);
         side.machine.after_rejection(rejected.clone());

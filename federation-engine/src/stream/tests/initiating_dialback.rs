@@ -68,7 +68,7 @@ fn what_we_were_asked_about_the_key_is_part_of_the_failure() {
         side.send("<db:result from='them.example' to='us.example' type='invalid'/>", &world);
         let failure = side.failure().unwrap();
         assert_eq!(failure, &Failure::DialbackInvalid(inquiry));
-        assert_eq!(failure.label(), label);
+        assert_eq!(failure.word().as_str(), label);
         let text = failure.to_string();
         assert!(text.starts_with("the peer says that our dialback key is invalid, "), "{text}");
         assert!(text.contains(words), "{text}");

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crds::word::Word;
+
 use crds::peer::Verification as CertificateRole;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -123,7 +125,7 @@ impl Session {
             Action::Refused { element, refusal } => {
                 self.engine.metrics.stanzas_received.inc(self.leg);
                 self.engine.metrics.stanzas_refused.inc(refusal);
-                tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = refusal.label(), "refused");
+                tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = %refusal.word(), "refused");
             }
             Action::KeyAnswered { pair, id, answer } => self.key_answered(&pair, &id, &answer),
             Action::Opened { from, to } => {
@@ -205,7 +207,7 @@ impl Session {
     /// The pair is proven, and there are too many of its kind.
     async fn refuse_to_prove(&mut self, full: Full) -> Flow {
         let error = StreamError::new(StreamCondition::ResourceConstraint, full.to_string());
-        let error = error.because("TooManyStreams");
+        let error = error.because(Word::TooManyStreams);
         if let Machine::Receiving(machine) = &self.machine {
             let named = machine.named();
             self.engine.saw_refusal(self.leg, self.address, Rejection::of_stream(named, &error));
@@ -241,7 +243,7 @@ impl Session {
 
     fn failed(&mut self, failure: Failure) {
         if let Some(omitted) = self.engine.may_log(self.address.ip()) {
-            tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.label(), omitted, "{failure}");
+            tracing::info!(address = %self.address, leg = ?self.leg, reason = %failure.word(), omitted, "{failure}");
         }
         if let Machine::Receiving(machine) = &self.machine
             && !machine.is_authenticated()

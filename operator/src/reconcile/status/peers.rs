@@ -79,9 +79,9 @@ fn peer_status(
     let attempt = evidence.and_then(|peer| peer.attempts.last());
     let domain = domain.to_string();
     let reason = outbound
-        .map(|stream| stream.reason.clone())
-        .or_else(|| attempt.map(|attempt| attempt.reason.clone()))
-        .unwrap_or_else(|| "NotTried".to_owned());
+        .map(|stream| &stream.reason)
+        .or_else(|| attempt.map(|attempt| &attempt.reason))
+        .map_or_else(|| "NotTried".to_owned(), ToString::to_string);
     let step = outbound.map(|s| s.step).or_else(|| attempt.map(|a| a.step));
     let before = old.peers.iter().find(|peer| peer.domain == domain);
     let unchanged = before.filter(|before| before.state == state && before.reason == reason);
@@ -100,7 +100,7 @@ fn peer_status(
         tls: outbound.or(inbound).and_then(|stream| stream.tls.as_ref()).map(|tls| PeerTlsStatus {
             version: tls.version.clone(),
             direct: tls.direct,
-            verification: tls.verification.clone(),
+            verification: tls.verification.to_string(),
             not_after: tls.not_after.map(Time),
         }),
         authentication: authentication(outbound, inbound),
