@@ -54,6 +54,8 @@ impl XmppFederationSpec {
 mod tests {
     use super::*;
 
+    const ROADMAP: &str = include_str!("../../ROADMAP.md");
+
     fn paths(spec: serde_json::Value) -> Vec<&'static str> {
         serde_json::from_value::<XmppFederationSpec>(spec).unwrap().not_in_effect()
     }
@@ -83,8 +85,9 @@ mod tests {
             "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
             "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
         });
+        let found = paths(spec);
         assert_eq!(
-            paths(spec),
+            found,
             [
                 "backends[].component",
                 "backends[].server.authentication",
@@ -97,5 +100,13 @@ mod tests {
                 "verification.claimCheck",
             ]
         );
+        let heading = "## Accepted by the API, not in effect yet\n";
+        let section = ROADMAP.split(heading).nth(1).and_then(|rest| rest.split("\n## ").next());
+        let listed: Vec<_> = section
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| line.strip_prefix("- `")?.split('`').next())
+            .collect();
+        assert_eq!(listed, found, "ROADMAP.md lists the same fields");
     }
 }
