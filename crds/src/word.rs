@@ -97,6 +97,8 @@ named! {
         DialbackTimedOut = "DialbackTimedOut",
         /// A stream, or its source, waits for too many verifications.
         TooManyVerifications = "TooManyVerifications",
+        /// Too many connections that are not authenticated, of the source or in all.
+        TooManyConnections = "TooManyConnections",
         /// The streams of one peer have reached their limit.
         TooManyStreams = "TooManyStreams",
         /// One certificate or source has authenticated too many domains.

@@ -24,13 +24,13 @@ use crds::limits::{EffectiveLimits, EffectiveTimeouts};
 use crds::policy::Policy;
 use crds::target::RouteTarget;
 use ipnet::IpNet;
-
-use crate::Domain;
 use model::{
     ControlFiles, DialbackFiles, FileComponent, FileDnssec, FileListen, KeyPairFiles, SplitHorizon,
     TrustFiles,
 };
 use resolve::Peers;
+
+use crate::Domain;
 
 /// A configuration that is consistent in itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +55,7 @@ pub struct Config {
     pub dialback: Option<DialbackFiles>,
     /// Settings of remote domains.
     pub peers: Peers,
-    /// Which remote domains may exchange stanzas; see [`crate::policy::decide::decide`].
+    /// Which remote domains may exchange stanzas; see [`s2s_proto::policy::decide::decide`].
     pub policy: Policy,
     /// Bounds in size and count.
     pub limits: EffectiveLimits,

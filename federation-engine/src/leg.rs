@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::stream::Surroundings;
+use s2s_proto::stream::Surroundings;
+
 use crate::task::engine::Engine;
 
 pub(crate) mod alone;

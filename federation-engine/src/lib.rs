@@ -6,33 +6,24 @@
 //!   remote servers ◀──SRV, A, dial── outer ──┘            └─ inner leg ──dial──▶ backend
 //! ```
 //!
-//! `xml`, `stream`, `dialback`, `policy`, `dns::plan` and `tls::judge` know no socket, no clock and no task; `task` drives
-//! them. A stanza is delimited and validated once and then travels as the bytes that were validated.
+//! The crate `s2s-proto` decides, and knows no socket, no clock and no task; `task` drives it. A stanza is delimited and
+//! validated once and then travels as the bytes that were validated.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod args;
 mod budget;
-mod clock;
 pub mod config;
 pub mod dial;
-pub mod dialback;
-pub mod direction;
 pub mod dns;
 pub mod leg;
 pub mod log;
 pub mod observe;
-pub mod pair;
-pub mod policy;
 pub mod probe;
-pub mod reason;
 pub mod route;
 pub mod run;
 mod source;
-pub mod stanza;
-pub mod stream;
 pub mod task;
 pub mod tls;
-pub mod xml;
 
 pub use crds::domain::{Domain, DomainError};

@@ -4,18 +4,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use s2s_proto::certificate::chain::PeerChain;
+use s2s_proto::reason::{ConnectReason, Failure};
+use s2s_proto::stream::features::Features;
+use s2s_proto::stream::starttls::{Negotiation, STARTTLS};
+use s2s_proto::stream::{Out, error, header};
+use s2s_proto::xml::{Bounds, Element, HeaderAttributes, Item, Namespace, Scanner};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Domain;
-use crate::reason::{ConnectReason, Failure};
-use crate::stream::features::Features;
-use crate::stream::starttls::{Negotiation, STARTTLS};
-use crate::stream::{Out, error, header};
 use crate::task::io::Connection;
-use crate::tls::chain::PeerChain;
-use crate::tls::config::{TlsStart, anonymous_client, server_name};
-use crate::xml::{Bounds, Element, HeaderAttributes, Item, Namespace, Scanner};
+use crate::tls::config::{anonymous_client, server_name};
+use s2s_proto::plan::TlsStart;
 
 /// What was seen.
 #[derive(Clone, Debug)]

@@ -6,6 +6,9 @@ mod material;
 use std::path::Path;
 use std::sync::Arc;
 
+use listeners::Listeners;
+use material::Material;
+use s2s_proto::pair::Pair;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -20,14 +23,11 @@ use crate::observe::admin::{self, AdminState};
 use crate::observe::control::{self, ControlState};
 use crate::observe::journal::Journal;
 use crate::observe::readiness::Readiness;
-use crate::pair::Pair;
 use crate::task::engine::Engine;
 use crate::task::listen::{self, ListenError};
 use crate::task::overload::{self, Granted};
 use crate::task::peers;
 use crate::task::snapshot::Snapshot;
-use listeners::Listeners;
-use material::Material;
 
 /// What `/readyz` misses until every listener serves, and again when the engine ends.
 const SERVING: &str = "serving";

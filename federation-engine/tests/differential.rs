@@ -29,12 +29,11 @@ mod vocabulary;
 use std::fs;
 use std::path::Path;
 
-use federation_engine::xml::Bounds;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-
 use compare::Tally;
 use expat::Expat;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use s2s_proto::xml::Bounds;
 use scanned::Scanned;
 
 /// Generated streams of an ordinary run.

@@ -10,14 +10,15 @@ use federation_engine::observe::evidence::{
     BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind, InboundObservation,
     InboundRefusal, PeerEvidence, PeerStream,
 };
-use federation_engine::reason::Step;
-use federation_engine::tls::facts::CertificateFacts;
 use federation_engine::tls::issue::PemPair;
 use jiff::{SignedDuration, Timestamp};
+use s2s_proto::certificate::facts::CertificateFacts;
+use s2s_proto::reason::Step;
 use serde_json::{Value, json};
 
 use crate::args::PullPolicy;
 use crate::build::{Address, Given, Settings};
+use crate::dns::publish::Publication;
 use crate::evidence::cluster::{
     ClusterEvidence, DnsEndpointEvidence, EnginePod, OuterService, Workload,
 };
@@ -27,10 +28,9 @@ use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
 use crate::evidence::references::{CertificateSeen, References};
 use crate::evidence::{Evidence, WantedConfig};
-use crate::dns::publish::Publication;
-use crate::reconcile::apply::Applied;
 use crate::federation::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
 use crate::federation::validated::{Validated, validate};
+use crate::reconcile::apply::Applied;
 
 /// Address that the load balancer gives.
 pub(crate) const ADDRESS: &str = "192.0.2.7";

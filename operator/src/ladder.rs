@@ -98,7 +98,8 @@ fn judge(view: View<'_>, rung: &Rung) -> Judgement {
 /// The first False of the domains' verdicts, else the first Unknown.
 fn worst(domains: &[Verdict]) -> Option<Verdict> {
     let first = |status| domains.iter().find(|verdict| verdict.status() == status);
-    let mut worst = first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown))?.clone();
+    let mut worst =
+        first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown))?.clone();
     if domains.iter().filter(|verdict| verdict.status() != ConditionStatus::True).count() > 1 {
         worst.message.push_str(" Other domains are affected as well; see status.domains.");
     }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use federation_engine::Domain;
 use federation_engine::dns::anchors::Anchors;
-use federation_engine::dns::plan::{Answer, Target};
 use federation_engine::dns::resolve::Resolver;
-use federation_engine::reason::{DnsReason, Records};
-use federation_engine::tls::dane::{Associations, Delegation};
 use futures::StreamExt;
 use hickory_proto::rr::RecordType;
+use s2s_proto::certificate::dane::{Associations, Delegation};
+use s2s_proto::plan::{Answer, Target};
+use s2s_proto::reason::{DnsReason, Records};
 use tests::peer::nameserver::{Nameserver, Zone};
 use tests::peer::signer::{Flaw, Signer};
 

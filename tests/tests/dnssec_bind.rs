@@ -9,11 +9,11 @@ use std::process::{Child, Command};
 
 use federation_engine::Domain;
 use federation_engine::dns::anchors::Anchors;
-use federation_engine::dns::plan::{Answer, Target};
 use federation_engine::dns::resolve::Resolver;
-use federation_engine::reason::{DnsReason, Records};
-use federation_engine::tls::dane::Associations;
 use futures::StreamExt;
+use s2s_proto::certificate::dane::Associations;
+use s2s_proto::plan::{Answer, Target};
+use s2s_proto::reason::{DnsReason, Records};
 use tempfile::TempDir;
 use tests::claim;
 use tests::command::Run;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use crds::effective::ImpossibleCombination;
 use crds::pattern::DomainPattern;
+use s2s_proto::certificate::pin::PinError;
 
 use crate::Domain;
-use crate::tls::pin::PinError;
 
 /// Line and column, both counted from 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -7,9 +7,9 @@ use crds::effective::{self, EffectivePeer, EffectiveProbe, KeyConfirmation};
 use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
 use crds::peer::{Dialback, Enforcement, Profile, Route, TlsMode, Verification};
+use s2s_proto::certificate::pin::Pin;
 
 use crate::config::error::Fault;
-use crate::tls::pin::Pin;
 
 /// Settings of a remote domain, every gap filled. Only combinations that a peer can satisfy exist.
 #[derive(Clone, Debug, Eq, PartialEq)]

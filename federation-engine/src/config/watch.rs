@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use s2s_proto::clock;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-
-use crate::clock;
 
 /// A writer is taken to be done when nothing happened for this long.
 const QUIET: Duration = Duration::from_millis(100);

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use futures::stream::{self, FuturesUnordered};
 use futures::{Stream, StreamExt};
+use s2s_proto::certificate::dane::Delegation;
+use s2s_proto::guard::Guard;
+use s2s_proto::plan::{Answer, Host, Origin, Target};
+use s2s_proto::race::{Race, Step, Unanswered};
+use s2s_proto::reason::{ConnectReason, DnsReason, Failure};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::guard::Guard;
-use super::race::{Race, Step, Unanswered};
 use super::tcp::Connect;
-use crate::dns::plan::{Answer, Host, Origin, Target};
 use crate::dns::resolve::Resolver;
-use crate::reason::{ConnectReason, DnsReason, Failure};
-use crate::tls::dane::Delegation;
 
 /// Finds the addresses of a host.
 pub trait Addresses: Sync {
@@ -207,5 +207,7 @@ async fn next<S: Stream + Unpin>(index: usize, mut answers: S) -> (usize, Option
     (index, answer, answers)
 }
 
+#[cfg(test)]
+mod racing;
 #[cfg(test)]
 mod tests;

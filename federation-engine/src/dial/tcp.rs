@@ -6,10 +6,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use s2s_proto::reason::ConnectReason;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-
-use crate::reason::ConnectReason;
 
 /// Opens one connection.
 pub trait Connect {

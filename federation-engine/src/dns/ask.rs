@@ -12,7 +12,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::exchange;
 pub use super::exchange::ExchangeError;
-use super::plan::SrvRecord;
+use s2s_proto::plan::SrvRecord;
 
 /// EDNS payload size that avoids fragmentation.
 const UDP_PAYLOAD: u16 = 1232;

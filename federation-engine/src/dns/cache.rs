@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::rr::{Name, RecordType};
 use lru::LruCache;
-
-use super::plan::{Answer, Proven};
+use s2s_proto::plan::{Answer, Proven};
 
 /// Answers kept; the least recently used goes first.
 const MAX_ANSWERS: NonZeroUsize = match NonZeroUsize::new(1024) {

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hickory_proto::rr::{RData, RecordType};
+use s2s_proto::certificate::dane::{Associations, Delegation};
+use s2s_proto::certificate::tlsa::Tlsa;
+use s2s_proto::plan::{Answer, Host, Proven, Target};
+use s2s_proto::reason::{DnsReason, Records};
 
 use super::ask::absolute;
-use super::plan::{Answer, Host, Proven, Target};
 use super::resolve::{Bounded, Resolver};
 use crate::Domain;
-use crate::reason::{DnsReason, Records};
-use crate::tls::dane::{Associations, Delegation};
-use crate::tls::tlsa::Tlsa;
 
 /// TLSA records kept of one server.
 const MAX_RECORDS: usize = 16;
@@ -49,7 +49,12 @@ impl Resolver {
         );
         let associations = if server_is_secure(host, &[v6, v4])? {
             let read = |data: &RData| match data {
-                RData::TLSA(record) => Some(Tlsa::from(record)),
+                RData::TLSA(record) => Some(Tlsa::new(
+                    record.cert_usage.into(),
+                    record.selector.into(),
+                    record.matching.into(),
+                    &record.cert_data,
+                )),
                 _ => None,
             };
             let answer = self.proven(&self.associations, (tlsa, RecordType::TLSA), read).await;

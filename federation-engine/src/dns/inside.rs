@@ -9,9 +9,9 @@ use futures::{Stream, stream};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use s2s_proto::plan::Answer;
 use tokio::time::timeout;
 
-use super::plan::Answer;
 use super::resolve::ResolverError;
 use crate::dial::dialler::Addresses;
 

@@ -19,18 +19,18 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::system_conf::read_system_conf;
+use s2s_proto::certificate::tlsa::Tlsa;
+use s2s_proto::plan::{Answer, Answers, MAX_TARGETS, Proven, SrvRecord, Target, plan};
+use s2s_proto::reason::DnsReason;
 use tokio::time::timeout;
 
 use super::anchors::{Anchors, AnchorsError};
 use super::ask::{absolute, srv_record};
 use super::cache::Cache;
 use super::lookup::{self, Found, Servers};
-use super::plan::{Answer, Answers, MAX_TARGETS, Proven, SrvRecord, Target, plan};
 use super::validate::{Validator, is_secure};
 use crate::Domain;
 use crate::config::model::FileDnssec;
-use crate::reason::DnsReason;
-use crate::tls::tlsa::Tlsa;
 
 /// For one question to one server.
 const ATTEMPT: Duration = Duration::from_secs(2);

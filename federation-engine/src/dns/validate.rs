@@ -18,10 +18,9 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::net::dnssec::DnssecDnsHandle;
 use hickory_resolver::net::xfer::DnsHandle;
 use hickory_resolver::net::{DnsError, NetError};
+use s2s_proto::clock;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
-
-use crate::clock;
 
 use super::lookup::{Found, Servers, lookup};
 

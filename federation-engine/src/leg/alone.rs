@@ -2,11 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use crds::contact::Contact;
-
-use crate::reason::{ErrorKind, StanzaError};
-use crate::stanza::{Kind, bounce};
-use crate::xml::escape::{attribute_into, escape_into};
-use crate::xml::{Element, Namespace};
+use s2s_proto::reason::{ErrorKind, StanzaError};
+use s2s_proto::stanza::{Kind, bounce};
+use s2s_proto::xml::escape::{attribute_into, escape_into};
+use s2s_proto::xml::{Element, Namespace};
 
 /// What a stanza asks for.
 enum Question {
@@ -98,7 +97,7 @@ fn form_into(out: &mut BytesMut, contact: &Contact) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xml::Node;
+    use s2s_proto::xml::Node;
 
     const INFO: &str = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
     const ITEMS: &str = "<query xmlns='http://jabber.org/protocol/disco#items'/>";

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use crds::backend::BackendAuthentication;
 use crds::effective::KeyConfirmation;
 use crds::peer::{Dialback, TlsMode, Verification};
-
 use rustls_pki_types::UnixTime;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{CertificateReason, Refusal};
+use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use crate::Domain;
-use crate::dialback::{Key, KeyInquiry};
-use crate::pair::Pair;
-use crate::reason::{CertificateReason, Refusal};
-use crate::stream::{PeerChain, PeerRules, Surroundings};
 use crate::task::engine::Engine;
 
 /// What streams of the inner leg ask.
@@ -78,6 +77,10 @@ impl Surroundings for Inner {
     /// The engine answers `db:verify` for every foreign domain, so that a backend with dialback believes it.
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)
+    }
+
+    fn stream_id(&self) -> StreamId {
+        StreamId::new(rand::random())
     }
 }
 

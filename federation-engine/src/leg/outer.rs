@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use rustls_pki_types::UnixTime;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::policy::decide::decide;
+use s2s_proto::reason::{CertificateReason, Refusal};
+use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use crate::Domain;
 use crate::config::peer::Peer;
-use crate::dialback::{Key, KeyInquiry};
-use crate::direction::Direction;
-use crate::pair::Pair;
-use crate::policy::decide::decide;
-use crate::reason::{CertificateReason, Refusal};
 use crate::source::Prefix;
-use crate::stream::{PeerChain, PeerRules, Surroundings};
 use crate::task::engine::Engine;
 
 /// What streams of the outer leg ask.
@@ -88,6 +88,10 @@ impl Surroundings for Outer {
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)
+    }
+
+    fn stream_id(&self) -> StreamId {
+        StreamId::new(rand::random())
     }
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crds::peer::{TlsMode, Verification};
 use rustls_pki_types::UnixTime;
+use s2s_proto::certificate::dane::Delegation;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{CertificateReason, Refusal};
+use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use super::outer::Outer;
 use crate::Domain;
-use crate::dialback::{Key, KeyInquiry};
-use crate::pair::Pair;
-use crate::reason::{CertificateReason, Refusal};
-use crate::stream::{PeerChain, PeerRules, Surroundings};
-use crate::tls::dane::Delegation;
 
 /// What a stream to that server asks.
 pub(crate) struct ProvenServer {
@@ -64,6 +64,10 @@ impl Surroundings for ProvenServer {
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.outer.is_authoritative_for(domain)
+    }
+
+    fn stream_id(&self) -> StreamId {
+        self.outer.stream_id()
     }
 }
 

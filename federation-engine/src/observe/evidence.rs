@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use crds::word::Word;
 use jiff::Timestamp;
+use s2s_proto::reason::Step;
 use serde::{Deserialize, Serialize};
 
 use crate::Domain;
-use crate::reason::Step;
 
 /// Peers kept; configured ones first, then the most recent.
 pub const MAX_PEERS: usize = 512;

@@ -1,6 +1,7 @@
 //! Label values of metrics: closed enums, so that nothing from the network ever becomes a label.
 
-use crate::dialback::Verification;
+use s2s_proto::dialback::Verification;
+
 use crate::leg::Leg;
 
 /// A value of one label.
@@ -171,7 +172,7 @@ impl Label for DnsResult {
     }
 }
 
-impl Label for crate::reason::Refusal {
+impl Label for s2s_proto::reason::Refusal {
     const NAME: &'static str = "reason";
     const ALL: &'static [Self] = &Self::ALL;
 
@@ -187,7 +188,7 @@ impl Label for crate::reason::Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reason::Refusal;
+    use s2s_proto::reason::Refusal;
 
     fn indices_are_positions<L: Label>() {
         for (position, label) in L::ALL.iter().enumerate() {

@@ -12,12 +12,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+use s2s_proto::direction::Direction;
+use s2s_proto::reason::{Failure, Refusal};
 
 use crate::budget::{Budget, Usage};
-use crate::direction::Direction;
 use crate::leg::Leg;
 use crate::observe::label::{DnsResult, Label, PeerLimit, Shed, VerificationResult};
-use crate::reason::{Failure, Refusal};
 
 /// The result label of what succeeded.
 const SUCCESS: &str = "Success";
@@ -206,7 +206,9 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts stanzas that were answered with an error.
     pub fn bounced(&self, cause: &Failure, stanzas: u64) {
-        self.bounced.get_or_create(&Reason { reason: cause.word().known().unwrap_or_default() }).inc_by(stanzas);
+        self.bounced
+            .get_or_create(&Reason { reason: cause.word().known().unwrap_or_default() })
+            .inc_by(stanzas);
     }
 
     /// Counts a verified stream for as long as the guard lives.
@@ -223,7 +225,7 @@ impl Metrics {
         let labels = HandshakeLabels {
             leg: leg.value(),
             direction: direction.label(),
-            result: result.err().map_or(SUCCESS, Failure::label),
+            result: result.err().map_or(SUCCESS, label_of),
         };
         self.handshakes.get_or_create(&labels).inc();
     }
@@ -237,7 +239,7 @@ impl Metrics {
 
     /// Counts the end of an attempt to reach a remote domain.
     pub fn dial(&self, result: Result<(), &Failure>) {
-        let result = result.err().map_or(SUCCESS, Failure::label);
+        let result = result.err().map_or(SUCCESS, label_of);
         self.dials.get_or_create(&Outcome { result }).inc();
     }
 
@@ -338,10 +340,15 @@ impl<L: Label> Counters<L> {
     }
 }
 
+/// Every word of a failure is a known one.
+fn label_of(failure: &Failure) -> &'static str {
+    failure.word().known().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reason::DnsReason;
+    use s2s_proto::reason::DnsReason;
 
     #[test]
     fn every_metric_has_the_prefix_and_only_closed_labels() {

@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::Failure;
+use s2s_proto::stanza::fail_fast::fails_fast;
+use s2s_proto::xml::Element;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -13,10 +17,6 @@ use super::retry::Fate;
 use crate::budget::account::Total;
 use crate::dial::backoff::Backoff;
 use crate::leg::Leg;
-use crate::pair::Pair;
-use crate::reason::Failure;
-use crate::stanza::fail_fast::fails_fast;
-use crate::xml::Element;
 
 /// How long a stanza that fails fast is answered with the last failure; after that it causes an attempt of its own. Short,
 /// because its sender asks about the present.
@@ -423,9 +423,9 @@ impl Link {
 mod tests {
     use super::*;
     use crate::Domain;
-    use crate::reason::{ConnectReason, DnsReason};
     use crate::route::pinned::READ_BUFFER;
     use crate::route::pinned::testing::Alive;
+    use s2s_proto::reason::{ConnectReason, DnsReason};
 
     const BOUNDS: Bounds = Bounds { bytes: 1_000, stanzas: 10, age: Duration::from_mins(1) };
 

@@ -5,8 +5,9 @@
 //! ends that stream, too, it ends it at the one stanza that is on its way. Without acknowledgements TCP confirms, and what
 //! it has confirmed is gone; a stanza that the peer does not read to its end is not confirmed, and is found the same way.
 
+use s2s_proto::reason::{ErrorKind, Failure, StanzaError};
+
 use super::queue::Waiting;
-use crate::reason::{ErrorKind, Failure, StanzaError};
 
 /// What the end of a stream says about the stanzas that were not confirmed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,6 +1,6 @@
 //! Which of the stanzas that waited for a stream wait on after a failure. Pure.
 
-use crate::reason::Failure;
+use s2s_proto::reason::Failure;
 
 /// Whom the stanzas of a link are for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,7 +27,7 @@ pub(crate) enum Stage {
 pub(crate) enum Fate {
     /// They wait for the next attempt, until they are too old.
     Keep,
-    /// They wait, except those that fail fast ([`fails_fast`](crate::stanza::fail_fast::fails_fast)).
+    /// They wait, except those that fail fast ([`fails_fast`](s2s_proto::stanza::fail_fast::fails_fast)).
     FailFast,
     /// They are bounced now.
     Bounce,
@@ -49,8 +49,8 @@ pub(crate) fn fate(failure: &Failure, errand: Errand, stage: Stage) -> Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialback::KeyInquiry;
-    use crate::reason::{CertificateReason, ConnectReason, DnsReason};
+    use s2s_proto::dialback::KeyInquiry;
+    use s2s_proto::reason::{CertificateReason, ConnectReason, DnsReason};
 
     fn stream_error(condition: &str) -> Failure {
         Failure::StreamError { condition: condition.into(), text: String::new() }

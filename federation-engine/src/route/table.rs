@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use s2s_proto::pair::Pair;
+
 use super::link::Link;
 use crate::budget::account::Total;
 use crate::leg::Leg;
-use crate::pair::Pair;
 
 /// Links kept before idle ones are forgotten. Names of remote domains come from outside; memory must not.
 const SOFT_LIMIT: usize = 4096;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use s2s_proto::clock;
+use s2s_proto::reason::Failure;
 use tokio::time::{sleep, timeout};
 
 use super::engine::Engine;
-use crate::clock;
-use crate::reason::Failure;
 
 /// How long the delivery of queued stanzas may take.
 const DRAINING_TIME: Duration = Duration::from_secs(25);

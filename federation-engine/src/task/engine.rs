@@ -10,6 +10,13 @@ use arc_swap::ArcSwap;
 use crds::word::Word;
 use jiff::Timestamp;
 use rustls_pki_types::UnixTime;
+use s2s_proto::dialback::Inquiries;
+use s2s_proto::direction::Direction;
+use s2s_proto::guard::Guard;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::rejection::Named;
+use s2s_proto::stream::{Limits, Rejection};
+use s2s_proto::xml::Bounds;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
@@ -30,10 +37,7 @@ use super::socket::Socket;
 use super::streams::Streams;
 use crate::Domain;
 use crate::budget::ledger::Ledger;
-use crate::dial::guard::Guard;
 use crate::dial::tcp::Tcp;
-use crate::dialback::Inquiries;
-use crate::direction::Direction;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::Resolver;
 use crate::leg::Leg;
@@ -43,16 +47,13 @@ use crate::observe::evidence::{
 use crate::observe::journal::Journal;
 use crate::observe::limiter::Limiter;
 use crate::observe::metrics::Metrics;
-use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::queue;
 use crate::route::table::Table;
 use crate::source::Prefix;
-use crate::stream::rejection::Named;
-use crate::stream::{Limits, Rejection};
-use crate::tls::config::{Presented, TlsStart};
+use crate::tls::config::Presented;
 use crate::tls::handshake::Offer;
-use crate::xml::Bounds;
+use s2s_proto::plan::TlsStart;
 
 /// Pairs that one stream may carry. Twice the local domains of the largest federation.
 const PAIRS: usize = 64;
@@ -319,7 +320,7 @@ impl Engine {
         if let Some(omitted) = self.may_log(source.ip()) {
             tracing::info!(%source, ?leg, omitted, "connection refused: {text}");
         }
-        self.note_refusal(leg, source, Named::default(), "TooManyConnections", text);
+        self.note_refusal(leg, source, Named::default(), Word::TooManyConnections, text);
     }
 
     /// Log, count and evidence: a connection that had not opened a stream was closed to make room.

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::policy::decide::decide;
+use s2s_proto::reason::{ErrorKind, Failure, Refusal, StanzaError};
+use s2s_proto::stanza::relay::{self, StreamContext};
+use s2s_proto::stanza::{address, bounce, preparation};
+use s2s_proto::stream::{StreamLimits, header};
+use s2s_proto::xml::Element;
 
 use super::engine::Engine;
-use crate::direction::Direction;
 use crate::leg::{Leg, alone};
-use crate::pair::Pair;
-use crate::policy::decide::decide;
-use crate::reason::{ErrorKind, Failure, Refusal, StanzaError};
 use crate::route::link::{Link, Push};
 use crate::route::poison;
-use crate::stanza::relay::{self, StreamContext};
-use crate::stanza::{address, bounce, preparation};
-use crate::stream::{StreamLimits, header};
-use crate::xml::Element;
 
 /// Pairs that one stream keeps at hand. A stream usually carries one or two.
 const KEPT: usize = 8;

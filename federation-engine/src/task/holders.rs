@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use proven::{Fingerprint, Full, Limits, MAX_PER_DOMAIN, Prover};
+use s2s_proto::pair::Pair;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,9 +17,7 @@ use crate::Domain;
 use crate::budget::account::{Account, Total};
 use crate::budget::decide::{Group, Held, Use};
 use crate::leg::Leg;
-use crate::pair::Pair;
 use crate::source::Prefix;
-use proven::{Fingerprint, Full, Limits, MAX_PER_DOMAIN, Prover};
 
 /// What a connection holds without buffers: its task, its stream machine, what is known of its peer. Measured.
 pub(crate) const CONNECTION: usize = 12 * 1024;

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::clock;
+use s2s_proto::clock;
 
 /// Bytes written since the last question that are worth another one at once.
 const ASK_BYTES: u64 = 64 * 1024;

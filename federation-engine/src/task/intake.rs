@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use s2s_proto::pair::Pair;
+use s2s_proto::xml::Element;
+
 use super::engine::Engine;
 use super::forward::{Forwarder, Held};
 use crate::leg::Leg;
-use crate::pair::Pair;
-use crate::xml::Element;
 
 /// The incoming side of one stream.
 pub(crate) struct Intake {

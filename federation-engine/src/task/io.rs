@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
 use rustls::{ClientConfig, ServerConfig};
+use s2s_proto::certificate::chain::PeerChain;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -19,7 +20,6 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 use super::in_flight::Span;
 use super::socket::{Acknowledged, Socket};
 use crate::route::pinned::READ_BUFFER;
-use crate::tls::chain::PeerChain;
 use crate::tls::handshake::Offer;
 
 /// Smallest and largest read; a connection that fills its reads gets larger ones.

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use crate::pair::Pair;
-use crate::reason::Refusal;
-use crate::stream::error::StreamError;
-use crate::stream::{Inbound, Management, Out, Outbound, StreamLimits, Surroundings};
-use crate::xml::{Element, Item, XmlError};
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::Refusal;
+use s2s_proto::stream::error::StreamError;
+use s2s_proto::stream::{Inbound, Management, Out, Outbound, StreamLimits, Surroundings};
+use s2s_proto::xml::{Element, Item, XmlError};
 
 /// Who opened the stream.
 pub(crate) enum Machine {

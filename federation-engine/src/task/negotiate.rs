@@ -8,6 +8,15 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use crds::peer::Verification;
 use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::dialback;
+use s2s_proto::reason::{CertificateReason, Failure};
+use s2s_proto::stream::error;
+use s2s_proto::stream::{
+    Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
+};
+use s2s_proto::xml::Scanner;
+use s2s_proto::xml::escape::printable;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout_at};
 
@@ -18,19 +27,11 @@ use super::outlet::End;
 use super::streams::Far;
 use super::target::{self, Reached};
 use crate::Domain;
-use crate::clock;
-use crate::dialback;
 use crate::leg::Leg;
-use crate::reason::{CertificateReason, Failure};
 use crate::route::link::Link;
-use crate::stream::error;
-use crate::stream::{
-    Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
-};
-use crate::tls::config::{TlsStart, anonymous_client, server_name};
+use crate::tls::config::{anonymous_client, server_name};
 use crate::tls::handshake::{Offer, late_refusal};
-use crate::xml::Scanner;
-use crate::xml::escape::printable;
+use s2s_proto::plan::TlsStart;
 
 /// Time to send the last bytes of a stream.
 pub(crate) const CLOSING: Duration = Duration::from_secs(5);

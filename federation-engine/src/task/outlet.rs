@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::{Management, StreamLimits};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use super::engine::Engine;
 use super::in_flight::{InFlight, Span};
 use crate::leg::Leg;
-use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::pinned::{Pinned, copied};
 use crate::route::poison::{self, Verdict};
 use crate::route::queue::{STANZA_OVERHEAD, Waiting};
-use crate::stream::{Management, StreamLimits};
 
 /// Bytes that one write to the transport gathers.
 const BATCH: usize = 64 * 1024;

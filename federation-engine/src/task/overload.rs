@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use s2s_proto::reason::{ErrorKind, Refusal, StanzaError};
 use tokio::time::sleep;
 
 use super::engine::Engine;
@@ -10,7 +11,6 @@ use crate::budget::decide::{Group, Held, Use, decide};
 use crate::budget::{Budget, PROCESS, Usage, detect, in_use};
 use crate::leg::Leg;
 use crate::observe::label::Shed;
-use crate::reason::{ErrorKind, Refusal, StanzaError};
 use crate::route::link::Link;
 
 /// Between two looks.

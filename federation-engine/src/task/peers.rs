@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use s2s_proto::pair::Pair;
 use tokio::time::sleep;
 
 use super::engine::Engine;
 use crate::Domain;
 use crate::leg::Leg;
-use crate::pair::Pair;
 use crate::route::link::{Link, Phase};
 
 /// Between two looks at a peer that was reached, and at one that was not.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::stream::Transport;
+use s2s_proto::stream::rejection::Named;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
@@ -13,10 +16,7 @@ use super::admission::Admitted;
 use super::engine::Engine;
 use super::io::Connection;
 use super::session::Session;
-use crate::clock;
 use crate::leg::Leg;
-use crate::stream::Transport;
-use crate::stream::rejection::Named;
 use crate::tls::sniff::{self, FirstByte};
 
 /// Serves one accepted connection to its end. What a connection needs to be a stream is made when its first byte has come: one

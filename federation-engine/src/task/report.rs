@@ -6,20 +6,20 @@ use std::sync::Arc;
 use crds::peer::Verification as CertificateRole;
 use crds::word::Word;
 use jiff::Timestamp;
+use s2s_proto::certificate::chain::PeerChain;
+use s2s_proto::certificate::dane::Delegation;
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{CertificateReason, Failure, Step};
+use s2s_proto::stream::Authentication;
 
 use super::engine::Engine;
 use super::stream_end::StreamEnd;
 use super::target::Reached;
 use crate::Domain;
-use crate::direction::Direction;
 use crate::leg::Leg;
 use crate::observe::evidence::{self, AuthenticatedBy, InboundKind, PeerStream, TlsFacts};
 use crate::observe::metrics::StreamGuard;
-use crate::pair::Pair;
-use crate::reason::{CertificateReason, Failure, Step};
-use crate::stream::Authentication;
-use crate::tls::chain::PeerChain;
-use crate::tls::dane::Delegation;
 
 /// The story of one stream.
 pub(crate) struct StreamReport {

@@ -7,20 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{ConnectReason, Failure};
+use s2s_proto::stanza::bounce::ping;
+use s2s_proto::stream::StreamId;
+use s2s_proto::xml::Element;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout_at};
 
 use super::engine::Engine;
 use crate::Domain;
-use crate::clock;
 use crate::leg::Leg;
 use crate::observe::evidence::{BackendAnswer, BackendOutcome, BackendRoundTrip};
-use crate::pair::Pair;
-use crate::reason::{ConnectReason, Failure};
 use crate::route::link::{Link, Phase};
-use crate::stanza::bounce::ping;
-use crate::stream::StreamId;
-use crate::xml::Element;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,7 +102,7 @@ impl<'a> Trip<'a> {
     fn new(engine: &'a Arc<Engine>, domain: &Domain, backend: &'a str) -> Self {
         let pair = Pair { from: engine.snapshot().config.probe_domain.clone(), to: domain.clone() };
         let link = engine.table.link(&pair, Leg::Inner);
-        Self { engine, backend, pair, id: StreamId::generate().to_string(), link }
+        Self { engine, backend, pair, id: StreamId::new(rand::random()).to_string(), link }
     }
 
     /// Pings, and waits for the answer, the failure, or the end of patience. With `tell`, it is told as soon as the
@@ -211,7 +211,7 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialback::KeyInquiry;
+    use s2s_proto::dialback::KeyInquiry;
 
     #[test]
     fn each_failure_names_the_broken_part_of_the_way() {

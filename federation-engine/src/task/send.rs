@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::Purpose;
 use tokio::time::sleep_until;
 
 use super::engine::Engine;
@@ -13,10 +15,8 @@ use super::outlet::End;
 use super::session::Session;
 use super::streams::Far;
 use crate::leg::Leg;
-use crate::reason::Failure;
 use crate::route::link::Link;
 use crate::route::retry::{Errand, Fate, Stage, fate};
-use crate::stream::Purpose;
 
 /// Longest pause between two attempts to reach a backend.
 const LONGEST_INNER: Duration = Duration::from_secs(5);

@@ -17,6 +17,13 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::dialback::Verification;
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::error::{StreamCondition, StreamError};
+use s2s_proto::stream::{Authentication, Inbound, Out, StreamId, Surroundings, Transport};
+use s2s_proto::xml::{Item, Scanner};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -34,15 +41,8 @@ use super::report::StreamReport;
 use super::stream_end::StreamEnd;
 use super::streams::{Registration, Request};
 use super::target::Place;
-use crate::clock;
-use crate::dialback::Verification;
 use crate::leg::Leg;
-use crate::pair::Pair;
-use crate::reason::Failure;
 use crate::route::link::Link;
-use crate::stream::error::{StreamCondition, StreamError};
-use crate::stream::{Authentication, Inbound, Out, StreamId, Surroundings, Transport};
-use crate::xml::{Item, Scanner};
 
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
 const BACKLOG: usize = 256 * 1024;

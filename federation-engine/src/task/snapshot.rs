@@ -6,24 +6,24 @@ use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
 use rustls_pki_types::UnixTime;
+use s2s_proto::certificate::chain::PeerChain;
+use s2s_proto::certificate::dane::{self, Delegation};
+use s2s_proto::certificate::judge::judge;
+use s2s_proto::certificate::pin::Pin;
+use s2s_proto::certificate::trust::Trust;
+use s2s_proto::dialback::{Key, Secret};
+use s2s_proto::reason::CertificateReason;
 
 use crate::Domain;
 use crate::config::model::TrustFiles;
 use crate::config::peer::Peer;
 use crate::config::{Attachment, Backend, Config};
-use crate::dialback::{Key, Secret};
 use crate::leg::Leg;
 use crate::observe::evidence::{Problem, ServedCertificate};
-use crate::reason::CertificateReason;
 use crate::tls::certs::{LocalCertificate, LocalCertificates};
-use crate::tls::chain::PeerChain;
 use crate::tls::config::Presented;
-use crate::tls::dane::{self, Delegation};
 use crate::tls::issue::PemPair;
-use crate::tls::judge::judge;
 use crate::tls::mint::Mint;
-use crate::tls::pin::Pin;
-use crate::tls::trust::Trust;
 
 /// Secrets of dialback keys: the present one signs, the previous one is still confirmed, so that a rotation breaks no
 /// verification under way.
@@ -207,7 +207,7 @@ fn load_trust(
     last: Option<&Arc<Trust>>,
     problems: &mut Vec<Problem>,
 ) -> Arc<Trust> {
-    match Trust::load(files.system_roots, &files.bundles) {
+    match crate::tls::roots::load(files.system_roots, &files.bundles) {
         Ok(trust) => Arc::new(trust),
         Err(error) => {
             let place = files.bundles.first().map_or(Path::new("tls.trust"), PathBuf::as_path);

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use crate::clock;
+use s2s_proto::clock;
 
 /// Parts of a second for which a stream that was too fast is not read at least, so that it is not woken for every stanza.
 const PAUSES_PER_SECOND: u32 = 10;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::stream::error::StreamError;
+use s2s_proto::stream::error::StreamError;
 
 /// The end of a stream that is no failure to reach the peer.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl fmt::Display for StreamEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::error::StreamCondition;
+    use s2s_proto::stream::error::StreamCondition;
 
     #[test]
     fn each_end_says_who_ended_the_stream_and_why() {

@@ -6,23 +6,23 @@ use std::sync::Arc;
 
 use crds::peer::{Profile, TlsMode};
 use crds::target::RouteHost;
+use s2s_proto::certificate::dane::Delegation;
+use s2s_proto::direction::Direction;
+use s2s_proto::plan::TlsStart;
+use s2s_proto::plan::{Host, Origin, Target};
+use s2s_proto::policy::decide::decide;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::Surroundings;
+use s2s_proto::stream::redirect::{Hops, NotFollowed, Redirect};
 use tokio::net::TcpStream;
 
 use super::engine::Engine;
 use crate::Domain;
 use crate::config::Attachment;
 use crate::dial::dialler::{Connection, Dialler};
-use crate::direction::Direction;
-use crate::dns::plan::{Host, Origin, Target};
 use crate::leg::Leg;
 use crate::leg::outer::Outer;
 use crate::leg::proven::ProvenServer;
-use crate::policy::decide::decide;
-use crate::reason::Failure;
-use crate::stream::Surroundings;
-use crate::stream::redirect::{Hops, NotFollowed, Redirect};
-use crate::tls::config::TlsStart;
-use crate::tls::dane::Delegation;
 
 /// A host and a port, as DNS or the configuration names them.
 pub(crate) type Place = (Host, NonZeroU16);

@@ -4,6 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use s2s_proto::dialback::Verification;
+use s2s_proto::pair::Pair;
+use s2s_proto::public::is_public;
+use s2s_proto::reason::{DnsReason, Failure};
+use s2s_proto::stream::{Purpose, StreamId};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -11,12 +16,7 @@ use super::engine::Engine;
 use super::line::Permit;
 use super::negotiate::{self, NotOpened, Opening};
 use crate::Domain;
-use crate::dialback::Verification;
-use crate::dns::public::is_public;
 use crate::leg::Leg;
-use crate::pair::Pair;
-use crate::reason::{DnsReason, Failure};
-use crate::stream::{Purpose, StreamId};
 
 /// Whether the authoritative server of a pair may be queried at all. The query costs lookups and connections (XEP-0205), and its
 /// cause has not authenticated.

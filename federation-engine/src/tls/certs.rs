@@ -10,10 +10,10 @@ use arc_swap::ArcSwap;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use s2s_proto::certificate::facts::CertificateFacts;
+use s2s_proto::certificate::identity::Identity;
 
 use super::config::{Presented, provider};
-use super::facts::CertificateFacts;
-use super::identity::Identity;
 use super::issue::{IssueError, self_signed};
 use crate::Domain;
 
@@ -146,8 +146,9 @@ impl LocalCertificate {
         let Some(leaf) = chain.first() else {
             return Err(CertificateError::NoCertificate { place: certificate_place.to_owned() });
         };
-        let in_leaf =
-            |error: super::facts::Unreadable| malformed(certificate_place, error.to_string());
+        let in_leaf = |error: s2s_proto::certificate::facts::Unreadable| {
+            malformed(certificate_place, error.to_string())
+        };
         let facts = CertificateFacts::of(leaf).map_err(in_leaf)?;
         let identity = Identity::of_der(leaf).map_err(in_leaf)?;
         let key = match PrivateKeyDer::from_pem_slice(private_key) {
@@ -235,7 +236,9 @@ impl LocalCertificates {
         domains: &[Domain],
         now: UnixTime,
     ) -> (Self, Vec<CertificateError>) {
-        let now = super::facts::timestamp(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        let now = s2s_proto::certificate::facts::timestamp(
+            i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        );
         let mut set = Self { by_domain: HashMap::new(), default: certificates.first().cloned() };
         let mut problems = Vec::new();
         for domain in domains {

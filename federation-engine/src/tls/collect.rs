@@ -10,10 +10,10 @@ use rustls::crypto::{
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use s2s_proto::certificate::facts::parse;
 use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::config::provider;
-use super::facts::parse;
 
 /// When we dial: collects the server's chain.
 #[derive(Debug)]

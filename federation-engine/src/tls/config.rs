@@ -10,22 +10,14 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, Error, ServerConfig};
 use rustls_pki_types::ServerName;
+use s2s_proto::certificate::chain::first_expiry;
+use s2s_proto::plan::TlsStart;
 
-use super::chain::first_expiry;
 use super::collect::{CollectClient, CollectServer};
 use crate::Domain;
 
 /// ALPN identifier of server-to-server streams over Direct TLS (XEP-0368 §4).
 pub const ALPN: &[u8] = b"xmpp-server";
-
-/// How TLS starts on a connection.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum TlsStart {
-    /// After `<proceed/>` (RFC 6120 §5).
-    StartTls,
-    /// With the first byte (XEP-0368).
-    Direct,
-}
 
 /// The one cryptographic provider; the process default is never consulted.
 pub fn provider() -> &'static Arc<CryptoProvider> {

@@ -114,7 +114,7 @@ impl Authority {
     pub(crate) fn from_pem(ca: &PemPair) -> Result<Self, IssueError> {
         let certificate = CertificateDer::from_pem_slice(ca.certificate.as_bytes())
             .map_err(|error| IssueError::Certificate(error.to_string()))?;
-        let parsed = super::facts::parse(&certificate)
+        let parsed = s2s_proto::certificate::facts::parse(&certificate)
             .map_err(|error| IssueError::Certificate(error.to_string()))?;
         if !parsed.is_ca() {
             return Err(IssueError::Certificate("its basic constraints say CA:FALSE".to_owned()));
@@ -124,7 +124,8 @@ impl Authority {
         if key.public_key_raw() != &*parsed.public_key().subject_public_key.data {
             return Err(IssueError::KeyMismatch);
         }
-        let not_after = super::facts::timestamp(parsed.validity().not_after.timestamp());
+        let not_after =
+            s2s_proto::certificate::facts::timestamp(parsed.validity().not_after.timestamp());
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
             .map_err(|error| IssueError::Certificate(error.to_string()))?;
         Ok(Self { issuer, certificate, not_after })

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use federation_engine::xml::Namespace;
+use s2s_proto::xml::Namespace;
 use serde_json::Value;
 
 use super::compare::{Outcome, Verdict};

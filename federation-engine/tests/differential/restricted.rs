@@ -1,9 +1,9 @@
 //! rxml, which reads restricted XML as XMPP servers written in Rust do.
 
-use federation_engine::xml::Namespace;
 use rxml::error::EndOrError;
 use rxml::parser::{Options, WithOptions, XMLNS_XML};
 use rxml::{Event, Parse, Parser};
+use s2s_proto::xml::Namespace;
 
 use super::compare::{Outcome, Verdict};
 use super::scanned::{Read, Scanned, What};

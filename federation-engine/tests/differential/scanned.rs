@@ -1,7 +1,7 @@
 //! What the scanner accepts of a stream.
 
 use bytes::{Bytes, BytesMut};
-use federation_engine::xml::{Bounds, Element, Item, Namespace, Scanner};
+use s2s_proto::xml::{Bounds, Element, Item, Namespace, Scanner};
 
 /// A first-level element as a parser reports it.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::federation::names;
 use super::{metadata, ports};
+use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// The inner Service; none without backends.

@@ -19,8 +19,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::bundles::Bundles;
-use crate::federation::names;
 use super::{Settings, metadata, paths, ports};
+use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// User and group of the engine's image.

@@ -3,10 +3,10 @@
 
 use crds::external::dns_endpoint::{DNSEndpoint, DNSEndpointSpec, Endpoint};
 
-use crate::federation::names;
 use super::{Given, metadata};
-use crate::federation::validated::Validated;
 use crate::dns::wanted;
+use crate::federation::names;
+use crate::federation::validated::Validated;
 
 /// The records; none before there is a target to point to.
 pub fn build(federation: &Validated, given: &Given) -> Option<DNSEndpoint> {

@@ -19,8 +19,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Serialize;
 
 use super::bundles::Bundles;
-use crate::federation::names;
 use super::{BuildError, Given, metadata, paths, ports};
+use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// ConfigMap with the file.

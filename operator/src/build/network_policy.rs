@@ -9,8 +9,8 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::federation::names;
 use super::{Settings, metadata, ports};
+use crate::federation::names;
 use crate::federation::validated::Validated;
 use crds::federation::network_policy::PodPeer;
 

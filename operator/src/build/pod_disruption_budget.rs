@@ -3,8 +3,8 @@
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::federation::names;
 use super::metadata;
+use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// The budget; none for a single replica, which it would make undrainable.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
-use crate::federation::names;
 use super::{Given, metadata, paths};
+use crate::federation::names;
 use crate::federation::validated::Validated;
 use federation_engine::tls::issue::PemPair;
 

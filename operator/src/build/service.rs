@@ -7,8 +7,8 @@ use crds::federation::service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceTy
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::federation::names;
 use super::{Address, Given, metadata, ports};
+use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// Annotation prefixes of external-dns: the first is read up to v0.21, the second from v0.22 on. Each version reads

@@ -3,8 +3,8 @@
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 
-use crate::federation::names;
 use super::metadata;
+use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// The `ServiceAccount`.

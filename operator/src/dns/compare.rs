@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use crds::status::{DnsRecord, DnsRecordState};
 
+use crate::dns::wanted;
 use crate::evidence::dns::{NameEvidence, leads_to};
 use crate::ladder::View;
-use crate::dns::wanted;
 
 /// Most records in the status.
 const MAX_RECORDS: usize = 96;

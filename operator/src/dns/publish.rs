@@ -4,9 +4,9 @@ use crds::condition::{self, Condition, ConditionStatus, ConditionType};
 use crds::federation::dns::{DnsMode, DnsPublish};
 
 use crate::build::Address;
+use crate::dns::wanted;
 use crate::evidence::dns::DnsEvidence;
 use crate::federation::validated::Validated;
-use crate::dns::wanted;
 
 /// The decision.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

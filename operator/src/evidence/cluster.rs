@@ -9,9 +9,9 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::engine::Replica;
+use crate::build::Address;
 use crate::build::deployment::CONTAINER;
 use crate::build::metadata::{CONTENT_ANNOTATION, FEDERATION_LABEL};
-use crate::build::Address;
 use crate::federation::validated::Validated;
 
 /// What the cluster shows.

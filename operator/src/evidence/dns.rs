@@ -10,8 +10,8 @@ use futures::StreamExt;
 use jiff::Timestamp;
 
 use super::zone::{PATIENCE, Servers, Zones};
-use crate::federation::validated::Validated;
 use crate::dns::wanted::{self, Srv};
+use crate::federation::validated::Validated;
 
 /// Questions that are on their way at once.
 const PARALLEL: usize = 8;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crds::domain::Domain;
 use federation_engine::probe::{Seen, look};
-use federation_engine::reason::Failure;
-use federation_engine::tls::config::TlsStart;
-use federation_engine::tls::facts::CertificateFacts;
-use federation_engine::tls::identity::Identity;
 use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
+use s2s_proto::certificate::facts::CertificateFacts;
+use s2s_proto::certificate::identity::Identity;
+use s2s_proto::plan::TlsStart;
+use s2s_proto::reason::Failure;
 
 use super::cluster::ClusterEvidence;
 use super::references::CertificateSeen;

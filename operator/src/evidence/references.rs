@@ -4,9 +4,9 @@
 use crds::domain::Domain;
 use crds::reason::ResolvedRefsReason;
 use federation_engine::tls::certs::{CertificateError, LocalCertificate};
-use federation_engine::tls::facts::CertificateFacts;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use s2s_proto::certificate::facts::CertificateFacts;
 
 /// Shortest dialback secret, in octets: as much as the keys that are made of it (XEP-0185 §3).
 const MIN_DIALBACK_SECRET: usize = 32;

@@ -4,8 +4,8 @@ use crds::reason::AcceptedReason;
 
 use super::View;
 use super::verdict::Verdict;
-use crate::reconcile::apply::Applied;
 use crate::federation::validated::Rejection;
+use crate::reconcile::apply::Applied;
 
 /// Judges a federation that passed validation.
 pub fn check(view: View<'_>) -> Verdict {

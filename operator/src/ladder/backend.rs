@@ -6,8 +6,8 @@ use crds::federation::backend::Attachment;
 use crds::reason::BackendReadyReason;
 use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
 
-use super::verdict::Verdict;
 use super::View;
+use super::verdict::Verdict;
 use crate::build::ports;
 use crate::evidence::engine::Report;
 

@@ -4,8 +4,8 @@ use crds::domain::Domain;
 use crds::reason::CertificateReadyReason;
 use jiff::SignedDuration;
 
-use super::verdict::Verdict;
 use super::View;
+use super::verdict::Verdict;
 use crate::evidence::references::CertificateSeen;
 
 /// Remaining validity at which the message speaks of it.

@@ -68,8 +68,9 @@ pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<
             "Engine pods are being replaced.",
         ));
     }
-    (ready.status() != ConditionStatus::True)
-        .then(|| Verdict::new(ReconcilingReason::Verifying, format!("Ready is {}.", ready.status())))
+    (ready.status() != ConditionStatus::True).then(|| {
+        Verdict::new(ReconcilingReason::Verifying, format!("Ready is {}.", ready.status()))
+    })
 }
 
 /// `Stalled`, when nothing will change until somebody acts.

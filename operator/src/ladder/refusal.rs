@@ -85,6 +85,7 @@ fn advice(reason: &Word) -> &'static str {
         | Word::DialbackInvalidUnasked
         | Word::DialbackTimedOut
         | Word::TooManyVerifications
+        | Word::TooManyConnections
         | Word::TooManyStreams
         | Word::TooManyNames
         | Word::NoBackend

@@ -51,12 +51,7 @@ pub const RUNGS: [Rung; 13] = {
     use ConditionType as C;
     use Source::{Cluster, Network};
 
-    const fn rung(
-        type_: C,
-        needs: &'static [C],
-        source: Source,
-        check: Check,
-    ) -> Rung {
+    const fn rung(type_: C, needs: &'static [C], source: Source, check: Check) -> Rung {
         Rung { type_, needs, source, check }
     }
     const fn domains(

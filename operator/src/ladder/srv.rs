@@ -7,13 +7,13 @@ use crds::federation::dns::DnsMode;
 use crds::reason::SRVResolvesReason;
 use jiff::SignedDuration;
 
+use super::View;
 use super::host::failures;
 use super::verdict::Verdict;
-use super::View;
-use crate::federation::names;
-use crate::evidence::dns::{NameEvidence, leads_to};
 use crate::dns::publish::Publication;
 use crate::dns::wanted::{self, Srv, WantedSrv};
+use crate::evidence::dns::{NameEvidence, leads_to};
+use crate::federation::names;
 
 /// Time for external-dns to read a new `DNSEndpoint`, before anything is thought to be wrong: its loop takes a minute
 /// without `--events`.

@@ -5,8 +5,8 @@ use crds::effective;
 use crds::peer::Dialback;
 use crds::reason::StreamVerifiedReason;
 
-use super::verdict::Verdict;
 use super::View;
+use super::verdict::Verdict;
 use crate::evidence::probe::{Probe, ProbeOutcome};
 
 /// Stream error condition of RFC 6120 §4.9.3.6.

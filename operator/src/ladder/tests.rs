@@ -157,7 +157,9 @@ fn certificate_ready() {
     let mut spec = smallest();
     spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
     let with = |change: fn(&mut crate::evidence::references::CertificateSeen)| {
-        of(&spec, rung, |seen| change(seen.references.certificate.as_mut().unwrap())).reason.to_string()
+        of(&spec, rung, |seen| change(seen.references.certificate.as_mut().unwrap()))
+            .reason
+            .to_string()
     };
     assert_eq!(with(|_| {}), "CertificateValid");
     assert_eq!(after(rung, |_| {}).reason.to_string(), "SelfSigned");
@@ -534,7 +536,10 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
     };
     let why = "the certificate does not prove partner.example: the certificate is self-signed";
     let verdict = refused(&[("an older cause", 99), (why, 5)], None);
-    assert_eq!((verdict.reason.to_string().as_str(), verdict.status()), ("AllPeersReachable", ConditionStatus::True));
+    assert_eq!(
+        (verdict.reason.to_string().as_str(), verdict.status()),
+        ("AllPeersReachable", ConditionStatus::True)
+    );
     assert_eq!(
         verdict.message,
         format!(

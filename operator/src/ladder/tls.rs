@@ -3,8 +3,8 @@
 use crds::domain::Domain;
 use crds::reason::TLSVerifiedReason;
 
-use super::verdict::Verdict;
 use super::View;
+use super::verdict::Verdict;
 use crate::evidence::probe::{Probe, ProbeOutcome, Served};
 use crate::evidence::references::CertificateSeen;
 

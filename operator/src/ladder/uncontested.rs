@@ -7,10 +7,10 @@ use crds::word::Word;
 use federation_engine::observe::evidence::InboundKind;
 use jiff::SignedDuration;
 
+use super::View;
 use super::host::failures;
 use super::peers::{self, PeerView};
 use super::verdict::Verdict;
-use super::View;
 use crate::dns::publish;
 use crate::dns::wanted;
 

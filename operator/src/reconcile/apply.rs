@@ -9,12 +9,12 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::error::Error;
-use crate::federation::validated::Validated;
 use crate::build::Child;
 use crate::build::metadata::CONTENT_ANNOTATION;
 use crate::children::{self, is_controlled_by};
 use crate::context::{Context, FederationRef};
 use crate::evidence::cluster::EnginePod;
+use crate::federation::validated::Validated;
 use crate::memory::AppliedChild;
 
 /// How the application ended, as far as the user has to know.

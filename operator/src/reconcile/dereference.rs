@@ -9,11 +9,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 
 use crate::build::{bundles, paths};
+use crate::children::is_controlled_by;
+use crate::evidence::references::{self, ReferenceProblem, References};
 use crate::federation::material::Existing;
 use crate::federation::names;
 use crate::federation::validated::Validated;
-use crate::children::is_controlled_by;
-use crate::evidence::references::{self, ReferenceProblem, References};
 
 /// Secrets of our own making, and the state of the references.
 #[derive(Clone, Default)]

@@ -1,7 +1,7 @@
 //! Why a pass ended early. It is tried again; what the user must know stands in a condition instead.
 
-use crate::federation::material::MaterialError;
 use crate::build::BuildError;
+use crate::federation::material::MaterialError;
 use crate::metrics::ReconcileResult;
 
 /// Why a pass ended early.

@@ -18,18 +18,18 @@ use super::dereference::{Dereferenced, dereference};
 use super::error::Error;
 use super::{report, schedule, status};
 use crate::build::{self, Address, Child, Given, paths};
-use crate::federation::material::{self, ControlMaterial};
-use crate::federation::names;
-use crate::federation::validated::{Rejection, Rival, Validated, validate};
 use crate::context::{Context, Federation, FederationRef};
+use crate::dns::publish::{self, Publication};
 use crate::evidence::cluster::{self, ClusterEvidence, DnsEndpointEvidence};
 use crate::evidence::dns::{self, DnsEvidence, LookedFor};
 use crate::evidence::engine::Credentials;
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::references::{self, CertificateSeen};
 use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
+use crate::federation::material::{self, ControlMaterial};
+use crate::federation::names;
+use crate::federation::validated::{Rejection, Rival, Validated, validate};
 use crate::ladder::{View, accepted};
-use crate::dns::publish::{self, Publication};
 use crds::external::dns_endpoint::DNSEndpoint;
 
 /// Age up to which answers of the network are judged again, while they are not as wanted. Shorter than

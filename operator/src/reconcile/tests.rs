@@ -283,7 +283,10 @@ fn inbound_evidence_from_before_a_change_of_the_addresses_is_not_taken_again() {
         get(&status.conditions, ConditionType::InboundReachable).unwrap().reason.clone()
     };
     let first = shown(&crds::XmppFederationStatus::default(), Some("192.0.2.1"), 0);
-    assert_eq!((reason(&first).as_str(), &first.addresses_changed_time), ("InboundObserved", &None));
+    assert_eq!(
+        (reason(&first).as_str(), &first.addresses_changed_time),
+        ("InboundObserved", &None)
+    );
     let moved = shown(&first, Some("192.0.2.2"), 1);
     assert_eq!(reason(&moved), "EvidenceStale");
     let later = shown(&moved, Some("192.0.2.2"), 2);

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use federation_engine::Domain;
-use federation_engine::tls::chain::PeerChain;
-use federation_engine::tls::dane::{self, Associations, Delegation};
-use federation_engine::tls::identity::Identity;
-use federation_engine::tls::judge;
-use federation_engine::tls::pin::Pin;
-use federation_engine::tls::tlsa::Tlsa;
-use federation_engine::tls::trust::Trust;
 use hickory_proto::rr::rdata::TLSA;
 use rustls_pki_types::{CertificateDer, UnixTime};
+use s2s_proto::certificate::chain::PeerChain;
+use s2s_proto::certificate::dane::{self, Associations, Delegation};
+use s2s_proto::certificate::identity::Identity;
+use s2s_proto::certificate::judge;
+use s2s_proto::certificate::pin::Pin;
+use s2s_proto::certificate::tlsa::Tlsa;
+use s2s_proto::certificate::trust::Trust;
 
 /// A root, and behind it what it has issued: `them.example` through an intermediate.
 const ROOT: &[u8] = include_bytes!("../../material/root.pem");
@@ -107,9 +107,7 @@ pub(crate) fn tlsa(data: &[u8]) {
         let Some(([usage, selector, matching], rest)) = record.split_first_chunk::<3>() else {
             continue;
         };
-        let record =
-            TLSA::new((*usage).into(), (*selector).into(), (*matching).into(), rest.to_vec());
-        if let Tlsa::Usable(association) = Tlsa::from(&record) {
+        if let Tlsa::Usable(association) = Tlsa::new(*usage, *selector, *matching, rest) {
             associations.push(association);
         }
     }

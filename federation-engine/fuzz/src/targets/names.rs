@@ -5,9 +5,9 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use federation_engine::Domain;
-use federation_engine::dns::plan::{self, Answer, Answers, MAX_TARGETS, Origin, Proven, SrvRecord};
 use federation_engine::dns::synth::answer::{Decision, SynthConfig, Transport};
 use hickory_proto::op::Message;
+use s2s_proto::plan::{self, Answer, Answers, MAX_TARGETS, Origin, Proven, SrvRecord};
 
 /// Reads numbers; zeros after the end.
 struct Numbers<'a>(&'a [u8]);

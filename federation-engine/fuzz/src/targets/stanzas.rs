@@ -1,14 +1,14 @@
 //! The scanner and what reads its elements.
 
 use bytes::BytesMut;
-use federation_engine::dialback::steps::Step;
-use federation_engine::pair::Pair;
-use federation_engine::stanza::address::{Jid, domainpart, is_well_formed};
-use federation_engine::stanza::relay::{self, StreamContext};
-use federation_engine::stanza::{Kind, bounce};
-use federation_engine::stream::header;
-use federation_engine::stream::redirect::OtherHost;
-use federation_engine::xml::{Bounds, Element, HeaderAttributes, Item, Scanner, XmlError};
+use s2s_proto::dialback::steps::Step;
+use s2s_proto::pair::Pair;
+use s2s_proto::stanza::address::{Jid, domainpart, is_well_formed};
+use s2s_proto::stanza::relay::{self, StreamContext};
+use s2s_proto::stanza::{Kind, bounce};
+use s2s_proto::stream::header;
+use s2s_proto::stream::redirect::OtherHost;
+use s2s_proto::xml::{Bounds, Element, HeaderAttributes, Item, Scanner, XmlError};
 
 /// Bytes that an answer may have beyond those of what it answers: see `stanza::bounce`.
 const ANSWER: usize = 2_048;
@@ -77,7 +77,7 @@ fn relayed(element: &Element) {
         assert_eq!(Pair::of(&again).as_ref(), Some(&pair), "it is of the same pair");
         assert_eq!((again.id(), again.type_()), (element.id(), element.type_()));
     }
-    let refused = federation_engine::reason::Failure::ShuttingDown.stanza_error();
+    let refused = s2s_proto::reason::Failure::ShuttingDown.stanza_error();
     if let Some(reply) = bounce::error_reply(element, &refused) {
         let again = Element::parse(&reply).expect("an answer is accepted");
         assert!(reply.len() <= element.bytes().len() + ANSWER, "an answer is not much larger");
@@ -121,5 +121,5 @@ pub(crate) fn address(data: &[u8]) {
     let again = Jid::parse(&jid.to_string());
     assert_eq!(again.as_ref(), Ok(&jid), "{text:?}");
     assert_eq!(domainpart(&jid.to_string()), jid.domain().as_str());
-    let _ = federation_engine::stanza::preparation::keeps(jid.domain());
+    let _ = s2s_proto::stanza::preparation::keeps(jid.domain());
 }

@@ -6,14 +6,14 @@ use bytes::BytesMut;
 use crds::effective::effective;
 use crds::peer::{PeerSettings, Profile};
 use federation_engine::Domain;
-use federation_engine::dialback::{Key, KeyInquiry, Secret, Verification};
-use federation_engine::pair::Pair;
-use federation_engine::reason::{CertificateReason, Failure, Refusal};
-use federation_engine::stream::{
+use s2s_proto::dialback::{Key, KeyInquiry, Secret, Verification};
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{CertificateReason, Failure, Refusal};
+use s2s_proto::stream::{
     Action, Authentication, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose,
     StreamId, Surroundings, Transport,
 };
-use federation_engine::xml::{Bounds, Item, Scanner, XmlError};
+use s2s_proto::xml::{Bounds, Item, Scanner, XmlError};
 
 const LIMITS: Limits = Limits {
     negotiation: Duration::from_secs(30),
@@ -106,6 +106,10 @@ impl Surroundings for World {
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)
+    }
+
+    fn stream_id(&self) -> StreamId {
+        StreamId::new(7)
     }
 }
 

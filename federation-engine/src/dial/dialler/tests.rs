@@ -3,11 +3,11 @@ use std::sync::Mutex;
 
 use crds::target::RouteTarget;
 use futures::stream;
+use s2s_proto::plan::{Answers, SrvRecord, plan};
+use s2s_proto::reason::Records;
 
 use super::*;
 use crate::Domain;
-use crate::dns::plan::{Answers, SrvRecord, plan};
-use crate::reason::Records;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -130,7 +130,7 @@ async fn a_truncated_answer_is_fetched_over_tcp_and_the_plan_is_bounded() {
     let server = server().await;
     let resolver = Resolver::new(&[server.address]).unwrap();
     let targets = resolver.targets(&domain("large.example"), false, false).await.unwrap();
-    assert_eq!(targets.len(), crate::dns::plan::MAX_TARGETS);
+    assert_eq!(targets.len(), s2s_proto::plan::MAX_TARGETS);
 }
 
 #[tokio::test]

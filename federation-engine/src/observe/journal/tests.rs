@@ -1,13 +1,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crds::word::Word;
+use s2s_proto::reason::Step;
 
 use super::*;
 use crate::observe::evidence::{
     BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEER_REFUSALS,
     MAX_PEERS, MAX_REFUSALS,
 };
-use crate::reason::Step;
 
 fn domain(text: &str) -> Domain {
     Domain::parse(text).unwrap()

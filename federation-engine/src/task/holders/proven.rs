@@ -4,8 +4,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
+use s2s_proto::pair::Pair;
+
 use crate::Domain;
-use crate::pair::Pair;
 use crate::source::Prefix;
 
 /// Streams that a peer may have open for one pair of domains.

@@ -4,34 +4,33 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crds::word::Word;
-
 use crds::peer::Verification as CertificateRole;
+use crds::word::Word;
 use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::dialback::Verification;
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::plan::TlsStart;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::error::{StreamCondition, StreamError};
+use s2s_proto::stream::rejection::Named;
+use s2s_proto::stream::{Action, Authentication, Rejection, StreamId};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{timeout, timeout_at};
 
 use super::{Event, Flow, Session, evicted};
 use crate::Domain;
-use crate::clock;
-use crate::dialback::Verification;
-use crate::direction::Direction;
 use crate::leg::Leg;
 use crate::observe::evidence::InboundKind;
 use crate::observe::label::VerificationResult;
-use crate::pair::Pair;
-use crate::reason::Failure;
-use crate::stream::error::{StreamCondition, StreamError};
-use crate::stream::rejection::Named;
-use crate::stream::{Action, Authentication, Rejection, StreamId};
 use crate::task::ending::Stage;
 use crate::task::holders::proven::Full;
 use crate::task::machine::Machine;
 use crate::task::negotiate::CLOSING;
 use crate::task::stream_end::StreamEnd;
 use crate::task::{expiry, verify};
-use crate::tls::config::TlsStart;
 
 /// Time to send the last bytes when the engine ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use s2s_proto::clock;
 use tokio::time::sleep;
 
 use super::Session;
-use crate::clock;
 use crate::task::ending::Stage;
 use crate::task::io::Batch;
 use crate::task::socket::warn_unsupported;

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use s2s_proto::clock;
+use s2s_proto::stream::error::{StreamCondition, StreamError};
+
 use super::{Flow, Session};
-use crate::clock;
-use crate::stream::error::{StreamCondition, StreamError};
 use crate::task::ending::Stage;
 use crate::task::machine::Machine;
 

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use crds::peer::Enforcement;
+use s2s_proto::clock;
 
 use super::Session;
 use crate::Domain;
-use crate::clock;
 use crate::leg::Leg;
 use crate::observe::label::PeerLimit;
 use crate::task::stanza_rate::StanzaRate;

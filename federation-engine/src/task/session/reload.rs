@@ -1,17 +1,17 @@
 //! Another configuration is in force: a stream that it does not allow any more ends, in order.
 
 use crds::target::RouteTarget;
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::plan::Target;
+use s2s_proto::policy::decide::decide;
+use s2s_proto::stream::Authentication;
+use s2s_proto::stream::error::{StreamCondition, StreamError};
+use s2s_proto::stream::standing::Standing;
 
 use super::{Flow, Session};
 use crate::config::Attachment;
-use crate::direction::Direction;
-use crate::dns::plan::Target;
 use crate::leg::Leg;
-use crate::pair::Pair;
-use crate::policy::decide::decide;
-use crate::stream::Authentication;
-use crate::stream::error::{StreamCondition, StreamError};
-use crate::stream::standing::Standing;
 use crate::task::machine::Machine;
 
 impl Session {

@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::Authentication;
 use tokio::sync::oneshot;
 
 use super::{Flow, Session};
 use crate::Domain;
-use crate::pair::Pair;
-use crate::reason::Failure;
-use crate::stream::Authentication;
 use crate::task::machine::Machine;
 use crate::task::streams::{Far, Registration, Request};
 use crate::task::target::Place;

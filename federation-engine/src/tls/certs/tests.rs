@@ -1,7 +1,7 @@
 use rcgen::{CertificateParams, date_time_ymd};
+use s2s_proto::certificate::testing::{Ca, domain, now};
 
 use super::*;
-use crate::tls::testing::{Ca, domain, now};
 
 fn certificate(
     root: &Ca,

@@ -4,11 +4,11 @@ mod key_types;
 
 use rustls::{ClientConnection, ProtocolVersion, ServerConnection};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use s2s_proto::certificate::chain::PeerChain;
+use s2s_proto::certificate::judge::judge;
+use s2s_proto::certificate::testing::{Ca, domain, now, server_auth};
 
 use super::*;
-use crate::tls::chain::PeerChain;
-use crate::tls::judge::judge;
-use crate::tls::testing::{Ca, domain, now, server_auth};
 
 fn presented(root: &Ca, name: &str) -> Presented {
     let (leaf, key) = root.leaf(&[name], server_auth);

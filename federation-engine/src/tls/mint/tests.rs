@@ -1,9 +1,10 @@
+use s2s_proto::certificate::chain::PeerChain;
+use s2s_proto::certificate::judge::judge;
+use s2s_proto::certificate::testing::{domain, now};
+use s2s_proto::certificate::trust::Trust;
+
 use super::*;
-use crate::tls::chain::PeerChain;
 use crate::tls::issue::new_ca;
-use crate::tls::judge::judge;
-use crate::tls::testing::{domain, now};
-use crate::tls::trust::Trust;
 
 const DAY: u64 = 24 * 3600;
 

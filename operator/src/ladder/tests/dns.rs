@@ -1,10 +1,10 @@
 //! The rungs that rest on the DNS.
 
 use super::*;
-use crate::evidence::dns::NameEvidence;
-use crate::fixtures::told;
 use crate::dns::publish::Publication;
 use crate::dns::wanted::Srv;
+use crate::evidence::dns::NameEvidence;
+use crate::fixtures::told;
 
 #[test]
 fn host_resolves() {

@@ -4,9 +4,9 @@
 use rcgen::KeyPair;
 use rustls::NamedGroup;
 use rustls::SupportedProtocolVersion;
+use s2s_proto::certificate::testing::leaf_params;
 
 use super::*;
-use crate::tls::testing::leaf_params;
 
 /// A name, and a private key.
 const KEYS: [(&str, &str); 7] = [

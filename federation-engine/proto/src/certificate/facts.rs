@@ -1,0 +1,86 @@
+//! What a certificate says about itself.
+
+use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::identity::Identity;
+
+/// Facts for logs, evidence and messages. No verdict: a certificate may claim anything.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CertificateFacts {
+    /// Names that are usable for XMPP, printable.
+    pub names: Vec<String>,
+    /// Start of validity.
+    pub not_before: Timestamp,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// SHA-256 of the DER, lower-case hex.
+    pub sha256: String,
+    /// Subject and issuer are the same and its own key verifies the signature.
+    pub self_signed: bool,
+    /// Basic constraints say that it is a CA.
+    pub is_ca: bool,
+}
+
+/// The bytes are no X.509 certificate.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a readable X.509 certificate: {0}")]
+pub struct Unreadable(pub String);
+
+impl CertificateFacts {
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    /// When the DER is malformed.
+    pub fn of(der: &CertificateDer<'_>) -> Result<Self, Unreadable> {
+        let certificate = parse(der)?;
+        let validity = certificate.validity();
+        Ok(Self {
+            names: Identity::of(&certificate).names(),
+            not_before: timestamp(validity.not_before.timestamp()),
+            not_after: timestamp(validity.not_after.timestamp()),
+            sha256: hex(&Sha256::digest(der.as_ref())),
+            self_signed: is_self_signed(&certificate),
+            is_ca: certificate.is_ca(),
+        })
+    }
+}
+
+/// End of validity alone, for those who need nothing else.
+pub(crate) fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, Unreadable> {
+    Ok(timestamp(parse(der)?.validity().not_after.timestamp()))
+}
+
+/// Parses DER; trailing bytes are an error.
+pub fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Unreadable> {
+    match X509Certificate::from_der(der.as_ref()) {
+        Ok(([], certificate)) => Ok(certificate),
+        Ok(_) => Err(Unreadable("bytes follow it".to_owned())),
+        Err(error) => Err(Unreadable(error.to_string())),
+    }
+}
+
+/// Subject equals issuer is not enough: two certificates of one careless CA may share an empty name.
+pub(crate) fn is_self_signed(certificate: &X509Certificate<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
+        && certificate.verify_signature(None).is_ok()
+}
+
+/// Dates beyond what a timestamp can hold are clamped to its ends.
+pub fn timestamp(unix_seconds: i64) -> Timestamp {
+    Timestamp::from_second(unix_seconds).unwrap_or(if unix_seconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}"); // Writing to a String cannot fail.
+        out
+    })
+}

@@ -1,0 +1,612 @@
+//! Why something was refused, failed, closed or bounced. Closed enums: the `Display` text completes a sentence, and
+//! `label()` is the same CamelCase word in the log, the metric, the evidence and the status of the resource.
+
+mod told;
+
+use std::fmt::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use crds::word::Word;
+use serde::{Deserialize, Serialize};
+
+use crate::dialback::KeyInquiry;
+use crate::stream::redirect::Redirect;
+
+/// How far an attempt to reach a peer came.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+pub enum Step {
+    /// Our own policy.
+    Policy,
+    /// Look-up of the SRV records.
+    #[serde(rename = "SRV")]
+    Srv,
+    /// Look-up of addresses.
+    Address,
+    /// TCP connection.
+    #[serde(rename = "TCP")]
+    Tcp,
+    /// Stream headers and features.
+    Stream,
+    /// TLS and the peer's certificate.
+    #[serde(rename = "TLS")]
+    Tls,
+    /// SASL EXTERNAL or dialback.
+    Authentication,
+    /// Everything is negotiated.
+    Established,
+}
+
+/// Why a certificate does not prove a domain.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CertificateReason {
+    /// The peer presented none.
+    #[error("no certificate was presented")]
+    Missing,
+    /// Signed by itself and not pinned.
+    #[error("the certificate is self-signed")]
+    SelfSigned,
+    /// No path to a trusted root.
+    #[error("the certificate was issued by {issuer:?}, which is not trusted")]
+    Untrusted {
+        /// Distinguished name of the last issuer in the chain.
+        issuer: String,
+    },
+    /// Valid, but for other names.
+    #[error("the certificate is for {}, not for this domain", names(.found))]
+    NameMismatch {
+        /// Names that the certificate has.
+        found: Vec<String>,
+    },
+    /// Past its `notAfter`.
+    #[error("the certificate expired at {not_after}")]
+    Expired {
+        /// RFC 3339.
+        not_after: String,
+    },
+    /// Before its `notBefore`.
+    #[error("the certificate is not valid before {not_before}")]
+    NotYetValid {
+        /// RFC 3339.
+        not_before: String,
+    },
+    /// None of the keys in the chain is pinned.
+    #[error("no key of the certificate chain is among the pinned ones")]
+    PinMismatch,
+    /// The peer's own records in DNS, proven by DNSSEC, are about other certificates (RFC 7673 §4.2).
+    #[error(
+        "no TLSA record at {owner} matches the certificate (DANE): either the peer has yet to publish a record for the certificate that it presents, or somebody else answers in its place"
+    )]
+    DaneMismatch {
+        /// Owner of the TLSA records.
+        owner: String,
+    },
+    /// Unreadable, or an algorithm or constraint that is not accepted.
+    #[error("the certificate is not acceptable: {detail}")]
+    Invalid {
+        /// What the verifier said.
+        detail: String,
+    },
+}
+
+fn names(found: &[String]) -> String {
+    if found.is_empty() { "no domain at all".to_owned() } else { found.join(", ") }
+}
+
+impl CertificateReason {
+    /// The stable word for this reason.
+    pub fn word(&self) -> Word {
+        match self {
+            Self::Missing => Word::CertificateMissing,
+            Self::SelfSigned => Word::CertificateSelfSigned,
+            Self::Untrusted { .. } => Word::CertificateUntrusted,
+            Self::NameMismatch { .. } => Word::CertificateNameMismatch,
+            Self::Expired { .. } => Word::CertificateExpired,
+            Self::NotYetValid { .. } => Word::CertificateNotYetValid,
+            Self::PinMismatch => Word::PinMismatch,
+            Self::DaneMismatch { .. } => Word::DaneMismatch,
+            Self::Invalid { .. } => Word::CertificateInvalid,
+        }
+    }
+}
+
+/// Why DNS gave no target.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DnsReason {
+    /// Neither SRV nor address records, or NXDOMAIN.
+    #[error("DNS knows no server for {name}")]
+    DomainNotFound {
+        /// Name that was asked for.
+        name: String,
+    },
+    /// SRV records exist, their targets have no address (RFC 6120 §3.2.1: then no fallback).
+    #[error("the SRV targets of {name} have no address")]
+    NoAddress {
+        /// Name that was asked for.
+        name: String,
+    },
+    /// The only SRV target is `.` (RFC 2782).
+    #[error("{name} says by an SRV record with target \".\" that it does not federate")]
+    ServiceDisabled {
+        /// Name that was asked for.
+        name: String,
+    },
+    /// No usable answer.
+    #[error("the resolver gave no answer for {name}: {detail}")]
+    ResolverUnavailable {
+        /// Name that was asked for.
+        name: String,
+        /// Response code or error.
+        detail: String,
+    },
+    /// DNSSEC refuses the answer (RFC 7673 §3).
+    #[error(
+        "the {records} records of {name} fail DNSSEC validation: signatures or keys are missing, wrong or expired; whoever runs that zone must repair it (`delv` shows where it breaks); where a private zone hides a signed public one, give the peer a `route`, or set `dnssec` to \"Off\""
+    )]
+    Bogus {
+        /// Name that was asked for.
+        name: String,
+        /// What was asked for.
+        records: Records,
+    },
+}
+
+/// Kinds of records that lead to a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Records {
+    /// SRV.
+    Service,
+    /// A and AAAA.
+    Address,
+    /// TLSA.
+    Certificate,
+}
+
+impl fmt::Display for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service => "SRV",
+            Self::Address => "address",
+            Self::Certificate => "TLSA",
+        })
+    }
+}
+
+impl DnsReason {
+    /// The stable word for this reason.
+    pub fn word(&self) -> Word {
+        match self {
+            Self::DomainNotFound { .. } => Word::DomainNotFound,
+            Self::NoAddress { .. } => Word::NoAddress,
+            Self::ServiceDisabled { .. } => Word::SrvServiceDisabled,
+            Self::ResolverUnavailable { .. } => Word::ResolverUnavailable,
+            Self::Bogus { .. } => Word::DnssecBogus,
+        }
+    }
+}
+
+/// Why an address could not be connected.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ConnectReason {
+    /// TCP reset in answer to SYN.
+    #[error("connection refused")]
+    Refused,
+    /// No answer in time.
+    #[error("connection timed out")]
+    TimedOut,
+    /// No route to the network or host.
+    #[error("no route to the address")]
+    NoRoute,
+    /// The dialler's guard says no.
+    #[error("{address} is {kind}, and `egress.allowNetworks` does not list it")]
+    AddressNotAllowed {
+        /// The address.
+        address: IpAddr,
+        /// Such as "a private address".
+        kind: &'static str,
+    },
+    /// Anything else that the operating system reports.
+    #[error("{detail}")]
+    Other {
+        /// Text of the operating system.
+        detail: String,
+    },
+}
+
+impl From<&std::io::Error> for ConnectReason {
+    fn from(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Self::NoRoute,
+            _ => Self::Other { detail: error.to_string() },
+        }
+    }
+}
+
+impl ConnectReason {
+    /// The stable word for this reason.
+    pub fn word(&self) -> Word {
+        match self {
+            Self::Refused => Word::ConnectRefused,
+            Self::TimedOut => Word::ConnectTimedOut,
+            Self::NoRoute => Word::NoRoute,
+            Self::AddressNotAllowed { .. } => Word::AddressNotAllowed,
+            Self::Other { .. } => Word::ConnectFailed,
+        }
+    }
+}
+
+/// Why no verified stream to a domain came about, or why it ended.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// Our policy forbids the pair.
+    #[error("the policy forbids federation with this domain")]
+    BlockedByLocalPolicy,
+    /// DNS.
+    #[error(transparent)]
+    Dns(#[from] DnsReason),
+    /// Every address failed; the list is never empty and in the order of the attempts.
+    #[error("{}", attempts(.0))]
+    Connect(Vec<(SocketAddr, ConnectReason)>),
+    /// The dialler's guard refused every address.
+    #[error(transparent)]
+    Guard(ConnectReason),
+    /// TLS is required and the peer does not offer STARTTLS (it was asked nevertheless, RFC 7590 §3.1).
+    #[error("TLS is required here, and the peer does not offer STARTTLS")]
+    StartTlsNotOffered,
+    /// `<failure/>` in answer to `<starttls/>`.
+    #[error("the peer refused STARTTLS")]
+    StartTlsRefused,
+    /// The TLS handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
+    /// The peer's certificate does not prove its domain, and nothing else is allowed to.
+    #[error("{0}")]
+    Certificate(#[from] CertificateReason),
+    /// The same, by a setting that a person may change.
+    #[error(
+        "{0}. `tls.verification` of this peer is Required, by its entry of `peers`, `peerDefaults` or its profile. With Preferred the stream is opened, and DNS alone authenticates the peer"
+    )]
+    CertificateRequired(CertificateReason),
+    /// The peer ended the stream with an error, quoted as it came.
+    #[error("the peer closed the stream with {condition}{}", quoted(.text))]
+    StreamError {
+        /// Defined condition (RFC 6120 §4.9.3).
+        condition: String,
+        /// The peer's own words.
+        text: String,
+    },
+    /// The peer ended the stream because another host shall serve us (RFC 6120 §4.9.3.19).
+    #[error("the peer sends us to another host: {0}")]
+    SeeOtherHost(Redirect),
+    /// The peer's bytes are not an XMPP stream.
+    #[error("the peer does not speak XMPP: {0}")]
+    NotXmpp(String),
+    /// The peer offers nothing that our settings allow.
+    #[error("no authentication method is left: {0}")]
+    NoAuthenticationMethod(String),
+    /// The peer answered `<failure/>` to EXTERNAL.
+    #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{}){remedy}", quoted(.text))]
+    ExternalRejected {
+        /// SASL failure condition (RFC 6120 §6.5).
+        condition: String,
+        /// The peer's own words.
+        text: String,
+        /// The setting that stands in the way of another method; may be empty.
+        remedy: &'static str,
+    },
+    /// `type='invalid'` in answer to our dialback key.
+    #[error("the peer says that our dialback key is invalid{0}")]
+    DialbackInvalid(KeyInquiry),
+    /// `type='error'` in answer to our dialback key (XEP-0220 §2.5).
+    #[error("the peer answered our dialback key with the error {condition}{}", quoted(.text))]
+    DialbackError {
+        /// Stanza error condition.
+        condition: String,
+        /// The peer's own words.
+        text: String,
+    },
+    /// No answer to our dialback key in time.
+    #[error("the peer did not answer our dialback key in time")]
+    DialbackTimedOut,
+    /// Negotiation took too long.
+    #[error("stream negotiation timed out while {0}")]
+    NegotiationTimedOut(&'static str),
+    /// TCP ended without an error on the stream.
+    #[error("the connection was lost while {0}")]
+    ConnectionLost(&'static str),
+    /// No component or backend is there to take the stanza.
+    #[error("no backend serves this domain")]
+    NoBackend,
+    /// The engine ends.
+    #[error("the engine is shutting down")]
+    ShuttingDown,
+}
+
+fn quoted(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" ({text:?})") }
+}
+
+fn attempts(list: &[(SocketAddr, ConnectReason)]) -> String {
+    let mut out = String::new();
+    for (index, (address, reason)) in list.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "; " };
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{separator}{address}: {reason}");
+    }
+    out
+}
+
+impl Failure {
+    /// The stable word for this reason.
+    pub fn word(&self) -> Word {
+        match self {
+            Self::BlockedByLocalPolicy => Word::BlockedByLocalPolicy,
+            Self::Dns(reason) => reason.word(),
+            Self::Connect(list) => {
+                list.first().map_or(Word::ConnectFailed, |(_, reason)| reason.word())
+            }
+            Self::Guard(reason) => reason.word(),
+            Self::StartTlsNotOffered => Word::StartTlsNotOffered,
+            Self::StartTlsRefused => Word::StartTlsRefused,
+            Self::Handshake(_) => Word::HandshakeFailed,
+            Self::Certificate(reason) | Self::CertificateRequired(reason) => reason.word(),
+            Self::StreamError { condition, .. } if condition == "host-unknown" => Word::HostUnknown,
+            Self::StreamError { condition, .. } if condition == "policy-violation" => {
+                Word::PolicyViolation
+            }
+            Self::StreamError { .. } | Self::SeeOtherHost(_) => Word::StreamError,
+            Self::NotXmpp(_) => Word::NotXmpp,
+            Self::NoAuthenticationMethod(_) => Word::NoAuthenticationMethod,
+            Self::ExternalRejected { .. } => Word::SaslExternalRejected,
+            Self::DialbackInvalid(KeyInquiry::NotSeen) => Word::DialbackInvalidUnasked,
+            Self::DialbackInvalid(_) => Word::DialbackInvalid,
+            Self::DialbackError { .. } => Word::DialbackError,
+            Self::DialbackTimedOut => Word::DialbackTimedOut,
+            Self::NegotiationTimedOut(_) => Word::NegotiationTimedOut,
+            Self::ConnectionLost(_) => Word::ConnectionLost,
+            Self::NoBackend => Word::NoBackend,
+            Self::ShuttingDown => Word::ShuttingDown,
+        }
+    }
+
+    /// Names the setting, where a setting of the peer refuses its certificate. TLSA records are not ours to change.
+    #[must_use]
+    pub fn by_setting(self) -> Self {
+        match self {
+            Self::Certificate(reason)
+                if !matches!(reason, CertificateReason::DaneMismatch { .. }) =>
+            {
+                Self::CertificateRequired(reason)
+            }
+            other => other,
+        }
+    }
+
+    /// The step that did not succeed.
+    pub fn step(&self) -> Step {
+        match self {
+            Self::BlockedByLocalPolicy | Self::NoBackend | Self::ShuttingDown => Step::Policy,
+            Self::Dns(
+                DnsReason::NoAddress { .. }
+                | DnsReason::Bogus { records: Records::Address | Records::Certificate, .. },
+            ) => Step::Address,
+            Self::Dns(_) => Step::Srv,
+            Self::Connect(_) | Self::Guard(_) => Step::Tcp,
+            Self::StartTlsNotOffered
+            | Self::StartTlsRefused
+            | Self::Handshake(_)
+            | Self::Certificate(_)
+            | Self::CertificateRequired(_) => Step::Tls,
+            Self::StreamError { .. }
+            | Self::SeeOtherHost(_)
+            | Self::NotXmpp(_)
+            | Self::NegotiationTimedOut(_)
+            | Self::ConnectionLost(_) => Step::Stream,
+            Self::NoAuthenticationMethod(_)
+            | Self::ExternalRejected { .. }
+            | Self::DialbackInvalid(_)
+            | Self::DialbackError { .. }
+            | Self::DialbackTimedOut => Step::Authentication,
+        }
+    }
+
+    /// The address that was tried last, if any was.
+    pub fn last_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Connect(list) => list.last().map(|(address, _)| *address),
+            _ => None,
+        }
+    }
+
+    /// Whether the failure passes by itself, because something is down, slow or restarting. What the peer, DNS or our own
+    /// settings say about the two domains is the same in a minute.
+    pub fn passes(&self) -> bool {
+        match self {
+            // A zone that is repaired, or keys that could be fetched after all; an attack passes as well.
+            Self::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
+            | Self::Connect(_)
+            | Self::Handshake(_)
+            | Self::NegotiationTimedOut(_)
+            | Self::DialbackTimedOut
+            | Self::ConnectionLost(_)
+            // The next stream is opened there.
+            | Self::SeeOtherHost(Redirect::To(_)) => true,
+            // RFC 6120 §4.9.3.
+            Self::StreamError { condition, .. } => matches!(
+                condition.as_str(),
+                "connection-timeout"
+                    | "internal-server-error"
+                    | "remote-connection-failed"
+                    | "reset"
+                    | "resource-constraint"
+                    | "system-shutdown"
+            ),
+            // RFC 6120 §6.5.10.
+            Self::ExternalRejected { condition, .. } => condition == "temporary-auth-failure",
+            // XEP-0220 §2.5: the peer could not ask our authoritative server.
+            Self::DialbackError { condition, .. } => matches!(
+                condition.as_str(),
+                "internal-server-error"
+                    | "remote-connection-failed"
+                    | "remote-server-timeout"
+                    | "resource-constraint"
+            ),
+            Self::Dns(
+                DnsReason::DomainNotFound { .. }
+                | DnsReason::NoAddress { .. }
+                | DnsReason::ServiceDisabled { .. },
+            )
+            | Self::BlockedByLocalPolicy
+            | Self::Guard(_)
+            | Self::StartTlsNotOffered
+            | Self::StartTlsRefused
+            | Self::Certificate(_)
+            | Self::CertificateRequired(_)
+            | Self::SeeOtherHost(Redirect::NotFollowed { .. })
+            | Self::NotXmpp(_)
+            | Self::NoAuthenticationMethod(_)
+            | Self::DialbackInvalid(_)
+            | Self::NoBackend
+            | Self::ShuttingDown => false,
+        }
+    }
+
+    /// The error that a stanza waiting for this stream is bounced with (RFC 6120 §10.4.3, XEP-0220 §2.1.1).
+    pub fn stanza_error(&self) -> StanzaError {
+        let condition = match self {
+            Self::BlockedByLocalPolicy => "not-allowed",
+            Self::DialbackInvalid(_) => "internal-server-error",
+            Self::Dns(
+                DnsReason::DomainNotFound { .. }
+                | DnsReason::NoAddress { .. }
+                | DnsReason::ServiceDisabled { .. },
+            )
+            | Self::Guard(_)
+            | Self::NoBackend => "remote-server-not-found",
+            // The server was found, and there is no stream to it (RFC 6120 §8.3.3.17).
+            _ => "remote-server-timeout",
+        };
+        let kind = match self {
+            Self::DialbackInvalid(_) | Self::ShuttingDown => ErrorKind::Wait,
+            _ if self.passes() => ErrorKind::Wait,
+            _ => ErrorKind::Cancel,
+        };
+        StanzaError { kind, condition, text: self.to_string() }
+    }
+}
+
+/// Why a single stanza was refused. Counted under its label; the sender is told unless the stanza was itself an error.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub enum Refusal {
+    /// No usable `to` or `from` (RFC 6120 §4.9.3.7).
+    #[error("the stanza has no usable 'to' or 'from'")]
+    ImproperAddressing,
+    /// An address that a server which prepares it refuses or takes for another (RFC 6120 §8.3.3.8, RFC 7622 §3.3).
+    #[error(
+        "an address has a part that is empty, is too long, contains a forbidden character or mixes writing directions"
+    )]
+    MalformedAddress,
+    /// `from` is not a domain that this stream has proven (RFC 6120 §8.1.2.2).
+    #[error("the stream has not proven the domain in 'from'")]
+    InvalidFrom,
+    /// `to` is not served here; nothing is relayed from outside to outside (RFC 6120 §10.4).
+    #[error("the domain in 'to' is not served here")]
+    HostUnknown,
+    /// Before authentication (RFC 6120 §4.3.5).
+    #[error("the stream is not authenticated")]
+    NotAuthorized,
+    /// Denied by policy.
+    #[error("federation between these domains is not allowed")]
+    PolicyDenied,
+    /// Larger than the limit (RFC 6120 §13.12).
+    #[error("the stanza is larger than the limit")]
+    TooLarge,
+    /// Not message, presence or iq (RFC 6120 §4.9.3.24).
+    #[error("the element is not a stanza")]
+    UnsupportedStanzaType,
+    /// The queue of the pair is full.
+    #[error("too many stanzas wait for the remote server")]
+    QueueFull,
+    /// An error stanza that could not be delivered; errors are never answered (RFC 6120 §8.3.1).
+    #[error("an error stanza could not be delivered")]
+    UndeliverableError,
+    /// The peer has ended two streams at it.
+    #[error("the remote server ends its streams at this stanza")]
+    EndsStreams,
+    /// The certificate or the source of the stream proves too many domains.
+    #[error("too many domains are proven with this certificate or from this address range")]
+    TooManyNames,
+}
+
+impl Refusal {
+    /// All of them, for metrics.
+    pub const ALL: [Self; 12] = [
+        Self::ImproperAddressing,
+        Self::MalformedAddress,
+        Self::InvalidFrom,
+        Self::HostUnknown,
+        Self::NotAuthorized,
+        Self::PolicyDenied,
+        Self::TooLarge,
+        Self::UnsupportedStanzaType,
+        Self::QueueFull,
+        Self::UndeliverableError,
+        Self::EndsStreams,
+        Self::TooManyNames,
+    ];
+
+    /// The stable word for this reason.
+    pub fn word(self) -> Word {
+        match self {
+            Self::ImproperAddressing => Word::ImproperAddressing,
+            Self::MalformedAddress => Word::MalformedAddress,
+            Self::InvalidFrom => Word::InvalidFrom,
+            Self::HostUnknown => Word::HostUnknown,
+            Self::NotAuthorized => Word::NotAuthorized,
+            Self::PolicyDenied => Word::PolicyDenied,
+            Self::TooLarge => Word::TooLarge,
+            Self::UnsupportedStanzaType => Word::UnsupportedStanzaType,
+            Self::QueueFull => Word::QueueFull,
+            Self::UndeliverableError => Word::UndeliverableError,
+            Self::EndsStreams => Word::EndsStreams,
+            Self::TooManyNames => Word::TooManyNames,
+        }
+    }
+}
+
+/// `type` of a stanza error (RFC 6120 §8.3.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ErrorKind {
+    /// Retrying cannot help.
+    Cancel,
+    /// Retrying later may help.
+    Wait,
+    /// Retrying after authentication may help.
+    Auth,
+    /// Retrying with other data may help.
+    Modify,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancel => "cancel",
+            Self::Wait => "wait",
+            Self::Auth => "auth",
+            Self::Modify => "modify",
+        })
+    }
+}
+
+/// A stanza error to send.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StanzaError {
+    /// `type`.
+    pub kind: ErrorKind,
+    /// Defined condition (RFC 6120 §8.3.3).
+    pub condition: &'static str,
+    /// The true cause, for a person.
+    pub text: String,
+}

@@ -1,0 +1,290 @@
+//! Stream errors (RFC 6120 §4.9): the ones we send, and reading the ones that peers send.
+
+use std::fmt;
+
+use bytes::BytesMut;
+use crds::word::Word;
+
+use crate::reason::{Failure, Refusal};
+use crate::xml::escape::{attribute_into, escape_into, printable};
+use crate::xml::{Bounds, Element, Item, Namespace, Node, Scanner, XmlError};
+
+use super::Out;
+use super::redirect::Redirect;
+
+/// A defined condition (RFC 6120 §4.9.3), as far as the engine sends it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum StreamCondition {
+    /// §4.9.3.2.
+    BadNamespacePrefix,
+    /// §4.9.3.4.
+    ConnectionTimeout,
+    /// §4.9.3.5.
+    HostGone,
+    /// §4.9.3.6.
+    HostUnknown,
+    /// §4.9.3.7.
+    ImproperAddressing,
+    /// §4.9.3.9.
+    InvalidFrom,
+    /// §4.9.3.10.
+    InvalidNamespace,
+    /// §4.9.3.12.
+    NotAuthorized,
+    /// §4.9.3.13.
+    NotWellFormed,
+    /// §4.9.3.14.
+    PolicyViolation,
+    /// §4.9.3.16.
+    Reset,
+    /// §4.9.3.17.
+    ResourceConstraint,
+    /// §4.9.3.18.
+    RestrictedXml,
+    /// §4.9.3.20.
+    SystemShutdown,
+    /// §4.9.3.21.
+    UndefinedCondition,
+    /// §4.9.3.22.
+    UnsupportedEncoding,
+    /// §4.9.3.24.
+    UnsupportedStanzaType,
+    /// §4.9.3.25.
+    UnsupportedVersion,
+}
+
+impl StreamCondition {
+    /// Name of the element.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadNamespacePrefix => "bad-namespace-prefix",
+            Self::ConnectionTimeout => "connection-timeout",
+            Self::HostGone => "host-gone",
+            Self::HostUnknown => "host-unknown",
+            Self::ImproperAddressing => "improper-addressing",
+            Self::InvalidFrom => "invalid-from",
+            Self::InvalidNamespace => "invalid-namespace",
+            Self::NotAuthorized => "not-authorized",
+            Self::NotWellFormed => "not-well-formed",
+            Self::PolicyViolation => "policy-violation",
+            Self::Reset => "reset",
+            Self::ResourceConstraint => "resource-constraint",
+            Self::RestrictedXml => "restricted-xml",
+            Self::SystemShutdown => "system-shutdown",
+            Self::UndefinedCondition => "undefined-condition",
+            Self::UnsupportedEncoding => "unsupported-encoding",
+            Self::UnsupportedStanzaType => "unsupported-stanza-type",
+            Self::UnsupportedVersion => "unsupported-version",
+        }
+    }
+
+    /// The stable word where nothing says more.
+    fn word(self) -> Word {
+        match self {
+            Self::BadNamespacePrefix => Word::BadNamespacePrefix,
+            Self::ConnectionTimeout => Word::NegotiationTimedOut,
+            Self::HostGone => Word::HostGone,
+            Self::HostUnknown => Word::HostUnknown,
+            Self::ImproperAddressing => Word::ImproperAddressing,
+            Self::InvalidFrom => Word::InvalidFrom,
+            Self::InvalidNamespace => Word::InvalidNamespace,
+            Self::NotAuthorized => Word::NotAuthorized,
+            Self::NotWellFormed => Word::NotWellFormed,
+            Self::PolicyViolation => Word::PolicyViolation,
+            Self::Reset => Word::Reset,
+            Self::ResourceConstraint => Word::ResourceConstraint,
+            Self::RestrictedXml => Word::RestrictedXml,
+            Self::SystemShutdown => Word::ShuttingDown,
+            Self::UndefinedCondition => Word::UndefinedCondition,
+            Self::UnsupportedEncoding => Word::UnsupportedEncoding,
+            Self::UnsupportedStanzaType => Word::UnsupportedStanzaType,
+            Self::UnsupportedVersion => Word::UnsupportedVersion,
+        }
+    }
+}
+
+impl fmt::Display for StreamCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A stream error to send: it ends the stream.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{condition}: {text}")]
+pub struct StreamError {
+    /// The defined condition.
+    pub condition: StreamCondition,
+    /// For the people at the other end; may be empty. Names nothing of our inside.
+    pub text: String,
+    /// The stable word for the reason, in the evidence; never sent.
+    pub reason: Word,
+    /// The true cause, for our people, where it says more than `text`; never sent.
+    pub cause: Option<String>,
+}
+
+impl StreamError {
+    /// An error with an explanation.
+    pub fn new(condition: StreamCondition, text: impl Into<String>) -> Self {
+        Self { condition, text: text.into(), reason: condition.word(), cause: None }
+    }
+
+    /// The same with a word that says more than the condition.
+    #[must_use]
+    pub fn because(self, reason: Word) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// The same with the true cause, for our people alone.
+    #[must_use]
+    pub(crate) fn caused_by(self, cause: String) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
+
+    /// The stream ends at this element. It is the peer's own, and named to both sides.
+    pub(crate) fn at(element: &Element, refusal: Refusal) -> Self {
+        let text = format!("{refusal}: {}", element.described());
+        Self { text, ..Self::from(refusal) }
+    }
+
+    /// A certificate that the stream rests on has expired (RFC 6120 §13.7.2.3, §4.9.3.16).
+    pub(crate) fn expired() -> Self {
+        let text = "a certificate of this stream has expired; open another stream";
+        Self::new(StreamCondition::Reset, text)
+    }
+
+    /// The peer does not respond, as opposed to being idle (RFC 6120 §4.6.3, §4.9.3.4).
+    pub(crate) fn unanswered() -> Self {
+        let text = "a request for an acknowledgement was not answered";
+        Self::new(StreamCondition::ConnectionTimeout, text)
+    }
+}
+
+impl From<XmlError> for StreamError {
+    fn from(error: XmlError) -> Self {
+        let condition = match error {
+            XmlError::NotWellFormed(_) => StreamCondition::NotWellFormed,
+            XmlError::Restricted(_) => StreamCondition::RestrictedXml,
+            XmlError::UnsupportedEncoding => StreamCondition::UnsupportedEncoding,
+            XmlError::Exceeded(_) => StreamCondition::PolicyViolation,
+        };
+        Self::new(condition, error.to_string())
+    }
+}
+
+impl From<Refusal> for StreamError {
+    fn from(refusal: Refusal) -> Self {
+        let condition = match refusal {
+            Refusal::ImproperAddressing | Refusal::MalformedAddress => {
+                StreamCondition::ImproperAddressing
+            }
+            Refusal::InvalidFrom => StreamCondition::InvalidFrom,
+            Refusal::HostUnknown => StreamCondition::HostUnknown,
+            Refusal::NotAuthorized => StreamCondition::NotAuthorized,
+            Refusal::UnsupportedStanzaType => StreamCondition::UnsupportedStanzaType,
+            Refusal::PolicyDenied
+            | Refusal::TooLarge
+            | Refusal::UndeliverableError
+            | Refusal::EndsStreams => StreamCondition::PolicyViolation,
+            Refusal::QueueFull | Refusal::TooManyNames => StreamCondition::ResourceConstraint,
+        };
+        Self::new(condition, refusal.to_string()).because(refusal.word())
+    }
+}
+
+/// Bytes of explanation in an error that we send, or keep of one that a peer sent.
+const MAX_TEXT: usize = 512;
+
+impl StreamError {
+    /// Writes the error; `</stream:stream>` is not part of it.
+    pub(crate) fn write(&self, out: &mut Out) {
+        out.put("<stream:error><");
+        out.put(self.condition.as_str());
+        attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
+        out.put("/>");
+        if !self.text.is_empty() {
+            out.put("<text");
+            attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
+            attribute_into(&mut out.bytes, "xml:lang", super::header::LANG);
+            out.put(">");
+            escape_into(&mut out.bytes, &printable(&self.text, MAX_TEXT));
+            out.put("</text>");
+        }
+        out.put("</stream:error>");
+    }
+}
+
+/// What a peer says when it ends a stream. Read leniently: implementations put the condition into other namespaces, use
+/// names of RFC 3920, or write nothing but text.
+pub fn read(error: &Node) -> Failure {
+    let condition = error.children.iter().find(|child| child.local != "text");
+    let text = error
+        .children
+        .iter()
+        .find(|child| child.local == "text")
+        .map_or(error.text.as_str(), |text| text.text.as_str());
+    if let Some(other) = condition.filter(|condition| condition.local == "see-other-host") {
+        return Failure::SeeOtherHost(Redirect::read(other.text.trim()));
+    }
+    Failure::StreamError {
+        condition: condition.map_or("undefined-condition", |child| &child.local).to_owned(),
+        text: printable(text.trim(), MAX_TEXT),
+    }
+}
+
+/// What a peer says in place of a stream: a stream error without a header, or behind one that is not acceptable. `begin` are
+/// the first bytes of what it sent.
+pub fn read_early(begin: &[u8]) -> Option<Failure> {
+    const HEADER: &[u8] = b"<stream:stream xmlns='jabber:server' \
+        xmlns:stream='http://etherx.jabber.org/streams'>";
+    let declared = memchr::memmem::find(begin, b"?>").map(|at| at.saturating_add(2));
+    let declared = declared.filter(|_| begin.starts_with(b"<?xml")).unwrap_or_default();
+    let content = begin.get(declared..).unwrap_or_default();
+    let read = |bytes: BytesMut| {
+        let mut bytes = bytes;
+        let mut scanner = Scanner::new(Bounds::PRE_AUTHENTICATION);
+        scanner.next(&mut bytes).ok()??;
+        match scanner.next(&mut bytes).ok()?? {
+            Item::Element(element) if element.is(Namespace::Stream, "error") => {
+                Some(self::read(&element.tree().ok()?))
+            }
+            _ => None,
+        }
+    };
+    let with_header = [HEADER, content].concat();
+    read(BytesMut::from(content)).or_else(|| read(BytesMut::from(with_header.as_slice())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_error_without_a_good_header_is_in_the_peers_own_words() {
+        let own = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
+        let children = format!("<host-unknown {own}/><text {own}>not here</text>");
+        let streams = "xmlns:stream='http://etherx.jabber.org/streams'";
+        let expected = Failure::StreamError {
+            condition: "host-unknown".to_owned(),
+            text: "not here".to_owned(),
+        };
+        for begin in [
+            format!("<stream:error {streams}>{children}</stream:error></stream:stream>"),
+            format!("<stream:error>{children}</stream:error></stream:stream>"),
+            format!("<?xml version='1.0'?> <stream:error>{children}</stream:error>"),
+            format!("<error xmlns='http://etherx.jabber.org/streams'>{children}</error>"),
+            format!(
+                "<?xml version='1.0'?><stream:stream xmlns='jabber:client' {streams} id='1'>\
+                 <stream:error>{children}</stream:error></stream:stream>"
+            ),
+            format!("<stream:stream {streams}><stream:error>{children}</stream:error>"),
+        ] {
+            assert_eq!(read_early(begin.as_bytes()), Some(expected.clone()), "{begin}");
+        }
+        for begin in
+            ["", "HTTP/1.1 400 Bad Request\r\n", "<?xml", "<html><body/></html>", "<stream:error>"]
+        {
+            assert_eq!(read_early(begin.as_bytes()), None, "{begin}");
+        }
+    }
+}

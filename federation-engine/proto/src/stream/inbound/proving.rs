@@ -1,0 +1,286 @@
+//! How a peer proves a pair to the receiving entity: SASL EXTERNAL (XEP-0178 §3) and Server Dialback (XEP-0220 §2.2).
+
+use std::time::Instant;
+
+use crds::effective::KeyConfirmation;
+use crds::peer::{TlsMode, Verification as CertificateRole};
+use crds::word::Word;
+
+use super::{Inbound, Opened};
+use crate::clock;
+use crate::dialback::Verification;
+use crate::dialback::authority::{self, Question};
+use crate::dialback::receiving::NotTaken;
+use crate::dialback::steps::{NotAStep, Step};
+use crate::pair::Pair;
+use crate::reason::Refusal;
+use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::rejection::{Named, Rejection};
+use crate::stream::sasl::{self, MAX_ATTEMPTS};
+use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
+use crate::xml::Element;
+
+/// Dialback requests that are taken up on a stream that has proven nothing. Each may cost a judgement of the certificate and a
+/// verification; a server that hosts many domains proves its first one before that.
+const MAX_UNPROVEN_REQUESTS: u8 = 16;
+
+impl Inbound {
+    pub(super) fn on_sasl(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
+        let (Some(opened), Ok(node)) = (&self.opened, element.tree()) else { return self.end(out) };
+        if opened.from.as_ref().is_some_and(|from| self.proven.has_peer(from)) {
+            let text = "the stream is authenticated already";
+            return self.fail(
+                &StreamError::new(StreamCondition::PolicyViolation, text),
+                around,
+                out,
+            );
+        }
+        let (Some(from), Some(to)) = (&opened.from, &opened.to) else {
+            return self.sasl_failure(sasl::SaslFailure::InvalidMechanism, around, out);
+        };
+        match sasl::judge(&node, opened.offered.external, from) {
+            Ok(()) => {
+                self.external = Some(Pair { from: from.clone(), to: to.clone() });
+                out.put(sasl::SUCCESS);
+                self.restart(out);
+            }
+            Err(failure) => self.sasl_failure(failure, around, out),
+        }
+    }
+
+    fn sasl_failure(
+        &mut self,
+        failure: sasl::SaslFailure,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        failure.write(out);
+        self.failures += 1;
+        if self.failures >= MAX_ATTEMPTS {
+            let text = "too many failed attempts at authentication";
+            self.fail(&StreamError::new(StreamCondition::PolicyViolation, text), around, out);
+        }
+    }
+
+    pub(super) fn on_dialback(
+        &mut self,
+        element: Element,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        match Step::read(&element) {
+            Ok(Step::Result { pair, key }) => self.on_result(pair, key, now, around, out),
+            Ok(Step::Verify { pair, id, key }) => {
+                let encrypted = self.is_encrypted();
+                let question = Question { pair: &pair, id: &id, key: &key, encrypted };
+                self.questioned = true;
+                authority::reply(&question, around, out);
+            }
+            // We ask nothing on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It changes
+            // nothing.
+            Ok(Step::ResultAnswer { .. } | Step::VerifyAnswer { .. }) => {
+                out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
+            }
+            Err(NotAStep::Addresses) => {
+                let error = StreamError::at(&element, Refusal::ImproperAddressing);
+                out.act(Action::Refused { element, refusal: Refusal::ImproperAddressing });
+                self.fail(&error, around, out);
+            }
+            Err(NotAStep::Malformed) => {
+                let error = StreamError::at(&element, Refusal::UnsupportedStanzaType);
+                out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
+                self.fail(&error, around, out);
+            }
+        }
+    }
+
+    fn on_result(
+        &mut self,
+        pair: Pair,
+        key: String,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        if self.proven.contains(&pair) {
+            return self.answer_result(&pair, Verification::Valid, None, out);
+        }
+        if self.proven.is_empty() {
+            self.requests = self.requests.saturating_add(1);
+            if self.requests > MAX_UNPROVEN_REQUESTS {
+                let text = "too many dialback requests on a stream that has proven nothing";
+                let answer = Verification::error("resource-constraint", text);
+                return self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
+            }
+        }
+        let Some(opened) = &self.opened else { return self.end(out) };
+        let confirmed_by = match self.confirmed_by(opened, &pair, around) {
+            Ok(confirmed_by) => confirmed_by,
+            Err(objection) => {
+                let Some(error) = objection.fatal else {
+                    let reason = Some(objection.reason);
+                    return self.answer_result(&pair, objection.answer, reason, out);
+                };
+                Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
+                // The request says who and whom; a header from before version 1.0 does not.
+                self.named = Named { from: Some(pair.from), to: Some(pair.to) };
+                return self.fail(&(*error).because(objection.reason), around, out);
+            }
+        };
+        let id = opened.id.clone();
+        // The driver has some of them verified at once; the others wait for their turn.
+        let cap = self.limits.pairs.saturating_sub(self.proven.len());
+        match (
+            self.pending.insert(&pair, clock::after(now, self.limits.dialback), cap),
+            confirmed_by,
+        ) {
+            (Ok(()), ConfirmedBy::AuthoritativeServer) => {
+                out.act(Action::Verify { pair, id, key });
+            }
+            (Ok(()), ConfirmedBy::Certificate) => {
+                self.pending.remove(&pair);
+                self.answer_result(&pair, Verification::Valid, None, out);
+                self.authorized(&pair, Authentication::DialbackByCertificate, out);
+            }
+            // The first request will be answered; a second answer would be taken for the answer to another one.
+            (Err(NotTaken::Duplicate), _) => {}
+            (Err(NotTaken::TooMany), _) => {
+                let text = NotTaken::TooMany.to_string();
+                let answer = Verification::error("resource-constraint", text);
+                self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
+            }
+        }
+    }
+
+    /// Who confirms a key for the pair.
+    ///
+    /// # Errors
+    /// Why nobody does.
+    fn confirmed_by(
+        &self,
+        opened: &Opened,
+        pair: &Pair,
+        around: &dyn Surroundings,
+    ) -> Result<ConfirmedBy, Objection> {
+        if !around.serves(&pair.to) {
+            let text = format!("{} is not served here", pair.to);
+            return Err(Objection::new("item-not-found", text, Refusal::HostUnknown.word()));
+        }
+        if let Err(refusal) = around.admits(pair) {
+            let text = refusal.to_string();
+            return Err(Objection::new("policy-violation", text, refusal.word()));
+        }
+        if let Err(refusal) = around.has_room(self.tls.as_ref(), &pair.from) {
+            return Err(Objection::new("resource-constraint", refusal.to_string(), refusal.word()));
+        }
+        let rules = around.peer(&pair.from);
+        if rules.tls == TlsMode::Required && self.tls.is_none() {
+            let objection =
+                Objection::new("policy-violation", "TLS is required here", Word::TlsRequired);
+            // Such a peer has no way to come back with TLS on this stream.
+            return Err(if opened.versioned { objection } else { objection.fatal() });
+        }
+        if !rules.allows_dialback() {
+            let text = "dialback is disabled here; use SASL EXTERNAL";
+            return Err(Objection::new("policy-violation", text, Word::DialbackDisabled));
+        }
+        let required = rules.verification == CertificateRole::Required;
+        let by_certificate = rules.key_confirmation == KeyConfirmation::CertificateFirst;
+        // Of the key's own sender and at the time of the key (XEP-0344 §2.5), not of the stream's header.
+        let verdict = match &self.tls {
+            Some(chain) if required || by_certificate => around.judge(chain, &pair.from),
+            _ => return Ok(ConfirmedBy::AuthoritativeServer),
+        };
+        match verdict {
+            Ok(()) if by_certificate => Ok(ConfirmedBy::Certificate),
+            Err(reason) if required => {
+                let say =
+                    |reason| format!("the certificate does not prove {}: {reason}", pair.from);
+                let (text, cause) = (say(reason.told()), say(reason.to_string()));
+                let answer = Verification::error_of("policy-violation", text, cause);
+                Err(Objection { answer, reason: reason.word(), fatal: None }.fatal())
+            }
+            Ok(()) | Err(_) => Ok(ConfirmedBy::AuthoritativeServer),
+        }
+    }
+
+    /// What came of [`Action::Verify`], with its pair and ID. An answer to a question that is not waiting (any more), or
+    /// that was about the stream before its last restart, has no effect.
+    pub fn on_verification(
+        &mut self,
+        pair: &Pair,
+        id: &StreamId,
+        result: Verification,
+        out: &mut Out,
+    ) {
+        let current = self.opened.as_ref().is_some_and(|opened| opened.id == *id);
+        if !current || !self.pending.remove(pair) {
+            return;
+        }
+        let valid = result == Verification::Valid;
+        // XEP-0220 §2.2.1: the first pair's failure ends the stream, a further pair's does not.
+        let ends = result == Verification::Invalid && self.proven.is_empty();
+        let answer = match result {
+            Verification::Invalid if !ends => {
+                Verification::error("forbidden", "the authoritative server does not know the key")
+            }
+            other => other,
+        };
+        self.answer_result(pair, answer, None, out);
+        if valid {
+            self.authorized(pair, Authentication::Dialback, out);
+        } else if ends {
+            out.put("</stream:stream>");
+            self.end(out);
+        }
+    }
+
+    /// Answers a dialback request; `reason` says more about a refusal than the answer does.
+    pub(super) fn answer_result(
+        &mut self,
+        pair: &Pair,
+        answer: Verification,
+        reason: Option<Word>,
+        out: &mut Out,
+    ) {
+        if let Some(rejection) = Rejection::of_pair(pair, reason, &answer) {
+            out.act(Action::Rejected(rejection.clone()));
+            self.refused = Some(rejection);
+        }
+        Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
+    }
+}
+
+/// Who confirms a dialback key.
+#[derive(Clone, Copy)]
+enum ConfirmedBy {
+    /// The authoritative server of the pair's `from` (XEP-0220 §2.2).
+    AuthoritativeServer,
+    /// The certificate of this stream, which proves the pair's `from` (XEP-0344 §2.4).
+    Certificate,
+}
+
+/// An answer to the initiating server without asking the authoritative one.
+struct Objection {
+    answer: Verification,
+    /// The stable word for it.
+    reason: Word,
+    /// The stream ends with this error, too.
+    fatal: Option<Box<StreamError>>,
+}
+
+impl Objection {
+    fn new(condition: &str, text: impl Into<String>, reason: Word) -> Self {
+        Self { answer: Verification::error(condition, text), reason, fatal: None }
+    }
+
+    fn fatal(self) -> Self {
+        let (text, cause) = match &self.answer {
+            Verification::Error { text, cause, .. } => (text.clone(), cause.clone()),
+            Verification::Valid | Verification::Invalid => (String::new(), None),
+        };
+        let error = StreamError::new(StreamCondition::PolicyViolation, text);
+        Self { fatal: Some(Box::new(StreamError { cause, ..error })), ..self }
+    }
+}

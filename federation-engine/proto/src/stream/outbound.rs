@@ -1,0 +1,582 @@
+//! The initiating entity: a stream that we open to a remote server.
+//!
+//! [`negotiation`] leads from the header to authentication, [`pairs`] holds the dialback requests; here are the events
+//! and the end of the stream.
+
+mod negotiation;
+mod pairs;
+
+use std::time::Instant;
+
+use super::error::{self, StreamError};
+use super::features::Features;
+use super::inbound::CLOSING_TIME;
+use super::proven::Proven;
+use super::redirect::NotFollowed;
+use super::starttls::Negotiation;
+use super::{
+    Action, Authentication, Limits, Management, Out, PeerChain, StreamId, StreamLimits,
+    Surroundings, Transport, earliest,
+};
+use crate::Domain;
+use crate::clock;
+use crate::pair::Pair;
+use crate::reason::{Failure, Refusal};
+use crate::stanza::Kind;
+use crate::xml::{Element, Item, Namespace, XmlError};
+
+/// What a stream is opened for.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// To send the stanzas of this pair, and of others that [`Outbound::add_pair`] adds.
+    Send(Pair),
+    /// To ask the authoritative server about a key (XEP-0220 §2.1.2), then to close.
+    Verify {
+        /// The pair to prove, as in [`Action::Verify`]: `from` is a domain of the server that is asked, `to` is ours.
+        pair: Pair,
+        /// The ID that we gave the stream on which the key came.
+        id: StreamId,
+        /// The key.
+        key: String,
+    },
+}
+
+/// A stream in the role of the initiating entity and, in dialback, of the initiating server or of the receiving server
+/// that asks the authoritative one.
+#[derive(Debug)]
+pub struct Outbound {
+    purpose: Purpose,
+    local: Domain,
+    remote: Domain,
+    limits: Limits,
+    state: State,
+    /// The peer's chain, when the stream is encrypted.
+    tls: Option<PeerChain>,
+    /// The ID of the peer's header in force.
+    id: Option<String>,
+    /// The peer's header declares the namespace of dialback.
+    declares_dialback: bool,
+    features: Features,
+    /// The peer accepted EXTERNAL.
+    external: bool,
+    /// The peer rejected EXTERNAL, here or on the stream before; dialback goes on, but if that leads nowhere this is the
+    /// cause.
+    rejected: Option<Failure>,
+    pairs: Vec<Requested>,
+    /// We asked for stanzas on this stream, too (XEP-0288 §2.2).
+    bidi: bool,
+    /// Pairs whose stanzas the peer may send on it.
+    incoming: Proven,
+    /// Pairs of which the peer may send answers to our stanzas.
+    answers: Proven,
+    /// Answers that came.
+    answered: u64,
+    /// `xml:lang` of the peer's header.
+    lang: Option<String>,
+    management: Management,
+    /// Last sign of life in either direction, once a pair is proven.
+    traffic: Option<Instant>,
+    negotiation: Option<Instant>,
+    /// When the first certificate that the stream rests on expires.
+    expiry: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// Before [`Outbound::begin`].
+    Connected,
+    AwaitHeader,
+    AwaitFeatures,
+    AwaitProceed,
+    Handshake,
+    AwaitSasl,
+    /// Negotiated as far as dialback needs it.
+    Open,
+    /// Our `</stream:stream>` is written, the peer's has not come.
+    Closing {
+        until: Instant,
+    },
+    /// `Action::Close` was given.
+    Closed,
+}
+
+impl State {
+    /// Completes "stream negotiation timed out while" and "the connection was lost while".
+    fn stage(self) -> &'static str {
+        match self {
+            Self::Connected | Self::AwaitHeader => "waiting for the peer's stream header",
+            Self::AwaitFeatures => "waiting for the peer's stream features",
+            Self::AwaitProceed => "waiting for the answer to STARTTLS",
+            Self::Handshake => "the TLS handshake was going on",
+            Self::AwaitSasl => "waiting for the answer to SASL EXTERNAL",
+            Self::Open => "waiting for the answer to dialback",
+            Self::Closing { .. } | Self::Closed => "closing the stream",
+        }
+    }
+}
+
+/// A pair that the stream carries or shall carry.
+#[derive(Debug)]
+struct Requested {
+    pair: Pair,
+    /// Until when an answer to the dialback request is awaited; none once the pair is proven.
+    waits: Option<Instant>,
+}
+
+/// An element that means nothing to us and may be ignored.
+fn is_extension(element: &Element) -> bool {
+    let negotiates =
+        [Namespace::Tls, Namespace::Sasl, Namespace::Dialback, Namespace::StreamManagement];
+    Kind::is_foreign(element) && !negotiates.contains(&element.name().namespace)
+}
+
+impl Outbound {
+    /// A connected stream; [`Self::begin`] opens it.
+    pub fn new(purpose: Purpose, transport: Transport, limits: Limits, now: Instant) -> Self {
+        let (local, remote) = match &purpose {
+            Purpose::Send(pair) => (pair.from.clone(), pair.to.clone()),
+            Purpose::Verify { pair, .. } => (pair.to.clone(), pair.from.clone()),
+        };
+        let tls = match transport {
+            Transport::Tcp => None,
+            Transport::DirectTls(chain) => Some(chain),
+        };
+        Self {
+            purpose,
+            local,
+            remote,
+            limits,
+            state: State::Connected,
+            tls,
+            id: None,
+            declares_dialback: false,
+            features: Features::default(),
+            external: false,
+            rejected: None,
+            pairs: Vec::new(),
+            bidi: false,
+            incoming: Proven::default(),
+            answers: Proven::default(),
+            answered: 0,
+            lang: None,
+            management: Management::default(),
+            traffic: None,
+            negotiation: Some(clock::after(now, limits.negotiation)),
+            expiry: None,
+        }
+    }
+
+    /// The peer rejected EXTERNAL on the stream before, and ended that instead of going on with dialback (RFC 6120 §6.4.5
+    /// lets it): on this one EXTERNAL is not tried. To be called before [`Self::begin`].
+    pub fn after_rejection(&mut self, rejected: Failure) {
+        self.rejected = Some(rejected);
+    }
+
+    /// An item of the scanner.
+    pub fn on_item(&mut self, item: Item, now: Instant, around: &dyn Surroundings, out: &mut Out) {
+        match (self.state, item) {
+            (State::Closed, _) => {}
+            (State::Closing { .. }, Item::Close) => self.end(out),
+            // Stanzas that were under way are still taken (RFC 6120 §4.4), and so are the last acknowledgements.
+            (State::Closing { .. }, Item::Element(element)) => match self.authorize(&element) {
+                Ok(pair) => out.act(Action::Deliver(element, pair.clone())),
+                Err(_) if element.name().namespace == Namespace::StreamManagement => {
+                    let _ = self.management.on_element(&element, true, out);
+                }
+                Err(_) => {
+                    out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
+                }
+            },
+            (State::AwaitHeader, Item::Header(header)) => self.on_header(&header, now, around, out),
+            (_, Item::Close) => {
+                self.farewell(out);
+                self.on_closed(out);
+            }
+            (State::Closing { .. }, Item::Oversized(element)) => {
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+            }
+            // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
+            (_, Item::Oversized(element)) => {
+                let error = StreamError::at(&element, Refusal::TooLarge);
+                out.act(Action::Refused { element, refusal: Refusal::TooLarge });
+                self.fail(&error, out);
+            }
+            (_, Item::Element(element)) => self.on_element(element, now, around, out),
+            // The scanner gives a header first and only once.
+            (_, Item::Header(_)) => {
+                self.give_up(Failure::NotXmpp("a second header".to_owned()), out);
+            }
+        }
+    }
+
+    /// The scanner refused the input.
+    pub fn on_xml_error(&mut self, error: XmlError, out: &mut Out) {
+        if self.state == State::Closed {
+            return;
+        }
+        if !matches!(self.state, State::Handshake | State::Closing { .. }) {
+            StreamError::from(error).write(out);
+        }
+        self.give_up(Failure::NotXmpp(error.to_string()), out);
+    }
+
+    /// The handshake after [`Action::ConnectTls`] succeeded.
+    pub fn on_tls(&mut self, chain: PeerChain, around: &dyn Surroundings, out: &mut Out) {
+        if self.state != State::Handshake {
+            return self.end(out);
+        }
+        self.tls = Some(chain);
+        out.act(Action::Restart);
+        self.open_stream(around, out);
+    }
+
+    /// The handshake failed; `detail` is the TLS library's text. TCP is closed without another byte (§5.4.3.2).
+    pub fn on_tls_failure(&mut self, detail: String, out: &mut Out) {
+        self.state = State::Closed;
+        out.act(Action::Failed(Failure::Handshake(detail)));
+        out.act(Action::Close);
+    }
+
+    /// The connection ended, or the peer ended the stream without an error.
+    pub fn on_closed(&mut self, out: &mut Out) {
+        let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
+        let waiting = self.pairs.iter().any(|requested| requested.waits.is_some());
+        let failure = match self.state {
+            State::Closed => return,
+            State::Closing { .. } => None,
+            // A server may end an idle stream at any time; what waits for dialback learns of it.
+            State::Open if proven && !waiting => None,
+            State::AwaitProceed if self.features.starttls.is_none() => {
+                Some(Failure::StartTlsNotOffered)
+            }
+            state => {
+                let lost = Failure::ConnectionLost(state.stage());
+                Some(self.rejected.take().unwrap_or(lost))
+            }
+        };
+        self.state = State::Closed;
+        if let Some(failure) = failure {
+            out.act(Action::Failed(failure));
+        }
+        out.act(Action::Close);
+    }
+
+    /// When [`Self::on_timeout`] is to be called, if nothing else happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let closing = match self.state {
+            State::Closing { until } => Some(until),
+            State::Closed => return None,
+            _ => None,
+        };
+        let waits = self.pairs.iter().filter_map(|requested| requested.waits).min();
+        let open = self.state == State::Open;
+        let expiry = self.expiry.filter(|_| open);
+        let answer = self.management.deadline().filter(|_| open);
+        let ping = self.silence_ends().filter(|_| open);
+        earliest([closing, self.negotiation, waits, expiry, answer, ping])
+    }
+
+    /// A certificate that the stream rests on, the peer's or ours, expires then; the earliest counts (RFC 6120
+    /// §13.7.2.3).
+    pub fn expires(&mut self, at: Instant) {
+        self.expiry = earliest([self.expiry, Some(at)]);
+    }
+
+    /// Time has passed.
+    pub fn on_timeout(&mut self, now: Instant, out: &mut Out) {
+        match self.state {
+            State::Closing { until } if until <= now => self.end(out),
+            State::Closing { .. } | State::Closed => {}
+            _ if self.negotiation.is_some_and(|deadline| deadline <= now) => {
+                let failure = match (&self.state, self.rejected.take()) {
+                    (State::AwaitProceed, _) if self.features.starttls.is_none() => {
+                        Failure::StartTlsNotOffered
+                    }
+                    (_, Some(rejected)) => rejected,
+                    (State::Open, None) => Failure::DialbackTimedOut,
+                    (state, None) => Failure::NegotiationTimedOut(state.stage()),
+                };
+                self.give_up(failure, out);
+            }
+            State::Open if self.expiry.is_some_and(|expiry| expiry <= now) => {
+                self.fail(&StreamError::expired(), out);
+            }
+            State::Open if self.management.deadline().is_some_and(|at| at <= now) => {
+                let text = "waiting for the acknowledgement of stanzas";
+                out.act(Action::Failed(Failure::ConnectionLost(text)));
+                self.fail(&StreamError::unanswered(), out);
+            }
+            State::Open if self.silence_ends().is_some_and(|at| at <= now) => {
+                self.traffic = Some(now);
+                if !self.management.ping(now, self.limits.acknowledgement, out) {
+                    // §4.6.1: enough for whatever keeps a state of the connection on the way.
+                    out.put(" ");
+                }
+            }
+            _ => self.expire_pairs(now, out),
+        }
+    }
+
+    /// Something was received or sent.
+    pub fn traffic(&mut self, now: Instant) {
+        self.traffic = self.traffic.map(|_| now);
+    }
+
+    fn silence_ends(&self) -> Option<Instant> {
+        self.traffic.map(|last| clock::after(last, self.limits.silence))
+    }
+
+    /// Ends the stream with an error that is decided outside of the machine (shutdown, certificate).
+    pub fn fail(&mut self, error: &StreamError, out: &mut Out) {
+        match self.state {
+            State::Closed => return,
+            State::Connected | State::Handshake | State::Closing { .. } => {}
+            _ => {
+                out.act(Action::Ends(error.clone()));
+                self.management.farewell(out);
+                error.write(out);
+                out.put("</stream:stream>");
+            }
+        }
+        self.end(out);
+    }
+
+    /// Ends the stream without an error; the peer's `</stream:stream>` is awaited (RFC 6120 §4.4).
+    pub fn close(&mut self, now: Instant, out: &mut Out) {
+        match self.state {
+            State::Closing { .. } | State::Closed => {}
+            State::Connected | State::Handshake => self.end(out),
+            _ => {
+                self.farewell(out);
+                self.negotiation = None;
+                self.pairs.clear();
+                self.state = State::Closing { until: clock::after(now, CLOSING_TIME) };
+            }
+        }
+    }
+
+    /// What the peer says that it accepts (XEP-0478).
+    pub fn peer_limits(&self) -> StreamLimits {
+        self.features.limits
+    }
+
+    /// The pair that a stanza of the peer belongs to, on a stream that goes both ways. As
+    /// [`Inbound::authorize`](super::Inbound::authorize). On other streams that of an answer: some servers send an error for a
+    /// stanza that they cannot read on the very stream that it came on. There is one at most for each stanza.
+    ///
+    /// # Errors
+    /// Why it must not be relayed. Hand the element to [`Self::on_item`] then, which answers.
+    pub fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
+        let is_due = || self.bidi || self.answered < self.management.given();
+        self.incoming.authorize(element).or_else(|refusal| {
+            if Kind::is_answer(element) && is_due() {
+                self.answers.authorize(element)
+            } else {
+                Err(refusal)
+            }
+        })
+    }
+
+    /// A stanza that [`Self::authorize`] or [`Action::Deliver`] gave is relayed or answered, as acknowledgements tell.
+    pub fn handled(&mut self) {
+        self.answered = self.answered.saturating_add(1);
+        self.management.handled();
+    }
+
+    /// The acknowledgements of what we send.
+    pub fn management(&mut self) -> &mut Management {
+        &mut self.management
+    }
+
+    /// `xml:lang` of the peer's header, which its stanzas inherit (RFC 6120 §4.7.4).
+    pub fn lang(&self) -> Option<&str> {
+        self.lang.as_deref()
+    }
+
+    /// Whether the stream is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether the peer's certificate proves that it is `domain`.
+    fn proves(&self, domain: &Domain, around: &dyn Surroundings) -> bool {
+        self.tls.as_ref().is_some_and(|chain| around.judge(chain, domain).is_ok())
+    }
+
+    fn on_element(
+        &mut self,
+        element: Element,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        if element.is(Namespace::Stream, "error") {
+            return self.on_stream_error(&element, out);
+        }
+        match self.state {
+            State::AwaitFeatures if element.is(Namespace::Stream, "features") => {
+                self.on_features(&element, now, around, out);
+            }
+            State::AwaitProceed => self.on_starttls_answer(&element, out),
+            State::AwaitSasl if element.name().namespace == Namespace::Sasl => {
+                self.on_sasl_answer(&element, now, around, out);
+            }
+            State::Open if element.name().namespace == Namespace::Dialback => {
+                self.on_dialback(element, now, around, out);
+            }
+            State::Open if element.name().namespace == Namespace::StreamManagement => {
+                let authenticated = self.pairs.iter().any(|requested| requested.waits.is_none());
+                if let Err(error) = self.management.on_element(&element, authenticated, out) {
+                    self.fail(&error, out);
+                }
+            }
+            // Features that come again change nothing.
+            State::Open if element.is(Namespace::Stream, "features") => {}
+            // Its namespace has no place in the negotiation as far as it is known here.
+            _ if is_extension(&element) => {
+                out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
+            }
+            State::Open if self.bidi => self.on_stanza(element, around, out),
+            State::Open if self.authorize(&element).is_ok() => self.on_stanza(element, around, out),
+            // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
+            _ => {
+                let text = format!("it sent {} {}", element.described(), self.out_of_place());
+                StreamError::at(&element, Refusal::NotAuthorized).write(out);
+                out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
+                self.give_up(Failure::NotXmpp(text), out);
+            }
+        }
+    }
+
+    /// Of a stream that goes both ways.
+    fn on_stanza(&mut self, element: Element, around: &dyn Surroundings, out: &mut Out) {
+        let refusal = match self.authorize(&element) {
+            Ok(pair) => return out.act(Action::Deliver(element, pair.clone())),
+            Err(refusal) => self.incoming.refusal(&element, refusal, around),
+        };
+        let error = StreamError::at(&element, refusal);
+        out.act(Action::Refused { element, refusal });
+        self.fail(&error, out);
+    }
+
+    /// Completes "it sent an element".
+    fn out_of_place(&self) -> String {
+        let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
+        if self.state == State::Open && proven {
+            "on a stream of ours, which carries nothing but answers to our stanzas".to_owned()
+        } else {
+            format!("while {}", self.state.stage())
+        }
+    }
+
+    /// Whether the peer's stream header is awaited.
+    pub fn awaits_header(&self) -> bool {
+        self.state == State::AwaitHeader
+    }
+
+    fn farewell(&mut self, out: &mut Out) {
+        self.management.farewell(out);
+        out.put("</stream:stream>");
+    }
+
+    fn on_starttls_answer(&mut self, element: &Element, out: &mut Out) {
+        match Negotiation::read(element) {
+            Some(Negotiation::Proceed) => {
+                self.state = State::Handshake;
+                out.act(Action::ConnectTls {
+                    server_name: self.remote.clone(),
+                    certificate_for: self.local.clone(),
+                });
+            }
+            _ if self.features.starttls.is_none() => self.give_up(Failure::StartTlsNotOffered, out),
+            _ => self.give_up(Failure::StartTlsRefused, out),
+        }
+    }
+
+    fn on_stream_error(&mut self, element: &Element, out: &mut Out) {
+        let failure = match element.tree() {
+            Ok(node) => match error::read(&node) {
+                // RFC 6120 §4.9.3.19: else whoever is on the way could send us anywhere.
+                Failure::SeeOtherHost(redirect) if self.tls.is_none() => {
+                    Failure::SeeOtherHost(redirect.not_followed(NotFollowed::NotEncrypted))
+                }
+                failure => failure,
+            },
+            Err(error) => Failure::NotXmpp(error.to_string()),
+        };
+        let failure = match failure {
+            // Some servers say by the end of the stream what `<failure/>` is for.
+            Failure::StreamError { condition, text }
+                if self.state == State::AwaitSasl && condition == "not-authorized" =>
+            {
+                Failure::ExternalRejected { condition, text, remedy: "" }
+            }
+            failure => failure,
+        };
+        let failure = self.rejected.take().unwrap_or(failure);
+        let asked_in_vain = self.state == State::AwaitProceed && self.features.starttls.is_none();
+        self.give_up(if asked_in_vain { Failure::StartTlsNotOffered } else { failure }, out);
+    }
+
+    /// Ends the stream as of no use.
+    fn give_up(&mut self, failure: Failure, out: &mut Out) {
+        if !matches!(self.state, State::Connected | State::Handshake | State::Closing { .. }) {
+            out.put("</stream:stream>");
+        }
+        self.state = State::Closed;
+        out.act(Action::Failed(failure));
+        out.act(Action::Close);
+    }
+
+    fn end(&mut self, out: &mut Out) {
+        self.state = State::Closed;
+        out.act(Action::Close);
+    }
+
+    fn authorized(
+        &mut self,
+        pair: &Pair,
+        how: Authentication,
+        now: Instant,
+        around: &dyn Surroundings,
+        out: &mut Out,
+    ) {
+        self.negotiation = None;
+        self.traffic = Some(now);
+        self.rejected = None;
+        match self.pairs.iter_mut().find(|requested| requested.pair == *pair) {
+            Some(requested) => requested.waits = None,
+            None => self.pairs.push(Requested { pair: pair.clone(), waits: None }),
+        }
+        if self.features.management {
+            self.management.enable(out);
+        }
+        let back = pair.reversed();
+        let believed = around.admits(&back).is_ok() && self.trusts(&back.from, around);
+        if believed && self.answers.is_empty() && self.incoming.is_empty() {
+            out.act(Action::Bounds(self.limits.authenticated));
+        }
+        out.act(Action::Authorized { pair: pair.clone(), how });
+        if believed {
+            self.take_back(back, around, out);
+        }
+    }
+
+    /// Lets the peer answer on this stream, and send, too, when we asked for it.
+    fn take_back(&mut self, back: Pair, around: &dyn Surroundings, out: &mut Out) {
+        if around.takes_answers(&back) && !self.answers.contains(&back) {
+            self.answers.push(back.clone());
+        }
+        if self.bidi && around.takes_bidi(&back) && !self.incoming.contains(&back) {
+            self.incoming.push(back.clone());
+            out.act(Action::Bidirectional { pair: back });
+        }
+    }
+
+    /// Whether the peer is taken for `domain`. On a stream that we opened its certificate shows that, or that DNS led us to
+    /// it: the very evidence that asking about a dialback key would give (XEP-0220 §2.3), so it counts where dialback does.
+    fn trusts(&self, domain: &Domain, around: &dyn Surroundings) -> bool {
+        let rules = around.peer(domain);
+        rules.allows_dialback() || (rules.accepts_external() && self.proves(domain, around))
+    }
+}

@@ -1,0 +1,207 @@
+//! `<see-other-host/>` (RFC 6120 §4.9.3.19): where a server sends us instead of serving us, and why we do not go there.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+
+use crds::target::{RouteHost, RouteTarget};
+
+use crate::xml::escape::printable;
+
+/// Redirections that are followed for one stream; §4.9.3.19 wants at least 2 and no more than 5.
+pub const MAX_HOPS: usize = 5;
+
+/// The other host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OtherHost {
+    /// Name or address.
+    pub host: RouteHost,
+    /// None: of a name, what DNS says (§3.2); of an address, 5269.
+    pub port: Option<NonZeroU16>,
+}
+
+/// The text names no host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("it is neither a host name nor an address, each with or without a port")]
+pub struct NotAHost;
+
+impl OtherHost {
+    /// Longest text; a domain name has at most 255 bytes in DNS.
+    const MAX_BYTES: usize = 300;
+
+    /// Reads `host`, `host:port`, `IPv4`, `IPv4:port`, `[IPv6]` or `[IPv6]:port`.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub fn parse(text: &str) -> Result<Self, NotAHost> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(NotAHost);
+        }
+        let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Some(inner) = bracketed {
+            let address = inner.parse().map_err(|_| NotAHost)?;
+            return Ok(Self { host: RouteHost::Address(IpAddr::V6(address)), port: None });
+        }
+        if text.contains(':') {
+            let RouteTarget { host, port } = text.parse().map_err(|_| NotAHost)?;
+            return Ok(Self { host, port: Some(port) });
+        }
+        Ok(Self { host: text.parse().map_err(|_| NotAHost)?, port: None })
+    }
+}
+
+impl fmt::Display for OtherHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            RouteHost::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            host => host.fmt(f)?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// What becomes of a redirection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Redirect {
+    /// It may be followed.
+    To(OtherHost),
+    /// It is not.
+    NotFollowed {
+        /// The host in the peer's own words.
+        said: String,
+        /// Why.
+        reason: NotFollowed,
+    },
+}
+
+/// Why a redirection is not followed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotFollowed {
+    /// Before TLS anybody on the way may have written it.
+    #[error("the stream is not encrypted, so anybody on the way may have written it")]
+    NotEncrypted,
+    /// The text is of no use.
+    #[error(transparent)]
+    NotAHost(#[from] NotAHost),
+    /// The chain of hosts leads back.
+    #[error("we come from there")]
+    Loop,
+    /// The chain of hosts is too long.
+    #[error("{MAX_HOPS} redirections were followed already")]
+    TooMany,
+    /// Where a backend is, its configuration says.
+    #[error("a backend is only dialled where the configuration says")]
+    Backend,
+}
+
+impl Redirect {
+    /// What `<see-other-host/>` says.
+    pub(crate) fn read(text: &str) -> Self {
+        match OtherHost::parse(text) {
+            Ok(other) => Self::To(other),
+            Err(error) => {
+                let said = printable(text, OtherHost::MAX_BYTES);
+                Self::NotFollowed { said, reason: error.into() }
+            }
+        }
+    }
+
+    /// A reason not to follow it, unless there was one before.
+    pub fn not_followed(self, reason: NotFollowed) -> Self {
+        match self {
+            Self::To(other) => Self::NotFollowed { said: other.to_string(), reason },
+            refused @ Self::NotFollowed { .. } => refused,
+        }
+    }
+}
+
+impl fmt::Display for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::To(other) => write!(f, "{other}"),
+            Self::NotFollowed { said, reason } => {
+                write!(f, "{said:?}, which is not followed: {reason}")
+            }
+        }
+    }
+}
+
+/// The redirections that were followed for one stream.
+#[derive(Debug, Default)]
+pub struct Hops(Vec<OtherHost>);
+
+impl Hops {
+    /// Notes the next hop.
+    ///
+    /// # Errors
+    /// When it is one too many, or was there before.
+    pub fn follow(&mut self, other: &OtherHost) -> Result<(), NotFollowed> {
+        if self.0.contains(other) {
+            return Err(NotFollowed::Loop);
+        }
+        if self.0.len() >= MAX_HOPS {
+            return Err(NotFollowed::TooMany);
+        }
+        self.0.push(other.clone());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc6120_4_9_3_19_a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for (text, port) in [
+            ("im.partner.example", None),
+            ("im.partner.example:9999", NonZeroU16::new(9999)),
+            ("198.18.0.7", None),
+            ("198.18.0.7:5270", NonZeroU16::new(5270)),
+            ("[2001:db8::7]", None),
+            ("[2001:db8::7]:5270", NonZeroU16::new(5270)),
+        ] {
+            let other = OtherHost::parse(text).unwrap();
+            assert_eq!(other.port, port, "{text}");
+            assert_eq!(other.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn rfc6120_4_9_3_19_what_is_no_host_is_not_followed() {
+        let long = "a.".repeat(150) + "example";
+        for text in [
+            "",
+            ":",
+            ":5269",
+            "host.example:",
+            "host.example:0",
+            "host.example:65536",
+            "host.example:-1",
+            "2001:db8::7",
+            "[2001:db8::7",
+            "[198.18.0.7]",
+            "[host.example]:5269",
+            "user@host.example",
+            "two hosts.example",
+            "http://host.example/",
+            "a\u{0}b",
+            &long,
+        ] {
+            assert_eq!(OtherHost::parse(text), Err(NotAHost), "{text:?}");
+        }
+        let redirect = Redirect::read(&"x y".repeat(4000));
+        assert!(redirect.to_string().len() < 500, "{redirect}");
+    }
+
+    #[test]
+    fn rfc6120_4_9_3_19_chains_are_bounded_and_have_no_loops() {
+        let other = |n: usize| OtherHost::parse(&format!("h{n}.example")).unwrap();
+        let mut hops = Hops::default();
+        for n in 0..MAX_HOPS {
+            assert_eq!(hops.follow(&other(n)), Ok(()));
+            assert_eq!(hops.follow(&other(0)), Err(NotFollowed::Loop));
+        }
+        assert_eq!(hops.follow(&other(MAX_HOPS)), Err(NotFollowed::TooMany));
+    }
+}

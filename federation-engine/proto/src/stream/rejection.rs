@@ -1,0 +1,64 @@
+//! What we refuse of a peer, for the evidence: the end of a stream on which nothing was proven, or the answer to a dialback
+//! request.
+
+use crds::word::Word;
+
+use super::error::StreamError;
+use crate::Domain;
+use crate::dialback::Verification;
+use crate::pair::Pair;
+
+/// A claim that we did not accept. Nothing in it is proven.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejection {
+    /// Who the peer says it is.
+    pub from: Option<Domain>,
+    /// Whom it asked for; not necessarily a domain of this side.
+    pub to: Option<Domain>,
+    /// The stable word for the reason.
+    pub reason: Word,
+    /// The true cause.
+    pub text: String,
+    /// The stream ends with an error.
+    pub ends: bool,
+}
+
+impl Rejection {
+    /// The stream ends with this error.
+    pub fn of_stream(named: &Named, error: &StreamError) -> Self {
+        let Named { from, to } = named.clone();
+        let text = error.cause.clone().unwrap_or_else(|| error.text.clone());
+        Self { from, to, reason: error.reason.clone(), text, ends: true }
+    }
+
+    /// A dialback request is answered like this; none when it was granted.
+    pub(crate) fn of_pair(
+        pair: &Pair,
+        reason: Option<Word>,
+        answer: &Verification,
+    ) -> Option<Self> {
+        let (label, text) = match answer {
+            Verification::Valid => return None,
+            Verification::Invalid => {
+                let text = "the authoritative server does not know the dialback key";
+                (Word::DialbackInvalid, text.to_owned())
+            }
+            Verification::Error { cause: Some(cause), .. } => (Word::DialbackError, cause.clone()),
+            Verification::Error { condition, text, .. } if text.is_empty() => {
+                (Word::DialbackError, format!("the dialback key was not verified: {condition}"))
+            }
+            Verification::Error { text, .. } => (Word::DialbackError, text.clone()),
+        };
+        let (from, to) = (Some(pair.from.clone()), Some(pair.to.clone()));
+        Some(Self { from, to, reason: reason.unwrap_or(label), text, ends: false })
+    }
+}
+
+/// What the last header named.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Who the peer says it is.
+    pub from: Option<Domain>,
+    /// Whom it asked for, served here or not.
+    pub to: Option<Domain>,
+}

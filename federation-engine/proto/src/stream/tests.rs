@@ -1,0 +1,405 @@
+//! The machines, rule by rule, without sockets and clocks. What a peer writes goes through the real scanner.
+
+mod answers;
+mod authority;
+mod bidi;
+mod closing;
+mod dialback;
+mod expiry;
+mod external;
+mod initiating;
+mod initiating_dialback;
+mod limits;
+mod management;
+mod matrix;
+mod opening;
+mod rejections;
+mod stanzas;
+mod starttls;
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use crds::effective::{KeyConfirmation, effective};
+use crds::peer::{Dialback, PeerSettings, Profile, TlsMode, Verification as CertificateRole};
+
+use super::{
+    Action, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose, Surroundings, Transport,
+};
+use crate::Domain;
+use crate::dialback::{Key, KeyInquiry, Secret};
+use crate::pair::Pair;
+use crate::reason::{CertificateReason, Failure, Refusal};
+use crate::xml::{Bounds, Scanner};
+
+const LIMITS: Limits = Limits {
+    negotiation: Duration::from_secs(30),
+    dialback: Duration::from_secs(20),
+    pairs: 8,
+    acknowledgement: Duration::from_mins(1),
+    silence: Duration::from_mins(5),
+    idle: Some(Duration::from_mins(10)),
+    unauthenticated_bytes: 10_000,
+    authenticated: Bounds::AUTHENTICATED,
+};
+
+fn domain(text: &str) -> Domain {
+    Domain::parse(text).unwrap()
+}
+
+fn pair(from: &str, to: &str) -> Pair {
+    Pair { from: domain(from), to: domain(to) }
+}
+
+fn rules(profile: Profile) -> PeerRules {
+    let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
+    PeerRules::from(&effective(&settings, None))
+}
+
+/// A leg that serves `us.example` and `chat.us.example`; `them.example` and all others are remote.
+struct World {
+    local: Vec<Domain>,
+    rules: PeerRules,
+    /// Domains whose certificate is valid.
+    proven: Vec<Domain>,
+    denied: Vec<Pair>,
+    secret: Secret,
+    inquiry: KeyInquiry,
+}
+
+impl World {
+    fn new(profile: Profile) -> Self {
+        Self {
+            local: vec![domain("us.example"), domain("chat.us.example")],
+            rules: rules(profile),
+            proven: Vec::new(),
+            denied: Vec::new(),
+            secret: Secret::new(b"secret"),
+            inquiry: KeyInquiry::NotSeen,
+        }
+    }
+
+    fn trusting(profile: Profile) -> Self {
+        Self { proven: vec![domain("them.example")], ..Self::new(profile) }
+    }
+
+    /// The other side of this world: what is local here is remote there.
+    fn mirrored(profile: Profile) -> Self {
+        Self {
+            local: vec![domain("them.example")],
+            secret: Secret::new(b"their secret"),
+            ..Self::new(profile)
+        }
+    }
+}
+
+impl Surroundings for World {
+    fn serves(&self, domain: &Domain) -> bool {
+        self.local.contains(domain)
+    }
+
+    fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
+        if self.denied.contains(pair) {
+            return Err(Refusal::PolicyDenied);
+        }
+        // Nobody on the other side of a stream is one of us.
+        if self.serves(&pair.from) && self.serves(&pair.to) {
+            return Err(Refusal::InvalidFrom);
+        }
+        Ok(())
+    }
+
+    fn peer(&self, _: &Domain) -> PeerRules {
+        self.rules
+    }
+
+    fn judge(&self, _: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
+        if self.proven.contains(remote) { Ok(()) } else { Err(CertificateReason::SelfSigned) }
+    }
+
+    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
+        self.secret.key(receiving, originating, id)
+    }
+
+    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
+        self.secret.key(receiving, originating, id).matches(key)
+    }
+
+    fn takes_bidi(&self, pair: &Pair) -> bool {
+        !self.denied.contains(pair)
+    }
+
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        assert!(self.serves(&pair.from) && !id.is_empty(), "{pair} {id}");
+        self.inquiry
+    }
+
+    fn is_authoritative_for(&self, domain: &Domain) -> bool {
+        self.serves(domain)
+    }
+
+    fn stream_id(&self) -> StreamId {
+        StreamId::new(rand::random())
+    }
+}
+
+/// Either machine with its scanner.
+struct Side<M> {
+    machine: M,
+    scanner: Scanner,
+    buf: BytesMut,
+    actions: Vec<Action>,
+    now: Instant,
+}
+
+impl<M> Side<M> {
+    fn over(machine: M, now: Instant) -> Self {
+        let scanner = Scanner::new(Bounds::PRE_AUTHENTICATION);
+        Self { machine, scanner, buf: BytesMut::new(), actions: Vec::new(), now }
+    }
+
+    /// What a driver does with the output; the written text is returned.
+    fn take(&mut self, out: Out) -> String {
+        for action in out.actions {
+            match &action {
+                Action::Restart => self.scanner.restart(),
+                Action::Bounds(bounds) => self.scanner.set_bounds(*bounds),
+                _ => {}
+            }
+            self.actions.push(action);
+        }
+        String::from_utf8(out.bytes.to_vec()).unwrap()
+    }
+
+    fn closed(&self) -> bool {
+        matches!(self.actions.last(), Some(Action::Close))
+    }
+
+    fn authorized(&self) -> Vec<Pair> {
+        let pairs = self.actions.iter().filter_map(|action| match action {
+            Action::Authorized { pair, .. } => Some(pair.clone()),
+            _ => None,
+        });
+        pairs.collect()
+    }
+
+    fn delivered(&self) -> usize {
+        self.actions.iter().filter(|action| matches!(action, Action::Deliver(..))).count()
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        let refusals = self.actions.iter().filter_map(|action| match action {
+            Action::Refused { refusal, .. } => Some(*refusal),
+            _ => None,
+        });
+        refusals.collect()
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Failed(failure) | Action::PairFailed { failure, .. } => Some(failure),
+            _ => None,
+        })
+    }
+}
+
+type Receiving = Side<Inbound>;
+type Initiating = Side<Outbound>;
+
+impl Receiving {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self::over(Inbound::new(Transport::Tcp, LIMITS, now), now)
+    }
+
+    fn direct_tls() -> Self {
+        let now = Instant::now();
+        let transport = Transport::DirectTls(PeerChain::default());
+        Self::over(Inbound::new(transport, LIMITS, now), now)
+    }
+
+    /// On an encrypted stream whose header named `them.example`; the ID of our header.
+    fn opened(world: &World) -> (Self, String) {
+        let mut side = Self::direct_tls();
+        let written = side.send(&header("them.example", "us.example"), world);
+        (side, id_of(&written))
+    }
+
+    /// On an encrypted stream that EXTERNAL has proven to be of `them.example`.
+    fn authenticated(world: &World) -> Self {
+        let (mut side, _) = Self::opened(world);
+        let written = side.send(&auth("="), world);
+        assert!(written.starts_with("<success"), "{written}");
+        side.send(&header("them.example", "us.example"), world);
+        assert_eq!(side.authorized(), [pair("them.example", "us.example")]);
+        side
+    }
+
+    fn send(&mut self, text: &str, world: &World) -> String {
+        self.buf.extend_from_slice(text.as_bytes());
+        let mut written = String::new();
+        loop {
+            let mut out = Out::default();
+            match self.scanner.next(&mut self.buf) {
+                Ok(Some(item)) => self.machine.on_item(item, self.now, world, &mut out),
+                Ok(None) => return written,
+                Err(error) => {
+                    self.machine.on_xml_error(error, world, &mut out);
+                    self.buf.clear();
+                    let text = self.take(out);
+                    return written + &text;
+                }
+            }
+            written += &self.take(out);
+        }
+    }
+
+    fn tls(&mut self) {
+        let mut out = Out::default();
+        self.machine.on_tls(PeerChain::default(), &mut out);
+        self.take(out);
+    }
+
+    fn verified(&mut self, result: crate::dialback::Verification) -> String {
+        let Some(Action::Verify { pair, id, .. }) =
+            self.actions.iter().rfind(|action| matches!(action, Action::Verify { .. }))
+        else {
+            panic!("nothing to verify: {:?}", self.actions)
+        };
+        let (pair, id) = (pair.clone(), id.clone());
+        let mut out = Out::default();
+        self.machine.on_verification(&pair, &id, result, &mut out);
+        self.take(out)
+    }
+
+    fn pass(&mut self, time: Duration, world: &World) -> String {
+        self.now += time;
+        let mut out = Out::default();
+        self.machine.on_timeout(self.now, world, &mut out);
+        self.take(out)
+    }
+}
+
+impl Initiating {
+    fn send_purpose() -> Purpose {
+        Purpose::Send(pair("us.example", "them.example"))
+    }
+
+    fn new(purpose: Purpose) -> Self {
+        let now = Instant::now();
+        Self::over(Outbound::new(purpose, Transport::Tcp, LIMITS, now), now)
+    }
+
+    fn begin(&mut self, world: &World) -> String {
+        let mut out = Out::default();
+        self.machine.begin(world, &mut out);
+        self.take(out)
+    }
+
+    fn send(&mut self, text: &str, world: &World) -> String {
+        self.buf.extend_from_slice(text.as_bytes());
+        let mut written = String::new();
+        loop {
+            let mut out = Out::default();
+            match self.scanner.next(&mut self.buf) {
+                Ok(Some(item)) => self.machine.on_item(item, self.now, world, &mut out),
+                Ok(None) => return written,
+                Err(error) => {
+                    self.machine.on_xml_error(error, &mut out);
+                    self.buf.clear();
+                    let text = self.take(out);
+                    return written + &text;
+                }
+            }
+            written += &self.take(out);
+        }
+    }
+
+    fn tls(&mut self, world: &World) -> String {
+        let mut out = Out::default();
+        self.machine.on_tls(PeerChain::default(), world, &mut out);
+        self.take(out)
+    }
+
+    fn closed_by_peer(&mut self) {
+        let mut out = Out::default();
+        self.machine.on_closed(&mut out);
+        self.take(out);
+    }
+
+    fn pass(&mut self, time: Duration) -> String {
+        self.now += time;
+        let mut out = Out::default();
+        self.machine.on_timeout(self.now, &mut out);
+        self.take(out)
+    }
+}
+
+/// Header of a peer, with more attributes.
+fn header_with(attributes: &str) -> String {
+    format!(
+        "<?xml version='1.0'?><stream:stream xmlns='jabber:server' \
+         xmlns:stream='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback' {attributes}>"
+    )
+}
+
+fn header(from: &str, to: &str) -> String {
+    header_with(&format!("from='{from}' to='{to}' version='1.0' xml:lang='en'"))
+}
+
+/// Response header of a peer.
+fn response(id: &str) -> String {
+    header_with(&format!("from='them.example' to='us.example' id='{id}' version='1.0'"))
+}
+
+const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+const PROCEED: &str = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+
+fn auth(content: &str) -> String {
+    format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>{content}</auth>")
+}
+
+fn result(from: &str, to: &str, key: &str) -> String {
+    format!("<db:result from='{from}' to='{to}'>{key}</db:result>")
+}
+
+fn id_of(written: &str) -> String {
+    attribute(written, "id")
+}
+
+fn attribute(written: &str, name: &str) -> String {
+    let start = written.find(&format!(" {name}='")).unwrap() + name.len() + 3;
+    written[start..].split('\'').next().unwrap().to_owned()
+}
+
+/// A stream error is preceded by everything else and followed by the end of the stream and the connection.
+#[track_caller]
+fn assert_stream_error<M>(side: &Side<M>, written: &str, condition: &str) {
+    let error = format!("<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+    assert!(written.contains(&error), "{condition}: {written}");
+    assert!(written.ends_with("</stream:error></stream:stream>"), "{written}");
+    assert!(side.closed(), "{:?}", side.actions);
+}
+
+/// The error form of dialback leaves the stream open.
+#[track_caller]
+fn assert_dialback_error(written: &str, condition: &str) {
+    assert!(written.contains(" type='error'>"), "{written}");
+    let error = format!("<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>");
+    assert!(written.contains(&error), "{condition}: {written}");
+}
+
+fn with(profile: Profile, change: impl FnOnce(&mut PeerRules)) -> World {
+    let mut world = World::trusting(profile);
+    change(&mut world.rules);
+    world
+}
+
+/// Certificates count, and keys are verified with the authoritative server all the same.
+fn asking() -> World {
+    with(Profile::Standards, |rules| rules.key_confirmation = KeyConfirmation::AuthoritativeServer)
+}
+
+fn standards() -> World {
+    World::trusting(Profile::Standards)
+}
