@@ -1,101 +1,104 @@
-//! Fields that are validated and stored already, and whose effect comes with a later version. The operator names the
-//! ones that are set in the message of `Accepted`, so that nothing is silently ignored.
+//! Settings that are validated and stored already, and whose effect comes with a later version. Whoever reads a
+//! configuration names the ones that are set, so that nothing is silently ignored: the operator in the message of
+//! `Accepted`, the engine in its log and in what `check` prints.
+
+#[cfg(feature = "kube")]
+mod spec;
+
+use std::collections::BTreeMap;
 
 use crate::backend::BackendAuthentication;
-use crate::federation::XmppFederationSpec;
-use crate::federation::backend::Attachment;
-use crate::federation::reference::BundleRef;
-use crate::federation::tls::CertificateSource;
-use crate::peer::PeerSettings;
+use crate::engine_file::EngineFile;
+use crate::peer::Probe;
 
-impl XmppFederationSpec {
-    /// Paths of the set fields that have no effect yet, in the order of the spec.
-    pub fn not_in_effect(&self) -> Vec<&'static str> {
-        let servers = || {
-            self.backends.iter().filter_map(|backend| match &backend.attachment {
-                Attachment::Server(server) => Some(server),
-                Attachment::Component(_) => None,
-            })
+/// A setting that has no effect yet, of those that the resource and the engine's file share.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Setting {
+    /// A backend is a component (XEP-0114).
+    Component,
+    /// A backend authenticates itself by dialback without TLS.
+    PlainDialback,
+    /// The JID that a probe of a peer pings, in the defaults.
+    DefaultProbeTo,
+    /// The same, of one peer.
+    ProbeTo,
+}
+
+impl Setting {
+    /// The settings that are set, in the order of the file, each with the index of its entry. A backend without
+    /// authentication is a component.
+    fn all<'a>(
+        backends: impl Iterator<Item = Option<BackendAuthentication>>,
+        default_probe: Option<&'a Probe>,
+        probes: impl Iterator<Item = Option<&'a Probe>>,
+    ) -> Vec<(Self, usize)> {
+        let of_backend = |(index, authentication)| match authentication {
+            None => Some((Self::Component, index)),
+            Some(BackendAuthentication::PlainDialback) => Some((Self::PlainDialback, index)),
+            Some(BackendAuthentication::Minted | BackendAuthentication::Dialback) => None,
         };
-        let any_peer = |test: fn(&PeerSettings<BundleRef>) -> bool| {
-            self.peers.iter().any(|peer| test(&peer.settings))
-        };
-        let probes_elsewhere = |settings: &PeerSettings<BundleRef>| {
-            settings.probe.as_ref().is_some_and(|probe| probe.to.is_some())
-        };
-        [
-            (
-                "backends[].component",
-                self.backends.iter().any(|b| matches!(b.attachment, Attachment::Component(_))),
-            ),
-            (
-                "backends[].server.authentication",
-                servers()
-                    .any(|server| server.authentication == BackendAuthentication::PlainDialback),
-            ),
-            ("service.proxyProtocol", self.service.proxy_protocol),
-            ("dns.takeover", self.dns.takeover),
-            (
-                "tls.certificate.issuerRef",
-                matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
-            ),
-            ("peerDefaults.probe.to", probes_elsewhere(&self.peer_defaults)),
-            ("peers[].probe.to", any_peer(probes_elsewhere)),
-            ("verification.prober", self.verification.prober.is_some()),
-            ("verification.claimCheck", self.verification.claim_check.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(path, set)| set.then_some(path))
-        .collect()
+        let has_to = |probe: Option<&Probe>| probe.is_some_and(|probe| probe.to.is_some());
+        let mut found: Vec<_> = backends.enumerate().filter_map(of_backend).collect();
+        found.extend(has_to(default_probe).then_some((Self::DefaultProbeTo, 0)));
+        let probes = probes.enumerate().filter(|(_, probe)| has_to(*probe));
+        found.extend(probes.map(|(index, _)| (Self::ProbeTo, index)));
+        found
+    }
+
+    /// Path of the field; `[]` stands for any entry of a list.
+    const fn field(self) -> &'static str {
+        match self {
+            Self::Component => "backends[].component",
+            Self::PlainDialback => "backends[].server.authentication",
+            Self::DefaultProbeTo => "peerDefaults.probe.to",
+            Self::ProbeTo => "peers[].probe.to",
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn paths(spec: serde_json::Value) -> Vec<&'static str> {
-        serde_json::from_value::<XmppFederationSpec>(spec).unwrap().not_in_effect()
-    }
-
-    #[test]
-    fn the_defaults_are_all_in_effect() {
-        let spec = serde_json::json!({
-            "domains": [{"name": "example.com"}],
-            "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
-            "peers": [{"domain": "partner.example", "limits": {"streams": 4}, "probe": {"mode": "Off"}}]
+impl EngineFile {
+    /// What is set and has no effect, as `field: sentence`: first what comes with a later version, then the contact
+    /// addresses of domains whose backend answers service discovery.
+    pub fn not_in_effect(&self) -> Vec<String> {
+        let servers =
+            self.backends.iter().map(|backend| Some(backend.server.as_ref()?.authentication));
+        let probes = self.peers.iter().map(|peer| peer.probe.as_ref());
+        let later = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
+        let later = later.into_iter().map(|(setting, index)| {
+            let field = setting.field().replace("[]", &format!("[{index}]"));
+            format!("{field}: {}", self.consequence(setting, index))
         });
-        assert_eq!(paths(spec), [] as [&str; 0]);
+        let contacts: BTreeMap<_, _> = self
+            .domains
+            .iter()
+            .filter(|domain| !self.backends.is_empty() && !domain.contact.is_empty())
+            .map(|domain| {
+                let sentence = format!(
+                    "domains[{}].contact: its backend answers service discovery; set the contact addresses there",
+                    domain.name
+                );
+                (&domain.name, sentence)
+            })
+            .collect();
+        later.chain(contacts.into_values()).collect()
     }
-
-    #[test]
-    fn what_comes_later_is_named_when_it_is_set() {
-        let spec = serde_json::json!({
-            "domains": [{"name": "example.com"}],
-            "backends": [
-                {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
-                {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
-            ],
-            "service": {"proxyProtocol": true},
-            "dns": {"takeover": true},
-            "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
-            "peerDefaults": {"probe": {"to": "echo@example.net"}},
-            "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
-            "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
-        });
-        assert_eq!(
-            paths(spec),
-            [
-                "backends[].component",
-                "backends[].server.authentication",
-                "service.proxyProtocol",
-                "dns.takeover",
-                "tls.certificate.issuerRef",
-                "peerDefaults.probe.to",
-                "peers[].probe.to",
-                "verification.prober",
-                "verification.claimCheck",
-            ]
-        );
+    /// What the engine does with a setting that has no effect.
+    fn consequence(&self, setting: Setting, index: usize) -> String {
+        match setting {
+            Setting::Component => {
+                let name = self.backends.get(index).map(|backend| backend.name.as_str());
+                format!(
+                    "components (XEP-0114) are not in effect yet; stanzas to {:?} are bounced",
+                    name.unwrap_or_default()
+                )
+            }
+            Setting::PlainDialback => {
+                "PlainDialback is not supported yet; set Minted or Dialback".to_owned()
+            }
+            Setting::DefaultProbeTo | Setting::ProbeTo => {
+                "not in effect yet; a probe opens a stream to the peer's domain and pings nobody"
+                    .to_owned()
+            }
+        }
     }
 }

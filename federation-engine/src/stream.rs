@@ -15,7 +15,6 @@ pub mod outbound;
 mod proven;
 pub mod redirect;
 pub mod rejection;
-pub mod rules;
 pub mod sasl;
 pub(crate) mod standing;
 pub mod starttls;
@@ -38,9 +37,9 @@ pub use limits::StreamLimits;
 pub use management::Management;
 pub use outbound::{Outbound, Purpose};
 pub use rejection::Rejection;
-pub use rules::PeerRules;
 
 pub use crate::tls::chain::PeerChain;
+pub use crds::rules::PeerRules;
 
 /// What a machine asks of the leg that it belongs to. All answers are look-ups in memory.
 pub trait Surroundings {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::dnssec::DnssecMode;
+use crds::engine_file::FileDnssec;
 use futures::Stream;
 use futures::stream::FuturesUnordered;
 use hickory_proto::dnssec::Proof;
@@ -28,7 +29,6 @@ use super::lookup::{self, Found, Servers};
 use super::plan::{Answer, Answers, MAX_TARGETS, Proven, SrvRecord, Target, plan};
 use super::validate::{Validator, is_secure};
 use crate::Domain;
-use crate::config::model::FileDnssec;
 use crate::reason::DnsReason;
 use crate::tls::tlsa::Tlsa;
 

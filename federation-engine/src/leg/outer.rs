@@ -5,7 +5,6 @@ use std::sync::Arc;
 use rustls_pki_types::UnixTime;
 
 use crate::Domain;
-use crate::config::peer::Peer;
 use crate::dialback::{Key, KeyInquiry};
 use crate::direction::Direction;
 use crate::pair::Pair;
@@ -61,7 +60,7 @@ impl Surroundings for Outer {
     }
 
     fn peer(&self, remote: &Domain) -> PeerRules {
-        rules(self.0.snapshot().config.peers.resolve(remote))
+        self.0.snapshot().config.peers.resolve(remote).rules
     }
 
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
@@ -88,16 +87,5 @@ impl Surroundings for Outer {
 
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)
-    }
-}
-
-fn rules(peer: &Peer) -> PeerRules {
-    PeerRules {
-        tls: peer.tls,
-        verification: peer.verification,
-        external_inbound: peer.external_inbound,
-        external_outbound: peer.external_outbound,
-        dialback: peer.dialback,
-        key_confirmation: peer.key_confirmation,
     }
 }

@@ -223,7 +223,7 @@ async fn negotiate(
         Ok(outcome) => Ok((opened, outcome)),
         Err(failure) => {
             let set = leg == Leg::Outer
-                && engine.snapshot().config.peers.resolve(&remote).verification
+                && engine.snapshot().config.peers.resolve(&remote).rules.verification
                     == Verification::Required;
             let failure = opened.explained(failure);
             let failure = if set { failure.by_setting() } else { failure };

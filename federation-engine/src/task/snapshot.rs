@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
+use crds::engine_file::TrustFiles;
 use rustls_pki_types::UnixTime;
 
 use crate::Domain;
-use crate::config::model::TrustFiles;
 use crate::config::peer::Peer;
 use crate::config::{Attachment, Backend, Config};
 use crate::dialback::{Key, Secret};

@@ -1,0 +1,116 @@
+//! The list for the resource.
+
+use super::Setting;
+use crate::federation::XmppFederationSpec;
+use crate::federation::backend::Attachment;
+use crate::federation::tls::CertificateSource;
+
+impl XmppFederationSpec {
+    /// Paths of the set fields that have no effect yet, in the order of the spec.
+    pub fn not_in_effect(&self) -> Vec<&'static str> {
+        let servers = self.backends.iter().map(|backend| match &backend.attachment {
+            Attachment::Server(server) => Some(server.authentication),
+            Attachment::Component(_) => None,
+        });
+        let probes = self.peers.iter().map(|peer| peer.settings.probe.as_ref());
+        let shared = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
+        let of =
+            |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
+        [
+            of(Setting::Component),
+            of(Setting::PlainDialback),
+            ("service.proxyProtocol", self.service.proxy_protocol),
+            ("dns.takeover", self.dns.takeover),
+            (
+                "tls.certificate.issuerRef",
+                matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
+            ),
+            of(Setting::DefaultProbeTo),
+            of(Setting::ProbeTo),
+            ("verification.prober", self.verification.prober.is_some()),
+            ("verification.claimCheck", self.verification.claim_check.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(path, set)| set.then_some(path))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine_file::EngineFile;
+
+    fn paths(spec: serde_json::Value) -> Vec<&'static str> {
+        serde_json::from_value::<XmppFederationSpec>(spec).unwrap().not_in_effect()
+    }
+
+    #[test]
+    fn the_defaults_are_all_in_effect() {
+        let spec = serde_json::json!({
+            "domains": [{"name": "example.com"}],
+            "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
+            "peers": [{"domain": "partner.example", "limits": {"streams": 4}, "probe": {"mode": "Off"}}]
+        });
+        assert_eq!(paths(spec), [] as [&str; 0]);
+    }
+
+    /// A file says of each of its entries what the resource says of all of them.
+    #[test]
+    fn the_resource_and_the_file_of_the_engine_name_the_same_fields() {
+        let shared = |component: serde_json::Value| {
+            serde_json::json!({
+                "domains": [{"name": "example.com"}],
+                "backends": [
+                    {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
+                    {"name": "bot", "component": component}
+                ],
+                "peerDefaults": {"probe": {"to": "echo@example.net"}},
+                "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
+            })
+        };
+        let file = shared(serde_json::json!({"secretFile": "/run/secret"}));
+        let file: EngineFile = serde_json::from_value(file).unwrap();
+        let named = file.not_in_effect();
+        let mut fields: Vec<String> = named
+            .iter()
+            .map(|sentence| sentence.split(": ").next().unwrap())
+            .map(|field| field.replace("[0]", "[]").replace("[1]", "[]"))
+            .collect();
+        fields.sort();
+        let mut spec = paths(shared(serde_json::json!({"secretRef": {"name": "bot"}})));
+        spec.sort_unstable();
+        assert_eq!(fields, spec);
+    }
+
+    #[test]
+    fn what_comes_later_is_named_when_it_is_set() {
+        let spec = serde_json::json!({
+            "domains": [{"name": "example.com"}],
+            "backends": [
+                {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
+                {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
+            ],
+            "service": {"proxyProtocol": true},
+            "dns": {"takeover": true},
+            "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
+            "peerDefaults": {"probe": {"to": "echo@example.net"}},
+            "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
+            "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
+        });
+        assert_eq!(
+            paths(spec),
+            [
+                "backends[].component",
+                "backends[].server.authentication",
+                "service.proxyProtocol",
+                "dns.takeover",
+                "tls.certificate.issuerRef",
+                "peerDefaults.probe.to",
+                "peers[].probe.to",
+                "verification.prober",
+                "verification.claimCheck",
+            ]
+        );
+    }
+}
