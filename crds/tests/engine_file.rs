@@ -208,5 +208,5 @@ fn the_settings_of_a_peer_pass_through_its_entry() {
 fn bundles_are_replaced_and_nothing_else() {
     let named = settings().map_bundles(|path| path.display().to_string());
     assert_eq!(named.tls.as_ref().unwrap().bundles, ["/etc/xmpp-federation/peer.pem"]);
-    assert_eq!(named.map_bundles(PathBuf::from), settings());
+    assert_eq!(named.map_bundles(|name| PathBuf::from(name.as_str())), settings());
 }
