@@ -2,13 +2,11 @@
 //! configuration names the ones that are set, so that nothing is silently ignored: the operator in the message of
 //! `Accepted`, the engine in its log and in what `check` prints.
 
-#[cfg(feature = "kube")]
-mod spec;
-
-use std::collections::BTreeMap;
+mod file;
 
 use crate::backend::BackendAuthentication;
-use crate::engine_file::EngineFile;
+#[cfg(feature = "kube")]
+use crate::federation::{XmppFederationSpec, backend::Attachment, tls::CertificateSource};
 use crate::peer::Probe;
 
 /// A setting that has no effect yet, of those that the resource and the engine's file share.
@@ -56,49 +54,112 @@ impl Setting {
     }
 }
 
-impl EngineFile {
-    /// What is set and has no effect, as `field: sentence`: first what comes with a later version, then the contact
-    /// addresses of domains whose backend answers service discovery.
-    pub fn not_in_effect(&self) -> Vec<String> {
-        let servers =
-            self.backends.iter().map(|backend| Some(backend.server.as_ref()?.authentication));
-        let probes = self.peers.iter().map(|peer| peer.probe.as_ref());
-        let later = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
-        let later = later.into_iter().map(|(setting, index)| {
-            let field = setting.field().replace("[]", &format!("[{index}]"));
-            format!("{field}: {}", self.consequence(setting, index))
+#[cfg(feature = "kube")]
+impl XmppFederationSpec {
+    /// Paths of the set fields that have no effect yet, in the order of the spec.
+    pub fn not_in_effect(&self) -> Vec<&'static str> {
+        let servers = self.backends.iter().map(|backend| match &backend.attachment {
+            Attachment::Server(server) => Some(server.authentication),
+            Attachment::Component(_) => None,
         });
-        let contacts: BTreeMap<_, _> = self
-            .domains
-            .iter()
-            .filter(|domain| !self.backends.is_empty() && !domain.contact.is_empty())
-            .map(|domain| {
-                let sentence = format!(
-                    "domains[{}].contact: its backend answers service discovery; set the contact addresses there",
-                    domain.name
-                );
-                (&domain.name, sentence)
-            })
-            .collect();
-        later.chain(contacts.into_values()).collect()
+        let probes = self.peers.iter().map(|peer| peer.settings.probe.as_ref());
+        let shared = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
+        let of =
+            |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
+        [
+            of(Setting::Component),
+            of(Setting::PlainDialback),
+            ("service.proxyProtocol", self.service.proxy_protocol),
+            ("dns.takeover", self.dns.takeover),
+            (
+                "tls.certificate.issuerRef",
+                matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
+            ),
+            of(Setting::DefaultProbeTo),
+            of(Setting::ProbeTo),
+            ("verification.prober", self.verification.prober.is_some()),
+            ("verification.claimCheck", self.verification.claim_check.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(path, set)| set.then_some(path))
+        .collect()
     }
-    /// What the engine does with a setting that has no effect.
-    fn consequence(&self, setting: Setting, index: usize) -> String {
-        match setting {
-            Setting::Component => {
-                let name = self.backends.get(index).map(|backend| backend.name.as_str());
-                format!(
-                    "components (XEP-0114) are not in effect yet; stanzas to {:?} are bounced",
-                    name.unwrap_or_default()
-                )
-            }
-            Setting::PlainDialback => {
-                "PlainDialback is not supported yet; set Minted or Dialback".to_owned()
-            }
-            Setting::DefaultProbeTo | Setting::ProbeTo => {
-                "not in effect yet; a probe opens a stream to the peer's domain and pings nobody"
-                    .to_owned()
-            }
-        }
+}
+
+#[cfg(all(test, feature = "kube"))]
+mod tests {
+    use super::*;
+
+    fn paths(spec: serde_json::Value) -> Vec<&'static str> {
+        serde_json::from_value::<XmppFederationSpec>(spec).unwrap().not_in_effect()
+    }
+
+    #[test]
+    fn the_defaults_are_all_in_effect() {
+        let spec = serde_json::json!({
+            "domains": [{"name": "example.com"}],
+            "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
+            "peers": [{"domain": "partner.example", "limits": {"streams": 4}, "probe": {"mode": "Off"}}]
+        });
+        assert_eq!(paths(spec), [] as [&str; 0]);
+    }
+
+    /// A file says of each of its entries what the resource says of all of them.
+    #[test]
+    fn the_resource_and_the_file_of_the_engine_name_the_same_fields() {
+        let shared = |component: serde_json::Value| {
+            serde_json::json!({
+                "domains": [{"name": "example.com"}],
+                "backends": [
+                    {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
+                    {"name": "bot", "component": component}
+                ],
+                "peerDefaults": {"probe": {"to": "echo@example.net"}},
+                "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
+            })
+        };
+        let file = shared(serde_json::json!({"secretFile": "/run/secret"}));
+        let file: crate::engine_file::EngineFile = serde_json::from_value(file).unwrap();
+        let named = file.not_in_effect();
+        let mut fields: Vec<String> = named
+            .iter()
+            .map(|sentence| sentence.split(": ").next().unwrap())
+            .map(|field| field.replace("[0]", "[]").replace("[1]", "[]"))
+            .collect();
+        fields.sort();
+        let mut spec = paths(shared(serde_json::json!({"secretRef": {"name": "bot"}})));
+        spec.sort_unstable();
+        assert_eq!(fields, spec);
+    }
+
+    #[test]
+    fn what_comes_later_is_named_when_it_is_set() {
+        let spec = serde_json::json!({
+            "domains": [{"name": "example.com"}],
+            "backends": [
+                {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
+                {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
+            ],
+            "service": {"proxyProtocol": true},
+            "dns": {"takeover": true},
+            "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
+            "peerDefaults": {"probe": {"to": "echo@example.net"}},
+            "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
+            "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
+        });
+        assert_eq!(
+            paths(spec),
+            [
+                "backends[].component",
+                "backends[].server.authentication",
+                "service.proxyProtocol",
+                "dns.takeover",
+                "tls.certificate.issuerRef",
+                "peerDefaults.probe.to",
+                "peers[].probe.to",
+                "verification.prober",
+                "verification.claimCheck",
+            ]
+        );
     }
 }
