@@ -61,7 +61,7 @@ fn what_has_no_effect_yet_is_named_by_check_and_in_the_log_at_the_start() {
         config["peers"] = json!([{"domain": PEER, "probe": {"to": format!("echo@{PEER}")}}]);
     })
     .unwrap();
-    let sentence = "peers[0].probe.to: not in effect yet; a probe opens a stream to the peer's domain and pings nobody";
+    let sentence = "peers[0].probe.to: not in effect yet; a probe opens a stream to the peer's domain and sends no ping";
     let log = world.engine.log();
     assert!(log.lines().any(|line| line.contains("WARN") && line.contains(sentence)), "{log}");
     let directory = tempfile::tempdir().unwrap();

@@ -46,7 +46,7 @@ impl EngineFile {
                 "PlainDialback is not supported yet; set Minted or Dialback".to_owned()
             }
             Setting::DefaultProbeTo | Setting::ProbeTo => {
-                "not in effect yet; a probe opens a stream to the peer's domain and pings nobody"
+                "not in effect yet; a probe opens a stream to the peer's domain and sends no ping"
                     .to_owned()
             }
         }

@@ -236,7 +236,7 @@ peers:
 ",
     )
     .unwrap();
-    let probe = "not in effect yet; a probe opens a stream to the peer's domain and pings nobody";
+    let probe = "not in effect yet; a probe opens a stream to the peer's domain and sends no ping";
     assert_eq!(
         config.not_in_effect(),
         [
