@@ -1,30 +1,18 @@
-//! What really applies to one peer: its own fields, the federation's defaults and the preset table, merged; and which
-//! results no peer could ever satisfy.
+//! What really applies to one peer: its own fields, the federation's defaults and the preset table, merged.
 //!
-//! The operator and the engine both decide by these functions, so a resource that the operator accepts means the same
-//! to the engine.
+//! The operator and the engine both decide by this function and by [`crate::impossible::check`], so a resource that the
+//! operator accepts means the same to the engine.
 
-use crate::peer::{
-    Dialback, External, PeerLimits, PeerSettings, ProbeMode, Profile, Route, TlsMode, Verification,
-};
+use crate::peer::{External, PeerLimits, PeerSettings, ProbeMode, Profile, Route};
+use crate::rules::{KeyConfirmation, PeerRules, Preset};
 
 /// The settings of one peer with every gap filled.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EffectivePeer<B> {
     /// The preset that filled the gaps.
     pub profile: Profile,
-    /// Whether streams are encrypted.
-    pub tls: TlsMode,
-    /// What the peer's certificate decides.
-    pub verification: Verification,
-    /// EXTERNAL is offered to the peer when its certificate proves it.
-    pub external_inbound: bool,
-    /// EXTERNAL is used when the peer offers it.
-    pub external_outbound: bool,
-    /// When Server Dialback runs.
-    pub dialback: Dialback,
-    /// Who confirms a dialback key of the peer.
-    pub key_confirmation: KeyConfirmation,
+    /// By which rules streams are negotiated.
+    pub rules: PeerRules,
     /// CA bundles for this peer, in addition to the federation's.
     pub bundles: Vec<B>,
     /// Pinned keys, as in [`crate::peer::PeerTls::pins`].
@@ -39,21 +27,6 @@ pub struct EffectivePeer<B> {
     pub probe: EffectiveProbe,
 }
 
-/// Who confirms a dialback key of a peer to us as receiving server.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum KeyConfirmation {
-    /// Its certificate, when that proves the sender of the key (XEP-0344 §2.4), else the authoritative server.
-    CertificateFirst,
-    /// The authoritative server (XEP-0220 §2.2).
-    AuthoritativeServer,
-}
-
-impl KeyConfirmation {
-    const fn by_certificate(possible: bool) -> Self {
-        if possible { Self::CertificateFirst } else { Self::AuthoritativeServer }
-    }
-}
-
 /// Active verification of a peer, with every gap filled.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EffectiveProbe {
@@ -61,54 +34,6 @@ pub struct EffectiveProbe {
     pub mode: ProbeMode,
     /// JID to ping; `None` is the peer's domain.
     pub to: Option<String>,
-}
-
-/// One row of the preset table.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Preset {
-    /// Whether streams are encrypted.
-    pub tls: TlsMode,
-    /// What the peer's certificate decides.
-    pub verification: Verification,
-    /// EXTERNAL, both directions.
-    pub external: bool,
-    /// When Server Dialback runs.
-    pub dialback: Dialback,
-}
-
-impl Profile {
-    /// Every profile, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
-        Self::Standards,
-        Self::Strict,
-        Self::CiscoImp,
-        Self::CiscoExpressway,
-        Self::WebexMessenger,
-        Self::WebexApp,
-        Self::SametimeGateway,
-        Self::LegacyDialback,
-    ];
-
-    /// The row of the preset table.
-    pub const fn preset(self) -> Preset {
-        let (tls, verification, external, dialback) = match self {
-            Self::Standards | Self::SametimeGateway => {
-                (TlsMode::Required, Verification::Preferred, true, Dialback::Allowed)
-            }
-            Self::Strict => (TlsMode::Required, Verification::Required, true, Dialback::Disabled),
-            Self::CiscoImp => (TlsMode::Optional, Verification::Preferred, true, Dialback::Allowed),
-            Self::CiscoExpressway => {
-                (TlsMode::Required, Verification::None, false, Dialback::Required)
-            }
-            Self::WebexMessenger | Self::WebexApp => {
-                (TlsMode::Optional, Verification::None, false, Dialback::Required)
-            }
-            Self::LegacyDialback => {
-                (TlsMode::Disabled, Verification::None, false, Dialback::Required)
-            }
-        };
-        Preset { tls, verification, external, dialback }
-    }
 }
 
 /// Merges what is said about a peer.
@@ -125,27 +50,10 @@ pub fn effective<B: Clone>(
 ) -> EffectivePeer<B> {
     let own_profile = peer.and_then(|p| p.profile);
     let profile = own_profile.or(defaults.profile).unwrap_or_default();
-    let preset = profile.preset();
     let layers = Layers { peer, defaults, defaults_override_preset: own_profile.is_none() };
-    let tls = layers.of_preset(|s| s.tls.as_ref()?.mode).unwrap_or(preset.tls);
-    let verification =
-        layers.of_preset(|s| s.tls.as_ref()?.verification).unwrap_or(preset.verification);
-    let dialback =
-        layers.of_preset(|s| s.authentication.as_ref()?.dialback).unwrap_or(preset.dialback);
     EffectivePeer {
         profile,
-        tls,
-        verification,
-        external_inbound: layers.of_preset(|s| external(s)?.inbound).unwrap_or(preset.external),
-        external_outbound: layers.of_preset(|s| external(s)?.outbound).unwrap_or(preset.external),
-        dialback,
-        key_confirmation: KeyConfirmation::by_certificate(
-            layers
-                .of_preset(|s| s.authentication.as_ref()?.confirm_dialback_by_certificate)
-                .unwrap_or(
-                    dialback == Dialback::Allowed && looks_at_certificate(tls, verification),
-                ),
-        ),
+        rules: rules(&layers, profile.preset()),
         bundles: layers
             .beside_preset(|s| s.tls.as_ref().map(|t| t.bundles.clone()).filter(|b| !b.is_empty()))
             .unwrap_or_default(),
@@ -167,8 +75,28 @@ pub fn effective<B: Clone>(
     }
 }
 
-fn looks_at_certificate(tls: TlsMode, verification: Verification) -> bool {
-    tls != TlsMode::Disabled && verification != Verification::None
+fn rules<B>(layers: &Layers<'_, B>, preset: Preset) -> PeerRules {
+    let tls = layers.of_preset(|s| s.tls.as_ref()?.mode).unwrap_or(preset.tls);
+    let verification =
+        layers.of_preset(|s| s.tls.as_ref()?.verification).unwrap_or(preset.verification);
+    let dialback =
+        layers.of_preset(|s| s.authentication.as_ref()?.dialback).unwrap_or(preset.dialback);
+    let otherwise = Preset { tls, verification, dialback, ..preset }.rules();
+    // Without `..otherwise`: a new rule must say where it comes from.
+    PeerRules {
+        tls,
+        verification,
+        external_inbound: layers
+            .of_preset(|s| external(s)?.inbound)
+            .unwrap_or(otherwise.external_inbound),
+        external_outbound: layers
+            .of_preset(|s| external(s)?.outbound)
+            .unwrap_or(otherwise.external_outbound),
+        dialback,
+        key_confirmation: layers
+            .of_preset(|s| s.authentication.as_ref()?.confirm_dialback_by_certificate)
+            .map_or(otherwise.key_confirmation, KeyConfirmation::by_certificate),
+    }
 }
 
 fn external<B>(settings: &PeerSettings<B>) -> Option<&External> {
@@ -194,81 +122,10 @@ impl<'a, B> Layers<'a, B> {
     }
 }
 
-/// Settings that no peer could ever satisfy. The sentences are also the messages of the resource's admission rules.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
-#[error("{}", self.sentence())]
-pub enum ImpossibleCombination {
-    /// SASL EXTERNAL rests on the certificate of the TLS handshake (RFC 6120 §13.8.1).
-    TlsDisabledWithExternal,
-    /// Nothing is left that could prove the peer.
-    TlsDisabledWithoutDialback,
-    /// Nothing is left that could prove the peer.
-    UnverifiedWithoutDialback,
-    /// A stream without TLS has no certificate to require.
-    VerificationRequiredWithoutTls,
-    /// Whoever requires dialback wants it although the certificate proves the peer.
-    CertificateConfirmsOtherThanAllowed,
-    /// There is no certificate to confirm anything by.
-    UnseenCertificateConfirms,
-}
-
-impl ImpossibleCombination {
-    /// What is wrong and what to change.
-    pub const fn sentence(self) -> &'static str {
-        match self {
-            Self::TlsDisabledWithExternal => {
-                "SASL EXTERNAL needs TLS: set tls.mode to Required or Optional, or set authentication.external.inbound and authentication.external.outbound to false"
-            }
-            Self::TlsDisabledWithoutDialback => {
-                "Without TLS only dialback can prove the peer: set authentication.dialback to Required or Allowed, or set tls.mode to Required"
-            }
-            Self::UnverifiedWithoutDialback => {
-                "With neither certificate verification nor dialback nothing proves the peer: set tls.verification to Required, or set authentication.dialback to Allowed or Required"
-            }
-            Self::VerificationRequiredWithoutTls => {
-                "A certificate can only be required on streams that are encrypted: set tls.mode to Required, or set tls.verification to Preferred"
-            }
-            Self::CertificateConfirmsOtherThanAllowed => {
-                "A certificate confirms dialback keys only where dialback is Allowed: set authentication.dialback to Allowed, or set authentication.confirmDialbackByCertificate to false"
-            }
-            Self::UnseenCertificateConfirms => {
-                "A certificate that is not looked at cannot confirm dialback keys: set tls.verification to Preferred and tls.mode to Required or Optional, or set authentication.confirmDialbackByCertificate to false"
-            }
-        }
-    }
-}
-
-/// Refuses settings that no peer could ever satisfy.
-///
-/// # Errors
-/// The first impossible combination, in the order of [`ImpossibleCombination`].
-pub fn check<B>(peer: &EffectivePeer<B>) -> Result<(), ImpossibleCombination> {
-    if peer.tls == TlsMode::Disabled && (peer.external_inbound || peer.external_outbound) {
-        return Err(ImpossibleCombination::TlsDisabledWithExternal);
-    }
-    if peer.tls == TlsMode::Disabled && peer.dialback == Dialback::Disabled {
-        return Err(ImpossibleCombination::TlsDisabledWithoutDialback);
-    }
-    if peer.verification == Verification::None && peer.dialback == Dialback::Disabled {
-        return Err(ImpossibleCombination::UnverifiedWithoutDialback);
-    }
-    if peer.verification == Verification::Required && peer.tls != TlsMode::Required {
-        return Err(ImpossibleCombination::VerificationRequiredWithoutTls);
-    }
-    let by_certificate = peer.key_confirmation == KeyConfirmation::CertificateFirst;
-    if by_certificate && peer.dialback != Dialback::Allowed {
-        return Err(ImpossibleCombination::CertificateConfirmsOtherThanAllowed);
-    }
-    if by_certificate && !looks_at_certificate(peer.tls, peer.verification) {
-        return Err(ImpossibleCombination::UnseenCertificateConfirms);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::{PeerAuthentication, PeerTls};
+    use crate::peer::{Dialback, TlsMode, Verification};
 
     type Settings = PeerSettings<String>;
 
@@ -277,23 +134,16 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_is_possible() {
-        for profile in Profile::ALL {
-            let peer = Settings { profile: Some(profile), ..Settings::default() };
-            assert_eq!(check(&effective(&Settings::default(), Some(&peer))), Ok(()), "{profile:?}");
-        }
-    }
-
-    #[test]
     fn without_a_word_the_standards_profile_applies() {
         let peer = effective(&Settings::default(), None);
+        let rules = peer.rules;
         assert_eq!(peer.profile, Profile::Standards);
         assert_eq!(
-            (peer.tls, peer.verification, peer.external_inbound, peer.external_outbound),
+            (rules.tls, rules.verification, rules.external_inbound, rules.external_outbound),
             (TlsMode::Required, Verification::Preferred, true, true)
         );
-        assert_eq!(peer.dialback, Dialback::Allowed);
-        assert_eq!(peer.key_confirmation, KeyConfirmation::CertificateFirst);
+        assert_eq!(rules.dialback, Dialback::Allowed);
+        assert_eq!(rules.key_confirmation, KeyConfirmation::CertificateFirst);
         assert_eq!(peer.probe, EffectiveProbe { mode: ProbeMode::Auto, to: None });
         assert!(!peer.required);
     }
@@ -308,7 +158,7 @@ mod tests {
             );
             let found = effective(&Settings::default(), Some(&peer));
             let expected = KeyConfirmation::by_certificate(confirms);
-            assert_eq!(found.key_confirmation, expected, "{profile:?}");
+            assert_eq!(found.rules.key_confirmation, expected, "{profile:?}");
         }
         let of = |own| effective(&Settings::default(), Some(&settings(own)));
         for (own, confirms) in [
@@ -321,7 +171,7 @@ mod tests {
             ),
         ] {
             let expected = KeyConfirmation::by_certificate(confirms);
-            assert_eq!(of(own.clone()).key_confirmation, expected, "{own}");
+            assert_eq!(of(own.clone()).rules.key_confirmation, expected, "{own}");
         }
     }
 
@@ -333,10 +183,11 @@ mod tests {
         }));
         let own = settings(serde_json::json!({"tls": {"verification": "Preferred"}}));
         let peer = effective(&defaults, Some(&own));
-        assert_eq!(peer.verification, Verification::Preferred);
-        assert_eq!(peer.tls, TlsMode::Optional);
-        assert_eq!(peer.dialback, Dialback::Required);
-        assert!(peer.external_inbound);
+        let rules = peer.rules;
+        assert_eq!(rules.verification, Verification::Preferred);
+        assert_eq!(rules.tls, TlsMode::Optional);
+        assert_eq!(rules.dialback, Dialback::Required);
+        assert!(rules.external_inbound);
     }
 
     #[test]
@@ -350,70 +201,9 @@ mod tests {
         let own =
             settings(serde_json::json!({"profile": "Strict", "limits": {"stanzaBytes": 20_000}}));
         let peer = effective(&defaults, Some(&own));
-        assert_eq!((peer.profile, peer.tls), (Profile::Strict, TlsMode::Required));
+        assert_eq!((peer.profile, peer.rules.tls), (Profile::Strict, TlsMode::Required));
         assert_eq!((peer.bundles, peer.pins), (vec!["ca.pem".into()], vec!["sha256/x".into()]));
         assert_eq!((peer.limits.streams, peer.limits.stanza_bytes), (Some(3), Some(20_000)));
         assert!(peer.required);
-    }
-
-    #[test]
-    fn an_impossible_combination_is_found_whichever_layer_it_comes_from() {
-        let legacy = || Settings { profile: Some(Profile::LegacyDialback), ..Settings::default() };
-        let with_external = Settings {
-            authentication: Some(PeerAuthentication {
-                external: Some(External { inbound: Some(true), outbound: None }),
-                ..PeerAuthentication::default()
-            }),
-            ..legacy()
-        };
-        let of = |own: &Settings| check(&effective(&Settings::default(), Some(own)));
-        assert_eq!(of(&with_external), Err(ImpossibleCombination::TlsDisabledWithExternal));
-
-        let without_dialback = |profile| Settings {
-            profile: Some(profile),
-            authentication: Some(PeerAuthentication {
-                dialback: Some(Dialback::Disabled),
-                ..PeerAuthentication::default()
-            }),
-            ..Settings::default()
-        };
-        for (profile, expected) in [
-            (Profile::LegacyDialback, Err(ImpossibleCombination::TlsDisabledWithoutDialback)),
-            (Profile::WebexMessenger, Err(ImpossibleCombination::UnverifiedWithoutDialback)),
-            (Profile::Standards, Ok(())),
-        ] {
-            assert_eq!(of(&without_dialback(profile)), expected, "{profile:?}");
-        }
-
-        let optional = Settings {
-            tls: Some(PeerTls { mode: Some(TlsMode::Optional), ..PeerTls::default() }),
-            ..Settings::default()
-        };
-        let strict = Settings { profile: Some(Profile::Strict), ..optional.clone() };
-        assert_eq!(of(&strict), Err(ImpossibleCombination::VerificationRequiredWithoutTls));
-        let strict_by_default = Settings { profile: Some(Profile::Strict), ..Settings::default() };
-        assert_eq!(
-            check(&effective(&strict_by_default, Some(&optional))),
-            Err(ImpossibleCombination::VerificationRequiredWithoutTls)
-        );
-
-        for (own, expected) in [
-            (
-                serde_json::json!({"authentication": {
-                    "dialback": "Required", "confirmDialbackByCertificate": true
-                }}),
-                Err(ImpossibleCombination::CertificateConfirmsOtherThanAllowed),
-            ),
-            (
-                serde_json::json!({
-                    "tls": {"verification": "None"},
-                    "authentication": {"confirmDialbackByCertificate": true}
-                }),
-                Err(ImpossibleCombination::UnseenCertificateConfirms),
-            ),
-            (serde_json::json!({"authentication": {"confirmDialbackByCertificate": true}}), Ok(())),
-        ] {
-            assert_eq!(of(&settings(own.clone())), expected, "{own}");
-        }
     }
 }

@@ -26,8 +26,9 @@ use self::tls::TlsSpec;
 use self::verification::VerificationSpec;
 use crate::contact::Contact;
 use crate::domain::Domain;
-use crate::effective::{self, EffectivePeer, ImpossibleCombination};
+use crate::effective::{self, EffectivePeer};
 use crate::egress::Egress;
+use crate::impossible::ImpossibleCombination;
 use crate::limits::{Limits, Timeouts};
 use crate::message;
 use crate::pattern::DomainPattern;
@@ -254,10 +255,6 @@ pub struct DialbackSpec {
 
 fn replicas() -> u16 {
     2
-}
-
-const fn yes() -> bool {
-    true
 }
 
 /// Labels and annotations, bounded.

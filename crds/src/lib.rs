@@ -1,8 +1,8 @@
 //! Types of the `XmppFederation` custom resource, and the vocabulary that it shares with the engine's configuration
 //! file.
 //!
-//! The vocabulary (domains, peer settings, policy, limits) knows neither Kubernetes nor I/O and is all that remains
-//! without the feature `kube`.
+//! The vocabulary (domains, peer settings, policy, limits) and the file itself know neither Kubernetes nor I/O; they are
+//! all that remains without the feature `kube`.
 
 #![cfg_attr(
     feature = "kube",
@@ -15,11 +15,15 @@ pub mod dnssec;
 pub mod domain;
 pub mod effective;
 pub mod egress;
+pub mod engine_file;
+pub mod impossible;
 pub mod limits;
 mod named;
+mod not_in_effect;
 pub mod pattern;
 pub mod peer;
 pub mod policy;
+pub mod rules;
 pub mod target;
 mod text;
 pub mod word;
@@ -35,8 +39,6 @@ pub mod federation;
 pub mod manifest;
 #[cfg(feature = "kube")]
 pub mod message;
-#[cfg(feature = "kube")]
-mod not_in_effect;
 #[cfg(feature = "kube")]
 pub mod reason;
 #[cfg(feature = "kube")]
@@ -55,6 +57,11 @@ pub const GROUP: &str = "xmppfederation.dev";
 /// Field manager of everything that the operator applies, and value of `app.kubernetes.io/managed-by`.
 #[cfg(feature = "kube")]
 pub const FIELD_MANAGER: &str = "xmpp-federation-operator";
+
+/// For `default`: a switch that is on where nobody says otherwise.
+const fn yes() -> bool {
+    true
+}
 
 /// For `skip_serializing_if`: a section that says nothing is left out.
 #[cfg(feature = "kube")]

@@ -1,6 +1,6 @@
 //! The sentences with which an invalid resource is refused: what is wrong, and what to change. Admission (CEL) and the
 //! operator's own check use the same ones. The sentences about impossible peer settings stand with
-//! [`crate::effective::ImpossibleCombination`].
+//! [`crate::impossible::ImpossibleCombination`].
 
 /// Name of the resource.
 pub const NAME: &str = "The name must be at most 52 characters of a-z, 0-9 and hyphens and begin with a letter, because the names of Services are derived from it: choose another name";

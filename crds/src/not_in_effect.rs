@@ -1,46 +1,82 @@
-//! Fields that are validated and stored already, and whose effect comes with a later version. The operator names the
-//! ones that are set in the message of `Accepted`, so that nothing is silently ignored.
+//! Settings that are validated and stored already, and whose effect comes with a later version. Whoever reads a
+//! configuration names the ones that are set, so that nothing is silently ignored: the operator in the message of
+//! `Accepted`, the engine in its log and in what `check` prints.
+
+mod file;
 
 use crate::backend::BackendAuthentication;
-use crate::federation::XmppFederationSpec;
-use crate::federation::backend::Attachment;
-use crate::federation::reference::BundleRef;
-use crate::federation::tls::CertificateSource;
-use crate::peer::PeerSettings;
+#[cfg(feature = "kube")]
+use crate::federation::{XmppFederationSpec, backend::Attachment, tls::CertificateSource};
+use crate::peer::Probe;
 
+/// A setting that has no effect yet, of those that the resource and the engine's file share.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Setting {
+    /// A backend is a component (XEP-0114).
+    Component,
+    /// A backend authenticates itself by dialback without TLS.
+    PlainDialback,
+    /// The JID that a probe of a peer pings, in the defaults.
+    DefaultProbeTo,
+    /// The same, of one peer.
+    ProbeTo,
+}
+
+impl Setting {
+    /// The settings that are set, in the order of the file, each with the index of its entry. A backend without
+    /// authentication is a component.
+    fn all<'a>(
+        backends: impl Iterator<Item = Option<BackendAuthentication>>,
+        default_probe: Option<&'a Probe>,
+        probes: impl Iterator<Item = Option<&'a Probe>>,
+    ) -> Vec<(Self, usize)> {
+        let of_backend = |(index, authentication)| match authentication {
+            None => Some((Self::Component, index)),
+            Some(BackendAuthentication::PlainDialback) => Some((Self::PlainDialback, index)),
+            Some(BackendAuthentication::Minted | BackendAuthentication::Dialback) => None,
+        };
+        let has_to = |probe: Option<&Probe>| probe.is_some_and(|probe| probe.to.is_some());
+        let mut found: Vec<_> = backends.enumerate().filter_map(of_backend).collect();
+        found.extend(has_to(default_probe).then_some((Self::DefaultProbeTo, 0)));
+        let probes = probes.enumerate().filter(|(_, probe)| has_to(*probe));
+        found.extend(probes.map(|(index, _)| (Self::ProbeTo, index)));
+        found
+    }
+
+    /// Path of the field; `[]` stands for any entry of a list.
+    const fn field(self) -> &'static str {
+        match self {
+            Self::Component => "backends[].component",
+            Self::PlainDialback => "backends[].server.authentication",
+            Self::DefaultProbeTo => "peerDefaults.probe.to",
+            Self::ProbeTo => "peers[].probe.to",
+        }
+    }
+}
+
+#[cfg(feature = "kube")]
 impl XmppFederationSpec {
     /// Paths of the set fields that have no effect yet, in the order of the spec.
     pub fn not_in_effect(&self) -> Vec<&'static str> {
-        let servers = || {
-            self.backends.iter().filter_map(|backend| match &backend.attachment {
-                Attachment::Server(server) => Some(server),
-                Attachment::Component(_) => None,
-            })
-        };
-        let any_peer = |test: fn(&PeerSettings<BundleRef>) -> bool| {
-            self.peers.iter().any(|peer| test(&peer.settings))
-        };
-        let probes_elsewhere = |settings: &PeerSettings<BundleRef>| {
-            settings.probe.as_ref().is_some_and(|probe| probe.to.is_some())
-        };
+        let servers = self.backends.iter().map(|backend| match &backend.attachment {
+            Attachment::Server(server) => Some(server.authentication),
+            Attachment::Component(_) => None,
+        });
+        let probes = self.peers.iter().map(|peer| peer.settings.probe.as_ref());
+        let shared = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
+        let of =
+            |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
         [
-            (
-                "backends[].component",
-                self.backends.iter().any(|b| matches!(b.attachment, Attachment::Component(_))),
-            ),
-            (
-                "backends[].server.authentication",
-                servers()
-                    .any(|server| server.authentication == BackendAuthentication::PlainDialback),
-            ),
+            of(Setting::Component),
+            of(Setting::PlainDialback),
             ("service.proxyProtocol", self.service.proxy_protocol),
             ("dns.takeover", self.dns.takeover),
             (
                 "tls.certificate.issuerRef",
                 matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
             ),
-            ("peerDefaults.probe.to", probes_elsewhere(&self.peer_defaults)),
-            ("peers[].probe.to", any_peer(probes_elsewhere)),
+            of(Setting::DefaultProbeTo),
+            of(Setting::ProbeTo),
             ("verification.prober", self.verification.prober.is_some()),
             ("verification.claimCheck", self.verification.claim_check.is_some()),
         ]
@@ -50,7 +86,7 @@ impl XmppFederationSpec {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "kube"))]
 mod tests {
     use super::*;
 
@@ -68,6 +104,34 @@ mod tests {
             "peers": [{"domain": "partner.example", "limits": {"streams": 4}, "probe": {"mode": "Off"}}]
         });
         assert_eq!(paths(spec), [] as [&str; 0]);
+    }
+
+    /// A file says of each of its entries what the resource says of all of them.
+    #[test]
+    fn the_resource_and_the_file_of_the_engine_name_the_same_fields() {
+        let shared = |component: serde_json::Value| {
+            serde_json::json!({
+                "domains": [{"name": "example.com"}],
+                "backends": [
+                    {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
+                    {"name": "bot", "component": component}
+                ],
+                "peerDefaults": {"probe": {"to": "echo@example.net"}},
+                "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
+            })
+        };
+        let file = shared(serde_json::json!({"secretFile": "/run/secret"}));
+        let file: crate::engine_file::EngineFile = serde_json::from_value(file).unwrap();
+        let named = file.not_in_effect();
+        let mut fields: Vec<String> = named
+            .iter()
+            .map(|sentence| sentence.split(": ").next().unwrap())
+            .map(|field| field.replace("[0]", "[]").replace("[1]", "[]"))
+            .collect();
+        fields.sort();
+        let mut spec = paths(shared(serde_json::json!({"secretRef": {"name": "bot"}})));
+        spec.sort_unstable();
+        assert_eq!(fields, spec);
     }
 
     #[test]

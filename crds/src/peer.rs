@@ -107,6 +107,27 @@ impl<B> Default for PeerSettings<B> {
     }
 }
 
+impl<B> PeerSettings<B> {
+    /// The same settings with CA bundles from elsewhere.
+    pub fn map_bundles<C>(&self, of: impl Fn(&B) -> C) -> PeerSettings<C> {
+        let Self { profile, tls, authentication, route, limits, required, probe } = self;
+        PeerSettings {
+            profile: *profile,
+            tls: tls.as_ref().map(|PeerTls { mode, verification, bundles, pins }| PeerTls {
+                mode: *mode,
+                verification: *verification,
+                bundles: bundles.iter().map(of).collect(),
+                pins: pins.clone(),
+            }),
+            authentication: authentication.clone(),
+            route: route.clone(),
+            limits: limits.clone(),
+            required: *required,
+            probe: probe.clone(),
+        }
+    }
+}
+
 /// TLS towards a peer.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

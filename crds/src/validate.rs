@@ -6,9 +6,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::domain::Domain;
-use crate::effective::{self, ImpossibleCombination};
+use crate::effective::effective;
 use crate::federation::service::ServiceType;
 use crate::federation::{MAX_NAME, XmppFederationSpec};
+use crate::impossible::{self, ImpossibleCombination};
 use crate::message;
 use crate::pattern::DomainPattern;
 
@@ -116,7 +117,7 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
     {
         found.push(InvalidSpec::LoadBalancerFields);
     }
-    if let Err(combination) = effective::check(&effective::effective(&spec.peer_defaults, None)) {
+    if let Err(combination) = impossible::check(&effective(&spec.peer_defaults, None)) {
         found.push(InvalidSpec::PeerDefaults(combination));
     }
     let mut patterns = BTreeSet::new();
@@ -129,8 +130,8 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
         {
             found.push(InvalidSpec::LocalDomainAsPeer(domain.clone()));
         }
-        let merged = effective::effective(&spec.peer_defaults, Some(&peer.settings));
-        if let Err(combination) = effective::check(&merged) {
+        let merged = effective(&spec.peer_defaults, Some(&peer.settings));
+        if let Err(combination) = impossible::check(&merged) {
             found.push(InvalidSpec::Peer(peer.domain.clone(), combination));
         }
     }

@@ -7,7 +7,6 @@ pub mod check;
 pub mod error;
 pub mod load;
 pub mod locate;
-pub mod model;
 pub mod parse;
 pub mod peer;
 pub mod range;
@@ -20,14 +19,14 @@ use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
 use crds::contact::Contact;
+use crds::engine_file::{
+    ControlFiles, DialbackFiles, FileComponent, FileDnssec, FileListen, KeyPairFiles, SplitHorizon,
+    TrustFiles,
+};
 use crds::limits::{EffectiveLimits, EffectiveTimeouts};
 use crds::policy::Policy;
 use crds::target::RouteTarget;
 use ipnet::IpNet;
-use model::{
-    ControlFiles, DialbackFiles, FileComponent, FileDnssec, FileListen, KeyPairFiles, SplitHorizon,
-    TrustFiles,
-};
 use resolve::Peers;
 
 use crate::Domain;
@@ -71,6 +70,7 @@ pub struct Config {
     pub dnssec: FileDnssec,
     /// What the backend's DNS answers.
     pub split_horizon: Option<SplitHorizon>,
+    not_in_effect: Vec<String>,
 }
 
 /// A domain that the engine is towards the world.
@@ -153,25 +153,8 @@ impl Config {
             .map(std::path::PathBuf::as_path)
     }
 
-    /// What is configured and has no effect yet, as `field: sentence`.
-    pub fn not_in_effect(&self) -> Vec<String> {
-        let component = |(index, backend): (usize, &Arc<Backend>)| {
-            matches!(backend.attachment, Attachment::Component(_)).then(|| {
-                format!(
-                    "backends[{index}].component: components (XEP-0114) are not in effect yet; stanzas to {:?} are bounced",
-                    backend.name
-                )
-            })
-        };
-        let contact = |local: &LocalDomain| {
-            (local.backend.is_some() && !local.contact.is_empty()).then(|| {
-                format!(
-                    "domains[{}].contact: its backend answers service discovery; set the contact addresses there",
-                    local.name
-                )
-            })
-        };
-        let components = self.backends.iter().enumerate().filter_map(component);
-        components.chain(self.domains.iter().filter_map(contact)).collect()
+    /// What is configured and has no effect, as `field: sentence`; see [`crds::engine_file::EngineFile::not_in_effect`].
+    pub fn not_in_effect(&self) -> &[String] {
+        &self.not_in_effect
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 
+use std::process::Command;
+
 use serde_json::json;
 use tests::loopback::{LOCAL, ORDINARY, PEER, World};
 use tests::peer::element::Element;
@@ -51,4 +53,23 @@ fn xep0157_3_contact_addresses_are_told_and_xep0030_4_the_list_of_items_is_empty
     );
     assert_eq!(field("admin-addresses"), None);
     assert!(asked(&world, ITEMS).children.is_empty());
+}
+
+#[test]
+fn what_has_no_effect_yet_is_named_by_check_and_in_the_log_at_the_start() {
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["peers"] = json!([{"domain": PEER, "probe": {"to": format!("echo@{PEER}")}}]);
+    })
+    .unwrap();
+    let sentence = "peers[0].probe.to: not in effect yet; a probe opens a stream to the peer's domain and sends no ping";
+    let log = world.engine.log();
+    assert!(log.lines().any(|line| line.contains("WARN") && line.contains(sentence)), "{log}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("engine.yaml");
+    std::fs::write(&file, world.config.to_string()).unwrap();
+    let check = Command::new(engine()).arg("check").arg("--config").arg(file).output().unwrap();
+    let report = String::from_utf8(check.stdout).unwrap();
+    assert!(check.status.success(), "{report}");
+    let (_, list) = report.split_once("\nnotInEffect:\n").unwrap();
+    assert!(list.contains(sentence), "{list}");
 }

@@ -1,11 +1,12 @@
 //! Admission rules that refuse impossible peer settings, written by the preset table itself: the text of a rule merges
-//! the layers as [`crate::effective::effective`] does, and refuses what [`crate::effective::check`] refuses.
+//! the layers as [`crate::effective::effective`] does, and refuses what [`crate::impossible::check`] refuses.
 
 use kube::core::Rule;
 use serde::Serialize;
 
-use crate::effective::{ImpossibleCombination, Preset};
+use crate::impossible::ImpossibleCombination;
 use crate::peer::{Dialback, Profile, TlsMode, Verification};
+use crate::rules::Preset;
 
 /// Whose settings a rule judges.
 #[derive(Clone, Copy)]

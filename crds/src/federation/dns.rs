@@ -27,7 +27,7 @@ pub struct DnsSpec {
     #[serde(default)]
     pub srv: SrvSpec,
     /// Write SRV targets with a trailing dot; external-dns up to 0.20 needs false.
-    #[serde(default = "super::yes")]
+    #[serde(default = "crate::yes")]
     pub trailing_dot: bool,
     /// When SRV records are published first.
     #[serde(default)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicySpec {
     /// Make the policy.
-    #[serde(default = "super::yes")]
+    #[serde(default = "crate::yes")]
     pub enabled: bool,
     /// Pods of the backends, which may reach the engine's inner ports. Default: all pods of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -43,7 +43,7 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_family_policy: Option<IpFamilyPolicy>,
     /// Listen for Direct TLS (XEP-0368) on port 5270, and publish it.
-    #[serde(default = "super::yes")]
+    #[serde(default = "crate::yes")]
     pub direct_tls: bool,
     /// The load balancer prepends the PROXY protocol header.
     #[serde(default)]

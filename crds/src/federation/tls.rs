@@ -24,7 +24,7 @@ pub struct TlsSpec {
 #[serde(rename_all = "camelCase")]
 pub struct TrustSpec {
     /// Trust the public certification authorities.
-    #[serde(default = "super::yes")]
+    #[serde(default = "crate::yes")]
     pub system_roots: bool,
     /// Further CA certificates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -15,7 +15,6 @@ pub mod outbound;
 mod proven;
 pub mod redirect;
 pub mod rejection;
-pub mod rules;
 pub mod sasl;
 pub mod standing;
 pub mod starttls;
@@ -23,6 +22,7 @@ pub mod starttls;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use error::StreamError;
 
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry, Verification};
@@ -30,17 +30,15 @@ use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Element};
 
-use error::StreamError;
-
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use limits::StreamLimits;
 pub use management::Management;
 pub use outbound::{Outbound, Purpose};
 pub use rejection::Rejection;
-pub use rules::PeerRules;
 
 pub use crate::certificate::chain::PeerChain;
+pub use crds::rules::PeerRules;
 
 /// What a machine asks of the leg that it belongs to. All answers are look-ups in memory.
 pub trait Surroundings {

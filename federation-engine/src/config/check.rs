@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::contact::Contact;
-use crds::effective::KeyConfirmation;
+use crds::engine_file::{FileDnssec, FilePeer, SplitHorizon};
 use crds::limits::{EffectiveLimits, EffectiveTimeouts, Limits, Timeouts};
-use crds::peer::{External, PeerAuthentication, PeerLimits, PeerSettings, PeerTls, Probe};
+use crds::peer::{PeerLimits, PeerSettings, PeerTls, Probe};
 use crds::policy::Policy;
 use serde::Serialize;
 
-use crate::config::model::{FileDnssec, SplitHorizon};
 use crate::config::peer::Peer;
 use crate::config::{Attachment, Config, LocalDomain};
 
@@ -27,7 +26,7 @@ pub fn report(config: &Config) -> Result<String, serde_saphyr::ser::Error> {
         probe_domain: config.probe_domain.to_string(),
         domains: config.domains.iter().map(DomainReport::new).collect(),
         peer_defaults: settings(config.peers.defaults()),
-        peers: config.peers.entries().iter().map(|peer| PeerReport::new(peer)).collect(),
+        peers: config.peers.entries().iter().filter_map(|peer| entry(peer)).collect(),
         policy: &config.policy,
         limits: limits(&config.limits),
         timeouts: timeouts(&config.timeouts),
@@ -44,14 +43,14 @@ struct Report<'a> {
     probe_domain: String,
     domains: Vec<DomainReport>,
     peer_defaults: PeerSettings<PathBuf>,
-    peers: Vec<PeerReport>,
+    peers: Vec<FilePeer>,
     policy: &'a Policy,
     limits: Limits,
     timeouts: Timeouts,
     dnssec: &'a FileDnssec,
     #[serde(skip_serializing_if = "Option::is_none")]
     split_horizon: Option<&'a SplitHorizon>,
-    not_in_effect: Vec<String>,
+    not_in_effect: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -77,18 +76,9 @@ impl DomainReport {
     }
 }
 
-#[derive(Serialize)]
-struct PeerReport {
-    domain: String,
-    #[serde(flatten)]
-    settings: PeerSettings<PathBuf>,
-}
-
-impl PeerReport {
-    fn new(peer: &Peer) -> Self {
-        let domain = peer.entry.as_ref().map(ToString::to_string).unwrap_or_default();
-        Self { domain, settings: settings(peer) }
-    }
+/// The entry of `peers` with which a file would say everything.
+fn entry(peer: &Peer) -> Option<FilePeer> {
+    Some(FilePeer::new(peer.entry.clone()?, settings(peer)))
 }
 
 /// The settings with which a file would say everything and leave nothing to a preset.
@@ -96,21 +86,11 @@ fn settings(peer: &Peer) -> PeerSettings<PathBuf> {
     PeerSettings {
         profile: Some(peer.profile),
         tls: Some(PeerTls {
-            mode: Some(peer.tls),
-            verification: Some(peer.verification),
             bundles: peer.bundles.clone(),
             pins: peer.pins.iter().map(ToString::to_string).collect(),
+            ..peer.rules.tls_settings()
         }),
-        authentication: Some(PeerAuthentication {
-            external: Some(External {
-                inbound: Some(peer.external_inbound),
-                outbound: Some(peer.external_outbound),
-            }),
-            dialback: Some(peer.dialback),
-            confirm_dialback_by_certificate: Some(
-                peer.key_confirmation == KeyConfirmation::CertificateFirst,
-            ),
-        }),
+        authentication: Some(peer.rules.authentication_settings()),
         route: peer.route.clone(),
         limits: Some(PeerLimits {
             stanza_bytes: number(peer.stanza_bytes),
@@ -163,11 +143,20 @@ mod tests {
     use super::*;
     use crate::config::load::parse_text;
 
+    /// `UPDATE_GOLDEN=1` writes the text anew; read the difference.
+    fn golden(name: &str, made: &str) -> String {
+        let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, made).unwrap();
+        }
+        std::fs::read_to_string(&path).unwrap()
+    }
+
     #[test]
     fn the_report_of_the_sample_is_the_golden_text() {
         let config = parse_text(include_str!("../../tests/data/engine.yaml")).unwrap();
         let report = report(&config).unwrap();
-        assert_eq!(report, include_str!("../../tests/data/engine.check.yaml"), "\n{report}");
+        assert_eq!(report, golden("engine.check.yaml", &report), "\n{report}");
     }
 
     #[test]
@@ -176,7 +165,7 @@ mod tests {
         let shown: Vec<_> = config.peers.entries().iter().map(|peer| peer.profile).collect();
         assert!(crds::peer::Profile::ALL.iter().all(|profile| shown.contains(profile)));
         let report = report(&config).unwrap();
-        assert_eq!(report, include_str!("../../tests/data/presets.check.yaml"), "\n{report}");
+        assert_eq!(report, golden("presets.check.yaml", &report), "\n{report}");
     }
 
     /// What the report states is complete: read back, it means the same.

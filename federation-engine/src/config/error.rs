@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crds::effective::ImpossibleCombination;
+use crds::impossible::ImpossibleCombination;
 use crds::pattern::DomainPattern;
 use s2s_proto::certificate::pin::PinError;
 

@@ -4,12 +4,12 @@ use std::fs::File as FsFile;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crds::engine_file::EngineFile;
 use serde::Deserialize as _;
 use sha2::{Digest, Sha256};
 
 use crate::config::error::{ConfigError, Fault};
 use crate::config::locate::{locate, position};
-use crate::config::model::File;
 use crate::config::{Config, parse};
 
 /// Largest configuration file: what fits into one Kubernetes object.
@@ -52,7 +52,7 @@ pub fn parse_text(text: &str) -> Result<Config, ConfigError> {
     })
 }
 
-fn deserialize(text: &str) -> Result<File, ConfigError> {
+fn deserialize(text: &str) -> Result<EngineFile, ConfigError> {
     let mut unknown = None;
     let mut track = serde_path_to_error::Track::new();
     let parsed = serde_saphyr::with_deserializer_from_str(text, |yaml| {
@@ -62,7 +62,7 @@ fn deserialize(text: &str) -> Result<File, ConfigError> {
         let mut ignored = |path: serde_ignored::Path<'_>| {
             unknown.get_or_insert_with(|| field_path(&path));
         };
-        File::deserialize(serde_ignored::Deserializer::new(tracked, &mut ignored))
+        EngineFile::deserialize(serde_ignored::Deserializer::new(tracked, &mut ignored))
     });
     match (parsed, unknown) {
         (Ok(file), None) => Ok(file),

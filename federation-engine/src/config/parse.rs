@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use crds::backend::S2S_PORT;
 use crds::contact::MAX_ADDRESSES;
-use crds::effective;
+use crds::effective::effective;
+use crds::engine_file::{
+    EngineFile, FileBackend, FileDomain, FileListen, FilePeer, FileServer, SplitHorizon,
+};
 use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
 use crds::peer::PeerSettings;
@@ -18,9 +21,6 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::Domain;
 use crate::config::error::Fault;
-use crate::config::model::{
-    File, FileBackend, FileDomain, FileListen, FilePeer, FileServer, SplitHorizon,
-};
 use crate::config::peer::Peer;
 use crate::config::resolve::Peers;
 use crate::config::{Attachment, Backend, Config, LocalDomain, range};
@@ -42,7 +42,7 @@ type Parsed<T> = Result<T, (String, Fault)>;
 ///
 /// # Errors
 /// The path of the first field that is wrong, and what is wrong with it.
-pub fn parse(file: File, hash: String) -> Parsed<Config> {
+pub fn parse(file: EngineFile, hash: String) -> Parsed<Config> {
     bounded("domains", file.domains.len(), MAX_DOMAINS)?;
     bounded("backends", file.backends.len(), MAX_BACKENDS)?;
     bounded("peers", file.peers.len(), MAX_PEERS)?;
@@ -51,6 +51,7 @@ pub fn parse(file: File, hash: String) -> Parsed<Config> {
     range::check(&file.limits).map_err(below("limits"))?;
     range::check(&file.timeouts).map_err(below("timeouts"))?;
 
+    let not_in_effect = file.not_in_effect();
     let host = host(file.host, &file.domains)?;
     let probe_domain = Domain::parse(&format!("xfed-probe.{host}"))
         .map_err(|_| ("host".to_owned(), Fault::HostTooLong(host.clone())))?;
@@ -80,6 +81,7 @@ pub fn parse(file: File, hash: String) -> Parsed<Config> {
         resolvers: file.resolvers,
         dnssec: file.dnssec,
         split_horizon,
+        not_in_effect,
     })
 }
 
@@ -133,11 +135,7 @@ fn backends(given: Vec<FileBackend>) -> Parsed<Vec<Arc<Backend>>> {
 
 fn server_attachment(server: FileServer) -> Result<Attachment, Fault> {
     let FileServer { host, port, authentication, trust } = server;
-    let host = match (host.parse::<IpAddr>(), Domain::parse(&host)) {
-        (Ok(address), _) => RouteHost::Address(address),
-        (Err(_), Ok(name)) => RouteHost::Name(name),
-        (Err(_), Err(_)) => return Err(Fault::Host(host)),
-    };
+    let host = host.parse::<RouteHost>().map_err(|_| Fault::Host(host))?;
     let port = port.or(NonZeroU16::new(S2S_PORT)).unwrap_or(NonZeroU16::MIN);
     Ok(Attachment::Server { target: RouteTarget { host, port }, authentication, trust })
 }
@@ -187,8 +185,7 @@ fn peers(
     if let Some(own) = &defaults.limits {
         range::check(own).map_err(below("peerDefaults.limits"))?;
     }
-    let default_peer =
-        Peer::parse(None, effective::effective(defaults, None), limits).map_err(in_defaults)?;
+    let default_peer = Peer::parse(None, effective(defaults, None), limits).map_err(in_defaults)?;
     let mut table = Peers::new(default_peer);
     for (index, entry) in given.into_iter().enumerate() {
         let field = format!("peers[{index}]");
@@ -202,7 +199,7 @@ fn peers(
         if let Some(own) = &settings.limits {
             range::check(own).map_err(below(&format!("{field}.limits")))?;
         }
-        let merged = effective::effective(defaults, Some(&settings));
+        let merged = effective(defaults, Some(&settings));
         let peer = Peer::parse(Some(pattern.clone()), merged, limits).map_err(below(&field))?;
         if !table.insert(&pattern, peer) {
             return Err(at(format!("{field}.domain"), Fault::DuplicatePeer(pattern)));
@@ -284,7 +281,7 @@ fn split_horizon(
 }
 
 /// An empty file name is a slip of a template. Whether a named file is any good is seen when it is read.
-fn file_names(file: &File) -> Parsed<()> {
+fn file_names(file: &EngineFile) -> Parsed<()> {
     let pairs = (file.tls.certificates.iter().enumerate())
         .map(|(index, pair)| (format!("tls.certificates[{index}]"), pair))
         .chain(file.backend_ca.iter().map(|pair| ("backendCa".to_owned(), pair)))

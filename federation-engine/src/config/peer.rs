@@ -3,10 +3,13 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crds::effective::{self, EffectivePeer, EffectiveProbe, KeyConfirmation};
+use crds::effective::{EffectivePeer, EffectiveProbe};
+use crds::impossible;
 use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
 use crds::peer::{Dialback, Enforcement, Profile, Route, TlsMode, Verification};
+use crds::peer::{Enforcement, Profile, Route};
+use crds::rules::PeerRules;
 use s2s_proto::certificate::pin::Pin;
 
 use crate::config::error::Fault;
@@ -18,18 +21,8 @@ pub struct Peer {
     pub entry: Option<DomainPattern>,
     /// The preset that filled the gaps.
     pub profile: Profile,
-    /// Whether streams are encrypted.
-    pub tls: TlsMode,
-    /// What the peer's certificate decides.
-    pub verification: Verification,
-    /// EXTERNAL is offered to the peer when its certificate proves it.
-    pub external_inbound: bool,
-    /// EXTERNAL is used when the peer offers it.
-    pub external_outbound: bool,
-    /// When Server Dialback runs.
-    pub dialback: Dialback,
-    /// Who confirms a dialback key.
-    pub key_confirmation: KeyConfirmation,
+    /// By which rules streams are negotiated.
+    pub rules: PeerRules,
     /// Roots in addition to those of `tls.trust`.
     pub bundles: Vec<PathBuf>,
     /// Pinned keys.
@@ -60,7 +53,8 @@ impl Peer {
         settings: EffectivePeer<PathBuf>,
         limits: &EffectiveLimits,
     ) -> Result<Self, (String, Fault)> {
-        effective::check(&settings).map_err(|reason| (String::new(), Fault::Impossible(reason)))?;
+        impossible::check(&settings)
+            .map_err(|reason| (String::new(), Fault::Impossible(reason)))?;
         let pin = |(index, text): (usize, &String)| {
             text.parse().map_err(|error| {
                 (format!("tls.pins[{index}]"), Fault::Pin { text: text.clone(), error })
@@ -69,12 +63,7 @@ impl Peer {
         Ok(Self {
             entry,
             profile: settings.profile,
-            tls: settings.tls,
-            verification: settings.verification,
-            external_inbound: settings.external_inbound,
-            external_outbound: settings.external_outbound,
-            dialback: settings.dialback,
-            key_confirmation: settings.key_confirmation,
+            rules: settings.rules,
             pins: settings.pins.iter().enumerate().map(pin).collect::<Result<_, _>>()?,
             bundles: settings.bundles,
             route: settings.route,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::dnssec::DnssecMode;
+use crds::engine_file::FileDnssec;
 use futures::Stream;
 use futures::stream::FuturesUnordered;
 use hickory_proto::dnssec::Proof;
@@ -30,7 +31,6 @@ use super::cache::Cache;
 use super::lookup::{self, Found, Servers};
 use super::validate::{Validator, is_secure};
 use crate::Domain;
-use crate::config::model::FileDnssec;
 
 /// For one question to one server.
 const ATTEMPT: Duration = Duration::from_secs(2);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
-use crds::effective::KeyConfirmation;
 use crds::peer::{Dialback, TlsMode, Verification};
+use crds::rules::Preset;
 use rustls_pki_types::UnixTime;
 use s2s_proto::dialback::{Key, KeyInquiry};
 use s2s_proto::pair::Pair;
@@ -86,30 +86,16 @@ impl Surroundings for Inner {
 
 /// How a backend is spoken to.
 fn rules(authentication: BackendAuthentication) -> PeerRules {
-    match authentication {
-        BackendAuthentication::Minted => PeerRules {
-            tls: TlsMode::Required,
-            verification: Verification::Required,
-            external_inbound: true,
-            external_outbound: true,
-            dialback: Dialback::Disabled,
-            key_confirmation: KeyConfirmation::AuthoritativeServer,
-        },
-        BackendAuthentication::Dialback => PeerRules {
-            tls: TlsMode::Required,
-            verification: Verification::None,
-            external_inbound: false,
-            external_outbound: false,
-            dialback: Dialback::Required,
-            key_confirmation: KeyConfirmation::AuthoritativeServer,
-        },
-        BackendAuthentication::PlainDialback => PeerRules {
-            tls: TlsMode::Disabled,
-            verification: Verification::None,
-            external_inbound: false,
-            external_outbound: false,
-            dialback: Dialback::Required,
-            key_confirmation: KeyConfirmation::AuthoritativeServer,
-        },
-    }
+    let (tls, verification, external, dialback) = match authentication {
+        BackendAuthentication::Minted => {
+            (TlsMode::Required, Verification::Required, true, Dialback::Disabled)
+        }
+        BackendAuthentication::Dialback => {
+            (TlsMode::Required, Verification::None, false, Dialback::Required)
+        }
+        BackendAuthentication::PlainDialback => {
+            (TlsMode::Disabled, Verification::None, false, Dialback::Required)
+        }
+    };
+    Preset { tls, verification, external, dialback }.rules()
 }

@@ -11,7 +11,6 @@ use s2s_proto::reason::{CertificateReason, Refusal};
 use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use crate::Domain;
-use crate::config::peer::Peer;
 use crate::source::Prefix;
 use crate::task::engine::Engine;
 
@@ -61,7 +60,7 @@ impl Surroundings for Outer {
     }
 
     fn peer(&self, remote: &Domain) -> PeerRules {
-        rules(self.0.snapshot().config.peers.resolve(remote))
+        self.0.snapshot().config.peers.resolve(remote).rules
     }
 
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
@@ -92,16 +91,5 @@ impl Surroundings for Outer {
 
     fn stream_id(&self) -> StreamId {
         StreamId::new(rand::random())
-    }
-}
-
-fn rules(peer: &Peer) -> PeerRules {
-    PeerRules {
-        tls: peer.tls,
-        verification: peer.verification,
-        external_inbound: peer.external_inbound,
-        external_outbound: peer.external_outbound,
-        dialback: peer.dialback,
-        key_confirmation: peer.key_confirmation,
     }
 }

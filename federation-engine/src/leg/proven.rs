@@ -89,18 +89,10 @@ fn harden(rules: PeerRules, requires_tls: bool, by_dane: bool) -> PeerRules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crds::effective::KeyConfirmation;
-    use crds::peer::Dialback;
+    use crds::peer::Profile;
 
     fn rules(tls: TlsMode, verification: Verification) -> PeerRules {
-        PeerRules {
-            tls,
-            verification,
-            external_inbound: true,
-            external_outbound: true,
-            dialback: Dialback::Allowed,
-            key_confirmation: KeyConfirmation::CertificateFirst,
-        }
+        PeerRules { tls, verification, ..Profile::Standards.preset().rules() }
     }
 
     #[test]

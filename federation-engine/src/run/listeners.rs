@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use crds::engine_file::FileListen;
 use tokio::net::TcpListener;
 
-use crate::config::model::FileListen;
 use crate::dns::synth::serve::Sockets;
 use crate::task::listen::{ListenError, bind};
 

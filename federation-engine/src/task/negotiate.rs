@@ -10,6 +10,7 @@ use crds::peer::Verification;
 use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::dialback;
+use s2s_proto::plan::TlsStart;
 use s2s_proto::reason::{CertificateReason, Failure};
 use s2s_proto::stream::error;
 use s2s_proto::stream::{
@@ -31,7 +32,6 @@ use crate::leg::Leg;
 use crate::route::link::Link;
 use crate::tls::config::{anonymous_client, server_name};
 use crate::tls::handshake::{Offer, late_refusal};
-use s2s_proto::plan::TlsStart;
 
 /// Time to send the last bytes of a stream.
 pub(crate) const CLOSING: Duration = Duration::from_secs(5);
@@ -224,7 +224,7 @@ async fn negotiate(
         Ok(outcome) => Ok((opened, outcome)),
         Err(failure) => {
             let set = leg == Leg::Outer
-                && engine.snapshot().config.peers.resolve(&remote).verification
+                && engine.snapshot().config.peers.resolve(&remote).rules.verification
                     == Verification::Required;
             let failure = opened.explained(failure);
             let failure = if set { failure.by_setting() } else { failure };

@@ -82,8 +82,8 @@ impl StreamReport {
         let by_dane = self.delegation.as_ref().is_some_and(|server| {
             server.domain == *remote && engine.snapshot().is_judged_by_dane(server)
         });
-        let looked_at =
-            engine.snapshot().config.peers.resolve(remote).verification != CertificateRole::None;
+        let looked_at = engine.snapshot().config.peers.resolve(remote).rules.verification
+            != CertificateRole::None;
         let valid = (looked_at && judgement.is_ok()).then_some(by_dane);
         let by = authenticated_by(self.direction, how, valid, self.by_route);
         let how = match (how, tls_version) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crds::backend::BackendAuthentication;
+use crds::engine_file::TrustFiles;
 use rustls_pki_types::UnixTime;
 use s2s_proto::certificate::chain::PeerChain;
 use s2s_proto::certificate::dane::{self, Delegation};
@@ -15,7 +16,6 @@ use s2s_proto::dialback::{Key, Secret};
 use s2s_proto::reason::CertificateReason;
 
 use crate::Domain;
-use crate::config::model::TrustFiles;
 use crate::config::peer::Peer;
 use crate::config::{Attachment, Backend, Config};
 use crate::leg::Leg;

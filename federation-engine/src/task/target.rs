@@ -107,10 +107,10 @@ pub(crate) async fn find(
 /// Finds `host`, which is the remote domain itself or a name that it sends us to.
 async fn ask_dns(engine: &Arc<Engine>, remote: &Domain, host: &Domain) -> Result<Dialler, Failure> {
     let peer = Arc::clone(engine.snapshot().config.peers.resolve(remote));
-    let direct_tls = peer.tls != TlsMode::Disabled;
+    let direct_tls = peer.rules.tls != TlsMode::Disabled;
     let legacy = peer.profile == Profile::LegacyDialback;
     let mut targets = engine.resolver().targets(host, direct_tls, legacy).await?;
-    if peer.tls == TlsMode::Disabled {
+    if peer.rules.tls == TlsMode::Disabled {
         // DANE is about TLS, which is switched off here.
         for target in &mut targets {
             target.proven_for = None;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crds::federation::XmppFederationSpec;
 use crds::federation::backend::Attachment;
 use crds::federation::reference::BundleRef;
-use crds::peer::{PeerSettings, PeerTls};
+use crds::peer::PeerSettings;
 use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, SecretVolumeSource, Volume, VolumeMount};
 
 use super::paths;
@@ -66,22 +66,7 @@ impl Bundles {
 
     /// The settings of a peer with files in place of references.
     pub fn settings(&self, settings: &PeerSettings<BundleRef>) -> PeerSettings<PathBuf> {
-        let PeerSettings { profile, tls, authentication, route, limits, required, probe } =
-            settings;
-        PeerSettings {
-            profile: *profile,
-            tls: tls.as_ref().map(|PeerTls { mode, verification, bundles, pins }| PeerTls {
-                mode: *mode,
-                verification: *verification,
-                bundles: bundles.iter().map(|bundle| self.path(bundle)).collect(),
-                pins: pins.clone(),
-            }),
-            authentication: authentication.clone(),
-            route: route.clone(),
-            limits: limits.clone(),
-            required: *required,
-            probe: probe.clone(),
-        }
+        settings.map_bundles(|bundle| self.path(bundle))
     }
 
     /// Volumes and their mounts. They are optional: an engine without one bundle still serves everybody else, and says

@@ -1,22 +1,15 @@
-//! The engine's configuration file, with the field names of the resource and files in place of references.
+//! The engine's configuration file, with files in place of the resource's references.
 
-use std::net::IpAddr;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use crds::backend::BackendAuthentication;
-use crds::contact::Contact;
-use crds::dnssec::DnssecMode;
-use crds::domain::Domain;
-use crds::egress::Egress;
+use crds::engine_file::{
+    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileComponent, FileDnssec, FileDomain,
+    FileListen, FilePeer, FileServer, FileTls, KeyPairFiles, SplitHorizon, TrustFiles,
+};
 use crds::federation::backend::Attachment;
-use crds::limits::{Limits, Timeouts};
-use crds::pattern::DomainPattern;
-use crds::peer::PeerSettings;
-use crds::policy::Policy;
-use crds::target::RouteHost;
-use ipnet::IpNet;
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde::Serialize;
 
 use super::bundles::Bundles;
 use super::{BuildError, Given, metadata, paths, ports};
@@ -37,17 +30,18 @@ pub fn build(federation: &Validated, given: &Given) -> Result<ConfigMap, BuildEr
     })
 }
 
-fn file(federation: &Validated, given: &Given) -> File {
+/// What the file says.
+pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
     let spec = &federation.spec;
     let bundles = Bundles::of(spec);
     let backends = spec.backends.iter().map(|backend| match &backend.attachment {
         Attachment::Server(server) => FileBackend {
             name: backend.name.clone(),
             server: Some(FileServer {
-                host: server.host.clone(),
-                port: server.port,
+                host: server.host.to_string(),
+                port: NonZeroU16::new(server.port),
                 authentication: server.authentication,
-                trust: Some(FileTrust {
+                trust: Some(TrustFiles {
                     system_roots: false,
                     bundles: vec![server.trust.as_ref().map_or_else(
                         || file_in(paths::BACKEND_CA, paths::TLS_CRT),
@@ -66,9 +60,10 @@ fn file(federation: &Validated, given: &Given) -> File {
             }),
         },
     });
+    let control = key_pair(paths::CONTROL);
     let with_backends = !spec.backends.is_empty();
-    File {
-        host: federation.host.clone(),
+    EngineFile {
+        host: Some(federation.host.clone()),
         domains: spec
             .domains
             .iter()
@@ -81,193 +76,64 @@ fn file(federation: &Validated, given: &Given) -> File {
         backends: backends.collect(),
         tls: FileTls {
             certificates: vec![key_pair(paths::TLS)],
-            trust: FileTrust {
+            trust: TrustFiles {
                 system_roots: spec.tls.trust.system_roots,
                 bundles: spec.tls.trust.bundles.iter().map(|b| bundles.path(b)).collect(),
             },
         },
         backend_ca: with_backends.then(|| key_pair(paths::BACKEND_CA)),
-        dialback: FileDialback {
+        dialback: Some(DialbackFiles {
             secret_file: file_in(paths::DIALBACK, paths::SECRET),
-            previous_secret_file: file_in(paths::DIALBACK, paths::PREVIOUS),
-        },
+            previous_secret_file: Some(file_in(paths::DIALBACK, paths::PREVIOUS)),
+        }),
         peer_defaults: bundles.settings(&spec.peer_defaults),
         peers: spec
             .peers
             .iter()
-            .map(|peer| FilePeer {
-                domain: peer.domain.clone(),
-                settings: bundles.settings(&peer.settings),
-            })
+            .map(|peer| FilePeer::new(peer.domain.clone(), bundles.settings(&peer.settings)))
             .collect(),
         policy: spec.policy.clone(),
         limits: spec.limits.clone(),
         timeouts: spec.timeouts.clone(),
         egress: spec.egress.clone(),
         listen: FileListen {
-            s2s: any(ports::S2S),
+            s2s: Some(any(ports::S2S)),
             s2s_tls: spec.service.direct_tls.then(|| any(ports::S2S_TLS)),
             backend: with_backends.then(|| any(ports::BACKEND)),
             dns: with_backends.then(|| any(ports::DNS)),
-            admin: any(ports::ADMIN),
-            control: FileControl {
+            admin: Some(any(ports::ADMIN)),
+            control: Some(ControlFiles {
                 address: any(ports::CONTROL),
-                pair: key_pair(paths::CONTROL),
+                certificate_file: control.certificate_file,
+                private_key_file: control.private_key_file,
                 token_file: file_in(paths::CONTROL, paths::TOKEN),
-            },
+            }),
         },
-        dnssec: FileDnssec { mode: spec.dns.dnssec },
-        split_horizon: given.backend_ip.filter(|_| with_backends).map(|address| FileSplitHorizon {
-            address,
-            port: ports::S2S,
-            clients: given.dns_clients.clone(),
-        }),
+        resolvers: Vec::new(),
+        dnssec: FileDnssec { mode: spec.dns.dnssec, trust_anchors: None },
+        split_horizon: given
+            .backend_ip
+            .filter(|_| with_backends)
+            .zip(NonZeroU16::new(ports::S2S))
+            .map(|(address, port)| SplitHorizon {
+                address,
+                port,
+                clients: given.dns_clients.clone(),
+            }),
     }
 }
 
-fn any(port: u16) -> String {
-    format!("[::]:{port}")
+fn any(port: u16) -> SocketAddr {
+    (Ipv6Addr::UNSPECIFIED, port).into()
 }
 
 fn file_in(folder: &str, key: &str) -> PathBuf {
     PathBuf::from(format!("{folder}/{key}"))
 }
 
-fn key_pair(folder: &str) -> FileKeyPair {
-    FileKeyPair {
+fn key_pair(folder: &str) -> KeyPairFiles {
+    KeyPairFiles {
         certificate_file: file_in(folder, paths::TLS_CRT),
         private_key_file: file_in(folder, paths::TLS_KEY),
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct File {
-    host: Domain,
-    domains: Vec<FileDomain>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    backends: Vec<FileBackend>,
-    tls: FileTls,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backend_ca: Option<FileKeyPair>,
-    dialback: FileDialback,
-    peer_defaults: PeerSettings<PathBuf>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    peers: Vec<FilePeer>,
-    policy: Policy,
-    limits: Limits,
-    timeouts: Timeouts,
-    egress: Egress,
-    listen: FileListen,
-    dnssec: FileDnssec,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    split_horizon: Option<FileSplitHorizon>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileDomain {
-    name: Domain,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backend: Option<String>,
-    #[serde(skip_serializing_if = "Contact::is_empty")]
-    contact: Contact,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileBackend {
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<FileServer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    component: Option<FileComponent>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileServer {
-    host: RouteHost,
-    port: u16,
-    authentication: BackendAuthentication,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trust: Option<FileTrust>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileComponent {
-    secret_file: PathBuf,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileTls {
-    certificates: Vec<FileKeyPair>,
-    trust: FileTrust,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileTrust {
-    system_roots: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    bundles: Vec<PathBuf>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileKeyPair {
-    certificate_file: PathBuf,
-    private_key_file: PathBuf,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileDialback {
-    secret_file: PathBuf,
-    previous_secret_file: PathBuf,
-}
-
-#[derive(Serialize)]
-struct FilePeer {
-    domain: DomainPattern,
-    #[serde(flatten)]
-    settings: PeerSettings<PathBuf>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileListen {
-    s2s: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    s2s_tls: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backend: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dns: Option<String>,
-    admin: String,
-    control: FileControl,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileControl {
-    address: String,
-    #[serde(flatten)]
-    pair: FileKeyPair,
-    token_file: PathBuf,
-}
-
-#[derive(Serialize)]
-struct FileDnssec {
-    mode: DnssecMode,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileSplitHorizon {
-    address: IpAddr,
-    port: u16,
-    clients: Vec<IpNet>,
 }

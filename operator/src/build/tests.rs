@@ -219,8 +219,16 @@ fn the_engine_accepts_the_file_of_the_smallest_resource() {
 }
 
 #[test]
-fn the_engine_accepts_the_file_of_a_resource_with_everything() {
-    let spec = json!({
+fn the_engine_reads_what_the_operator_wrote() {
+    for spec in [smallest(), everything()] {
+        let text = engine_yaml(&spec);
+        let read: crds::engine_file::EngineFile = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(read, engine_file::file(&validated(&spec), &given()), "{text}");
+    }
+}
+
+fn everything() -> Value {
+    json!({
         "domains": [
             {"name": "bücher.example", "backend": "im"},
             {"name": "example.com", "contact": {"abuse": ["mailto:abuse@example.com"]}}
@@ -246,7 +254,12 @@ fn the_engine_accepts_the_file_of_a_resource_with_everything() {
         "egress": {"allowNetworks": ["10.0.0.0/8"]},
         "service": {"directTls": false},
         "dns": {"dnssec": "Off"}
-    });
+    })
+}
+
+#[test]
+fn the_engine_accepts_the_file_of_a_resource_with_everything() {
+    let spec = everything();
     let text = engine_yaml(&spec);
     let config = federation_engine::config::load::parse_text(&text);
     let config = config.unwrap_or_else(|error| panic!("{error}\n{text}"));

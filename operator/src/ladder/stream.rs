@@ -45,7 +45,7 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
             // EXTERNAL is offered to peers whose certificate proves them, and the probe has none. Dialback is the only
             // feature that a stranger can be sure of, where the settings for strangers allow it.
             let strangers = effective::effective(&view.federation.spec.peer_defaults, None);
-            let expected = strangers.dialback != Dialback::Disabled;
+            let expected = strangers.rules.dialback != Dialback::Disabled;
             (expected && !dialback && mechanisms.is_empty()).then(|| {
                 Verdict::new(
                     StreamVerifiedReason::NoAuthMechanism,

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use crds::effective::effective;
-use crds::peer::{PeerSettings, Profile};
+use crds::peer::Profile;
 use federation_engine::Domain;
 use s2s_proto::dialback::{Key, KeyInquiry, Secret, Verification};
 use s2s_proto::pair::Pair;
@@ -340,11 +339,10 @@ impl<'a> Stream<'a> {
 pub(crate) fn streams(data: &[u8]) {
     let Some((kind, script)) = data.split_first() else { return };
     let profile = PROFILES[usize::from(kind & 7)];
-    let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
     let world = World {
         local: [domain("us.example"), domain("chat.us.example")],
         them: domain("them.example"),
-        rules: PeerRules::from(&effective(&settings, None)),
+        rules: profile.preset().rules(),
         certified: kind & 8 != 0,
         secret: Secret::new(b"secret"),
     };

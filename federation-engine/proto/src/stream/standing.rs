@@ -1,7 +1,7 @@
 //! Whether a stream that was proven under one configuration may go on under another one. Pure.
 
-use crds::effective::KeyConfirmation;
 use crds::peer::{TlsMode, Verification};
+use crds::rules::KeyConfirmation;
 
 use super::{Authentication, PeerRules};
 
@@ -55,16 +55,9 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crds::peer::Dialback;
+    use crds::peer::{Dialback, Profile};
 
-    const STANDARD: PeerRules = PeerRules {
-        tls: TlsMode::Required,
-        verification: Verification::Preferred,
-        external_inbound: true,
-        external_outbound: true,
-        dialback: Dialback::Allowed,
-        key_confirmation: KeyConfirmation::CertificateFirst,
-    };
+    const STANDARD: PeerRules = Profile::Standards.preset().rules();
 
     #[test]
     fn a_stream_stands_as_long_as_it_could_be_opened_again_in_the_same_way() {

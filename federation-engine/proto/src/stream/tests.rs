@@ -20,8 +20,8 @@ mod starttls;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use crds::effective::{KeyConfirmation, effective};
-use crds::peer::{Dialback, PeerSettings, Profile, TlsMode, Verification as CertificateRole};
+use crds::peer::{Dialback, Profile, TlsMode, Verification as CertificateRole};
+use crds::rules::KeyConfirmation;
 
 use super::{
     Action, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose, Surroundings, Transport,
@@ -52,8 +52,7 @@ fn pair(from: &str, to: &str) -> Pair {
 }
 
 fn rules(profile: Profile) -> PeerRules {
-    let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
-    PeerRules::from(&effective(&settings, None))
+    profile.preset().rules()
 }
 
 /// A leg that serves `us.example` and `chat.us.example`; `them.example` and all others are remote.

@@ -177,7 +177,7 @@ fn the_smallest_file_has_every_default() {
     assert!(config.trust.system_roots);
     assert_eq!(config.limits.stanza_bytes, 524_288);
     assert_eq!(config.peers.defaults().stanza_bytes, 524_288);
-    assert_eq!(config.listen, super::super::model::FileListen::default());
+    assert_eq!(config.listen, crds::engine_file::FileListen::default());
 }
 
 #[test]
@@ -213,13 +213,55 @@ fn xep0157_contact_addresses_behind_a_backend_are_said_to_have_no_effect() {
     assert_eq!(local.contact.abuse.first().unwrap().as_str(), "mailto:abuse@a.example");
     assert_eq!(alone.not_in_effect(), [] as [&str; 0]);
     let text = format!("{domains}backends: [{{name: im, server: {{host: im.svc}}}}]\n");
-    let told = parse_text(&text).unwrap().not_in_effect();
+    let told = parse_text(&text).unwrap();
     assert_eq!(
-        told,
+        told.not_in_effect(),
         [
             "domains[a.example].contact: its backend answers service discovery; set the contact addresses there"
         ]
     );
+}
+
+#[test]
+fn accepted_fields_that_have_no_effect_yet_are_named() {
+    let config = parse_text(
+        "domains: [{name: a.example}]
+backends:
+  - {name: im, server: {host: im.svc, authentication: PlainDialback}}
+  - {name: bot, component: {secretFile: /run/secret}}
+peerDefaults: {probe: {to: echo@b.example}}
+peers:
+  - {domain: c.example, probe: {mode: Auto}}
+  - {domain: d.example, probe: {to: echo@d.example}}
+",
+    )
+    .unwrap();
+    let probe = "not in effect yet; a probe opens a stream to the peer's domain and sends no ping";
+    assert_eq!(
+        config.not_in_effect(),
+        [
+            "backends[0].server.authentication: PlainDialback is not supported yet; set Minted or Dialback".to_owned(),
+            "backends[1].component: components (XEP-0114) are not in effect yet; stanzas to \"bot\" are bounced".to_owned(),
+            format!("peerDefaults.probe.to: {probe}"),
+            format!("peers[1].probe.to: {probe}"),
+        ]
+    );
+}
+
+/// The operator writes the file with the types that the engine reads.
+#[test]
+fn what_is_written_of_a_file_reads_back_equal() {
+    for text in [
+        "domains: [{name: a.example}]",
+        include_str!("../../../tests/data/engine.yaml"),
+        include_str!("../../../tests/data/presets.yaml"),
+    ] {
+        let file = deserialize(text).unwrap();
+        let written = serde_saphyr::to_string(&file).unwrap();
+        assert_eq!(deserialize(&written).unwrap(), file, "{written}");
+        let hash = parse_text(&written).unwrap().hash;
+        assert_eq!(Config { hash, ..parse_text(text).unwrap() }, parse_text(&written).unwrap());
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 use std::net::SocketAddr;
 
+use crds::engine_file::ControlFiles;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::config::model::ControlFiles;
 use crate::observe::evidence::{Evidence, InboundRefusal, Problem};
 use crate::observe::testing::{deadline, exchange};
 use crate::tls::issue::self_signed;

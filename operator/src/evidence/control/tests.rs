@@ -1,6 +1,6 @@
 //! Against the engine's own control listener: the two ends of one contract.
 
-use federation_engine::config::model::ControlFiles;
+use crds::engine_file::ControlFiles;
 use federation_engine::observe::control::{ControlState, Credentials, serve};
 use federation_engine::observe::evidence::Problem;
 use federation_engine::observe::journal::Journal;

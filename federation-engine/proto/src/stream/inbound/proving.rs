@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crds::effective::KeyConfirmation;
 use crds::peer::{TlsMode, Verification as CertificateRole};
+use crds::rules::KeyConfirmation;
 use crds::word::Word;
 
 use super::{Inbound, Opened};

@@ -1,0 +1,94 @@
+//! The engine's configuration file: one struct for each mapping, with the field names of the resource's spec and files in
+//! place of references. The operator writes it, the engine reads it.
+//!
+//! Nothing is checked here beyond the type of each value; the engine does the rest.
+
+mod backend;
+mod dns;
+mod listen;
+mod peer;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::backend::{FileBackend, FileComponent, FileServer};
+pub use self::dns::{FileDnssec, SplitHorizon};
+pub use self::listen::{ControlFiles, FileListen};
+pub use self::peer::FilePeer;
+pub use self::tls::{DialbackFiles, FileTls, KeyPairFiles, TrustFiles};
+use crate::contact::Contact;
+use crate::domain::Domain;
+use crate::egress::Egress;
+use crate::limits::{Limits, Timeouts};
+use crate::peer::PeerSettings;
+use crate::policy::Policy;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EngineFile {
+    /// Name of the engine: SRV target, and parent of the probe domain. Default: `xmpp.<first domain>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Domain>,
+    /// Domains that the engine is towards the world.
+    pub domains: Vec<FileDomain>,
+    /// XMPP servers behind the engine. None: the engine answers ping and disco itself and bounces the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<FileBackend>,
+    /// Certificates that the engine presents, and whom it trusts.
+    #[serde(default)]
+    pub tls: FileTls,
+    /// CA that signs the certificates minted for the backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend_ca: Option<KeyPairFiles>,
+    /// Secret of the dialback keys (XEP-0185). Absent: drawn at start, for a single replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialback: Option<DialbackFiles>,
+    /// Settings of every peer that says nothing else.
+    #[serde(default)]
+    pub peer_defaults: PeerSettings<PathBuf>,
+    /// Settings of single peers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<FilePeer>,
+    /// Which remote domains may exchange stanzas.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Bounds in size and count.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Bounds in time.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Networks that may be dialled although their kind is refused.
+    #[serde(default)]
+    pub egress: Egress,
+    /// Where to listen.
+    #[serde(default)]
+    pub listen: FileListen,
+    /// Resolvers of the outer leg. Empty: the system's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolvers: Vec<SocketAddr>,
+    /// Whether their answers are validated.
+    #[serde(default)]
+    pub dnssec: FileDnssec,
+    /// What the backend's DNS answers. Absent: nothing is synthesised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_horizon: Option<SplitHorizon>,
+}
+
+/// One local domain.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileDomain {
+    /// The domain.
+    pub name: Domain,
+    /// Name of its backend. Default: the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// Whom to write to about it, as service discovery tells; in effect without a backend.
+    #[serde(default, skip_serializing_if = "Contact::is_empty")]
+    pub contact: Contact,
+}

@@ -1,0 +1,56 @@
+//! Files with certificates, keys and secrets.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `tls` of the file.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileTls {
+    /// Certificates that the engine presents; each is used for the domains that it covers.
+    #[serde(default)]
+    pub certificates: Vec<KeyPairFiles>,
+    /// Whom the engine trusts on the outer leg.
+    #[serde(default)]
+    pub trust: TrustFiles,
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyPairFiles {
+    /// Chain, leaf first.
+    pub certificate_file: PathBuf,
+    /// Private key of the leaf.
+    pub private_key_file: PathBuf,
+}
+
+/// Trusted roots.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrustFiles {
+    /// The roots of the system, or the built-in ones where the system has none. Default: true.
+    #[serde(default = "crate::yes")]
+    pub system_roots: bool,
+    /// PEM files with further roots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<PathBuf>,
+}
+
+impl Default for TrustFiles {
+    fn default() -> Self {
+        Self { system_roots: true, bundles: Vec::new() }
+    }
+}
+
+/// Where the dialback secrets are.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DialbackFiles {
+    /// The secret that new keys are made with.
+    pub secret_file: PathBuf,
+    /// The secret before the last rotation; keys made with it are still confirmed. The file may be absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_secret_file: Option<PathBuf>,
+}

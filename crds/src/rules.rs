@@ -1,0 +1,155 @@
+//! The rules of a peer: how a stream with it is encrypted and who proves what to whom. One type for what a resource or a
+//! file comes to, for what `federation-engine check` prints, and for what streams are negotiated by.
+
+use crate::peer::{
+    Dialback, External, PeerAuthentication, PeerTls, Profile, TlsMode, Verification,
+};
+
+/// The rules of one peer, every gap filled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PeerRules {
+    /// Whether streams are encrypted.
+    pub tls: TlsMode,
+    /// What the peer's certificate decides.
+    pub verification: Verification,
+    /// EXTERNAL is offered to the peer when its certificate proves it.
+    pub external_inbound: bool,
+    /// EXTERNAL is used when the peer offers it.
+    pub external_outbound: bool,
+    /// When Server Dialback runs.
+    pub dialback: Dialback,
+    /// Who confirms a dialback key of the peer.
+    pub key_confirmation: KeyConfirmation,
+}
+
+impl PeerRules {
+    /// Whether a certificate alone may prove the peer that opened the stream.
+    pub fn accepts_external(&self) -> bool {
+        self.external_inbound
+            && self.verification != Verification::None
+            && self.dialback != Dialback::Required
+    }
+
+    /// Whether we prove ourselves by our certificate when the peer offers it.
+    pub fn uses_external(&self) -> bool {
+        self.external_outbound && self.dialback != Dialback::Required
+    }
+
+    /// Whether dialback may prove anything.
+    pub fn allows_dialback(&self) -> bool {
+        self.dialback != Dialback::Disabled
+    }
+
+    /// Whether the peer's certificate is verified at all.
+    pub(crate) const fn looks_at_certificate(&self) -> bool {
+        looks_at_certificate(self.tls, self.verification)
+    }
+
+    /// The `tls` settings that state these rules.
+    pub fn tls_settings<B>(&self) -> PeerTls<B> {
+        PeerTls {
+            mode: Some(self.tls),
+            verification: Some(self.verification),
+            ..PeerTls::default()
+        }
+    }
+
+    /// The `authentication` settings that state these rules.
+    pub fn authentication_settings(&self) -> PeerAuthentication {
+        PeerAuthentication {
+            external: Some(External {
+                inbound: Some(self.external_inbound),
+                outbound: Some(self.external_outbound),
+            }),
+            dialback: Some(self.dialback),
+            confirm_dialback_by_certificate: Some(
+                self.key_confirmation == KeyConfirmation::CertificateFirst,
+            ),
+        }
+    }
+}
+
+/// Who confirms a dialback key of a peer to us as receiving server.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum KeyConfirmation {
+    /// Its certificate, when that proves the sender of the key (XEP-0344 §2.4), else the authoritative server.
+    CertificateFirst,
+    /// The authoritative server (XEP-0220 §2.2).
+    AuthoritativeServer,
+}
+
+impl KeyConfirmation {
+    pub(crate) const fn by_certificate(possible: bool) -> Self {
+        if possible { Self::CertificateFirst } else { Self::AuthoritativeServer }
+    }
+}
+
+/// One row of the preset table.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Preset {
+    /// Whether streams are encrypted.
+    pub tls: TlsMode,
+    /// What the peer's certificate decides.
+    pub verification: Verification,
+    /// EXTERNAL, both directions.
+    pub external: bool,
+    /// When Server Dialback runs.
+    pub dialback: Dialback,
+}
+
+impl Profile {
+    /// Every profile, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::Standards,
+        Self::Strict,
+        Self::CiscoImp,
+        Self::CiscoExpressway,
+        Self::WebexMessenger,
+        Self::WebexApp,
+        Self::SametimeGateway,
+        Self::LegacyDialback,
+    ];
+
+    /// The row of the preset table.
+    pub const fn preset(self) -> Preset {
+        let (tls, verification, external, dialback) = match self {
+            Self::Standards | Self::SametimeGateway => {
+                (TlsMode::Required, Verification::Preferred, true, Dialback::Allowed)
+            }
+            Self::Strict => (TlsMode::Required, Verification::Required, true, Dialback::Disabled),
+            Self::CiscoImp => (TlsMode::Optional, Verification::Preferred, true, Dialback::Allowed),
+            Self::CiscoExpressway => {
+                (TlsMode::Required, Verification::None, false, Dialback::Required)
+            }
+            Self::WebexMessenger | Self::WebexApp => {
+                (TlsMode::Optional, Verification::None, false, Dialback::Required)
+            }
+            Self::LegacyDialback => {
+                (TlsMode::Disabled, Verification::None, false, Dialback::Required)
+            }
+        };
+        Preset { tls, verification, external, dialback }
+    }
+}
+
+impl Preset {
+    /// The rules of a peer about which nothing else is said. Its certificate confirms dialback where dialback runs only
+    /// when the certificate does not prove the peer.
+    pub const fn rules(self) -> PeerRules {
+        let Self { tls, verification, external, dialback } = self;
+        let by_certificate =
+            matches!(dialback, Dialback::Allowed) && looks_at_certificate(tls, verification);
+        PeerRules {
+            tls,
+            verification,
+            external_inbound: external,
+            external_outbound: external,
+            dialback,
+            key_confirmation: KeyConfirmation::by_certificate(by_certificate),
+        }
+    }
+}
+
+const fn looks_at_certificate(tls: TlsMode, verification: Verification) -> bool {
+    !matches!(tls, TlsMode::Disabled) && !matches!(verification, Verification::None)
+}
