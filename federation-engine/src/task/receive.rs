@@ -102,3 +102,22 @@ async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {
         _ => Ok(byte.first().map(|byte| sniff::classify(*byte))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Run<F> = fn(Arc<Engine>, TcpStream, SocketAddr, Leg, Admitted) -> F;
+
+    fn size_of_future<F>(_: Run<F>) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every connection that keeps silent, or waits in line, holds this.
+    #[test]
+    fn a_connection_that_waits_holds_no_room_for_what_may_come() {
+        let task = size_of_future(run);
+        println!("task {task}");
+        assert!(task <= 1_536, "task {task}");
+    }
+}

@@ -1,8 +1,8 @@
 //! The life of a stream: drives its machine over a connection, hands on what the peer sends, and sends what its links hold.
 //!
 //! Here is the loop; [`actions`] does what the machine asks for, [`delivery`] finds out what the peer has, [`ending`] ends
-//! the stream with the engine, [`events`] brings what others want of it, [`limits`] holds the peer to what it is allowed, [`reload`] ends the stream when the
-//! configuration does not allow it any more, and [`sharing`] lets further links use it.
+//! the stream with the engine, [`events`] brings what others want of it, [`limits`] holds the peer to what it is allowed,
+//! [`reload`] ends the stream when the configuration does not allow it any more, and [`sharing`] lets further links use it.
 
 mod actions;
 mod delivery;
