@@ -1,6 +1,10 @@
 //! What the memory of the real engine program is: of a connection and of a stream, and after a peak. Loopback only.
 
-#![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
 
 use std::sync::Arc;
 use std::thread;
@@ -128,7 +132,7 @@ fn the_memory_of_a_peak_goes_back_to_the_system() {
     let open = |number: u64| {
         let from = wild(number);
         let way = Initiator { from: &from, ..way.clone() };
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             Initiator { identity: Some(identity), ..way }.external().unwrap()
         } else {
             way.open().unwrap().stream
