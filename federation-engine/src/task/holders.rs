@@ -12,6 +12,7 @@ use s2s_proto::pair::Pair;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::io::Connection;
 use super::session::Event;
 use crate::Domain;
 use crate::budget::account::{Account, Total};
@@ -19,10 +20,18 @@ use crate::budget::decide::{Group, Held, Use};
 use crate::leg::Leg;
 use crate::source::Prefix;
 
-/// What a connection holds without buffers: its task, its stream machine, what is known of its peer. Measured.
-pub(crate) const CONNECTION: usize = 12 * 1024;
-/// What TLS adds to it, without records that wait. Measured.
+/// What a connection holds without buffers: its task and its stream machine. Measured, as the others.
+pub(crate) const CONNECTION: usize = 7 * 1024;
+/// What TLS adds to it, without records that wait.
 pub(crate) const TLS: usize = 8 * 1024;
+/// What a proven stream adds: the certificates of its peer, its place in the tables, what is reported of it.
+pub(crate) const PROVEN: usize = 5 * 1024;
+
+/// What a connection holds, with its buffers.
+pub(crate) fn held(connection: &Connection) -> usize {
+    let tls = if connection.is_tls() { TLS } else { 0 };
+    (CONNECTION + tls).saturating_add(connection.held())
+}
 
 /// A stream without a stanza for this long is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(10);

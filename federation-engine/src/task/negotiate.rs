@@ -18,11 +18,13 @@ use s2s_proto::stream::{
 };
 use s2s_proto::xml::Scanner;
 use s2s_proto::xml::escape::printable;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::engine::Engine;
 use super::expiry;
+use super::holders::{self, Holding};
 use super::io::Connection;
 use super::outlet::End;
 use super::streams::Far;
@@ -48,6 +50,8 @@ pub(crate) struct Opened {
     pub(crate) out: Out,
     /// Where it leads.
     pub(crate) reached: Reached,
+    /// What it holds of the budget.
+    pub(crate) holding: Holding,
     /// How we were proven to the peer; `None` on a stream for verification.
     pub(crate) how: Option<Authentication>,
     /// End of the certificate that we presented.
@@ -114,8 +118,10 @@ pub(crate) async fn open(
         return Ok(Opening::Shared(end));
     }
     loop {
+        // Counted from the first SYN. It is never refused: others make room for it.
+        let holding = engine.holders.enter(&engine.ledger.total, leg, None, None);
         let (tcp, reached) = match targets.connect(engine).await {
-            Ok(connected) => connected,
+            Ok((tcp, reached)) => (Counted { tcp, holding }, reached),
             // A later target that refuses TCP does not hide what an earlier one said on its stream.
             Err(failure) => {
                 return Err(last.unwrap_or(failure.into()));
@@ -184,12 +190,18 @@ fn ends(purpose: &Purpose) -> (Domain, Domain) {
     }
 }
 
+/// A TCP connection that we opened, with its share of the budget.
+struct Counted {
+    tcp: TcpStream,
+    holding: Holding,
+}
+
 /// A failure comes with the version of TLS that it came to.
 async fn negotiate(
     engine: &Arc<Engine>,
     leg: Leg,
     purpose: Purpose,
-    tcp: tokio::net::TcpStream,
+    Counted { tcp, holding }: Counted,
     reached: Reached,
     rejected: Option<Failure>,
 ) -> Result<(Opened, Outcome), (Failure, Option<&'static str>)> {
@@ -216,6 +228,7 @@ async fn negotiate(
         begin: BytesMut::new(),
         connection,
         reached,
+        holding,
     };
     if let Some(rejected) = rejected {
         opened.machine.after_rejection(rejected);
@@ -257,6 +270,7 @@ impl Opened {
                 return Ok(outcome);
             }
             let wait = self.machine.deadline().unwrap_or(deadline);
+            self.holding.report(holders::held(&self.connection), Instant::now());
             tokio::select! {
                 received = self.connection.fill() => match received {
                     Ok(0) => self.machine.on_closed(&mut self.out),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::stream::Transport;
@@ -19,8 +20,8 @@ use super::session::Session;
 use crate::leg::Leg;
 use crate::tls::sniff::{self, FirstByte};
 
-/// Serves one accepted connection to its end. What a connection needs to be a stream is made when its first byte has come: one
-/// that keeps silent or waits in line holds little more than its socket.
+/// Serves one accepted connection until it is a stream, which gets a task of its own. What a connection needs to be a stream is
+/// made when its first byte has come: one that keeps silent or waits in line holds little more than its socket.
 pub(crate) async fn run(
     engine: Arc<Engine>,
     tcp: TcpStream,
@@ -55,34 +56,42 @@ pub(crate) async fn run(
             let transport = Transport::Tcp;
             let session =
                 Session::receiving(&engine, leg, connection, transport, source, admitted, started);
-            Box::pin(session.serve()).await;
+            engine.spawn(session.serve().map(drop));
         }
         Ok(Ok(Some(FirstByte::Tls))) => {
-            let handshake = Box::pin(timeout_at(deadline.into(), engine.accept_direct(leg, tcp)));
-            let handshake = tokio::select! {
-                handshake = handshake => handshake,
-                () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
-            };
-            match handshake {
-                Ok(Ok((tls, presented))) => {
-                    let connection = Connection::tls(tls);
-                    let transport = Transport::DirectTls(connection.peer_chain());
-                    let mut session = Session::receiving(
-                        &engine, leg, connection, transport, source, admitted, started,
-                    );
-                    session.presented_until(presented.first_expiry(Timestamp::now()));
-                    drop(presented);
-                    Box::pin(session.serve()).await;
-                }
-                Ok(Err(error)) => {
-                    engine.saw_failed_handshake(leg, source, Named::default(), &error);
-                }
-                Err(_) => {}
-            }
+            let times = (started, deadline);
+            Box::pin(secure(&engine, tcp, source, leg, admitted, times)).await;
         }
         Ok(Ok(Some(FirstByte::Other))) => {
             tracing::debug!(%source, ?leg, "a connection that speaks neither XMPP nor TLS was closed");
         }
+    }
+}
+
+/// Runs the handshake of Direct TLS, and starts the stream inside.
+async fn secure(
+    engine: &Arc<Engine>,
+    tcp: TcpStream,
+    source: SocketAddr,
+    leg: Leg,
+    admitted: Admitted,
+    (started, deadline): (Instant, Instant),
+) {
+    let handshake = tokio::select! {
+        handshake = timeout_at(deadline.into(), engine.accept_direct(leg, tcp)) => handshake,
+        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
+    };
+    match handshake {
+        Ok(Ok((tls, presented))) => {
+            let connection = Connection::tls(tls);
+            let transport = Transport::DirectTls(connection.peer_chain());
+            let mut session =
+                Session::receiving(engine, leg, connection, transport, source, admitted, started);
+            session.presented_until(presented.first_expiry(Timestamp::now()));
+            engine.spawn(session.serve().map(drop));
+        }
+        Ok(Err(error)) => engine.saw_failed_handshake(leg, source, Named::default(), &error),
+        Err(_) => {}
     }
 }
 
@@ -91,5 +100,24 @@ async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {
     match tcp.peek(&mut byte).await? {
         0 => Ok(None),
         _ => Ok(byte.first().map(|byte| sniff::classify(*byte))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Run<F> = fn(Arc<Engine>, TcpStream, SocketAddr, Leg, Admitted) -> F;
+
+    fn size_of_future<F>(_: Run<F>) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every connection that keeps silent, or waits in line, holds this.
+    #[test]
+    fn a_connection_that_waits_holds_no_room_for_what_may_come() {
+        let task = size_of_future(run);
+        println!("task {task}");
+        assert!(task <= 1_536, "task {task}");
     }
 }

@@ -150,6 +150,8 @@ impl StreamReport {
 
     fn keep(&mut self, remote: &Domain, direction: Direction, state: PeerStream) {
         self.states.retain(|(known, of, _)| (known, of) != (remote, &direction));
+        // Most streams have one, and a vector that grows by itself begins with four.
+        self.states.reserve_exact(1);
         self.states.push((remote.clone(), direction, state));
     }
 

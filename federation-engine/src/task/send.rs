@@ -39,7 +39,8 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                 continue;
             }
         }
-        match attempt(&engine, &link).await {
+        // On the heap for as long as it takes: the task of a link lives as long as its stream.
+        match Box::pin(attempt(&engine, &link)).await {
             Ok(stream) => {
                 let (address, end) = carry(&engine, &link, stream).await;
                 if end.failure.is_some() {
@@ -73,7 +74,8 @@ async fn carry(
     let (address, end) = match stream {
         Opening::Own(opened) => {
             let address = opened.reached.address;
-            (Some(address), Session::initiating(engine, link, *opened).serve().await)
+            let session = Session::initiating(engine, link, *opened);
+            (Some(address), Box::pin(session.serve()).await)
         }
         Opening::Shared(end) => (None, end.await.ok()),
         Opening::Verified(..) => (None, None),

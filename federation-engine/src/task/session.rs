@@ -1,12 +1,13 @@
 //! The life of a stream: drives its machine over a connection, hands on what the peer sends, and sends what its links hold.
 //!
 //! Here is the loop; [`actions`] does what the machine asks for, [`delivery`] finds out what the peer has, [`ending`] ends
-//! the stream with the engine, [`limits`] holds the peer to what it is allowed, [`reload`] ends the stream when the
-//! configuration does not allow it any more, and [`sharing`] lets further links use it.
+//! the stream with the engine, [`events`] brings what others want of it, [`limits`] holds the peer to what it is allowed,
+//! [`reload`] ends the stream when the configuration does not allow it any more, and [`sharing`] lets further links use it.
 
 mod actions;
 mod delivery;
 mod ending;
+mod events;
 mod limits;
 mod reload;
 mod sharing;
@@ -22,9 +23,9 @@ use s2s_proto::dialback::Verification;
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::error::{StreamCondition, StreamError};
-use s2s_proto::stream::{Authentication, Inbound, Out, StreamId, Surroundings, Transport};
+use s2s_proto::stream::{Authentication, Inbound, Out, Surroundings, Transport};
 use s2s_proto::xml::{Item, Scanner};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -43,6 +44,8 @@ use super::streams::{Registration, Request};
 use super::target::Place;
 use crate::leg::Leg;
 use crate::route::link::Link;
+pub(crate) use events::Event;
+use events::Events;
 
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
 const BACKLOG: usize = 256 * 1024;
@@ -56,21 +59,6 @@ const BUFFER_RETENTION: Duration = Duration::from_secs(10);
 
 /// Between two looks whether there is memory to read on.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
-/// Events that wait at one stream; whoever has more waits before it.
-const WAITING: usize = 8;
-
-/// What comes to a stream from elsewhere in the engine.
-pub(crate) enum Event {
-    /// What an authoritative server said about a pair, and the stream ID that the question was about.
-    Verdict(Box<(Pair, StreamId, Verification)>),
-    /// A link wants to use the stream.
-    Carry(Request),
-    /// The stream has to make room.
-    Shed,
-    /// Another stream of the same peer needs the place of one that is idle.
-    CloseIfIdle,
-}
 
 /// Tells what works for a stream that it has ended, or is gone.
 struct Ended {
@@ -112,7 +100,7 @@ pub(crate) struct Session {
     intake: Intake,
     outlet: Outlet,
     report: StreamReport,
-    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    events: Events,
     /// Turns of the verifications that the peer caused.
     verifications: Option<Arc<Semaphore>>,
     /// Ends the questions that the peer caused.
@@ -199,7 +187,7 @@ impl Session {
             intake: Intake::new(engine, leg),
             outlet: Outlet::new(leg),
             report,
-            events: mpsc::channel(WAITING),
+            events: Events::default(),
             verifications: None,
             ended: Ended::not_yet(),
             registrations: Vec::new(),
@@ -238,10 +226,10 @@ impl Session {
             let chain = opened.connection.peer_chain();
             report.authorized(engine, &link.pair, how, tls, &chain, judgement);
         }
-        let Opened { around, connection, scanner, machine, out, reached, how, .. } = opened;
+        let Opened { around, connection, scanner, machine, out, reached, how, holding, .. } =
+            opened;
         let lang = machine.lang().map(str::to_owned);
         let (address, machine) = (reached.address, Machine::Initiating(machine));
-        let holding = engine.holders.enter(&engine.ledger.total, leg, None, None);
         let by = Peer { address, report, holding };
         let fresh = Self::over(engine, leg, connection, by, machine, now);
         let mut session = Self { around, scanner, out, how, ..fresh };
@@ -250,7 +238,7 @@ impl Session {
             Leg::Outer => &link.pair.to,
             Leg::Inner => &link.pair.from,
         };
-        session.holding.proven(remote, &session.events.0);
+        session.holding.proven(remote, session.events.sender());
         session.limit_by(remote);
         session.outlet.carry(Arc::clone(link), None);
         session.proven.extend(how.map(|how| (link.pair.clone(), how)));
@@ -337,8 +325,8 @@ impl Session {
 
     /// What the stream holds.
     fn held(&self) -> usize {
-        let tls = if self.connection.is_tls() { holders::TLS } else { 0 };
-        holders::CONNECTION + tls + self.connection.held() + self.outlet.held()
+        let proven = if self.newcomer.is_none() { holders::PROVEN } else { 0 };
+        holders::held(&self.connection).saturating_add(proven + self.outlet.held())
     }
 
     /// Waits for one event, and works it off.
@@ -375,7 +363,7 @@ impl Session {
             () = evicted(self.newcomer.as_ref()), if self.newcomer.is_some() => {
                 self.on_evicted().await
             }
-            Some(event) = self.events.1.recv() => self.on_event(event).await,
+            Some(event) = self.events.next() => self.on_event(event).await,
             progress = self.connection.exchange(reading) => match progress {
                 Ok(Progress::Received(0)) => self.on_lost(StreamEnd::Disconnected),
                 Err(error) => self.on_lost(StreamEnd::Broken(error)),

@@ -184,7 +184,7 @@ impl Session {
                     return self.refuse_to_prove(full).await;
                 }
                 self.newcomer = None;
-                self.holding.proven(remote, &self.events.0);
+                self.holding.proven(remote, self.events.sender());
                 self.limit_by(remote);
                 let bounds = self.engine.stream_limits().authenticated;
                 self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));
@@ -315,7 +315,8 @@ impl Session {
         let at_once = self.engine.snapshot().config.limits.verifications_per_stream;
         let own = self.verifications.get_or_insert_with(|| Arc::new(Semaphore::new(at_once)));
         let (own, source) = (Arc::clone(own), self.address.ip());
-        let (engine, leg, events) = (Arc::clone(&self.engine), self.leg, self.events.0.clone());
+        let (engine, leg, events) =
+            (Arc::clone(&self.engine), self.leg, self.events.sender().clone());
         let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
         self.engine.spawn(async move {
             let question = async {
@@ -323,7 +324,9 @@ impl Session {
                 let _own = own.acquire_owned().await;
                 match verify::turn(&engine, leg, source, &pair.from).await {
                     Ok(_permit) => {
-                        verify::ask(&engine, leg, source, pair.clone(), id.clone(), key).await
+                        let (pair, id) = (pair.clone(), id.clone());
+                        // On the heap: many may wait for their turn.
+                        Box::pin(verify::ask(&engine, leg, source, pair, id, key)).await
                     }
                     Err(refused) => refused,
                 }

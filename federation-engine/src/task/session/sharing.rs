@@ -26,7 +26,7 @@ impl Session {
 
     fn register(&mut self, far: Far) {
         if !self.registrations.iter().any(|known| known.is_of(&far)) {
-            let requests = self.events.0.clone();
+            let requests = self.events.sender().clone();
             self.registrations.push(Registration::new(&self.engine, self.leg, far, requests));
         }
     }
@@ -36,8 +36,7 @@ impl Session {
         self.ended.token.cancel();
         self.registrations.clear();
         self.requested.clear();
-        self.events.1.close();
-        while self.events.1.try_recv().is_ok() {}
+        self.events.close();
     }
 
     /// XEP-0288: the stream goes both ways for this pair.
