@@ -11,7 +11,7 @@ use rustls_pki_types::UnixTime;
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry};
 use crate::pair::Pair;
-use crate::reason::{CertificateReason, Refusal};
+use crate::reason::{CertificateReason, Refusal, SetBy};
 use crate::stream::{PeerChain, PeerRules, Surroundings};
 use crate::task::engine::Engine;
 
@@ -45,6 +45,10 @@ impl Surroundings for Inner {
 
     fn peer(&self, local: &Domain) -> PeerRules {
         rules(self.0.snapshot().backend_authentication(local))
+    }
+
+    fn set_by(&self, local: &Domain) -> SetBy {
+        SetBy::Backend(self.0.snapshot().backend_authentication(local))
     }
 
     fn judge(&self, chain: &PeerChain, local: &Domain) -> Result<(), CertificateReason> {

@@ -10,7 +10,7 @@ use crate::dialback::{Key, KeyInquiry};
 use crate::direction::Direction;
 use crate::pair::Pair;
 use crate::policy::decide::decide;
-use crate::reason::{CertificateReason, Refusal};
+use crate::reason::{CertificateReason, Refusal, SetBy};
 use crate::source::Prefix;
 use crate::stream::{PeerChain, PeerRules, Surroundings};
 use crate::task::engine::Engine;
@@ -62,6 +62,10 @@ impl Surroundings for Outer {
 
     fn peer(&self, remote: &Domain) -> PeerRules {
         rules(self.0.snapshot().config.peers.resolve(remote))
+    }
+
+    fn set_by(&self, remote: &Domain) -> SetBy {
+        SetBy::Peer(self.0.snapshot().config.peers.resolve(remote).profile)
     }
 
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {

@@ -9,7 +9,7 @@ use super::outer::Outer;
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry};
 use crate::pair::Pair;
-use crate::reason::{CertificateReason, Refusal};
+use crate::reason::{CertificateReason, Refusal, SetBy};
 use crate::stream::{PeerChain, PeerRules, Surroundings};
 use crate::tls::dane::Delegation;
 
@@ -37,6 +37,10 @@ impl Surroundings for ProvenServer {
         }
         let by_dane = self.outer.0.snapshot().is_judged_by_dane(&self.server);
         harden(rules, self.server.requires_tls(), by_dane)
+    }
+
+    fn set_by(&self, remote: &Domain) -> SetBy {
+        self.outer.set_by(remote)
     }
 
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {

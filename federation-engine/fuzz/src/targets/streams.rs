@@ -8,7 +8,7 @@ use crds::peer::{PeerSettings, Profile};
 use federation_engine::Domain;
 use federation_engine::dialback::{Key, KeyInquiry, Secret, Verification};
 use federation_engine::pair::Pair;
-use federation_engine::reason::{CertificateReason, Failure, Refusal};
+use federation_engine::reason::{CertificateReason, Failure, Refusal, SetBy};
 use federation_engine::stream::{
     Action, Authentication, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose,
     StreamId, Surroundings, Transport,
@@ -59,6 +59,7 @@ struct World {
     local: [Domain; 2],
     them: Domain,
     rules: PeerRules,
+    profile: Profile,
     /// The peer's certificate is good, for its own domain.
     certified: bool,
     secret: Secret,
@@ -78,6 +79,10 @@ impl Surroundings for World {
 
     fn peer(&self, _: &Domain) -> PeerRules {
         self.rules
+    }
+
+    fn set_by(&self, _: &Domain) -> SetBy {
+        SetBy::Peer(self.profile)
     }
 
     fn judge(&self, _: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
@@ -341,6 +346,7 @@ pub(crate) fn streams(data: &[u8]) {
         local: [domain("us.example"), domain("chat.us.example")],
         them: domain("them.example"),
         rules: PeerRules::from(&effective(&settings, None)),
+        profile,
         certified: kind & 8 != 0,
         secret: Secret::new(b"secret"),
     };
