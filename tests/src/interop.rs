@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod distance;
 pub mod ejabberd;
 pub mod error;
+pub mod errors;
 pub mod evidence;
 pub mod expect;
 pub mod extended;

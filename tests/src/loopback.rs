@@ -300,6 +300,14 @@ impl World {
     }
 }
 
+/// Has an engine of that configuration look for its backend there.
+pub fn put_backend(config: &mut Value, address: SocketAddr) {
+    if let Some(server) = config.pointer_mut("/backends/0/server").and_then(Value::as_object_mut) {
+        server.insert("host".to_owned(), json!(address.ip().to_string()));
+        server.insert("port".to_owned(), json!(address.port()));
+    }
+}
+
 /// Waits for what shows only when one looks.
 ///
 /// # Errors

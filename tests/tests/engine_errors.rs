@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::thread;
 
 use serde_json::json;
-use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World, eventually, until};
+use tests::loopback::{
+    CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World, eventually, put_backend, until,
+};
 use tests::peer::acceptor::Acceptor;
 use tests::peer::element::Element;
 use tests::peer::error::Result as PeerResult;
@@ -191,8 +193,7 @@ fn an_error_of_a_backend_on_the_stream_of_its_stanza_reaches_the_peer() {
     let listener = TcpListener::bind("127.0.0.4:0").unwrap();
     let backend = listener.local_addr().unwrap();
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
-        config["backends"][0]["server"]["host"] = json!(backend.ip().to_string());
-        config["backends"][0]["server"]["port"] = json!(backend.port());
+        put_backend(config, backend);
         let acceptor = ground.backend_acceptor().unwrap();
         answering(acceptor, listener);
     })

@@ -7,10 +7,14 @@
     reason = "a test states its expectations so"
 )]
 
+use std::net::TcpListener;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::loopback::{DEADLINE, ORDINARY, PEER, PEER_ADDRESS, World, eventually, secret_of};
+use tests::loopback::{
+    CLOSED, DEADLINE, ORDINARY, PEER, PEER_ADDRESS, World, eventually, secret_of, until,
+};
 use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::authority::Identity;
 use tests::peer::initiator::Initiator;
@@ -49,8 +53,12 @@ fn a_peer_that_sends_faster_than_it_may_is_read_slowly_and_loses_nothing() {
     let world = limited(&json!({"stanzasPerSecond": 50}));
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let mut stream = stream_of(&world, &identity);
+    let begun = Instant::now();
     stream.send((0..150).map(message).collect::<String>()).unwrap();
     assert_eq!(ids(&world, 150), (0..150).collect::<Vec<_>>());
+    // Those of one second at once, and two seconds for the rest: a busy machine can only take longer.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(1_900), "{took:?}");
     let pauses = reached(&world, "stanzasPerSecond", "Enforce");
     assert!((5..=30).contains(&pauses), "{pauses} pauses");
 }
@@ -169,4 +177,67 @@ fn all_domains_that_one_stream_proves_at_once_wait_for_their_turn() {
         let answer = stream.element("the answer to a dialback key").unwrap();
         assert_eq!(answer.attribute("type"), Some("valid"), "{answer}");
     }
+}
+
+/// Lines about the streams of a peer, and those that were not written.
+fn lines(world: &World, domain: &str) -> (usize, usize) {
+    let of_stream = |line: &&str| {
+        line.contains(domain)
+            && (line.contains("stream authorised") || line.contains("stream ended"))
+    };
+    let written = world.engine.log().lines().filter(of_stream).count();
+    let omitted = world.count("log_lines_omitted_total", &[]).unwrap_or_default();
+    (written, usize::try_from(omitted).unwrap())
+}
+
+#[test]
+fn log_lines_about_a_peer_that_opens_stream_after_stream_are_bounded_and_the_rest_is_counted() {
+    const STREAMS: usize = 100;
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    for _ in 0..STREAMS {
+        stream_of(&world, &identity).close().unwrap();
+    }
+    // Each stream has a line when it is authorised and one when it ends.
+    until("every line is written or counted", || {
+        let (written, omitted) = lines(&world, PEER);
+        written + omitted >= 2 * STREAMS
+    })
+    .unwrap();
+    let (written, _) = lines(&world, PEER);
+    assert!(written < STREAMS, "{written} lines\n{}", world.engine.log());
+    assert!(world.engine.log().contains("omitted="), "{}", world.engine.log());
+}
+
+#[test]
+fn log_lines_about_a_peer_that_breaks_stream_after_stream_are_bounded_and_the_rest_is_counted() {
+    const STREAMS: usize = 60;
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let acceptor = world.acceptor(CLOSED).unwrap();
+    let listener = TcpListener::bind(world.closed).unwrap();
+    thread::spawn(move || {
+        for tcp in listener.incoming().flatten() {
+            let Ok(Some(mut session)) = acceptor.accept(tcp) else { return };
+            // One stanza is taken, so the engine comes back at once.
+            let Ok(_) = session.stream.element("a stanza") else { return };
+            let _ = session.stream.send("<a xmlns='urn:x'/>");
+            let _ = session.stream.close();
+        }
+    });
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    let open = || world.count("streams", &[("leg", "outer"), ("direction", "outbound")]).unwrap();
+    let relayed = || world.count("stanzas_relayed_total", &[("leg", "outer")]).unwrap();
+    for id in 0..STREAMS {
+        let to = format!("<message from='juliet@local.example/b' to='romeo@{CLOSED}' id='{id}'/>");
+        backend.send(to).unwrap();
+        let sent = u64::try_from(id).unwrap() + 1;
+        until("the end of the stream", || relayed() == sent && open() == 0).unwrap();
+    }
+    until("every line is written or counted", || {
+        let (written, omitted) = lines(&world, CLOSED);
+        written + omitted >= 2 * STREAMS
+    })
+    .unwrap();
+    let (written, _) = lines(&world, CLOSED);
+    assert!(written < STREAMS, "{written} lines\n{}", world.engine.log());
 }

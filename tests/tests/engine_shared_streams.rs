@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 use tests::conformance::listener::Listener;
 use tests::loopback::{
-    CLOSED, DEADLINE, LOCAL, LoopbackError, ORDINARY, PEER, PeerKind, World, eventually, secret_of,
-    until,
+    CLOSED, DEADLINE, LOCAL, LoopbackError, ORDINARY, PEER, PeerKind, World, eventually,
+    put_backend, secret_of, until,
 };
 use tests::peer::acceptor::{Acceptor, Proof, Session};
 use tests::peer::authority::Identity;
@@ -188,8 +188,7 @@ fn deaf(listener: TcpListener, acceptor: Acceptor) {
 fn xep0288_a_stream_that_is_not_read_on_goes_on_sending() {
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
         let listener = TcpListener::bind(("127.0.0.5", 0)).unwrap();
-        config["backends"][0]["server"]["host"] = json!("127.0.0.5");
-        config["backends"][0]["server"]["port"] = json!(listener.local_addr().unwrap().port());
+        put_backend(config, listener.local_addr().unwrap());
         config["limits"] = json!({"queueBytes": 65_536});
         let acceptor = ground.backend_acceptor().unwrap();
         deaf(listener, acceptor);

@@ -2,10 +2,11 @@
 //! is computed from its settings (`tests::interop::expect`).
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use tests::interop::error::InteropError;
 use tests::interop::release::Release;
-use tests::interop::{extended, matrix, sandbox};
+use tests::interop::{errors, extended, matrix, sandbox};
 use tests::parts;
 use tests::paths::Paths;
 use tests::program;
@@ -47,15 +48,48 @@ fn federates(test: &str, release: Release) -> Result<(), InteropError> {
     Ok(())
 }
 
-/// Sends stanzas both ways, over one stream if that server knows how.
-fn goes_both_ways(test: &str, release: Release) -> Result<(), InteropError> {
+/// Runs one scene with that server.
+fn inside(
+    test: &str,
+    release: Release,
+    scene: impl FnOnce(Release, &Path) -> Result<(), InteropError>,
+) -> Result<(), InteropError> {
     let Some(engine) = sandbox::engine() else {
         parts::build_only(&Paths::from_env()?, &[release.part()])?;
         let passed = sandbox::enter(test, program::engine())?;
         assert!(passed, "see above");
         return Ok(());
     };
-    extended::run(release, &engine)
+    scene(release, &engine)
+}
+
+/// Sends stanzas both ways, over one stream if that server knows how.
+fn goes_both_ways(test: &str, release: Release) -> Result<(), InteropError> {
+    inside(test, release, extended::run)
+}
+
+#[test]
+fn ejabberd_23_sends_errors_on_the_stream_of_the_stanza() {
+    let test = "ejabberd_23_sends_errors_on_the_stream_of_the_stanza";
+    inside(test, Release::Ejabberd23, errors::of_a_peer).unwrap();
+}
+
+#[test]
+fn ejabberd_24_sends_errors_on_the_stream_of_the_stanza() {
+    let test = "ejabberd_24_sends_errors_on_the_stream_of_the_stanza";
+    inside(test, Release::Ejabberd24, errors::of_a_peer).unwrap();
+}
+
+#[test]
+fn ejabberd_23_as_a_backend_sends_errors_on_the_stream_of_the_stanza() {
+    let test = "ejabberd_23_as_a_backend_sends_errors_on_the_stream_of_the_stanza";
+    inside(test, Release::Ejabberd23, errors::of_a_backend).unwrap();
+}
+
+#[test]
+fn ejabberd_24_as_a_backend_sends_errors_on_the_stream_of_the_stanza() {
+    let test = "ejabberd_24_as_a_backend_sends_errors_on_the_stream_of_the_stanza";
+    inside(test, Release::Ejabberd24, errors::of_a_backend).unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Why something was refused, failed, closed or bounced. Closed enums: the `Display` text completes a sentence, and
 //! `label()` is the same CamelCase word in the log, the metric, the evidence and the status of the resource.
 
+mod setting;
 mod told;
 
 use std::fmt::{self, Write};
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialback::KeyInquiry;
 use crate::stream::redirect::Redirect;
+
+pub use setting::{AgainstExternal, NoDialback, NoExternal, NoMethod, SetBy, Setting};
 
 /// How far an attempt to reach a peer came.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
@@ -285,16 +288,16 @@ pub enum Failure {
     NotXmpp(String),
     /// The peer offers nothing that our settings allow.
     #[error("no authentication method is left: {0}")]
-    NoAuthenticationMethod(String),
+    NoAuthenticationMethod(#[from] NoMethod),
     /// The peer answered `<failure/>` to EXTERNAL.
-    #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{}){remedy}", quoted(.text))]
+    #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{}){}", quoted(.text), no_dialback(*.forbidden))]
     ExternalRejected {
         /// SASL failure condition (RFC 6120 §6.5).
         condition: String,
         /// The peer's own words.
         text: String,
-        /// The setting that stands in the way of another method; may be empty.
-        remedy: &'static str,
+        /// The setting that forbids dialback, which could do without our certificate.
+        forbidden: Option<Setting>,
     },
     /// `type='invalid'` in answer to our dialback key.
     #[error("the peer says that our dialback key is invalid{0}")]
@@ -326,6 +329,14 @@ pub enum Failure {
 
 fn quoted(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" ({text:?})") }
+}
+
+fn no_dialback(forbidden: Option<Setting>) -> String {
+    forbidden.map_or_else(String::new, |setting| {
+        format!(
+            ". Dialback is not tried because {setting}. Allow dialback there, or present a certificate that the peer trusts"
+        )
+    })
 }
 
 fn attempts(list: &[(SocketAddr, ConnectReason)]) -> String {

@@ -27,7 +27,7 @@ use error::StreamError;
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry, Verification};
 use crate::pair::Pair;
-use crate::reason::{CertificateReason, Failure, Refusal};
+use crate::reason::{CertificateReason, Failure, Refusal, SetBy};
 use crate::xml::{Bounds, Element};
 
 pub use id::StreamId;
@@ -58,6 +58,9 @@ pub trait Surroundings {
     }
     /// How `remote` is to be spoken to.
     fn peer(&self, remote: &Domain) -> PeerRules;
+
+    /// Where these rules come from.
+    fn set_by(&self, remote: &Domain) -> SetBy;
     /// Whether the certificate chain proves `remote` (RFC 6120 §13.7.2).
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason>;
     /// The key for a stream from `originating` (ours) to `receiving` (theirs) with the ID that they gave.

@@ -13,6 +13,10 @@ use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use crate::Domain;
 use crate::task::engine::Engine;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
+use s2s_proto::stream::{PeerChain, PeerRules, Surroundings};
 
 /// What streams of the inner leg ask.
 pub(crate) struct Inner(pub(crate) Arc<Engine>);
@@ -44,6 +48,10 @@ impl Surroundings for Inner {
 
     fn peer(&self, local: &Domain) -> PeerRules {
         rules(self.0.snapshot().backend_authentication(local))
+    }
+
+    fn set_by(&self, local: &Domain) -> SetBy {
+        SetBy::Backend(self.0.snapshot().backend_authentication(local))
     }
 
     fn judge(&self, chain: &PeerChain, local: &Domain) -> Result<(), CertificateReason> {

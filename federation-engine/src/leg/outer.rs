@@ -11,8 +11,14 @@ use s2s_proto::reason::{CertificateReason, Refusal};
 use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use crate::Domain;
+use crate::config::peer::Peer;
 use crate::source::Prefix;
 use crate::task::engine::Engine;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::policy::decide::decide;
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
 
 /// What streams of the outer leg ask.
 pub(crate) struct Outer(
@@ -61,6 +67,10 @@ impl Surroundings for Outer {
 
     fn peer(&self, remote: &Domain) -> PeerRules {
         self.0.snapshot().config.peers.resolve(remote).rules
+    }
+
+    fn set_by(&self, remote: &Domain) -> SetBy {
+        SetBy::Peer(self.0.snapshot().config.peers.resolve(remote).profile)
     }
 
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {

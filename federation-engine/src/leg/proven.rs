@@ -12,6 +12,11 @@ use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use super::outer::Outer;
 use crate::Domain;
+use s2s_proto::certificate::dane::Delegation;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
+use s2s_proto::stream::{PeerChain, PeerRules, Surroundings};
 
 /// What a stream to that server asks.
 pub(crate) struct ProvenServer {
@@ -37,6 +42,10 @@ impl Surroundings for ProvenServer {
         }
         let by_dane = self.outer.0.snapshot().is_judged_by_dane(&self.server);
         harden(rules, self.server.requires_tls(), by_dane)
+    }
+
+    fn set_by(&self, remote: &Domain) -> SetBy {
+        self.outer.set_by(remote)
     }
 
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {

@@ -1,5 +1,5 @@
-//! Bounds the log lines that strangers cause, per source and for the process. A source is a prefix of addresses, or the part
-//! of a library that writes the lines. Time is an argument.
+//! Bounds the log lines that others cause, per source and for the process. A source is a prefix of addresses, a pair of domains,
+//! or the part of a library that writes the lines. Time is an argument.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;

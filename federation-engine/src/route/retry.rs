@@ -51,6 +51,7 @@ mod tests {
     use super::*;
     use s2s_proto::dialback::KeyInquiry;
     use s2s_proto::reason::{CertificateReason, ConnectReason, DnsReason};
+    use s2s_proto::reason::{CertificateReason, ConnectReason, DnsReason, NoMethod};
 
     fn stream_error(condition: &str) -> Failure {
         Failure::StreamError { condition: condition.into(), text: String::new() }
@@ -61,7 +62,11 @@ mod tests {
     }
 
     fn rejected(condition: &str) -> Failure {
-        Failure::ExternalRejected { condition: condition.into(), text: String::new(), remedy: "" }
+        Failure::ExternalRejected {
+            condition: condition.into(),
+            text: String::new(),
+            forbidden: None,
+        }
     }
 
     #[test]
@@ -94,7 +99,7 @@ mod tests {
             (stream_error("not-authorized"), Fate::Bounce),
             (stream_error("policy-violation"), Fate::Bounce),
             (Failure::NotXmpp("HTTP/1.1".into()), Fate::Bounce),
-            (Failure::NoAuthenticationMethod("none".into()), Fate::Bounce),
+            (NoMethod::TlsDisabled.into(), Fate::Bounce),
             (rejected("not-authorized"), Fate::Bounce),
             (rejected("temporary-auth-failure"), Fate::Keep),
             (Failure::DialbackInvalid(KeyInquiry::NotSeen), Fate::Bounce),

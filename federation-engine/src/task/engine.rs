@@ -1,5 +1,6 @@
 //! What all tasks share.
 
+use std::hash::Hash;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +54,9 @@ use crate::route::table::Table;
 use crate::source::Prefix;
 use crate::tls::config::Presented;
 use crate::tls::handshake::Offer;
+use s2s_proto::pair::Pair;
 use s2s_proto::plan::TlsStart;
+use s2s_proto::reason::Failure;
 
 /// Pairs that one stream may carry. Twice the local domains of the largest federation.
 const PAIRS: usize = 64;
@@ -100,7 +103,10 @@ pub struct Engine {
     /// Open streams that may carry more than the pair they were opened for.
     pub(crate) streams: Streams,
     inquiries: Mutex<Inquiries>,
+    /// Lines that anybody can cause.
     log_lines: Mutex<Limiter>,
+    /// Lines about streams that are authorised or that we open. Strangers cannot use up what these may write.
+    pair_lines: Mutex<Limiter<(Leg, Pair)>>,
     /// Followed by every session.
     news: watch::Sender<News>,
     /// The end has begun; see [`super::ending`] for its stages.
@@ -138,6 +144,7 @@ impl Engine {
             streams: Streams::default(),
             inquiries: Mutex::default(),
             log_lines: Mutex::default(),
+            pair_lines: Mutex::default(),
             news: watch::Sender::default(),
             draining: CancellationToken::new(),
             bouncing: CancellationToken::new(),
@@ -274,9 +281,15 @@ impl Engine {
     /// Whether a log line that this source can cause at will is written; if so, how many of such lines were left out since
     /// the last one.
     pub(crate) fn may_log(&self, source: IpAddr) -> Option<u64> {
-        let mut lines = self.log_lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let admitted = lines.admit(Prefix::from(source), Instant::now());
-        drop(lines);
+        self.count_omitted(admit(&self.log_lines, Prefix::from(source)))
+    }
+
+    /// The same for a line about a pair that a stream of this leg carries, or that one is opened for.
+    pub(crate) fn may_log_pair(&self, leg: Leg, pair: &Pair) -> Option<u64> {
+        self.count_omitted(admit(&self.pair_lines, (leg, pair.clone())))
+    }
+
+    fn count_omitted(&self, admitted: Option<u64>) -> Option<u64> {
         if admitted.is_none() {
             self.metrics.log_lines_omitted.inc();
         }
@@ -465,6 +478,10 @@ impl Engine {
     pub(crate) fn presented_if_any(&self, leg: Leg, domain: &Domain) -> Option<Presented> {
         self.snapshot().present(leg, domain, UnixTime::now())
     }
+}
+
+fn admit<S: Hash + Eq>(lines: &Mutex<Limiter<S>>, source: S) -> Option<u64> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner).admit(source, Instant::now())
 }
 
 fn no_certificate() -> io::Error {

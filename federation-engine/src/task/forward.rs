@@ -344,11 +344,21 @@ impl Engine {
     }
 
     /// Refuses a queued stanza at which its receiver has ended two streams.
-    pub(crate) fn not_accepted(self: &Arc<Self>, stanza: &Bytes, leg: Leg, failure: &Failure) {
+    pub(crate) fn not_accepted(
+        self: &Arc<Self>,
+        stanza: &Bytes,
+        leg: Leg,
+        pair: Option<&Pair>,
+        failure: &Failure,
+    ) {
         self.metrics.stanzas_queued.dec();
         self.metrics.stanzas_refused.inc(Refusal::EndsStreams);
         let (error, outside) = poison::errors(failure);
-        tracing::info!(?leg, bytes = stanza.len(), "a stanza is given up at which {failure}");
+        if let Some(pair) = pair
+            && let Some(omitted) = self.may_log_pair(leg, pair)
+        {
+            tracing::info!(%pair, ?leg, bytes = stanza.len(), omitted, "a stanza is given up at which {failure}");
+        }
         self.bounce(stanza, leg, &error, &outside);
     }
 

@@ -127,7 +127,7 @@ pub(crate) async fn open(
                 return Err(last.unwrap_or(failure.into()));
             }
         };
-        let address = Some(reached.address);
+        let address = reached.address;
         let attempt = negotiate(engine, leg, purpose.clone(), tcp, reached, rejected.clone());
         let (failure, tls) = match attempt.await {
             Ok((opened, Outcome::Authorized)) => return Ok(Opening::Own(Box::new(opened))),
@@ -135,8 +135,12 @@ pub(crate) async fn open(
                 return Ok(Opening::Verified(Box::new(opened), answer));
             }
             Err((Failure::SeeOtherHost(redirect), tls)) => {
+                let other = redirect.to_string();
                 match targets.redirect(engine, redirect).await {
                     Ok(()) => {
+                        if let Some(omitted) = may_log(engine, leg, &purpose, address) {
+                            tracing::info!(%remote, ?leg, other, omitted, "the peer sends us to another host");
+                        }
                         // What counts from now on is what the other host says.
                         last = None;
                         continue;
@@ -148,7 +152,10 @@ pub(crate) async fn open(
                 if rejected.is_none()
                     && leg.surroundings(engine).peer(&remote).allows_dialback() =>
             {
-                tracing::info!(%remote, ?leg, ?address, "dialback is tried on another stream: {failure}");
+                if let Some(omitted) = may_log(engine, leg, &purpose, address) {
+                    tracing::info!(%remote, ?leg, %address, omitted, "dialback is tried on another stream: {failure}");
+                }
+                let address = Some(address);
                 last = Some(NotOpened { failure: failure.clone(), address, tls: None });
                 rejected = Some(failure);
                 targets = match target::find(engine, leg, &remote).await {
@@ -160,7 +167,7 @@ pub(crate) async fn open(
             Err(failed) => failed,
         };
         let final_word = !worth_another_target(&failure);
-        last = Some(NotOpened { failure, address, tls });
+        last = Some(NotOpened { failure, address: Some(address), tls });
         if final_word || targets.is_exhausted() {
             break;
         }
@@ -180,6 +187,14 @@ fn worth_another_target(failure: &Failure) -> bool {
             // TLSA records are about one server (RFC 7673 §3.3).
             | Failure::Certificate(CertificateReason::DaneMismatch { .. })
     )
+}
+
+/// Whether a line about the peer is written. A stranger chooses whom we ask about its key.
+fn may_log(engine: &Engine, leg: Leg, purpose: &Purpose, address: SocketAddr) -> Option<u64> {
+    match purpose {
+        Purpose::Send(pair) => engine.may_log_pair(leg, pair),
+        Purpose::Verify { .. } => engine.may_log(address.ip()),
+    }
 }
 
 /// Our domain and the one that is dialled.

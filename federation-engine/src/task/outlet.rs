@@ -309,7 +309,8 @@ impl Outlet {
         if verdict == Verdict::TheOldest
             && let Some(sent) = self.sent.pop_front()
         {
-            engine.not_accepted(&sent.waiting.stanza, self.leg, failure);
+            let pair = self.carried.get(sent.of).map(|carried| &carried.link.pair);
+            engine.not_accepted(&sent.waiting.stanza, self.leg, pair, failure);
         }
         verdict != Verdict::NotAtFault
     }

@@ -31,8 +31,8 @@ pub(crate) struct StreamReport {
     delegation: Option<Arc<Delegation>>,
     /// The peer's static route led to the server.
     by_route: bool,
-    /// Remote domains and what is told of them, once authorised.
-    states: Vec<(Domain, Direction, PeerStream)>,
+    /// Pairs, one of each remote domain and direction, and what is told of them, once authorised.
+    states: Vec<(Pair, Direction, PeerStream)>,
     /// Counts the stream for as long as it is verified.
     open: Option<StreamGuard>,
 }
@@ -75,10 +75,7 @@ impl StreamReport {
         chain: &PeerChain,
         judgement: Result<(), CertificateReason>,
     ) {
-        let remote = match self.direction {
-            Direction::Inbound => &pair.from,
-            Direction::Outbound => &pair.to,
-        };
+        let remote = remote(pair, self.direction);
         let by_dane = self.delegation.as_ref().is_some_and(|server| {
             server.domain == *remote && engine.snapshot().is_judged_by_dane(server)
         });
@@ -95,7 +92,9 @@ impl StreamReport {
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };
         let shown = (self.leg == Leg::Outer).then_some(by.label());
-        tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, authenticated_by = shown, "stream authorised");
+        if let Some(omitted) = engine.may_log_pair(self.leg, pair) {
+            tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, authenticated_by = shown, omitted, "stream authorised");
+        }
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
             direct: self.direct,
@@ -131,28 +130,31 @@ impl StreamReport {
             }
             engine.peer_state(remote, self.direction, &state);
         }
-        self.keep(remote, self.direction, state);
+        self.keep(pair, self.direction, state);
     }
 
     /// The peer opened the stream, and it carries our stanzas for it, too (XEP-0288).
     pub(crate) fn carries_back(&mut self, engine: &Engine, pair: &Pair) {
-        let Some((_, _, state)) = self.states.iter().find(|(remote, ..)| *remote == pair.to) else {
-            return;
+        let is_of = |(known, direction, _): &&(Pair, Direction, PeerStream)| {
+            *remote(known, *direction) == pair.to
         };
+        let Some((_, _, state)) = self.states.iter().find(is_of) else { return };
         let message = "a verified stream is open; the peer opened it, and it goes both ways";
         let state =
             PeerStream { message: message.to_owned(), since: Timestamp::now(), ..state.clone() };
         if self.leg == Leg::Outer {
             engine.peer_state(&pair.to, Direction::Outbound, &state);
         }
-        self.keep(&pair.to, Direction::Outbound, state);
+        self.keep(pair, Direction::Outbound, state);
     }
 
-    fn keep(&mut self, remote: &Domain, direction: Direction, state: PeerStream) {
-        self.states.retain(|(known, of, _)| (known, of) != (remote, &direction));
+    fn keep(&mut self, pair: &Pair, direction: Direction, state: PeerStream) {
+        self.states.retain(|(known, of, _)| {
+            (remote(known, *of), *of) != (remote(pair, direction), direction)
+        });
         // Most streams have one, and a vector that grows by itself begins with four.
         self.states.reserve_exact(1);
-        self.states.push((remote.clone(), direction, state));
+        self.states.push((pair.clone(), direction, state));
     }
 
     /// The stream was closed.
@@ -167,15 +169,26 @@ impl StreamReport {
 
     fn over(&mut self, engine: &Engine, message: &str) {
         self.open = None;
-        for (remote, direction, mut state) in self.states.drain(..) {
-            tracing::info!(%remote, leg = ?self.leg, ?direction, "stream ended: {message}");
+        for (pair, direction, mut state) in self.states.drain(..) {
+            let remote = remote(&pair, direction);
+            if let Some(omitted) = engine.may_log_pair(self.leg, &pair) {
+                tracing::info!(%remote, leg = ?self.leg, ?direction, omitted, "stream ended: {message}");
+            }
             if self.leg == Leg::Outer {
                 state.connected = false;
                 message.clone_into(&mut state.message);
                 state.since = Timestamp::now();
-                engine.peer_state(&remote, direction, &state);
+                engine.peer_state(remote, direction, &state);
             }
         }
+    }
+}
+
+/// The other side of a pair that goes that way.
+fn remote(pair: &Pair, direction: Direction) -> &Domain {
+    match direction {
+        Direction::Inbound => &pair.from,
+        Direction::Outbound => &pair.to,
     }
 }
 

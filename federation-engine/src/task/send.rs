@@ -121,7 +121,9 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
 /// Reports a failure and bounces what does not wait for the next attempt.
 fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened, stage: Stage) {
     let NotOpened { failure, address, .. } = &not_opened;
-    tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = %failure.word(), "no stream: {failure}");
+    if let Some(omitted) = engine.may_log_pair(link.leg, &link.pair) {
+        tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = %failure.word(), omitted, "no stream: {failure}");
+    }
     engine.attempt_failed(link, &not_opened);
     let failure = not_opened.failure;
     let fate = fate(&failure, errand(engine, link), stage);

@@ -166,7 +166,6 @@ impl Targets {
         }
         let Redirect::To(other) = &redirect else { return Err(Failure::SeeOtherHost(redirect)) };
         self.hops.follow(other).map_err(refused)?;
-        tracing::info!(remote = %self.remote, %other, "the peer sends us to another host");
         self.fallback_to_dns = false;
         self.dialler = match (&other.host, other.port) {
             (RouteHost::Name(name), None) => ask_dns(engine, &self.remote, name).await?,

@@ -1,3 +1,4 @@
+use crds::peer::Enforcement;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
@@ -274,6 +275,44 @@ fn the_engine_accepts_the_file_of_a_resource_with_everything() {
     let volumes = template(&spec).spec.unwrap().volumes.unwrap();
     let named: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
     assert!(named.ends_with(&["bundle-0", "bundle-1", "bundle-2"]), "{named:?}");
+}
+
+#[test]
+fn the_engine_reads_every_limit_of_a_peer_as_the_resource_sets_it() {
+    let mut spec = smallest();
+    spec["peerDefaults"] = json!({"limits": {"streams": 9, "enforcement": "DryRun"}});
+    spec["peers"] = json!([
+        {"domain": "enforced.example", "limits": {
+            "stanzaBytes": 20_000, "stanzasPerSecond": 50, "streams": 3, "enforcement": "Enforce"
+        }},
+        {"domain": "dry.example", "limits": {"stanzasPerSecond": 7, "enforcement": "DryRun"}},
+        {"domain": "silent.example", "limits": {"stanzasPerSecond": 8}}
+    ]);
+    let config = federation_engine::config::load::parse_text(&engine_yaml(&spec)).unwrap();
+    let limits = |domain: &str| {
+        let peer = config.peers.resolve(&domain.parse().unwrap());
+        (
+            peer.stanza_bytes,
+            peer.stanzas_per_second.map(u32::from),
+            peer.streams.map(u32::from),
+            peer.enforcement,
+        )
+    };
+    let stanza_bytes = config.limits.stanza_bytes;
+    for (domain, expected) in [
+        ("enforced.example", (20_000, Some(50), Some(3), Enforcement::Enforce)),
+        ("dry.example", (stanza_bytes, Some(7), Some(9), Enforcement::DryRun)),
+        ("silent.example", (stanza_bytes, Some(8), Some(9), Enforcement::DryRun)),
+        ("other.example", (stanza_bytes, None, Some(9), Enforcement::DryRun)),
+    ] {
+        assert_eq!(limits(domain), expected, "{domain}");
+    }
+    // Without a word, limits are enforced.
+    let mut spec = smallest();
+    spec["peers"] = json!([{"domain": "partner.example", "limits": {"streams": 3}}]);
+    let config = federation_engine::config::load::parse_text(&engine_yaml(&spec)).unwrap();
+    let peer = config.peers.resolve(&"partner.example".parse().unwrap());
+    assert_eq!(peer.enforcement, Enforcement::Enforce);
 }
 
 #[test]

@@ -57,6 +57,11 @@ impl Issuer {
         self.issuer.pem()
     }
 
+    /// Its private key in PEM.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// A certificate of that kind for a domain.
     pub fn issue(&self, kind: Certificate, domain: &str) -> Result<Pem> {
         let name = if kind == Certificate::WrongName { OTHER } else { domain };

@@ -5,7 +5,6 @@ use super::error::Result;
 use super::site::{CLIENTS, SERVERS, SERVERS_TLS, Site};
 use crate::launch::Launch;
 use crate::launch::ejabberd::{SETTINGS, program, resolver};
-use crate::loopback::PEER;
 
 /// Its settings and command.
 pub fn launch(site: &Site) -> Result<Launch> {
@@ -24,7 +23,7 @@ pub fn launch(site: &Site) -> Result<Launch> {
 }
 
 fn config(site: &Site) -> String {
-    let Site { address, settings, .. } = site;
+    let Site { domain, address, settings, .. } = site;
     let starttls = match (settings.encryption, settings.demand) {
         (Encryption::Off, _) => "false",
         (Encryption::Required, _) => "required",
@@ -38,7 +37,7 @@ fn config(site: &Site) -> String {
         format!("- {{port: {SERVERS_TLS}, ip: \"{address}\", module: ejabberd_s2s_in, tls: true}}")
     };
     format!(
-        r#"hosts: ["{PEER}"]
+        r#"hosts: ["{domain}"]
 loglevel: info
 auth_method: [anonymous]
 anonymous_protocol: login_anon

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::cell::Encryption;
 use super::site::{CLIENTS, SERVERS, Site};
 use crate::launch::{Launch, Program};
-use crate::loopback::PEER;
 
 /// Where its modules are.
 const MODULES: &str = "/usr/lib/x86_64-linux-gnu/jabberd2";
@@ -24,7 +23,7 @@ pub fn launch(site: &Site) -> Launch {
         files: vec![
             file("router.xml", router_config(router)),
             file("router-users.xml", users),
-            file("sm.xml", session_manager(router)),
+            file("sm.xml", session_manager(site.domain, router)),
             file("c2s.xml", clients(site, router)),
             file("s2s.xml", servers(site, router)),
             file("peer.pem", format!("{}{}", site.identity.certificate, site.identity.key)),
@@ -85,7 +84,7 @@ fn to_router(router: SocketAddr) -> String {
     )
 }
 
-fn session_manager(router: SocketAddr) -> String {
+fn session_manager(domain: &str, router: SocketAddr) -> String {
     let to_router = to_router(router);
     let chain = |id: &str, modules: &[&str]| {
         let modules = format!("<module>{}</module>", modules.join("</module><module>"));
@@ -103,7 +102,7 @@ fn session_manager(router: SocketAddr) -> String {
     .concat();
     format!(
         "<sm><id>sm</id>{to_router}
-<local><id>{PEER}</id></local>
+<local><id>{domain}</id></local>
 <storage><path>{MODULES}</path><driver>fs</driver><fs><path>/run/store</path></fs></storage>
 <modules><path>{MODULES}</path>{chains}</modules>
 <user><auto-create/></user></sm>
@@ -113,10 +112,10 @@ fn session_manager(router: SocketAddr) -> String {
 
 /// Anybody may log in.
 fn clients(site: &Site, router: SocketAddr) -> String {
-    let (to_router, address) = (to_router(router), site.address);
+    let (to_router, domain, address) = (to_router(router), site.domain, site.address);
     format!(
         "<c2s><id>c2s</id>{to_router}
-<local><id>{PEER}</id><ip>{address}</ip><port>{CLIENTS}</port></local>
+<local><id>{domain}</id><ip>{address}</ip><port>{CLIENTS}</port></local>
 <io><max_fds>256</max_fds><access><order>allow,deny</order></access></io>
 <authreg><path>{MODULES}</path><module>anon</module>
 <mechanisms><sasl><anonymous/></sasl></mechanisms></authreg></c2s>

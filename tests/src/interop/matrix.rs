@@ -133,7 +133,7 @@ fn explain(
     }
 }
 
-fn roots(issuer: &Issuer) -> Result<Arc<RootCertStore>> {
+pub(super) fn roots(issuer: &Issuer) -> Result<Arc<RootCertStore>> {
     let unusable = |error: String| InteropError::Evidence(format!("roots of trust: {error}"));
     let certificate = CertificateDer::from_pem_slice(issuer.pem().as_bytes())
         .map_err(|error| unusable(error.to_string()))?;
@@ -161,6 +161,7 @@ pub(super) fn site(
     Ok(Site {
         home,
         root: release.root(&Paths::from_env()?)?,
+        domain: PEER,
         address: addresses.theirs,
         dns: addresses.dns,
         settings: release.settings(cell),

@@ -5,7 +5,6 @@ use super::login::{PASSWORD, USER};
 use super::site::{CLIENTS, DNS, SERVERS, SERVERS_TLS, Site};
 use crate::launch::Launch;
 use crate::launch::prosody::{SETTINGS, account, housing, program, resolver};
-use crate::loopback::PEER;
 
 /// Its settings, account and command.
 pub fn launch(site: &Site) -> Launch {
@@ -21,14 +20,14 @@ pub fn launch(site: &Site) -> Launch {
             file("ca.crt", site.authority.clone()),
             file("peer.crt", site.identity.certificate.clone()),
             file("peer.key", site.identity.key.clone()),
-            account(USER, PEER, PASSWORD),
+            account(USER, site.domain, PASSWORD),
         ],
         programs: vec![program(listens)],
     }
 }
 
 fn config(site: &Site) -> String {
-    let Site { address, dns, settings, .. } = site;
+    let Site { domain, address, dns, settings, .. } = site;
     let (housing, resolver) = (housing(*address, "info"), resolver((*dns, DNS).into()));
     let encrypted = settings.encryption != Encryption::Off;
     let direct = if encrypted { SERVERS_TLS.to_string() } else { String::new() };
@@ -50,7 +49,7 @@ s2s_secure_auth = {secure}
 ssl = {{ certificate = "/run/peer.crt"; key = "/run/peer.key" }}
 s2s_ssl = {{ cafile = "/run/ca.crt"; capath = "/nonexistent" }}
 s2s_direct_tls_ssl = {{ cafile = "/run/ca.crt"; capath = "/nonexistent"; certificate = "/run/peer.crt"; key = "/run/peer.key" }}
-VirtualHost "{PEER}"
+VirtualHost "{domain}"
 "#
     )
 }

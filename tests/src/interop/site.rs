@@ -54,6 +54,8 @@ pub struct Site {
     pub home: PathBuf,
     /// Its root file system.
     pub root: PathBuf,
+    /// Its domain.
+    pub domain: &'static str,
     /// The only address that it listens on.
     pub address: IpAddr,
     /// The only name server that it knows.

@@ -7,7 +7,7 @@ use crds::peer::Profile;
 use federation_engine::Domain;
 use s2s_proto::dialback::{Key, KeyInquiry, Secret, Verification};
 use s2s_proto::pair::Pair;
-use s2s_proto::reason::{CertificateReason, Failure, Refusal};
+use s2s_proto::reason::{CertificateReason, Failure, Refusal, SetBy};
 use s2s_proto::stream::{
     Action, Authentication, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose,
     StreamId, Surroundings, Transport,
@@ -58,6 +58,7 @@ struct World {
     local: [Domain; 2],
     them: Domain,
     rules: PeerRules,
+    profile: Profile,
     /// The peer's certificate is good, for its own domain.
     certified: bool,
     secret: Secret,
@@ -77,6 +78,10 @@ impl Surroundings for World {
 
     fn peer(&self, _: &Domain) -> PeerRules {
         self.rules
+    }
+
+    fn set_by(&self, _: &Domain) -> SetBy {
+        SetBy::Peer(self.profile)
     }
 
     fn judge(&self, _: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
@@ -343,6 +348,7 @@ pub(crate) fn streams(data: &[u8]) {
         local: [domain("us.example"), domain("chat.us.example")],
         them: domain("them.example"),
         rules: profile.preset().rules(),
+        profile,
         certified: kind & 8 != 0,
         secret: Secret::new(b"secret"),
     };

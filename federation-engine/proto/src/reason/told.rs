@@ -91,8 +91,15 @@ impl CertificateReason {
 mod tests {
     use super::*;
     use crate::dialback::KeyInquiry;
-    use crate::reason::{ConnectReason, Records};
+    use crate::direction::Direction;
+    use crate::reason::{
+        AgainstExternal, ConnectReason, NoDialback, NoExternal, NoMethod, Records, SetBy, Setting,
+    };
+    use crate::stream::PeerRules;
     use crate::stream::redirect::Redirect;
+    use crds::backend::BackendAuthentication;
+    use crds::effective::effective;
+    use crds::peer::{Dialback, PeerSettings, Profile};
 
     /// Of our inside, as it occurs in the texts for our people.
     const SECRETS: [&str; 9] = [
@@ -106,6 +113,73 @@ mod tests {
         "spec.",
         "`",
     ];
+
+    /// Those that settings of ours cause, with the settings.
+    fn forbidden() -> Vec<(Failure, Vec<&'static str>)> {
+        let rules = |profile| {
+            let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
+            PeerRules::from(&effective(&settings, None))
+        };
+        let (standards, strict) = (rules(Profile::Standards), rules(Profile::Strict));
+        let cisco = rules(Profile::CiscoExpressway);
+        let mut all = vec![(NoMethod::TlsDisabled.into(), vec!["tls.mode"])];
+        for (rules, by, named) in [
+            (
+                strict,
+                SetBy::Peer(Profile::Strict),
+                "`peers[].authentication.dialback` is Disabled (from profile Strict)",
+            ),
+            (
+                PeerRules { dialback: Dialback::Disabled, ..standards },
+                SetBy::Peer(Profile::Standards),
+                "`peers[].authentication.dialback` is Disabled (from its entry of `peers` or from `peerDefaults`)",
+            ),
+            (
+                strict,
+                SetBy::Backend(BackendAuthentication::Minted),
+                "`backends[].server.authentication` is Minted",
+            ),
+        ] {
+            let setting = Setting::against_dialback(rules, by).unwrap();
+            let method = |external| NoMethod::Neither(external, NoDialback::Forbidden(setting));
+            let external = [NoExternal::NotEncrypted, NoExternal::NotOffered];
+            all.extend(external.map(|external| (method(external).into(), vec![named])));
+            let condition = || "not-authorized".to_owned();
+            let rejected = Failure::ExternalRejected {
+                condition: condition(),
+                text: condition(),
+                forbidden: Some(setting),
+            };
+            all.push((rejected, vec![named]));
+        }
+        for (rules, by, named) in [
+            (
+                PeerRules { external_outbound: false, ..standards },
+                SetBy::Peer(Profile::Standards),
+                vec![
+                    "`peers[].authentication.external.outbound` is false (from its entry of `peers` or from `peerDefaults`)",
+                ],
+            ),
+            (
+                cisco,
+                SetBy::Peer(Profile::CiscoExpressway),
+                vec![
+                    "`peers[].authentication.external.outbound` is false (from profile CiscoExpressway)",
+                    "`peers[].authentication.dialback` is Required (from profile CiscoExpressway)",
+                ],
+            ),
+            (
+                cisco,
+                SetBy::Backend(BackendAuthentication::Dialback),
+                vec!["`backends[].server.authentication` is Dialback"],
+            ),
+        ] {
+            let settings = AgainstExternal::of(rules, by, Direction::Outbound);
+            let external = NoExternal::Forbidden(settings);
+            all.push((NoMethod::Neither(external, NoDialback::NotKnown).into(), named));
+        }
+        all
+    }
 
     /// Every reason, with something of our inside wherever it can hold any.
     fn all() -> Vec<Failure> {
@@ -148,8 +222,7 @@ mod tests {
             Failure::StreamError { condition: words(), text: words() },
             Failure::SeeOtherHost(Redirect::read("10.43.7.9:5269")),
             Failure::NotXmpp(words()),
-            Failure::NoAuthenticationMethod(words()),
-            Failure::ExternalRejected { condition: words(), text: words(), remedy: "`spec.peers`" },
+            Failure::ExternalRejected { condition: words(), text: words(), forbidden: None },
             Failure::DialbackInvalid(KeyInquiry::NotSeen),
             Failure::DialbackError { condition: words(), text: words() },
             Failure::DialbackTimedOut,
@@ -158,6 +231,7 @@ mod tests {
             Failure::NoBackend,
             Failure::ShuttingDown,
         ];
+        all.extend(forbidden().into_iter().map(|(failure, _)| failure));
         all.extend(certificates.iter().cloned().map(Failure::CertificateRequired));
         all.extend(certificates.into_iter().map(Failure::Certificate));
         all
@@ -171,6 +245,16 @@ mod tests {
                 for secret in SECRETS {
                     assert!(!text.contains(secret), "{secret} in {text:?}: {failure}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn our_people_are_told_which_setting_it_is() {
+        for (failure, settings) in forbidden() {
+            let text = failure.to_string();
+            for setting in settings {
+                assert_eq!(text.matches(setting).count(), 1, "{setting} in {text}");
             }
         }
     }

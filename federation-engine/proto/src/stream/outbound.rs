@@ -411,7 +411,7 @@ impl Outbound {
         out: &mut Out,
     ) {
         if element.is(Namespace::Stream, "error") {
-            return self.on_stream_error(&element, out);
+            return self.on_stream_error(&element, around, out);
         }
         match self.state {
             State::AwaitFeatures if element.is(Namespace::Stream, "features") => {
@@ -493,7 +493,7 @@ impl Outbound {
         }
     }
 
-    fn on_stream_error(&mut self, element: &Element, out: &mut Out) {
+    fn on_stream_error(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let failure = match element.tree() {
             Ok(node) => match error::read(&node) {
                 // RFC 6120 §4.9.3.19: else whoever is on the way could send us anywhere.
@@ -509,7 +509,8 @@ impl Outbound {
             Failure::StreamError { condition, text }
                 if self.state == State::AwaitSasl && condition == "not-authorized" =>
             {
-                Failure::ExternalRejected { condition, text, remedy: "" }
+                let forbidden = self.against_dialback(around);
+                Failure::ExternalRejected { condition, text, forbidden }
             }
             failure => failure,
         };

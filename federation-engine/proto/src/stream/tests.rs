@@ -29,7 +29,7 @@ use super::{
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry, Secret};
 use crate::pair::Pair;
-use crate::reason::{CertificateReason, Failure, Refusal};
+use crate::reason::{CertificateReason, Failure, Refusal, SetBy};
 use crate::xml::{Bounds, Scanner};
 
 const LIMITS: Limits = Limits {
@@ -59,6 +59,7 @@ fn rules(profile: Profile) -> PeerRules {
 struct World {
     local: Vec<Domain>,
     rules: PeerRules,
+    profile: Profile,
     /// Domains whose certificate is valid.
     proven: Vec<Domain>,
     denied: Vec<Pair>,
@@ -71,6 +72,7 @@ impl World {
         Self {
             local: vec![domain("us.example"), domain("chat.us.example")],
             rules: rules(profile),
+            profile,
             proven: Vec::new(),
             denied: Vec::new(),
             secret: Secret::new(b"secret"),
@@ -110,6 +112,10 @@ impl Surroundings for World {
 
     fn peer(&self, _: &Domain) -> PeerRules {
         self.rules
+    }
+
+    fn set_by(&self, _: &Domain) -> SetBy {
+        SetBy::Peer(self.profile)
     }
 
     fn judge(&self, _: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {

@@ -124,7 +124,11 @@ impl Session {
             Action::Refused { element, refusal } => {
                 self.engine.metrics.stanzas_received.inc(self.leg);
                 self.engine.metrics.stanzas_refused.inc(refusal);
-                tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = %refusal.word(), "refused");
+                if tracing::enabled!(tracing::Level::DEBUG)
+                    && let Some(omitted) = self.engine.may_log(self.address.ip())
+                {
+                    tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = %refusal.word(), omitted, "refused");
+                }
             }
             Action::KeyAnswered { pair, id, answer } => self.key_answered(&pair, &id, &answer),
             Action::Opened { from, to } => {

@@ -29,7 +29,9 @@ impl Session {
                 // Whether the certificate holds is not known in time.
                 None => ends = Some(StreamCondition::Reset),
                 Some(condition) => {
-                    tracing::info!(%pair, leg = ?self.leg, address = %self.address, %condition, "the configuration in force does not allow this stream any more");
+                    if let Some(omitted) = self.engine.may_log_pair(self.leg, &pair) {
+                        tracing::info!(%pair, leg = ?self.leg, address = %self.address, %condition, omitted, "the configuration in force does not allow this stream any more");
+                    }
                     // Other pairs of the stream may be opened again.
                     let same = ends.is_none_or(|known| known == condition);
                     ends = Some(if same { condition } else { StreamCondition::Reset });

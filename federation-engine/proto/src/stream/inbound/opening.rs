@@ -5,8 +5,10 @@ use crds::word::Word;
 
 use super::{Inbound, Opened, State};
 use crate::Domain;
+use crate::direction::Direction;
 use crate::pair::Pair;
 use crate::reason::Refusal;
+use crate::reason::{AgainstExternal, Refusal, Setting};
 use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::features::{DialbackFeature, Features, StartTls};
 use crate::stream::header::{Response, check_namespaces, negotiated, write_response};
@@ -176,11 +178,17 @@ impl Inbound {
         let verdict = if looks { Some(around.judge(chain, from)) } else { None };
         // Closed at once instead of leaving the peer to a timeout (§6.4.5).
         let say = |reason| format!("the certificate does not prove {from}: {reason}");
-        let (why_not, cause) = if let Some(Err(reason)) = &verdict {
-            (say(reason.told()), say(reason.to_string()))
-        } else {
-            let text = "SASL EXTERNAL is not accepted here".to_owned();
-            (text.clone(), text)
+        let (why_not, cause) = match &verdict {
+            Some(Err(reason)) => (say(reason.told()), say(reason.to_string())),
+            _ if rules.accepts_external() => {
+                let text = "SASL EXTERNAL needs a stream of version 1.0".to_owned();
+                (text.clone(), text)
+            }
+            _ => {
+                let settings = AgainstExternal::of(rules, around.set_by(from), Direction::Inbound);
+                let cause = format!("SASL EXTERNAL is not accepted because {settings}");
+                ("no authentication method is left".to_owned(), cause)
+            }
         };
         let proven = matches!(verdict, Some(Ok(())));
         let reason = match &verdict {
@@ -192,10 +200,10 @@ impl Inbound {
             return Err(error.because(reason).caused_by(cause));
         }
         let external = proven && rules.accepts_external() && addressed.versioned;
-        if !external && dialback.is_none() {
-            let text = format!("{why_not}, and dialback is disabled");
-            let cause = format!("{cause}, and dialback is disabled");
-            let error = StreamError::new(StreamCondition::PolicyViolation, text);
+        let forbidden = Setting::against_dialback(rules, around.set_by(from));
+        if let Some(setting) = forbidden.filter(|_| !external) {
+            let cause = format!("{cause}, and dialback is not accepted because {setting}");
+            let error = StreamError::new(StreamCondition::PolicyViolation, why_not);
             return Err(error.because(reason).caused_by(cause));
         }
         Ok(Features { external, dialback, ..Features::default() })

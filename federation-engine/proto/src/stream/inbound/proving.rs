@@ -13,7 +13,7 @@ use crate::dialback::authority::{self, Question};
 use crate::dialback::receiving::NotTaken;
 use crate::dialback::steps::{NotAStep, Step};
 use crate::pair::Pair;
-use crate::reason::Refusal;
+use crate::reason::{Refusal, Setting};
 use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::rejection::{Named, Rejection};
 use crate::stream::sasl::{self, MAX_ATTEMPTS};
@@ -181,9 +181,11 @@ impl Inbound {
             // Such a peer has no way to come back with TLS on this stream.
             return Err(if opened.versioned { objection } else { objection.fatal() });
         }
-        if !rules.allows_dialback() {
-            let text = "dialback is disabled here; use SASL EXTERNAL";
-            return Err(Objection::new("policy-violation", text, Word::DialbackDisabled));
+        if let Some(setting) = Setting::against_dialback(rules, around.set_by(&pair.from)) {
+            let text = "this domain must authenticate by SASL EXTERNAL";
+            let cause = format!("dialback is not accepted because {setting}");
+            let answer = Verification::error_of("policy-violation", text, cause);
+            return Err(Objection { answer, reason: Word::DialbackDisabled, fatal: None });
         }
         let required = rules.verification == CertificateRole::Required;
         let by_certificate = rules.key_confirmation == KeyConfirmation::CertificateFirst;

@@ -5,15 +5,13 @@ use std::time::Instant;
 use crds::peer::{TlsMode, Verification as CertificateRole};
 
 use super::{Outbound, Purpose, State};
-use crate::reason::Failure;
+use crate::direction::Direction;
+use crate::reason::{AgainstExternal, Failure, NoDialback, NoExternal, NoMethod, Setting};
 use crate::stream::features::{Features, StartTls};
 use crate::stream::header::{check_namespaces, negotiated, write_initial};
 use crate::stream::starttls::STARTTLS;
 use crate::stream::{Action, Authentication, Out, StreamLimits, Surroundings, sasl};
 use crate::xml::{Element, HeaderAttributes};
-
-/// What lets a peer be reached that does not accept our certificate.
-const ALLOW_DIALBACK: &str = ". Set `authentication.dialback` of this peer to `Allowed` to authenticate by dialback instead, or present a certificate that it trusts";
 
 impl Outbound {
     /// Sends the header. On Direct TLS the certificate is judged first.
@@ -92,8 +90,7 @@ impl Outbound {
                 false
             }
             (TlsMode::Disabled, Some(StartTls::Required)) => {
-                let text = "the peer requires TLS, and tls.mode is Disabled for it";
-                return self.give_up(Failure::NoAuthenticationMethod(text.to_owned()), out);
+                return self.give_up(NoMethod::TlsDisabled.into(), out);
             }
         };
         if starttls {
@@ -125,16 +122,7 @@ impl Outbound {
             self.state = State::AwaitSasl;
             return;
         }
-        let why_no_external = if self.tls.is_none() {
-            "SASL EXTERNAL needs TLS"
-        } else if !self.features.external {
-            "the peer does not offer SASL EXTERNAL (it may not accept our certificate)"
-        } else if self.rejected.is_some() {
-            "the peer rejected SASL EXTERNAL"
-        } else {
-            "SASL EXTERNAL is off here"
-        };
-        self.authenticate_by_dialback(why_no_external, now, around, out);
+        self.authenticate_by_dialback(now, around, out);
     }
 
     /// XEP-0288 §2.2, before SASL and dialback.
@@ -151,24 +139,15 @@ impl Outbound {
         out.put("</bidi>");
     }
 
-    fn authenticate_by_dialback(
-        &mut self,
-        why_no_external: &str,
-        now: Instant,
-        around: &dyn Surroundings,
-        out: &mut Out,
-    ) {
-        let obstacle = if !around.peer(&self.remote).allows_dialback() {
-            Some("dialback is disabled here")
-        } else if !self.knows_dialback() {
-            Some("the peer does not know dialback")
-        } else {
-            None
+    fn authenticate_by_dialback(&mut self, now: Instant, around: &dyn Surroundings, out: &mut Out) {
+        let obstacle = match self.against_dialback(around) {
+            Some(setting) => Some(NoDialback::Forbidden(setting)),
+            None => (!self.knows_dialback()).then_some(NoDialback::NotKnown),
         };
         if let Some(obstacle) = obstacle {
-            let text = format!("{why_no_external}, and {obstacle}");
-            let failure = Failure::NoAuthenticationMethod(text);
-            let failure = self.rejected.take().unwrap_or(failure);
+            let failure = self.rejected.take().unwrap_or_else(|| {
+                NoMethod::Neither(self.why_no_external(around), obstacle).into()
+            });
             return self.give_up(failure, out);
         }
         if self.id.is_none() {
@@ -180,6 +159,23 @@ impl Outbound {
             let pair = pair.clone();
             self.request(pair, now, around, out);
         }
+    }
+
+    /// The setting that forbids to prove ourselves by dialback.
+    pub(super) fn against_dialback(&self, around: &dyn Surroundings) -> Option<Setting> {
+        Setting::against_dialback(around.peer(&self.remote), around.set_by(&self.remote))
+    }
+
+    /// Why EXTERNAL was not tried.
+    fn why_no_external(&self, around: &dyn Surroundings) -> NoExternal {
+        if self.tls.is_none() {
+            return NoExternal::NotEncrypted;
+        }
+        if !self.features.external {
+            return NoExternal::NotOffered;
+        }
+        let (rules, by) = (around.peer(&self.remote), around.set_by(&self.remote));
+        NoExternal::Forbidden(AgainstExternal::of(rules, by, Direction::Outbound))
     }
 
     /// Servers announce dialback by the feature, older ones by declaring its namespace (XEP-0220 §2.4).
@@ -207,10 +203,9 @@ impl Outbound {
             }
             "failure" => {
                 let (condition, text) = sasl::read_failure(&node);
-                let allowed = around.peer(&self.remote).allows_dialback();
-                let remedy = if allowed { "" } else { ALLOW_DIALBACK };
-                self.rejected = Some(Failure::ExternalRejected { condition, text, remedy });
-                self.authenticate_by_dialback("the peer rejected SASL EXTERNAL", now, around, out);
+                let forbidden = self.against_dialback(around);
+                self.rejected = Some(Failure::ExternalRejected { condition, text, forbidden });
+                self.authenticate_by_dialback(now, around, out);
             }
             // EXTERNAL has no challenges (RFC 4422 appendix A).
             _ => {

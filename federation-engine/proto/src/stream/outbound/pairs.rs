@@ -11,7 +11,7 @@ use crate::dialback::Verification;
 use crate::dialback::authority::{self, Question};
 use crate::dialback::steps::Step;
 use crate::pair::Pair;
-use crate::reason::{Failure, Refusal};
+use crate::reason::{Failure, NoMethod, Refusal};
 use crate::stream::{Action, Authentication, Out, Surroundings};
 use crate::xml::Element;
 
@@ -38,8 +38,7 @@ impl Outbound {
             return;
         }
         if !self.can_add(&pair, around) {
-            let text = "the open stream cannot carry another pair of domains".to_owned();
-            let failure = Failure::NoAuthenticationMethod(text);
+            let failure = NoMethod::SharedStream.into();
             return out.act(Action::PairFailed { pair, failure });
         }
         self.request(pair, now, around, out);

@@ -1,6 +1,7 @@
 //! The initiating entity: RFC 6120 §4 to §6, RFC 7590 §3.1, XEP-0178 §3, XEP-0220 §2.1.
 
 use super::*;
+use crate::reason::NoMethod;
 use crate::stream::Authentication;
 use crate::stream::redirect::{NotAHost, NotFollowed, OtherHost, Redirect};
 
@@ -164,9 +165,7 @@ fn tls_that_is_disabled_here_and_required_there_cannot_work() {
     side.begin(&world);
     // STARTTLS alone is mandatory even without <required/> (RFC 6120 §5.3.1).
     side.send(&format!("{}{OFFER_TLS}", response("i")), &world);
-    assert!(
-        matches!(side.failure(), Some(Failure::NoAuthenticationMethod(text)) if text.contains("Disabled"))
-    );
+    assert!(matches!(side.failure(), Some(Failure::NoAuthenticationMethod(NoMethod::TlsDisabled))));
 }
 
 #[test]
@@ -208,16 +207,13 @@ fn a_rejected_certificate_stays_the_cause_when_nothing_else_works() {
     let rejected = Failure::ExternalRejected {
         condition: "not-authorized".to_owned(),
         text: "unsupported certificate purpose".to_owned(),
-        remedy: "",
+        forbidden: None,
     };
     let strict = World::trusting(Profile::Strict);
     let mut side = encrypted(&strict);
     side.send(&format!("{}{OFFER_BOTH}{SASL_FAILURE}", response("s2")), &strict);
-    let said = side.failure().unwrap().to_string();
-    assert!(
-        said.starts_with(&rejected.to_string()) && said.contains("`authentication.dialback`"),
-        "{said}"
-    );
+    let text = said(&side);
+    assert!(text.starts_with(&rejected.to_string()), "{text}");
     let world = standards();
     for end in [
         "</stream:stream>",
@@ -230,12 +226,73 @@ fn a_rejected_certificate_stays_the_cause_when_nothing_else_works() {
     }
 }
 
+/// The one failure, as our people read it.
+fn said(side: &Initiating) -> String {
+    side.failure().unwrap().to_string()
+}
+
+const CLOSED_OVER_EXTERNAL: &str = "<stream:error>\
+    <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+
+#[test]
+fn the_setting_that_forbids_dialback_is_named_to_our_people() {
+    let by_profile = World::trusting(Profile::Strict);
+    let by_field = with(Profile::Standards, |rules| rules.dialback = Dialback::Disabled);
+    for (world, setting) in [
+        (by_profile, "`peers[].authentication.dialback` is Disabled (from profile Strict)"),
+        (
+            by_field,
+            "`peers[].authentication.dialback` is Disabled (from its entry of `peers` or from `peerDefaults`)",
+        ),
+    ] {
+        let mut side = encrypted(&world);
+        side.send(&format!("{}{OFFER_DIALBACK}", response("s2")), &world);
+        let text = said(&side);
+        assert!(text.contains("does not offer SASL EXTERNAL") && text.contains(setting), "{text}");
+        for refusal in [SASL_FAILURE, CLOSED_OVER_EXTERNAL] {
+            let mut side = encrypted(&world);
+            side.send(&format!("{}{OFFER_BOTH}{refusal}", response("s2")), &world);
+            let text = said(&side);
+            assert!(text.starts_with("the peer rejected our certificate"), "{text}");
+            assert!(text.contains(setting), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_setting_that_forbids_external_is_named_to_our_people() {
+    let off = with(Profile::Standards, |rules| rules.external_outbound = false);
+    let by_dialback = with(Profile::Standards, |rules| rules.dialback = Dialback::Required);
+    for (world, settings) in [
+        (
+            off,
+            "`peers[].authentication.external.outbound` is false (from its entry of `peers` or from `peerDefaults`)",
+        ),
+        (
+            by_dialback,
+            "`peers[].authentication.dialback` is Required (from its entry of `peers` or from `peerDefaults`)",
+        ),
+        (
+            World::new(Profile::CiscoExpressway),
+            "`peers[].authentication.external.outbound` is false (from profile CiscoExpressway) and \
+             `peers[].authentication.dialback` is Required (from profile CiscoExpressway)",
+        ),
+    ] {
+        let mut side = encrypted(&world);
+        let external_alone =
+            OFFER_BOTH.replace("<dialback xmlns='urn:xmpp:features:dialback'/>", "");
+        side.send(&format!("{MODERN}{external_alone}"), &world);
+        let text = said(&side);
+        assert!(text.ends_with(", and the peer does not know dialback"), "{text}");
+        assert!(text.contains(settings), "{text}");
+    }
+}
+
 #[test]
 fn rfc6120_6_4_5_after_a_peer_that_closed_over_external_the_next_stream_takes_dialback() {
     let world = standards();
     let mut side = encrypted(&world);
-    let closed = "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
-    side.send(&format!("{}{OFFER_BOTH}{closed}", response("s2")), &world);
+    side.send(&format!("{}{OFFER_BOTH}{CLOSED_OVER_EXTERNAL}", response("s2")), &world);
     let rejected = side.failure().unwrap().clone();
     assert_eq!(rejected.word().as_str(), "SASLExternalRejected");
     let next = || {
@@ -268,11 +325,7 @@ fn a_peer_that_offers_nothing_we_may_use_is_named() {
     ] {
         let mut side = encrypted(&world);
         side.send(&format!("{header}{features}"), &world);
-        assert!(
-            matches!(side.failure(), Some(Failure::NoAuthenticationMethod(why)) if why.contains(text)),
-            "{:?}",
-            side.failure()
-        );
+        assert!(said(&side).contains(text), "{:?}", side.failure());
     }
 }
 

@@ -115,6 +115,59 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
 }
 
 #[test]
+fn the_setting_that_refuses_a_peer_is_named_to_our_people_alone() {
+    let never = |rules: &mut PeerRules| rules.dialback = Dialback::Disabled;
+    let neither = |rules: &mut PeerRules| {
+        rules.dialback = Dialback::Disabled;
+        rules.external_inbound = false;
+    };
+    let unproven = |world: World| World { proven: Vec::new(), ..world };
+    let versioned = header("them.example", "us.example");
+    let old = header_with("from='them.example' to='us.example'");
+    let key = format!("{versioned}{}", result("them.example", "us.example", "key"));
+    let dialback = "`peers[].authentication.dialback` is Disabled (from its entry of `peers` or from `peerDefaults`)";
+    let external = "`peers[].authentication.external.inbound` is false (from its entry of `peers` or from `peerDefaults`)";
+    for (world, sent, settings, told) in [
+        (
+            with(Profile::Standards, never),
+            &key,
+            &[dialback][..],
+            "must authenticate by SASL EXTERNAL",
+        ),
+        (
+            unproven(with(Profile::Standards, never)),
+            &versioned,
+            &[dialback],
+            "the certificate is self-signed",
+        ),
+        (
+            with(Profile::Standards, neither),
+            &versioned,
+            &[external, dialback],
+            "no authentication method",
+        ),
+        (
+            with(Profile::Standards, never),
+            &old,
+            &[dialback],
+            "SASL EXTERNAL needs a stream of version 1.0",
+        ),
+    ] {
+        let mut side = Receiving::direct_tls();
+        let written = side.send(sent, &world);
+        let all = rejections(&side);
+        let [rejection] = &*all else { panic!("{all:?}") };
+        for setting in settings {
+            assert!(rejection.text.contains(setting), "{setting}: {}", rejection.text);
+        }
+        assert!(written.contains(told), "{told}: {written}");
+        for policy in ["`", "isabled", " off", "not accepted", "authentication."] {
+            assert!(!written.contains(policy), "{policy}: {written}");
+        }
+    }
+}
+
+#[test]
 fn a_stream_that_was_of_use_or_ends_for_our_reasons_was_not_refused() {
     let world = standards();
     let mut side = Receiving::new();
