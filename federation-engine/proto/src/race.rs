@@ -130,6 +130,7 @@ impl Lane {
 }
 
 impl Race {
+    /// A race over these targets, in the order of [`crate::plan`].
     pub fn new(targets: Vec<Target>) -> Self {
         let lane = |(index, target): (usize, Target)| Lane {
             priority: match target.origin {
@@ -155,10 +156,12 @@ impl Race {
         }
     }
 
+    /// The target that [`Step`] names.
     pub fn target(&self, index: usize) -> Option<&Target> {
         self.lanes.get(index).map(|lane| &lane.target)
     }
 
+    /// Every target.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.lanes.iter().map(|lane| &lane.target)
     }

@@ -8,15 +8,11 @@ use crds::rules::Preset;
 use rustls_pki_types::UnixTime;
 use s2s_proto::dialback::{Key, KeyInquiry};
 use s2s_proto::pair::Pair;
-use s2s_proto::reason::{CertificateReason, Refusal};
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
 use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use crate::Domain;
 use crate::task::engine::Engine;
-use s2s_proto::dialback::{Key, KeyInquiry};
-use s2s_proto::pair::Pair;
-use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
-use s2s_proto::stream::{PeerChain, PeerRules, Surroundings};
 
 /// What streams of the inner leg ask.
 pub(crate) struct Inner(pub(crate) Arc<Engine>);

@@ -7,18 +7,13 @@ use s2s_proto::dialback::{Key, KeyInquiry};
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
 use s2s_proto::policy::decide::decide;
-use s2s_proto::reason::{CertificateReason, Refusal};
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
 use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use crate::Domain;
 use crate::config::peer::Peer;
 use crate::source::Prefix;
 use crate::task::engine::Engine;
-use s2s_proto::dialback::{Key, KeyInquiry};
-use s2s_proto::direction::Direction;
-use s2s_proto::pair::Pair;
-use s2s_proto::policy::decide::decide;
-use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
 
 /// What streams of the outer leg ask.
 pub(crate) struct Outer(

@@ -7,16 +7,11 @@ use rustls_pki_types::UnixTime;
 use s2s_proto::certificate::dane::Delegation;
 use s2s_proto::dialback::{Key, KeyInquiry};
 use s2s_proto::pair::Pair;
-use s2s_proto::reason::{CertificateReason, Refusal};
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
 use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use super::outer::Outer;
 use crate::Domain;
-use s2s_proto::certificate::dane::Delegation;
-use s2s_proto::dialback::{Key, KeyInquiry};
-use s2s_proto::pair::Pair;
-use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
-use s2s_proto::stream::{PeerChain, PeerRules, Surroundings};
 
 /// What a stream to that server asks.
 pub(crate) struct ProvenServer {

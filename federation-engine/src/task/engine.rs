@@ -14,6 +14,8 @@ use rustls_pki_types::UnixTime;
 use s2s_proto::dialback::Inquiries;
 use s2s_proto::direction::Direction;
 use s2s_proto::guard::Guard;
+use s2s_proto::pair::Pair;
+use s2s_proto::plan::TlsStart;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::rejection::Named;
 use s2s_proto::stream::{Limits, Rejection};
@@ -54,9 +56,6 @@ use crate::route::table::Table;
 use crate::source::Prefix;
 use crate::tls::config::Presented;
 use crate::tls::handshake::Offer;
-use s2s_proto::pair::Pair;
-use s2s_proto::plan::TlsStart;
-use s2s_proto::reason::Failure;
 
 /// Pairs that one stream may carry. Twice the local domains of the largest federation.
 const PAIRS: usize = 64;

@@ -7,7 +7,6 @@ use super::{Inbound, Opened, State};
 use crate::Domain;
 use crate::direction::Direction;
 use crate::pair::Pair;
-use crate::reason::Refusal;
 use crate::reason::{AgainstExternal, Refusal, Setting};
 use crate::stream::error::{StreamCondition, StreamError};
 use crate::stream::features::{DialbackFeature, Features, StartTls};
