@@ -86,7 +86,8 @@ impl XmppFederationSpec {
     }
 }
 
-#[cfg(all(test, feature = "kube"))]
+#[cfg(feature = "kube")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -24,29 +24,29 @@ pub struct PeerRules {
 
 impl PeerRules {
     /// Whether a certificate alone may prove the peer that opened the stream.
-    pub fn accepts_external(&self) -> bool {
+    pub fn accepts_external(self) -> bool {
         self.external_inbound
             && self.verification != Verification::None
             && self.dialback != Dialback::Required
     }
 
     /// Whether we prove ourselves by our certificate when the peer offers it.
-    pub fn uses_external(&self) -> bool {
+    pub fn uses_external(self) -> bool {
         self.external_outbound && self.dialback != Dialback::Required
     }
 
     /// Whether dialback may prove anything.
-    pub fn allows_dialback(&self) -> bool {
+    pub fn allows_dialback(self) -> bool {
         self.dialback != Dialback::Disabled
     }
 
     /// Whether the peer's certificate is verified at all.
-    pub(crate) const fn looks_at_certificate(&self) -> bool {
+    pub(crate) const fn looks_at_certificate(self) -> bool {
         looks_at_certificate(self.tls, self.verification)
     }
 
     /// The `tls` settings that state these rules.
-    pub fn tls_settings<B>(&self) -> PeerTls<B> {
+    pub fn tls_settings<B>(self) -> PeerTls<B> {
         PeerTls {
             mode: Some(self.tls),
             verification: Some(self.verification),
@@ -55,7 +55,7 @@ impl PeerRules {
     }
 
     /// The `authentication` settings that state these rules.
-    pub fn authentication_settings(&self) -> PeerAuthentication {
+    pub fn authentication_settings(self) -> PeerAuthentication {
         PeerAuthentication {
             external: Some(External {
                 inbound: Some(self.external_inbound),
