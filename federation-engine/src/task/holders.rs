@@ -27,14 +27,14 @@ pub(crate) const TLS: usize = 8 * 1024;
 /// What a proven stream adds: the certificates of its peer, its place in the tables, what is reported of it.
 pub(crate) const PROVEN: usize = 5 * 1024;
 
+/// A stream without a stanza for this long is idle.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
+
 /// What a connection holds, with its buffers.
 pub(crate) fn held(connection: &Connection) -> usize {
     let tls = if connection.is_tls() { TLS } else { 0 };
     (CONNECTION + tls).saturating_add(connection.held())
 }
-
-/// A stream without a stanza for this long is idle.
-const IDLE_AFTER: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Open {
