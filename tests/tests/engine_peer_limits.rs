@@ -241,3 +241,20 @@ fn log_lines_about_a_peer_that_breaks_stream_after_stream_are_bounded_and_the_re
     let (written, _) = lines(&world, CLOSED);
     assert!(written < STREAMS, "{written} lines\n{}", world.engine.log());
 }
+
+#[test]
+fn strangers_do_not_keep_back_the_log_lines_about_a_peer_of_the_same_network() {
+    const STRANGERS: usize = 100;
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut peer = stream_of(&world, &identity);
+    for _ in 0..STRANGERS {
+        let stranger = Initiator { to: "unknown.example", ..world.from_peer(None, &roots) };
+        stranger.open().unwrap_err();
+    }
+    until("lines are left out", || lines(&world, PEER).1 > 0).unwrap();
+    peer.send("<!-- no comment -->").unwrap();
+    peer.element("the end of the stream").unwrap_err();
+    until("the cause in the log", || world.engine.log().contains("input refused")).unwrap();
+}

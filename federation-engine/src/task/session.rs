@@ -528,7 +528,7 @@ impl Session {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    if let Some(omitted) = self.engine.may_log(self.address.ip()) {
+                    if let Some(omitted) = self.may_log() {
                         tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "input refused");
                     }
                     self.machine.on_xml_error(error, &*self.around, &mut self.out);

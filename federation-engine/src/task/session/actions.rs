@@ -125,7 +125,7 @@ impl Session {
                 self.engine.metrics.stanzas_received.inc(self.leg);
                 self.engine.metrics.stanzas_refused.inc(refusal);
                 if tracing::enabled!(tracing::Level::DEBUG)
-                    && let Some(omitted) = self.engine.may_log(self.address.ip())
+                    && let Some(omitted) = self.may_log()
                 {
                     tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = %refusal.word(), omitted, "refused");
                 }
@@ -244,8 +244,16 @@ impl Session {
         }
     }
 
+    /// Whether a line about this stream is written. Strangers cannot keep back those about a peer that has proven a domain.
+    pub(super) fn may_log(&self) -> Option<u64> {
+        match self.proven.first() {
+            Some((pair, _)) => self.engine.may_log_pair(self.leg, pair),
+            None => self.engine.may_log(self.address.ip()),
+        }
+    }
+
     fn failed(&mut self, failure: Failure) {
-        if let Some(omitted) = self.engine.may_log(self.address.ip()) {
+        if let Some(omitted) = self.may_log() {
             tracing::info!(address = %self.address, leg = ?self.leg, reason = %failure.word(), omitted, "{failure}");
         }
         if let Machine::Receiving(machine) = &self.machine
