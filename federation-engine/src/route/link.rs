@@ -53,6 +53,24 @@ struct State {
 }
 
 impl State {
+    /// Lets something be queued, and tells the stream that empties the queue. True: a task has to be started.
+    fn append(&mut self, queue: impl FnOnce(&mut Queue)) -> bool {
+        let was_empty = self.queue.is_empty();
+        queue(&mut self.queue);
+        if self.carrier.is_none() {
+            // Nothing takes it at once.
+            self.queue.settle();
+        }
+        let start = self.phase == Phase::Dormant;
+        if start {
+            self.phase = Phase::Connecting;
+        }
+        if let Some(carrier) = self.carrier.as_ref().filter(|_| was_empty) {
+            carrier.notify_one();
+        }
+        start
+    }
+
     /// There will soon be room in the queue, or the news that there is no stream.
     fn flows(&self) -> bool {
         match self.phase {
@@ -117,6 +135,8 @@ pub(crate) struct Link {
     settled: Notify,
     lost: Notify,
     answered: AtomicBool,
+    /// Answers may wait in the queue. False: surely none.
+    has_answers: AtomicBool,
 }
 
 impl Link {
@@ -140,6 +160,7 @@ impl Link {
             settled: Notify::new(),
             lost: Notify::new(),
             answered: AtomicBool::new(false),
+            has_answers: AtomicBool::new(false),
         }
     }
 
@@ -166,20 +187,36 @@ impl Link {
         if !state.queue.has_room(stanza.len(), bounds) {
             return Push::Full { stanza, flowing: state.flows() };
         }
-        let was_empty = state.queue.is_empty();
-        state.queue.push(stanza, now);
-        if state.carrier.is_none() {
-            // Nothing takes it at once.
-            state.queue.settle();
-        }
-        let start = state.phase == Phase::Dormant;
-        if start {
-            state.phase = Phase::Connecting;
-        }
-        if let Some(carrier) = state.carrier.as_ref().filter(|_| was_empty) {
-            carrier.notify_one();
-        }
+        let start = state.append(|queue| queue.push(stanza, now));
         Push::Queued { start }
+    }
+
+    /// Queues an answer of the engine to a stanza of the reverse pair. True when the caller has to start the link's task.
+    pub(crate) fn push_answer(&self, answer: Bytes, now: Instant) -> bool {
+        let mut state = self.state();
+        self.has_answers.store(true, Ordering::Relaxed);
+        state.append(|queue| queue.push_answer(answer, now))
+    }
+
+    /// Whether so many answers wait that no more stanzas of the reverse pair are read.
+    pub(crate) fn is_full_of_answers(&self, bounds: impl FnOnce() -> Bounds) -> bool {
+        if !self.has_answers.load(Ordering::Relaxed) {
+            return false;
+        }
+        let state = self.state();
+        self.has_answers.store(state.queue.has_answers(), Ordering::Relaxed);
+        state.queue.is_full_of_answers(&bounds())
+    }
+
+    /// Waits until fewer answers wait. They leave even if their receiver does not take them: they grow too old.
+    pub(crate) async fn wait_for_room_for_answers(&self, bounds: &Bounds) {
+        loop {
+            let notified = self.room.notified();
+            if !self.is_full_of_answers(|| *bounds) {
+                return;
+            }
+            notified.await;
+        }
     }
 
     /// The receiver has sent something back that is no error: somebody there takes part.
@@ -293,7 +330,9 @@ impl Link {
 
     /// Gives back what was taken and not sent.
     pub(crate) fn put_back(&self, taken: &mut Vec<Waiting>) {
-        self.state().queue.put_back(taken);
+        let mut state = self.state();
+        state.queue.put_back(taken);
+        self.has_answers.store(state.queue.has_answers(), Ordering::Relaxed);
     }
 
     /// Removes what has waited too long, and says when to look again.
@@ -304,6 +343,9 @@ impl Link {
     ) -> (Vec<Bytes>, Option<Instant>) {
         let mut state = self.state();
         let expired = state.queue.take_expired(now, bounds);
+        if !expired.is_empty() {
+            self.room.notify_waiters();
+        }
         (expired, state.queue.next_expiry(bounds))
     }
 
@@ -370,7 +412,9 @@ impl Link {
 
     /// Removes what came back from streams that broke, when it will not be sent again.
     pub(crate) fn drain_sent(&self) -> Vec<Bytes> {
-        self.state().queue.drain_sent()
+        let drained = self.state().queue.drain_sent();
+        self.room.notify_waiters();
+        drained
     }
 
     /// Removes everything that waits, when no further attempt will be made.
