@@ -123,9 +123,9 @@ fn every_error_of_a_burst_comes_back_although_few_have_room() {
 
 #[test]
 fn where_both_directions_of_a_pair_are_full_the_oldest_errors_give_way() {
-    const EACH: usize = 3 * ROOM;
+    const EACH: usize = 2 * ROOM + 4;
     let world = World::start_with(engine(), ORDINARY, |_, config| {
-        config["timeouts"] = json!({"queueSeconds": 2});
+        config["timeouts"] = json!({"queueSeconds": 5});
         config["limits"] = json!({"queueStanzas": ROOM});
         // Nobody listens there.
         config["backends"][0]["server"]["host"] = json!("127.0.0.5");

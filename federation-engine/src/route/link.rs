@@ -396,7 +396,7 @@ impl Link {
         state.last_fate = Some((fate, now));
         let bounced = match fate {
             Fate::Keep => Vec::new(),
-            Fate::FailFast => state.queue.extract(is_urgent),
+            Fate::FailFast => state.queue.extract(|waiting| is_urgent(&waiting.stanza)),
             Fate::Bounce => state.queue.drain(),
         };
         drop(state);
@@ -410,11 +410,20 @@ impl Link {
         self.settled.notified()
     }
 
-    /// Removes what came back from streams that broke, when it will not be sent again.
+    /// Removes relayed stanzas that came back from streams that broke, when they will not be sent again.
     pub(crate) fn drain_sent(&self) -> Vec<Bytes> {
-        let drained = self.state().queue.drain_sent();
+        self.extract(|waiting| waiting.was_sent && !waiting.answer)
+    }
+
+    /// Removes relayed stanzas, when no further attempt will be made for them. Answers stay.
+    pub(crate) fn drain_relayed(&self) -> Vec<Bytes> {
+        self.extract(|waiting| !waiting.answer)
+    }
+
+    fn extract(&self, chosen: impl Fn(&Waiting) -> bool) -> Vec<Bytes> {
+        let extracted = self.state().queue.extract(chosen);
         self.room.notify_waiters();
-        drained
+        extracted
     }
 
     /// Removes everything that waits, when no further attempt will be made.
@@ -582,6 +591,59 @@ mod tests {
         assert!(flowing());
         link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
         assert!(!flowing());
+    }
+
+    #[test]
+    fn answers_stay_when_no_attempt_is_made_for_anything_else() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        link.push_answer(Bytes::from_static(b"<b/>"), now);
+        link.push(Bytes::from_static(b"<c/>"), now, &BOUNDS);
+        assert_eq!(link.drain_relayed(), ["<a/>", "<c/>"]);
+        assert!(!link.try_sleep());
+        let mut taken = Vec::new();
+        link.take(usize::MAX, 1, &mut taken);
+        taken[0].was_sent = true;
+        link.put_back(&mut taken);
+        assert!(link.drain_sent().is_empty());
+        assert_eq!(link.drain(), ["<b/>"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_until_answers_are_taken_is_woken_whether_they_are_sent_or_grow_old() {
+        let now = Instant::now();
+        let link = link(&[], now);
+        let tight = Bounds { stanzas: 1, ..BOUNDS };
+        let is_full = || link.is_full_of_answers(|| tight);
+        assert!(!is_full());
+        let (old, mut taken) = (now + BOUNDS.age, Vec::new());
+        let take: [&mut dyn FnMut(); 3] = [
+            &mut || assert_eq!(link.take(usize::MAX, 1, &mut taken), 1),
+            &mut || assert_eq!(link.take_expired(old, &tight).0.len(), 1),
+            &mut || assert_eq!(link.drain().len(), 1),
+        ];
+        for take in take {
+            link.push_answer(Bytes::from_static(b"<a/>"), now);
+            assert!(is_full());
+            let waiting = link.wait_for_room_for_answers(&tight);
+            tokio::pin!(waiting);
+            assert!(is_pending(waiting.as_mut()).await);
+            take();
+            waiting.await;
+            assert!(!is_full());
+        }
+        link.put_back(&mut taken);
+        assert!(is_full(), "what comes back from a stream counts again");
+    }
+
+    /// Whether a future waits for something.
+    async fn is_pending(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
+        let mut future = Some(future);
+        std::future::poll_fn(move |context| {
+            let pending = future.take().is_some_and(|future| future.poll(context).is_pending());
+            std::task::Poll::Ready(pending)
+        })
+        .await
     }
 
     #[test]

@@ -206,10 +206,10 @@ impl Queue {
     }
 
     /// Removes and returns what is chosen, in order; the rest keeps its order.
-    pub(crate) fn extract(&mut self, chosen: impl Fn(&Bytes) -> bool) -> Vec<Bytes> {
+    pub(crate) fn extract(&mut self, chosen: impl Fn(&Waiting) -> bool) -> Vec<Bytes> {
         let mut extracted = Vec::new();
         self.entries.retain(|entry| {
-            let stays = !chosen(&entry.stanza);
+            let stays = !chosen(entry);
             if !stays {
                 let load = if entry.answer { &mut self.answers } else { &mut self.relayed };
                 load.remove(entry);
@@ -218,23 +218,13 @@ impl Queue {
             stays
         });
         self.pinned.left(self.entries.len());
+        self.count();
         extracted
     }
 
     /// When the oldest stanza reaches its age.
     pub fn next_expiry(&self, bounds: &Bounds) -> Option<Instant> {
         self.entries.front().and_then(|entry| entry.since.checked_add(bounds.age))
-    }
-
-    /// Removes and returns what was sent before. It stands in front.
-    pub fn drain_sent(&mut self) -> Vec<Bytes> {
-        let mut sent = Vec::new();
-        while let Some(entry) = self.entries.pop_front_if(|entry| entry.was_sent) {
-            self.load(&entry).remove(&entry);
-            sent.push(entry.stanza);
-        }
-        self.pinned.left(self.entries.len());
-        sent
     }
 
     /// Removes and returns everything.
@@ -294,7 +284,7 @@ mod tests {
         assert!(queue.has_answers() && !queue.is_full_of_answers(&BOUNDS));
         queue.put_back(&mut out);
         assert!(!queue.has_room(1, &BOUNDS) && queue.is_full_of_answers(&BOUNDS));
-        assert_eq!(queue.extract(|stanza| stanza.len() == 4).len(), 1);
+        assert_eq!(queue.extract(|waiting| waiting.stanza.len() == 4).len(), 1);
         assert!(!queue.is_full_of_answers(&BOUNDS));
         let lengths: Vec<_> = queue.drain().iter().map(Bytes::len).collect();
         assert_eq!(lengths, [1, 1, 1, 2, 3]);
@@ -387,7 +377,7 @@ mod tests {
     fn what_is_extracted_and_what_is_left_are_in_order_and_counted() {
         let mut queue = filled(&[1, 4, 2], Instant::now());
         let lengths = |stanzas: Vec<Bytes>| stanzas.iter().map(Bytes::len).collect::<Vec<_>>();
-        assert_eq!(lengths(queue.extract(|stanza| stanza.len() < 3)), [1, 2]);
+        assert_eq!(lengths(queue.extract(|waiting| waiting.stanza.len() < 3)), [1, 2]);
         assert_eq!(queue.relayed.bytes, 4);
         assert_eq!(lengths(queue.drain()), [4]);
     }
