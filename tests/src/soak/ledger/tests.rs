@@ -179,14 +179,20 @@ fn what_was_on_a_stream_that_was_reset_is_not_lost_by_an_engine_that_ends_later(
     account.arrived(0).unwrap();
     account.ended(0);
     account.close(&mut 0);
-    assert_eq!((account.totals().lost(Loss::AtEnd), account.totals().lost(Loss::WithStream)), (1, 0));
+    assert_eq!(
+        (account.totals().lost(Loss::AtEnd), account.totals().lost(Loss::WithStream)),
+        (1, 0)
+    );
 
     let mut account = self::account(1);
     account.taken(0, 1);
     account.was_reset();
     account.ended(0);
     account.close(&mut 0);
-    assert_eq!((account.totals().lost(Loss::AtEnd), account.totals().lost(Loss::WithStream)), (0, 1));
+    assert_eq!(
+        (account.totals().lost(Loss::AtEnd), account.totals().lost(Loss::WithStream)),
+        (0, 1)
+    );
 }
 
 #[test]
