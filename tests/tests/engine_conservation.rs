@@ -1,11 +1,20 @@
-//! Conservation: every stanza that came in, or that the engine made, was relayed, answered, bounced, refused, or waits.
+//! Conservation: every stanza that came in, or that the engine made, was relayed, answered, bounced, refused, or waits. An error
+//! that nobody takes yet holds up whoever causes it, and is not dropped.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
+
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World};
+use serde_json::json;
+use tests::loopback::{CLOSED, DEADLINE, LOCAL, ORDINARY, PEER, World, until};
 use tests::metrics::Metrics;
 use tests::program::engine;
 
@@ -37,7 +46,7 @@ fn account(admin: SocketAddr) -> io::Result<Account> {
 fn what_came_in_went_somewhere_that_is_counted() {
     // What cannot be delivered comes back soon.
     let world = World::start_with(engine(), ORDINARY, |_, config| {
-        config["timeouts"] = serde_json::json!({"queueSeconds": 5});
+        config["timeouts"] = json!({"queueSeconds": 5});
     })
     .unwrap();
 
@@ -76,4 +85,70 @@ fn what_came_in_went_somewhere_that_is_counted() {
         // Counters have no other announcement.
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Stanzas that the queue of a pair takes.
+const ROOM: usize = 16;
+
+fn message(from: &str, to: &str, id: usize) -> String {
+    format!("<message from='x@{from}' to='y@{to}' id='{id}'/>")
+}
+
+/// Errors that the engine has dropped because there was no room for them.
+fn dropped(world: &World) -> u64 {
+    world.count("stanzas_refused_total", &[("reason", "UndeliverableError")]).unwrap()
+}
+
+#[test]
+fn every_error_of_a_burst_comes_back_although_few_have_room() {
+    const BURST: usize = 2_000;
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["timeouts"] = json!({"queueSeconds": 5});
+        config["limits"] = json!({"queueStanzas": ROOM});
+    })
+    .unwrap();
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    let burst: String = (0..BURST).map(|id| message(LOCAL, CLOSED, id)).collect();
+    backend.send(burst).unwrap();
+    // Before anything is read, as for a backend that is busy: the errors need a stream of their own.
+    let mut back = BTreeSet::new();
+    while back.len() < BURST {
+        let error = world.backend.message().unwrap();
+        assert_eq!(error.attribute("type"), Some("error"), "{error}");
+        let id = error.attribute("id").and_then(|id| id.parse::<usize>().ok()).unwrap();
+        assert!(back.insert(id), "{error}");
+    }
+    assert_eq!(dropped(&world), 0);
+}
+
+#[test]
+fn where_both_directions_of_a_pair_are_full_the_oldest_errors_give_way() {
+    const EACH: usize = 2 * ROOM + 4;
+    let world = World::start_with(engine(), ORDINARY, |_, config| {
+        config["timeouts"] = json!({"queueSeconds": 5});
+        config["limits"] = json!({"queueStanzas": ROOM});
+        // Nobody listens there.
+        config["backends"][0]["server"]["host"] = json!("127.0.0.5");
+    })
+    .unwrap();
+    let identity = world.ground.authority.issue(&[CLOSED]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut initiator = world.from_peer(Some(&identity), &roots);
+    initiator.from = CLOSED;
+    let mut peer = initiator.external().unwrap();
+    let mut backend = world.stream_from_backend(CLOSED).unwrap();
+    // Neither can be reached, and each waits for the other's errors to be gone.
+    peer.send((0..EACH).map(|id| message(CLOSED, LOCAL, id)).collect::<String>()).unwrap();
+    backend.send((0..EACH).map(|id| message(LOCAL, CLOSED, id)).collect::<String>()).unwrap();
+    let mut last = None;
+    let settled = until("an outcome of every stanza", || {
+        let received = world.count("stanzas_received_total", &[]).unwrap();
+        let now = account(world.ground.admin).unwrap();
+        let queued = world.count("stanzas_queued", &[]).unwrap();
+        let all = received >= 2 * EACH as u64 && queued == 0 && now.incoming == now.outgoing;
+        last = Some((now, queued));
+        all
+    });
+    assert!(settled.is_ok(), "{last:?}");
+    assert_eq!(dropped(&world), 0, "{last:?}");
 }

@@ -53,6 +53,24 @@ struct State {
 }
 
 impl State {
+    /// Lets something be queued, and tells the stream that empties the queue. True: a task has to be started.
+    fn append(&mut self, queue: impl FnOnce(&mut Queue)) -> bool {
+        let was_empty = self.queue.is_empty();
+        queue(&mut self.queue);
+        if self.carrier.is_none() {
+            // Nothing takes it at once.
+            self.queue.settle();
+        }
+        let start = self.phase == Phase::Dormant;
+        if start {
+            self.phase = Phase::Connecting;
+        }
+        if let Some(carrier) = self.carrier.as_ref().filter(|_| was_empty) {
+            carrier.notify_one();
+        }
+        start
+    }
+
     /// There will soon be room in the queue, or the news that there is no stream.
     fn flows(&self) -> bool {
         match self.phase {
@@ -117,6 +135,8 @@ pub(crate) struct Link {
     settled: Notify,
     lost: Notify,
     answered: AtomicBool,
+    /// Answers may wait in the queue. False: surely none.
+    has_answers: AtomicBool,
 }
 
 impl Link {
@@ -140,6 +160,7 @@ impl Link {
             settled: Notify::new(),
             lost: Notify::new(),
             answered: AtomicBool::new(false),
+            has_answers: AtomicBool::new(false),
         }
     }
 
@@ -166,20 +187,36 @@ impl Link {
         if !state.queue.has_room(stanza.len(), bounds) {
             return Push::Full { stanza, flowing: state.flows() };
         }
-        let was_empty = state.queue.is_empty();
-        state.queue.push(stanza, now);
-        if state.carrier.is_none() {
-            // Nothing takes it at once.
-            state.queue.settle();
-        }
-        let start = state.phase == Phase::Dormant;
-        if start {
-            state.phase = Phase::Connecting;
-        }
-        if let Some(carrier) = state.carrier.as_ref().filter(|_| was_empty) {
-            carrier.notify_one();
-        }
+        let start = state.append(|queue| queue.push(stanza, now));
         Push::Queued { start }
+    }
+
+    /// Queues an answer of the engine to a stanza of the reverse pair. True when the caller has to start the link's task.
+    pub(crate) fn push_answer(&self, answer: Bytes, now: Instant) -> bool {
+        let mut state = self.state();
+        self.has_answers.store(true, Ordering::Relaxed);
+        state.append(|queue| queue.push_answer(answer, now))
+    }
+
+    /// Whether so many answers wait that no more stanzas of the reverse pair are read.
+    pub(crate) fn is_full_of_answers(&self, bounds: impl FnOnce() -> Bounds) -> bool {
+        if !self.has_answers.load(Ordering::Relaxed) {
+            return false;
+        }
+        let state = self.state();
+        self.has_answers.store(state.queue.has_answers(), Ordering::Relaxed);
+        state.queue.is_full_of_answers(&bounds())
+    }
+
+    /// Waits until fewer answers wait. They leave even if their receiver does not take them: they grow too old.
+    pub(crate) async fn wait_for_room_for_answers(&self, bounds: &Bounds) {
+        loop {
+            let notified = self.room.notified();
+            if !self.is_full_of_answers(|| *bounds) {
+                return;
+            }
+            notified.await;
+        }
     }
 
     /// The receiver has sent something back that is no error: somebody there takes part.
@@ -293,7 +330,9 @@ impl Link {
 
     /// Gives back what was taken and not sent.
     pub(crate) fn put_back(&self, taken: &mut Vec<Waiting>) {
-        self.state().queue.put_back(taken);
+        let mut state = self.state();
+        state.queue.put_back(taken);
+        self.has_answers.store(state.queue.has_answers(), Ordering::Relaxed);
     }
 
     /// Removes what has waited too long, and says when to look again.
@@ -304,6 +343,9 @@ impl Link {
     ) -> (Vec<Bytes>, Option<Instant>) {
         let mut state = self.state();
         let expired = state.queue.take_expired(now, bounds);
+        if !expired.is_empty() {
+            self.room.notify_waiters();
+        }
         (expired, state.queue.next_expiry(bounds))
     }
 
@@ -354,7 +396,7 @@ impl Link {
         state.last_fate = Some((fate, now));
         let bounced = match fate {
             Fate::Keep => Vec::new(),
-            Fate::FailFast => state.queue.extract(is_urgent),
+            Fate::FailFast => state.queue.extract(|waiting| is_urgent(&waiting.stanza)),
             Fate::Bounce => state.queue.drain(),
         };
         drop(state);
@@ -368,9 +410,20 @@ impl Link {
         self.settled.notified()
     }
 
-    /// Removes what came back from streams that broke, when it will not be sent again.
+    /// Removes relayed stanzas that came back from streams that broke, when they will not be sent again.
     pub(crate) fn drain_sent(&self) -> Vec<Bytes> {
-        self.state().queue.drain_sent()
+        self.extract(|waiting| waiting.was_sent && !waiting.answer)
+    }
+
+    /// Removes relayed stanzas, when no further attempt will be made for them. Answers stay.
+    pub(crate) fn drain_relayed(&self) -> Vec<Bytes> {
+        self.extract(|waiting| !waiting.answer)
+    }
+
+    fn extract(&self, chosen: impl Fn(&Waiting) -> bool) -> Vec<Bytes> {
+        let extracted = self.state().queue.extract(chosen);
+        self.room.notify_waiters();
+        extracted
     }
 
     /// Removes everything that waits, when no further attempt will be made.
@@ -538,6 +591,59 @@ mod tests {
         assert!(flowing());
         link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
         assert!(!flowing());
+    }
+
+    #[test]
+    fn answers_stay_when_no_attempt_is_made_for_anything_else() {
+        let now = Instant::now();
+        let link = link(&["<a/>"], now);
+        link.push_answer(Bytes::from_static(b"<b/>"), now);
+        link.push(Bytes::from_static(b"<c/>"), now, &BOUNDS);
+        assert_eq!(link.drain_relayed(), ["<a/>", "<c/>"]);
+        assert!(!link.try_sleep());
+        let mut taken = Vec::new();
+        link.take(usize::MAX, 1, &mut taken);
+        taken[0].was_sent = true;
+        link.put_back(&mut taken);
+        assert!(link.drain_sent().is_empty());
+        assert_eq!(link.drain(), ["<b/>"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_until_answers_are_taken_is_woken_whether_they_are_sent_or_grow_old() {
+        let now = Instant::now();
+        let link = link(&[], now);
+        let tight = Bounds { stanzas: 1, ..BOUNDS };
+        let is_full = || link.is_full_of_answers(|| tight);
+        assert!(!is_full());
+        let (old, mut taken) = (now + BOUNDS.age, Vec::new());
+        let take: [&mut dyn FnMut(); 3] = [
+            &mut || assert_eq!(link.take(usize::MAX, 1, &mut taken), 1),
+            &mut || assert_eq!(link.take_expired(old, &tight).0.len(), 1),
+            &mut || assert_eq!(link.drain().len(), 1),
+        ];
+        for take in take {
+            link.push_answer(Bytes::from_static(b"<a/>"), now);
+            assert!(is_full());
+            let waiting = link.wait_for_room_for_answers(&tight);
+            tokio::pin!(waiting);
+            assert!(is_pending(waiting.as_mut()).await);
+            take();
+            waiting.await;
+            assert!(!is_full());
+        }
+        link.put_back(&mut taken);
+        assert!(is_full(), "what comes back from a stream counts again");
+    }
+
+    /// Whether a future waits for something.
+    async fn is_pending(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
+        let mut future = Some(future);
+        std::future::poll_fn(move |context| {
+            let pending = future.take().is_some_and(|future| future.poll(context).is_pending());
+            std::task::Poll::Ready(pending)
+        })
+        .await
     }
 
     #[test]

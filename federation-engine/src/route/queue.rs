@@ -8,7 +8,8 @@ use bytes::Bytes;
 use super::pinned::{Pinned, copied};
 use crate::budget::account::{Account, Total};
 
-/// Bounds of a queue.
+/// Bounds of a queue, each for relayed stanzas. The engine's own answers have the same room once more, see
+/// [`Queue::is_full_of_answers`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Bounds {
     /// Sum of the stanzas' sizes.
@@ -33,13 +34,39 @@ pub struct Waiting {
     pub stanza: Bytes,
     /// A stream ended, perhaps at this stanza: it is sent alone ([`poison`](super::poison)).
     pub suspect: bool,
+    /// The engine's own answer to a stanza of the reverse pair.
+    pub answer: bool,
+}
+
+/// Number and bytes of stanzas.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    stanzas: usize,
+    bytes: usize,
+}
+
+impl Load {
+    fn add(&mut self, waiting: &Waiting) {
+        self.stanzas += 1;
+        self.bytes += waiting.stanza.len();
+    }
+
+    fn remove(&mut self, waiting: &Waiting) {
+        self.stanzas -= 1;
+        self.bytes -= waiting.stanza.len();
+    }
+
+    fn is_below(&self, bounds: &Bounds) -> bool {
+        self.stanzas < bounds.stanzas && self.bytes < bounds.bytes
+    }
 }
 
 /// A bounded first-in-first-out queue. Order is the order of the pair (RFC 6120 §10.1).
 #[derive(Debug, Default)]
 pub struct Queue {
     entries: VecDeque<Waiting>,
-    bytes: usize,
+    relayed: Load,
+    answers: Load,
     /// The last entries, which may still be views into read buffers.
     pinned: Pinned,
     /// What all of this holds.
@@ -59,22 +86,47 @@ impl Queue {
 
     fn count(&mut self) {
         let entries = self.entries.len().saturating_mul(STANZA_OVERHEAD);
-        self.account.set(entries.saturating_add(self.bytes).saturating_add(self.pinned.excess()));
+        let bytes = self.relayed.bytes.saturating_add(self.answers.bytes);
+        self.account.set(entries.saturating_add(bytes).saturating_add(self.pinned.excess()));
     }
 
-    /// Whether a stanza of `size` bytes fits. A stanza always fits into an empty queue, so that a limit below the
+    fn load(&mut self, waiting: &Waiting) -> &mut Load {
+        if waiting.answer { &mut self.answers } else { &mut self.relayed }
+    }
+
+    /// Whether a relayed stanza of `size` bytes fits. A stanza always fits where no other waits, so that a limit below the
     /// largest stanza cannot wedge a pair.
     pub fn has_room(&self, size: usize, bounds: &Bounds) -> bool {
-        self.entries.is_empty()
-            || (self.entries.len() < bounds.stanzas
-                && self.bytes.saturating_add(size) <= bounds.bytes)
+        let Load { stanzas, bytes } = self.relayed;
+        stanzas == 0 || (stanzas < bounds.stanzas && bytes.saturating_add(size) <= bounds.bytes)
     }
 
-    /// Appends a stanza; the caller has asked [`Self::has_room`].
+    /// The receiver has so many answers to take that no more of its own stanzas are read. What the engine has read before is
+    /// answered all the same: an answer takes the place of the stanza that it answers, and is not much larger.
+    pub(crate) fn is_full_of_answers(&self, bounds: &Bounds) -> bool {
+        !self.answers.is_below(bounds)
+    }
+
+    /// Answers wait.
+    pub(crate) fn has_answers(&self) -> bool {
+        self.answers.stanzas > 0
+    }
+
+    /// Appends a relayed stanza; the caller has asked [`Self::has_room`].
     pub fn push(&mut self, stanza: Bytes, now: Instant) {
-        self.bytes += stanza.len();
+        self.append(stanza, now, false);
+    }
+
+    /// Appends an answer, for which there is always room: its cause is not read any more when there are too many.
+    pub(crate) fn push_answer(&mut self, answer: Bytes, now: Instant) {
+        self.append(answer, now, true);
+    }
+
+    fn append(&mut self, stanza: Bytes, since: Instant, answer: bool) {
         let due = self.pinned.add(&stanza);
-        self.entries.push_back(Waiting { since: now, was_sent: false, stanza, suspect: false });
+        let waiting = Waiting { since, was_sent: false, stanza, suspect: false, answer };
+        self.load(&waiting).add(&waiting);
+        self.entries.push_back(waiting);
         self.copy_last(due);
         self.count();
     }
@@ -118,7 +170,10 @@ impl Queue {
             size += entry.stanza.len();
             taken += 1;
         }
-        self.bytes -= size;
+        for entry in self.entries.iter().take(taken) {
+            let load = if entry.answer { &mut self.answers } else { &mut self.relayed };
+            load.remove(entry);
+        }
         out.extend(self.entries.drain(..taken));
         self.pinned.left(self.entries.len());
         self.count();
@@ -128,7 +183,7 @@ impl Queue {
     /// Puts stanzas back to the front, in their order: the peer may not have them. They will wait, so they are copied.
     pub fn put_back(&mut self, taken: &mut Vec<Waiting>) {
         for waiting in taken.drain(..).rev() {
-            self.bytes += waiting.stanza.len();
+            self.load(&waiting).add(&waiting);
             let stanza = copied(&waiting.stanza);
             self.entries.push_front(Waiting { stanza, ..waiting });
         }
@@ -142,7 +197,7 @@ impl Queue {
             .entries
             .pop_front_if(|entry| now.saturating_duration_since(entry.since) >= bounds.age)
         {
-            self.bytes -= entry.stanza.len();
+            self.load(&entry).remove(&entry);
             expired.push(entry.stanza);
         }
         self.pinned.left(self.entries.len());
@@ -151,17 +206,19 @@ impl Queue {
     }
 
     /// Removes and returns what is chosen, in order; the rest keeps its order.
-    pub(crate) fn extract(&mut self, chosen: impl Fn(&Bytes) -> bool) -> Vec<Bytes> {
+    pub(crate) fn extract(&mut self, chosen: impl Fn(&Waiting) -> bool) -> Vec<Bytes> {
         let mut extracted = Vec::new();
         self.entries.retain(|entry| {
-            let stays = !chosen(&entry.stanza);
+            let stays = !chosen(entry);
             if !stays {
-                self.bytes -= entry.stanza.len();
+                let load = if entry.answer { &mut self.answers } else { &mut self.relayed };
+                load.remove(entry);
                 extracted.push(entry.stanza.clone());
             }
             stays
         });
         self.pinned.left(self.entries.len());
+        self.count();
         extracted
     }
 
@@ -170,20 +227,9 @@ impl Queue {
         self.entries.front().and_then(|entry| entry.since.checked_add(bounds.age))
     }
 
-    /// Removes and returns what was sent before. It stands in front.
-    pub fn drain_sent(&mut self) -> Vec<Bytes> {
-        let mut sent = Vec::new();
-        while let Some(entry) = self.entries.pop_front_if(|entry| entry.was_sent) {
-            self.bytes -= entry.stanza.len();
-            sent.push(entry.stanza);
-        }
-        self.pinned.left(self.entries.len());
-        sent
-    }
-
     /// Removes and returns everything.
     pub fn drain(&mut self) -> Vec<Bytes> {
-        self.bytes = 0;
+        (self.relayed, self.answers) = (Load::default(), Load::default());
         self.pinned.clear();
         let drained = self.entries.drain(..).map(|entry| entry.stanza).collect();
         self.count();
@@ -222,6 +268,30 @@ mod tests {
     }
 
     #[test]
+    fn answers_have_room_of_their_own_and_keep_their_place_in_the_order() {
+        let now = Instant::now();
+        let mut queue = filled(&[1, 1, 1], now);
+        for size in [2, 3] {
+            queue.push_answer(Bytes::from(vec![b'a'; size]), now);
+        }
+        assert!(!queue.has_room(1, &BOUNDS) && !queue.is_full_of_answers(&BOUNDS));
+        queue.push_answer(Bytes::from_static(b"aaaa"), now);
+        assert!(queue.is_full_of_answers(&BOUNDS), "three of them");
+        let mut out = Vec::new();
+        queue.take(4, 1, &mut out);
+        assert!(queue.has_room(10, &BOUNDS) && queue.is_full_of_answers(&BOUNDS));
+        queue.take(2, 1, &mut out);
+        assert!(queue.has_answers() && !queue.is_full_of_answers(&BOUNDS));
+        queue.put_back(&mut out);
+        assert!(!queue.has_room(1, &BOUNDS) && queue.is_full_of_answers(&BOUNDS));
+        assert_eq!(queue.extract(|waiting| waiting.stanza.len() == 4).len(), 1);
+        assert!(!queue.is_full_of_answers(&BOUNDS));
+        let lengths: Vec<_> = queue.drain().iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [1, 1, 1, 2, 3]);
+        assert!(!queue.has_answers() && queue.has_room(10, &BOUNDS));
+    }
+
+    #[test]
     fn takes_in_order_within_the_budget_and_puts_back_in_order() {
         let now = Instant::now();
         let mut queue = filled(&[2, 3, 4], now);
@@ -248,7 +318,7 @@ mod tests {
                     queue.push(buffer.slice(60_000..60_100), now);
                 }
                 // Two buffers that happen to be neighbours are taken for one.
-                let bound = 2 * (READ_BUFFER + 2 * queue.bytes);
+                let bound = 2 * (READ_BUFFER + 2 * queue.relayed.bytes);
                 assert!(alive.bytes() <= bound + 2 * READ_BUFFER, "{} alive", alive.bytes());
             }
         };
@@ -259,7 +329,7 @@ mod tests {
         queue.push(alive.buffer().slice(..100), now);
         queue.put_back(&mut taken);
         queue.settle();
-        assert_eq!((alive.bytes(), queue.bytes), (0, 800_100));
+        assert_eq!((alive.bytes(), queue.relayed.bytes), (0, 800_100));
     }
 
     #[test]
@@ -307,8 +377,8 @@ mod tests {
     fn what_is_extracted_and_what_is_left_are_in_order_and_counted() {
         let mut queue = filled(&[1, 4, 2], Instant::now());
         let lengths = |stanzas: Vec<Bytes>| stanzas.iter().map(Bytes::len).collect::<Vec<_>>();
-        assert_eq!(lengths(queue.extract(|stanza| stanza.len() < 3)), [1, 2]);
-        assert_eq!(queue.bytes, 4);
+        assert_eq!(lengths(queue.extract(|waiting| waiting.stanza.len() < 3)), [1, 2]);
+        assert_eq!(queue.relayed.bytes, 4);
         assert_eq!(lengths(queue.drain()), [4]);
     }
 

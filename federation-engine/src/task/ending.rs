@@ -56,7 +56,8 @@ impl Engine {
         self.reach(Stage::Bouncing);
         self.bouncing.cancel();
         for link in self.table.all() {
-            self.bounce_all(link.drain(), link.leg, &Failure::ShuttingDown);
+            // Answers that wait already go on waiting beside these.
+            self.bounce_all(link.drain_relayed(), link.leg, &Failure::ShuttingDown);
         }
         self.wait_for_empty_queues(BOUNCING_TIME, BOUNCING_SILENCE).await;
         self.reach(Stage::Flushing);

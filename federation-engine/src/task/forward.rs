@@ -18,6 +18,7 @@ use super::engine::Engine;
 use crate::leg::{Leg, alone};
 use crate::route::link::{Link, Push};
 use crate::route::poison;
+use crate::route::queue::Bounds;
 
 /// Pairs that one stream keeps at hand. A stream usually carries one or two.
 const KEPT: usize = 8;
@@ -56,6 +57,8 @@ pub(crate) struct Forwarder {
 struct Known {
     pair: Pair,
     way: Way,
+    /// The link that brings the engine's answers to this sender.
+    answers: Arc<Link>,
     /// The link that brings stanzas to this sender is told that there are answers, or need not be.
     answered: bool,
 }
@@ -70,8 +73,8 @@ impl Forwarder {
         self.answered
     }
 
-    /// Takes over one stanza: it is queued, answered, or refused and counted. One for which its receiver has no room now,
-    /// but soon, comes back: the stream that brought it is not to be read on until it has found its place.
+    /// Takes over one stanza: it is queued, answered, or refused and counted. What is returned holds the stream up that
+    /// brought it.
     ///
     /// `lang` is the `xml:lang` of the peer's stream header.
     pub(crate) fn forward(
@@ -85,11 +88,24 @@ impl Forwarder {
         let well_formed = |address: Option<Cow<'_, str>>| {
             address.is_some_and(|address| address::is_well_formed(&address))
         };
-        if !well_formed(element.from()) || !well_formed(element.to()) {
+        let well_formed = well_formed(element.from()) && well_formed(element.to());
+        let (way, unread) = self.way(pair, well_formed && is_answer(element));
+        if !well_formed {
             self.refuse_malformed(element, pair);
-            return None;
+            return unread;
         }
-        match self.way(pair, element) {
+        self.place(element, pair, way, lang, now).or(unread)
+    }
+
+    fn place(
+        &self,
+        element: &Element,
+        pair: &Pair,
+        way: Way,
+        lang: Option<&str>,
+        now: Instant,
+    ) -> Option<Held> {
+        match way {
             Way::Link(link) => {
                 let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
                 let stanza = relay::outgoing(element, &context);
@@ -144,36 +160,52 @@ impl Forwarder {
         self.engine.refuse(element, pair, self.leg, refusal, &error);
     }
 
-    /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12).
-    pub(crate) fn refuse_oversized(&self, element: &Element, pair: &Pair, limit: usize) {
+    /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12). What is returned holds its stream up.
+    pub(crate) fn refuse_oversized(
+        &mut self,
+        element: &Element,
+        pair: &Pair,
+        limit: usize,
+    ) -> Option<Held> {
         self.engine.metrics.stanzas_received.inc(self.leg);
         let text = format!("the stanza has more than {limit} bytes");
         let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };
         self.engine.refuse(element, pair, self.leg, Refusal::TooLarge, &error);
+        self.way(pair, false).1
     }
 
-    fn way(&mut self, pair: &Pair, element: &Element) -> Way {
+    /// Refuses a stanza without an answer, because its sender is closing the stream and has not taken its answers.
+    pub(crate) fn drop_unanswered(&self) {
+        self.engine.metrics.stanzas_received.inc(self.leg);
+        self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError);
+    }
+
+    /// Where the stanzas of a pair go, and what holds their stream up. `is_answer`: the stanza is no error.
+    fn way(&mut self, pair: &Pair, is_answer: bool) -> (Way, Option<Held>) {
         let revision = self.engine.revision();
         if self.revision != revision {
             self.ways.clear();
             self.revision = revision;
         }
         if let Some(known) = self.ways.iter_mut().find(|known| known.pair == *pair) {
-            if !known.answered && is_answer(element) {
+            if is_answer && !known.answered {
                 known.answered = true;
                 self.answered = true;
                 // Whoever writes to this sender has been answered.
                 self.engine.table.link(&pair.reversed(), Leg::Inner).answer();
             }
-            return known.way.clone();
+            let unread = known.answers.is_full_of_answers(|| self.engine.queue_bounds());
+            let unread = unread.then(|| Held::Answers(Arc::clone(&known.answers)));
+            return (known.way.clone(), unread);
         }
         let way = self.find(pair);
         if self.ways.len() >= KEPT {
             self.ways.remove(0);
         }
         let answered = self.leg == Leg::Outer;
-        self.ways.push(Known { pair: pair.clone(), way, answered });
-        self.way(pair, element)
+        let answers = self.engine.table.link(&pair.reversed(), self.leg);
+        self.ways.push(Known { pair: pair.clone(), way, answers, answered });
+        self.way(pair, is_answer)
     }
 
     fn find(&self, pair: &Pair) -> Way {
@@ -208,30 +240,52 @@ fn is_answer(element: &Element) -> bool {
     element.type_().is_none_or(|kind| kind != "error")
 }
 
-/// A stanza whose link is full while it flows.
-pub(crate) struct Held {
-    link: Arc<Link>,
-    stanza: Bytes,
+/// Why a stream is not read on.
+pub(crate) enum Held {
+    /// A stanza of it waits for a place: its link is full while it flows.
+    Stanza(Arc<Link>, Bytes),
+    /// Its peer does not take the engine's answers: the queue of this link is full of them. Nobody's stanza waits.
+    ///
+    /// No deadlock comes of it, even if both directions of a pair are full: for an answer there is always room, and the
+    /// answers in a queue leave it without an answer of their own, at the latest when they are too old.
+    Answers(Arc<Link>),
 }
 
 impl Held {
     /// Waits until another attempt may end otherwise. Cancel-safe.
     pub(crate) async fn wait(&self, engine: &Engine) {
         let bounds = engine.queue_bounds();
-        tokio::select! {
-            () = self.link.wait_for_room(self.stanza.len(), &bounds) => {}
-            () = engine.bouncing.cancelled() => {}
+        match self {
+            Self::Stanza(link, stanza) => tokio::select! {
+                () = link.wait_for_room(stanza.len(), &bounds) => {}
+                () = engine.bouncing.cancelled() => {}
+            },
+            Self::Answers(link) => link.wait_for_room_for_answers(&bounds).await,
         }
     }
 
     /// Another attempt.
     pub(crate) fn retry(self, engine: &Arc<Engine>, now: Instant) -> Option<Self> {
+        let Self::Stanza(link, stanza) = self else { return None };
         engine.metrics.stanzas_queued.dec();
         if !engine.bouncing.is_cancelled() {
-            return engine.try_queue(&self.link, self.stanza, now);
+            return engine.try_queue(&link, stanza, now);
         }
-        engine.turn_away(&self.stanza, self.link.leg);
+        engine.turn_away(&stanza, link.leg);
         None
+    }
+
+    /// Even for the last stanzas of a stream, which is read to its end, there are too many answers.
+    pub(crate) fn is_hopeless(&self, engine: &Engine) -> bool {
+        let Self::Answers(link) = self else { return false };
+        let bounds = engine.queue_bounds();
+        let bytes = bounds.bytes.saturating_mul(2);
+        link.is_full_of_answers(|| Bounds { stanzas: usize::MAX, bytes, ..bounds })
+    }
+
+    /// A stanza waits.
+    pub(crate) fn is_stanza(&self) -> bool {
+        matches!(self, Self::Stanza(..))
     }
 }
 
@@ -255,7 +309,7 @@ impl Engine {
             }
             Push::Full { stanza, flowing: true } => {
                 self.metrics.stanzas_queued.inc();
-                Some(Held { link: Arc::clone(link), stanza })
+                Some(Held::Stanza(Arc::clone(link), stanza))
             }
             Push::Full { stanza, flowing: false } => {
                 self.metrics.stanzas_refused.inc(Refusal::QueueFull);
@@ -303,20 +357,11 @@ impl Engine {
 
     /// Sends an answer of the engine itself to the sender of a stanza of `pair` that came in by `leg`.
     fn reply(self: &Arc<Self>, answer: Bytes, pair: &Pair, leg: Leg) {
-        let back = pair.reversed();
-        let link = self.table.link(&back, leg);
+        let link = self.table.link(&pair.reversed(), leg);
         self.metrics.stanzas_generated.inc();
-        match link.push(answer, Instant::now(), &self.queue_bounds()) {
-            Push::Queued { start } => {
-                self.metrics.stanzas_queued.inc();
-                if start {
-                    self.start(&link);
-                }
-            }
-            // The sender does not take answers: one that does not fit is dropped, and counted.
-            Push::Full { .. } | Push::Unreachable { .. } => {
-                self.metrics.stanzas_refused.inc(Refusal::UndeliverableError);
-            }
+        self.metrics.stanzas_queued.inc();
+        if link.push_answer(answer, Instant::now()) {
+            self.start(&link);
         }
     }
 

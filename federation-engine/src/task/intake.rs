@@ -1,5 +1,5 @@
-//! What a stream brings: its stanzas go to their links. While one of them finds no room, the stream is not read on, and
-//! everything else of it goes on.
+//! What a stream brings: its stanzas go to their links. While one of them finds no room, or the peer leaves the engine's answers
+//! lying, the stream is not read on, and everything else of it goes on.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,8 +42,19 @@ impl Intake {
     }
 
     /// Answers a stanza of a proven pair that is larger than `limit` bytes, and of which only the start tag was kept.
-    pub(crate) fn refuse_oversized(&self, element: &Element, pair: &Pair, limit: usize) {
-        self.forwarder.refuse_oversized(element, pair, limit);
+    /// Not to be called while [`Self::is_full`].
+    pub(crate) fn refuse_oversized(&mut self, element: &Element, pair: &Pair, limit: usize) {
+        self.held = self.forwarder.refuse_oversized(element, pair, limit);
+    }
+
+    /// Takes over a stanza of a stream that is closing, which is read to its end.
+    pub(crate) async fn take_last(&mut self, element: &Element, pair: &Pair) {
+        self.finish().await;
+        if self.held.as_ref().is_some_and(|held| held.is_hopeless(&self.engine)) {
+            self.forwarder.drop_unanswered();
+        } else {
+            self.take(element, pair, Instant::now());
+        }
     }
 
     /// The engine ends: every stanza from now on is answered with an error.
@@ -51,7 +62,7 @@ impl Intake {
         self.forwarder.turns_away = true;
     }
 
-    /// A stanza waits for room.
+    /// The stream is not to be read on.
     pub(crate) fn is_full(&self) -> bool {
         self.held.is_some()
     }
@@ -71,7 +82,7 @@ impl Intake {
 
     /// The stream ends: what is held still has to go to its link.
     pub(crate) async fn finish(&mut self) {
-        while self.is_full() {
+        while self.held.as_ref().is_some_and(Held::is_stanza) {
             self.room().await;
             self.retry();
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use s2s_proto::clock;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::Purpose;
 use tokio::time::sleep_until;
@@ -24,6 +25,9 @@ const LONGEST_INNER: Duration = Duration::from_secs(5);
 /// Longest time for which a failure that does not pass by itself is told again without another attempt. Short, because
 /// nobody's stanzas wait meanwhile.
 const LONGEST_REPEATED: Duration = Duration::from_secs(30);
+
+/// Longest pause between two attempts while the engine ends: answers to stanzas that it has taken wait, and have seconds.
+const LONGEST_ENDING: Duration = Duration::from_millis(250);
 
 /// Runs until nothing waits any more.
 pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
@@ -162,6 +166,7 @@ enum Turn {
 /// Waits until the next attempt may start. What does not wait for it, or has waited too long, is bounced with the cause
 /// of the last failure.
 async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
+    let begun = Instant::now();
     loop {
         if engine.shutdown.is_cancelled() {
             return Turn::Shutdown;
@@ -171,15 +176,17 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
             engine.bounce_all(link.drain_sent(), link.leg, &Failure::ShuttingDown);
         }
         if let Some(cause) = link.last_failure().filter(|_| draining) {
-            // There is no time for another attempt.
-            engine.bounce_all(link.drain(), link.leg, &cause);
+            // There is no time for another attempt; the time that answers have is for themselves.
+            engine.bounce_all(link.drain_relayed(), link.leg, &cause);
         }
         if draining && link.try_sleep() {
             return Turn::Rest;
         }
         let hurried = link.hurried();
         let now = Instant::now();
-        let Some(turn) = link.not_before().filter(|turn| *turn > now) else {
+        let longest = if draining { LONGEST_ENDING } else { Duration::MAX };
+        let turn = link.not_before().map(|turn| turn.min(clock::after(begun, longest)));
+        let Some(turn) = turn.filter(|turn| *turn > now) else {
             return Turn::Attempt;
         };
         let next = match link.last_failure() {

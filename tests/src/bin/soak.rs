@@ -35,9 +35,6 @@ struct Arguments {
     /// The seed of the disturbances.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A stanza that an engine had taken when it was told to end must not be lost.
-    #[arg(long)]
-    keeps_at_end: bool,
 }
 
 fn main() -> ExitCode {
@@ -55,7 +52,7 @@ fn main() -> ExitCode {
         peers: arguments.peers.max(1),
         queue_stanzas: arguments.queue_stanzas.max(1),
         seed: arguments.seed,
-        forbidden: if arguments.keeps_at_end { vec![Loss::AtEnd] } else { Vec::new() },
+        forbidden: vec![Loss::NoRoom, Loss::AtEnd],
         verbose: true,
     };
     match run(&options) {

@@ -116,6 +116,8 @@ struct Entry {
     due: u32,
     arrivals: u32,
     errors: u32,
+    /// It was repeated, and arrived for the first time behind this one.
+    behind: Option<u64>,
     /// The engine acknowledged it.
     taken: bool,
     risk: Risk,
@@ -134,20 +136,27 @@ struct Risk {
 
 impl Entry {
     fn new(expected: Expected) -> Self {
-        Self { expected, due: 1, arrivals: 0, errors: 0, taken: false, risk: Risk::default() }
+        let risk = Risk::default();
+        Self { expected, due: 1, arrivals: 0, errors: 0, behind: None, taken: false, risk }
     }
 
     fn outcomes(&self) -> u32 {
         self.arrivals + self.errors
     }
 
+    /// It came back, or would have if there were an answer to it and its way had not been reset.
+    fn may_have_been_refused(&self) -> bool {
+        self.errors > 0 || self.risk.with_answers || self.expected == Expected::NoAnswer
+    }
+
     fn explanation(&self) -> Option<Loss> {
         if self.expected == Expected::NoAnswer {
             Some(Loss::Silent)
+        } else if self.risk.with_stream || self.risk.with_answers {
+            // An engine that is told to end later, too, has nothing to do with it.
+            Some(Loss::WithStream)
         } else if self.risk.at_end {
             Some(if self.taken { Loss::AtEnd } else { Loss::NotTaken })
-        } else if self.risk.with_stream || self.risk.with_answers {
-            Some(Loss::WithStream)
         } else {
             None
         }
@@ -256,6 +265,7 @@ impl Account {
         if self.is_late(number) {
             return Ok(());
         }
+        let last = self.last;
         let entry = self.entry(number).ok_or(Fault::Unknown { number })?;
         if let Expected::Error(condition) = entry.expected {
             return Err(Fault::NotRefused { number, condition });
@@ -266,7 +276,12 @@ impl Account {
         if !first {
             return Ok(());
         }
-        if let Some(after) = self.last.filter(|after| *after > number) {
+        if let Some(after) = last.filter(|after| *after > number) {
+            if entry.due > 1 {
+                // No fault if the engine had refused it the first time.
+                entry.behind = Some(after);
+                return Ok(());
+            }
             return Err(Fault::Order { number, after });
         }
         self.last = Some(number);
@@ -371,6 +386,9 @@ impl Account {
             self.totals.duplicates += u64::from(entry.outcomes().saturating_sub(1));
             if entry.outcomes() > 0 && entry.due > entry.outcomes() {
                 self.late.insert(number, entry.due - entry.outcomes());
+            }
+            if let Some(after) = entry.behind.filter(|_| !entry.may_have_been_refused()) {
+                faults.push(Fault::Order { number, after });
             }
             if entry.arrivals > 0 {
                 self.totals.delivered += 1;

@@ -37,7 +37,7 @@ pub struct Options {
     pub restart_every: u64,
     /// Peers; each has a flow in each direction.
     pub peers: usize,
-    /// Stanzas that a queue of the engine takes. Where senders are ahead by more, errors find no room either.
+    /// Stanzas that a queue of the engine takes.
     pub queue_stanzas: u64,
     /// The seed of the disturbances.
     pub seed: u64,

@@ -117,8 +117,7 @@ impl Session {
             Action::Unmanaged => self.outlet.unmanaged(),
             Action::Deliver(element, pair) => {
                 // Of a stream that is closing; its last stanzas may come behind one that waits for room.
-                self.intake.finish().await;
-                self.intake.take(&element, &pair, Instant::now());
+                self.intake.take_last(&element, &pair).await;
                 self.machine.handled();
             }
             Action::Refused { element, refusal } => {

@@ -15,8 +15,8 @@ pub(super) const CASES: &[Case] = &[
         name: "E2",
         sentence: "what a new policy forbids is refused from then on",
         proof: Proof::Test(
-            "tests/tests/engine_soak.rs",
-            "every_stanza_has_an_outcome_while_streams_servers_and_settings_change",
+            "tests/tests/engine_reload.rs",
+            "the_streams_of_a_peer_that_is_denied_end_and_what_waits_for_it_comes_back",
         ),
     },
     Case {

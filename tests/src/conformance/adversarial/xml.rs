@@ -66,8 +66,8 @@ pub(super) const CASES: &[Case] = &[
         name: "D11",
         sentence: "what is accepted has the same extent for another parser",
         proof: Proof::Test(
-            "federation-engine/src/xml/tests/splitting.rs",
-            "what_is_accepted_has_the_same_extent_for_another_parser",
+            "federation-engine/tests/differential.rs",
+            "generated_streams_are_read_alike",
         ),
     },
 ];

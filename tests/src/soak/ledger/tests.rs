@@ -55,6 +55,18 @@ fn order_is_that_of_first_arrivals() {
 }
 
 #[test]
+fn what_was_refused_and_is_repeated_arrives_behind_others() {
+    let mut account = account(3);
+    account.arrived(2).unwrap();
+    for number in 0..2 {
+        account.repeat(number);
+        account.arrived(number).unwrap();
+    }
+    account.came_back(0, "resource-constraint").unwrap();
+    assert_eq!(account.close(&mut 0), [Fault::Order { number: 1, after: 2 }]);
+}
+
+#[test]
 fn a_second_outcome_needs_a_reason() {
     let repeated = |outcomes, due| Err(Fault::Repeated { number: 0, outcomes, due });
     let mut twice = account(1);
@@ -157,6 +169,30 @@ fn an_engine_that_ends_explains_by_what_it_had_taken() {
     assert_eq!(account.close(&mut 0), [Fault::Missing { number: 3 }]);
     let totals = account.totals();
     assert_eq!((totals.lost(Loss::AtEnd), totals.lost(Loss::NotTaken)), (1, 1));
+}
+
+#[test]
+fn what_was_on_a_stream_that_was_reset_is_not_lost_by_an_engine_that_ends_later() {
+    let mut account = account(2);
+    account.taken(0, 2);
+    account.was_reset();
+    account.arrived(0).unwrap();
+    account.ended(0);
+    account.close(&mut 0);
+    assert_eq!(
+        (account.totals().lost(Loss::AtEnd), account.totals().lost(Loss::WithStream)),
+        (1, 0)
+    );
+
+    let mut account = self::account(1);
+    account.taken(0, 1);
+    account.was_reset();
+    account.ended(0);
+    account.close(&mut 0);
+    assert_eq!(
+        (account.totals().lost(Loss::AtEnd), account.totals().lost(Loss::WithStream)),
+        (0, 1)
+    );
 }
 
 #[test]
