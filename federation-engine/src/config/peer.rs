@@ -7,7 +7,7 @@ use crds::effective::{EffectivePeer, EffectiveProbe};
 use crds::impossible;
 use crds::limits::EffectiveLimits;
 use crds::pattern::DomainPattern;
-use crds::peer::{Dialback, Enforcement, Profile, Route, TlsMode, Verification};
+use crds::peer::{Enforcement, Profile, Route};
 use crds::rules::PeerRules;
 use s2s_proto::certificate::pin::Pin;
 

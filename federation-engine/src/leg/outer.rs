@@ -11,7 +11,6 @@ use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
 use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
 use crate::Domain;
-use crate::config::peer::Peer;
 use crate::source::Prefix;
 use crate::task::engine::Engine;
 

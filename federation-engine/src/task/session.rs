@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use jiff::Timestamp;
 use s2s_proto::clock;
-use s2s_proto::dialback::Verification;
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::error::{StreamCondition, StreamError};
