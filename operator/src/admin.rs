@@ -83,7 +83,7 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) {
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection for health and metrics ended");
+                tracing::debug!(%error, "connection for health and metrics closed");
             }
         });
     }
@@ -94,9 +94,10 @@ fn answer(path: &str, health: &Health, metrics: &Metrics) -> Response<Full<Bytes
         // Whoever answers at all is alive: a stuck runtime does not get here.
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" if health.is_ready() => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "the first listing is not complete\n".to_owned())
-        }
+        "/readyz" => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first listing of the watched objects is not complete\n".to_owned(),
+        ),
         "/metrics" => match metrics.encode() {
             Ok(body) => {
                 let mut response = text(StatusCode::OK, body);
@@ -110,7 +111,7 @@ fn answer(path: &str, health: &Health, metrics: &Metrics) -> Response<Full<Bytes
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
-        _ => text(StatusCode::NOT_FOUND, "ask for /livez, /readyz or /metrics\n".to_owned()),
+        _ => text(StatusCode::NOT_FOUND, "not found; use /livez, /readyz or /metrics\n".to_owned()),
     }
 }
 

@@ -59,7 +59,7 @@ impl Children {
     pub async fn wait_until_ready(&self) {
         for (resource, store) in &self.stores {
             if !is_optional(resource) && store.wait_until_ready().await.is_err() {
-                tracing::error!(kind = %resource.kind, "the watch of a kind of child ended");
+                tracing::error!(kind = %resource.kind, "the watch for a kind of child object ended");
             }
         }
     }

@@ -27,7 +27,7 @@ pub enum ClientError {
     },
     /// Neither a kubeconfig nor a service account.
     #[error(
-        "found no way to the API server (no KUBECONFIG, no ~/.kube/config, no service account): {0}"
+        "found no configuration for the API server (no KUBECONFIG, no ~/.kube/config, no service account): {0}"
     )]
     Infer(#[from] kube::config::InferConfigError),
     /// TLS or authentication of the client.
@@ -66,16 +66,16 @@ pub async fn wait_for_server(client: &Client, server: &Uri) {
     loop {
         match client.apiserver_version().await {
             Ok(version) => {
-                tracing::info!(%server, version = version.git_version, "the API server answers");
+                tracing::info!(%server, version = version.git_version, "connected to the API server");
                 return;
             }
-            // An answer, if only that this account may not ask for the version.
+            // An answer, even if only that this account may not query the version.
             Err(kube::Error::Api(_)) => return,
             Err(error) => {
                 let why = Causes(&error);
                 tracing::error!(
                     %server, %why,
-                    "the API server cannot be reached; check the address, and that the network lets this pod through"
+                    "cannot reach the API server; check the address, and check that network policies allow this pod to connect"
                 );
             }
         }

@@ -55,7 +55,7 @@ pub async fn run(
         .run(timed, on_error, context)
         .for_each(|result| {
             if let Err(error) = result {
-                tracing::debug!(%error, "pass ended early");
+                tracing::debug!(%error, "reconcile stopped early");
             }
             std::future::ready(())
         })
@@ -101,6 +101,6 @@ fn on_error(object: Arc<Federation>, error: &Error, context: Arc<Context>) -> Ac
         memory.errors = before.saturating_add(1);
         before
     });
-    tracing::warn!(federation = %reference, why = %Causes(error), "pass failed");
+    tracing::warn!(federation = %reference, why = %Causes(error), "reconcile failed; retrying");
     Action::requeue(schedule::after_error(failures))
 }

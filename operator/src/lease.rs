@@ -29,7 +29,7 @@ pub enum LeaseError {
         source: LeaseManagerError,
     },
     /// The task that renews it ended.
-    #[error("the lease {LEASE_NAME} is no longer renewed")]
+    #[error("the operator no longer renews lease {LEASE_NAME}")]
     Ended,
 }
 
@@ -79,8 +79,8 @@ impl Leadership {
         drop(state);
         match renewal.await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be released"),
-            Err(error) => tracing::warn!(%error, "the renewal of the lease ended abnormally"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot release the lease"),
+            Err(error) => tracing::warn!(%error, "the lease renewal task failed"),
         }
     }
 }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => {
             eprintln!(
-                "xmpp-federation-operator: {LOG_FILTER}={filter}: {error}; write a level such as info"
+                "xmpp-federation-operator: invalid {LOG_FILTER}={filter}: {error}; use a level such as info"
             );
             return ExitCode::from(2);
         }
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match runtime.block_on(operator::run::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %Causes(&error), "ended");
+            tracing::error!(error = %Causes(&error), "exiting");
             ExitCode::FAILURE
         }
     }

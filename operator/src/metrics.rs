@@ -113,27 +113,27 @@ impl Metrics {
         let leader: Gauge = Gauge::default();
         registry.register(
             "condition",
-            "Condition of an XmppFederation: 1 for the status that it has",
+            "Condition of an XmppFederation: 1 for its current status",
             conditions.clone(),
         );
         registry.register(
             "certificate_expiry_timestamp_seconds",
-            "End of validity of the certificate presented to peers, Unix time",
+            "Expiry of the certificate presented to peers, in Unix time",
             certificate_expiry.clone(),
         );
         registry.register("peers", "Configured peers by state", peers.clone());
-        registry.register("reconciles", "Passes over an XmppFederation", reconciles.clone());
+        registry.register("reconciles", "Reconciles of an XmppFederation", reconciles.clone());
         registry.register(
             "reconcile_duration_seconds",
-            "Duration of a pass",
+            "Duration of a reconcile",
             reconcile_seconds.clone(),
         );
         registry.register(
             "api_requests",
-            "Requests to the API server; code 0 is no answer",
+            "Requests to the API server; code 0 means no answer",
             api_requests.clone(),
         );
-        registry.register("leader", "1 while this process acts", leader.clone());
+        registry.register("leader", "1 while this process is the leader", leader.clone());
         registry.register(
             "build",
             "Version of the operator",

@@ -45,9 +45,7 @@ pub enum RunError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     /// Another replica leads now.
-    #[error(
-        "the lease was lost; the process ends, so that it does not write against the new leader"
-    )]
+    #[error("lost the lease; exiting, so that this process does not conflict with the new leader")]
     LeadershipLost,
     /// The operating system.
     #[error("cannot wait for signals: {0}")]
@@ -84,7 +82,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         None
     };
     metrics.leading(true);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "leading");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "acquired leadership");
 
     let (wake, wakes) = mpsc::channel(WAKES);
     let (federations, writer) = controller::store();
@@ -144,10 +142,10 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         () = &mut controller => {}
         () = lost => return Err(RunError::LeadershipLost),
         () = &mut stop => {
-            tracing::info!("stopping: passes under way are finished first");
+            tracing::info!("shutting down: waiting for running reconciles to finish");
             drop(finish);
             if tokio::time::timeout(FINISH, controller).await.is_err() {
-                tracing::warn!("passes under way did not finish; the next leader begins them again");
+                tracing::warn!("running reconciles did not finish in time; the next leader repeats them");
             }
         }
     }

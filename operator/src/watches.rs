@@ -126,7 +126,7 @@ async fn wake_for_each<K>(
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) => {
                 let why = Causes(&error);
-                tracing::warn!(%kind, %why, "watch failed; it is begun again");
+                tracing::warn!(%kind, %why, "watch failed; restarting it");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What the engine's replicas report. One task for each ready pod holds a request open; whatever it learns is kept here
-//! and wakes the reconcile of its federation, so that a pass never waits for an engine.
+//! What the engine's replicas report. One task for each ready pod keeps a request open. New evidence is stored here and
+//! triggers a reconcile of its federation, so that a reconcile never waits for an engine.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use super::pinned;
 use crate::build::ports;
 use crate::context::FederationRef;
 
-/// Shortest time between two answers of one engine: under load its evidence changes with every stream.
+/// Shortest interval between two answers of one engine: under load, its evidence changes with every stream.
 const PACE: Duration = Duration::from_millis(500);
 /// First and longest pause after a failure.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -35,7 +35,7 @@ pub struct Replica {
     pub ip: IpAddr,
 }
 
-/// What opens the control port of a federation's engines.
+/// The credentials for the control port of a federation's engines.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Credentials {
     /// The only certificate that is accepted.
@@ -50,23 +50,23 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What one replica said last.
+/// The last report of one replica.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     /// It has not answered yet.
     Waiting,
     /// Its evidence.
     Seen(Arc<Evidence>),
-    /// It cannot be asked; the text completes "the engine pod NAME cannot be asked: ...".
+    /// It cannot be queried; the text completes "Cannot query engine pod NAME: ...".
     Unreachable(String),
 }
 
 /// The report of one replica.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineReport {
-    /// Who.
+    /// The replica.
     pub replica: Replica,
-    /// What it said.
+    /// Its report.
     pub report: Report,
 }
 
@@ -92,12 +92,12 @@ impl Drop for Poller {
 }
 
 impl Engines {
-    /// `wake` gets the federation whose engines have something new.
+    /// `wake` receives the federation whose engines have new evidence.
     pub fn new(wake: mpsc::Sender<FederationRef>) -> Self {
         Self { wake, pollers: Mutex::default() }
     }
 
-    /// Follows exactly these replicas from now on, and returns what each said last.
+    /// Polls exactly these replicas from now on, and returns the last report of each.
     pub fn observe(
         &self,
         federation: &FederationRef,
@@ -178,7 +178,7 @@ async fn follow(
             pause = RETRY.0;
         })
         .await;
-        tracing::debug!(%address, %error, "engine cannot be asked");
+        tracing::debug!(%address, %error, "cannot query an engine");
         publish(&latest, Report::Unreachable(error.to_string()), &wake, &federation).await;
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);
@@ -226,7 +226,7 @@ async fn publish(
         *current = report;
     });
     if news && wake.send(federation.clone()).await.is_err() {
-        tracing::debug!("nobody listens for engine reports any more");
+        tracing::debug!("no receiver for engine reports is left");
     }
 }
 

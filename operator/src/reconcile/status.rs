@@ -156,7 +156,7 @@ fn summarise(status: &mut XmppFederationStatus, rungs: &[Verdict], view: View<'_
     if spec.paused {
         let paused = Verdict::new(
             PausedReason::PausedByUser,
-            "spec.paused is true: children are not applied; certificates, verification and status go on.",
+            "spec.paused is true, so the operator applies no children. It still renews certificates, verifies, and updates the status.",
         );
         condition::set(&mut status.conditions, paused.into_condition(generation, now));
     } else {
