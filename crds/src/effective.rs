@@ -1,25 +1,25 @@
-//! What really applies to one peer: its own fields, the federation's defaults and the preset table, merged; and which
-//! results no peer could ever satisfy.
+//! The effective settings of one peer: its own fields, the federation's defaults and the preset table, merged; and the
+//! combinations that no peer could ever satisfy.
 //!
-//! The operator and the engine both decide by these functions, so a resource that the operator accepts means the same
-//! to the engine.
+//! The operator and the engine both use these functions, so a resource that the operator accepts means the same to the
+//! engine.
 
 use crate::peer::{
     Dialback, External, PeerLimits, PeerSettings, ProbeMode, Profile, Route, TlsMode, Verification,
 };
 
-/// The settings of one peer with every gap filled.
+/// The settings of one peer with every default filled in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EffectivePeer<B> {
-    /// The preset that filled the gaps.
+    /// The preset that supplied the defaults.
     pub profile: Profile,
     /// Whether streams are encrypted.
     pub tls: TlsMode,
-    /// What the peer's certificate decides.
+    /// How the peer's certificate is verified.
     pub verification: Verification,
-    /// EXTERNAL is offered to the peer when its certificate proves it.
+    /// EXTERNAL is offered to the peer if its certificate authenticates it.
     pub external_inbound: bool,
-    /// EXTERNAL is used when the peer offers it.
+    /// EXTERNAL is used if the peer offers it.
     pub external_outbound: bool,
     /// When Server Dialback runs.
     pub dialback: Dialback,
@@ -29,9 +29,9 @@ pub struct EffectivePeer<B> {
     pub bundles: Vec<B>,
     /// Pinned keys, as in [`crate::peer::PeerTls::pins`].
     pub pins: Vec<String>,
-    /// Where to dial instead of asking DNS.
+    /// Where to connect instead of querying DNS.
     pub route: Option<Route>,
-    /// Bounds of this peer; what is absent follows the federation's.
+    /// Limits for this peer; an absent limit follows the federation's.
     pub limits: PeerLimits,
     /// The peer gates the `Ready` condition.
     pub required: bool,
@@ -42,7 +42,7 @@ pub struct EffectivePeer<B> {
 /// Who confirms a dialback key of a peer to us as receiving server.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum KeyConfirmation {
-    /// Its certificate, when that proves the sender of the key (XEP-0344 §2.4), else the authoritative server.
+    /// Its certificate, if it authenticates the sender of the key (XEP-0344 §2.4), else the authoritative server.
     CertificateFirst,
     /// The authoritative server (XEP-0220 §2.2).
     AuthoritativeServer,
@@ -54,10 +54,10 @@ impl KeyConfirmation {
     }
 }
 
-/// Active verification of a peer, with every gap filled.
+/// Active verification of a peer, with every default filled in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EffectiveProbe {
-    /// Whether the engine opens a stream to see whether it can.
+    /// Whether the engine opens a stream to test the peer.
     pub mode: ProbeMode,
     /// JID to ping; `None` is the peer's domain.
     pub to: Option<String>,
@@ -68,7 +68,7 @@ pub struct EffectiveProbe {
 pub struct Preset {
     /// Whether streams are encrypted.
     pub tls: TlsMode,
-    /// What the peer's certificate decides.
+    /// How the peer's certificate is verified.
     pub verification: Verification,
     /// EXTERNAL, both directions.
     pub external: bool,
@@ -111,14 +111,15 @@ impl Profile {
     }
 }
 
-/// Merges what is said about a peer.
+/// Merges the settings for a peer.
 ///
-/// What a preset decides (TLS mode, verification, EXTERNAL, dialback) comes from the peer's own field; else, when the
-/// peer names no profile of its own, from the defaults' field; else from the preset of the peer's, the defaults' or the
-/// `Standards` profile. A peer that names a profile gets that profile whole: an override made for another preset would
-/// turn it into a mixture nobody chose. What no preset speaks of (bundles, pins, route, limits, required, probe) comes
-/// from the peer, else from the defaults. Whether a certificate confirms dialback follows from the rest where nobody says it:
-/// `Allowed` means that dialback runs when the certificate does not prove the peer.
+/// A setting that presets define (TLS mode, verification, EXTERNAL, dialback) comes from the peer's own field. Otherwise, if
+/// the peer names no profile, it comes from the defaults' field. Otherwise it comes from the preset of the peer's profile,
+/// the defaults' profile or `Standards`. A peer that names a profile gets that profile as a whole: an override that was made
+/// for another preset would produce a mixture that no one chose. A setting that no preset defines (bundles, pins, route,
+/// limits, required, probe) comes from the peer, else from the defaults. If no layer sets whether a certificate confirms
+/// dialback, it follows from the other settings: `Allowed` means that dialback runs if the certificate does not
+/// authenticate the peer.
 pub fn effective<B: Clone>(
     defaults: &PeerSettings<B>,
     peer: Option<&PeerSettings<B>>,
@@ -175,7 +176,7 @@ fn external<B>(settings: &PeerSettings<B>) -> Option<&External> {
     settings.authentication.as_ref()?.external.as_ref()
 }
 
-/// Where a field may come from, in order of precedence.
+/// The sources of a field, in order of precedence.
 struct Layers<'a, B> {
     peer: Option<&'a PeerSettings<B>>,
     defaults: &'a PeerSettings<B>,
@@ -194,21 +195,21 @@ impl<'a, B> Layers<'a, B> {
     }
 }
 
-/// Settings that no peer could ever satisfy. The sentences are also the messages of the resource's admission rules.
+/// Settings that no peer could ever satisfy. The sentences are also the messages of the admission rules.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[error("{}", self.sentence())]
 pub enum ImpossibleCombination {
-    /// SASL EXTERNAL rests on the certificate of the TLS handshake (RFC 6120 §13.8.1).
+    /// SASL EXTERNAL depends on the certificate of the TLS handshake (RFC 6120 §13.8.1).
     TlsDisabledWithExternal,
-    /// Nothing is left that could prove the peer.
+    /// No method is left that could authenticate the peer.
     TlsDisabledWithoutDialback,
-    /// Nothing is left that could prove the peer.
+    /// No method is left that could authenticate the peer.
     UnverifiedWithoutDialback,
-    /// A stream without TLS has no certificate to require.
+    /// A stream without TLS has no certificate that could be required.
     VerificationRequiredWithoutTls,
-    /// Whoever requires dialback wants it although the certificate proves the peer.
+    /// `Required` means that dialback runs even if the certificate authenticates the peer.
     CertificateConfirmsOtherThanAllowed,
-    /// There is no certificate to confirm anything by.
+    /// No certificate is checked, so none can confirm a key.
     UnseenCertificateConfirms,
 }
 
@@ -217,28 +218,28 @@ impl ImpossibleCombination {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::TlsDisabledWithExternal => {
-                "SASL EXTERNAL needs TLS: set tls.mode to Required or Optional, or set authentication.external.inbound and authentication.external.outbound to false"
+                "SASL EXTERNAL requires TLS: set tls.mode to Required or Optional, or set both authentication.external.inbound and authentication.external.outbound to false"
             }
             Self::TlsDisabledWithoutDialback => {
-                "Without TLS only dialback can prove the peer: set authentication.dialback to Required or Allowed, or set tls.mode to Required"
+                "Without TLS, only dialback can authenticate the peer: set authentication.dialback to Required or Allowed, or set tls.mode to Required"
             }
             Self::UnverifiedWithoutDialback => {
-                "With neither certificate verification nor dialback nothing proves the peer: set tls.verification to Required, or set authentication.dialback to Allowed or Required"
+                "Without certificate verification and without dialback, nothing authenticates the peer: set tls.verification to Required, or set authentication.dialback to Allowed or Required"
             }
             Self::VerificationRequiredWithoutTls => {
-                "A certificate can only be required on streams that are encrypted: set tls.mode to Required, or set tls.verification to Preferred"
+                "A certificate can only be required on encrypted streams: set tls.mode to Required, or set tls.verification to Preferred"
             }
             Self::CertificateConfirmsOtherThanAllowed => {
-                "A certificate confirms dialback keys only where dialback is Allowed: set authentication.dialback to Allowed, or set authentication.confirmDialbackByCertificate to false"
+                "A certificate can confirm dialback keys only if dialback is Allowed: set authentication.dialback to Allowed, or set authentication.confirmDialbackByCertificate to false"
             }
             Self::UnseenCertificateConfirms => {
-                "A certificate that is not looked at cannot confirm dialback keys: set tls.verification to Preferred and tls.mode to Required or Optional, or set authentication.confirmDialbackByCertificate to false"
+                "A certificate that is not checked cannot confirm dialback keys: set tls.verification to Preferred and tls.mode to Required or Optional, or set authentication.confirmDialbackByCertificate to false"
             }
         }
     }
 }
 
-/// Refuses settings that no peer could ever satisfy.
+/// Rejects settings that no peer could ever satisfy.
 ///
 /// # Errors
 /// The first impossible combination, in the order of [`ImpossibleCombination`].

@@ -1,8 +1,7 @@
-//! Types of the `XmppFederation` custom resource, and the vocabulary that it shares with the engine's configuration
-//! file.
+//! Types of the `XmppFederation` custom resource, and the types that it shares with the engine's configuration file.
 //!
-//! The vocabulary (domains, peer settings, policy, limits) knows neither Kubernetes nor I/O and is all that remains
-//! without the feature `kube`.
+//! The shared types (domains, peer settings, policy, limits) depend neither on Kubernetes nor on I/O; without the feature
+//! `kube`, the crate has only these.
 
 #![cfg_attr(
     feature = "kube",
@@ -56,7 +55,7 @@ pub const GROUP: &str = "xmppfederation.dev";
 #[cfg(feature = "kube")]
 pub const FIELD_MANAGER: &str = "xmpp-federation-operator";
 
-/// For `skip_serializing_if`: a section that says nothing is left out.
+/// For `skip_serializing_if`: a section with only default values is left out.
 #[cfg(feature = "kube")]
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -1,5 +1,5 @@
-//! Fields that are validated and stored already, and whose effect comes with a later version. The operator names the
-//! ones that are set in the message of `Accepted`, so that nothing is silently ignored.
+//! Fields that are already validated and stored, but take effect only in a later version. The message of `Accepted` names
+//! those that are set, so that none is silently ignored.
 
 use crate::backend::BackendAuthentication;
 use crate::federation::XmppFederationSpec;
