@@ -169,7 +169,7 @@ pub struct BackendStatus {
     pub configure: Option<String>,
     /// Whether the backend works.
     pub state: BackendState,
-    /// Reason of the state; a reason of the condition BackendReady.
+    /// Reason of the state; a reason of the condition `BackendReady`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub reason: Option<String>,

@@ -12,7 +12,7 @@ const LOG_FILTER: &str = "XFED_LOG";
 
 /// Filter of the log when the variable is not set.
 const DEFAULT_FILTER: &str = "info,kube_runtime=warn";
-/// Every error that it logs comes back to its caller, who knows what it is about.
+/// The caller gets every error that this module logs, and knows its context.
 const SILENT: &str = "kube_client::client::builder=off";
 
 fn main() -> ExitCode {

@@ -128,7 +128,7 @@ impl Engines {
         reports
     }
 
-    /// Stops following a federation.
+    /// Stops polling the replicas of a federation.
     pub fn forget(&self, federation: &FederationRef) {
         self.pollers.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
     }
@@ -163,7 +163,7 @@ impl Engines {
     }
 }
 
-/// Keeps `latest` current until nobody looks any more.
+/// Keeps `latest` current until it has no receiver any more.
 async fn follow(
     address: SocketAddr,
     tls: Arc<ClientConfig>,
@@ -195,7 +195,7 @@ async fn session(
     federation: &FederationRef,
     mut answered: impl FnMut(),
 ) -> ControlError {
-    // A new connection asks without a tag: what was known may have been replaced by `Unreachable` meanwhile.
+    // The first request of a new connection has no ETag: `Unreachable` may have replaced the last report in the meantime.
     let mut control = match Control::open(address, Arc::clone(tls), authorization.clone()).await {
         Ok(control) => control,
         Err(error) => return error,
@@ -219,7 +219,7 @@ async fn publish(
     wake: &mpsc::Sender<FederationRef>,
     federation: &FederationRef,
 ) {
-    // The newest report stays for the next pass; a pass of its own is made for what could change a verdict.
+    // The latest report is always stored for the next reconcile; only a change that could affect a verdict triggers one.
     let mut news = false;
     latest.send_modify(|current| {
         news = !tells_the_same(current, &report);
@@ -230,7 +230,7 @@ async fn publish(
     }
 }
 
-/// Whether two reports differ in times and past attempts alone, which move with every stream.
+/// Whether two reports differ only in times and past attempts, which change with every stream.
 fn tells_the_same(one: &Report, other: &Report) -> bool {
     match (one, other) {
         (Report::Seen(one), Report::Seen(other)) => timeless(one) == timeless(other),
@@ -247,13 +247,13 @@ fn timeless(evidence: &Evidence) -> Evidence {
         trip.at = Timestamp::UNIX_EPOCH;
         trip.ping.clear();
     }
-    // That a domain answers at all is news, its later answers are none.
+    // The first answer of a domain is a change, later answers are not.
     evidence.answers.sort_by(|a, b| a.domain.cmp(&b.domain));
     evidence.answers.dedup_by(|a, b| a.domain == b.domain);
     for answer in &mut evidence.answers {
         answer.ping.clear();
     }
-    // Strangers cause these, and nothing is judged by them.
+    // Unauthenticated peers cause these, and no verdict depends on them.
     evidence.refusals.clear();
     for peer in &mut evidence.peers {
         peer.attempts.clear();
