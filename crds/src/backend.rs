@@ -1,4 +1,4 @@
-//! How the engine and an XMPP server behind it prove themselves to each other.
+//! How the engine and an XMPP server behind it authenticate each other.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,9 @@ pub enum BackendAuthentication {
     /// SASL EXTERNAL: the engine presents a certificate minted for the remote domain, signed by the backend CA.
     #[default]
     Minted,
-    /// Dialback over TLS; the engine answers for every remote domain.
+    /// Dialback over TLS; the engine answers verification requests for every remote domain.
     Dialback,
-    /// Dialback without TLS, for servers that know nothing else.
+    /// Dialback without TLS, for servers that support nothing else.
     PlainDialback,
 }
 

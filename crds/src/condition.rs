@@ -1,4 +1,4 @@
-//! Conditions: the rungs of the ladder in the order of reading, and how a list of conditions is kept.
+//! Conditions: the rungs of the ladder in order, and functions for lists of conditions.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use crate::reason::ConditionReason;
 /// Longest message of a condition, in bytes.
 pub const MAX_MESSAGE: usize = 1024;
 
-/// Types of conditions. The order is the order in which a person reads them, and in which they stand in the status.
+/// Types of conditions, in the order of the ladder and of the status.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ConditionType {
-    /// The resource can be honoured.
+    /// The resource is valid and accepted.
     Accepted,
-    /// Everything that the spec refers to exists and is usable.
+    /// Every object that the spec refers to exists and is valid.
     ResolvedRefs,
     /// There is a certificate for every local domain.
     CertificateReady,
@@ -27,25 +27,25 @@ pub enum ConditionType {
     BackendReady,
     /// The outer Service has an address.
     AddressAssigned,
-    /// The public DNS leads from the host to that address.
+    /// Public DNS resolves the host to that address.
     HostResolves,
-    /// The public DNS leads from every domain to the host.
+    /// Public DNS points from every domain to the host.
     SRVResolves,
     /// A server outside the cluster has reached the engine.
     InboundReachable,
-    /// The engine serves the right certificate for every domain.
+    /// The engine serves the correct certificate for every domain.
     TLSVerified,
     /// The engine answers a stream for every domain as configured.
     StreamVerified,
-    /// Nobody else claims a local domain.
+    /// No one else claims a local domain.
     DomainUncontested,
     /// The configured peers can be reached.
     PeersReachable,
     /// The federation works.
     Ready,
-    /// Children or verdicts are on their way to the wanted state; present only while true.
+    /// Children or conditions are still changing to the wanted state; present only while true.
     Reconciling,
-    /// Nothing will change until somebody acts; present only while true.
+    /// Nothing will change until the user acts; present only while true.
     Stalled,
     /// The resource is paused; present only while true.
     Paused,
@@ -128,11 +128,11 @@ impl fmt::Display for ConditionType {
 /// Status of a condition.
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum ConditionStatus {
-    /// It holds.
+    /// The condition is met.
     True,
-    /// It does not hold.
+    /// The condition is not met.
     False,
-    /// It cannot be judged.
+    /// The condition cannot be judged.
     Unknown,
 }
 
@@ -153,8 +153,8 @@ impl fmt::Display for ConditionStatus {
     }
 }
 
-/// A condition as `metav1.Condition` has it, with the same bounds. Type and reason are texts, because other managers may
-/// add conditions of their own to the list; [`Condition::new`] takes typed ones.
+/// A condition like `metav1.Condition`, with the same limits. Type and reason are strings, because other managers may add
+/// their own conditions to the list; [`Condition::new`] takes typed ones.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
@@ -167,9 +167,9 @@ pub struct Condition {
         )
     )]
     pub type_: String,
-    /// Whether it holds.
+    /// Whether the condition is met.
     pub status: ConditionStatus,
-    /// Why, in one CamelCase word that programs may rely on.
+    /// Reason in one CamelCase word; stable, so that programs may rely on it.
     #[schemars(
         length(min = 1, max = 1024),
         regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
@@ -178,7 +178,7 @@ pub struct Condition {
     /// What was seen and what to do, for people.
     #[schemars(length(max = 32_768))]
     pub message: String,
-    /// Generation of the spec that was judged.
+    /// Generation of the spec that the condition is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
@@ -187,8 +187,8 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A judged condition. Type and status follow from the reason, so that no reason is ever given for a status it does
-    /// not explain; the message is made a sentence by [`sentence`].
+    /// A condition for a reason. Type and status follow from the reason, so a reason never appears with a status that it does
+    /// not explain; [`sentence`] formats the message.
     pub fn new(
         reason: impl Into<ConditionReason>,
         message: &str,
@@ -212,8 +212,8 @@ pub fn get(conditions: &[Condition], type_: ConditionType) -> Option<&Condition>
     conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
-/// Puts a condition in its place of the ladder, conditions of other managers last. Keeps `lastTransitionTime` when the
-/// status did not change; returns whether anything did.
+/// Inserts or updates a condition in the order of the ladder; conditions of other managers come last. Keeps
+/// `lastTransitionTime` if the status did not change. Returns whether the list changed.
 pub fn set(conditions: &mut Vec<Condition>, mut new: Condition) -> bool {
     if let Some(old) = conditions.iter_mut().find(|known| known.type_ == new.type_) {
         if old.status == new.status {
@@ -231,14 +231,14 @@ pub fn set(conditions: &mut Vec<Condition>, mut new: Condition) -> bool {
     true
 }
 
-/// Takes a condition out, for the types that are present only while true; returns whether it was there.
+/// Removes a condition, for the types that are present only while true. Returns whether it was present.
 pub fn remove(conditions: &mut Vec<Condition>, type_: ConditionType) -> bool {
     let before = conditions.len();
     conditions.retain(|condition| condition.type_ != type_.as_str());
     conditions.len() != before
 }
 
-/// The first rung that is not True, or `Ready` when all are.
+/// The first rung that is not True, or `Ready` if all are True.
 pub fn stage(conditions: &[Condition]) -> ConditionType {
     ConditionType::LADDER
         .into_iter()
@@ -248,8 +248,8 @@ pub fn stage(conditions: &[Condition]) -> ConditionType {
         .unwrap_or(ConditionType::Ready)
 }
 
-/// Makes one paragraph of at most [`MAX_MESSAGE`] bytes that begins with a capital letter and ends with a full stop.
-/// A message may quote what a peer or a server said, so control characters become spaces.
+/// Formats one paragraph of at most [`MAX_MESSAGE`] bytes that begins with a capital letter and ends with a full stop.
+/// A message may quote text from a peer or server, so control characters become spaces.
 pub fn sentence(text: &str) -> String {
     const ELLIPSIS: &str = "...";
     let mut message = String::with_capacity(text.len() + 1);

@@ -1,4 +1,4 @@
-//! Whom to write to about a domain (XEP-0157).
+//! Contact addresses of a domain (XEP-0157).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Addresses of one role at most.
+/// Most addresses for one role.
 pub const MAX_ADDRESSES: usize = 4;
-/// Characters of an address at most.
+/// Longest address, in characters.
 pub const MAX_ADDRESS: usize = 256;
 
-/// Addresses by role, as service discovery tells them to other servers.
+/// Addresses by role, which service discovery shows to other servers.
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
@@ -23,7 +23,7 @@ pub struct Contact {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ADDRESSES))]
     pub admin: Vec<ContactAddress>,
-    /// For feedback of users.
+    /// For feedback from users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ADDRESSES))]
     pub feedback: Vec<ContactAddress>,
@@ -35,11 +35,11 @@ pub struct Contact {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ADDRESSES))]
     pub security: Vec<ContactAddress>,
-    /// Where the state of the service is shown.
+    /// Where the service status is shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ADDRESSES))]
     pub status: Vec<ContactAddress>,
-    /// For support of users.
+    /// For user support.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ADDRESSES))]
     pub support: Vec<ContactAddress>,
@@ -59,13 +59,13 @@ impl Contact {
         ]
     }
 
-    /// Whether it names nobody.
+    /// Whether it has no address.
     pub fn is_empty(&self) -> bool {
         self.roles().iter().all(|(_, addresses)| addresses.is_empty())
     }
 }
 
-/// A URI (RFC 3986) that people can write to or look at.
+/// A URI (RFC 3986) that people can write to or open.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ContactAddress(String);
 
@@ -76,17 +76,17 @@ impl ContactAddress {
     }
 }
 
-/// The text is no contact address.
+/// The text is not a contact address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{}", Self::SENTENCE)]
 pub struct ContactAddressError;
 
 impl ContactAddressError {
-    /// What is wrong and what to write; also the message of the resource's admission rule.
-    pub const SENTENCE: &str = "A contact address is a URI without spaces that begins with mailto:, xmpp: or https:// and has at most 256 characters: write for example mailto:abuse@example.com";
+    /// What is wrong and what to write; also the message of the admission rule.
+    pub const SENTENCE: &str = "A contact address must be a URI without spaces that begins with mailto:, xmpp: or https:// and has at most 256 characters, for example mailto:abuse@example.com";
 }
 
-/// How an address may begin.
+/// Allowed URI schemes.
 pub(crate) const SCHEMES: [&str; 3] = ["mailto:", "xmpp:", "https://"];
 
 impl FromStr for ContactAddress {

@@ -1,4 +1,4 @@
-//! Whether DNS answers about remote servers are validated.
+//! Whether the engine validates DNS answers about remote servers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 /// DNSSEC validation by the engine.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum DnssecMode {
-    /// Where the resolver passes signatures on: forged answers are refused, and TLSA records decide about certificates (DANE).
+    /// Validate if the resolver returns signatures: forged answers are rejected, and TLSA records decide about certificates
+    /// (DANE).
     #[default]
     Auto,
-    /// Never. Write it in quotes: a bare `Off` is a boolean to some YAML readers.
+    /// Never validate. Write it in quotes: some YAML parsers read a bare `Off` as a boolean.
     Off,
 }

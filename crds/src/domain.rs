@@ -7,37 +7,39 @@ use std::sync::Arc;
 
 /// Longest domainpart in octets (RFC 7622 §3.2).
 pub const MAX_OCTETS: usize = 1023;
-/// Longest domain in characters that the DNS can hold (RFC 1035 §2.3.4), in any form, one trailing dot included: a
-/// U-label is never longer than its A-label. The bound of the schema; [`MAX_OCTETS`] bounds what peers send.
+/// Longest domain that DNS allows (RFC 1035 §2.3.4), in characters, in any form, including one trailing dot: a U-label is
+/// never longer than its A-label. This is the limit of the schema; [`MAX_OCTETS`] is the limit for what peers send.
 pub const MAX_CHARACTERS: usize = 254;
 
-/// A normalised domainpart: lower case, U-labels, no trailing dot. Two domains are equal exactly when XMPP takes them
-/// for the same server. Cheap to clone.
+/// A normalised domainpart: lower case, U-labels, no trailing dot. Two domains are equal exactly if they are the same
+/// server for XMPP. Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Domain(Arc<str>);
 
 /// Why a text is not a domain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DomainError {
-    /// No label, or an empty one.
-    #[error("a domain has at least one label and no empty one")]
+    /// No label, or an empty label.
+    #[error("a domain must have at least one label, and no empty label")]
     EmptyLabel,
     /// More than [`MAX_OCTETS`], or a label above 63 octets in A-label form.
-    #[error("a domain has at most 1023 octets, and each label at most 63 in its ASCII form")]
+    #[error("a domain must have at most 1023 octets, and each label at most 63 in its ASCII form")]
     TooLong,
     /// Characters that no domain label may have, or an invalid A-label.
-    #[error("a domain consists of letters, digits and hyphens, or of valid international labels")]
+    #[error(
+        "a domain must consist of letters, digits and hyphens, or of valid international labels"
+    )]
     Malformed,
-    /// An IP address. RFC 6120 permits them; a certificate or SRV record for one does not exist, so federation does not.
-    #[error("an IP address is not a domain that can federate; use a DNS name")]
+    /// An IP address. RFC 6120 permits it, but it has no certificate and no SRV record, so it cannot federate.
+    #[error("an IP address cannot federate; use a DNS name")]
     IpAddress,
 }
 
 impl Domain {
-    /// Parses and normalises: one trailing dot is cut, case and width are mapped, A-labels become U-labels.
+    /// Parses and normalises: removes one trailing dot, maps case and width, and converts A-labels to U-labels.
     ///
     /// # Errors
-    /// When the text is no domain; see [`DomainError`].
+    /// When the text is not a domain; see [`DomainError`].
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         let text = text.strip_suffix('.').unwrap_or(text);
         if text.is_empty() {
@@ -54,9 +56,9 @@ impl Domain {
             check_labels(text)?;
             return Ok(Self(Arc::from(text)));
         }
-        // UTS 46 maps case, width and the ideographic full stops; STD3 rules keep out everything that is not a host name.
+        // UTS 46 maps case, width and the ideographic full stops; the STD3 rules reject everything that is not a host name.
         let ascii = idna::domain_to_ascii_strict(text).map_err(|_| DomainError::Malformed)?;
-        // Wide digits and full stops may become an address only here.
+        // Full-width digits and full stops may turn into an IP address only here.
         if ascii.parse::<std::net::Ipv4Addr>().is_ok() {
             return Err(DomainError::IpAddress);
         }
@@ -69,7 +71,7 @@ impl Domain {
         Ok(Self(Arc::from(unicode)))
     }
 
-    /// The normalised text, U-labels included, as it stands in XMPP addresses.
+    /// The normalised text, with U-labels, as used in XMPP addresses.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -79,13 +81,13 @@ impl Domain {
         idna::domain_to_ascii(&self.0).unwrap_or_else(|_| self.0.to_string())
     }
 
-    /// Whether this domain lies below `suffix`, never `suffix` itself.
+    /// Whether this domain is below `suffix`; `suffix` itself is not.
     pub fn is_below(&self, suffix: &Domain) -> bool {
         self.0.strip_suffix(suffix.as_str()).is_some_and(|head| head.ends_with('.'))
     }
 }
 
-/// Lower-case ASCII without A-labels needs no mapping; nearly every domain is like that.
+/// Lower-case ASCII without A-labels needs no mapping; this is the case for nearly every domain.
 fn is_canonical_ascii(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
         && !text.contains("xn--")

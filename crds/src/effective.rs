@@ -1,25 +1,25 @@
-//! What really applies to one peer: its own fields, the federation's defaults and the preset table, merged.
+//! The effective settings of one peer: its own fields, the federation's defaults and the preset table, merged.
 //!
-//! The operator and the engine both decide by this function and by [`crate::impossible::check`], so a resource that the
-//! operator accepts means the same to the engine.
+//! The operator and the engine both use this function and [`crate::impossible::check`], so a resource that the operator
+//! accepts means the same to the engine.
 
 use crate::peer::{External, PeerLimits, PeerSettings, ProbeMode, Profile, Route};
 use crate::rules::{KeyConfirmation, PeerRules, Preset};
 
-/// The settings of one peer with every gap filled.
+/// The settings of one peer with every default filled in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EffectivePeer<B> {
-    /// The preset that filled the gaps.
+    /// The preset that supplied the defaults.
     pub profile: Profile,
-    /// By which rules streams are negotiated.
+    /// The rules for negotiating streams.
     pub rules: PeerRules,
     /// CA bundles for this peer, in addition to the federation's.
     pub bundles: Vec<B>,
     /// Pinned keys, as in [`crate::peer::PeerTls::pins`].
     pub pins: Vec<String>,
-    /// Where to dial instead of asking DNS.
+    /// Where to connect instead of querying DNS.
     pub route: Option<Route>,
-    /// Bounds of this peer; what is absent follows the federation's.
+    /// Limits for this peer; an absent limit follows the federation's.
     pub limits: PeerLimits,
     /// The peer gates the `Ready` condition.
     pub required: bool,
@@ -27,23 +27,24 @@ pub struct EffectivePeer<B> {
     pub probe: EffectiveProbe,
 }
 
-/// Active verification of a peer, with every gap filled.
+/// Active verification of a peer, with every default filled in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EffectiveProbe {
-    /// Whether the engine opens a stream to see whether it can.
+    /// Whether the engine opens a stream to test the peer.
     pub mode: ProbeMode,
     /// JID to ping; `None` is the peer's domain.
     pub to: Option<String>,
 }
 
-/// Merges what is said about a peer.
+/// Merges the settings for a peer.
 ///
-/// What a preset decides (TLS mode, verification, EXTERNAL, dialback) comes from the peer's own field; else, when the
-/// peer names no profile of its own, from the defaults' field; else from the preset of the peer's, the defaults' or the
-/// `Standards` profile. A peer that names a profile gets that profile whole: an override made for another preset would
-/// turn it into a mixture nobody chose. What no preset speaks of (bundles, pins, route, limits, required, probe) comes
-/// from the peer, else from the defaults. Whether a certificate confirms dialback follows from the rest where nobody says it:
-/// `Allowed` means that dialback runs when the certificate does not prove the peer.
+/// A setting that presets define (TLS mode, verification, EXTERNAL, dialback) comes from the peer's own field. Otherwise, if
+/// the peer names no profile, it comes from the defaults' field. Otherwise it comes from the preset of the peer's profile,
+/// the defaults' profile or `Standards`. A peer that names a profile gets that profile as a whole: an override that was made
+/// for another preset would produce a mixture that no one chose. A setting that no preset defines (bundles, pins, route,
+/// limits, required, probe) comes from the peer, else from the defaults. If no layer sets whether a certificate confirms
+/// dialback, it follows from the other settings: `Allowed` means that dialback runs if the certificate does not
+/// authenticate the peer.
 pub fn effective<B: Clone>(
     defaults: &PeerSettings<B>,
     peer: Option<&PeerSettings<B>>,
@@ -82,7 +83,7 @@ fn rules<B>(layers: &Layers<'_, B>, preset: Preset) -> PeerRules {
     let dialback =
         layers.of_preset(|s| s.authentication.as_ref()?.dialback).unwrap_or(preset.dialback);
     let otherwise = Preset { tls, verification, dialback, ..preset }.rules();
-    // Without `..otherwise`: a new rule must say where it comes from.
+    // No `..otherwise`, so that a new rule must state its source.
     PeerRules {
         tls,
         verification,
@@ -103,7 +104,7 @@ fn external<B>(settings: &PeerSettings<B>) -> Option<&External> {
     settings.authentication.as_ref()?.external.as_ref()
 }
 
-/// Where a field may come from, in order of precedence.
+/// The sources of a field, in order of precedence.
 struct Layers<'a, B> {
     peer: Option<&'a PeerSettings<B>>,
     defaults: &'a PeerSettings<B>,

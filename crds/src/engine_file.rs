@@ -33,48 +33,49 @@ pub struct EngineFile {
     /// Name of the engine: SRV target, and parent of the probe domain. Default: `xmpp.<first domain>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Domain>,
-    /// Domains that the engine is towards the world.
+    /// Domains that the engine serves to remote servers.
     pub domains: Vec<FileDomain>,
-    /// XMPP servers behind the engine. None: the engine answers ping and disco itself and bounces the rest.
+    /// XMPP servers behind the engine. Without any, the engine answers ping and disco itself and bounces everything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<FileBackend>,
-    /// Certificates that the engine presents, and whom it trusts.
+    /// Certificates that the engine presents, and those that it trusts.
     #[serde(default)]
     pub tls: FileTls,
     /// CA that signs the certificates minted for the backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend_ca: Option<KeyPairFiles>,
-    /// Secret of the dialback keys (XEP-0185). Absent: drawn at start, for a single replica.
+    /// Secret of the dialback keys (XEP-0185). If absent, the engine generates one at start, which is sufficient for one
+    /// replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialback: Option<DialbackFiles>,
-    /// Settings of every peer that says nothing else.
+    /// Default settings for all peers.
     #[serde(default)]
     pub peer_defaults: PeerSettings<PathBuf>,
-    /// Settings of single peers.
+    /// Settings for individual peers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<FilePeer>,
     /// Which remote domains may exchange stanzas.
     #[serde(default)]
     pub policy: Policy,
-    /// Bounds in size and count.
+    /// Limits of size and count.
     #[serde(default)]
     pub limits: Limits,
     /// Bounds in time.
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// Networks that may be dialled although their kind is refused.
+    /// Networks that the engine may connect to although their kind is blocked.
     #[serde(default)]
     pub egress: Egress,
-    /// Where to listen.
+    /// Addresses to listen on.
     #[serde(default)]
     pub listen: FileListen,
-    /// Resolvers of the outer leg. Empty: the system's.
+    /// Resolvers of the outer leg. Default: the system's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resolvers: Vec<SocketAddr>,
-    /// Whether their answers are validated.
+    /// Whether the engine validates their answers.
     #[serde(default)]
     pub dnssec: FileDnssec,
-    /// What the backend's DNS answers. Absent: nothing is synthesised.
+    /// Answers of the backend's DNS. If absent, the engine synthesises none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_horizon: Option<SplitHorizon>,
 }
@@ -88,7 +89,7 @@ pub struct FileDomain {
     /// Name of its backend. Default: the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
-    /// Whom to write to about it, as service discovery tells; in effect without a backend.
+    /// Contact addresses, which service discovery shows; in effect only without a backend.
     #[serde(default, skip_serializing_if = "Contact::is_empty")]
     pub contact: Contact,
 }

@@ -1,4 +1,4 @@
-//! `XmppFederation`: what the user asks for. Every admission rule stands beside the field that it guards.
+//! `XmppFederation`: the spec that the user writes. Every admission rule is next to the field that it checks.
 
 pub mod backend;
 mod combination;
@@ -37,8 +37,8 @@ use crate::policy::Policy;
 use crate::status::XmppFederationStatus;
 use crate::target::RouteTargetError;
 
-/// A label of a domain as a character class: no ASCII but letters, digits and hyphens. International labels pass here;
-/// the operator judges them by UTS 46.
+/// A label of a domain as a character class: of ASCII, only letters, digits and hyphens. International labels pass here;
+/// the operator validates them by UTS 46.
 macro_rules! label {
     () => {
         r"[^\\s!-,./:-@\\[-`{-~]+"
@@ -52,7 +52,8 @@ const IS_DOMAIN: &str = concat!("self.matches('^", label!(), r"(\\.", label!(), 
 /// True for a list of domains.
 const DOMAINS: &str =
     concat!("self.all(d, d.matches('^", label!(), r"(\\.", label!(), r")*\\.?$'))");
-/// True for what is no dotted IPv4 address. (A colon or bracket already makes an IPv6 address no domain.)
+/// True unless the text is a dotted IPv4 address. (The domain rule already rejects IPv6 addresses, by their colons and
+/// brackets.)
 const IS_NO_ADDRESS: &str = r"!self.matches('^[0-9]+(\\.[0-9]+){3}\\.?$')";
 /// True for an exact domain or `*.suffix`.
 const IS_PATTERN: &str =
@@ -78,7 +79,7 @@ macro_rules! local_names {
         )
     };
 }
-/// True when no local domain stands there twice.
+/// True when no local domain is listed twice.
 const DISTINCT_DOMAINS: &str = local_names!("names.all(n, names.exists_one(m, m == n))");
 /// True when no local domain is a peer.
 const LOCAL_ARE_NO_PEERS: &str = local_names!(
@@ -94,7 +95,7 @@ const IS_NAME: &str =
 pub const MAX_NAME: usize = 52;
 
 /// XMPP domains that federate with other servers: an edge in front of existing servers, its address, its DNS records,
-/// its certificate, and the proof that it works.
+/// its certificate, and the verification that it works.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
     group = "xmppfederation.dev",
@@ -112,7 +113,7 @@ pub const MAX_NAME: usize = 52;
     printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage", description = "First rung of the ladder that is not True"),
     printcolumn(name = "Host", type_ = "string", json_path = ".status.host"),
     printcolumn(name = "Address", type_ = "string", json_path = ".status.addresses[*].value"),
-    printcolumn(name = "Peers", type_ = "string", json_path = ".status.peerSummary.display", description = "Reachable peers of all configured ones"),
+    printcolumn(name = "Peers", type_ = "string", json_path = ".status.peerSummary.display", description = "Reachable peers out of all configured peers"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Domains", type_ = "string", json_path = ".spec.domains[*].name", priority = 1),
     printcolumn(name = "Inbound", type_ = "string", json_path = ".status.inbound.evidence", priority = 1),
@@ -131,11 +132,12 @@ pub const MAX_NAME: usize = 52;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct XmppFederationSpec {
-    /// Local domains. Every sub-domain for chat rooms or uploads is a domain of its own here.
+    /// Local domains. List each subdomain, for example for chat rooms or uploads, as a separate domain.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub domains: Vec<LocalDomain>,
-    /// Servers and components that host the domains. None: the engine answers ping and disco itself, and bounces the rest.
+    /// Servers and components that host the domains. Without any, the engine answers ping and disco itself, and bounces
+    /// everything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -146,20 +148,20 @@ pub struct XmppFederationSpec {
     #[x_kube(validation = Rule::new(IS_DOMAIN).message(message::DOMAIN))]
     #[x_kube(validation = Rule::new(IS_NO_ADDRESS).message(message::DOMAIN_IS_ADDRESS))]
     pub host: Option<Domain>,
-    /// Engine pods.
+    /// Number of engine pods.
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 32))]
     pub replicas: u16,
-    /// The Service that the internet reaches.
+    /// The Service that remote servers connect to.
     #[serde(default)]
     pub service: ServiceSpec,
-    /// Publication in the DNS.
+    /// Publication in DNS.
     #[serde(default)]
     pub dns: DnsSpec,
-    /// Own certificate, and trust in others'.
+    /// The federation's certificate, and which certificates of peers it trusts.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub tls: TlsSpec,
-    /// Settings of every peer that peers does not name, and of those it names as far as they say nothing themselves.
+    /// Settings for every peer that is not listed in peers, and defaults for the listed ones.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::TlsDisabledWithExternal))]
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::TlsDisabledWithoutDialback))]
@@ -169,38 +171,38 @@ pub struct XmppFederationSpec {
     #[x_kube(validation = Scope::Defaults.refuse(ImpossibleCombination::UnseenCertificateConfirms))]
     #[x_kube(validation = Rule::new(ROUTE_PORTS).message(RouteTargetError::PORT).field_path(".route.targets"))]
     pub peer_defaults: PeerSettings<BundleRef>,
-    /// Remote domains with settings of their own.
+    /// Remote domains with their own settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["domain".into()]))]
     pub peers: Vec<Peer>,
-    /// Who may exchange stanzas with the local domains.
+    /// Which remote domains may exchange stanzas with the local domains.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     #[x_kube(validation = Rule::new(POLICY_PATTERNS).message(message::PEER_DOMAIN))]
     pub policy: Policy,
-    /// Secret that dialback keys are made of (XEP-0185). Absent: generated.
+    /// Secret that dialback keys are generated from (XEP-0185). If absent, the operator generates one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialback: Option<DialbackSpec>,
-    /// Bounds in size and count.
+    /// Limits of size and count.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub limits: Limits,
-    /// Bounds in time.
+    /// Timeouts.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub timeouts: Timeouts,
-    /// What it takes to believe that the federation works.
+    /// How the operator verifies that the federation works.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub verification: VerificationSpec,
-    /// The NetworkPolicy around the engine.
+    /// The NetworkPolicy for the engine pods.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub network_policy: NetworkPolicySpec,
-    /// Exceptions of the dialler's address guard.
+    /// Exceptions from the engine's address guard, which blocks connections to non-public addresses.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     #[x_kube(validation = Rule::new(EGRESS_NETWORKS).message(message::NETWORK).field_path(".allowNetworks"))]
     pub egress: Egress,
-    /// Additions to the engine's pods.
+    /// Additional settings for the engine pods.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub pod: PodSpec,
-    /// Stop applying. Certificates, verification and status go on.
+    /// Stop applying changes. Certificate renewal, verification and status updates continue.
     #[serde(default)]
     pub paused: bool,
 }
@@ -213,18 +215,18 @@ pub struct LocalDomain {
     #[x_kube(validation = Rule::new(IS_DOMAIN).message(message::DOMAIN))]
     #[x_kube(validation = Rule::new(IS_NO_ADDRESS).message(message::DOMAIN_IS_ADDRESS))]
     pub name: Domain,
-    /// Backend that hosts it. Default: the first.
+    /// Name of the backend that hosts the domain. Default: the first backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub backend: Option<String>,
-    /// Whom to write to about the domain (XEP-0157). Told by the engine for a domain without a backend; a backend answers
-    /// service discovery itself, and this has no effect.
+    /// Contact addresses for the domain (XEP-0157). The engine publishes them only for a domain without a backend; a backend
+    /// answers service discovery itself, so they have no effect there.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     #[x_kube(validation = contact::addresses())]
     pub contact: Contact,
 }
 
-/// A remote domain, or all domains below one, with settings of its own.
+/// A remote domain, or all domains below a suffix, with its own settings.
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[x_kube(
     validation = Scope::OwnProfile.refuse(ImpossibleCombination::TlsDisabledWithExternal),
@@ -237,19 +239,19 @@ pub struct LocalDomain {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Peer {
-    /// The domain, or *.suffix for everything below the suffix, never the suffix itself.
+    /// The domain, or *.suffix for every domain below the suffix, but not the suffix itself.
     #[x_kube(validation = Rule::new(IS_PATTERN).message(message::PEER_DOMAIN))]
     pub domain: DomainPattern,
-    /// What is different for it.
+    /// Settings that differ from the defaults.
     #[serde(flatten)]
     pub settings: PeerSettings<BundleRef>,
 }
 
-/// Where the dialback secret comes from.
+/// Source of the dialback secret.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DialbackSpec {
-    /// A Secret of at least 32 random octets.
+    /// A Secret with at least 32 random bytes.
     pub secret_ref: SecretKey,
 }
 
@@ -267,7 +269,7 @@ fn bounded_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 impl XmppFederationSpec {
-    /// Name of the address records and target of the SRV records: `host`, or `xmpp.<first domain>`. `None` when no
+    /// Name of the address records and target of the SRV records: `host`, or `xmpp.<first domain>`. `None` if no
     /// domain is given or its name is too long, which [`crate::validate::validate`] reports.
     pub fn host(&self) -> Option<Domain> {
         match &self.host {
@@ -276,7 +278,7 @@ impl XmppFederationSpec {
         }
     }
 
-    /// The backend that hosts a local domain: the one it names, else the first. `None`: the engine answers itself.
+    /// The backend that hosts a local domain: the one that it names, else the first. `None`: the engine answers itself.
     pub fn backend_of(&self, domain: &LocalDomain) -> Option<&Backend> {
         match &domain.backend {
             Some(name) => self.backends.iter().find(|backend| backend.name == *name),
@@ -284,7 +286,7 @@ impl XmppFederationSpec {
         }
     }
 
-    /// The entry of `peers` that speaks about a remote domain: the exact one, else the one with the longest suffix.
+    /// The entry of `peers` that applies to a remote domain: the exact one, else the one with the longest suffix.
     pub fn peer(&self, domain: &Domain) -> Option<&Peer> {
         self.peers
             .iter()
@@ -292,7 +294,7 @@ impl XmppFederationSpec {
             .max_by_key(|peer| peer.domain.specificity())
     }
 
-    /// What applies to a remote domain.
+    /// The effective settings for a remote domain.
     pub fn effective_peer(&self, domain: &Domain) -> EffectivePeer<BundleRef> {
         effective::effective(&self.peer_defaults, self.peer(domain).map(|peer| &peer.settings))
     }

@@ -4,21 +4,21 @@ use crate::effective::EffectivePeer;
 use crate::peer::{Dialback, TlsMode, Verification};
 use crate::rules::KeyConfirmation;
 
-/// Settings that no peer could ever satisfy. The sentences are also the messages of the resource's admission rules.
+/// Settings that no peer could ever satisfy. The sentences are also the messages of the admission rules.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[error("{}", self.sentence())]
 pub enum ImpossibleCombination {
-    /// SASL EXTERNAL rests on the certificate of the TLS handshake (RFC 6120 §13.8.1).
+    /// SASL EXTERNAL depends on the certificate of the TLS handshake (RFC 6120 §13.8.1).
     TlsDisabledWithExternal,
-    /// Nothing is left that could prove the peer.
+    /// No method is left that could authenticate the peer.
     TlsDisabledWithoutDialback,
-    /// Nothing is left that could prove the peer.
+    /// No method is left that could authenticate the peer.
     UnverifiedWithoutDialback,
-    /// A stream without TLS has no certificate to require.
+    /// A stream without TLS has no certificate that could be required.
     VerificationRequiredWithoutTls,
-    /// Whoever requires dialback wants it although the certificate proves the peer.
+    /// `Required` means that dialback runs even if the certificate authenticates the peer.
     CertificateConfirmsOtherThanAllowed,
-    /// There is no certificate to confirm anything by.
+    /// No certificate is checked, so none can confirm a key.
     UnseenCertificateConfirms,
 }
 
@@ -27,28 +27,28 @@ impl ImpossibleCombination {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::TlsDisabledWithExternal => {
-                "SASL EXTERNAL needs TLS: set tls.mode to Required or Optional, or set authentication.external.inbound and authentication.external.outbound to false"
+                "SASL EXTERNAL requires TLS: set tls.mode to Required or Optional, or set both authentication.external.inbound and authentication.external.outbound to false"
             }
             Self::TlsDisabledWithoutDialback => {
-                "Without TLS only dialback can prove the peer: set authentication.dialback to Required or Allowed, or set tls.mode to Required"
+                "Without TLS, only dialback can authenticate the peer: set authentication.dialback to Required or Allowed, or set tls.mode to Required"
             }
             Self::UnverifiedWithoutDialback => {
-                "With neither certificate verification nor dialback nothing proves the peer: set tls.verification to Required, or set authentication.dialback to Allowed or Required"
+                "Without certificate verification and without dialback, nothing authenticates the peer: set tls.verification to Required, or set authentication.dialback to Allowed or Required"
             }
             Self::VerificationRequiredWithoutTls => {
-                "A certificate can only be required on streams that are encrypted: set tls.mode to Required, or set tls.verification to Preferred"
+                "A certificate can only be required on encrypted streams: set tls.mode to Required, or set tls.verification to Preferred"
             }
             Self::CertificateConfirmsOtherThanAllowed => {
-                "A certificate confirms dialback keys only where dialback is Allowed: set authentication.dialback to Allowed, or set authentication.confirmDialbackByCertificate to false"
+                "A certificate can confirm dialback keys only if dialback is Allowed: set authentication.dialback to Allowed, or set authentication.confirmDialbackByCertificate to false"
             }
             Self::UnseenCertificateConfirms => {
-                "A certificate that is not looked at cannot confirm dialback keys: set tls.verification to Preferred and tls.mode to Required or Optional, or set authentication.confirmDialbackByCertificate to false"
+                "A certificate that is not checked cannot confirm dialback keys: set tls.verification to Preferred and tls.mode to Required or Optional, or set authentication.confirmDialbackByCertificate to false"
             }
         }
     }
 }
 
-/// Refuses settings that no peer could ever satisfy.
+/// Rejects settings that no peer could ever satisfy.
 ///
 /// # Errors
 /// The first impossible combination, in the order of [`ImpossibleCombination`].

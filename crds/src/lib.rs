@@ -1,8 +1,7 @@
-//! Types of the `XmppFederation` custom resource, and the vocabulary that it shares with the engine's configuration
-//! file.
+//! Types of the `XmppFederation` custom resource, of the engine's configuration file, and those that the two share.
 //!
-//! The vocabulary (domains, peer settings, policy, limits) and the file itself know neither Kubernetes nor I/O; they are
-//! all that remains without the feature `kube`.
+//! The shared types (domains, peer settings, policy, limits) and the file itself depend neither on Kubernetes nor on I/O;
+//! without the feature `kube`, the crate has only these.
 
 #![cfg_attr(
     feature = "kube",
@@ -58,12 +57,12 @@ pub const GROUP: &str = "xmppfederation.dev";
 #[cfg(feature = "kube")]
 pub const FIELD_MANAGER: &str = "xmpp-federation-operator";
 
-/// For `default`: a switch that is on where nobody says otherwise.
+/// For `default`: a setting that is on by default.
 const fn yes() -> bool {
     true
 }
 
-/// For `skip_serializing_if`: a section that says nothing is left out.
+/// For `skip_serializing_if`: a section with only default values is left out.
 #[cfg(feature = "kube")]
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -1,12 +1,12 @@
-//! Bounds in size, count and time. All have defaults, so every field is optional; [`Limits::resolve`] and
-//! [`Timeouts::resolve`] fill the gaps.
+//! Limits of size, count and time. All have defaults, so every field is optional; [`Limits::resolve`] and
+//! [`Timeouts::resolve`] fill them in.
 
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Bounds in size and count.
+/// Limits of size and count.
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
@@ -18,45 +18,44 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 4_096, max = 65_536))]
     pub pre_auth_element_bytes: Option<u32>,
-    /// Bytes that a stream may send in all before it is authenticated. Default 65536.
+    /// Total bytes that a stream may send before it is authenticated. Default 65536.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 16_384, max = 1_048_576))]
     pub pre_auth_stream_bytes: Option<u32>,
-    /// Depth of elements in a stanza. Default 64.
+    /// Maximum nesting depth of elements in a stanza. Default 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8, max = 512))]
     pub depth: Option<u16>,
-    /// Attributes of one element. Default 64.
+    /// Maximum number of attributes of one element. Default 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 16, max = 512))]
     pub attributes: Option<u16>,
-    /// Bytes queued for one pair of domains. Default 1048576.
+    /// Maximum bytes queued for one pair of domains. Default 1048576.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 65_536, max = 67_108_864))]
     pub queue_bytes: Option<u32>,
-    /// Stanzas queued for one pair of domains. Default 4096.
+    /// Maximum stanzas queued for one pair of domains. Default 4096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 16, max = 65_536))]
     pub queue_stanzas: Option<u32>,
-    /// Unauthenticated streams per source prefix (/24, /56). Default 100.
+    /// Maximum unauthenticated streams per source prefix (/24 for IPv4, /56 for IPv6). Default 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 4, max = 10_000))]
     pub unauthenticated_streams: Option<u32>,
-    /// Dialback verifications at once on one stream. Default 4.
+    /// Maximum concurrent dialback verifications on one stream. Default 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub verifications_per_stream: Option<u16>,
-    /// Dialback verifications at once for one source prefix. Default 32.
+    /// Maximum concurrent dialback verifications for one source prefix. Default 32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
     pub verifications_per_source: Option<u16>,
-    /// Memory of the process in bytes; 80 % of it are given out to streams and queues. Default: the memory limit of the
-    /// container (cgroup), or half of the machine's memory where there is none. A larger number than that limit has no
-    /// effect.
+    /// Memory of the process in bytes, of which streams and queues may use 80 %. Default: the memory limit of the container
+    /// (cgroup), or half of the machine's memory if there is no limit. A value above that limit has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 33_554_432, max = 1_099_511_627_776_u64))]
     pub memory_bytes: Option<u64>,
-    /// Connections of streams, in both directions. Default: as many as memory and the limit of descriptors allow.
+    /// Maximum connections for streams, in both directions. Default: as many as memory and the file descriptor limit allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 64, max = 1_048_576))]
     pub connections: Option<u32>,
@@ -85,9 +84,9 @@ pub struct EffectiveLimits {
     pub verifications_per_stream: usize,
     /// See [`Limits::verifications_per_source`].
     pub verifications_per_source: usize,
-    /// See [`Limits::memory_bytes`]; `None`: what the system grants.
+    /// See [`Limits::memory_bytes`]; `None`: as much as the system allows.
     pub memory_bytes: Option<usize>,
-    /// See [`Limits::connections`]; `None`: what the system grants.
+    /// See [`Limits::connections`]; `None`: as much as the system allows.
     pub connections: Option<usize>,
 }
 
@@ -114,11 +113,11 @@ impl Limits {
     }
 }
 
-/// Bounds in time, in whole seconds.
+/// Timeouts, in whole seconds.
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
-    /// From TCP connection to authenticated stream. Default 30.
+    /// From the TCP connection to the authenticated stream. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 5, max = 300))]
     pub negotiation_seconds: Option<u16>,
@@ -126,23 +125,23 @@ pub struct Timeouts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 5, max = 300))]
     pub dialback_seconds: Option<u16>,
-    /// For one TCP connection attempt. Default 10.
+    /// For each TCP connection attempt. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 120))]
     pub connect_seconds: Option<u16>,
-    /// Between the last stanza and closing an idle stream, without error. Default 600; 0 means never.
+    /// Idle time after the last stanza before a stream is closed without an error. Default 600; 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 65_535))]
     pub idle_seconds: Option<u16>,
-    /// Age at which a queued stanza is bounced. Default 60.
+    /// Age at which a queued stanza is bounced to its sender. Default 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 5, max = 3600))]
     pub queue_seconds: Option<u16>,
-    /// Silence after which TCP asks whether the peer is alive. Default 15.
+    /// Idle time before TCP sends keep-alive probes. Default 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 5, max = 7200))]
     pub keepalive_seconds: Option<u16>,
-    /// How long sent data may stay unacknowledged by TCP (RFC 5482). Default 60.
+    /// How long sent data may stay unacknowledged before TCP closes the connection (RFC 5482). Default 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 7200))]
     pub user_timeout_seconds: Option<u16>,

@@ -1,4 +1,4 @@
-//! The manifest of the `CustomResourceDefinition`, as it lies in `crds/` and in the chart.
+//! The manifest of the `CustomResourceDefinition`, as stored in `crds/` and in the chart.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -24,7 +24,7 @@ pub fn custom_resource_definition() -> CustomResourceDefinition {
 /// The manifest as YAML.
 ///
 /// # Errors
-/// When the definition cannot be written as YAML, which would be an error of this crate.
+/// When the definition cannot be written as YAML, which would be a bug of this crate.
 pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
     Ok(format!(
         "# Written by crdgen from crds/src; do not edit.\n{}",
@@ -32,10 +32,10 @@ pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
     ))
 }
 
-/// Takes out of a derived schema what API servers warn of or misread:
-/// - `nullable`: an absent field says the same as `null`, and rules written with `has()` would take `null` for a value.
-/// - the markup of Rust's documentation, which means nothing to the readers of `kubectl explain`.
-/// - formats of unsigned integers, which the API does not know; a lower bound says it.
+/// Removes from a derived schema what API servers warn about or misread:
+/// - `nullable`: an absent field means the same as `null`, and rules with `has()` would treat `null` as a value.
+/// - the markup of Rust documentation, which `kubectl explain` would show as it is.
+/// - formats of unsigned integers, which the API does not know; a minimum expresses the same.
 fn adapt(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if let Some(description) = &mut schema.description {

@@ -1,10 +1,10 @@
-//! Closed enums of names that travel: each variant has one spelling, and what a newer version or another server may say is
-//! kept in `Other`.
+//! Closed enums of names that are sent over the network. Each variant has one spelling; names from a newer version or from
+//! another server are kept in `Other`.
 
-/// Most bytes of a name that is not known. No name of the field is nearly as long.
+/// Longest unknown name that is kept, in bytes. No defined name is nearly as long.
 pub(crate) const MAX_OTHER: usize = 128;
 
-/// Makes an enum whose variants are names on the wire, with `Other` for all that is not known.
+/// Defines an enum whose variants are names on the wire, with `Other` for every unknown name.
 macro_rules! named {
     ($(#[$about:meta])* $enum:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)+ }) => {
         $(#[$about])*
@@ -27,7 +27,7 @@ macro_rules! named {
                 }
             }
 
-            /// The name, of those that are known.
+            /// The name, if it is a known one.
             pub const fn known(&self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => Some($name),)+
@@ -37,7 +37,7 @@ macro_rules! named {
         }
 
         impl From<&str> for $enum {
-            /// Of a name that is not known, a bounded beginning is kept.
+            /// An unknown name is truncated to a bounded length.
             fn from(name: &str) -> Self {
                 match name {
                     $($name => Self::$variant,)+

@@ -1,6 +1,6 @@
-//! Settings that are validated and stored already, and whose effect comes with a later version. Whoever reads a
-//! configuration names the ones that are set, so that nothing is silently ignored: the operator in the message of
-//! `Accepted`, the engine in its log and in what `check` prints.
+//! Settings that are already validated and stored, but take effect only in a later version. The operator names those that
+//! are set in the message of `Accepted`, and the engine names them in its log and in the output of `check`, so that none is
+//! silently ignored.
 
 mod file;
 
@@ -9,16 +9,16 @@ use crate::backend::BackendAuthentication;
 use crate::federation::{XmppFederationSpec, backend::Attachment, tls::CertificateSource};
 use crate::peer::Probe;
 
-/// A setting that has no effect yet, of those that the resource and the engine's file share.
+/// A setting without effect yet, of those that the resource and the engine's file share.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Setting {
     /// A backend is a component (XEP-0114).
     Component,
     /// A backend authenticates itself by dialback without TLS.
     PlainDialback,
-    /// The JID that a probe of a peer pings, in the defaults.
+    /// The defaults set the JID to which a probe of a peer sends its ping.
     DefaultProbeTo,
-    /// The same, of one peer.
+    /// A peer sets that JID.
     ProbeTo,
 }
 

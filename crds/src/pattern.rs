@@ -1,4 +1,4 @@
-//! Which domains an entry of `peers[]` or of a policy rule speaks about.
+//! The domains that an entry of `peers[]` or of a policy rule matches.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ impl DomainPattern {
     /// Parses `example.com` or `*.example.com`.
     ///
     /// # Errors
-    /// When what follows `*.` is no domain, or a `*` stands elsewhere.
+    /// When the text after `*.` is not a domain, or contains another `*`.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         match text.strip_prefix("*.") {
             Some(suffix) => Domain::parse(suffix).map(Self::Below),
@@ -34,8 +34,8 @@ impl DomainPattern {
         }
     }
 
-    /// How closely the pattern describes a domain that it covers: the greater wins. An exact name beats every suffix,
-    /// a longer suffix beats a shorter one.
+    /// How specific the pattern is; among the patterns that cover a domain, the greatest value wins. An exact name beats
+    /// every suffix, and a longer suffix beats a shorter one.
     pub fn specificity(&self) -> (bool, usize) {
         match self {
             Self::Exact(domain) => (true, domain.as_str().len()),

@@ -1,69 +1,69 @@
-//! How a remote domain is spoken to: one preset name, and overrides on top of it.
+//! Settings for a remote domain: the name of a preset, and overrides.
 //!
-//! The same type serves `peerDefaults` and every entry of `peers[]`, in the custom resource and in the engine's file.
+//! `peerDefaults` and every entry of `peers[]` use the same type, in the custom resource and in the engine's file.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::target::RouteTarget;
 
-/// Preset for a kind of partner: Standards when absent. The other fields override what the preset says.
+/// Preset for a kind of partner; Standards if absent. The other fields override the preset.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Profile {
-    /// Today's servers (Prosody, ejabberd, Openfire, ...): TLS required, a valid certificate or dialback.
+    /// Current servers (Prosody, ejabberd, Openfire, ...): TLS required, with a valid certificate or dialback.
     #[default]
     Standards,
     /// Closed federations: TLS and a valid certificate required, no dialback.
     Strict,
-    /// Cisco Unified Presence 8.x and IM and Presence: TLS optional; must equal the partner's own mode.
+    /// Cisco Unified Presence 8.x and IM and Presence: TLS optional; must match the partner's own mode.
     #[serde(rename = "CiscoIMP")]
     CiscoImp,
-    /// Cisco Expressway: never uses EXTERNAL, always dialback, wants our domain in our certificate.
+    /// Cisco Expressway: never uses EXTERNAL, always uses dialback, and expects our domain in our certificate.
     CiscoExpressway,
     /// `WebEx` Connect 6 and Webex Messenger: TLS optional, no client certificate.
     WebexMessenger,
     /// Webex App: one-to-one chats only, static presence.
     WebexApp,
-    /// IBM Sametime gateway: dials only the first SRV target.
+    /// IBM Sametime gateway: connects only to the first SRV target.
     SametimeGateway,
-    /// Google Talk's kind: plain TCP, dialback only, pre-1.0 streams. Never a default.
+    /// Servers like Google Talk: plain TCP, dialback only, pre-1.0 streams. Never a default.
     LegacyDialback,
 }
 
-/// Whether a stream with the peer is encrypted. About encryption only; verification is about identity.
+/// Whether streams with the peer are encrypted. This is about encryption only; verification is about identity.
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum TlsMode {
-    /// No stream without TLS.
+    /// Refuse streams without TLS.
     Required,
-    /// TLS when the peer can.
+    /// Use TLS if the peer supports it.
     Optional,
-    /// Never TLS.
+    /// Never use TLS.
     Disabled,
 }
 
-/// What the peer's certificate decides (chain to a trusted root or a pinned key, and the right name).
+/// How the peer's certificate is verified (chain to a trusted root or a pinned key, and the correct name).
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Verification {
-    /// Without a valid certificate the stream is refused, dialback or not.
+    /// Refuse the stream without a valid certificate, even if dialback would succeed.
     Required,
-    /// A valid certificate proves the peer, otherwise dialback decides.
+    /// A valid certificate authenticates the peer; otherwise dialback decides.
     Preferred,
-    /// The certificate is not looked at, dialback decides.
+    /// The certificate is not checked; dialback decides.
     None,
 }
 
 /// When Server Dialback (XEP-0220) runs.
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Dialback {
-    /// When the certificate does not prove the peer.
+    /// If the certificate does not authenticate the peer.
     Allowed,
-    /// Always, even when the certificate proves the peer.
+    /// Always, even if the certificate authenticates the peer.
     Required,
     /// Never.
     Disabled,
 }
 
-/// Overrides of a preset for one peer, or for all peers (`peerDefaults`). `B` is where a CA bundle comes from: an
+/// Overrides of a preset for one peer, or for all peers (`peerDefaults`). `B` is the source of a CA bundle: an
 /// object reference in the custom resource, a file in the engine's configuration.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,19 +72,19 @@ pub struct PeerSettings<B> {
     /// Preset that the other fields override. Default: `Standards`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
-    /// Encryption and the peer's certificate.
+    /// Encryption, and verification of the peer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<PeerTls<B>>,
     /// SASL EXTERNAL and dialback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<PeerAuthentication>,
-    /// Where to dial instead of asking DNS.
+    /// Where to connect instead of querying DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Route>,
-    /// Bounds for this peer.
+    /// Limits for this peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<PeerLimits>,
-    /// The peer gates the `Ready` condition. Default: false.
+    /// `Ready` requires that this peer is reachable. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
     /// Active verification of this peer.
@@ -92,7 +92,7 @@ pub struct PeerSettings<B> {
     pub probe: Option<Probe>,
 }
 
-// Written by hand: a derived one would demand that `B` has a default, which a reference has not.
+// Written by hand: a derived one would require a default for `B`, and a reference has none.
 impl<B> Default for PeerSettings<B> {
     fn default() -> Self {
         Self {
@@ -108,7 +108,7 @@ impl<B> Default for PeerSettings<B> {
 }
 
 impl<B> PeerSettings<B> {
-    /// The same settings with CA bundles from elsewhere.
+    /// The same settings with another source of CA bundles.
     pub fn map_bundles<C>(&self, of: impl Fn(&B) -> C) -> PeerSettings<C> {
         let Self { profile, tls, authentication, route, limits, required, probe } = self;
         PeerSettings {
@@ -128,7 +128,7 @@ impl<B> PeerSettings<B> {
     }
 }
 
-/// TLS towards a peer.
+/// TLS settings for a peer.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[serde(bound(deserialize = "B: Deserialize<'de>"))]
@@ -136,14 +136,14 @@ pub struct PeerTls<B> {
     /// Whether streams are encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<TlsMode>,
-    /// What the peer's certificate decides.
+    /// How the peer's certificate is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
     /// CA bundles for this peer, in addition to the federation's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub bundles: Vec<B>,
-    /// Pinned keys: `sha256/` and the Base64 of the SHA-256 of the certificate's `SubjectPublicKeyInfo` (RFC 7469 §2.4).
+    /// Pinned keys: `sha256/` followed by the Base64 of the SHA-256 of the certificate's `SubjectPublicKeyInfo` (RFC 7469 §2.4).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
@@ -158,7 +158,7 @@ impl<B> Default for PeerTls<B> {
     }
 }
 
-/// How the two servers prove who they are.
+/// How the two servers authenticate each other.
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerAuthentication {
@@ -168,8 +168,9 @@ pub struct PeerAuthentication {
     /// Server Dialback (XEP-0220).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialback: Option<Dialback>,
-    /// Confirm a dialback key of the peer at once when its certificate proves the key's sender, instead of asking the sender's
-    /// authoritative server (XEP-0344). Default: true when dialback is Allowed and the certificate is looked at, else false.
+    /// Confirm a dialback key immediately if the peer's certificate authenticates the key's sender, instead of querying the
+    /// sender's authoritative server (XEP-0344). Default: true if dialback is Allowed and the certificate is checked, else
+    /// false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_dialback_by_certificate: Option<bool>,
 }
@@ -178,10 +179,10 @@ pub struct PeerAuthentication {
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct External {
-    /// Offer EXTERNAL to the peer when its certificate proves it.
+    /// Offer EXTERNAL to the peer if its certificate authenticates it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbound: Option<bool>,
-    /// Use EXTERNAL when the peer offers it.
+    /// Use EXTERNAL if the peer offers it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<bool>,
 }
@@ -193,12 +194,12 @@ pub struct Route {
     /// `host:port` or `[IPv6]:port`, tried in order.
     #[schemars(length(min = 1, max = 8))]
     pub targets: Vec<RouteTarget>,
-    /// Ask DNS when no target answers. Default: false.
+    /// Query DNS if no target answers. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fallback_to_dns: bool,
 }
 
-/// Bounds for one peer. Absent: the federation's `limits`.
+/// Limits for one peer. If absent, the federation's `limits` apply.
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerLimits {
@@ -206,11 +207,12 @@ pub struct PeerLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10_000, max = 16_777_216))]
     pub stanza_bytes: Option<u32>,
-    /// Stanzas that the peer sends per second and stream. A stream that is faster is not read on for a while.
+    /// Maximum stanzas that the peer may send per second and stream. The engine pauses reading from a faster stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub stanzas_per_second: Option<u32>,
-    /// Streams that the peer has open at once. One more is not read until another one ends; an idle one is closed for it.
+    /// Maximum open streams of the peer. A further stream is not read until another one closes; the engine closes an idle one to
+    /// make room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub streams: Option<u32>,
@@ -225,7 +227,7 @@ pub enum Enforcement {
     /// A stream that reaches a limit waits.
     #[default]
     Enforce,
-    /// It does not; metric `xmpp_federation_peer_limit_reached_total` counts how often it would have.
+    /// Streams do not wait; the metric `xmpp_federation_peer_limit_reached_total` counts how often they would have.
     DryRun,
 }
 
@@ -243,10 +245,10 @@ impl Enforcement {
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
-    /// Whether the engine opens a stream to the peer to see whether it can. Default: `Auto`.
+    /// Whether the engine opens a stream to the peer to test it. Default: `Auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ProbeMode>,
-    /// JID that is pinged. Default: the peer's domain.
+    /// JID to ping. Default: the peer's domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 3071))]
     pub to: Option<String>,
@@ -255,9 +257,9 @@ pub struct Probe {
 /// Whether a peer is probed.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum ProbeMode {
-    /// A stream is opened when traffic has not shown the peer's state already.
+    /// Open a stream if traffic has not already shown the peer's state.
     #[default]
     Auto,
-    /// Only real traffic is judged. Write it in quotes: a bare `Off` is a boolean to some YAML readers.
+    /// Judge only real traffic. Write it in quotes: some YAML parsers read a bare `Off` as a boolean.
     Off,
 }

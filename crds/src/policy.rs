@@ -1,4 +1,4 @@
-//! Which remote domains may exchange stanzas with the local ones. Rules are ordered; the first match wins.
+//! Which remote domains may exchange stanzas with the local domains. Rules are ordered; the first match wins.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use crate::pattern::DomainPattern;
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
-    /// What happens to a domain that no rule matches. Default: `Allow`.
+    /// Action for a domain that matches no rule. Default: `Allow`.
     #[serde(default)]
     pub default: Action,
-    /// Ordered rules; the first that matches decides.
+    /// Ordered rules; the first matching rule applies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub rules: Vec<PolicyRule>,
@@ -22,30 +22,30 @@ pub struct Policy {
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRule {
-    /// Exact domains, or `*.suffix`, which never covers the suffix itself.
+    /// Exact domains, or `*.suffix`, which does not match the suffix itself.
     #[schemars(length(min = 1, max = 32))]
     pub domains: Vec<DomainPattern>,
     /// Direction of the stanza, seen from the local domains. Default: `Both`.
     #[serde(default)]
     pub direction: Direction,
-    /// What happens.
+    /// Action of the rule.
     pub action: Action,
 }
 
-/// Verdict of a rule.
+/// Action of a policy rule.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Action {
-    /// Stanzas pass.
+    /// Allow stanzas.
     #[default]
     Allow,
-    /// Stanzas are refused with an error to the sender.
+    /// Refuse stanzas with an error to the sender.
     Deny,
 }
 
 /// Direction of a stanza, seen from the local domains.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Direction {
-    /// Either way.
+    /// Both directions.
     #[default]
     Both,
     /// From the remote domain to a local one.

@@ -1,5 +1,4 @@
-//! Why a condition has its status: one closed set of words for each condition. The words are stable API, and each
-//! explains exactly one status.
+//! Reasons of conditions: one closed set for each condition. Reasons are stable API, and each explains exactly one status.
 
 use std::fmt;
 
@@ -127,14 +126,14 @@ macro_rules! reasons {
     };
 }
 
-/// What the reason of a condition that waits for another one begins with.
+/// Prefix of the reason of a condition that waits for another one.
 const WAITING_FOR: &str = "WaitingFor";
 
 reasons! {
     /// Reasons of `Accepted`.
     AcceptedReason explains Accepted {
         True:
-            /// The spec is valid and nothing stands against it.
+            /// The spec is valid and has no conflict.
             Accepted;
         False:
             /// The spec contradicts itself.
@@ -143,32 +142,32 @@ reasons! {
             DomainConflict,
             /// An older federation has the host.
             HostConflict,
-            /// An object of a child's name exists and is not ours.
+            /// An object with the name of a child exists and does not belong to the federation.
             AdoptionConflict,
             /// The operator lacks a permission.
             NotPermitted;
         Unknown:
-            /// Not looked at yet.
+            /// Not judged yet.
             Pending;
     }
 
     /// Reasons of `ResolvedRefs`.
     ResolvedRefsReason explains ResolvedRefs {
         True:
-            /// Every referenced object exists and is usable.
+            /// Every referenced object exists and is valid.
             ResolvedRefs;
         False:
             /// A Secret does not exist.
             SecretNotFound,
-            /// A Secret lacks a key, or the key's content is no certificate, key or secret.
+            /// A Secret lacks a key, or the content of the key is not a certificate, private key or secret.
             SecretInvalid,
             /// A ConfigMap does not exist.
             ConfigMapNotFound,
-            /// A ConfigMap lacks a key, or the key's content is no certificate.
+            /// A ConfigMap lacks a key, or the content of the key is not a certificate.
             ConfigMapInvalid,
             /// An issuer does not exist.
             IssuerNotFound,
-            /// The operator may not read a referenced object.
+            /// The operator has no permission to read a referenced object.
             RefNotPermitted;
     }
 
@@ -177,24 +176,24 @@ reasons! {
         True:
             /// The certificate covers every domain.
             CertificateValid,
-            /// No certificate is configured; the operator made a self-signed one.
+            /// No certificate is configured; the operator created a self-signed one.
             SelfSigned,
-            /// The certificate covers every domain, and ends soon.
+            /// The certificate covers every domain, but expires soon.
             ExpiringSoon;
         False:
-            /// cert-manager is at work.
+            /// cert-manager is issuing the certificate.
             Issuing,
-            /// cert-manager gave up.
+            /// cert-manager failed to issue the certificate.
             IssuanceFailed,
             /// cert-manager is not installed.
             CertManagerNotInstalled,
-            /// The certificate lacks a domain.
+            /// The certificate does not cover a domain.
             DomainNotCovered,
-            /// The private key belongs to another certificate.
+            /// The private key does not match the certificate.
             KeyMismatch,
-            /// The certificate has ended.
+            /// The certificate has expired.
             Expired,
-            /// The certificate has not begun.
+            /// The certificate is not valid yet.
             NotYetValid;
     }
 
@@ -204,23 +203,23 @@ reasons! {
             /// Enough pods are ready.
             EngineAvailable;
         False:
-            /// Pods are being replaced, too few are ready.
+            /// Pods are being replaced, and too few are ready.
             RollingOut,
             /// The image cannot be pulled.
             ImagePullFailed,
-            /// The engine ends again and again.
+            /// The engine is crash-looping.
             CrashLooping,
-            /// No node takes the pods.
+            /// The pods cannot be scheduled.
             Unschedulable,
-            /// A quota forbids the pods.
+            /// A resource quota blocks the pods.
             QuotaExceeded,
-            /// The engine refuses its configuration.
+            /// The engine rejects its configuration.
             ConfigRejected,
-            /// The engine runs and does not become ready.
+            /// The engine is running but does not become ready.
             ProbeFailing,
-            /// Pod security admission refuses the pods.
+            /// Pod security admission rejects the pods.
             PodSecurityRejected,
-            /// A replica runs another configuration than the wanted one.
+            /// A replica does not run the current configuration.
             ReplicaOutOfSync;
     }
 
@@ -232,11 +231,11 @@ reasons! {
             /// There is no backend; the engine answers itself.
             NoBackendConfigured;
         False:
-            /// The backend's host name has no address.
+            /// The backend's host name does not resolve.
             HostNotFound,
-            /// TCP refused.
+            /// The TCP connection was refused.
             ConnectRefused,
-            /// TCP without answer.
+            /// The TCP connection timed out.
             ConnectTimedOut,
             /// The backend does not accept the certificates that the engine mints.
             BackendRejectsMintedCertificate,
@@ -244,16 +243,16 @@ reasons! {
             BackendCertificateUntrusted,
             /// Dialback between engine and backend fails.
             BackendDialbackFailed,
-            /// Engine to backend works, no answer comes back.
+            /// The engine reaches the backend, but no answer comes back.
             BackendDoesNotReachEngine,
-            /// The backend says that it does not host the domain.
+            /// The backend reports that it does not host the domain.
             DomainNotHosted,
             /// No component is connected.
             ComponentNotConnected,
             /// Any other failure of the stream.
             StreamFailed;
         Unknown:
-            /// No round trip has ended yet.
+            /// No round trip has completed yet.
             Probing,
             /// The engine's evidence cannot be read.
             EvidenceUnavailable;
@@ -264,36 +263,36 @@ reasons! {
         True:
             /// The Service has an address or a host name.
             AddressAssigned,
-            /// The Service is not of type `LoadBalancer`; its address is not the operator's concern.
+            /// The Service is not of type `LoadBalancer`; the operator does not check its address.
             NotNeeded;
         False:
-            /// The load balancer's controller has not answered yet.
+            /// The load balancer controller has not assigned an address yet.
             AddressNotAssigned,
-            /// The load balancer's controller says why it cannot.
+            /// The load balancer controller reports why it cannot assign an address.
             AllocationFailed,
             /// The address cannot be reached from the internet.
             AddressNotUsable,
-            /// Nobody answers for load balancers.
+            /// No load balancer controller responds.
             NoLoadBalancerController;
     }
 
     /// Reasons of `HostResolves`.
     HostResolvesReason explains HostResolves {
         True:
-            /// The DNS has the Service's addresses.
+            /// DNS has the Service's addresses.
             RecordsMatch,
             /// SRV records point to the load balancer's own host name.
             NotNeeded;
         False:
-            /// No address record.
+            /// DNS has no address record.
             RecordNotFound,
-            /// Other addresses.
+            /// DNS has other addresses.
             AddressMismatch,
-            /// Some addresses are right.
+            /// Only some addresses are correct.
             PartialMatch,
             /// The record belongs to another instance of external-dns.
             OwnedByOther,
-            /// The zone is right, a resolver still has the old answer.
+            /// The zone is correct, but a resolver still has the old answer cached.
             StaleCache;
         Unknown:
             /// No resolver answers.
@@ -303,56 +302,56 @@ reasons! {
     /// Reasons of `SRVResolves`.
     SRVResolvesReason explains SRVResolves {
         True:
-            /// The DNS has the wanted records.
+            /// DNS has the expected records.
             RecordsMatch,
-            /// The DNS has the wanted records behind an alias.
+            /// DNS has the expected records behind an alias.
             RecordsMatchViaAlias;
         False:
-            /// No SRV record.
+            /// DNS has no SRV record.
             SRVNotFound,
-            /// There is no DNSEndpoint kind to write records to.
+            /// The cluster has no DNSEndpoint kind.
             ExternalDNSCRDMissing,
-            /// Nobody reads the DNSEndpoint.
+            /// external-dns does not read the DNSEndpoint.
             ExternalDNSNotWatching,
-            /// external-dns publishes addresses and leaves out SRV.
+            /// external-dns publishes address records but no SRV records.
             SRVTypeNotManaged,
             /// The record points to another host.
             SRVTargetMismatch,
             /// The record points to another port.
             SRVPortMismatch,
-            /// Somebody else's server has the record.
+            /// The record points to another party's server.
             ClaimedElsewhere,
-            /// The record says that there is no service.
+            /// The record declares that there is no service.
             ServiceDisabled,
-            /// An old record stands beside the wanted one.
+            /// An old record exists next to the expected one.
             StaleRecord;
         Unknown:
             /// No resolver answers.
             ResolverUnavailable,
-            /// The records are held back until the engine has been ready.
+            /// The records are not published until the engine has been ready.
             PublicationHeld;
     }
 
     /// Reasons of `InboundReachable`.
     InboundReachableReason explains InboundReachable {
         True:
-            /// A stream from outside was proven.
+            /// A server outside the cluster opened a stream.
             InboundObserved,
-            /// A peer asked back with a key that the engine issued.
+            /// A peer sent a db:verify for a key that the engine issued.
             DialbackObserved,
-            /// A prober outside got through.
+            /// A prober outside connected.
             ProbeSucceeded;
         False:
             /// A prober outside was refused.
             ProbeRefused,
             /// A prober outside got no answer.
             ProbeTimedOut,
-            /// A prober outside was cut off.
+            /// The connection of a prober outside was reset.
             ProbeReset;
         Unknown:
-            /// Nobody outside has connected yet.
+            /// No server outside has connected yet.
             NoOutsideEvidence,
-            /// The last evidence is too old, or from before a change.
+            /// The last evidence is too old, or dates from before an address change.
             EvidenceStale,
             /// The engine's evidence cannot be read.
             EvidenceUnavailable;
@@ -366,19 +365,19 @@ reasons! {
             /// The operator's self-signed certificate is served, as configured.
             SelfSigned;
         False:
-            /// The served certificate lacks a domain.
+            /// The served certificate does not cover a domain.
             NameMismatch,
             /// An intermediate certificate is missing.
             ChainIncomplete,
-            /// Nobody knows the issuer.
+            /// The issuer is not trusted.
             UntrustedIssuer,
-            /// The served certificate has ended.
+            /// The served certificate has expired.
             Expired,
             /// The engine does not offer STARTTLS.
             STARTTLSNotOffered,
             /// The handshake failed.
             HandshakeFailed,
-            /// A pod still serves the last certificate.
+            /// A pod still serves the previous certificate.
             OldCertificateServed,
             /// The engine does not answer on the port.
             ConnectFailed;
@@ -399,7 +398,7 @@ reasons! {
             StreamError,
             /// Neither EXTERNAL nor dialback is offered.
             NoAuthMechanism,
-            /// Something else answers on the port.
+            /// Another program answers on the port.
             NotXMPP,
             /// The engine does not answer on the port.
             ConnectFailed;
@@ -414,14 +413,14 @@ reasons! {
             /// No other claim was found.
             Uncontested;
         False:
-            /// The DNS, or a partner, says that somebody else has the domain.
+            /// According to DNS or a partner, another server has the domain.
             DomainClaimedElsewhere,
             /// Another federation of this cluster claims the domain.
             DomainConflict;
         Unknown:
             /// No resolver answers.
             ResolverUnavailable,
-            /// The partner's answer does not tell.
+            /// The partner's answer is inconclusive.
             ControlProbeInconclusive;
     }
 
@@ -438,7 +437,7 @@ reasons! {
             /// All peers fail.
             AllPeersFailed;
         Unknown:
-            /// Some peers have not been tried yet, none has failed.
+            /// Some peers have not been tried yet, and none has failed.
             Probing,
             /// The engine's evidence cannot be read.
             EvidenceUnavailable;
@@ -451,7 +450,7 @@ reasons! {
             Applying,
             /// Pods are being replaced.
             RollingOut,
-            /// Verdicts are on their way.
+            /// Conditions are still being verified.
             Verifying;
     }
 
@@ -460,7 +459,7 @@ reasons! {
         True:
             /// The spec must be corrected.
             InvalidSpec,
-            /// Something outside the spec must be done.
+            /// The user must act outside the spec.
             NeedsUserAction;
     }
 
@@ -475,13 +474,13 @@ reasons! {
 /// Reasons of `Ready`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ReadyReason {
-    /// The federation works, and a server outside has connected.
+    /// All checks pass, and a server outside has connected.
     Federated,
-    /// The federation works as far as can be seen from inside; nobody outside has connected yet.
+    /// All checks from inside the cluster pass; no server outside has connected yet.
     FederatedUnverified,
-    /// As before, and `verification.requireOutsideEvidence` asks for more.
+    /// As before, but `verification.requireOutsideEvidence` requires evidence from outside.
     Unverified,
-    /// A rung cannot be judged yet, none is False.
+    /// A rung cannot be judged yet, and none is False.
     Progressing,
     /// The first rung that is False.
     Failing(ConditionType),

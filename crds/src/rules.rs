@@ -1,20 +1,20 @@
-//! The rules of a peer: how a stream with it is encrypted and who proves what to whom. One type for what a resource or a
-//! file comes to, for what `federation-engine check` prints, and for what streams are negotiated by.
+//! The rules of a peer: how its streams are encrypted, and who authenticates to whom and how. A resource or file resolves to
+//! this type, `federation-engine check` prints it, and streams are negotiated by it.
 
 use crate::peer::{
     Dialback, External, PeerAuthentication, PeerTls, Profile, TlsMode, Verification,
 };
 
-/// The rules of one peer, every gap filled.
+/// The rules of one peer, with every default filled in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PeerRules {
     /// Whether streams are encrypted.
     pub tls: TlsMode,
-    /// What the peer's certificate decides.
+    /// How the peer's certificate is verified.
     pub verification: Verification,
-    /// EXTERNAL is offered to the peer when its certificate proves it.
+    /// EXTERNAL is offered to the peer if its certificate authenticates it.
     pub external_inbound: bool,
-    /// EXTERNAL is used when the peer offers it.
+    /// EXTERNAL is used if the peer offers it.
     pub external_outbound: bool,
     /// When Server Dialback runs.
     pub dialback: Dialback,
@@ -23,19 +23,19 @@ pub struct PeerRules {
 }
 
 impl PeerRules {
-    /// Whether a certificate alone may prove the peer that opened the stream.
+    /// Whether a certificate alone may authenticate the peer that opened the stream.
     pub fn accepts_external(self) -> bool {
         self.external_inbound
             && self.verification != Verification::None
             && self.dialback != Dialback::Required
     }
 
-    /// Whether we prove ourselves by our certificate when the peer offers it.
+    /// Whether we authenticate by our certificate if the peer offers it.
     pub fn uses_external(self) -> bool {
         self.external_outbound && self.dialback != Dialback::Required
     }
 
-    /// Whether dialback may prove anything.
+    /// Whether dialback may authenticate a peer.
     pub fn allows_dialback(self) -> bool {
         self.dialback != Dialback::Disabled
     }
@@ -45,7 +45,7 @@ impl PeerRules {
         looks_at_certificate(self.tls, self.verification)
     }
 
-    /// The `tls` settings that state these rules.
+    /// The `tls` settings that express these rules.
     pub fn tls_settings<B>(self) -> PeerTls<B> {
         PeerTls {
             mode: Some(self.tls),
@@ -54,7 +54,7 @@ impl PeerRules {
         }
     }
 
-    /// The `authentication` settings that state these rules.
+    /// The `authentication` settings that express these rules.
     pub fn authentication_settings(self) -> PeerAuthentication {
         PeerAuthentication {
             external: Some(External {
@@ -72,7 +72,7 @@ impl PeerRules {
 /// Who confirms a dialback key of a peer to us as receiving server.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum KeyConfirmation {
-    /// Its certificate, when that proves the sender of the key (XEP-0344 §2.4), else the authoritative server.
+    /// Its certificate, if it authenticates the sender of the key (XEP-0344 §2.4), else the authoritative server.
     CertificateFirst,
     /// The authoritative server (XEP-0220 §2.2).
     AuthoritativeServer,
@@ -89,7 +89,7 @@ impl KeyConfirmation {
 pub struct Preset {
     /// Whether streams are encrypted.
     pub tls: TlsMode,
-    /// What the peer's certificate decides.
+    /// How the peer's certificate is verified.
     pub verification: Verification,
     /// EXTERNAL, both directions.
     pub external: bool,
@@ -133,8 +133,8 @@ impl Profile {
 }
 
 impl Preset {
-    /// The rules of a peer about which nothing else is said. Its certificate confirms dialback where dialback runs only
-    /// when the certificate does not prove the peer.
+    /// The rules of a peer without other settings. Its certificate confirms dialback if dialback runs only when the
+    /// certificate does not authenticate the peer.
     pub const fn rules(self) -> PeerRules {
         let Self { tls, verification, external, dialback } = self;
         let by_certificate =

@@ -1,4 +1,4 @@
-//! What the operator reports. No logic; the conditions' rules stand in [`crate::condition`].
+//! What the operator reports. No logic; the rules for conditions are in [`crate::condition`].
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
 
-/// Peers in the status; of more, the failing ones are kept first.
+/// Most peers in the status; if there are more, failing ones are kept first.
 pub const MAX_PEERS: usize = 256;
 
-/// What the operator sees.
+/// Observed state of the federation.
 #[derive(Clone, Debug, Default, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct XmppFederationStatus {
     /// Generation of the spec that was reconciled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// First condition of the ladder that is not True; Ready when all are.
+    /// First condition of the ladder that is not True; Ready if all are True.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub stage: Option<String>,
@@ -25,7 +25,7 @@ pub struct XmppFederationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub host: Option<String>,
-    /// The ladder, in the order of reading, and Ready.
+    /// The ladder, in order, and Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -41,16 +41,16 @@ pub struct XmppFederationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 96))]
     pub dns_records: Vec<DnsRecord>,
-    /// Lines for the zone file, while a record is not as wanted.
+    /// Lines to add to the zone file; present while a DNS record differs from the wanted one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub zone_snippet: Option<String>,
-    /// Every local domain with its own verdicts.
+    /// Every local domain with its own conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub domains: Vec<DomainStatus>,
-    /// Every backend: what to configure there, and whether it works.
+    /// Every backend: how to configure it, and whether it works.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -60,13 +60,13 @@ pub struct XmppFederationStatus {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["domain".into()]))]
     pub peers: Vec<PeerStatus>,
-    /// Peers in figures.
+    /// Number of peers by state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_summary: Option<PeerSummary>,
-    /// Last evidence that the outside reaches us.
+    /// Last evidence that a server outside the cluster reached the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbound: Option<InboundStatus>,
-    /// When the ladder was judged last with a change.
+    /// When the result of verification last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_verified_time: Option<Time>,
 }
@@ -88,7 +88,7 @@ pub struct Address {
 pub enum AddressType {
     /// IPv4 or IPv6.
     IPAddress,
-    /// A name of the load balancer's own.
+    /// The load balancer's own host name.
     Hostname,
 }
 
@@ -110,7 +110,7 @@ pub struct DnsRecord {
     pub value: String,
     /// What was found.
     pub state: DnsRecordState,
-    /// Found data in zone file form, records separated by commas; absent when nothing was found.
+    /// Found data in zone file form, records separated by commas; absent if nothing was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub found: Option<String>,
@@ -119,25 +119,25 @@ pub struct DnsRecord {
 /// State of a wanted DNS record.
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum DnsRecordState {
-    /// As wanted.
+    /// The wanted record exists.
     Present,
-    /// Not there.
+    /// The record does not exist.
     Missing,
-    /// Something else is there.
+    /// A different record exists.
     Mismatch,
-    /// Not asked, or no resolver answers.
+    /// Not queried yet, or no resolver answers.
     #[serde(other)]
     Unknown,
 }
 
-/// Verdicts of one local domain.
+/// Conditions of one local domain.
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DomainStatus {
     /// The domain.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// The rungs that differ from domain to domain.
+    /// The conditions that are judged for each domain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -151,25 +151,25 @@ pub struct BackendStatus {
     /// Name of the backend in the spec.
     #[schemars(length(max = 40))]
     pub name: String,
-    /// Address of the DNS server that the backend is to use.
+    /// Address of the DNS server that the backend must use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub dns_server: Option<String>,
-    /// ConfigMap with the CA (ca.crt) that the backend is to trust for server-to-server streams.
+    /// ConfigMap with the CA (ca.crt) that the backend must trust for server-to-server streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub ca_config_map: Option<String>,
-    /// Secret with a certificate of that CA, for a backend that has none of its own.
+    /// Secret with a certificate that this CA issued, for a backend without its own certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub tls_secret: Option<String>,
-    /// What to configure at the backend.
+    /// How to configure the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub configure: Option<String>,
-    /// Whether it works.
+    /// Whether the backend works.
     pub state: BackendState,
-    /// Reason of the state, a word of that condition.
+    /// Reason of the state; a reason of the condition `BackendReady`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub reason: Option<String>,
@@ -182,11 +182,11 @@ pub struct BackendStatus {
 /// Whether a backend works.
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum BackendState {
-    /// A round trip has been seen for every domain.
+    /// A round trip succeeded for every domain.
     Connected,
-    /// A domain fails.
+    /// At least one domain fails.
     Failed,
-    /// Not tried yet, or nobody knows.
+    /// Not tried yet, or not known.
     #[serde(other)]
     Unknown,
 }
@@ -198,13 +198,13 @@ pub struct PeerStatus {
     /// The domain.
     #[schemars(length(max = 255))]
     pub domain: String,
-    /// How it stands.
+    /// State of the peer.
     pub state: PeerState,
-    /// How far the last attempt came.
+    /// Last step that the last attempt reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub step: Option<String>,
-    /// Connected, or the engine's word for the failure.
+    /// Connected, or the engine's reason for the failure.
     #[schemars(length(max = 63))]
     pub reason: String,
     /// What was seen and what to do.
@@ -215,13 +215,13 @@ pub struct PeerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub address: Option<String>,
-    /// TLS of the stream; absent without one.
+    /// TLS of the stream; absent if there is no stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<PeerTlsStatus>,
-    /// How the domains are proven, per direction.
+    /// How the domains are authenticated, per direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<PeerAuthenticationStatus>,
-    /// What proves that the peer's domain is at the other end, per direction.
+    /// What authenticates the peer's domain, per direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authenticated_by: Option<PeerAuthenticatedByStatus>,
     /// When state or reason last changed.
@@ -229,18 +229,18 @@ pub struct PeerStatus {
     pub last_transition_time: Option<Time>,
 }
 
-/// How a peer stands.
+/// State of a peer.
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum PeerState {
     /// A stream to it is or was up, and no later attempt failed.
     Connected,
-    /// An attempt is on its way.
+    /// An attempt is in progress.
     Connecting,
     /// The last attempt failed.
     Failed,
-    /// The policy forbids it.
+    /// spec.policy denies it.
     Blocked,
-    /// Not tried yet, or nobody knows.
+    /// Not tried yet, or not known.
     #[serde(other)]
     Unknown,
 }
@@ -255,71 +255,71 @@ pub struct PeerTlsStatus {
     /// Direct TLS instead of STARTTLS.
     #[serde(default)]
     pub direct: bool,
-    /// Valid, `ValidByDANE` where the peer's TLSA records decided, or the engine's word for what is wrong with the certificate.
+    /// Valid, `ValidByDANE` if the peer's TLSA records decided, or the engine's reason why the certificate is not valid.
     #[schemars(length(max = 63))]
     pub verification: String,
-    /// End of validity of the peer's certificate.
+    /// Expiry of the peer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Time>,
 }
 
-/// How the domains are proven, in the engine's words; absent without a stream.
+/// How the domains are authenticated, as reported by the engine; absent if there is no stream.
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerAuthenticationStatus {
-    /// How we prove ours.
+    /// How the engine authenticates to the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub outbound: Option<String>,
-    /// How the peer proves its own.
+    /// How the peer authenticates to the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub inbound: Option<String>,
 }
 
-/// What proves that the peer's domain is at the other end; absent without a stream. Certificate: one that a trusted root
-/// issued, or with a pinned key. DANE: one that the TLSA records of the server are about. Dialback: the server that DNS names
-/// confirmed its key. DNS or Route: nothing but the records, or the route, that led there (tls.verification Preferred or None).
+/// What authenticates the peer's domain; absent if there is no stream. Certificate: a certificate issued by a trusted root, or
+/// with a pinned key. DANE: a certificate that matches the server's TLSA records. Dialback: the server that DNS names confirmed
+/// the key. DNS or Route: only the DNS records, or the route, that led there (tls.verification Preferred or None).
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerAuthenticatedByStatus {
-    /// The server that we send to.
+    /// The server that the engine sends to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub outbound: Option<String>,
-    /// The server that sends to us.
+    /// The server that sends to the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub inbound: Option<String>,
 }
 
-/// Peers in figures.
+/// Number of peers by state.
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerSummary {
     /// "reachable/configured", for the table.
     #[schemars(length(max = 16))]
     pub display: String,
-    /// Configured peers with a domain of their own.
+    /// Configured peers with an exact domain (not *.suffix).
     pub total: u32,
-    /// Of these, reached.
+    /// Of these, reachable.
     pub reachable: u32,
     /// Of these, failing.
     pub failing: u32,
-    /// Of these, not judged.
+    /// Of these, not known yet.
     pub unknown: u32,
-    /// Peers were left out of the list, failing ones last.
+    /// The list of peers was truncated; failing ones were kept first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
 }
 
-/// Last evidence that the outside reaches us.
+/// Last evidence that a server outside the cluster reached the engine.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InboundStatus {
     /// Kind of the evidence.
     pub evidence: InboundEvidence,
-    /// Address that connected.
+    /// Source address of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub source_address: Option<String>,
@@ -327,14 +327,14 @@ pub struct InboundStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub peer: Option<String>,
-    /// When.
+    /// When the evidence was observed.
     pub observed_time: Time,
 }
 
 /// Kind of evidence from outside.
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum InboundEvidence {
-    /// A proven stream from a non-cluster address.
+    /// An authenticated stream from an address outside the cluster.
     Stream,
     /// A dialback verification with a key that the engine issued to that peer.
     Dialback,

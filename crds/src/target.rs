@@ -1,4 +1,4 @@
-//! Where a static route leads: a host and a port, both given.
+//! The target of a static route: a host and a port, both required.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,19 +21,19 @@ pub struct RouteTarget {
 pub enum RouteHost {
     /// A name to resolve.
     Name(Domain),
-    /// An address to dial as it is.
+    /// An address to connect to directly.
     Address(IpAddr),
 }
 
-/// Why a text is no route target.
+/// Why a text is not a route target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RouteTargetError {
-    /// No port, or one that is no number from 1 to 65535.
+    /// The port is missing, or is not a number from 1 to 65535.
     #[error("{}", Self::PORT)]
     Port,
     /// The part before the port is neither a host name nor an address.
     #[error(
-        "the part before the port is neither a host name, nor an IPv4 address, nor an IPv6 address in brackets"
+        "the part before the port must be a host name, an IPv4 address, or an IPv6 address in brackets"
     )]
     Host,
 }
@@ -41,7 +41,7 @@ pub enum RouteTargetError {
 impl RouteTargetError {
     /// Sentence of [`Self::Port`]; also the message of the resource's admission rule.
     pub const PORT: &str =
-        "A route target needs a port from 1 to 65535: write host:port, or [IPv6]:port";
+        "A route target needs a port from 1 to 65535: write host:port or [IPv6]:port";
 }
 
 impl FromStr for RouteTarget {
@@ -56,7 +56,7 @@ impl FromStr for RouteTarget {
         } else if let Ok(address) = host.parse() {
             RouteHost::Address(IpAddr::V4(address))
         } else if host.contains(':') {
-            // An IPv6 address without brackets: its last group is no port.
+            // An IPv6 address without brackets: its last group is not a port.
             return Err(RouteTargetError::Port);
         } else {
             RouteHost::Name(Domain::parse(host).map_err(|_| RouteTargetError::Host)?)

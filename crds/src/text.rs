@@ -1,7 +1,7 @@
-//! Values that are one string in JSON and YAML, and a type of their own in the program.
+//! Values that are strings in JSON and YAML, and have their own types in the program.
 
-/// Implements `Serialize`, `Deserialize` and `JsonSchema` through `Display` and `FromStr`. A refused text is quoted in
-/// the error, so that the reader of a long file finds it.
+/// Implements `Serialize`, `Deserialize` and `JsonSchema` through `Display` and `FromStr`. The error quotes
+/// the rejected text, so that it can be found in a long file.
 macro_rules! serde_as_text {
     ($type:ty, $name:literal, min = $min:expr, max = $max:expr) => {
         impl serde::Serialize for $type {

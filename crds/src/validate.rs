@@ -1,5 +1,5 @@
-//! The admission rules once more, for API servers that do not evaluate CEL, and the rules that CEL cannot express
-//! (international domain names, quadratic comparisons). What the types already refuse on reading is not repeated.
+//! Repeats the admission rules, for API servers that do not evaluate CEL, and adds the rules that CEL cannot express
+//! (international domain names, quadratic comparisons). It does not repeat what the types already reject on reading.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,26 +13,26 @@ use crate::impossible::{self, ImpossibleCombination};
 use crate::message;
 use crate::pattern::DomainPattern;
 
-/// Why a resource cannot be honoured. The text names the field, what is wrong and what to change.
+/// Why a resource is invalid. The text names the field, what is wrong and what to change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum InvalidSpec {
     /// The children's names cannot be derived from the name.
     Name,
-    /// `host`, or the name made from the first domain, is no usable host name.
+    /// `host`, or the name that is derived from the first domain, is not a usable host name.
     Host,
-    /// A local domain twice.
+    /// Two entries name the same local domain.
     DuplicateDomain(Domain),
-    /// A peer twice.
+    /// Two entries name the same peer.
     DuplicatePeer(DomainPattern),
-    /// A backend twice.
+    /// Two backends have the same name.
     DuplicateBackend(String),
-    /// A backend whose name is no label.
+    /// A backend name is not a label.
     BackendName(String),
     /// Load balancer fields on another Service type.
     LoadBalancerFields,
-    /// The age of evidence is out of bounds.
+    /// The maximum age of evidence is out of range.
     EvidenceTtl,
-    /// The prober is not asked by HTTPS.
+    /// The prober URL is not an HTTPS URL.
     ProberUrl,
     /// A local domain names a backend that does not exist.
     UnknownBackend(Domain),
@@ -82,7 +82,7 @@ impl fmt::Display for InvalidSpec {
 
 impl std::error::Error for InvalidSpec {}
 
-/// Everything that stands against the resource, in the order of the spec; empty when it is valid.
+/// All errors of the resource, in the order of the spec; empty if it is valid.
 pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
     let mut found = Vec::new();
     if !is_name(name) {
@@ -145,7 +145,7 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
     found
 }
 
-/// Longest host in A-label form: the engine's probe domain is a label below it (RFC 1035 §2.3.4).
+/// Longest host in A-label form: the engine's probe domain adds a label in front of it (RFC 1035 §2.3.4).
 const MAX_HOST: usize = 240;
 
 /// A label of RFC 1035 §2.3.1, short enough for the suffixes of the children's names.

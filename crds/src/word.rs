@@ -1,9 +1,9 @@
-//! The words by which the engine names a reason: in its log, its metrics and its evidence. They are stable API.
+//! The names of the engine's reasons in its log, metrics and evidence. They are stable API.
 
 use crate::named::named;
 
 named! {
-    /// Why the engine refused, failed, closed or bounced something, or that it did not.
+    /// The reason why the engine refused, failed, closed or bounced something, or why it did not.
     Word {
         /// A stream was established and authenticated.
         Connected = "Connected",
@@ -13,9 +13,9 @@ named! {
         /// The peer's certificate is valid for its domain by its TLSA records.
         ValidByDane = "ValidByDANE",
 
-        /// The engine's own policy forbids the pair of domains, towards the peer.
+        /// The engine's own policy denies the pair of domains, to the peer.
         BlockedByLocalPolicy = "BlockedByLocalPolicy",
-        /// The engine's own policy forbids the pair of domains, from the peer.
+        /// The engine's own policy denies the pair of domains, from the peer.
         PolicyDenied = "PolicyDenied",
 
         /// DNS has no server for the domain.
@@ -72,7 +72,7 @@ named! {
 
         /// The peer does not speak XMPP.
         NotXmpp = "NotXMPP",
-        /// The peer closed the stream with an error that has no word of its own.
+        /// The peer closed the stream with an error that has no reason of its own.
         StreamError = "StreamError",
         /// The domain is not served.
         HostUnknown = "HostUnknown",
@@ -97,7 +97,7 @@ named! {
         DialbackTimedOut = "DialbackTimedOut",
         /// A stream, or its source, waits for too many verifications.
         TooManyVerifications = "TooManyVerifications",
-        /// Too many connections that are not authenticated, of the source or in all.
+        /// Too many unauthenticated connections, from the source or in total.
         TooManyConnections = "TooManyConnections",
         /// The streams of one peer have reached their limit.
         TooManyStreams = "TooManyStreams",
@@ -119,7 +119,7 @@ named! {
         NotAuthorized = "NotAuthorized",
         /// A stanza is larger than the limit.
         TooLarge = "TooLarge",
-        /// An element is no stanza.
+        /// An element is not a stanza.
         UnsupportedStanzaType = "UnsupportedStanzaType",
         /// The queue of a pair is full.
         QueueFull = "QueueFull",

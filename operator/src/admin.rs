@@ -18,19 +18,19 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
 
-/// Connections at once; further ones wait in the listen queue.
+/// Maximum parallel connections; further ones wait in the listen queue.
 const MAX_CONNECTIONS: usize = 32;
-/// Time for a client to send its request.
+/// Time limit for a client to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the probes of the kubelet ask for.
+/// State for the probes of the kubelet.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     ready: Arc<AtomicBool>,
 }
 
 impl Health {
-    /// From now on `/readyz` answers 200: the stores are filled, or another replica leads.
+    /// From now on, `/readyz` answers 200: the stores are filled, or another replica is the leader.
     pub fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
     }
@@ -83,7 +83,7 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) {
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection for health and metrics ended");
+                tracing::debug!(%error, "connection for health and metrics closed");
             }
         });
     }
@@ -91,12 +91,13 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) {
 
 fn answer(path: &str, health: &Health, metrics: &Metrics) -> Response<Full<Bytes>> {
     match path {
-        // Whoever answers at all is alive: a stuck runtime does not get here.
+        // An answer means that the process is alive: a stuck runtime does not get here.
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" if health.is_ready() => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "the first listing is not complete\n".to_owned())
-        }
+        "/readyz" => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first listing of the watched objects is not complete\n".to_owned(),
+        ),
         "/metrics" => match metrics.encode() {
             Ok(body) => {
                 let mut response = text(StatusCode::OK, body);
@@ -110,7 +111,7 @@ fn answer(path: &str, health: &Health, metrics: &Metrics) -> Response<Full<Bytes
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
-        _ => text(StatusCode::NOT_FOUND, "ask for /livez, /readyz or /metrics\n".to_owned()),
+        _ => text(StatusCode::NOT_FOUND, "not found; use /livez, /readyz or /metrics\n".to_owned()),
     }
 }
 

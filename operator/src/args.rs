@@ -1,24 +1,24 @@
-//! What the operator is told at its start: flags, each with an environment variable of the same meaning.
+//! The operator's command line: flags, most with an environment variable of the same meaning.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-/// Controller that makes an `XmppFederation` exist and proves, step by step, that federation works.
+/// Controller that deploys each `XmppFederation` and verifies, step by step, that federation works.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "xmpp-federation-operator", version)]
 pub struct Args {
     /// Image of the federation engine.
     #[arg(long, env = "ENGINE_IMAGE")]
     pub engine_image: String,
-    /// When the kubelet pulls that image.
+    /// When the kubelet pulls the engine image.
     #[arg(long, env = "ENGINE_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub engine_image_pull_policy: PullPolicy,
-    /// Namespace to watch; empty: all.
+    /// Namespace to watch; empty means all namespaces.
     #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
     pub namespace: String,
-    /// Act only while holding the lease `xmpp-federation-operator` in the operator's own namespace.
+    /// Reconcile only while holding the lease `xmpp-federation-operator` in the operator's own namespace.
     #[arg(
         long,
         env = "LEADER_ELECTION",
@@ -28,19 +28,19 @@ pub struct Args {
         action = clap::ArgAction::Set
     )]
     pub leader_election: bool,
-    /// Address of `/livez`, `/readyz` and `/metrics`.
+    /// Listen address for `/livez`, `/readyz` and `/metrics`.
     #[arg(long, env = "LISTEN", default_value = "[::]:8080")]
     pub listen: SocketAddr,
-    /// Format of the log on standard error.
+    /// Format of the log, which goes to standard error.
     #[arg(long, env = "LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// Kubeconfig to use; default: `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
+    /// Kubeconfig file to use; by default `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
-    /// Name of the operator's pod (downward API): identity of the lease and of events.
+    /// Name of the operator's pod (downward API): its identity in the lease and in events.
     #[arg(long, env = "POD_NAME", default_value = "xmpp-federation-operator")]
     pub pod_name: String,
-    /// Namespace of the operator's pod (downward API): where the lease lies, and whom network policies admit.
+    /// Namespace of the operator's pod (downward API): the lease is there, and network policies admit it.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub pod_namespace: String,
 }
@@ -48,13 +48,13 @@ pub struct Args {
 /// `imagePullPolicy` of a container.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum PullPolicy {
-    /// Ask the registry at every start.
+    /// Query the registry at every start.
     #[value(name = "Always")]
     Always,
-    /// Only when the node does not have it.
+    /// Pull only if the node does not have the image.
     #[value(name = "IfNotPresent")]
     IfNotPresent,
-    /// The node has it already.
+    /// Never pull; the node must already have the image.
     #[value(name = "Never")]
     Never,
 }
@@ -75,7 +75,7 @@ impl PullPolicy {
 pub enum LogFormat {
     /// One JSON object on each line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 

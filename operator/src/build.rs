@@ -1,5 +1,5 @@
-//! From a validated federation to the objects that make it exist. Pure: the same input gives the same objects. One file
-//! for each kind of object.
+//! Builds the child objects of a validated federation. Pure: the same input gives the same objects. One file for each kind
+//! of object.
 
 pub mod backend_service;
 pub mod bundles;
@@ -27,53 +27,53 @@ use crate::args::PullPolicy;
 use crate::federation::material::Material;
 use crate::federation::validated::Validated;
 
-/// What the operator was told about the engine and about itself.
+/// Settings of the operator about the engine and about itself.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Image of the engine.
     pub engine_image: String,
-    /// When it is pulled.
+    /// Its pull policy.
     pub pull_policy: PullPolicy,
-    /// Namespace of the operator, whose pods may reach the engine's control port.
+    /// Namespace of the operator, whose pods may connect to the engine's control port.
     pub operator_namespace: String,
 }
 
-/// What the cluster gives, and the builders need.
+/// Facts about the cluster that the builders need.
 #[derive(Clone, Debug)]
 pub struct Given {
     /// Generated keys and certificates.
     pub material: Material,
-    /// Where the outer Service can be reached, once the load balancer has said so.
+    /// Address of the outer Service, once the load balancer has assigned it.
     pub address: Option<Address>,
     /// `ClusterIP` of the Service for the backend, once it exists.
     pub backend_ip: Option<IpAddr>,
-    /// Write the SRV records to a `DNSEndpoint`.
+    /// Whether to write the SRV records to a `DNSEndpoint`.
     pub publish_srv: bool,
     /// Networks whose hosts may query the engine's DNS server.
     pub dns_clients: Vec<IpNet>,
 }
 
-/// What a load balancer gives.
+/// The address that a load balancer assigns.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Address {
     /// Addresses, at least one.
     Ips(Vec<IpAddr>),
-    /// A name of the provider's own, whose addresses change.
+    /// A host name of the provider, whose addresses may change.
     Hostname(String),
 }
 
-/// A child that cannot be built. Each is a defect of the operator, not of the resource.
+/// A child that cannot be built. This is always a bug of the operator, not an error in the resource.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BuildError {
     /// The configuration file.
-    #[error("the engine's configuration file cannot be written: {0}")]
+    #[error("cannot write the engine's configuration file: {0}")]
     EngineFile(String),
     /// An object.
-    #[error("{kind} cannot be written: {detail}")]
+    #[error("cannot write {kind}: {detail}")]
     Object {
         /// Kind of the object.
         kind: String,
-        /// What the serialiser said.
+        /// The error of the serializer.
         detail: String,
     },
 }
@@ -87,7 +87,7 @@ pub struct Child {
     pub object: DynamicObject,
 }
 
-/// The Service for the backend alone: the engine's configuration needs its `ClusterIP`.
+/// Only the Service for the backend: the engine's configuration needs its `ClusterIP`.
 ///
 /// # Errors
 /// See [`BuildError`].
@@ -95,7 +95,7 @@ pub fn backend_service(federation: &Validated) -> Result<Option<Child>, BuildErr
     backend_service::build(federation).map(|service| child(&service)).transpose()
 }
 
-/// Every child that is wanted, in the order of application: what pods need first, the pods last.
+/// All wanted children, in the order in which they are applied: first what pods need, the pods last.
 ///
 /// # Errors
 /// See [`BuildError`].
@@ -126,7 +126,7 @@ pub fn children(
     Ok(all)
 }
 
-/// Types are kept where objects are built, and left behind where they are applied: applying treats all kinds alike.
+/// Builders use typed objects; applying uses untyped ones, because it treats all kinds alike.
 fn child<K>(object: &K) -> Result<Child, BuildError>
 where
     K: Resource<DynamicType = ()> + Serialize,

@@ -1,4 +1,5 @@
-//! An error with everything below it in one line: what says "connection refused" is often three sources down.
+//! Formats an error with all its sources in one line: the useful one, for example "connection refused", is often the
+//! deepest.
 
 use std::error::Error;
 use std::fmt;

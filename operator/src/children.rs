@@ -1,4 +1,5 @@
-//! Metadata of everything that the operator made, kept current by watches: a pass that changes nothing asks nothing.
+//! Metadata of all objects that the operator created, kept current by watches, so that a reconcile without changes sends no
+//! request for them.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
@@ -12,7 +13,7 @@ use crds::external::dns_endpoint::DNSEndpoint;
 
 /// Metadata of an object of any kind.
 pub type Metadata = PartialObjectMeta<DynamicObject>;
-/// Feeds one store.
+/// Writer of one store.
 pub type Writer = kube::runtime::reflector::store::Writer<Metadata>;
 
 /// One store for each kind of child.
@@ -22,7 +23,7 @@ pub struct Children {
 }
 
 impl Children {
-    /// Empty stores, and what feeds them.
+    /// Empty stores, and their writers.
     pub fn new() -> (Self, Vec<(ApiResource, Writer)>) {
         let (stores, writers) = kinds()
             .into_iter()
@@ -34,7 +35,7 @@ impl Children {
         (Self { stores }, writers)
     }
 
-    /// The metadata of a child, if it carries the operator's label.
+    /// The metadata of a child, if it has the operator's label.
     pub fn get(
         &self,
         resource: &ApiResource,
@@ -45,7 +46,7 @@ impl Children {
         store.get(&ObjectRef::new_with(name, resource.clone()).within(namespace))
     }
 
-    /// Every child that an owner controls.
+    /// All children that an owner controls.
     pub fn of_owner(&self, owner: &str) -> Vec<(ApiResource, std::sync::Arc<Metadata>)> {
         let mut all = Vec::new();
         for (resource, store) in &self.stores {
@@ -55,17 +56,17 @@ impl Children {
         all
     }
 
-    /// Completes when every store that is fed has seen its first listing. A kind that may be missing is left out.
+    /// Completes when every store has received its first listing, except those of optional kinds.
     pub async fn wait_until_ready(&self) {
         for (resource, store) in &self.stores {
             if !is_optional(resource) && store.wait_until_ready().await.is_err() {
-                tracing::error!(kind = %resource.kind, "the watch of a kind of child ended");
+                tracing::error!(kind = %resource.kind, "the watch for a kind of child object ended");
             }
         }
     }
 }
 
-/// Kinds that the operator makes.
+/// Kinds that the operator creates.
 fn kinds() -> Vec<ApiResource> {
     vec![
         ApiResource::erase::<ServiceAccount>(&()),
@@ -79,7 +80,7 @@ fn kinds() -> Vec<ApiResource> {
     ]
 }
 
-/// The kind comes with another product and may be missing.
+/// Whether the kind is optional: it comes with another product and may not exist.
 pub fn is_optional(resource: &ApiResource) -> bool {
     resource.group == ApiResource::erase::<DNSEndpoint>(&()).group
 }
@@ -92,8 +93,8 @@ pub fn is_controlled_by(object: &impl ResourceExt, owner: &str) -> bool {
         .any(|reference| reference.uid == owner && reference.controller == Some(true))
 }
 
-/// What changes when the wanted part of an object changes: its generation where the API server keeps one (a
-/// Deployment's status moves its resource version all the time), else its resource version.
+/// A version that changes when the wanted part of an object changes: its generation if the API server keeps one, else its
+/// resource version. (Status updates of a Deployment change its resource version all the time.)
 pub fn version(object: &impl ResourceExt) -> Option<String> {
     match object.meta().generation {
         Some(generation) => Some(format!("generation {generation}")),

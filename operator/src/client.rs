@@ -1,4 +1,4 @@
-//! The client of the API server, with a layer that counts its requests.
+//! The client for the API server, with a layer that counts its requests.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,12 +22,12 @@ pub enum ClientError {
     Kubeconfig {
         /// Path as given.
         path: String,
-        /// What is wrong.
+        /// The cause.
         source: kube::config::KubeconfigError,
     },
-    /// Neither a kubeconfig nor a service account.
+    /// There is neither a kubeconfig nor a service account.
     #[error(
-        "found no way to the API server (no KUBECONFIG, no ~/.kube/config, no service account): {0}"
+        "found no configuration for the API server (no KUBECONFIG, no ~/.kube/config, no service account): {0}"
     )]
     Infer(#[from] kube::config::InferConfigError),
     /// TLS or authentication of the client.
@@ -35,10 +35,10 @@ pub enum ClientError {
     Build(#[from] kube::Error),
 }
 
-/// First and longest pause between two tries to reach the API server.
+/// First and longest pause between two attempts to reach the API server.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
-/// A client as `args` say, and the address of the API server; no request is made yet.
+/// A client as configured by `args`, and the address of the API server. Sends no request yet.
 ///
 /// # Errors
 /// When no usable configuration is found.
@@ -59,23 +59,23 @@ pub async fn connect(args: &Args, metrics: Metrics) -> Result<(Client, Uri), Cli
     Ok((client, server))
 }
 
-/// Waits until the API server answers at all. Nothing else could be done without it, and one line that names it says more
-/// than the failures of a dozen watches.
+/// Waits until the API server answers. The operator can do nothing without it, and one log line that names it is more
+/// useful than the failures of a dozen watches.
 pub async fn wait_for_server(client: &Client, server: &Uri) {
     let mut pause = RETRY.0;
     loop {
         match client.apiserver_version().await {
             Ok(version) => {
-                tracing::info!(%server, version = version.git_version, "the API server answers");
+                tracing::info!(%server, version = version.git_version, "connected to the API server");
                 return;
             }
-            // An answer, if only that this account may not ask for the version.
+            // An answer, even if only that this account may not query the version.
             Err(kube::Error::Api(_)) => return,
             Err(error) => {
                 let why = Causes(&error);
                 tracing::error!(
                     %server, %why,
-                    "the API server cannot be reached; check the address, and that the network lets this pod through"
+                    "cannot reach the API server; check the address, and check that network policies allow this pod to connect"
                 );
             }
         }
@@ -84,10 +84,10 @@ pub async fn wait_for_server(client: &Client, server: &Uri) {
     }
 }
 
-/// Counts requests by method, resource and code of the answer.
+/// Counts requests by method, resource and status code.
 #[derive(Clone, Debug)]
 pub struct CountRequests {
-    /// Where they are counted.
+    /// The metrics.
     pub metrics: Metrics,
 }
 
@@ -135,7 +135,7 @@ where
     }
 }
 
-/// The plural name of the resource in a path of the API server, without names of objects: a label must be bounded.
+/// The plural resource name in a path of the API server, without object names: the values of a label must be bounded.
 fn resource(path: &str) -> &str {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     let skip = match parts.next() {

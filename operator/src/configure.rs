@@ -1,4 +1,4 @@
-//! What to set at a backend, in words and in the words of its configuration file.
+//! Instructions for configuring a backend: text, and lines of a configuration file.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use crds::domain::Domain;
 
 use crate::federation::names;
 
-/// Hosts that the example shows; the others are written alike.
+/// Hosts that the example shows; the others have the same form.
 const MAX_HOSTS: usize = 8;
 /// Longest text in the status.
 const MAX: usize = 4096;
@@ -38,20 +38,20 @@ pub fn backend(
     let hosts = hosts.join("\n");
     let (trust, settings) = match authentication {
         BackendAuthentication::Minted => (
-            format!("Mount key ca.crt of ConfigMap {ca}, and, where the backend has no certificate of its own for server-to-server streams, Secret {tls}."),
+            format!("Mount key ca.crt of ConfigMap {ca}. If the backend has no certificate of its own for server-to-server streams, mount Secret {tls} as well."),
             "s2s_ssl = { cafile = \"/etc/prosody-ca/ca.crt\" }\ns2s_require_encryption = true\ns2s_secure_auth = true",
         ),
         BackendAuthentication::Dialback => (
-            format!("Nothing to mount: the backend asks back instead of verifying certificates. Where it has none of its own for server-to-server streams, mount Secret {tls}."),
+            format!("No CA to mount: the backend uses dialback instead of verifying certificates. If it has no certificate of its own for server-to-server streams, mount Secret {tls}."),
             "s2s_require_encryption = true\ns2s_secure_auth = false",
         ),
         BackendAuthentication::PlainDialback => (
-            "Nothing to mount: there is no TLS between engine and backend, and the backend asks back.".to_owned(),
+            "Nothing to mount: there is no TLS between engine and backend, and the backend uses dialback.".to_owned(),
             "s2s_require_encryption = false\ns2s_secure_auth = false",
         ),
     };
     let mut text = format!(
-        "1. DNS. The backend's pod asks the engine, and only the engine:\n\
+        "1. DNS. The backend's pod must query the engine, and only the engine:\n\
          dnsPolicy: None\n\
          dnsConfig: {{nameservers: [\"{dns}\"], searches: [{namespace}.svc.cluster.local, svc.cluster.local, cluster.local]}}\n\
          2. Trust. {trust}\n\

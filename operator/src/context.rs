@@ -1,4 +1,4 @@
-//! What every pass over a federation shares.
+//! State that all reconciles share.
 //!
 //! # Permissions
 //! Exactly these verbs are used; the chart's role lists the same:
@@ -38,24 +38,24 @@ use crate::evidence::zone::Zones;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 
-/// A federation as it is watched: one that cannot be read does not stop the others.
+/// A federation as received from the watch: one that cannot be parsed does not stop the others.
 pub type Federation = DeserializeGuard<XmppFederation>;
-/// Which federation.
+/// Identifies a federation.
 pub type FederationRef = ObjectRef<Federation>;
 
-/// Shared by all passes.
+/// State that all reconciles share.
 pub struct Context {
     /// The API server.
     pub client: Client,
-    /// What the operator was told.
+    /// The operator's settings.
     pub settings: Settings,
-    /// Where everything is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// Publishes events; one for all, because it aggregates.
+    /// Publishes events. It is shared, because it aggregates events.
     pub recorder: Recorder,
-    /// Every federation that is watched.
+    /// All watched federations.
     pub federations: Store<Federation>,
-    /// Metadata of everything that the operator made.
+    /// Metadata of all objects that the operator created.
     pub children: Children,
     /// Kinds that may not exist in the cluster.
     pub kinds: OptionalKinds,
@@ -65,12 +65,12 @@ pub struct Context {
     pub networks: Networks,
     /// Authoritative servers by zone.
     pub zones: Zones,
-    /// What is remembered of each federation from pass to pass.
+    /// State of each federation that is kept between reconciles.
     pub memory: Mutex<HashMap<FederationRef, Memory>>,
 }
 
 impl Context {
-    /// Works with what is remembered of a federation. Never held over an await.
+    /// Runs `f` on the kept state of a federation. The lock is never held across an await.
     pub fn remember<T>(
         &self,
         federation: &FederationRef,
@@ -80,7 +80,7 @@ impl Context {
         work(all.entry(federation.clone()).or_default())
     }
 
-    /// Forgets a federation that was deleted; its children go with it by their owner references.
+    /// Drops the kept state of a deleted federation. Kubernetes deletes its children by their owner references.
     pub fn forget(&self, federation: &FederationRef) {
         self.engines.forget(federation);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);

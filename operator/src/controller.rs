@@ -1,4 +1,4 @@
-//! The loop around the passes: which events lead to a pass, how many run at once, and what a failed one costs.
+//! The reconcile loop: which events trigger a reconcile, how many run in parallel, and how a failed one is retried.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,14 +17,14 @@ use crate::metrics::ReconcileResult;
 use crate::reconcile::error::Error;
 use crate::reconcile::{pass, schedule};
 
-/// Passes at once.
+/// Reconciles that run in parallel.
 const CONCURRENCY: u16 = 8;
-/// Events that come within this time make one pass.
+/// Events within this time are merged into one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// Longest pass; the DNS may be slow, the API server may hang.
+/// Time limit of one reconcile: DNS may be slow, and the API server may hang.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Watches federations and works on them until `stop` completes.
+/// Watches federations and reconciles them until `stop` completes.
 pub async fn run(
     api: Api<Federation>,
     writer: Writer<Federation>,
@@ -44,7 +44,7 @@ pub async fn run(
         })
         .applied_objects()
         .predicate_filter(
-            // The status is ours: only what the user writes makes a pass.
+            // The operator writes the status itself, so only changes by the user trigger a reconcile.
             predicates::generation.combine(predicates::annotations),
             PredicateConfig::default(),
         );
@@ -55,19 +55,19 @@ pub async fn run(
         .run(timed, on_error, context)
         .for_each(|result| {
             if let Err(error) = result {
-                tracing::debug!(%error, "pass ended early");
+                tracing::debug!(%error, "reconcile stopped early");
             }
             std::future::ready(())
         })
         .await;
 }
 
-/// The federations' API in the watched namespace, or in all.
+/// The API of federations in the watched namespace, or in all namespaces.
 pub fn federations(client: Client, namespace: &str) -> Api<Federation> {
     if namespace.is_empty() { Api::all(client) } else { Api::namespaced(client, namespace) }
 }
 
-/// An empty store for federations, and what feeds it.
+/// An empty store for federations, and its writer.
 pub fn store() -> (reflector::Store<Federation>, Writer<Federation>) {
     reflector::store()
 }
@@ -89,7 +89,7 @@ async fn timed(object: Arc<Federation>, context: Arc<Context>) -> Result<Action,
     result
 }
 
-// The controller hands both over by value.
+// The controller passes both by value.
 #[allow(clippy::needless_pass_by_value)]
 fn on_error(object: Arc<Federation>, error: &Error, context: Arc<Context>) -> Action {
     let reference = FederationRef::from_obj(object.as_ref());
@@ -101,6 +101,6 @@ fn on_error(object: Arc<Federation>, error: &Error, context: Arc<Context>) -> Ac
         memory.errors = before.saturating_add(1);
         before
     });
-    tracing::warn!(federation = %reference, why = %Causes(error), "pass failed");
+    tracing::warn!(federation = %reference, why = %Causes(error), "reconcile failed; retrying");
     Action::requeue(schedule::after_error(failures))
 }

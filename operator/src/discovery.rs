@@ -1,5 +1,5 @@
-//! Kinds that come with other products. A watch on a kind that does not exist would fail all the time, so it is looked up
-//! first, and now and then again.
+//! Optional kinds, which come with other products. A watch on a kind that does not exist would fail all the time, so the
+//! operator first queries whether the kind exists, and repeats the query while it does not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use kube::Resource;
 
 use crate::causes::Causes;
 
-/// Pause between two looks while a kind is missing.
+/// Pause between two queries while a kind is missing.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// Which optional kinds exist.
@@ -24,7 +24,7 @@ pub struct OptionalKinds {
 }
 
 impl OptionalKinds {
-    /// None is known yet.
+    /// No kind is known to exist yet.
     pub fn new() -> Self {
         Self { dns_endpoint: watch::Sender::new(false), failing: AtomicBool::new(false) }
     }
@@ -39,7 +39,7 @@ impl OptionalKinds {
         self.dns_endpoint.subscribe()
     }
 
-    /// Looks once.
+    /// Queries once.
     pub async fn look(&self, client: &Client) {
         match exists(client).await {
             Ok(found) => {
@@ -59,7 +59,7 @@ impl OptionalKinds {
         }
     }
 
-    /// Looks now and then, until the kind is there.
+    /// Repeats the query until the kind exists.
     pub async fn follow(&self, client: &Client) {
         while !self.dns_endpoint() {
             tokio::time::sleep(PAUSE).await;
@@ -78,7 +78,7 @@ async fn exists(client: &Client) -> Result<bool, kube::Error> {
     let version = DNSEndpoint::api_version(&());
     match client.list_api_group_resources(&version).await {
         Ok(list) => Ok(list.resources.iter().any(|found| found.kind == DNSEndpoint::kind(&()))),
-        // For a group that it does not have, the API server answers in plain text, so there is no reason to go by.
+        // For an unknown group, the API server answers in plain text, so there is no machine-readable reason.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! What is seen of a federation: plain data, and the only I/O of the ladder. Nothing here judges.
+//! The evidence about a federation: plain data, and the only I/O of the ladder. It contains no verdicts.
 
 pub mod cluster;
 pub mod control;
@@ -24,38 +24,38 @@ use self::references::References;
 use crate::dns::publish::Publication;
 use crate::reconcile::apply::Applied;
 
-/// Everything that the ladder is judged by.
+/// All evidence that the ladder is judged by.
 #[derive(Clone, Debug)]
 pub struct Evidence {
     /// When it was gathered.
     pub now: Timestamp,
-    /// How the application of the children ended.
+    /// Result of applying the children.
     pub applied: Applied,
     /// Objects that the spec refers to.
     pub references: References,
     /// Deployment, pods, Services.
     pub cluster: ClusterEvidence,
-    /// Hash of the engine's wanted configuration file, and for how long it has been wanted.
+    /// Hash of the engine's wanted configuration file, and how long it has been wanted.
     pub config: WantedConfig,
     /// Whether the SRV records are written.
     pub publication: Publication,
     /// What the replicas report.
     pub engines: Vec<EngineReport>,
-    /// Answers of the DNS.
+    /// DNS answers.
     pub dns: DnsEvidence,
     /// Addresses of the cluster itself.
     pub networks: ClusterNetworks,
-    /// Streams that were opened to the engine's listeners.
+    /// Streams that the operator opened to the engine's listeners.
     pub probes: ProbeEvidence,
-    /// When the addresses of the outer Service last changed; `None` while they are the first that were seen.
+    /// When the addresses of the outer Service last changed; `None` if they have not changed yet.
     pub address_changed: Option<Timestamp>,
 }
 
-/// The configuration that every replica is to run.
+/// The configuration that every replica should run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct WantedConfig {
     /// SHA-256 (hex) of the file.
     pub hash: String,
-    /// Since it was written; pods see a changed file with some delay.
+    /// Time since it was written; pods see a changed file with some delay.
     pub age: Duration,
 }

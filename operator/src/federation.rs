@@ -1,5 +1,5 @@
-//! What is known of a federation before anything is built: the validated resource, the names of its children, and the
-//! keys and certificates that the operator makes for it. Pure.
+//! The input for building a federation's children: the validated resource, the names of the children, and the keys and
+//! certificates that the operator issues. Pure.
 
 pub mod material;
 pub mod names;

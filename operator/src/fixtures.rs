@@ -70,7 +70,7 @@ pub(crate) fn validated(spec: &Value) -> Validated {
     validate(&federation(spec), &[]).unwrap()
 }
 
-/// What the operator was told.
+/// The operator's settings.
 pub(crate) fn settings() -> Settings {
     Settings {
         engine_image: "federation-engine:1".to_owned(),
@@ -79,7 +79,7 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-/// What the cluster gives once the Services exist. Keys and certificates are no real ones.
+/// The facts about the cluster once the Services exist. Keys and certificates are not real.
 pub(crate) fn given() -> Given {
     let pair = |name: &str| PemPair {
         certificate: format!("certificate of {name}"),
@@ -248,7 +248,7 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
     }
 }
 
-/// Something that claimed to be `partner.example` was refused so many seconds ago.
+/// A server claiming to be `partner.example` was refused this many seconds ago.
 pub(crate) fn refusal(message: &str, seconds_ago: i64) -> InboundRefusal {
     InboundRefusal {
         peer: "partner.example".parse().ok(),
@@ -261,7 +261,7 @@ pub(crate) fn refusal(message: &str, seconds_ago: i64) -> InboundRefusal {
     }
 }
 
-/// The zone and one resolver have everything as it is looked for.
+/// The zone and one resolver have all records as wanted.
 pub(crate) fn dns(looked_for: LookedFor) -> DnsEvidence {
     DnsEvidence {
         at: now(),

@@ -1,6 +1,6 @@
 //! Lower-case hexadecimal.
 
-/// Two digits for each octet.
+/// Two digits for each byte.
 pub fn encode(octets: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);

@@ -1,4 +1,4 @@
-//! The verdicts: evidence in, conditions out. Pure; time comes with the evidence. One file for each rung.
+//! The verdicts: evidence in, conditions out. Pure code; the time is part of the evidence. One file for each rung.
 
 pub mod accepted;
 pub mod address;
@@ -38,7 +38,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// What each engine pod that could be asked has seen.
+    /// The evidence of each engine pod that could be queried.
     pub fn reports(self) -> impl Iterator<Item = &'a EngineEvidence> {
         self.seen.engines.iter().filter_map(|engine| match &engine.report {
             Report::Seen(evidence) => Some(evidence.as_ref()),
@@ -47,12 +47,12 @@ impl<'a> View<'a> {
     }
 }
 
-/// How one rung was judged.
+/// The verdicts about one rung.
 #[derive(Clone, Debug)]
 pub struct Judgement {
     /// The verdict about the federation.
     pub verdict: Verdict,
-    /// The verdict about each domain, in the order of the spec; none when the rung is not judged domain by domain.
+    /// The verdict about each domain, in the order of the spec; empty if the rung is not judged domain by domain.
     pub domains: Vec<Verdict>,
 }
 
@@ -73,7 +73,7 @@ pub fn climb(view: View<'_>) -> Vec<Judgement> {
     judged
 }
 
-/// What the rung waits for, every domain waits for.
+/// Every domain waits for the same condition as the rung.
 fn wait(view: View<'_>, rung: &Rung, need: ConditionType) -> Judgement {
     let verdict = Verdict::waiting(rung.type_, need);
     let domains = match rung.check {
@@ -106,7 +106,7 @@ fn worst(domains: &[Verdict]) -> Option<Verdict> {
     Some(worst)
 }
 
-/// The ladder of a federation that is not accepted: nothing else can be judged.
+/// The ladder of a federation that is not accepted: no other rung can be judged.
 pub fn rejected(accepted: Verdict) -> Vec<Verdict> {
     let rest = RUNGS.iter().skip(1);
     std::iter::once(accepted)

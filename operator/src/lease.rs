@@ -1,4 +1,4 @@
-//! Leader election on a `Lease`: only one replica of the operator acts.
+//! Leader election on a `Lease`: only one replica of the operator is active.
 
 use std::future::Future;
 
@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 
 /// Name of the lease, in the operator's own namespace.
 pub const LEASE_NAME: &str = crds::FIELD_MANAGER;
-/// Validity of the lease after its last renewal, in seconds: how long a crashed leader is missed.
+/// Validity of the lease after its last renewal, in seconds: after a leader crashes, no other replica takes over before.
 const DURATION: u64 = 15;
-/// Renewal this many seconds before the end of validity; also the clock skew between nodes that is tolerated.
+/// The lease is renewed this many seconds before it expires; also the tolerated clock skew between nodes.
 const GRACE: u64 = 5;
 
 /// The lease cannot be used.
@@ -25,22 +25,22 @@ pub enum LeaseError {
     Unusable {
         /// Namespace of the lease.
         namespace: String,
-        /// What the API server said.
+        /// The error of the API server.
         source: LeaseManagerError,
     },
-    /// The task that renews it ended.
-    #[error("the lease {LEASE_NAME} is no longer renewed")]
+    /// The renewal task ended.
+    #[error("the operator no longer renews lease {LEASE_NAME}")]
     Ended,
 }
 
-/// A lease that is held; it is released by [`Leadership::release`].
+/// A held lease; [`Leadership::release`] releases it.
 #[derive(Debug)]
 pub struct Leadership {
     state: watch::Receiver<bool>,
     renewal: JoinHandle<Result<LeaseManager, LeaseManagerError>>,
 }
 
-/// Waits until this process leads.
+/// Waits until this process is the leader.
 ///
 /// # Errors
 /// When the lease cannot be read or created.
@@ -63,24 +63,24 @@ pub async fn acquire(
 }
 
 impl Leadership {
-    /// Completes when the lease is lost. The caller ends the process: whatever it still does would race with the next
-    /// leader.
+    /// Completes when the lease is lost. The caller must exit the process, because any further action would race with the
+    /// next leader.
     pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut state = self.state.clone();
         async move {
-            // An error means that the renewal ended, which is a loss as well.
+            // An error means that the renewal task ended, so the lease is lost as well.
             let _ = state.wait_for(|leads| !*leads).await;
         }
     }
 
-    /// Gives the lease back, so that the next leader need not wait for its expiry.
+    /// Releases the lease, so that the next leader does not have to wait until it expires.
     pub async fn release(self) {
         let Self { state, renewal } = self;
         drop(state);
         match renewal.await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be released"),
-            Err(error) => tracing::warn!(%error, "the renewal of the lease ended abnormally"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot release the lease"),
+            Err(error) => tracing::warn!(%error, "the lease renewal task failed"),
         }
     }
 }

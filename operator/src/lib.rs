@@ -1,4 +1,4 @@
-//! Controller that makes an `XmppFederation` exist, and proves that federation works.
+//! Controller that deploys each `XmppFederation` and verifies that federation works.
 //!
 //! ```text
 //!   watch ─▶ reconcile::pass: dereference ─▶ validate ─▶ build ─▶ apply ─▶ evidence ─▶ ladder ─▶ status

@@ -12,7 +12,7 @@ const LOG_FILTER: &str = "XFED_LOG";
 
 /// Filter of the log when the variable is not set.
 const DEFAULT_FILTER: &str = "info,kube_runtime=warn";
-/// Every error that it logs comes back to its caller, who knows what it is about.
+/// The caller gets every error that this module logs, and knows its context.
 const SILENT: &str = "kube_client::client::builder=off";
 
 fn main() -> ExitCode {
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => {
             eprintln!(
-                "xmpp-federation-operator: {LOG_FILTER}={filter}: {error}; write a level such as info"
+                "xmpp-federation-operator: invalid {LOG_FILTER}={filter}: {error}; use a level such as info"
             );
             return ExitCode::from(2);
         }
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match runtime.block_on(operator::run::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %Causes(&error), "ended");
+            tracing::error!(error = %Causes(&error), "exiting");
             ExitCode::FAILURE
         }
     }

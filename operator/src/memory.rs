@@ -1,5 +1,5 @@
-//! What is remembered of one federation from pass to pass. Nothing here is needed for correctness: after a restart it is
-//! found out again.
+//! State of one federation that is kept between reconciles. It is not needed for correctness: after a restart, the
+//! operator determines it again.
 
 use std::collections::HashMap;
 
@@ -10,31 +10,32 @@ use jiff::Timestamp;
 use crate::evidence::dns::DnsEvidence;
 use crate::evidence::probe::ProbeEvidence;
 
-/// Conditions that are shown as True although they fail, of the federation (`None`) and of single domains, and since when.
+/// Conditions of the federation (`None`) and of its domains that are still shown as True although they fail, and since
+/// when they fail.
 pub type Failing = HashMap<(ConditionType, Option<Domain>), Timestamp>;
 
-/// Remembered of one federation.
+/// Kept state of one federation.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// What was applied last, by kind and name.
+    /// The children as last applied, by kind and name.
     pub applied: HashMap<(String, String), AppliedChild>,
-    /// Content that pods take over by themselves, and since when it is wanted.
+    /// Digest of the content that pods load without a restart, and since when it is wanted.
     pub content: Option<(String, Timestamp)>,
-    /// Last answers of the DNS.
+    /// Last DNS answers.
     pub dns: Option<DnsEvidence>,
     /// Last probes of the engine's listeners.
     pub probes: Option<ProbeEvidence>,
     /// Rungs that are still shown as True, and since when they fail.
     pub failing: Failing,
-    /// Failed passes in a row.
+    /// Number of consecutive failed reconciles.
     pub errors: u32,
 }
 
 /// A child as it was applied.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AppliedChild {
-    /// Digest of what was sent.
+    /// Digest of the object that was sent.
     pub digest: String,
-    /// Version of the object after that; see [`crate::children::version`].
+    /// Version of the object after it was sent; see [`crate::children::version`].
     pub version: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! Metrics of the operator under the prefix `xmpp_federation_`. Label values come from closed sets, or name an object
-//! that exists; series of a deleted object are removed.
+//! Metrics of the operator under the prefix `xmpp_federation_`. Label values come from closed sets, or name an existing
+//! object; series of a deleted object are removed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-/// Upper bounds of the reconcile histogram, in seconds: a pass without change takes milliseconds, one that waits for
-/// DNS takes seconds.
+/// Upper bounds of the reconcile histogram, in seconds: a reconcile without changes takes milliseconds, one that waits
+/// for DNS takes seconds.
 const RECONCILE_SECONDS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
 
 /// Handles of all metrics; cheap to clone.
@@ -59,14 +59,14 @@ struct PeerStateLabels {
     state: PeerCount,
 }
 
-/// How `xmpp_federation_peers` counts configured peers.
+/// State of a configured peer in `xmpp_federation_peers`.
 #[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
 pub enum PeerCount {
     /// A verified stream exists or existed at the last attempt.
     Reachable,
     /// The last attempt failed.
     Failing,
-    /// Nothing is known yet.
+    /// The peer has not been tried yet.
     Unknown,
 }
 
@@ -75,16 +75,16 @@ struct ResultLabels {
     result: ReconcileResult,
 }
 
-/// How a pass over one object ended.
+/// Result of the reconcile of one object.
 #[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
 pub enum ReconcileResult {
-    /// Everything was applied and judged.
+    /// All children were applied and all conditions judged.
     Ok,
-    /// Somebody else changed an object at the same time; tried again at once.
+    /// Another client changed an object at the same time; the operator retries immediately.
     Conflict,
     /// A call to the API server failed.
     Failed,
-    /// The pass took too long.
+    /// The reconcile timed out.
     TimedOut,
 }
 
@@ -113,27 +113,27 @@ impl Metrics {
         let leader: Gauge = Gauge::default();
         registry.register(
             "condition",
-            "Condition of an XmppFederation: 1 for the status that it has",
+            "Condition of an XmppFederation: 1 for its current status",
             conditions.clone(),
         );
         registry.register(
             "certificate_expiry_timestamp_seconds",
-            "End of validity of the certificate presented to peers, Unix time",
+            "Expiry of the certificate presented to peers, in Unix time",
             certificate_expiry.clone(),
         );
         registry.register("peers", "Configured peers by state", peers.clone());
-        registry.register("reconciles", "Passes over an XmppFederation", reconciles.clone());
+        registry.register("reconciles", "Reconciles of an XmppFederation", reconciles.clone());
         registry.register(
             "reconcile_duration_seconds",
-            "Duration of a pass",
+            "Duration of a reconcile",
             reconcile_seconds.clone(),
         );
         registry.register(
             "api_requests",
-            "Requests to the API server; code 0 is no answer",
+            "Requests to the API server; code 0 means no answer",
             api_requests.clone(),
         );
-        registry.register("leader", "1 while this process acts", leader.clone());
+        registry.register("leader", "1 while this process is the leader", leader.clone());
         registry.register(
             "build",
             "Version of the operator",
@@ -151,7 +151,7 @@ impl Metrics {
         }
     }
 
-    /// The `OpenMetrics` text of everything.
+    /// All metrics in the `OpenMetrics` text format.
     ///
     /// # Errors
     /// When a metric cannot be formatted.
@@ -180,7 +180,7 @@ impl Metrics {
         }
     }
 
-    /// Records the end of validity of the certificate in use; `None`: there is none.
+    /// Records the expiry of the certificate in use; `None` if there is none.
     pub fn certificate_expiry(&self, namespace: &str, name: &str, seconds: Option<i64>) {
         let labels = ObjectLabels { namespace: namespace.to_owned(), name: name.to_owned() };
         match seconds {
@@ -222,20 +222,20 @@ impl Metrics {
         }
     }
 
-    /// Records one pass.
+    /// Records one reconcile.
     pub fn reconciled(&self, result: ReconcileResult, took: Duration) {
         self.reconciles.get_or_create(&ResultLabels { result }).inc();
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
-    /// Records one request to the API server; `code` 0 is no answer.
+    /// Records one request to the API server; `code` 0 means no answer.
     pub fn api_request(&self, method: &str, resource: &str, code: u16) {
         let labels = ApiLabels { method: method.to_owned(), resource: resource.to_owned(), code };
         let counter: &Counter<u64, AtomicU64> = &self.api_requests.get_or_create(&labels);
         counter.inc();
     }
 
-    /// Records whether this process acts.
+    /// Records whether this process is the leader.
     pub fn leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }

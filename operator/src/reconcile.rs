@@ -1,5 +1,5 @@
-//! One pass over one federation: dereference, validate, build, apply, judge, report. I/O stands at both ends; what lies
-//! between is pure.
+//! One reconcile of one federation: dereference, validate, build, apply, judge, report. The first and last steps do I/O; the
+//! steps between are pure.
 
 pub mod apply;
 pub mod dereference;

@@ -1,4 +1,4 @@
-//! The process: ports, client, leadership, watches, passes, and an orderly end.
+//! The process: ports, client, leader election, watches, reconciles, and graceful shutdown.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -26,30 +26,28 @@ use crate::lease::{self, LeaseError};
 use crate::metrics::Metrics;
 use crate::watches;
 
-/// Federations that wait to be woken; a full queue makes the watches wait.
+/// Wake-ups in the queue; if it is full, the watches wait.
 const WAKES: usize = 256;
 
-/// For passes under way when the process is told to end, well within the usual grace period of pods (30 s).
+/// Time that running reconciles get at shutdown, well within the usual grace period of pods (30 s).
 const FINISH: Duration = Duration::from_secs(15);
 
-/// Why the process ends with a failure.
+/// Why the process exits with a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The port.
+    /// The port cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The API server.
+    /// There is no client for the API server.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The lease.
+    /// The lease cannot be used.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// Another replica leads now.
-    #[error(
-        "the lease was lost; the process ends, so that it does not write against the new leader"
-    )]
+    /// Another replica may be the leader now.
+    #[error("lost the lease; exiting, so that this process does not conflict with the new leader")]
     LeadershipLost,
-    /// The operating system.
+    /// The operating system provides no signals.
     #[error("cannot wait for signals: {0}")]
     Signal(std::io::Error),
 }
@@ -73,7 +71,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     }
 
     let leadership = if args.leader_election {
-        // A replica that waits for the lease is as ready as it can be.
+        // A replica that waits for the lease counts as ready.
         health.set_ready();
         let acquired = lease::acquire(client.clone(), &args.pod_namespace, &args.pod_name);
         tokio::select! {
@@ -84,7 +82,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         None
     };
     metrics.leading(true);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "leading");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "acquired leadership");
 
     let (wake, wakes) = mpsc::channel(WAKES);
     let (federations, writer) = controller::store();
@@ -122,7 +120,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
 
     let (finish, finished) = tokio::sync::oneshot::channel::<()>();
     let finished = async move {
-        // A dropped sender ends the controller as well.
+        // Dropping the sender stops the controller as well.
         let _ = finished.await;
     };
     let api = controller::federations(client, &args.namespace);
@@ -131,7 +129,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         writer,
         wakes,
         Arc::clone(&context),
-        // The controller wants a future that can be shared.
+        // The controller requires a future that can be shared.
         futures::FutureExt::shared(futures::FutureExt::boxed(finished)),
     ));
     let lost = async {
@@ -144,10 +142,10 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         () = &mut controller => {}
         () = lost => return Err(RunError::LeadershipLost),
         () = &mut stop => {
-            tracing::info!("stopping: passes under way are finished first");
+            tracing::info!("shutting down: waiting for running reconciles to finish");
             drop(finish);
             if tokio::time::timeout(FINISH, controller).await.is_err() {
-                tracing::warn!("passes under way did not finish; the next leader begins them again");
+                tracing::warn!("running reconciles did not finish in time; the next leader repeats them");
             }
         }
     }

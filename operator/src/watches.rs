@@ -1,4 +1,4 @@
-//! Watches on everything that may concern a federation. All of them hold metadata only, and all they do is wake the
+//! Watches on all objects that may affect a federation. They receive only metadata, and only trigger a reconcile of the
 //! federation.
 
 use std::fmt::Debug;
@@ -22,10 +22,10 @@ use crate::causes::Causes;
 use crate::children::{Metadata, Writer, is_optional};
 use crate::context::{Context, FederationRef};
 
-/// Wakes federations.
+/// Triggers reconciles of federations.
 pub type Wake = mpsc::Sender<FederationRef>;
 
-/// Watches one kind of child, feeds its store, and wakes the owner. A kind that may be missing is waited for.
+/// Watches one kind of child, updates its store, and triggers a reconcile of the owner. Waits until an optional kind exists.
 pub async fn children(
     context: Arc<Context>,
     namespace: String,
@@ -63,7 +63,7 @@ pub async fn children(
     .await;
 }
 
-/// Watches the engine's pods, which belong to `ReplicaSets` and name their federation by a label.
+/// Watches the engine's pods. They belong to `ReplicaSets` and name their federation by a label.
 pub async fn pods(context: Arc<Context>, namespace: String, wake: Wake) {
     let api = metadata_of::<Pod>(&context, &namespace);
     let events =
@@ -76,7 +76,7 @@ pub async fn pods(context: Arc<Context>, namespace: String, wake: Wake) {
     .await;
 }
 
-/// Watches Secrets that somebody refers to.
+/// Watches Secrets that a federation refers to.
 pub async fn secrets(context: Arc<Context>, namespace: String, wake: Wake) {
     let api = metadata_of::<Secret>(&context, &namespace);
     let events = watcher(api, watcher::Config::default()).default_backoff();
@@ -86,7 +86,7 @@ pub async fn secrets(context: Arc<Context>, namespace: String, wake: Wake) {
     .await;
 }
 
-/// Watches `ConfigMaps` that somebody refers to.
+/// Watches `ConfigMaps` that a federation refers to.
 pub async fn config_maps(context: Arc<Context>, namespace: String, wake: Wake) {
     let api = metadata_of::<ConfigMap>(&context, &namespace);
     let events = watcher(api, watcher::Config::default()).default_backoff();
@@ -104,7 +104,7 @@ where
     if namespace.is_empty() { Api::all(client) } else { Api::namespaced(client, namespace) }
 }
 
-/// Wakes the federations that every object concerns which appears, changes or goes.
+/// For each object that is created, changed or deleted, triggers a reconcile of the federations that it affects.
 async fn wake_for_each<K>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     kind: &str,
@@ -126,7 +126,7 @@ async fn wake_for_each<K>(
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) => {
                 let why = Causes(&error);
-                tracing::warn!(%kind, %why, "watch failed; it is begun again");
+                tracing::warn!(%kind, %why, "watch failed; restarting it");
             }
         }
     }
@@ -146,7 +146,7 @@ fn referring(
     concerned.map(|federation| FederationRef::from_obj(federation.as_ref())).collect()
 }
 
-/// Wakes every federation.
+/// Triggers a reconcile of every federation.
 async fn all(context: &Context, wake: &Wake) {
     for federation in context.federations.state() {
         if wake.send(FederationRef::from_obj(federation.as_ref())).await.is_err() {

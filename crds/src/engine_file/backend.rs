@@ -26,13 +26,13 @@ pub struct FileBackend {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileServer {
-    /// Host name or address, a [`crate::target::RouteHost`]. As written, so that the engine can say of a wrong one what
-    /// to leave out.
+    /// Host name or address, a [`crate::target::RouteHost`]. It is kept as written, so that the error for an invalid one can
+    /// state what to remove.
     pub host: String,
     /// Port. Default: 5269.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<NonZeroU16>,
-    /// How engine and backend prove themselves. Default: `Minted`.
+    /// How engine and backend authenticate each other. Default: `Minted`.
     #[serde(default)]
     pub authentication: BackendAuthentication,
     /// How the backend's certificate is verified. Default: the backend CA, else the system roots.

@@ -13,23 +13,24 @@ use crate::dnssec::DnssecMode;
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileDnssec {
-    /// Default: `Auto`.
+    /// Whether answers are validated. Default: `Auto`.
     #[serde(default)]
     pub mode: DnssecMode,
-    /// DNSKEY records of the root in the form of zone files, for a DNS that is not the public one. Default: the public root's.
+    /// File with DNSKEY records of the root in zone file form, for a DNS that is not the public one. Default: the public
+    /// root's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust_anchors: Option<PathBuf>,
 }
 
-/// What the backend's DNS is told about remote domains.
+/// What the backend's DNS answers about remote domains.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SplitHorizon {
-    /// Address of the inner leg as the backend reaches it.
+    /// Address at which the backend reaches the inner leg.
     pub address: IpAddr,
-    /// Port of the inner leg as the backend reaches it.
+    /// Port at which the backend reaches the inner leg.
     pub port: NonZeroU16,
-    /// Networks whose hosts get answers. Empty: the backends by their addresses, and this machine.
+    /// Networks whose hosts get answers. Default: the addresses of the backends, and this machine.
     #[serde(default)]
     pub clients: Vec<IpNet>,
 }

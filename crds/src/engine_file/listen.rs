@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Addresses to listen on; an absent one is off.
+/// Addresses to listen on; an absent listener is disabled.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileListen {
     /// Outer leg, STARTTLS (5269).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s2s: Option<SocketAddr>,
-    /// Outer leg, Direct TLS (5270). Both kinds are understood on both ports.
+    /// Outer leg, Direct TLS (5270). Both ports accept both kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s2s_tls: Option<SocketAddr>,
     /// Inner leg, S2S of the backend (15269).

@@ -37,7 +37,7 @@ pub struct FilePeer {
 }
 
 impl FilePeer {
-    /// The entry that states these settings.
+    /// The entry for these settings.
     pub fn new(domain: DomainPattern, settings: PeerSettings<PathBuf>) -> Self {
         let PeerSettings { profile, tls, authentication, route, limits, required, probe } =
             settings;

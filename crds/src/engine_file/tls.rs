@@ -11,7 +11,7 @@ pub struct FileTls {
     /// Certificates that the engine presents; each is used for the domains that it covers.
     #[serde(default)]
     pub certificates: Vec<KeyPairFiles>,
-    /// Whom the engine trusts on the outer leg.
+    /// Certificates that the engine trusts on the outer leg.
     #[serde(default)]
     pub trust: TrustFiles,
 }
@@ -30,10 +30,10 @@ pub struct KeyPairFiles {
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TrustFiles {
-    /// The roots of the system, or the built-in ones where the system has none. Default: true.
+    /// Trust the system's roots, or the built-in ones if the system has none. Default: true.
     #[serde(default = "crate::yes")]
     pub system_roots: bool,
-    /// PEM files with further roots.
+    /// PEM files with additional roots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<PathBuf>,
 }
@@ -44,11 +44,11 @@ impl Default for TrustFiles {
     }
 }
 
-/// Where the dialback secrets are.
+/// Files with the dialback secrets.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DialbackFiles {
-    /// The secret that new keys are made with.
+    /// The secret that new keys are generated with.
     pub secret_file: PathBuf,
     /// The secret before the last rotation; keys made with it are still confirmed. The file may be absent.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Records that external-dns is to publish.
+/// Records that external-dns should publish.
 #[derive(Clone, CustomResource, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(
     group = "externaldns.k8s.io",
@@ -45,7 +45,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DNSEndpointStatus {
-    /// Generation that external-dns has read; absent when nobody reads the object.
+    /// Generation that external-dns has read; absent if external-dns does not read the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

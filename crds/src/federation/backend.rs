@@ -9,7 +9,7 @@ use crate::backend::{BackendAuthentication, S2S_PORT};
 use crate::message;
 use crate::target::RouteHost;
 
-/// Something that serves local domains, behind the engine.
+/// A server or component behind the engine that serves local domains.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "BackendEntry", into = "BackendEntry")]
 pub struct Backend {
@@ -39,10 +39,10 @@ pub struct BackendServer {
     #[serde(default = "s2s_port")]
     #[schemars(range(min = 1, max = 65_535))]
     pub port: u16,
-    /// How the engine and the server prove themselves to each other.
+    /// How the engine and the server authenticate each other.
     #[serde(default)]
     pub authentication: BackendAuthentication,
-    /// How the engine verifies the server's certificate. Default: the backend CA that the operator made.
+    /// How the engine verifies the server's certificate. Default: the backend CA that the operator created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<BundleRef>,
 }
@@ -55,11 +55,11 @@ fn s2s_port() -> u16 {
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Component {
-    /// The secret that the component and the engine share.
+    /// The shared secret of the component and the engine.
     pub secret_ref: SecretKey,
 }
 
-/// [`Backend`] as it stands in the resource.
+/// [`Backend`] as written in the resource.
 #[derive(Clone, Debug, KubeSchema, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("has(self.server) != has(self.component)").message(message::ONE_ATTACHMENT)
@@ -70,7 +70,7 @@ struct BackendEntry {
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message(message::BACKEND_NAME))]
     name: String,
-    /// An existing XMPP server. Exactly one of server and component is set.
+    /// An existing XMPP server. Set exactly one of server and component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<BackendServer>,
     /// An external component (XEP-0114).

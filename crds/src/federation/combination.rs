@@ -1,5 +1,5 @@
-//! Admission rules that refuse impossible peer settings, written by the preset table itself: the text of a rule merges
-//! the layers as [`crate::effective::effective`] does, and refuses what [`crate::impossible::check`] refuses.
+//! Admission rules that reject impossible peer settings, generated from the preset table: a rule merges the layers as
+//! [`crate::effective::effective`] does, and rejects what [`crate::impossible::check`] rejects.
 
 use kube::core::Rule;
 use serde::Serialize;
@@ -8,19 +8,19 @@ use crate::impossible::ImpossibleCombination;
 use crate::peer::{Dialback, Profile, TlsMode, Verification};
 use crate::rules::Preset;
 
-/// Whose settings a rule judges.
+/// The settings that a rule checks.
 #[derive(Clone, Copy)]
 pub(super) enum Scope {
     /// `peerDefaults` alone.
     Defaults,
-    /// An entry of `peers` that names a profile of its own; defaults do not reach into that profile.
+    /// An entry of `peers` that names its own profile; the defaults do not change that profile.
     OwnProfile,
     /// The entries of `peers` that follow the profile of `peerDefaults`, seen from the spec.
     InheritedProfile,
 }
 
 impl Scope {
-    /// The rule that refuses the combination.
+    /// The rule that rejects the combination.
     pub(super) fn refuse(self, combination: ImpossibleCombination) -> Rule {
         let possible = format!("!({})", self.condition(combination));
         let message = combination.sentence();
@@ -45,7 +45,7 @@ impl Scope {
         }
     }
 
-    /// True when the combination is there.
+    /// True when the settings have the combination.
     fn condition(self, combination: ImpossibleCombination) -> String {
         let tls = || self.value(&["tls", "mode"], |p| literal(&p.tls));
         let verification = || self.value(&["tls", "verification"], |p| literal(&p.verification));
@@ -53,7 +53,7 @@ impl Scope {
         let external = |direction| {
             self.value(&["authentication", "external", direction], |p| literal(&p.external))
         };
-        // What no layer says follows from the rest and is possible.
+        // If no layer sets it, it follows from the other settings and is possible.
         let confirmed = || {
             let path = ["authentication", "confirmDialbackByCertificate"];
             self.value(&path, |_| literal(&false))
@@ -109,7 +109,7 @@ impl Scope {
         };
         layers.iter().rev().fold(by_profile(preset), |otherwise, layer| {
             let mut reference = (*layer).to_owned();
-            // The presence of the layer itself is to be asked where it is a field.
+            // If the layer is a field itself, its presence must be checked as well.
             let mut conditions =
                 if layer.contains('.') { vec![format!("has({layer})")] } else { Vec::new() };
             for step in path {
@@ -121,7 +121,7 @@ impl Scope {
     }
 }
 
-/// What the preset of the variable `profile` says: profiles are grouped by value, the last group is the remainder.
+/// The value of the preset of the variable `profile`: profiles are grouped by value, and one group is the fallback.
 fn by_profile(preset: fn(Preset) -> String) -> String {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for profile in Profile::ALL {

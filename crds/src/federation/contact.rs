@@ -4,7 +4,7 @@ use kube::core::Rule;
 
 use crate::contact::{Contact, ContactAddressError, SCHEMES};
 
-/// Refuses what is no contact address, as the type does on reading.
+/// Rejects anything that is not a contact address, as the type does on reading.
 pub(super) fn addresses() -> Rule {
     let uri = format!(r"^({})[A-Za-z0-9._~:/?#@!$&'()*+,;=%\\[\\]-]+$", SCHEMES.join("|"));
     let possible = Contact::default().roles().map(|(role, _)| {

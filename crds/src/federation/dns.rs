@@ -1,4 +1,4 @@
-//! Publication of the federation in the DNS.
+//! Publication of the federation in DNS.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::dnssec::DnssecMode;
 use crate::message;
 
-/// How the address and the SRV records get into the DNS.
+/// How the address and SRV records are published in DNS.
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsSpec {
-    /// Who publishes.
+    /// Who publishes the records.
     #[serde(default)]
     pub mode: DnsMode,
     /// Time to live of the records, in seconds.
@@ -29,24 +29,24 @@ pub struct DnsSpec {
     /// Write SRV targets with a trailing dot; external-dns up to 0.20 needs false.
     #[serde(default = "crate::yes")]
     pub trailing_dot: bool,
-    /// When SRV records are published first.
+    /// When the SRV records are first published.
     #[serde(default)]
     pub publish: DnsPublish,
-    /// Publish although somebody else's SRV records stand there.
+    /// Publish even if SRV records of another server exist.
     #[serde(default)]
     pub takeover: bool,
-    /// Whether the engine validates answers by DNSSEC: Auto, where its resolver passes signatures on, or Off, such as where a
-    /// private zone hides a signed public one.
+    /// Whether the engine validates answers with DNSSEC. Auto: if its resolver returns signatures. Off: never, for example if a
+    /// private zone hides a signed public zone.
     #[serde(default)]
     pub dnssec: DnssecMode,
-    /// Recursive resolvers that stand for the public view. Default: those of the operator's pod.
+    /// Recursive resolvers that represent the public view of DNS. Default: those of the operator's pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(validation = Rule::new(r"self.all(r, r.matches('^([0-9.]+(:[0-9]+)?|\\[[0-9A-Fa-f:.]+\\](:[0-9]+)?|[0-9A-Fa-f:]+)$'))").message(message::RESOLVER))]
     pub resolvers: Vec<ResolverAddress>,
-    /// Networks whose hosts may query the DNS server that the engine is for its backends; others are refused. Named ones are
-    /// also admitted to its port by the NetworkPolicy. Default: networks that the Internet does not route to (private, shared
-    /// and link-local ones), and the addresses and networks of nodes, pods and Services as far as the cluster tells them.
+    /// Networks whose hosts may query the DNS server that the engine runs for its backends; queries from others are refused. The
+    /// NetworkPolicy also allows the networks listed here. Default: networks that are not routed on the internet (private, shared
+    /// and link-local), and the addresses and networks of nodes, pods and Services that the cluster reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
     #[x_kube(validation = Rule::new(super::NETWORKS).message(message::NETWORK))]
@@ -79,17 +79,17 @@ pub enum DnsMode {
     /// external-dns, from the Service's annotations and a `DNSEndpoint`.
     #[default]
     ExternalDNS,
-    /// A person, from status.zoneSnippet. The records are verified all the same.
+    /// An administrator, from status.zoneSnippet. The operator still verifies the records.
     Manual,
 }
 
-/// When SRV records are published first.
+/// When the SRV records are first published.
 #[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum DnsPublish {
-    /// Once the engine has been ready, so that no port is advertised that nobody answers.
+    /// After the engine has been ready once, so that no port is advertised before it is served.
     #[default]
     WhenEngineReady,
-    /// At once.
+    /// Immediately.
     Always,
 }
 
@@ -97,11 +97,11 @@ pub enum DnsPublish {
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SrvSpec {
-    /// Lower is tried first.
+    /// Lower values are tried first.
     #[serde(default)]
     #[schemars(range(min = 0, max = 65_535))]
     pub priority: u16,
-    /// Share among records of equal priority.
+    /// Relative weight among records of equal priority.
     #[serde(default = "weight")]
     #[schemars(range(min = 0, max = 65_535))]
     pub weight: u16,
@@ -117,7 +117,7 @@ impl Default for SrvSpec {
     }
 }
 
-/// Address of a resolver: an IP address, with a port other than 53 if need be.
+/// Address of a resolver: an IP address, with a port if it is not 53.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ResolverAddress(pub SocketAddr);
 

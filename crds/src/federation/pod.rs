@@ -1,4 +1,4 @@
-//! What the engine's pods get beyond what the operator decides.
+//! Settings that users can add to the engine pods.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::LocalRef;
 
-/// Additions to the engine's pods.
+/// Additional settings for the engine pods.
 #[derive(Clone, Debug, Default, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec {
-    /// Requests and limits of the engine. Default: the operator's.
+    /// Resource requests and limits of the engine. Default: set by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
     /// Labels that a node must have.
@@ -40,7 +40,7 @@ pub struct PodSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub image_pull_secrets: Vec<LocalRef>,
-    /// Labels of the pods, beside the operator's own.
+    /// Labels of the pods, in addition to the operator's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::bounded_map")]
     pub labels: BTreeMap<String, String>,

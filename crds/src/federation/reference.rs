@@ -1,4 +1,4 @@
-//! References to objects of the federation's own namespace.
+//! References to objects in the federation's own namespace.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -26,7 +26,7 @@ pub struct BundleKey {
     /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Key that holds the PEM text.
+    /// Key with the PEM text.
     #[serde(default = "ca_crt")]
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
@@ -41,7 +41,7 @@ pub struct SecretKey {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Key that holds the secret.
+    /// Key with the secret.
     #[serde(default = "secret")]
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
@@ -55,7 +55,7 @@ fn secret() -> String {
     "secret".into()
 }
 
-/// Where CA certificates come from.
+/// Source of CA certificates.
 #[derive(
     Clone, Debug, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Deserialize, Serialize,
 )]
@@ -67,14 +67,14 @@ pub enum BundleRef {
     Secret(BundleKey),
 }
 
-/// [`BundleRef`] as it stands in the resource.
+/// [`BundleRef`] as written in the resource.
 #[derive(Clone, Debug, KubeSchema, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("has(self.configMapRef) != has(self.secretRef)").message(message::ONE_BUNDLE_SOURCE)
 )]
 #[serde(rename_all = "camelCase")]
 struct BundleReference {
-    /// A key of a ConfigMap. Exactly one of configMapRef and secretRef is set.
+    /// A key of a ConfigMap. Set exactly one of configMapRef and secretRef.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     config_map_ref: Option<BundleKey>,
     /// A key of a Secret.

@@ -1,4 +1,4 @@
-//! The Service that the internet reaches.
+//! The Service that remote servers connect to.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message;
 
-/// The outer Service.
+/// The outer Service, which remote servers connect to.
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("(has(self.loadBalancerClass) ? self.loadBalancerClass : '') == (has(oldSelf.loadBalancerClass) ? oldSelf.loadBalancerClass : '')")
@@ -27,22 +27,22 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::bounded_map")]
     pub annotations: BTreeMap<String, String>,
-    /// Implementation that provides the load balancer; fixed once the Service exists.
+    /// Load balancer implementation; cannot change after the Service exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub load_balancer_class: Option<String>,
-    /// Networks that may connect. Default: all.
+    /// Networks that may connect. Default: all networks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
     #[x_kube(validation = Rule::new(super::NETWORKS).message(message::NETWORK))]
     pub load_balancer_source_ranges: Vec<IpNet>,
-    /// Local keeps the source address of peers and avoids a second hop.
+    /// Which nodes accept connections. Local preserves the source address of peers and avoids a second hop.
     #[serde(default)]
     pub external_traffic_policy: ExternalTrafficPolicy,
     /// IP families of the Service. Default: the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_family_policy: Option<IpFamilyPolicy>,
-    /// Listen for Direct TLS (XEP-0368) on port 5270, and publish it.
+    /// Listen for Direct TLS (XEP-0368) on port 5270, and publish its SRV record.
     #[serde(default = "crate::yes")]
     pub direct_tls: bool,
     /// The load balancer prepends the PROXY protocol header.
@@ -71,20 +71,20 @@ pub enum ServiceType {
     /// By a load balancer.
     #[default]
     LoadBalancer,
-    /// On a port of every node; whoever forwards ports 5269 and 5270 to it is not the operator's concern.
+    /// On a port of every node. You must forward ports 5269 and 5270 to it yourself.
     NodePort,
     /// Inside the cluster only.
     #[serde(rename = "ClusterIP")]
     ClusterIp,
 }
 
-/// Whether nodes without an engine pod take connections too.
+/// Whether nodes without an engine pod accept connections.
 #[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum ExternalTrafficPolicy {
-    /// Only nodes with an engine pod; the engine sees the peer's address.
+    /// Only nodes with an engine pod accept connections; the engine sees the peer's address.
     #[default]
     Local,
-    /// All nodes; the engine sees a node's address.
+    /// All nodes accept connections; the engine sees a node's address.
     Cluster,
 }
 
@@ -93,8 +93,8 @@ pub enum ExternalTrafficPolicy {
 pub enum IpFamilyPolicy {
     /// One family.
     SingleStack,
-    /// Both where the cluster can.
+    /// Both families if the cluster supports them.
     PreferDualStack,
-    /// Both, or fail.
+    /// Both families; fail if the cluster does not support them.
     RequireDualStack,
 }

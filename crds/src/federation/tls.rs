@@ -1,4 +1,4 @@
-//! The federation's own certificate, and whom it trusts.
+//! The federation's certificate, and which certificates of peers it trusts.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -11,7 +11,8 @@ use crate::message;
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSpec {
-    /// Certificate for all local domains. Absent: the operator issues a self-signed one, enough for dialback peers.
+    /// Certificate for all local domains. If absent, the operator issues a self-signed one, which is enough for peers that use
+    /// dialback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateSource>,
     /// Which certificates of peers are trusted.
@@ -26,7 +27,7 @@ pub struct TrustSpec {
     /// Trust the public certification authorities.
     #[serde(default = "crate::yes")]
     pub system_roots: bool,
-    /// Further CA certificates.
+    /// Additional CA certificates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub bundles: Vec<BundleRef>,
@@ -38,17 +39,17 @@ impl Default for TrustSpec {
     }
 }
 
-/// Where the certificate comes from.
+/// Source of the certificate.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "CertificateEntry", into = "CertificateEntry")]
 pub enum CertificateSource {
-    /// A Secret of type `kubernetes.io/tls` that somebody else maintains.
+    /// A Secret of type `kubernetes.io/tls` that the operator does not manage.
     Secret(LocalRef),
-    /// An issuer of cert-manager; the operator makes the Certificate.
+    /// A cert-manager issuer; the operator creates the Certificate.
     Issuer(IssuerRef),
 }
 
-/// An issuer of cert-manager.
+/// A cert-manager issuer.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerRef {
@@ -73,17 +74,17 @@ fn issuer_group() -> String {
     "cert-manager.io".into()
 }
 
-/// [`CertificateSource`] as it stands in the resource.
+/// [`CertificateSource`] as written in the resource.
 #[derive(Clone, Debug, KubeSchema, Deserialize, Serialize)]
 #[x_kube(
     validation = Rule::new("has(self.secretRef) != has(self.issuerRef)").message(message::ONE_CERTIFICATE_SOURCE)
 )]
 #[serde(rename_all = "camelCase")]
 struct CertificateEntry {
-    /// A Secret with tls.crt and tls.key. Exactly one of secretRef and issuerRef is set.
+    /// A Secret with tls.crt and tls.key. Set exactly one of secretRef and issuerRef.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret_ref: Option<LocalRef>,
-    /// An issuer of cert-manager.
+    /// A cert-manager issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     issuer_ref: Option<IssuerRef>,
 }

@@ -1,4 +1,4 @@
-//! What it takes to believe that the federation works.
+//! How the operator verifies that the federation works.
 
 use ipnet::IpNet;
 use kube::KubeSchema;
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::domain::Domain;
 use crate::message;
 
-/// Evidence that the ladder asks for.
+/// The evidence that the ladder requires.
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerificationSpec {
-    /// Ready waits until a server outside the cluster has been seen to connect.
+    /// Ready requires that a server outside the cluster has connected.
     #[serde(default)]
     pub require_outside_evidence: bool,
-    /// Age at which evidence from outside is stale, from 5m to 720h.
+    /// Age at which evidence from outside becomes stale, from 5m to 720h.
     #[serde(default = "evidence_ttl")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new(r"self.matches('^([0-9]+(h|m|s))+$') && duration(self) >= duration('5m') && duration(self) <= duration('720h')").message(message::EVIDENCE_TTL))]
@@ -23,11 +23,11 @@ pub struct VerificationSpec {
     /// A prober outside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prober: Option<Prober>,
-    /// Ask partners whether they claim one of our domains.
+    /// Query partners whether they claim one of our domains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_check: Option<ClaimCheck>,
-    /// Networks that count as the cluster's own, besides nodes and pods: connections from them prove nothing about the
-    /// outside.
+    /// Networks that belong to the cluster, in addition to nodes and pods. Connections from them are no evidence of
+    /// reachability from outside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
     #[x_kube(validation = Rule::new(super::NETWORKS).message(message::NETWORK))]
@@ -54,13 +54,13 @@ impl Default for VerificationSpec {
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Prober {
-    /// Where the operator asks for a probe.
+    /// URL at which the operator requests a probe.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("self.startsWith('https://')").message(message::PROBER_URL))]
     pub url: String,
 }
 
-/// Partners to ask whether they claim one of our domains.
+/// Partners to query whether they claim one of our domains.
 #[derive(Clone, Debug, Default, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimCheck {

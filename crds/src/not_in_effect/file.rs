@@ -1,4 +1,4 @@
-//! The list for the engine's file.
+//! The list of settings without effect, for the engine's file.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use super::Setting;
 use crate::engine_file::EngineFile;
 
 impl EngineFile {
-    /// What is set and has no effect, as `field: sentence`: first what comes with a later version, then the contact
-    /// addresses of domains whose backend answers service discovery.
+    /// Settings that are set but have no effect, as `field: sentence`: first those that a later version implements, then the
+    /// contact addresses of domains whose backend answers service discovery.
     pub fn not_in_effect(&self) -> Vec<String> {
         let servers =
             self.backends.iter().map(|backend| Some(backend.server.as_ref()?.authentication));
@@ -32,7 +32,7 @@ impl EngineFile {
         later.chain(contacts.into_values()).collect()
     }
 
-    /// What the engine does with a setting that has no effect.
+    /// How the engine handles a setting that has no effect.
     fn consequence(&self, setting: Setting, index: usize) -> String {
         match setting {
             Setting::Component => {

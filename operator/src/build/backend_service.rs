@@ -1,4 +1,4 @@
-//! Service that the backend reaches: the inner leg on the port where a server expects S2S, and the split-horizon DNS.
+//! Service that the backend connects to: the inner leg on the port where a server expects S2S, and the split-horizon DNS.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -7,7 +7,7 @@ use super::{metadata, ports};
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
-/// The inner Service; none without backends.
+/// The inner Service; `None` without backends.
 pub fn build(federation: &Validated) -> Option<Service> {
     (!federation.spec.backends.is_empty()).then(|| Service {
         metadata: metadata::child(federation, names::backend_service(&federation.name)),

@@ -1,4 +1,4 @@
-//! CA bundles that the resource refers to: each object is mounted once, in a folder of its own.
+//! CA bundles that the resource refers to: each object is mounted once, in its own directory.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -29,8 +29,8 @@ impl From<&BundleRef> for BundleObject {
     }
 }
 
-/// The objects in the order of their folders. The order is by kind and name, so that an edit of the resource that does
-/// not change the set leaves the pods alone.
+/// The objects in the order of their directories. They are sorted by kind and name, so that an edit of the resource that
+/// does not change the set does not restart the pods.
 #[derive(Clone, Debug, Default)]
 pub struct Bundles {
     objects: Vec<BundleObject>,
@@ -69,8 +69,8 @@ impl Bundles {
         settings.map_bundles(|bundle| self.path(bundle))
     }
 
-    /// Volumes and their mounts. They are optional: an engine without one bundle still serves everybody else, and says
-    /// which file it misses.
+    /// Volumes and their mounts. They are optional: an engine that lacks one bundle still serves all other peers, and reports
+    /// which file is missing.
     pub fn volumes(&self) -> Vec<(Volume, VolumeMount)> {
         let volume = |(folder, object): (usize, &BundleObject)| {
             let name = format!("bundle-{folder}");

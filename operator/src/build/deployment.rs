@@ -1,7 +1,7 @@
 //! Deployment of the engine: `restricted` pod security, no API token, read-only root.
 //!
-//! Nothing in the pod template depends on the content of configuration, certificates or secrets: the engine reads them
-//! again when they change, and a restart would cost every verified stream.
+//! Nothing in the pod template depends on the content of configuration, certificates or secrets: the engine reloads
+//! them when they change, and a restart would break every authenticated stream.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use crate::federation::validated::Validated;
 
 /// User and group of the engine's image.
 const USER: i64 = 65_532;
-/// Time for streams to end after SIGTERM, in seconds. The engine takes up to 33 s.
+/// Time for graceful shutdown after SIGTERM, in seconds. The engine needs up to 33 s.
 const GRACE_SECONDS: i64 = 40;
 /// Name of the container.
 pub const CONTAINER: &str = "engine";
@@ -42,7 +42,7 @@ pub fn build(federation: &Validated, settings: &Settings) -> Deployment {
         spec: Some(DeploymentSpec {
             replicas: Some(i32::from(federation.spec.replicas)),
             selector: metadata::selector(&federation.name),
-            // A new replica is ready before an old one goes: with one replica, too, the port is always answered.
+            // A new replica is ready before an old one terminates, so that the port is always served, even with one replica.
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
@@ -138,7 +138,7 @@ fn container(
             "json".to_owned(),
         ]),
         ports: Some(container_ports),
-        // The kubelet's reports about the end of the container quote its last words.
+        // The kubelet reports the last log lines of a terminated container.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
@@ -167,7 +167,7 @@ fn default_resources() -> ResourceRequirements {
             ("cpu".to_owned(), quantity("50m")),
             ("memory".to_owned(), quantity("64Mi")),
         ])),
-        // No CPU limit: throttling delays handshakes just when many peers come back.
+        // No CPU limit: throttling would delay handshakes exactly when many peers reconnect.
         limits: Some(BTreeMap::from([("memory".to_owned(), quantity("512Mi"))])),
         claims: None,
     }
@@ -187,7 +187,7 @@ fn volumes(federation: &Validated) -> Vec<(Volume, VolumeMount)> {
             },
             mount("config", paths::CONFIG),
         ),
-        // Optional: an engine without a certificate starts and says so; it must not hide behind a pending pod.
+        // Optional: an engine without a certificate starts and reports it; a pending pod would hide the problem.
         secret("tls", federation.certificate_secret(), paths::TLS, true, &[]),
         secret("control", names::control(name), paths::CONTROL, false, &[]),
     ];
@@ -222,7 +222,7 @@ fn secret(
         secret_name: Some(secret),
         optional: optional.then_some(true),
         items: Some(items).filter(|items| !items.is_empty()),
-        // Group-readable for `fsGroup`, nobody else.
+        // Readable only by the group, for `fsGroup`.
         default_mode: Some(0o440),
     };
     let volume_source =

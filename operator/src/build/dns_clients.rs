@@ -1,9 +1,9 @@
 //! Networks whose hosts may query the engine's DNS server.
 //!
-//! The NetworkPolicy admits the backend's pods alone, where the cluster enforces it. This list is for clusters that do not,
-//! and must not refuse a backend. No API tells a cluster's pod networks for certain: many network plugins ignore the nodes'
-//! `podCIDRs`, and a list of them changes with every node. So the default is every network that the Internet does not route
-//! to, where pods and Services nearly always are, and besides them what nodes and `ServiceCIDRs` tell.
+//! The NetworkPolicy allows only the backend's pods, if the cluster enforces it. This list is for clusters that do not, and
+//! must not refuse a backend. No API reports a cluster's pod networks reliably: many network plugins ignore the nodes'
+//! `podCIDRs`, and a list of them changes with every node. The default is therefore every network that is not routed on the
+//! internet, where pods and Services nearly always are, plus the networks that nodes and `ServiceCIDRs` report.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,11 +12,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::evidence::networks::ClusterNetworks;
 use crate::federation::validated::Validated;
 
-/// The cluster's networks beyond [`UNROUTED`] that are listed; the engine accepts 1024 in all.
+/// Most cluster networks that are listed in addition to [`UNROUTED`]; the engine accepts 1024 in total.
 const MAX_NETWORKS: usize = 512;
 
-/// Networks without a way from the Internet: loopback, private use (RFC 1918, RFC 4193), shared (RFC 6598), link-local,
-/// benchmarking (RFC 2544) and class E, which all serve as pod networks somewhere.
+/// Networks that are not routed on the internet: loopback, private use (RFC 1918, RFC 4193), shared (RFC 6598), link-local,
+/// benchmarking (RFC 2544) and class E, all of which some clusters use as pod networks.
 const UNROUTED: [IpNet; 10] = [
     v4([10, 0, 0, 0], 8),
     v4([100, 64, 0, 0], 10),
@@ -39,7 +39,7 @@ const fn v6(first: u16, length: u8) -> IpNet {
     IpNet::V6(Ipv6Net::new_assert(address, length))
 }
 
-/// What the resource names, else the default.
+/// The networks that the resource names, else the default.
 pub fn of(federation: &Validated, cluster: &ClusterNetworks) -> Vec<IpNet> {
     let spec = &federation.spec;
     if !spec.dns.clients.is_empty() {

@@ -8,7 +8,7 @@ use crate::dns::wanted;
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
-/// The records; none before there is a target to point to.
+/// The records; none while there is no target.
 pub fn build(federation: &Validated, given: &Given) -> Option<DNSEndpoint> {
     if !given.publish_srv {
         return None;

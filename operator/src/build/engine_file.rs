@@ -55,7 +55,7 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
             name: backend.name.clone(),
             server: None,
             component: Some(FileComponent {
-                // Not in effect yet: nothing is mounted there, and the engine does not listen for components.
+                // Not in effect yet: the secret is not mounted, and the engine does not listen for components.
                 secret_file: file_in("/etc/xmpp-federation/components", &component.secret_ref.name),
             }),
         },

@@ -1,4 +1,4 @@
-//! Metadata that every child carries.
+//! Metadata that every child has.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::federation::validated::Validated;
 
 /// Label with the name of the federation that an object belongs to.
 pub const FEDERATION_LABEL: &str = "xmppfederation.dev/federation";
-/// Annotation on running pods with a digest of their files. A change of any annotation makes the kubelet look at the pod's
-/// volumes at once instead of within a minute. It never stands in the pod template: that would restart the pods.
+/// Annotation on running pods with a digest of their files. A change of any annotation makes the kubelet sync the pod's
+/// volumes immediately instead of within a minute. It is never in the pod template, because that would restart the pods.
 pub const CONTENT_ANNOTATION: &str = "xmppfederation.dev/content";
-/// Selects everything that the operator made.
+/// Selects all objects that the operator created.
 pub const MANAGED_BY_SELECTOR: &str = "app.kubernetes.io/managed-by=xmpp-federation-operator";
 
 /// Metadata of a child: name, namespace, labels, and the federation as its controller.
@@ -39,7 +39,7 @@ pub fn labels(name: &str) -> BTreeMap<String, String> {
     .into()
 }
 
-/// What selects the engine's pods. A Deployment's selector never changes, so it is kept to two labels.
+/// Labels that select the engine's pods. A Deployment's selector cannot change, so it has only two labels.
 pub fn selector_labels(name: &str) -> BTreeMap<String, String> {
     [("app.kubernetes.io/component", "engine"), (FEDERATION_LABEL, name)]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -1,5 +1,5 @@
-//! NetworkPolicy around the engine: the world reaches the outer leg, the backend the inner one, the operator the control
-//! port. Egress stays open, because peers are anywhere.
+//! NetworkPolicy for the engine: everyone may connect to the outer leg, the backend to the inner leg, the operator to the
+//! control port. Egress is not restricted, because peers can be anywhere.
 
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
@@ -14,17 +14,17 @@ use crate::federation::names;
 use crate::federation::validated::Validated;
 use crds::federation::network_policy::PodPeer;
 
-/// Label that every namespace carries with its own name.
+/// Label of every namespace with its name.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// The policy, unless the resource turns it off.
+/// The policy, unless the resource disables it.
 pub fn build(federation: &Validated, settings: &Settings) -> Option<NetworkPolicy> {
     let wanted = &federation.spec.network_policy;
     if !wanted.enabled {
         return None;
     }
     let mut ingress = vec![NetworkPolicyIngressRule {
-        // No `from`: everybody.
+        // No `from`: everyone.
         from: None,
         ports: Some(tcp(&[ports::S2S, ports::S2S_TLS])),
     }];
@@ -42,7 +42,7 @@ pub fn build(federation: &Validated, settings: &Settings) -> Option<NetworkPolic
         ingress.push(NetworkPolicyIngressRule { from: Some(vec![backend]), ports: Some(inner) });
         let clients = &federation.spec.dns.clients;
         if !clients.is_empty() {
-            // Whoever names networks wants queries from there, such as from a node's or the cluster's resolver.
+            // If the resource names networks, they must be allowed too, for example for a node's or the cluster's resolver.
             let mut dns = tcp(&[ports::DNS]);
             dns.push(port("UDP", ports::DNS));
             let from = clients.iter().map(network).collect();

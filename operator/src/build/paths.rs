@@ -1,4 +1,4 @@
-//! Where the engine's container finds its files. Each folder is a volume, so that the kubelet exchanges its content while
+//! Paths of the files in the engine's container. Each directory is a volume, so that the kubelet updates its content while
 //! the engine runs.
 
 /// ConfigMap with [`CONFIG_KEY`].
@@ -13,7 +13,7 @@ pub const DIALBACK: &str = "/etc/xmpp-federation/dialback";
 pub const BACKEND_CA: &str = "/etc/xmpp-federation/backend-ca";
 /// Certificate, key and token of the control port.
 pub const CONTROL: &str = "/etc/xmpp-federation/control";
-/// Parent of the CA bundles that the resource refers to, one folder for each object.
+/// Parent of the CA bundles that the resource refers to, one directory for each object.
 pub const BUNDLES: &str = "/etc/xmpp-federation/bundles";
 
 /// Key of a certificate chain in a Secret of type `kubernetes.io/tls`.

@@ -7,7 +7,7 @@ use super::metadata;
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
-/// The budget; none for a single replica, which it would make undrainable.
+/// The budget; `None` for a single replica, because it would prevent draining the node.
 pub fn build(federation: &Validated) -> Option<PodDisruptionBudget> {
     (federation.spec.replicas > 1).then(|| PodDisruptionBudget {
         metadata: metadata::child(federation, names::own(&federation.name)),

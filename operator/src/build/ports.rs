@@ -8,7 +8,7 @@ pub const S2S_TLS: u16 = 5270;
 pub const BACKEND: u16 = 15_269;
 /// Split-horizon DNS: above 1024, so that the container needs no capability; the Service offers it as [`DNS_SERVICE`].
 pub const DNS: u16 = 5353;
-/// Where a resolver expects DNS.
+/// The standard DNS port.
 pub const DNS_SERVICE: u16 = 53;
 /// `/livez`, `/readyz` and `/metrics`.
 pub const ADMIN: u16 = 9090;

@@ -1,4 +1,4 @@
-//! Secrets whose content the operator makes, and the public part of the backend CA.
+//! Secrets whose content the operator generates, and the public part of the backend CA.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::federation::names;
 use crate::federation::validated::Validated;
 use federation_engine::tls::issue::PemPair;
 
-/// Secret of the dialback keys; none when the resource brings one of its own.
+/// Secret of the dialback keys; `None` if the resource names its own.
 pub fn dialback(federation: &Validated, given: &Given) -> Option<Secret> {
     let material = given.material.dialback.as_ref()?;
     let mut data = BTreeMap::from([entry(paths::SECRET, material.secret.as_bytes())]);
@@ -23,7 +23,7 @@ pub fn dialback(federation: &Validated, given: &Given) -> Option<Secret> {
     Some(secret)
 }
 
-/// Secret that opens the engine's control port.
+/// Secret with the credentials for the engine's control port.
 pub fn control(federation: &Validated, given: &Given) -> Secret {
     let material = &given.material.control;
     let mut data = pair(&material.pair);
@@ -31,7 +31,7 @@ pub fn control(federation: &Validated, given: &Given) -> Secret {
     secret(federation, names::control(&federation.name), "Opaque", data)
 }
 
-/// Secret of the backend CA; none without backends.
+/// Secret of the backend CA; `None` without backends.
 pub fn backend_ca(federation: &Validated, given: &Given) -> Option<Secret> {
     let material = given.material.backend.as_ref()?;
     let name = names::backend_ca(&federation.name);
@@ -57,7 +57,7 @@ pub fn backend_tls(federation: &Validated, given: &Given) -> Option<Secret> {
     Some(secret(federation, name, "kubernetes.io/tls", data))
 }
 
-/// Secret with the certificate that stands in for one of the user's.
+/// Secret with the self-signed certificate, used if the user configures none.
 pub fn self_signed(federation: &Validated, given: &Given) -> Option<Secret> {
     let material = given.material.self_signed.as_ref()?;
     let name = names::self_signed(&federation.name);

@@ -1,4 +1,4 @@
-//! Service that the internet reaches.
+//! Service that remote servers connect to.
 
 use std::collections::BTreeMap;
 
@@ -70,12 +70,12 @@ pub fn build(federation: &Validated, given: &Given) -> Service {
     }
 }
 
-/// What external-dns reads, and what the user wrote; the user's word stands above ours.
+/// Annotations for external-dns, and those of the user; the user's take precedence.
 fn annotations(federation: &Validated, given: &Given) -> BTreeMap<String, String> {
     let dns = &federation.spec.dns;
     let mut all = BTreeMap::new();
-    // With a host name instead of addresses the SRV records point to that name: a record of our own would be an alias,
-    // which RFC 2782 forbids as a target.
+    // If the load balancer has a host name instead of addresses, the SRV records point to that name: our own record would
+    // be an alias, which RFC 2782 forbids as a target.
     if dns.mode == DnsMode::ExternalDNS && matches!(given.address, Some(Address::Ips(_))) {
         for prefix in EXTERNAL_DNS_PREFIXES {
             all.insert(format!("{prefix}/hostname"), federation.host.to_ascii());

@@ -1,5 +1,5 @@
 //! `ServiceAccount` of the engine. It has no permissions and its token is not mounted: a process that faces the internet
-//! holds no key to the cluster.
+//! must have no credentials for the cluster.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 

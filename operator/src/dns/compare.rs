@@ -1,4 +1,4 @@
-//! Wanted DNS records beside the records found, for the status. Pure.
+//! Compares wanted DNS records with the records found, for the status. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
@@ -59,7 +59,7 @@ pub fn records(view: View<'_>) -> Vec<DnsRecord> {
     all
 }
 
-/// State and text of what the first server that tells has.
+/// State and text of the records at the first server that answers.
 fn compare<T: Display + Ord>(
     evidence: &NameEvidence<T>,
     is_wanted: impl Fn(&T) -> bool,

@@ -11,22 +11,22 @@ use crate::federation::validated::Validated;
 /// The decision.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Publication {
-    /// A person publishes.
+    /// An administrator publishes the records.
     #[default]
     Manual,
     /// external-dns's kind does not exist in the cluster.
     KindMissing,
-    /// The load balancer has not said yet where the records are to lead.
+    /// The target of the records is not known yet, because the load balancer has assigned no address.
     NoTarget,
-    /// No port is advertised before somebody answers on it.
+    /// The engine is not ready yet, and no port is advertised before it is served.
     HeldForEngine,
-    /// Somebody else's records stand there, and are not written over.
+    /// Records of another server exist, and are not overwritten.
     HeldForForeign,
     /// The records are written.
     Published,
 }
 
-/// Decides. What was published once stays published: an engine that restarts keeps its records.
+/// Decides whether to publish. Published records stay published: an engine that restarts keeps its records.
 pub fn decide(
     federation: &Validated,
     address: Option<&Address>,
@@ -59,8 +59,8 @@ pub fn decide(
     Publication::Published
 }
 
-/// An SRV record whose owner ends in `suffix` and that leads to somebody else: its owner name and target. A target "."
-/// leads nowhere.
+/// Owner name and target of an SRV record whose owner ends in `suffix` and that points to another server. A target "."
+/// points to no server.
 pub fn foreign<'a>(
     federation: &Validated,
     target: &str,

@@ -13,9 +13,9 @@ use crate::federation::validated::Validated;
 /// Data of an SRV record (RFC 2782). The target is in ASCII, lower case, without trailing dot; empty for the root.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Srv {
-    /// Lower is tried first.
+    /// Lower values are tried first.
     pub priority: u16,
-    /// Share among equal priorities.
+    /// Relative weight among equal priorities.
     pub weight: u16,
     /// Port of the service.
     pub port: u16,
@@ -41,7 +41,7 @@ pub struct WantedSrv {
     pub srv: Srv,
 }
 
-/// Where SRV records point to: the host, or the load balancer's own name. `None` while it is not known which.
+/// Where SRV records point to: the host, or the load balancer's own name. `None` while this is not known.
 pub fn srv_target(federation: &Validated, address: Option<&Address>) -> Option<String> {
     match address {
         Some(Address::Hostname(name)) => Some(name.trim_end_matches('.').to_ascii_lowercase()),
@@ -73,7 +73,7 @@ pub fn srv_records(federation: &Validated, target: &str) -> Vec<WantedSrv> {
         .collect()
 }
 
-/// Service labels and their ports: STARTTLS always, Direct TLS (XEP-0368) where it is on.
+/// Service labels and their ports: STARTTLS always, Direct TLS (XEP-0368) if enabled.
 fn services(federation: &Validated) -> Vec<(&'static str, u16)> {
     let mut all = vec![("_xmpp-server._tcp", ports::S2S)];
     if federation.spec.service.direct_tls {
@@ -82,7 +82,7 @@ fn services(federation: &Validated) -> Vec<(&'static str, u16)> {
     all
 }
 
-/// The addresses that the host is to have; none when SRV records point to the load balancer's own name.
+/// The addresses that the host should have; none if SRV records point to the load balancer's own name.
 pub fn host_addresses(address: Option<&Address>) -> Vec<IpAddr> {
     match address {
         Some(Address::Ips(ips)) => ips.clone(),

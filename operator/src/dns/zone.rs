@@ -1,8 +1,8 @@
-//! The records that are missing, as lines for a zone file. Pure.
+//! Missing records as lines for a zone file. Pure.
 
 use crds::status::{DnsRecord, DnsRecordState};
 
-/// Lines for a zone file with every record that is not there as wanted; none when all are.
+/// Zone file lines for every record that is missing or wrong; `None` if all records are as wanted.
 pub fn snippet(records: &[DnsRecord]) -> Option<String> {
     let lines: Vec<String> = records
         .iter()

@@ -14,7 +14,7 @@ use crate::build::deployment::CONTAINER;
 use crate::build::metadata::{CONTENT_ANNOTATION, FEDERATION_LABEL};
 use crate::federation::validated::Validated;
 
-/// What the cluster shows.
+/// The evidence from objects in the cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterEvidence {
     /// The engine's Deployment, once it exists.
@@ -38,9 +38,9 @@ pub struct Workload {
     pub updated: i32,
     /// Ready pods of any template.
     pub ready: i32,
-    /// Pods in all.
+    /// All pods.
     pub total: i32,
-    /// Why pods cannot be created, in the words of the API server.
+    /// Why pods cannot be created, as reported by the API server.
     pub replica_failure: Option<String>,
 }
 
@@ -53,32 +53,32 @@ pub struct EnginePod {
     pub name: String,
     /// Its address.
     pub ip: Option<IpAddr>,
-    /// It is ready and not going away.
+    /// It is ready and not terminating.
     pub ready: bool,
-    /// It is going away.
+    /// It is terminating.
     pub terminating: bool,
     /// Creation of the pod.
     pub created: Option<Timestamp>,
-    /// Why no node takes it.
+    /// Why it cannot be scheduled.
     pub unschedulable: Option<String>,
-    /// Reason and message of a container that waits.
+    /// Reason and message of a waiting container.
     pub waiting: Option<(String, String)>,
-    /// Exit code and last words of the container's last end.
+    /// Exit code and termination message of the container's last run.
     pub ended: Option<(i32, String)>,
-    /// Times the container was started again.
+    /// Number of restarts of the container.
     pub restarts: i32,
     /// Value of the annotation [`CONTENT_ANNOTATION`].
     pub content: Option<String>,
 }
 
-/// The Service that the internet reaches.
+/// The Service that remote servers connect to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct OuterService {
-    /// What the load balancer gave.
+    /// The address that the load balancer assigned.
     pub address: Option<Address>,
     /// Creation of the Service.
     pub created: Option<Timestamp>,
-    /// Last warning about it, and who gave it; only looked up while there is no address.
+    /// Reason and message of the last warning about it; only queried while there is no address.
     pub warning: Option<(String, String)>,
 }
 
@@ -91,12 +91,12 @@ pub struct DnsEndpointEvidence {
     pub exists: bool,
     /// Creation of the object.
     pub created: Option<Timestamp>,
-    /// external-dns has read its last change.
+    /// external-dns has read the last change.
     pub observed: bool,
 }
 
 impl ClusterEvidence {
-    /// The pods that can be asked.
+    /// The pods that can be queried.
     pub fn replicas(&self) -> Vec<Replica> {
         self.pods
             .iter()
@@ -107,7 +107,7 @@ impl ClusterEvidence {
             .collect()
     }
 
-    /// What the load balancer gave.
+    /// The address that the load balancer assigned.
     pub fn address(&self) -> Option<&Address> {
         self.service.as_ref()?.address.as_ref()
     }
@@ -149,7 +149,7 @@ pub async fn gather(
     })
 }
 
-/// The address of a Service inside the cluster; none for a headless one.
+/// The cluster IP of a Service; `None` for a headless one.
 pub fn cluster_ip(service: &Service) -> Option<IpAddr> {
     service.spec.as_ref()?.cluster_ip.as_deref()?.parse().ok()
 }
@@ -224,8 +224,7 @@ fn outer_service(service: &Service) -> OuterService {
     }
 }
 
-/// The newest warning about an object: who gave it, and the text. Controllers of load balancers report there and nowhere
-/// else.
+/// Reason and message of the latest warning about an object. Load balancer controllers report only there.
 async fn last_warning(
     client: &Client,
     service: &Service,

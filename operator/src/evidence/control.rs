@@ -1,4 +1,4 @@
-//! One connection to an engine's control port: `GET /v1/evidence`, held until something changes.
+//! One connection to an engine's control port: `GET /v1/evidence`, which the engine answers when something changes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,46 +18,50 @@ use tokio_rustls::TlsConnector;
 
 /// Time for TCP and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Asks the engine to hold a request whose answer would be the same, for [`HOLD`].
+/// Asks the engine to hold the request for [`HOLD`] if the answer has not changed.
 const HELD: &str = "/v1/evidence?wait=30";
 /// The time named in [`HELD`].
 const HOLD: Duration = Duration::from_secs(30);
-/// Largest answer. The engine bounds its own lists; this bounds what a broken one can cost.
+/// Largest answer. The engine bounds its own lists; this limit bounds the cost of a faulty engine.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// Why an engine's evidence could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// TCP.
-    #[error("cannot connect to its control port {address}: {source}")]
+    #[error("cannot connect to control port {address}: {source}")]
     Connect {
         /// Address of the control port.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// TLS; another certificate than the pinned one ends here.
-    #[error("TLS with its control port {address} failed: {source}")]
+    /// TLS; a certificate other than the pinned one fails here.
+    #[error("the TLS handshake with control port {address} failed: {source}")]
     Tls {
         /// Address of the control port.
         address: SocketAddr,
-        /// What went wrong.
+        /// The cause.
         source: std::io::Error,
     },
-    /// Nothing happened in time.
-    #[error("its control port {0} did not answer in time")]
+    /// A step timed out.
+    #[error(
+        "control port {0} timed out; check that network policies allow the operator to connect to it"
+    )]
     TimedOut(SocketAddr),
     /// HTTP.
-    #[error("the connection to its control port broke: {0}")]
+    #[error("the connection to the control port broke: {0}")]
     Http(#[from] hyper::Error),
     /// The bearer token is not the one that the engine reads from its file.
-    #[error("its control port refused the token; it may not have read the current one yet")]
+    #[error(
+        "the control port rejected the token; the engine may not have read the current one yet"
+    )]
     Refused,
-    /// Any other code.
-    #[error("its control port answered {0}")]
+    /// Any other status code.
+    #[error("the control port answered {0}")]
     Status(StatusCode),
-    /// The body is not evidence, for instance of another version.
-    #[error("its evidence cannot be understood: {0}")]
+    /// The body is not evidence, for example because it comes from another version.
+    #[error("the operator cannot parse its evidence: {0}")]
     Malformed(String),
 }
 
@@ -70,7 +74,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Connects; nothing is asked yet.
+    /// Connects, without sending a request.
     ///
     /// # Errors
     /// When TCP, TLS or HTTP cannot be established.
@@ -90,19 +94,19 @@ impl Control {
             .map_err(late)?
             .map_err(|source| ControlError::Tls { address, source })?;
         let (requests, connection) = handshake(TokioIo::new(stream)).await?;
-        // Ends by itself when `requests` is dropped.
+        // The task ends when `requests` is dropped.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%address, %error, "control connection ended");
+                tracing::debug!(%address, %error, "control connection closed");
             }
         });
         Ok(Self { address, requests, authorization, etag: None })
     }
 
-    /// The next evidence; `None` when nothing changed while the engine held the request.
+    /// The next evidence; `None` if nothing changed while the engine held the request.
     ///
     /// # Errors
-    /// When the engine does not answer, refuses, or answers something else.
+    /// When the engine does not answer, rejects the token, or sends something else.
     pub async fn next(&mut self) -> Result<Option<Evidence>, ControlError> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = match &self.etag {

@@ -1,6 +1,6 @@
-//! What the DNS says about the records of a federation: first the zone's authoritative servers, and the recursive
-//! resolvers only for records that are there as wanted. A resolver that is asked too early remembers for minutes that there
-//! was nothing, and hands that to every peer behind it.
+//! What DNS has for the records of a federation. The zone's authoritative servers are queried first, and the recursive
+//! resolvers only for records that are already as wanted. A resolver that is queried too early caches the negative answer
+//! for minutes, and serves it to every peer that uses it.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -13,15 +13,15 @@ use super::zone::{PATIENCE, Servers, Zones};
 use crate::dns::wanted::{self, Srv};
 use crate::federation::validated::Validated;
 
-/// Questions that are on their way at once.
+/// Queries that run in parallel.
 const PARALLEL: usize = 8;
 
 /// All answers.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DnsEvidence {
-    /// When they were given.
+    /// When they were received.
     pub at: Timestamp,
-    /// The addresses and targets that were looked for; other ones need new answers.
+    /// The addresses and targets that were looked for; if they change, the queries are repeated.
     pub looked_for: LookedFor,
     /// Address records of the host.
     pub host: NameEvidence<IpAddr>,
@@ -34,20 +34,20 @@ pub struct DnsEvidence {
 pub struct LookedFor {
     /// Host, in ASCII.
     pub host: String,
-    /// Addresses that the host is to have.
+    /// Addresses that the host should have.
     pub addresses: Vec<IpAddr>,
     /// Owner names and data of the SRV records.
     pub services: Vec<(String, Srv)>,
-    /// Recursive resolvers that are asked.
+    /// Recursive resolvers to query.
     pub resolvers: Vec<SocketAddr>,
 }
 
-/// What is known of one name.
+/// The answers about one name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NameEvidence<T> {
-    /// Answers of the authoritative servers; one entry with a failure when they are not known.
+    /// Answers of the authoritative servers; one entry with a failure if these servers are not known.
     pub zone: Vec<Answer<T>>,
-    /// Answers of recursive resolvers; empty while the zone is not as wanted.
+    /// Answers of the recursive resolvers; empty while the zone is not as wanted.
     pub public: Vec<Answer<T>>,
 }
 
@@ -58,7 +58,7 @@ impl<T> Default for NameEvidence<T> {
 }
 
 impl<T> NameEvidence<T> {
-    /// Answers that tell something: those of the zone, or of the resolvers when no server of the zone answers.
+    /// Successful answers: those of the zone, or those of the resolvers if no server of the zone answers.
     pub fn best(&self) -> impl Iterator<Item = (&str, &BTreeSet<T>)> {
         let zone_answers = self.zone.iter().any(|answer| answer.found.is_ok());
         let answers = if zone_answers { &self.zone } else { &self.public };
@@ -68,12 +68,12 @@ impl<T> NameEvidence<T> {
     }
 }
 
-/// What one server said.
+/// The answer of one server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer<T> {
     /// The server.
     pub server: String,
-    /// The records, or why they are not known.
+    /// The records, or why the query failed.
     pub found: Result<BTreeSet<T>, String>,
 }
 
@@ -84,7 +84,7 @@ impl LookedFor {
         address: Option<&crate::build::Address>,
         resolvers: &[SocketAddr],
     ) -> Self {
-        // Without a target the names are asked for all the same: foreign records stand there already.
+        // The names are queried even without a target, because they may already have foreign records.
         let target = wanted::srv_target(federation, address).unwrap_or_default();
         let records = wanted::srv_records(federation, &target).into_iter();
         Self {
@@ -96,7 +96,7 @@ impl LookedFor {
     }
 }
 
-/// Asks for everything.
+/// Queries all names.
 pub async fn gather(looked_for: LookedFor, zones: &Zones, now: Timestamp) -> DnsEvidence {
     let resolvers = &looked_for.resolvers;
     let wanted = looked_for.services.clone();
@@ -119,7 +119,7 @@ pub async fn gather(looked_for: LookedFor, zones: &Zones, now: Timestamp) -> Dns
     DnsEvidence { at: now, host, services, looked_for }
 }
 
-/// Priority and weight are the zone's business; target and port decide where peers go.
+/// Priority and weight are up to the zone; only target and port decide where peers connect.
 pub fn leads_to(found: &Srv, wanted: &Srv) -> bool {
     found.port == wanted.port && found.target == wanted.target
 }
@@ -153,7 +153,7 @@ async fn name<T: Ord + Clone>(
     let servers: Servers = zones.servers(domain, resolvers).await;
     let zone = match servers {
         Ok(servers) => every(&servers, owner, kinds, false, records).await,
-        Err(why) => vec![Answer { server: "the zone's servers".to_owned(), found: Err(why) }],
+        Err(why) => vec![Answer { server: "authoritative servers".to_owned(), found: Err(why) }],
     };
     let told = || zone.iter().filter_map(|answer| answer.found.as_ref().ok());
     let public = if told().all(in_place) {
@@ -186,7 +186,7 @@ async fn every<T: Ord + Clone>(
     .await
 }
 
-/// A reply that tells what the name has: records, or nothing.
+/// A usable reply: the records of the name, or that it has none.
 fn judge(reply: Result<Reply, AskError>, recursion: bool) -> Result<Reply, String> {
     let reply = reply.map_err(|error| error.to_string())?;
     if !matches!(reply.code, Code::NoError | Code::NxDomain) {

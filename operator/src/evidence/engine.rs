@@ -1,5 +1,5 @@
-//! What the engine's replicas report. One task for each ready pod holds a request open; whatever it learns is kept here
-//! and wakes the reconcile of its federation, so that a pass never waits for an engine.
+//! What the engine's replicas report. One task for each ready pod keeps a request open. New evidence is stored here and
+//! triggers a reconcile of its federation, so that a reconcile never waits for an engine.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use super::pinned;
 use crate::build::ports;
 use crate::context::FederationRef;
 
-/// Shortest time between two answers of one engine: under load its evidence changes with every stream.
+/// Shortest interval between two answers of one engine: under load, its evidence changes with every stream.
 const PACE: Duration = Duration::from_millis(500);
 /// First and longest pause after a failure.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -35,7 +35,7 @@ pub struct Replica {
     pub ip: IpAddr,
 }
 
-/// What opens the control port of a federation's engines.
+/// The credentials for the control port of a federation's engines.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Credentials {
     /// The only certificate that is accepted.
@@ -50,23 +50,23 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What one replica said last.
+/// The last report of one replica.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     /// It has not answered yet.
     Waiting,
     /// Its evidence.
     Seen(Arc<Evidence>),
-    /// It cannot be asked; the text completes "the engine pod NAME cannot be asked: ...".
+    /// It cannot be queried; the text completes "Cannot query engine pod NAME: ...".
     Unreachable(String),
 }
 
 /// The report of one replica.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineReport {
-    /// Who.
+    /// The replica.
     pub replica: Replica,
-    /// What it said.
+    /// Its report.
     pub report: Report,
 }
 
@@ -92,12 +92,12 @@ impl Drop for Poller {
 }
 
 impl Engines {
-    /// `wake` gets the federation whose engines have something new.
+    /// `wake` receives the federation whose engines have new evidence.
     pub fn new(wake: mpsc::Sender<FederationRef>) -> Self {
         Self { wake, pollers: Mutex::default() }
     }
 
-    /// Follows exactly these replicas from now on, and returns what each said last.
+    /// Polls exactly these replicas from now on, and returns the last report of each.
     pub fn observe(
         &self,
         federation: &FederationRef,
@@ -128,7 +128,7 @@ impl Engines {
         reports
     }
 
-    /// Stops following a federation.
+    /// Stops polling the replicas of a federation.
     pub fn forget(&self, federation: &FederationRef) {
         self.pollers.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
     }
@@ -163,7 +163,7 @@ impl Engines {
     }
 }
 
-/// Keeps `latest` current until nobody looks any more.
+/// Keeps `latest` current until it has no receiver any more.
 async fn follow(
     address: SocketAddr,
     tls: Arc<ClientConfig>,
@@ -178,7 +178,7 @@ async fn follow(
             pause = RETRY.0;
         })
         .await;
-        tracing::debug!(%address, %error, "engine cannot be asked");
+        tracing::debug!(%address, %error, "cannot query an engine");
         publish(&latest, Report::Unreachable(error.to_string()), &wake, &federation).await;
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);
@@ -195,7 +195,7 @@ async fn session(
     federation: &FederationRef,
     mut answered: impl FnMut(),
 ) -> ControlError {
-    // A new connection asks without a tag: what was known may have been replaced by `Unreachable` meanwhile.
+    // The first request of a new connection has no ETag: `Unreachable` may have replaced the last report in the meantime.
     let mut control = match Control::open(address, Arc::clone(tls), authorization.clone()).await {
         Ok(control) => control,
         Err(error) => return error,
@@ -219,18 +219,18 @@ async fn publish(
     wake: &mpsc::Sender<FederationRef>,
     federation: &FederationRef,
 ) {
-    // The newest report stays for the next pass; a pass of its own is made for what could change a verdict.
+    // The latest report is always stored for the next reconcile; only a change that could affect a verdict triggers one.
     let mut news = false;
     latest.send_modify(|current| {
         news = !tells_the_same(current, &report);
         *current = report;
     });
     if news && wake.send(federation.clone()).await.is_err() {
-        tracing::debug!("nobody listens for engine reports any more");
+        tracing::debug!("no receiver for engine reports is left");
     }
 }
 
-/// Whether two reports differ in times and past attempts alone, which move with every stream.
+/// Whether two reports differ only in times and past attempts, which change with every stream.
 fn tells_the_same(one: &Report, other: &Report) -> bool {
     match (one, other) {
         (Report::Seen(one), Report::Seen(other)) => timeless(one) == timeless(other),
@@ -247,13 +247,13 @@ fn timeless(evidence: &Evidence) -> Evidence {
         trip.at = Timestamp::UNIX_EPOCH;
         trip.ping.clear();
     }
-    // That a domain answers at all is news, its later answers are none.
+    // The first answer of a domain is a change, later answers are not.
     evidence.answers.sort_by(|a, b| a.domain.cmp(&b.domain));
     evidence.answers.dedup_by(|a, b| a.domain == b.domain);
     for answer in &mut evidence.answers {
         answer.ping.clear();
     }
-    // Strangers cause these, and nothing is judged by them.
+    // Unauthenticated peers cause these, and no verdict depends on them.
     evidence.refusals.clear();
     for peer in &mut evidence.peers {
         peer.attempts.clear();

@@ -1,4 +1,4 @@
-//! Addresses of the cluster itself: a connection from there proves nothing about the outside.
+//! Addresses of the cluster itself: a connection from one of them shows nothing about reachability from outside.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,7 +10,7 @@ use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-/// How long an answer is taken for good: nodes come and go, their networks hardly ever.
+/// How long an answer is cached: nodes come and go, but their networks rarely change.
 const KEPT: Duration = Duration::from_mins(2);
 
 /// The networks that are known.
@@ -18,7 +18,7 @@ const KEPT: Duration = Duration::from_mins(2);
 pub struct ClusterNetworks {
     /// Node addresses, pod and Service networks, and what the spec adds.
     pub inside: Vec<IpNet>,
-    /// Nodes could be listed; without them the list has gaps.
+    /// The operator could list nodes; otherwise the list is incomplete.
     pub complete: bool,
 }
 
@@ -31,7 +31,7 @@ impl ClusterNetworks {
     }
 }
 
-/// Asks the API server now and then.
+/// Queries the API server at most once every two minutes.
 #[derive(Debug)]
 pub struct Networks {
     cluster_wide: bool,
@@ -39,12 +39,12 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// An operator for one namespace may not list nodes.
+    /// An operator for one namespace has no permission to list nodes.
     pub fn new(cluster_wide: bool) -> Self {
         Self { cluster_wide, kept: RwLock::default() }
     }
 
-    /// The networks of the cluster. What cannot be read is missing, and `complete` says so.
+    /// The networks of the cluster. If some cannot be read, `complete` is false.
     pub async fn get(&self, client: &Client) -> Arc<ClusterNetworks> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((at, networks)) = &kept
@@ -57,7 +57,7 @@ impl Networks {
             networks = read(client).await;
         }
         if let (false, Some((_, last))) = (networks.complete, &kept) {
-            // An API server that does not answer takes no network out of the cluster.
+            // If the API server does not answer, the last known networks stay.
             networks.inside.extend(&last.inside);
             networks.inside = IpNet::aggregate(&networks.inside);
         }
@@ -86,9 +86,9 @@ async fn read(client: &Client) -> ClusterNetworks {
                 );
             }
         }
-        Err(error) => tracing::warn!(%error, "cannot list nodes; their addresses are not known"),
+        Err(error) => tracing::warn!(%error, "cannot list nodes, so their addresses are unknown"),
     }
-    // The kind is younger than the oldest server that is supported.
+    // The oldest supported API server does not have this kind yet.
     match Api::<ServiceCIDR>::all(client.clone()).list(&everything).await {
         Ok(ranges) => {
             let cidrs = ranges.items.into_iter().filter_map(|range| range.spec?.cidrs).flatten();

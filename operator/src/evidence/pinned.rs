@@ -1,4 +1,4 @@
-//! TLS to an engine's control port: exactly one certificate is accepted, the one that the operator made for it.
+//! TLS to an engine's control port: exactly one certificate is accepted, the one that the operator issued for it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// A client configuration that accepts this certificate and no other. Names and validity do not matter: pods come and go
+/// A client configuration that accepts this certificate and no other. Names and validity are not checked: pods come and go
 /// with their addresses, and the operator replaces the certificate itself.
 ///
 /// # Errors

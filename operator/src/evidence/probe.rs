@@ -1,5 +1,5 @@
-//! Streams that the operator opens to the engine's own listeners, on the address of each pod. They show what a peer would
-//! be served; they never show that the outside reaches the pod.
+//! Streams that the operator opens to the engine's listeners, at the address of each pod. They show what the engine would
+//! serve to a peer; they never show that the pod can be reached from outside.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -29,7 +29,7 @@ const AT_ONCE: usize = 16;
 pub struct ProbeEvidence {
     /// When they were made.
     pub at: Timestamp,
-    /// What was probed; anything else needs new probes.
+    /// What was probed; if it changes, the probes are repeated.
     pub wanted: Wanted,
     /// One for each replica, domain and port.
     pub probes: Vec<Probe>,
@@ -44,7 +44,7 @@ pub struct Probe {
     pub domain: Domain,
     /// STARTTLS on 5269, or Direct TLS on 5270.
     pub mode: ProbeMode,
-    /// How far it came.
+    /// How far the probe got.
     pub outcome: ProbeOutcome,
 }
 
@@ -67,10 +67,10 @@ impl ProbeMode {
     }
 }
 
-/// How far a probe came.
+/// How far a probe got.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ProbeOutcome {
-    /// TLS was set up, and features came on the secured stream.
+    /// The TLS handshake succeeded, and the engine sent features on the secured stream.
     Features {
         /// The certificate that was served.
         served: Served,
@@ -85,9 +85,9 @@ pub enum ProbeOutcome {
     StartTlsNotOffered,
     /// TLS.
     HandshakeFailed(String),
-    /// The engine ended the stream with an error: condition and text.
+    /// The engine closed the stream with an error: condition and text.
     StreamError(String, String),
-    /// What answers is no XMPP stream.
+    /// The answer is not an XMPP stream.
     NotXmpp(String),
 }
 
@@ -102,7 +102,7 @@ pub struct Served {
     pub not_after: Timestamp,
 }
 
-/// What is to be probed.
+/// What to probe.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wanted {
     /// Names and addresses of the ready pods.
@@ -111,7 +111,7 @@ pub struct Wanted {
     pub domains: Vec<Domain>,
     /// Probe Direct TLS as well.
     pub direct_tls: bool,
-    /// SHA-256 of the certificate that is to be served; another one makes new probes.
+    /// SHA-256 of the certificate that the engine should serve; if it changes, the probes are repeated.
     pub certificate: Option<String>,
 }
 
@@ -201,7 +201,7 @@ fn outcome(domain: &Domain, seen: Result<Seen, Failure>) -> ProbeOutcome {
     };
     let Some((leaf, Ok(facts))) = seen.chain.leaf().map(|leaf| (leaf, CertificateFacts::of(leaf)))
     else {
-        return ProbeOutcome::HandshakeFailed("no readable certificate came".to_owned());
+        return ProbeOutcome::HandshakeFailed("the engine sent no readable certificate".to_owned());
     };
     ProbeOutcome::Features {
         served: Served {

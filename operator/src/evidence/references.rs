@@ -1,5 +1,5 @@
-//! The Secrets and `ConfigMaps` that a spec refers to: whether they exist, and whether their content is what it should be.
-//! Content is looked at and left behind; only facts stay.
+//! The Secrets and `ConfigMaps` that a spec refers to: whether they exist, and whether their content is valid. Only facts
+//! are kept, never the content.
 
 use crds::domain::Domain;
 use crds::reason::ResolvedRefsReason;
@@ -8,33 +8,33 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use s2s_proto::certificate::facts::CertificateFacts;
 
-/// Shortest dialback secret, in octets: as much as the keys that are made of it (XEP-0185 §3).
+/// Shortest dialback secret, in bytes: the length of the keys that are generated with it (XEP-0185 §3).
 const MIN_DIALBACK_SECRET: usize = 32;
 
-/// What is known of the references.
+/// The state of the references.
 #[derive(Clone, Debug, Default)]
 pub struct References {
-    /// What is wrong with them, in the order of the spec.
+    /// The problems, in the order of the spec.
     pub problems: Vec<ReferenceProblem>,
-    /// The certificate for the outer leg; `None` while there is none.
+    /// The certificate for the outer leg; `None` if there is none yet.
     pub certificate: Option<CertificateSeen>,
 }
 
-/// A reference that leads nowhere, or to something else.
+/// A reference to an object that does not exist or is not valid.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ReferenceProblem {
-    /// Its class.
+    /// The reason.
     pub reason: ResolvedRefsReason,
-    /// The field, the object, what is wrong, what to do.
+    /// The field, the object, the problem, and what to do.
     pub message: String,
 }
 
-/// A certificate, or why the two halves are none.
+/// A certificate with its key, or why the two do not match.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CertificateSeen {
-    /// A certificate with its own key.
+    /// A certificate with the matching private key.
     Readable {
-        /// What the leaf says.
+        /// The fields of the leaf certificate.
         facts: CertificateFacts,
         /// Local domains that it names.
         covers: Vec<Domain>,
@@ -46,7 +46,7 @@ pub enum CertificateSeen {
 /// Reads a certificate and its key.
 ///
 /// # Errors
-/// When either is unreadable.
+/// When either cannot be read.
 pub fn certificate(
     object: &str,
     certificate: &[u8],
@@ -66,17 +66,17 @@ pub fn certificate(
     }
 }
 
-/// Whether a CA bundle holds certificates.
+/// Whether a CA bundle contains certificates.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn bundle(pem: &[u8]) -> Result<(), String> {
     let mut found = CertificateDer::pem_slice_iter(pem);
     match found.next() {
-        None => Err("holds no PEM block `-----BEGIN CERTIFICATE-----`".to_owned()),
-        Some(Err(error)) => Err(format!("is no PEM text: {error}")),
+        None => Err("has no PEM block `-----BEGIN CERTIFICATE-----`".to_owned()),
+        Some(Err(error)) => Err(format!("is not valid PEM: {error}")),
         Some(Ok(first)) => match CertificateFacts::of(&first) {
-            Err(error) => Err(format!("holds {error}")),
+            Err(error) => Err(format!("has an unreadable certificate: {error}")),
             Ok(_) => Ok(()),
         },
     }
@@ -89,7 +89,7 @@ pub fn bundle(pem: &[u8]) -> Result<(), String> {
 pub fn dialback_secret(secret: &[u8]) -> Result<(), String> {
     if secret.len() < MIN_DIALBACK_SECRET {
         return Err(format!(
-            "has {} octets; a dialback secret needs at least {MIN_DIALBACK_SECRET} random ones",
+            "has {} bytes; a dialback secret needs at least {MIN_DIALBACK_SECRET} random bytes",
             secret.len()
         ));
     }

@@ -1,14 +1,14 @@
-//! Which recursive resolvers stand for the public view.
+//! Selects the recursive resolvers that represent the public view of DNS.
 
 use std::net::SocketAddr;
 
 use crate::federation::validated::Validated;
 
-/// Resolvers that are asked at most.
+/// Largest number of resolvers to query.
 const MAX: usize = 4;
 
-/// Those that the spec names, else those of the operator's own pod. An operator without any gets no answers, and the
-/// verdicts say so.
+/// The resolvers that the spec names, or those of the operator's own pod. Without any, there are no answers, and the
+/// verdicts report it.
 pub fn of(federation: &Validated) -> Vec<SocketAddr> {
     let named = &federation.spec.dns.resolvers;
     if !named.is_empty() {
@@ -22,7 +22,7 @@ pub fn of(federation: &Validated) -> Vec<SocketAddr> {
             .take(MAX)
             .collect(),
         Err(error) => {
-            tracing::warn!(%error, "cannot read the resolvers of the operator's pod");
+            tracing::warn!(%error, "cannot read the DNS resolvers of the operator's pod");
             Vec::new()
         }
     }

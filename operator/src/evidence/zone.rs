@@ -1,5 +1,5 @@
-//! Which servers are authoritative for a name. They are asked directly, because a recursive resolver remembers for minutes
-//! that a record did not exist.
+//! Finds the servers that are authoritative for a name. They are queried directly, because a recursive resolver caches for
+//! minutes that a record did not exist.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -8,31 +8,31 @@ use std::time::{Duration, Instant};
 
 use federation_engine::dns::ask::{Code, Data, Kind, Reply, ask};
 
-/// Time for one answer.
+/// Time limit for one answer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the servers of a zone are taken for good.
+/// How long the servers of a zone are cached.
 const KEPT: Duration = Duration::from_mins(5);
-/// How long it is remembered that they were not found.
+/// How long a failure to find them is cached.
 const KEPT_FAILURE: Duration = Duration::from_secs(20);
-/// Servers that are asked for each zone.
+/// Servers to query for each zone.
 const MAX_SERVERS: usize = 4;
-/// Zones that are remembered.
+/// Zones in the cache.
 const MAX_ZONES: usize = 1024;
-/// Where DNS is served.
+/// The DNS port.
 const PORT: u16 = 53;
 
 /// The authoritative servers of a name, or why they are not known.
 pub type Servers = Result<Vec<SocketAddr>, String>;
 
-/// Remembers the servers of the zones that were asked for.
+/// Caches the servers of the zones that were queried.
 #[derive(Debug, Default)]
 pub struct Zones {
     known: Mutex<HashMap<Asked, Known>>,
 }
 
-/// A domain, and the resolvers that were asked about it.
+/// A domain, and the resolvers that were queried about it.
 type Asked = (String, Vec<SocketAddr>);
-/// When they were asked, and what they knew.
+/// When they were queried, and what they answered.
 type Known = (Instant, Servers);
 
 impl Zones {
@@ -57,7 +57,7 @@ impl Zones {
     }
 }
 
-/// Walks up from the domain to the next zone cut. The zone cut may be above; the root is not asked for.
+/// Walks up from the domain to the next zone cut, but never queries the root.
 async fn find(domain: &str, resolvers: &[SocketAddr]) -> Servers {
     let mut name = domain;
     let mut trouble = None;
@@ -84,7 +84,8 @@ async fn find(domain: &str, resolvers: &[SocketAddr]) -> Servers {
             _ => break,
         }
     }
-    Err(trouble.unwrap_or_else(|| format!("no name server is known for {domain} or its parents")))
+    Err(trouble
+        .unwrap_or_else(|| format!("found no name server for {domain} or its parent domains")))
 }
 
 async fn addresses(
@@ -114,7 +115,7 @@ async fn addresses(
     found.dedup();
     found.truncate(MAX_SERVERS);
     if found.is_empty() {
-        return Err(format!("the name servers of {zone} have no address"));
+        return Err(format!("the name servers of {zone} have no address record"));
     }
     Ok(found.into_iter().map(|address| SocketAddr::new(address, PORT)).collect())
 }
@@ -122,7 +123,7 @@ async fn addresses(
 /// The first usable answer of the resolvers, in their order.
 ///
 /// # Errors
-/// Why none answered, in words.
+/// Why no resolver answered.
 pub async fn recursive(name: &str, kind: Kind, resolvers: &[SocketAddr]) -> Result<Reply, String> {
     let mut trouble = "no resolver is configured".to_owned();
     for resolver in resolvers {

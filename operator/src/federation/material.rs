@@ -1,5 +1,5 @@
-//! Keys and certificates that the operator makes: read back from their Secrets, and made again before they end or when
-//! they no longer fit.
+//! Keys and certificates that the operator issues: it reads them back from their Secrets, and issues them again before
+//! they expire or when they no longer match the spec.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,17 +19,17 @@ use crate::build::paths;
 
 /// Octets of randomness in tokens and dialback secrets.
 const RANDOM_OCTETS: usize = 32;
-/// Shortest content of a Secret that is taken for one of ours.
+/// Shortest token or dialback secret that is accepted as one of ours.
 const MIN_SECRET: usize = 32;
-/// How long keys made with the dialback secret before the last rotation are still confirmed.
+/// How long after a rotation keys of the previous dialback secret are still confirmed.
 pub const PREVIOUS_ACCEPTED: SignedDuration = SignedDuration::from_hours(1);
 
-/// Annotation on the resource: a new value asks for a new dialback secret. On the Secret: the value last followed.
+/// Annotation on the resource: a new value requests a new dialback secret. On the Secret: the last value acted on.
 pub const ROTATE: &str = "xmppfederation.dev/rotate-dialback";
 /// Annotation on the Secret: when it was last rotated.
 pub const ROTATED_AT: &str = "xmppfederation.dev/rotated-at";
 
-/// Validity, and how long before its end a successor is made.
+/// Validity, and how long before expiry a certificate is renewed.
 struct Life {
     total: SignedDuration,
     renew_before: SignedDuration,
@@ -42,22 +42,22 @@ const fn days(total: i64, renew_before: i64) -> Life {
     }
 }
 
-/// Backends mount the CA and may be slow to follow, so it lives long.
+/// Backends mount the CA and may be slow to load a new one, so it is valid for long.
 const CA: Life = days(3650, 365);
 const BACKEND_LEAF: Life = days(90, 30);
 const SELF_SIGNED: Life = days(365, 60);
 const CONTROL: Life = days(365, 60);
 
-/// Everything that the operator makes for one federation.
+/// All keys and certificates that the operator issues for one federation.
 #[derive(Clone)]
 pub struct Material {
     /// Opens the engine's control port.
     pub control: ControlMaterial,
-    /// Dialback secret; `None` when the resource brings its own.
+    /// Dialback secret; `None` if the resource names its own.
     pub dialback: Option<DialbackMaterial>,
-    /// Backend CA and a leaf of it; `None` without backends.
+    /// Backend CA and a leaf certificate that it issued; `None` without backends.
     pub backend: Option<BackendMaterial>,
-    /// Certificate of the outer leg; `None` when the resource brings its own.
+    /// Certificate of the outer leg; `None` if the resource names its own.
     pub self_signed: Option<PemPair>,
 }
 
@@ -80,9 +80,9 @@ pub struct ControlMaterial {
 /// Dialback secret, shared by all replicas (XEP-0185).
 #[derive(Clone)]
 pub struct DialbackMaterial {
-    /// New keys are made with it.
+    /// New dialback keys are generated with it.
     pub secret: String,
-    /// The one before, while its keys may still be asked about.
+    /// The previous one, while peers may still verify its keys.
     pub previous: Option<String>,
     /// Annotations of the Secret.
     pub annotations: BTreeMap<String, String>,
@@ -93,11 +93,11 @@ pub struct DialbackMaterial {
 pub struct BackendMaterial {
     /// The CA.
     pub ca: PemPair,
-    /// A certificate of the CA for the local domains.
+    /// A certificate for the local domains, issued by the CA.
     pub leaf: PemPair,
 }
 
-/// The Secrets as they are in the cluster; only those that belong to the federation.
+/// The Secrets as they exist in the cluster; only those that the federation owns.
 #[derive(Clone, Default)]
 pub struct Existing {
     /// `<name>-control`.
@@ -112,31 +112,31 @@ pub struct Existing {
     pub self_signed: Option<Secret>,
 }
 
-/// Why nothing could be made.
+/// Why keys or certificates could not be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum MaterialError {
     /// Signing.
     #[error("cannot issue the {what}: {source}")]
     Issue {
-        /// What was to be issued.
+        /// The certificate to issue.
         what: &'static str,
-        /// Why not.
+        /// The cause.
         source: IssueError,
     },
-    /// The operating system's random source.
-    #[error("the system gives no random numbers: {0}")]
+    /// The operating system's random number generator.
+    #[error("the system random number generator failed: {0}")]
     Random(String),
-    /// The name of the resource or its namespace.
-    #[error("{name} is no domain name: {source}")]
+    /// The name of the resource or its namespace is not a valid domain name.
+    #[error("{name} is not a domain name: {source}")]
     Name {
         /// The name.
         name: String,
-        /// Why not.
+        /// The cause.
         source: DomainError,
     },
 }
 
-/// Keeps what is good and makes what is missing.
+/// Keeps what is still valid and issues what is missing.
 ///
 /// # Errors
 /// See [`MaterialError`].
@@ -266,7 +266,7 @@ fn backend(
     Ok(BackendMaterial { ca, leaf })
 }
 
-/// What is looked at before a certificate is kept.
+/// The facts that decide whether a certificate is kept.
 struct Facts {
     names: Vec<String>,
     not_before: Timestamp,
@@ -287,7 +287,7 @@ impl Facts {
     }
 }
 
-/// `None` for what is no pair of certificate and key any more: it is made again.
+/// `None` if this is not a matching pair of certificate and key; it is issued again.
 fn facts(pair: &PemPair) -> Option<Facts> {
     let certificate = LocalCertificate::from_pem(
         pair.certificate.as_bytes(),

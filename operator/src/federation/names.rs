@@ -1,11 +1,11 @@
-//! Names of the children of a federation. The resource's own name is at most 52 characters, so that each fits.
+//! Names of the children of a federation. The resource's own name is at most 52 characters, so that each name fits.
 
 /// Outer Service, Deployment, NetworkPolicy, `PodDisruptionBudget` and `ServiceAccount` carry the federation's own name.
 pub fn own(name: &str) -> String {
     name.to_owned()
 }
 
-/// Service that the backend reaches.
+/// Service that the backend connects to.
 pub fn backend_service(name: &str) -> String {
     format!("{name}-backend")
 }
@@ -20,7 +20,7 @@ pub fn dialback(name: &str) -> String {
     format!("{name}-dialback")
 }
 
-/// Secret that opens the engine's control port.
+/// Secret with the credentials for the engine's control port.
 pub fn control(name: &str) -> String {
     format!("{name}-control")
 }

@@ -1,5 +1,5 @@
-//! Whether a federation can be honoured. Pure and total: every resource is either rejected with a reason, or becomes a
-//! [`Validated`], which is all that the later steps take.
+//! Validates a federation. Pure and total: every resource is either rejected with a reason or becomes a [`Validated`],
+//! the only input of the later steps.
 
 use crds::domain::Domain;
 use crds::federation::tls::CertificateSource;
@@ -12,14 +12,14 @@ use kube::{Resource, ResourceExt};
 use super::material::ROTATE;
 use super::names;
 
-/// A federation that contradicts neither itself nor an older one.
+/// A federation without conflicts, in itself or with an older one.
 #[derive(Clone, Debug)]
 pub struct Validated {
     /// Namespace of the resource.
     pub namespace: String,
     /// Name of the resource.
     pub name: String,
-    /// What makes a child ours.
+    /// The owner reference that marks a child as ours.
     pub owner: OwnerReference,
     /// Generation of the spec.
     pub generation: Option<i64>,
@@ -41,7 +41,7 @@ impl Validated {
         }
     }
 
-    /// The certificate of the outer leg is the operator's own.
+    /// The certificate of the outer leg is issued by the operator.
     pub fn self_signed(&self) -> bool {
         !matches!(self.spec.tls.certificate, Some(CertificateSource::Secret(_)))
     }
@@ -52,7 +52,7 @@ impl Validated {
     }
 }
 
-/// Another federation of the cluster, as far as it can claim something.
+/// The domains and the host that another federation of the cluster claims.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rival {
     /// `namespace/name`.
@@ -66,7 +66,7 @@ pub struct Rival {
 }
 
 impl Rival {
-    /// The claims of a federation; none when it cannot be honoured itself.
+    /// The claims of a federation; none if it is invalid itself.
     pub fn of(object: &XmppFederation) -> Option<Self> {
         let name = object.name_any();
         if !crds::validate::validate(&name, &object.spec).is_empty() {
@@ -80,27 +80,29 @@ impl Rival {
         })
     }
 
-    /// The older one keeps what both claim; of the same age, the one that is first by name. A resource without a
-    /// timestamp has not reached the API server and is the youngest.
+    /// The older federation keeps what both claim; at the same age, the one whose name sorts first. A resource without a
+    /// timestamp has not reached the API server and counts as the youngest.
     fn precedes(&self, other: &Self) -> bool {
         let rank = |rival: &Self| (rival.created.is_none(), rival.created, rival.reference.clone());
         rank(self) < rank(other)
     }
 }
 
-/// Why a federation is not honoured.
+/// Why a federation is rejected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// The API server handed out something that is no `XmppFederation` of this version.
+    /// The API server returned an object that is not an `XmppFederation` of this version.
     #[error(
-        "the resource cannot be read: {0}; correct it, or check that the installed CustomResourceDefinition belongs to this operator's version"
+        "the operator cannot read the resource: {0}; correct it, or check that the installed CustomResourceDefinition has the operator's version"
     )]
     Unreadable(String),
-    /// It contradicts itself.
+    /// The spec contradicts itself.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<InvalidSpec>),
     /// An older federation has a domain.
-    #[error("the domain {domain} belongs to the older federation {other}; remove it here or there")]
+    #[error(
+        "the domain {domain} belongs to the older federation {other}; remove it from one of the two"
+    )]
     DomainConflict {
         /// The domain.
         domain: Domain,
@@ -108,7 +110,7 @@ pub enum Rejection {
         other: String,
     },
     /// An older federation has the host.
-    #[error("the host {host} belongs to the older federation {other}; set another spec.host")]
+    #[error("the host {host} belongs to the older federation {other}; set a different spec.host")]
     HostConflict {
         /// The host.
         host: Domain,

@@ -24,19 +24,19 @@ pub fn check(view: View<'_>) -> Verdict {
         Applied::Foreign { kind, name } => Verdict::new(
             AcceptedReason::AdoptionConflict,
             format!(
-                "{kind} {name} exists and does not belong to this federation, so it is left alone. Delete or rename it, or give the federation another name."
+                "{kind} {name} already exists and does not belong to this federation, so the operator does not change it. Delete or rename it, or give the federation another name."
             ),
         ),
         Applied::Forbidden { action, message } => Verdict::new(
             AcceptedReason::NotPermitted,
             format!(
-                "The operator may not {action}: {message}. Give its service account the role of the chart."
+                "The operator is not permitted to {action}: {message}. Bind the chart's role to the operator's service account."
             ),
         ),
         Applied::Refused { kind, name, message } => Verdict::new(
             AcceptedReason::InvalidSpec,
             format!(
-                "The API server refuses {kind} {name} as the spec asks for it: {message}. Correct the field of the spec."
+                "The API server rejects {kind} {name}, which the operator builds from the spec: {message}. Correct that field of the spec."
             ),
         ),
     }

@@ -10,7 +10,7 @@ use super::View;
 use super::verdict::Verdict;
 use crate::build::Address;
 
-/// Silence after which nobody is thought to be in charge of load balancers.
+/// Time without an event about the Service after which no load balancer controller is thought to be installed.
 const SILENCE: SignedDuration = SignedDuration::from_mins(2);
 
 /// Judges the address.
@@ -20,7 +20,7 @@ pub fn check(view: View<'_>) -> Verdict {
     if wanted.type_ != ServiceType::LoadBalancer {
         return Verdict::new(
             AddressAssignedReason::NotNeeded,
-            "spec.service.type is not LoadBalancer, so whoever forwards ports 5269 and 5270 to the Service gives the address; it is not looked at.",
+            "spec.service.type is not LoadBalancer, so the operator does not check the address. Forward ports 5269 and 5270 of your public address to the Service.",
         );
     }
     let Some(service) = &view.seen.cluster.service else {
@@ -32,13 +32,13 @@ pub fn check(view: View<'_>) -> Verdict {
     match &service.address {
         Some(Address::Hostname(host)) => Verdict::new(
             AddressAssignedReason::AddressAssigned,
-            format!("The load balancer has the name {host}."),
+            format!("The load balancer has the host name {host}."),
         ),
         Some(Address::Ips(ips)) => match ips.iter().find_map(|ip| unusable(view, *ip)) {
             Some((ip, kind)) => Verdict::new(
                 AddressAssignedReason::AddressNotUsable,
                 format!(
-                    "The load balancer gave {ip}, {kind}, which servers on the internet cannot reach. Ask for a public address by spec.service.annotations or spec.service.loadBalancerClass; where all peers are in that network, list it in spec.egress.allowNetworks."
+                    "The load balancer assigned {ip}, {kind}; servers on the internet cannot reach it. Request a public address with spec.service.annotations or spec.service.loadBalancerClass. If all peers are in that network, add it to spec.egress.allowNetworks."
                 ),
             ),
             None => Verdict::new(
@@ -60,7 +60,7 @@ fn without_address(
         return Verdict::new(
             AddressAssignedReason::AllocationFailed,
             format!(
-                "The load balancer's controller gives Service {name} no address and says {reason}: {message}. Give it a free address (for MetalLB: extend an IPAddressPool), or choose another with spec.service.annotations."
+                "The load balancer controller assigned no address to Service {name} and reported {reason}: {message}. Give it a free address (for MetalLB, extend an IPAddressPool), or choose another one with spec.service.annotations."
             ),
         );
     }
@@ -69,13 +69,13 @@ fn without_address(
         return Verdict::new(
             AddressAssignedReason::NoLoadBalancerController,
             format!(
-                "Service {name} has waited for an address for more than two minutes, and no controller has said anything about it. Install a load balancer (MetalLB, the cloud's own), check spec.service.loadBalancerClass, or set spec.service.type to NodePort."
+                "Service {name} has had no address for over 2m, and no controller has reported an event about it. Install a load balancer controller (MetalLB or the cloud provider's), check spec.service.loadBalancerClass, or set spec.service.type to NodePort."
             ),
         );
     }
     Verdict::new(
         AddressAssignedReason::AddressNotAssigned,
-        format!("Service {name} waits for an address from the load balancer's controller."),
+        format!("Service {name} is waiting for an address from the load balancer controller."),
     )
 }
 

@@ -18,14 +18,14 @@ pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
     }
     Verdict::new(
         BackendReadyReason::RoundTripSeen,
-        "A ping from the engine's probe domain came back from every domain, so both directions and the backend's DNS work.",
+        "Every domain answered a ping from the engine's probe domain, so both directions and the backend's DNS work.",
     )
 }
 
 fn none_configured() -> Verdict {
     Verdict::new(
         BackendReadyReason::NoBackendConfigured,
-        "No backend is configured; the engine answers ping and disco itself and bounces the rest. Name your server in spec.backends.",
+        "No backend is configured, so the engine answers ping and disco itself and bounces everything else. Add your server to spec.backends.",
     )
 }
 
@@ -40,7 +40,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         return Verdict::new(
             BackendReadyReason::ComponentNotConnected,
             format!(
-                "Backend {} is a component, which is not in effect yet; {domain} has no backend. Attach it as a server.",
+                "Backend {} is a component, and components are not supported yet, so {domain} has no backend. Attach it as a server.",
                 backend.name
             ),
         );
@@ -66,15 +66,16 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     match unreachable {
         Some((pod, why)) => Verdict::new(
             BackendReadyReason::EvidenceUnavailable,
-            format!("Engine pod {pod} cannot be asked: {why}."),
+            format!("Cannot query engine pod {pod}: {why}."),
         ),
-        None => {
-            Verdict::new(BackendReadyReason::Probing, format!("No ping to {domain} has ended yet."))
-        }
+        None => Verdict::new(
+            BackendReadyReason::Probing,
+            format!("No ping to {domain} has completed yet."),
+        ),
     }
 }
 
-/// What became of one replica's ping, by what all replicas saw.
+/// The outcome of one replica's ping, judged by what all replicas saw.
 #[derive(Debug, PartialEq)]
 enum Fate<'a> {
     CameBack,
@@ -91,7 +92,7 @@ impl<'a> Fate<'a> {
     }
 }
 
-/// The backend's stream to the probe domain ends at any replica, whichever sent the ping.
+/// The backend's stream to the probe domain may arrive at any replica, not only at the one that sent the ping.
 fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
     let unanswered =
         matches!(trip.outcome, BackendOutcome::AnswerAwaited | BackendOutcome::NoAnswer);
@@ -123,35 +124,35 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
     let (reason, action) = match outcome {
         BackendOutcome::HostNotFound => (
             BackendReadyReason::HostNotFound,
-            format!("Its host name has no address. Correct spec.backends[{backend}].server.host, or create the Service that it names."),
+            format!("Its host name does not resolve. Correct spec.backends[{backend}].server.host, or create the Service that it names."),
         ),
         BackendOutcome::ConnectRefused => (
             BackendReadyReason::ConnectRefused,
-            format!("Nothing listens there. Start the server, or correct spec.backends[{backend}].server.port (usually {}, for servers).", ports::S2S),
+            format!("Nothing listens there. Start the server, or correct spec.backends[{backend}].server.port (usually {} for servers).", ports::S2S),
         ),
         BackendOutcome::ConnectTimedOut => (
             BackendReadyReason::ConnectTimedOut,
-            "It does not answer. Look for a NetworkPolicy that forbids the engine's pods to connect to it.".to_owned(),
+            "It does not answer. Check for a NetworkPolicy that blocks connections from the engine pods.".to_owned(),
         ),
         BackendOutcome::BackendRejectsMintedCertificate => (
             BackendReadyReason::BackendRejectsMintedCertificate,
-            format!("Let the backend trust key ca.crt of ConfigMap {ca} for server-to-server streams; status.backends shows how."),
+            format!("Configure the backend to trust key ca.crt of ConfigMap {ca} for server-to-server streams; status.backends shows how."),
         ),
         BackendOutcome::BackendCertificateUntrusted => (
             BackendReadyReason::BackendCertificateUntrusted,
-            format!("Give the backend the certificate in Secret {}, or name the CA of its own in spec.backends[{backend}].server.trust.", names::backend_tls(name)),
+            format!("Give the backend the certificate in Secret {}, or set spec.backends[{backend}].server.trust to the CA of its own certificate.", names::backend_tls(name)),
         ),
         BackendOutcome::BackendDialbackFailed => (
             BackendReadyReason::BackendDialbackFailed,
-            format!("The backend asks its DNS for the remote domain and must get the engine: let it use the DNS server {dns}."),
+            format!("The backend's DNS must resolve the remote domain to the engine. Configure the backend to use DNS server {dns}."),
         ),
         BackendOutcome::DomainNotHosted => (
             BackendReadyReason::DomainNotHosted,
-            format!("Add {domain} there as a virtual host, or name the right backend in spec.domains."),
+            format!("Add {domain} to the backend as a virtual host, or name the correct backend in spec.domains."),
         ),
         BackendOutcome::NoAnswer => (
             BackendReadyReason::BackendDoesNotReachEngine,
-            format!("The engine reaches the backend, and the answer does not come back. The backend must use the DNS server {dns}, have an address of spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
+            format!("The engine reaches the backend, but no answer comes back. The backend must use DNS server {dns}, have an address in spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
         ),
         BackendOutcome::ComponentNotConnected => (
             BackendReadyReason::ComponentNotConnected,
@@ -159,7 +160,7 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         ),
         BackendOutcome::StreamFailed => (
             BackendReadyReason::StreamFailed,
-            "Look at the log of the backend at that time.".to_owned(),
+            "Check the backend's log at that time.".to_owned(),
         ),
         BackendOutcome::AnswerAwaited => (BackendReadyReason::Probing, String::new()),
         BackendOutcome::RoundTripSeen => (BackendReadyReason::RoundTripSeen, String::new()),

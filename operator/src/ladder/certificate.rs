@@ -8,7 +8,7 @@ use super::View;
 use super::verdict::Verdict;
 use crate::evidence::references::CertificateSeen;
 
-/// Remaining validity at which the message speaks of it.
+/// Remaining validity below which the message warns about the expiry.
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The verdict when every domain's is True.
@@ -28,7 +28,7 @@ pub fn every_domain(view: View<'_>, verdicts: &[Verdict]) -> Verdict {
 }
 
 fn self_signed() -> &'static str {
-    "No certificate is configured, so the operator made a self-signed one. It is enough for peers that use dialback; for all others create a Secret of type kubernetes.io/tls and name it in spec.tls.certificate.secretRef."
+    "No certificate is configured, so the operator created a self-signed one. Peers that use dialback accept it. For all other peers, create a Secret of type kubernetes.io/tls and name it in spec.tls.certificate.secretRef."
 }
 
 /// Judges the certificate for one domain.
@@ -38,13 +38,15 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         None => {
             return Verdict::new(
                 CertificateReadyReason::Issuing,
-                format!("The certificate in Secret {secret} is being made."),
+                format!("The certificate in Secret {secret} is being issued."),
             );
         }
         Some(CertificateSeen::KeyMismatch(message)) => {
             return Verdict::new(
                 CertificateReadyReason::KeyMismatch,
-                format!("{message}. Put the key into the Secret that belongs to the certificate."),
+                format!(
+                    "{message}. Put the private key that matches the certificate into the Secret."
+                ),
             );
         }
         Some(CertificateSeen::Readable { facts, covers }) => (facts, covers),
@@ -59,7 +61,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         return Verdict::new(
             CertificateReadyReason::DomainNotCovered,
             format!(
-                "The certificate in Secret {secret} is for {names}; {domain} is not among them. Issue one that names every domain of spec.domains as DNS subject alternative name."
+                "The certificate in Secret {secret} is for {names}; it does not cover {domain}. Issue one that names every domain in spec.domains as a DNS subject alternative name."
             ),
         );
     }
@@ -67,7 +69,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         return Verdict::new(
             CertificateReadyReason::Expired,
             format!(
-                "The certificate in Secret {secret} ended at {}. Put a current one into the Secret.",
+                "The certificate in Secret {secret} expired at {}. Replace it in the Secret.",
                 facts.not_after
             ),
         );
@@ -76,7 +78,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         return Verdict::new(
             CertificateReadyReason::NotYetValid,
             format!(
-                "The certificate in Secret {secret} begins at {}. Check the clock of whoever issued it.",
+                "The certificate in Secret {secret} is not valid before {}. Check the clock of the system that issued it.",
                 facts.not_before
             ),
         );
@@ -85,7 +87,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         return Verdict::new(
             CertificateReadyReason::ExpiringSoon,
             format!(
-                "The certificate in Secret {secret} is valid and ends at {}. Renew it before.",
+                "The certificate in Secret {secret} is valid until {}. Renew it before then.",
                 facts.not_after
             ),
         );

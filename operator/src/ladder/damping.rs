@@ -1,4 +1,4 @@
-//! A condition that rests on the network leaves True only when the failure lasts: one lost packet is no outage.
+//! A condition that depends on the network leaves True only when the failure persists: one lost packet is not an outage.
 
 use crds::condition::ConditionStatus;
 use jiff::{SignedDuration, Timestamp};
@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::rungs::{Source, source};
 use super::verdict::Verdict;
 
-/// A failure that is seen again after this time counts. It is longer than the time in which one piece of evidence is
-/// judged again, so both judgements rest on answers of their own.
+/// A failure counts if it is seen again after this time. Evidence is reused for a shorter time than this, so the two
+/// verdicts use different answers.
 pub const LASTING: SignedDuration = SignedDuration::from_millis(1500);
 
 /// What to show.
@@ -15,11 +15,11 @@ pub const LASTING: SignedDuration = SignedDuration::from_millis(1500);
 pub enum Damped {
     /// The new verdict.
     Shown(Verdict),
-    /// The verdict that is shown stays; the failure began at this time.
+    /// The shown verdict stays; the failure began at this time.
     Held(Verdict, Timestamp),
 }
 
-/// Decides by what is shown now, and since when the condition fails.
+/// Decides from the verdict that is shown now, and since when the condition fails.
 pub fn damp(
     shown: Option<Verdict>,
     new: Verdict,
@@ -31,7 +31,7 @@ pub fn damp(
     };
     if source(new.type_()) != Source::Network
         || new.status() == ConditionStatus::True
-        // A rung below is gone: a True would be stale.
+        // A rung below is no longer True, so a True here would be stale.
         || new.is_waiting()
     {
         return Damped::Shown(new);

@@ -11,11 +11,11 @@ use crate::build::paths;
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
 
-/// Time for a started engine to become ready.
+/// Time that a started engine may take to become ready.
 const START: SignedDuration = SignedDuration::from_secs(60);
-/// Time for a changed configuration to reach every pod: the kubelet looks at volumes about once a minute.
+/// Time that a changed configuration may take to reach every pod: the kubelet syncs volumes about once a minute.
 const SPREAD: Duration = Duration::from_secs(150);
-/// Exit code of the engine for a configuration that it refuses.
+/// Exit code of the engine for a configuration that it rejects.
 const EXIT_CONFIGURATION: i32 = 2;
 
 /// Judges the pods.
@@ -42,7 +42,7 @@ pub fn check(view: View<'_>) -> Verdict {
         let detail = current()
             .find_map(|pod| pod.waiting.as_ref())
             .map_or_else(String::new, |(reason, message)| {
-                format!(" A container waits: {reason} {message}")
+                format!(" A container is waiting: {reason} {message}")
             });
         Verdict::new(
             EngineReadyReason::RollingOut,
@@ -58,7 +58,7 @@ fn available(ready: i32, wanted: i32) -> Verdict {
     )
 }
 
-/// An engine goes on with its last good configuration; the new one is not in force then.
+/// An engine that rejects a configuration keeps its last valid one, so the new one is not in effect.
 fn rejected_configuration(view: View<'_>) -> Option<Verdict> {
     view.seen.engines.iter().find_map(|engine| {
         let Report::Seen(evidence) = &engine.report else { return None };
@@ -67,7 +67,7 @@ fn rejected_configuration(view: View<'_>) -> Option<Verdict> {
         Some(Verdict::new(
             EngineReadyReason::ConfigRejected,
             format!(
-                "Engine pod {} does not accept its configuration and goes on with the last good one: {}: {}.",
+                "Engine pod {} rejected its configuration and still uses the last valid one: {}: {}.",
                 engine.replica.name, problem.place, problem.message
             ),
         ))
@@ -83,7 +83,7 @@ fn out_of_sync(view: View<'_>) -> Option<Verdict> {
         Report::Seen(evidence) if evidence.config_hash != wanted.hash => Some(Verdict::new(
             EngineReadyReason::ReplicaOutOfSync,
             format!(
-                "Engine pod {} still runs an earlier configuration. Look at its log; deleting the pod starts it with the current one.",
+                "Engine pod {} still runs an earlier configuration. Check its log, or delete the pod to start it with the current configuration.",
                 engine.replica.name
             ),
         )),
@@ -97,14 +97,14 @@ fn refused(failure: &str) -> Verdict {
         Verdict::new(
             EngineReadyReason::QuotaExceeded,
             format!(
-                "A quota forbids the engine pods: {failure}. Raise it, or lower spec.pod.resources or spec.replicas."
+                "A resource quota blocks the engine pods: {failure}. Raise the quota, or lower spec.pod.resources or spec.replicas."
             ),
         )
     } else if failure.contains("PodSecurity") {
         Verdict::new(
             EngineReadyReason::PodSecurityRejected,
             format!(
-                "Pod security admission refuses the engine pods: {failure}. They meet the restricted standard; check what spec.pod adds."
+                "Pod security admission rejects the engine pods: {failure}. By default they meet the restricted standard; check the settings that spec.pod adds."
             ),
         )
     } else {
@@ -121,7 +121,7 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
         return Some(Verdict::new(
             EngineReadyReason::Unschedulable,
             format!(
-                "No node takes engine pod {name}: {message}. Look at spec.pod (resources, nodeSelector, tolerations, affinity) and at the nodes."
+                "Engine pod {name} cannot be scheduled: {message}. Check spec.pod (resources, nodeSelector, tolerations, affinity) and the nodes."
             ),
         ));
     }
@@ -136,7 +136,7 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
                 return Some(Verdict::new(
                     EngineReadyReason::ImagePullFailed,
                     format!(
-                        "The image of engine pod {name} cannot be had ({reason}): {message}. Check the operator's engine image, and spec.pod.imagePullSecrets."
+                        "The image of engine pod {name} cannot be pulled ({reason}): {message}. Check the operator's engine image, and spec.pod.imagePullSecrets."
                     ),
                 ));
             }
@@ -152,7 +152,7 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
     (running && old).then(|| {
         Verdict::new(
             EngineReadyReason::ProbeFailing,
-            format!("Engine pod {name} runs and does not become ready. Look at its log: kubectl logs {name}."),
+            format!("Engine pod {name} is running but does not become ready. Check its log: kubectl logs {name}."),
         )
     })
 }
@@ -162,25 +162,25 @@ fn crashed(pod: &EnginePod) -> Verdict {
     match &pod.ended {
         Some((EXIT_CONFIGURATION, words)) => Verdict::new(
             EngineReadyReason::ConfigRejected,
-            format!("Engine pod {name} does not accept its configuration: {}.", last_line(words)),
+            format!("Engine pod {name} rejects its configuration: {}.", last_line(words)),
         ),
         Some((code, words)) => Verdict::new(
             EngineReadyReason::CrashLooping,
             format!(
-                "Engine pod {name} ends with exit code {code}: {}. Its log before the end: kubectl logs --previous {name}.",
+                "Engine pod {name} is crash-looping with exit code {code}: {}. Read the log of the previous run: kubectl logs --previous {name}.",
                 last_line(words)
             ),
         ),
         None => Verdict::new(
             EngineReadyReason::CrashLooping,
             format!(
-                "Engine pod {name} ends again and again. Its log before the end: kubectl logs --previous {name}."
+                "Engine pod {name} is crash-looping. Read the log of the previous run: kubectl logs --previous {name}."
             ),
         ),
     }
 }
 
-/// The last words, where a program says why it ends.
+/// The last line of output, where a program reports why it exits.
 fn last_line(words: &str) -> &str {
-    words.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no last words")
+    words.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(no output)")
 }

@@ -1,4 +1,4 @@
-//! `HostResolves`: the DNS leads from the host to the Service's address.
+//! `HostResolves`: DNS resolves the host to the Service's address.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ pub fn check(view: View<'_>) -> Verdict {
             return Verdict::new(
                 HostResolvesReason::NotNeeded,
                 format!(
-                    "SRV records lead to the load balancer's own name {name}, so {host} needs no record."
+                    "The SRV records point to the load balancer's own name {name}, so {host} needs no record."
                 ),
             );
         }
@@ -37,7 +37,7 @@ pub fn check(view: View<'_>) -> Verdict {
             return verdict;
         }
     }
-    // The zone is right. A resolver that still has an old answer sends its users there.
+    // The zone is correct. A resolver that still has an old answer cached sends its users to the old address.
     let stale = evidence.public.iter().find_map(|answer| {
         let found = answer.found.as_ref().ok()?;
         mismatch(view, &wanted, &answer.server, found).map(|_| (&answer.server, found))
@@ -46,7 +46,7 @@ pub fn check(view: View<'_>) -> Verdict {
         return Verdict::new(
             HostResolvesReason::StaleCache,
             format!(
-                "The zone has {host} as wanted, and resolver {server} still answers {}. Wait until its copy ends; nothing has to be changed.",
+                "The zone has the expected records for {host}, but resolver {server} still answers with {}. Wait for its cached answer to expire; no action is needed.",
                 or_nothing(found)
             ),
         );
@@ -55,13 +55,16 @@ pub fn check(view: View<'_>) -> Verdict {
         return Verdict::new(
             HostResolvesReason::RecordsMatch,
             format!(
-                "The host {host} has an address. Whether it leads here is not checked, because spec.service.type is not LoadBalancer."
+                "The host {host} has an address. The operator does not check that it is yours, because spec.service.type is not LoadBalancer."
             ),
         );
     }
     Verdict::new(
         HostResolvesReason::RecordsMatch,
-        format!("The host {host} has the address {}, the load balancer's.", list_of(&wanted)),
+        format!(
+            "The host {host} resolves to {}, as assigned by the load balancer.",
+            list_of(&wanted)
+        ),
     )
 }
 
@@ -73,15 +76,15 @@ fn mismatch(
 ) -> Option<Verdict> {
     let host = &view.federation.host;
     let action = match view.federation.spec.dns.mode {
-        DnsMode::Manual => "Put the lines of status.zoneSnippet into the zone.",
+        DnsMode::Manual => "Add the lines in status.zoneSnippet to the zone.",
         DnsMode::ExternalDNS => {
-            "external-dns makes it from the annotations of the Service: check that it runs with --source=service, that its --domain-filter covers the name, and its log."
+            "external-dns publishes this record from the annotations of the Service. Check that it runs with --source=service, that its --domain-filter covers the name, and its log."
         }
     };
     if found.is_empty() {
         return Some(Verdict::new(
             HostResolvesReason::RecordNotFound,
-            format!("DNS server {server} knows no address of {host}. {action}"),
+            format!("DNS server {server} has no address record for {host}. {action}"),
         ));
     }
     if wanted.is_empty() || found == wanted {
@@ -94,14 +97,14 @@ fn mismatch(
         Verdict::new(
             HostResolvesReason::AddressMismatch,
             format!(
-                "DNS server {server} has {seen} for {host}; the load balancer has {wanted}. {action}"
+                "DNS server {server} has {seen} for {host}; expected {wanted}, the load balancer's. {action}"
             ),
         )
     } else {
         Verdict::new(
             HostResolvesReason::PartialMatch,
             format!(
-                "DNS server {server} has {seen} for {host}; the load balancer has {wanted}, so some peers go elsewhere. {action}"
+                "DNS server {server} has {seen} for {host}; expected {wanted}, the load balancer's, so some peers connect elsewhere. {action}"
             ),
         )
     })
@@ -111,7 +114,7 @@ fn unavailable(view: View<'_>, zone: &[Answer<IpAddr>], public: &[Answer<IpAddr>
     Verdict::new(
         HostResolvesReason::ResolverUnavailable,
         format!(
-            "No DNS server tells about {}: {}. Check spec.dns.resolvers, and that the operator's pod may reach port 53 outside.",
+            "No DNS server answered the query for {}: {}. Check spec.dns.resolvers, and allow the operator's pod to reach port 53 outside the cluster.",
             view.federation.host,
             failures(zone, public)
         ),
@@ -125,7 +128,7 @@ pub(crate) fn failures<T>(zone: &[Answer<T>], public: &[Answer<T>]) -> String {
         .chain(public)
         .filter_map(|answer| Some(format!("{}: {}", answer.server, answer.found.as_ref().err()?)))
         .collect();
-    if all.is_empty() { "none was asked yet".to_owned() } else { all.join("; ") }
+    if all.is_empty() { "no server has been queried yet".to_owned() } else { all.join("; ") }
 }
 
 fn list_of(ips: &BTreeSet<IpAddr>) -> String {
@@ -133,5 +136,5 @@ fn list_of(ips: &BTreeSet<IpAddr>) -> String {
 }
 
 fn or_nothing(found: &BTreeSet<IpAddr>) -> String {
-    if found.is_empty() { "that there is none".to_owned() } else { list_of(found) }
+    if found.is_empty() { "no address".to_owned() } else { list_of(found) }
 }

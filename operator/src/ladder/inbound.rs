@@ -15,13 +15,13 @@ pub fn check(view: View<'_>) -> Verdict {
     if let Some(observation) = found {
         if let Some(cause) = staleness(view, observation) {
             let when = match cause {
-                Staleness::AddressChanged => "before the addresses of the Service changed",
-                Staleness::TooOld => "longer ago than spec.verification.evidenceTtl",
+                Staleness::AddressChanged => "came before the addresses of the Service changed",
+                Staleness::TooOld => "is older than spec.verification.evidenceTtl",
             };
             return Verdict::new(
                 InboundReachableReason::EvidenceStale,
                 format!(
-                    "The last connection from outside the cluster, by {}, was {when}. Ask someone at a remote domain to send you a message.",
+                    "The last connection from outside the cluster, from {}, {when}. Ask someone at a remote domain to send you a message.",
                     observation.peer
                 ),
             );
@@ -37,18 +37,18 @@ pub fn check(view: View<'_>) -> Verdict {
     if let (true, Some((pod, why))) = (none_seen, unreachable) {
         return Verdict::new(
             InboundReachableReason::EvidenceUnavailable,
-            format!("Engine pod {pod} cannot be asked: {why}."),
+            format!("Cannot query engine pod {pod}: {why}."),
         );
     }
     let gap = if view.seen.networks.complete {
         ""
     } else {
-        " The nodes cannot be listed, so connections are judged by spec.verification.clusterNetworks and the pods' addresses alone."
+        " (the operator cannot list nodes, so it knows the cluster only by spec.verification.clusterNetworks and the pods' addresses)"
     };
     Verdict::new(
         InboundReachableReason::NoOutsideEvidence,
         format!(
-            "No server outside the cluster has connected yet. Let somebody at a remote domain send a message, or name a peer in spec.peers: the engine's probe makes a peer with dialback connect back.{gap}"
+            "No server outside the cluster has connected yet{gap}. Ask someone at a remote domain to send you a message, or add a dialback peer to spec.peers: the engine's probe makes it connect back."
         ),
     )
 }
@@ -59,25 +59,25 @@ fn good(observation: &InboundObservation) -> Verdict {
         InboundKind::StreamAuthenticated => Verdict::new(
             InboundReachableReason::InboundObserved,
             format!(
-                "The server of {peer} connected from outside the cluster for {local}, and was proven."
+                "The server of {peer} connected from outside the cluster for {local} and is authenticated."
             ),
         ),
         InboundKind::DialbackVerified => Verdict::new(
             InboundReachableReason::DialbackObserved,
             format!(
-                "The receiving server {peer} asked back about a dialback key that the engine had issued for {local}."
+                "The receiving server {peer} sent a db:verify for a dialback key that the engine had issued for {local}."
             ),
         ),
         InboundKind::StreamOpened => Verdict::new(
             InboundReachableReason::InboundObserved,
             format!(
-                "The server of {peer} opened a stream from outside the cluster for {local}; its domain has not been proven."
+                "The server of {peer} opened a stream from outside the cluster for {local}, but its domain is not authenticated."
             ),
         ),
     }
 }
 
-/// Fresh before stale, then by strength, then the latest.
+/// The best observation: fresh before stale, then the strongest kind, then the latest.
 pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
     view.reports()
         .flat_map(|seen| &seen.inbound)
@@ -88,16 +88,16 @@ pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
         })
 }
 
-/// A key that the engine issued to the peer comes back from the peer whatever address the load balancer shows; all else
-/// counts by its source.
+/// A key that the engine issued to the peer can only come back from that peer, whatever source address the load balancer
+/// shows. Everything else is judged by its source address.
 fn is_outside(view: View<'_>, observation: &InboundObservation) -> bool {
     observation.kind == InboundKind::DialbackVerified
         || !view.seen.networks.contains(observation.source)
 }
 
-/// Why evidence proves nothing any more.
+/// Why evidence no longer counts.
 enum Staleness {
-    /// It is from before the Service got its present addresses.
+    /// It dates from before the Service got its current addresses.
     AddressChanged,
     /// It is older than `spec.verification.evidenceTtl`.
     TooOld,

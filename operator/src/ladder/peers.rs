@@ -1,4 +1,4 @@
-//! `PeersReachable`: the configured peers can be reached. A peer named by a suffix has no domain of its own to reach.
+//! `PeersReachable`: the configured peers can be reached. A wildcard entry names no domain that could be reached.
 
 use crds::domain::Domain;
 use crds::effective;
@@ -14,29 +14,29 @@ use super::refusal;
 use super::verdict::Verdict;
 use crate::evidence::engine::Report;
 
-/// How one configured peer stands.
+/// The state of one configured peer.
 #[derive(Clone, Debug)]
 pub struct PeerView<'a> {
     /// Its domain.
     pub domain: &'a Domain,
     /// It gates `Ready`.
     pub required: bool,
-    /// How it stands.
+    /// Its state.
     pub state: PeerState,
-    /// What the replica that knows most about it reports.
+    /// The report of the replica that knows most about it.
     pub evidence: Option<&'a PeerEvidence>,
 }
 
 impl PeerView<'_> {
-    /// The engine's word and sentence about the direction towards the peer.
+    /// The engine's reason and message for the direction to the peer.
     pub fn outcome(&self) -> Option<(&Word, &str)> {
         let outbound = self.evidence?.outbound.as_ref()?;
         Some((&outbound.reason, outbound.message.as_str()))
     }
 
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         let Some((reason, message)) = self.outcome() else {
-            return "Unknown, it has not been reached yet".to_owned();
+            return "Unknown, not reached yet".to_owned();
         };
         format!("{reason}, {}", message.trim_end_matches('.'))
     }
@@ -50,7 +50,7 @@ pub fn check(view: View<'_>) -> Verdict {
     if let Some(first) = refusals.next() {
         verdict.message = format!("{} {first}", verdict.message);
         if refusals.next().is_some() {
-            verdict.message.push_str(" Others were refused, too: see status.peers.");
+            verdict.message.push_str(" Other peers were refused as well; see status.peers.");
         }
     }
     verdict
@@ -60,7 +60,7 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
     if peers.is_empty() {
         return Verdict::new(
             PeersReachableReason::NoPeersConfigured,
-            "No peer with a domain of its own is configured in spec.peers.",
+            "spec.peers names no peer by its exact domain.",
         );
     }
     let none_seen = !view.seen.engines.iter().any(|e| matches!(e.report, Report::Seen(_)));
@@ -71,7 +71,7 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
                 Report::Unreachable(why) => Some((&engine.replica.name, why)),
                 Report::Waiting | Report::Seen(_) => None,
             }) {
-                Some((pod, why)) => format!("Engine pod {pod} cannot be asked: {why}."),
+                Some((pod, why)) => format!("Cannot query engine pod {pod}: {why}."),
                 None => "No engine pod has reported yet.".to_owned(),
             },
         );
@@ -80,10 +80,10 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
     if let Some(first) = failing.first() {
         let names: Vec<&str> = failing.iter().map(|peer| peer.domain.as_str()).collect();
         let text = format!(
-            "Not reachable: {}. {}: {}. See status.peers.",
+            "Cannot reach {}. {}: {}. See status.peers.",
             names.join(", "),
             first.domain,
-            first.told()
+            first.describe()
         );
         let reason = if failing.len() == peers.len() {
             PeersReachableReason::AllPeersFailed
@@ -95,7 +95,7 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
     if let Some(unknown) = peers.iter().find(|peer| peer.state != PeerState::Connected) {
         return Verdict::new(
             PeersReachableReason::Probing,
-            format!("The peer {} has not been reached yet.", unknown.domain),
+            format!("Peer {} has not been reached yet.", unknown.domain),
         );
     }
     Verdict::new(PeersReachableReason::AllPeersReachable, "Every configured peer was reached.")
@@ -105,14 +105,14 @@ fn is_failing(peer: &PeerView<'_>) -> bool {
     matches!(peer.state, PeerState::Failed | PeerState::Blocked)
 }
 
-/// A required peer that fails, and why.
+/// A required peer that is not reachable, and why.
 pub fn required_failing(view: View<'_>) -> Option<String> {
     let peers = states(view);
     let peer = peers.iter().find(|peer| peer.required && peer.state != PeerState::Connected)?;
-    Some(format!("The required peer {} is not reachable: {}.", peer.domain, peer.told()))
+    Some(format!("Required peer {} is not reachable: {}.", peer.domain, peer.describe()))
 }
 
-/// How every configured peer with a domain of its own stands.
+/// The state of every configured peer that is named by its exact domain.
 pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
     let spec = &view.federation.spec;
     let named = spec.peers.iter().filter_map(|peer| match &peer.domain {
@@ -132,13 +132,13 @@ pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
         .collect()
 }
 
-/// What each replica knows of a peer.
+/// What each replica knows about a peer.
 pub fn reports<'a>(view: View<'a>, domain: &Domain) -> impl Iterator<Item = &'a PeerEvidence> {
     view.reports().flat_map(|seen| &seen.peers).filter(move |peer| peer.domain == *domain)
 }
 
-/// Of the replicas, one that has a stream now, else the one that saw something last: what another one reached before that
-/// says nothing about the peer as it is.
+/// The report of a replica that has a stream now, else of the one with the latest observation: an older success at another
+/// replica tells nothing about the peer's current state.
 pub fn best<'a>(view: View<'a>, domain: &Domain) -> Option<&'a PeerEvidence> {
     reports(view, domain).max_by_key(|peer| {
         let open = peer.outbound.as_ref().is_some_and(|stream| stream.connected);
@@ -151,7 +151,7 @@ fn last_attempt(peer: &PeerEvidence) -> Option<Timestamp> {
     tried.max(peer.outbound.as_ref().map(|stream| stream.since))
 }
 
-/// The state that a replica's evidence amounts to. A stream that was closed for idleness was a success.
+/// The state that follows from a replica's evidence. A stream that was closed because it was idle counts as a success.
 pub fn state(peer: &PeerEvidence) -> PeerState {
     let outbound = peer.outbound.as_ref();
     if outbound.is_some_and(|stream| stream.connected) {

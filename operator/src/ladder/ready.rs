@@ -1,4 +1,4 @@
-//! `Ready`, `Reconciling` and `Stalled`: what the rungs amount to.
+//! `Ready`, `Reconciling` and `Stalled`: the summary of the rungs.
 
 use crds::condition::{ConditionStatus, ConditionType};
 use crds::reason::{
@@ -8,7 +8,7 @@ use crds::reason::{
 
 use super::verdict::Verdict;
 
-/// What gates `Ready` beside the rungs.
+/// What gates `Ready` in addition to the rungs.
 #[derive(Clone, Debug, Default)]
 pub struct Gates {
     /// `verification.requireOutsideEvidence`.
@@ -19,7 +19,7 @@ pub struct Gates {
     pub rolling_out: bool,
 }
 
-/// Judges the whole. `PeersReachable` gates only for required peers: a remote outage is not our failure.
+/// Judges the federation as a whole. `PeersReachable` gates only for required peers: a remote outage is not our failure.
 pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
     let gating = || rungs.iter().filter(|rung| rung.type_() != ConditionType::PeersReachable);
     if let Some(failed) = gating().find(|rung| rung.status() == ConditionStatus::False) {
@@ -31,7 +31,7 @@ pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
     if let Some(open) = open {
         return Verdict::new(
             ReadyReason::Progressing,
-            format!("{} is not known yet: {}", open.type_(), open.message),
+            format!("{} is Unknown: {}", open.type_(), open.message),
         );
     }
     if let Some(message) = &gates.required_peer {
@@ -42,22 +42,22 @@ pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
         Some(rung) if gates.require_outside_evidence => Verdict::new(
             ReadyReason::Unverified,
             format!(
-                "Everything works as far as it can be seen from inside, and spec.verification.requireOutsideEvidence asks for more. {}",
+                "All checks from inside the cluster pass, but spec.verification.requireOutsideEvidence also requires evidence from outside. {}",
                 rung.message
             ),
         ),
         Some(rung) => Verdict::new(
             ReadyReason::FederatedUnverified,
-            format!("Everything works as far as it can be seen from inside. {}", rung.message),
+            format!("All checks from inside the cluster pass. {}", rung.message),
         ),
         None => Verdict::new(
             ReadyReason::Federated,
-            "The federation works, and servers outside the cluster reach it.",
+            "All checks pass, and servers outside the cluster reach this federation.",
         ),
     }
 }
 
-/// `Reconciling`, while something is on its way.
+/// `Reconciling`, while something is still changing.
 pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<Verdict> {
     if stalled(rungs).is_some() {
         return None;
@@ -73,7 +73,7 @@ pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<
     })
 }
 
-/// `Stalled`, when nothing will change until somebody acts.
+/// `Stalled`, when nothing will change until the user acts.
 pub fn stalled(rungs: &[Verdict]) -> Option<Verdict> {
     let failed = rungs.iter().find(|rung| rung.status() == ConditionStatus::False)?;
     let reason = match failed.reason {

@@ -11,7 +11,7 @@ pub fn check(view: View<'_>) -> Verdict {
     match problems.split_first() {
         None => Verdict::new(
             ResolvedRefsReason::ResolvedRefs,
-            "Every referenced Secret and ConfigMap exists and can be used.",
+            "Every referenced Secret and ConfigMap exists and is valid.",
         ),
         Some((first, [])) => Verdict::new(first.reason, first.message.clone()),
         Some((first, rest)) => {

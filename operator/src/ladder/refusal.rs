@@ -1,5 +1,5 @@
-//! What the engines refused of a configured peer that is not connected to us. Who it was is not proven, so it explains and
-//! decides nothing.
+//! Refused inbound attempts in the name of a configured peer that is not connected to us. The sender is not authenticated,
+//! so a refusal explains a state but never changes a verdict.
 
 use crds::domain::Domain;
 use crds::word::Word;
@@ -8,48 +8,50 @@ use federation_engine::observe::evidence::{InboundRefusal, PeerEvidence};
 use super::View;
 use super::peers;
 
-/// What was refused of a peer, and what to do; no time and no address, as both differ with every attempt.
+/// The last refusal of a peer, and what to do. It has no time and no address, because both differ with every attempt.
 pub fn of(view: View<'_>, domain: &Domain) -> Option<String> {
     let refusal = last(view, domain)?;
     let message = refusal.message.trim_end_matches('.');
     let advice = advice(&refusal.reason);
     Some(format!(
-        "What says it is {domain} was refused on its last attempt: {}, {message}; {advice}.",
+        "A server claiming to be {domain} was refused on its last attempt: {}, {message}. {advice}.",
         refusal.reason
     ))
 }
 
-/// The last refusal of all replicas, unless the peer is connected to one of them or was since.
+/// The last refusal at any replica, unless the peer is connected to one of them or was connected since.
 fn last<'a>(view: View<'a>, domain: &Domain) -> Option<&'a InboundRefusal> {
     let replicas: Vec<&PeerEvidence> = peers::reports(view, domain).collect();
     let inbound = || replicas.iter().filter_map(|peer| peer.inbound.as_ref());
     if inbound().any(|stream| stream.connected) {
         return None;
     }
-    let proven = inbound().map(|stream| stream.since).max();
+    let authenticated = inbound().map(|stream| stream.since).max();
     let all = replicas.iter().flat_map(|peer| &peer.refusals);
-    all.filter(|refusal| Some(refusal.at) > proven).max_by_key(|refusal| refusal.at)
+    all.filter(|refusal| Some(refusal.at) > authenticated).max_by_key(|refusal| refusal.at)
 }
 
-/// What to do about the engine's word for a reason.
+/// What to do about the engine's reason; one sentence without its full stop.
 fn advice(reason: &Word) -> &'static str {
     match reason {
         Word::TlsRequired => {
-            "it has to use STARTTLS, unless peers[].tls.mode is set to Optional for it"
+            "It must use STARTTLS, unless spec.peers[].tls.mode is Optional for it"
         }
-        Word::PolicyDenied => "spec.policy forbids it",
-        Word::HostUnknown => "it asked for a domain that is not in spec.domains",
+        Word::PolicyDenied => "spec.policy denies its domain",
+        Word::HostUnknown => "It requested a domain that is not in spec.domains",
         Word::DialbackDisabled | Word::NoAuthenticationMethod => {
-            "its own settings and peers[].authentication have no way in common"
+            "It and spec.peers[].authentication share no authentication method"
         }
         Word::DialbackInvalid | Word::DialbackError => {
-            "the server that DNS names for it has to confirm its keys, and the engine has to reach that server"
+            "The server that DNS names for it must confirm its keys, and the engine must be able to reach that server"
         }
         Word::HandshakeFailed => {
-            "an alert about an unknown CA or a bad certificate is its verdict on the certificate of spec.tls.certificate, any other one is about versions and algorithms"
+            "An alert about an unknown CA or a bad certificate rejects spec.tls.certificate; any other alert concerns TLS versions or algorithms"
         }
-        Word::NegotiationTimedOut => "it opened a stream and did not prove who it is",
-        Word::PinMismatch => "peers[].tls.pins has to name a key of its certificate chain",
+        Word::NegotiationTimedOut => "It opened a stream but did not authenticate",
+        Word::PinMismatch => {
+            "Add a key of its certificate chain to spec.peers[].tls.pins, if you trust that key"
+        }
         Word::CertificateMissing
         | Word::CertificateSelfSigned
         | Word::CertificateUntrusted
@@ -57,9 +59,9 @@ fn advice(reason: &Word) -> &'static str {
         | Word::CertificateExpired
         | Word::CertificateNotYetValid
         | Word::CertificateInvalid => {
-            "it has to present a certificate for its domain that leads to spec.tls.trust or peers[].tls.bundles"
+            "It must present a certificate for its domain that chains to spec.tls.trust or spec.peers[].tls.bundles"
         }
-        // What it sends is at fault, or a limit; the message names it. A newer engine may say something else.
+        // The cause is what the peer sends, or a limit; the message names it. A newer engine may report other reasons.
         Word::Connected
         | Word::Valid
         | Word::ValidByDane
@@ -109,6 +111,6 @@ fn advice(reason: &Word) -> &'static str {
         | Word::UndefinedCondition
         | Word::UnsupportedEncoding
         | Word::UnsupportedVersion
-        | Word::Other(_) => "the engine's log and /v1/evidence say more",
+        | Word::Other(_) => "See the engine's log and /v1/evidence for details",
     }
 }

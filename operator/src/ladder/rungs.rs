@@ -1,4 +1,4 @@
-//! The ladder as one table: a rung is one row, in the order in which it is climbed.
+//! The ladder as one table: each rung is one row, in the order in which the rungs are judged.
 
 use crds::condition::ConditionType;
 use crds::domain::Domain;
@@ -23,12 +23,12 @@ pub enum Check {
     },
 }
 
-/// What a rung's verdict rests on.
+/// What kind of evidence a rung's verdict is based on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
-    /// Objects of the cluster: every verdict is shown at once.
+    /// Objects in the cluster: every verdict is shown immediately.
     Cluster,
-    /// Answers from the network: the rung leaves True only when a failure lasts; see [`super::damping`].
+    /// Answers from the network: the rung leaves True only when a failure persists; see [`super::damping`].
     Network,
 }
 
@@ -37,9 +37,9 @@ pub enum Source {
 pub struct Rung {
     /// The condition.
     pub type_: ConditionType,
-    /// Conditions without which it cannot be judged.
+    /// Conditions that must be True before it can be judged.
     pub needs: &'static [ConditionType],
-    /// What its verdict rests on.
+    /// What its verdict is based on.
     pub source: Source,
     /// How it is judged.
     pub check: Check,
@@ -113,7 +113,7 @@ pub const RUNGS: [Rung; 13] = {
     ]
 };
 
-/// What a condition's verdict rests on; those that are no rungs rest on the rungs.
+/// What a condition's verdict is based on. Conditions that are not rungs are based on the rungs.
 pub fn source(type_: ConditionType) -> Source {
     RUNGS.iter().find(|rung| rung.type_ == type_).map_or(Source::Cluster, |rung| rung.source)
 }

@@ -1,4 +1,4 @@
-//! `SRVResolves`: the DNS leads from every domain to the host (RFC 6120 §3.2.1, XEP-0368).
+//! `SRVResolves`: DNS points from every domain to the host (RFC 6120 §3.2.1, XEP-0368).
 
 use std::collections::BTreeSet;
 
@@ -15,15 +15,18 @@ use crate::dns::wanted::{self, Srv, WantedSrv};
 use crate::evidence::dns::{NameEvidence, leads_to};
 use crate::federation::names;
 
-/// Time for external-dns to read a new `DNSEndpoint`, before anything is thought to be wrong: its loop takes a minute
-/// without `--events`.
+/// Time that external-dns may take to read a new `DNSEndpoint` before this counts as a failure: without `--events`, it
+/// syncs once a minute.
 const READING: SignedDuration = SignedDuration::from_secs(75);
-/// Time for the SRV records to follow the address records, which external-dns publishes in the same round.
+/// Time that the SRV records may take to follow the address records, which external-dns publishes in the same sync.
 const FOLLOWING: SignedDuration = SignedDuration::from_secs(20);
 
 /// The verdict when every domain's is True.
 pub fn every_domain(_: View<'_>, _: &[Verdict]) -> Verdict {
-    Verdict::new(SRVResolvesReason::RecordsMatch, "The SRV records of every domain lead here.")
+    Verdict::new(
+        SRVResolvesReason::RecordsMatch,
+        "The SRV records of every domain point to this federation.",
+    )
 }
 
 /// Judges the SRV records of one domain.
@@ -31,7 +34,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     let Some(target) = wanted::srv_target(view.federation, view.seen.cluster.address()) else {
         return Verdict::new(
             SRVResolvesReason::PublicationHeld,
-            "It is not known yet where the records are to lead.",
+            "The target of the SRV records is not known yet.",
         );
     };
     let records = wanted::srv_records(view.federation, &target);
@@ -42,7 +45,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         .unwrap_or_else(|| {
             Verdict::new(
                 SRVResolvesReason::RecordsMatch,
-                format!("The SRV records of {domain} lead to {target}."),
+                format!("The SRV records of {domain} point to {target}."),
             )
         })
 }
@@ -61,7 +64,7 @@ fn fault(view: View<'_>, wanted: &WantedSrv) -> Option<Verdict> {
         return Some(Verdict::new(
             SRVResolvesReason::ResolverUnavailable,
             format!(
-                "No DNS server tells about {}: {}. Check spec.dns.resolvers, and that the operator's pod may reach port 53 outside.",
+                "No DNS server answered the query for {}: {}. Check spec.dns.resolvers, and allow the operator's pod to reach port 53 outside the cluster.",
                 wanted.owner,
                 failures(&evidence.zone, &evidence.public)
             ),
@@ -77,7 +80,7 @@ fn fault(view: View<'_>, wanted: &WantedSrv) -> Option<Verdict> {
             Verdict::new(
                 SRVResolvesReason::StaleRecord,
                 format!(
-                    "The zone has {} as wanted, and resolver {} still answers with an old copy ({}). Wait until it ends; nothing has to be changed.",
+                    "The zone has the expected records for {}, but resolver {} still answers with {}. Wait for its cached answer to expire; no action is needed.",
                     wanted.owner,
                     answer.server,
                     show(found)
@@ -101,7 +104,7 @@ fn judge(
         return Some(Verdict::new(
             SRVResolvesReason::ServiceDisabled,
             format!(
-                "DNS server {server} has {owner} with the target \".\", which says that {domain} does not federate (RFC 2782). Delete that record."
+                "DNS server {server} has {owner} with target \".\", which declares that {domain} does not federate (RFC 2782). Delete that record."
             ),
         ));
     }
@@ -111,7 +114,7 @@ fn judge(
         return Some(Verdict::new(
             SRVResolvesReason::ClaimedElsewhere,
             format!(
-                "DNS server {server} has {owner} {foreign}, which leads to somebody else's server. Delete that record when the domain is to move here, or remove {domain} from spec.domains."
+                "DNS server {server} has {owner} {foreign}, which points to another server. To move the domain here, delete that record; otherwise remove {domain} from spec.domains."
             ),
         ));
     }
@@ -122,20 +125,20 @@ fn judge(
         (true, Some(stale)) => Some(Verdict::new(
             SRVResolvesReason::StaleRecord,
             format!(
-                "DNS server {server} has the wanted record of {owner}, and beside it an old one: {stale}. Delete the line `{owner}. IN SRV {stale}.` from the zone; external-dns with the rfc2136 provider never deletes SRV records."
+                "DNS server {server} has the expected record of {owner} and also an old one: {stale}. Delete the line `{owner}. IN SRV {stale}.` from the zone; external-dns with the rfc2136 provider never deletes SRV records."
             ),
         )),
         (false, Some(one)) if one.target == srv.target => Some(Verdict::new(
             SRVResolvesReason::SRVPortMismatch,
             format!(
-                "DNS server {server} has {owner} with port {}; the port is {}. Correct the record.",
+                "DNS server {server} has {owner} with port {}; expected port {}. Correct the record.",
                 one.port, srv.port
             ),
         )),
         (false, _) => Some(Verdict::new(
             SRVResolvesReason::SRVTargetMismatch,
             format!(
-                "DNS server {server} has {owner} {}; the target is {}. Correct the record.",
+                "DNS server {server} has {owner} {}; expected target {}. Correct the record.",
                 show(found),
                 srv.target
             ),
@@ -143,7 +146,7 @@ fn judge(
     }
 }
 
-/// Why there is no record, as far as it can be seen from here.
+/// Why there is no record, as far as the operator can see.
 fn missing(view: View<'_>, wanted: &WantedSrv, server: &str) -> Verdict {
     let WantedSrv { owner, srv, .. } = wanted;
     let ttl = view.federation.spec.dns.ttl;
@@ -152,16 +155,18 @@ fn missing(view: View<'_>, wanted: &WantedSrv, server: &str) -> Verdict {
     match view.seen.publication {
         Publication::HeldForEngine => Verdict::new(
             SRVResolvesReason::PublicationHeld,
-            "The SRV records are published once the engine has been ready (spec.dns.publish).",
+            "The operator publishes the SRV records as soon as the engine has been ready once (spec.dns.publish).",
         ),
         Publication::Manual => Verdict::new(
             SRVResolvesReason::SRVNotFound,
-            format!("DNS server {server} has no SRV record {owner}. Add to the zone: {line}"),
+            format!(
+                "DNS server {server} has no SRV record {owner}. Add this line to the zone: {line}"
+            ),
         ),
         Publication::KindMissing => Verdict::new(
             SRVResolvesReason::ExternalDNSCRDMissing,
             format!(
-                "The cluster has no kind DNSEndpoint, so the SRV records have no way to external-dns. Install external-dns with its CustomResourceDefinition and --source=crd; or set spec.dns.mode to Manual and add to the zone: {line}"
+                "The cluster has no kind DNSEndpoint, so external-dns cannot read the SRV records. Install external-dns with its CustomResourceDefinition and --source=crd. Or set spec.dns.mode to Manual and add this line to the zone: {line}"
             ),
         ),
         Publication::NoTarget | Publication::HeldForForeign | Publication::Published
@@ -176,7 +181,7 @@ fn missing(view: View<'_>, wanted: &WantedSrv, server: &str) -> Verdict {
                 Verdict::new(
                     SRVResolvesReason::ExternalDNSNotWatching,
                     format!(
-                        "Nobody has read DNSEndpoint {}. Run external-dns with --source=crd (in its chart: sources [service, crd]), watching this namespace, with permission to read dnsendpoints.",
+                        "external-dns has not read DNSEndpoint {}. Run it with --source=crd (in its chart: sources [service, crd]). It must watch this namespace and have permission to read dnsendpoints.",
                         names::dns_endpoint(&view.federation.name)
                     ),
                 )
@@ -184,14 +189,14 @@ fn missing(view: View<'_>, wanted: &WantedSrv, server: &str) -> Verdict {
                 Verdict::new(
                     SRVResolvesReason::SRVNotFound,
                     format!(
-                        "DNS server {server} has no SRV record {owner} yet. The DNSEndpoint is written; external-dns publishes it in its next round."
+                        "DNS server {server} has no SRV record {owner} yet. The operator has written the DNSEndpoint; external-dns publishes it in its next sync."
                     ),
                 )
             } else {
                 Verdict::new(
                     SRVResolvesReason::SRVNotFound,
                     format!(
-                        "DNS server {server} has no SRV record {owner}. external-dns has read the DNSEndpoint and published neither it nor the host: look at its log and its --domain-filter. The line is: {line}"
+                        "DNS server {server} has no SRV record {owner}. external-dns has read the DNSEndpoint but published neither it nor the host: check its log and its --domain-filter. The expected record is: {line}"
                     ),
                 )
             }
@@ -199,7 +204,9 @@ fn missing(view: View<'_>, wanted: &WantedSrv, server: &str) -> Verdict {
         Publication::NoTarget | Publication::HeldForForeign | Publication::Published => {
             Verdict::new(
                 SRVResolvesReason::SRVNotFound,
-                format!("DNS server {server} has no SRV record {owner}. The line is: {line}"),
+                format!(
+                    "DNS server {server} has no SRV record {owner}. Add this line to the zone: {line}"
+                ),
             )
         }
     }
@@ -209,7 +216,7 @@ fn srv_type_not_managed(owner: &str) -> Verdict {
     Verdict::new(
         SRVResolvesReason::SRVTypeNotManaged,
         format!(
-            "external-dns publishes the address records and leaves out {owner}: it manages only the record types it is told to. Start it with --managed-record-types=SRV beside A, AAAA and CNAME (giving the flag replaces the default list). If it has that flag: version 0.21.0 cannot publish SRV records at all, and versions up to 0.20 need spec.dns.trailingDot: false."
+            "external-dns publishes the address records but not {owner}, because it manages only the configured record types. Start it with --managed-record-types=SRV in addition to A, AAAA and CNAME; the flag replaces the default list. If the flag is set: version 0.21.0 cannot publish SRV records at all, and versions up to 0.20 need spec.dns.trailingDot: false."
         ),
     )
 }
@@ -220,7 +227,7 @@ fn host_is_published(view: View<'_>) -> bool {
 
 fn show(found: &BTreeSet<Srv>) -> String {
     if found.is_empty() {
-        return "nothing".to_owned();
+        return "no record".to_owned();
     }
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

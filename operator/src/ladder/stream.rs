@@ -1,4 +1,4 @@
-//! `StreamVerified`: the engine answers a stream for every domain with the features that the settings ask for.
+//! `StreamVerified`: the engine answers a stream for every domain with the features that the settings require.
 
 use crds::domain::Domain;
 use crds::effective;
@@ -16,7 +16,7 @@ const HOST_UNKNOWN: &str = "host-unknown";
 pub fn every_domain(_: View<'_>, _: &[Verdict]) -> Verdict {
     Verdict::new(
         StreamVerifiedReason::FeaturesReceived,
-        "Every engine pod answers streams for every domain.",
+        "Every engine pod accepts streams for every domain.",
     )
 }
 
@@ -26,13 +26,13 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     if probes.peek().is_none() {
         return Verdict::new(
             StreamVerifiedReason::EvidenceUnavailable,
-            format!("No stream to an engine pod for {domain} has been tried yet."),
+            format!("The operator has not opened a stream to an engine pod for {domain} yet."),
         );
     }
     probes.find_map(|probe| fault(view, probe)).unwrap_or_else(|| {
         Verdict::new(
             StreamVerifiedReason::FeaturesReceived,
-            format!("Every engine pod answers streams for {domain}."),
+            format!("Every engine pod accepts streams for {domain}."),
         )
     })
 }
@@ -42,38 +42,38 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
     let mode = mode.as_str();
     match outcome {
         ProbeOutcome::Features { mechanisms, dialback, .. } => {
-            // EXTERNAL is offered to peers whose certificate proves them, and the probe has none. Dialback is the only
-            // feature that a stranger can be sure of, where the settings for strangers allow it.
+            // EXTERNAL is offered only to peers that their certificate authenticates, and the probe presents none. Dialback
+            // is the only feature that an unknown peer is always offered, if spec.peerDefaults allows it.
             let strangers = effective::effective(&view.federation.spec.peer_defaults, None);
             let expected = strangers.rules.dialback != Dialback::Disabled;
             (expected && !dialback && mechanisms.is_empty()).then(|| {
                 Verdict::new(
                     StreamVerifiedReason::NoAuthMechanism,
-                    format!("Engine pod {pod} offers neither dialback nor EXTERNAL for {domain} over {mode}, although spec.peerDefaults allows dialback. Look at the pod's log."),
+                    format!("Engine pod {pod} offers neither dialback nor EXTERNAL for {domain} over {mode}, although spec.peerDefaults allows dialback. Check the pod's log."),
                 )
             })
         }
         ProbeOutcome::StreamError(condition, _) if condition == HOST_UNKNOWN => Some(Verdict::new(
             StreamVerifiedReason::HostUnknown,
             format!(
-                "Engine pod {pod} does not know {domain}. It has not read the current configuration yet; look at its log."
+                "Engine pod {pod} does not know {domain}, because it has not read the current configuration yet. Check its log."
             ),
         )),
         ProbeOutcome::StreamError(condition, text) => Some(Verdict::new(
             StreamVerifiedReason::StreamError,
-            format!("Engine pod {pod} ended the stream for {domain} with {condition} {text}."),
+            format!("Engine pod {pod} closed the stream for {domain} with {condition} {text}."),
         )),
         ProbeOutcome::NotXmpp(what) => Some(Verdict::new(
             StreamVerifiedReason::NotXMPP,
             format!(
-                "What answers on engine pod {pod} ({mode}) does not speak XMPP: {what}. Check that nothing else has the pod's address."
+                "The process that answers on engine pod {pod} ({mode}) does not speak XMPP: {what}. Check that nothing else uses the pod's address."
             ),
         )),
         ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
             StreamVerifiedReason::ConnectFailed,
-            format!("Engine pod {pod} does not answer with {mode}: {why}."),
+            format!("Engine pod {pod} does not answer over {mode}: {why}."),
         )),
-        // No stream came about, and TLSVerified says why.
+        // There is no stream; TLSVerified reports why.
         ProbeOutcome::StartTlsNotOffered | ProbeOutcome::HandshakeFailed(_) => Some(Verdict::new(
             StreamVerifiedReason::EvidenceUnavailable,
             format!("TLS with engine pod {pod} for {domain} fails; see TLSVerified."),

@@ -140,7 +140,7 @@ fn refused_unasked(asked_before: Option<SignedDuration>) -> Verdict {
 
 #[test]
 fn a_peer_that_refuses_a_key_without_asking_is_named_where_claims_are_told() {
-    let named = "But partner.example called a dialback key invalid without asking any engine";
+    let named = "But partner.example rejected a dialback key without querying any engine";
     for before in [None, Some(SignedDuration::from_hours(1))] {
         let verdict = refused_unasked(before);
         assert_eq!(verdict.reason.to_string(), "Uncontested", "one peer's word is no proof");
@@ -208,7 +208,10 @@ fn the_uncovered_domain_is_named() {
         covers.truncate(1);
     });
     assert_eq!(verdict.reason.to_string(), "DomainNotCovered");
-    assert!(verdict.message.contains("is for example.com; chat.example.com is not"), "{verdict:?}");
+    assert!(
+        verdict.message.contains("is for example.com; it does not cover chat.example.com"),
+        "{verdict:?}"
+    );
 }
 
 #[test]
@@ -543,9 +546,9 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
     assert_eq!(
         verdict.message,
         format!(
-            "Every configured peer was reached. What says it is partner.example was refused on its last attempt: \
-             CertificateUntrusted, {why}; it has to present a certificate for its domain that leads to \
-             spec.tls.trust or peers[].tls.bundles."
+            "Every configured peer was reached. A server claiming to be partner.example was refused on its last \
+             attempt: CertificateUntrusted, {why}. It must present a certificate for its domain that chains to \
+             spec.tls.trust or spec.peers[].tls.bundles."
         )
     );
     assert_eq!(verdict, refused(&[(why, 1)], None), "the message is stable");
@@ -590,7 +593,7 @@ fn every_word_for_a_refusal_leads_to_advice() {
             let refusal = InboundRefusal { reason: reason.to_owned(), ..refusal("why", 5) };
             engine(seen, |report| report.peers[0].refusals.push(refusal));
         });
-        verdict.message.rsplit_once("; ").unwrap().1.to_owned()
+        verdict.message.rsplit_once(". ").unwrap().1.to_owned()
     };
     for (reason, advice) in [
         ("TLSRequired", "STARTTLS"),
@@ -600,7 +603,7 @@ fn every_word_for_a_refusal_leads_to_advice() {
         ("DialbackDisabled", "peers[].authentication"),
         ("CertificateExpired", "certificate for its domain"),
         ("PinMismatch", "peers[].tls.pins"),
-        ("NegotiationTimedOut", "did not prove"),
+        ("NegotiationTimedOut", "did not authenticate"),
         ("RestrictedXML", "/v1/evidence"),
     ] {
         assert!(told(reason).contains(advice), "{reason}: {}", told(reason));

@@ -1,4 +1,4 @@
-//! `TLSVerified`: the engine serves the right certificate for every domain, with STARTTLS and with Direct TLS.
+//! `TLSVerified`: the engine serves the correct certificate for every domain, with STARTTLS and with Direct TLS.
 
 use crds::domain::Domain;
 use crds::reason::TLSVerifiedReason;
@@ -8,9 +8,8 @@ use super::verdict::Verdict;
 use crate::evidence::probe::{Probe, ProbeOutcome, Served};
 use crate::evidence::references::CertificateSeen;
 
-/// What this rung leaves out.
-const NOT_CHECKED: &str =
-    "Whether peers trust its issuer, and the completeness of the chain, are not checked yet";
+/// What this rung does not check.
+const NOT_CHECKED: &str = "The operator does not check yet whether peers trust its issuer and whether the chain is complete";
 
 /// The verdict when every domain's is True.
 pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
@@ -22,7 +21,7 @@ fn good(view: View<'_>, what: &str) -> Verdict {
         Verdict::new(
             TLSVerifiedReason::SelfSigned,
             format!(
-                "Every engine pod serves the self-signed certificate for {what}; peers that verify certificates need dialback."
+                "Every engine pod serves the self-signed certificate for {what}. Peers that verify certificates need dialback."
             ),
         )
     } else {
@@ -42,7 +41,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     if probes.is_empty() {
         return Verdict::new(
             TLSVerifiedReason::EvidenceUnavailable,
-            format!("No stream to an engine pod for {domain} has been tried yet."),
+            format!("The operator has not opened a stream to an engine pod for {domain} yet."),
         );
     }
     probes
@@ -59,30 +58,30 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
         ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
             TLSVerifiedReason::ConnectFailed,
             format!(
-                "Engine pod {pod} does not answer with {mode}: {why}. A NetworkPolicy may keep the operator out; otherwise look at the pod's log."
+                "Engine pod {pod} does not answer over {mode}: {why}. Check whether a NetworkPolicy blocks the operator; otherwise check the pod's log."
             ),
         )),
         ProbeOutcome::StartTlsNotOffered => Some(Verdict::new(
             TLSVerifiedReason::STARTTLSNotOffered,
             format!(
-                "Engine pod {pod} does not offer STARTTLS for {domain}. It has no usable certificate; look at CertificateReady and at the pod's log."
+                "Engine pod {pod} does not offer STARTTLS for {domain}, because it has no usable certificate. Check CertificateReady and the pod's log."
             ),
         )),
         ProbeOutcome::HandshakeFailed(why) => Some(Verdict::new(
             TLSVerifiedReason::HandshakeFailed,
             format!(
-                "A handshake ({mode}) with engine pod {pod} for {domain} fails: {why}. Look at the pod's log."
+                "The TLS handshake ({mode}) with engine pod {pod} for {domain} failed: {why}. Check the pod's log."
             ),
         )),
         ProbeOutcome::StreamError(condition, _) => Some(Verdict::new(
             TLSVerifiedReason::EvidenceUnavailable,
             format!(
-                "Engine pod {pod} ended the stream for {domain} with {condition}; see StreamVerified."
+                "Engine pod {pod} closed the stream for {domain} with {condition}; see StreamVerified."
             ),
         )),
         ProbeOutcome::NotXmpp(_) => Some(Verdict::new(
             TLSVerifiedReason::EvidenceUnavailable,
-            format!("Engine pod {pod} does not speak XMPP with {mode}; see StreamVerified."),
+            format!("Engine pod {pod} does not speak XMPP over {mode}; see StreamVerified."),
         )),
     }
 }
@@ -97,7 +96,7 @@ fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<V
         return Some(Verdict::new(
             TLSVerifiedReason::OldCertificateServed,
             format!(
-                "Engine pod {pod} serves another certificate for {domain} than the one in Secret {}. It takes over a new one within two minutes; after that, look at the pod's log.",
+                "Engine pod {pod} serves a certificate for {domain} other than the one in Secret {}. It loads a new certificate within 2m; after that, check the pod's log.",
                 view.federation.certificate_secret()
             ),
         ));
@@ -106,7 +105,7 @@ fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<V
         return Some(Verdict::new(
             TLSVerifiedReason::NameMismatch,
             format!(
-                "The certificate that engine pod {pod} serves does not name {domain}. Issue one that does."
+                "Engine pod {pod} serves a certificate that does not name {domain}. Issue one that does."
             ),
         ));
     }
@@ -114,7 +113,7 @@ fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<V
         Verdict::new(
             TLSVerifiedReason::Expired,
             format!(
-                "The certificate that engine pod {pod} serves for {domain} ended at {}.",
+                "The certificate that engine pod {pod} serves for {domain} expired at {}.",
                 served.not_after
             ),
         )

@@ -1,5 +1,5 @@
-//! `DomainUncontested`: nobody else claims a local domain. Another federation of the cluster that is older shows in
-//! `Accepted`; here it is the DNS, and what configured peers say about our dialback keys.
+//! `DomainUncontested`: no one else claims a local domain. `Accepted` reports an older federation of the cluster; this
+//! rung judges DNS, and how configured peers answer our dialback keys.
 
 use crds::domain::Domain;
 use crds::reason::DomainUncontestedReason;
@@ -14,30 +14,33 @@ use super::verdict::Verdict;
 use crate::dns::publish;
 use crate::dns::wanted;
 
-/// What this rung leaves out.
-const NOT_CHECKED: &str = "Whether a partner routes it elsewhere is not checked yet";
+/// What this rung does not check.
+const NOT_CHECKED: &str =
+    "The operator does not check yet whether a partner routes the domain elsewhere";
 
-/// The question about a dialback key comes before the verdict on it, within the time that a stream may take to come about.
+/// A peer verifies a dialback key before it answers, within the time that stream negotiation may take.
 const QUESTION_BEFORE_VERDICT: SignedDuration = SignedDuration::from_mins(5);
 
-/// The verdict when every domain's is True. What one peer says about a key is a sign and no proof, so it changes the
-/// message only.
+/// The verdict when every domain's is True. One peer's answer to a key is a hint but no proof, so it changes only the
+/// message.
 pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
     let sign = claimant(view).map_or_else(
         || format!("{NOT_CHECKED}."),
         |peer| {
             format!(
-                "But {peer} called a dialback key invalid without asking any engine about it: it may have one of the domains itself, which only its operator can release, or see other SRV records than the public ones; see status.peers."
+                "But {peer} rejected a dialback key without querying any engine. It may host one of the domains itself (only its administrator can release it), or see SRV records other than the public ones; see status.peers."
             )
         },
     );
     Verdict::new(
         DomainUncontestedReason::Uncontested,
-        format!("No other federation of this cluster and no SRV record claims a domain. {sign}"),
+        format!(
+            "No other federation of this cluster and no SRV record claims a local domain. {sign}"
+        ),
     )
 }
 
-/// A configured peer that refused a key of ours although no replica was asked about it.
+/// A configured peer that rejected one of our keys although no replica got a db:verify for it.
 fn claimant(view: View<'_>) -> Option<&Domain> {
     let suspect = |peer: &PeerView<'_>| {
         let reason = peer.outcome().map(|(reason, _)| reason);
@@ -46,8 +49,8 @@ fn claimant(view: View<'_>) -> Option<&Domain> {
     peers::states(view).into_iter().find(suspect).map(|peer| peer.domain)
 }
 
-/// Whether a replica confirmed a key to the peer about when another one was refused. Each replica alone knows only what
-/// reached itself.
+/// Whether a replica confirmed a key to the peer at about the time when another key was rejected. A replica knows only
+/// about requests that reached it.
 fn was_asked(view: View<'_>, peer: &PeerView<'_>) -> bool {
     let Some(refused) = peer.evidence.and_then(|evidence| evidence.outbound.as_ref()) else {
         return false;
@@ -72,7 +75,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
             .map_or_else(String::new, |(_, evidence)| failures(&evidence.zone, &evidence.public));
         return Verdict::new(
             DomainUncontestedReason::ResolverUnavailable,
-            format!("No DNS server tells about the SRV records of {domain}: {why}."),
+            format!("No DNS server answered the query for the SRV records of {domain}: {why}."),
         );
     }
     let target = target.unwrap_or_else(|| view.federation.host.to_ascii());
@@ -81,12 +84,12 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         Some((owner, elsewhere)) => Verdict::new(
             DomainUncontestedReason::DomainClaimedElsewhere,
             format!(
-                "The record {owner} leads to {elsewhere}, somebody else's server. Delete that record when the domain is to move here, or remove {domain} from spec.domains."
+                "SRV record {owner} points to another server, {elsewhere}. To move the domain here, delete that record; otherwise remove {domain} from spec.domains."
             ),
         ),
         None => Verdict::new(
             DomainUncontestedReason::Uncontested,
-            format!("No SRV record of {domain} leads elsewhere. {NOT_CHECKED}."),
+            format!("No SRV record of {domain} points elsewhere. {NOT_CHECKED}."),
         ),
     }
 }

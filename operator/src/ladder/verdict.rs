@@ -4,7 +4,7 @@ use crds::condition::{Condition, ConditionStatus, ConditionType};
 use crds::reason::ConditionReason;
 use jiff::Timestamp;
 
-/// What a rung says. The message is whole sentences: what was seen, then what to do.
+/// The result of a rung. The message is in whole sentences: what was seen, then what to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Verdict {
     /// The condition and its status follow from it.
@@ -23,11 +23,11 @@ impl Verdict {
     pub fn waiting(rung: ConditionType, on: ConditionType) -> Self {
         Self::new(
             ConditionReason::WaitingFor { rung, on },
-            format!("This cannot be judged before {on} is True."),
+            format!("This check waits for {on} to become True."),
         )
     }
 
-    /// The verdict that a condition of the status shows; none of a reason that this version does not know.
+    /// The verdict that a condition in the status shows; `None` if this version does not know its reason.
     pub fn shown(condition: &Condition) -> Option<Self> {
         let type_ = ConditionType::from_name(&condition.type_)?;
         let reason = ConditionReason::from_name(type_, &condition.reason)?;

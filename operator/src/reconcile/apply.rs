@@ -1,5 +1,5 @@
-//! Makes the children as they are wanted, by server-side apply under one field manager, and deletes those that are no
-//! longer wanted. An object that is as it was applied last is not asked about.
+//! Applies the wanted children by server-side apply under one field manager, and deletes those that are no longer wanted.
+//! An object that has not changed since it was last applied causes no request.
 
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
@@ -17,7 +17,7 @@ use crate::evidence::cluster::EnginePod;
 use crate::federation::validated::Validated;
 use crate::memory::AppliedChild;
 
-/// How the application ended, as far as the user has to know.
+/// The result of applying the children, as far as the user must know it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Applied {
     /// Every child is as wanted.
@@ -25,7 +25,7 @@ pub enum Applied {
     Done,
     /// `spec.paused`.
     Paused,
-    /// An object of that name belongs to somebody else.
+    /// An object of that name exists and is not controlled by this federation.
     Foreign {
         /// Kind of the object.
         kind: String,
@@ -34,32 +34,31 @@ pub enum Applied {
     },
     /// The operator lacks a permission.
     Forbidden {
-        /// What it may not do.
+        /// The action that is not permitted.
         action: String,
-        /// What the API server said.
+        /// The message of the API server.
         message: String,
     },
-    /// The API server refuses an object as the spec asks for it.
+    /// The API server rejects an object that is built from the spec.
     Refused {
         /// Kind of the object.
         kind: String,
         /// Name of the object.
         name: String,
-        /// What the API server said.
+        /// The message of the API server.
         message: String,
     },
 }
 
-/// What one child became.
+/// The result of applying one child.
 enum Outcome {
-    /// As wanted; the object when it was sent.
+    /// It is as wanted; with the object if a request was sent.
     Good(Option<Box<DynamicObject>>),
-    /// The user has to act.
+    /// The user must act.
     Stopped(Applied),
 }
 
-/// Parameters of every patch: ours is the only word on the fields that we name, and a field that does not exist is an
-/// error.
+/// Parameters of every patch: we own every field that we set, and an unknown field is an error.
 pub fn patch_params() -> PatchParams {
     PatchParams::apply(crds::FIELD_MANAGER).force().validation_strict()
 }
@@ -67,7 +66,7 @@ pub fn patch_params() -> PatchParams {
 /// Applies the children in their order, then deletes orphans.
 ///
 /// # Errors
-/// When a call fails for a reason that is nobody's to correct.
+/// When a call fails for a reason that the user cannot correct.
 pub async fn apply(
     context: &Context,
     reference: &FederationRef,
@@ -77,7 +76,7 @@ pub async fn apply(
     let paused = federation.spec.paused;
     let secrets = ApiResource::erase::<Secret>(&());
     for child in wanted {
-        // Certificates go on while the federation is paused: they end whether anybody looks or not.
+        // Certificates are renewed even while the federation is paused, because they expire all the same.
         if paused && child.resource != secrets {
             continue;
         }
@@ -91,7 +90,7 @@ pub async fn apply(
     orphans(context, reference, federation, wanted).await
 }
 
-/// Applies one child and gives it back as the API server has it.
+/// Applies one child and returns it as the API server has it.
 ///
 /// # Errors
 /// As [`apply`].
@@ -132,7 +131,7 @@ async fn one(
         resource,
     );
     if ours.is_none() {
-        // The stores hold what carries the operator's label, and lag behind; the API server knows all.
+        // The stores hold only objects with the operator's label, and lag behind; the API server has every object.
         let found = match api.get_metadata_opt(&name).await {
             Ok(found) => found,
             Err(error) => return stop(error, format!("read {kind} {name}"), &kind, &name),
@@ -156,7 +155,7 @@ async fn one(
     }
 }
 
-/// Sorts a failed call: what the user has to correct, what is tried again at once, and everything else.
+/// Classifies a failed call: what the user must correct, what is retried immediately, and everything else.
 fn stop(error: kube::Error, action: String, kind: &str, name: &str) -> Result<Outcome, Error> {
     match error {
         kube::Error::Api(status) if status.is_conflict() => {
@@ -177,7 +176,7 @@ fn stop(error: kube::Error, action: String, kind: &str, name: &str) -> Result<Ou
     }
 }
 
-/// Deletes what the federation controls and no longer wants.
+/// Deletes the objects that the federation controls and no longer wants.
 async fn orphans(
     context: &Context,
     reference: &FederationRef,
@@ -200,12 +199,14 @@ async fn orphans(
         );
         let parameters = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
-            // Whoever made a new object of that name meanwhile keeps it.
+            // A new object of that name, created in the meantime, is kept.
             preconditions: Some(Preconditions { uid: orphan.uid(), resource_version: None }),
             ..DeleteParams::default()
         };
         match api.delete(&name, &parameters).await {
-            Ok(_) => tracing::info!(%kind, %name, "deleted, it is no longer wanted"),
+            Ok(_) => {
+                tracing::info!(%kind, %name, "deleted, because the federation no longer needs it")
+            }
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
             Err(error) => {
                 let action = format!("delete {kind} {name}");
@@ -219,10 +220,10 @@ async fn orphans(
     Ok(Applied::Done)
 }
 
-/// Makes the kubelet look at the volumes of pods whose files have changed.
+/// Makes the kubelet sync the volumes of pods whose files have changed.
 ///
 /// # Errors
-/// When a call fails, except that a pod which is gone needs nothing.
+/// When a call fails. A pod that no longer exists is no error.
 pub async fn refresh(
     context: &Context,
     federation: &Validated,
@@ -235,9 +236,9 @@ pub async fn refresh(
         match api.patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            // Without the permission, the kubelet finds the change by itself within about a minute.
+            // Without the permission, the kubelet notices the change itself within about a minute.
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                tracing::debug!(pod = %pod.name, message = %status.message, "may not patch pods");
+                tracing::debug!(pod = %pod.name, message = %status.message, "the operator is not permitted to patch pods");
             }
             Err(error) => return Err(Error::api(format!("annotate Pod {}", pod.name))(error)),
         }
@@ -245,9 +246,9 @@ pub async fn refresh(
     Ok(())
 }
 
-/// Digest of an object, or of what stands for several.
+/// Digest of an object, or of a value that represents several objects.
 pub fn digest(value: &impl serde::Serialize) -> String {
-    // A value that cannot be written has no digest, and is sent each time.
+    // A value that cannot be serialized has no digest, and is sent each time.
     serde_json::to_vec(value)
         .map(|bytes| crate::hex::encode(&Sha256::digest(&bytes)))
         .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Reads what a federation refers to and what was made for it before. The first step of a pass, all I/O.
+//! Reads the objects that a federation refers to, and those issued for it before. The first step of a reconcile; all I/O.
 
 use crds::domain::Domain;
 use crds::federation::reference::BundleRef;
@@ -15,10 +15,10 @@ use crate::federation::material::Existing;
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
-/// Secrets of our own making, and the state of the references.
+/// The Secrets that the operator issued, and the state of the references.
 #[derive(Clone, Default)]
 pub struct Dereferenced {
-    /// What was made before.
+    /// What the operator issued before.
     pub existing: Existing,
     /// What the spec refers to.
     pub references: References,
@@ -27,7 +27,7 @@ pub struct Dereferenced {
 /// Reads everything.
 ///
 /// # Errors
-/// When a call to the API server fails, except for references that may not be read: those are a finding.
+/// When a call to the API server fails. A reference that the operator is not permitted to read is a finding instead.
 pub async fn dereference(
     client: &Client,
     federation: &Validated,
@@ -97,7 +97,7 @@ struct Reader<'a> {
     namespace: &'a str,
 }
 
-/// The outer error ends the pass, the inner one is a finding.
+/// The outer error ends the reconcile, the inner one is a finding.
 type Found<T> = Result<Result<T, ReferenceProblem>, kube::Error>;
 
 impl Reader<'_> {
@@ -116,7 +116,7 @@ impl Reader<'_> {
                 invalid(
                     ResolvedRefsReason::SecretInvalid,
                     format!(
-                        "{field}: Secret {name} has no key {key}; a Secret of type kubernetes.io/tls has tls.crt and tls.key"
+                        "{field}: Secret {name} has no key {key}; a Secret of type kubernetes.io/tls needs tls.crt and tls.key"
                     ),
                 )
             })
@@ -206,7 +206,7 @@ impl Reader<'_> {
     }
 }
 
-/// A refusal by the API server's authorisation is a finding about the reference, not a failed pass.
+/// A request that the API server forbids is a finding about the reference, not a failed reconcile.
 fn permitted<T>(
     kind: &str,
     name: &str,
@@ -217,7 +217,7 @@ fn permitted<T>(
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(invalid(
             ResolvedRefsReason::RefNotPermitted,
             format!(
-                "The operator may not read {kind} {name} ({}); give its service account the role of the chart",
+                "The operator is not permitted to read {kind} {name} ({}); bind the chart's role to its service account",
                 status.message
             ),
         ))),

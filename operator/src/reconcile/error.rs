@@ -1,22 +1,22 @@
-//! Why a pass ended early. It is tried again; what the user must know stands in a condition instead.
+//! Why a reconcile failed. The operator retries it; anything that the user must know is in a condition instead.
 
 use crate::build::BuildError;
 use crate::federation::material::MaterialError;
 use crate::metrics::ReconcileResult;
 
-/// Why a pass ended early.
+/// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call to the API server failed.
     #[error("cannot {action}: {source}")]
     Api {
-        /// What was tried.
+        /// The action that failed.
         action: String,
-        /// What the API server, or the way to it, said.
+        /// The error of the API server, or of the connection to it.
         source: Box<kube::Error>,
     },
-    /// Somebody else changed an object at the same time.
-    #[error("somebody else changed {object} at the same time")]
+    /// Another client changed an object at the same time.
+    #[error("another client changed {object} at the same time; the operator retries")]
     Conflict {
         /// The object.
         object: String,
@@ -28,7 +28,7 @@ pub enum Error {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// Something took too long.
-    #[error("the pass took longer than {0:?}; the API server may be overloaded")]
+    #[error("the reconcile took longer than {0:?}; check whether the API server is overloaded")]
     TimedOut(std::time::Duration),
 }
 
@@ -39,7 +39,7 @@ impl Error {
         |source| Self::Api { action, source: Box::new(source) }
     }
 
-    /// How the pass is counted.
+    /// How the reconcile is counted.
     pub const fn result(&self) -> ReconcileResult {
         match self {
             Self::Api { .. } | Self::Material(_) | Self::Build(_) => ReconcileResult::Failed,

@@ -1,4 +1,4 @@
-//! The driver of one pass.
+//! The driver of one reconcile.
 
 use std::sync::Arc;
 
@@ -32,16 +32,16 @@ use crate::federation::validated::{Rejection, Rival, Validated, validate};
 use crate::ladder::{View, accepted};
 use crds::external::dns_endpoint::DNSEndpoint;
 
-/// Age up to which answers of the network are judged again, while they are not as wanted. Shorter than
+/// How long network answers are reused while they are not as wanted. Shorter than
 /// [`crate::ladder::damping::LASTING`].
 const FRESH: SignedDuration = SignedDuration::from_millis(1200);
-/// The same, once everything is as wanted.
+/// How long network answers are reused once everything is as wanted.
 const STABLE: SignedDuration = SignedDuration::from_secs(60);
 
-/// One pass over one federation.
+/// One reconcile of one federation.
 ///
 /// # Errors
-/// When it has to be tried again.
+/// When it must be retried.
 pub async fn reconcile(object: Arc<Federation>, context: Arc<Context>) -> Result<Action, Error> {
     let reference = FederationRef::from_obj(object.as_ref());
     match &object.0 {
@@ -81,7 +81,7 @@ async fn one(
     Ok(Action::requeue(pause))
 }
 
-/// Applies what is wanted, and gathers everything that the ladder is judged by.
+/// Applies the children, and gathers all evidence that the ladder is judged by.
 async fn act_and_look(
     context: &Context,
     reference: &FederationRef,
@@ -124,7 +124,7 @@ async fn act_and_look(
     let children = build::children(federation, &given, &context.settings)?;
     let applied = apply::apply(context, reference, federation, &children).await?;
     if cluster.workload.is_none() || cluster.service.is_none() {
-        // Made just now: the verdicts are to be about it, not about its absence.
+        // It was created just now, and the verdicts must not report it as missing.
         cluster = look_at_cluster(context, federation).await?;
     }
     let config = wanted_config(context, reference, federation, &children, now);
@@ -187,7 +187,7 @@ async fn look_at_cluster(
         .map_err(Error::api("read the Deployment, pods and Services"))
 }
 
-/// The engine's configuration needs the address of that Service, so it is made first.
+/// Applies the Service for the backend first, because the engine's configuration needs its address.
 async fn make_backend_service(
     context: &Context,
     reference: &FederationRef,
@@ -213,7 +213,7 @@ fn credentials(control: &ControlMaterial) -> Option<Credentials> {
     Some(Credentials { certificate, token: control.token.clone() })
 }
 
-/// Hash of the wanted file, as the engine computes it, and since when it is wanted.
+/// Hash of the wanted configuration file, computed as the engine does, and since when it is wanted.
 fn wanted_config(
     context: &Context,
     reference: &FederationRef,
@@ -241,7 +241,7 @@ fn wanted_config(
     WantedConfig { hash, age }
 }
 
-/// Digest of all files that pods take over by themselves.
+/// Digest of all files that pods load without a restart.
 fn digest_of_files(
     config: &WantedConfig,
     certificate: Option<&CertificateSeen>,
@@ -282,7 +282,7 @@ async fn ask_dns(
     evidence
 }
 
-/// The cluster's own networks, with what the spec adds and the pods that are seen.
+/// The cluster's own networks, with those that the spec adds, and the addresses of the pods.
 fn inside(
     networks: &ClusterNetworks,
     federation: &Validated,
@@ -291,7 +291,7 @@ fn inside(
     let mut all = networks.clone();
     all.inside.extend(federation.spec.verification.cluster_networks.iter().copied());
     all.inside.extend(cluster.pods.iter().filter_map(|pod| pod.ip).map(ipnet::IpNet::from));
-    // What the operator itself connects from: its probes are no evidence.
+    // The operator's own address: its probes are no evidence of reachability from outside.
     all.inside.extend(
         cluster
             .replicas()
@@ -310,7 +310,7 @@ fn count_certificate(context: &Context, federation: &Validated, evidence: &Evide
     context.metrics.certificate_expiry(&federation.namespace, &federation.name, end);
 }
 
-/// The federation is not honoured. What was made for it before stays as it is: an outage would be no help.
+/// The federation is rejected. Its existing children stay unchanged, because an outage would not help.
 async fn reject(
     context: &Context,
     object: &XmppFederation,
@@ -324,14 +324,14 @@ async fn reject(
     report::status(context, object, &status).await?;
     Ok(match rejection {
         Rejection::Unreadable(_) | Rejection::Invalid(_) => Action::await_change(),
-        // The older federation may go.
+        // The older federation may be deleted.
         Rejection::DomainConflict { .. } | Rejection::HostConflict { .. } => {
             Action::requeue(std::time::Duration::from_secs(30))
         }
     })
 }
 
-/// An object that is no `XmppFederation` of this version. Its status is read and written without its spec.
+/// An object that is not an `XmppFederation` of this version. Its status is read and written without its spec.
 async fn unreadable(context: &Context, invalid: &InvalidObject) -> Result<Action, Error> {
     let metadata = &invalid.metadata;
     let namespace = metadata.namespace.clone().unwrap_or_default();

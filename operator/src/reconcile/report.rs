@@ -1,4 +1,4 @@
-//! Writes the status when it says something new, and tells about transitions by events and metrics.
+//! Writes the status when it changes, and reports transitions by events and metrics.
 
 use crds::condition::{self, Condition, ConditionStatus, ConditionType};
 use crds::{XmppFederation, XmppFederationStatus};
@@ -12,10 +12,10 @@ use super::error::Error;
 use crate::context::Context;
 use crate::metrics::PeerCount;
 
-/// Writes the status unless it is the one that is there.
+/// Writes the status if it changed.
 ///
 /// # Errors
-/// When the API server does not take it.
+/// When the API server does not accept it.
 pub async fn status(
     context: &Context,
     object: &XmppFederation,
@@ -30,7 +30,7 @@ pub async fn status(
     }
     write(context, &namespace, &name, new).await?;
     for event in events(&old.conditions, &new.conditions) {
-        // An event that is lost costs nothing; the condition stands.
+        // A lost event does no harm; the condition is in the status.
         if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
             tracing::debug!(%error, "cannot publish an event");
         }
@@ -41,7 +41,7 @@ pub async fn status(
 /// Writes the status.
 ///
 /// # Errors
-/// When the API server does not take it.
+/// When the API server does not accept it.
 pub async fn write(
     context: &Context,
     namespace: &str,
@@ -57,7 +57,7 @@ pub async fn write(
     });
     match api.patch_status(name, &patch_params(), &Patch::Apply(patch)).await {
         Ok(_) => Ok(()),
-        // Deleted meanwhile.
+        // It was deleted in the meantime.
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
         Err(kube::Error::Api(answer)) if answer.is_conflict() => {
             Err(Error::Conflict { object: format!("status of XmppFederation {name}") })
@@ -75,7 +75,7 @@ fn events(old: &[Condition], new: &[Condition]) -> Vec<Event> {
         let before = condition::get(old, type_).map(|before| before.status);
         let told = match (before, condition.status) {
             (before, now) if before == Some(now) => false,
-            // A first look at a ladder that is not climbed yet tells nothing.
+            // An Unknown at first, or after a False, is no event.
             (None | Some(ConditionStatus::False), ConditionStatus::Unknown) => false,
             _ => !matches!(type_, ConditionType::Reconciling | ConditionType::Stalled),
         };
@@ -87,8 +87,8 @@ fn events(old: &[Condition], new: &[Condition]) -> Vec<Event> {
             },
             reason: condition.reason.clone(),
             note: Some(format!("{}: {}", condition.type_, condition.message)),
-            // Two conditions share some reasons. The recorder takes events of the same reason and action for one series,
-            // and keeps the note of the first alone.
+            // Some conditions share reasons. The recorder merges events of the same reason and action into one series, and
+            // keeps only the note of the first.
             action: format!("Verify{type_}"),
             secondary: None,
         })

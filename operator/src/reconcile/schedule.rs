@@ -1,24 +1,24 @@
-//! When a federation is looked at again without any event: quickly while something is on its way, slowly once all is
-//! well. Pure.
+//! When a federation is reconciled again without an event: quickly while something is changing, slowly once everything is
+//! healthy. Pure.
 
 use std::time::Duration;
 
 use crds::condition::{Condition, ConditionStatus, ConditionType, get};
 use jiff::{SignedDuration, Timestamp};
 
-/// While things move.
+/// Interval while something is changing.
 const FAST: Duration = Duration::from_secs(2);
-/// When nothing has changed for [`MOVING`].
+/// Interval when nothing has changed for [`MOVING`].
 const MEDIUM: Duration = Duration::from_secs(10);
-/// When nothing has changed for [`WAITING`].
+/// Interval when nothing has changed for [`WAITING`].
 const SLOW: Duration = Duration::from_secs(30);
-/// When all is well.
+/// Interval when everything is healthy.
 const STABLE: Duration = Duration::from_mins(2);
 
 const MOVING: SignedDuration = SignedDuration::from_mins(3);
 const WAITING: SignedDuration = SignedDuration::from_mins(15);
 
-/// `held`: a failure waits for its confirmation. `jitter` from 0 to 1 spreads federations that began together.
+/// `held`: a failure awaits confirmation. `jitter` from 0 to 1 spreads federations that started together.
 pub fn next(conditions: &[Condition], held: bool, now: Timestamp, jitter: f64) -> Duration {
     let ready = get(conditions, ConditionType::Ready)
         .is_some_and(|condition| condition.status == ConditionStatus::True);
@@ -38,7 +38,7 @@ pub fn next(conditions: &[Condition], held: bool, now: Timestamp, jitter: f64) -
     pause.mul_f64(1.0 + 0.25 * jitter.clamp(0.0, 1.0))
 }
 
-/// How long to wait after a failed pass; the n-th in a row.
+/// How long to wait after the n-th consecutive failed reconcile.
 pub fn after_error(failures: u32) -> Duration {
     const LONGEST: Duration = Duration::from_mins(5);
     Duration::from_secs(2).saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST)

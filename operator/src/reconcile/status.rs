@@ -1,4 +1,4 @@
-//! From verdicts and evidence to the status. Pure.
+//! Builds the status from verdicts and evidence. Pure.
 
 mod peers;
 
@@ -25,19 +25,20 @@ use crate::ladder::verdict::Verdict;
 use crate::ladder::{self, Judgement, View, inbound, ready};
 use crate::memory::Failing;
 
-/// Inbound evidence comes with every stream; the status follows in these steps, so that it is not written each time.
+/// Every stream brings new inbound evidence; the time in the status advances only in these steps, so that not every stream
+/// causes a write.
 const INBOUND_STEP: SignedDuration = SignedDuration::from_mins(5);
 
-/// A new status, and what has to be remembered for the next one.
+/// A new status, and the state that the next one needs.
 #[derive(Clone, Debug)]
 pub struct Judged {
     /// The status.
     pub status: XmppFederationStatus,
-    /// Rungs that are shown as True although they fail, and since when.
+    /// Rungs that are still shown as True although they fail, and since when they fail.
     pub failing: Failing,
 }
 
-/// The status of a federation that was judged.
+/// The status of an accepted federation.
 pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> Judged {
     let (federation, seen) = (view.federation, view.seen);
     let generation = federation.generation;
@@ -63,14 +64,14 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     Judged { status: stamped(old, status, seen.now), failing }
 }
 
-/// The climb as the status shows it.
+/// The verdicts as the status shows them.
 struct Shown {
     rungs: Vec<Judgement>,
     failing: Failing,
 }
 
 impl Shown {
-    /// Climbs, and keeps what is shown where a failure does not count yet, of the federation and of each domain alike.
+    /// Judges the ladder. Where a failure does not count yet, keeps the shown verdict, for the federation and for each domain.
     fn of(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> Self {
         let mut still = Failing::new();
         let mut show = |domain: Option<&Domain>, new: Verdict| {
@@ -156,7 +157,7 @@ fn summarise(status: &mut XmppFederationStatus, rungs: &[Verdict], view: View<'_
     if spec.paused {
         let paused = Verdict::new(
             PausedReason::PausedByUser,
-            "spec.paused is true: children are not applied; certificates, verification and status go on.",
+            "spec.paused is true, so the operator applies no children. It still renews certificates, verifies, and updates the status.",
         );
         condition::set(&mut status.conditions, paused.into_condition(generation, now));
     } else {
@@ -164,7 +165,7 @@ fn summarise(status: &mut XmppFederationStatus, rungs: &[Verdict], view: View<'_
     }
 }
 
-/// `Ready` and what is present only while true.
+/// `Ready`, and the conditions that are present only while true.
 fn whole(
     status: &mut XmppFederationStatus,
     rungs: &[Verdict],
@@ -191,7 +192,7 @@ fn whole(
     status.stage = Some(condition::stage(&status.conditions).as_str().to_owned());
 }
 
-/// The time moves only when something else does: a status that says the same is not written.
+/// The time changes only with another field, so that an unchanged status is not written.
 fn stamped(
     old: &XmppFederationStatus,
     mut new: XmppFederationStatus,
@@ -204,7 +205,7 @@ fn stamped(
     new
 }
 
-/// When the addresses last changed. The first ones are no change: nothing was reached at others before.
+/// When the addresses last changed. The first addresses are not a change, because there were none before.
 pub fn address_changed(
     old: &XmppFederationStatus,
     address: Option<&Address>,
@@ -230,7 +231,7 @@ fn addresses(address: Option<&Address>) -> Vec<StatusAddress> {
     }
 }
 
-/// Every domain with the rungs that are judged domain by domain, from the same climb as the federation's.
+/// Every domain with the rungs that are judged for each domain, from the same evidence as the federation's.
 fn domains(old: &XmppFederationStatus, view: View<'_>, rungs: &[Judgement]) -> Vec<DomainStatus> {
     let one = |(index, domain): (usize, &Domain)| {
         let mut conditions = conditions_of(old, domain).cloned().unwrap_or_default();

@@ -352,8 +352,8 @@ fn what_was_refused_of_a_configured_peer_is_in_its_message_without_time_or_sourc
     assert_eq!((quiet.peers.len(), &quiet.peers[0].message), (1, &None));
     let refused = status(&[9], &quiet);
     let message = refused.peers[0].message.as_deref().unwrap();
-    let told = "What says it is partner.example was refused on its last attempt: \
-                CertificateUntrusted, no way to prove it; ";
+    let told = "A server claiming to be partner.example was refused on its last attempt: \
+                CertificateUntrusted, no way to prove it. ";
     assert!(message.starts_with(told) && !message.contains("198.51.100.7"), "{message}");
     assert_eq!(refused.peers[0].state, quiet.peers[0].state);
     assert_eq!(refused, status(&[300, 2], &refused), "another attempt writes no status");

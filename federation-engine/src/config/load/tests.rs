@@ -63,7 +63,7 @@ const TABLE: &[(&str, &str)] = &[
     ("domains: [{name: a.example}]\ndomains: []\n", ":2:1: duplicate mapping key: domains"),
     (
         "domains:\n  - name: a.example\n    contact: {abuse: [abuse@a.example]}\n",
-        ":3:23: domains[0].contact.abuse[0]: \"abuse@a.example\": A contact address is a URI without spaces",
+        ":3:23: domains[0].contact.abuse[0]: \"abuse@a.example\": A contact address must be a URI without spaces",
     ),
     (
         "domains: [{name: a.example, contact: {abus: []}}]\n",
@@ -109,7 +109,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\npeers:\n  - domain: b.example\n    profile: LegacyDialback\n    authentication: {dialback: Disabled}\n",
-        ":3:5: peers[0]: Without TLS only dialback can prove the peer",
+        ":3:5: peers[0]: Without TLS, only dialback can authenticate the peer",
     ),
     (
         "domains: [{name: a.example}]\npeerDefaults: {tls: {verification: Required, mode: Optional}}\n",

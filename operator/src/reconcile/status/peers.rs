@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::ladder::{View, peers, refusal};
 
-/// Configured peers first, then those that traffic has touched; of too many, the failing ones are kept first.
+/// Configured peers first, then other peers with traffic; if there are too many, failing ones are kept first.
 pub fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, PeerSummary) {
     let now = view.seen.now;
     let configured = peers::states(view);
@@ -57,7 +57,7 @@ pub fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, Pe
     (list, summary)
 }
 
-/// Adds what was refused of a configured peer.
+/// Adds the last refusal of a configured peer to its message.
 fn with_refusal(status: PeerStatus, refusal: Option<String>) -> PeerStatus {
     let Some(refusal) = refusal else { return status };
     let message = match &status.message {
