@@ -1,6 +1,7 @@
 //! Metadata of all objects that the operator created, kept current by watches, so that a reconcile without changes sends no
 //! request for them.
 
+use crds::external::dns_endpoint::DNSEndpoint;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -8,8 +9,6 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
-
-use crds::external::dns_endpoint::DNSEndpoint;
 
 /// Metadata of an object of any kind.
 pub type Metadata = PartialObjectMeta<DynamicObject>;

@@ -4,11 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kube::Client;
-use tokio::sync::watch;
-
 use crds::external::dns_endpoint::DNSEndpoint;
+use kube::Client;
 use kube::Resource;
+use tokio::sync::watch;
 
 use crate::causes::Causes;
 

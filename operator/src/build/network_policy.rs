@@ -1,6 +1,7 @@
 //! NetworkPolicy for the engine: everyone may connect to the outer leg, the backend to the inner leg, the operator to the
 //! control port. Egress is not restricted, because peers can be anywhere.
 
+use crds::federation::network_policy::PodPeer;
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
@@ -12,7 +13,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{Settings, metadata, ports};
 use crate::federation::names;
 use crate::federation::validated::Validated;
-use crds::federation::network_policy::PodPeer;
 
 /// Label of every namespace with its name.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use federation_engine::tls::issue::PemPair;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 use super::{Given, metadata, paths};
 use crate::federation::names;
 use crate::federation::validated::Validated;
-use federation_engine::tls::issue::PemPair;
 
 /// Secret of the dialback keys; `None` if the resource names its own.
 pub fn dialback(federation: &Validated, given: &Given) -> Option<Secret> {

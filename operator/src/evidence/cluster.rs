@@ -12,6 +12,7 @@ use super::engine::Replica;
 use crate::build::Address;
 use crate::build::deployment::CONTAINER;
 use crate::build::metadata::{CONTENT_ANNOTATION, FEDERATION_LABEL};
+use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// The evidence from objects in the cluster.

@@ -10,6 +10,7 @@ use super::View;
 use super::verdict::Verdict;
 use crate::build::ports;
 use crate::evidence::engine::Report;
+use crate::federation::names;
 
 /// The verdict when every domain's is True.
 pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {

@@ -590,7 +590,7 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
 fn every_word_for_a_refusal_leads_to_advice() {
     let told = |reason: &str| {
         let verdict = after(ConditionType::PeersReachable, |seen| {
-            let refusal = InboundRefusal { reason: reason.to_owned(), ..refusal("why", 5) };
+            let refusal = InboundRefusal { reason: reason.into(), ..refusal("why", 5) };
             engine(seen, |report| report.peers[0].refusals.push(refusal));
         });
         verdict.message.rsplit_once(". ").unwrap().1.to_owned()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crds::condition::{ConditionStatus, ConditionType, get};
+use crds::external::dns_endpoint::DNSEndpoint;
 use crds::{XmppFederation, XmppFederationStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
@@ -30,7 +31,6 @@ use crate::federation::material::{self, ControlMaterial};
 use crate::federation::names;
 use crate::federation::validated::{Rejection, Rival, Validated, validate};
 use crate::ladder::{View, accepted};
-use crds::external::dns_endpoint::DNSEndpoint;
 
 /// How long network answers are reused while they are not as wanted. Shorter than
 /// [`crate::ladder::damping::LASTING`].

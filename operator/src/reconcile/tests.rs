@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crds::condition::{ConditionStatus, ConditionType, get};
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
@@ -13,12 +14,12 @@ use tokio::task::JoinHandle;
 use super::apply::{Applied, apply};
 use super::error::Error;
 use super::{report, status};
-use crate::build::{self, Child};
+use crate::build::{self, Address, Child};
 use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
 use crate::evidence::engine::Report;
 use crate::fixtures::{
-    context, evidence, federation, given, now, refusal, settings, smallest, validated,
+    context, evidence, federation, given, now, refusal, settings, smallest, told, validated,
 };
 use crate::ladder::{View, accepted};
 use crate::memory::Failing;
@@ -112,7 +113,7 @@ async fn a_foreign_object_of_the_same_name_is_left_alone() {
     let mut seen = evidence(&federation);
     seen.applied = foreign;
     let verdict = accepted::check(View { federation: &federation, seen: &seen });
-    assert_eq!(verdict.reason, "AdoptionConflict");
+    assert_eq!(verdict.reason.to_string(), "AdoptionConflict");
     assert!(verdict.message.contains("NetworkPolicy example"));
 }
 

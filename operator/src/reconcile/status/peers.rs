@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::ladder::{View, peers, refusal};
 
 /// Configured peers first, then other peers with traffic; if there are too many, failing ones are kept first.
-pub fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, PeerSummary) {
+pub(super) fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, PeerSummary) {
     let now = view.seen.now;
     let configured = peers::states(view);
     let count = |wanted: fn(PeerState) -> bool| {
