@@ -50,7 +50,6 @@ pub(crate) fn fate(failure: &Failure, errand: Errand, stage: Stage) -> Fate {
 mod tests {
     use super::*;
     use s2s_proto::dialback::KeyInquiry;
-    use s2s_proto::reason::{CertificateReason, ConnectReason, DnsReason};
     use s2s_proto::reason::{CertificateReason, ConnectReason, DnsReason, NoMethod};
 
     fn stream_error(condition: &str) -> Failure {

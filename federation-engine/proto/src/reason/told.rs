@@ -118,7 +118,7 @@ mod tests {
     fn forbidden() -> Vec<(Failure, Vec<&'static str>)> {
         let rules = |profile| {
             let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
-            PeerRules::from(&effective(&settings, None))
+            effective(&settings, None).rules
         };
         let (standards, strict) = (rules(Profile::Standards), rules(Profile::Strict));
         let cisco = rules(Profile::CiscoExpressway);

@@ -1,5 +1,7 @@
 //! The initiating entity: RFC 6120 §4 to §6, RFC 7590 §3.1, XEP-0178 §3, XEP-0220 §2.1.
 
+use crds::word::Word;
+
 use super::*;
 use crate::reason::NoMethod;
 use crate::stream::Authentication;
@@ -431,7 +433,7 @@ fn rfc6120_4_9_3_6_a_peer_that_does_not_know_itself_is_quoted() {
         &format!("{}<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>", response("i")),
         &world,
     );
-    assert_eq!(side.failure().map(Failure::label), Some("HostUnknown"));
+    assert_eq!(side.failure().map(Failure::word), Some(Word::HostUnknown));
 }
 
 #[test]

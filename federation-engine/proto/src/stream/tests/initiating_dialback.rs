@@ -6,7 +6,6 @@ use super::initiating::{
 };
 use super::*;
 use crate::dialback::Verification;
-use crate::stream::StreamId;
 
 #[test]
 fn xep0220_2_1_1_answers_are_matched_by_the_pair() {
@@ -134,7 +133,7 @@ fn xep0220_2_6_another_target_needs_the_errors_feature() {
 }
 
 fn verify_purpose() -> (Purpose, StreamId) {
-    let id = StreamId::generate();
+    let id = StreamId::new(rand::random());
     let purpose = Purpose::Verify {
         pair: pair("them.example", "us.example"),
         id: id.clone(),

@@ -19,12 +19,12 @@ fn only(
     from: Option<&str>,
     to: Option<&str>,
     ends: bool,
-) -> (&'static str, String) {
+) -> (String, String) {
     let all = rejections(side);
     let [rejection] = &*all else { panic!("{all:?}") };
     assert_eq!((&rejection.from, &rejection.to), (&from.map(domain), &to.map(domain)));
     assert_eq!(rejection.ends, ends);
-    (rejection.reason, rejection.text.clone())
+    (rejection.reason.to_string(), rejection.text.clone())
 }
 
 const THEM: Option<&str> = Some("them.example");
