@@ -138,7 +138,8 @@ mod tests {
             (Failure::ShuttingDown, "wait", "remote-server-timeout"),
         ] {
             let error = failure.stanza_error();
-            assert_eq!((error.kind.to_string().as_str(), error.condition), (kind, condition));
+            let seen = (error.kind.as_str(), error.condition.as_str());
+            assert_eq!(seen, (kind, condition));
         }
     }
 }

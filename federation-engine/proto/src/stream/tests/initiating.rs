@@ -1,6 +1,7 @@
 //! The initiating entity: RFC 6120 §4 to §6, RFC 7590 §3.1, XEP-0178 §3, XEP-0220 §2.1.
 
 use crds::word::Word;
+use crds::xmpp::SaslCondition;
 
 use super::*;
 use crate::reason::NoMethod;
@@ -207,7 +208,7 @@ fn xep0178_3_a_failed_external_falls_back_to_dialback_on_the_same_stream() {
 #[test]
 fn a_rejected_certificate_stays_the_cause_when_nothing_else_works() {
     let rejected = Failure::ExternalRejected {
-        condition: "not-authorized".to_owned(),
+        condition: SaslCondition::NotAuthorized,
         text: "unsupported certificate purpose".to_owned(),
         forbidden: None,
     };

@@ -1,5 +1,7 @@
 //! Dialback on streams that we opened: XEP-0220 §2.1, §2.3, §2.6.
 
+use crds::xmpp::StanzaCondition;
+
 use super::initiating::{
     OFFER_BOTH, OFFER_DIALBACK, OFFER_TLS, encrypted, established_by_dialback,
     established_by_external, wanted,
@@ -35,7 +37,7 @@ fn xep0220_2_1_1_invalid_and_error_are_told_apart() {
              xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text \
              xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>no SRV</text></error></db:result>",
             Failure::DialbackError {
-                condition: "remote-server-not-found".to_owned(),
+                condition: StanzaCondition::RemoteServerNotFound,
                 text: "no SRV".to_owned(),
             },
         ),
@@ -190,7 +192,7 @@ fn a_question_about_a_key_that_is_not_answered_fails_in_time() {
     assert_eq!(side.failure(), Some(&Failure::DialbackTimedOut));
     assert!(matches!(
         Verification::from(&Failure::DialbackTimedOut),
-        Verification::Error { condition, .. } if condition == "remote-server-timeout"
+        Verification::Error { condition: StanzaCondition::RemoteServerTimeout, .. }
     ));
 }
 
