@@ -8,6 +8,7 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
 use crds::word::Word;
+use crds::xmpp::{ErrorType, SaslCondition, StanzaCondition, StreamCondition};
 use serde::{Deserialize, Serialize};
 
 use crate::dialback::KeyInquiry;
@@ -276,7 +277,7 @@ pub enum Failure {
     #[error("the peer closed the stream with {condition}{}", quoted(.text))]
     StreamError {
         /// Defined condition (RFC 6120 §4.9.3).
-        condition: String,
+        condition: StreamCondition,
         /// The peer's own words.
         text: String,
     },
@@ -293,7 +294,7 @@ pub enum Failure {
     #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{}){}", quoted(.text), no_dialback(*.forbidden))]
     ExternalRejected {
         /// SASL failure condition (RFC 6120 §6.5).
-        condition: String,
+        condition: SaslCondition,
         /// The peer's own words.
         text: String,
         /// The setting that forbids dialback, which could do without our certificate.
@@ -306,7 +307,7 @@ pub enum Failure {
     #[error("the peer answered our dialback key with the error {condition}{}", quoted(.text))]
     DialbackError {
         /// Stanza error condition.
-        condition: String,
+        condition: StanzaCondition,
         /// The peer's own words.
         text: String,
     },
@@ -363,8 +364,8 @@ impl Failure {
             Self::StartTlsRefused => Word::StartTlsRefused,
             Self::Handshake(_) => Word::HandshakeFailed,
             Self::Certificate(reason) | Self::CertificateRequired(reason) => reason.word(),
-            Self::StreamError { condition, .. } if condition == "host-unknown" => Word::HostUnknown,
-            Self::StreamError { condition, .. } if condition == "policy-violation" => {
+            Self::StreamError { condition: StreamCondition::HostUnknown, .. } => Word::HostUnknown,
+            Self::StreamError { condition: StreamCondition::PolicyViolation, .. } => {
                 Word::PolicyViolation
             }
             Self::StreamError { .. } | Self::SeeOtherHost(_) => Word::StreamError,
@@ -444,25 +445,18 @@ impl Failure {
             | Self::ConnectionLost(_)
             // The next stream is opened there.
             | Self::SeeOtherHost(Redirect::To(_)) => true,
-            // RFC 6120 §4.9.3.
-            Self::StreamError { condition, .. } => matches!(
-                condition.as_str(),
-                "connection-timeout"
-                    | "internal-server-error"
-                    | "remote-connection-failed"
-                    | "reset"
-                    | "resource-constraint"
-                    | "system-shutdown"
-            ),
-            // RFC 6120 §6.5.10.
-            Self::ExternalRejected { condition, .. } => condition == "temporary-auth-failure",
+            Self::StreamError { condition, .. } => stream_error_passes(condition),
+            // RFC 6120 §6.5.11.
+            Self::ExternalRejected { condition, .. } => {
+                *condition == SaslCondition::TemporaryAuthFailure
+            }
             // XEP-0220 §2.5: the peer could not ask our authoritative server.
             Self::DialbackError { condition, .. } => matches!(
-                condition.as_str(),
-                "internal-server-error"
-                    | "remote-connection-failed"
-                    | "remote-server-timeout"
-                    | "resource-constraint"
+                condition,
+                StanzaCondition::InternalServerError
+                    | StanzaCondition::RemoteConnectionFailed
+                    | StanzaCondition::RemoteServerTimeout
+                    | StanzaCondition::ResourceConstraint
             ),
             Self::Dns(
                 DnsReason::DomainNotFound { .. }
@@ -487,24 +481,59 @@ impl Failure {
     /// The error that a stanza waiting for this stream is bounced with (RFC 6120 §10.4.3, XEP-0220 §2.1.1).
     pub fn stanza_error(&self) -> StanzaError {
         let condition = match self {
-            Self::BlockedByLocalPolicy => "not-allowed",
-            Self::DialbackInvalid(_) => "internal-server-error",
+            Self::BlockedByLocalPolicy => StanzaCondition::NotAllowed,
+            Self::DialbackInvalid(_) => StanzaCondition::InternalServerError,
             Self::Dns(
                 DnsReason::DomainNotFound { .. }
                 | DnsReason::NoAddress { .. }
                 | DnsReason::ServiceDisabled { .. },
             )
             | Self::Guard(_)
-            | Self::NoBackend => "remote-server-not-found",
+            | Self::NoBackend => StanzaCondition::RemoteServerNotFound,
             // The server was found, and there is no stream to it (RFC 6120 §8.3.3.17).
-            _ => "remote-server-timeout",
+            _ => StanzaCondition::RemoteServerTimeout,
         };
         let kind = match self {
-            Self::DialbackInvalid(_) | Self::ShuttingDown => ErrorKind::Wait,
-            _ if self.passes() => ErrorKind::Wait,
-            _ => ErrorKind::Cancel,
+            Self::DialbackInvalid(_) | Self::ShuttingDown => ErrorType::Wait,
+            _ if self.passes() => ErrorType::Wait,
+            _ => ErrorType::Cancel,
         };
         StanzaError { kind, condition, text: self.to_string() }
+    }
+}
+
+/// RFC 6120 §4.9.3.
+const fn stream_error_passes(condition: &StreamCondition) -> bool {
+    use StreamCondition as Condition;
+    match condition {
+        Condition::ConnectionTimeout
+        | Condition::InternalServerError
+        | Condition::RemoteConnectionFailed
+        | Condition::Reset
+        | Condition::ResourceConstraint
+        | Condition::SystemShutdown => true,
+        Condition::BadFormat
+        | Condition::BadNamespacePrefix
+        | Condition::Conflict
+        | Condition::HostGone
+        | Condition::HostUnknown
+        | Condition::ImproperAddressing
+        | Condition::InvalidFrom
+        | Condition::InvalidId
+        | Condition::InvalidNamespace
+        | Condition::InvalidXml
+        | Condition::NotAuthorized
+        | Condition::NotWellFormed
+        | Condition::PolicyViolation
+        | Condition::RestrictedXml
+        | Condition::SeeOtherHost
+        | Condition::UndefinedCondition
+        | Condition::UnsupportedEncoding
+        | Condition::UnsupportedFeature
+        | Condition::UnsupportedStanzaType
+        | Condition::UnsupportedVersion
+        | Condition::XmlNotWellFormed
+        | Condition::Other(_) => false,
     }
 }
 
@@ -587,37 +616,20 @@ impl Refusal {
     }
 }
 
-/// `type` of a stanza error (RFC 6120 §8.3.2).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ErrorKind {
-    /// Retrying cannot help.
-    Cancel,
-    /// Retrying later may help.
-    Wait,
-    /// Retrying after authentication may help.
-    Auth,
-    /// Retrying with other data may help.
-    Modify,
-}
-
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cancel => "cancel",
-            Self::Wait => "wait",
-            Self::Auth => "auth",
-            Self::Modify => "modify",
-        })
-    }
-}
-
 /// A stanza error to send.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StanzaError {
     /// `type`.
-    pub kind: ErrorKind,
+    pub kind: ErrorType,
     /// Defined condition (RFC 6120 §8.3.3).
-    pub condition: &'static str,
+    pub condition: StanzaCondition,
     /// The true cause, for a person.
     pub text: String,
+}
+
+impl StanzaError {
+    /// An error of the type that RFC 6120 §8.3.3 states for the condition.
+    pub fn new(condition: StanzaCondition, text: impl Into<String>) -> Self {
+        Self { kind: condition.default_type(), condition, text: text.into() }
+    }
 }

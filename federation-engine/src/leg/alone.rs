@@ -2,7 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use crds::contact::Contact;
-use s2s_proto::reason::{ErrorKind, StanzaError};
+use crds::xmpp::StanzaCondition;
+use s2s_proto::reason::StanzaError;
 use s2s_proto::stanza::{Kind, bounce};
 use s2s_proto::xml::escape::{attribute_into, escape_into};
 use s2s_proto::xml::{Element, Namespace};
@@ -19,19 +20,17 @@ enum Question {
 
 /// The answer to a stanza; `None` when it must not be answered (errors, results).
 pub(crate) fn answer(stanza: &Element, contact: Option<&Contact>) -> Option<Bytes> {
-    let error = |condition, text: &str| {
-        let error = StanzaError { kind: ErrorKind::Cancel, condition, text: text.to_owned() };
-        bounce::error_reply(stanza, &error)
-    };
+    let error =
+        |condition, text: &str| bounce::error_reply(stanza, &StanzaError::new(condition, text));
     match question(stanza) {
         Question::Ping => bounce::ping_result(stanza),
         Question::Info => bounce::result(stanza, &info(contact)),
         Question::Items => {
             bounce::result(stanza, b"<query xmlns='http://jabber.org/protocol/disco#items'/>")
         }
-        Question::Node => error("item-not-found", ""),
+        Question::Node => error(StanzaCondition::ItemNotFound, ""),
         Question::Other => error(
-            "service-unavailable",
+            StanzaCondition::ServiceUnavailable,
             "no server behind this domain takes stanzas; it answers ping and service discovery only",
         ),
     }

@@ -1,5 +1,6 @@
 //! Label values of metrics: closed enums, so that nothing from the network ever becomes a label.
 
+use crds::xmpp::StanzaCondition;
 use s2s_proto::dialback::Verification;
 
 use crate::leg::Leg;
@@ -52,7 +53,7 @@ impl From<&Verification> for VerificationResult {
         match verification {
             Verification::Valid => Self::Valid,
             Verification::Invalid => Self::Invalid,
-            Verification::Error { condition, .. } if condition == "remote-server-timeout" => {
+            Verification::Error { condition: StanzaCondition::RemoteServerTimeout, .. } => {
                 Self::TimedOut
             }
             Verification::Error { .. } => Self::Error,

@@ -5,7 +5,8 @@
 //! ends that stream, too, it ends it at the one stanza that is on its way. Without acknowledgements TCP confirms, and what
 //! it has confirmed is gone; a stanza that the peer does not read to its end is not confirmed, and is found the same way.
 
-use s2s_proto::reason::{ErrorKind, Failure, StanzaError};
+use crds::xmpp::{StanzaCondition, StreamCondition};
+use s2s_proto::reason::{Failure, StanzaError};
 
 use super::queue::Waiting;
 
@@ -59,42 +60,57 @@ pub(crate) fn judge<'a>(
 /// Whether a peer ends streams like that because of what it read last, and not for reasons of its own or of the two domains
 /// (RFC 6120 §4.9.3, and the name that RFC 3920 §4.7.3 gave to one of them).
 fn is_about_a_stanza(failure: &Failure) -> bool {
+    use StreamCondition as Condition;
     let Failure::StreamError { condition, .. } = failure else { return false };
-    matches!(
-        condition.as_str(),
-        "bad-format"
-            | "bad-namespace-prefix"
-            | "improper-addressing"
-            | "internal-server-error"
-            | "invalid-from"
-            | "invalid-namespace"
-            | "invalid-xml"
-            | "not-well-formed"
-            | "policy-violation"
-            | "restricted-xml"
-            | "undefined-condition"
-            | "unsupported-encoding"
-            | "unsupported-stanza-type"
-            | "xml-not-well-formed"
-    )
+    match condition {
+        Condition::BadFormat
+        | Condition::BadNamespacePrefix
+        | Condition::ImproperAddressing
+        | Condition::InternalServerError
+        | Condition::InvalidFrom
+        | Condition::InvalidNamespace
+        | Condition::InvalidXml
+        | Condition::NotWellFormed
+        | Condition::PolicyViolation
+        | Condition::RestrictedXml
+        | Condition::UndefinedCondition
+        | Condition::UnsupportedEncoding
+        | Condition::UnsupportedStanzaType
+        | Condition::XmlNotWellFormed => true,
+        Condition::Conflict
+        | Condition::ConnectionTimeout
+        | Condition::HostGone
+        | Condition::HostUnknown
+        | Condition::InvalidId
+        | Condition::NotAuthorized
+        | Condition::RemoteConnectionFailed
+        | Condition::Reset
+        | Condition::ResourceConstraint
+        | Condition::SeeOtherHost
+        | Condition::SystemShutdown
+        | Condition::UnsupportedFeature
+        | Condition::UnsupportedVersion
+        | Condition::Other(_) => false,
+    }
 }
 
 /// The errors for the sender of a stanza at which the peer ended two streams with `failure`: for our people, and for those
 /// outside.
 pub(crate) fn errors(failure: &Failure) -> (StanzaError, StanzaError) {
     let condition = match failure {
-        Failure::StreamError { condition, .. } => condition.as_str(),
-        _ => "",
+        Failure::StreamError { condition, .. } => match condition {
+            StreamCondition::PolicyViolation => StanzaCondition::PolicyViolation,
+            StreamCondition::ImproperAddressing | StreamCondition::InvalidFrom => {
+                StanzaCondition::JidMalformed
+            }
+            StreamCondition::InternalServerError | StreamCondition::UndefinedCondition => {
+                StanzaCondition::UndefinedCondition
+            }
+            _ => StanzaCondition::BadRequest,
+        },
+        _ => StanzaCondition::BadRequest,
     };
-    let (kind, condition) = match condition {
-        "policy-violation" => (ErrorKind::Modify, "policy-violation"),
-        "improper-addressing" | "invalid-from" => (ErrorKind::Modify, "jid-malformed"),
-        "internal-server-error" | "undefined-condition" => {
-            (ErrorKind::Cancel, "undefined-condition")
-        }
-        _ => (ErrorKind::Modify, "bad-request"),
-    };
-    let error = |text: String| StanzaError { kind, condition, text };
+    let error = |text: String| StanzaError::new(condition.clone(), text);
     (
         error(format!("two streams ended at this stanza: {failure}")),
         error("the server of this domain does not accept the stanza".to_owned()),
@@ -106,12 +122,13 @@ mod tests {
     use std::time::Instant;
 
     use bytes::Bytes;
+    use crds::xmpp::ErrorType;
 
     use super::*;
     use crate::route::queue::Queue;
 
     fn ended(condition: &str) -> Failure {
-        Failure::StreamError { condition: condition.to_owned(), text: String::new() }
+        Failure::StreamError { condition: condition.into(), text: String::new() }
     }
 
     fn waiting(number: usize, size: usize) -> Vec<Waiting> {
@@ -183,13 +200,13 @@ mod tests {
     #[test]
     fn the_sender_hears_what_the_peer_said_and_a_stranger_does_not() {
         for (condition, kind, stanza_condition) in [
-            ("policy-violation", ErrorKind::Modify, "policy-violation"),
-            ("not-well-formed", ErrorKind::Modify, "bad-request"),
-            ("internal-server-error", ErrorKind::Cancel, "undefined-condition"),
+            ("policy-violation", ErrorType::Modify, "policy-violation"),
+            ("not-well-formed", ErrorType::Modify, "bad-request"),
+            ("internal-server-error", ErrorType::Cancel, "undefined-condition"),
         ] {
             let (ours, outside) = errors(&ended(condition));
             for error in [&ours, &outside] {
-                assert_eq!((error.kind, error.condition), (kind, stanza_condition));
+                assert_eq!((error.kind, error.condition.as_str()), (kind, stanza_condition));
             }
             assert!(ours.text.contains(condition), "{}", ours.text);
             assert!(!outside.text.contains("stream"), "{}", outside.text);

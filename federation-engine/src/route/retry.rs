@@ -50,7 +50,6 @@ pub(crate) fn fate(failure: &Failure, errand: Errand, stage: Stage) -> Fate {
 mod tests {
     use super::*;
     use s2s_proto::dialback::KeyInquiry;
-    use s2s_proto::reason::{CertificateReason, ConnectReason, DnsReason};
     use s2s_proto::reason::{CertificateReason, ConnectReason, DnsReason, NoMethod};
 
     fn stream_error(condition: &str) -> Failure {
@@ -139,7 +138,8 @@ mod tests {
             (Failure::ShuttingDown, "wait", "remote-server-timeout"),
         ] {
             let error = failure.stanza_error();
-            assert_eq!((error.kind.to_string().as_str(), error.condition), (kind, condition));
+            let seen = (error.kind.as_str(), error.condition.as_str());
+            assert_eq!(seen, (kind, condition));
         }
     }
 }

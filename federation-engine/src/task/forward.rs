@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use crds::xmpp::StanzaCondition;
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
 use s2s_proto::policy::decide::decide;
-use s2s_proto::reason::{ErrorKind, Failure, Refusal, StanzaError};
+use s2s_proto::reason::{Failure, Refusal, StanzaError};
 use s2s_proto::stanza::relay::{self, StreamContext};
 use s2s_proto::stanza::{address, bounce, preparation};
 use s2s_proto::stream::{StreamLimits, header};
@@ -124,14 +125,13 @@ impl Forwarder {
                             .to_owned()
                     }
                 };
-                let error = StanzaError { kind: ErrorKind::Cancel, condition: "not-allowed", text };
+                let error = StanzaError::new(StanzaCondition::NotAllowed, text);
                 self.engine.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
             }
             Way::Gone => {
                 let refusal = Refusal::HostUnknown;
                 let text = refusal.to_string();
-                let error =
-                    StanzaError { kind: ErrorKind::Cancel, condition: "item-not-found", text };
+                let error = StanzaError::new(StanzaCondition::ItemNotFound, text);
                 self.engine.refuse(element, pair, self.leg, refusal, &error);
             }
             Way::Alone => {
@@ -156,7 +156,7 @@ impl Forwarder {
     fn refuse_malformed(&self, element: &Element, pair: &Pair) {
         let refusal = Refusal::MalformedAddress;
         let text = refusal.to_string();
-        let error = StanzaError { kind: ErrorKind::Modify, condition: "jid-malformed", text };
+        let error = StanzaError::new(StanzaCondition::JidMalformed, text);
         self.engine.refuse(element, pair, self.leg, refusal, &error);
     }
 
@@ -169,7 +169,7 @@ impl Forwarder {
     ) -> Option<Held> {
         self.engine.metrics.stanzas_received.inc(self.leg);
         let text = format!("the stanza has more than {limit} bytes");
-        let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };
+        let error = StanzaError::new(StanzaCondition::PolicyViolation, text);
         self.engine.refuse(element, pair, self.leg, Refusal::TooLarge, &error);
         self.way(pair, false).1
     }
@@ -313,11 +313,10 @@ impl Engine {
             }
             Push::Full { stanza, flowing: false } => {
                 self.metrics.stanzas_refused.inc(Refusal::QueueFull);
-                let error = StanzaError {
-                    kind: ErrorKind::Wait,
-                    condition: "resource-constraint",
-                    text: Refusal::QueueFull.to_string(),
-                };
+                let error = StanzaError::new(
+                    StanzaCondition::ResourceConstraint,
+                    Refusal::QueueFull.to_string(),
+                );
                 self.bounce(&stanza, link.leg, &error, &error);
                 None
             }
@@ -384,7 +383,7 @@ impl Engine {
             "the stanza has {} bytes on its way out, and {limit} bytes are accepted at most",
             stanza.len()
         );
-        let error = StanzaError { kind: ErrorKind::Modify, condition: "policy-violation", text };
+        let error = StanzaError::new(StanzaCondition::PolicyViolation, text);
         self.bounce(stanza, leg, &error, &error);
     }
 

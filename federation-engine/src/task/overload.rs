@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use s2s_proto::reason::{ErrorKind, Refusal, StanzaError};
+use crds::xmpp::StanzaCondition;
+use s2s_proto::reason::{Refusal, StanzaError};
 use tokio::time::sleep;
 
 use super::engine::Engine;
@@ -141,11 +142,8 @@ fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
 impl Engine {
     /// Gives back what waits in a queue: its senders are told to come back later (RFC 6120 §8.3.3.18).
     fn shed_queue(self: &Arc<Self>, link: &Link) {
-        let error = StanzaError {
-            kind: ErrorKind::Wait,
-            condition: "resource-constraint",
-            text: Refusal::QueueFull.to_string(),
-        };
+        let error =
+            StanzaError::new(StanzaCondition::ResourceConstraint, Refusal::QueueFull.to_string());
         for stanza in link.drain() {
             self.metrics.stanzas_queued.dec();
             self.metrics.stanzas_refused.inc(Refusal::QueueFull);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::pair::Pair;
@@ -192,7 +193,7 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
         Failure::DialbackInvalid(_) | Failure::DialbackError { .. } | Failure::DialbackTimedOut => {
             BackendOutcome::BackendDialbackFailed
         }
-        Failure::StreamError { condition, .. } if condition == "host-unknown" => {
+        Failure::StreamError { condition: StreamCondition::HostUnknown, .. } => {
             BackendOutcome::DomainNotHosted
         }
         // A server that does not accept our certificate does not offer EXTERNAL (XEP-0178), refuses it, or ends the
@@ -200,7 +201,7 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
         Failure::NoAuthenticationMethod(_) | Failure::ExternalRejected { .. } => {
             BackendOutcome::BackendRejectsMintedCertificate
         }
-        Failure::StreamError { condition, .. } if condition == "not-authorized" => {
+        Failure::StreamError { condition: StreamCondition::NotAuthorized, .. } => {
             BackendOutcome::BackendRejectsMintedCertificate
         }
         Failure::NoBackend => BackendOutcome::ComponentNotConnected,

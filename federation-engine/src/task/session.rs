@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::Failure;
-use s2s_proto::stream::error::{StreamCondition, StreamError};
+use s2s_proto::stream::error::StreamError;
 use s2s_proto::stream::{Authentication, Inbound, Out, Surroundings, Transport};
 use s2s_proto::xml::{Item, Scanner};
 use tokio::sync::{Semaphore, watch};

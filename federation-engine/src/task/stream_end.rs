@@ -47,7 +47,7 @@ impl fmt::Display for StreamEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use s2s_proto::stream::error::StreamCondition;
+    use crds::xmpp::StreamCondition;
 
     #[test]
     fn each_end_says_who_ended_the_stream_and_why() {

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::xmpp::StanzaCondition;
 use s2s_proto::dialback::Verification;
 use s2s_proto::pair::Pair;
 use s2s_proto::public::is_public;
-use s2s_proto::reason::{DnsReason, Failure};
 use s2s_proto::stream::{Purpose, StreamId};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), V
             "{}: {text}, and no entry of `peers` covers it. Add one if it is a peer",
             pair.from
         );
-        return Err(Verification::error_of("remote-server-not-found", text, cause));
+        return Err(Verification::error_of(StanzaCondition::RemoteServerNotFound, text, cause));
     }
     Ok(())
 }
@@ -50,8 +50,12 @@ pub(crate) async fn turn(
     source: IpAddr,
     domain: &Domain,
 ) -> Result<Permit, Verification> {
-    let too_many =
-        || Verification::error("resource-constraint", "too many verifications for this source");
+    let too_many = || {
+        Verification::error(
+            StanzaCondition::ResourceConstraint,
+            "too many verifications for this source",
+        )
+    };
     let at_once = engine.snapshot().config.limits.verifications_per_source;
     let ticket = engine.verifications.join(source, domain, at_once).ok_or_else(too_many)?;
     let permit = ticket.turn().await.ok_or_else(too_many)?;
@@ -78,9 +82,10 @@ pub(crate) async fn ask(
             opened.connection.close(negotiate::CLOSING).await;
             answer
         }
-        Ok(Opening::Own(_) | Opening::Shared(_)) => {
-            Verification::error("internal-server-error", "the authoritative server gave no answer")
-        }
+        Ok(Opening::Own(_) | Opening::Shared(_)) => Verification::error(
+            StanzaCondition::InternalServerError,
+            "the authoritative server gave no answer",
+        ),
         Err(NotOpened { failure, address, .. }) => {
             // Of the server that was asked: who caused the question chose the name. Where DNS, or DNSSEC, led to none, of
             // who caused it.
@@ -88,7 +93,7 @@ pub(crate) async fn ask(
             if let Some(omitted) = engine.may_log(server) {
                 tracing::info!(%pair, ?leg, ?address, reason = %failure.word(), omitted, "dialback verification failed: {failure}");
             }
-            Verification::error_of(condition(&failure), failure.told(), failure.to_string())
+            Verification::from(&failure)
         }
     }
 }
@@ -106,24 +111,8 @@ pub(crate) async fn bounded(
         () = ended.cancelled() => None,
         answer = timeout(time, question) => Some(answer.unwrap_or_else(|_| {
             let text = "the authoritative server did not answer in time";
-            Verification::error("remote-server-timeout", text)
+            Verification::error(StanzaCondition::RemoteServerTimeout, text)
         })),
-    }
-}
-
-/// XEP-0220 §2.5, table of conditions.
-fn condition(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
-        | Failure::NegotiationTimedOut(_)
-        | Failure::DialbackTimedOut => "remote-server-timeout",
-        Failure::Dns(_) => "remote-server-not-found",
-        Failure::BlockedByLocalPolicy => "not-allowed",
-        Failure::Certificate(_)
-        | Failure::CertificateRequired(_)
-        | Failure::StartTlsNotOffered
-        | Failure::StartTlsRefused => "not-authorized",
-        _ => "remote-connection-failed",
     }
 }
 
@@ -163,9 +152,10 @@ mod tests {
         let (line, start) = (Line::default(), Instant::now());
         for task in silent(&line, &CancellationToken::new()) {
             let answer = task.await.unwrap();
-            assert!(
-                matches!(answer, Some(Verification::Error { condition, .. }) if condition == "remote-server-timeout")
-            );
+            assert!(matches!(
+                answer,
+                Some(Verification::Error { condition: StanzaCondition::RemoteServerTimeout, .. })
+            ));
         }
         assert_eq!(start.elapsed().as_secs(), TIME.as_secs());
         assert!(line.is_empty());

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crds::domain::Domain;
+use crds::xmpp::StreamCondition;
 use federation_engine::probe::{Seen, look};
 use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
@@ -86,7 +87,7 @@ pub enum ProbeOutcome {
     /// TLS.
     HandshakeFailed(String),
     /// The engine closed the stream with an error: condition and text.
-    StreamError(String, String),
+    StreamError(StreamCondition, String),
     /// The answer is not an XMPP stream.
     NotXmpp(String),
 }

@@ -4,13 +4,11 @@ use crds::domain::Domain;
 use crds::effective;
 use crds::peer::Dialback;
 use crds::reason::StreamVerifiedReason;
+use crds::xmpp::StreamCondition;
 
 use super::View;
 use super::verdict::Verdict;
 use crate::evidence::probe::{Probe, ProbeOutcome};
-
-/// Stream error condition of RFC 6120 §4.9.3.6.
-const HOST_UNKNOWN: &str = "host-unknown";
 
 /// The verdict when every domain's is True.
 pub fn every_domain(_: View<'_>, _: &[Verdict]) -> Verdict {
@@ -53,7 +51,7 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
                 )
             })
         }
-        ProbeOutcome::StreamError(condition, _) if condition == HOST_UNKNOWN => Some(Verdict::new(
+        ProbeOutcome::StreamError(StreamCondition::HostUnknown, _) => Some(Verdict::new(
             StreamVerifiedReason::HostUnknown,
             format!(
                 "Engine pod {pod} does not know {domain}, because it has not read the current configuration yet. Check its log."

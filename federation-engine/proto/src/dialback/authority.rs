@@ -2,6 +2,7 @@
 //! shared secret, so any replica can answer for any stream.
 
 use crds::peer::TlsMode;
+use crds::xmpp::StanzaCondition;
 
 use super::Verification;
 use super::steps::Step;
@@ -34,13 +35,19 @@ pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mu
 pub fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Verification {
     let Pair { from: receiving, to: originating } = question.pair;
     if !around.is_authoritative_for(originating) {
-        return Verification::error("item-not-found", format!("{originating} is not served here"));
+        return Verification::error(
+            StanzaCondition::ItemNotFound,
+            format!("{originating} is not served here"),
+        );
     }
     if let Err(refusal) = around.admits(question.pair) {
-        return Verification::error("policy-violation", refusal.to_string());
+        return Verification::error(StanzaCondition::PolicyViolation, refusal.to_string());
     }
     if around.peer(receiving).tls == TlsMode::Required && !question.encrypted {
-        return Verification::error("policy-violation", "TLS is required here, also for db:verify");
+        return Verification::error(
+            StanzaCondition::PolicyViolation,
+            "TLS is required here, also for db:verify",
+        );
     }
     if around.key_is_ours(receiving, originating, question.id, question.key) {
         Verification::Valid

@@ -97,6 +97,8 @@ fn remember<T: PartialEq>(kept: &mut VecDeque<T>, new: T) {
 
 #[cfg(test)]
 mod tests {
+    use crds::xmpp::StanzaCondition;
+
     use super::*;
     use crate::Domain;
 
@@ -109,7 +111,11 @@ mod tests {
         let mut inquiries = Inquiries::default();
         inquiries.note(&pair("them.example"), "s1", &Verification::Valid);
         inquiries.note(&pair("them.example"), "s2", &Verification::Invalid);
-        inquiries.note(&pair("them.example"), "s3", &Verification::error("policy-violation", ""));
+        inquiries.note(
+            &pair("them.example"),
+            "s3",
+            &Verification::error(StanzaCondition::PolicyViolation, ""),
+        );
         for (to, id, expected) in [
             ("them.example", "s1", KeyInquiry::Confirmed),
             ("them.example", "s2", KeyInquiry::Denied),

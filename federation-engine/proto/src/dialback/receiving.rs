@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crds::xmpp::StanzaCondition;
+
 use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
 
@@ -15,7 +17,7 @@ pub enum Verification {
     /// It could not be asked, or answered with an error (XEP-0220 §2.5).
     Error {
         /// Stanza error condition (RFC 6120 §8.3.3).
-        condition: String,
+        condition: StanzaCondition,
         /// For the people at the other end; may be empty. Names nothing of our inside.
         text: String,
         /// The true cause, for ours, where it says more; never sent.
@@ -25,14 +27,17 @@ pub enum Verification {
 
 impl Verification {
     /// An error of ours.
-    pub fn error(condition: &str, text: impl Into<String>) -> Self {
-        Self::Error { condition: condition.to_owned(), text: text.into(), cause: None }
+    pub fn error(condition: StanzaCondition, text: impl Into<String>) -> Self {
+        Self::Error { condition, text: text.into(), cause: None }
     }
 
     /// An error of ours that has two texts: one for strangers, and one for our people.
-    pub fn error_of(condition: &str, text: impl Into<String>, cause: impl Into<String>) -> Self {
-        let (condition, cause) = (condition.to_owned(), Some(cause.into()));
-        Self::Error { condition, text: text.into(), cause }
+    pub fn error_of(
+        condition: StanzaCondition,
+        text: impl Into<String>,
+        cause: impl Into<String>,
+    ) -> Self {
+        Self::Error { condition, text: text.into(), cause: Some(cause.into()) }
     }
 }
 
@@ -40,16 +45,18 @@ impl Verification {
 impl From<&Failure> for Verification {
     fn from(failure: &Failure) -> Self {
         let condition = match failure {
-            Failure::Dns(DnsReason::ResolverUnavailable { .. })
+            Failure::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
             | Failure::NegotiationTimedOut(_)
-            | Failure::DialbackTimedOut => "remote-server-timeout",
-            Failure::Dns(_) => "remote-server-not-found",
-            Failure::BlockedByLocalPolicy
-            | Failure::Certificate(_)
+            | Failure::DialbackTimedOut => StanzaCondition::RemoteServerTimeout,
+            Failure::Dns(_) => StanzaCondition::RemoteServerNotFound,
+            // Of RFC 6120 §8.3.3.10: the table has no condition for a pair that is denied.
+            Failure::BlockedByLocalPolicy => StanzaCondition::NotAllowed,
+            // `policy-violation` is about how the initiating server came; this is about what proves the domain.
+            Failure::Certificate(_)
             | Failure::CertificateRequired(_)
-            | Failure::StartTlsNotOffered => "policy-violation",
-            Failure::ShuttingDown => "resource-constraint",
-            _ => "remote-connection-failed",
+            | Failure::StartTlsNotOffered
+            | Failure::StartTlsRefused => StanzaCondition::NotAuthorized,
+            _ => StanzaCondition::RemoteConnectionFailed,
         };
         Self::error_of(condition, failure.told(), failure.to_string())
     }
@@ -123,9 +130,44 @@ mod tests {
 
     use super::*;
     use crate::Domain;
+    use crate::reason::{CertificateReason, ConnectReason, Records};
 
     fn pair(from: &str) -> Pair {
         Pair { from: Domain::parse(from).unwrap(), to: Domain::parse("to.example").unwrap() }
+    }
+
+    #[test]
+    fn xep0220_2_5_the_condition_says_why_the_authoritative_server_was_not_asked() {
+        let name = || "them.example".to_owned();
+        let address = "198.18.0.9:5269".parse().unwrap();
+        let unavailable =
+            DnsReason::ResolverUnavailable { name: name(), detail: "SERVFAIL".to_owned() };
+        for (failure, expected) in [
+            (unavailable.into(), "remote-server-timeout"),
+            (
+                DnsReason::Bogus { name: name(), records: Records::Service }.into(),
+                "remote-server-timeout",
+            ),
+            (Failure::NegotiationTimedOut("anything"), "remote-server-timeout"),
+            (Failure::DialbackTimedOut, "remote-server-timeout"),
+            (DnsReason::DomainNotFound { name: name() }.into(), "remote-server-not-found"),
+            (DnsReason::NoAddress { name: name() }.into(), "remote-server-not-found"),
+            (Failure::BlockedByLocalPolicy, "not-allowed"),
+            (CertificateReason::SelfSigned.into(), "not-authorized"),
+            (Failure::CertificateRequired(CertificateReason::SelfSigned), "not-authorized"),
+            (Failure::StartTlsNotOffered, "not-authorized"),
+            (Failure::StartTlsRefused, "not-authorized"),
+            (Failure::Connect(vec![(address, ConnectReason::Refused)]), "remote-connection-failed"),
+            (Failure::Handshake("eof".to_owned()), "remote-connection-failed"),
+            (Failure::ShuttingDown, "remote-connection-failed"),
+        ] {
+            let answer = Verification::from(&failure);
+            let Verification::Error { condition, text, cause } = answer else {
+                panic!("{answer:?}")
+            };
+            assert_eq!(condition.as_str(), expected, "{failure}");
+            assert_eq!((text.as_str(), cause), (failure.told(), Some(failure.to_string())));
+        }
     }
 
     #[test]

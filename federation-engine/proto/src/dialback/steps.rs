@@ -1,5 +1,7 @@
 //! The four elements of dialback on the wire (XEP-0220 §2.1, §2.2), and errors in them (§2.5).
 
+use crds::xmpp::{ErrorType, StanzaCondition};
+
 use crate::Domain;
 use crate::pair::Pair;
 use crate::stream::Out;
@@ -140,7 +142,8 @@ fn read_error(node: &Node) -> Verification {
         })
     };
     Verification::Error {
-        condition: part(false).map_or("undefined-condition", |child| &child.local).to_owned(),
+        condition: part(false)
+            .map_or(StanzaCondition::UndefinedCondition, |child| child.local.as_str().into()),
         text: part(true).map_or_else(String::new, |text| printable(text.text.trim(), MAX_TEXT)),
         cause: None,
     }
@@ -150,18 +153,26 @@ fn write_answer(out: &mut Out, answer: &Verification) {
     let (condition, text) = match answer {
         Verification::Valid => return out.put(" type='valid'>"),
         Verification::Invalid => return out.put(" type='invalid'>"),
-        Verification::Error { condition, text, cause: _ } => (condition.as_str(), text),
+        // Of the authoritative server, and what is no name could become markup.
+        Verification::Error { condition: StanzaCondition::Other(name), text, .. }
+            if !is_name(name) =>
+        {
+            (&StanzaCondition::UndefinedCondition, text)
+        }
+        Verification::Error { condition, text, .. } => (condition, text),
     };
-    let condition = if is_name(condition) { condition } else { "undefined-condition" };
     out.put(" type='error'><error");
-    // What time may cure (§2.5): the peer tries again; for all the rest it has to change something.
+    // Not the types of RFC 6120 §8.3.3: "modify" and "auth" are about a stanza, and §2.5 has none. What time may cure, the
+    // peer tries again; for all the rest it has to change something.
     let kind = match condition {
-        "remote-server-timeout" | "resource-constraint" => "wait",
-        _ => "cancel",
+        StanzaCondition::RemoteServerTimeout | StanzaCondition::ResourceConstraint => {
+            ErrorType::Wait
+        }
+        _ => ErrorType::Cancel,
     };
-    attribute_into(&mut out.bytes, "type", kind);
+    attribute_into(&mut out.bytes, "type", kind.as_str());
     out.put("><");
-    out.put(condition);
+    out.put(condition.as_str());
     attribute_into(&mut out.bytes, "xmlns", Namespace::StanzaError.uri());
     out.put("/>");
     if !text.is_empty() {
@@ -208,8 +219,8 @@ mod tests {
         for answer in [
             Verification::Valid,
             Verification::Invalid,
-            Verification::error("remote-server-timeout", "too \"late\" & <gone>"),
-            Verification::error("item-not-found", ""),
+            Verification::error(StanzaCondition::RemoteServerTimeout, "too \"late\" & <gone>"),
+            Verification::error(StanzaCondition::ItemNotFound, ""),
         ] {
             steps.push(Step::ResultAnswer { pair: pair.clone(), answer: answer.clone() });
             steps.push(Step::VerifyAnswer { pair: pair.clone(), id: id.clone(), answer });
@@ -226,7 +237,7 @@ mod tests {
     fn a_condition_that_is_no_name_cannot_become_markup() {
         for condition in ["", "x/><evil", "1", "a b"] {
             let mut out = Out::default();
-            write_answer(&mut out, &Verification::error(condition, ""));
+            write_answer(&mut out, &Verification::error(condition.into(), ""));
             let text = String::from_utf8(out.bytes.to_vec()).unwrap();
             assert!(text.contains("<undefined-condition "), "{text}");
         }

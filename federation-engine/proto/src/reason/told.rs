@@ -100,6 +100,7 @@ mod tests {
     use crds::backend::BackendAuthentication;
     use crds::effective::effective;
     use crds::peer::{Dialback, PeerSettings, Profile};
+    use crds::xmpp::SaslCondition;
 
     /// Of our inside, as it occurs in the texts for our people.
     const SECRETS: [&str; 9] = [
@@ -118,7 +119,7 @@ mod tests {
     fn forbidden() -> Vec<(Failure, Vec<&'static str>)> {
         let rules = |profile| {
             let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
-            PeerRules::from(&effective(&settings, None))
+            effective(&settings, None).rules
         };
         let (standards, strict) = (rules(Profile::Standards), rules(Profile::Strict));
         let cisco = rules(Profile::CiscoExpressway);
@@ -144,10 +145,9 @@ mod tests {
             let method = |external| NoMethod::Neither(external, NoDialback::Forbidden(setting));
             let external = [NoExternal::NotEncrypted, NoExternal::NotOffered];
             all.extend(external.map(|external| (method(external).into(), vec![named])));
-            let condition = || "not-authorized".to_owned();
             let rejected = Failure::ExternalRejected {
-                condition: condition(),
-                text: condition(),
+                condition: SaslCondition::NotAuthorized,
+                text: SaslCondition::NotAuthorized.to_string(),
                 forbidden: Some(setting),
             };
             all.push((rejected, vec![named]));
@@ -219,12 +219,16 @@ mod tests {
             Failure::StartTlsNotOffered,
             Failure::StartTlsRefused,
             Failure::Handshake(words()),
-            Failure::StreamError { condition: words(), text: words() },
+            Failure::StreamError { condition: words().as_str().into(), text: words() },
             Failure::SeeOtherHost(Redirect::read("10.43.7.9:5269")),
             Failure::NotXmpp(words()),
-            Failure::ExternalRejected { condition: words(), text: words(), forbidden: None },
+            Failure::ExternalRejected {
+                condition: words().as_str().into(),
+                text: words(),
+                forbidden: None,
+            },
             Failure::DialbackInvalid(KeyInquiry::NotSeen),
-            Failure::DialbackError { condition: words(), text: words() },
+            Failure::DialbackError { condition: words().as_str().into(), text: words() },
             Failure::DialbackTimedOut,
             Failure::NegotiationTimedOut("10.43.7.9"),
             Failure::ConnectionLost("10.43.7.9"),

@@ -1,10 +1,11 @@
 //! Answers in place of the addressee: error replies (RFC 6120 §8.3) and ping (XEP-0199).
 
 use bytes::{Bytes, BytesMut};
+use crds::xmpp::StanzaCondition;
 
 use super::Kind;
 use super::address::{domainpart, is_well_formed};
-use crate::reason::{ErrorKind, StanzaError};
+use crate::reason::StanzaError;
 use crate::xml::element::Copied;
 use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Element, Namespace};
@@ -25,9 +26,9 @@ pub fn error_reply(stanza: &Element, error: &StanzaError) -> Option<Bytes> {
     }
     let mut out = reply_start(stanza, kind, "error")?;
     out.extend_from_slice(b"><error");
-    attribute_into(&mut out, "type", &error.kind.to_string());
+    attribute_into(&mut out, "type", error.kind.as_str());
     out.extend_from_slice(b"><");
-    out.extend_from_slice(error.condition.as_bytes());
+    out.extend_from_slice(error.condition.as_str().as_bytes());
     attribute_into(&mut out, "xmlns", Namespace::StanzaError.uri());
     out.extend_from_slice(b"/>");
     if !error.text.is_empty() {
@@ -46,14 +47,7 @@ pub fn error_reply(stanza: &Element, error: &StanzaError) -> Option<Bytes> {
 
 /// The answer to an iq request of a kind that is not supported (RFC 6120 §8.3.1 rule 1: an iq is always answered).
 pub fn service_unavailable(request: &Element) -> Option<Bytes> {
-    error_reply(
-        request,
-        &StanzaError {
-            kind: ErrorKind::Cancel,
-            condition: "service-unavailable",
-            text: String::new(),
-        },
-    )
+    error_reply(request, &StanzaError::new(StanzaCondition::ServiceUnavailable, ""))
 }
 
 /// Whether this is a ping (XEP-0199 §3).

@@ -1,9 +1,8 @@
 //! Stream errors (RFC 6120 §4.9): the ones we send, and reading the ones that peers send.
 
-use std::fmt;
-
 use bytes::BytesMut;
 use crds::word::Word;
+use crds::xmpp::StreamCondition;
 
 use crate::reason::{Failure, Refusal};
 use crate::xml::escape::{attribute_into, escape_into, printable};
@@ -11,103 +10,6 @@ use crate::xml::{Bounds, Element, Item, Namespace, Node, Scanner, XmlError};
 
 use super::Out;
 use super::redirect::Redirect;
-
-/// A defined condition (RFC 6120 §4.9.3), as far as the engine sends it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum StreamCondition {
-    /// §4.9.3.2.
-    BadNamespacePrefix,
-    /// §4.9.3.4.
-    ConnectionTimeout,
-    /// §4.9.3.5.
-    HostGone,
-    /// §4.9.3.6.
-    HostUnknown,
-    /// §4.9.3.7.
-    ImproperAddressing,
-    /// §4.9.3.9.
-    InvalidFrom,
-    /// §4.9.3.10.
-    InvalidNamespace,
-    /// §4.9.3.12.
-    NotAuthorized,
-    /// §4.9.3.13.
-    NotWellFormed,
-    /// §4.9.3.14.
-    PolicyViolation,
-    /// §4.9.3.16.
-    Reset,
-    /// §4.9.3.17.
-    ResourceConstraint,
-    /// §4.9.3.18.
-    RestrictedXml,
-    /// §4.9.3.20.
-    SystemShutdown,
-    /// §4.9.3.21.
-    UndefinedCondition,
-    /// §4.9.3.22.
-    UnsupportedEncoding,
-    /// §4.9.3.24.
-    UnsupportedStanzaType,
-    /// §4.9.3.25.
-    UnsupportedVersion,
-}
-
-impl StreamCondition {
-    /// Name of the element.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BadNamespacePrefix => "bad-namespace-prefix",
-            Self::ConnectionTimeout => "connection-timeout",
-            Self::HostGone => "host-gone",
-            Self::HostUnknown => "host-unknown",
-            Self::ImproperAddressing => "improper-addressing",
-            Self::InvalidFrom => "invalid-from",
-            Self::InvalidNamespace => "invalid-namespace",
-            Self::NotAuthorized => "not-authorized",
-            Self::NotWellFormed => "not-well-formed",
-            Self::PolicyViolation => "policy-violation",
-            Self::Reset => "reset",
-            Self::ResourceConstraint => "resource-constraint",
-            Self::RestrictedXml => "restricted-xml",
-            Self::SystemShutdown => "system-shutdown",
-            Self::UndefinedCondition => "undefined-condition",
-            Self::UnsupportedEncoding => "unsupported-encoding",
-            Self::UnsupportedStanzaType => "unsupported-stanza-type",
-            Self::UnsupportedVersion => "unsupported-version",
-        }
-    }
-
-    /// The stable word where nothing says more.
-    fn word(self) -> Word {
-        match self {
-            Self::BadNamespacePrefix => Word::BadNamespacePrefix,
-            Self::ConnectionTimeout => Word::NegotiationTimedOut,
-            Self::HostGone => Word::HostGone,
-            Self::HostUnknown => Word::HostUnknown,
-            Self::ImproperAddressing => Word::ImproperAddressing,
-            Self::InvalidFrom => Word::InvalidFrom,
-            Self::InvalidNamespace => Word::InvalidNamespace,
-            Self::NotAuthorized => Word::NotAuthorized,
-            Self::NotWellFormed => Word::NotWellFormed,
-            Self::PolicyViolation => Word::PolicyViolation,
-            Self::Reset => Word::Reset,
-            Self::ResourceConstraint => Word::ResourceConstraint,
-            Self::RestrictedXml => Word::RestrictedXml,
-            Self::SystemShutdown => Word::ShuttingDown,
-            Self::UndefinedCondition => Word::UndefinedCondition,
-            Self::UnsupportedEncoding => Word::UnsupportedEncoding,
-            Self::UnsupportedStanzaType => Word::UnsupportedStanzaType,
-            Self::UnsupportedVersion => Word::UnsupportedVersion,
-        }
-    }
-}
-
-impl fmt::Display for StreamCondition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A stream error to send: it ends the stream.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -126,7 +28,8 @@ pub struct StreamError {
 impl StreamError {
     /// An error with an explanation.
     pub fn new(condition: StreamCondition, text: impl Into<String>) -> Self {
-        Self { condition, text: text.into(), reason: condition.word(), cause: None }
+        let reason = word(&condition);
+        Self { condition, text: text.into(), reason, cause: None }
     }
 
     /// The same with a word that says more than the condition.
@@ -157,6 +60,42 @@ impl StreamError {
     pub(crate) fn unanswered() -> Self {
         let text = "a request for an acknowledgement was not answered";
         Self::new(StreamCondition::ConnectionTimeout, text)
+    }
+}
+
+/// The stable word of an error that we send, where nothing says more. The conditions that share a word are for others to
+/// send: no reason of ours has them.
+fn word(condition: &StreamCondition) -> Word {
+    use StreamCondition as Condition;
+    match condition {
+        Condition::BadNamespacePrefix => Word::BadNamespacePrefix,
+        Condition::ConnectionTimeout => Word::NegotiationTimedOut,
+        Condition::HostGone => Word::HostGone,
+        Condition::HostUnknown => Word::HostUnknown,
+        Condition::ImproperAddressing => Word::ImproperAddressing,
+        Condition::InvalidFrom => Word::InvalidFrom,
+        Condition::InvalidNamespace => Word::InvalidNamespace,
+        Condition::NotAuthorized => Word::NotAuthorized,
+        Condition::NotWellFormed => Word::NotWellFormed,
+        Condition::PolicyViolation => Word::PolicyViolation,
+        Condition::Reset => Word::Reset,
+        Condition::ResourceConstraint => Word::ResourceConstraint,
+        Condition::RestrictedXml => Word::RestrictedXml,
+        Condition::SystemShutdown => Word::ShuttingDown,
+        Condition::UnsupportedEncoding => Word::UnsupportedEncoding,
+        Condition::UnsupportedStanzaType => Word::UnsupportedStanzaType,
+        Condition::UnsupportedVersion => Word::UnsupportedVersion,
+        Condition::BadFormat
+        | Condition::Conflict
+        | Condition::InternalServerError
+        | Condition::InvalidId
+        | Condition::InvalidXml
+        | Condition::RemoteConnectionFailed
+        | Condition::SeeOtherHost
+        | Condition::UndefinedCondition
+        | Condition::UnsupportedFeature
+        | Condition::XmlNotWellFormed
+        | Condition::Other(_) => Word::UndefinedCondition,
     }
 }
 
@@ -217,18 +156,22 @@ impl StreamError {
 /// What a peer says when it ends a stream. Read leniently: implementations put the condition into other namespaces, use
 /// names of RFC 3920, or write nothing but text.
 pub fn read(error: &Node) -> Failure {
-    let condition = error.children.iter().find(|child| child.local != "text");
     let text = error
         .children
         .iter()
         .find(|child| child.local == "text")
         .map_or(error.text.as_str(), |text| text.text.as_str());
-    if let Some(other) = condition.filter(|condition| condition.local == "see-other-host") {
-        return Failure::SeeOtherHost(Redirect::read(other.text.trim()));
-    }
-    Failure::StreamError {
-        condition: condition.map_or("undefined-condition", |child| &child.local).to_owned(),
-        text: printable(text.trim(), MAX_TEXT),
+    let element = error.children.iter().find(|child| child.local != "text");
+    let condition = element.map_or(StreamCondition::UndefinedCondition, |element| {
+        StreamCondition::from(element.local.as_str())
+    });
+    match (condition, element) {
+        (StreamCondition::SeeOtherHost, Some(element)) => {
+            Failure::SeeOtherHost(Redirect::read(element.text.trim()))
+        }
+        (condition, _) => {
+            Failure::StreamError { condition, text: printable(text.trim(), MAX_TEXT) }
+        }
     }
 }
 
@@ -265,7 +208,7 @@ mod tests {
         let children = format!("<host-unknown {own}/><text {own}>not here</text>");
         let streams = "xmlns:stream='http://etherx.jabber.org/streams'";
         let expected = Failure::StreamError {
-            condition: "host-unknown".to_owned(),
+            condition: StreamCondition::HostUnknown,
             text: "not here".to_owned(),
         };
         for begin in [

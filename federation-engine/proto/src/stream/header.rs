@@ -1,11 +1,13 @@
 //! Stream headers (RFC 6120 §4.7, §4.8).
 
+use crds::xmpp::StreamCondition;
+
 use crate::Domain;
 use crate::xml::escape::attribute_into;
 use crate::xml::{HeaderAttributes, Namespace};
 
 use super::Out;
-use super::error::{StreamCondition, StreamError};
+use super::error::StreamError;
 
 /// `xml:lang` of every header that we send (RFC 6120 §4.7.4): the language of our error texts.
 pub const LANG: &str = "en";

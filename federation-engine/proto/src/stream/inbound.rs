@@ -7,7 +7,9 @@ mod proving;
 
 use std::time::{Duration, Instant};
 
-use super::error::{self, StreamCondition, StreamError};
+use crds::xmpp::{StanzaCondition, StreamCondition};
+
+use super::error::{self, StreamError};
 use super::features::Features;
 use super::header::{Response, write_response};
 use super::proven::Proven;
@@ -202,7 +204,7 @@ impl Inbound {
         }
         while let Some(pair) = self.pending.expired(now) {
             let timeout = "the authoritative server did not answer in time";
-            let answer = Verification::error("remote-server-timeout", timeout);
+            let answer = Verification::error(StanzaCondition::RemoteServerTimeout, timeout);
             self.answer_result(&pair, answer, None, out);
         }
         if self.negotiation.is_some_and(|deadline| deadline <= now) {

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::error::{StreamCondition, StreamError};
+use crds::xmpp::{StanzaCondition, StreamCondition};
+
+use super::error::StreamError;
 use super::{Action, Out};
 use crate::clock;
 use crate::xml::Element;
@@ -63,9 +65,9 @@ impl Management {
                 out.put(ENABLED);
             }
             // §3: only after authentication, and only once.
-            ("enable", _) => refuse("unexpected-request", out),
+            ("enable", _) => refuse(&StanzaCondition::UnexpectedRequest, out),
             // §5: nothing is kept that could be resumed.
-            ("resume", _) => refuse("item-not-found", out),
+            ("resume", _) => refuse(&StanzaCondition::ItemNotFound, out),
             ("enabled", State::Requested) => {
                 self.state = State::On;
                 self.handled = 0;
@@ -176,8 +178,8 @@ impl Management {
 }
 
 /// §3, §5.
-fn refuse(condition: &str, out: &mut Out) {
+fn refuse(condition: &StanzaCondition, out: &mut Out) {
     out.put("<failed xmlns='urn:xmpp:sm:3'><");
-    out.put(condition);
+    out.put(condition.as_str());
     out.put(" xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>");
 }

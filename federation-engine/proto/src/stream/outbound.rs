@@ -8,6 +8,8 @@ mod pairs;
 
 use std::time::Instant;
 
+use crds::xmpp::{SaslCondition, StreamCondition};
+
 use super::error::{self, StreamError};
 use super::features::Features;
 use super::inbound::CLOSING_TIME;
@@ -506,10 +508,11 @@ impl Outbound {
         };
         let failure = match failure {
             // Some servers say by the end of the stream what `<failure/>` is for.
-            Failure::StreamError { condition, text }
-                if self.state == State::AwaitSasl && condition == "not-authorized" =>
+            Failure::StreamError { condition: StreamCondition::NotAuthorized, text }
+                if self.state == State::AwaitSasl =>
             {
                 let forbidden = self.against_dialback(around);
+                let condition = SaslCondition::NotAuthorized;
                 Failure::ExternalRejected { condition, text, forbidden }
             }
             failure => failure,

@@ -24,7 +24,8 @@ use crds::peer::{Dialback, Profile, TlsMode, Verification as CertificateRole};
 use crds::rules::KeyConfirmation;
 
 use super::{
-    Action, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose, Surroundings, Transport,
+    Action, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose, StreamId, Surroundings,
+    Transport,
 };
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry, Secret};

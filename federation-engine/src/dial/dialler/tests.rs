@@ -165,7 +165,7 @@ async fn rfc7673_3_what_dnssec_refuses_is_not_connected_to_and_the_next_target_i
     assert_eq!(failure, Failure::Dns(unproven()));
     let failure = dialled(&targets[1..2], &zone, &network, &guard).await.unwrap_err();
     assert_eq!((failure.word().as_str(), failure.passes()), ("DNSSECBogus", true));
-    assert_eq!(failure.stanza_error().condition, "remote-server-timeout");
+    assert_eq!(failure.stanza_error().condition.as_str(), "remote-server-timeout");
     assert_eq!(network.tried(), ["1.1.1.3:5269"]);
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crds::peer::Verification as CertificateRole;
 use crds::word::Word;
+use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::dialback::Verification;
@@ -13,7 +14,7 @@ use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
 use s2s_proto::plan::TlsStart;
 use s2s_proto::reason::Failure;
-use s2s_proto::stream::error::{StreamCondition, StreamError};
+use s2s_proto::stream::error::StreamError;
 use s2s_proto::stream::rejection::Named;
 use s2s_proto::stream::{Action, Authentication, Rejection, StreamId};
 use tokio::sync::Semaphore;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crds::xmpp::StreamCondition;
 use s2s_proto::clock;
-use s2s_proto::stream::error::{StreamCondition, StreamError};
+use s2s_proto::stream::error::StreamError;
 
 use super::{Flow, Session};
 use crate::task::ending::Stage;

@@ -1,12 +1,13 @@
 //! Another configuration is in force: a stream that it does not allow any more ends, in order.
 
 use crds::target::RouteTarget;
+use crds::xmpp::StreamCondition;
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
 use s2s_proto::plan::Target;
 use s2s_proto::policy::decide::decide;
 use s2s_proto::stream::Authentication;
-use s2s_proto::stream::error::{StreamCondition, StreamError};
+use s2s_proto::stream::error::StreamError;
 use s2s_proto::stream::standing::Standing;
 
 use super::{Flow, Session};

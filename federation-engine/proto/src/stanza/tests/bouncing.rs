@@ -1,12 +1,14 @@
+use crds::xmpp::{ErrorType, StanzaCondition, StreamCondition};
+
 use super::*;
-use crate::reason::{ErrorKind, Failure, StanzaError};
+use crate::reason::{Failure, StanzaError};
 use crate::stanza::bounce::{error_reply, is_ping, ping, ping_result, service_unavailable};
 use crate::stanza::{Kind, address::domainpart};
 
 fn error() -> StanzaError {
     StanzaError {
-        kind: ErrorKind::Wait,
-        condition: "remote-server-timeout",
+        kind: ErrorType::Wait,
+        condition: StanzaCondition::RemoteServerTimeout,
         text: "<no> \"answer\" & \u{1}".to_owned(),
     }
 }
@@ -104,7 +106,7 @@ fn rfc6120_8_3_1_errors_and_results_are_never_answered() {
 #[test]
 fn a_bounce_carries_the_true_cause_within_bounds() {
     let failure =
-        Failure::StreamError { condition: "host-unknown".to_owned(), text: "x".repeat(9000) };
+        Failure::StreamError { condition: StreamCondition::HostUnknown, text: "x".repeat(9000) };
     let stanza = element("<message to='b@us.example' from='a@them.example'/>");
     let reply = text(error_reply(&stanza, &failure.stanza_error()));
     assert!(reply.contains("host-unknown") && reply.len() < 1500, "{reply}");

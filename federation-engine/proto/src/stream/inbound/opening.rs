@@ -2,13 +2,14 @@
 
 use crds::peer::{TlsMode, Verification as CertificateRole};
 use crds::word::Word;
+use crds::xmpp::StreamCondition;
 
 use super::{Inbound, Opened, State};
 use crate::Domain;
 use crate::direction::Direction;
 use crate::pair::Pair;
 use crate::reason::{AgainstExternal, Refusal, Setting};
-use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::error::StreamError;
 use crate::stream::features::{DialbackFeature, Features, StartTls};
 use crate::stream::header::{Response, check_namespaces, negotiated, write_response};
 use crate::stream::rejection::Named;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crds::peer::{TlsMode, Verification as CertificateRole};
 use crds::rules::KeyConfirmation;
 use crds::word::Word;
+use crds::xmpp::{SaslCondition, StanzaCondition, StreamCondition};
 
 use super::{Inbound, Opened};
 use crate::clock;
@@ -14,7 +15,7 @@ use crate::dialback::receiving::NotTaken;
 use crate::dialback::steps::{NotAStep, Step};
 use crate::pair::Pair;
 use crate::reason::{Refusal, Setting};
-use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::error::StreamError;
 use crate::stream::rejection::{Named, Rejection};
 use crate::stream::sasl::{self, MAX_ATTEMPTS};
 use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
@@ -36,7 +37,7 @@ impl Inbound {
             );
         }
         let (Some(from), Some(to)) = (&opened.from, &opened.to) else {
-            return self.sasl_failure(sasl::SaslFailure::InvalidMechanism, around, out);
+            return self.sasl_failure(&SaslCondition::InvalidMechanism, around, out);
         };
         match sasl::judge(&node, opened.offered.external, from) {
             Ok(()) => {
@@ -44,17 +45,17 @@ impl Inbound {
                 out.put(sasl::SUCCESS);
                 self.restart(out);
             }
-            Err(failure) => self.sasl_failure(failure, around, out),
+            Err(condition) => self.sasl_failure(&condition, around, out),
         }
     }
 
     fn sasl_failure(
         &mut self,
-        failure: sasl::SaslFailure,
+        condition: &SaslCondition,
         around: &dyn Surroundings,
         out: &mut Out,
     ) {
-        failure.write(out);
+        sasl::write_failure(out, condition);
         self.failures += 1;
         if self.failures >= MAX_ATTEMPTS {
             let text = "too many failed attempts at authentication";
@@ -110,7 +111,7 @@ impl Inbound {
             self.requests = self.requests.saturating_add(1);
             if self.requests > MAX_UNPROVEN_REQUESTS {
                 let text = "too many dialback requests on a stream that has proven nothing";
-                let answer = Verification::error("resource-constraint", text);
+                let answer = Verification::error(StanzaCondition::ResourceConstraint, text);
                 return self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
             }
         }
@@ -147,7 +148,7 @@ impl Inbound {
             (Err(NotTaken::Duplicate), _) => {}
             (Err(NotTaken::TooMany), _) => {
                 let text = NotTaken::TooMany.to_string();
-                let answer = Verification::error("resource-constraint", text);
+                let answer = Verification::error(StanzaCondition::ResourceConstraint, text);
                 self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
             }
         }
@@ -165,26 +166,37 @@ impl Inbound {
     ) -> Result<ConfirmedBy, Objection> {
         if !around.serves(&pair.to) {
             let text = format!("{} is not served here", pair.to);
-            return Err(Objection::new("item-not-found", text, Refusal::HostUnknown.word()));
+            return Err(Objection::new(
+                StanzaCondition::ItemNotFound,
+                text,
+                Refusal::HostUnknown.word(),
+            ));
         }
         if let Err(refusal) = around.admits(pair) {
             let text = refusal.to_string();
-            return Err(Objection::new("policy-violation", text, refusal.word()));
+            return Err(Objection::new(StanzaCondition::PolicyViolation, text, refusal.word()));
         }
         if let Err(refusal) = around.has_room(self.tls.as_ref(), &pair.from) {
-            return Err(Objection::new("resource-constraint", refusal.to_string(), refusal.word()));
+            return Err(Objection::new(
+                StanzaCondition::ResourceConstraint,
+                refusal.to_string(),
+                refusal.word(),
+            ));
         }
         let rules = around.peer(&pair.from);
         if rules.tls == TlsMode::Required && self.tls.is_none() {
-            let objection =
-                Objection::new("policy-violation", "TLS is required here", Word::TlsRequired);
+            let objection = Objection::new(
+                StanzaCondition::PolicyViolation,
+                "TLS is required here",
+                Word::TlsRequired,
+            );
             // Such a peer has no way to come back with TLS on this stream.
             return Err(if opened.versioned { objection } else { objection.fatal() });
         }
         if let Some(setting) = Setting::against_dialback(rules, around.set_by(&pair.from)) {
             let text = "this domain must authenticate by SASL EXTERNAL";
             let cause = format!("dialback is not accepted because {setting}");
-            let answer = Verification::error_of("policy-violation", text, cause);
+            let answer = Verification::error_of(StanzaCondition::PolicyViolation, text, cause);
             return Err(Objection { answer, reason: Word::DialbackDisabled, fatal: None });
         }
         let required = rules.verification == CertificateRole::Required;
@@ -200,7 +212,7 @@ impl Inbound {
                 let say =
                     |reason| format!("the certificate does not prove {}: {reason}", pair.from);
                 let (text, cause) = (say(reason.told()), say(reason.to_string()));
-                let answer = Verification::error_of("policy-violation", text, cause);
+                let answer = Verification::error_of(StanzaCondition::PolicyViolation, text, cause);
                 Err(Objection { answer, reason: reason.word(), fatal: None }.fatal())
             }
             Ok(()) | Err(_) => Ok(ConfirmedBy::AuthoritativeServer),
@@ -224,9 +236,10 @@ impl Inbound {
         // XEP-0220 §2.2.1: the first pair's failure ends the stream, a further pair's does not.
         let ends = result == Verification::Invalid && self.proven.is_empty();
         let answer = match result {
-            Verification::Invalid if !ends => {
-                Verification::error("forbidden", "the authoritative server does not know the key")
-            }
+            Verification::Invalid if !ends => Verification::error(
+                StanzaCondition::Forbidden,
+                "the authoritative server does not know the key",
+            ),
             other => other,
         };
         self.answer_result(pair, answer, None, out);
@@ -273,7 +286,7 @@ struct Objection {
 }
 
 impl Objection {
-    fn new(condition: &str, text: impl Into<String>, reason: Word) -> Self {
+    fn new(condition: StanzaCondition, text: impl Into<String>, reason: Word) -> Self {
         Self { answer: Verification::error(condition, text), reason, fatal: None }
     }
 

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use crds::peer::Verification as CertificateRole;
+use crds::xmpp::StanzaCondition;
 
 use super::{Outbound, Purpose, Requested, State};
 use crate::clock;
@@ -95,7 +96,7 @@ impl Outbound {
             // XEP-0288 §2.2 lets the peer ask for further pairs; it can open a stream of its own for them.
             Ok(Step::Result { pair, .. }) if self.bidi => {
                 let text = "only the pairs of this stream go both ways; open a stream for this one";
-                let answer = Verification::error("policy-violation", text);
+                let answer = Verification::error(StanzaCondition::PolicyViolation, text);
                 Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
             }
             Ok(Step::VerifyAnswer { pair, id, answer }) if self.asked(&pair, &id) => {

@@ -1,7 +1,9 @@
 //! The end of a stream: RFC 6120 §4.4, §4.9.
 
+use crds::xmpp::StreamCondition;
+
 use super::*;
-use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::error::StreamError;
 
 #[test]
 fn rfc6120_4_4_the_peers_end_is_answered() {
@@ -72,7 +74,7 @@ fn rfc6120_4_9_a_peers_error_is_reported_in_its_own_words_and_not_answered_by_an
         assert_eq!(written, "</stream:stream>");
         assert_eq!(
             side.failure(),
-            Some(&Failure::StreamError { condition: condition.to_owned(), text: text.to_owned() })
+            Some(&Failure::StreamError { condition: condition.into(), text: text.to_owned() })
         );
         assert!(side.closed());
     }

@@ -1,5 +1,7 @@
 //! Dialback as receiving server: XEP-0220 §2.2.
 
+use crds::xmpp::StanzaCondition;
+
 use super::*;
 use crate::dialback::Verification;
 use crate::stream::Authentication;
@@ -345,7 +347,7 @@ fn a_stream_that_proves_nothing_causes_few_verifications() {
     let request = |n: usize| result(&format!("d{n}.example"), "us.example", "key");
     for n in 0..16 {
         side.send(&request(n), &world);
-        side.verified(Verification::error("remote-server-not-found", ""));
+        side.verified(Verification::error(StanzaCondition::RemoteServerNotFound, ""));
     }
     assert_eq!(asked(&side), 16);
     for n in 16..40 {

@@ -1,5 +1,8 @@
 //! The initiating entity: RFC 6120 §4 to §6, RFC 7590 §3.1, XEP-0178 §3, XEP-0220 §2.1.
 
+use crds::word::Word;
+use crds::xmpp::SaslCondition;
+
 use super::*;
 use crate::reason::NoMethod;
 use crate::stream::Authentication;
@@ -205,7 +208,7 @@ fn xep0178_3_a_failed_external_falls_back_to_dialback_on_the_same_stream() {
 #[test]
 fn a_rejected_certificate_stays_the_cause_when_nothing_else_works() {
     let rejected = Failure::ExternalRejected {
-        condition: "not-authorized".to_owned(),
+        condition: SaslCondition::NotAuthorized,
         text: "unsupported certificate purpose".to_owned(),
         forbidden: None,
     };
@@ -431,7 +434,7 @@ fn rfc6120_4_9_3_6_a_peer_that_does_not_know_itself_is_quoted() {
         &format!("{}<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>", response("i")),
         &world,
     );
-    assert_eq!(side.failure().map(Failure::label), Some("HostUnknown"));
+    assert_eq!(side.failure().map(Failure::word), Some(Word::HostUnknown));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Dialback on streams that we opened: XEP-0220 §2.1, §2.3, §2.6.
 
+use crds::xmpp::StanzaCondition;
+
 use super::initiating::{
     OFFER_BOTH, OFFER_DIALBACK, OFFER_TLS, encrypted, established_by_dialback,
     established_by_external, wanted,
 };
 use super::*;
 use crate::dialback::Verification;
-use crate::stream::StreamId;
 
 #[test]
 fn xep0220_2_1_1_answers_are_matched_by_the_pair() {
@@ -36,7 +37,7 @@ fn xep0220_2_1_1_invalid_and_error_are_told_apart() {
              xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text \
              xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>no SRV</text></error></db:result>",
             Failure::DialbackError {
-                condition: "remote-server-not-found".to_owned(),
+                condition: StanzaCondition::RemoteServerNotFound,
                 text: "no SRV".to_owned(),
             },
         ),
@@ -134,7 +135,7 @@ fn xep0220_2_6_another_target_needs_the_errors_feature() {
 }
 
 fn verify_purpose() -> (Purpose, StreamId) {
-    let id = StreamId::generate();
+    let id = StreamId::new(rand::random());
     let purpose = Purpose::Verify {
         pair: pair("them.example", "us.example"),
         id: id.clone(),
@@ -191,7 +192,7 @@ fn a_question_about_a_key_that_is_not_answered_fails_in_time() {
     assert_eq!(side.failure(), Some(&Failure::DialbackTimedOut));
     assert!(matches!(
         Verification::from(&Failure::DialbackTimedOut),
-        Verification::Error { condition, .. } if condition == "remote-server-timeout"
+        Verification::Error { condition: StanzaCondition::RemoteServerTimeout, .. }
     ));
 }
 

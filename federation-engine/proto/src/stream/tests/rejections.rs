@@ -1,9 +1,11 @@
 //! What is told of a peer that was refused: who it said it is, whom it asked for, the stable word and the true cause.
 
+use crds::xmpp::{StanzaCondition, StreamCondition};
+
 use super::*;
 use crate::dialback::Verification;
 use crate::stream::Rejection;
-use crate::stream::error::{StreamCondition, StreamError};
+use crate::stream::error::StreamError;
 
 fn rejections(side: &Receiving) -> Vec<Rejection> {
     let rejections = side.actions.iter().filter_map(|action| match action {
@@ -19,12 +21,12 @@ fn only(
     from: Option<&str>,
     to: Option<&str>,
     ends: bool,
-) -> (&'static str, String) {
+) -> (String, String) {
     let all = rejections(side);
     let [rejection] = &*all else { panic!("{all:?}") };
     assert_eq!((&rejection.from, &rejection.to), (&from.map(domain), &to.map(domain)));
     assert_eq!(rejection.ends, ends);
-    (rejection.reason, rejection.text.clone())
+    (rejection.reason.to_string(), rejection.text.clone())
 }
 
 const THEM: Option<&str> = Some("them.example");
@@ -85,11 +87,14 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
     for (answer, reason, said) in [
         (Verification::Invalid, "DialbackInvalid", "does not know the dialback key"),
         (
-            Verification::error("remote-connection-failed", "198.18.0.9:5269: connection refused"),
+            Verification::error(
+                StanzaCondition::RemoteConnectionFailed,
+                "198.18.0.9:5269: connection refused",
+            ),
             "DialbackError",
             "198.18.0.9:5269: connection refused",
         ),
-        (Verification::error("item-not-found", ""), "DialbackError", "item-not-found"),
+        (Verification::error(StanzaCondition::ItemNotFound, ""), "DialbackError", "item-not-found"),
     ] {
         let world = World::new(Profile::Standards);
         let (mut side, _) = Receiving::opened(&world);
@@ -101,7 +106,7 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
     let world = World::new(Profile::Standards);
     let (mut side, _) = Receiving::opened(&world);
     side.send(&result("them.example", "us.example", "key"), &world);
-    side.verified(Verification::error("item-not-found", "DNS knows no server"));
+    side.verified(Verification::error(StanzaCondition::ItemNotFound, "DNS knows no server"));
     // The peer leaves it at that; the first cause stays the cause.
     side.pass(LIMITS.negotiation, &world);
     let causes: Vec<_> = rejections(&side).into_iter().map(|one| (one.text, one.ends)).collect();
