@@ -139,7 +139,8 @@ impl Authentication {
 #[derive(Debug)]
 pub enum Action {
     /// Inbound: `<proceed/>` is in the bytes. Flush them; then the TLS handshake as server with the certificate for
-    /// this domain, on an empty input buffer ([`starttls::nothing_pipelined`]); then `on_tls`.
+    /// this domain, on an empty input buffer, because what came in the clear must never be read inside TLS (RFC 6120
+    /// §5.4.3.3); then `on_tls`.
     StartTls {
         /// The `to` of the header.
         certificate_for: Domain,

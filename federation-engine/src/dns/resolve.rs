@@ -75,24 +75,6 @@ pub struct Resolver {
     pub(super) associations: Arc<Cache<Tlsa>>,
 }
 
-/// The recursive resolvers that the system is configured with.
-///
-/// # Errors
-/// When the configuration is unreadable or names no server.
-pub fn system_servers() -> Result<Vec<SocketAddr>, ResolverError> {
-    let (config, _) = hickory_resolver::system_conf::read_system_conf()
-        .map_err(|error| ResolverError::System(error.to_string()))?;
-    let servers: Vec<_> = config
-        .name_servers()
-        .iter()
-        .filter_map(|server| Some(SocketAddr::new(server.ip, server.connections.first()?.port)))
-        .collect();
-    if servers.is_empty() {
-        return Err(ResolverError::System("it names no server".to_owned()));
-    }
-    Ok(servers)
-}
-
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resolver").finish_non_exhaustive()

@@ -6,7 +6,7 @@ use rustls_pki_types::UnixTime;
 use s2s_proto::dialback::{Key, KeyInquiry};
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
-use s2s_proto::policy::decide::decide;
+use s2s_proto::policy::decide::allows;
 use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
 use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 
@@ -34,7 +34,7 @@ impl Surroundings for Outer {
         match (own(&pair.from), own(&pair.to)) {
             // From them to us.
             (false, true) => {
-                if decide(&config.policy, &pair.from, Direction::Inbound).allowed {
+                if allows(&config.policy, &pair.from, Direction::Inbound) {
                     Ok(())
                 } else {
                     Err(Refusal::PolicyDenied)

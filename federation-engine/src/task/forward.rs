@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crds::xmpp::StanzaCondition;
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
-use s2s_proto::policy::decide::decide;
+use s2s_proto::policy::decide::allows;
 use s2s_proto::reason::{Failure, Refusal, StanzaError};
 use s2s_proto::stanza::relay::{self, StreamContext};
 use s2s_proto::stanza::{address, bounce, preparation};
@@ -227,7 +227,7 @@ impl Forwarder {
         if config.local(&pair.to).is_some_and(|domain| domain.backend.is_none()) {
             return Way::Alone;
         }
-        if !decide(&config.policy, remote, direction).allowed {
+        if !allows(&config.policy, remote, direction) {
             return Way::Denied;
         }
         let leg = if config.local(&pair.to).is_some() { Leg::Inner } else { Leg::Outer };

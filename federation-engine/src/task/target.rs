@@ -10,7 +10,7 @@ use s2s_proto::certificate::dane::Delegation;
 use s2s_proto::direction::Direction;
 use s2s_proto::plan::TlsStart;
 use s2s_proto::plan::{Host, Origin, Target};
-use s2s_proto::policy::decide::decide;
+use s2s_proto::policy::decide::allows;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::Surroundings;
 use s2s_proto::stream::redirect::{Hops, NotFollowed, Redirect};
@@ -89,7 +89,7 @@ pub(crate) async fn find(
             _ => return Err(Failure::NoBackend),
         },
         Leg::Outer => {
-            if !decide(&snapshot.config.policy, remote, Direction::Outbound).allowed {
+            if !allows(&snapshot.config.policy, remote, Direction::Outbound) {
                 return Err(Failure::BlockedByLocalPolicy);
             }
             match &snapshot.config.peers.resolve(remote).route {

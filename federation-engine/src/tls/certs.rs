@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -16,9 +15,6 @@ use s2s_proto::certificate::identity::Identity;
 use super::config::{Presented, provider};
 use super::issue::{IssueError, self_signed};
 use crate::Domain;
-
-/// The set in force; a reload swaps the pointer, and streams keep the certificate that they began with.
-pub type SharedCertificates = ArcSwap<LocalCertificates>;
 
 /// Why a certificate cannot be used, or is not right for a domain.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use federation_engine::Domain;
-use hickory_proto::rr::rdata::TLSA;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use s2s_proto::certificate::chain::PeerChain;
 use s2s_proto::certificate::dane::{self, Associations, Delegation};

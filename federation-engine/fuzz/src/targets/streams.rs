@@ -368,7 +368,7 @@ pub(crate) fn streams(data: &[u8]) {
         _ => {
             let purpose = Purpose::Verify {
                 pair: pair.reversed(),
-                id: StreamId::generate(),
+                id: StreamId::new(1),
                 key: "key".to_owned(),
             };
             Machine::Outbound(Outbound::new(purpose, transport, LIMITS, now))

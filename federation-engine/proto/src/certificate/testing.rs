@@ -1,5 +1,13 @@
 //! Certificates for tests: a private root, intermediates, and leaves with one property each.
 
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "for tests, of this crate and of those that build on it"
+)]
+
 use std::time::Duration;
 
 use rcgen::{
@@ -13,18 +21,18 @@ use super::trust::Trust;
 use crate::Domain;
 
 /// 2026-06-01T00:00:00Z, the present of every test.
-pub(crate) fn now() -> UnixTime {
+pub fn now() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_hours(494_520))
 }
 
-pub(crate) fn domain(text: &str) -> Domain {
+pub fn domain(text: &str) -> Domain {
     Domain::parse(text).unwrap()
 }
 
 /// A certificate with the power to sign.
-pub(crate) struct Ca {
-    pub(crate) certificate: rcgen::Certificate,
-    pub(crate) issuer: Issuer<'static, KeyPair>,
+pub struct Ca {
+    pub certificate: rcgen::Certificate,
+    pub issuer: Issuer<'static, KeyPair>,
 }
 
 fn ca_params(name: &str) -> CertificateParams {
@@ -36,20 +44,20 @@ fn ca_params(name: &str) -> CertificateParams {
 }
 
 impl Ca {
-    pub(crate) fn root(name: &str) -> Self {
+    pub fn root(name: &str) -> Self {
         Self::of_key(name, KeyPair::generate().unwrap())
     }
 
-    pub(crate) fn of_key(name: &str, key: KeyPair) -> Self {
+    pub fn of_key(name: &str, key: KeyPair) -> Self {
         let params = ca_params(name);
         Self { certificate: params.self_signed(&key).unwrap(), issuer: Issuer::new(params, key) }
     }
 
-    pub(crate) fn intermediate(&self, name: &str) -> Self {
+    pub fn intermediate(&self, name: &str) -> Self {
         self.intermediate_with(name, |_| {})
     }
 
-    pub(crate) fn intermediate_with(
+    pub fn intermediate_with(
         &self,
         name: &str,
         change: impl FnOnce(&mut CertificateParams),
@@ -61,11 +69,11 @@ impl Ca {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
-    pub(crate) fn trust(&self) -> Trust {
+    pub fn trust(&self) -> Trust {
         Trust::from_pem(self.certificate.pem().as_bytes(), "test").unwrap()
     }
 
-    pub(crate) fn leaf(
+    pub fn leaf(
         &self,
         names: &[&str],
         change: impl FnOnce(&mut CertificateParams),
@@ -77,7 +85,7 @@ impl Ca {
 }
 
 /// Valid, DNS-IDs as given, no extended key usage.
-pub(crate) fn leaf_params(
+pub fn leaf_params(
     names: &[&str],
     change: impl FnOnce(&mut CertificateParams),
 ) -> CertificateParams {
@@ -88,17 +96,17 @@ pub(crate) fn leaf_params(
     params
 }
 
-pub(crate) fn server_auth(params: &mut CertificateParams) {
+pub fn server_auth(params: &mut CertificateParams) {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
 }
 
-pub(crate) fn chain(certificates: &[&rcgen::Certificate]) -> PeerChain {
+pub fn chain(certificates: &[&rcgen::Certificate]) -> PeerChain {
     let ders: Vec<CertificateDer<'_>> = certificates.iter().map(|c| c.der().clone()).collect();
     PeerChain::presented(Some(&ders))
 }
 
 /// A subjectAltName extension with one `otherName` (RFC 5280 §4.2.1.6); `tag` is the ASN.1 tag of its string.
-pub(crate) fn other_name(last_arc: u8, tag: u8, text: &str) -> CustomExtension {
+pub fn other_name(last_arc: u8, tag: u8, text: &str) -> CustomExtension {
     let string = tlv(tag, text.as_bytes());
     let mut body = vec![0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x08, last_arc];
     body.extend(tlv(0xa0, &string));
@@ -106,7 +114,7 @@ pub(crate) fn other_name(last_arc: u8, tag: u8, text: &str) -> CustomExtension {
 }
 
 /// A subjectAltName extension with one `dNSName` of any bytes.
-pub(crate) fn raw_dns_name(text: &[u8]) -> CustomExtension {
+pub fn raw_dns_name(text: &[u8]) -> CustomExtension {
     raw_alt_name(&tlv(0x82, text))
 }
 

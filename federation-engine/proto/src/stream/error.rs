@@ -40,7 +40,7 @@ impl StreamError {
 
     /// The same with the true cause, for our people alone.
     #[must_use]
-    pub(crate) fn caused_by(self, cause: String) -> Self {
+    pub fn caused_by(self, cause: String) -> Self {
         Self { cause: Some(cause), ..self }
     }
 
@@ -51,7 +51,7 @@ impl StreamError {
     }
 
     /// A certificate that the stream rests on has expired (RFC 6120 §13.7.2.3, §4.9.3.16).
-    pub(crate) fn expired() -> Self {
+    pub fn expired() -> Self {
         let text = "a certificate of this stream has expired; open another stream";
         Self::new(StreamCondition::Reset, text)
     }

@@ -18,7 +18,6 @@ use super::tree::{Node, TooManyNodes};
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) namespace: Namespace,
-    pub(super) name: Span,
     pub(super) local: Span,
     pub(super) from: Option<ValueSpan>,
     pub(super) to: Option<ValueSpan>,
@@ -167,11 +166,6 @@ impl Element {
             Copied::Id => self.facts.id,
         };
         value.map(|value| value.span.range())
-    }
-
-    /// The qualified name as it was written.
-    pub fn qualified_name(&self) -> &str {
-        self.text(self.facts.name)
     }
 
     /// Reads the element into a tree. For small negotiation elements only; stanzas on their way are not read.

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use crds::engine_file::ControlFiles;
+use crds::word::Word;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::TlsConnector;
@@ -135,7 +136,7 @@ async fn news_that_waits_answers_a_request_that_was_held_to_its_end() {
         peer: None,
         local: None,
         source: std::net::Ipv4Addr::LOCALHOST.into(),
-        reason: "NotWellFormed".to_owned(),
+        reason: Word::NotWellFormed,
         message: "not XML".to_owned(),
         count: 1,
         at: Timestamp::now(),

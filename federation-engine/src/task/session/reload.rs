@@ -5,7 +5,7 @@ use crds::xmpp::StreamCondition;
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
 use s2s_proto::plan::Target;
-use s2s_proto::policy::decide::decide;
+use s2s_proto::policy::decide::allows;
 use s2s_proto::stream::Authentication;
 use s2s_proto::stream::error::StreamError;
 use s2s_proto::stream::standing::Standing;
@@ -62,7 +62,7 @@ impl Session {
                 if config.local(own).is_none() && *own != config.probe_domain {
                     return Some(StreamCondition::HostGone);
                 }
-                if !decide(&config.policy, other, direction).allowed {
+                if !allows(&config.policy, other, direction) {
                     return Some(StreamCondition::PolicyViolation);
                 }
             }

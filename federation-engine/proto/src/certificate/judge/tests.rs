@@ -396,7 +396,7 @@ fn bytes_that_are_no_certificate_are_refused() {
 /// Made by `testdata/tls/make.sh`, valid from the end of 2026 on.
 fn fixture(name: &str) -> CertificateDer<'static> {
     use rustls_pki_types::pem::PemObject;
-    let path = format!("{}/testdata/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../testdata/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"));
     CertificateDer::from_pem_file(path).unwrap()
 }
 
@@ -408,7 +408,7 @@ fn rsa_is_accepted_from_2048_bits_on_and_sha1_never() {
         ("rsa-sha1", "rsa2048-ca", Some("an algorithm that is not accepted")),
         ("by-rsa1024", "rsa1024-ca", Some("a signature in the chain is wrong")),
     ] {
-        let pem = std::fs::read(format!("{}/testdata/tls/{ca}.pem", env!("CARGO_MANIFEST_DIR")));
+        let pem = std::fs::read(format!("{}/../testdata/tls/{ca}.pem", env!("CARGO_MANIFEST_DIR")));
         let trust = Trust::from_pem(&pem.unwrap(), ca).unwrap();
         let presented = PeerChain::presented(Some(&[fixture(leaf)]));
         match (judge(&presented, &domain("a.example"), &trust, &[], y2030), refused) {

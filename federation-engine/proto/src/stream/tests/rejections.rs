@@ -16,12 +16,7 @@ fn rejections(side: &Receiving) -> Vec<Rejection> {
 }
 
 /// The one rejection; `ends` is whether the stream ends with an error.
-fn only(
-    side: &Receiving,
-    from: Option<&str>,
-    to: Option<&str>,
-    ends: bool,
-) -> (String, String) {
+fn only(side: &Receiving, from: Option<&str>, to: Option<&str>, ends: bool) -> (String, String) {
     let all = rejections(side);
     let [rejection] = &*all else { panic!("{all:?}") };
     assert_eq!((&rejection.from, &rejection.to), (&from.map(domain), &to.map(domain)));

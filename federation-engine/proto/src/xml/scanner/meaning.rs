@@ -103,7 +103,6 @@ impl Scanner {
     ) -> Facts {
         let mut facts = Facts {
             namespace,
-            name: tag.name.span,
             local: tag.name.local(),
             from: None,
             to: None,
