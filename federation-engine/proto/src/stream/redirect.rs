@@ -9,7 +9,7 @@ use crds::target::{RouteHost, RouteTarget};
 use crate::xml::escape::printable;
 
 /// Redirections that are followed for one stream; §4.9.3.19 wants at least 2 and no more than 5.
-pub const MAX_HOPS: usize = 5;
+pub(crate) const MAX_HOPS: usize = 5;
 
 /// The other host.
 #[derive(Clone, Debug, Eq, PartialEq)]
