@@ -107,6 +107,7 @@ impl Redirect {
     }
 
     /// A reason not to follow it, unless there was one before.
+    #[must_use]
     pub fn not_followed(self, reason: NotFollowed) -> Self {
         match self {
             Self::To(other) => Self::NotFollowed { said: other.to_string(), reason },
