@@ -54,7 +54,7 @@ pub struct Config {
     pub dialback: Option<DialbackFiles>,
     /// Settings of remote domains.
     pub peers: Peers,
-    /// Which remote domains may exchange stanzas; see [`s2s_proto::policy::decide::decide`].
+    /// Which remote domains may exchange stanzas; see [`s2s_proto::policy::decide::allows`].
     pub policy: Policy,
     /// Bounds in size and count.
     pub limits: EffectiveLimits,

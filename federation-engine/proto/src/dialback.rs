@@ -1,10 +1,10 @@
 //! Server Dialback (XEP-0220): keys, the four steps on the wire, what waits for an answer, who may answer, and what we were
 //! asked.
 
-pub mod authority;
-pub mod inquiries;
-pub mod key;
-pub mod receiving;
+pub(crate) mod authority;
+mod inquiries;
+mod key;
+pub(crate) mod receiving;
 pub mod steps;
 
 pub use inquiries::{Inquiries, KeyInquiry};

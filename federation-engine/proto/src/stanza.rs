@@ -3,7 +3,7 @@
 pub mod address;
 pub mod bounce;
 pub mod fail_fast;
-pub mod language;
+pub(crate) mod language;
 pub mod preparation;
 pub mod relay;
 
@@ -38,7 +38,7 @@ impl Kind {
     /// Whether a first-level element can only be an extension of the stream that is not known here: its namespace is
     /// neither that of stanzas, in any kind of stream, nor that of streams. RFC 6120 §4.8.4 has it never be routed, and
     /// nothing demands that the stream end at it.
-    pub fn is_foreign(element: &Element) -> bool {
+    pub(crate) fn is_foreign(element: &Element) -> bool {
         !matches!(
             element.name().namespace,
             Namespace::None | Namespace::Server | Namespace::Client | Namespace::Stream
@@ -46,7 +46,7 @@ impl Kind {
     }
 
     /// Whether a first-level element answers a stanza: an error, or the result of an iq (RFC 6120 §8.1.4).
-    pub fn is_answer(element: &Element) -> bool {
+    pub(crate) fn is_answer(element: &Element) -> bool {
         matches!(
             (Self::of(element), element.type_().as_deref()),
             (Some(_), Some("error")) | (Some(Self::Iq), Some("result"))

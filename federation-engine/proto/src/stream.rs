@@ -7,15 +7,15 @@
 pub mod error;
 pub mod features;
 pub mod header;
-pub mod id;
-pub mod inbound;
-pub mod limits;
-pub mod management;
-pub mod outbound;
+mod id;
+pub(crate) mod inbound;
+mod limits;
+mod management;
+mod outbound;
 mod proven;
 pub mod redirect;
 pub mod rejection;
-pub mod sasl;
+pub(crate) mod sasl;
 pub mod standing;
 pub mod starttls;
 

@@ -5,20 +5,20 @@
 //! by byte over new input only; reading small negotiation elements ([`Node`]) and decoding attribute values is left to
 //! quick-xml, which then sees nothing but complete elements that have been checked.
 
-pub mod bounds;
-pub mod chars;
-pub mod element;
-pub mod error;
+mod bounds;
+pub(crate) mod chars;
+pub(crate) mod element;
+mod error;
 pub mod escape;
-pub mod header;
+mod header;
 mod names;
-pub mod namespace;
-pub mod scanner;
-pub mod scope;
+mod namespace;
+mod scanner;
+mod scope;
 mod skip;
 mod steps;
-pub mod tag;
-pub mod tree;
+mod tag;
+mod tree;
 
 pub use bounds::Bounds;
 pub use element::{Element, Name};

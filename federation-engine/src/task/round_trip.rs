@@ -198,10 +198,9 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
         }
         // A server that does not accept our certificate does not offer EXTERNAL (XEP-0178), refuses it, or ends the
         // stream or the handshake.
-        Failure::NoAuthenticationMethod(_) | Failure::ExternalRejected { .. } => {
-            BackendOutcome::BackendRejectsMintedCertificate
-        }
-        Failure::StreamError { condition: StreamCondition::NotAuthorized, .. } => {
+        Failure::NoAuthenticationMethod(_)
+        | Failure::ExternalRejected { .. }
+        | Failure::StreamError { condition: StreamCondition::NotAuthorized, .. } => {
             BackendOutcome::BackendRejectsMintedCertificate
         }
         Failure::NoBackend => BackendOutcome::ComponentNotConnected,

@@ -22,7 +22,7 @@ const MAX_SHOWN: usize = 16;
 
 /// Which names of a certificate count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Forms {
+pub(crate) enum Forms {
     /// DNS-ID, SRV-ID and `XmppAddr`.
     All,
     /// DNS-ID alone: a CA above has name constraints, and those restrict only the name forms they mention (RFC 5280
@@ -75,7 +75,7 @@ impl Identity {
 
     /// Whether an identifier of the admitted forms names this domain. DNS names are compared as A-labels without regard
     /// to case; a wildcard stands for exactly one whole label, the left-most.
-    pub fn matches_by(&self, domain: &Domain, forms: Forms) -> bool {
+    pub(crate) fn matches_by(&self, domain: &Domain, forms: Forms) -> bool {
         let ascii = domain.to_ascii();
         let above = ascii.split_once('.').map(|(_, above)| above);
         self.ids.iter().any(|id| match (id, forms) {

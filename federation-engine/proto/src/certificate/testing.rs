@@ -3,6 +3,7 @@
 #![allow(
     missing_docs,
     clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
     clippy::unwrap_used,
     clippy::panic,
     reason = "for tests, of this crate and of those that build on it"

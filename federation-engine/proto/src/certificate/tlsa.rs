@@ -108,7 +108,7 @@ impl Association {
     }
 
     /// Whether it speaks of this key, of whose certificate nothing else is known.
-    pub fn matches_key(&self, spki: &[u8]) -> bool {
+    pub(crate) fn matches_key(&self, spki: &[u8]) -> bool {
         self.selector == Selector::PublicKey && self.matches(&[], spki)
     }
 

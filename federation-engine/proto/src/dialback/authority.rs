@@ -11,7 +11,7 @@ use crate::stream::{Action, Out, Surroundings};
 
 /// A question about a key.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// Receiving domain (the one that asks), and the domain whose key it is.
     pub pair: &'a Pair,
     /// ID of the stream on which the key was presented.
@@ -32,7 +32,7 @@ pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mu
 }
 
 /// The answer. Whoever asks need not be authenticated (XEP-0220 §2.1.2).
-pub fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Verification {
+pub(crate) fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Verification {
     let Pair { from: receiving, to: originating } = question.pair;
     if !around.is_authoritative_for(originating) {
         return Verification::error(

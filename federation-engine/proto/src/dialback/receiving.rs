@@ -64,7 +64,7 @@ impl From<&Failure> for Verification {
 
 /// Why a request is not taken up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotTaken {
+pub(crate) enum NotTaken {
     /// As many as permitted are waiting.
     #[error("too many dialback requests are waiting on this stream")]
     TooMany,
@@ -75,7 +75,7 @@ pub enum NotTaken {
 
 /// The waiting requests, each with the instant at which it is given up.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub(crate) struct Pending {
     waiting: Vec<(Pair, Instant)>,
 }
 
@@ -84,7 +84,12 @@ impl Pending {
     ///
     /// # Errors
     /// When `cap` are waiting, or the pair is.
-    pub fn insert(&mut self, pair: &Pair, deadline: Instant, cap: usize) -> Result<(), NotTaken> {
+    pub(crate) fn insert(
+        &mut self,
+        pair: &Pair,
+        deadline: Instant,
+        cap: usize,
+    ) -> Result<(), NotTaken> {
         if self.waiting.iter().any(|(waiting, _)| waiting == pair) {
             return Err(NotTaken::Duplicate);
         }
@@ -96,30 +101,25 @@ impl Pending {
     }
 
     /// Ends a request; false when it was not waiting (any more).
-    pub fn remove(&mut self, pair: &Pair) -> bool {
+    pub(crate) fn remove(&mut self, pair: &Pair) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|(waiting, _)| waiting != pair);
         self.waiting.len() < before
     }
 
     /// Takes out one request whose time is over.
-    pub fn expired(&mut self, now: Instant) -> Option<Pair> {
+    pub(crate) fn expired(&mut self, now: Instant) -> Option<Pair> {
         let index = self.waiting.iter().position(|(_, deadline)| *deadline <= now)?;
         Some(self.waiting.swap_remove(index).0)
     }
 
     /// When the next request is given up.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.waiting.iter().map(|(_, deadline)| *deadline).min()
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     /// Forgets everything: the stream they belong to was restarted or closed.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.waiting.clear();
     }
 }
@@ -194,6 +194,6 @@ mod tests {
         assert_eq!(pending.expired(start), Some(pair("b.example")));
         assert_eq!(pending.expired(start), None);
         assert_eq!(pending.expired(later), Some(pair("a.example")));
-        assert!(pending.is_empty());
+        assert_eq!(pending.deadline(), None);
     }
 }

@@ -36,7 +36,7 @@ pub struct Setting {
 
 impl Setting {
     /// Why a peer with these rules is not authenticated by dialback, if a setting forbids it.
-    pub fn against_dialback(rules: PeerRules, by: SetBy) -> Option<Self> {
+    pub(crate) fn against_dialback(rules: PeerRules, by: SetBy) -> Option<Self> {
         let field = Field::Dialback(Dialback::Disabled);
         (!rules.allows_dialback()).then_some(Self { field, by })
     }

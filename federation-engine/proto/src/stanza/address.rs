@@ -40,7 +40,7 @@ pub fn domainpart(address: &str) -> &str {
 
 /// Whether an address as written belongs to `domain`. A part that is there and empty makes a text no address (RFC 7622
 /// §3.3, §3.4). Allocates only when the spelling is not the canonical one.
-pub fn belongs_to(address: &str, domain: &Domain) -> bool {
+pub(crate) fn belongs_to(address: &str, domain: &Domain) -> bool {
     let parts = Parts::of(address);
     if parts.local == Some("") || parts.resource == Some("") {
         return false;

@@ -1,7 +1,6 @@
 //! Answers in place of the addressee: error replies (RFC 6120 §8.3) and ping (XEP-0199).
 
 use bytes::{Bytes, BytesMut};
-use crds::xmpp::StanzaCondition;
 
 use super::Kind;
 use super::address::{domainpart, is_well_formed};
@@ -43,11 +42,6 @@ pub fn error_reply(stanza: &Element, error: &StanzaError) -> Option<Bytes> {
     out.extend_from_slice(kind.as_str().as_bytes());
     out.extend_from_slice(b">");
     Some(out.freeze())
-}
-
-/// The answer to an iq request of a kind that is not supported (RFC 6120 §8.3.1 rule 1: an iq is always answered).
-pub fn service_unavailable(request: &Element) -> Option<Bytes> {
-    error_reply(request, &StanzaError::new(StanzaCondition::ServiceUnavailable, ""))
 }
 
 /// Whether this is a ping (XEP-0199 §3).

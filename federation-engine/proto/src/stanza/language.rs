@@ -4,7 +4,7 @@
 const MAX_TAG: usize = 64;
 
 /// Whether `text` is a well-formed language tag: `langtag` or `privateuse`, without the irregular tags of old (`i-klingon`).
-pub fn is_tag(text: &str) -> bool {
+pub(crate) fn is_tag(text: &str) -> bool {
     if text.len() > MAX_TAG || !text.split('-').all(is_subtag) {
         return false;
     }

@@ -21,7 +21,7 @@ pub struct Version {
 
 impl Version {
     /// The version of RFC 6120, which is ours.
-    pub const ONE: Self = Self { major: 1, minor: 0 };
+    pub(crate) const ONE: Self = Self { major: 1, minor: 0 };
 
     fn parse(text: &str) -> Option<Self> {
         let number = |digits: &str| {

@@ -310,7 +310,7 @@ impl Inbound {
     }
 
     /// Whether the stream is encrypted.
-    pub fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.tls.is_some()
     }
 

@@ -396,7 +396,7 @@ impl Outbound {
     }
 
     /// Whether the stream is encrypted.
-    pub fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.tls.is_some()
     }
 

@@ -9,7 +9,7 @@ use crds::target::{RouteHost, RouteTarget};
 use crate::xml::escape::printable;
 
 /// Redirections that are followed for one stream; §4.9.3.19 wants at least 2 and no more than 5.
-pub const MAX_HOPS: usize = 5;
+pub(crate) const MAX_HOPS: usize = 5;
 
 /// The other host.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -107,6 +107,7 @@ impl Redirect {
     }
 
     /// A reason not to follow it, unless there was one before.
+    #[must_use]
     pub fn not_followed(self, reason: NotFollowed) -> Self {
         match self {
             Self::To(other) => Self::NotFollowed { said: other.to_string(), reason },

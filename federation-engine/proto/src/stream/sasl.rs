@@ -30,7 +30,7 @@ pub(crate) fn write_failure(out: &mut Out, condition: &SaslCondition) {
 ///
 /// # Errors
 /// The failure to answer with.
-pub fn judge(element: &Node, offered: bool, from: &Domain) -> Result<(), SaslCondition> {
+pub(crate) fn judge(element: &Node, offered: bool, from: &Domain) -> Result<(), SaslCondition> {
     match element.local.as_str() {
         "auth" => {}
         "abort" => return Err(SaslCondition::Aborted),
@@ -59,7 +59,7 @@ pub(crate) fn write_auth(out: &mut Out, local: &Domain) {
 }
 
 /// Condition and text of a `<failure/>`.
-pub fn read_failure(failure: &Node) -> (SaslCondition, String) {
+pub(crate) fn read_failure(failure: &Node) -> (SaslCondition, String) {
     let condition = failure.children.iter().find(|child| child.local != "text");
     // A failure without one says as little as a stream error with this condition; SASL has no name for that.
     let condition = condition

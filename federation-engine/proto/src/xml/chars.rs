@@ -4,17 +4,17 @@ use super::error::{Malformation, XmlError};
 use super::{names, steps};
 
 /// Production 2, `Char`.
-pub fn is_xml_char(c: char) -> bool {
+pub(crate) fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
 /// Whether a name without a colon can begin with it (XML 1.0 fourth edition, production 5; Namespaces in XML §4, `NCName`).
-pub fn is_name_start(c: char) -> bool {
+pub(crate) fn is_name_start(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_alphabetic() || c == '_' } else { names::is_letter(c) }
 }
 
 /// Whether it can stand in a name without a colon after its beginning (production 4, `NameChar`).
-pub fn is_name_char(c: char) -> bool {
+pub(crate) fn is_name_char(c: char) -> bool {
     if c.is_ascii() {
         c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
     } else {
@@ -23,7 +23,7 @@ pub fn is_name_char(c: char) -> bool {
 }
 
 /// Whether the byte is white space (production 3).
-pub const fn is_space(byte: u8) -> bool {
+pub(crate) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 

@@ -49,7 +49,7 @@ pub struct Name<'a> {
 
 /// An attribute whose value is copied as it was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Copied {
+pub(crate) enum Copied {
     /// The attribute `from`.
     From,
     /// The attribute `to`.
@@ -125,17 +125,17 @@ impl Element {
     }
 
     /// Whether the element declares every prefix that it uses. The default namespace may still be the stream's.
-    pub fn is_self_contained(&self) -> bool {
+    pub(crate) fn is_self_contained(&self) -> bool {
         self.facts.outer_prefixes == 0
     }
 
     /// Prefixes of the stream header that the element uses without declaring them, with their namespace names.
-    pub fn outer_prefixes(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn outer_prefixes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.scope.iter().flat_map(|scope| scope.used(self.facts.outer_prefixes))
     }
 
     /// The start tag without `>` or `/>`, the part after the start tag, and whether the tag closed itself.
-    pub fn split_start_tag(&self) -> (&[u8], &[u8], bool) {
+    pub(crate) fn split_start_tag(&self) -> (&[u8], &[u8], bool) {
         let end = self.facts.start_tag_end as usize;
         let (tag, rest) = self.bytes.split_at_checked(end).unwrap_or((&self.bytes, &[]));
         let cut = if self.facts.self_closing { 2 } else { 1 };
@@ -144,7 +144,7 @@ impl Element {
     }
 
     /// The value of an attribute, decoded.
-    pub fn decoded(&self, which: Copied) -> Option<Cow<'_, str>> {
+    pub(crate) fn decoded(&self, which: Copied) -> Option<Cow<'_, str>> {
         self.value(match which {
             Copied::From => self.facts.from,
             Copied::To => self.facts.to,
@@ -153,13 +153,13 @@ impl Element {
     }
 
     /// The value of an attribute as it was written, with its quotes: to be copied without change.
-    pub fn as_written(&self, which: Copied) -> Option<&[u8]> {
+    pub(crate) fn as_written(&self, which: Copied) -> Option<&[u8]> {
         let range = self.raw_range(which)?;
         self.bytes.get(range.start.checked_sub(1)?..range.end.checked_add(1)?)
     }
 
     /// Range of the raw value of the attribute within [`Self::bytes`], quotes excluded.
-    pub fn raw_range(&self, which: Copied) -> Option<std::ops::Range<usize>> {
+    pub(crate) fn raw_range(&self, which: Copied) -> Option<std::ops::Range<usize>> {
         let value = match which {
             Copied::From => self.facts.from,
             Copied::To => self.facts.to,

@@ -20,7 +20,7 @@ pub fn escape_into(out: &mut BytesMut, text: &str) {
 
 /// Appends `text` as an attribute value within `quote`. Only what ends the value is escaped (XML 1.0 §2.3), and white space
 /// that a reader would turn into spaces (§3.3.3).
-pub fn quoted_into(out: &mut BytesMut, text: &str, quote: u8) {
+pub(crate) fn quoted_into(out: &mut BytesMut, text: &str, quote: u8) {
     for byte in text.bytes() {
         match byte {
             b'&' => out.extend_from_slice(b"&amp;"),
@@ -44,7 +44,7 @@ pub fn attribute_into(out: &mut BytesMut, name: &str, value: &str) {
 }
 
 /// Appends `='value'` as [`attribute_into`] does.
-pub fn value_into(out: &mut BytesMut, value: &str) {
+pub(crate) fn value_into(out: &mut BytesMut, value: &str) {
     let count = |quote| memchr::memchr_iter(quote, value.as_bytes()).count();
     let quote = if count(b'\'') > count(b'"') { b'"' } else { b'\'' };
     out.extend_from_slice(&[b'=', quote]);

@@ -57,7 +57,6 @@ pub struct Scanner {
     /// An element above the bound of bytes whose end has not come yet.
     skip: Option<Skip>,
     outer_prefixes: u32,
-    whitespace: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,7 +108,6 @@ impl Scanner {
             facts: None,
             skip: None,
             outer_prefixes: 0,
-            whitespace: 0,
         }
     }
 
@@ -120,13 +118,7 @@ impl Scanner {
 
     /// A new stream begins with the next byte: after TLS and after SASL (RFC 6120 §4.3.3).
     pub fn restart(&mut self) {
-        *self = Self { whitespace: self.whitespace, ..Self::new(self.bounds) };
-    }
-
-    /// White space between first-level elements so far, in bytes: keep-alives (RFC 6120 §4.6.1), and a way to waste our
-    /// time, so it counts against the budget before authentication.
-    pub fn whitespace(&self) -> u64 {
-        self.whitespace
+        *self = Self::new(self.bounds);
     }
 
     /// Cuts the next item off the front of `buf`; `None` when more input is needed. White space between first-level
@@ -217,11 +209,11 @@ impl Scanner {
         self.token == 0 && self.open.is_empty()
     }
 
+    /// Keep-alives between first-level elements (RFC 6120 §4.6.1).
     fn skip_whitespace(&mut self, buf: &mut BytesMut) {
         let count = buf.iter().take_while(|byte| chars::is_space(**byte)).count();
         if count > 0 {
             buf.advance(count);
-            self.whitespace += count as u64;
             if self.phase == Phase::Start {
                 self.phase = Phase::Prolog;
             }

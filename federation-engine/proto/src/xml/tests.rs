@@ -109,13 +109,12 @@ fn an_error_is_final() {
 }
 
 #[test]
-fn rfc6120_4_6_1_white_space_between_elements_is_counted_and_gives_no_item() {
+fn rfc6120_4_6_1_white_space_between_elements_gives_no_item() {
     let mut scanner = Scanner::new(Bounds::AUTHENTICATED);
     let mut buf = BytesMut::from(format!("{HEADER} \n\t<a/>\r\n").as_str());
     let (mut seen, mut elements) = (Vec::new(), Vec::new());
     feed(&mut scanner, &mut buf, &mut seen, &mut elements);
     assert_eq!(seen, [Seen::Header, Seen::Element("<a/>".to_owned())]);
-    assert_eq!(scanner.whitespace(), 5);
     assert!(buf.is_empty());
 }
 

@@ -9,8 +9,8 @@ use crate::certificate::tlsa::Tlsa;
 
 const OWNER: &str = "_5269._tcp.xmpp.host.example";
 
-fn record(usage: u8, selector: u8, matching: u8, data: Vec<u8>) -> Tlsa {
-    Tlsa::new(usage, selector, matching, &data)
+fn record(usage: u8, selector: u8, matching: u8, data: &[u8]) -> Tlsa {
+    Tlsa::new(usage, selector, matching, data)
 }
 
 /// A record about this certificate.
@@ -25,7 +25,7 @@ fn about(certificate: &rcgen::Certificate, usage: u8, selector: u8, matching: u8
         2 => Sha512::digest(&selected).to_vec(),
         _ => selected,
     };
-    record(usage, selector, matching, data)
+    Tlsa::new(usage, selector, matching, &data)
 }
 
 fn associations(records: &[Tlsa]) -> Associations {
@@ -103,7 +103,7 @@ fn rfc6698_2_1_one_of_several_records_is_enough() {
     let root = Ca::root("Root");
     let (old, _) = root.leaf(&["peer.example"], |_| {});
     let (leaf, _) = root.leaf(&["other.example"], |_| {});
-    let unknown = record(9, 1, 1, vec![0; 32]);
+    let unknown = record(9, 1, 1, &[0; 32]);
     let records = [unknown, about(&old, 3, 1, 1), about(&leaf, 1, 1, 1), about(&leaf, 3, 1, 1)];
     assert_eq!(verdict(&chain(&[&leaf]), &records, &root.trust()), Ok(()));
 }
@@ -184,14 +184,14 @@ fn rfc6698_2_1_1_pkix_ta_is_on_the_path_to_one_of_our_roots() {
 fn rfc7673_4_1_without_usable_records_the_host_is_one_more_name() {
     let root = Ca::root("Root");
     let unusable = [
-        record(4, 1, 1, vec![0; 32]),
-        record(255, 1, 1, vec![0; 32]),
-        record(3, 2, 1, vec![0; 32]),
-        record(3, 1, 3, vec![0; 32]),
-        record(3, 1, 1, vec![0; 31]),
-        record(3, 1, 2, vec![0; 32]),
-        record(3, 0, 0, vec![]),
-        record(3, 0, 0, vec![0; 4097]),
+        record(4, 1, 1, &[0; 32]),
+        record(255, 1, 1, &[0; 32]),
+        record(3, 2, 1, &[0; 32]),
+        record(3, 1, 3, &[0; 32]),
+        record(3, 1, 1, &[0; 31]),
+        record(3, 1, 2, &[0; 32]),
+        record(3, 0, 0, &[]),
+        record(3, 0, 0, &[0; 4097]),
     ];
     assert_eq!(server(&unusable).associations, Associations::Unusable);
     assert!(server(&unusable).requires_tls() && !server(&unusable).names_certificate());
@@ -240,7 +240,7 @@ fn usages_are_read_as_the_registry_numbers_them() {
     for (number, usage) in
         [(0, Usage::PkixTa), (1, Usage::PkixEe), (2, Usage::DaneTa), (3, Usage::DaneEe)]
     {
-        let read = record(number, 1, 1, vec![0; 32]);
+        let read = record(number, 1, 1, &[0; 32]);
         assert!(matches!(read, Tlsa::Usable(association) if association.usage == usage));
     }
 }

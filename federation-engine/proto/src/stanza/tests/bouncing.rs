@@ -2,7 +2,7 @@ use crds::xmpp::{ErrorType, StanzaCondition, StreamCondition};
 
 use super::*;
 use crate::reason::{Failure, StanzaError};
-use crate::stanza::bounce::{error_reply, is_ping, ping, ping_result, service_unavailable};
+use crate::stanza::bounce::{error_reply, is_ping, ping, ping_result};
 use crate::stanza::{Kind, address::domainpart};
 
 fn error() -> StanzaError {
@@ -122,7 +122,8 @@ fn xep0199_ping_and_its_answer() {
     );
     let other = "<iq type='get' id='1' from='a.example' to='b.example'><query xmlns='x'/></iq>";
     assert!(!is_ping(&element(other)));
-    assert!(text(service_unavailable(&element(other))).contains("<service-unavailable "));
+    let unavailable = StanzaError::new(StanzaCondition::ServiceUnavailable, "");
+    assert!(text(error_reply(&element(other), &unavailable)).contains("<service-unavailable "));
     assert!(!is_ping(&element(
         &other
             .replace("get", "result")

@@ -13,7 +13,7 @@ const MAX_NAME: usize = 128;
 
 impl Element {
     /// Whether one of the children has this expanded name.
-    pub fn has_child(&self, uri: &str, local: &str) -> bool {
+    pub(crate) fn has_child(&self, uri: &str, local: &str) -> bool {
         self.find(|depth, namespace, name| depth == 1 && (namespace, name) == (uri, local))
     }
 
