@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crds::domain::{Domain, DomainError};
+use data_encoding::HEXLOWER;
 use federation_engine::tls::certs::LocalCertificate;
 use federation_engine::tls::issue::{self, IssueError, PemPair};
-use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
