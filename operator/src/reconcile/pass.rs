@@ -77,7 +77,7 @@ async fn one(
     context.remember(reference, |memory| memory.failing = judged.failing);
     count_certificate(context, &federation, &evidence);
     report::status(context, object, &judged.status).await?;
-    context.remember(reference, |memory| memory.errors = 0);
+    context.remember(reference, |memory| memory.errors.reset());
     let pause = schedule::next(&judged.status.conditions, held, now, rand::random());
     Ok(Action::requeue(pause))
 }
