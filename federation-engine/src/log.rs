@@ -1,6 +1,9 @@
-//! Log lines on standard error, filtered by `XFED_LOG` (the syntax of `RUST_LOG`), default `info`.
+//! The log of both programs: lines on standard error, filtered by `XFED_LOG` (the syntax of `RUST_LOG`), in colour on a
+//! terminal only.
 
 use std::env::{self, VarError};
+use std::ffi::OsStr;
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -18,12 +21,29 @@ use crate::observe::limiter::Limiter;
 /// Environment variable with the filter.
 pub const FILTER_VARIABLE: &str = "XFED_LOG";
 
-/// The library that validates DNS answers prints whole ones that it refuses, once for each look-up that a stranger causes. Our
-/// own lines name the answer and the peer.
-const DEFAULT: &str = "info,hickory_net::dnssec=off";
+/// What differs between the logs of two programs.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Filter when the variable is absent or empty.
+    pub default_filter: &'static str,
+    /// Directives that apply whatever the filter is.
+    pub fixed_filter: Option<&'static str>,
+    /// First part of the targets whose lines are not bounded. `None`: no line is bounded.
+    pub own_target: Option<&'static str>,
+    /// JSON lines have the fields of an event beside time and level, not in an object of their own.
+    pub flat_json: bool,
+}
 
-/// The first part of the targets of our own lines, whose causes know their sources ([`crate::observe`]).
-const OWN: &str = "federation_engine";
+/// The engine.
+pub const ENGINE: Program = Program {
+    // The library that validates DNS answers prints whole ones that it refuses, once for each lookup that a stranger causes.
+    // The engine's own lines name the answer and the peer.
+    default_filter: "info,hickory_net::dnssec=off",
+    fixed_filter: None,
+    // Their causes know their sources (`crate::observe`).
+    own_target: Some("federation_engine"),
+    flat_json: true,
+};
 
 /// Lines of libraries that were left out and are not in the metric yet.
 static OMITTED: AtomicU64 = AtomicU64::new(0);
@@ -35,15 +55,17 @@ pub(crate) fn take_omitted() -> u64 {
 
 /// Bounds the lines of libraries per module. A stranger causes them, such as by DNS records with a broken signature, and a
 /// library does not know who that is.
-#[derive(Default)]
-struct Bounded(Mutex<Limiter<&'static str>>);
+struct Bounded {
+    own_target: Option<&'static str>,
+    limiter: Mutex<Limiter<&'static str>>,
+}
 
 impl Bounded {
     fn admit(&self, metadata: &'static Metadata<'static>, now: Instant) -> bool {
-        if metadata.target().starts_with(OWN) {
+        if self.own_target.is_none_or(|own| metadata.target().starts_with(own)) {
             return true;
         }
-        let mut limiter = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
         let admitted = limiter.admit(metadata.target(), now).is_some();
         if !admitted {
             OMITTED.fetch_add(1, Ordering::Relaxed);
@@ -82,34 +104,47 @@ pub enum LogError {
 ///
 /// # Errors
 /// See [`LogError`].
-pub fn set_up(format: LogFormat) -> Result<(), LogError> {
+pub fn set_up(program: Program, format: LogFormat) -> Result<(), LogError> {
     let filter = match env::var(FILTER_VARIABLE) {
-        Ok(text) => filter(&text)?,
-        Err(VarError::NotPresent) => filter("")?,
+        Ok(text) => filter(program, &text)?,
+        Err(VarError::NotPresent) => filter(program, "")?,
         Err(VarError::NotUnicode(_)) => return Err(LogError::NotText),
     };
-    lines(filter, format, std::io::stderr).try_init().map_err(|error| LogError::Twice(error.into()))
+    let colours = has_colours(std::io::stderr().is_terminal(), env::var_os("NO_COLOR").as_deref());
+    lines(program, filter, format, colours, std::io::stderr)
+        .try_init()
+        .map_err(|error| LogError::Twice(error.into()))
+}
+
+/// `NO_COLOR` with a value switches colours off on a terminal, too (no-color.org).
+fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
 fn lines<W>(
+    program: Program,
     filter: EnvFilter,
     format: LogFormat,
+    colours: bool,
     writer: W,
 ) -> impl Subscriber + for<'a> LookupSpan<'a>
 where
     W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(writer);
     let layer = match format {
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Json => layer.json().flatten_event(program.flat_json).boxed(),
         LogFormat::Text => layer.boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(layer.with_filter(Bounded::default()))
+    let bounded = Bounded { own_target: program.own_target, limiter: Mutex::default() };
+    tracing_subscriber::registry().with(filter).with(layer.with_filter(bounded))
 }
 
 /// An empty text is the default.
-fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::builder().parse(if text.trim().is_empty() { DEFAULT } else { text })
+fn filter(program: Program, text: &str) -> Result<EnvFilter, ParseError> {
+    let text = if text.trim().is_empty() { program.default_filter } else { text };
+    let parts: Vec<_> = [Some(text), program.fixed_filter].into_iter().flatten().collect();
+    EnvFilter::builder().parse(parts.join(","))
 }
 
 #[cfg(test)]
@@ -132,15 +167,55 @@ mod tests {
         }
     }
 
-    #[test]
-    fn lines_of_a_library_are_bounded_per_module_and_the_rest_is_counted() {
+    /// What `log` writes to such a log.
+    fn logged(program: Program, format: LogFormat, colours: bool, log: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = {
             let written = written.clone();
             move || written.clone()
         };
-        let subscriber = lines(filter("").unwrap(), LogFormat::Json, writer);
-        tracing::subscriber::with_default(subscriber, || {
+        let filter = filter(program, "").unwrap();
+        let subscriber = lines(program, filter, format, colours, writer);
+        tracing::subscriber::with_default(subscriber, log);
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn colours_are_for_terminals() {
+        let one = |format, colours| {
+            logged(ENGINE, format, colours, || tracing::warn!(number = 1, "a line"))
+        };
+        assert!(one(LogFormat::Text, true).contains("\u{1b}["));
+        let plain = one(LogFormat::Text, false);
+        assert!(!plain.contains('\u{1b}') && plain.contains("a line number=1"), "{plain}");
+        assert!(!one(LogFormat::Json, true).contains("\\u001b"));
+
+        assert!(has_colours(true, None) && has_colours(true, Some(OsStr::new(""))));
+        assert!(!has_colours(true, Some(OsStr::new("1"))) && !has_colours(false, None));
+    }
+
+    #[test]
+    fn a_program_may_bound_nothing_fix_a_part_of_the_filter_and_nest_its_fields() {
+        let program = Program {
+            default_filter: "info",
+            fixed_filter: Some("silent=off"),
+            own_target: None,
+            flat_json: false,
+        };
+        let text = logged(program, LogFormat::Json, false, || {
+            for number in 0..1000 {
+                tracing::warn!(target: "library", number, "a line");
+            }
+            tracing::error!(target: "silent", "a line");
+        });
+        assert_eq!(text.lines().filter(|line| line.contains(r#""fields":{"#)).count(), 1000);
+        assert!(filter(program, "debug").unwrap().to_string().contains("silent=off"));
+    }
+
+    #[test]
+    fn lines_of_a_library_are_bounded_per_module_and_the_rest_is_counted() {
+        let text = logged(ENGINE, LogFormat::Json, false, || {
             for number in 0..1000 {
                 tracing::warn!(target: "hickory_proto::dnssec", number, "unrecognized algorithm");
                 tracing::info!(target: "federation_engine::dns", number, "our own");
@@ -148,7 +223,6 @@ mod tests {
             tracing::warn!(target: "hickory_net::udp", "another module");
             tracing::warn!(target: "hickory_net::dnssec", "off by default");
         });
-        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let count = |part: &str| text.lines().filter(|line| line.contains(part)).count();
         let algorithms = count("unrecognized algorithm");
         assert!((10..=20).contains(&algorithms), "{algorithms}");
@@ -160,15 +234,16 @@ mod tests {
 
     #[test]
     fn an_empty_filter_is_info_and_a_wrong_one_is_refused() {
-        let default = filter(" ").unwrap().to_string();
+        let default = filter(ENGINE, " ").unwrap().to_string();
         let mut parts: Vec<_> = default.split(',').collect();
         parts.sort_unstable();
         assert_eq!(parts, ["hickory_net::dnssec=off", "info"]);
         assert_eq!(
-            filter("federation_engine=debug").unwrap().to_string(),
+            filter(ENGINE, "federation_engine=debug").unwrap().to_string(),
             "federation_engine=debug"
         );
-        let error = LogError::from(filter("federation_engine=loud").unwrap_err()).to_string();
+        let error = filter(ENGINE, "federation_engine=loud").unwrap_err();
+        let error = LogError::from(error).to_string();
         assert!(error.starts_with("XFED_LOG: "), "{error}");
     }
 }

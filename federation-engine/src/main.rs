@@ -40,7 +40,7 @@ fn print_check(config: &Path) -> ExitCode {
 }
 
 fn serve(args: &RunArgs) -> ExitCode {
-    if let Err(error) = log::set_up(args.log_format) {
+    if let Err(error) = log::set_up(log::ENGINE, args.log_format) {
         return failed(&error, 2);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

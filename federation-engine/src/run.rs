@@ -82,10 +82,10 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
     let readiness = Arc::new(Readiness::awaiting([SERVING]));
 
     for listener in listeners.outer {
-        engine.spawn(listen::accept(Arc::clone(&engine), listener, Leg::Outer));
+        engine.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Outer));
     }
     if let Some(listener) = listeners.inner {
-        engine.spawn(listen::accept(Arc::clone(&engine), listener, Leg::Inner));
+        engine.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Inner));
     }
     if let Some(sockets) = listeners.dns {
         engine.spawn(material.serve_dns(sockets));

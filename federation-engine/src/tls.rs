@@ -5,9 +5,9 @@
 //! makes rustls configurations of them.
 
 pub mod certs;
-pub mod collect;
 pub mod config;
 pub mod handshake;
+pub mod holds_key;
 pub mod issue;
 pub mod mint;
 pub mod roots;

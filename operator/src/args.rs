@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use federation_engine::args::LogFormat;
 
 /// Controller that deploys each `XmppFederation` and verifies, step by step, that federation works.
 #[derive(Clone, Debug, Parser)]
@@ -68,15 +69,6 @@ impl PullPolicy {
             Self::Never => "Never",
         }
     }
-}
-
-/// Format of the log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object on each line.
-    Json,
-    /// Text for people.
-    Text,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use federation_engine::dial::backoff::Backoff;
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
 use kube::client::{Body, ClientBuilder};
@@ -35,8 +36,8 @@ pub enum ClientError {
     Build(#[from] kube::Error),
 }
 
-/// First and longest pause between two attempts to reach the API server.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// Pauses between two attempts to reach the API server.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(15));
 
 /// A client as configured by `args`, and the address of the API server. Sends no request yet.
 ///
@@ -62,7 +63,7 @@ pub async fn connect(args: &Args, metrics: Metrics) -> Result<(Client, Uri), Cli
 /// Waits until the API server answers. The operator can do nothing without it, and one log line that names it is more
 /// useful than the failures of a dozen watches.
 pub async fn wait_for_server(client: &Client, server: &Uri) {
-    let mut pause = RETRY.0;
+    let mut retry = RETRY;
     loop {
         match client.apiserver_version().await {
             Ok(version) => {
@@ -79,8 +80,7 @@ pub async fn wait_for_server(client: &Client, server: &Uri) {
                 );
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY.1);
+        tokio::time::sleep(retry.bound_after_failure()).await;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::causes::Causes;
 use crate::context::{Context, Federation, FederationRef};
 use crate::metrics::ReconcileResult;
 use crate::reconcile::error::Error;
-use crate::reconcile::{pass, schedule};
+use crate::reconcile::pass;
 
 /// Reconciles that run in parallel.
 const CONCURRENCY: u16 = 8;
@@ -96,11 +96,7 @@ fn on_error(object: Arc<Federation>, error: &Error, context: Arc<Context>) -> Ac
     if matches!(error, Error::Conflict { .. }) {
         return Action::requeue(Duration::from_secs(1));
     }
-    let failures = context.remember(&reference, |memory| {
-        let before = memory.errors;
-        memory.errors = before.saturating_add(1);
-        before
-    });
+    let pause = context.remember(&reference, |memory| memory.errors.bound_after_failure());
     tracing::warn!(federation = %reference, why = %Causes(error), "reconcile failed; retrying");
-    Action::requeue(schedule::after_error(failures))
+    Action::requeue(pause)
 }

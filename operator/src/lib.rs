@@ -20,7 +20,6 @@ pub mod evidence;
 pub mod federation;
 #[cfg(test)]
 mod fixtures;
-pub mod hex;
 pub mod ladder;
 pub mod lease;
 pub mod memory;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crds::condition::ConditionType;
 use crds::domain::Domain;
+use federation_engine::dial::backoff::Backoff;
 use jiff::Timestamp;
 
 use crate::evidence::dns::DnsEvidence;
@@ -27,8 +28,8 @@ pub struct Memory {
     pub probes: Option<ProbeEvidence>,
     /// Rungs that are still shown as True, and since when they fail.
     pub failing: Failing,
-    /// Number of consecutive failed reconciles.
-    pub errors: u32,
+    /// Consecutive failed reconciles, and the pause after the next one.
+    pub errors: Backoff,
 }
 
 /// A child as it was applied.

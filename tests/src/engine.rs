@@ -149,8 +149,6 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, EngineError>
         .arg("--config")
         .arg(config)
         .args(["--log-format", "text"])
-        // The log is a file, which people and tests search.
-        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(also)

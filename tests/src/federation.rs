@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -13,7 +14,6 @@ use crate::client::Server;
 use crate::conditions::{Snapshot, Watch};
 use crate::error::{Error, Result};
 use crate::host;
-use crate::image::hex;
 use crate::kubernetes::{apply, get, helm, kubectl};
 use crate::manifest::render;
 use crate::network::Host;
@@ -77,7 +77,7 @@ fn installation(paths: &Paths) -> Result<String> {
         digest.update(file.as_os_str().as_encoded_bytes());
         digest.update(fs::read(&file).map_err(Error::io("reading", &file))?);
     }
-    Ok(hex(&digest.finalize()))
+    Ok(HEXLOWER.encode(&digest.finalize()))
 }
 
 /// All files below a directory, in order.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use crate::command::Run;
@@ -108,7 +109,7 @@ impl Part {
             Self::CoreDns | Self::MetalLb | Self::Helm => String::new(),
         };
         let digest = Sha256::digest(format!("{RECIPE}\n{tools}"));
-        let key: String = image::hex(&digest).chars().take(8).collect();
+        let key: String = HEXLOWER.encode(&digest).chars().take(8).collect();
         Ok(paths.cache.join(format!("{name}-{version}-{key}")))
     }
 

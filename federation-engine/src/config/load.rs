@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crds::engine_file::EngineFile;
+use data_encoding::HEXLOWER;
 use serde::Deserialize as _;
 use sha2::{Digest, Sha256};
 
@@ -43,7 +44,7 @@ pub fn load(file: &Path) -> Result<Config, ConfigError> {
 /// As [`load`].
 pub fn parse_text(text: &str) -> Result<Config, ConfigError> {
     let raw = deserialize(text)?;
-    let hash = hex(&Sha256::digest(text.as_bytes()));
+    let hash = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
     parse::parse(raw, hash).map_err(|(field, fault)| ConfigError {
         file: PathBuf::new(),
         position: locate(text, &field),
@@ -106,15 +107,6 @@ fn field_path(path: &serde_ignored::Path<'_>) -> String {
         | Path::NewtypeStruct { parent }
         | Path::NewtypeVariant { parent } => field_path(parent),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 #[cfg(test)]

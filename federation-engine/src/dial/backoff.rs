@@ -2,30 +2,45 @@
 
 use std::time::Duration;
 
-/// Upper bound of the first delay.
-const FIRST: Duration = Duration::from_secs(2);
-/// Upper bound of every delay.
-const LONGEST: Duration = Duration::from_mins(5);
-
-/// How long to wait before the next attempt at one peer. Fresh after every success.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+/// How long to wait before the next attempt at one thing. Fresh after every success.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Backoff {
+    first: Duration,
+    longest: Duration,
     failures: u32,
 }
 
+impl Default for Backoff {
+    /// Delays of up to 2 s at first and of up to 5 min at last.
+    fn default() -> Self {
+        Self::new(Duration::from_secs(2), Duration::from_mins(5))
+    }
+}
+
 impl Backoff {
-    /// Notes a failure and draws the delay: anything from nothing to a bound that doubles up to five minutes, so that
+    /// The upper bounds of the first delay and of every delay.
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, failures: 0 }
+    }
+
+    /// Notes a failure and draws the delay: anything from nothing to a bound that doubles up to the longest, so that
     /// peers who lost us at the same moment do not come back at the same moment. `random(n)` returns 0 to n inclusive.
     pub fn after_failure(&mut self, random: &mut impl FnMut(u64) -> u64) -> Duration {
-        let bound = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
-        self.failures = self.failures.saturating_add(1);
+        let bound = self.bound_after_failure();
         let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(random(millis).min(millis))
     }
 
-    /// A stream was established: the next failure starts from the beginning.
+    /// Notes a failure. Returns the bound itself, without jitter: a single client needs none.
+    pub fn bound_after_failure(&mut self) -> Duration {
+        let bound = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);
+        self.failures = self.failures.saturating_add(1);
+        bound
+    }
+
+    /// An attempt succeeded: the next failure starts from the beginning.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        self.failures = 0;
     }
 
     /// Failures since the last success.
@@ -56,5 +71,14 @@ mod tests {
         let mut backoff = Backoff::default();
         assert_eq!(backoff.after_failure(&mut |_| 0), Duration::ZERO);
         assert_eq!(backoff.after_failure(&mut |_| 1234), Duration::from_millis(1234));
+    }
+    #[test]
+    fn bounds_are_given_and_the_bound_itself_has_no_jitter() {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+        let mut bounds =
+            || -> Vec<u128> { (0..7).map(|_| backoff.bound_after_failure().as_millis()).collect() };
+        assert_eq!(bounds(), [500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
+        backoff.reset();
+        assert_eq!(backoff.bound_after_failure(), Duration::from_millis(500));
     }
 }

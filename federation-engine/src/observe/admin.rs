@@ -7,7 +7,9 @@ use http::{Method, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::http::{Answer, ClientLimits, accept, answer, refuse, speak, wrong_method};
+use crate::observe::http::{
+    Answer, ClientLimits, answer, refuse, serve_connections, speak, wrong_method,
+};
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 
@@ -33,7 +35,7 @@ pub struct AdminState {
 
 /// Serves until the shutdown.
 pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: CancellationToken) {
-    accept(listener, &shutdown, |stream, _place| {
+    serve_connections(listener, "admin", &shutdown, |stream, _place| {
         let (state, shutdown) = (Arc::clone(&state), shutdown.clone());
         async move {
             let spoken = speak(stream, &shutdown, CLIENT_LIMITS, |request| {

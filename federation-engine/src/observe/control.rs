@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Domain;
 use crate::observe::http::{
-    Answer, ClientLimits, PATIENCE, Place, accept, answer, refuse, speak, wrong_method,
+    Answer, ClientLimits, PATIENCE, Place, answer, refuse, serve_connections, speak, wrong_method,
 };
 use crate::observe::journal::Journal;
 
@@ -70,7 +70,7 @@ const CLIENT_LIMITS: ClientLimits = ClientLimits { head_timeout: PATIENCE, keep_
 
 /// Serves until the shutdown.
 pub async fn serve(listener: TcpListener, state: Arc<ControlState>, shutdown: CancellationToken) {
-    accept(listener, &shutdown, |stream, place| {
+    serve_connections(listener, "control", &shutdown, |stream, place| {
         let (state, shutdown) = (Arc::clone(&state), shutdown.clone());
         async move { connection(stream, &state, &shutdown, &place).await }
     })

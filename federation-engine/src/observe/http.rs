@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accept;
 use crate::observe::visitors::Visitors;
 
 /// Connections at once on one listener. For a further one the oldest that has not been admitted makes room; where all have
@@ -28,8 +29,6 @@ pub(super) const MAX_CONNECTIONS: usize = 64;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Before another `accept` after one that failed, which is nearly always a lack of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Body of every answer.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -69,8 +68,9 @@ impl Drop for Place {
 }
 
 /// Accepts until the shutdown, then waits for the connections that are open.
-pub(super) async fn accept<F>(
+pub(super) async fn serve_connections<F>(
     listener: TcpListener,
+    name: &str,
     shutdown: &CancellationToken,
     connection: impl Fn(TcpStream, Arc<Place>) -> F,
 ) where
@@ -78,32 +78,24 @@ pub(super) async fn accept<F>(
 {
     let shared = Arc::new(Shared::default());
     let tasks = TaskTracker::new();
-    loop {
-        let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await else { break };
-        match accepted {
-            Ok((stream, _)) => {
-                let evicted = shared.visitors().make_room(MAX_CONNECTIONS);
-                if let Some(evicted) = evicted {
-                    evicted.cancel();
-                }
-                while shared.visitors().is_full(MAX_CONNECTIONS) {
-                    if shutdown.run_until_cancelled(shared.left.notified()).await.is_none() {
-                        break;
-                    }
-                }
-                let cancelled = CancellationToken::new();
-                let number = shared.visitors().arrive(cancelled.clone());
-                let place = Arc::new(Place { visitors: Arc::clone(&shared), number, cancelled });
-                let handled = connection(stream, Arc::clone(&place));
-                tasks.spawn(async move {
-                    place.cancelled.run_until_cancelled(handled).await;
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted now");
-                shutdown.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
+    while let Some((stream, _)) = shutdown.run_until_cancelled(accept::next(&listener, name)).await
+    {
+        let evicted = shared.visitors().make_room(MAX_CONNECTIONS);
+        if let Some(evicted) = evicted {
+            evicted.cancel();
+        }
+        while shared.visitors().is_full(MAX_CONNECTIONS) {
+            if shutdown.run_until_cancelled(shared.left.notified()).await.is_none() {
+                break;
             }
         }
+        let cancelled = CancellationToken::new();
+        let number = shared.visitors().arrive(cancelled.clone());
+        let place = Arc::new(Place { visitors: Arc::clone(&shared), number, cancelled });
+        let handled = connection(stream, Arc::clone(&place));
+        tasks.spawn(async move {
+            place.cancelled.run_until_cancelled(handled).await;
+        });
     }
     tasks.close();
     tasks.wait().await;

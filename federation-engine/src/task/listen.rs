@@ -3,13 +3,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
 use super::admission::{Admitted, Newcomer};
 use super::engine::Engine;
 use super::receive;
+use crate::accept;
 use crate::leg::Leg;
 use crate::source::Prefix;
 
@@ -72,20 +72,15 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 }
 
 /// Accepts S2S connections until the end of the engine begins.
-pub(crate) async fn accept(engine: Arc<Engine>, listener: TcpListener, leg: Leg) {
-    loop {
-        let accepted = tokio::select! {
-            () = engine.draining.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((tcp, source)) => admit(&engine, tcp, source, leg),
-            Err(error) => {
-                tracing::warn!(%error, ?leg, "a connection could not be accepted");
-                // Out of file descriptors: the kernel keeps reporting at once until one is closed.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) {
+    let name = match leg {
+        Leg::Outer => "outer",
+        Leg::Inner => "inner",
+    };
+    while let Some((tcp, source)) =
+        engine.draining.run_until_cancelled(accept::next(&listener, name)).await
+    {
+        admit(&engine, tcp, source, leg);
     }
 }
 

@@ -75,7 +75,8 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
         engine.saw_backend(trip.evidence(outcome, detail));
         pause = match outcome {
             BackendOutcome::RoundTripSeen => CALM,
-            // The other replicas may have the answers; then this goes on for ever.
+            // The other replicas may have the answers; then this goes on for ever. No `Backoff`, which would start anew after
+            // the answers that come to this one.
             BackendOutcome::NoAnswer => (pause * 2).min(CALM),
             _ => EAGER,
         };

@@ -13,7 +13,7 @@ use rustls_pki_types::ServerName;
 use s2s_proto::certificate::chain::first_expiry;
 use s2s_proto::plan::TlsStart;
 
-use super::collect::{CollectClient, CollectServer};
+use super::holds_key::HoldsKey;
 use crate::Domain;
 
 /// ALPN identifier of server-to-server streams over Direct TLS (XEP-0368 §4).
@@ -91,7 +91,7 @@ pub fn server_name(domain: &Domain) -> Option<ServerName<'static>> {
 fn server(key: &Arc<CertifiedKey>, start: TlsStart) -> Result<Arc<ServerConfig>, Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_client_cert_verifier(Arc::new(CollectClient))
+        .with_client_cert_verifier(HoldsKey::of_any())
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(key))));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -106,7 +106,7 @@ fn client(key: Option<&Arc<CertifiedKey>>, start: TlsStart) -> Result<Arc<Client
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .dangerous()
         // Not dangerous here: the collected chain is judged before the peer is believed to be anybody.
-        .with_custom_certificate_verifier(Arc::new(CollectServer));
+        .with_custom_certificate_verifier(HoldsKey::of_any());
     let mut config = match key {
         Some(key) => {
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(key))))

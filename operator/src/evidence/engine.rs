@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use federation_engine::dial::backoff::Backoff;
 use federation_engine::observe::evidence::{Evidence, InboundRefusal};
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -21,8 +22,8 @@ use crate::context::FederationRef;
 
 /// Shortest interval between two answers of one engine: under load, its evidence changes with every stream.
 const PACE: Duration = Duration::from_millis(500);
-/// First and longest pause after a failure.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// Pauses after a failure.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 
 /// A ready pod of the engine.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -172,16 +173,15 @@ async fn follow(
     wake: mpsc::Sender<FederationRef>,
     federation: FederationRef,
 ) {
-    let mut pause = RETRY.0;
+    let mut retry = RETRY;
     while !latest.is_closed() {
         let error = session(address, &tls, &authorization, &latest, &wake, &federation, || {
-            pause = RETRY.0;
+            retry.reset();
         })
         .await;
         tracing::debug!(%address, %error, "cannot query an engine");
         publish(&latest, Report::Unreachable(error.to_string()), &wake, &federation).await;
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY.1);
+        tokio::time::sleep(retry.bound_after_failure()).await;
     }
 }
 

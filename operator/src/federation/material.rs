@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crds::domain::{Domain, DomainError};
+use data_encoding::HEXLOWER;
 use federation_engine::tls::certs::LocalCertificate;
 use federation_engine::tls::issue::{self, IssueError, PemPair};
 use jiff::{SignedDuration, Timestamp};
@@ -320,7 +321,7 @@ fn text(secret: &Secret, key: &str) -> Option<String> {
 fn random() -> Result<String, MaterialError> {
     let mut octets = [0_u8; RANDOM_OCTETS];
     OsRng.try_fill_bytes(&mut octets).map_err(|error| MaterialError::Random(error.to_string()))?;
-    Ok(crate::hex::encode(&octets))
+    Ok(HEXLOWER.encode(&octets))
 }
 
 fn unix(now: Timestamp) -> UnixTime {

@@ -1,6 +1,7 @@
 //! Applies the wanted children by server-side apply under one field manager, and deletes those that are no longer wanted.
 //! An object that has not changed since it was last applied causes no request.
 
+use data_encoding::HEXLOWER;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject};
@@ -250,6 +251,6 @@ pub async fn refresh(
 pub fn digest(value: &impl serde::Serialize) -> String {
     // A value that cannot be serialized has no digest, and is sent each time.
     serde_json::to_vec(value)
-        .map(|bytes| crate::hex::encode(&Sha256::digest(&bytes)))
+        .map(|bytes| HEXLOWER.encode(&Sha256::digest(&bytes)))
         .unwrap_or_default()
 }

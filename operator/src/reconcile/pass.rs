@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crds::condition::{ConditionStatus, ConditionType, get};
 use crds::external::dns_endpoint::DNSEndpoint;
 use crds::{XmppFederation, XmppFederationStatus};
+use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use kube::core::error_boundary::InvalidObject;
@@ -76,7 +77,7 @@ async fn one(
     context.remember(reference, |memory| memory.failing = judged.failing);
     count_certificate(context, &federation, &evidence);
     report::status(context, object, &judged.status).await?;
-    context.remember(reference, |memory| memory.errors = 0);
+    context.remember(reference, |memory| memory.errors.reset());
     let pause = schedule::next(&judged.status.conditions, held, now, rand::random());
     Ok(Action::requeue(pause))
 }
@@ -229,7 +230,7 @@ fn wanted_config(
         .and_then(|child| child.object.data.pointer(&format!("/data/{}", paths::CONFIG_KEY)))
         .and_then(|text| text.as_str())
         .unwrap_or_default();
-    let hash = crate::hex::encode(&<sha2::Sha256 as sha2::Digest>::digest(text.as_bytes()));
+    let hash = HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(text.as_bytes()));
     let since = context.remember(reference, |memory| match &memory.content {
         Some((known, since)) if *known == hash => *since,
         _ => {

@@ -38,12 +38,6 @@ pub fn next(conditions: &[Condition], held: bool, now: Timestamp, jitter: f64) -
     pause.mul_f64(1.0 + 0.25 * jitter.clamp(0.0, 1.0))
 }
 
-/// How long to wait after the n-th consecutive failed reconcile.
-pub fn after_error(failures: u32) -> Duration {
-    const LONGEST: Duration = Duration::from_mins(5);
-    Duration::from_secs(2).saturating_mul(2_u32.saturating_pow(failures.min(10))).min(LONGEST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +61,10 @@ mod tests {
 
     #[test]
     fn failures_are_retried_ever_more_slowly() {
+        let after_error = |failures| {
+            let mut errors = crate::memory::Memory::default().errors;
+            (0..=failures).map(|_| errors.bound_after_failure()).last().unwrap()
+        };
         assert_eq!(after_error(0), Duration::from_secs(2));
         assert_eq!(after_error(3), Duration::from_secs(16));
         assert_eq!(after_error(50), Duration::from_mins(5));

@@ -1,7 +1,6 @@
 //! Server Dialback (XEP-0220) as scripted servers speak it.
 
-use std::fmt::Write as _;
-
+use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
@@ -31,25 +30,18 @@ impl Secret {
 
     /// The key for a stream of that id (XEP-0185 §3), cut to the length of this server's keys.
     pub fn key(&self, receiving: &str, originating: &str, id: &str) -> String {
-        let digest = hex(&Sha256::digest(self.text.as_bytes()));
+        let digest = HEXLOWER.encode(&Sha256::digest(self.text.as_bytes()));
         // HMAC takes keys of every length.
         let mut key = Hmac::<Sha256>::new_from_slice(digest.as_bytes()).map_or_else(
             |_| String::new(),
             |mut mac| {
                 mac.update(format!("{receiving} {originating} {id}").as_bytes());
-                hex(&mac.finalize().into_bytes())
+                HEXLOWER.encode(&mac.finalize().into_bytes())
             },
         );
         key.truncate(self.digits);
         key
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// As initiating server: offers the key for (`from`, `to`) on a stream of that id and waits for the verdict (step 1 and 4).

@@ -1,5 +1,6 @@
 //! What a certificate says about itself.
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -41,7 +42,7 @@ impl CertificateFacts {
             names: Identity::of(&certificate).names(),
             not_before: timestamp(validity.not_before.timestamp()),
             not_after: timestamp(validity.not_after.timestamp()),
-            sha256: hex(&Sha256::digest(der.as_ref())),
+            sha256: HEXLOWER.encode(&Sha256::digest(der.as_ref())),
             self_signed: is_self_signed(&certificate),
             is_ca: certificate.is_ca(),
         })
@@ -74,13 +75,5 @@ pub fn timestamp(unix_seconds: i64) -> Timestamp {
         Timestamp::MIN
     } else {
         Timestamp::MAX
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}"); // Writing to a String cannot fail.
-        out
     })
 }

@@ -19,6 +19,7 @@ use super::answer::{Decision, SynthConfig, Transport, refused, server_failure};
 use super::cache::Cache;
 use super::clients::Clients;
 use super::upstreams::{OnTheWay, Silent};
+use crate::accept;
 use crate::dns::exchange::{ask, udp as ask_udp, write_framed};
 use crate::observe::label::DnsResult;
 
@@ -257,17 +258,11 @@ async fn serve_tcp<W: Witness>(
     loop {
         // Acquired before accepting: beyond the limit the kernel's queue holds the clients.
         let Ok(permit) = Arc::clone(&clients).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
+        let (stream, source) = accept::next(&listener, "dns").await;
+        if !responder.admits(source.ip()) {
             // Closed at once: over TCP the source is not forged, and a place is for clients.
-            Ok((_, source)) if !responder.admits(source.ip()) => continue,
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors: the next accept would fail at once, so let others finish first.
-                debug!(%error, "DNS client not accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+            continue;
+        }
         let (responder, shutdown) = (Arc::clone(responder), shutdown.clone());
         tasks.spawn(async move {
             let _permit = permit;

@@ -102,7 +102,7 @@ fn a_chain_whose_key_the_peer_does_not_hold_fails_the_handshake() {
             .with_protocol_versions(versions)
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(CollectServer))
+            .with_custom_certificate_verifier(HoldsKey::of_any())
             .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(forged.key()))));
         client.resumption = Resumption::disabled();
         let result = handshake(Arc::new(client), server_side.server(TlsStart::StartTls));
@@ -123,7 +123,7 @@ fn nothing_is_resumed_even_for_a_client_that_would() {
             .with_protocol_versions(&[version])
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(CollectServer))
+            .with_custom_certificate_verifier(HoldsKey::of_any())
             .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(
                 client_side.key(),
             ))));
@@ -179,7 +179,7 @@ fn a_certificate_of_version_1_gets_through_the_handshake_if_the_peer_holds_its_k
                 .with_protocol_versions(&[version])
                 .unwrap()
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(CollectServer))
+                .with_custom_certificate_verifier(HoldsKey::of_any())
                 .with_no_client_auth();
             let server = Presented::new(Arc::clone(key)).unwrap().server(TlsStart::StartTls);
             handshake(Arc::new(client), server)

@@ -1,6 +1,8 @@
-//! Certificate verifiers that take any chain but insist that the peer holds the key of its leaf. rustls' own client
+//! The certificate verifier, which checks that the peer holds the key of its leaf and builds no path. rustls' own client
 //! verifier refuses certificates without clientAuth, which is all that public CAs issue, and has no domain to compare
 //! with: the stream header that names it comes after the handshake (RFC 6120 §13.7.2.1).
+
+use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -15,24 +17,44 @@ use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::config::provider;
 
-/// When we dial: collects the server's chain.
+/// Accepts a peer that holds the key of its leaf, as server and as client. A client may also present nothing, and gets no
+/// hint about CAs (RFC 6120 §5.4.3.1 rule 3).
 #[derive(Debug)]
-pub struct CollectServer;
+pub struct HoldsKey {
+    pinned: Option<CertificateDer<'static>>,
+}
 
-/// When we are dialled: asks for a certificate, goes on without one, gives no hint about CAs (RFC 6120 §5.4.3.1 rule 3).
-#[derive(Debug)]
-pub struct CollectClient;
+impl HoldsKey {
+    /// Of any certificate: the chain is collected, and judged after the handshake.
+    pub fn of_any() -> Arc<Self> {
+        Arc::new(Self { pinned: None })
+    }
 
-impl ServerCertVerifier for CollectServer {
+    /// Of this certificate alone. Its names and its validity are not checked.
+    pub fn of(pinned: CertificateDer<'static>) -> Arc<Self> {
+        Arc::new(Self { pinned: Some(pinned) })
+    }
+
+    fn check(&self, leaf: &CertificateDer<'_>) -> Result<(), Error> {
+        match &self.pinned {
+            Some(pinned) if pinned.as_ref() != leaf.as_ref() => {
+                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ServerCertVerifier for HoldsKey {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+        self.check(leaf).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -54,13 +76,13 @@ impl ServerCertVerifier for CollectServer {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        algorithms().supported_schemes()
     }
 }
 
-impl ClientCertVerifier for CollectClient {
+impl ClientCertVerifier for HoldsKey {
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.pinned.is_some()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -69,11 +91,11 @@ impl ClientCertVerifier for CollectClient {
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
+        self.check(leaf).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -95,7 +117,7 @@ impl ClientCertVerifier for CollectClient {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        algorithms().supported_schemes()
     }
 }
 

@@ -1,0 +1,77 @@
+//! Accepting TCP connections. A listener outlives every failure to accept one.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+/// Between two attempts while file descriptors or memory are exhausted: the kernel reports it at once, until some are free.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The next connection to the listener of this name. Cancel-safe.
+pub async fn next(listener: &TcpListener, name: &str) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => recover(&error, name).await,
+        }
+    }
+}
+
+/// Returns when another attempt makes sense.
+async fn recover(error: &io::Error, name: &str) {
+    if is_of_one_connection(error) {
+        tracing::debug!(listener = name, %error, "a connection ended before it was accepted");
+    } else {
+        tracing::warn!(listener = name, %error, "cannot accept connections");
+        sleep(EXHAUSTED_PAUSE).await;
+    }
+}
+
+/// Linux reports what happened to a connection in the queue by its `accept`, too (accept(2)); the next one may be good.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::TimedOut
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const ECONNABORTED: i32 = 103;
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+
+    async fn recovery_time(code: i32) -> Duration {
+        let begun = Instant::now();
+        recover(&io::Error::from_raw_os_error(code), "test").await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_one_connection_does_not_delay_the_next() {
+        assert_eq!(recovery_time(ECONNABORTED).await, Duration::ZERO);
+        for code in [EMFILE, ENFILE] {
+            assert!(recovery_time(code).await >= EXHAUSTED_PAUSE, "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_accepts_from_a_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_, source) = next(&listener, "test").await;
+        assert_eq!(source, client.local_addr().unwrap());
+    }
+}
