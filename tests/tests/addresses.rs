@@ -8,7 +8,7 @@ use tests::parts::{self, Part};
 use tests::paths::Paths;
 
 /// Verdicts and addresses; the engine's unit tests hold its own against them.
-const RECORDED: &str = include_str!("../../federation-engine/src/stanza/tests/addresses.txt");
+const RECORDED: &str = include_str!("../../federation-engine/proto/src/stanza/tests/addresses.txt");
 
 /// Reads an address a line, as the file writes them; says `P` or `-`, then `0` where nothing is left of a part or `-`.
 const SCRIPT: &str = r#"

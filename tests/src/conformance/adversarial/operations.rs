@@ -7,7 +7,7 @@ pub(super) const CASES: &[Case] = &[
         name: "E1",
         sentence: "a denied domain is not asked about keys",
         proof: Proof::Test(
-            "federation-engine/src/stream/tests/initiating_dialback.rs",
+            "federation-engine/proto/src/stream/tests/initiating_dialback.rs",
             "a_denied_domain_is_not_asked_about_keys",
         ),
     },
@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
         name: "E3",
         sentence: "what strangers are told names nothing of the inside",
         proof: Proof::Test(
-            "federation-engine/src/reason/told.rs",
+            "federation-engine/proto/src/reason/told.rs",
             "what_strangers_are_told_names_nothing_of_our_inside",
         ),
     },
@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
         name: "E4",
         sentence: "keys and secrets are not printed",
         proof: Proof::Test(
-            "federation-engine/src/dialback/key.rs",
+            "federation-engine/proto/src/dialback/key.rs",
             "keys_and_secrets_are_not_printed",
         ),
     },

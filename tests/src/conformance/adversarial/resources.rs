@@ -83,7 +83,7 @@ pub(super) const CASES: &[Case] = &[
         name: "C13",
         sentence: "an element of exactly the limit passes, and one byte more does not",
         proof: Proof::Test(
-            "federation-engine/src/xml/tests/bounds.rs",
+            "federation-engine/proto/src/xml/tests/bounds.rs",
             "rfc6120_13_12_an_element_of_exactly_the_limit_passes_and_one_byte_more_does_not",
         ),
     },
@@ -99,7 +99,7 @@ pub(super) const CASES: &[Case] = &[
         name: "C15",
         sentence: "a server that accepts and never answers is given up in time",
         proof: Proof::Test(
-            "federation-engine/src/stream/tests/initiating.rs",
+            "federation-engine/proto/src/stream/tests/initiating.rs",
             "a_peer_that_stops_answering_is_given_up_where_it_stopped",
         ),
     },

@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
         name: "B3",
         sentence: "a peer that hides STARTTLS gets nothing in the clear where TLS is required",
         proof: Proof::Test(
-            "federation-engine/src/stream/tests/initiating.rs",
+            "federation-engine/proto/src/stream/tests/initiating.rs",
             "nothing_but_starttls_is_ever_sent_in_the_clear_where_tls_is_required",
         ),
     },

@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
         name: "D9",
         sentence: "attribute values are decoded once and normalised",
         proof: Proof::Test(
-            "federation-engine/src/xml/tests/grammar.rs",
+            "federation-engine/proto/src/xml/tests/grammar.rs",
             "xml_3_3_3_attribute_values_are_decoded_once_and_normalised",
         ),
     },
@@ -58,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
         name: "D10",
         sentence: "where the bytes are split makes no difference",
         proof: Proof::Test(
-            "federation-engine/src/xml/tests/splitting.rs",
+            "federation-engine/proto/src/xml/tests/splitting.rs",
             "arbitrary_bytes_never_make_a_difference_by_their_splitting",
         ),
     },
