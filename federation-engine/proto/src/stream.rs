@@ -1,6 +1,6 @@
 //! Streams between servers as pure machines (RFC 6120 §4 to §6, XEP-0178, XEP-0220).
 //!
-//! [`Inbound`](inbound::Inbound) is the receiving entity, [`Outbound`](outbound::Outbound) the initiating one. A driver
+//! [`Inbound`] is the receiving entity, [`Outbound`] the initiating one. A driver
 //! feeds what the scanner and the TLS layer saw and the present time, and after every call first writes
 //! [`Out::bytes`], then performs [`Out::actions`] in order.
 
