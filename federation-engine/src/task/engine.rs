@@ -318,7 +318,7 @@ impl Engine {
         let (claimed, asked) = (from.as_ref().map(Domain::as_str), to.as_ref().map(Domain::as_str));
         let what = if ends { "stream" } else { "dialback request" };
         if let Some(omitted) = self.may_log(source.ip()) {
-            tracing::info!(%source, ?leg, from = claimed, to = asked, %reason, omitted, "{what} refused: {text}");
+            tracing::info!(%source, ?leg, from = claimed, to = asked, reason = reason.as_str(), omitted, "{what} refused: {text}");
         }
         if ends {
             self.metrics.handshake_refused(leg, Direction::Inbound);
@@ -354,7 +354,7 @@ impl Engine {
         let (claimed, asked) =
             (named.from.as_ref().map(Domain::as_str), named.to.as_ref().map(Domain::as_str));
         if let Some(omitted) = self.may_log(source.ip()) {
-            tracing::info!(%source, ?leg, from = claimed, to = asked, reason = %failure.word(), omitted, "{failure}");
+            tracing::info!(%source, ?leg, from = claimed, to = asked, reason = failure.word().as_str(), omitted, "{failure}");
         }
         self.metrics.handshake(leg, Direction::Inbound, Err(&failure));
         self.note_refusal(leg, source, named, failure.word(), failure.to_string());

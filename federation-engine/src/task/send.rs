@@ -126,7 +126,7 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
 fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened, stage: Stage) {
     let NotOpened { failure, address, .. } = &not_opened;
     if let Some(omitted) = engine.may_log_pair(link.leg, &link.pair) {
-        tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = %failure.word(), omitted, "no stream: {failure}");
+        tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = failure.word().as_str(), omitted, "no stream: {failure}");
     }
     engine.attempt_failed(link, &not_opened);
     let failure = not_opened.failure;

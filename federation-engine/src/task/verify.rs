@@ -91,7 +91,7 @@ pub(crate) async fn ask(
             // who caused it.
             let server = address.map_or(source, |address: SocketAddr| address.ip());
             if let Some(omitted) = engine.may_log(server) {
-                tracing::info!(%pair, ?leg, ?address, reason = %failure.word(), omitted, "dialback verification failed: {failure}");
+                tracing::info!(%pair, ?leg, ?address, reason = failure.word().as_str(), omitted, "dialback verification failed: {failure}");
             }
             Verification::from(&failure)
         }

@@ -127,7 +127,7 @@ impl Session {
                 if tracing::enabled!(tracing::Level::DEBUG)
                     && let Some(omitted) = self.may_log()
                 {
-                    tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = %refusal.word(), omitted, "refused");
+                    tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = refusal.word().as_str(), omitted, "refused");
                 }
             }
             Action::KeyAnswered { pair, id, answer } => self.key_answered(&pair, &id, &answer),
@@ -254,7 +254,7 @@ impl Session {
 
     fn failed(&mut self, failure: Failure) {
         if let Some(omitted) = self.may_log() {
-            tracing::info!(address = %self.address, leg = ?self.leg, reason = %failure.word(), omitted, "{failure}");
+            tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.word().as_str(), omitted, "{failure}");
         }
         if let Machine::Receiving(machine) = &self.machine
             && !machine.is_authenticated()
