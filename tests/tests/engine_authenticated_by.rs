@@ -106,8 +106,7 @@ fn without_a_valid_certificate_dns_authenticates_whom_we_send_to_and_dialback_wh
     let tls = &told.evidence("outbound").unwrap()["tls"];
     assert_eq!(tls["verification"], "CertificateUntrusted");
     // The end of validity is told whatever the verdict is.
-    let end: Timestamp = tls["notAfter"].as_str().unwrap().parse().unwrap();
-    assert!(end > Timestamp::now(), "{end}");
+    assert!(tls["notAfter"].as_str().unwrap() > "2026", "{tls}");
 
     let roots = told.world.ground.authority.roots().unwrap();
     let mut stream = told.world.from_peer(None, &roots).dialback(&secret_of(PEER)).unwrap();

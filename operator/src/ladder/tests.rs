@@ -62,7 +62,7 @@ fn when_everything_works_every_rung_is_true_and_in_order() {
     let federation = validated(&with_peer());
     let seen = evidence(&federation);
     let verdicts = verdicts(View { federation: &federation, seen: &seen });
-    let types: Vec<_> = verdicts.iter().map(|verdict| verdict.type_()).collect();
+    let types: Vec<_> = verdicts.iter().map(Verdict::type_).collect();
     assert_eq!(types, ConditionType::LADDER);
     for verdict in &verdicts {
         assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");

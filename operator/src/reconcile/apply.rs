@@ -206,7 +206,7 @@ async fn orphans(
         };
         match api.delete(&name, &parameters).await {
             Ok(_) => {
-                tracing::info!(%kind, %name, "deleted, because the federation no longer needs it")
+                tracing::info!(%kind, %name, "deleted, because the federation no longer needs it");
             }
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
             Err(error) => {

@@ -150,7 +150,6 @@ async fn act_and_look(
     let address_changed = status::address_changed(old, cluster.address(), now);
     Ok(Evidence {
         now,
-        address_changed,
         applied,
         references,
         cluster,
@@ -160,6 +159,7 @@ async fn act_and_look(
         dns,
         networks,
         probes,
+        address_changed,
     })
 }
 

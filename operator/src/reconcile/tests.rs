@@ -301,6 +301,7 @@ fn inbound_evidence_from_before_a_change_of_the_addresses_is_not_taken_again() {
 
 #[test]
 fn the_condition_of_a_domain_is_damped_with_that_of_the_federation() {
+    use ConditionStatus::{False, True};
     let mut spec = smallest();
     spec["domains"] = json!([{"name": "example.com"}, {"name": "example.org"}]);
     let validated = validated(&spec);
@@ -322,7 +323,6 @@ fn the_condition_of_a_domain_is_damped_with_that_of_the_federation() {
         let domains = status.domains.iter().map(|domain| of(&domain.conditions));
         std::iter::once(of(&status.conditions)).chain(domains).collect::<Vec<_>>()
     };
-    use ConditionStatus::{False, True};
     let good = judge(&crds::XmppFederationStatus::default(), &Failing::new(), false, 0);
     assert_eq!(shown(&good.status), [True, True, True]);
     let once = judge(&good.status, &good.failing, true, 10);
