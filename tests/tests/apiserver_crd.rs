@@ -273,7 +273,7 @@ fn the_status_is_a_subresource_and_fills_the_table() {
 fn explain_tells_what_a_field_means() {
     let server = started();
     let explain = |path: &str| server.kubectl().args(["explain", path]).stdout().unwrap();
-    assert!(explain("xfed.spec.domains").contains("Every sub-domain for chat rooms"));
+    assert!(explain("xfed.spec.domains").contains("List each subdomain"));
     let mode = explain("xfed.spec.peers.tls.mode");
     assert!(mode.contains("ENUM:\n    Required\n    Optional\n    Disabled"), "{mode}");
     assert!(explain("xfed.status.conditions").contains("last changed"));
