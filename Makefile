@@ -103,9 +103,10 @@ lab-down: ## End the lab; nothing of it stays. Root.
 	@scripts/alone "make lab-down" $(LAB) down
 
 .PHONY: bench
-bench: lab-parts images ## Stanzas per CPU-second and time to a first stanza, the engine beside Prosody. Root.
+bench: lab-parts images ## Stanzas per CPU-second and time to a first stanza, the engine beside Prosody and, with BEFORE=PATH, an earlier build. Root.
 	@scripts/cargo run --quiet --release --locked -p tests --bin bench -- \
-	  --engine "$(CARGO_TARGET_DIR)/$(shell uname -m)-unknown-linux-gnu/release/federation-engine"
+	  --engine "$(CARGO_TARGET_DIR)/$(shell uname -m)-unknown-linux-gnu/release/federation-engine" \
+	  $(if $(BEFORE),--before "$(BEFORE)")
 
 .PHONY: soak
 soak: ## Ten million stanzas while everything around the engine is disturbed; the books balance by identity.

@@ -15,7 +15,7 @@ fn every_first_stanza_arrives_on_a_stream_that_was_opened_for_it() {
     let strangers = Strangers::start(&certificates, place.address, PEERS).unwrap();
     let place = Place { resolver: strangers.resolver(), ..place };
     let directory = tempfile::tempdir().unwrap();
-    let relay = Relay::start(engine(), directory.path(), &certificates, place).unwrap();
+    let relay = Relay::start("engine", engine(), directory.path(), &certificates, place).unwrap();
     let inside = relay.inside().unwrap();
     let mut newcomer = Newcomer { name: "engine", inside, strangers: &strangers };
     for way in Way::ALL {

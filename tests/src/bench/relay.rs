@@ -29,8 +29,9 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts `binary`, with everything that it reads and writes below `directory`.
+    /// Starts `binary`, with everything that it reads and writes below `directory`. The report calls it `name`.
     pub fn start(
+        name: &'static str,
         binary: &Path,
         directory: &Path,
         certificates: &Certificates,
@@ -82,8 +83,7 @@ impl Relay {
             },
         });
         let engine = Engine::start(binary, directory, &config, admin)?;
-        let subject =
-            Subject { name: "engine", address: place.address, pid: Some(engine.pid()), sink };
+        let subject = Subject { name, address: place.address, pid: Some(engine.pid()), sink };
         Ok(Self { engine, backend_ca, inner, subject })
     }
 

@@ -25,6 +25,10 @@ use tests::paths::Paths;
 const PROSODY: Part = Part::Server(Debian::Prosody13);
 /// Runs of each server and size; the median is reported.
 const ROUNDS: usize = 3;
+/// The engine in the report.
+const ENGINE: &str = "engine";
+/// The build of `--before` in the report.
+const ENGINE_BEFORE: &str = "engine before";
 
 /// Measures how many stanzas the engine relays per second of its processor time, how long the first stanza to a new peer
 /// takes, and Prosody beside it.
@@ -33,10 +37,13 @@ struct Arguments {
     /// The engine, built for release. Default: `federation-engine` beside this program.
     #[arg(long)]
     engine: Option<PathBuf>,
+    /// An earlier build of the engine, measured in the same run, so that a loss is seen on a noisy machine too.
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Prosody's root file system. Default: that of Debian 13's, built when it is not in the cache.
     #[arg(long)]
     prosody_root: Option<PathBuf>,
-    /// Which servers: `engine` or `prosody`. Default: both.
+    /// Which servers: `engine` (and the one before it) or `prosody`. Default: both.
     #[arg(long)]
     only: Option<String>,
     /// What: `throughput` or `first-stanza`. Default: both.
@@ -83,8 +90,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     print!("{report}");
     for size in Size::ALL {
-        if let Some(ratio) = report.ratio("engine", "Prosody", size) {
+        if let Some(ratio) = report.ratio(ENGINE, "Prosody", size) {
             println!("{} bytes: the engine relays {ratio:.1} times Prosody's", size.bytes());
+        }
+        if let Some(ratio) = report.ratio(ENGINE, ENGINE_BEFORE, size) {
+            println!(
+                "{} bytes: the engine relays {ratio:.2} times that of {ENGINE_BEFORE}",
+                size.bytes()
+            );
         }
     }
     match &arguments.json {
@@ -103,13 +116,13 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn throughput(&self) -> Result<Report> {
         let null = null::start(self.certificates)?;
+        let before = self.relay_before(Place::free()?)?;
         let relay = self.relay("engine", Place::free()?)?;
         let prosody = self.prosody("prosody", Place::free()?)?;
-        let subjects: Vec<&Subject> = [Some(&null)]
-            .into_iter()
-            .chain([relay.as_ref().map(|relay| &relay.subject)])
-            .chain([prosody.as_ref().map(|prosody| &prosody.subject)])
-            .flatten()
+        let relays = before.iter().chain(&relay).map(|relay| &relay.subject);
+        let subjects: Vec<&Subject> = std::iter::once(&null)
+            .chain(relays)
+            .chain(prosody.as_ref().map(|prosody| &prosody.subject))
             .collect();
         measure(&subjects, self.certificates)
     }
@@ -142,9 +155,17 @@ impl Bench<'_> {
     fn relay(&self, directory: &str, place: Place) -> Result<Option<Relay>> {
         let start = || {
             let directory = self.directory(directory)?;
-            Relay::start(&engine(self.arguments)?, &directory, self.certificates, place)
+            Relay::start(ENGINE, &engine(self.arguments)?, &directory, self.certificates, place)
         };
         self.wants("engine").then(start).transpose()
+    }
+
+    fn relay_before(&self, place: Place) -> Result<Option<Relay>> {
+        let Some(binary) = self.arguments.before.as_deref().filter(|_| self.wants("engine")) else {
+            return Ok(None);
+        };
+        let directory = self.directory("engine-before")?;
+        Relay::start(ENGINE_BEFORE, binary, &directory, self.certificates, place).map(Some)
     }
 
     fn prosody(&self, directory: &str, place: Place) -> Result<Option<Prosody>> {
