@@ -13,6 +13,8 @@ CHART := charts/xmpp-federation-operator
 NAMESPACE ?= xmpp-federation-system
 
 LAB := scripts/lab
+# The default members of Cargo.toml: their tests need neither root nor network.
+UNPRIVILEGED = $(shell sed -n '/^default-members/,/^]/s/^  "\(.*\)",$$/\1/p' Cargo.toml)
 
 .PHONY: help
 help: ## This list.
@@ -34,10 +36,11 @@ test: ## Everything: lint, unit, API server tier, end to end. Root; network when
 ##: The parts of it.
 
 .PHONY: unit
-unit: ## Unit and property tests. Neither root nor network (but for crates not yet fetched).
+unit: ## All tests that need neither root nor network (but for crates not yet fetched).
 	@scripts/require cargo cc python3
-	@scripts/cargo test --no-fail-fast --locked --workspace --lib --bins \
-	  $(patsubst %.rs,--test %,$(notdir $(wildcard crds/tests/*.rs federation-engine/tests/*.rs operator/tests/*.rs)))
+	@scripts/cargo build --quiet --locked --workspace --bins
+	@XFED_BINARIES="$(CARGO_TARGET_DIR)/debug" scripts/cargo test --no-fail-fast --locked --workspace --lib --bins \
+	  $(patsubst %.rs,--test %,$(notdir $(wildcard $(addsuffix /tests/*.rs,$(UNPRIVILEGED)))))
 
 .PHONY: fuzz
 fuzz: ## libFuzzer on the engine's fuzz targets, SECONDS=60 each, and new streams against libexpat and rxml.
@@ -104,17 +107,17 @@ lab-down: ## End the lab; nothing of it stays. Root.
 
 .PHONY: bench
 bench: lab-parts images ## Stanzas per CPU-second and time to a first stanza, the engine beside Prosody. Root.
-	@scripts/cargo run --quiet --release --locked -p tests --bin bench -- \
+	@scripts/cargo run --quiet --release --locked -p bench -- \
 	  --engine "$(CARGO_TARGET_DIR)/$(shell uname -m)-unknown-linux-gnu/release/federation-engine"
 
 .PHONY: soak
 soak: ## Ten million stanzas while everything around the engine is disturbed; the books balance by identity.
 	@scripts/require cargo cc
-	@scripts/cargo build --release --locked -p federation-engine -p tests --bins
+	@scripts/cargo build --release --locked -p federation-engine -p soak --bins
 	@"$(CARGO_TARGET_DIR)/release/soak"
 
 .PHONY: attacks
 attacks: ## Attacks of strangers and hostile peers on the engine, and their effect on a good peer.
 	@scripts/require cargo cc
-	@scripts/cargo build --release --locked -p federation-engine -p tests --bins
+	@scripts/cargo build --release --locked -p federation-engine -p attack --bins
 	@"$(CARGO_TARGET_DIR)/release/attack" --engine "$(CARGO_TARGET_DIR)/release/federation-engine"

@@ -1,0 +1,162 @@
+//! The engine under attack, with a good peer and a backend that answers. For the attacks: a domain with a backend that does
+//! not read, and domains with a server that never answers.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use harness::loopback::{
+    BACKEND_ADDRESS, DEADLINE, LOCAL, ORDINARY, PEER_ADDRESS, World, secret_of,
+};
+use s2s_peer::acceptor::{Acceptor, Proof, Session};
+use s2s_peer::authority::Authority;
+use s2s_peer::nameserver::Zone;
+use serde_json::{Value, json};
+
+use super::aim::Aim;
+use super::dialback::REQUESTS;
+use super::error::Result;
+use super::kind::Kind;
+
+/// Its backend accepts streams and does not read them.
+pub const SLOW: &str = "slow.example";
+/// The attacker's domain.
+pub const ATTACKER: &str = "attacker.example";
+/// Where attackers come from: another network than the good peer's.
+pub const ATTACKERS_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 66, 6, 6);
+/// The good peer's own address.
+pub const GOOD_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 77, 7, 7);
+/// Bytes of a large stanza: below the engine's limit.
+const LARGE: usize = 256 * 1024;
+
+/// The engine and everything around it.
+#[derive(Debug)]
+pub struct Besieged {
+    /// The engine, the good peer and its backend.
+    pub world: World,
+    /// An authority of the kind that public ones are, which the engine trusts.
+    public: Authority,
+    held: Arc<Mutex<Vec<Session>>>,
+    /// Connections wait in its queue; nobody takes them.
+    _silent: TcpListener,
+}
+
+impl Besieged {
+    /// Starts all of it.
+    pub fn start(engine: &Path) -> Result<Self> {
+        let public = public_authority()?;
+        let held: Arc<Mutex<Vec<Session>>> = Arc::default();
+        let mut slow = None;
+        let (zone, silent) = silent_servers()?;
+        let world = World::start_among(engine, ORDINARY, zone, |ground, config| {
+            slow = Some(prepare(ground, config, &public, &held));
+        })?;
+        slow.transpose()?;
+        Ok(Self { world, public, held, _silent: silent })
+    }
+
+    /// The aim of an attack of that kind at this engine.
+    pub fn aim(&self, kind: Kind, connections: usize) -> Result<Aim> {
+        let ground = &self.world.ground;
+        let wildcard = format!("*.{ATTACKER}");
+        let identity = match kind {
+            Kind::WildcardNames => Some(ground.authority.issue(&[&wildcard])?),
+            Kind::PrefixedAttributes
+            | Kind::LongNamespaces
+            | Kind::AuthenticatedStreams
+            | Kind::WhiteSpace => Some(ground.authority.issue(&[ATTACKER])?),
+            _ => None,
+        };
+        let to = if kind == Kind::AdminPort { ground.admin } else { ground.outer };
+        let domain = if kind == Kind::WhiteSpace { SLOW } else { LOCAL };
+        Ok(Aim {
+            to,
+            domain: domain.to_owned(),
+            from: ATTACKER.to_owned(),
+            identity,
+            authority: Some(self.public.certificate_pem()),
+            source: Some(IpAddr::V4(ATTACKERS_ADDRESS)),
+            connections,
+            bytes: LARGE,
+        })
+    }
+
+    /// Streams that the engine has opened to the backend that does not read.
+    pub fn held(&self) -> usize {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// An authority with a key of the kind that takes longest to verify.
+fn public_authority() -> Result<Authority> {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384);
+    let key = key.map_err(s2s_peer::error::PeerError::from)?;
+    Ok(Authority::from_key_pem("Public CA", &key.serialize_pem())?)
+}
+
+/// Domains of the attacker with a server that never answers.
+fn silent_servers() -> Result<(Zone, TcpListener)> {
+    let listener = TcpListener::bind((PEER_ADDRESS, 0))?;
+    let port = listener.local_addr()?.port();
+    let mut zone = Zone::default();
+    for number in 0..REQUESTS {
+        let domain = format!("hang{number}.{ATTACKER}");
+        zone = zone.address(&domain, PEER_ADDRESS)?;
+        zone = zone.server("_xmpp-server", &domain, &domain, port)?;
+    }
+    Ok((zone, listener))
+}
+
+fn prepare(
+    ground: &harness::loopback::Ground,
+    config: &mut Value,
+    public: &Authority,
+    held: &Arc<Mutex<Vec<Session>>>,
+) -> Result<()> {
+    ground.install_certificate_for(&[LOCAL, SLOW])?;
+    ground.write("public-ca.crt", &public.certificate_pem())?;
+    let acceptor = Acceptor {
+        domain: SLOW.to_owned(),
+        identity: ground.backend_ca.issue(&[SLOW])?,
+        roots: ground.backend_ca.roots()?,
+        proof: Proof::Certificate,
+        secret: secret_of(SLOW),
+        patience: DEADLINE,
+    };
+    let backend = hold(acceptor, Arc::clone(held))?;
+    let file = |name: &str| ground.path(name).display().to_string();
+    let more = [
+        ("/domains", json!({"name": SLOW, "backend": "slow"})),
+        (
+            "/backends",
+            json!({"name": "slow", "server": {
+                "host": backend.ip().to_string(),
+                "port": backend.port(),
+                "authentication": "Minted",
+                "trust": {"systemRoots": false, "bundles": [file("backend-ca.crt")]},
+            }}),
+        ),
+        ("/tls/trust/bundles", json!(file("public-ca.crt"))),
+    ];
+    for (place, value) in more {
+        if let Some(list) = config.pointer_mut(place).and_then(Value::as_array_mut) {
+            list.push(value);
+        }
+    }
+    Ok(())
+}
+
+/// A server that takes streams and reads nothing of them.
+fn hold(acceptor: Acceptor, held: Arc<Mutex<Vec<Session>>>) -> Result<SocketAddr> {
+    let listener = TcpListener::bind((BACKEND_ADDRESS, 0))?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for tcp in listener.incoming().flatten() {
+            if let Ok(Some(session)) = acceptor.accept(tcp) {
+                held.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+            }
+        }
+    });
+    Ok(address)
+}
