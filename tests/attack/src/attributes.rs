@@ -17,7 +17,7 @@ const NAME_CHARACTERS: usize = 40;
 const STRANGERS_BYTES: usize = 9_000;
 
 /// A message of about so many bytes.
-pub fn stanza(from: &str, to: &str, bytes: usize) -> String {
+pub(crate) fn stanza(from: &str, to: &str, bytes: usize) -> String {
     let mut text = format!("<message from='x@{from}/r' to='y@{to}'");
     for prefix in 0..PREFIXES {
         let _ = write!(text, " xmlns:p{prefix}='");

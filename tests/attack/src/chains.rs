@@ -15,12 +15,12 @@ use super::connections::repeat;
 use super::tally::Tally;
 
 /// Intermediates behind the leaf.
-pub const INTERMEDIATES: u8 = 24;
+pub(crate) const INTERMEDIATES: u8 = 24;
 /// Dialback requests on a stream, for each of which a target may judge the chain again.
 const REQUESTS: usize = 16;
 
 /// A certificate for that domain with its chain. `authority` is the one that the intermediates name, in PEM.
-pub fn forged(domain: &str, authority: &str) -> Result<Identity> {
+pub(crate) fn forged(domain: &str, authority: &str) -> Result<Identity> {
     let own_key = || KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384);
     // Its name, and a key that is not its own.
     let named = Issuer::from_ca_cert_pem(authority, own_key()?)?;

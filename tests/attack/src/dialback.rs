@@ -11,7 +11,7 @@ use super::connections::repeat;
 use super::tally::Tally;
 
 /// Requests on one stream.
-pub const REQUESTS: usize = 64;
+pub(crate) const REQUESTS: usize = 64;
 /// How long answers are awaited before the next stream.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -15,7 +15,7 @@ use super::world::{Besieged, GOOD_ADDRESS};
 
 /// A good peer and the backend that answers it.
 #[derive(Debug)]
-pub struct GoodPeer<'a> {
+pub(crate) struct GoodPeer<'a> {
     besieged: &'a Besieged,
     to_engine: Stream,
     from_backend: Stream,
@@ -24,21 +24,16 @@ pub struct GoodPeer<'a> {
 
 /// Times of round trips.
 #[derive(Debug, Clone, Default)]
-pub struct Times(Vec<Duration>);
+pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
     /// 99 of 100 were not slower.
-    pub fn p99(&self) -> Duration {
+    pub(crate) fn p99(&self) -> Duration {
         self.rank(99)
     }
 
-    /// Half were not slower.
-    pub fn median(&self) -> Duration {
-        self.rank(50)
-    }
-
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -52,7 +47,7 @@ impl Times {
 
 impl<'a> GoodPeer<'a> {
     /// Opens its streams.
-    pub fn meet(besieged: &'a Besieged) -> Result<Self> {
+    pub(crate) fn meet(besieged: &'a Besieged) -> Result<Self> {
         let to_engine = Self::stream(besieged)?;
         let from_backend = besieged.world.stream_from_backend(PEER)?;
         let mut peer = Self { besieged, to_engine, from_backend, number: 0 };
@@ -79,7 +74,7 @@ impl<'a> GoodPeer<'a> {
     }
 
     /// Opens another stream and sends a stanza on it; the time until the backend has it.
-    pub fn newcomer(&mut self) -> Result<Duration> {
+    pub(crate) fn newcomer(&mut self) -> Result<Duration> {
         let begun = Instant::now();
         let mut stream = Self::stream(self.besieged)?;
         self.number += 1;
@@ -90,7 +85,7 @@ impl<'a> GoodPeer<'a> {
     }
 
     /// A stanza to the backend and an answer; the time of both.
-    pub fn round_trip(&mut self) -> Result<Duration> {
+    pub(crate) fn round_trip(&mut self) -> Result<Duration> {
         self.number += 1;
         let id = format!("good{}", self.number);
         let begun = Instant::now();
@@ -104,7 +99,7 @@ impl<'a> GoodPeer<'a> {
     }
 
     /// So many round trips, with a pause between them as people make it.
-    pub fn round_trips(&mut self, count: usize, pause: Duration) -> Result<Times> {
+    pub(crate) fn round_trips(&mut self, count: usize, pause: Duration) -> Result<Times> {
         let mut times = Times::default();
         for _ in 0..count {
             times.0.push(self.round_trip()?);
@@ -139,7 +134,7 @@ mod tests {
     fn ranks_are_those_of_sorted_times() {
         let times = Times((1..=200).rev().map(Duration::from_millis).collect());
         assert_eq!(times.p99(), Duration::from_millis(198));
-        assert_eq!(times.median(), Duration::from_millis(100));
+        assert_eq!(times.rank(50), Duration::from_millis(100));
         assert_eq!(Times::default().p99(), Duration::ZERO);
     }
 }

@@ -2,17 +2,17 @@
 //! program is `attack`; [`measure`] puts them to the engine and reports the effect on a good peer.
 
 pub mod aim;
-pub mod amplification;
-pub mod attributes;
-pub mod chains;
-pub mod connections;
-pub mod dialback;
+mod amplification;
+mod attributes;
+mod chains;
+mod connections;
+mod dialback;
 pub mod error;
-pub mod good_peer;
+mod good_peer;
 pub mod kind;
 pub mod measure;
-pub mod names;
+mod names;
 pub mod report;
 pub mod tally;
-pub mod white_space;
-pub mod world;
+mod white_space;
+mod world;

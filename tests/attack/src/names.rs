@@ -8,7 +8,7 @@ use super::connections::{Held, crowd, message};
 use super::tally::Tally;
 
 /// Names of one connection.
-pub const NAMES: usize = 64;
+pub(crate) const NAMES: usize = 64;
 
 /// Streams that a certificate for `*.from` authenticates for one name, and dialback with the same certificate for others
 /// (XEP-0344); a stanza from each.

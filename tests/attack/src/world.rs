@@ -20,19 +20,19 @@ use super::error::Result;
 use super::kind::Kind;
 
 /// Its backend accepts streams and does not read them.
-pub const SLOW: &str = "slow.example";
+pub(crate) const SLOW: &str = "slow.example";
 /// The attacker's domain.
-pub const ATTACKER: &str = "attacker.example";
+pub(crate) const ATTACKER: &str = "attacker.example";
 /// Where attackers come from: another network than the good peer's.
-pub const ATTACKERS_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 66, 6, 6);
+pub(crate) const ATTACKERS_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 66, 6, 6);
 /// The good peer's own address.
-pub const GOOD_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 77, 7, 7);
+pub(crate) const GOOD_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 77, 7, 7);
 /// Bytes of a large stanza: below the engine's limit.
 const LARGE: usize = 256 * 1024;
 
 /// The engine and everything around it.
 #[derive(Debug)]
-pub struct Besieged {
+pub(crate) struct Besieged {
     /// The engine, the good peer and its backend.
     pub world: World,
     /// An authority of the kind that public ones are, which the engine trusts.
@@ -44,7 +44,7 @@ pub struct Besieged {
 
 impl Besieged {
     /// Starts all of it.
-    pub fn start(engine: &Path) -> Result<Self> {
+    pub(crate) fn start(engine: &Path) -> Result<Self> {
         let public = public_authority()?;
         let held: Arc<Mutex<Vec<Session>>> = Arc::default();
         let mut slow = None;
@@ -57,7 +57,7 @@ impl Besieged {
     }
 
     /// The aim of an attack of that kind at this engine.
-    pub fn aim(&self, kind: Kind, connections: usize) -> Result<Aim> {
+    pub(crate) fn aim(&self, kind: Kind, connections: usize) -> Result<Aim> {
         let ground = &self.world.ground;
         let wildcard = format!("*.{ATTACKER}");
         let identity = match kind {
@@ -83,7 +83,7 @@ impl Besieged {
     }
 
     /// Streams that the engine has opened to the backend that does not read.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

@@ -10,14 +10,14 @@
 pub mod delay;
 pub mod error;
 pub mod first_stanza;
-pub mod inside;
+mod inside;
 pub mod load;
 pub mod measure;
 pub mod null;
 pub mod prosody;
 pub mod relay;
 pub mod report;
-pub mod sink;
+mod sink;
 pub mod stranger;
 pub mod subject;
-pub mod tally;
+mod tally;

@@ -30,7 +30,7 @@ pub enum Disorder {
 
 /// Counts messages in a stream of bytes.
 #[derive(Debug)]
-pub struct Tally {
+pub(crate) struct Tally {
     pending: Vec<u8>,
     next: u64,
     end: Finder<'static>,
@@ -39,7 +39,7 @@ pub struct Tally {
 
 impl Tally {
     /// Expects messages numbered from `first` on.
-    pub fn new(first: u64) -> Self {
+    pub(crate) fn new(first: u64) -> Self {
         Self {
             pending: Vec::new(),
             next: first,
@@ -49,7 +49,7 @@ impl Tally {
     }
 
     /// Takes the next bytes and gives the number of the message that is expected now.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<u64, Disorder> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<u64, Disorder> {
         self.pending.extend_from_slice(bytes);
         let mut rest = self.pending.as_slice();
         while let Some(at) = self.end.find(rest) {
@@ -71,7 +71,7 @@ impl Tally {
     }
 
     /// The beginning of what arrived after the last complete message.
-    pub fn remainder(&self) -> String {
+    pub(crate) fn remainder(&self) -> String {
         excerpt(&self.pending)
     }
 }

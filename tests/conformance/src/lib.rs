@@ -6,17 +6,17 @@
 pub mod adversarial;
 pub mod dialled;
 pub mod ejabberd;
-pub mod ending;
-pub mod header;
-pub mod inside;
-pub mod opened;
+mod ending;
+mod header;
+mod inside;
+mod opened;
 pub mod outcome;
 pub mod outside;
 pub mod prosody;
 pub mod report;
-pub mod signed;
+mod signed;
 pub mod target;
-pub mod tls;
+mod tls;
 pub mod world;
 
 mod rfc6120;

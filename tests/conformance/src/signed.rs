@@ -13,17 +13,17 @@ use sha2::{Digest, Sha256};
 use super::outside::S2S;
 
 /// Names below our domain.
-pub mod names {
+pub(crate) mod names {
     /// Its SRV records are bogus; the address record leads to the trap.
-    pub const BOGUS_SERVICE: &str = "bogus-srv";
+    pub(crate) const BOGUS_SERVICE: &str = "bogus-srv";
     /// The address of its server is bogus.
-    pub const BOGUS_ADDRESS: &str = "bogus-address";
+    pub(crate) const BOGUS_ADDRESS: &str = "bogus-address";
     /// The TLSA records of its server are bogus.
-    pub const BOGUS_CERTIFICATE: &str = "bogus-tlsa";
+    pub(crate) const BOGUS_CERTIFICATE: &str = "bogus-tlsa";
     /// The TLSA record of their servers is about a certificate that nothing else speaks for. Taken by certificate only.
-    pub const DANE: [&str; 2] = ["dane.strict", "dane-other.strict"];
+    pub(crate) const DANE: [&str; 2] = ["dane.strict", "dane-other.strict"];
     /// Their servers have no TLSA record. Taken by certificate only.
-    pub const NO_TLSA: [&str; 3] = ["over.strict", "valid.strict", "of-host.strict"];
+    pub(crate) const NO_TLSA: [&str; 3] = ["over.strict", "valid.strict", "of-host.strict"];
 }
 
 /// What only a target sees that trusts the zone's key.
@@ -36,10 +36,15 @@ pub struct Signed {
 }
 
 /// The server of each of them, below it.
-pub const SERVER: &str = "server";
+pub(crate) const SERVER: &str = "server";
 
 /// Adds these names to a zone, and signs it.
-pub fn sign(zone: Zone, peer: &str, address: Ipv4Addr, trap: Ipv4Addr) -> Result<(Zone, Signed)> {
+pub(crate) fn sign(
+    zone: Zone,
+    peer: &str,
+    address: Ipv4Addr,
+    trap: Ipv4Addr,
+) -> Result<(Zone, Signed)> {
     let over = |params: &mut rcgen::CertificateParams| {
         (params.not_before, params.not_after) =
             (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));

@@ -15,7 +15,7 @@ const ALPN: &[u8] = b"xmpp-server";
 
 /// How we speak TLS as its client, and whether we were asked for a certificate.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     /// For one connection.
     pub config: Arc<ClientConfig>,
     asked: Arc<AtomicBool>,
@@ -23,7 +23,7 @@ pub struct Client {
 
 impl Client {
     /// With that certificate, or without one.
-    pub fn new(identity: Option<&Identity>, direct: bool) -> Result<Self> {
+    pub(crate) fn new(identity: Option<&Identity>, direct: bool) -> Result<Self> {
         let (provider, anybody) = anybody();
         let key = match identity {
             Some(identity) => Some(Arc::new(CertifiedKey::new(
@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// Whether the server asked for a certificate.
-    pub fn was_asked(&self) -> bool {
+    pub(crate) fn was_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 }

@@ -101,7 +101,7 @@ const PLAIN: Settings = side(Encryption::Off, Demand::Dialback, Certificate::Goo
 const DIALBACK: Settings = side(Encryption::Required, Demand::Dialback, Certificate::Good);
 
 /// The matrix: every server goes through every cell.
-pub const CELLS: [Cell; 16] = {
+pub(crate) const CELLS: [Cell; 16] = {
     use Certificate::{Expired, Good, SelfSigned, ServerAuthOnly, WrongName};
     use Way::{DirectTls, Ipv6, Ordinary};
     [

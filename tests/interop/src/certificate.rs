@@ -28,7 +28,7 @@ impl Years {
 
 /// The authority that both sides trust.
 #[derive(Debug)]
-pub struct Issuer {
+pub(crate) struct Issuer {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
@@ -43,7 +43,7 @@ pub struct Pem {
 
 impl Issuer {
     /// Makes an authority.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Interoperability CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -53,17 +53,17 @@ impl Issuer {
     }
 
     /// Its own certificate in PEM.
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// Its private key in PEM.
-    pub fn key_pem(&self) -> String {
+    pub(crate) fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
     /// A certificate of that kind for a domain.
-    pub fn issue(&self, kind: Certificate, domain: &str) -> Result<Pem> {
+    pub(crate) fn issue(&self, kind: Certificate, domain: &str) -> Result<Pem> {
         let name = if kind == Certificate::WrongName { OTHER } else { domain };
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, name);

@@ -12,14 +12,14 @@ use s2s_peer::error::{PeerError, Result};
 
 /// A relay of TCP, which takes no more connections when dropped.
 #[derive(Debug)]
-pub struct Distance {
+pub(crate) struct Distance {
     address: SocketAddr,
     stopped: Arc<AtomicBool>,
 }
 
 impl Distance {
     /// Relays what comes to `address` to `engine`. The first bytes that come back on each connection are held for `time`.
-    pub fn start(address: SocketAddr, engine: SocketAddr, time: Duration) -> Result<Self> {
+    pub(crate) fn start(address: SocketAddr, engine: SocketAddr, time: Duration) -> Result<Self> {
         let listener = TcpListener::bind(address).map_err(PeerError::listen(address))?;
         let stopped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopped);

@@ -8,7 +8,7 @@ use super::error::Result;
 use super::site::{CLIENTS, SERVERS, SERVERS_TLS, Site};
 
 /// Its settings and command.
-pub fn launch(site: &Site) -> Result<Launch> {
+pub(crate) fn launch(site: &Site) -> Result<Launch> {
     let file = |name: &str, content: String| (name.to_owned(), content);
     let mut listens = vec![site.at(SERVERS), site.at(CLIENTS)];
     if site.settings.encryption != Encryption::Off {

@@ -15,7 +15,7 @@ const SECRET: &str = "among ourselves";
 const ROUTER: u16 = 5347;
 
 /// Its settings and commands. The session manager listens nowhere; a client's log-in shows that it is there.
-pub fn launch(site: &Site) -> Launch {
+pub(crate) fn launch(site: &Site) -> Launch {
     let file = |name: &str, content: String| (name.to_owned(), content);
     let router = router_address(site);
     let users =

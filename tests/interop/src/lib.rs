@@ -4,20 +4,20 @@
 //! [`matrix`] makes it happen between the engine and a server ([`release`]) and looks. All of it runs in a network namespace
 //! of its own ([`sandbox`]), so that every cell has the real ports.
 
-pub mod cell;
-pub mod certificate;
-pub mod distance;
-pub mod ejabberd;
+mod cell;
+mod certificate;
+mod distance;
+mod ejabberd;
 pub mod error;
 pub mod errors;
 pub mod expect;
 pub mod extended;
-pub mod jabberd;
-pub mod login;
+mod jabberd;
+mod login;
 pub mod matrix;
-pub mod ours;
-pub mod prosody;
+mod ours;
+mod prosody;
 pub mod release;
-pub mod result;
+mod result;
 pub mod sandbox;
-pub mod site;
+mod site;

@@ -10,15 +10,15 @@ use s2s_peer::namespace::{BIND, CLIENT, SASL};
 use s2s_peer::stream::Stream;
 
 /// The client's account.
-pub const USER: &str = "romeo";
+pub(crate) const USER: &str = "romeo";
 /// Its password, on loopback.
-pub const PASSWORD: &str = "wherefore";
+pub(crate) const PASSWORD: &str = "wherefore";
 /// The resource that it asks for.
 const RESOURCE: &str = "garden";
 
 /// A client that may send, and its full address.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     /// Its stream.
     pub stream: Stream,
     /// The address that the server bound.
@@ -26,7 +26,7 @@ pub struct Client {
 }
 
 /// RFC 6120 §6 and §7, RFC 6121 §3 and §4.2, in the clear: it is loopback, and what is tested is between servers.
-pub fn log_in(server: SocketAddr) -> Result<Client> {
+pub(crate) fn log_in(server: SocketAddr) -> Result<Client> {
     let mut stream = Stream::connect(server, DEADLINE)?;
     stream.send_header_in(CLIENT, "", PEER, "")?;
     stream.header()?;

@@ -25,7 +25,7 @@ const BACKEND: u16 = 15269;
 
 /// A running engine and where it is.
 #[derive(Debug)]
-pub struct Ours {
+pub(crate) struct Ours {
     /// The engine.
     pub engine: Engine,
     /// Where the backend reaches it.
@@ -36,7 +36,7 @@ pub struct Ours {
 
 impl Ours {
     /// A stream of the backend to the engine, which is the server for it.
-    pub fn stream_from_backend(&self, ground: &Ground) -> Result<Stream> {
+    pub(crate) fn stream_from_backend(&self, ground: &Ground) -> Result<Stream> {
         let identity = ground.backend_ca.issue(&[LOCAL])?;
         let roots = ground.backend_ca.roots()?;
         let backend = Initiator {
@@ -53,13 +53,13 @@ impl Ours {
 }
 
 /// The engine, as a side of a stream of that cell.
-pub fn party(cell: &Cell) -> Party {
+pub(crate) fn party(cell: &Cell) -> Party {
     Party { settings: cell.ours, abilities: ENGINE }
 }
 
 /// Whether the engine opens a stream to the server by itself, to see whether it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probe {
+pub(crate) enum Probe {
     /// It does.
     Auto,
     /// It does not.
@@ -68,7 +68,7 @@ pub enum Probe {
 
 /// What differs from one run of the engine to the other beside the cell.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub(crate) struct Manner {
     /// Whether it looks at the server by itself.
     pub probe: Probe,
     /// How long a stanza waits for its stream; absent, as long as the engine lets it.
@@ -76,7 +76,7 @@ pub struct Manner {
 }
 
 /// Starts the engine. Towards its backend it has the address on which the backend is not.
-pub fn start(
+pub(crate) fn start(
     binary: &Path,
     ground: &mut Ground,
     issuer: &Issuer,

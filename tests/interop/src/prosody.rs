@@ -8,7 +8,7 @@ use super::login::{PASSWORD, USER};
 use super::site::{CLIENTS, DNS, SERVERS, SERVERS_TLS, Site};
 
 /// Its settings, account and command.
-pub fn launch(site: &Site) -> Launch {
+pub(crate) fn launch(site: &Site) -> Launch {
     let file = |name: &str, content: String| (name.to_owned(), content);
     let listens = if site.settings.encryption == Encryption::Off {
         vec![site.at(SERVERS), site.at(CLIENTS)]

@@ -7,22 +7,22 @@ use super::cell::{Settings, Way};
 use super::certificate::Pem;
 
 /// Ports of servers (RFC 6120 §14.7; 5270 by custom) and of clients.
-pub const SERVERS: u16 = 5269;
+pub(crate) const SERVERS: u16 = 5269;
 /// Direct TLS between servers.
-pub const SERVERS_TLS: u16 = 5270;
+pub(crate) const SERVERS_TLS: u16 = 5270;
 /// Clients.
-pub const CLIENTS: u16 = 5222;
+pub(crate) const CLIENTS: u16 = 5222;
 /// DNS.
-pub const DNS: u16 = 53;
+pub(crate) const DNS: u16 = 53;
 
 /// The addresses of IPv6, of the block for benchmarks (RFC 5180 §8). One cell at a time has them.
-pub const OURS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
+pub(crate) const OURS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
 /// Theirs.
-pub const THEIRS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 2);
+pub(crate) const THEIRS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 2);
 
 /// The addresses of a cell.
 #[derive(Debug, Clone, Copy)]
-pub struct Addresses {
+pub(crate) struct Addresses {
     /// The engine, towards the world.
     pub ours: IpAddr,
     /// The real server.
@@ -37,7 +37,7 @@ pub struct Addresses {
 
 impl Addresses {
     /// Of the cell with that number.
-    pub fn of(number: u8, way: Way) -> Self {
+    pub(crate) fn of(number: u8, way: Way) -> Self {
         let v4 = |host| Ipv4Addr::new(127, 0, number, host);
         let (ours, theirs) = match way {
             Way::Ipv6 => (OURS_V6.into(), THEIRS_V6.into()),

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::paths::read;
 
 /// Every request once, when it is answered (a watch: when it begins), without bodies.
-pub const POLICY: &str = "apiVersion: audit.k8s.io/v1
+pub(crate) const POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules: [{level: Metadata}]
@@ -62,7 +62,7 @@ struct ResponseStatus {
 }
 
 /// The requests of a user for resources, in the order of the log; each as often as it was made.
-pub fn requests_of(log: &Path, user: &str) -> Result<Vec<Request>> {
+pub(crate) fn requests_of(log: &Path, user: &str) -> Result<Vec<Request>> {
     let mut requests = Vec::new();
     let text = read(log)?;
     // The server may be at work on the last line.

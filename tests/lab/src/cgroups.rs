@@ -14,7 +14,7 @@ use crate::process::Process;
 use crate::wait::{Seen, Wait};
 
 /// The name of the lab's group; the kubelet's `cgroupRoot` is a group of that name inside the node's cgroup namespace.
-pub const GROUP: &str = "xfed-lab";
+pub(crate) const GROUP: &str = "xfed-lab";
 /// The controllers that the kubelet uses; hugetlb only if the machine has it.
 const CONTROLLERS: [&str; 5] = ["cpuset", "cpu", "memory", "pids", "hugetlb"];
 /// How long the system may take to release a group whose processes were killed.
@@ -24,7 +24,7 @@ const OWN: &str = "/proc/self/cgroup";
 
 /// What the machine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cgroups {
+pub(crate) enum Cgroups {
     /// The lines of `/proc/self/cgroup` that are v1 hierarchies.
     V1(String),
     /// Where the v2 hierarchy is mounted.
@@ -33,7 +33,7 @@ pub enum Cgroups {
 
 impl Cgroups {
     /// Finds out what this machine has.
-    pub fn of_machine() -> Result<Self> {
+    pub(crate) fn of_machine() -> Result<Self> {
         let own = read(Path::new(OWN))?;
         let mounts = read(Path::new("/proc/self/mounts"))?;
         Self::parse(&own, &mounts).ok_or_else(|| {
@@ -52,7 +52,7 @@ impl Cgroups {
     }
 
     /// Makes the v2 group and writes `cgroups` into the node's directory, which tells the host's first process what to mount.
-    pub fn prepare(&self, home: &Path) -> Result<()> {
+    pub(crate) fn prepare(&self, home: &Path) -> Result<()> {
         match self {
             Self::V1(hierarchies) => write(&home.join("cgroups"), hierarchies),
             Self::V2(root) => {
@@ -65,7 +65,7 @@ impl Cgroups {
     }
 
     /// The v2 group, which a program of the node must join before it enters the node's cgroup namespace.
-    pub fn group(&self) -> Option<PathBuf> {
+    pub(crate) fn group(&self) -> Option<PathBuf> {
         match self {
             Self::V1(_) => None,
             Self::V2(root) => Some(root.join(GROUP)),
@@ -74,7 +74,7 @@ impl Cgroups {
 }
 
 /// Removes the lab's groups in every hierarchy, with the processes that an interrupted run left in them.
-pub fn remove(paths: &Paths) -> Result<()> {
+pub(crate) fn remove(paths: &Paths) -> Result<()> {
     let mounts = read(Path::new("/proc/self/mounts"))?;
     // The lab may have been started from another group than this process': its record comes first.
     let recorded = read(&paths.host("node").join("cgroups"));

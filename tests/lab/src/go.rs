@@ -15,7 +15,7 @@ use crate::paths::read;
 const KIBIBYTES_PER_COMPILER: usize = 1_500_000;
 
 /// Builds commands from a tools module of this tree, with its committed `go.mod` and `go.sum`.
-pub fn build(module: &Path, out: &Path, ldflags: &str, package: &str) -> Result<()> {
+pub(crate) fn build(module: &Path, out: &Path, ldflags: &str, package: &str) -> Result<()> {
     let scratch = scratch(out)?;
     go(&["build", "-mod=readonly", "-ldflags", ldflags, "-o"])
         .env("GOTMPDIR", scratch.path())
@@ -26,7 +26,7 @@ pub fn build(module: &Path, out: &Path, ldflags: &str, package: &str) -> Result<
 }
 
 /// Builds one command of a module that needs no changes: `package@version`.
-pub fn install(out: &Path, package_at_version: &str) -> Result<()> {
+pub(crate) fn install(out: &Path, package_at_version: &str) -> Result<()> {
     let scratch = scratch(out)?;
     go(&["install", "-ldflags", "-s -w", package_at_version])
         .env("GOTMPDIR", scratch.path())
@@ -35,7 +35,7 @@ pub fn install(out: &Path, package_at_version: &str) -> Result<()> {
 }
 
 /// The directory of a module that a tools module requires.
-pub fn module_in(tools: &Path, module: &str) -> Result<PathBuf> {
+pub(crate) fn module_in(tools: &Path, module: &str) -> Result<PathBuf> {
     go(&["mod", "download"]).dir(tools).arg(module).ok()?;
     go(&["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module])
         .dir(tools)
@@ -44,7 +44,7 @@ pub fn module_in(tools: &Path, module: &str) -> Result<PathBuf> {
 }
 
 /// The directory of a module by version.
-pub fn module(module_at_version: &str) -> Result<PathBuf> {
+pub(crate) fn module(module_at_version: &str) -> Result<PathBuf> {
     #[derive(Deserialize)]
     struct Download {
         #[serde(rename = "Dir")]
@@ -57,7 +57,7 @@ pub fn module(module_at_version: &str) -> Result<PathBuf> {
 }
 
 /// What a tools module is made of: its files decide whether a built part is still the right one.
-pub fn tools_text(module: &Path) -> Result<String> {
+pub(crate) fn tools_text(module: &Path) -> Result<String> {
     ["go.mod", "go.sum", "tools.go"].into_iter().map(|file| read(&module.join(file))).collect()
 }
 
@@ -93,17 +93,6 @@ fn go(args: &[&str]) -> Run {
         .env("CGO_ENABLED", "0")
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-trimpath -buildvcs=false")
-}
-
-/// The version of Go, for the report and as part of the key of what is built with it.
-pub fn version() -> Result<String> {
-    go(&["env", "GOVERSION"]).stdout().and_then(|version| {
-        if version.starts_with("go1.") {
-            Ok(version)
-        } else {
-            Err(Error::State(format!("`go env GOVERSION` says {version:?}, not a released Go")))
-        }
-    })
 }
 
 #[cfg(test)]

@@ -97,17 +97,17 @@ impl Process {
 
 /// A namespace, by the device and inode of its file (namespaces(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Namespace(u64, u64);
+pub(crate) struct Namespace(u64, u64);
 
 impl Namespace {
     /// The namespace of a file such as `/run/netns/NAME` or `/proc/PID/ns/net`.
-    pub fn of_file(file: impl AsRef<Path>) -> Option<Self> {
+    pub(crate) fn of_file(file: impl AsRef<Path>) -> Option<Self> {
         fs::metadata(file).ok().map(|file| Self(file.dev(), file.ino()))
     }
 }
 
 /// The processes in any of these network namespaces, this one excepted.
-pub fn in_network_namespaces(namespaces: &[Namespace]) -> Vec<Process> {
+pub(crate) fn in_network_namespaces(namespaces: &[Namespace]) -> Vec<Process> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     fs::read_dir("/proc")
         .into_iter()

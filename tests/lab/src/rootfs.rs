@@ -11,11 +11,11 @@ use crate::parts::{PROSODY, PROSODY_IMAGE};
 use crate::paths::make_dir;
 
 /// Part of the cache key: everything here that decides what is in the root file system.
-pub const RECIPE: &str = "bookworm: prosody lua-unbound lua-sec ca-certificates; extract; 1";
+pub(crate) const RECIPE: &str = "bookworm: prosody lua-unbound lua-sec ca-certificates; extract; 1";
 
 const PACKAGES: &str = "prosody,lua-unbound,lua-sec,ca-certificates";
 /// The user that Prosody runs as in pods; Debian's own is made by a maintainer script, which unpacking does not run.
-pub const USER: u32 = 5222;
+pub(crate) const USER: u32 = 5222;
 /// What no XMPP server reads; half of the size.
 const SUPERFLUOUS: [&str; 9] = [
     "usr/share/doc",
@@ -30,7 +30,7 @@ const SUPERFLUOUS: [&str; 9] = [
 ];
 
 /// Makes `rootfs` and `prosody.tar` in `out`.
-pub fn prosody(out: &Path) -> Result<()> {
+pub(crate) fn prosody(out: &Path) -> Result<()> {
     let root = out.join("rootfs");
     Run::building("mmdebstrap")
         .args(["--quiet", "--variant=extract", "--format=directory"])

@@ -15,7 +15,7 @@ pub mod listener;
 pub mod nameserver;
 pub mod namespace;
 pub mod partners;
-pub mod receiving;
+mod receiving;
 pub mod redirecting;
 pub mod server;
 pub mod signer;

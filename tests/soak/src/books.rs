@@ -10,7 +10,7 @@ const MAX_TOLD: usize = 50;
 
 /// All accounts.
 #[derive(Debug)]
-pub struct Books {
+pub(crate) struct Books {
     accounts: Vec<Mutex<Account>>,
     faults: Mutex<Faults>,
 }
@@ -26,7 +26,7 @@ pub struct Faults {
 
 impl Books {
     /// An account for each flow.
-    pub fn new(flows: &[Flow]) -> Self {
+    pub(crate) fn new(flows: &[Flow]) -> Self {
         Self {
             accounts: flows.iter().map(|_| Mutex::default()).collect(),
             faults: Mutex::default(),
@@ -34,20 +34,20 @@ impl Books {
     }
 
     /// Reads or writes the account of a flow; nothing if there is no such flow.
-    pub fn with<T: Default>(&self, flow: usize, work: impl FnOnce(&mut Account) -> T) -> T {
+    pub(crate) fn with<T: Default>(&self, flow: usize, work: impl FnOnce(&mut Account) -> T) -> T {
         let Some(account) = self.accounts.get(flow) else { return T::default() };
         work(&mut account.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes the violation that the account of a flow reports.
-    pub fn check(&self, flow: usize, result: Result<(), Fault>) {
+    pub(crate) fn check(&self, flow: usize, result: Result<(), Fault>) {
         if let Err(fault) = result {
             self.fault(format!("flow {flow}: {fault}"));
         }
     }
 
     /// Notes a violation.
-    pub fn fault(&self, text: String) {
+    pub(crate) fn fault(&self, text: String) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.count += 1;
         if faults.told.len() < MAX_TOLD {
@@ -56,17 +56,17 @@ impl Books {
     }
 
     /// The violations so far.
-    pub fn faults(&self) -> Faults {
+    pub(crate) fn faults(&self) -> Faults {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Stanzas of each flow that have no outcome yet.
-    pub fn open(&self) -> Vec<usize> {
+    pub(crate) fn open(&self) -> Vec<usize> {
         (0..self.accounts.len()).map(|flow| self.with(flow, |account| account.open())).collect()
     }
 
     /// Closes all accounts at a quiet moment; `no_room`: errors that the engine says found no room since the last one.
-    pub fn close(&self, mut no_room: u64) {
+    pub(crate) fn close(&self, mut no_room: u64) {
         for flow in 0..self.accounts.len() {
             for fault in self.with(flow, |account| account.close(&mut no_room)) {
                 self.check(flow, Err(fault));
@@ -75,7 +75,7 @@ impl Books {
     }
 
     /// Sums over all flows.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for flow in 0..self.accounts.len() {
             self.with(flow, |account| totals.add(account.totals()));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// A disturbance of the stream that brings a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiverOrder {
+pub(crate) enum ReceiverOrder {
     /// It is reset with what was not read.
     Reset,
     /// TCP is closed in one direction; what comes is read to the end.
@@ -20,7 +20,7 @@ pub enum ReceiverOrder {
 
 /// A disturbance of the stream that a flow is sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SenderOrder {
+pub(crate) enum SenderOrder {
     /// It is reset. For flows with acknowledgements only.
     Reset,
     /// It is closed in order.
@@ -29,7 +29,7 @@ pub enum SenderOrder {
 
 /// The state that everybody sees.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     /// For each flow: the number before which its sender stops.
     pub quota: Vec<u64>,
     /// For each flow: the number that its sender has reached.
@@ -54,14 +54,14 @@ pub struct State {
 
 /// The state and its bell.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Control {
     /// Everything at rest.
-    pub fn new(flows: usize, servers: usize) -> Self {
+    pub(crate) fn new(flows: usize, servers: usize) -> Self {
         let state = State {
             quota: vec![0; flows],
             sent: vec![0; flows],
@@ -82,19 +82,19 @@ impl Control {
     }
 
     /// Looks.
-    pub fn see<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+    pub(crate) fn see<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.lock())
     }
 
     /// Changes something and tells everybody.
-    pub fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let changed = change(&mut self.lock());
         self.changed.notify_all();
         changed
     }
 
     /// Waits until `look` sees something, or the time is over.
-    pub fn wait<T>(
+    pub(crate) fn wait<T>(
         &self,
         patience: Duration,
         mut look: impl FnMut(&mut State) -> Option<T>,
@@ -115,18 +115,18 @@ impl Control {
     }
 
     /// Takes the order for the receiver of a flow.
-    pub fn receive_order(&self, flow: usize) -> Option<ReceiverOrder> {
+    pub(crate) fn receive_order(&self, flow: usize) -> Option<ReceiverOrder> {
         self.lock().receive.get_mut(flow)?.take()
     }
 
     /// Whether a receiving server is down.
-    pub fn is_down(&self, server: usize) -> bool {
+    pub(crate) fn is_down(&self, server: usize) -> bool {
         self.lock().down.get(server).copied().unwrap_or_default()
     }
 }
 
 /// Sets an element of a list that everybody sees.
-pub fn set<T>(list: &mut [T], place: usize, value: T) {
+pub(crate) fn set<T>(list: &mut [T], place: usize, value: T) {
     if let Some(element) = list.get_mut(place) {
         *element = value;
     }

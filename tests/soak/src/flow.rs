@@ -4,7 +4,7 @@ use harness::loopback::LOCAL;
 
 /// A flow of stanzas.
 #[derive(Debug, Clone)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Its place among all; that of the reverse pair differs in the last bit.
     pub index: usize,
     /// The domain that sends.
@@ -21,13 +21,13 @@ pub struct Flow {
 
 impl Flow {
     /// Whether it goes from a peer to the backend.
-    pub fn is_inward(&self) -> bool {
+    pub(crate) fn is_inward(&self) -> bool {
         self.index % 2 == 1
     }
 }
 
 /// Both flows of so many peers. Four peers have every combination of acknowledgements.
-pub fn flows(peers: usize) -> Vec<Flow> {
+pub(crate) fn flows(peers: usize) -> Vec<Flow> {
     let mut flows = Vec::new();
     for peer in 0..peers {
         let domain = peer_domain(peer);
@@ -45,12 +45,12 @@ pub fn flows(peers: usize) -> Vec<Flow> {
 }
 
 /// The domain of that peer.
-pub fn peer_domain(peer: usize) -> String {
+pub(crate) fn peer_domain(peer: usize) -> String {
     format!("p{peer}.example")
 }
 
 /// The flow of the reverse pair, on which errors come back.
-pub fn reverse(index: usize) -> usize {
+pub(crate) fn reverse(index: usize) -> usize {
     index ^ 1
 }
 

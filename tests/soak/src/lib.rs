@@ -5,17 +5,17 @@
 //! [`ledger`] is the bookkeeping, pure. [`sender`] and [`receiver`] are the two ends of a flow, [`world`] the engine
 //! between them, [`plan`] the disturbances, [`run`] the experiment. The program is `soak`.
 
-pub mod books;
-pub mod control;
+mod books;
+mod control;
 pub mod error;
-pub mod flow;
+mod flow;
 pub mod ledger;
-pub mod plan;
-pub mod random;
-pub mod receiver;
+mod plan;
+mod random;
+mod receiver;
 pub mod report;
 pub mod run;
-pub mod sender;
-pub mod splitter;
-pub mod stanza;
-pub mod world;
+mod sender;
+mod splitter;
+mod stanza;
+mod world;

@@ -7,7 +7,7 @@ use super::random::Random;
 
 /// Something that happens while stanzas flow. Flows and peers are numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disturbance {
+pub(crate) enum Disturbance {
     /// The receiver resets the stream that brings a flow.
     ResetReceiving(usize),
     /// The receiver closes its direction of TCP.
@@ -36,7 +36,7 @@ pub enum Disturbance {
 
 impl Disturbance {
     /// Draws one for so many peers. A restart is none: it is planned.
-    pub fn draw(random: &mut Random, peers: usize) -> Self {
+    pub(crate) fn draw(random: &mut Random, peers: usize) -> Self {
         let mut place = |count: usize| usize::try_from(random.below(count as u64)).unwrap_or(0);
         let (flow, peer) = (place(peers * 2), place(peers));
         let time =
@@ -57,7 +57,7 @@ impl Disturbance {
     }
 
     /// The line of the report that counts it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ResetReceiving(_) => "streams reset by the receiver",
             Self::HalfClose(_) => "streams half-closed by the receiver",
@@ -82,7 +82,7 @@ impl fmt::Display for Disturbance {
 }
 
 /// The disturbances of one round, at which number of stanzas each, in order.
-pub fn round(
+pub(crate) fn round(
     random: &mut Random,
     peers: usize,
     stanzas: u64,

@@ -33,7 +33,7 @@ const MAX_UNDER_WAY: usize = 65_536;
 
 /// State that both ends of all flows share.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// The flows.
     pub flows: Vec<Flow>,
     /// Their accounts.
@@ -46,7 +46,7 @@ pub struct Shared {
 
 impl Shared {
     /// For those flows, between so many receiving servers.
-    pub fn new(flows: Vec<Flow>, servers: usize) -> Self {
+    pub(crate) fn new(flows: Vec<Flow>, servers: usize) -> Self {
         Self {
             books: Books::new(&flows),
             control: Control::new(flows.len(), servers),
@@ -58,7 +58,7 @@ impl Shared {
 
 /// A receiving server.
 #[derive(Debug)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     number: usize,
     address: SocketAddr,
     acceptor: Acceptor,
@@ -67,7 +67,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// Serves as the server of that number until the experiment is over.
-    pub fn start(
+    pub(crate) fn start(
         number: usize,
         address: SocketAddr,
         acceptor: Acceptor,
@@ -82,18 +82,18 @@ impl Receiver {
     }
 
     /// Takes it down: nobody listens, and its streams are reset.
-    pub fn down(&self) {
+    pub(crate) fn down(&self) {
         self.shared.control.change(|state| set(&mut state.down, self.number, true));
         self.wake();
     }
 
     /// Brings it up again.
-    pub fn up(&self) {
+    pub(crate) fn up(&self) {
         self.shared.control.change(|state| set(&mut state.down, self.number, false));
     }
 
     /// Lets the thread that accepts look at the state.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         // Without a listener it looks already.
         drop(TcpStream::connect_timeout(&self.address, ORDER_INTERVAL));
     }

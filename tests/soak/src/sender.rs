@@ -31,7 +31,7 @@ const MAX_SILENCE: Duration = Duration::from_mins(2);
 
 /// The sender of one flow.
 #[derive(Debug)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// The state that both ends share.
     pub shared: Arc<Shared>,
     /// The flow.
@@ -78,7 +78,7 @@ struct Progress {
 
 impl Sender {
     /// Sends what the quota allows until the experiment is over.
-    pub fn run(&self) {
+    pub(crate) fn run(&self) {
         let mut progress = Progress { stream: None, next: 0, taken: 0, epoch: 0 };
         while !self.shared.control.see(|state| state.stop) {
             if let Err(error) = self.step(&mut progress) {

@@ -8,7 +8,7 @@ const LONGEST: usize = 1024 * 1024;
 
 /// A part of a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Part<'a> {
+pub(crate) enum Part<'a> {
     /// A whole element.
     Element(&'a [u8]),
     /// `</stream:stream>`.
@@ -18,14 +18,14 @@ pub enum Part<'a> {
 /// Bytes that are no such stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an element has no end within {LONGEST} bytes; it begins: {beginning}")]
-pub struct Endless {
+pub(crate) struct Endless {
     /// The beginning.
     beginning: String,
 }
 
 /// Cuts bytes into elements, wherever they were cut before.
 #[derive(Debug, Default)]
-pub struct Splitter {
+pub(crate) struct Splitter {
     pending: Vec<u8>,
     /// Bytes of `pending` that are looked at.
     at: usize,
@@ -36,7 +36,11 @@ pub struct Splitter {
 
 impl Splitter {
     /// Takes the next bytes, and gives every part that they complete to `each`.
-    pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(Part<'_>)) -> Result<(), Endless> {
+    pub(crate) fn feed(
+        &mut self,
+        bytes: &[u8],
+        mut each: impl FnMut(Part<'_>),
+    ) -> Result<(), Endless> {
         self.pending.extend_from_slice(bytes);
         while let Some((tag, end)) = self.tag() {
             let closes = self.pending.get(tag + 1) == Some(&b'/');
@@ -86,7 +90,7 @@ impl Splitter {
 }
 
 /// The value of an attribute in the start tag of an element, as it is written.
-pub fn attribute<'a>(element: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(crate) fn attribute<'a>(element: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut rest = element;
     loop {
         let at = memchr3(b'>', b'"', b'\'', rest)?;
@@ -105,7 +109,7 @@ pub fn attribute<'a>(element: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// The name of an element, as it is written.
-pub fn name(element: &[u8]) -> &[u8] {
+pub(crate) fn name(element: &[u8]) -> &[u8] {
     let rest = element.strip_prefix(b"<").unwrap_or(element);
     let end = rest.iter().position(|byte| matches!(byte, b' ' | b'/' | b'>'));
     rest.get(..end.unwrap_or(rest.len())).unwrap_or_default()

@@ -10,7 +10,7 @@ use super::random::Random;
 use super::splitter::{attribute, name};
 
 /// The engine's `limits.stanzaBytes` in the experiment: the lowest that there is.
-pub const LIMIT: usize = 10_000;
+pub(crate) const LIMIT: usize = 10_000;
 /// Something to fill bodies with.
 const PROSE: &[u8] =
     b"But, soft! what light through yonder window breaks? It is the east, and Juliet is the sun. \
@@ -18,7 +18,7 @@ const PROSE: &[u8] =
 
 /// Kinds of stanzas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A message with a body of up to 300 bytes.
     Message,
     /// A message with a body of 5 kB.
@@ -39,7 +39,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kind of the stanza of that flow and number.
-    pub fn of(flow: usize, number: u64) -> Self {
+    pub(crate) fn of(flow: usize, number: u64) -> Self {
         match Random::new(number ^ ((flow as u64) << 48)).below(1_000) {
             0..=549 => Self::Message,
             550..=559 => Self::LongMessage,
@@ -53,7 +53,7 @@ impl Kind {
     }
 
     /// The outcomes that it may have.
-    pub fn expected(self) -> Expected {
+    pub(crate) fn expected(self) -> Expected {
         match self {
             Self::Message | Self::LongMessage | Self::Presence | Self::Request => Expected::Either,
             Self::Result | Self::Error => Expected::NoAnswer,
@@ -64,7 +64,7 @@ impl Kind {
 }
 
 /// Appends a stanza.
-pub fn write(flow: &Flow, number: u64, out: &mut Vec<u8>) {
+pub(crate) fn write(flow: &Flow, number: u64, out: &mut Vec<u8>) {
     let kind = Kind::of(flow.index, number);
     let (element, kind_attribute) = match kind {
         Kind::Message | Kind::LongMessage | Kind::Oversized | Kind::Malformed => {
@@ -108,19 +108,19 @@ pub fn write(flow: &Flow, number: u64, out: &mut Vec<u8>) {
 }
 
 /// The flow and number in the id of a stanza of the experiment.
-pub fn identity(stanza: &[u8]) -> Option<(usize, u64)> {
+pub(crate) fn identity(stanza: &[u8]) -> Option<(usize, u64)> {
     let id = std::str::from_utf8(attribute(stanza, "id")?).ok()?;
     let (flow, number) = id.strip_prefix('k')?.split_once('.')?;
     Some((flow.parse().ok()?, number.parse().ok()?))
 }
 
 /// Whether an element is message, presence or iq.
-pub fn is_stanza(element: &[u8]) -> bool {
+pub(crate) fn is_stanza(element: &[u8]) -> bool {
     matches!(name(element), b"message" | b"presence" | b"iq")
 }
 
 /// The condition of a stanza error or stream error (RFC 6120 §8.3, §4.9).
-pub fn condition(element: &[u8]) -> Option<&str> {
+pub(crate) fn condition(element: &[u8]) -> Option<&str> {
     let (tag, of_stream) = (b"<error".as_slice(), b"<stream:error".as_slice());
     let at = memmem::find(element, tag).or_else(|| memmem::find(element, of_stream))?;
     let rest = element.get(at + 1..)?;

@@ -30,7 +30,7 @@ const QUEUE_SECONDS: u64 = 60;
 
 /// A running experiment.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     /// The state that both ends of all flows share.
     pub shared: Arc<Shared>,
     ground: Ground,
@@ -46,7 +46,7 @@ pub struct World {
 
 /// Counts of the engine that grow.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Metered {
+pub(crate) struct Metered {
     /// Stanzas that came in.
     pub received: u64,
     /// Stanzas that it made.
@@ -81,7 +81,7 @@ impl Metered {
     }
 
     /// in = delivered + bounced + refused + held
-    pub fn balance(&self) -> bool {
+    pub(crate) fn balance(&self) -> bool {
         self.received + self.generated
             == self.relayed + self.answered + self.bounced + self.refused + self.queued
     }
@@ -89,7 +89,7 @@ impl Metered {
 
 impl World {
     /// Starts an engine between a backend and so many peers, with a sender for each flow. Its queues take so many stanzas.
-    pub fn start(binary: &Path, peers: usize, queue_stanzas: u64) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, peers: usize, queue_stanzas: u64) -> Result<Self> {
         let ground = Ground::new()?;
         let shared = Arc::new(Shared::new(flows(peers), peers + 1));
         let port = || claim::port().map(|address| address.port());
@@ -148,14 +148,14 @@ impl World {
     }
 
     /// Takes a peer (or, as `None`, the backend) down, or brings it up.
-    pub fn set_down(&self, peer: Option<usize>, down: bool) {
+    pub(crate) fn set_down(&self, peer: Option<usize>, down: bool) {
         if let Some(receiver) = self.receivers.get(peer.map_or(0, |peer| peer + 1)) {
             if down { receiver.down() } else { receiver.up() }
         }
     }
 
     /// Tells the engine to end, waits for that, and starts another one.
-    pub fn restart(&mut self) -> Result<()> {
+    pub(crate) fn restart(&mut self) -> Result<()> {
         self.shared.control.change(|state| state.epoch += 1);
         if let Some(mut engine) = self.engine.take() {
             engine.terminate()?;
@@ -176,12 +176,12 @@ impl World {
     }
 
     /// Gives the engine another certificate.
-    pub fn renew_certificate(&self) -> Result<()> {
+    pub(crate) fn renew_certificate(&self) -> Result<()> {
         Ok(self.ground.install_certificate()?)
     }
 
     /// Denies the last peer what the backend sends, or allows it again.
-    pub fn change_policy(&mut self) -> Result<()> {
+    pub(crate) fn change_policy(&mut self) -> Result<()> {
         self.denied = !self.denied;
         let peer = self.receivers.len().saturating_sub(2);
         let rule =
@@ -194,27 +194,27 @@ impl World {
     }
 
     /// Allows again what is denied.
-    pub fn allow_all(&mut self) -> Result<()> {
+    pub(crate) fn allow_all(&mut self) -> Result<()> {
         if self.denied { self.change_policy() } else { Ok(()) }
     }
 
     /// The engine's counters now.
-    pub fn metered(&self) -> Result<Metered> {
+    pub(crate) fn metered(&self) -> Result<Metered> {
         Ok(Metered::of(&Metrics::of(self.ground.admin)?))
     }
 
     /// The engine's process.
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.engine.as_ref().map(Engine::pid)
     }
 
     /// The engine's log since its last start.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.engine.as_ref().map(Engine::log).unwrap_or_default()
     }
 
     /// Ends all threads; what a sender that panicked leaves is a fault.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.shared.control.change(|state| state.stop = true);
         for receiver in &self.receivers {
             receiver.wake();

@@ -20,32 +20,32 @@ use s2s_peer::stream::Stream;
 use serde_json::{Value, json};
 
 /// The partner's domain.
-pub const PARTNER: &str = "partner.example";
+pub(crate) const PARTNER: &str = "partner.example";
 
 /// Shortest time that the configuration allows for a stanza to wait for its stream: for a test that waits for what comes
 /// back after a failure that may pass.
-pub const SHORTEST_QUEUE_SECONDS: u16 = 5;
+pub(crate) const SHORTEST_QUEUE_SECONDS: u16 = 5;
 
 /// How the partner is there, and what is set for it at ours.
 #[derive(Debug, Clone)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// Its system.
-    pub wire: Wire,
+    pub(crate) wire: Wire,
     /// The settings of its entry in `peers`.
-    pub settings: Value,
+    pub(crate) settings: Value,
     /// It has a customer with our domain.
-    pub claim: Option<Claim>,
+    pub(crate) claim: Option<Claim>,
     /// How DNS names it.
-    pub records: Records,
+    pub(crate) records: Records,
     /// What our domain presents.
-    pub certificate: Certificate,
+    pub(crate) certificate: Certificate,
     /// How long a stanza waits for its stream; absent, as long as the engine lets it.
-    pub queue_seconds: Option<u16>,
+    pub(crate) queue_seconds: Option<u16>,
 }
 
 /// SRV records of the partner.
 #[derive(Debug, Clone, Copy)]
-pub enum Records {
+pub(crate) enum Records {
     /// One, as everybody has today.
     One,
     /// These hosts with their priorities, of which only the last is there.
@@ -56,7 +56,7 @@ pub enum Records {
 
 /// The certificate of our domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Certificate {
+pub(crate) enum Certificate {
     /// Of an authority that all trust.
     Trusted,
     /// Signed by itself, what a federation has that names none.
@@ -67,7 +67,7 @@ pub enum Certificate {
 
 impl Setup {
     /// A partner with one record in DNS that has no customer of our name, and a trusted certificate for our domain.
-    pub fn new(wire: Wire, settings: Value) -> Self {
+    pub(crate) fn new(wire: Wire, settings: Value) -> Self {
         Self {
             wire,
             settings,
@@ -81,23 +81,24 @@ impl Setup {
 
 /// Everything runs.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     /// Certificates, files and ports.
-    pub ground: Ground,
+    pub(crate) ground: Ground,
     /// The engine.
-    pub engine: Engine,
+    pub(crate) engine: Engine,
     /// The partner, to open streams as.
-    pub partner: Arc<Partner>,
+    pub(crate) partner: Arc<Partner>,
     /// The partner's server.
-    pub server: Server,
+    pub(crate) server: Server,
     /// Our backend.
-    pub backend: Server,
-    nameserver: Nameserver,
+    pub(crate) backend: Server,
+    /// Answers as long as it is here.
+    _nameserver: Nameserver,
 }
 
 impl World {
     /// Starts everything.
-    pub fn start(engine: &Path, setup: &Setup) -> Result<Self, LoopbackError> {
+    pub(crate) fn start(engine: &Path, setup: &Setup) -> Result<Self, LoopbackError> {
         let ground = Ground::new()?;
         install(&ground, setup.certificate)?;
         let partner = Arc::new(Partner {
@@ -125,16 +126,11 @@ impl World {
             }
         }
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
-        Ok(Self { ground, engine, partner, server, backend, nameserver })
-    }
-
-    /// Where the world's name server listens.
-    pub fn resolver(&self) -> SocketAddr {
-        self.nameserver.address()
+        Ok(Self { ground, engine, partner, server, backend, _nameserver: nameserver })
     }
 
     /// Opens a stream as our backend, for stanzas to the partner.
-    pub fn from_backend(&self) -> Result<Stream, LoopbackError> {
+    pub(crate) fn from_backend(&self) -> Result<Stream, LoopbackError> {
         let identity = self.ground.backend_ca.issue(&[LOCAL])?;
         let initiator = Initiator {
             address: self.ground.inner,
