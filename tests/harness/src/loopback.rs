@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::claim;
+use crate::descriptors;
 use crate::engine::{Engine, EngineError};
 use crate::launch::error::LaunchError;
 use crate::metrics::Metrics;
@@ -117,6 +118,7 @@ pub struct World {
 impl Ground {
     /// Makes certificates and writes the files that the engine reads.
     pub fn new() -> Result<Self, LoopbackError> {
+        descriptors::raise()?;
         let ground = Self {
             directory: tempfile::tempdir()?,
             authority: Authority::new("Test CA")?,
