@@ -1,5 +1,5 @@
 //! A stanza counts as relayed when the peer's TCP has it: the real engine program and scripted servers without XEP-0198
-//! whose connections die. Loopback only.
+//! whose connections die. Loopback only. Needs root: some kernels let nobody else attach a filter to a socket.
 
 #![allow(
     clippy::indexing_slicing,
