@@ -86,7 +86,7 @@ fn both_ways(world: &World, how: &str) {
     assert_eq!(body(&message), "Hi");
     assert_eq!(message.attribute("from"), Some("jdoe1@partner.example/r"));
 
-    let mut outbound = world.from_backend().unwrap();
+    let mut outbound = world.stream_from_backend().unwrap();
     outbound.send(TO_PARTNER).unwrap();
     let message = next(&world.server, "message");
     assert_eq!(body(&message), "Ho");
@@ -103,7 +103,7 @@ fn both_ways(world: &World, how: &str) {
 fn bounce(world: &World, page: &str, reason: &str) -> String {
     let row = |line: &&str| line.starts_with('|') && line.contains(&format!("`{reason}`"));
     assert!(page.lines().any(|line| row(&line)), "the page does not name {reason}");
-    let mut outbound = world.from_backend().unwrap();
+    let mut outbound = world.stream_from_backend().unwrap();
     outbound.send(TO_PARTNER).unwrap();
     let bounce = next(&world.backend, "message");
     assert_eq!(bounce.attribute("type"), Some("error"), "{bounce}");
@@ -375,7 +375,7 @@ fn simulated_expressway_wants_our_domain_in_our_certificate() {
 #[test]
 fn simulated_expressway_closes_idle_streams_and_nothing_is_lost() {
     let world = world(expressway::WIRE, profile("CiscoExpressway"));
-    let mut outbound = world.from_backend().unwrap();
+    let mut outbound = world.stream_from_backend().unwrap();
     for _ in 0..3 {
         outbound.send(TO_PARTNER).unwrap();
         assert_eq!(body(&next(&world.server, "message")), "Ho");

@@ -1,6 +1,5 @@
 //! The real engine between a simulated partner and a backend, on loopback.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -130,7 +129,7 @@ impl World {
     }
 
     /// Opens a stream as our backend, for stanzas to the partner.
-    pub(crate) fn from_backend(&self) -> Result<Stream, LoopbackError> {
+    pub(crate) fn stream_from_backend(&self) -> Result<Stream, LoopbackError> {
         let identity = self.ground.backend_ca.issue(&[LOCAL])?;
         let initiator = Initiator {
             address: self.ground.inner,
