@@ -13,7 +13,7 @@ use super::error::{PipelineError, Result};
 /// One test that ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {
-    /// Its test program, as cargo-nextest names it: `tests::people`.
+    /// Its test program, as cargo-nextest names it: `lab::people`.
     pub program: String,
     /// Its name there.
     pub name: String,
