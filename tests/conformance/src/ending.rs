@@ -11,7 +11,7 @@ use super::outcome::{Finding, ensure, violated};
 
 /// Everything up to the end of a stream.
 #[derive(Debug, Default)]
-pub(crate) struct Ending {
+pub struct Ending {
     /// What came before it.
     pub elements: Vec<Element>,
     /// The condition of the stream error, if one came.
@@ -20,7 +20,7 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// Reads to the end.
-    pub(crate) fn of(stream: &mut Stream) -> Finding<Self> {
+    pub fn of(stream: &mut Stream) -> Finding<Self> {
         let mut ending = Self::default();
         loop {
             match stream.receive("the end of the stream") {
@@ -40,7 +40,7 @@ impl Ending {
     }
 
     /// For people.
-    pub(crate) fn seen(&self) -> String {
+    pub fn seen(&self) -> String {
         let elements: String = self.elements.iter().map(ToString::to_string).collect();
         match &self.error {
             Some(condition) => format!("{elements} closed with {condition}"),
@@ -64,14 +64,14 @@ fn is_disconnection(error: &PeerError) -> bool {
 }
 
 /// The stream must end with one of these errors.
-pub(crate) fn expect_error(stream: &mut Stream, conditions: &[&str]) -> Finding {
+pub fn expect_error(stream: &mut Stream, conditions: &[&str]) -> Finding {
     let ending = Ending::of(stream)?;
     let matches = ending.error.as_deref().is_some_and(|error| conditions.contains(&error));
     ensure(matches, || format!("{} was due; {}", conditions.join(" or "), ending.seen()))
 }
 
 /// The bytes up to the end of the connection, and whether TLS (where there is any) was closed in order.
-pub(crate) fn rest(stream: &mut Stream) -> Finding<(String, bool)> {
+pub fn rest(stream: &mut Stream) -> Finding<(String, bool)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     let orderly = loop {
         stream.transport().begin();

@@ -6,7 +6,7 @@
 pub mod adversarial;
 pub mod dialled;
 pub mod ejabberd;
-mod ending;
+pub mod ending;
 mod header;
 mod inside;
 mod opened;
