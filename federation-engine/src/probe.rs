@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Domain;
-use crate::task::io::Connection;
+use crate::sockets::connection::Connection;
 use crate::tls::config::{anonymous_client, server_name};
 use s2s_proto::plan::TlsStart;
 

@@ -1,7 +1,11 @@
 //! The life of an engine: listeners, re-reading, end.
 
+pub(crate) mod ending;
+pub(crate) mod listen;
 mod listeners;
 mod material;
+mod overload;
+mod receive;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,16 +22,16 @@ use crate::config::load::load;
 use crate::config::watch::FileWatch;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::{Resolver, ResolverError};
+use crate::engine::Engine;
+use crate::engine::snapshot::Snapshot;
 use crate::leg::Leg;
 use crate::observe::admin::{self, AdminState};
 use crate::observe::control::{self, ControlState};
 use crate::observe::journal::Journal;
 use crate::observe::readiness::Readiness;
-use crate::task::engine::Engine;
-use crate::task::listen::{self, ListenError};
-use crate::task::overload::{self, Granted};
-use crate::task::peers;
-use crate::task::snapshot::Snapshot;
+use crate::probes::peers;
+use crate::run::listen::ListenError;
+use crate::run::overload::Granted;
 
 /// What `/readyz` misses until every listener serves, and again when the engine ends.
 const SERVING: &str = "serving";

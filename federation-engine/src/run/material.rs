@@ -18,12 +18,12 @@ use crate::dns::resolve::{Resolver, ResolverError};
 use crate::dns::synth::answer::SynthConfig;
 use crate::dns::synth::clients::Clients;
 use crate::dns::synth::serve::{Horizon, Sockets, Witness, serve};
+use crate::engine::Engine;
+use crate::engine::snapshot::Snapshot;
 use crate::observe::control::Credentials;
 use crate::observe::evidence::Problem;
 use crate::observe::label::DnsResult;
-use crate::task::engine::Engine;
-use crate::task::snapshot::Snapshot;
-use crate::task::{peers, round_trip};
+use crate::probes::{peers, round_trip};
 
 type CredentialsInForce = Option<Arc<Credentials>>;
 

@@ -1,0 +1,214 @@
+//! Connections that are not authenticated: how many of them one source may have at once, and the line for the others.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::holders::Holding;
+use crate::admission::places::{Arrival, Limits, Moves, Places};
+use crate::source::Prefix;
+
+/// Connections that are not authenticated, of the whole process; the last are for sources that have none.
+const MAX_UNAUTHENTICATED: usize = 2_048;
+const RESERVED_UNAUTHENTICATED: usize = MAX_UNAUTHENTICATED / 8;
+
+/// Connections of a source that wait in line, for each that it may have: a hoster that reconnects all of its domains at once
+/// is served one after the other. One that waits costs a descriptor and little memory.
+const LINE_PER_PLACE: usize = 4;
+/// Connections that wait in all lines.
+const MAX_IN_LINE: usize = 2_048;
+/// Between two looks of one that waits whether others have been silent for too long.
+const LINE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Connections of the outer leg that are not authenticated.
+#[derive(Clone, Default)]
+pub(crate) struct Newcomers(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    places: Places,
+    /// How each of them is told to go on or to end.
+    tokens: HashMap<u64, Tokens>,
+    /// The limit that was in force at the last arrival.
+    per_source: usize,
+}
+
+#[derive(Clone, Default)]
+struct Tokens {
+    called: CancellationToken,
+    evicted: CancellationToken,
+}
+
+/// A connection that was taken in.
+pub(crate) struct Admitted {
+    /// Its place until it is authenticated.
+    pub(crate) newcomer: Newcomer,
+    /// What it holds until it ends.
+    pub(crate) holding: Holding,
+}
+
+/// A connection's place until it is authenticated, or in the line before; dropping it makes room.
+pub(crate) struct Newcomer {
+    /// `None`: a backend, which is not counted.
+    place: Option<Place>,
+}
+
+struct Place {
+    newcomers: Newcomers,
+    number: u64,
+    prefix: Prefix,
+    tokens: Tokens,
+}
+
+impl Waiting {
+    fn limits(&self) -> Limits {
+        Limits {
+            per_source: self.per_source,
+            total: MAX_UNAUTHENTICATED.max(self.per_source),
+            reserved: RESERVED_UNAUTHENTICATED,
+            line: self.per_source.saturating_mul(LINE_PER_PLACE),
+            all_lines: MAX_IN_LINE,
+        }
+    }
+
+    fn tell(&mut self, moves: &Moves) {
+        for number in &moves.evicted {
+            if let Some(tokens) = self.tokens.remove(number) {
+                tokens.evicted.cancel();
+            }
+        }
+        for tokens in moves.called.iter().filter_map(|number| self.tokens.get(number)) {
+            tokens.called.cancel();
+        }
+    }
+}
+
+impl Newcomers {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // No code that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a connection in, at most `per_source` of one source prefix at once; others wait in line.
+    pub(crate) fn admit(&self, source: IpAddr, per_source: usize) -> Option<Newcomer> {
+        let prefix = Prefix::from(source);
+        let mut waiting = self.waiting();
+        waiting.per_source = per_source;
+        let limits = waiting.limits();
+        let tokens = Tokens::default();
+        let (number, moves) = match waiting.places.arrive(prefix, &limits, Instant::now()) {
+            Arrival::Admitted { number, moves } => {
+                tokens.called.cancel();
+                (number, moves)
+            }
+            Arrival::Waits { number, moves } => (number, moves),
+            Arrival::Refused => return None,
+        };
+        waiting.tokens.insert(number, tokens.clone());
+        waiting.tell(&moves);
+        drop(waiting);
+        Some(Newcomer { place: Some(Place { newcomers: self.clone(), number, prefix, tokens }) })
+    }
+}
+
+impl Newcomer {
+    /// A backend opens a stream for each remote domain, all from one address.
+    pub(crate) fn of_backend() -> Self {
+        Self { place: None }
+    }
+
+    /// Waits in line until the connection has a place. Cancel-safe.
+    pub(crate) async fn turn(&self) {
+        let Some(place) = &self.place else { return };
+        while !place.tokens.called.is_cancelled() {
+            if timeout(LINE_INTERVAL, place.tokens.called.cancelled()).await.is_err() {
+                let mut waiting = place.newcomers.waiting();
+                let limits = waiting.limits();
+                let moves = waiting.places.advance(place.prefix, &limits, Instant::now());
+                waiting.tell(&moves);
+            }
+        }
+    }
+
+    /// Ends the connection when it is cancelled; none for a backend.
+    pub(crate) fn eviction(&self) -> Option<CancellationToken> {
+        self.place.as_ref().map(|place| place.tokens.evicted.clone())
+    }
+
+    /// The connection has opened a stream, and keeps its place.
+    pub(crate) fn heard(&self) {
+        if let Some(place) = &self.place {
+            place.newcomers.waiting().places.heard(place.number, place.prefix);
+        }
+    }
+
+    /// Waits until the connection has to make room. Cancel-safe.
+    pub(crate) async fn evicted(&self) {
+        match &self.place {
+            Some(place) => place.tokens.evicted.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.newcomers.waiting();
+        // One that was evicted has no place any more.
+        if waiting.tokens.remove(&self.number).is_some() {
+            let limits = waiting.limits();
+            let moves = waiting.places.leave(self.number, self.prefix, &limits, Instant::now());
+            waiting.tell(&moves);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_waits_is_called_once_and_gives_its_place_on() {
+        let newcomers = Newcomers::default();
+        let admit = || newcomers.admit("198.18.1.1".parse().unwrap(), 1);
+        let first = admit().unwrap();
+        first.turn().await;
+        first.heard();
+        let waiting: Vec<_> = (0..4).map(|_| admit().unwrap()).collect();
+        assert!(admit().is_none(), "the line is full");
+        for newcomer in &waiting {
+            assert!(newcomer.turn().now_or_never().is_none());
+        }
+        drop(first);
+        let mut waiting = waiting.into_iter();
+        let second = waiting.next().unwrap();
+        second.turn().await;
+        let third = waiting.next().unwrap();
+        assert!(third.turn().now_or_never().is_none());
+        drop(waiting);
+        drop(second);
+        third.turn().await;
+        drop(third);
+        assert!(newcomers.waiting().tokens.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_silent_connection_ends_once_when_the_line_is_full() {
+        let newcomers = Newcomers::default();
+        let admit = || newcomers.admit("198.18.1.1".parse().unwrap(), 1).unwrap();
+        let silent = admit();
+        let waiting: Vec<_> = (0..4).map(|_| admit()).collect();
+        let newest = admit();
+        silent.evicted().await;
+        waiting[0].turn().await;
+        drop(silent);
+        assert!(waiting[1].turn().now_or_never().is_none(), "the place was given away once");
+        drop((waiting, newest));
+    }
+}

@@ -1,0 +1,211 @@
+//! The task of a link: opens its stream when stanzas wait, and sends them in order. When there is no stream to be had, it
+//! tries again as long as that may help, and bounces the stanzas with the true cause when it does not or takes too long.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use s2s_proto::clock;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::Purpose;
+use tokio::time::sleep_until;
+
+use crate::engine::Engine;
+use crate::leg::Leg;
+use crate::relay::outlet::End;
+use crate::route::link::Link;
+use crate::route::retry::{Errand, Fate, Stage, fate};
+use crate::route::streams::Far;
+use crate::session::Session;
+use crate::session::negotiate::{self, NotOpened, Opening};
+
+/// Longest pause between two attempts to reach a backend.
+const LONGEST_INNER: Duration = Duration::from_secs(5);
+
+/// Longest time for which a failure that does not pass by itself is told again without another attempt. Short, because
+/// nobody's stanzas wait meanwhile.
+const LONGEST_REPEATED: Duration = Duration::from_secs(30);
+
+/// Longest pause between two attempts while the engine ends: answers to stanzas that it has taken wait, and have seconds.
+const LONGEST_ENDING: Duration = Duration::from_millis(250);
+
+/// Runs until nothing waits any more.
+pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
+    loop {
+        match wait_for_turn(&engine, &link).await {
+            Turn::Attempt => {}
+            Turn::Rest => return,
+            Turn::Shutdown => {
+                engine.bounce_all(link.drain(), link.leg, &Failure::ShuttingDown);
+                if link.try_sleep() {
+                    return;
+                }
+                continue;
+            }
+        }
+        // On the heap for as long as it takes: the task of a link lives as long as its stream.
+        match Box::pin(attempt(&engine, &link)).await {
+            Ok(stream) => {
+                let (address, end) = carry(&engine, &link, stream).await;
+                if end.failure.is_some() {
+                    link.lose();
+                }
+                if end.useful || link.is_empty() {
+                    link.reconnecting();
+                } else {
+                    // A peer that ends every stream before it takes a stanza is as good as one that is down.
+                    let lost = Failure::ConnectionLost("the first stanza was about to be sent");
+                    let failure = end.failure.unwrap_or(lost);
+                    let lost = NotOpened { failure, address, tls: None };
+                    let stage = if end.at_stanza { Stage::Stanza } else { Stage::Stream };
+                    give_up(&engine, &link, lost, stage);
+                }
+            }
+            Err(not_opened) => give_up(&engine, &link, not_opened, Stage::Attempt),
+        }
+        if link.try_sleep() {
+            return;
+        }
+    }
+}
+
+/// Has the link's stanzas carried to the end of the stream; says where it led and how it ended.
+async fn carry(
+    engine: &Arc<Engine>,
+    link: &Arc<Link>,
+    stream: Opening,
+) -> (Option<SocketAddr>, End) {
+    let (address, end) = match stream {
+        Opening::Own(opened) => {
+            let address = opened.reached.address;
+            let session = Session::initiating(engine, link, *opened);
+            (Some(address), Box::pin(session.serve()).await)
+        }
+        Opening::Shared(end) => (None, end.await.ok()),
+        Opening::Verified(..) => (None, None),
+    };
+    // A stream that cannot tell has been dropped with the engine.
+    let end = end.unwrap_or(End {
+        failure: Some(Failure::ShuttingDown),
+        useful: false,
+        at_stanza: false,
+    });
+    (address, end)
+}
+
+/// Finds a stream that can carry the link, or opens one. Stanzas that grow too old meanwhile are bounced with the cause of
+/// the failure before; when there was none, the end of this attempt will say the cause.
+async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotOpened> {
+    let opening = async {
+        let is_ours = engine.snapshot().config.local(&link.pair.from).is_some();
+        if link.leg == Leg::Outer && !is_ours {
+            // It has been taken out of the configuration.
+            return Err(Failure::NoBackend.into());
+        }
+        let peer = Far::Domain(link.pair.to.clone());
+        if let Some(end) = engine.streams.adopt(peer, link).await {
+            return Ok(Opening::Shared(end));
+        }
+        let purpose = Purpose::Send(link.pair.clone());
+        negotiate::open(engine, link.leg, purpose, Some(link)).await
+    };
+    tokio::pin!(opening);
+    loop {
+        let next = link.last_failure().and_then(|cause| bounce_expired(engine, link, &cause));
+        tokio::select! {
+            outcome = &mut opening => return outcome,
+            () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
+            () = engine.shutdown.cancelled() => {
+                return Err(Failure::ShuttingDown.into());
+            }
+        }
+    }
+}
+
+/// Reports a failure and bounces what does not wait for the next attempt.
+fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened, stage: Stage) {
+    let NotOpened { failure, address, .. } = &not_opened;
+    if let Some(omitted) = engine.may_log_pair(link.leg, &link.pair) {
+        tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = failure.word().as_str(), omitted, "no stream: {failure}");
+    }
+    engine.attempt_failed(link, &not_opened);
+    let failure = not_opened.failure;
+    let fate = fate(&failure, errand(engine, link), stage);
+    let longest = match (link.leg, fate) {
+        // The backend is ours, and usually back within seconds.
+        (Leg::Inner, _) => LONGEST_INNER,
+        (Leg::Outer, Fate::Keep | Fate::FailFast) => Duration::MAX,
+        (Leg::Outer, Fate::Bounce) => LONGEST_REPEATED,
+    };
+    let bounced = link.failed(failure.clone(), fate, Instant::now(), longest);
+    engine.bounce_all(bounced, link.leg, &failure);
+}
+
+fn errand(engine: &Engine, link: &Link) -> Errand {
+    let own = link.pair.from == engine.snapshot().config.probe_domain;
+    if own { Errand::Probe } else { Errand::Relay }
+}
+
+/// Bounces what has waited too long, and says when to look again.
+fn bounce_expired(engine: &Arc<Engine>, link: &Arc<Link>, cause: &Failure) -> Option<Instant> {
+    let (expired, next) = link.take_expired(Instant::now(), &engine.queue_bounds());
+    engine.bounce_all(expired, link.leg, cause);
+    next
+}
+
+/// What the task of a link does next.
+enum Turn {
+    /// It tries to open a stream.
+    Attempt,
+    /// Nothing waits any more; the task is over.
+    Rest,
+    /// The engine ends.
+    Shutdown,
+}
+
+/// Waits until the next attempt may start. What does not wait for it, or has waited too long, is bounced with the cause
+/// of the last failure.
+async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
+    let begun = Instant::now();
+    loop {
+        if engine.shutdown.is_cancelled() {
+            return Turn::Shutdown;
+        }
+        let draining = engine.draining.is_cancelled();
+        if engine.bouncing.is_cancelled() {
+            engine.bounce_all(link.drain_sent(), link.leg, &Failure::ShuttingDown);
+        }
+        if let Some(cause) = link.last_failure().filter(|_| draining) {
+            // There is no time for another attempt; the time that answers have is for themselves.
+            engine.bounce_all(link.drain_relayed(), link.leg, &cause);
+        }
+        if draining && link.try_sleep() {
+            return Turn::Rest;
+        }
+        let hurried = link.hurried();
+        let now = Instant::now();
+        let longest = if draining { LONGEST_ENDING } else { Duration::MAX };
+        let turn = link.not_before().map(|turn| turn.min(clock::after(begun, longest)));
+        let Some(turn) = turn.filter(|turn| *turn > now) else {
+            return Turn::Attempt;
+        };
+        let next = match link.last_failure() {
+            Some(cause) if link.last_fate() == Some(Fate::Bounce) => {
+                engine.bounce_all(link.drain(), link.leg, &cause);
+                None
+            }
+            Some(cause) => bounce_expired(engine, link, &cause),
+            None => None,
+        };
+        if link.try_sleep() {
+            return Turn::Rest;
+        }
+        let until = next.map_or(turn, |next| next.min(turn));
+        tokio::select! {
+            () = sleep_until(until.into()) => {}
+            () = hurried => {}
+            () = engine.draining.cancelled(), if !draining => {}
+            () = engine.shutdown.cancelled() => {}
+        }
+    }
+}

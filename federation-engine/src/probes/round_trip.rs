@@ -1,0 +1,241 @@
+//! Pings each local domain at its backend from the engine's own probe domain. The answer has to come back through the
+//! backend's DNS and its own stream to the engine, so one round trip proves both directions, their authentication and
+//! the DNS set-up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crds::xmpp::StreamCondition;
+use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{ConnectReason, Failure};
+use s2s_proto::stanza::bounce::ping;
+use s2s_proto::stream::StreamId;
+use s2s_proto::xml::Element;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout_at};
+
+use crate::Domain;
+use crate::engine::Engine;
+use crate::leg::Leg;
+use crate::observe::evidence::{BackendAnswer, BackendOutcome, BackendRoundTrip};
+use crate::route::link::{Link, Phase};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two round trips when the last one was good, and when it was not.
+const CALM: Duration = Duration::from_mins(1);
+const EAGER: Duration = Duration::from_secs(2);
+
+/// Round trips under way, by the `id` of their ping.
+#[derive(Default)]
+pub(crate) struct RoundTrips(Mutex<HashMap<String, oneshot::Sender<()>>>);
+
+impl RoundTrips {
+    /// A stanza came to the probe domain over a backend's own stream. An error is as good as a result: it has come the
+    /// whole way. False: it answers no ping of this replica.
+    fn answered(&self, id: &str) -> bool {
+        let waiting = self.pending().remove(id);
+        // Whoever waited may have given up.
+        waiting.is_some_and(|waiting| waiting.send(()).is_ok())
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// A stanza of a backend for the probe domain. What answers another replica's ping is evidence for that one.
+    pub(crate) fn ping_answered(&self, element: &Element, pair: &Pair) {
+        let answer = matches!(element.type_().as_deref(), Some("result" | "error"));
+        let Some(id) = element.id().filter(|_| answer) else { return };
+        if !self.round_trips.answered(&id) {
+            let answer = BackendAnswer { domain: pair.from.clone(), ping: id.into_owned() };
+            self.journal.backend_answer(answer, Timestamp::now());
+        }
+    }
+}
+
+/// Keeps the evidence of one domain's backend fresh until the configuration changes.
+pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: String) {
+    let revision = engine.revision();
+    let mut revisions = engine.revisions();
+    let mut last = None;
+    let mut pause = EAGER;
+    while engine.revision() == revision {
+        let trip = Trip::new(&engine, &domain, &backend);
+        // A ping whose answer comes to another replica ends here like one that has none. While that is the state, only
+        // the end of a ping is told, so that what the operator sees does not go back and forth.
+        let tell = !matches!(last, Some(BackendOutcome::RoundTripSeen | BackendOutcome::NoAnswer));
+        let (outcome, detail) = trip.run(tell).await;
+        tracing::debug!(%domain, backend, ?outcome, "round trip: {detail}");
+        engine.saw_backend(trip.evidence(outcome, detail));
+        pause = match outcome {
+            BackendOutcome::RoundTripSeen => CALM,
+            // The other replicas may have the answers; then this goes on for ever. No `Backoff`, which would start anew after
+            // the answers that come to this one.
+            BackendOutcome::NoAnswer => (pause * 2).min(CALM),
+            _ => EAGER,
+        };
+        last = Some(outcome);
+        tokio::select! {
+            () = sleep(pause) => {}
+            // The backend went away, or is starting again.
+            () = trip.link.lost() => {}
+            _ = revisions.changed() => {}
+            () = engine.draining.cancelled() => return,
+        }
+    }
+}
+
+/// One ping and what becomes of it.
+struct Trip<'a> {
+    engine: &'a Arc<Engine>,
+    backend: &'a str,
+    pair: Pair,
+    id: String,
+    link: Arc<Link>,
+}
+
+impl<'a> Trip<'a> {
+    fn new(engine: &'a Arc<Engine>, domain: &Domain, backend: &'a str) -> Self {
+        let pair = Pair { from: engine.snapshot().config.probe_domain.clone(), to: domain.clone() };
+        let link = engine.table.link(&pair, Leg::Inner);
+        Self { engine, backend, pair, id: StreamId::new(rand::random()).to_string(), link }
+    }
+
+    /// Pings, and waits for the answer, the failure, or the end of patience. With `tell`, it is told as soon as the
+    /// backend has the ping.
+    async fn run(&self, tell: bool) -> (BackendOutcome, String) {
+        let (sender, answer) = oneshot::channel();
+        self.engine.round_trips.pending().insert(self.id.clone(), sender);
+        // An earlier failure's pause is not ours: this is the look that finds out whether it is over.
+        if self.link.wake() {
+            self.engine.start(&self.link);
+        }
+        let stanza = ping(self.pair.from.as_str(), self.pair.to.as_str(), &self.id);
+        self.engine.metrics.stanzas_generated.inc();
+        self.engine.queue(&self.link, stanza, Instant::now()).await;
+        let outcome = self.wait(answer, tell).await;
+        self.engine.round_trips.pending().remove(&self.id);
+        outcome
+    }
+
+    async fn wait(
+        &self,
+        mut answer: oneshot::Receiver<()>,
+        mut tell: bool,
+    ) -> (BackendOutcome, String) {
+        let deadline = clock::after(Instant::now(), PATIENCE);
+        loop {
+            let settled = self.link.settled();
+            if let Some(failure) = self.link.last_failure() {
+                return (outcome_of(&failure), failure.to_string());
+            }
+            if tell && self.link.phase() == Phase::Established {
+                tell = false;
+                let awaited = self.evidence(BackendOutcome::AnswerAwaited, String::new());
+                self.engine.saw_backend(awaited);
+            }
+            tokio::select! {
+                biased;
+                answered = timeout_at(deadline.into(), &mut answer) => return match answered {
+                    Ok(_) => self.came_back(),
+                    Err(_) => self.silence(),
+                },
+                () = settled => {}
+            }
+        }
+    }
+
+    fn came_back(&self) -> (BackendOutcome, String) {
+        let Pair { from, to } = &self.pair;
+        let detail = format!("{to} answered a ping over its own stream to {from}");
+        (BackendOutcome::RoundTripSeen, detail)
+    }
+
+    /// No answer came in time.
+    fn silence(&self) -> (BackendOutcome, String) {
+        let Pair { from, to } = &self.pair;
+        if self.link.phase() == Phase::Established {
+            let detail = format!(
+                "the backend took the ping for {to}, and no answer came back: its own stream to {from} has not reached the engine"
+            );
+            (BackendOutcome::NoAnswer, detail)
+        } else {
+            let detail = "no stream to the backend came about in time".to_owned();
+            (BackendOutcome::ConnectTimedOut, detail)
+        }
+    }
+
+    fn evidence(&self, outcome: BackendOutcome, detail: String) -> BackendRoundTrip {
+        BackendRoundTrip {
+            backend: self.backend.to_owned(),
+            domain: self.pair.to.clone(),
+            outcome,
+            detail,
+            ping: self.id.clone(),
+            at: Timestamp::now(),
+        }
+    }
+}
+
+fn outcome_of(failure: &Failure) -> BackendOutcome {
+    match failure {
+        Failure::Dns(_) => BackendOutcome::HostNotFound,
+        Failure::Connect(attempts) => match attempts.last() {
+            Some((_, ConnectReason::Refused)) => BackendOutcome::ConnectRefused,
+            _ => BackendOutcome::ConnectTimedOut,
+        },
+        Failure::Certificate(_) => BackendOutcome::BackendCertificateUntrusted,
+        Failure::DialbackInvalid(_) | Failure::DialbackError { .. } | Failure::DialbackTimedOut => {
+            BackendOutcome::BackendDialbackFailed
+        }
+        Failure::StreamError { condition: StreamCondition::HostUnknown, .. } => {
+            BackendOutcome::DomainNotHosted
+        }
+        // A server that does not accept our certificate does not offer EXTERNAL (XEP-0178), refuses it, or ends the
+        // stream or the handshake.
+        Failure::NoAuthenticationMethod(_)
+        | Failure::ExternalRejected { .. }
+        | Failure::StreamError { condition: StreamCondition::NotAuthorized, .. } => {
+            BackendOutcome::BackendRejectsMintedCertificate
+        }
+        Failure::NoBackend => BackendOutcome::ComponentNotConnected,
+        _ => BackendOutcome::StreamFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use s2s_proto::dialback::KeyInquiry;
+
+    #[test]
+    fn each_failure_names_the_broken_part_of_the_way() {
+        let address = "198.18.0.9:5269".parse().unwrap();
+        let error = |condition: &str| Failure::StreamError {
+            condition: condition.into(),
+            text: String::new(),
+        };
+        for (failure, outcome) in [
+            (
+                Failure::Connect(vec![(address, ConnectReason::Refused)]),
+                BackendOutcome::ConnectRefused,
+            ),
+            (
+                Failure::Connect(vec![(address, ConnectReason::TimedOut)]),
+                BackendOutcome::ConnectTimedOut,
+            ),
+            (error("host-unknown"), BackendOutcome::DomainNotHosted),
+            (error("not-authorized"), BackendOutcome::BackendRejectsMintedCertificate),
+            (error("internal-server-error"), BackendOutcome::StreamFailed),
+            (Failure::DialbackInvalid(KeyInquiry::NotSeen), BackendOutcome::BackendDialbackFailed),
+        ] {
+            assert_eq!(outcome_of(&failure), outcome, "{failure}");
+        }
+    }
+}

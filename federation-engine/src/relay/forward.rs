@@ -1,0 +1,442 @@
+//! Takes stanzas that a stream may send to the link of their pair.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use crds::xmpp::StanzaCondition;
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::policy::decide::allows;
+use s2s_proto::reason::{Failure, Refusal, StanzaError};
+use s2s_proto::stanza::relay::{self, StreamContext};
+use s2s_proto::stanza::{address, bounce, preparation};
+use s2s_proto::stream::{StreamLimits, header};
+use s2s_proto::xml::Element;
+
+use crate::engine::Engine;
+use crate::leg::Leg;
+use crate::relay::alone;
+use crate::route::link::{Link, Push};
+use crate::route::poison;
+use crate::route::queue::Bounds;
+
+/// Pairs that one stream keeps at hand. A stream usually carries one or two.
+const KEPT: usize = 8;
+
+/// Where the stanzas of a pair go.
+#[derive(Clone)]
+enum Way {
+    /// To a stream.
+    Link(Arc<Link>),
+    /// Nowhere: the policy forbids it.
+    Denied,
+    /// Nowhere: our domain has been taken out of the configuration.
+    Gone,
+    /// Nowhere: the receiver would take one of the domains for another.
+    Confused,
+    /// The domain has no backend; the engine answers itself.
+    Alone,
+    /// To the engine's own probe domain.
+    Probe,
+}
+
+/// The ways of one stream's pairs.
+pub(crate) struct Forwarder {
+    engine: Arc<Engine>,
+    leg: Leg,
+    /// Snapshot that the ways were made from.
+    revision: u64,
+    ways: Vec<Known>,
+    /// The engine ends: nothing is queued any more.
+    pub(crate) turns_away: bool,
+    /// Something that is no error has come from a backend.
+    answered: bool,
+}
+
+/// A pair of the stream.
+struct Known {
+    pair: Pair,
+    way: Way,
+    /// The link that brings the engine's answers to this sender.
+    answers: Arc<Link>,
+    /// The link that brings stanzas to this sender is told that there are answers, or need not be.
+    answered: bool,
+}
+
+impl Forwarder {
+    pub(crate) fn new(engine: Arc<Engine>, leg: Leg) -> Self {
+        Self { engine, leg, revision: 0, ways: Vec::new(), turns_away: false, answered: false }
+    }
+
+    /// Something that is no error has come from a backend.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Takes over one stanza: it is queued, answered, or refused and counted. What is returned holds the stream up that
+    /// brought it.
+    ///
+    /// `lang` is the `xml:lang` of the peer's stream header.
+    pub(crate) fn forward(
+        &mut self,
+        element: &Element,
+        pair: &Pair,
+        lang: Option<&str>,
+        now: Instant,
+    ) -> Option<Held> {
+        self.engine.metrics.stanzas_received.inc(self.leg);
+        let well_formed = |address: Option<Cow<'_, str>>| {
+            address.is_some_and(|address| address::is_well_formed(&address))
+        };
+        let well_formed = well_formed(element.from()) && well_formed(element.to());
+        let (way, unread) = self.way(pair, well_formed && is_answer(element));
+        if !well_formed {
+            self.refuse_malformed(element, pair);
+            return unread;
+        }
+        self.place(element, pair, way, lang, now).or(unread)
+    }
+
+    fn place(
+        &self,
+        element: &Element,
+        pair: &Pair,
+        way: Way,
+        lang: Option<&str>,
+        now: Instant,
+    ) -> Option<Held> {
+        match way {
+            Way::Link(link) => {
+                let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
+                let stanza = relay::outgoing(element, &context);
+                if self.turns_away {
+                    self.engine.turn_away(&stanza, link.leg);
+                    return None;
+                }
+                return self.engine.try_queue(&link, stanza, now);
+            }
+            Way::Confused => self.refuse_malformed(element, pair),
+            Way::Denied => {
+                let text = match self.leg {
+                    Leg::Outer => Refusal::PolicyDenied.to_string(),
+                    Leg::Inner => {
+                        "the policy of this server forbids federation between these domains"
+                            .to_owned()
+                    }
+                };
+                let error = StanzaError::new(StanzaCondition::NotAllowed, text);
+                self.engine.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
+            }
+            Way::Gone => {
+                let refusal = Refusal::HostUnknown;
+                let text = refusal.to_string();
+                let error = StanzaError::new(StanzaCondition::ItemNotFound, text);
+                self.engine.refuse(element, pair, self.leg, refusal, &error);
+            }
+            Way::Alone => {
+                let snapshot = self.engine.snapshot();
+                let contact = snapshot.config.local(&pair.to).map(|local| &local.contact);
+                match alone::answer(element, contact) {
+                    Some(answer) => {
+                        self.engine.metrics.stanzas_answered.inc();
+                        self.engine.reply(answer, pair, self.leg);
+                    }
+                    None => self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError),
+                }
+            }
+            Way::Probe => {
+                self.engine.metrics.stanzas_answered.inc();
+                self.engine.ping_answered(element, pair);
+            }
+        }
+        None
+    }
+
+    fn refuse_malformed(&self, element: &Element, pair: &Pair) {
+        let refusal = Refusal::MalformedAddress;
+        let text = refusal.to_string();
+        let error = StanzaError::new(StanzaCondition::JidMalformed, text);
+        self.engine.refuse(element, pair, self.leg, refusal, &error);
+    }
+
+    /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12). What is returned holds its stream up.
+    pub(crate) fn refuse_oversized(
+        &mut self,
+        element: &Element,
+        pair: &Pair,
+        limit: usize,
+    ) -> Option<Held> {
+        self.engine.metrics.stanzas_received.inc(self.leg);
+        let text = format!("the stanza has more than {limit} bytes");
+        let error = StanzaError::new(StanzaCondition::PolicyViolation, text);
+        self.engine.refuse(element, pair, self.leg, Refusal::TooLarge, &error);
+        self.way(pair, false).1
+    }
+
+    /// Refuses a stanza without an answer, because its sender is closing the stream and has not taken its answers.
+    pub(crate) fn drop_unanswered(&self) {
+        self.engine.metrics.stanzas_received.inc(self.leg);
+        self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError);
+    }
+
+    /// Where the stanzas of a pair go, and what holds their stream up. `is_answer`: the stanza is no error.
+    fn way(&mut self, pair: &Pair, is_answer: bool) -> (Way, Option<Held>) {
+        let revision = self.engine.revision();
+        if self.revision != revision {
+            self.ways.clear();
+            self.revision = revision;
+        }
+        if let Some(known) = self.ways.iter_mut().find(|known| known.pair == *pair) {
+            if is_answer && !known.answered {
+                known.answered = true;
+                self.answered = true;
+                // Whoever writes to this sender has been answered.
+                self.engine.table.link(&pair.reversed(), Leg::Inner).answer();
+            }
+            let unread = known.answers.is_full_of_answers(|| self.engine.queue_bounds());
+            let unread = unread.then(|| Held::Answers(Arc::clone(&known.answers)));
+            return (known.way.clone(), unread);
+        }
+        let way = self.find(pair);
+        if self.ways.len() >= KEPT {
+            self.ways.remove(0);
+        }
+        let answered = self.leg == Leg::Outer;
+        let answers = self.engine.table.link(&pair.reversed(), self.leg);
+        self.ways.push(Known { pair: pair.clone(), way, answers, answered });
+        self.way(pair, is_answer)
+    }
+
+    fn find(&self, pair: &Pair) -> Way {
+        let snapshot = self.engine.snapshot();
+        let config = &snapshot.config;
+        if pair.to == config.probe_domain {
+            return Way::Probe;
+        }
+        if !preparation::keeps(&pair.from) || !preparation::keeps(&pair.to) {
+            return Way::Confused;
+        }
+        let (own, remote, direction) = match self.leg {
+            Leg::Outer => (&pair.to, &pair.from, Direction::Inbound),
+            Leg::Inner => (&pair.from, &pair.to, Direction::Outbound),
+        };
+        if config.local(own).is_none() {
+            return Way::Gone;
+        }
+        if config.local(&pair.to).is_some_and(|domain| domain.backend.is_none()) {
+            return Way::Alone;
+        }
+        if !allows(&config.policy, remote, direction) {
+            return Way::Denied;
+        }
+        let leg = if config.local(&pair.to).is_some() { Leg::Inner } else { Leg::Outer };
+        Way::Link(self.engine.table.link(pair, leg))
+    }
+}
+
+/// Everything but an error: those come from addresses that do not exist as well.
+fn is_answer(element: &Element) -> bool {
+    element.type_().is_none_or(|kind| kind != "error")
+}
+
+/// Why a stream is not read on.
+pub(crate) enum Held {
+    /// A stanza of it waits for a place: its link is full while it flows.
+    Stanza(Arc<Link>, Bytes),
+    /// Its peer does not take the engine's answers: the queue of this link is full of them. Nobody's stanza waits.
+    ///
+    /// No deadlock comes of it, even if both directions of a pair are full: for an answer there is always room, and the
+    /// answers in a queue leave it without an answer of their own, at the latest when they are too old.
+    Answers(Arc<Link>),
+}
+
+impl Held {
+    /// Waits until another attempt may end otherwise. Cancel-safe.
+    pub(crate) async fn wait(&self, engine: &Engine) {
+        let bounds = engine.queue_bounds();
+        match self {
+            Self::Stanza(link, stanza) => tokio::select! {
+                () = link.wait_for_room(stanza.len(), &bounds) => {}
+                () = engine.bouncing.cancelled() => {}
+            },
+            Self::Answers(link) => link.wait_for_room_for_answers(&bounds).await,
+        }
+    }
+
+    /// Another attempt.
+    pub(crate) fn retry(self, engine: &Arc<Engine>, now: Instant) -> Option<Self> {
+        let Self::Stanza(link, stanza) = self else { return None };
+        engine.metrics.stanzas_queued.dec();
+        if !engine.bouncing.is_cancelled() {
+            return engine.try_queue(&link, stanza, now);
+        }
+        engine.turn_away(&stanza, link.leg);
+        None
+    }
+
+    /// Even for the last stanzas of a stream, which is read to its end, there are too many answers.
+    pub(crate) fn is_hopeless(&self, engine: &Engine) -> bool {
+        let Self::Answers(link) = self else { return false };
+        let bounds = engine.queue_bounds();
+        let bytes = bounds.bytes.saturating_mul(2);
+        link.is_full_of_answers(|| Bounds { stanzas: usize::MAX, bytes, ..bounds })
+    }
+
+    /// A stanza waits.
+    pub(crate) fn is_stanza(&self) -> bool {
+        matches!(self, Self::Stanza(..))
+    }
+}
+
+impl Engine {
+    /// Queues a stanza on its link, or gives it back while that is full and flows. One for which there will be no room
+    /// soon is refused.
+    fn try_queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) -> Option<Held> {
+        match link.push(stanza, now, &self.queue_bounds()) {
+            Push::Queued { start } => {
+                self.metrics.stanzas_queued.inc();
+                if start {
+                    self.start(link);
+                }
+                None
+            }
+            Push::Unreachable { stanza, cause } => {
+                self.metrics.bounced(&cause, 1);
+                let (error, outside) = (cause.stanza_error(), cause.stanza_error_outside());
+                self.bounce(&stanza, link.leg, &error, &outside);
+                None
+            }
+            Push::Full { stanza, flowing: true } => {
+                self.metrics.stanzas_queued.inc();
+                Some(Held::Stanza(Arc::clone(link), stanza))
+            }
+            Push::Full { stanza, flowing: false } => {
+                self.metrics.stanzas_refused.inc(Refusal::QueueFull);
+                let error = StanzaError::new(
+                    StanzaCondition::ResourceConstraint,
+                    Refusal::QueueFull.to_string(),
+                );
+                self.bounce(&stanza, link.leg, &error, &error);
+                None
+            }
+        }
+    }
+
+    /// Answers a stanza that the engine does not take any more because it ends.
+    fn turn_away(self: &Arc<Self>, stanza: &Bytes, leg: Leg) {
+        let cause = Failure::ShuttingDown;
+        self.metrics.bounced(&cause, 1);
+        self.bounce(stanza, leg, &cause.stanza_error(), &cause.stanza_error_outside());
+    }
+
+    /// Queues a stanza on its link, and waits for room while that flows.
+    pub(crate) async fn queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) {
+        let mut held = self.try_queue(link, stanza, now);
+        while let Some(waiting) = held {
+            waiting.wait(self).await;
+            held = waiting.retry(self, Instant::now());
+        }
+    }
+
+    /// Refuses a stanza that came in by `leg`, tells its sender, and counts it.
+    fn refuse(
+        self: &Arc<Self>,
+        element: &Element,
+        pair: &Pair,
+        leg: Leg,
+        refusal: Refusal,
+        error: &StanzaError,
+    ) {
+        self.metrics.stanzas_refused.inc(refusal);
+        if let Some(reply) = bounce::error_reply(element, error) {
+            self.reply(reply, pair, leg);
+        }
+    }
+
+    /// Sends an answer of the engine itself to the sender of a stanza of `pair` that came in by `leg`.
+    fn reply(self: &Arc<Self>, answer: Bytes, pair: &Pair, leg: Leg) {
+        let link = self.table.link(&pair.reversed(), leg);
+        self.metrics.stanzas_generated.inc();
+        self.metrics.stanzas_queued.inc();
+        if link.push_answer(answer, Instant::now()) {
+            self.start(&link);
+        }
+    }
+
+    /// Bounces stanzas that waited in a queue and could not leave by `leg`.
+    pub(crate) fn bounce_all(self: &Arc<Self>, stanzas: Vec<Bytes>, leg: Leg, cause: &Failure) {
+        let (error, outside) = (cause.stanza_error(), cause.stanza_error_outside());
+        self.metrics.bounced(cause, stanzas.len() as u64);
+        for stanza in stanzas {
+            self.metrics.stanzas_queued.dec();
+            self.bounce(&stanza, leg, &error, &outside);
+        }
+    }
+
+    /// Refuses a queued stanza that is larger than what the receiver of its stream accepts (XEP-0478 §4).
+    pub(crate) fn too_large(self: &Arc<Self>, stanza: &Bytes, leg: Leg, limits: &StreamLimits) {
+        self.metrics.stanzas_queued.dec();
+        self.metrics.stanzas_refused.inc(Refusal::TooLarge);
+        let limit = limits.exceeded_by(stanza.len()).unwrap_or_default();
+        let text = format!(
+            "the stanza has {} bytes on its way out, and {limit} bytes are accepted at most",
+            stanza.len()
+        );
+        let error = StanzaError::new(StanzaCondition::PolicyViolation, text);
+        self.bounce(stanza, leg, &error, &error);
+    }
+
+    /// Refuses a queued stanza at which its receiver has ended two streams.
+    pub(crate) fn not_accepted(
+        self: &Arc<Self>,
+        stanza: &Bytes,
+        leg: Leg,
+        pair: Option<&Pair>,
+        failure: &Failure,
+    ) {
+        self.metrics.stanzas_queued.dec();
+        self.metrics.stanzas_refused.inc(Refusal::EndsStreams);
+        let (error, outside) = poison::errors(failure);
+        if let Some(pair) = pair
+            && let Some(omitted) = self.may_log_pair(leg, pair)
+        {
+            tracing::info!(%pair, ?leg, bytes = stanza.len(), omitted, "a stanza is given up at which {failure}");
+        }
+        self.bounce(stanza, leg, &error, &outside);
+    }
+
+    /// Tells the sender of a stanza, which is counted already, that it could not leave by `leg`. Errors are never answered
+    /// (RFC 6120 §8.3.1). A sender outside learns nothing of our inside (`outside`).
+    pub(crate) fn bounce(
+        self: &Arc<Self>,
+        stanza: &Bytes,
+        leg: Leg,
+        error: &StanzaError,
+        outside: &StanzaError,
+    ) {
+        let reply = Element::parse(stanza).and_then(|element| {
+            let pair = Pair::of(&element)?;
+            let is_ours = self.snapshot().config.local(&pair.from).is_some();
+            let error = if is_ours { error } else { outside };
+            Some((bounce::error_reply(&element, error)?, pair))
+        });
+        let Some((reply, pair)) = reply else { return };
+        if pair.from == self.snapshot().config.probe_domain {
+            // The engine's own ping; the link keeps the cause, and the round trip reads it there.
+            return;
+        }
+        let is_ours = self.snapshot().config.local(&pair.from).is_some();
+        if !is_ours && leg == Leg::Outer {
+            // It was ours, and has been taken out of the configuration: there is nobody to tell.
+            return;
+        }
+        let from_leg = if is_ours { Leg::Inner } else { Leg::Outer };
+        debug_assert!(
+            from_leg != leg || leg == Leg::Inner,
+            "nothing is relayed from outside to outside"
+        );
+        self.reply(reply, &pair, from_leg);
+    }
+}

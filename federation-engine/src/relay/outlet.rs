@@ -1,0 +1,317 @@
+//! What a stream takes away: the stanzas of the links that it carries, in the order of each, kept until the peer has
+//! acknowledged them: the server by XEP-0198, otherwise its TCP.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::{Management, StreamLimits};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
+
+use crate::engine::Engine;
+use crate::leg::Leg;
+use crate::route::link::Link;
+use crate::route::pinned::{Pinned, copied};
+use crate::route::poison::{self, Verdict};
+use crate::route::queue::{STANZA_OVERHEAD, Waiting};
+use crate::sockets::in_flight::{InFlight, Span};
+
+/// Bytes that one write to the transport gathers.
+const BATCH: usize = 64 * 1024;
+
+/// How a stream ended, as far as a link that it carried is concerned.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    /// What broke it; `None`: it was closed in order.
+    pub(crate) failure: Option<Failure>,
+    /// It took stanzas of the link, or it was we who closed it.
+    pub(crate) useful: bool,
+    /// The peer ended it at a stanza, of whatever link.
+    pub(crate) at_stanza: bool,
+}
+
+struct Carried {
+    link: Arc<Link>,
+    /// Whom to tell of the end.
+    end: Option<oneshot::Sender<End>>,
+    /// The peer has taken stanzas.
+    used: bool,
+}
+
+/// A stanza that was given to the transport.
+struct Sent {
+    /// Place in `carried`.
+    of: usize,
+    waiting: Waiting,
+}
+
+/// The outgoing side of one stream.
+pub(crate) struct Outlet {
+    leg: Leg,
+    /// Told by the links when something is queued.
+    wake: Arc<Notify>,
+    carried: Vec<Carried>,
+    /// Where the next batch begins, so that no link waits for ever behind a busy one.
+    next: usize,
+    /// Taken from a queue, on the way to `sent`; reused.
+    batch: Vec<Waiting>,
+    /// Neither relayed for sure nor lost.
+    sent: VecDeque<Sent>,
+    sent_bytes: usize,
+    /// The last of `sent`, which may still be views into read buffers.
+    pinned: Pinned,
+    /// Those of `sent` that only TCP acknowledges; they are its first.
+    in_flight: InFlight,
+    /// The peer acknowledges.
+    managed: bool,
+    /// Suspects that were confirmed.
+    cleared: usize,
+    /// Stanzas that were confirmed since the beginning.
+    confirmed: u64,
+}
+
+impl Outlet {
+    pub(crate) fn new(leg: Leg) -> Self {
+        Self {
+            leg,
+            wake: Arc::default(),
+            carried: Vec::new(),
+            next: 0,
+            batch: Vec::new(),
+            sent: VecDeque::new(),
+            sent_bytes: 0,
+            pinned: Pinned::default(),
+            in_flight: InFlight::default(),
+            managed: false,
+            cleared: 0,
+            confirmed: 0,
+        }
+    }
+
+    /// Carries a link from now on; `end` is told when that is over.
+    pub(crate) fn carry(&mut self, link: Arc<Link>, end: Option<oneshot::Sender<End>>) {
+        link.established(&self.wake);
+        self.carried.push(Carried { link, end, used: false });
+    }
+
+    /// Waits until something may be queued. What was queued before the call counts.
+    pub(crate) fn work(&self) -> Notified<'_> {
+        self.wake.notified()
+    }
+
+    /// What is kept of what was sent.
+    pub(crate) fn held(&self) -> usize {
+        let entries = self.sent.len().saturating_mul(STANZA_OVERHEAD);
+        entries.saturating_add(self.sent_bytes).saturating_add(self.pinned.excess())
+    }
+
+    /// What became of everything that was sent is known.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    /// The peer still has to acknowledge stanzas by XEP-0198.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.managed && !self.is_confirmed()
+    }
+
+    /// How many stanzas were confirmed since the beginning.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// Somebody at the other end has answered one of the pairs.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.carried.iter().any(|carried| carried.link.is_answered())
+    }
+
+    /// Nothing waits, nothing is unconfirmed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_confirmed() && self.carried.iter().all(|carried| carried.link.is_empty())
+    }
+
+    /// Moves stanzas into `output`, as much as one write takes. True if there were any.
+    pub(crate) fn fill(
+        &mut self,
+        engine: &Arc<Engine>,
+        limits: &StreamLimits,
+        management: &mut Management,
+        output: &mut BytesMut,
+    ) -> bool {
+        // A peer that does not acknowledge holds its own stanzas up, and bounds what is kept for it.
+        let credit = engine.queue_bounds().bytes.saturating_sub(self.sent_bytes);
+        if credit == 0 {
+            self.in_flight.stalls(Instant::now());
+            return false;
+        }
+        let managed = management.counts();
+        let is_suspect = |sent: &Sent| sent.waiting.suspect;
+        if managed && self.sent.front().is_some_and(is_suspect) {
+            // Until they are confirmed nothing else is sent: if the peer ends the stream, they are the cause.
+            return false;
+        }
+        let group = if managed { poison::group(self.cleared) } else { 1 };
+        let before = self.sent.len();
+        for offset in 0..self.carried.len() {
+            let of = (self.next + offset) % self.carried.len();
+            let Some(carried) = self.carried.get(of) else { continue };
+            carried.link.take(BATCH, group, &mut self.batch);
+            let suspect = self.batch.first().is_some_and(|waiting| waiting.suspect);
+            let alone = self.sent.len() == before && !(managed && before > 0);
+            if suspect && !alone {
+                carried.link.put_back(&mut self.batch);
+                self.next = of;
+                break;
+            }
+            for waiting in self.batch.drain(..) {
+                if limits.exceeded_by(waiting.stanza.len()).is_some() {
+                    engine.too_large(&waiting.stanza, self.leg, limits);
+                    continue;
+                }
+                output.extend_from_slice(&waiting.stanza);
+                self.sent_bytes += waiting.stanza.len();
+                if waiting.was_sent {
+                    engine.metrics.stanzas_resent.inc(self.leg);
+                }
+                let due = self.pinned.add(&waiting.stanza);
+                self.sent.push_back(Sent { of, waiting });
+                for Sent { waiting, .. } in self.sent.iter_mut().rev().take(due) {
+                    waiting.stanza = copied(&waiting.stanza);
+                }
+            }
+            if suspect || output.len() >= BATCH {
+                self.next = of + 1;
+                break;
+            }
+        }
+        let count = self.sent.len() - before;
+        self.managed = management.sending(u32::try_from(count).unwrap_or(u32::MAX));
+        count > 0
+    }
+
+    /// The transport has taken everything, as this part of the connection. Where the system does not tell what the peer's
+    /// TCP has (`None`), that is all there is to know.
+    pub(crate) fn written(&mut self, span: Option<Span>, engine: &Engine) {
+        let fresh = self.sent.len().saturating_sub(self.in_flight.stanzas());
+        if self.managed || fresh == 0 {
+            return;
+        }
+        match span {
+            Some(span) => self.in_flight.written(fresh, span, Instant::now()),
+            None => self.received(None, engine),
+        }
+    }
+
+    /// When to ask how many bytes the peer's TCP has acknowledged; `None` while that is of no interest.
+    pub(crate) fn ask_at(&self) -> Option<Instant> {
+        self.in_flight.ask_at()
+    }
+
+    /// The peer's TCP has so many bytes of the connection; `None`: the system does not tell.
+    pub(crate) fn received(&mut self, bytes: Option<u64>, engine: &Engine) {
+        let stanzas = match bytes {
+            Some(bytes) => self.in_flight.acknowledged(bytes, Instant::now()),
+            None if self.managed => self.in_flight.clear(),
+            None => {
+                self.in_flight.clear();
+                self.sent.len()
+            }
+        };
+        self.confirm(stanzas, engine);
+    }
+
+    /// The peer's TCP will have no more than so many bytes, in TLS records of up to `record` bytes.
+    pub(crate) fn received_at_last(&mut self, bytes: u64, record: u64, engine: &Engine) {
+        let sizes = self.sent.iter().map(|sent| sent.waiting.stanza.len() as u64);
+        let stanzas = self.in_flight.partly_acknowledged(bytes, record, sizes);
+        self.confirm(stanzas, engine);
+    }
+
+    /// TCP has not acknowledged all that depends on it.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight.stanzas() > 0
+    }
+
+    /// The peer has taken over the oldest `count` stanzas since it acknowledges, and with them all before.
+    pub(crate) fn acknowledged(&mut self, count: u32, engine: &Engine) {
+        let before = self.in_flight.clear();
+        self.confirm(before.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)), engine);
+    }
+
+    /// The stream is idle: gives back memory that only a busy one needs.
+    pub(crate) fn shrink(&mut self) {
+        self.batch.shrink_to_fit();
+        self.sent.shrink_to_fit();
+        self.in_flight.shrink();
+        for carried in &self.carried {
+            carried.link.shrink();
+        }
+    }
+
+    /// The peer does not acknowledge after all.
+    pub(crate) fn unmanaged(&mut self) {
+        self.managed = false;
+    }
+
+    fn confirm(&mut self, count: usize, engine: &Engine) {
+        let count = count.min(self.sent.len());
+        if count == 0 {
+            return;
+        }
+        for sent in self.sent.drain(..count) {
+            self.sent_bytes -= sent.waiting.stanza.len();
+            self.cleared += usize::from(sent.waiting.suspect);
+            if let Some(carried) = self.carried.get_mut(sent.of) {
+                carried.used = true;
+            }
+        }
+        self.pinned.left(self.sent.len());
+        self.confirmed = self.confirmed.saturating_add(count as u64);
+        engine.metrics.stanzas_relayed.inc_by(self.leg, count as u64);
+        engine.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The stream is over. What is not confirmed goes back to the front of its queue, in its order: the next stream sends
+    /// it again, except the one at which the peer ended this one and another. `closed`: it was we who closed it.
+    pub(crate) fn release(
+        mut self,
+        engine: &Arc<Engine>,
+        failure: Option<&Failure>,
+        closed: bool,
+    ) -> Option<End> {
+        let at_stanza = self.convict(engine, failure);
+        for (of, carried) in self.carried.iter().enumerate() {
+            let unsure = self.sent.iter().filter(|sent| sent.of == of);
+            let again = |sent: &Sent| Waiting { was_sent: true, ..sent.waiting.clone() };
+            self.batch.extend(unsure.map(again));
+            carried.link.put_back(&mut self.batch);
+        }
+        let mut own = None;
+        for Carried { link: _, end, used } in self.carried {
+            let told = End { failure: failure.cloned(), useful: used || closed, at_stanza };
+            match end {
+                // Whoever waited is gone with the engine.
+                Some(end) => drop(end.send(told)),
+                None => own = Some(told),
+            }
+        }
+        own
+    }
+
+    /// Finds out whether the peer ended the stream at a stanza, and refuses the stanza if it is known.
+    fn convict(&mut self, engine: &Arc<Engine>, failure: Option<&Failure>) -> bool {
+        let Some(failure) = failure else { return false };
+        let unconfirmed = self.sent.iter_mut().map(|sent| &mut sent.waiting);
+        let verdict = poison::judge(failure, self.managed, unconfirmed);
+        if verdict == Verdict::TheOldest
+            && let Some(sent) = self.sent.pop_front()
+        {
+            let pair = self.carried.get(sent.of).map(|carried| &carried.link.pair);
+            engine.not_accepted(&sent.waiting.stanza, self.leg, pair, failure);
+        }
+        verdict != Verdict::NotAtFault
+    }
+}

@@ -1,0 +1,123 @@
+//! A connection that somebody opened to us: TLS or XML by its first byte (XEP-0368 §4), then a stream.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::stream::Transport;
+use s2s_proto::stream::rejection::Named;
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+
+use crate::admission::newcomers::Admitted;
+use crate::engine::Engine;
+use crate::leg::Leg;
+use crate::session::Session;
+use crate::sockets::connection::Connection;
+use crate::tls::sniff::{self, FirstByte};
+
+/// Serves one accepted connection until it is a stream, which gets a task of its own. What a connection needs to be a stream is
+/// made when its first byte has come: one that keeps silent or waits in line holds little more than its socket.
+pub(crate) async fn run(
+    engine: Arc<Engine>,
+    tcp: TcpStream,
+    source: SocketAddr,
+    leg: Leg,
+    admitted: Admitted,
+) {
+    if let Err(error) = engine.tcp().configure(&tcp) {
+        tracing::debug!(%source, %error, "a socket option could not be set");
+    }
+    let negotiation = engine.snapshot().config.timeouts.negotiation;
+    let in_line_until = clock::after(Instant::now(), negotiation);
+    let turn = tokio::select! {
+        turn = timeout_at(in_line_until.into(), admitted.newcomer.turn()) => turn,
+        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
+    };
+    if turn.is_err() {
+        let text = "too many connections of this source waited before it";
+        return engine.saw_refused_connection(leg, source, text.to_owned());
+    }
+    let started = Instant::now();
+    let deadline = clock::after(started, negotiation);
+    let first = tokio::select! {
+        first = timeout_at(deadline.into(), first_byte(&tcp)) => first,
+        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
+    };
+    match first {
+        // Connect and close, without a byte: a load balancer's health check. Not worth a line in the log.
+        Err(_) | Ok(Err(_) | Ok(None)) => {}
+        Ok(Ok(Some(FirstByte::Xml))) => {
+            let connection = Connection::plain(tcp);
+            let transport = Transport::Tcp;
+            let session =
+                Session::receiving(&engine, leg, connection, transport, source, admitted, started);
+            engine.spawn(session.serve().map(drop));
+        }
+        Ok(Ok(Some(FirstByte::Tls))) => {
+            let times = (started, deadline);
+            Box::pin(secure(&engine, tcp, source, leg, admitted, times)).await;
+        }
+        Ok(Ok(Some(FirstByte::Other))) => {
+            tracing::debug!(%source, ?leg, "a connection that speaks neither XMPP nor TLS was closed");
+        }
+    }
+}
+
+/// Runs the handshake of Direct TLS, and starts the stream inside.
+async fn secure(
+    engine: &Arc<Engine>,
+    tcp: TcpStream,
+    source: SocketAddr,
+    leg: Leg,
+    admitted: Admitted,
+    (started, deadline): (Instant, Instant),
+) {
+    let handshake = tokio::select! {
+        handshake = timeout_at(deadline.into(), engine.accept_direct(leg, tcp)) => handshake,
+        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
+    };
+    match handshake {
+        Ok(Ok((tls, presented))) => {
+            let connection = Connection::tls(tls);
+            let transport = Transport::DirectTls(connection.peer_chain());
+            let mut session =
+                Session::receiving(engine, leg, connection, transport, source, admitted, started);
+            session.presented_until(presented.first_expiry(Timestamp::now()));
+            engine.spawn(session.serve().map(drop));
+        }
+        Ok(Err(error)) => engine.saw_failed_handshake(leg, source, Named::default(), &error),
+        Err(_) => {}
+    }
+}
+
+async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {
+    let mut byte = [0];
+    match tcp.peek(&mut byte).await? {
+        0 => Ok(None),
+        _ => Ok(byte.first().map(|byte| sniff::classify(*byte))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Run<F> = fn(Arc<Engine>, TcpStream, SocketAddr, Leg, Admitted) -> F;
+
+    fn size_of_future<F>(_: Run<F>) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every connection that keeps silent, or waits in line, holds this.
+    #[test]
+    fn a_connection_that_waits_holds_no_room_for_what_may_come() {
+        let task = size_of_future(run);
+        println!("task {task}");
+        assert!(task <= 1_536, "task {task}");
+    }
+}

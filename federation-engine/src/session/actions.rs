@@ -1,0 +1,358 @@
+//! What the machine of a stream asks its driver for.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::peer::Verification as CertificateRole;
+use crds::word::Word;
+use crds::xmpp::StreamCondition;
+use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::dialback::Verification;
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::plan::TlsStart;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::error::StreamError;
+use s2s_proto::stream::rejection::Named;
+use s2s_proto::stream::{Action, Authentication, Rejection, StreamId};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{timeout, timeout_at};
+
+use super::{Event, Flow, Session, evicted};
+use crate::Domain;
+use crate::admission::proven::Full;
+use crate::engine::surroundings;
+use crate::leg::Leg;
+use crate::observe::evidence::InboundKind;
+use crate::observe::label::VerificationResult;
+use crate::run::ending::Stage;
+use crate::session::machine::Machine;
+use crate::session::negotiate::CLOSING;
+use crate::session::stream_end::StreamEnd;
+use crate::session::{expiry, verify};
+
+/// Time to send the last bytes when the engine ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Time to tell the peer of a stream that has to make room.
+const SHED_CLOSING: Duration = Duration::from_secs(1);
+
+impl Session {
+    pub(super) async fn on_event(&mut self, event: Event) -> Flow {
+        match event {
+            Event::Carry(request) => self.on_request(request).await,
+            Event::Shed => self.shed().await,
+            Event::CloseIfIdle => self.close_if_idle().await,
+            Event::Verdict(verdict) => {
+                let (pair, id, result) = *verdict;
+                if let Machine::Receiving(machine) = &mut self.machine {
+                    machine.on_verification(&pair, &id, result, &mut self.out);
+                }
+                self.perform().await
+            }
+        }
+    }
+
+    /// RFC 6120 §4.9.3.17. What is not confirmed goes back to its queue.
+    async fn shed(&mut self) -> Flow {
+        self.closing = true;
+        self.shed = true;
+        let text = "memory or connections are short; try again later";
+        let error = StreamError::new(StreamCondition::ResourceConstraint, text);
+        self.machine.fail(&error, &*self.around, &mut self.out);
+        self.perform().await;
+        Flow::Stop
+    }
+
+    /// The place is needed. A connection that has not opened a stream is closed: there is none that could say why.
+    pub(super) async fn on_evicted(&mut self) -> Flow {
+        let opened = match &self.machine {
+            Machine::Receiving(machine) => {
+                machine.named().from.is_some() || machine.named().to.is_some()
+            }
+            Machine::Initiating(_) => true,
+        };
+        if opened {
+            return self.shed().await;
+        }
+        self.engine.saw_eviction(self.leg, self.address);
+        Flow::Stop
+    }
+
+    /// Takes over what the machine wrote and does what it asked for, until it asks for nothing more.
+    pub(super) async fn perform(&mut self) -> Flow {
+        while !self.out.bytes.is_empty() || !self.out.actions.is_empty() {
+            self.connection.output.unsplit(std::mem::take(&mut self.out.bytes));
+            for action in std::mem::take(&mut self.out.actions) {
+                // On the heap for a moment: what is rare must not make the task of every stream large.
+                if Box::pin(self.act(action)).await == Flow::Stop {
+                    return Flow::Stop;
+                }
+            }
+        }
+        Flow::Continue
+    }
+
+    async fn act(&mut self, action: Action) -> Flow {
+        match action {
+            Action::StartTls { certificate_for } => {
+                if let Err(error) = self.start_tls(&certificate_for).await {
+                    let named = match &self.machine {
+                        Machine::Receiving(machine) => machine.named().clone(),
+                        Machine::Initiating(_) => Named::default(),
+                    };
+                    self.engine.saw_failed_handshake(self.leg, self.address, named, &error);
+                    // RFC 6120 §5.4.3.2: TCP is closed, without </stream:stream>.
+                    return Flow::Stop;
+                }
+            }
+            Action::Restart => self.scanner.restart(),
+            Action::Bounds(bounds) => {
+                self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));
+            }
+            Action::Verify { pair, id, key } => self.verify(pair, id, key),
+            Action::Authorized { pair, how } => return self.authorized(&pair, how).await,
+            Action::Bidirectional { pair } => self.bidirectional(&pair),
+            Action::Acknowledged(count) => self.outlet.acknowledged(count, &self.engine),
+            Action::Unmanaged => self.outlet.unmanaged(),
+            Action::Deliver(element, pair) => {
+                // Of a stream that is closing; its last stanzas may come behind one that waits for room.
+                self.intake.take_last(&element, &pair).await;
+                self.machine.handled();
+            }
+            Action::Refused { element, refusal } => {
+                self.engine.metrics.stanzas_received.inc(self.leg);
+                self.engine.metrics.stanzas_refused.inc(refusal);
+                if tracing::enabled!(tracing::Level::DEBUG)
+                    && let Some(omitted) = self.may_log()
+                {
+                    tracing::debug!(address = %self.address, leg = ?self.leg, bytes = element.bytes().len(), reason = refusal.word().as_str(), omitted, "refused");
+                }
+            }
+            Action::KeyAnswered { pair, id, answer } => self.key_answered(&pair, &id, &answer),
+            Action::Opened { from, to } => {
+                if let (Leg::Outer, Some(from)) = (self.leg, from) {
+                    let source = self.address.ip();
+                    self.engine.saw_inbound(InboundKind::StreamOpened, &from, &to, source);
+                }
+            }
+            Action::Rejected(rejection) => {
+                self.engine.saw_refusal(self.leg, self.address, rejection);
+            }
+            Action::Failed(failure) => self.failed(failure),
+            Action::Ends(error) => self.stream_end = Some(StreamEnd::Error(error)),
+            Action::PairFailed { pair, failure } => self.on_pair_decided(&pair, Some(&failure)),
+            Action::Close => {
+                // The peer may take its time.
+                self.withdraw();
+                self.connection.output.unsplit(std::mem::take(&mut self.out.bytes));
+                let ending = self.stage >= Stage::Bouncing;
+                let patience = match (ending, self.shed) {
+                    (true, _) => LAST_WORDS,
+                    (false, true) => SHED_CLOSING,
+                    (false, false) => CLOSING,
+                };
+                self.connection.close(patience).await;
+                let receiving = matches!(self.machine, Machine::Receiving(_));
+                if receiving && self.shed {
+                    // Its buffers are needed now; its peer is heard for a moment, so that it gets to read why.
+                    self.connection.shrink();
+                    let _ = timeout(SHED_CLOSING, self.connection.linger()).await;
+                } else if receiving && !ending {
+                    self.connection.linger().await;
+                }
+                return Flow::Stop;
+            }
+            // Before a stream that we open is authenticated, and on streams for verification only.
+            Action::ConnectTls { .. } | Action::VerifyAnswered(_) => {}
+        }
+        Flow::Continue
+    }
+
+    async fn authorized(&mut self, pair: &Pair, how: Authentication) -> Flow {
+        self.last_stanza = Instant::now();
+        self.proven.push((pair.clone(), how));
+        let tls = self.connection.tls_version();
+        let chain = self.connection.peer_chain();
+        match &self.machine {
+            Machine::Receiving(_) => {
+                let remote = match self.leg {
+                    Leg::Outer => &pair.from,
+                    Leg::Inner => &pair.to,
+                };
+                let streams = self.engine.snapshot().config.peers.resolve(remote).streams;
+                let streams = streams.and_then(|streams| usize::try_from(streams.get()).ok());
+                if let Err(full) = self.holding.proves(pair, chain.fingerprint(), streams) {
+                    self.engine.holders.close_an_idle_one(remote, Instant::now());
+                    return self.refuse_to_prove(full).await;
+                }
+                self.newcomer = None;
+                self.holding.proven(remote, self.events.sender());
+                self.limit_by(remote);
+                let bounds = self.engine.stream_limits().authenticated;
+                self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));
+                self.find_place(remote);
+                self.engine.table.peer_is_back(&pair.reversed());
+                let judgement = self.around.judge(&chain, &pair.from);
+                self.watch_expiry(&pair.from, judgement.is_ok());
+                self.report.authorized(&self.engine, pair, how, tls, &chain, judgement);
+            }
+            Machine::Initiating(_) => {
+                let judgement = self.around.judge(&chain, &pair.to);
+                self.report.authorized(&self.engine, pair, how, tls, &chain, judgement);
+                self.on_pair_decided(pair, None);
+            }
+        }
+        Flow::Continue
+    }
+
+    /// The pair is proven, and there are too many of its kind.
+    async fn refuse_to_prove(&mut self, full: Full) -> Flow {
+        let error = StreamError::new(StreamCondition::ResourceConstraint, full.to_string());
+        let error = error.because(Word::TooManyStreams);
+        if let Machine::Receiving(machine) = &self.machine {
+            let named = machine.named();
+            self.engine.saw_refusal(self.leg, self.address, Rejection::of_stream(named, &error));
+        }
+        self.machine.fail(&error, &*self.around, &mut self.out);
+        // The error is written, and the connection is closed, by what the machine asks for now.
+        Box::pin(self.perform()).await;
+        Flow::Stop
+    }
+
+    /// Without an error (RFC 6120 §4.4): the peer opens another stream when it needs one.
+    async fn close_if_idle(&mut self) -> Flow {
+        if self.outlet.is_idle() && !self.intake.is_full() && !self.closing {
+            self.closing = true;
+            self.machine.close(Instant::now(), &mut self.out);
+        }
+        self.perform().await
+    }
+
+    fn key_answered(&self, pair: &Pair, id: &str, answer: &Verification) {
+        self.engine.inquiries().note(pair, id, answer);
+        self.engine.metrics.keys_answered.inc(VerificationResult::from(answer));
+        let receiving = matches!(self.machine, Machine::Receiving(_));
+        if *answer == Verification::Valid {
+            // Nobody but a server to which a stream of ours has gone knows such a key: anybody may ask (XEP-0220 §2.1.2).
+            self.engine.table.peer_is_back(pair);
+        }
+        if *answer == Verification::Valid && receiving && self.leg == Leg::Outer {
+            let source = self.address.ip();
+            self.engine.saw_inbound(InboundKind::DialbackVerified, &pair.to, &pair.from, source);
+        }
+    }
+
+    /// Whether a line about this stream is written. Strangers cannot keep back those about a peer that has proven a domain.
+    pub(super) fn may_log(&self) -> Option<u64> {
+        match self.proven.first() {
+            Some((pair, _)) => self.engine.may_log_pair(self.leg, pair),
+            None => self.engine.may_log(self.address.ip()),
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        if let Some(omitted) = self.may_log() {
+            tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.word().as_str(), omitted, "{failure}");
+        }
+        if let Machine::Receiving(machine) = &self.machine
+            && !machine.is_authenticated()
+        {
+            self.engine.metrics.handshake(self.leg, Direction::Inbound, Err(&failure));
+        }
+        self.failure = Some(failure);
+    }
+
+    /// RFC 6120 §13.7.2.3: the stream ends with the certificates that it rests on.
+    fn watch_expiry(&mut self, remote: &Domain, valid: bool) {
+        let now = Timestamp::now();
+        let judged = valid && self.around.peer(remote).verification != CertificateRole::None;
+        let theirs = self.connection.peer_chain().first_expiry(now).filter(|_| judged);
+        let deadline = expiry::deadline([theirs, self.own_expiry], now, Instant::now());
+        if let (Some(at), Machine::Receiving(machine)) = (deadline, &mut self.machine) {
+            machine.expires(at);
+        }
+    }
+
+    async fn start_tls(&mut self, domain: &Domain) -> io::Result<()> {
+        let presented = self.engine.presented(self.leg, domain)?;
+        self.own_expiry = presented.first_expiry(Timestamp::now());
+        let config = presented.server(TlsStart::StartTls);
+        self.connection.flush(CLOSING).await?;
+        let deadline = self.machine.deadline().unwrap_or_else(far_future);
+        tokio::select! {
+            handshake = timeout_at(deadline.into(), self.connection.accept_tls(config)) => handshake??,
+            () = evicted(self.newcomer.as_ref()) => {
+                return Err(io::Error::other("the connection made room for others"));
+            }
+        }
+        if let Machine::Receiving(machine) = &mut self.machine {
+            machine.on_tls(self.connection.peer_chain(), &mut self.out);
+        }
+        Ok(())
+    }
+
+    /// Judges the initiating server's certificate on another thread, before the machine asks for the verdict, which is kept
+    /// with the chain. False if there was no free turn in time.
+    pub(super) async fn judge_ahead(&mut self, from: Option<&str>) -> bool {
+        let (Leg::Outer, Machine::Receiving(machine)) = (self.leg, &self.machine) else {
+            return true;
+        };
+        let chain = self.connection.peer_chain();
+        let from = from.filter(|_| !chain.is_empty()).and_then(|from| Domain::parse(from).ok());
+        let Some(from) = from else { return true };
+        if self.around.peer(&from).verification == CertificateRole::None {
+            return true;
+        }
+        let deadline = machine.deadline().unwrap_or_else(far_future);
+        let (engine, source) = (Arc::clone(&self.engine), self.address.ip());
+        let around = surroundings::of_leg(&self.engine, self.leg);
+        let judged = async move {
+            let turn = engine.judging.turn(source).await;
+            let judge = move || {
+                let _ = around.judge(&chain, &from);
+                drop(turn);
+            };
+            spawn_blocking(judge).await
+        };
+        timeout_at(deadline.into(), judged).await.is_ok()
+    }
+
+    fn verify(&mut self, pair: Pair, id: StreamId, key: String) {
+        let Machine::Receiving(machine) = &mut self.machine else { return };
+        if let Err(refused) = verify::check_name(&self.engine, self.leg, &pair) {
+            return machine.on_verification(&pair, &id, refused, &mut self.out);
+        }
+        let at_once = self.engine.snapshot().config.limits.verifications_per_stream;
+        let own = self.verifications.get_or_insert_with(|| Arc::new(Semaphore::new(at_once)));
+        let (own, source) = (Arc::clone(own), self.address.ip());
+        let (engine, leg, events) =
+            (Arc::clone(&self.engine), self.leg, self.events.sender().clone());
+        let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
+        self.engine.spawn(async move {
+            let question = async {
+                // First the requests of the stream in their order, then those of the source by domain.
+                let _own = own.acquire_owned().await;
+                match verify::turn(&engine, leg, source, &pair.from).await {
+                    Ok(_permit) => {
+                        let (pair, id) = (pair.clone(), id.clone());
+                        // On the heap: many may wait for their turn.
+                        Box::pin(verify::ask(&engine, leg, source, pair, id, key)).await
+                    }
+                    Err(refused) => refused,
+                }
+            };
+            if let Some(result) = verify::bounded(question, time, ended).await {
+                engine.metrics.verifications.inc((&result).into());
+                // The stream that asked may be gone.
+                let _ = events.send(Event::Verdict(Box::new((pair, id, result)))).await;
+            }
+        });
+    }
+}
+
+fn far_future() -> Instant {
+    clock::after(Instant::now(), Duration::from_hours(24))
+}

@@ -1,0 +1,53 @@
+//! What comes to a stream from elsewhere in the engine.
+
+use std::future::pending;
+
+use s2s_proto::dialback::Verification;
+use s2s_proto::pair::Pair;
+use s2s_proto::stream::StreamId;
+use tokio::sync::mpsc;
+
+use crate::route::streams::Request;
+
+/// Events that wait at one stream; whoever has more waits before it.
+const WAITING: usize = 8;
+
+/// One of them.
+pub(crate) enum Event {
+    /// What an authoritative server said about a pair, and the stream ID that the question was about.
+    Verdict(Box<(Pair, StreamId, Verification)>),
+    /// A link wants to use the stream.
+    Carry(Request),
+    /// The stream has to make room.
+    Shed,
+    /// Another stream of the same peer needs the place of one that is idle.
+    CloseIfIdle,
+}
+
+/// Those of one stream. The channel, which has over 1 kB, is made for the first who sends: nobody does to a stream that has
+/// proven nothing.
+#[derive(Default)]
+pub(super) struct Events(Option<(mpsc::Sender<Event>, mpsc::Receiver<Event>)>);
+
+impl Events {
+    /// For whoever sends.
+    pub(super) fn sender(&mut self) -> &mpsc::Sender<Event> {
+        &self.0.get_or_insert_with(|| mpsc::channel(WAITING)).0
+    }
+
+    /// Waits for the next one; none after [`Self::close`]. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        match &mut self.0 {
+            Some((_, events)) => events.recv().await,
+            None => pending().await,
+        }
+    }
+
+    /// Nobody can send any more, and what was sent is dropped.
+    pub(super) fn close(&mut self) {
+        if let Some((_, events)) = &mut self.0 {
+            events.close();
+            while events.try_recv().is_ok() {}
+        }
+    }
+}
