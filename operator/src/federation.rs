@@ -4,3 +4,4 @@
 pub mod material;
 pub mod names;
 pub mod validated;
+pub mod watched;

@@ -25,7 +25,7 @@ pub struct ServiceSpec {
     pub type_: ServiceType,
     /// Annotations for the load balancer, merged with the operator's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "super::bounded_map")]
+    #[schemars(schema_with = "super::rule::bounded_map")]
     pub annotations: BTreeMap<String, String>,
     /// Load balancer implementation; cannot change after the Service exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct ServiceSpec {
     /// Networks that may connect. Default: all networks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
-    #[x_kube(validation = Rule::new(super::NETWORKS).message(message::NETWORK))]
+    #[x_kube(validation = Rule::new(super::rule::NETWORKS).message(message::NETWORK))]
     pub load_balancer_source_ranges: Vec<IpNet>,
     /// Which nodes accept connections. Local preserves the source address of peers and avoids a second hop.
     #[serde(default)]

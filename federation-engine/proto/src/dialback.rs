@@ -6,7 +6,8 @@ mod inquiries;
 mod key;
 pub(crate) mod receiving;
 pub mod steps;
+mod verification;
 
 pub use inquiries::{Inquiries, KeyInquiry};
 pub use key::{Key, Secret};
-pub use receiving::Verification;
+pub use verification::Verification;

@@ -8,7 +8,7 @@ use crds::domain::Domain;
 use crds::xmpp::StreamCondition;
 use federation_engine::probe::{Seen, look};
 use futures::stream::{self, StreamExt as _};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use s2s_proto::certificate::facts::CertificateFacts;
 use s2s_proto::certificate::identity::Identity;
 use s2s_proto::plan::TlsStart;
@@ -17,7 +17,6 @@ use s2s_proto::reason::Failure;
 use super::cluster::ClusterEvidence;
 use super::references::CertificateSeen;
 use crate::build::ports;
-use crate::context::{Context, FederationRef};
 use crate::federation::validated::Validated;
 
 /// For one stream, from TCP to the features.
@@ -136,25 +135,10 @@ impl Wanted {
     }
 }
 
-/// Probes every pod, unless that was done less than `kept` ago.
-pub async fn gather(
-    context: &Context,
-    reference: &FederationRef,
-    wanted: Wanted,
-    kept: SignedDuration,
-    now: Timestamp,
-) -> ProbeEvidence {
-    let last = context.remember(reference, |memory| memory.probes.clone());
-    if let Some(last) = last
-        && last.wanted == wanted
-        && now.duration_since(last.at) < kept
-    {
-        return last;
-    }
+/// Probes every pod.
+pub async fn gather(wanted: Wanted, now: Timestamp) -> ProbeEvidence {
     let probes = stream::iter(visits(&wanted)).buffered(AT_ONCE).collect().await;
-    let evidence = ProbeEvidence { at: now, wanted, probes };
-    context.remember(reference, |memory| memory.probes = Some(evidence.clone()));
-    evidence
+    ProbeEvidence { at: now, wanted, probes }
 }
 
 fn visits(wanted: &Wanted) -> Vec<impl Future<Output = Probe> + use<>> {

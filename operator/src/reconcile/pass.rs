@@ -26,6 +26,7 @@ use crate::evidence::cluster::{self, ClusterEvidence, DnsEndpointEvidence};
 use crate::evidence::dns::{self, DnsEvidence, LookedFor};
 use crate::evidence::engine::Credentials;
 use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::probe::ProbeEvidence;
 use crate::evidence::references::{self, CertificateSeen};
 use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
 use crate::federation::material::{self, ControlMaterial};
@@ -144,7 +145,7 @@ async fn act_and_look(
     let to_probe = probe::Wanted::of(federation, &cluster, references.certificate.as_ref());
     let (dns, probes) = tokio::join!(
         ask_dns(context, reference, federation, cluster.address(), last_dns, kept, now),
-        probe::gather(context, reference, to_probe, kept, now),
+        probe_listeners(context, reference, to_probe, kept, now),
     );
     let networks = inside(&networks, federation, &cluster);
     let address_changed = status::address_changed(old, cluster.address(), now);
@@ -280,6 +281,26 @@ async fn ask_dns(
     }
     let evidence = dns::gather(looked_for, &context.zones, now).await;
     context.remember(reference, |memory| memory.dns = Some(evidence.clone()));
+    evidence
+}
+
+/// Probes every pod, unless that was done less than `kept` ago.
+async fn probe_listeners(
+    context: &Context,
+    reference: &FederationRef,
+    wanted: probe::Wanted,
+    kept: SignedDuration,
+    now: Timestamp,
+) -> ProbeEvidence {
+    let last = context.remember(reference, |memory| memory.probes.clone());
+    if let Some(last) = last
+        && last.wanted == wanted
+        && now.duration_since(last.at) < kept
+    {
+        return last;
+    }
+    let evidence = probe::gather(wanted, now).await;
+    context.remember(reference, |memory| memory.probes = Some(evidence.clone()));
     evidence
 }
 

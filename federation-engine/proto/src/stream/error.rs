@@ -8,7 +8,6 @@ use crate::reason::{Failure, Refusal};
 use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Bounds, Element, Item, Namespace, Node, Scanner, XmlError};
 
-use super::Out;
 use super::redirect::Redirect;
 
 /// A stream error to send: it ends the stream.
@@ -131,25 +130,28 @@ impl From<Refusal> for StreamError {
     }
 }
 
+/// `xml:lang` of every header that we send (RFC 6120 §4.7.4): the language of our error texts.
+pub const LANG: &str = "en";
+
 /// Bytes of explanation in an error that we send, or keep of one that a peer sent.
 const MAX_TEXT: usize = 512;
 
 impl StreamError {
     /// Writes the error; `</stream:stream>` is not part of it.
-    pub(crate) fn write(&self, out: &mut Out) {
-        out.put("<stream:error><");
-        out.put(self.condition.as_str());
-        attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
-        out.put("/>");
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        out.extend_from_slice(b"<stream:error><");
+        out.extend_from_slice(self.condition.as_str().as_bytes());
+        attribute_into(out, "xmlns", Namespace::StreamError.uri());
+        out.extend_from_slice(b"/>");
         if !self.text.is_empty() {
-            out.put("<text");
-            attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
-            attribute_into(&mut out.bytes, "xml:lang", super::header::LANG);
-            out.put(">");
-            escape_into(&mut out.bytes, &printable(&self.text, MAX_TEXT));
-            out.put("</text>");
+            out.extend_from_slice(b"<text");
+            attribute_into(out, "xmlns", Namespace::StreamError.uri());
+            attribute_into(out, "xml:lang", LANG);
+            out.extend_from_slice(b">");
+            escape_into(out, &printable(&self.text, MAX_TEXT));
+            out.extend_from_slice(b"</text>");
         }
-        out.put("</stream:error>");
+        out.extend_from_slice(b"</stream:error>");
     }
 }
 

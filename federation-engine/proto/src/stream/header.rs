@@ -9,8 +9,7 @@ use crate::xml::{HeaderAttributes, Namespace};
 use super::Out;
 use super::error::StreamError;
 
-/// `xml:lang` of every header that we send (RFC 6120 §4.7.4): the language of our error texts.
-pub const LANG: &str = "en";
+pub use super::error::LANG;
 
 /// A version of XMPP (RFC 6120 §4.7.5): two numbers, compared as numbers.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -248,7 +248,7 @@ impl Inbound {
         }
         out.act(Action::Ends(error.clone()));
         self.management.farewell(out);
-        error.write(out);
+        error.write(&mut out.bytes);
         out.put("</stream:stream>");
         self.end(out);
     }

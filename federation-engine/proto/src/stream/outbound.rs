@@ -217,7 +217,7 @@ impl Outbound {
             return;
         }
         if !matches!(self.state, State::Handshake | State::Closing { .. }) {
-            StreamError::from(error).write(out);
+            StreamError::from(error).write(&mut out.bytes);
         }
         self.give_up(Failure::NotXmpp(error.to_string()), out);
     }
@@ -336,7 +336,7 @@ impl Outbound {
             _ => {
                 out.act(Action::Ends(error.clone()));
                 self.management.farewell(out);
-                error.write(out);
+                error.write(&mut out.bytes);
                 out.put("</stream:stream>");
             }
         }
@@ -443,7 +443,7 @@ impl Outbound {
             // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
             _ => {
                 let text = format!("it sent {} {}", element.described(), self.out_of_place());
-                StreamError::at(&element, Refusal::NotAuthorized).write(out);
+                StreamError::at(&element, Refusal::NotAuthorized).write(&mut out.bytes);
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
                 self.give_up(Failure::NotXmpp(text), out);
             }

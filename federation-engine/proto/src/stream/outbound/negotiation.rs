@@ -49,7 +49,7 @@ impl Outbound {
         let version = match check_namespaces(header).and_then(|()| negotiated(header)) {
             Ok(version) => version,
             Err(error) => {
-                error.write(out);
+                error.write(&mut out.bytes);
                 return self.give_up(Failure::NotXmpp(error.text), out);
             }
         };
