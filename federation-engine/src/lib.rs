@@ -19,6 +19,7 @@ pub mod config;
 pub mod dial;
 pub mod dns;
 mod engine;
+mod in_force;
 pub mod leg;
 mod links;
 pub mod log;

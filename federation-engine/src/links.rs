@@ -11,10 +11,12 @@ use s2s_proto::stream::Purpose;
 use tokio::time::sleep_until;
 
 use crate::engine::Engine;
+use crate::engine::life::Life;
 use crate::leg::Leg;
-use crate::relay::outlet::End;
+use crate::relay::Relay;
 use crate::route::link::Link;
 use crate::route::retry::{Errand, Fate, Stage, fate};
+use crate::route::streams::End;
 use crate::route::streams::Far;
 use crate::session::Session;
 use crate::session::negotiate::{self, NotOpened, Opening};
@@ -29,14 +31,19 @@ const LONGEST_REPEATED: Duration = Duration::from_secs(30);
 /// Longest pause between two attempts while the engine ends: answers to stanzas that it has taken wait, and have seconds.
 const LONGEST_ENDING: Duration = Duration::from_millis(250);
 
+/// Starts the task of a link; the link has said that none runs.
+pub(crate) fn start(engine: &Arc<Engine>, link: &Arc<Link>) {
+    engine.life.spawn(run(Arc::clone(engine), Arc::clone(link)));
+}
+
 /// Runs until nothing waits any more.
-pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
+async fn run(engine: Arc<Engine>, link: Arc<Link>) {
     loop {
-        match wait_for_turn(&engine, &link).await {
+        match wait_for_turn(&engine.life, &engine.relay, &link).await {
             Turn::Attempt => {}
             Turn::Rest => return,
             Turn::Shutdown => {
-                engine.bounce_all(link.drain(), link.leg, &Failure::ShuttingDown);
+                engine.relay.bounce_all(link.drain(), link.leg, &Failure::ShuttingDown);
                 if link.try_sleep() {
                     return;
                 }
@@ -58,10 +65,10 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                     let failure = end.failure.unwrap_or(lost);
                     let lost = NotOpened { failure, address, tls: None };
                     let stage = if end.at_stanza { Stage::Stanza } else { Stage::Stream };
-                    give_up(&engine, &link, lost, stage);
+                    give_up(&engine.relay, &link, lost, stage);
                 }
             }
-            Err(not_opened) => give_up(&engine, &link, not_opened, Stage::Attempt),
+            Err(not_opened) => give_up(&engine.relay, &link, not_opened, Stage::Attempt),
         }
         if link.try_sleep() {
             return;
@@ -111,11 +118,12 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
     };
     tokio::pin!(opening);
     loop {
-        let next = link.last_failure().and_then(|cause| bounce_expired(engine, link, &cause));
+        let next =
+            link.last_failure().and_then(|cause| bounce_expired(&engine.relay, link, &cause));
         tokio::select! {
             outcome = &mut opening => return outcome,
             () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
-            () = engine.shutdown.cancelled() => {
+            () = engine.life.shutdown.cancelled() => {
                 return Err(Failure::ShuttingDown.into());
             }
         }
@@ -123,14 +131,14 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
 }
 
 /// Reports a failure and bounces what does not wait for the next attempt.
-fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened, stage: Stage) {
-    let NotOpened { failure, address, .. } = &not_opened;
-    if let Some(omitted) = engine.may_log_pair(link.leg, &link.pair) {
+fn give_up(relay: &Relay, link: &Link, not_opened: NotOpened, stage: Stage) {
+    let NotOpened { failure, address, tls } = &not_opened;
+    if let Some(omitted) = relay.recorder.may_log_pair(link.leg, &link.pair) {
         tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = failure.word().as_str(), omitted, "no stream: {failure}");
     }
-    engine.attempt_failed(link, &not_opened);
+    relay.recorder.attempt_failed(link.leg, &link.pair.to, failure, *address, *tls);
     let failure = not_opened.failure;
-    let fate = fate(&failure, errand(engine, link), stage);
+    let fate = fate(&failure, errand(relay, link), stage);
     let longest = match (link.leg, fate) {
         // The backend is ours, and usually back within seconds.
         (Leg::Inner, _) => LONGEST_INNER,
@@ -138,18 +146,18 @@ fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened, stage:
         (Leg::Outer, Fate::Bounce) => LONGEST_REPEATED,
     };
     let bounced = link.failed(failure.clone(), fate, Instant::now(), longest);
-    engine.bounce_all(bounced, link.leg, &failure);
+    relay.bounce_all(bounced, link.leg, &failure);
 }
 
-fn errand(engine: &Engine, link: &Link) -> Errand {
-    let own = link.pair.from == engine.snapshot().config.probe_domain;
+fn errand(relay: &Relay, link: &Link) -> Errand {
+    let own = link.pair.from == relay.in_force.load().config.probe_domain;
     if own { Errand::Probe } else { Errand::Relay }
 }
 
 /// Bounces what has waited too long, and says when to look again.
-fn bounce_expired(engine: &Arc<Engine>, link: &Arc<Link>, cause: &Failure) -> Option<Instant> {
-    let (expired, next) = link.take_expired(Instant::now(), &engine.queue_bounds());
-    engine.bounce_all(expired, link.leg, cause);
+fn bounce_expired(relay: &Relay, link: &Link, cause: &Failure) -> Option<Instant> {
+    let (expired, next) = link.take_expired(Instant::now(), &relay.queue_bounds());
+    relay.bounce_all(expired, link.leg, cause);
     next
 }
 
@@ -165,19 +173,19 @@ enum Turn {
 
 /// Waits until the next attempt may start. What does not wait for it, or has waited too long, is bounced with the cause
 /// of the last failure.
-async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
+async fn wait_for_turn(life: &Life, relay: &Relay, link: &Link) -> Turn {
     let begun = Instant::now();
     loop {
-        if engine.shutdown.is_cancelled() {
+        if life.shutdown.is_cancelled() {
             return Turn::Shutdown;
         }
-        let draining = engine.draining.is_cancelled();
-        if engine.bouncing.is_cancelled() {
-            engine.bounce_all(link.drain_sent(), link.leg, &Failure::ShuttingDown);
+        let draining = life.draining.is_cancelled();
+        if life.bouncing.is_cancelled() {
+            relay.bounce_all(link.drain_sent(), link.leg, &Failure::ShuttingDown);
         }
         if let Some(cause) = link.last_failure().filter(|_| draining) {
             // There is no time for another attempt; the time that answers have is for themselves.
-            engine.bounce_all(link.drain_relayed(), link.leg, &cause);
+            relay.bounce_all(link.drain_relayed(), link.leg, &cause);
         }
         if draining && link.try_sleep() {
             return Turn::Rest;
@@ -191,10 +199,10 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
         };
         let next = match link.last_failure() {
             Some(cause) if link.last_fate() == Some(Fate::Bounce) => {
-                engine.bounce_all(link.drain(), link.leg, &cause);
+                relay.bounce_all(link.drain(), link.leg, &cause);
                 None
             }
-            Some(cause) => bounce_expired(engine, link, &cause),
+            Some(cause) => bounce_expired(relay, link, &cause),
             None => None,
         };
         if link.try_sleep() {
@@ -204,8 +212,8 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
         tokio::select! {
             () = sleep_until(until.into()) => {}
             () = hurried => {}
-            () = engine.draining.cancelled(), if !draining => {}
-            () = engine.shutdown.cancelled() => {}
+            () = life.draining.cancelled(), if !draining => {}
+            () = life.shutdown.cancelled() => {}
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod label;
 pub(crate) mod limiter;
 pub mod metrics;
 pub mod readiness;
+pub(crate) mod recorder;
 #[cfg(test)]
 mod testing;
 mod visitors;

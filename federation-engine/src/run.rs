@@ -23,8 +23,9 @@ use crate::config::watch::FileWatch;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::{Resolver, ResolverError};
 use crate::engine::Engine;
-use crate::engine::snapshot::Snapshot;
+use crate::in_force::snapshot::Snapshot;
 use crate::leg::Leg;
+use crate::links;
 use crate::observe::admin::{self, AdminState};
 use crate::observe::control::{self, ControlState};
 use crate::observe::journal::Journal;
@@ -80,48 +81,58 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
     let listeners = Listeners::bind(&config.listen).await?;
     let resolver = Resolver::configured(&config.resolvers, &config.dnssec)?;
     let journal = Arc::new(Journal::new(env!("CARGO_PKG_VERSION")));
-    let engine =
-        Engine::new(Snapshot::load(config, None), resolver, Inside::new()?, Arc::clone(&journal));
+    let engine = Engine::new(
+        Snapshot::load(config, None),
+        resolver,
+        Inside::new()?,
+        Arc::clone(&journal),
+        links::start,
+    );
     let material = Material::new(&engine, file);
     let readiness = Arc::new(Readiness::awaiting([SERVING]));
 
     for listener in listeners.outer {
-        engine.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Outer));
+        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Outer));
     }
     if let Some(listener) = listeners.inner {
-        engine.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Inner));
+        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Inner));
     }
     if let Some(sockets) = listeners.dns {
-        engine.spawn(material.serve_dns(sockets));
+        engine.life.spawn(material.serve_dns(sockets));
     }
     if let Some(listener) = listeners.admin {
-        let state =
-            AdminState { readiness: Arc::clone(&readiness), metrics: Arc::clone(&engine.metrics) };
-        engine.spawn(admin::serve(listener, Arc::new(state), engine.shutdown.clone()));
+        let state = AdminState {
+            readiness: Arc::clone(&readiness),
+            metrics: Arc::clone(&engine.recorder.metrics),
+        };
+        engine.life.spawn(admin::serve(listener, Arc::new(state), engine.life.shutdown.clone()));
     }
     if let Some(listener) = listeners.control {
         let (sender, asked) = mpsc::channel(PROBES);
         let state = ControlState::new(journal, material.credentials(), sender)?;
-        engine.spawn(control::serve(listener, Arc::new(state), engine.shutdown.clone()));
-        engine.spawn(probe_what_is_asked(Arc::clone(&engine), asked));
+        engine.life.spawn(control::serve(listener, Arc::new(state), engine.life.shutdown.clone()));
+        engine.life.spawn(probe_what_is_asked(Arc::clone(&engine), asked));
     }
-    engine.spawn(overload::watch(Arc::clone(&engine), granted));
-    engine.spawn(material.keep_in_force(watch));
+    engine.life.spawn(overload::watch(Arc::clone(&engine), granted));
+    engine.life.spawn(material.keep_in_force(watch));
     readiness.found(SERVING);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the engine is ready");
 
     shutdown.cancelled().await;
     readiness.lost(SERVING);
     tracing::info!("shutting down: delivering what waits, then closing all streams");
-    engine.stop().await;
+    ending::end(&engine).await;
     Ok(())
 }
 
 /// Tries the peers that the control listener is asked about.
 async fn probe_what_is_asked(engine: Arc<Engine>, mut asked: mpsc::Receiver<Domain>) {
-    while let Some(Some(peer)) = engine.shutdown.run_until_cancelled(asked.recv()).await {
+    while let Some(Some(peer)) = engine.life.shutdown.run_until_cancelled(asked.recv()).await {
         let first = engine.snapshot().config.local_names().next().cloned();
         let Some(local) = first else { continue };
-        peers::visit(&engine, &engine.table.link(&Pair { from: local, to: peer }, Leg::Outer));
+        peers::visit(
+            &engine,
+            &engine.relay.table.link(&Pair { from: local, to: peer }, Leg::Outer),
+        );
     }
 }

@@ -38,20 +38,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admission::holders::{self, Holding};
 use crate::admission::newcomers::{Admitted, Newcomer};
-use crate::engine::{Engine, News, surroundings};
+use crate::engine::life::{News, Stage};
+use crate::engine::{Engine, surroundings};
+use crate::in_force;
 use crate::leg::Leg;
 use crate::relay::intake::Intake;
-use crate::relay::outlet::{End, Outlet};
+use crate::relay::outlet::Outlet;
 use crate::route::link::Link;
-use crate::route::streams::{Registration, Request};
-use crate::run::ending::Stage;
+use crate::route::streams::{End, Place, Registration, Request};
 use crate::session::machine::Machine;
 use crate::session::negotiate::Opened;
 use crate::session::report::StreamReport;
 use crate::session::stream_end::StreamEnd;
-use crate::session::target::Place;
 use crate::sockets::connection::{Connection, Progress};
-pub(crate) use events::Event;
 use events::Events;
 
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
@@ -166,7 +165,11 @@ impl Session {
         started: Instant,
     ) -> Self {
         let direct = matches!(transport, Transport::DirectTls(_));
-        let machine = Machine::Receiving(Inbound::new(transport, engine.stream_limits(), started));
+        let machine = Machine::Receiving(Inbound::new(
+            transport,
+            in_force::limits::stream(&engine.snapshot().config),
+            started,
+        ));
         let report = StreamReport::inbound(leg, address, direct);
         let (newcomer, around) =
             (Some(newcomer), surroundings::of_source(engine, leg, address.ip()));
@@ -189,10 +192,12 @@ impl Session {
             address,
             around: surroundings::of_leg(engine, leg),
             connection,
-            scanner: Scanner::new(engine.pre_auth_bounds()),
+            scanner: Scanner::new(in_force::limits::before_authentication(
+                &engine.snapshot().config,
+            )),
             machine,
             out: Out::default(),
-            intake: Intake::new(engine, leg),
+            intake: Intake::new(&engine.relay, leg),
             outlet: Outlet::new(leg),
             report,
             events: Events::default(),
@@ -212,8 +217,8 @@ impl Session {
             last_traffic: now,
             write_by: None,
             closing: false,
-            revision: engine.news().borrow().revision,
-            news: engine.news(),
+            revision: engine.life.news().borrow().revision,
+            news: engine.life.news(),
             stage: Stage::Serving,
             stuck: None,
             shed: false,
@@ -277,7 +282,7 @@ impl Session {
                 self.report.ended(&self.engine, &end);
             }
             self.settle().await;
-            let end = self.outlet.release(&self.engine, self.failure.as_ref(), self.closing);
+            let end = self.outlet.release(&self.engine.relay, self.failure.as_ref(), self.closing);
             // What is left is a stanza that waits for room, and nobody's connection.
             drop((self.connection, self.holding));
             self.intake.finish().await;
@@ -312,7 +317,7 @@ impl Session {
                 let output = &mut self.connection.output;
                 let limits = self.machine.peer_limits().or_bytes(own_limit);
                 let management = self.machine.management();
-                let filled = self.outlet.fill(&self.engine, &limits, management, output);
+                let filled = self.outlet.fill(&self.engine.relay, &limits, management, output);
                 if filled {
                     self.last_stanza = Instant::now();
                 }

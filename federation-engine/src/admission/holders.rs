@@ -14,7 +14,7 @@ use crate::Domain;
 use crate::budget::account::{Account, Total};
 use crate::budget::decide::{Group, Held, Use};
 use crate::leg::Leg;
-use crate::session::Event;
+use crate::route::streams::Event;
 use crate::sockets::connection::Connection;
 use crate::source::Prefix;
 

@@ -82,7 +82,7 @@ impl Surroundings for Outer {
     /// Streams of peers are used both ways. On our own streams that is left until somebody outside has reached the domain
     /// by a stream of its own: with the answers on ours, nobody would notice that the domain cannot be reached.
     fn takes_bidi(&self, pair: &Pair) -> bool {
-        !self.serves(&pair.to) || self.0.journal.is_reached(&pair.to)
+        !self.serves(&pair.to) || self.0.recorder.journal.is_reached(&pair.to)
     }
 
     fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {

@@ -20,10 +20,10 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// Watches one peer until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain) {
-    let revision = engine.revision();
-    let mut revisions = engine.revisions();
-    let link = engine.table.link(&Pair { from: local, to: peer }, Leg::Outer);
-    while engine.revision() == revision {
+    let revision = engine.in_force.revision();
+    let mut revisions = engine.in_force.revisions();
+    let link = engine.relay.table.link(&Pair { from: local, to: peer }, Leg::Outer);
+    while engine.in_force.revision() == revision {
         visit(&engine, &link);
         loop {
             let settled = link.settled();
@@ -33,7 +33,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
             }
             tokio::select! {
                 () = settled => {}
-                () = engine.draining.cancelled() => return,
+                () = engine.life.draining.cancelled() => return,
             }
         }
         let pause = if link.last_failure().is_some() { EAGER } else { CALM };
@@ -42,7 +42,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
             () = link.lost() => sleep(SOON.mul_f64(rand::random_range(0.5..1.5))).await,
             () = sleep(pause.mul_f64(rand::random_range(0.8..1.2))) => {}
             _ = revisions.changed() => {}
-            () = engine.draining.cancelled() => return,
+            () = engine.life.draining.cancelled() => return,
         }
     }
 }
@@ -50,6 +50,6 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
 /// Opens a stream to the peer now, unless one is open.
 pub(crate) fn visit(engine: &Arc<Engine>, link: &Arc<Link>) {
     if link.wake() {
-        engine.start(link);
+        engine.relay.start(link);
     }
 }

@@ -2,8 +2,7 @@
 //! backend's DNS and its own stream to the engine, so one round trip proves both directions, their authentication and
 //! the DNS set-up.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::xmpp::StreamCondition;
@@ -13,14 +12,13 @@ use s2s_proto::pair::Pair;
 use s2s_proto::reason::{ConnectReason, Failure};
 use s2s_proto::stanza::bounce::ping;
 use s2s_proto::stream::StreamId;
-use s2s_proto::xml::Element;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout_at};
 
 use crate::Domain;
 use crate::engine::Engine;
 use crate::leg::Leg;
-use crate::observe::evidence::{BackendAnswer, BackendOutcome, BackendRoundTrip};
+use crate::observe::evidence::{BackendOutcome, BackendRoundTrip};
 use crate::route::link::{Link, Phase};
 
 /// How long an answer may take.
@@ -29,50 +27,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CALM: Duration = Duration::from_mins(1);
 const EAGER: Duration = Duration::from_secs(2);
 
-/// Round trips under way, by the `id` of their ping.
-#[derive(Default)]
-pub(crate) struct RoundTrips(Mutex<HashMap<String, oneshot::Sender<()>>>);
-
-impl RoundTrips {
-    /// A stanza came to the probe domain over a backend's own stream. An error is as good as a result: it has come the
-    /// whole way. False: it answers no ping of this replica.
-    fn answered(&self, id: &str) -> bool {
-        let waiting = self.pending().remove(id);
-        // Whoever waited may have given up.
-        waiting.is_some_and(|waiting| waiting.send(()).is_ok())
-    }
-
-    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Engine {
-    /// A stanza of a backend for the probe domain. What answers another replica's ping is evidence for that one.
-    pub(crate) fn ping_answered(&self, element: &Element, pair: &Pair) {
-        let answer = matches!(element.type_().as_deref(), Some("result" | "error"));
-        let Some(id) = element.id().filter(|_| answer) else { return };
-        if !self.round_trips.answered(&id) {
-            let answer = BackendAnswer { domain: pair.from.clone(), ping: id.into_owned() };
-            self.journal.backend_answer(answer, Timestamp::now());
-        }
-    }
-}
-
 /// Keeps the evidence of one domain's backend fresh until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: String) {
-    let revision = engine.revision();
-    let mut revisions = engine.revisions();
+    let revision = engine.in_force.revision();
+    let mut revisions = engine.in_force.revisions();
     let mut last = None;
     let mut pause = EAGER;
-    while engine.revision() == revision {
+    while engine.in_force.revision() == revision {
         let trip = Trip::new(&engine, &domain, &backend);
         // A ping whose answer comes to another replica ends here like one that has none. While that is the state, only
         // the end of a ping is told, so that what the operator sees does not go back and forth.
         let tell = !matches!(last, Some(BackendOutcome::RoundTripSeen | BackendOutcome::NoAnswer));
         let (outcome, detail) = trip.run(tell).await;
         tracing::debug!(%domain, backend, ?outcome, "round trip: {detail}");
-        engine.saw_backend(trip.evidence(outcome, detail));
+        engine.recorder.saw_backend(trip.evidence(outcome, detail));
         pause = match outcome {
             BackendOutcome::RoundTripSeen => CALM,
             // The other replicas may have the answers; then this goes on for ever. No `Backoff`, which would start anew after
@@ -86,7 +54,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
             // The backend went away, or is starting again.
             () = trip.link.lost() => {}
             _ = revisions.changed() => {}
-            () = engine.draining.cancelled() => return,
+            () = engine.life.draining.cancelled() => return,
         }
     }
 }
@@ -103,24 +71,23 @@ struct Trip<'a> {
 impl<'a> Trip<'a> {
     fn new(engine: &'a Arc<Engine>, domain: &Domain, backend: &'a str) -> Self {
         let pair = Pair { from: engine.snapshot().config.probe_domain.clone(), to: domain.clone() };
-        let link = engine.table.link(&pair, Leg::Inner);
+        let link = engine.relay.table.link(&pair, Leg::Inner);
         Self { engine, backend, pair, id: StreamId::new(rand::random()).to_string(), link }
     }
 
     /// Pings, and waits for the answer, the failure, or the end of patience. With `tell`, it is told as soon as the
     /// backend has the ping.
     async fn run(&self, tell: bool) -> (BackendOutcome, String) {
-        let (sender, answer) = oneshot::channel();
-        self.engine.round_trips.pending().insert(self.id.clone(), sender);
+        let answer = self.engine.relay.round_trips.begin(&self.id);
         // An earlier failure's pause is not ours: this is the look that finds out whether it is over.
         if self.link.wake() {
-            self.engine.start(&self.link);
+            self.engine.relay.start(&self.link);
         }
         let stanza = ping(self.pair.from.as_str(), self.pair.to.as_str(), &self.id);
-        self.engine.metrics.stanzas_generated.inc();
-        self.engine.queue(&self.link, stanza, Instant::now()).await;
+        self.engine.recorder.metrics.stanzas_generated.inc();
+        self.engine.relay.queue(&self.link, stanza, Instant::now()).await;
         let outcome = self.wait(answer, tell).await;
-        self.engine.round_trips.pending().remove(&self.id);
+        self.engine.relay.round_trips.end(&self.id);
         outcome
     }
 
@@ -138,7 +105,7 @@ impl<'a> Trip<'a> {
             if tell && self.link.phase() == Phase::Established {
                 tell = false;
                 let awaited = self.evidence(BackendOutcome::AnswerAwaited, String::new());
-                self.engine.saw_backend(awaited);
+                self.engine.recorder.saw_backend(awaited);
             }
             tokio::select! {
                 biased;

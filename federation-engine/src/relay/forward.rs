@@ -15,9 +15,9 @@ use s2s_proto::stanza::{address, bounce, preparation};
 use s2s_proto::stream::{StreamLimits, header};
 use s2s_proto::xml::Element;
 
-use crate::engine::Engine;
+use super::Relay;
+use super::alone;
 use crate::leg::Leg;
-use crate::relay::alone;
 use crate::route::link::{Link, Push};
 use crate::route::poison;
 use crate::route::queue::Bounds;
@@ -44,7 +44,7 @@ enum Way {
 
 /// The ways of one stream's pairs.
 pub(crate) struct Forwarder {
-    engine: Arc<Engine>,
+    relay: Arc<Relay>,
     leg: Leg,
     /// Snapshot that the ways were made from.
     revision: u64,
@@ -66,8 +66,8 @@ struct Known {
 }
 
 impl Forwarder {
-    pub(crate) fn new(engine: Arc<Engine>, leg: Leg) -> Self {
-        Self { engine, leg, revision: 0, ways: Vec::new(), turns_away: false, answered: false }
+    pub(crate) fn new(relay: Arc<Relay>, leg: Leg) -> Self {
+        Self { relay, leg, revision: 0, ways: Vec::new(), turns_away: false, answered: false }
     }
 
     /// Something that is no error has come from a backend.
@@ -86,7 +86,7 @@ impl Forwarder {
         lang: Option<&str>,
         now: Instant,
     ) -> Option<Held> {
-        self.engine.metrics.stanzas_received.inc(self.leg);
+        self.relay.recorder.metrics.stanzas_received.inc(self.leg);
         let well_formed = |address: Option<Cow<'_, str>>| {
             address.is_some_and(|address| address::is_well_formed(&address))
         };
@@ -112,10 +112,10 @@ impl Forwarder {
                 let context = StreamContext { pair, lang, outgoing_lang: Some(header::LANG) };
                 let stanza = relay::outgoing(element, &context);
                 if self.turns_away {
-                    self.engine.turn_away(&stanza, link.leg);
+                    self.relay.turn_away(&stanza, link.leg);
                     return None;
                 }
-                return self.engine.try_queue(&link, stanza, now);
+                return self.relay.try_queue(&link, stanza, now);
             }
             Way::Confused => self.refuse_malformed(element, pair),
             Way::Denied => {
@@ -127,28 +127,30 @@ impl Forwarder {
                     }
                 };
                 let error = StanzaError::new(StanzaCondition::NotAllowed, text);
-                self.engine.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
+                self.relay.refuse(element, pair, self.leg, Refusal::PolicyDenied, &error);
             }
             Way::Gone => {
                 let refusal = Refusal::HostUnknown;
                 let text = refusal.to_string();
                 let error = StanzaError::new(StanzaCondition::ItemNotFound, text);
-                self.engine.refuse(element, pair, self.leg, refusal, &error);
+                self.relay.refuse(element, pair, self.leg, refusal, &error);
             }
             Way::Alone => {
-                let snapshot = self.engine.snapshot();
+                let snapshot = self.relay.in_force.load();
                 let contact = snapshot.config.local(&pair.to).map(|local| &local.contact);
                 match alone::answer(element, contact) {
                     Some(answer) => {
-                        self.engine.metrics.stanzas_answered.inc();
-                        self.engine.reply(answer, pair, self.leg);
+                        self.relay.recorder.metrics.stanzas_answered.inc();
+                        self.relay.reply(answer, pair, self.leg);
                     }
-                    None => self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError),
+                    None => {
+                        self.relay.recorder.metrics.stanzas_refused.inc(Refusal::UndeliverableError)
+                    }
                 }
             }
             Way::Probe => {
-                self.engine.metrics.stanzas_answered.inc();
-                self.engine.ping_answered(element, pair);
+                self.relay.recorder.metrics.stanzas_answered.inc();
+                self.relay.ping_answered(element, pair);
             }
         }
         None
@@ -158,7 +160,7 @@ impl Forwarder {
         let refusal = Refusal::MalformedAddress;
         let text = refusal.to_string();
         let error = StanzaError::new(StanzaCondition::JidMalformed, text);
-        self.engine.refuse(element, pair, self.leg, refusal, &error);
+        self.relay.refuse(element, pair, self.leg, refusal, &error);
     }
 
     /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12). What is returned holds its stream up.
@@ -168,22 +170,22 @@ impl Forwarder {
         pair: &Pair,
         limit: usize,
     ) -> Option<Held> {
-        self.engine.metrics.stanzas_received.inc(self.leg);
+        self.relay.recorder.metrics.stanzas_received.inc(self.leg);
         let text = format!("the stanza has more than {limit} bytes");
         let error = StanzaError::new(StanzaCondition::PolicyViolation, text);
-        self.engine.refuse(element, pair, self.leg, Refusal::TooLarge, &error);
+        self.relay.refuse(element, pair, self.leg, Refusal::TooLarge, &error);
         self.way(pair, false).1
     }
 
     /// Refuses a stanza without an answer, because its sender is closing the stream and has not taken its answers.
     pub(crate) fn drop_unanswered(&self) {
-        self.engine.metrics.stanzas_received.inc(self.leg);
-        self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError);
+        self.relay.recorder.metrics.stanzas_received.inc(self.leg);
+        self.relay.recorder.metrics.stanzas_refused.inc(Refusal::UndeliverableError);
     }
 
     /// Where the stanzas of a pair go, and what holds their stream up. `is_answer`: the stanza is no error.
     fn way(&mut self, pair: &Pair, is_answer: bool) -> (Way, Option<Held>) {
-        let revision = self.engine.revision();
+        let revision = self.relay.in_force.revision();
         if self.revision != revision {
             self.ways.clear();
             self.revision = revision;
@@ -193,9 +195,9 @@ impl Forwarder {
                 known.answered = true;
                 self.answered = true;
                 // Whoever writes to this sender has been answered.
-                self.engine.table.link(&pair.reversed(), Leg::Inner).answer();
+                self.relay.table.link(&pair.reversed(), Leg::Inner).answer();
             }
-            let unread = known.answers.is_full_of_answers(|| self.engine.queue_bounds());
+            let unread = known.answers.is_full_of_answers(|| self.relay.queue_bounds());
             let unread = unread.then(|| Held::Answers(Arc::clone(&known.answers)));
             return (known.way.clone(), unread);
         }
@@ -204,13 +206,13 @@ impl Forwarder {
             self.ways.remove(0);
         }
         let answered = self.leg == Leg::Outer;
-        let answers = self.engine.table.link(&pair.reversed(), self.leg);
+        let answers = self.relay.table.link(&pair.reversed(), self.leg);
         self.ways.push(Known { pair: pair.clone(), way, answers, answered });
         self.way(pair, is_answer)
     }
 
     fn find(&self, pair: &Pair) -> Way {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.relay.in_force.load();
         let config = &snapshot.config;
         if pair.to == config.probe_domain {
             return Way::Probe;
@@ -232,7 +234,7 @@ impl Forwarder {
             return Way::Denied;
         }
         let leg = if config.local(&pair.to).is_some() { Leg::Inner } else { Leg::Outer };
-        Way::Link(self.engine.table.link(pair, leg))
+        Way::Link(self.relay.table.link(pair, leg))
     }
 }
 
@@ -254,32 +256,32 @@ pub(crate) enum Held {
 
 impl Held {
     /// Waits until another attempt may end otherwise. Cancel-safe.
-    pub(crate) async fn wait(&self, engine: &Engine) {
-        let bounds = engine.queue_bounds();
+    pub(crate) async fn wait(&self, relay: &Relay) {
+        let bounds = relay.queue_bounds();
         match self {
             Self::Stanza(link, stanza) => tokio::select! {
                 () = link.wait_for_room(stanza.len(), &bounds) => {}
-                () = engine.bouncing.cancelled() => {}
+                () = relay.bouncing.cancelled() => {}
             },
             Self::Answers(link) => link.wait_for_room_for_answers(&bounds).await,
         }
     }
 
     /// Another attempt.
-    pub(crate) fn retry(self, engine: &Arc<Engine>, now: Instant) -> Option<Self> {
+    pub(crate) fn retry(self, relay: &Relay, now: Instant) -> Option<Self> {
         let Self::Stanza(link, stanza) = self else { return None };
-        engine.metrics.stanzas_queued.dec();
-        if !engine.bouncing.is_cancelled() {
-            return engine.try_queue(&link, stanza, now);
+        relay.recorder.metrics.stanzas_queued.dec();
+        if !relay.bouncing.is_cancelled() {
+            return relay.try_queue(&link, stanza, now);
         }
-        engine.turn_away(&stanza, link.leg);
+        relay.turn_away(&stanza, link.leg);
         None
     }
 
     /// Even for the last stanzas of a stream, which is read to its end, there are too many answers.
-    pub(crate) fn is_hopeless(&self, engine: &Engine) -> bool {
+    pub(crate) fn is_hopeless(&self, relay: &Relay) -> bool {
         let Self::Answers(link) = self else { return false };
-        let bounds = engine.queue_bounds();
+        let bounds = relay.queue_bounds();
         let bytes = bounds.bytes.saturating_mul(2);
         link.is_full_of_answers(|| Bounds { stanzas: usize::MAX, bytes, ..bounds })
     }
@@ -290,30 +292,30 @@ impl Held {
     }
 }
 
-impl Engine {
+impl Relay {
     /// Queues a stanza on its link, or gives it back while that is full and flows. One for which there will be no room
     /// soon is refused.
-    fn try_queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) -> Option<Held> {
+    fn try_queue(&self, link: &Arc<Link>, stanza: Bytes, now: Instant) -> Option<Held> {
         match link.push(stanza, now, &self.queue_bounds()) {
             Push::Queued { start } => {
-                self.metrics.stanzas_queued.inc();
+                self.recorder.metrics.stanzas_queued.inc();
                 if start {
                     self.start(link);
                 }
                 None
             }
             Push::Unreachable { stanza, cause } => {
-                self.metrics.bounced(&cause, 1);
+                self.recorder.metrics.bounced(&cause, 1);
                 let (error, outside) = (cause.stanza_error(), cause.stanza_error_outside());
                 self.bounce(&stanza, link.leg, &error, &outside);
                 None
             }
             Push::Full { stanza, flowing: true } => {
-                self.metrics.stanzas_queued.inc();
+                self.recorder.metrics.stanzas_queued.inc();
                 Some(Held::Stanza(Arc::clone(link), stanza))
             }
             Push::Full { stanza, flowing: false } => {
-                self.metrics.stanzas_refused.inc(Refusal::QueueFull);
+                self.recorder.metrics.stanzas_refused.inc(Refusal::QueueFull);
                 let error = StanzaError::new(
                     StanzaCondition::ResourceConstraint,
                     Refusal::QueueFull.to_string(),
@@ -325,14 +327,14 @@ impl Engine {
     }
 
     /// Answers a stanza that the engine does not take any more because it ends.
-    fn turn_away(self: &Arc<Self>, stanza: &Bytes, leg: Leg) {
+    fn turn_away(&self, stanza: &Bytes, leg: Leg) {
         let cause = Failure::ShuttingDown;
-        self.metrics.bounced(&cause, 1);
+        self.recorder.metrics.bounced(&cause, 1);
         self.bounce(stanza, leg, &cause.stanza_error(), &cause.stanza_error_outside());
     }
 
     /// Queues a stanza on its link, and waits for room while that flows.
-    pub(crate) async fn queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) {
+    pub(crate) async fn queue(&self, link: &Arc<Link>, stanza: Bytes, now: Instant) {
         let mut held = self.try_queue(link, stanza, now);
         while let Some(waiting) = held {
             waiting.wait(self).await;
@@ -342,43 +344,43 @@ impl Engine {
 
     /// Refuses a stanza that came in by `leg`, tells its sender, and counts it.
     fn refuse(
-        self: &Arc<Self>,
+        &self,
         element: &Element,
         pair: &Pair,
         leg: Leg,
         refusal: Refusal,
         error: &StanzaError,
     ) {
-        self.metrics.stanzas_refused.inc(refusal);
+        self.recorder.metrics.stanzas_refused.inc(refusal);
         if let Some(reply) = bounce::error_reply(element, error) {
             self.reply(reply, pair, leg);
         }
     }
 
     /// Sends an answer of the engine itself to the sender of a stanza of `pair` that came in by `leg`.
-    fn reply(self: &Arc<Self>, answer: Bytes, pair: &Pair, leg: Leg) {
+    fn reply(&self, answer: Bytes, pair: &Pair, leg: Leg) {
         let link = self.table.link(&pair.reversed(), leg);
-        self.metrics.stanzas_generated.inc();
-        self.metrics.stanzas_queued.inc();
+        self.recorder.metrics.stanzas_generated.inc();
+        self.recorder.metrics.stanzas_queued.inc();
         if link.push_answer(answer, Instant::now()) {
             self.start(&link);
         }
     }
 
     /// Bounces stanzas that waited in a queue and could not leave by `leg`.
-    pub(crate) fn bounce_all(self: &Arc<Self>, stanzas: Vec<Bytes>, leg: Leg, cause: &Failure) {
+    pub(crate) fn bounce_all(&self, stanzas: Vec<Bytes>, leg: Leg, cause: &Failure) {
         let (error, outside) = (cause.stanza_error(), cause.stanza_error_outside());
-        self.metrics.bounced(cause, stanzas.len() as u64);
+        self.recorder.metrics.bounced(cause, stanzas.len() as u64);
         for stanza in stanzas {
-            self.metrics.stanzas_queued.dec();
+            self.recorder.metrics.stanzas_queued.dec();
             self.bounce(&stanza, leg, &error, &outside);
         }
     }
 
     /// Refuses a queued stanza that is larger than what the receiver of its stream accepts (XEP-0478 §4).
-    pub(crate) fn too_large(self: &Arc<Self>, stanza: &Bytes, leg: Leg, limits: &StreamLimits) {
-        self.metrics.stanzas_queued.dec();
-        self.metrics.stanzas_refused.inc(Refusal::TooLarge);
+    pub(crate) fn too_large(&self, stanza: &Bytes, leg: Leg, limits: &StreamLimits) {
+        self.recorder.metrics.stanzas_queued.dec();
+        self.recorder.metrics.stanzas_refused.inc(Refusal::TooLarge);
         let limit = limits.exceeded_by(stanza.len()).unwrap_or_default();
         let text = format!(
             "the stanza has {} bytes on its way out, and {limit} bytes are accepted at most",
@@ -390,17 +392,17 @@ impl Engine {
 
     /// Refuses a queued stanza at which its receiver has ended two streams.
     pub(crate) fn not_accepted(
-        self: &Arc<Self>,
+        &self,
         stanza: &Bytes,
         leg: Leg,
         pair: Option<&Pair>,
         failure: &Failure,
     ) {
-        self.metrics.stanzas_queued.dec();
-        self.metrics.stanzas_refused.inc(Refusal::EndsStreams);
+        self.recorder.metrics.stanzas_queued.dec();
+        self.recorder.metrics.stanzas_refused.inc(Refusal::EndsStreams);
         let (error, outside) = poison::errors(failure);
         if let Some(pair) = pair
-            && let Some(omitted) = self.may_log_pair(leg, pair)
+            && let Some(omitted) = self.recorder.may_log_pair(leg, pair)
         {
             tracing::info!(%pair, ?leg, bytes = stanza.len(), omitted, "a stanza is given up at which {failure}");
         }
@@ -410,7 +412,7 @@ impl Engine {
     /// Tells the sender of a stanza, which is counted already, that it could not leave by `leg`. Errors are never answered
     /// (RFC 6120 §8.3.1). A sender outside learns nothing of our inside (`outside`).
     pub(crate) fn bounce(
-        self: &Arc<Self>,
+        &self,
         stanza: &Bytes,
         leg: Leg,
         error: &StanzaError,
@@ -418,16 +420,16 @@ impl Engine {
     ) {
         let reply = Element::parse(stanza).and_then(|element| {
             let pair = Pair::of(&element)?;
-            let is_ours = self.snapshot().config.local(&pair.from).is_some();
+            let is_ours = self.in_force.load().config.local(&pair.from).is_some();
             let error = if is_ours { error } else { outside };
             Some((bounce::error_reply(&element, error)?, pair))
         });
         let Some((reply, pair)) = reply else { return };
-        if pair.from == self.snapshot().config.probe_domain {
+        if pair.from == self.in_force.load().config.probe_domain {
             // The engine's own ping; the link keeps the cause, and the round trip reads it there.
             return;
         }
-        let is_ours = self.snapshot().config.local(&pair.from).is_some();
+        let is_ours = self.in_force.load().config.local(&pair.from).is_some();
         if !is_ours && leg == Leg::Outer {
             // It was ours, and has been taken out of the configuration: there is nobody to tell.
             return;

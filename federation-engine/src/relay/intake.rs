@@ -7,13 +7,13 @@ use std::time::Instant;
 use s2s_proto::pair::Pair;
 use s2s_proto::xml::Element;
 
-use crate::engine::Engine;
+use super::Relay;
+use super::forward::{Forwarder, Held};
 use crate::leg::Leg;
-use crate::relay::forward::{Forwarder, Held};
 
 /// The incoming side of one stream.
 pub(crate) struct Intake {
-    engine: Arc<Engine>,
+    relay: Arc<Relay>,
     forwarder: Forwarder,
     /// `xml:lang` of the peer's header (RFC 6120 §4.7.4).
     lang: Option<String>,
@@ -21,9 +21,9 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    pub(crate) fn new(engine: &Arc<Engine>, leg: Leg) -> Self {
-        let forwarder = Forwarder::new(Arc::clone(engine), leg);
-        Self { engine: Arc::clone(engine), forwarder, lang: None, held: None }
+    pub(crate) fn new(relay: &Arc<Relay>, leg: Leg) -> Self {
+        let forwarder = Forwarder::new(Arc::clone(relay), leg);
+        Self { relay: Arc::clone(relay), forwarder, lang: None, held: None }
     }
 
     /// The peer has sent a header.
@@ -50,7 +50,7 @@ impl Intake {
     /// Takes over a stanza of a stream that is closing, which is read to its end.
     pub(crate) async fn take_last(&mut self, element: &Element, pair: &Pair) {
         self.finish().await;
-        if self.held.as_ref().is_some_and(|held| held.is_hopeless(&self.engine)) {
+        if self.held.as_ref().is_some_and(|held| held.is_hopeless(&self.relay)) {
             self.forwarder.drop_unanswered();
         } else {
             self.take(element, pair, Instant::now());
@@ -70,14 +70,14 @@ impl Intake {
     /// Waits until [`Self::retry`] may help; for ever when nothing is held. Cancel-safe.
     pub(crate) async fn room(&self) {
         match &self.held {
-            Some(held) => held.wait(&self.engine).await,
+            Some(held) => held.wait(&self.relay).await,
             None => std::future::pending().await,
         }
     }
 
     /// Tries to place what is held.
     pub(crate) fn retry(&mut self) {
-        self.held = self.held.take().and_then(|held| held.retry(&self.engine, Instant::now()));
+        self.held = self.held.take().and_then(|held| held.retry(&self.relay, Instant::now()));
     }
 
     /// The stream ends: what is held still has to go to its link.

@@ -11,27 +11,17 @@ use s2s_proto::stream::{Management, StreamLimits};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
-use crate::engine::Engine;
+use super::Relay;
 use crate::leg::Leg;
 use crate::route::link::Link;
 use crate::route::pinned::{Pinned, copied};
 use crate::route::poison::{self, Verdict};
 use crate::route::queue::{STANZA_OVERHEAD, Waiting};
+use crate::route::streams::End;
 use crate::sockets::in_flight::{InFlight, Span};
 
 /// Bytes that one write to the transport gathers.
 const BATCH: usize = 64 * 1024;
-
-/// How a stream ended, as far as a link that it carried is concerned.
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    /// What broke it; `None`: it was closed in order.
-    pub(crate) failure: Option<Failure>,
-    /// It took stanzas of the link, or it was we who closed it.
-    pub(crate) useful: bool,
-    /// The peer ended it at a stanza, of whatever link.
-    pub(crate) at_stanza: bool,
-}
 
 struct Carried {
     link: Arc<Link>,
@@ -136,13 +126,13 @@ impl Outlet {
     /// Moves stanzas into `output`, as much as one write takes. True if there were any.
     pub(crate) fn fill(
         &mut self,
-        engine: &Arc<Engine>,
+        relay: &Relay,
         limits: &StreamLimits,
         management: &mut Management,
         output: &mut BytesMut,
     ) -> bool {
         // A peer that does not acknowledge holds its own stanzas up, and bounds what is kept for it.
-        let credit = engine.queue_bounds().bytes.saturating_sub(self.sent_bytes);
+        let credit = relay.queue_bounds().bytes.saturating_sub(self.sent_bytes);
         if credit == 0 {
             self.in_flight.stalls(Instant::now());
             return false;
@@ -168,13 +158,13 @@ impl Outlet {
             }
             for waiting in self.batch.drain(..) {
                 if limits.exceeded_by(waiting.stanza.len()).is_some() {
-                    engine.too_large(&waiting.stanza, self.leg, limits);
+                    relay.too_large(&waiting.stanza, self.leg, limits);
                     continue;
                 }
                 output.extend_from_slice(&waiting.stanza);
                 self.sent_bytes += waiting.stanza.len();
                 if waiting.was_sent {
-                    engine.metrics.stanzas_resent.inc(self.leg);
+                    relay.recorder.metrics.stanzas_resent.inc(self.leg);
                 }
                 let due = self.pinned.add(&waiting.stanza);
                 self.sent.push_back(Sent { of, waiting });
@@ -194,14 +184,14 @@ impl Outlet {
 
     /// The transport has taken everything, as this part of the connection. Where the system does not tell what the peer's
     /// TCP has (`None`), that is all there is to know.
-    pub(crate) fn written(&mut self, span: Option<Span>, engine: &Engine) {
+    pub(crate) fn written(&mut self, span: Option<Span>, relay: &Relay) {
         let fresh = self.sent.len().saturating_sub(self.in_flight.stanzas());
         if self.managed || fresh == 0 {
             return;
         }
         match span {
             Some(span) => self.in_flight.written(fresh, span, Instant::now()),
-            None => self.received(None, engine),
+            None => self.received(None, relay),
         }
     }
 
@@ -211,7 +201,7 @@ impl Outlet {
     }
 
     /// The peer's TCP has so many bytes of the connection; `None`: the system does not tell.
-    pub(crate) fn received(&mut self, bytes: Option<u64>, engine: &Engine) {
+    pub(crate) fn received(&mut self, bytes: Option<u64>, relay: &Relay) {
         let stanzas = match bytes {
             Some(bytes) => self.in_flight.acknowledged(bytes, Instant::now()),
             None if self.managed => self.in_flight.clear(),
@@ -220,14 +210,14 @@ impl Outlet {
                 self.sent.len()
             }
         };
-        self.confirm(stanzas, engine);
+        self.confirm(stanzas, relay);
     }
 
     /// The peer's TCP will have no more than so many bytes, in TLS records of up to `record` bytes.
-    pub(crate) fn received_at_last(&mut self, bytes: u64, record: u64, engine: &Engine) {
+    pub(crate) fn received_at_last(&mut self, bytes: u64, record: u64, relay: &Relay) {
         let sizes = self.sent.iter().map(|sent| sent.waiting.stanza.len() as u64);
         let stanzas = self.in_flight.partly_acknowledged(bytes, record, sizes);
-        self.confirm(stanzas, engine);
+        self.confirm(stanzas, relay);
     }
 
     /// TCP has not acknowledged all that depends on it.
@@ -236,9 +226,9 @@ impl Outlet {
     }
 
     /// The peer has taken over the oldest `count` stanzas since it acknowledges, and with them all before.
-    pub(crate) fn acknowledged(&mut self, count: u32, engine: &Engine) {
+    pub(crate) fn acknowledged(&mut self, count: u32, relay: &Relay) {
         let before = self.in_flight.clear();
-        self.confirm(before.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)), engine);
+        self.confirm(before.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)), relay);
     }
 
     /// The stream is idle: gives back memory that only a busy one needs.
@@ -256,7 +246,7 @@ impl Outlet {
         self.managed = false;
     }
 
-    fn confirm(&mut self, count: usize, engine: &Engine) {
+    fn confirm(&mut self, count: usize, relay: &Relay) {
         let count = count.min(self.sent.len());
         if count == 0 {
             return;
@@ -270,19 +260,19 @@ impl Outlet {
         }
         self.pinned.left(self.sent.len());
         self.confirmed = self.confirmed.saturating_add(count as u64);
-        engine.metrics.stanzas_relayed.inc_by(self.leg, count as u64);
-        engine.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
+        relay.recorder.metrics.stanzas_relayed.inc_by(self.leg, count as u64);
+        relay.recorder.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The stream is over. What is not confirmed goes back to the front of its queue, in its order: the next stream sends
     /// it again, except the one at which the peer ended this one and another. `closed`: it was we who closed it.
     pub(crate) fn release(
         mut self,
-        engine: &Arc<Engine>,
+        relay: &Relay,
         failure: Option<&Failure>,
         closed: bool,
     ) -> Option<End> {
-        let at_stanza = self.convict(engine, failure);
+        let at_stanza = self.convict(relay, failure);
         for (of, carried) in self.carried.iter().enumerate() {
             let unsure = self.sent.iter().filter(|sent| sent.of == of);
             let again = |sent: &Sent| Waiting { was_sent: true, ..sent.waiting.clone() };
@@ -293,7 +283,7 @@ impl Outlet {
         for Carried { link: _, end, used } in self.carried {
             let told = End { failure: failure.cloned(), useful: used || closed, at_stanza };
             match end {
-                // Whoever waited is gone with the engine.
+                // Whoever waited is gone with the relay.
                 Some(end) => drop(end.send(told)),
                 None => own = Some(told),
             }
@@ -302,7 +292,7 @@ impl Outlet {
     }
 
     /// Finds out whether the peer ended the stream at a stanza, and refuses the stanza if it is known.
-    fn convict(&mut self, engine: &Arc<Engine>, failure: Option<&Failure>) -> bool {
+    fn convict(&mut self, relay: &Relay, failure: Option<&Failure>) -> bool {
         let Some(failure) = failure else { return false };
         let unconfirmed = self.sent.iter_mut().map(|sent| &mut sent.waiting);
         let verdict = poison::judge(failure, self.managed, unconfirmed);
@@ -310,7 +300,7 @@ impl Outlet {
             && let Some(sent) = self.sent.pop_front()
         {
             let pair = self.carried.get(sent.of).map(|carried| &carried.link.pair);
-            engine.not_accepted(&sent.waiting.stanza, self.leg, pair, failure);
+            relay.not_accepted(&sent.waiting.stanza, self.leg, pair, failure);
         }
         verdict != Verdict::NotAtFault
     }

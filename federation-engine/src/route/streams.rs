@@ -2,23 +2,51 @@
 //! (XEP-0288), or for other domains here and there (XEP-0220 §2.6).
 
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use s2s_proto::dialback::Verification;
+use s2s_proto::pair::Pair;
+use s2s_proto::plan::Host;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::StreamId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Domain;
-use crate::engine::Engine;
 use crate::leg::Leg;
-use crate::relay::outlet::End;
 use crate::route::link::Link;
-use crate::session::Event;
-use crate::session::target::Place;
+
+/// A host and a port, as DNS or the configuration names them.
+pub(crate) type Place = (Host, NonZeroU16);
+
+/// How a stream ended, as far as a link that it carried is concerned.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    /// What broke it; `None`: it was closed in order.
+    pub(crate) failure: Option<Failure>,
+    /// It took stanzas of the link, or it was we who closed it.
+    pub(crate) useful: bool,
+    /// The peer ended it at a stanza, of whatever link.
+    pub(crate) at_stanza: bool,
+}
 
 /// Asks a stream to carry a link.
 pub(crate) struct Request {
     pub(crate) link: Arc<Link>,
     /// Dropped when the stream does not; otherwise what tells the end of the stream.
     pub(crate) answer: oneshot::Sender<oneshot::Receiver<End>>,
+}
+
+/// What comes to a stream from elsewhere in the engine.
+pub(crate) enum Event {
+    /// What an authoritative server said about a pair, and the stream ID that the question was about.
+    Verdict(Box<(Pair, StreamId, Verification)>),
+    /// A link wants to use the stream.
+    Carry(Request),
+    /// The stream has to make room.
+    Shed,
+    /// Another stream of the same peer needs the place of one that is idle.
+    CloseIfIdle,
 }
 
 /// What is at the other end.
@@ -39,8 +67,8 @@ struct Open {
 }
 
 /// The streams, by what is at their other end.
-#[derive(Default)]
-pub(crate) struct Streams(Mutex<Open>);
+#[derive(Clone, Default)]
+pub(crate) struct Streams(Arc<Mutex<Open>>);
 
 impl Streams {
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -71,7 +99,7 @@ impl Streams {
 
 /// Keeps a stream known for as long as it lives.
 pub(crate) struct Registration {
-    engine: Arc<Engine>,
+    streams: Streams,
     key: Key,
     id: u64,
 }
@@ -79,17 +107,17 @@ pub(crate) struct Registration {
 impl Registration {
     /// Makes a stream known.
     pub(crate) fn new(
-        engine: &Arc<Engine>,
+        streams: &Streams,
         leg: Leg,
         far: Far,
         requests: mpsc::Sender<Event>,
     ) -> Self {
         let key = (leg, far);
-        let mut open = engine.streams.open();
+        let mut open = streams.open();
         open.next += 1;
         let id = open.next;
         open.by_end.entry(key.clone()).or_default().push((id, requests));
-        Self { engine: Arc::clone(engine), key, id }
+        Self { streams: streams.clone(), key, id }
     }
 
     /// Whether it is known by this end.
@@ -100,7 +128,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut open = self.engine.streams.open();
+        let mut open = self.streams.open();
         if let Some(streams) = open.by_end.get_mut(&self.key) {
             streams.retain(|(id, _)| *id != self.id);
             if streams.is_empty() {

@@ -1,7 +1,6 @@
 //! The end of the engine, in stages: it takes nothing new and delivers the queued stanzas; it answers the others with an
 //! error; then the streams end. A pod has 40 s for all of it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use s2s_proto::clock;
@@ -9,6 +8,7 @@ use s2s_proto::reason::Failure;
 use tokio::time::{sleep, timeout};
 
 use crate::engine::Engine;
+use crate::engine::life::Stage;
 
 /// How long the delivery of queued stanzas may take.
 const DRAINING_TIME: Duration = Duration::from_secs(25);
@@ -31,60 +31,39 @@ const LEAVING_TIME: Duration = Duration::from_secs(3);
 /// Between two looks at what waits.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How far the end has come.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Stage {
-    /// It has not begun.
-    #[default]
-    Serving,
-    /// No connection is accepted, no stanza is read; queued stanzas are sent.
-    Draining,
-    /// Stanzas that could not be sent, and those that still come, are answered with an error.
-    Bouncing,
-    /// No stanza is read any more; the last errors are sent.
-    Flushing,
-    /// Streams end.
-    Leaving,
+/// Ends everything in order.
+pub(crate) async fn end(engine: &Engine) {
+    engine.life.reach(Stage::Draining);
+    wait_for_empty_queues(engine, DRAINING_TIME, Duration::ZERO).await;
+    engine.life.reach(Stage::Bouncing);
+    for link in engine.relay.table.all() {
+        // Answers that wait already go on waiting beside these.
+        engine.relay.bounce_all(link.drain_relayed(), link.leg, &Failure::ShuttingDown);
+    }
+    wait_for_empty_queues(engine, BOUNCING_TIME, BOUNCING_SILENCE).await;
+    engine.life.reach(Stage::Flushing);
+    wait_for_empty_queues(engine, FLUSHING_TIME, FLUSHING_SILENCE).await;
+    engine.life.reach(Stage::Leaving);
+    if timeout(LEAVING_TIME, engine.life.ended()).await.is_err() {
+        tracing::warn!("the engine ends although some streams have not");
+    }
 }
 
-impl Engine {
-    /// Ends everything in order.
-    pub(crate) async fn stop(self: &Arc<Self>) {
-        self.reach(Stage::Draining);
-        self.draining.cancel();
-        self.wait_for_empty_queues(DRAINING_TIME, Duration::ZERO).await;
-        self.reach(Stage::Bouncing);
-        self.bouncing.cancel();
-        for link in self.table.all() {
-            // Answers that wait already go on waiting beside these.
-            self.bounce_all(link.drain_relayed(), link.leg, &Failure::ShuttingDown);
+/// Waits until nothing has waited for a stream or an acknowledgement for that time.
+async fn wait_for_empty_queues(engine: &Engine, patience: Duration, silence: Duration) {
+    let begun = Instant::now();
+    let deadline = clock::after(begun, patience);
+    let mut busy = begun;
+    loop {
+        let now = Instant::now();
+        if engine.recorder.metrics.stanzas_queued.get() > 0 {
+            busy = now;
+        } else if now.saturating_duration_since(busy) >= silence {
+            return;
         }
-        self.wait_for_empty_queues(BOUNCING_TIME, BOUNCING_SILENCE).await;
-        self.reach(Stage::Flushing);
-        self.wait_for_empty_queues(FLUSHING_TIME, FLUSHING_SILENCE).await;
-        self.reach(Stage::Leaving);
-        self.shutdown.cancel();
-        if timeout(LEAVING_TIME, self.ended()).await.is_err() {
-            tracing::warn!("the engine ends although some streams have not");
+        if now >= deadline {
+            return;
         }
-    }
-
-    /// Waits until nothing has waited for a stream or an acknowledgement for that time.
-    async fn wait_for_empty_queues(&self, patience: Duration, silence: Duration) {
-        let begun = Instant::now();
-        let deadline = clock::after(begun, patience);
-        let mut busy = begun;
-        loop {
-            let now = Instant::now();
-            if self.metrics.stanzas_queued.get() > 0 {
-                busy = now;
-            } else if now.saturating_duration_since(busy) >= silence {
-                return;
-            }
-            if now >= deadline {
-                return;
-            }
-            sleep(PAUSE).await;
-        }
+        sleep(PAUSE).await;
     }
 }

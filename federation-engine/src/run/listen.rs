@@ -78,7 +78,7 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) 
         Leg::Inner => "inner",
     };
     while let Some((tcp, source)) =
-        engine.draining.run_until_cancelled(accept::next(&listener, name)).await
+        engine.life.draining.run_until_cancelled(accept::next(&listener, name)).await
     {
         admit(&engine, tcp, source, leg);
     }
@@ -95,10 +95,10 @@ fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
     };
     let newcomer = match newcomer {
         Ok(newcomer) => newcomer,
-        Err(text) => return engine.saw_refused_connection(leg, source, text),
+        Err(text) => return engine.recorder.saw_refused_connection(leg, source, text),
     };
     let prefix = Some(Prefix::from(source.ip()));
     let holding = engine.holders.enter(&engine.ledger.total, leg, prefix, newcomer.eviction());
     let admitted = Admitted { newcomer, holding };
-    engine.spawn(receive::run(Arc::clone(engine), tcp, source, leg, admitted));
+    engine.life.spawn(receive::run(Arc::clone(engine), tcp, source, leg, admitted));
 }

@@ -19,7 +19,7 @@ use crate::dns::synth::answer::SynthConfig;
 use crate::dns::synth::clients::Clients;
 use crate::dns::synth::serve::{Horizon, Sockets, Witness, serve};
 use crate::engine::Engine;
-use crate::engine::snapshot::Snapshot;
+use crate::in_force::snapshot::Snapshot;
 use crate::observe::control::Credentials;
 use crate::observe::evidence::Problem;
 use crate::observe::label::DnsResult;
@@ -56,7 +56,7 @@ impl Material {
 
     /// The backend's DNS.
     pub(super) fn serve_dns(&self, sockets: Sockets) -> impl Future<Output = ()> + use<> {
-        let (horizon, shutdown) = (self.horizon.clone(), self.engine.shutdown.clone());
+        let (horizon, shutdown) = (self.horizon.clone(), self.engine.life.shutdown.clone());
         let witness = Queries(Arc::clone(&self.engine));
         async move {
             if let Some(horizon) = horizon {
@@ -69,7 +69,7 @@ impl Material {
 
     /// Loads everything again whenever a file changes, until the engine ends.
     pub(super) async fn keep_in_force(self, mut files: FileWatch) {
-        let shutdown = self.engine.shutdown.clone();
+        let shutdown = self.engine.life.shutdown.clone();
         while shutdown.run_until_cancelled(files.changed()).await.is_some() {
             self.reload(&mut files);
         }
@@ -109,10 +109,10 @@ impl Material {
     fn resolver(&self, config: &Config, last: &Config) -> Result<(), Problem> {
         let load = || {
             let same = config.resolvers == last.resolvers
-                && self.engine.resolver().validates_as(&config.dnssec)?;
+                && self.engine.network.resolver().validates_as(&config.dnssec)?;
             if !same {
                 let resolver = Resolver::configured(&config.resolvers, &config.dnssec)?;
-                self.engine.resolver.store(Arc::new(resolver));
+                self.engine.network.replace_resolver(resolver);
             }
             Ok(())
         };
@@ -132,8 +132,8 @@ impl Material {
             tracing::warn!("{sentence}");
         }
         let named = config.peers.named().map(|(domain, _)| domain);
-        engine.journal.configured(&config.hash, config.local_names(), named, now);
-        engine.journal.certificates(snapshot.served(), now);
+        engine.recorder.journal.configured(&config.hash, config.local_names(), named, now);
+        engine.recorder.journal.certificates(snapshot.served(), now);
         let mut problems = snapshot.problems.clone();
         if let Some(control) = config.control() {
             match Credentials::load(control) {
@@ -154,8 +154,12 @@ impl Material {
     }
 
     fn report(&self, problems: Vec<Problem>) {
-        self.engine.metrics.problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
-        self.engine.journal.problems(problems, Timestamp::now());
+        self.engine
+            .recorder
+            .metrics
+            .problems
+            .set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
+        self.engine.recorder.journal.problems(problems, Timestamp::now());
     }
 
     fn keep_evidence_fresh(&self, config: &Config) {
@@ -165,14 +169,14 @@ impl Material {
                 && matches!(backend.attachment, Attachment::Server { .. })
             {
                 let (domain, backend) = (local.name.clone(), backend.name.clone());
-                engine.spawn(round_trip::keep_fresh(Arc::clone(engine), domain, backend));
+                engine.life.spawn(round_trip::keep_fresh(Arc::clone(engine), domain, backend));
             }
         }
         let Some(local) = config.domains.first() else { return };
         for (peer, settings) in config.peers.named() {
             if settings.probe.mode == ProbeMode::Auto {
                 let (local, peer) = (local.name.clone(), peer.clone());
-                engine.spawn(peers::keep_fresh(Arc::clone(engine), local, peer));
+                engine.life.spawn(peers::keep_fresh(Arc::clone(engine), local, peer));
             }
         }
     }
@@ -183,11 +187,11 @@ struct Queries(Arc<Engine>);
 
 impl Witness for Queries {
     fn count(&self, result: DnsResult) {
-        self.0.metrics.dns_queries.inc(result);
+        self.0.recorder.metrics.dns_queries.inc(result);
     }
 
     fn refused(&self, source: IpAddr) {
-        if let Some(omitted) = self.0.may_log(source) {
+        if let Some(omitted) = self.0.recorder.may_log(source) {
             let source = source.to_canonical();
             tracing::warn!(%source, omitted, "DNS query refused: splitHorizon.clients does not include its source address; add its network if a backend or its resolver is there");
         }

@@ -12,6 +12,7 @@ use crate::budget::{Budget, PROCESS, Usage, detect, in_use};
 use crate::engine::Engine;
 use crate::leg::Leg;
 use crate::observe::label::Shed;
+use crate::relay::Relay;
 use crate::route::link::Link;
 
 /// Between two looks.
@@ -69,7 +70,7 @@ pub(crate) async fn watch(engine: Arc<Engine>, granted: Granted) {
         }
         tokio::select! {
             () = sleep(LOOK_INTERVAL) => {}
-            () = engine.shutdown.cancelled() => return,
+            () = engine.life.shutdown.cancelled() => return,
         }
     }
 }
@@ -92,7 +93,7 @@ fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
     };
     engine.ledger.set(budget, usage.bytes.saturating_sub(counted));
     engine.holders.bound_per_source((budget.connections / 2).max(1));
-    engine.metrics.budget(budget, usage, counted, resident.unwrap_or_default());
+    engine.recorder.metrics.budget(budget, usage, counted, resident.unwrap_or_default());
     if !budget.is_exceeded_by(usage) {
         return (0, 0);
     }
@@ -107,7 +108,7 @@ fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
         let key = Holder::Connection(key, usage);
         Held { key, usage, connections, bytes, silent, group, source }
     });
-    let queues = engine.table.queues().into_iter().map(|(link, bytes)| Held {
+    let queues = engine.relay.table.queues().into_iter().map(|(link, bytes)| Held {
         usage: Use::Active,
         connections: 0,
         bytes,
@@ -125,13 +126,13 @@ fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
         match holder {
             Holder::Connection(number, usage) => {
                 if engine.holders.shed(number) {
-                    engine.metrics.shed.inc(usage.into());
+                    engine.recorder.metrics.shed.inc(usage.into());
                     connections += 1;
                 }
             }
             Holder::Queue(link) => {
-                engine.metrics.shed.inc(Shed::Queue);
-                engine.shed_queue(&link);
+                engine.recorder.metrics.shed.inc(Shed::Queue);
+                shed_queue(&engine.relay, &link);
                 queues += 1;
             }
         }
@@ -139,18 +140,16 @@ fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
     (connections, queues)
 }
 
-impl Engine {
-    /// Gives back what waits in a queue: its senders are told to come back later (RFC 6120 §8.3.3.18).
-    fn shed_queue(self: &Arc<Self>, link: &Link) {
-        let error =
-            StanzaError::new(StanzaCondition::ResourceConstraint, Refusal::QueueFull.to_string());
-        for stanza in link.drain() {
-            self.metrics.stanzas_queued.dec();
-            self.metrics.stanzas_refused.inc(Refusal::QueueFull);
-            self.bounce(&stanza, link.leg, &error, &error);
-        }
-        link.shrink();
+/// Gives back what waits in a queue: its senders are told to come back later (RFC 6120 §8.3.3.18).
+fn shed_queue(relay: &Relay, link: &Link) {
+    let error =
+        StanzaError::new(StanzaCondition::ResourceConstraint, Refusal::QueueFull.to_string());
+    for stanza in link.drain() {
+        relay.recorder.metrics.stanzas_queued.dec();
+        relay.recorder.metrics.stanzas_refused.inc(Refusal::QueueFull);
+        relay.bounce(&stanza, link.leg, &error, &error);
     }
+    link.shrink();
 }
 
 impl From<Use> for Shed {

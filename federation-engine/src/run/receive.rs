@@ -7,17 +7,24 @@ use std::time::Instant;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use rustls_pki_types::UnixTime;
 use s2s_proto::clock;
+use s2s_proto::plan::TlsStart;
 use s2s_proto::stream::Transport;
 use s2s_proto::stream::rejection::Named;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
+use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use crate::admission::newcomers::Admitted;
 use crate::engine::Engine;
+use crate::in_force::snapshot::no_certificate;
 use crate::leg::Leg;
 use crate::session::Session;
 use crate::sockets::connection::Connection;
+use crate::sockets::socket::Socket;
+use crate::tls::config::Presented;
+use crate::tls::handshake::Offer;
 use crate::tls::sniff::{self, FirstByte};
 
 /// Serves one accepted connection until it is a stream, which gets a task of its own. What a connection needs to be a stream is
@@ -29,24 +36,24 @@ pub(crate) async fn run(
     leg: Leg,
     admitted: Admitted,
 ) {
-    if let Err(error) = engine.tcp().configure(&tcp) {
+    if let Err(error) = engine.network.tcp().configure(&tcp) {
         tracing::debug!(%source, %error, "a socket option could not be set");
     }
     let negotiation = engine.snapshot().config.timeouts.negotiation;
     let in_line_until = clock::after(Instant::now(), negotiation);
     let turn = tokio::select! {
         turn = timeout_at(in_line_until.into(), admitted.newcomer.turn()) => turn,
-        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
+        () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
     };
     if turn.is_err() {
         let text = "too many connections of this source waited before it";
-        return engine.saw_refused_connection(leg, source, text.to_owned());
+        return engine.recorder.saw_refused_connection(leg, source, text.to_owned());
     }
     let started = Instant::now();
     let deadline = clock::after(started, negotiation);
     let first = tokio::select! {
         first = timeout_at(deadline.into(), first_byte(&tcp)) => first,
-        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
+        () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
     };
     match first {
         // Connect and close, without a byte: a load balancer's health check. Not worth a line in the log.
@@ -56,7 +63,7 @@ pub(crate) async fn run(
             let transport = Transport::Tcp;
             let session =
                 Session::receiving(&engine, leg, connection, transport, source, admitted, started);
-            engine.spawn(session.serve().map(drop));
+            engine.life.spawn(session.serve().map(drop));
         }
         Ok(Ok(Some(FirstByte::Tls))) => {
             let times = (started, deadline);
@@ -78,8 +85,8 @@ async fn secure(
     (started, deadline): (Instant, Instant),
 ) {
     let handshake = tokio::select! {
-        handshake = timeout_at(deadline.into(), engine.accept_direct(leg, tcp)) => handshake,
-        () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
+        handshake = timeout_at(deadline.into(), accept_direct(engine, leg, tcp)) => handshake,
+        () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
     };
     match handshake {
         Ok(Ok((tls, presented))) => {
@@ -88,11 +95,32 @@ async fn secure(
             let mut session =
                 Session::receiving(engine, leg, connection, transport, source, admitted, started);
             session.presented_until(presented.first_expiry(Timestamp::now()));
-            engine.spawn(session.serve().map(drop));
+            engine.life.spawn(session.serve().map(drop));
         }
-        Ok(Err(error)) => engine.saw_failed_handshake(leg, source, Named::default(), &error),
+        Ok(Err(error)) => {
+            engine.recorder.saw_failed_handshake(leg, source, Named::default(), &error)
+        }
         Err(_) => {}
     }
+}
+
+/// Accepts Direct TLS; the certificate is chosen by the server name (XEP-0368 §3).
+async fn accept_direct(
+    engine: &Engine,
+    leg: Leg,
+    tcp: TcpStream,
+) -> io::Result<(TlsStream<Socket>, Presented)> {
+    let (acceptor, socket) = (rustls::server::Acceptor::default(), Socket::new(tcp));
+    let start = LazyConfigAcceptor::new(acceptor, socket).await?;
+    let presented = {
+        let hello = start.client_hello();
+        engine.snapshot().present_for_sni(leg, hello.server_name(), UnixTime::now())
+    };
+    let presented = presented.ok_or_else(no_certificate)?;
+    let offer = Offer::of(&start.client_hello());
+    let accepted = start.into_stream(presented.server(TlsStart::Direct)).await;
+    let tls = accepted.map_err(|error| offer.explain(&error))?;
+    Ok((tls.into(), presented))
 }
 
 async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {

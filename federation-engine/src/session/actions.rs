@@ -8,6 +8,7 @@ use crds::peer::Verification as CertificateRole;
 use crds::word::Word;
 use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
+use rustls_pki_types::UnixTime;
 use s2s_proto::clock;
 use s2s_proto::dialback::Verification;
 use s2s_proto::direction::Direction;
@@ -21,14 +22,16 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{timeout, timeout_at};
 
-use super::{Event, Flow, Session, evicted};
+use super::{Flow, Session, evicted};
 use crate::Domain;
 use crate::admission::proven::Full;
+use crate::engine::life::Stage;
 use crate::engine::surroundings;
+use crate::in_force;
 use crate::leg::Leg;
 use crate::observe::evidence::InboundKind;
 use crate::observe::label::VerificationResult;
-use crate::run::ending::Stage;
+use crate::route::streams::Event;
 use crate::session::machine::Machine;
 use crate::session::negotiate::CLOSING;
 use crate::session::stream_end::StreamEnd;
@@ -77,7 +80,7 @@ impl Session {
         if opened {
             return self.shed().await;
         }
-        self.engine.saw_eviction(self.leg, self.address);
+        self.engine.recorder.saw_eviction(self.leg, self.address);
         Flow::Stop
     }
 
@@ -103,7 +106,12 @@ impl Session {
                         Machine::Receiving(machine) => machine.named().clone(),
                         Machine::Initiating(_) => Named::default(),
                     };
-                    self.engine.saw_failed_handshake(self.leg, self.address, named, &error);
+                    self.engine.recorder.saw_failed_handshake(
+                        self.leg,
+                        self.address,
+                        named,
+                        &error,
+                    );
                     // RFC 6120 §5.4.3.2: TCP is closed, without </stream:stream>.
                     return Flow::Stop;
                 }
@@ -115,7 +123,7 @@ impl Session {
             Action::Verify { pair, id, key } => self.verify(pair, id, key),
             Action::Authorized { pair, how } => return self.authorized(&pair, how).await,
             Action::Bidirectional { pair } => self.bidirectional(&pair),
-            Action::Acknowledged(count) => self.outlet.acknowledged(count, &self.engine),
+            Action::Acknowledged(count) => self.outlet.acknowledged(count, &self.engine.relay),
             Action::Unmanaged => self.outlet.unmanaged(),
             Action::Deliver(element, pair) => {
                 // Of a stream that is closing; its last stanzas may come behind one that waits for room.
@@ -123,8 +131,8 @@ impl Session {
                 self.machine.handled();
             }
             Action::Refused { element, refusal } => {
-                self.engine.metrics.stanzas_received.inc(self.leg);
-                self.engine.metrics.stanzas_refused.inc(refusal);
+                self.engine.recorder.metrics.stanzas_received.inc(self.leg);
+                self.engine.recorder.metrics.stanzas_refused.inc(refusal);
                 if tracing::enabled!(tracing::Level::DEBUG)
                     && let Some(omitted) = self.may_log()
                 {
@@ -135,11 +143,11 @@ impl Session {
             Action::Opened { from, to } => {
                 if let (Leg::Outer, Some(from)) = (self.leg, from) {
                     let source = self.address.ip();
-                    self.engine.saw_inbound(InboundKind::StreamOpened, &from, &to, source);
+                    self.engine.recorder.saw_inbound(InboundKind::StreamOpened, &from, &to, source);
                 }
             }
             Action::Rejected(rejection) => {
-                self.engine.saw_refusal(self.leg, self.address, rejection);
+                self.engine.recorder.saw_refusal(self.leg, self.address, rejection);
             }
             Action::Failed(failure) => self.failed(failure),
             Action::Ends(error) => self.stream_end = Some(StreamEnd::Error(error)),
@@ -191,10 +199,10 @@ impl Session {
                 self.newcomer = None;
                 self.holding.proven(remote, self.events.sender());
                 self.limit_by(remote);
-                let bounds = self.engine.stream_limits().authenticated;
+                let bounds = in_force::limits::stream(&self.engine.snapshot().config).authenticated;
                 self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));
                 self.find_place(remote);
-                self.engine.table.peer_is_back(&pair.reversed());
+                self.engine.relay.table.peer_is_back(&pair.reversed());
                 let judgement = self.around.judge(&chain, &pair.from);
                 self.watch_expiry(&pair.from, judgement.is_ok());
                 self.report.authorized(&self.engine, pair, how, tls, &chain, judgement);
@@ -214,7 +222,11 @@ impl Session {
         let error = error.because(Word::TooManyStreams);
         if let Machine::Receiving(machine) = &self.machine {
             let named = machine.named();
-            self.engine.saw_refusal(self.leg, self.address, Rejection::of_stream(named, &error));
+            self.engine.recorder.saw_refusal(
+                self.leg,
+                self.address,
+                Rejection::of_stream(named, &error),
+            );
         }
         self.machine.fail(&error, &*self.around, &mut self.out);
         // The error is written, and the connection is closed, by what the machine asks for now.
@@ -233,23 +245,28 @@ impl Session {
 
     fn key_answered(&self, pair: &Pair, id: &str, answer: &Verification) {
         self.engine.inquiries().note(pair, id, answer);
-        self.engine.metrics.keys_answered.inc(VerificationResult::from(answer));
+        self.engine.recorder.metrics.keys_answered.inc(VerificationResult::from(answer));
         let receiving = matches!(self.machine, Machine::Receiving(_));
         if *answer == Verification::Valid {
             // Nobody but a server to which a stream of ours has gone knows such a key: anybody may ask (XEP-0220 §2.1.2).
-            self.engine.table.peer_is_back(pair);
+            self.engine.relay.table.peer_is_back(pair);
         }
         if *answer == Verification::Valid && receiving && self.leg == Leg::Outer {
             let source = self.address.ip();
-            self.engine.saw_inbound(InboundKind::DialbackVerified, &pair.to, &pair.from, source);
+            self.engine.recorder.saw_inbound(
+                InboundKind::DialbackVerified,
+                &pair.to,
+                &pair.from,
+                source,
+            );
         }
     }
 
     /// Whether a line about this stream is written. Strangers cannot keep back those about a peer that has proven a domain.
     pub(super) fn may_log(&self) -> Option<u64> {
         match self.proven.first() {
-            Some((pair, _)) => self.engine.may_log_pair(self.leg, pair),
-            None => self.engine.may_log(self.address.ip()),
+            Some((pair, _)) => self.engine.recorder.may_log_pair(self.leg, pair),
+            None => self.engine.recorder.may_log(self.address.ip()),
         }
     }
 
@@ -260,7 +277,7 @@ impl Session {
         if let Machine::Receiving(machine) = &self.machine
             && !machine.is_authenticated()
         {
-            self.engine.metrics.handshake(self.leg, Direction::Inbound, Err(&failure));
+            self.engine.recorder.metrics.handshake(self.leg, Direction::Inbound, Err(&failure));
         }
         self.failure = Some(failure);
     }
@@ -277,7 +294,7 @@ impl Session {
     }
 
     async fn start_tls(&mut self, domain: &Domain) -> io::Result<()> {
-        let presented = self.engine.presented(self.leg, domain)?;
+        let presented = self.engine.snapshot().presented(self.leg, domain, UnixTime::now())?;
         self.own_expiry = presented.first_expiry(Timestamp::now());
         let config = presented.server(TlsStart::StartTls);
         self.connection.flush(CLOSING).await?;
@@ -331,7 +348,7 @@ impl Session {
         let (engine, leg, events) =
             (Arc::clone(&self.engine), self.leg, self.events.sender().clone());
         let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
-        self.engine.spawn(async move {
+        self.engine.life.spawn(async move {
             let question = async {
                 // First the requests of the stream in their order, then those of the source by domain.
                 let _own = own.acquire_owned().await;
@@ -345,7 +362,7 @@ impl Session {
                 }
             };
             if let Some(result) = verify::bounded(question, time, ended).await {
-                engine.metrics.verifications.inc((&result).into());
+                engine.recorder.metrics.verifications.inc((&result).into());
                 // The stream that asked may be gone.
                 let _ = events.send(Event::Verdict(Box::new((pair, id, result)))).await;
             }

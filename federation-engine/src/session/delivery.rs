@@ -6,7 +6,7 @@ use s2s_proto::clock;
 use tokio::time::sleep;
 
 use super::Session;
-use crate::run::ending::Stage;
+use crate::engine::life::Stage;
 use crate::sockets::connection::Batch;
 use crate::sockets::socket::warn_unsupported;
 
@@ -34,7 +34,7 @@ impl Session {
         }
         if let Some(seen) = self.connection.acknowledged().filter(|_| self.outlet.is_in_flight()) {
             let record = self.connection.tls_version().map_or(0, |_| MAX_RECORD);
-            self.outlet.received_at_last(seen.bytes, record, &self.engine);
+            self.outlet.received_at_last(seen.bytes, record, &self.engine.relay);
         }
         // A peer that acknowledges by XEP-0198 may still read the end of a stream that did not break.
         let is_over = self.failure.is_some() || !self.machine.management().counts();
@@ -46,7 +46,7 @@ impl Session {
     /// Takes note of the stanzas that TCP has taken.
     pub(super) fn note_batch(&mut self) {
         if let Batch::Sent(span) = self.connection.batch() {
-            self.outlet.written(span, &self.engine);
+            self.outlet.written(span, &self.engine.relay);
         }
     }
 
@@ -56,7 +56,7 @@ impl Session {
         if seen.is_none() {
             warn_unsupported();
         }
-        self.outlet.received(seen.map(|seen| seen.bytes), &self.engine);
+        self.outlet.received(seen.map(|seen| seen.bytes), &self.engine.relay);
         seen.is_none_or(|seen| seen.is_final)
     }
 }

@@ -7,7 +7,7 @@ use s2s_proto::clock;
 use s2s_proto::stream::error::StreamError;
 
 use super::{Flow, Session};
-use crate::run::ending::Stage;
+use crate::engine::life::Stage;
 use crate::session::machine::Machine;
 
 /// How long, when the engine ends, a stream stays for its last acknowledgements. A stanza that the peer has and did not

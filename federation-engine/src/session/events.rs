@@ -2,27 +2,12 @@
 
 use std::future::pending;
 
-use s2s_proto::dialback::Verification;
-use s2s_proto::pair::Pair;
-use s2s_proto::stream::StreamId;
 use tokio::sync::mpsc;
 
-use crate::route::streams::Request;
+use crate::route::streams::Event;
 
 /// Events that wait at one stream; whoever has more waits before it.
 const WAITING: usize = 8;
-
-/// One of them.
-pub(crate) enum Event {
-    /// What an authoritative server said about a pair, and the stream ID that the question was about.
-    Verdict(Box<(Pair, StreamId, Verification)>),
-    /// A link wants to use the stream.
-    Carry(Request),
-    /// The stream has to make room.
-    Shed,
-    /// Another stream of the same peer needs the place of one that is idle.
-    CloseIfIdle,
-}
 
 /// Those of one stream. The channel, which has over 1 kB, is made for the first who sends: nobody does to a stream that has
 /// proven nothing.

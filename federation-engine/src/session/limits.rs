@@ -71,7 +71,7 @@ impl Session {
         let Some(limit) = limit.filter(|limit| self.holding.older(remote) >= *limit) else {
             return;
         };
-        self.engine.metrics.peer_limit_reached(PeerLimit::Streams, peer.enforcement);
+        self.engine.recorder.metrics.peer_limit_reached(PeerLimit::Streams, peer.enforcement);
         if peer.enforcement == Enforcement::Enforce {
             self.limits.place = Some((remote.clone(), limit));
             self.look_for_place(Instant::now());
@@ -106,7 +106,7 @@ impl Session {
         }
         let Some((rate, enforcement)) = &mut self.limits.rate else { return true };
         let Some(until) = rate.pause(now) else { return true };
-        self.engine.metrics.peer_limit_reached(PeerLimit::StanzasPerSecond, *enforcement);
+        self.engine.recorder.metrics.peer_limit_reached(PeerLimit::StanzasPerSecond, *enforcement);
         match enforcement {
             Enforcement::Enforce => {
                 self.limits.paused_until = Some(until);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use crds::peer::Verification;
 use jiff::Timestamp;
+use rustls_pki_types::UnixTime;
 use s2s_proto::clock;
 use s2s_proto::dialback;
 use s2s_proto::plan::TlsStart;
@@ -25,9 +26,10 @@ use tokio::time::{sleep_until, timeout_at};
 use crate::Domain;
 use crate::admission::holders::{self, Holding};
 use crate::engine::{Engine, surroundings};
+use crate::in_force;
 use crate::leg::Leg;
-use crate::relay::outlet::End;
 use crate::route::link::Link;
+use crate::route::streams::End;
 use crate::route::streams::Far;
 use crate::session::expiry;
 use crate::session::target::{self, Reached};
@@ -192,8 +194,8 @@ fn worth_another_target(failure: &Failure) -> bool {
 /// Whether a line about the peer is written. A stranger chooses whom we ask about its key.
 fn may_log(engine: &Engine, leg: Leg, purpose: &Purpose, address: SocketAddr) -> Option<u64> {
     match purpose {
-        Purpose::Send(pair) => engine.may_log_pair(leg, pair),
-        Purpose::Verify { .. } => engine.may_log(address.ip()),
+        Purpose::Send(pair) => engine.recorder.may_log_pair(leg, pair),
+        Purpose::Verify { .. } => engine.recorder.may_log(address.ip()),
     }
 }
 
@@ -235,8 +237,13 @@ async fn negotiate(
     }
     let mut opened = Opened {
         around: surroundings::of_server(engine, leg, reached.delegation.as_ref()),
-        scanner: Scanner::new(engine.pre_auth_bounds()),
-        machine: Outbound::new(purpose, transport, engine.stream_limits(), started),
+        scanner: Scanner::new(in_force::limits::before_authentication(&engine.snapshot().config)),
+        machine: Outbound::new(
+            purpose,
+            transport,
+            in_force::limits::stream(&engine.snapshot().config),
+            started,
+        ),
         out: Out::default(),
         how: None,
         own_expiry,
@@ -298,7 +305,7 @@ impl Opened {
                 () = sleep_until(wait.into()) => {
                     self.machine.on_timeout(Instant::now(), &mut self.out);
                 }
-                () = engine.shutdown.cancelled() => return Err(Failure::ShuttingDown),
+                () = engine.life.shutdown.cancelled() => return Err(Failure::ShuttingDown),
             }
         }
     }
@@ -360,8 +367,8 @@ impl Opened {
                         outcome.get_or_insert(Err(Failure::ConnectionLost("negotiating")));
                     }
                     Action::Refused { refusal, .. } => {
-                        engine.metrics.stanzas_received.inc(leg);
-                        engine.metrics.stanzas_refused.inc(refusal);
+                        engine.recorder.metrics.stanzas_received.inc(leg);
+                        engine.recorder.metrics.stanzas_refused.inc(refusal);
                     }
                     // Of the receiving entity only, or impossible before the pair is proven.
                     Action::StartTls { .. }
@@ -440,7 +447,7 @@ async fn start_tls(
     start: TlsStart,
     deadline: Instant,
 ) -> Result<Option<Timestamp>, String> {
-    let presented = engine.presented_if_any(leg, local);
+    let presented = engine.snapshot().present(leg, local, UnixTime::now());
     let config = match &presented {
         Some(presented) => presented.client(start),
         None => anonymous_client(start).map_err(|error| error.to_string())?,
@@ -459,7 +466,7 @@ async fn start_tls(
 
 /// Whose certificate a stream presents, if there is one.
 fn presented<'a>(engine: &Engine, leg: Leg, local: &'a Domain) -> Option<&'a str> {
-    engine.presented_if_any(leg, local).map(|_| local.as_str())
+    engine.snapshot().present(leg, local, UnixTime::now()).map(|_| local.as_str())
 }
 
 /// A peer that sent `begin` and no stream: its own words, or what it seems to speak.

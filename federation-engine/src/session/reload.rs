@@ -30,7 +30,7 @@ impl Session {
                 // Whether the certificate holds is not known in time.
                 None => ends = Some(StreamCondition::Reset),
                 Some(condition) => {
-                    if let Some(omitted) = self.engine.may_log_pair(self.leg, &pair) {
+                    if let Some(omitted) = self.engine.recorder.may_log_pair(self.leg, &pair) {
                         tracing::info!(%pair, leg = ?self.leg, address = %self.address, %condition, omitted, "the configuration in force does not allow this stream any more");
                     }
                     // Other pairs of the stream may be opened again.

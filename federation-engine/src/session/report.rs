@@ -92,7 +92,7 @@ impl StreamReport {
             (Authentication::Dialback, None) => evidence::Authentication::Dialback,
         };
         let shown = (self.leg == Leg::Outer).then_some(by.label());
-        if let Some(omitted) = engine.may_log_pair(self.leg, pair) {
+        if let Some(omitted) = engine.recorder.may_log_pair(self.leg, pair) {
             tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, authenticated_by = shown, omitted, "stream authorised");
         }
         let tls = tls_version.map(|version| TlsFacts {
@@ -113,22 +113,22 @@ impl StreamReport {
             since: Timestamp::now(),
         };
         if self.open.is_none() {
-            self.open = Some(engine.metrics.stream(self.leg, self.direction));
-            engine.metrics.handshake(self.leg, self.direction, Ok(()));
+            self.open = Some(engine.recorder.metrics.stream(self.leg, self.direction));
+            engine.recorder.metrics.handshake(self.leg, self.direction, Ok(()));
             if (self.leg, self.direction) == (Leg::Outer, Direction::Outbound) {
-                engine.metrics.dial(Ok(()));
+                engine.recorder.metrics.dial(Ok(()));
             }
         }
         if self.leg == Leg::Outer {
             if self.direction == Direction::Inbound {
-                engine.saw_inbound(
+                engine.recorder.saw_inbound(
                     InboundKind::StreamAuthenticated,
                     &pair.from,
                     &pair.to,
                     self.address.ip(),
                 );
             }
-            engine.peer_state(remote, self.direction, &state);
+            engine.recorder.peer_state(remote, self.direction, &state);
         }
         self.keep(pair, self.direction, state);
     }
@@ -143,7 +143,7 @@ impl StreamReport {
         let state =
             PeerStream { message: message.to_owned(), since: Timestamp::now(), ..state.clone() };
         if self.leg == Leg::Outer {
-            engine.peer_state(&pair.to, Direction::Outbound, &state);
+            engine.recorder.peer_state(&pair.to, Direction::Outbound, &state);
         }
         self.keep(pair, Direction::Outbound, state);
     }
@@ -171,14 +171,14 @@ impl StreamReport {
         self.open = None;
         for (pair, direction, mut state) in self.states.drain(..) {
             let remote = remote(&pair, direction);
-            if let Some(omitted) = engine.may_log_pair(self.leg, &pair) {
+            if let Some(omitted) = engine.recorder.may_log_pair(self.leg, &pair) {
                 tracing::info!(%remote, leg = ?self.leg, ?direction, omitted, "stream ended: {message}");
             }
             if self.leg == Leg::Outer {
                 state.connected = false;
                 message.clone_into(&mut state.message);
                 state.since = Timestamp::now();
-                engine.peer_state(remote, direction, &state);
+                engine.recorder.peer_state(remote, direction, &state);
             }
         }
     }

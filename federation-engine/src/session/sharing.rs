@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 
 use super::{Flow, Session};
 use crate::Domain;
+use crate::route::streams::Place;
 use crate::route::streams::{Far, Registration, Request};
 use crate::session::machine::Machine;
-use crate::session::target::Place;
 
 impl Session {
     /// A stream that we opened is of use to other pairs if dialback can prove them on it. What EXTERNAL has proven is left
@@ -27,7 +27,12 @@ impl Session {
     fn register(&mut self, far: Far) {
         if !self.registrations.iter().any(|known| known.is_of(&far)) {
             let requests = self.events.sender().clone();
-            self.registrations.push(Registration::new(&self.engine, self.leg, far, requests));
+            self.registrations.push(Registration::new(
+                &self.engine.streams,
+                self.leg,
+                far,
+                requests,
+            ));
         }
     }
 
@@ -45,7 +50,7 @@ impl Session {
         if matches!(self.machine, Machine::Receiving(_)) {
             self.register(Far::Domain(pair.to.clone()));
             // What waits for a way to this peer has one now.
-            self.engine.table.hurry(pair);
+            self.engine.relay.table.hurry(pair);
         }
     }
 

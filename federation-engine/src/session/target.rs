@@ -1,7 +1,6 @@
 //! Where a stream can be opened: the targets of a remote domain or of a backend, tried one after the other.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crds::peer::{Profile, TlsMode};
@@ -9,7 +8,7 @@ use crds::target::RouteHost;
 use s2s_proto::certificate::dane::Delegation;
 use s2s_proto::direction::Direction;
 use s2s_proto::plan::TlsStart;
-use s2s_proto::plan::{Host, Origin, Target};
+use s2s_proto::plan::{Origin, Target};
 use s2s_proto::policy::decide::allows;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::redirect::{Hops, NotFollowed, Redirect};
@@ -20,9 +19,7 @@ use crate::config::Attachment;
 use crate::dial::dialler::{Connection, Dialler};
 use crate::engine::Engine;
 use crate::leg::Leg;
-
-/// A host and a port, as DNS or the configuration names them.
-pub(crate) type Place = (Host, NonZeroU16);
+use crate::route::streams::Place;
 
 /// Where a connection leads.
 #[derive(Clone, Debug)]
@@ -89,7 +86,7 @@ async fn ask_dns(engine: &Arc<Engine>, remote: &Domain, host: &Domain) -> Result
     let peer = Arc::clone(engine.snapshot().config.peers.resolve(remote));
     let direct_tls = peer.rules.tls != TlsMode::Disabled;
     let legacy = peer.profile == Profile::LegacyDialback;
-    let mut targets = engine.resolver().targets(host, direct_tls, legacy).await?;
+    let mut targets = engine.network.resolver().targets(host, direct_tls, legacy).await?;
     if peer.rules.tls == TlsMode::Disabled {
         // DANE is about TLS, which is switched off here.
         for target in &mut targets {
@@ -155,18 +152,18 @@ impl Targets {
     }
 
     async fn dial(&mut self, engine: &Arc<Engine>) -> Result<(TcpStream, Reached), Failure> {
-        let (guard, tcp) = (engine.guard(), engine.tcp());
+        let (guard, tcp) = (engine.network.guard(), engine.network.tcp());
         let patience = engine.snapshot().config.timeouts.connect;
         let dialler = &mut self.dialler;
         let connection = match self.leg {
             Leg::Outer => {
-                let resolver = engine.resolver();
+                let resolver = engine.network.resolver();
                 let first = dialler.first();
                 let is_route = first.is_some_and(|target| target.origin == Origin::Route);
                 let resolver = if is_route { resolver.unvalidated() } else { resolver };
                 dialler.connect(&resolver, &tcp, &guard, patience).await?
             }
-            Leg::Inner => dialler.connect(&engine.inside, &tcp, &guard, patience).await?,
+            Leg::Inner => dialler.connect(&engine.network.inside, &tcp, &guard, patience).await?,
         };
         let Connection { stream, address, target, delegation } = connection;
         let direct_tls = target.start == TlsStart::Direct;

@@ -90,7 +90,7 @@ pub(crate) async fn ask(
             // Of the server that was asked: who caused the question chose the name. Where DNS, or DNSSEC, led to none, of
             // who caused it.
             let server = address.map_or(source, |address: SocketAddr| address.ip());
-            if let Some(omitted) = engine.may_log(server) {
+            if let Some(omitted) = engine.recorder.may_log(server) {
                 tracing::info!(%pair, ?leg, ?address, reason = failure.word().as_str(), omitted, "dialback verification failed: {failure}");
             }
             Verification::from(&failure)

@@ -1,6 +1,7 @@
 //! Configuration and the files it names, as they are in force.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -110,6 +111,19 @@ impl Snapshot {
         }
     }
 
+    /// The same, for a handshake that cannot go on without a certificate.
+    ///
+    /// # Errors
+    /// None is loaded for the domain.
+    pub(crate) fn presented(
+        &self,
+        leg: Leg,
+        domain: &Domain,
+        now: UnixTime,
+    ) -> io::Result<Presented> {
+        self.present(leg, domain, now).ok_or_else(no_certificate)
+    }
+
     /// The certificate for a Direct TLS connection, chosen by its server name (XEP-0368 §3).
     pub(crate) fn present_for_sni(
         &self,
@@ -196,6 +210,11 @@ impl Snapshot {
         };
         self.certificates.iter().map(served).collect()
     }
+}
+
+/// No certificate is loaded that a handshake could present.
+pub(crate) fn no_certificate() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no certificate is loaded for this domain")
 }
 
 fn problem(place: &Path, message: impl std::fmt::Display) -> Problem {

@@ -1,0 +1,1 @@
+//! Parts of the engine for tests without sockets.
