@@ -45,7 +45,7 @@ fuzz: ## libFuzzer on the engine's fuzz targets, SECONDS=60 each, and new stream
 	@scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
 
 .PHONY: lint
-lint: fmt check-generated clippy deny ## Formatting, generated files, clippy without warnings, licences and sources.
+lint: fmt check-circles check-generated clippy deny ## Formatting, import circles, generated files, clippy without warnings, licences and sources.
 
 .PHONY: fmt
 fmt: ## Formatting is what rustfmt.toml says.
@@ -58,6 +58,11 @@ clippy: ## Clippy, all targets, a warning is an error.
 .PHONY: deny
 deny: ## Licences, banned crates and sources of the dependencies.
 	@scripts/cargo-tool cargo-deny --log-level error --all-features check licenses bans sources
+
+.PHONY: check-circles
+check-circles: ## No more than two files of a crate import each other in a circle. Needs Python 3.
+	@scripts/check-circles --self-test
+	@scripts/check-circles
 
 .PHONY: check-generated
 check-generated: ## The CRD is what the Rust types give, the chart's copy is the CRD.

@@ -22,14 +22,14 @@ use crate::session::Session;
 use crate::session::negotiate::{self, NotOpened, Opening};
 
 /// Longest pause between two attempts to reach a backend.
-const LONGEST_INNER: Duration = Duration::from_secs(5);
+const MAX_BACKEND_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Longest time for which a failure that does not pass by itself is told again without another attempt. Short, because
 /// nobody's stanzas wait meanwhile.
-const LONGEST_REPEATED: Duration = Duration::from_secs(30);
+const MAX_FAILURE_REPEAT_TIME: Duration = Duration::from_secs(30);
 
 /// Longest pause between two attempts while the engine ends: answers to stanzas that it has taken wait, and have seconds.
-const LONGEST_ENDING: Duration = Duration::from_millis(250);
+const MAX_DRAINING_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// Starts the task of a link; the link has said that none runs.
 pub(crate) fn start(engine: &Arc<Engine>, link: &Arc<Link>) {
@@ -141,9 +141,9 @@ fn give_up(relay: &Relay, link: &Link, not_opened: NotOpened, stage: Stage) {
     let fate = fate(&failure, errand(relay, link), stage);
     let longest = match (link.leg, fate) {
         // The backend is ours, and usually back within seconds.
-        (Leg::Inner, _) => LONGEST_INNER,
+        (Leg::Inner, _) => MAX_BACKEND_RETRY_DELAY,
         (Leg::Outer, Fate::Keep | Fate::FailFast) => Duration::MAX,
-        (Leg::Outer, Fate::Bounce) => LONGEST_REPEATED,
+        (Leg::Outer, Fate::Bounce) => MAX_FAILURE_REPEAT_TIME,
     };
     let bounced = link.failed(failure.clone(), fate, Instant::now(), longest);
     relay.bounce_all(bounced, link.leg, &failure);
@@ -192,7 +192,7 @@ async fn wait_for_turn(life: &Life, relay: &Relay, link: &Link) -> Turn {
         }
         let hurried = link.hurried();
         let now = Instant::now();
-        let longest = if draining { LONGEST_ENDING } else { Duration::MAX };
+        let longest = if draining { MAX_DRAINING_RETRY_DELAY } else { Duration::MAX };
         let turn = link.not_before().map(|turn| turn.min(clock::after(begun, longest)));
         let Some(turn) = turn.filter(|turn| *turn > now) else {
             return Turn::Attempt;
@@ -217,3 +217,6 @@ async fn wait_for_turn(life: &Life, relay: &Relay, link: &Link) -> Turn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

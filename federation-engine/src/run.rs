@@ -37,7 +37,7 @@ use crate::run::overload::Granted;
 /// What `/readyz` misses until every listener serves, and again when the engine ends.
 const SERVING: &str = "serving";
 /// Probes asked for and not begun yet.
-const PROBES: usize = 64;
+const MAX_WAITING_PROBES: usize = 64;
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,7 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
         engine.life.spawn(admin::serve(listener, Arc::new(state), engine.life.shutdown.clone()));
     }
     if let Some(listener) = listeners.control {
-        let (sender, asked) = mpsc::channel(PROBES);
+        let (sender, asked) = mpsc::channel(MAX_WAITING_PROBES);
         let state = ControlState::new(journal, material.credentials(), sender)?;
         engine.life.spawn(control::serve(listener, Arc::new(state), engine.life.shutdown.clone()));
         engine.life.spawn(probe_what_is_asked(Arc::clone(&engine), asked));

@@ -54,7 +54,7 @@ use crate::sockets::connection::{Connection, Progress};
 use events::Events;
 
 /// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
-const BACKLOG: usize = 256 * 1024;
+const MAX_UNSENT_BYTES: usize = 256 * 1024;
 
 /// A stream with a backend is idle that much sooner if nothing but errors came from there: strangers choose the names for which
 /// there are such streams. By default after 30 s.
@@ -349,7 +349,7 @@ impl Session {
         let reading = !exhausted
             && self.limits.allow_reading()
             && !self.intake.is_full()
-            && self.connection.output.len() < BACKLOG
+            && self.connection.output.len() < MAX_UNSENT_BYTES
             && self.is_read();
         let look_again = exhausted.then(|| clock::after(Instant::now(), EXHAUSTED_PAUSE));
         let sending = self.connection.output.is_empty() && !self.closing;

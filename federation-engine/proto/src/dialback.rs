@@ -3,11 +3,12 @@
 
 pub(crate) mod authority;
 mod inquiries;
+mod inquiry;
 mod key;
 pub(crate) mod receiving;
 pub mod steps;
-mod verification;
 
-pub use inquiries::{Inquiries, KeyInquiry};
+pub use inquiries::Inquiries;
+pub use inquiry::KeyInquiry;
 pub use key::{Key, Secret};
-pub use verification::Verification;
+pub use receiving::Verification;

@@ -10,9 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::source::Prefix;
 
 /// Chains judged at once.
-const AT_ONCE: usize = 2;
+const MAX_JUDGED_AT_ONCE: usize = 2;
 /// Of one source prefix: its other streams wait in a line of their own, and take no place in that of others.
-const AT_ONCE_PER_SOURCE: usize = 1;
+const MAX_JUDGED_AT_ONCE_PER_SOURCE: usize = 1;
 /// Sources remembered before those for which nothing waits are forgotten.
 const MAX_SOURCES: usize = 1024;
 
@@ -30,7 +30,7 @@ pub(crate) struct Turn {
 
 impl Default for Judging {
     fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(AT_ONCE)), sources: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(MAX_JUDGED_AT_ONCE)), sources: Mutex::default() }
     }
 }
 
@@ -49,7 +49,7 @@ impl Judging {
         if sources.len() >= MAX_SOURCES {
             sources.retain(|_, line| Arc::strong_count(line) > 1);
         }
-        let new = || Arc::new(Semaphore::new(AT_ONCE_PER_SOURCE));
+        let new = || Arc::new(Semaphore::new(MAX_JUDGED_AT_ONCE_PER_SOURCE));
         Arc::clone(sources.entry(Prefix::from(source)).or_insert_with(new))
     }
 }

@@ -11,7 +11,7 @@ use crate::Domain;
 use crate::source::Prefix;
 
 /// Verifications of one source that wait.
-const MAX_WAITING: usize = 1_024;
+const MAX_WAITING_PER_SOURCE: usize = 1_024;
 
 #[derive(Default)]
 struct Source {
@@ -85,10 +85,10 @@ impl Line {
             source.running += 1;
             return Some(Ticket::Now(Permit { line: self.clone(), source: Some(prefix) }));
         }
-        if source.waiting >= MAX_WAITING {
+        if source.waiting >= MAX_WAITING_PER_SOURCE {
             source.forget_those_that_gave_up();
         }
-        if source.waiting >= MAX_WAITING {
+        if source.waiting >= MAX_WAITING_PER_SOURCE {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
@@ -198,7 +198,7 @@ mod tests {
         let line = Line::default();
         let _running = now(join(&line, "198.18.1.1", "a.example"));
         let joined = (0..).map_while(|_| join(&line, "198.18.1.1", "a.example")).take(5_000);
-        assert_eq!(joined.collect::<Vec<_>>().len(), MAX_WAITING);
+        assert_eq!(joined.collect::<Vec<_>>().len(), MAX_WAITING_PER_SOURCE);
         assert!(join(&line, "198.18.2.1", "a.example").is_some());
         assert!(join(&line, "198.18.1.1", "a.example").is_some(), "all others gave up");
     }

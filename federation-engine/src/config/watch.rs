@@ -18,11 +18,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// A writer is taken to be done when nothing happened for this long.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time that a busy directory delays the news.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_QUIET_WAIT: Duration = Duration::from_secs(2);
 /// The files are looked at this often without any event: watches can be lost, or be refused for lack of them.
-const RECHECK: Duration = Duration::from_mins(1);
+const RECHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Watches a set of files.
 ///
@@ -104,10 +104,10 @@ impl FileWatch {
             let stirred = Arc::clone(&self.stirred);
             tokio::select! {
                 () = stirred.notified() => {
-                    let patience = clock::after(Instant::now(), PATIENCE);
-                    while let Ok(Ok(())) = timeout_at(patience, timeout(QUIET, stirred.notified())).await {}
+                    let patience = clock::after(Instant::now(), MAX_QUIET_WAIT);
+                    while let Ok(Ok(())) = timeout_at(patience, timeout(QUIET_INTERVAL, stirred.notified())).await {}
                 }
-                () = sleep(RECHECK) => {}
+                () = sleep(RECHECK_INTERVAL) => {}
             }
         }
     }

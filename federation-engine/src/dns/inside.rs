@@ -16,7 +16,7 @@ use super::resolve::ResolverError;
 use crate::dial::dialler::Addresses;
 
 /// For one name in all.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A Service that has just been made is found after this time at the latest.
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(2);
 /// A Service that was made again has another address.
@@ -46,8 +46,10 @@ impl Addresses for Inside {
     /// One answer for both families: with search domains, each alone could be found under another name.
     fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
         stream::once(async move {
-            match timeout(PATIENCE, self.0.lookup_ip(name.as_ref())).await {
-                Err(_) => Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
+            match timeout(LOOKUP_TIMEOUT, self.0.lookup_ip(name.as_ref())).await {
+                Err(_) => {
+                    Answer::Failed(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs()))
+                }
                 Ok(Ok(found)) => Answer::Records(found.iter().collect()),
                 Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Answer::Absent,
                 Ok(Err(error)) => Answer::Failed(error.to_string()),

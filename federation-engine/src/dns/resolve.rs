@@ -33,9 +33,9 @@ use super::validate::{Validator, is_secure};
 use crate::Domain;
 
 /// For one question to one server.
-const ATTEMPT: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For one question in all, repetitions and TCP included.
-const PATIENCE: Duration = Duration::from_secs(8);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(8);
 /// Addresses of one family kept of one host.
 pub const MAX_ADDRESSES: usize = 16;
 /// Sets of TLSA records kept: they are larger than other answers, and few peers have any.
@@ -231,9 +231,10 @@ impl Resolver {
             return known;
         }
         let (name, kind) = key.clone();
-        let (answer, ttl) = match timeout(PATIENCE, self.ask(name, kind)).await {
+        let (answer, ttl) = match timeout(LOOKUP_TIMEOUT, self.ask(name, kind)).await {
             Err(_) => {
-                return Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())).into();
+                return Answer::Failed(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs()))
+                    .into();
             }
             Ok(Err(error)) => (failure(&error).into(), negative_ttl(&error)),
             Ok(Ok(found)) => {
@@ -285,7 +286,7 @@ fn configuration(servers: &[SocketAddr]) -> Result<(ResolverConfig, ResolverOpts
         options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
         (ResolverConfig::from_name_servers(servers.iter().map(server).collect()), options)
     };
-    options.timeout = ATTEMPT;
+    options.timeout = ATTEMPT_TIMEOUT;
     options.attempts = 2;
     options.try_tcp_on_error = true;
     Ok((config, options))

@@ -27,11 +27,11 @@ use super::lookup::{Found, Servers, lookup};
 /// Proofs kept, one for each set of records: a few kilobytes for a hundred peers. Answers are kept in `Cache`.
 const MAX_PROOFS: usize = 512;
 /// For the keys of the root.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ROOT_KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until a resolver that strips DNSSEC is looked at again.
-const LATER: Duration = Duration::from_mins(10);
+const REPROBE_INTERVAL: Duration = Duration::from_mins(10);
 /// Until a resolver that did not answer is looked at again.
-const SOON: Duration = Duration::from_secs(10);
+const FAILED_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Sets the CD bit on every question: the verdict is ours.
 #[derive(Clone)]
@@ -163,7 +163,7 @@ impl Validator {
                 *next = self.look(true).await;
             }
             NextLook::NotBefore(at) if at <= Instant::now() => {
-                *next = NextLook::NotBefore(clock::after(Instant::now(), LATER));
+                *next = NextLook::NotBefore(clock::after(Instant::now(), REPROBE_INTERVAL));
                 let beside = Arc::clone(self);
                 tokio::spawn(async move {
                     let next = beside.look(false).await;
@@ -183,7 +183,7 @@ impl Validator {
                 tracing::info!(
                     "DNSSEC: the resolver passes signatures on, so answers are validated"
                 );
-                LATER
+                REPROBE_INTERVAL
             }
             Sight::Stripped(detail) => {
                 if first {
@@ -191,7 +191,7 @@ impl Validator {
                         "DNSSEC: the resolver gives no signed keys of the root ({detail}), so answers are not validated and DANE is off; `resolvers` may name one that does"
                     );
                 }
-                LATER
+                REPROBE_INTERVAL
             }
             Sight::Silent(detail) => {
                 if first {
@@ -199,7 +199,7 @@ impl Validator {
                         "DNSSEC: the resolver did not answer ({detail}), so answers are not validated until it does"
                     );
                 }
-                SOON
+                FAILED_PROBE_INTERVAL
             }
         };
         NextLook::NotBefore(clock::after(Instant::now(), pause))
@@ -209,8 +209,8 @@ impl Validator {
     /// up.
     async fn sight(&self) -> Sight {
         let keys = self.lookup(Name::root(), RecordType::DNSKEY);
-        match timeout(PATIENCE, keys).await {
-            Err(_) => Sight::Silent(format!("within {} s", PATIENCE.as_secs())),
+        match timeout(ROOT_KEYS_TIMEOUT, keys).await {
+            Err(_) => Sight::Silent(format!("within {} s", ROOT_KEYS_TIMEOUT.as_secs())),
             Ok(Ok(keys)) if is_secure(&keys) => Sight::Possible,
             Ok(Ok(_)) => Sight::Stripped("they are not signed by a trust anchor".to_owned()),
             Ok(Err(

@@ -12,11 +12,11 @@ use crate::leg::Leg;
 use crate::route::link::{Link, Phase};
 
 /// Between two looks at a peer that was reached, and at one that was not.
-const CALM: Duration = Duration::from_mins(5);
-const EAGER: Duration = Duration::from_secs(20);
+const REACHED_INTERVAL: Duration = Duration::from_mins(5);
+const UNREACHED_INTERVAL: Duration = Duration::from_secs(20);
 
 /// After the loss of a stream.
-const SOON: Duration = Duration::from_secs(2);
+const LOSS_RECHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Watches one peer until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain) {
@@ -36,10 +36,11 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
                 () = engine.life.draining.cancelled() => return,
             }
         }
-        let pause = if link.last_failure().is_some() { EAGER } else { CALM };
+        let pause =
+            if link.last_failure().is_some() { UNREACHED_INTERVAL } else { REACHED_INTERVAL };
         tokio::select! {
             // Whether it comes back is seen soon, and not by all replicas at the same moment.
-            () = link.lost() => sleep(SOON.mul_f64(rand::random_range(0.5..1.5))).await,
+            () = link.lost() => sleep(LOSS_RECHECK_DELAY.mul_f64(rand::random_range(0.5..1.5))).await,
             () = sleep(pause.mul_f64(rand::random_range(0.8..1.2))) => {}
             _ = revisions.changed() => {}
             () = engine.life.draining.cancelled() => return,

@@ -22,17 +22,17 @@ use crate::observe::evidence::{BackendOutcome, BackendRoundTrip};
 use crate::route::link::{Link, Phase};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two round trips when the last one was good, and when it was not.
-const CALM: Duration = Duration::from_mins(1);
-const EAGER: Duration = Duration::from_secs(2);
+const ANSWERED_INTERVAL: Duration = Duration::from_mins(1);
+const UNANSWERED_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Keeps the evidence of one domain's backend fresh until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: String) {
     let revision = engine.in_force.revision();
     let mut revisions = engine.in_force.revisions();
     let mut last = None;
-    let mut pause = EAGER;
+    let mut pause = UNANSWERED_INTERVAL;
     while engine.in_force.revision() == revision {
         let trip = Trip::new(&engine, &domain, &backend);
         // A ping whose answer comes to another replica ends here like one that has none. While that is the state, only
@@ -42,11 +42,11 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
         tracing::debug!(%domain, backend, ?outcome, "round trip: {detail}");
         engine.recorder.saw_backend(trip.evidence(outcome, detail));
         pause = match outcome {
-            BackendOutcome::RoundTripSeen => CALM,
+            BackendOutcome::RoundTripSeen => ANSWERED_INTERVAL,
             // The other replicas may have the answers; then this goes on for ever. No `Backoff`, which would start anew after
             // the answers that come to this one.
-            BackendOutcome::NoAnswer => (pause * 2).min(CALM),
-            _ => EAGER,
+            BackendOutcome::NoAnswer => (pause * 2).min(ANSWERED_INTERVAL),
+            _ => UNANSWERED_INTERVAL,
         };
         last = Some(outcome);
         tokio::select! {
@@ -96,7 +96,7 @@ impl<'a> Trip<'a> {
         mut answer: oneshot::Receiver<()>,
         mut tell: bool,
     ) -> (BackendOutcome, String) {
-        let deadline = clock::after(Instant::now(), PATIENCE);
+        let deadline = clock::after(Instant::now(), ANSWER_TIMEOUT);
         loop {
             let settled = self.link.settled();
             if let Some(failure) = self.link.last_failure() {

@@ -23,7 +23,7 @@ use crate::route::poison;
 use crate::route::queue::Bounds;
 
 /// Pairs that one stream keeps at hand. A stream usually carries one or two.
-const KEPT: usize = 8;
+const MAX_CACHED_PAIRS: usize = 8;
 
 /// Where the stanzas of a pair go.
 #[derive(Clone)]
@@ -202,7 +202,7 @@ impl Forwarder {
             return (known.way.clone(), unread);
         }
         let way = self.find(pair);
-        if self.ways.len() >= KEPT {
+        if self.ways.len() >= MAX_CACHED_PAIRS {
             self.ways.remove(0);
         }
         let answered = self.leg == Leg::Outer;
@@ -442,3 +442,6 @@ impl Relay {
         self.reply(reply, &pair, from_leg);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use crate::route::streams::End;
 use crate::sockets::in_flight::{InFlight, Span};
 
 /// Bytes that one write to the transport gathers.
-const BATCH: usize = 64 * 1024;
+const MAX_BATCH_BYTES: usize = 64 * 1024;
 
 struct Carried {
     link: Arc<Link>,
@@ -148,7 +148,7 @@ impl Outlet {
         for offset in 0..self.carried.len() {
             let of = (self.next + offset) % self.carried.len();
             let Some(carried) = self.carried.get(of) else { continue };
-            carried.link.take(BATCH, group, &mut self.batch);
+            carried.link.take(MAX_BATCH_BYTES, group, &mut self.batch);
             let suspect = self.batch.first().is_some_and(|waiting| waiting.suspect);
             let alone = self.sent.len() == before && !(managed && before > 0);
             if suspect && !alone {
@@ -172,7 +172,7 @@ impl Outlet {
                     waiting.stanza = copied(&waiting.stanza);
                 }
             }
-            if suspect || output.len() >= BATCH {
+            if suspect || output.len() >= MAX_BATCH_BYTES {
                 self.next = of + 1;
                 break;
             }
@@ -305,3 +305,6 @@ impl Outlet {
         verdict != Verdict::NotAtFault
     }
 }
+
+#[cfg(test)]
+mod tests;

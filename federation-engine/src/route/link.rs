@@ -20,7 +20,7 @@ use crate::leg::Leg;
 
 /// How long a stanza that fails fast is answered with the last failure; after that it causes an attempt of its own. Short,
 /// because its sender asks about the present.
-const REPEATED: Duration = Duration::from_secs(30);
+const FAILURE_REPEAT_TIME: Duration = Duration::from_secs(30);
 
 /// Shortest time between two attempts that signs of life of the peer cause. Many of them make us dial no faster.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(1);
@@ -175,7 +175,7 @@ impl Link {
         if let Some((cause, since)) = state.refuses(now) {
             drop(state);
             let urgent = is_urgent(&stanza);
-            if urgent && now.saturating_duration_since(since) < REPEATED {
+            if urgent && now.saturating_duration_since(since) < FAILURE_REPEAT_TIME {
                 return Push::Unreachable { stanza, cause };
             }
             state = self.state();
@@ -534,12 +534,12 @@ mod tests {
     fn during_the_back_off_requests_are_answered_at_once_and_messages_wait() {
         let now = Instant::now();
         let link = link(&[], now);
-        while link.not_before().is_none_or(|at| at <= now + REPEATED) {
+        while link.not_before().is_none_or(|at| at <= now + FAILURE_REPEAT_TIME) {
             link.failed(refused(), Fate::FailFast, now, Duration::MAX);
         }
         let push =
             |text: &'static str, at| link.push(Bytes::from_static(text.as_bytes()), at, &BOUNDS);
-        let late = now + REPEATED.checked_sub(Duration::from_millis(1)).unwrap();
+        let late = now + FAILURE_REPEAT_TIME.checked_sub(Duration::from_millis(1)).unwrap();
         for at in [now, late] {
             let told = Push::Unreachable { stanza: REQUEST.into(), cause: refused() };
             assert_eq!(push(REQUEST, at), told);
@@ -547,7 +547,7 @@ mod tests {
         assert_eq!(push("<message/>", now), Push::Queued { start: false });
         assert!(link.not_before().is_some());
         // What was found out half a minute ago is asked for once more.
-        assert_eq!(push(REQUEST, now + REPEATED), Push::Queued { start: false });
+        assert_eq!(push(REQUEST, now + FAILURE_REPEAT_TIME), Push::Queued { start: false });
         assert_eq!(link.not_before(), None);
     }
 

@@ -11,7 +11,7 @@ use crate::budget::account::Total;
 use crate::leg::Leg;
 
 /// Links kept before idle ones are forgotten. Names of remote domains come from outside; memory must not.
-const SOFT_LIMIT: usize = 4096;
+const MAX_LINKS_BEFORE_CLEANUP: usize = 4096;
 
 /// The links of the engine.
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Table {
         {
             return Arc::clone(link);
         }
-        if links.len() >= SOFT_LIMIT {
+        if links.len() >= MAX_LINKS_BEFORE_CLEANUP {
             let now = Instant::now();
             links.retain(|_, link| Arc::strong_count(link) > 1 || !link.is_idle(now));
         }

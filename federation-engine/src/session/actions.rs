@@ -33,14 +33,14 @@ use crate::observe::evidence::InboundKind;
 use crate::observe::label::VerificationResult;
 use crate::route::streams::Event;
 use crate::session::machine::Machine;
-use crate::session::negotiate::CLOSING;
+use crate::session::negotiate::CLOSE_TIMEOUT;
 use crate::session::stream_end::StreamEnd;
 use crate::session::{expiry, verify};
 
 /// Time to send the last bytes when the engine ends.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const SHUTDOWN_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time to tell the peer of a stream that has to make room.
-const SHED_CLOSING: Duration = Duration::from_secs(1);
+const SHED_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Session {
     pub(super) async fn on_event(&mut self, event: Event) -> Flow {
@@ -158,16 +158,16 @@ impl Session {
                 self.connection.output.unsplit(std::mem::take(&mut self.out.bytes));
                 let ending = self.stage >= Stage::Bouncing;
                 let patience = match (ending, self.shed) {
-                    (true, _) => LAST_WORDS,
-                    (false, true) => SHED_CLOSING,
-                    (false, false) => CLOSING,
+                    (true, _) => SHUTDOWN_CLOSE_TIMEOUT,
+                    (false, true) => SHED_CLOSE_TIMEOUT,
+                    (false, false) => CLOSE_TIMEOUT,
                 };
                 self.connection.close(patience).await;
                 let receiving = matches!(self.machine, Machine::Receiving(_));
                 if receiving && self.shed {
                     // Its buffers are needed now; its peer is heard for a moment, so that it gets to read why.
                     self.connection.shrink();
-                    let _ = timeout(SHED_CLOSING, self.connection.linger()).await;
+                    let _ = timeout(SHED_CLOSE_TIMEOUT, self.connection.linger()).await;
                 } else if receiving && !ending {
                     self.connection.linger().await;
                 }
@@ -297,7 +297,7 @@ impl Session {
         let presented = self.engine.snapshot().presented(self.leg, domain, UnixTime::now())?;
         self.own_expiry = presented.first_expiry(Timestamp::now());
         let config = presented.server(TlsStart::StartTls);
-        self.connection.flush(CLOSING).await?;
+        self.connection.flush(CLOSE_TIMEOUT).await?;
         let deadline = self.machine.deadline().unwrap_or_else(far_future);
         tokio::select! {
             handshake = timeout_at(deadline.into(), self.connection.accept_tls(config)) => handshake??,

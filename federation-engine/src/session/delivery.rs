@@ -11,17 +11,20 @@ use crate::sockets::connection::Batch;
 use crate::sockets::socket::warn_unsupported;
 
 /// How long the end of a stream waits for the peer's TCP to acknowledge the last stanzas, which would be sent again otherwise.
-const LAST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(2);
+const LAST_ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes of stanzas in one TLS record (RFC 8446 §5.1).
-const MAX_RECORD: u64 = 1 << 14;
+const MAX_RECORD_BYTES: u64 = 1 << 14;
 
 impl Session {
     /// Finds out what became of the stanzas on the way. Those that go back to their queues must not arrive later.
     pub(super) async fn settle(&mut self) {
         self.note_batch();
-        let patience =
-            if self.stage < Stage::Bouncing { LAST_ACKNOWLEDGEMENT } else { Duration::ZERO };
+        let patience = if self.stage < Stage::Bouncing {
+            LAST_ACKNOWLEDGEMENT_TIMEOUT
+        } else {
+            Duration::ZERO
+        };
         let until = clock::after(Instant::now(), patience);
         let mut pause = Duration::from_millis(1);
         while self.outlet.is_in_flight() {
@@ -33,7 +36,7 @@ impl Session {
             pause = pause.saturating_mul(2).min(Duration::from_millis(100));
         }
         if let Some(seen) = self.connection.acknowledged().filter(|_| self.outlet.is_in_flight()) {
-            let record = self.connection.tls_version().map_or(0, |_| MAX_RECORD);
+            let record = self.connection.tls_version().map_or(0, |_| MAX_RECORD_BYTES);
             self.outlet.received_at_last(seen.bytes, record, &self.engine.relay);
         }
         // A peer that acknowledges by XEP-0198 may still read the end of a stream that did not break.

@@ -12,10 +12,10 @@ use crate::session::machine::Machine;
 
 /// How long, when the engine ends, a stream stays for its last acknowledgements. A stanza that the peer has and did not
 /// acknowledge comes back to its sender.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long no stanza may be acknowledged, while errors go back to senders, before the rest of the stream is given up.
-const STUCK: Duration = Duration::from_millis(500);
+const PROGRESS_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Session {
     /// Whether the peer is read although the engine ends: not while queued stanzas are delivered, for there would be more of
@@ -39,7 +39,7 @@ impl Session {
         if before < Stage::Leaving && self.stage == Stage::Leaving {
             self.closing = true;
             self.stuck = None;
-            self.leave_by = Some(clock::after(now, FAREWELL));
+            self.leave_by = Some(clock::after(now, SHUTDOWN_ACKNOWLEDGEMENT_TIMEOUT));
         }
         if std::mem::replace(&mut self.revision, news.revision) != news.revision {
             return self.on_reload().await;
@@ -53,7 +53,7 @@ impl Session {
             self.ask();
         }
         let waits = !self.outlet.is_confirmed();
-        self.stuck = waits.then(|| (clock::after(now, STUCK), self.outlet.confirmed()));
+        self.stuck = waits.then(|| (clock::after(now, PROGRESS_TIMEOUT), self.outlet.confirmed()));
     }
 
     /// RFC 6120 §4.9.3.20

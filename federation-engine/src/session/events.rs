@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use crate::route::streams::Event;
 
 /// Events that wait at one stream; whoever has more waits before it.
-const WAITING: usize = 8;
+const MAX_WAITING_EVENTS: usize = 8;
 
 /// Those of one stream. The channel, which has over 1 kB, is made for the first who sends: nobody does to a stream that has
 /// proven nothing.
@@ -17,7 +17,7 @@ pub(super) struct Events(Option<(mpsc::Sender<Event>, mpsc::Receiver<Event>)>);
 impl Events {
     /// For whoever sends.
     pub(super) fn sender(&mut self) -> &mpsc::Sender<Event> {
-        &self.0.get_or_insert_with(|| mpsc::channel(WAITING)).0
+        &self.0.get_or_insert_with(|| mpsc::channel(MAX_WAITING_EVENTS)).0
     }
 
     /// Waits for the next one; none after [`Self::close`]. Cancel-safe.

@@ -38,10 +38,10 @@ use crate::tls::config::{anonymous_client, server_name};
 use crate::tls::handshake::{Offer, late_refusal};
 
 /// Time to send the last bytes of a stream.
-pub(crate) const CLOSING: Duration = Duration::from_secs(5);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes that are kept of what a peer sends in place of a header: enough for a stream error.
-const MAX_BEGIN: usize = 2048;
+const MAX_BEGIN_BYTES: usize = 2048;
 
 /// A stream that we opened.
 pub(crate) struct Opened {
@@ -107,7 +107,7 @@ pub(crate) async fn open(
     link: Option<&Arc<Link>>,
 ) -> Result<Opening, NotOpened> {
     let (_, remote) = ends(&purpose);
-    let mut targets = match target::find(engine, leg, &remote).await {
+    let mut targets = match target::find(&engine.network, leg, &remote).await {
         Ok(targets) => targets,
         Err(failure) => return Err(failure.into()),
     };
@@ -122,7 +122,7 @@ pub(crate) async fn open(
     loop {
         // Counted from the first SYN. It is never refused: others make room for it.
         let holding = engine.holders.enter(&engine.ledger.total, leg, None, None);
-        let (tcp, reached) = match targets.connect(engine).await {
+        let (tcp, reached) = match targets.connect(&engine.network).await {
             Ok((tcp, reached)) => (Counted { tcp, holding }, reached),
             // A later target that refuses TCP does not hide what an earlier one said on its stream.
             Err(failure) => {
@@ -138,7 +138,7 @@ pub(crate) async fn open(
             }
             Err((Failure::SeeOtherHost(redirect), tls)) => {
                 let other = redirect.to_string();
-                match targets.redirect(engine, redirect).await {
+                match targets.redirect(&engine.network, redirect).await {
                     Ok(()) => {
                         if let Some(omitted) = may_log(engine, leg, &purpose, address) {
                             tracing::info!(%remote, ?leg, other, omitted, "the peer sends us to another host");
@@ -160,7 +160,7 @@ pub(crate) async fn open(
                 let address = Some(address);
                 last = Some(NotOpened { failure: failure.clone(), address, tls: None });
                 rejected = Some(failure);
-                targets = match target::find(engine, leg, &remote).await {
+                targets = match target::find(&engine.network, leg, &remote).await {
                     Ok(targets) => targets,
                     Err(failure) => return Err(last.unwrap_or(failure.into())),
                 };
@@ -324,7 +324,7 @@ impl Opened {
                 match action {
                     Action::ConnectTls { server_name, certificate_for } => {
                         let flushed =
-                            self.connection.flush(CLOSING).await.map_err(|error| error.to_string());
+                            self.connection.flush(CLOSE_TIMEOUT).await.map_err(|error| error.to_string());
                         let start = TlsStart::StartTls;
                         let result = match flushed {
                             Ok(()) => {
@@ -363,7 +363,7 @@ impl Opened {
                     }
                     Action::Close => {
                         self.connection.output.unsplit(self.out.bytes.split());
-                        self.connection.close(CLOSING).await;
+                        self.connection.close(CLOSE_TIMEOUT).await;
                         outcome.get_or_insert(Err(Failure::ConnectionLost("negotiating")));
                     }
                     Action::Refused { refusal, .. } => {
@@ -385,7 +385,7 @@ impl Opened {
                 }
             }
             self.connection.output.unsplit(self.out.bytes.split());
-            if self.connection.flush(CLOSING).await.is_err() {
+            if self.connection.flush(CLOSE_TIMEOUT).await.is_err() {
                 self.machine.on_closed(&mut self.out);
             }
             if let Some(outcome) = outcome {
@@ -395,7 +395,7 @@ impl Opened {
                 continue;
             }
             if self.machine.awaits_header() {
-                let seen = self.connection.input.len().min(MAX_BEGIN);
+                let seen = self.connection.input.len().min(MAX_BEGIN_BYTES);
                 self.begin.clear();
                 self.begin.extend_from_slice(self.connection.input.get(..seen).unwrap_or_default());
             } else {
@@ -472,7 +472,7 @@ fn presented<'a>(engine: &Engine, leg: Leg, local: &'a Domain) -> Option<&'a str
 /// A peer that sent `begin` and no stream: its own words, or what it seems to speak.
 fn not_xmpp(text: &str, begin: &[u8]) -> Failure {
     /// Bytes of the peer in a message.
-    const EXCERPT: usize = 64;
+    const MAX_EXCERPT_BYTES: usize = 64;
     if let Some(said) = error::read_early(begin) {
         return said;
     }
@@ -483,8 +483,8 @@ fn not_xmpp(text: &str, begin: &[u8]) -> Failure {
             "{text}; it answered in TLS, so the port seems to be one for Direct TLS, which only an _xmpps-server record may name"
         ),
         _ => {
-            let excerpt = begin.get(..EXCERPT).unwrap_or(begin);
-            let excerpt = printable(&String::from_utf8_lossy(excerpt), EXCERPT);
+            let excerpt = begin.get(..MAX_EXCERPT_BYTES).unwrap_or(begin);
+            let excerpt = printable(&String::from_utf8_lossy(excerpt), MAX_EXCERPT_BYTES);
             format!("{text}; what it sent begins with {excerpt:?}")
         }
     })

@@ -79,7 +79,7 @@ pub(crate) async fn ask(
     match negotiate::open(engine, leg, purpose, None).await {
         Ok(Opening::Verified(mut opened, answer)) => {
             // XEP-0220 §2.1.2: a connection that was opened for verification is closed at once.
-            opened.connection.close(negotiate::CLOSING).await;
+            opened.connection.close(negotiate::CLOSE_TIMEOUT).await;
             answer
         }
         Ok(Opening::Own(_) | Opening::Shared(_)) => Verification::error(

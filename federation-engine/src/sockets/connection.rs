@@ -27,7 +27,7 @@ const READ_MIN: usize = 4 * 1024;
 const READ_MAX: usize = READ_BUFFER;
 
 /// What an idle connection keeps of its output buffer.
-const KEPT_OUTPUT: usize = 512;
+const MAX_IDLE_OUTPUT_BYTES: usize = 512;
 
 /// How long, and for how many bytes, a closed connection is read on.
 const LINGER: Duration = Duration::from_secs(2);
@@ -237,7 +237,7 @@ impl Connection {
         let needed = self.input.len().max(READ_MIN) * 2;
         self.read_size > READ_MIN
             || self.input.capacity() > needed
-            || (self.output.is_empty() && self.output.capacity() > KEPT_OUTPUT)
+            || (self.output.is_empty() && self.output.capacity() > MAX_IDLE_OUTPUT_BYTES)
     }
 
     /// Gives back what only a busy stream needs. TLS shrinks its own buffers when they are empty.

@@ -11,13 +11,13 @@ use s2s_proto::clock;
 const ASK_BYTES: u64 = 64 * 1024;
 
 /// From a write to the first question: longer than a receiver holds an acknowledgement back (RFC 9293 §3.8.6.3).
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const FIRST_ASK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The same when nothing more can be sent until something is acknowledged.
-const STALLED_PAUSE: Duration = Duration::from_millis(5);
+const STALLED_ASK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Longest time between two questions without news.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A part of the bytes of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,7 +59,7 @@ impl InFlight {
         if span.end.saturating_sub(self.asked) >= ASK_BYTES {
             self.ask_at = Some(now);
         } else if self.ask_at.is_none() {
-            self.pause = FIRST_PAUSE;
+            self.pause = FIRST_ASK_INTERVAL;
             self.ask_at = Some(clock::after(now, self.pause));
         }
     }
@@ -72,10 +72,10 @@ impl InFlight {
             stanzas += batch.stanzas;
         }
         self.stanzas -= stanzas;
-        let longest = if self.is_stalled { FIRST_PAUSE } else { LONGEST_PAUSE };
+        let longest = if self.is_stalled { FIRST_ASK_INTERVAL } else { MAX_ASK_INTERVAL };
         if stanzas > 0 {
             self.is_stalled = false;
-            self.pause = FIRST_PAUSE;
+            self.pause = FIRST_ASK_INTERVAL;
         } else {
             self.pause = self.pause.saturating_mul(2).min(longest);
         }
@@ -114,7 +114,7 @@ impl InFlight {
             return;
         }
         self.is_stalled = true;
-        self.pause = STALLED_PAUSE;
+        self.pause = STALLED_ASK_INTERVAL;
         let soon = clock::after(now, self.pause);
         self.ask_at = Some(self.ask_at.map_or(soon, |at| at.min(soon)));
     }
@@ -189,15 +189,15 @@ mod tests {
         let mut flight = InFlight::default();
         flight.written(1, to(100), now);
         flight.written(1, to(200), now + Duration::from_millis(20));
-        assert_eq!(flight.ask_at(), Some(now + FIRST_PAUSE), "one question for both");
+        assert_eq!(flight.ask_at(), Some(now + FIRST_ASK_INTERVAL), "one question for both");
         for pause in [100, 200, 400, 800, 1_000, 1_000] {
             assert_eq!(flight.acknowledged(0, now), 0);
             assert_eq!(flight.ask_at(), Some(now + Duration::from_millis(pause)));
         }
         flight.acknowledged(100, now);
-        assert_eq!(flight.ask_at(), Some(now + FIRST_PAUSE));
+        assert_eq!(flight.ask_at(), Some(now + FIRST_ASK_INTERVAL));
         flight.written(1, to(199 + ASK_BYTES), now);
-        assert_eq!(flight.ask_at(), Some(now + FIRST_PAUSE));
+        assert_eq!(flight.ask_at(), Some(now + FIRST_ASK_INTERVAL));
         flight.written(1, to(200 + ASK_BYTES), now);
         assert_eq!(flight.ask_at(), Some(now));
         flight.acknowledged(100, now);
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(flight.ask_at(), None, "nothing is in flight");
         flight.written(1, to(100), now);
         flight.stalls(now);
-        assert_eq!(flight.ask_at(), Some(now + STALLED_PAUSE));
+        assert_eq!(flight.ask_at(), Some(now + STALLED_ASK_INTERVAL));
         for pause in [10, 20, 40, 50, 50] {
             flight.acknowledged(0, now);
             flight.stalls(now);

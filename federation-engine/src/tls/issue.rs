@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use crate::Domain;
 
 /// Clocks differ: a fresh certificate is valid from this much before now.
-const BACKDATED: Duration = Duration::from_hours(1);
+const MAX_CLOCK_SKEW: Duration = Duration::from_hours(1);
 /// ub-common-name (RFC 5280 appendix A.1).
 const MAX_COMMON_NAME: usize = 64;
 /// 9999-12-31T23:59:59Z, the last moment that X.509 can express (RFC 5280 §4.1.2.5).
@@ -179,7 +179,7 @@ fn dated(now: UnixTime, until: u64) -> CertificateParams {
     #[allow(clippy::arithmetic_side_effects)]
     let at = |seconds: u64| epoch + Duration::from_secs(seconds.min(LAST_SECOND));
     let mut params = CertificateParams::default();
-    params.not_before = at(now.as_secs().saturating_sub(BACKDATED.as_secs()));
+    params.not_before = at(now.as_secs().saturating_sub(MAX_CLOCK_SKEW.as_secs()));
     params.not_after = at(until);
     params
 }

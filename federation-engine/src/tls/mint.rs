@@ -20,7 +20,7 @@ const MAX_LEAVES: NonZeroUsize = match NonZeroUsize::new(1024) {
     None => NonZeroUsize::MIN,
 };
 /// Validity of a leaf.
-const LIFETIME: Duration = Duration::from_hours(30 * 24);
+const LEAF_LIFETIME: Duration = Duration::from_hours(30 * 24);
 
 /// The backend CA at work.
 #[derive(Debug)]
@@ -80,13 +80,13 @@ impl Mint {
         }
         // The lock is not held while signing: two callers may mint the same name, which is harmless.
         let presented = Arc::new(self.mint(domain, now)?);
-        let renew_at = now.as_secs().saturating_add(LIFETIME.as_secs() / 2);
+        let renew_at = now.as_secs().saturating_add(LEAF_LIFETIME.as_secs() / 2);
         self.leaves().put(domain.clone(), Leaf { presented: Arc::clone(&presented), renew_at });
         Ok(presented)
     }
 
     fn mint(&self, domain: &Domain, now: UnixTime) -> Result<Presented, MintError> {
-        let (leaf, key) = self.authority.leaf(std::slice::from_ref(domain), LIFETIME, now)?;
+        let (leaf, key) = self.authority.leaf(std::slice::from_ref(domain), LEAF_LIFETIME, now)?;
         let chain = vec![leaf.der().clone(), self.authority.certificate().clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Ok(Presented::new(Arc::new(CertifiedKey::from_der(chain, key, provider())?))?)

@@ -20,9 +20,9 @@ use crate::build::ports;
 use crate::federation::validated::Validated;
 
 /// For one stream, from TCP to the features.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams open at once.
-const AT_ONCE: usize = 16;
+const MAX_PROBES_AT_ONCE: usize = 16;
 
 /// Probes of all replicas.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -137,7 +137,7 @@ impl Wanted {
 
 /// Probes every pod.
 pub async fn gather(wanted: Wanted, now: Timestamp) -> ProbeEvidence {
-    let probes = stream::iter(visits(&wanted)).buffered(AT_ONCE).collect().await;
+    let probes = stream::iter(visits(&wanted)).buffered(MAX_PROBES_AT_ONCE).collect().await;
     ProbeEvidence { at: now, wanted, probes }
 }
 
@@ -160,7 +160,7 @@ async fn visit(pod: String, ip: IpAddr, domain: Domain, mode: ProbeMode) -> Prob
         ProbeMode::StartTls => (ports::S2S, TlsStart::StartTls),
         ProbeMode::DirectTls => (ports::S2S_TLS, TlsStart::Direct),
     };
-    let seen = look(SocketAddr::new(ip, port), &domain, start, PATIENCE).await;
+    let seen = look(SocketAddr::new(ip, port), &domain, start, PROBE_TIMEOUT).await;
     let outcome = outcome(&domain, seen);
     Probe { pod, domain, mode, outcome }
 }

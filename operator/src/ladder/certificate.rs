@@ -9,7 +9,7 @@ use super::verdict::Verdict;
 use crate::evidence::references::CertificateSeen;
 
 /// Remaining validity below which the message warns about the expiry.
-const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+const EXPIRY_WARNING_TIME: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The verdict when every domain's is True.
 pub fn every_domain(view: View<'_>, verdicts: &[Verdict]) -> Verdict {
@@ -83,7 +83,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
             ),
         );
     }
-    if facts.not_after.duration_since(now) < SOON && !view.federation.self_signed() {
+    if facts.not_after.duration_since(now) < EXPIRY_WARNING_TIME && !view.federation.self_signed() {
         return Verdict::new(
             CertificateReadyReason::ExpiringSoon,
             format!(

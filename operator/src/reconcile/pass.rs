@@ -35,10 +35,10 @@ use crate::federation::validated::{Rejection, Rival, Validated, validate};
 use crate::ladder::{View, accepted};
 
 /// How long network answers are reused while they are not as wanted. Shorter than
-/// [`crate::ladder::damping::LASTING`].
-const FRESH: SignedDuration = SignedDuration::from_millis(1200);
+/// [`crate::ladder::damping::FAILURE_DAMPING_TIME`].
+const FAILING_EVIDENCE_TTL: SignedDuration = SignedDuration::from_millis(1200);
 /// How long network answers are reused once everything is as wanted.
-const STABLE: SignedDuration = SignedDuration::from_secs(60);
+const STABLE_EVIDENCE_TTL: SignedDuration = SignedDuration::from_secs(60);
 
 /// One reconcile of one federation.
 ///
@@ -141,7 +141,7 @@ async fn act_and_look(
     let stable = get(&old.conditions, ConditionType::Ready)
         .is_some_and(|ready| ready.status == ConditionStatus::True);
     let failing = context.remember(reference, |memory| !memory.failing.is_empty());
-    let kept = if stable && !failing { STABLE } else { FRESH };
+    let kept = if stable && !failing { STABLE_EVIDENCE_TTL } else { FAILING_EVIDENCE_TTL };
     let to_probe = probe::Wanted::of(federation, &cluster, references.certificate.as_ref());
     let (dns, probes) = tokio::join!(
         ask_dns(context, reference, federation, cluster.address(), last_dns, kept, now),

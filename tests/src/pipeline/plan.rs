@@ -30,6 +30,7 @@ pub fn steps(binaries: &Path, run: &Path) -> Vec<Step> {
     let lab_logs = run.join("lab").display().to_string();
     vec![
         work("formatting", &[], &["make", "fmt"]),
+        work("import circles", &[], &["make", "check-circles"]),
         work("lab parts", &[], &[&lab, "build", "--servers"]),
         work("test runner", &[], &["scripts/cargo-tool", "cargo-nextest", "--version"]),
         work("images", &[], &["scripts/images"]),

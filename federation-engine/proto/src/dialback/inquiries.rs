@@ -6,24 +6,11 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
 
-use super::Verification;
+use super::{KeyInquiry, Verification};
 use crate::pair::Pair;
 
 /// Questions remembered of each kind. A peer answers our key within seconds of its question.
-const KEPT: usize = 512;
-
-/// What became of the question about a key of ours (XEP-0220 §2.2.2), as far as this replica knows.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum KeyInquiry {
-    /// No `db:verify` about it has come.
-    NotSeen,
-    /// It was confirmed.
-    Confirmed,
-    /// Another key than ours was asked about, or it was made by a secret that is gone.
-    Denied,
-    /// The question was answered by an error, for want of TLS or by policy.
-    Refused,
-}
+const MAX_INQUIRIES_PER_KIND: usize = 512;
 
 /// Completes "the peer says that our dialback key is invalid".
 impl fmt::Display for KeyInquiry {
@@ -89,7 +76,7 @@ fn remember<T: PartialEq>(kept: &mut VecDeque<T>, new: T) {
     if kept.back() == Some(&new) {
         return;
     }
-    if kept.len() >= KEPT {
+    if kept.len() >= MAX_INQUIRIES_PER_KIND {
         kept.pop_front();
     }
     kept.push_back(new);
@@ -132,16 +119,16 @@ mod tests {
         let mut inquiries = Inquiries::default();
         let them = pair("them.example");
         inquiries.note(&them, "ours", &Verification::Valid);
-        for n in 0..2 * KEPT {
+        for n in 0..2 * MAX_INQUIRIES_PER_KIND {
             inquiries.note(&them, &format!("stranger-{n}"), &Verification::Invalid);
         }
         assert_eq!(inquiries.of(&them, "ours"), KeyInquiry::Confirmed);
         assert_eq!(inquiries.of(&them, "stranger-0"), KeyInquiry::NotSeen);
-        assert_eq!(inquiries.others.len(), KEPT);
-        for n in 0..KEPT {
+        assert_eq!(inquiries.others.len(), MAX_INQUIRIES_PER_KIND);
+        for n in 0..MAX_INQUIRIES_PER_KIND {
             inquiries.note(&them, &format!("later-{n}"), &Verification::Valid);
         }
         assert_eq!(inquiries.of(&them, "ours"), KeyInquiry::NotSeen);
-        assert_eq!(inquiries.confirmed.len(), KEPT);
+        assert_eq!(inquiries.confirmed.len(), MAX_INQUIRIES_PER_KIND);
     }
 }

@@ -11,7 +11,7 @@ const SMALLEST: usize = 10_000;
 
 /// Longest silence that is believed. A number from outside decides when a stream is closed; nothing here needs a longer one,
 /// and the largest that fits into 64 bits cannot be added to a clock.
-const LONGEST_IDLE: Duration = Duration::from_hours(24);
+const MAX_IDLE_TIME: Duration = Duration::from_hours(24);
 
 /// Limits of one direction of a stream; what is absent is not limited, or not told.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -35,7 +35,7 @@ impl StreamLimits {
             max_bytes: number("max-bytes").and_then(|bytes| usize::try_from(bytes).ok()),
             idle: number("idle-seconds")
                 .filter(|seconds| *seconds > 0)
-                .map(|seconds| Duration::from_secs(seconds).min(LONGEST_IDLE)),
+                .map(|seconds| Duration::from_secs(seconds).min(MAX_IDLE_TIME)),
         }
     }
 

@@ -22,7 +22,7 @@ const UDP_PAYLOAD: u16 = 1232;
 /// QR in the third octet of the header (RFC 1035 §4.1.1).
 const QUERY_OR_RESPONSE: u8 = 0x80;
 /// Opcode and RD in the third octet, which a response repeats.
-const KEPT: u8 = 0x79;
+const COPIED_FLAGS: u8 = 0x79;
 /// RCODE in the fourth octet.
 const REFUSED: u8 = 5;
 
@@ -208,7 +208,7 @@ pub(super) fn refused(query: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let question = question(query).filter(|_| questions == [0, 1]);
-    let mut reply = vec![id_high, id_low, (flags & KEPT) | QUERY_OR_RESPONSE, REFUSED];
+    let mut reply = vec![id_high, id_low, (flags & COPIED_FLAGS) | QUERY_OR_RESPONSE, REFUSED];
     reply.extend([0, u8::from(question.is_some()), 0, 0, 0, 0, 0, 0]);
     reply.extend_from_slice(question.unwrap_or_default());
     Some(reply)

@@ -30,9 +30,9 @@ const MAX_CLIENTS: usize = 64;
 /// Largest query: one question and EDNS fit many times.
 const MAX_QUERY: usize = 4096;
 /// For one upstream resolver. Clients give up after 5 s (resolv.conf(5)); two upstreams fit.
-const UPSTREAM: Duration = Duration::from_secs(2);
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(2);
 /// A TCP client that asks nothing is closed (RFC 7766 §6.2.3).
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the responder works with; replaced as a whole on a reload.
 #[derive(Debug)]
@@ -187,8 +187,8 @@ impl<W: Witness> Responder<W> {
         let order = lock(&self.silent).order(&horizon.upstreams, Instant::now());
         for upstream in order {
             let answer = match transport {
-                Transport::Udp => ask_udp(upstream, query, UPSTREAM).await,
-                Transport::Tcp => ask(upstream, query, UPSTREAM).await,
+                Transport::Udp => ask_udp(upstream, query, UPSTREAM_TIMEOUT).await,
+                Transport::Tcp => ask(upstream, query, UPSTREAM_TIMEOUT).await,
             };
             match answer {
                 Ok(answer) => {
@@ -290,7 +290,7 @@ async fn client<W: Witness>(mut stream: TcpStream, responder: &Responder<W>) -> 
             stream.read_exact(&mut query).await?;
             Ok(query)
         };
-        let query = match timeout(IDLE, read).await {
+        let query = match timeout(IDLE_TIMEOUT, read).await {
             Ok(Ok(query)) => query,
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Ok(Err(error)) => return Err(error),
@@ -302,7 +302,7 @@ async fn client<W: Witness>(mut stream: TcpStream, responder: &Responder<W>) -> 
             Decision::Forward => responder.forward(&query, Transport::Tcp).await,
         };
         let Some(reply) = reply else { return Ok(()) };
-        timeout(IDLE, write_framed(&mut stream, &reply)).await??;
+        timeout(IDLE_TIMEOUT, write_framed(&mut stream, &reply)).await??;
     }
 }
 

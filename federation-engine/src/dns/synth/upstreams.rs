@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::dns::exchange;
 
 /// How long a resolver that did not answer is asked after the others.
-const REST: Duration = Duration::from_secs(30);
+const FAILED_UPSTREAM_PAUSE: Duration = Duration::from_secs(30);
 /// How often one question may be on its way at once. A question that comes more often comes back: a resolver forwards to
 /// this responder.
 const MAX_SAME_QUESTION: usize = 4;
@@ -24,7 +24,7 @@ impl Silent {
         let rests = |upstream: &SocketAddr| {
             self.since
                 .get(upstream)
-                .is_some_and(|since| now.saturating_duration_since(*since) < REST)
+                .is_some_and(|since| now.saturating_duration_since(*since) < FAILED_UPSTREAM_PAUSE)
         };
         let (silent, others): (Vec<_>, Vec<_>) = configured.iter().partition(|one| rests(one));
         others.into_iter().chain(silent).copied().collect()
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(silent.order(&[one, other], start), [one, other]);
         silent.failed(one, start);
         assert_eq!(silent.order(&[one, other], start), [other, one]);
-        assert_eq!(silent.order(&[one, other], start + REST), [one, other]);
+        assert_eq!(silent.order(&[one, other], start + FAILED_UPSTREAM_PAUSE), [one, other]);
         silent.answered(&one);
         assert_eq!(silent.order(&[one, other], start), [one, other]);
     }
