@@ -47,6 +47,8 @@ impl Starter for Started {
 pub(crate) fn relay() -> (Arc<Relay>, Started) {
     let mut config = parse_text(FILE).unwrap();
     config.limits.queue_stanzas = 2;
+    let alone = config.domains.iter_mut().filter(|local| local.name.as_str() == "alone.example");
+    alone.for_each(|local| local.backend = None);
     let in_force = Arc::new(InForce::new(Snapshot::load(config, None)));
     let recorder = Arc::new(Recorder::new(Arc::new(Journal::new("test"))));
     let started = Started::default();
