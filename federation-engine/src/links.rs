@@ -18,7 +18,6 @@ use crate::route::link::Link;
 use crate::route::retry::{Errand, Fate, Stage, fate};
 use crate::route::streams::End;
 use crate::route::streams::Far;
-use crate::session::Session;
 use crate::session::negotiate::{self, NotOpened, Opening};
 
 /// Longest pause between two attempts to reach a backend.
@@ -84,9 +83,8 @@ async fn carry(
 ) -> (Option<SocketAddr>, End) {
     let (address, end) = match stream {
         Opening::Own(opened) => {
-            let address = opened.reached.address;
-            let session = Session::initiating(engine, link, *opened);
-            (Some(address), Box::pin(session.serve()).await)
+            let address = opened.address();
+            (Some(address), Box::pin(opened.carrying(link).serve()).await)
         }
         Opening::Shared(end) => (None, end.await.ok()),
         Opening::Verified(..) => (None, None),

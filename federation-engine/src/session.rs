@@ -5,6 +5,7 @@
 //! [`reload`] ends the stream when the configuration does not allow it any more, and [`sharing`] lets further links use it.
 
 mod actions;
+mod attempt;
 mod delivery;
 mod ending;
 mod events;
@@ -28,14 +29,15 @@ use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::pair::Pair;
-use s2s_proto::reason::Failure;
+use s2s_proto::reason::{CertificateReason, Failure};
 use s2s_proto::stream::error::StreamError;
-use s2s_proto::stream::{Authentication, Inbound, Out, Surroundings, Transport};
+use s2s_proto::stream::{Authentication, Inbound, Out, Outbound, Surroundings, Transport};
 use s2s_proto::xml::{Item, Scanner};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::Domain;
 use crate::admission::holders::{self, Holding};
 use crate::admission::newcomers::{Admitted, Newcomer};
 use crate::engine::life::{News, Stage};
@@ -46,10 +48,11 @@ use crate::relay::intake::Intake;
 use crate::relay::outlet::Outlet;
 use crate::route::link::Link;
 use crate::route::streams::{End, Place, Registration, Request};
+use crate::session::attempt::Attempt;
 use crate::session::machine::Machine;
-use crate::session::negotiate::Opened;
 use crate::session::report::StreamReport;
 use crate::session::stream_end::StreamEnd;
+use crate::session::target::Reached;
 use crate::sockets::connection::{Connection, Progress};
 use events::Events;
 
@@ -151,6 +154,8 @@ pub(crate) struct Session {
     failure: Option<Failure>,
     /// How it ended otherwise.
     stream_end: Option<StreamEnd>,
+    /// What its negotiation has come to; none once the stream is of use.
+    attempt: Option<Box<Attempt>>,
 }
 
 impl Session {
@@ -225,42 +230,64 @@ impl Session {
             leave_by: None,
             failure: None,
             stream_end: None,
+            attempt: None,
         }
     }
 
-    /// A stream that we opened for a link; its pair is proven.
-    pub(crate) fn initiating(engine: &Arc<Engine>, link: &Arc<Link>, opened: Opened) -> Self {
-        let now = Instant::now();
-        let leg = link.leg;
-        let mut report = StreamReport::outbound(leg, &opened.reached);
-        if let Some(how) = opened.how {
-            let judgement = opened.judgement(&link.pair.to);
-            let tls = opened.connection.tls_version();
-            let chain = opened.connection.peer_chain();
-            report.authorized(engine, &link.pair, how, tls, &chain, judgement);
+    /// A stream that we open; nothing is proven yet.
+    fn opening(
+        engine: &Arc<Engine>,
+        leg: Leg,
+        connection: Connection,
+        holding: Holding,
+        reached: &Reached,
+        machine: Outbound,
+        attempt: Attempt,
+    ) -> Self {
+        let report = StreamReport::outbound(leg, reached);
+        let by = Peer { address: reached.address, report, holding };
+        let machine = Machine::Initiating(machine);
+        let fresh = Self::over(engine, leg, connection, by, machine, Instant::now());
+        let around = surroundings::of_server(engine, leg, reached.delegation.as_ref());
+        let place = Some(reached.place.clone());
+        Self { around, place, attempt: Some(Box::new(attempt)), ..fresh }
+    }
+
+    /// Where the stream leads.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The pair of the link is proven on the stream that we opened for it: the stream carries it from now on.
+    pub(crate) fn carrying(mut self, link: &Arc<Link>) -> Self {
+        self.attempt = None;
+        self.last_stanza = Instant::now();
+        self.last_traffic = self.last_stanza;
+        if let Some(how) = self.how {
+            let judgement = self.judgement(&link.pair.to);
+            let tls = self.connection.tls_version();
+            let chain = self.connection.peer_chain();
+            self.report.authorized(&self.engine, &link.pair, how, tls, &chain, judgement);
+            self.proven.push((link.pair.clone(), how));
         }
-        let Opened { around, connection, scanner, machine, out, reached, how, holding, .. } =
-            opened;
-        let lang = machine.lang().map(str::to_owned);
-        let (address, machine) = (reached.address, Machine::Initiating(machine));
-        let by = Peer { address, report, holding };
-        let fresh = Self::over(engine, leg, connection, by, machine, now);
-        let mut session = Self { around, scanner, out, how, ..fresh };
-        session.intake.header(lang.as_deref());
-        let remote = match leg {
+        self.intake.header(self.machine.lang());
+        let remote = match self.leg {
             Leg::Outer => &link.pair.to,
             Leg::Inner => &link.pair.from,
         };
-        session.holding.proven(remote, session.events.sender());
-        session.limit_by(remote);
-        session.outlet.carry(Arc::clone(link), None);
-        session.proven.extend(how.map(|how| (link.pair.clone(), how)));
-        session.place = Some(reached.place.clone());
+        self.holding.proven(remote, self.events.sender());
+        self.limit_by(remote);
+        self.outlet.carry(Arc::clone(link), None);
         // The configuration may have changed since the negotiation began.
-        session.revision = 0;
-        session.news.mark_changed();
-        session.share_opened(&link.pair.to, reached.place);
-        session
+        self.revision = 0;
+        self.news.mark_changed();
+        self.share_opened(&link.pair.to);
+        self
+    }
+
+    /// What the peer's certificate is worth, whatever the negotiation made of it.
+    fn judgement(&self, remote: &Domain) -> Result<(), CertificateReason> {
+        self.around.judge(&self.connection.peer_chain(), remote)
     }
 
     /// The end of the certificate that was presented before the stream began.

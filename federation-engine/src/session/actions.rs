@@ -32,6 +32,7 @@ use crate::leg::Leg;
 use crate::observe::evidence::InboundKind;
 use crate::observe::label::VerificationResult;
 use crate::route::streams::Event;
+use crate::session::attempt::Outcome;
 use crate::session::machine::Machine;
 use crate::session::negotiate::CLOSE_TIMEOUT;
 use crate::session::stream_end::StreamEnd;
@@ -116,6 +117,9 @@ impl Session {
                     return Flow::Stop;
                 }
             }
+            Action::ConnectTls { server_name, certificate_for } => {
+                self.connect_tls(&server_name, &certificate_for).await;
+            }
             Action::Restart => self.scanner.restart(),
             Action::Bounds(bounds) => {
                 self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));
@@ -151,7 +155,11 @@ impl Session {
             }
             Action::Failed(failure) => self.failed(failure),
             Action::Ends(error) => self.stream_end = Some(StreamEnd::Error(error)),
-            Action::PairFailed { pair, failure } => self.on_pair_decided(&pair, Some(&failure)),
+            Action::VerifyAnswered(answer) => self.conclude(Ok(Outcome::Verified(answer))),
+            Action::PairFailed { pair, failure } => {
+                self.on_pair_decided(&pair, Some(&failure));
+                self.conclude(Err(failure));
+            }
             Action::Close => {
                 // The peer may take its time.
                 self.withdraw();
@@ -171,15 +179,21 @@ impl Session {
                 } else if receiving && !ending {
                     self.connection.linger().await;
                 }
+                self.conclude(Err(Failure::ConnectionLost("negotiating")));
                 return Flow::Stop;
             }
-            // Before a stream that we open is authenticated, and on streams for verification only.
-            Action::ConnectTls { .. } | Action::VerifyAnswered(_) => {}
         }
         Flow::Continue
     }
 
     async fn authorized(&mut self, pair: &Pair, how: Authentication) -> Flow {
+        if self.attempt.is_some() {
+            self.how = Some(how);
+            let judgement = self.judgement(&pair.to);
+            self.watch_expiry(&pair.to, judgement.is_ok());
+            self.conclude(Ok(Outcome::Authorized));
+            return Flow::Continue;
+        }
         self.last_stanza = Instant::now();
         self.proven.push((pair.clone(), how));
         let tls = self.connection.tls_version();
@@ -270,7 +284,18 @@ impl Session {
         }
     }
 
+    /// The negotiation has come to this; on a stream that is of use already, there is none.
+    fn conclude(&mut self, outcome: Result<Outcome, Failure>) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.conclude(outcome);
+        }
+    }
+
     fn failed(&mut self, failure: Failure) {
+        if self.attempt.is_some() {
+            // Whoever opens the stream reports it.
+            return self.conclude(Err(failure));
+        }
         if let Some(omitted) = self.may_log() {
             tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.word().as_str(), omitted, "{failure}");
         }
@@ -288,8 +313,8 @@ impl Session {
         let judged = valid && self.around.peer(remote).verification != CertificateRole::None;
         let theirs = self.connection.peer_chain().first_expiry(now).filter(|_| judged);
         let deadline = expiry::deadline([theirs, self.own_expiry], now, Instant::now());
-        if let (Some(at), Machine::Receiving(machine)) = (deadline, &mut self.machine) {
-            machine.expires(at);
+        if let Some(at) = deadline {
+            self.machine.expires(at);
         }
     }
 
@@ -305,9 +330,7 @@ impl Session {
                 return Err(io::Error::other("the connection made room for others"));
             }
         }
-        if let Machine::Receiving(machine) = &mut self.machine {
-            machine.on_tls(self.connection.peer_chain(), &mut self.out);
-        }
+        self.machine.on_tls(self.connection.peer_chain(), &*self.around, &mut self.out);
         Ok(())
     }
 

@@ -5,7 +5,9 @@ use std::time::Instant;
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::Refusal;
 use s2s_proto::stream::error::StreamError;
-use s2s_proto::stream::{Inbound, Management, Out, Outbound, StreamLimits, Surroundings};
+use s2s_proto::stream::{
+    Inbound, Management, Out, Outbound, PeerChain, StreamLimits, Surroundings,
+};
 use s2s_proto::xml::{Element, Item, XmlError};
 
 /// Who opened the stream.
@@ -17,6 +19,55 @@ pub(crate) enum Machine {
 }
 
 impl Machine {
+    /// Writes the first header; on a stream that the peer opened, that is its business.
+    pub(crate) fn begin(&mut self, around: &dyn Surroundings, out: &mut Out) {
+        if let Self::Initiating(machine) = self {
+            machine.begin(around, out);
+        }
+    }
+
+    /// A stream that we open waits for the peer's header.
+    pub(crate) fn awaits_header(&self) -> bool {
+        matches!(self, Self::Initiating(machine) if machine.awaits_header())
+    }
+
+    /// `xml:lang` of the header with which the peer answered ours.
+    pub(crate) fn lang(&self) -> Option<&str> {
+        match self {
+            Self::Receiving(_) => None,
+            Self::Initiating(machine) => machine.lang(),
+        }
+    }
+
+    pub(crate) fn on_tls(&mut self, chain: PeerChain, around: &dyn Surroundings, out: &mut Out) {
+        match self {
+            Self::Receiving(machine) => machine.on_tls(chain, out),
+            Self::Initiating(machine) => machine.on_tls(chain, around, out),
+        }
+    }
+
+    /// The handshake that we began failed. One that the peer began ends its connection without a word.
+    pub(crate) fn on_tls_failure(&mut self, detail: String, out: &mut Out) {
+        if let Self::Initiating(machine) = self {
+            machine.on_tls_failure(detail, out);
+        }
+    }
+
+    /// The connection is gone. Whoever opened the stream learns what it waited for.
+    pub(crate) fn on_closed(&mut self, out: &mut Out) {
+        if let Self::Initiating(machine) = self {
+            machine.on_closed(out);
+        }
+    }
+
+    /// The certificates that the stream rests on end then.
+    pub(crate) fn expires(&mut self, at: Instant) {
+        match self {
+            Self::Receiving(machine) => machine.expires(at),
+            Self::Initiating(machine) => machine.expires(at),
+        }
+    }
+
     pub(crate) fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
         match self {
             Self::Receiving(machine) => machine.authorize(element),

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use crds::peer::Verification;
 use jiff::Timestamp;
 use rustls_pki_types::UnixTime;
@@ -14,10 +13,7 @@ use s2s_proto::dialback;
 use s2s_proto::plan::TlsStart;
 use s2s_proto::reason::{CertificateReason, Failure};
 use s2s_proto::stream::error;
-use s2s_proto::stream::{
-    Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
-};
-use s2s_proto::xml::Scanner;
+use s2s_proto::stream::{Outbound, Purpose, Transport};
 use s2s_proto::xml::escape::printable;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -31,7 +27,8 @@ use crate::leg::Leg;
 use crate::route::link::Link;
 use crate::route::streams::End;
 use crate::route::streams::Far;
-use crate::session::expiry;
+use crate::session::Session;
+use crate::session::attempt::{Attempt, Outcome};
 use crate::session::target::{self, Reached};
 use crate::sockets::connection::Connection;
 use crate::tls::config::{anonymous_client, server_name};
@@ -42,25 +39,6 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes that are kept of what a peer sends in place of a header: enough for a stream error.
 const MAX_BEGIN_BYTES: usize = 2048;
-
-/// A stream that we opened.
-pub(crate) struct Opened {
-    pub(crate) around: Box<dyn Surroundings + Send + Sync>,
-    pub(crate) connection: Connection,
-    pub(crate) scanner: Scanner,
-    pub(crate) machine: Outbound,
-    pub(crate) out: Out,
-    /// Where it leads.
-    pub(crate) reached: Reached,
-    /// What it holds of the budget.
-    pub(crate) holding: Holding,
-    /// How we were proven to the peer; `None` on a stream for verification.
-    pub(crate) how: Option<Authentication>,
-    /// End of the certificate that we presented.
-    own_expiry: Option<Timestamp>,
-    /// What the peer sent in place of a header, as far as it is of use.
-    begin: BytesMut,
-}
 
 /// No stream came about.
 #[derive(Debug)]
@@ -82,19 +60,11 @@ impl From<Failure> for NotOpened {
 /// What an attempt to open a stream leads to.
 pub(crate) enum Opening {
     /// A stream whose pair is proven.
-    Own(Box<Opened>),
+    Own(Box<Session>),
     /// One that was there already carries the link; this tells its end.
     Shared(oneshot::Receiver<End>),
     /// The authoritative server's answer, and the stream that it came on.
-    Verified(Box<Opened>, dialback::Verification),
-}
-
-/// What a stream for one purpose ends its negotiation with.
-enum Outcome {
-    /// The pair may send.
-    Authorized,
-    /// The authoritative server has answered.
-    Verified(dialback::Verification),
+    Verified(Box<Session>, dialback::Verification),
 }
 
 /// Opens a stream for `purpose`. Targets are tried in the order of the plan; a target that accepts TCP and then fails to
@@ -221,7 +191,7 @@ async fn negotiate(
     Counted { tcp, holding }: Counted,
     reached: Reached,
     rejected: Option<Failure>,
-) -> Result<(Opened, Outcome), (Failure, Option<&'static str>)> {
+) -> Result<(Session, Outcome), (Failure, Option<&'static str>)> {
     let started = Instant::now();
     let deadline = clock::after(started, engine.snapshot().config.timeouts.negotiation);
     let (local, remote) = ends(&purpose);
@@ -235,26 +205,14 @@ async fn negotiate(
             .map_err(|detail| (Failure::Handshake(named(&detail, &reached, &remote)), None))?;
         transport = Transport::DirectTls(connection.peer_chain());
     }
-    let mut opened = Opened {
-        around: surroundings::of_server(engine, leg, reached.delegation.as_ref()),
-        scanner: Scanner::new(in_force::limits::before_authentication(&engine.snapshot().config)),
-        machine: Outbound::new(
-            purpose,
-            transport,
-            in_force::limits::stream(&engine.snapshot().config),
-            started,
-        ),
-        out: Out::default(),
-        how: None,
-        own_expiry,
-        begin: BytesMut::new(),
-        connection,
-        reached,
-        holding,
-    };
+    let limits = in_force::limits::stream(&engine.snapshot().config);
+    let mut machine = Outbound::new(purpose, transport, limits, started);
     if let Some(rejected) = rejected {
-        opened.machine.after_rejection(rejected);
+        machine.after_rejection(rejected);
     }
+    let attempt = Attempt::until(deadline);
+    let mut opened = Session::opening(engine, leg, connection, holding, &reached, machine, attempt);
+    opened.presented_until(own_expiry);
     match opened.negotiate(engine, leg, &local, deadline).await {
         Ok(outcome) => Ok((opened, outcome)),
         Err(failure) => {
@@ -277,7 +235,7 @@ fn named(detail: &str, reached: &Reached, remote: &Domain) -> String {
     )
 }
 
-impl Opened {
+impl Session {
     /// From the first header to the outcome.
     async fn negotiate(
         &mut self,
@@ -288,7 +246,7 @@ impl Opened {
     ) -> Result<Outcome, Failure> {
         self.machine.begin(&*self.around, &mut self.out);
         loop {
-            if let Some(outcome) = self.perform(engine, leg, deadline).await? {
+            if let Some(outcome) = self.advance().await? {
                 return Ok(outcome);
             }
             let wait = self.machine.deadline().unwrap_or(deadline);
@@ -303,7 +261,7 @@ impl Opened {
                     Ok(_) => {}
                 },
                 () = sleep_until(wait.into()) => {
-                    self.machine.on_timeout(Instant::now(), &mut self.out);
+                    self.machine.on_timeout(Instant::now(), &*self.around, &mut self.out);
                 }
                 () = engine.life.shutdown.cancelled() => return Err(Failure::ShuttingDown),
             }
@@ -311,129 +269,69 @@ impl Opened {
     }
 
     /// Writes, acts and reads what is there, until more input is needed or the negotiation has ended.
-    async fn perform(
-        &mut self,
-        engine: &Arc<Engine>,
-        leg: Leg,
-        deadline: Instant,
-    ) -> Result<Option<Outcome>, Failure> {
+    async fn advance(&mut self) -> Result<Option<Outcome>, Failure> {
         loop {
-            let mut outcome = None;
-            self.connection.output.unsplit(self.out.bytes.split());
-            for action in std::mem::take(&mut self.out.actions) {
-                match action {
-                    Action::ConnectTls { server_name, certificate_for } => {
-                        let flushed =
-                            self.connection.flush(CLOSE_TIMEOUT).await.map_err(|error| error.to_string());
-                        let start = TlsStart::StartTls;
-                        let result = match flushed {
-                            Ok(()) => {
-                                start_tls(
-                                    engine,
-                                    leg,
-                                    &mut self.connection,
-                                    &certificate_for,
-                                    &server_name,
-                                    start,
-                                    deadline,
-                                )
-                                .await
-                            }
-                            Err(error) => Err(error),
-                        };
-                        match result {
-                            Ok(own_expiry) => {
-                                self.own_expiry = own_expiry;
-                                let chain = self.connection.peer_chain();
-                                self.machine.on_tls(chain, &*self.around, &mut self.out);
-                            }
-                            Err(detail) => self.machine.on_tls_failure(detail, &mut self.out),
-                        }
-                    }
-                    Action::Restart => self.scanner.restart(),
-                    Action::Bounds(bounds) => self.scanner.set_bounds(bounds),
-                    Action::Authorized { how, pair } => {
-                        self.how = Some(how);
-                        self.watch_expiry(&pair.to);
-                        outcome = Some(Ok(Outcome::Authorized));
-                    }
-                    Action::VerifyAnswered(answer) => outcome = Some(Ok(Outcome::Verified(answer))),
-                    Action::Failed(failure) | Action::PairFailed { failure, .. } => {
-                        outcome.get_or_insert(Err(failure));
-                    }
-                    Action::Close => {
-                        self.connection.output.unsplit(self.out.bytes.split());
-                        self.connection.close(CLOSE_TIMEOUT).await;
-                        outcome.get_or_insert(Err(Failure::ConnectionLost("negotiating")));
-                    }
-                    Action::Refused { refusal, .. } => {
-                        engine.recorder.metrics.stanzas_received.inc(leg);
-                        engine.recorder.metrics.stanzas_refused.inc(refusal);
-                    }
-                    // Of the receiving entity only, or impossible before the pair is proven.
-                    Action::StartTls { .. }
-                    | Action::Rejected(_)
-                    | Action::Ends(_)
-                    | Action::Verify { .. }
-                    | Action::KeyAnswered { .. }
-                    | Action::Opened { .. }
-                    | Action::Acknowledged(_)
-                    | Action::Unmanaged
-                    | Action::Deliver(..)
-                    // The session learns from the machine what it may take.
-                    | Action::Bidirectional { .. } => {}
-                }
-            }
-            self.connection.output.unsplit(self.out.bytes.split());
+            self.perform().await;
             if self.connection.flush(CLOSE_TIMEOUT).await.is_err() {
                 self.machine.on_closed(&mut self.out);
             }
-            if let Some(outcome) = outcome {
+            if let Some(outcome) = self.attempt.as_mut().and_then(|attempt| attempt.outcome.take())
+            {
                 return outcome.map(Some);
             }
             if !self.out.actions.is_empty() {
                 continue;
             }
-            if self.machine.awaits_header() {
-                let seen = self.connection.input.len().min(MAX_BEGIN_BYTES);
-                self.begin.clear();
-                self.begin.extend_from_slice(self.connection.input.get(..seen).unwrap_or_default());
-            } else {
-                self.begin.clear();
+            if let Some(attempt) = &mut self.attempt {
+                attempt.begin.clear();
+                if self.machine.awaits_header() {
+                    let input = &self.connection.input;
+                    let seen = input.len().min(MAX_BEGIN_BYTES);
+                    attempt.begin.extend_from_slice(input.get(..seen).unwrap_or_default());
+                }
             }
             match self.scanner.next(&mut self.connection.input) {
                 Ok(Some(item)) => {
                     self.machine.on_item(item, Instant::now(), &*self.around, &mut self.out);
                 }
                 Ok(None) => return Ok(None),
-                Err(error) => self.machine.on_xml_error(error, &mut self.out),
+                Err(error) => self.machine.on_xml_error(error, &*self.around, &mut self.out),
             }
+        }
+    }
+
+    /// Runs the client side of STARTTLS.
+    pub(super) async fn connect_tls(&mut self, server_name: &Domain, certificate_for: &Domain) {
+        let Some(deadline) = self.attempt.as_ref().map(|attempt| attempt.deadline) else { return };
+        let (engine, leg, start) = (&self.engine, self.leg, TlsStart::StartTls);
+        let connection = &mut self.connection;
+        let flushed = connection.flush(CLOSE_TIMEOUT).await.map_err(|error| error.to_string());
+        let result = match flushed {
+            Ok(()) => {
+                start_tls(engine, leg, connection, certificate_for, server_name, start, deadline)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(own_expiry) => {
+                self.own_expiry = own_expiry;
+                let chain = self.connection.peer_chain();
+                self.machine.on_tls(chain, &*self.around, &mut self.out);
+            }
+            Err(detail) => self.machine.on_tls_failure(detail, &mut self.out),
         }
     }
 
     /// The failure in the peer's own words, if what it sent is no stream.
     fn explained(&self, failure: Failure) -> Failure {
         match failure {
-            Failure::NotXmpp(text) => not_xmpp(&text, &self.begin),
+            Failure::NotXmpp(text) => {
+                let begin = self.attempt.as_ref().map(|attempt| attempt.begin.as_ref());
+                not_xmpp(&text, begin.unwrap_or_default())
+            }
             other => other,
         }
-    }
-
-    /// RFC 6120 §13.7.2.3: the stream ends with the certificates that it rests on.
-    fn watch_expiry(&mut self, remote: &Domain) {
-        let now = Timestamp::now();
-        let looked_at = self.around.peer(remote).verification != Verification::None;
-        let judged = looked_at && self.judgement(remote).is_ok();
-        let theirs = self.connection.peer_chain().first_expiry(now).filter(|_| judged);
-        if let Some(at) = expiry::deadline([theirs, self.own_expiry], now, Instant::now()) {
-            self.machine.expires(at);
-        }
-    }
-
-    /// What the peer's certificate is worth, whatever the negotiation made of it.
-    pub(crate) fn judgement(&self, remote: &Domain) -> Result<(), CertificateReason> {
-        let chain: PeerChain = self.connection.peer_chain();
-        self.around.judge(&chain, remote)
     }
 }
 

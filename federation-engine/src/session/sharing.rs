@@ -10,15 +10,14 @@ use tokio::sync::oneshot;
 
 use super::{Flow, Session};
 use crate::Domain;
-use crate::route::streams::Place;
 use crate::route::streams::{Far, Registration, Request};
 use crate::session::machine::Machine;
 
 impl Session {
     /// A stream that we opened is of use to other pairs if dialback can prove them on it. What EXTERNAL has proven is left
     /// alone: for another pair its own certificate would speak, on a stream of its own.
-    pub(super) fn share_opened(&mut self, remote: &Domain, place: Place) {
-        if self.how == Some(Authentication::Dialback) {
+    pub(super) fn share_opened(&mut self, remote: &Domain) {
+        if let (Some(Authentication::Dialback), Some(place)) = (self.how, self.place.clone()) {
             self.register(Far::Domain(remote.clone()));
             self.register(Far::Target(place));
         }
