@@ -2,6 +2,7 @@
 //!
 //! Here is the loop; [`actions`] does what the machine asks for, [`delivery`] finds out what the peer has, [`ending`] ends
 //! the stream with the engine, [`events`] brings what others want of it, [`limits`] holds the peer to what it is allowed,
+//! [`opening`] begins streams that we open, [`negotiate`] brings them to their first pair,
 //! [`reload`] ends the stream when the configuration does not allow it any more, and [`sharing`] lets further links use it.
 
 mod actions;
@@ -13,6 +14,7 @@ mod expiry;
 mod limits;
 mod machine;
 pub(crate) mod negotiate;
+mod opening;
 mod reload;
 mod report;
 mod sharing;
@@ -29,15 +31,14 @@ use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::pair::Pair;
-use s2s_proto::reason::{CertificateReason, Failure};
+use s2s_proto::reason::Failure;
 use s2s_proto::stream::error::StreamError;
-use s2s_proto::stream::{Authentication, Inbound, Out, Outbound, Surroundings, Transport};
+use s2s_proto::stream::{Authentication, Inbound, Out, Surroundings, Transport};
 use s2s_proto::xml::{Item, Scanner};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::Domain;
 use crate::admission::holders::{self, Holding};
 use crate::admission::newcomers::{Admitted, Newcomer};
 use crate::engine::life::{News, Stage};
@@ -46,13 +47,11 @@ use crate::in_force;
 use crate::leg::Leg;
 use crate::relay::intake::Intake;
 use crate::relay::outlet::Outlet;
-use crate::route::link::Link;
 use crate::route::streams::{End, Place, Registration, Request};
 use crate::session::attempt::Attempt;
 use crate::session::machine::Machine;
 use crate::session::report::StreamReport;
 use crate::session::stream_end::StreamEnd;
-use crate::session::target::Reached;
 use crate::sockets::connection::{Connection, Progress};
 use events::Events;
 
@@ -232,62 +231,6 @@ impl Session {
             stream_end: None,
             attempt: None,
         }
-    }
-
-    /// A stream that we open; nothing is proven yet.
-    fn opening(
-        engine: &Arc<Engine>,
-        leg: Leg,
-        connection: Connection,
-        holding: Holding,
-        reached: &Reached,
-        machine: Outbound,
-        attempt: Attempt,
-    ) -> Self {
-        let report = StreamReport::outbound(leg, reached);
-        let by = Peer { address: reached.address, report, holding };
-        let machine = Machine::Initiating(machine);
-        let fresh = Self::over(engine, leg, connection, by, machine, Instant::now());
-        let around = surroundings::of_server(engine, leg, reached.delegation.as_ref());
-        let place = Some(reached.place.clone());
-        Self { around, place, attempt: Some(Box::new(attempt)), ..fresh }
-    }
-
-    /// Where the stream leads.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The pair of the link is proven on the stream that we opened for it: the stream carries it from now on.
-    pub(crate) fn carrying(mut self, link: &Arc<Link>) -> Self {
-        self.attempt = None;
-        self.last_stanza = Instant::now();
-        self.last_traffic = self.last_stanza;
-        if let Some(how) = self.how {
-            let judgement = self.judgement(&link.pair.to);
-            let tls = self.connection.tls_version();
-            let chain = self.connection.peer_chain();
-            self.report.authorized(&self.engine, &link.pair, how, tls, &chain, judgement);
-            self.proven.push((link.pair.clone(), how));
-        }
-        self.intake.header(self.machine.lang());
-        let remote = match self.leg {
-            Leg::Outer => &link.pair.to,
-            Leg::Inner => &link.pair.from,
-        };
-        self.holding.proven(remote, self.events.sender());
-        self.limit_by(remote);
-        self.outlet.carry(Arc::clone(link), None);
-        // The configuration may have changed since the negotiation began.
-        self.revision = 0;
-        self.news.mark_changed();
-        self.share_opened(&link.pair.to);
-        self
-    }
-
-    /// What the peer's certificate is worth, whatever the negotiation made of it.
-    fn judgement(&self, remote: &Domain) -> Result<(), CertificateReason> {
-        self.around.judge(&self.connection.peer_chain(), remote)
     }
 
     /// The end of the certificate that was presented before the stream began.
