@@ -1,7 +1,7 @@
 //! One budget for the process: bytes and connections. The model is Envoy's overload manager.
 //!
 //! [`detect`] reads what the system grants, [`account`] counts what is held, [`decide`] chooses who makes room. Nothing here
-//! closes anything: `task::overload` acts.
+//! closes anything: `run::overload` acts.
 
 pub(crate) mod account;
 pub(crate) mod decide;
