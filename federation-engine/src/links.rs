@@ -52,7 +52,7 @@ async fn run(engine: Arc<Engine>, link: Arc<Link>) {
         // On the heap for as long as it takes: the task of a link lives as long as its stream.
         match Box::pin(attempt(&engine, &link)).await {
             Ok(stream) => {
-                let (address, end) = carry(&engine, &link, stream).await;
+                let (address, end) = carry(&link, stream).await;
                 if end.failure.is_some() {
                     link.lose();
                 }
@@ -76,11 +76,7 @@ async fn run(engine: Arc<Engine>, link: Arc<Link>) {
 }
 
 /// Has the link's stanzas carried to the end of the stream; says where it led and how it ended.
-async fn carry(
-    engine: &Arc<Engine>,
-    link: &Arc<Link>,
-    stream: Opening,
-) -> (Option<SocketAddr>, End) {
+async fn carry(link: &Arc<Link>, stream: Opening) -> (Option<SocketAddr>, End) {
     let (address, end) = match stream {
         Opening::Own(opened) => {
             let address = opened.address();
