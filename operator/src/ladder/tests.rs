@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::build::Address;
+use crate::evidence::Evidence;
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
 use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
