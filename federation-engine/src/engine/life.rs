@@ -83,7 +83,10 @@ mod tests {
     #[test]
     fn each_stage_of_the_end_keeps_what_the_stages_before_began() {
         let life = Life::default();
-        let tokens = || [&life.draining, &life.bouncing, &life.shutdown].map(|t| t.is_cancelled());
+        let tokens = || {
+            let all = [&life.draining, &life.bouncing, &life.shutdown];
+            all.map(CancellationToken::is_cancelled)
+        };
         let mut news = life.news();
         for (stage, cancelled) in [
             (Stage::Serving, [false, false, false]),

@@ -144,7 +144,11 @@ impl Forwarder {
                         self.relay.reply(answer, pair, self.leg);
                     }
                     None => {
-                        self.relay.recorder.metrics.stanzas_refused.inc(Refusal::UndeliverableError)
+                        self.relay
+                            .recorder
+                            .metrics
+                            .stanzas_refused
+                            .inc(Refusal::UndeliverableError);
                     }
                 }
             }

@@ -52,8 +52,8 @@ pub(crate) fn relay() -> (Arc<Relay>, Started) {
     let in_force = Arc::new(InForce::new(Snapshot::load(config, None)));
     let recorder = Arc::new(Recorder::new(Arc::new(Journal::new("test"))));
     let started = Started::default();
-    let starter = Box::new(started.clone());
-    let relay = Relay::new(&in_force, &recorder, CancellationToken::new(), starter);
+    let links = Box::new(started.clone());
+    let relay = Relay::new(&in_force, &recorder, CancellationToken::new(), links);
     (Arc::new(relay), started)
 }
 

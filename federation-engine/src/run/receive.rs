@@ -98,7 +98,7 @@ async fn secure(
             engine.life.spawn(session.serve().map(drop));
         }
         Ok(Err(error)) => {
-            engine.recorder.saw_failed_handshake(leg, source, Named::default(), &error)
+            engine.recorder.saw_failed_handshake(leg, source, Named::default(), &error);
         }
         Err(_) => {}
     }

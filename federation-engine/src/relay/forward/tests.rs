@@ -36,7 +36,7 @@ fn a_stanza_goes_to_the_other_leg_and_starts_its_link_once() {
     let inbound = message("romeo@peer.example", "juliet@local.example");
     let pair = forward(&relay, Leg::Outer, &inbound);
     forward(&relay, Leg::Outer, &inbound);
-    assert_eq!(started.take(), [pair.clone()]);
+    assert_eq!(started.take(), std::slice::from_ref(&pair));
     assert_eq!(queued(&relay, &pair, Leg::Inner).len(), 2);
 
     let outbound = message("juliet@local.example", "romeo@peer.example");
