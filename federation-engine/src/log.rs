@@ -89,14 +89,14 @@ impl<S> Filter<S> for Bounded {
 pub enum LogError {
     /// The filter cannot be parsed.
     #[error(
-        "{FILTER_VARIABLE}: {0}; write a level such as info, or target=level pairs with commas between"
+        "{FILTER_VARIABLE}: {0}; expected a level such as info, or target=level pairs separated by commas"
     )]
     Filter(#[from] ParseError),
     /// The filter is not UTF-8.
     #[error("{FILTER_VARIABLE}: not UTF-8")]
     NotText,
     /// Somebody has set up logging before.
-    #[error("logging is set up already: {0}")]
+    #[error("logging is already set up: {0}")]
     Twice(Box<dyn std::error::Error + Send + Sync>),
 }
 

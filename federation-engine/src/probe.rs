@@ -105,7 +105,7 @@ impl Visit {
         self.send(&out.bytes).await?;
         match self.item().await? {
             Item::Header(header) => Ok(header),
-            _ => Err(Failure::NotXmpp("no stream header came".to_owned())),
+            _ => Err(Failure::NotXmpp("no stream header arrived".to_owned())),
         }
     }
 
@@ -115,7 +115,7 @@ impl Visit {
         if element.is(Namespace::Stream, "features") {
             Ok(Features::read(&tree))
         } else {
-            Err(Failure::NotXmpp("no stream features came".to_owned()))
+            Err(Failure::NotXmpp("no stream features arrived".to_owned()))
         }
     }
 

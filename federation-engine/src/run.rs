@@ -47,7 +47,7 @@ pub enum StartError {
     #[error(transparent)]
     Resolver(#[from] ResolverError),
     /// The system has no random numbers.
-    #[error("the system gives no random numbers: {0}")]
+    #[error("the system random number generator failed: {0}")]
     Random(#[from] getrandom::Error),
 }
 
@@ -108,7 +108,7 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
 
     shutdown.cancelled().await;
     readiness.lost(SERVING);
-    tracing::info!("shutting down: delivering what waits, then closing all streams");
+    tracing::info!("shutting down: delivering queued stanzas, then closing all streams");
     engine.stop().await;
     Ok(())
 }

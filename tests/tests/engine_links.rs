@@ -474,7 +474,8 @@ fn a_refused_connection_is_in_the_evidence_with_its_source_and_cause() {
     assert_eq!(refusal["source"], "127.0.0.1", "{refusal}");
     assert_eq!(refusal["reason"], "TooManyConnections", "{refusal}");
     assert_eq!(
-        refusal["message"], "the connection did not open a stream, and made room for another one",
+        refusal["message"],
+        "the connection had not opened a stream and was closed to make room for another one",
         "{refusal}"
     );
     assert_eq!((&refusal["peer"], &refusal["local"]), (&Value::Null, &Value::Null), "{refusal}");
@@ -523,7 +524,7 @@ fn rfc6120_4_9_3_19_redirections_that_are_not_followed_say_why() {
         ("other.example", true, "the stream is not encrypted"),
         ("nobody at home", false, "it is neither a host name nor an address"),
         ("10.0.0.1:5269", false, "10.0.0.1 is a private address"),
-        ("", false, "we come from there"),
+        ("", false, "it points back to a host that was already tried"),
     ] {
         let world = World::start(engine(), ORDINARY).unwrap();
         let itself = world.closed.to_string();

@@ -256,5 +256,5 @@ fn strangers_do_not_keep_back_the_log_lines_about_a_peer_of_the_same_network() {
     until("lines are left out", || lines(&world, PEER).1 > 0).unwrap();
     peer.send("<!-- no comment -->").unwrap();
     peer.element("the end of the stream").unwrap_err();
-    until("the cause in the log", || world.engine.log().contains("input refused")).unwrap();
+    until("the cause in the log", || world.engine.log().contains("invalid input refused")).unwrap();
 }

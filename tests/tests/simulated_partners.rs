@@ -187,7 +187,7 @@ fn simulated_webex_messenger_has_nothing_that_a_strict_federation_accepts() {
     assert_eq!(
         text,
         format!(
-            "no authentication method is left: the peer does not offer SASL EXTERNAL (it may not \
+            "no authentication method is available: the peer does not offer SASL EXTERNAL (it may not \
              accept our certificate), {NO_DIALBACK}"
         )
     );
@@ -195,7 +195,7 @@ fn simulated_webex_messenger_has_nothing_that_a_strict_federation_accepts() {
     assert_eq!(condition, "policy-violation");
     assert_eq!(
         text,
-        "the certificate does not prove partner.example: no certificate was presented"
+        "the certificate does not authenticate partner.example: no certificate was presented"
     );
 }
 
@@ -206,7 +206,8 @@ fn simulated_webex_messenger_that_has_the_domain_itself_denies_the_key_without_a
         ..Setup::new(webex_messenger::WIRE, profile("WebexMessenger"))
     };
     let text = bounce(&start(&setup), page::WEBEX_MESSENGER, "DialbackInvalidUnasked");
-    let words = "the peer says that our dialback key is invalid, and no db:verify about it reached";
+    let words =
+        "the peer reports that our dialback key is invalid, and sent no db:verify request about it";
     assert!(text.starts_with(words), "{text}");
 }
 
@@ -316,7 +317,7 @@ fn simulated_cups_that_requires_tls_is_not_reached_without() {
     let text = bounce(&world, page::CISCO_IMP, "NoAuthenticationMethod");
     assert_eq!(
         text,
-        "no authentication method is left: the peer requires TLS, and tls.mode is Disabled for it"
+        "no authentication method is available: the peer requires TLS, and tls.mode is Disabled for it"
     );
     assert!(world.partner.stream_to(LOCAL).is_err());
 }
@@ -340,7 +341,7 @@ fn simulated_cups_that_announces_starttls_alone_is_not_reached_without() {
     let text = bounce(&world, page::CISCO_IMP, "NoAuthenticationMethod");
     assert_eq!(
         text,
-        "no authentication method is left: the peer requires TLS, and tls.mode is Disabled for it"
+        "no authentication method is available: the peer requires TLS, and tls.mode is Disabled for it"
     );
 }
 

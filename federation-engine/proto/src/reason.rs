@@ -74,11 +74,11 @@ pub enum CertificateReason {
         not_before: String,
     },
     /// None of the keys in the chain is pinned.
-    #[error("no key of the certificate chain is among the pinned ones")]
+    #[error("no key in the certificate chain matches a pin")]
     PinMismatch,
     /// The peer's own records in DNS, proven by DNSSEC, are about other certificates (RFC 7673 §4.2).
     #[error(
-        "no TLSA record at {owner} matches the certificate (DANE): either the peer has yet to publish a record for the certificate that it presents, or somebody else answers in its place"
+        "no TLSA record at {owner} matches the certificate (DANE): either the peer has not yet published a record for this certificate, or another server impersonates the peer"
     )]
     DaneMismatch {
         /// Owner of the TLSA records.
@@ -117,7 +117,7 @@ impl CertificateReason {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DnsReason {
     /// Neither SRV nor address records, or NXDOMAIN.
-    #[error("DNS knows no server for {name}")]
+    #[error("DNS has no SRV or address records for {name}")]
     DomainNotFound {
         /// Name that was asked for.
         name: String,
@@ -129,13 +129,13 @@ pub enum DnsReason {
         name: String,
     },
     /// The only SRV target is `.` (RFC 2782).
-    #[error("{name} says by an SRV record with target \".\" that it does not federate")]
+    #[error("{name} does not federate: the target of its SRV record is \".\"")]
     ServiceDisabled {
         /// Name that was asked for.
         name: String,
     },
     /// No usable answer.
-    #[error("the resolver gave no answer for {name}: {detail}")]
+    #[error("the resolver returned no usable answer for {name}: {detail}")]
     ResolverUnavailable {
         /// Name that was asked for.
         name: String,
@@ -144,7 +144,7 @@ pub enum DnsReason {
     },
     /// DNSSEC refuses the answer (RFC 7673 §3).
     #[error(
-        "the {records} records of {name} fail DNSSEC validation: signatures or keys are missing, wrong or expired; whoever runs that zone must repair it (`delv` shows where it breaks); where a private zone hides a signed public one, give the peer a `route`, or set `dnssec` to \"Off\""
+        "the {records} records of {name} fail DNSSEC validation: signatures or keys are missing, wrong or expired. The zone's administrator must repair it; `delv` shows where validation fails. If a private zone hides a signed public one, set a `route` for the peer, or set `dnssec` to \"Off\""
     )]
     Bogus {
         /// Name that was asked for.
@@ -270,7 +270,7 @@ pub enum Failure {
     Certificate(#[from] CertificateReason),
     /// The same, by a setting that a person may change.
     #[error(
-        "{0}. `tls.verification` of this peer is Required, by its entry of `peers`, `peerDefaults` or its profile. With Preferred the stream is opened, and DNS alone authenticates the peer"
+        "{0}. `tls.verification` of this peer is Required (from its entry of `peers`, from `peerDefaults` or from its profile). With Preferred, the stream opens and only DNS authenticates the peer"
     )]
     CertificateRequired(CertificateReason),
     /// The peer ended the stream with an error, quoted as it came.
@@ -282,13 +282,13 @@ pub enum Failure {
         text: String,
     },
     /// The peer ended the stream because another host shall serve us (RFC 6120 §4.9.3.19).
-    #[error("the peer sends us to another host: {0}")]
+    #[error("the peer redirects to another host: {0}")]
     SeeOtherHost(Redirect),
     /// The peer's bytes are not an XMPP stream.
     #[error("the peer does not speak XMPP: {0}")]
     NotXmpp(String),
     /// The peer offers nothing that our settings allow.
-    #[error("no authentication method is left: {0}")]
+    #[error("no authentication method is available: {0}")]
     NoAuthenticationMethod(#[from] NoMethod),
     /// The peer answered `<failure/>` to EXTERNAL.
     #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{}){}", quoted(.text), no_dialback(*.forbidden))]
@@ -301,7 +301,7 @@ pub enum Failure {
         forbidden: Option<Setting>,
     },
     /// `type='invalid'` in answer to our dialback key.
-    #[error("the peer says that our dialback key is invalid{0}")]
+    #[error("the peer reports that our dialback key is invalid{0}")]
     DialbackInvalid(KeyInquiry),
     /// `type='error'` in answer to our dialback key (XEP-0220 §2.5).
     #[error("the peer answered our dialback key with the error {condition}{}", quoted(.text))]
@@ -318,7 +318,7 @@ pub enum Failure {
     #[error("stream negotiation timed out while {0}")]
     NegotiationTimedOut(&'static str),
     /// TCP ended without an error on the stream.
-    #[error("the connection was lost while {0}")]
+    #[error("the connection broke while {0}")]
     ConnectionLost(&'static str),
     /// No component or backend is there to take the stanza.
     #[error("no backend serves this domain")]
@@ -335,7 +335,7 @@ fn quoted(text: &str) -> String {
 fn no_dialback(forbidden: Option<Setting>) -> String {
     forbidden.map_or_else(String::new, |setting| {
         format!(
-            ". Dialback is not tried because {setting}. Allow dialback there, or present a certificate that the peer trusts"
+            ". Dialback is not attempted because {setting}. Allow dialback there, or present a certificate that the peer trusts"
         )
     })
 }
@@ -549,9 +549,9 @@ pub enum Refusal {
     )]
     MalformedAddress,
     /// `from` is not a domain that this stream has proven (RFC 6120 §8.1.2.2).
-    #[error("the stream has not proven the domain in 'from'")]
+    #[error("the domain in 'from' is not authenticated on this stream")]
     InvalidFrom,
-    /// `to` is not served here; nothing is relayed from outside to outside (RFC 6120 §10.4).
+    /// `to` is not served here; stanzas between two remote domains are not relayed (RFC 6120 §10.4).
     #[error("the domain in 'to' is not served here")]
     HostUnknown,
     /// Before authentication (RFC 6120 §4.3.5).
@@ -567,16 +567,16 @@ pub enum Refusal {
     #[error("the element is not a stanza")]
     UnsupportedStanzaType,
     /// The queue of the pair is full.
-    #[error("too many stanzas wait for the remote server")]
+    #[error("too many stanzas are queued for the remote server")]
     QueueFull,
     /// An error stanza that could not be delivered; errors are never answered (RFC 6120 §8.3.1).
     #[error("an error stanza could not be delivered")]
     UndeliverableError,
     /// The peer has ended two streams at it.
-    #[error("the remote server ends its streams at this stanza")]
+    #[error("the remote server closes its streams when it receives this stanza")]
     EndsStreams,
     /// The certificate or the source of the stream proves too many domains.
-    #[error("too many domains are proven with this certificate or from this address range")]
+    #[error("too many domains are authenticated with this certificate or from this address range")]
     TooManyNames,
 }
 

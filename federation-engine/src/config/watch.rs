@@ -75,7 +75,7 @@ impl FileWatch {
             }
         });
         let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "files cannot be watched; they are looked at once a minute"))
+            .inspect_err(|error| tracing::warn!(%error, "cannot watch files for changes; checking them once a minute"))
             .ok();
         Self { watcher, directories: BTreeSet::new(), files: BTreeMap::new(), stirred }
     }
@@ -138,7 +138,7 @@ impl FileWatch {
                 && !self.directories.contains(directory)
             {
                 let directory = directory.display();
-                tracing::warn!(%directory, %error, "the directory cannot be watched; its files are looked at once a minute");
+                tracing::warn!(%directory, %error, "cannot watch the directory for changes; checking its files once a minute");
             }
         }
         self.directories = wanted;

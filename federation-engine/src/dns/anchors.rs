@@ -30,11 +30,11 @@ pub enum AnchorsError {
         source: std::io::Error,
     },
     /// More than any set of keys needs.
-    #[error("{}: it is larger than {MAX_FILE_BYTES} bytes; is it the right one?", .0.display())]
+    #[error("{}: the file is larger than {MAX_FILE_BYTES} bytes; check that it is the right file", .0.display())]
     TooLarge(PathBuf),
     /// Not records, or none of the root.
     #[error(
-        "{}: {detail}; it must hold DNSKEY records of the root, such as `. 3600 IN DNSKEY 257 3 13 <Base64>`",
+        "{}: {detail}; expected DNSKEY records of the root, such as `. 3600 IN DNSKEY 257 3 13 <Base64>`",
         path.display()
     )]
     Malformed {
@@ -83,10 +83,10 @@ impl Anchors {
 
     fn parse(text: &str) -> Result<Self, String> {
         let keys: TrustAnchors =
-            text.parse().map_err(|error| format!("it cannot be read: {error}"))?;
+            text.parse().map_err(|error| format!("cannot parse it: {error}"))?;
         // Below the root alone everything else would be bogus, as nothing proves that it is unsigned.
         if keys.is_empty() {
-            return Err("it holds no key of the root".to_owned());
+            return Err("it contains no key of the root".to_owned());
         }
         Ok(Self { text: Some(text.into()), keys: Arc::new(keys) })
     }

@@ -144,7 +144,7 @@ impl Reply {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Not a name that can be asked for.
-    #[error("{0:?} is no DNS name")]
+    #[error("{0:?} is not a DNS name")]
     Name(String),
     /// Nothing usable came back.
     #[error(transparent)]

@@ -23,7 +23,7 @@ pub enum ExchangeError {
     #[error("{0}: {1}")]
     Io(SocketAddr, io::Error),
     /// Bytes that are no DNS answer to the question.
-    #[error("{0} sent no valid DNS answer")]
+    #[error("{0} sent an invalid DNS answer")]
     Malformed(SocketAddr),
 }
 

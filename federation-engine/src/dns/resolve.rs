@@ -48,7 +48,7 @@ const MAX_TLSA_ANSWERS: NonZeroUsize = match NonZeroUsize::new(64) {
 #[derive(Debug, thiserror::Error)]
 pub enum ResolverError {
     /// No `resolvers` are configured and the system has none either.
-    #[error("the system's resolver configuration is unusable: {0}; set `resolvers`")]
+    #[error("cannot use the system's resolver configuration: {0}; correct it, or set `resolvers`")]
     System(String),
     /// What DNSSEC has to begin with is missing.
     #[error("dnssec.trustAnchors: {0}")]
@@ -340,7 +340,7 @@ fn failure<T>(error: &NetError) -> Answer<T> {
         NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
             // A referral: the server does not recurse, so it says nothing about the name.
             ResponseCode::NoError if none.ns.is_some() && none.soa.is_none() => {
-                Answer::Failed("the resolver does not recurse".to_owned())
+                Answer::Failed("the resolver does not offer recursion".to_owned())
             }
             ResponseCode::NXDomain | ResponseCode::NoError => Answer::Absent,
             code => Answer::Failed(code.to_string()),

@@ -180,15 +180,13 @@ impl Validator {
         let pause = match self.sight().await {
             Sight::Possible => {
                 self.possible.store(true, Ordering::Release);
-                tracing::info!(
-                    "DNSSEC: the resolver passes signatures on, so answers are validated"
-                );
+                tracing::info!("DNSSEC: the resolver returns signatures, so answers are validated");
                 LATER
             }
             Sight::Stripped(detail) => {
                 if first {
                     tracing::info!(
-                        "DNSSEC: the resolver gives no signed keys of the root ({detail}), so answers are not validated and DANE is off; `resolvers` may name one that does"
+                        "DNSSEC: the resolver does not return signed keys of the root ({detail}), so answers are not validated and DANE is off. To enable both, set `resolvers` to a resolver that returns signatures"
                     );
                 }
                 LATER

@@ -31,7 +31,7 @@ pub(crate) fn answer(stanza: &Element, contact: Option<&Contact>) -> Option<Byte
         Question::Node => error(StanzaCondition::ItemNotFound, ""),
         Question::Other => error(
             StanzaCondition::ServiceUnavailable,
-            "no server behind this domain takes stanzas; it answers ping and service discovery only",
+            "no server accepts stanzas for this domain; only ping and service discovery are answered",
         ),
     }
 }

@@ -43,7 +43,7 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: Canc
                 async move { answered }
             });
             if tokio::time::timeout(MAX_CONNECTION_TIME, spoken).await.is_err() {
-                tracing::debug!("a client of the admin port did not read its answer in time");
+                tracing::debug!("a client of the admin port did not read the response in time");
             }
         }
     })
@@ -52,7 +52,10 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: Canc
 
 fn route(state: &AdminState, method: &Method, path: &str) -> Answer {
     if !matches!(path, "/livez" | "/readyz" | "/metrics") {
-        return refuse(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics");
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "not found; the paths are /livez, /readyz and /metrics",
+        );
     }
     if !matches!(*method, Method::GET | Method::HEAD) {
         return wrong_method(&Method::GET);

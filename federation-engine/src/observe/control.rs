@@ -85,7 +85,9 @@ async fn connection(
 ) {
     // Those in force when the connection began.
     let Some(credentials) = state.credentials.borrow().clone() else {
-        tracing::warn!("a control connection was closed: its certificate or token is not loaded");
+        tracing::warn!(
+            "control connection closed: the certificate or token of the control port is not loaded"
+        );
         return;
     };
     let handshake = TlsAcceptor::from(credentials.tls()).accept(stream);
@@ -125,7 +127,7 @@ async fn route(
         ("/v1/probe", &Method::POST) => probe(state, request.into_body()).await,
         ("/v1/evidence", _) => wrong_method(&Method::GET),
         ("/v1/probe", _) => wrong_method(&Method::POST),
-        _ => refuse(StatusCode::NOT_FOUND, "there are /v1/evidence and /v1/probe"),
+        _ => refuse(StatusCode::NOT_FOUND, "not found; the paths are /v1/evidence and /v1/probe"),
     }
 }
 
@@ -135,7 +137,7 @@ fn wait(query: Option<&str>) -> Result<Duration, &'static str> {
     let Some((_, seconds)) = pairs.find(|(name, _)| *name == "wait") else {
         return Ok(Duration::ZERO);
     };
-    let seconds = seconds.parse().map_err(|_| "wait is a whole number of seconds")?;
+    let seconds = seconds.parse().map_err(|_| "wait must be a whole number of seconds")?;
     Ok(Duration::from_secs(seconds).min(MAX_WAIT))
 }
 
@@ -162,7 +164,7 @@ async fn evidence(
     }
     let (revision, evidence) = state.journal.snapshot();
     let Ok(body) = serde_json::to_vec(&evidence) else {
-        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the evidence could not be written");
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "cannot serialise the evidence");
     };
     let mut found = answer(StatusCode::OK, "application/json", body);
     tag(&mut found, &state.etag(revision));
@@ -187,9 +189,14 @@ async fn probe(state: &ControlState, body: Incoming) -> Answer {
     let body = match tokio::time::timeout(PATIENCE, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broken");
+            return refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request body is too large or incomplete",
+            );
         }
-        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        Err(_) => {
+            return refuse(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time");
+        }
     };
     let peer = match serde_json::from_slice(&body) {
         Ok(ProbeRequest { peer }) => peer,
@@ -198,7 +205,7 @@ async fn probe(state: &ControlState, body: Incoming) -> Answer {
     match state.probes.try_send(peer) {
         Ok(()) => answer(StatusCode::ACCEPTED, "application/json", "{}"),
         Err(TrySendError::Full(_)) => {
-            refuse(StatusCode::TOO_MANY_REQUESTS, "too many probes wait already; try again later")
+            refuse(StatusCode::TOO_MANY_REQUESTS, "too many probes are queued; try again later")
         }
         Err(TrySendError::Closed(_)) => {
             refuse(StatusCode::SERVICE_UNAVAILABLE, "the engine is shutting down")

@@ -139,7 +139,7 @@ pub(super) async fn speak<F>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection ended early");
+        tracing::debug!(%error, "an HTTP connection broke");
     }
 }
 
@@ -163,7 +163,8 @@ pub(super) fn refuse(status: StatusCode, why: &str) -> Answer {
 
 /// 405 with the method that would do.
 pub(super) fn wrong_method(allowed: &Method) -> Answer {
-    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allowed}"));
+    let mut response =
+        refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("method not allowed; use {allowed}"));
     if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
         response.headers_mut().insert(ALLOW, value);
     }

@@ -112,7 +112,7 @@ pub(crate) fn errors(failure: &Failure) -> (StanzaError, StanzaError) {
     };
     let error = |text: String| StanzaError::new(condition.clone(), text);
     (
-        error(format!("two streams ended at this stanza: {failure}")),
+        error(format!("two streams closed when this stanza was sent: {failure}")),
         error("the server of this domain does not accept the stanza".to_owned()),
     )
 }

@@ -62,7 +62,7 @@ impl Material {
             if let Some(horizon) = horizon {
                 serve(sockets, horizon, witness, shutdown).await;
             } else {
-                tracing::warn!("listen.dns has no effect without splitHorizon");
+                tracing::warn!("listen.dns has no effect because splitHorizon is not set");
             }
         }
     }
@@ -81,7 +81,9 @@ impl Material {
         let config = match load(&self.file) {
             Ok(config) => config,
             Err(error) => {
-                tracing::error!("the last good configuration stays in force: {error}");
+                tracing::error!(
+                    "configuration rejected; the last valid one stays in effect: {error}"
+                );
                 let place = self.file.display().to_string();
                 let mut problems = last.problems.clone();
                 problems.push(Problem { place, message: error.to_string() });
@@ -90,7 +92,7 @@ impl Material {
         };
         files.set(std::iter::once(self.file.as_path()).chain(config.files()));
         if config.listen != last.config.listen {
-            tracing::warn!("listen: changes take effect when the engine is started again");
+            tracing::warn!("listen: changes take effect after a restart of the engine");
         }
         let resolver = self.resolver(&config, &last.config);
         if let (Some(slot), Some(new)) = (&self.horizon, horizon(&config)) {
@@ -100,7 +102,7 @@ impl Material {
         let mut snapshot = Snapshot::load(config, Some(&last));
         snapshot.problems.extend(resolver.err());
         self.engine.replace(snapshot);
-        tracing::info!(changed, hash, "configuration and files were read again");
+        tracing::info!(changed, hash, "configuration reloaded");
         self.announce();
     }
 
@@ -189,7 +191,7 @@ impl Witness for Queries {
     fn refused(&self, source: IpAddr) {
         if let Some(omitted) = self.0.may_log(source) {
             let source = source.to_canonical();
-            tracing::warn!(%source, omitted, "DNS query refused: splitHorizon.clients does not include its source address; add its network if a backend or its resolver is there");
+            tracing::warn!(%source, omitted, "DNS query refused: splitHorizon.clients does not include its source address; add the network if a backend or its resolver uses it");
         }
     }
 }

@@ -65,7 +65,7 @@ impl Engine {
         self.reach(Stage::Leaving);
         self.shutdown.cancel();
         if timeout(LEAVING_TIME, self.ended()).await.is_err() {
-            tracing::warn!("the engine ends although some streams have not");
+            tracing::warn!("shutdown timed out: exiting although some streams are still open");
         }
     }
 

@@ -337,7 +337,8 @@ impl Engine {
 
     /// Log, count and evidence: a connection that had not opened a stream was closed to make room.
     pub(crate) fn saw_eviction(&self, leg: Leg, source: SocketAddr) {
-        let text = "the connection did not open a stream, and made room for another one";
+        let text =
+            "the connection had not opened a stream and was closed to make room for another one";
         self.saw_refused_connection(leg, source, text.to_owned());
     }
 

@@ -380,7 +380,7 @@ impl Engine {
         self.metrics.stanzas_refused.inc(Refusal::TooLarge);
         let limit = limits.exceeded_by(stanza.len()).unwrap_or_default();
         let text = format!(
-            "the stanza has {} bytes on its way out, and {limit} bytes are accepted at most",
+            "the outgoing stanza has {} bytes; the receiver accepts at most {limit} bytes",
             stanza.len()
         );
         let error = StanzaError::new(StanzaCondition::PolicyViolation, text);
@@ -401,7 +401,7 @@ impl Engine {
         if let Some(pair) = pair
             && let Some(omitted) = self.may_log_pair(leg, pair)
         {
-            tracing::info!(%pair, ?leg, bytes = stanza.len(), omitted, "a stanza is given up at which {failure}");
+            tracing::info!(%pair, ?leg, bytes = stanza.len(), omitted, "a stanza is bounced because its receiver closed two streams on it: {failure}");
         }
         self.bounce(stanza, leg, &error, &outside);
     }
@@ -434,7 +434,7 @@ impl Engine {
         let from_leg = if is_ours { Leg::Inner } else { Leg::Outer };
         debug_assert!(
             from_leg != leg || leg == Leg::Inner,
-            "nothing is relayed from outside to outside"
+            "stanzas between two remote domains are not relayed"
         );
         self.reply(reply, &pair, from_leg);
     }

@@ -310,7 +310,7 @@ impl Connection {
         if !self.input.iter().all(u8::is_ascii_whitespace) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "data in clear behind the start of TLS",
+                "unencrypted data arrived after the start of TLS",
             ));
         }
         self.input.clear();

@@ -87,9 +87,9 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) 
 fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
     let limit = engine.snapshot().config.limits.unauthenticated_streams;
     let newcomer = match leg {
-        Leg::Outer if engine.ledger.is_exhausted() => Err("memory is short".to_owned()),
+        Leg::Outer if engine.ledger.is_exhausted() => Err("memory is low".to_owned()),
         Leg::Outer => engine.unauthenticated.admit(source.ip(), limit).ok_or_else(|| {
-            format!("the source has {limit} connections that are not authenticated, or all sources together have too many")
+            format!("the source has {limit} unauthenticated connections, or all sources together have too many")
         }),
         Leg::Inner => Ok(Newcomer::of_backend()),
     };

@@ -139,7 +139,7 @@ pub(crate) async fn open(
                 match targets.redirect(engine, redirect).await {
                     Ok(()) => {
                         if let Some(omitted) = may_log(engine, leg, &purpose, address) {
-                            tracing::info!(%remote, ?leg, other, omitted, "the peer sends us to another host");
+                            tracing::info!(%remote, ?leg, other, omitted, "the peer redirects to another host");
                         }
                         // What counts from now on is what the other host says.
                         last = None;
@@ -153,7 +153,7 @@ pub(crate) async fn open(
                     && leg.surroundings(engine).peer(&remote).allows_dialback() =>
             {
                 if let Some(omitted) = may_log(engine, leg, &purpose, address) {
-                    tracing::info!(%remote, ?leg, %address, omitted, "dialback is tried on another stream: {failure}");
+                    tracing::info!(%remote, ?leg, %address, omitted, "trying dialback on another stream: {failure}");
                 }
                 let address = Some(address);
                 last = Some(NotOpened { failure: failure.clone(), address, tls: None });
@@ -265,8 +265,8 @@ async fn negotiate(
 fn named(detail: &str, reached: &Reached, remote: &Domain) -> String {
     let (host, port) = &reached.place;
     format!(
-        "the SRV record _xmpps-server._tcp.{remote} names {host}:{port} for Direct TLS; if that port expects STARTTLS, only \
-         _xmpp-server._tcp.{remote} may name it; {detail}"
+        "the SRV record _xmpps-server._tcp.{remote} points to {host}:{port} for Direct TLS; if that port expects STARTTLS, only \
+         _xmpp-server._tcp.{remote} may point to it; {detail}"
     )
 }
 
@@ -453,7 +453,7 @@ async fn start_tls(
             let local = presented.is_some().then_some(local.as_str());
             Err(Offer::ours().refused(&error, local))
         }
-        Err(_) => Err("the peer did not finish it in time".to_owned()),
+        Err(_) => Err("the peer did not complete it in time".to_owned()),
     }
 }
 
@@ -473,12 +473,12 @@ fn not_xmpp(text: &str, begin: &[u8]) -> Failure {
         [] => text.to_owned(),
         // An alert or a handshake (RFC 8446 §5.1).
         [0x15 | 0x16, 0x03, ..] => format!(
-            "{text}; it answered in TLS, so the port seems to be one for Direct TLS, which only an _xmpps-server record may name"
+            "{text}; it answered in TLS, so the port probably expects Direct TLS, and only an _xmpps-server record may point to it"
         ),
         _ => {
             let excerpt = begin.get(..EXCERPT).unwrap_or(begin);
             let excerpt = printable(&String::from_utf8_lossy(excerpt), EXCERPT);
-            format!("{text}; what it sent begins with {excerpt:?}")
+            format!("{text}; its data begins with {excerpt:?}")
         }
     })
 }

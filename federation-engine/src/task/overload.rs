@@ -52,7 +52,7 @@ pub(crate) async fn watch(engine: Arc<Engine>, granted: Granted) {
         memory = budget.bytes,
         connections = budget.connections,
         descriptors = granted.descriptors,
-        "the budget of the process"
+        "resource budget of the process"
     );
     let mut logged: Option<Instant> = None;
     loop {
@@ -64,7 +64,7 @@ pub(crate) async fn watch(engine: Arc<Engine>, granted: Granted) {
             tracing::warn!(
                 connections,
                 queues,
-                "memory or descriptors are short: connections were closed and queues bounced; xmpp_federation_shed_total counts them"
+                "low on memory or descriptors: closed connections and bounced queues; xmpp_federation_shed_total counts them"
             );
         }
         tokio::select! {

@@ -30,7 +30,7 @@ pub(crate) async fn run(
     admitted: Admitted,
 ) {
     if let Err(error) = engine.tcp().configure(&tcp) {
-        tracing::debug!(%source, %error, "a socket option could not be set");
+        tracing::debug!(%source, %error, "cannot set a socket option");
     }
     let negotiation = engine.snapshot().config.timeouts.negotiation;
     let in_line_until = clock::after(Instant::now(), negotiation);
@@ -39,7 +39,7 @@ pub(crate) async fn run(
         () = admitted.newcomer.evicted() => return engine.saw_eviction(leg, source),
     };
     if turn.is_err() {
-        let text = "too many connections of this source waited before it";
+        let text = "too many earlier connections from this source are waiting";
         return engine.saw_refused_connection(leg, source, text.to_owned());
     }
     let started = Instant::now();
@@ -63,7 +63,7 @@ pub(crate) async fn run(
             Box::pin(secure(&engine, tcp, source, leg, admitted, times)).await;
         }
         Ok(Ok(Some(FirstByte::Other))) => {
-            tracing::debug!(%source, ?leg, "a connection that speaks neither XMPP nor TLS was closed");
+            tracing::debug!(%source, ?leg, "connection closed: it speaks neither XMPP nor TLS");
         }
     }
 }

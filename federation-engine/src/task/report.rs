@@ -139,7 +139,7 @@ impl StreamReport {
             *remote(known, *direction) == pair.to
         };
         let Some((_, _, state)) = self.states.iter().find(is_of) else { return };
-        let message = "a verified stream is open; the peer opened it, and it goes both ways";
+        let message = "a verified stream is open; the peer opened it, and it is bidirectional";
         let state =
             PeerStream { message: message.to_owned(), since: Timestamp::now(), ..state.clone() };
         if self.leg == Leg::Outer {

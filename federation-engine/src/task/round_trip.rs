@@ -162,11 +162,11 @@ impl<'a> Trip<'a> {
         let Pair { from, to } = &self.pair;
         if self.link.phase() == Phase::Established {
             let detail = format!(
-                "the backend took the ping for {to}, and no answer came back: its own stream to {from} has not reached the engine"
+                "the backend accepted the ping for {to}, but no answer came back: its own stream to {from} has not reached the engine"
             );
             (BackendOutcome::NoAnswer, detail)
         } else {
-            let detail = "no stream to the backend came about in time".to_owned();
+            let detail = "opening a stream to the backend timed out".to_owned();
             (BackendOutcome::ConnectTimedOut, detail)
         }
     }

@@ -54,7 +54,7 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                     link.reconnecting();
                 } else {
                     // A peer that ends every stream before it takes a stanza is as good as one that is down.
-                    let lost = Failure::ConnectionLost("the first stanza was about to be sent");
+                    let lost = Failure::ConnectionLost("sending the first stanza");
                     let failure = end.failure.unwrap_or(lost);
                     let lost = NotOpened { failure, address, tls: None };
                     let stage = if end.at_stanza { Stage::Stanza } else { Stage::Stream };

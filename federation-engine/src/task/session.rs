@@ -413,7 +413,7 @@ impl Session {
     async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.write_by) {
-            let text = "sending; the peer took nothing for `timeouts.userTimeoutSeconds`";
+            let text = "sending; the peer accepted no data for `timeouts.userTimeoutSeconds`";
             self.failure = Some(Failure::ConnectionLost(text));
             return Flow::Stop;
         }
@@ -472,7 +472,7 @@ impl Session {
             self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
             let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;
             if self.unauthenticated_bytes > limit {
-                let text = format!("more than {limit} bytes without authentication");
+                let text = format!("the peer sent more than {limit} bytes before authentication");
                 let error = StreamError::new(StreamCondition::PolicyViolation, text);
                 self.machine.fail(&error, &*self.around, &mut self.out);
                 return self.perform().await;
@@ -529,7 +529,7 @@ impl Session {
                 Ok(None) => break,
                 Err(error) => {
                     if let Some(omitted) = self.may_log() {
-                        tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "input refused");
+                        tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "invalid input refused");
                     }
                     self.machine.on_xml_error(error, &*self.around, &mut self.out);
                     return self.perform().await;

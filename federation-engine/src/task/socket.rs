@@ -53,7 +53,7 @@ impl Socket {
     /// Takes a connection to which nothing was written yet.
     pub(crate) fn new(tcp: TcpStream) -> Self {
         if let Err(error) = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_BYTES) {
-            tracing::debug!(%error, "a socket option could not be set");
+            tracing::debug!(%error, "cannot set a socket option");
         }
         let before = info(&tcp).map(|info| info.bytes);
         if before.is_none() {
@@ -77,7 +77,7 @@ impl Socket {
     /// The connection will be reset when it is dropped: bytes that the peer has not acknowledged must not arrive any more.
     pub(crate) fn abort(&self) {
         if let Err(error) = self.tcp.set_zero_linger() {
-            tracing::debug!(%error, "a socket option could not be set");
+            tracing::debug!(%error, "cannot set a socket option");
         }
     }
 }
@@ -94,8 +94,8 @@ pub(crate) fn warn_unsupported() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         tracing::warn!(
-            "the system does not report what a peer's TCP has acknowledged: without XEP-0198, stanzas count as relayed when \
-             they are written, and those on a broken connection are lost"
+            "the operating system does not report what a peer's TCP has acknowledged. Without XEP-0198, stanzas count as \
+             relayed when they are written, and those on a broken connection are lost"
         );
     });
 }

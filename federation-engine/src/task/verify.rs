@@ -29,7 +29,7 @@ pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), V
     let peer = snapshot.config.peers.resolve(&pair.from);
     let known = leg == Leg::Inner || peer.entry.is_some() || peer.route.is_some();
     if !known && !is_public(&pair.from) {
-        let text = "this name is not one of the public DNS";
+        let text = "this name is not in the public DNS";
         let cause = format!(
             "{}: {text}, and no entry of `peers` covers it. Add one if it is a peer",
             pair.from
@@ -84,7 +84,7 @@ pub(crate) async fn ask(
         }
         Ok(Opening::Own(_) | Opening::Shared(_)) => Verification::error(
             StanzaCondition::InternalServerError,
-            "the authoritative server gave no answer",
+            "the authoritative server did not answer",
         ),
         Err(NotOpened { failure, address, .. }) => {
             // Of the server that was asked: who caused the question chose the name. Where DNS, or DNSSEC, led to none, of

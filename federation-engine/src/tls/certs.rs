@@ -29,7 +29,7 @@ pub enum CertificateError {
     },
     /// No certificate in the file.
     #[error(
-        "{place}: no certificate in it; it must hold PEM blocks `-----BEGIN CERTIFICATE-----`, leaf first"
+        "{place}: contains no certificate; expected PEM blocks `-----BEGIN CERTIFICATE-----`, leaf first"
     )]
     NoCertificate {
         /// File or object.
@@ -37,7 +37,7 @@ pub enum CertificateError {
     },
     /// No private key in the file.
     #[error(
-        "{place}: no private key in it; it must hold a PEM block such as `-----BEGIN PRIVATE KEY-----`, not encrypted"
+        "{place}: contains no private key; expected an unencrypted PEM block such as `-----BEGIN PRIVATE KEY-----`"
     )]
     NoPrivateKey {
         /// File or object.
@@ -60,7 +60,7 @@ pub enum CertificateError {
         certificate: String,
     },
     /// No certificate has the domain's name.
-    #[error("no certificate covers {domain}; those present are for {}", names(.found))]
+    #[error("no certificate covers {domain}; the loaded certificates are for {}", names(.found))]
     DoesNotCover {
         /// Local domain.
         domain: Domain,

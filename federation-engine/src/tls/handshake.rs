@@ -54,14 +54,14 @@ impl Offer {
 
     /// Why a handshake failed in which we were the client. `local`: whose certificate we have presented, if any.
     pub fn refused(&self, error: &io::Error, local: Option<&str>) -> String {
-        let offered = || format!("offered were {}; {}", listed(&versions()), self.described());
+        let offered = || format!("offered: {}; {}", listed(&versions()), self.described());
         match cause(error) {
             Some(Error::AlertReceived(alert)) if is_about_certificate(*alert) => match local {
                 Some(local) => {
                     format!("the peer refused our certificate for {local} (TLS alert {alert:?})")
                 }
                 None => format!(
-                    "no certificate of ours was presented, and the peer requires one (TLS alert {alert:?})"
+                    "the peer requires a certificate, but the engine presented none (TLS alert {alert:?})"
                 ),
             },
             Some(Error::AlertReceived(AlertDescription::UnrecognisedName)) => {
@@ -70,12 +70,12 @@ impl Offer {
             }
             Some(Error::AlertReceived(alert)) if is_about_offer(*alert) => {
                 format!(
-                    "the peer accepts nothing of the offer (TLS alert {alert:?}); {}",
+                    "the peer accepts none of the offered parameters (TLS alert {alert:?}); {}",
                     offered()
                 )
             }
             Some(Error::PeerIncompatible(why)) => {
-                format!("the peer chose nothing of the offer ({why:?}); {}", offered())
+                format!("the peer selected none of the offered parameters ({why:?}); {}", offered())
             }
             _ if error.kind() == io::ErrorKind::UnexpectedEof => {
                 format!("the peer closed the connection without a TLS alert; {}", offered())
@@ -99,7 +99,7 @@ impl Offer {
                 format!("the peer offered none of the versions {accepted} ({why:?})")
             }
             Some(Error::PeerIncompatible(why)) => format!(
-                "nothing that the peer offered is accepted ({why:?}); it offered {}; accepted are {}",
+                "none of the peer's parameters is accepted ({why:?}); offered: {}; accepted: {}",
                 self.described(),
                 Self::ours().described()
             ),
@@ -211,7 +211,10 @@ mod tests {
         assert_eq!(text, "the peer refused our certificate for us.example (TLS alert UnknownCA)");
         let required = alert(AlertDescription::CertificateRequired);
         let text = Offer::ours().refused(&required, None);
-        assert!(text.starts_with("no certificate of ours was presented"), "{text}");
+        assert!(
+            text.starts_with("the peer requires a certificate, but the engine presented none"),
+            "{text}"
+        );
         let text = Offer::default().unacceptable(&unknown);
         assert_eq!(text, "the peer refused our certificate (TLS alert UnknownCA)");
         assert_eq!(late_refusal(&io::ErrorKind::UnexpectedEof.into(), None), None);

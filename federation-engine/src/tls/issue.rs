@@ -39,10 +39,10 @@ impl fmt::Debug for PemPair {
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The CA's certificate is unusable.
-    #[error("the CA certificate is unusable: {0}")]
+    #[error("cannot use the CA certificate: {0}")]
     Certificate(String),
     /// The CA's key is unusable.
-    #[error("the CA's private key is unusable: {0}; it must be PKCS #8 in PEM")]
+    #[error("cannot use the CA's private key: {0}; it must be PKCS #8 in PEM")]
     Key(String),
     /// The CA's key does not belong to its certificate.
     #[error("the CA's private key does not belong to its certificate")]
@@ -117,7 +117,7 @@ impl Authority {
         let parsed = s2s_proto::certificate::facts::parse(&certificate)
             .map_err(|error| IssueError::Certificate(error.to_string()))?;
         if !parsed.is_ca() {
-            return Err(IssueError::Certificate("its basic constraints say CA:FALSE".to_owned()));
+            return Err(IssueError::Certificate("its basic constraints are CA:FALSE".to_owned()));
         }
         let key = KeyPair::from_pem(&ca.private_key)
             .map_err(|error| IssueError::Key(error.to_string()))?;

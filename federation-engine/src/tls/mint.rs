@@ -47,7 +47,7 @@ pub enum MintError {
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// rustls does not take the fresh key.
-    #[error("the minted certificate is unusable: {0}")]
+    #[error("cannot use the minted certificate: {0}")]
     Unusable(#[from] rustls::Error),
 }
 

@@ -537,7 +537,8 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
             });
         })
     };
-    let why = "the certificate does not prove partner.example: the certificate is self-signed";
+    let why =
+        "the certificate does not authenticate partner.example: the certificate is self-signed";
     let verdict = refused(&[("an older cause", 99), (why, 5)], None);
     assert_eq!(
         (verdict.reason.to_string().as_str(), verdict.status()),

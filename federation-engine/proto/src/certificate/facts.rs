@@ -27,7 +27,7 @@ pub struct CertificateFacts {
 
 /// The bytes are no X.509 certificate.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not a readable X.509 certificate: {0}")]
+#[error("cannot parse the X.509 certificate: {0}")]
 pub struct Unreadable(pub String);
 
 impl CertificateFacts {
@@ -58,7 +58,7 @@ pub(crate) fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, Unreadabl
 pub fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Unreadable> {
     match X509Certificate::from_der(der.as_ref()) {
         Ok(([], certificate)) => Ok(certificate),
-        Ok(_) => Err(Unreadable("bytes follow it".to_owned())),
+        Ok(_) => Err(Unreadable("it is followed by extra bytes".to_owned())),
         Err(error) => Err(Unreadable(error.to_string())),
     }
 }

@@ -263,30 +263,30 @@ impl ExtendedKeyUsageValidator for ServerToServer {
 
 fn describe(error: &Error) -> String {
     match error {
-        Error::CaUsedAsEndEntity => "a CA certificate was presented as the peer's own".to_owned(),
+        Error::CaUsedAsEndEntity => "it is a CA certificate, not a server certificate".to_owned(),
         Error::RequiredEkuNotFoundContext(_) => {
             "its extended key usage allows neither serverAuth nor clientAuth".to_owned()
         }
-        Error::InvalidSignatureForPublicKey => "a signature in the chain is wrong".to_owned(),
+        Error::InvalidSignatureForPublicKey => "a signature in the chain is invalid".to_owned(),
         Error::UnsupportedSignatureAlgorithmContext(_)
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             "a signature in the chain uses an algorithm that is not accepted".to_owned()
         }
         Error::UnsupportedCertVersion => {
-            "it is of X.509 version 1 or 2, which cannot hold domain names".to_owned()
+            "it has X.509 version 1 or 2, which cannot contain domain names".to_owned()
         }
         Error::UnsupportedCriticalExtension => {
-            "it has a critical extension that is not understood".to_owned()
+            "it has an unsupported critical extension".to_owned()
         }
         Error::NameConstraintViolation => {
-            "a CA above it is not allowed to certify its names".to_owned()
+            "the name constraints of a CA in the chain do not permit its names".to_owned()
         }
         Error::PathLenConstraintViolated | Error::EndEntityUsedAsCa => {
-            "a certificate above it is not allowed to issue it".to_owned()
+            "a certificate in the chain is not permitted to issue the next one".to_owned()
         }
         Error::MaximumPathDepthExceeded => "the chain is too long".to_owned(),
         Error::MaximumSignatureChecksExceeded => {
-            "too many certificates of the chain have the same subject".to_owned()
+            "too many certificates in the chain have the same subject".to_owned()
         }
         other => other.to_string(),
     }

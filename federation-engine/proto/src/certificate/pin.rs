@@ -14,7 +14,7 @@ pub struct Pin([u8; 32]);
 /// The text is no pin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "a pin is `sha256/` and the Base64 of a SHA-256, 44 characters, of the key's SubjectPublicKeyInfo"
+    "a pin must be `sha256/` followed by the Base64 SHA-256 (44 characters) of the key's SubjectPublicKeyInfo"
 )]
 pub struct PinError;
 

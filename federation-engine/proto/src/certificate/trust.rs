@@ -20,7 +20,7 @@ pub struct Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// It holds no certificate.
-    #[error("{place}: no certificate in it; it must hold PEM blocks `-----BEGIN CERTIFICATE-----`")]
+    #[error("{place}: contains no certificate; expected PEM blocks `-----BEGIN CERTIFICATE-----`")]
     NoCertificate {
         /// File or object.
         place: String,
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(good.and(&good).len(), 4);
         assert!(Trust::none().and(&Trust::none()).is_empty());
         for (pem, expected) in [
-            ("nothing here".to_owned(), "the bundle: no certificate in it"),
+            ("nothing here".to_owned(), "the bundle: contains no certificate"),
             (
                 format!("{one}{}", two.replace("MIIB", "AAAA")),
                 "the bundle: certificate 2 is malformed",

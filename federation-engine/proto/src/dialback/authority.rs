@@ -46,7 +46,7 @@ pub(crate) fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Veri
     if around.peer(receiving).tls == TlsMode::Required && !question.encrypted {
         return Verification::error(
             StanzaCondition::PolicyViolation,
-            "TLS is required here, also for db:verify",
+            "TLS is required here, for db:verify as well",
         );
     }
     if around.key_is_ours(receiving, originating, question.id, question.key) {

@@ -25,21 +25,21 @@ pub enum KeyInquiry {
     Refused,
 }
 
-/// Completes "the peer says that our dialback key is invalid".
+/// Completes "the peer reports that our dialback key is invalid".
 impl fmt::Display for KeyInquiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotSeen => {
-                ", and no db:verify about it reached this replica: most likely the peer asks another server, because it has our domain itself (its operator has to release it) or because the SRV records of our domain do not lead here; with several replicas, another one may have been asked, whose dialback secret differs then"
+                ", and sent no db:verify request about it to this replica. The peer probably queries another server: it hosts our domain itself (its administrator must release it), or the SRV records of our domain do not point here. With several replicas, it may have queried one whose dialback secret differs"
             }
             Self::Confirmed => {
-                ", although this replica was asked about it and confirmed it: the peer, or what stands between it and us, is at fault"
+                ", although this replica confirmed the key when the peer verified it. The fault is in the peer, or in a device between it and the engine"
             }
             Self::Denied => {
-                ", and this replica was asked and did not know it: the peer asked about another key or stream, or the dialback secret was changed twice in a short time"
+                ", and this replica did not recognise the key that the peer verified. The peer sent another key or stream ID, or the dialback secret changed twice within a short time"
             }
             Self::Refused => {
-                ", and this replica was asked and gave no verdict: the peer asked without TLS, which is required here, or the policy refuses it"
+                ", and this replica answered the peer's db:verify request with an error. The peer sent it without TLS, which is required here, or the policy refuses the peer"
             }
         })
     }

@@ -66,10 +66,10 @@ impl From<&Failure> for Verification {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum NotTaken {
     /// As many as permitted are waiting.
-    #[error("too many dialback requests are waiting on this stream")]
+    #[error("too many dialback requests are pending on this stream")]
     TooMany,
     /// The same pair is waiting already.
-    #[error("a dialback request for this pair is waiting already")]
+    #[error("a dialback request for this pair is already pending")]
     Duplicate,
 }
 

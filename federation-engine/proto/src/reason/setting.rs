@@ -146,6 +146,6 @@ pub enum NoDialback {
     #[error("dialback is not used because {0}")]
     Forbidden(Setting),
     /// The peer neither announces it nor declares its namespace.
-    #[error("the peer does not know dialback")]
+    #[error("the peer does not support dialback")]
     NotKnown,
 }

@@ -12,21 +12,21 @@ impl Failure {
             Self::Dns(reason) => reason.told(),
             // Which address failed how would let strangers look around through us.
             Self::Connect(_) | Self::Guard(_) => {
-                "no connection to the server of this domain could be made"
+                "a connection to the server of this domain could not be established"
             }
             Self::StartTlsNotOffered => "TLS is required, and the server does not offer STARTTLS",
             Self::StartTlsRefused => "the server refused STARTTLS",
             Self::Handshake(_) => "the TLS handshake with the server of this domain failed",
             Self::Certificate(_) | Self::CertificateRequired(_) => {
-                "the certificate of the server of this domain does not prove the domain"
+                "the certificate of the server of this domain does not authenticate the domain"
             }
             Self::StreamError { .. } => "the server of this domain closed the stream with an error",
             Self::SeeOtherHost(_) => {
-                "the server of this domain names another host that is not tried"
+                "the server of this domain redirects to another host, which is not contacted"
             }
             Self::NotXmpp(_) => "the server of this domain does not speak XMPP",
             Self::NoAuthenticationMethod(_) => {
-                "the server of this domain offers no authentication method that can be used"
+                "the server of this domain offers no usable authentication method"
             }
             Self::ExternalRejected { .. } => "the server of this domain rejected our certificate",
             Self::DialbackInvalid(_) | Self::DialbackError { .. } => {
@@ -36,9 +36,9 @@ impl Failure {
                 "the server of this domain did not answer a dialback request in time"
             }
             Self::NegotiationTimedOut(_) => {
-                "the stream to the server of this domain was not negotiated in time"
+                "negotiation of the stream to the server of this domain timed out"
             }
-            Self::ConnectionLost(_) => "the connection to the server of this domain was lost",
+            Self::ConnectionLost(_) => "the connection to the server of this domain broke",
             Self::NoBackend => "no server is available for this domain",
             Self::ShuttingDown => "the server is shutting down",
         }
@@ -49,7 +49,7 @@ impl Failure {
     pub fn stanza_error_outside(&self) -> StanzaError {
         let text = match self {
             Self::NoBackend | Self::ShuttingDown | Self::BlockedByLocalPolicy => self.told(),
-            _ => "the server of this domain cannot be reached at present",
+            _ => "the server of this domain is currently unreachable",
         };
         StanzaError { text: text.to_owned(), ..self.stanza_error() }
     }
@@ -58,12 +58,12 @@ impl Failure {
 impl DnsReason {
     fn told(&self) -> &'static str {
         match self {
-            Self::DomainNotFound { .. } => "DNS knows no server for this domain",
+            Self::DomainNotFound { .. } => "DNS has no SRV or address records for this domain",
             Self::NoAddress { .. } => "the SRV targets of this domain have no address",
             Self::ServiceDisabled { .. } => {
-                "this domain says by an SRV record with target \".\" that it does not federate"
+                "this domain does not federate: the target of its SRV record is \".\""
             }
-            Self::ResolverUnavailable { .. } => "DNS gave no answer for this domain",
+            Self::ResolverUnavailable { .. } => "the DNS lookup for this domain failed",
             Self::Bogus { .. } => "the DNS records of this domain fail DNSSEC validation",
         }
     }
@@ -74,7 +74,7 @@ impl CertificateReason {
     pub fn told(&self) -> String {
         match self {
             Self::PinMismatch | Self::DaneMismatch { .. } => {
-                "the certificate is not one that is accepted for this domain".to_owned()
+                "this certificate is not accepted for this domain".to_owned()
             }
             Self::Missing
             | Self::SelfSigned

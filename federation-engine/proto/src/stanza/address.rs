@@ -123,7 +123,7 @@ pub enum JidError {
     #[error("the domainpart is not valid: {0}")]
     Domain(#[from] DomainError),
     /// RFC 7622 §3.3, §3.4: a part that is present has 1 to 1023 octets.
-    #[error("localpart and resourcepart have 1 to 1023 octets when they are present")]
+    #[error("a localpart or resourcepart must have 1 to 1023 octets")]
     Part,
 }
 

@@ -58,7 +58,7 @@ impl StreamError {
 
     /// The peer does not respond, as opposed to being idle (RFC 6120 §4.6.3, §4.9.3.4).
     pub(crate) fn unanswered() -> Self {
-        let text = "a request for an acknowledgement was not answered";
+        let text = "a request for an acknowledgement was not answered in time";
         Self::new(StreamCondition::ConnectionTimeout, text)
     }
 }

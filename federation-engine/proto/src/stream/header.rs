@@ -45,7 +45,7 @@ pub fn negotiated(header: &HeaderAttributes) -> Result<Option<Version>, StreamEr
         Some(version) => Ok(Some(version.min(Version::ONE))),
         None => Err(StreamError::new(
             StreamCondition::UnsupportedVersion,
-            "the version is not of the form major.minor",
+            "the version must have the form major.minor",
         )),
     }
 }
@@ -59,7 +59,7 @@ pub fn check_namespaces(header: &HeaderAttributes) -> Result<(), StreamError> {
     if header.namespace != Namespace::Stream || header.local != "stream" {
         return Err(StreamError::new(
             StreamCondition::InvalidNamespace,
-            "the root element is not stream of http://etherx.jabber.org/streams",
+            "the root element must be stream in the namespace http://etherx.jabber.org/streams",
         ));
     }
     match header.content {
@@ -70,7 +70,7 @@ pub fn check_namespaces(header: &HeaderAttributes) -> Result<(), StreamError> {
         )),
         _ => Err(StreamError::new(
             StreamCondition::InvalidNamespace,
-            "the content namespace of a stream between servers is jabber:server",
+            "the content namespace of a stream between servers must be jabber:server",
         )),
     }
 }

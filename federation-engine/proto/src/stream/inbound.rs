@@ -208,7 +208,7 @@ impl Inbound {
             self.answer_result(&pair, answer, None, out);
         }
         if self.negotiation.is_some_and(|deadline| deadline <= now) {
-            let text = "the stream was not authenticated in time";
+            let text = "authentication of the stream timed out";
             self.fail(&StreamError::new(StreamCondition::ConnectionTimeout, text), around, out);
         } else if self.state == State::Open && self.expiry.is_some_and(|expiry| expiry <= now) {
             self.fail(&StreamError::expired(), around, out);

@@ -88,13 +88,13 @@ impl Management {
     fn on_answer(&mut self, element: &Element, out: &mut Out) -> Result<(), StreamError> {
         let h = element.tree().ok().and_then(|node| node.attribute("h")?.parse::<u32>().ok());
         let Some(h) = h else {
-            let text = "an acknowledgement without a count";
+            let text = "an acknowledgement has no valid h attribute";
             return Err(StreamError::new(StreamCondition::PolicyViolation, text));
         };
         let news = h.wrapping_sub(self.acknowledged);
         let open = self.unacknowledged();
         if news > open {
-            let text = format!("{h} stanzas are acknowledged, and {} were sent", self.sent);
+            let text = format!("{h} stanzas were acknowledged, but only {} were sent", self.sent);
             return Err(StreamError::new(StreamCondition::UndefinedCondition, text));
         }
         self.acknowledged = h;

@@ -103,13 +103,13 @@ enum State {
 }
 
 impl State {
-    /// Completes "stream negotiation timed out while" and "the connection was lost while".
+    /// Completes "stream negotiation timed out while" and "the connection broke while".
     fn stage(self) -> &'static str {
         match self {
             Self::Connected | Self::AwaitHeader => "waiting for the peer's stream header",
             Self::AwaitFeatures => "waiting for the peer's stream features",
             Self::AwaitProceed => "waiting for the answer to STARTTLS",
-            Self::Handshake => "the TLS handshake was going on",
+            Self::Handshake => "performing the TLS handshake",
             Self::AwaitSasl => "waiting for the answer to SASL EXTERNAL",
             Self::Open => "waiting for the answer to dialback",
             Self::Closing { .. } | Self::Closed => "closing the stream",
@@ -206,7 +206,7 @@ impl Outbound {
             (_, Item::Element(element)) => self.on_element(element, now, around, out),
             // The scanner gives a header first and only once.
             (_, Item::Header(_)) => {
-                self.give_up(Failure::NotXmpp("a second header".to_owned()), out);
+                self.give_up(Failure::NotXmpp("it sent a second stream header".to_owned()), out);
             }
         }
     }
@@ -465,7 +465,8 @@ impl Outbound {
     fn out_of_place(&self) -> String {
         let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
         if self.state == State::Open && proven {
-            "on a stream of ours, which carries nothing but answers to our stanzas".to_owned()
+            "on a stream that the engine opened, which carries only answers to its stanzas"
+                .to_owned()
         } else {
             format!("while {}", self.state.stage())
         }

@@ -22,7 +22,7 @@ pub struct OtherHost {
 
 /// The text names no host.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("it is neither a host name nor an address, each with or without a port")]
+#[error("it is neither a host name nor an IP address, with or without a port")]
 pub struct NotAHost;
 
 impl OtherHost {
@@ -78,19 +78,19 @@ pub enum Redirect {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotFollowed {
     /// Before TLS anybody on the way may have written it.
-    #[error("the stream is not encrypted, so anybody on the way may have written it")]
+    #[error("the stream is not encrypted, so an attacker may have inserted it")]
     NotEncrypted,
     /// The text is of no use.
     #[error(transparent)]
     NotAHost(#[from] NotAHost),
     /// The chain of hosts leads back.
-    #[error("we come from there")]
+    #[error("it points back to a host that was already tried")]
     Loop,
     /// The chain of hosts is too long.
-    #[error("{MAX_HOPS} redirections were followed already")]
+    #[error("{MAX_HOPS} redirects have already been followed")]
     TooMany,
     /// Where a backend is, its configuration says.
-    #[error("a backend is only dialled where the configuration says")]
+    #[error("the engine connects to a backend only at its configured address")]
     Backend,
 }
 

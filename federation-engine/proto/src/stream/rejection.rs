@@ -40,7 +40,7 @@ impl Rejection {
         let (label, text) = match answer {
             Verification::Valid => return None,
             Verification::Invalid => {
-                let text = "the authoritative server does not know the dialback key";
+                let text = "the authoritative server reports that the dialback key is invalid";
                 (Word::DialbackInvalid, text.to_owned())
             }
             Verification::Error { cause: Some(cause), .. } => (Word::DialbackError, cause.clone()),

@@ -28,7 +28,7 @@ pub struct Node {
 
 /// The element is no negotiation element.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the element has more than {MAX_NODES} nodes or is not complete")]
+#[error("the element has more than {MAX_NODES} nodes or is incomplete")]
 pub struct TooManyNodes;
 
 /// Reads the events of one element that the scanner has accepted, in the scope of its stream.

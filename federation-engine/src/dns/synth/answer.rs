@@ -57,7 +57,7 @@ pub enum Decision {
 
 /// The name of the engine does not fit into DNS.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is too long: `xfed-engine.` in front of it must still be a DNS name")]
+#[error("{0} is too long: `xfed-engine.{0}` must also be a valid DNS name")]
 pub struct NameTooLong(pub Domain);
 
 impl SynthConfig {

@@ -155,7 +155,7 @@ impl<W: Witness> Responder<W> {
     /// Asks the upstreams in turn. Over UDP a truncated answer goes back as it is, so that the client comes again by TCP.
     async fn forward(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let Ok(_permit) = self.forwards.try_acquire() else {
-            debug!("DNS query dropped: {MAX_FORWARDS} are being forwarded already");
+            debug!("DNS query dropped: {MAX_FORWARDS} queries are already being forwarded");
             self.witness.count(DnsResult::Dropped);
             return None;
         };
@@ -175,8 +175,8 @@ impl<W: Witness> Responder<W> {
         let begun = on_the_way.begin(query);
         if !begun && on_the_way.warns(Instant::now()) {
             warn!(
-                "the same DNS query arrives again while it is being forwarded: a resolver of /etc/resolv.conf forwards to \
-                 the engine; let it forward the backend's names only, or set `resolvers`"
+                "DNS forwarding loop: a query arrived again while it was being forwarded. A resolver in /etc/resolv.conf \
+                 forwards to the engine. Let it forward only the backend's names, or set `resolvers`"
             );
         }
         begun
@@ -197,7 +197,7 @@ impl<W: Witness> Responder<W> {
                     return Some(answer);
                 }
                 Err(error) => {
-                    debug!(%error, "DNS query not forwarded");
+                    debug!(%error, "cannot forward a DNS query");
                     lock(&self.silent).failed(upstream, Instant::now());
                 }
             }
@@ -244,7 +244,7 @@ async fn serve_udp<W: Witness>(
 
 async fn send(socket: &UdpSocket, reply: &[u8], client: SocketAddr) {
     if let Err(error) = socket.send_to(reply, client).await {
-        debug!(%client, %error, "DNS answer not sent");
+        debug!(%client, %error, "cannot send a DNS answer");
     }
 }
 
@@ -269,7 +269,7 @@ async fn serve_tcp<W: Witness>(
             tokio::select! {
                 result = client(stream, &responder) => {
                     if let Err(error) = result {
-                        debug!(%error, "DNS client ended");
+                        debug!(%error, "the connection of a DNS client ended with an error");
                     }
                 }
                 () = shutdown.cancelled() => {}

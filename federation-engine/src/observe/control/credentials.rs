@@ -35,7 +35,7 @@ pub enum CredentialsError {
         error: std::io::Error,
     },
     /// Broken PEM.
-    #[error("{place}: no usable PEM block in it: {detail}")]
+    #[error("{place}: contains no usable PEM block: {detail}")]
     Malformed {
         /// The file.
         place: String,

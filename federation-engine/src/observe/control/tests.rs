@@ -265,7 +265,7 @@ fn bad_files_are_named() {
     let pair = self_signed(&name, Duration::from_hours(24), now).unwrap();
     std::fs::write(&files.certificate_file, &pair.certificate).unwrap();
     std::fs::write(&files.private_key_file, "no key").unwrap();
-    assert!(error().contains("tls.key: no usable PEM block"), "{}", error());
+    assert!(error().contains("tls.key: contains no usable PEM block"), "{}", error());
     std::fs::write(&files.private_key_file, &pair.private_key).unwrap();
     std::fs::write(&files.token_file, "short").unwrap();
     assert!(error().ends_with("token: the token has fewer than 16 bytes"), "{}", error());

@@ -25,7 +25,7 @@ pub(crate) type Fingerprint = [u8; 32];
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Full {
     /// [`MAX_PER_PAIR`].
-    #[error("{MAX_PER_PAIR} streams are open for this pair of domains")]
+    #[error("{MAX_PER_PAIR} streams, the maximum, are open for this pair of domains")]
     Pair,
     /// [`MAX_PER_DOMAIN`].
     #[error("this domain has too many open streams")]
@@ -34,10 +34,14 @@ pub(crate) enum Full {
     #[error("this address range has too many open streams")]
     Source,
     /// [`MAX_NAMES_PER_CERTIFICATE`].
-    #[error("this certificate proves {MAX_NAMES_PER_CERTIFICATE} domains at a time, and no more")]
+    #[error(
+        "this certificate already authenticates {MAX_NAMES_PER_CERTIFICATE} domains, the maximum at a time"
+    )]
     NamesOfCertificate,
     /// [`MAX_NAMES_PER_SOURCE`].
-    #[error("this address range proves {MAX_NAMES_PER_SOURCE} domains at a time, and no more")]
+    #[error(
+        "{MAX_NAMES_PER_SOURCE} domains are already authenticated from this address range, the maximum at a time"
+    )]
     NamesOfSource,
 }
 

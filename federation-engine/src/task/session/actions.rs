@@ -58,7 +58,7 @@ impl Session {
     async fn shed(&mut self) -> Flow {
         self.closing = true;
         self.shed = true;
-        let text = "memory or connections are short; try again later";
+        let text = "the server is low on memory or connections; try again later";
         let error = StreamError::new(StreamCondition::ResourceConstraint, text);
         self.machine.fail(&error, &*self.around, &mut self.out);
         self.perform().await;
@@ -284,7 +284,7 @@ impl Session {
         tokio::select! {
             handshake = timeout_at(deadline.into(), self.connection.accept_tls(config)) => handshake??,
             () = evicted(self.newcomer.as_ref()) => {
-                return Err(io::Error::other("the connection made room for others"));
+                return Err(io::Error::other("the connection was closed to make room for others"));
             }
         }
         if let Machine::Receiving(machine) = &mut self.machine {

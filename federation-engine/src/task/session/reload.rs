@@ -31,7 +31,7 @@ impl Session {
                 None => ends = Some(StreamCondition::Reset),
                 Some(condition) => {
                     if let Some(omitted) = self.engine.may_log_pair(self.leg, &pair) {
-                        tracing::info!(%pair, leg = ?self.leg, address = %self.address, %condition, omitted, "the configuration in force does not allow this stream any more");
+                        tracing::info!(%pair, leg = ?self.leg, address = %self.address, %condition, omitted, "closing a stream that the current configuration no longer allows");
                     }
                     // Other pairs of the stream may be opened again.
                     let same = ends.is_none_or(|known| known == condition);
@@ -41,7 +41,7 @@ impl Session {
         }
         let Some(condition) = ends else { return Flow::Continue };
         let text = match condition {
-            StreamCondition::HostGone => "this server does not serve the domain any more",
+            StreamCondition::HostGone => "this server no longer serves the domain",
             StreamCondition::PolicyViolation => "the policy of this server has changed",
             _ => "the configuration of this server has changed; open another stream",
         };

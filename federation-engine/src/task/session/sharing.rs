@@ -41,7 +41,7 @@ impl Session {
 
     /// XEP-0288: the stream goes both ways for this pair.
     pub(super) fn bidirectional(&mut self, pair: &Pair) {
-        tracing::debug!(%pair, leg = ?self.leg, address = %self.address, "the stream goes both ways");
+        tracing::debug!(%pair, leg = ?self.leg, address = %self.address, "the stream is bidirectional");
         if matches!(self.machine, Machine::Receiving(_)) {
             self.register(Far::Domain(pair.to.clone()));
             // What waits for a way to this peer has one now.
@@ -82,7 +82,7 @@ impl Session {
         match failure {
             None => self.carry(request),
             Some(failure) => {
-                tracing::debug!(%pair, leg = ?self.leg, "the open stream does not carry the pair: {failure}");
+                tracing::debug!(%pair, leg = ?self.leg, "the open stream cannot carry the pair: {failure}");
             }
         }
     }

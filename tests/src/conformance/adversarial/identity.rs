@@ -124,7 +124,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "A22",
-        sentence: "nothing is relayed from outside to outside",
+        sentence: "stanzas between two remote domains are not relayed",
         proof: Proof::Statement(54),
     },
     Case {

@@ -406,7 +406,7 @@ fn rsa_is_accepted_from_2048_bits_on_and_sha1_never() {
     for (leaf, ca, refused) in [
         ("rsa-sha256", "rsa2048-ca", None),
         ("rsa-sha1", "rsa2048-ca", Some("an algorithm that is not accepted")),
-        ("by-rsa1024", "rsa1024-ca", Some("a signature in the chain is wrong")),
+        ("by-rsa1024", "rsa1024-ca", Some("a signature in the chain is invalid")),
     ] {
         let pem = std::fs::read(format!("{}/../testdata/tls/{ca}.pem", env!("CARGO_MANIFEST_DIR")));
         let trust = Trust::from_pem(&pem.unwrap(), ca).unwrap();

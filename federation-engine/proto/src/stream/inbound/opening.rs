@@ -132,11 +132,11 @@ impl Inbound {
         }
         let claimed = &self.claimed;
         if claimed.from.is_some() && from.is_some() && claimed.from != from {
-            let text = "the 'from' of the stream changed on the way";
+            let text = "the 'from' of the stream changed during negotiation";
             return Err(StreamError::new(StreamCondition::InvalidFrom, text));
         }
         if claimed.to.is_some() && claimed.to != to {
-            let text = "the 'to' of the stream changed on the way";
+            let text = "the 'to' of the stream changed during negotiation";
             return Err(StreamError::new(StreamCondition::PolicyViolation, text));
         }
         if let (Some(from), Some(to)) = (&from, &to) {
@@ -177,7 +177,7 @@ impl Inbound {
         let looks = rules.verification != CertificateRole::None;
         let verdict = if looks { Some(around.judge(chain, from)) } else { None };
         // Closed at once instead of leaving the peer to a timeout (§6.4.5).
-        let say = |reason| format!("the certificate does not prove {from}: {reason}");
+        let say = |reason| format!("the certificate does not authenticate {from}: {reason}");
         let (why_not, cause) = match &verdict {
             Some(Err(reason)) => (say(reason.told()), say(reason.to_string())),
             _ if rules.accepts_external() => {
@@ -187,7 +187,7 @@ impl Inbound {
             _ => {
                 let settings = AgainstExternal::of(rules, around.set_by(from), Direction::Inbound);
                 let cause = format!("SASL EXTERNAL is not accepted because {settings}");
-                ("no authentication method is left".to_owned(), cause)
+                ("no authentication method is available".to_owned(), cause)
             }
         };
         let proven = matches!(verdict, Some(Ok(())));

@@ -29,7 +29,7 @@ impl Inbound {
     pub(super) fn on_sasl(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let (Some(opened), Ok(node)) = (&self.opened, element.tree()) else { return self.end(out) };
         if opened.from.as_ref().is_some_and(|from| self.proven.has_peer(from)) {
-            let text = "the stream is authenticated already";
+            let text = "the stream is already authenticated";
             return self.fail(
                 &StreamError::new(StreamCondition::PolicyViolation, text),
                 around,
@@ -58,7 +58,7 @@ impl Inbound {
         sasl::write_failure(out, condition);
         self.failures += 1;
         if self.failures >= MAX_ATTEMPTS {
-            let text = "too many failed attempts at authentication";
+            let text = "too many failed authentication attempts";
             self.fail(&StreamError::new(StreamCondition::PolicyViolation, text), around, out);
         }
     }
@@ -110,7 +110,7 @@ impl Inbound {
         if self.proven.is_empty() {
             self.requests = self.requests.saturating_add(1);
             if self.requests > MAX_UNPROVEN_REQUESTS {
-                let text = "too many dialback requests on a stream that has proven nothing";
+                let text = "too many dialback requests on a stream without an authenticated domain";
                 let answer = Verification::error(StanzaCondition::ResourceConstraint, text);
                 return self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
             }
@@ -209,8 +209,9 @@ impl Inbound {
         match verdict {
             Ok(()) if by_certificate => Ok(ConfirmedBy::Certificate),
             Err(reason) if required => {
-                let say =
-                    |reason| format!("the certificate does not prove {}: {reason}", pair.from);
+                let say = |reason| {
+                    format!("the certificate does not authenticate {}: {reason}", pair.from)
+                };
                 let (text, cause) = (say(reason.told()), say(reason.to_string()));
                 let answer = Verification::error_of(StanzaCondition::PolicyViolation, text, cause);
                 Err(Objection { answer, reason: reason.word(), fatal: None }.fatal())
@@ -238,7 +239,7 @@ impl Inbound {
         let answer = match result {
             Verification::Invalid if !ends => Verification::error(
                 StanzaCondition::Forbidden,
-                "the authoritative server does not know the key",
+                "the authoritative server reports that the key is invalid",
             ),
             other => other,
         };

@@ -95,7 +95,7 @@ impl Outbound {
             }
             // XEP-0288 §2.2 lets the peer ask for further pairs; it can open a stream of its own for them.
             Ok(Step::Result { pair, .. }) if self.bidi => {
-                let text = "only the pairs of this stream go both ways; open a stream for this one";
+                let text = "this stream is bidirectional only for its own pairs; open another stream for this pair";
                 let answer = Verification::error(StanzaCondition::PolicyViolation, text);
                 Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
             }

@@ -74,7 +74,7 @@ fn xep0220_2_5_an_authoritative_server_that_cannot_be_asked_is_reported() {
         Failure::Dns(crate::reason::DnsReason::DomainNotFound { name: "them.example".to_owned() });
     let written = side.verified(Verification::from(&failure));
     assert_dialback_error(&written, "remote-server-not-found");
-    assert!(written.contains("DNS knows no server for this domain"), "{written}");
+    assert!(written.contains("DNS has no SRV or address records for this domain"), "{written}");
     // The evidence has the true cause.
     assert!(side.actions.iter().any(|action| matches!(action, Action::Rejected(rejection)
         if rejection.text == failure.to_string())));

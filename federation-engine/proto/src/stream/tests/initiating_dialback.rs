@@ -57,11 +57,15 @@ fn what_we_were_asked_about_the_key_is_part_of_the_failure() {
         (
             KeyInquiry::NotSeen,
             "DialbackInvalidUnasked",
-            "no db:verify about it reached this replica",
+            "sent no db:verify request about it to this replica",
         ),
-        (KeyInquiry::Confirmed, "DialbackInvalid", "was asked about it and confirmed it"),
-        (KeyInquiry::Denied, "DialbackInvalid", "was asked and did not know it"),
-        (KeyInquiry::Refused, "DialbackInvalid", "was asked and gave no verdict"),
+        (KeyInquiry::Confirmed, "DialbackInvalid", "confirmed the key when the peer verified it"),
+        (KeyInquiry::Denied, "DialbackInvalid", "did not recognise the key that the peer verified"),
+        (
+            KeyInquiry::Refused,
+            "DialbackInvalid",
+            "answered the peer's db:verify request with an error",
+        ),
     ] {
         let world = World { inquiry, ..standards() };
         let mut side = encrypted(&world);
@@ -71,7 +75,7 @@ fn what_we_were_asked_about_the_key_is_part_of_the_failure() {
         assert_eq!(failure, &Failure::DialbackInvalid(inquiry));
         assert_eq!(failure.word().as_str(), label);
         let text = failure.to_string();
-        assert!(text.starts_with("the peer says that our dialback key is invalid, "), "{text}");
+        assert!(text.starts_with("the peer reports that our dialback key is invalid, "), "{text}");
         assert!(text.contains(words), "{text}");
     }
 }

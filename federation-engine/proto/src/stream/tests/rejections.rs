@@ -34,7 +34,10 @@ fn a_certificate_that_proves_nothing_is_the_reason_of_the_refusal() {
     side.send(&header("them.example", "us.example"), &world);
     let (reason, text) = only(&side, THEM, US, true);
     assert_eq!(reason, "CertificateSelfSigned");
-    assert_eq!(text, "the certificate does not prove them.example: the certificate is self-signed");
+    assert_eq!(
+        text,
+        "the certificate does not authenticate them.example: the certificate is self-signed"
+    );
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
     assert_eq!(only(&side, THEM, US, false).0, "DialbackDisabled");
 
     for (answer, reason, said) in [
-        (Verification::Invalid, "DialbackInvalid", "does not know the dialback key"),
+        (Verification::Invalid, "DialbackInvalid", "reports that the dialback key is invalid"),
         (
             Verification::error(
                 StanzaCondition::RemoteConnectionFailed,
@@ -101,11 +104,14 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
     let world = World::new(Profile::Standards);
     let (mut side, _) = Receiving::opened(&world);
     side.send(&result("them.example", "us.example", "key"), &world);
-    side.verified(Verification::error(StanzaCondition::ItemNotFound, "DNS knows no server"));
+    side.verified(Verification::error(
+        StanzaCondition::ItemNotFound,
+        "DNS has no SRV or address records",
+    ));
     // The peer leaves it at that; the first cause stays the cause.
     side.pass(LIMITS.negotiation, &world);
     let causes: Vec<_> = rejections(&side).into_iter().map(|one| (one.text, one.ends)).collect();
-    let cause = |ends| ("DNS knows no server".to_owned(), ends);
+    let cause = |ends| ("DNS has no SRV or address records".to_owned(), ends);
     assert_eq!(causes, [cause(false), cause(true)]);
 
     let (mut side, _) = Receiving::opened(&world);
