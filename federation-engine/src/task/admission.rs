@@ -1,4 +1,4 @@
-//! Connections that are not authenticated: how many of them one source may have at once, and the line for the others.
+//! Unauthenticated connections: how many of them one source may have at once, and the queue for the others.
 
 mod places;
 
@@ -14,28 +14,29 @@ use super::holders::Holding;
 use crate::source::Prefix;
 use places::{Arrival, Limits, Moves, Places};
 
-/// Connections that are not authenticated, of the whole process; the last are for sources that have none.
+/// Maximum unauthenticated connections of the whole process. The last ones are reserved for sources that have none.
 const MAX_UNAUTHENTICATED: usize = 2_048;
 const RESERVED_UNAUTHENTICATED: usize = MAX_UNAUTHENTICATED / 8;
 
-/// Connections of a source that wait in line, for each that it may have: a hoster that reconnects all of its domains at once
-/// is served one after the other. One that waits costs a descriptor and little memory.
+/// Connections of a source that may wait in the queue, for each connection that it may have. A hoster that reconnects
+/// all of its domains at once is served one connection after the other. A waiting connection costs a descriptor and
+/// little memory.
 const LINE_PER_PLACE: usize = 4;
-/// Connections that wait in all lines.
+/// Maximum connections that wait in all queues.
 const MAX_IN_LINE: usize = 2_048;
-/// Between two looks of one that waits whether others have been silent for too long.
+/// Interval at which a waiting connection checks whether others have been silent for too long.
 const LINE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Connections of the outer leg that are not authenticated.
+/// Unauthenticated connections of the outer leg.
 #[derive(Clone, Default)]
 pub(crate) struct Newcomers(Arc<Mutex<Waiting>>);
 
 #[derive(Default)]
 struct Waiting {
     places: Places,
-    /// How each of them is told to go on or to end.
+    /// How each connection is notified to continue or to close.
     tokens: HashMap<u64, Tokens>,
-    /// The limit that was in force at the last arrival.
+    /// The limit that applied at the last arrival.
     per_source: usize,
 }
 
@@ -45,15 +46,15 @@ struct Tokens {
     evicted: CancellationToken,
 }
 
-/// A connection that was taken in.
+/// A connection that was admitted.
 pub(crate) struct Admitted {
     /// Its place until it is authenticated.
     pub(crate) newcomer: Newcomer,
-    /// What it holds until it ends.
+    /// The resources that it holds until it closes.
     pub(crate) holding: Holding,
 }
 
-/// A connection's place until it is authenticated, or in the line before; dropping it makes room.
+/// The place of a connection until it is authenticated, or its place in the queue before that. Dropping it makes room.
 pub(crate) struct Newcomer {
     /// `None`: a backend, which is not counted.
     place: Option<Place>,
@@ -95,7 +96,7 @@ impl Newcomers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a connection in, at most `per_source` of one source prefix at once; others wait in line.
+    /// Admits a connection. One source prefix may have at most `per_source` of them at once; others wait in the queue.
     pub(crate) fn admit(&self, source: IpAddr, per_source: usize) -> Option<Newcomer> {
         let prefix = Prefix::from(source);
         let mut waiting = self.waiting();
@@ -123,7 +124,7 @@ impl Newcomer {
         Self { place: None }
     }
 
-    /// Waits in line until the connection has a place. Cancel-safe.
+    /// Waits in the queue until the connection has a place. Cancel-safe.
     pub(crate) async fn turn(&self) {
         let Some(place) = &self.place else { return };
         while !place.tokens.called.is_cancelled() {
@@ -136,19 +137,19 @@ impl Newcomer {
         }
     }
 
-    /// Ends the connection when it is cancelled; none for a backend.
+    /// Closes the connection when it is cancelled; none for a backend.
     pub(crate) fn eviction(&self) -> Option<CancellationToken> {
         self.place.as_ref().map(|place| place.tokens.evicted.clone())
     }
 
-    /// The connection has opened a stream, and keeps its place.
+    /// The connection has opened a stream and keeps its place.
     pub(crate) fn heard(&self) {
         if let Some(place) = &self.place {
             place.newcomers.waiting().places.heard(place.number, place.prefix);
         }
     }
 
-    /// Waits until the connection has to make room. Cancel-safe.
+    /// Waits until the connection must make room. Cancel-safe.
     pub(crate) async fn evicted(&self) {
         match &self.place {
             Some(place) => place.tokens.evicted.cancelled().await,
@@ -160,7 +161,7 @@ impl Newcomer {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut waiting = self.newcomers.waiting();
-        // One that was evicted has no place any more.
+        // An evicted connection no longer has a place.
         if waiting.tokens.remove(&self.number).is_some() {
             let limits = waiting.limits();
             let moves = waiting.places.leave(self.number, self.prefix, &limits, Instant::now());

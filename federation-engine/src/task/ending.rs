@@ -1,5 +1,5 @@
-//! The end of the engine, in stages: it takes nothing new and delivers the queued stanzas; it answers the others with an
-//! error; then the streams end. A pod has 40 s for all of it.
+//! Shutdown of the engine, in stages. It accepts nothing new and delivers the queued stanzas; it bounces the others;
+//! then it closes the streams. A pod has 40 s for all of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,45 +10,45 @@ use tokio::time::{sleep, timeout};
 
 use super::engine::Engine;
 
-/// How long the delivery of queued stanzas may take.
+/// Maximum time for the delivery of queued stanzas.
 const DRAINING_TIME: Duration = Duration::from_secs(25);
 
-/// How long the errors about the rest may take.
+/// Maximum time for bouncing the other stanzas.
 const BOUNCING_TIME: Duration = Duration::from_secs(4);
 
-/// How long nothing may wait before there is nothing more to bounce: streams are still read.
+/// Time for which the queues must be empty before bouncing ends: streams are still read.
 const BOUNCING_SILENCE: Duration = Duration::from_millis(200);
 
-/// How long the last of these errors may take, when nothing is read any more.
+/// Maximum time for sending the last of these errors, while nothing is read any more.
 const FLUSHING_TIME: Duration = Duration::from_secs(1);
 
-/// How long nothing may wait then. A stream answers a stanza that it has read just before.
+/// Time for which the queues must be empty then. A stream may still answer a stanza that it has just read.
 const FLUSHING_SILENCE: Duration = Duration::from_millis(100);
 
-/// How long the streams may take to end.
+/// Maximum time for closing the streams.
 const LEAVING_TIME: Duration = Duration::from_secs(3);
 
-/// Between two looks at what waits.
+/// Interval at which the queues are checked.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How far the end has come.
+/// Stage of the shutdown.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Stage {
-    /// It has not begun.
+    /// The shutdown has not begun.
     #[default]
     Serving,
     /// No connection is accepted, no stanza is read; queued stanzas are sent.
     Draining,
-    /// Stanzas that could not be sent, and those that still come, are answered with an error.
+    /// Stanzas that could not be sent, and those that still arrive, are bounced.
     Bouncing,
     /// No stanza is read any more; the last errors are sent.
     Flushing,
-    /// Streams end.
+    /// Streams close.
     Leaving,
 }
 
 impl Engine {
-    /// Ends everything in order.
+    /// Shuts everything down in order.
     pub(crate) async fn stop(self: &Arc<Self>) {
         self.reach(Stage::Draining);
         self.draining.cancel();
@@ -56,7 +56,7 @@ impl Engine {
         self.reach(Stage::Bouncing);
         self.bouncing.cancel();
         for link in self.table.all() {
-            // Answers that wait already go on waiting beside these.
+            // Errors that are already queued remain queued beside these.
             self.bounce_all(link.drain_relayed(), link.leg, &Failure::ShuttingDown);
         }
         self.wait_for_empty_queues(BOUNCING_TIME, BOUNCING_SILENCE).await;
@@ -69,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// Waits until nothing has waited for a stream or an acknowledgement for that time.
+    /// Waits until no stanza has waited for a stream or an acknowledgement for that time.
     async fn wait_for_empty_queues(&self, patience: Duration, silence: Duration) {
         let begun = Instant::now();
         let deadline = clock::after(begun, patience);

@@ -1,4 +1,4 @@
-//! What all tasks share.
+//! State that all tasks share.
 
 use std::hash::Hash;
 use std::io;
@@ -57,13 +57,14 @@ use crate::source::Prefix;
 use crate::tls::config::Presented;
 use crate::tls::handshake::Offer;
 
-/// Pairs that one stream may carry. Twice the local domains of the largest federation.
+/// Maximum pairs that one stream may carry: twice the local domains of the largest federation.
 const PAIRS: usize = 64;
 
-/// How long a lookup for a stranger waits for its turn; who asks waits no longer for the answer to a dialback request.
+/// Maximum time for which a lookup caused by an unknown server waits for its turn. The server that requested dialback
+/// does not wait longer for the answer.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Bytes of a queue while memory is short.
+/// Maximum bytes of a queue while memory is low.
 const TIGHT_QUEUE: usize = 64 * 1024;
 
 /// As often as RFC 6120 §4.6.4 allows.
@@ -74,7 +75,7 @@ const SILENCE: Duration = Duration::from_mins(5);
 pub(crate) struct News {
     /// Changes with the configuration.
     pub(crate) revision: u64,
-    /// How far the end has come.
+    /// Stage of the shutdown.
     pub(crate) stage: Stage,
 }
 
@@ -84,7 +85,7 @@ pub struct Engine {
     revision: AtomicU64,
     changes: watch::Sender<u64>,
     pub(crate) table: Table,
-    /// How full the budget of the process is.
+    /// How much of the process budget is used.
     pub(crate) ledger: Ledger,
     /// The connections of streams.
     pub(crate) holders: Holders,
@@ -93,22 +94,24 @@ pub struct Engine {
     pub(crate) resolver: ArcSwap<Resolver>,
     /// Resolver for the names of backends: the system's, search domains included.
     pub(crate) inside: Inside,
-    /// Streams of the outer leg. Those of backends come from few addresses, one for each remote domain, and are not counted.
+    /// Limits for streams of the outer leg. Streams of backends come from few addresses, one for each remote domain,
+    /// and are not counted.
     pub(crate) unauthenticated: Newcomers,
     pub(crate) verifications: Line,
     lookup_rate: Mutex<LookupRate>,
     pub(crate) judging: Judging,
     pub(crate) round_trips: RoundTrips,
-    /// Open streams that may carry more than the pair they were opened for.
+    /// Open streams that may carry more pairs than the one they were opened for.
     pub(crate) streams: Streams,
     inquiries: Mutex<Inquiries>,
-    /// Lines that anybody can cause.
+    /// Limit for log lines that anyone can cause.
     log_lines: Mutex<Limiter>,
-    /// Lines about streams that are authorised or that we open. Strangers cannot use up what these may write.
+    /// Limit for log lines about streams that are authenticated or that the engine opens. Unknown servers cannot use up
+    /// this limit.
     pair_lines: Mutex<Limiter<(Leg, Pair)>>,
     /// Followed by every session.
     news: watch::Sender<News>,
-    /// The end has begun; see [`super::ending`] for its stages.
+    /// Cancelled when the shutdown begins; see [`super::ending`] for its stages.
     pub(crate) draining: CancellationToken,
     pub(crate) bouncing: CancellationToken,
     pub(crate) shutdown: CancellationToken,
@@ -152,18 +155,18 @@ impl Engine {
         })
     }
 
-    /// Configuration and materials in force.
+    /// The configuration and materials in effect.
     pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.snapshot.load()
     }
 
-    /// The same, to be held across waiting.
+    /// The same, to hold across await points.
     pub(crate) fn snapshot_owned(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// Puts another configuration into force. Streams that are verified stay; what is cached from the old one is made
-    /// again.
+    /// Puts another configuration into effect. Verified streams stay; caches that depend on the old configuration are
+    /// rebuilt.
     pub(crate) fn replace(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
         let revision = self.revision.fetch_add(1, Ordering::AcqRel) + 1;
@@ -177,17 +180,17 @@ impl Engine {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// Tells of every [`Self::replace`].
+    /// Notifies of every [`Self::replace`].
     pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// What other servers asked about our dialback keys; never held across waiting.
+    /// The db:verify requests that other servers sent about our dialback keys; never held across await points.
     pub(crate) fn inquiries(&self) -> MutexGuard<'_, Inquiries> {
         self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When something may be looked up because of this stranger, once more; none: not soon.
+    /// When one more lookup that this unknown server causes may start; none: not soon.
     pub(crate) fn may_look_up(&self, source: IpAddr) -> Option<Instant> {
         let mut rate = self.lookup_rate.lock().unwrap_or_else(PoisonError::into_inner);
         rate.take(source, Instant::now(), LOOKUP_PATIENCE)
@@ -198,7 +201,7 @@ impl Engine {
         self.tasks.spawn(task);
     }
 
-    /// Starts the task of a link; the link has said that none runs.
+    /// Starts the task of a link; the link has reported that none runs.
     pub(crate) fn start(self: &Arc<Self>, link: &Arc<Link>) {
         self.spawn(send::run(Arc::clone(self), Arc::clone(link)));
     }
@@ -208,7 +211,7 @@ impl Engine {
         self.news.subscribe()
     }
 
-    /// Tells every session that the end has come so far.
+    /// Notifies every session of the stage of the shutdown.
     pub(super) fn reach(&self, stage: Stage) {
         self.news.send_modify(|news| news.stage = stage);
     }
@@ -249,7 +252,7 @@ impl Engine {
         }
     }
 
-    /// What a stream may send before it is authenticated.
+    /// Maximum bytes that a stream may receive before it is authenticated.
     pub(crate) fn pre_auth_bounds(&self) -> Bounds {
         Bounds {
             element_bytes: self.snapshot().config.limits.pre_auth_element_bytes,
@@ -277,13 +280,13 @@ impl Engine {
         }
     }
 
-    /// Whether a log line that this source can cause at will is written; if so, how many of such lines were left out since
+    /// Whether to write a log line that this source can cause at will; if so, how many such lines were omitted since
     /// the last one.
     pub(crate) fn may_log(&self, source: IpAddr) -> Option<u64> {
         self.count_omitted(admit(&self.log_lines, Prefix::from(source)))
     }
 
-    /// The same for a line about a pair that a stream of this leg carries, or that one is opened for.
+    /// The same for a line about a pair that a stream of this leg carries, or for which one is opened.
     pub(crate) fn may_log_pair(&self, leg: Leg, pair: &Pair) -> Option<u64> {
         self.count_omitted(admit(&self.pair_lines, (leg, pair.clone())))
     }
@@ -312,7 +315,7 @@ impl Engine {
         });
     }
 
-    /// Log, count and evidence: something that a peer claimed was refused.
+    /// Records in log, metrics and evidence that a peer's stream or dialback request was refused.
     pub(crate) fn saw_refusal(&self, leg: Leg, source: SocketAddr, rejection: Rejection) {
         let Rejection { from, to, reason, text, ends } = rejection;
         let (claimed, asked) = (from.as_ref().map(Domain::as_str), to.as_ref().map(Domain::as_str));
@@ -326,7 +329,7 @@ impl Engine {
         self.note_refusal(leg, source, Named { from, to }, reason, text);
     }
 
-    /// Log, count and evidence: a connection was closed before anything was read from it.
+    /// Records in log, metrics and evidence that a connection was closed before anything was read from it.
     pub(crate) fn saw_refused_connection(&self, leg: Leg, source: SocketAddr, text: String) {
         self.metrics.connections_refused.inc();
         if let Some(omitted) = self.may_log(source.ip()) {
@@ -335,15 +338,15 @@ impl Engine {
         self.note_refusal(leg, source, Named::default(), Word::TooManyConnections, text);
     }
 
-    /// Log, count and evidence: a connection that had not opened a stream was closed to make room.
+    /// Records in log, metrics and evidence that a connection without an open stream was closed to make room.
     pub(crate) fn saw_eviction(&self, leg: Leg, source: SocketAddr) {
         let text =
             "the connection had not opened a stream and was closed to make room for another one";
         self.saw_refused_connection(leg, source, text.to_owned());
     }
 
-    /// Evidence: the TLS handshake on a peer's connection failed, perhaps by its verdict on our certificate. Its header, if
-    /// there was one, came in the clear.
+    /// Evidence: the TLS handshake on a peer's connection failed, perhaps because the peer refused our certificate. Its
+    /// header, if there was one, came unencrypted.
     pub(crate) fn saw_failed_handshake(
         &self,
         leg: Leg,
@@ -450,7 +453,7 @@ impl Engine {
 }
 
 impl Engine {
-    /// Accepts Direct TLS; the certificate is chosen by the server name (XEP-0368 §3).
+    /// Accepts Direct TLS; the server name selects the certificate (XEP-0368 §3).
     pub(crate) async fn accept_direct(
         &self,
         leg: Leg,
@@ -469,12 +472,12 @@ impl Engine {
         Ok((tls.into(), presented))
     }
 
-    /// For the server side of STARTTLS: the certificate of the domain that the peer asked for.
+    /// For the server side of STARTTLS: the certificate of the domain that the peer addressed.
     pub(crate) fn presented(&self, leg: Leg, domain: &Domain) -> io::Result<Presented> {
         self.snapshot().present(leg, domain, UnixTime::now()).ok_or_else(no_certificate)
     }
 
-    /// For the client side of TLS: the certificate of the domain that we are; without one dialback still works.
+    /// For the client side of TLS: the certificate of our own domain. Without one, dialback still works.
     pub(crate) fn presented_if_any(&self, leg: Leg, domain: &Domain) -> Option<Presented> {
         self.snapshot().present(leg, domain, UnixTime::now())
     }

@@ -1,11 +1,11 @@
-//! When a stream has to end because a certificate that it rests on does (RFC 6120 §13.7.2.3): from the calendar to the
-//! monotonic clock of the machines. Pure.
+//! When a stream must close because a certificate that it depends on expires (RFC 6120 §13.7.2.3): converts calendar
+//! time to the monotonic clock of the machines. Pure.
 
 use std::time::Instant;
 
 use jiff::Timestamp;
 
-/// The earliest of these ends, on the clock that shows `at` when the calendar says `now`.
+/// The earliest of these expiry times, on the clock that shows `at` when the calendar shows `now`.
 pub(crate) fn deadline(
     ends: impl IntoIterator<Item = Option<Timestamp>>,
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! Takes stanzas that a stream may send to the link of their pair.
+//! Passes stanzas that a stream may send to the link of their pair.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::route::link::{Link, Push};
 use crate::route::poison;
 use crate::route::queue::Bounds;
 
-/// Pairs that one stream keeps at hand. A stream usually carries one or two.
+/// Pairs that one stream caches. A stream usually carries one or two.
 const KEPT: usize = 8;
 
 /// Where the stanzas of a pair go.
@@ -31,9 +31,9 @@ enum Way {
     Link(Arc<Link>),
     /// Nowhere: the policy forbids it.
     Denied,
-    /// Nowhere: our domain has been taken out of the configuration.
+    /// Nowhere: our domain is no longer in the configuration.
     Gone,
-    /// Nowhere: the receiver would take one of the domains for another.
+    /// Nowhere: the receiver would interpret one of the domains as another one.
     Confused,
     /// The domain has no backend; the engine answers itself.
     Alone,
@@ -45,12 +45,12 @@ enum Way {
 pub(crate) struct Forwarder {
     engine: Arc<Engine>,
     leg: Leg,
-    /// Snapshot that the ways were made from.
+    /// Snapshot from which the ways were computed.
     revision: u64,
     ways: Vec<Known>,
-    /// The engine ends: nothing is queued any more.
+    /// The engine is shutting down: nothing is queued any more.
     pub(crate) turns_away: bool,
-    /// Something that is no error has come from a backend.
+    /// A stanza other than an error has come from a backend.
     answered: bool,
 }
 
@@ -60,7 +60,7 @@ struct Known {
     way: Way,
     /// The link that brings the engine's answers to this sender.
     answers: Arc<Link>,
-    /// The link that brings stanzas to this sender is told that there are answers, or need not be.
+    /// The link that brings stanzas to this sender has been notified that there are answers, or need not be.
     answered: bool,
 }
 
@@ -69,12 +69,12 @@ impl Forwarder {
         Self { engine, leg, revision: 0, ways: Vec::new(), turns_away: false, answered: false }
     }
 
-    /// Something that is no error has come from a backend.
+    /// A stanza other than an error has come from a backend.
     pub(crate) fn has_answered(&self) -> bool {
         self.answered
     }
 
-    /// Takes over one stanza: it is queued, answered, or refused and counted. What is returned holds the stream up that
+    /// Handles one stanza: it is queued, answered, or refused and counted. A returned value pauses the stream that
     /// brought it.
     ///
     /// `lang` is the `xml:lang` of the peer's stream header.
@@ -160,7 +160,7 @@ impl Forwarder {
         self.engine.refuse(element, pair, self.leg, refusal, &error);
     }
 
-    /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12). What is returned holds its stream up.
+    /// Answers a stanza of which only the start tag was kept (RFC 6120 §13.12). A returned value pauses its stream.
     pub(crate) fn refuse_oversized(
         &mut self,
         element: &Element,
@@ -174,13 +174,13 @@ impl Forwarder {
         self.way(pair, false).1
     }
 
-    /// Refuses a stanza without an answer, because its sender is closing the stream and has not taken its answers.
+    /// Refuses a stanza without an answer, because its sender is closing the stream and has not accepted its answers.
     pub(crate) fn drop_unanswered(&self) {
         self.engine.metrics.stanzas_received.inc(self.leg);
         self.engine.metrics.stanzas_refused.inc(Refusal::UndeliverableError);
     }
 
-    /// Where the stanzas of a pair go, and what holds their stream up. `is_answer`: the stanza is no error.
+    /// Where the stanzas of a pair go, and what pauses their stream. `is_answer`: the stanza is not an error.
     fn way(&mut self, pair: &Pair, is_answer: bool) -> (Way, Option<Held>) {
         let revision = self.engine.revision();
         if self.revision != revision {
@@ -191,7 +191,7 @@ impl Forwarder {
             if is_answer && !known.answered {
                 known.answered = true;
                 self.answered = true;
-                // Whoever writes to this sender has been answered.
+                // The stanza shows that this sender has been answered.
                 self.engine.table.link(&pair.reversed(), Leg::Inner).answer();
             }
             let unread = known.answers.is_full_of_answers(|| self.engine.queue_bounds());
@@ -235,24 +235,25 @@ impl Forwarder {
     }
 }
 
-/// Everything but an error: those come from addresses that do not exist as well.
+/// Everything except errors: those come from addresses that do not exist as well.
 fn is_answer(element: &Element) -> bool {
     element.type_().is_none_or(|kind| kind != "error")
 }
 
-/// Why a stream is not read on.
+/// Why a stream is not read.
 pub(crate) enum Held {
     /// A stanza of it waits for a place: its link is full while it flows.
     Stanza(Arc<Link>, Bytes),
-    /// Its peer does not take the engine's answers: the queue of this link is full of them. Nobody's stanza waits.
+    /// Its peer does not accept the engine's answers: the queue of this link is full of them. No stanza of a user
+    /// waits.
     ///
-    /// No deadlock comes of it, even if both directions of a pair are full: for an answer there is always room, and the
-    /// answers in a queue leave it without an answer of their own, at the latest when they are too old.
+    /// This cannot cause a deadlock, even if both directions of a pair are full. There is always room for an answer,
+    /// and the answers in a queue leave it without an answer of their own, at the latest when they are too old.
     Answers(Arc<Link>),
 }
 
 impl Held {
-    /// Waits until another attempt may end otherwise. Cancel-safe.
+    /// Waits until another attempt may have another result. Cancel-safe.
     pub(crate) async fn wait(&self, engine: &Engine) {
         let bounds = engine.queue_bounds();
         match self {
@@ -290,8 +291,8 @@ impl Held {
 }
 
 impl Engine {
-    /// Queues a stanza on its link, or gives it back while that is full and flows. One for which there will be no room
-    /// soon is refused.
+    /// Queues a stanza on its link, or returns it while the link is full and sends. Refuses a stanza for which there
+    /// will be no room soon.
     fn try_queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) -> Option<Held> {
         match link.push(stanza, now, &self.queue_bounds()) {
             Push::Queued { start } => {
@@ -323,14 +324,14 @@ impl Engine {
         }
     }
 
-    /// Answers a stanza that the engine does not take any more because it ends.
+    /// Bounces a stanza that the engine no longer accepts because it is shutting down.
     fn turn_away(self: &Arc<Self>, stanza: &Bytes, leg: Leg) {
         let cause = Failure::ShuttingDown;
         self.metrics.bounced(&cause, 1);
         self.bounce(stanza, leg, &cause.stanza_error(), &cause.stanza_error_outside());
     }
 
-    /// Queues a stanza on its link, and waits for room while that flows.
+    /// Queues a stanza on its link, and waits for room while the link sends.
     pub(crate) async fn queue(self: &Arc<Self>, link: &Arc<Link>, stanza: Bytes, now: Instant) {
         let mut held = self.try_queue(link, stanza, now);
         while let Some(waiting) = held {
@@ -339,7 +340,7 @@ impl Engine {
         }
     }
 
-    /// Refuses a stanza that came in by `leg`, tells its sender, and counts it.
+    /// Refuses a stanza that came in by `leg`, notifies its sender, and counts it.
     fn refuse(
         self: &Arc<Self>,
         element: &Element,
@@ -364,7 +365,7 @@ impl Engine {
         }
     }
 
-    /// Bounces stanzas that waited in a queue and could not leave by `leg`.
+    /// Bounces stanzas that were queued and could not leave by `leg`.
     pub(crate) fn bounce_all(self: &Arc<Self>, stanzas: Vec<Bytes>, leg: Leg, cause: &Failure) {
         let (error, outside) = (cause.stanza_error(), cause.stanza_error_outside());
         self.metrics.bounced(cause, stanzas.len() as u64);
@@ -387,7 +388,7 @@ impl Engine {
         self.bounce(stanza, leg, &error, &error);
     }
 
-    /// Refuses a queued stanza at which its receiver has ended two streams.
+    /// Refuses a queued stanza on which its receiver has closed two streams.
     pub(crate) fn not_accepted(
         self: &Arc<Self>,
         stanza: &Bytes,
@@ -406,8 +407,8 @@ impl Engine {
         self.bounce(stanza, leg, &error, &outside);
     }
 
-    /// Tells the sender of a stanza, which is counted already, that it could not leave by `leg`. Errors are never answered
-    /// (RFC 6120 §8.3.1). A sender outside learns nothing of our inside (`outside`).
+    /// Notifies the sender of a stanza, which is already counted, that it could not leave by `leg`. Errors are never
+    /// answered (RFC 6120 §8.3.1). A remote sender gets no information about this side (`outside`).
     pub(super) fn bounce(
         self: &Arc<Self>,
         stanza: &Bytes,
@@ -428,7 +429,7 @@ impl Engine {
         }
         let is_ours = self.snapshot().config.local(&pair.from).is_some();
         if !is_ours && leg == Leg::Outer {
-            // It was ours, and has been taken out of the configuration: there is nobody to tell.
+            // The domain was ours and is no longer in the configuration, so there is no sender to notify.
             return;
         }
         let from_leg = if is_ours { Leg::Inner } else { Leg::Outer };

@@ -1,4 +1,5 @@
-//! The connections of streams: what each of them holds and has proven, of what use it is, and how it is told to make room.
+//! The connections of streams: the resources that each of them holds, the domains that it has authenticated, when it
+//! was last of use, and how it is notified to make room.
 
 pub(crate) mod proven;
 
@@ -20,17 +21,18 @@ use crate::budget::decide::{Group, Held, Use};
 use crate::leg::Leg;
 use crate::source::Prefix;
 
-/// What a connection holds without buffers: its task and its stream machine. Measured, as the others.
+/// Memory that a connection holds without buffers: its task and its stream machine. Measured, as the other constants.
 pub(crate) const CONNECTION: usize = 7 * 1024;
-/// What TLS adds to it, without records that wait.
+/// Memory that TLS adds to it, without queued records.
 pub(crate) const TLS: usize = 8 * 1024;
-/// What a proven stream adds: the certificates of its peer, its place in the tables, what is reported of it.
+/// Memory that an authenticated stream adds: the certificates of its peer, its entries in the tables, the reports about
+/// it.
 pub(crate) const PROVEN: usize = 5 * 1024;
 
 /// A stream without a stanza for this long is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
 
-/// What a connection holds, with its buffers.
+/// Memory that a connection holds, with its buffers.
 pub(crate) fn held(connection: &Connection) -> usize {
     let tls = if connection.is_tls() { TLS } else { 0 };
     (CONNECTION + tls).saturating_add(connection.held())
@@ -41,7 +43,7 @@ struct Open {
     by_number: HashMap<u64, Arc<Holder>>,
     next: u64,
     proven: proven::Ledger,
-    /// Streams that one source prefix may have; none: any number.
+    /// Maximum streams of one source prefix; none: no limit.
     per_source: Option<usize>,
 }
 
@@ -51,24 +53,24 @@ pub(crate) struct Holders(Arc<Mutex<Open>>);
 
 struct Holder {
     leg: Leg,
-    /// Where it comes from; none for streams that we opened, and for those of backends.
+    /// Its source address; none for streams that we opened, and for those of backends.
     source: Option<Prefix>,
     began: Instant,
     bytes: AtomicUsize,
     /// Milliseconds from `began` to the last stanza.
     last_stanza: AtomicU64,
-    /// Ends it before it is authenticated.
+    /// Cancels it before it is authenticated.
     evicted: Option<CancellationToken>,
-    /// Once it is authenticated.
+    /// Notifies it once it is authenticated.
     proven: OnceLock<Proven>,
-    /// It makes room already.
+    /// It is already making room.
     told: AtomicBool,
 }
 
 struct Proven {
-    /// The remote domain that was proven first.
+    /// The remote domain that was authenticated first.
     domain: Domain,
-    /// What it was proven with, on a stream that the peer opened.
+    /// How the domain was authenticated, on a stream that the peer opened.
     certificate: Option<Fingerprint>,
     events: mpsc::Sender<Event>,
 }
@@ -82,28 +84,28 @@ impl Proven {
     }
 }
 
-/// One connection; dropping it gives back what it held.
+/// One connection; dropping it releases what it held.
 pub(crate) struct Holding {
     holders: Holders,
     number: u64,
     holder: Arc<Holder>,
     account: Account,
-    /// The pairs that are counted for it, and what they were proven with.
+    /// The pairs that are counted for it, and how they were authenticated.
     pairs: Vec<Pair>,
     certificate: Option<Fingerprint>,
 }
 
-/// What all connections hold.
+/// Resources that all connections hold.
 pub(crate) struct Look {
-    /// Those that can make room.
+    /// Connections that can make room.
     pub(crate) held: Vec<Held<u64>>,
-    /// Bytes and connections of those that were told to, and have not yet.
+    /// Bytes and connections of those that were notified to make room and have not done so yet.
     pub(crate) leaving: (usize, usize),
 }
 
 impl Holders {
     fn open(&self) -> MutexGuard<'_, Open> {
-        // Nothing that can panic runs under this lock.
+        // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -142,15 +144,15 @@ impl Holders {
         }
     }
 
-    /// Bounds the streams of one source prefix.
+    /// Limits the streams of one source prefix.
     pub(crate) fn bound_per_source(&self, streams: usize) {
         self.open().per_source = Some(streams);
     }
 
-    /// Whether a stream from there may prove one more name.
+    /// Whether a stream from that source may authenticate one more name.
     ///
     /// # Errors
-    /// What there is too much of.
+    /// The limit that is reached.
     pub(crate) fn has_room_for(
         &self,
         source: Prefix,
@@ -160,7 +162,7 @@ impl Holders {
         self.open().proven.has_room_for(source, certificate, name)
     }
 
-    /// Asks the stream of a domain that has been idle for the longest time to close. One that is in use stays.
+    /// Notifies the stream of a domain that has been idle for the longest time to close. A stream in use stays.
     pub(crate) fn close_an_idle_one(&self, domain: &Domain, now: Instant) {
         let open = self.open();
         let streams = open.proven.streams(domain).filter_map(|number| open.by_number.get(&number));
@@ -171,7 +173,7 @@ impl Holders {
         if let Some((_, holder)) = idle.max_by_key(|(silent, _)| *silent)
             && let Some(proven) = holder.proven.get()
         {
-            // One that has so many events at hand that it takes no more is not idle.
+            // A stream with so many pending events that it accepts no more is not idle.
             let _ = proven.events.try_send(Event::CloseIfIdle);
         }
     }
@@ -181,7 +183,7 @@ impl Holders {
         self.open().by_number.len()
     }
 
-    /// What they hold now.
+    /// Resources that they hold now.
     pub(crate) fn look(&self, now: Instant) -> Look {
         let mut look = Look { held: Vec::new(), leaving: (0, 0) };
         for (number, holder) in &self.open().by_number {
@@ -203,7 +205,7 @@ impl Holders {
         look
     }
 
-    /// Tells a connection to make room. False: it cannot be told now.
+    /// Notifies a connection to make room. False: it cannot be notified now.
     pub(crate) fn shed(&self, number: u64) -> bool {
         let holder = self.open().by_number.get(&number).cloned();
         let Some(holder) = holder else { return false };
@@ -221,7 +223,7 @@ impl Holders {
 }
 
 impl Holder {
-    /// Its use, and for how many milliseconds it has been of none. None: it must not be ended.
+    /// Its use, and the milliseconds since it was last of use. None: it must not be closed.
     fn usage(&self, now: Instant) -> Option<(Use, u64)> {
         let age = millis(now.saturating_duration_since(self.began));
         if self.proven.get().is_none() {
@@ -231,7 +233,7 @@ impl Holder {
         match (silent >= millis(IDLE_AFTER), self.leg) {
             (true, _) => Some((Use::Idle, silent)),
             (false, Leg::Outer) => Some((Use::Active, silent)),
-            // One stream may carry what comes from all remote domains.
+            // One stream may carry the stanzas of all remote domains.
             (false, Leg::Inner) => None,
         }
     }
@@ -242,7 +244,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Holding {
-    /// What it holds now, and when it was of use last.
+    /// The resources that it holds now, and when it was last of use.
     pub(crate) fn report(&mut self, bytes: usize, last_stanza: Instant) {
         if bytes != self.account.bytes() {
             self.account.set(bytes);
@@ -252,10 +254,11 @@ impl Holding {
         self.holder.last_stanza.store(last_stanza, Ordering::Relaxed);
     }
 
-    /// It has proven a pair whose `from` is a remote domain. `streams`: how many the configuration allows that domain.
+    /// It has authenticated a pair whose `from` is a remote domain. `streams`: how many the configuration allows that
+    /// domain.
     ///
     /// # Errors
-    /// What there is too much of.
+    /// The limit that is reached.
     pub(crate) fn proves(
         &mut self,
         pair: &Pair,
@@ -279,12 +282,12 @@ impl Holding {
         Ok(())
     }
 
-    /// How many older streams the domain has beside this one.
+    /// How many older streams the domain has besides this one.
     pub(crate) fn older(&self, domain: &Domain) -> usize {
         self.holders.open().proven.older(domain, self.number)
     }
 
-    /// It is authenticated as a stream with that remote domain; `events` reach it from now on.
+    /// It is authenticated as a stream with that remote domain; `events` reaches it from now on.
     pub(crate) fn proven(&self, domain: &Domain, events: &mpsc::Sender<Event>) {
         let certificate = self.certificate;
         let proven = || Proven { domain: domain.clone(), certificate, events: events.clone() };

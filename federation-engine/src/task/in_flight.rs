@@ -1,22 +1,22 @@
-//! Stanzas that were written to a connection, and that the peer's TCP has not acknowledged yet: where each batch of them
-//! ends in the bytes of the connection, and when to ask the system how far the peer has come (the system does not tell by
-//! itself). Pure.
+//! Stanzas that were written to a connection and that the peer's TCP has not acknowledged yet: where each batch of them
+//! ends in the bytes of the connection, and when to query the system for the peer's progress (the system does not
+//! notify). Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use s2s_proto::clock;
 
-/// Bytes written since the last question that are worth another one at once.
+/// Bytes written since the last query that justify another one at once.
 const ASK_BYTES: u64 = 64 * 1024;
 
-/// From a write to the first question: longer than a receiver holds an acknowledgement back (RFC 9293 §3.8.6.3).
+/// Time from a write to the first query: longer than a receiver delays an acknowledgement (RFC 9293 §3.8.6.3).
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The same when nothing more can be sent until something is acknowledged.
+/// The same when nothing more can be sent until data is acknowledged.
 const STALLED_PAUSE: Duration = Duration::from_millis(5);
 
-/// Longest time between two questions without news.
+/// Maximum time between two queries without progress.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A part of the bytes of a connection.
@@ -39,7 +39,7 @@ struct Batch {
 pub(crate) struct InFlight {
     batches: VecDeque<Batch>,
     stanzas: usize,
-    /// Bytes of the connection that were written when the system was asked last.
+    /// Bytes of the connection that were written at the last query.
     asked: u64,
     ask_at: Option<Instant>,
     pause: Duration,
@@ -64,7 +64,7 @@ impl InFlight {
         }
     }
 
-    /// The peer's TCP has so many bytes of the connection. Returns how many of the oldest stanzas are among them.
+    /// The peer's TCP has this many bytes of the connection. Returns how many of the oldest stanzas are among them.
     pub(crate) fn acknowledged(&mut self, bytes: u64, now: Instant) -> usize {
         self.asked = self.batches.back().map_or(self.asked, |last| last.span.end);
         let mut stanzas = 0;
@@ -83,9 +83,9 @@ impl InFlight {
         stanzas
     }
 
-    /// No more than `bytes` will be acknowledged: how many of the oldest stanzas, which have these sizes, are surely among
-    /// them although the end of their batch is not. TLS adds to their sizes, and a record of up to `record` bytes is of use
-    /// only as a whole.
+    /// No more than `bytes` will be acknowledged. Returns how many of the oldest stanzas, which have these sizes, are
+    /// certainly among them although the end of their batch is not. TLS adds to their sizes, and a record of up to
+    /// `record` bytes is usable only as a whole.
     pub(crate) fn partly_acknowledged(
         &mut self,
         bytes: u64,
@@ -108,7 +108,7 @@ impl InFlight {
         stanzas
     }
 
-    /// Nothing more is sent until some are acknowledged: the question is urgent.
+    /// Nothing more is sent until data is acknowledged: the query is urgent.
     pub(crate) fn stalls(&mut self, now: Instant) {
         if self.stanzas == 0 || self.is_stalled {
             return;
@@ -119,12 +119,12 @@ impl InFlight {
         self.ask_at = Some(self.ask_at.map_or(soon, |at| at.min(soon)));
     }
 
-    /// When to ask the system; `None` while nothing is in flight.
+    /// When to query the system; `None` while nothing is in flight.
     pub(crate) fn ask_at(&self) -> Option<Instant> {
         self.ask_at
     }
 
-    /// Forgets all of them: the stream itself has said what became of them. Returns how many there were.
+    /// Removes all of them: the stream itself has reported their result. Returns how many there were.
     pub(crate) fn clear(&mut self) -> usize {
         self.batches.clear();
         self.ask_at = None;
@@ -132,7 +132,7 @@ impl InFlight {
         std::mem::take(&mut self.stanzas)
     }
 
-    /// Gives back memory that only a busy stream needs.
+    /// Releases memory that only a busy stream needs.
     pub(crate) fn shrink(&mut self) {
         self.batches.shrink_to_fit();
     }

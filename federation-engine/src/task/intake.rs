@@ -1,5 +1,5 @@
-//! What a stream brings: its stanzas go to their links. While one of them finds no room, or the peer leaves the engine's answers
-//! lying, the stream is not read on, and everything else of it goes on.
+//! The incoming side of a stream: its stanzas go to their links. While one of them finds no room, or the peer does not
+//! read the engine's answers, the stream is not read; everything else of it continues.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,23 +31,23 @@ impl Intake {
         self.lang = lang.map(str::to_owned);
     }
 
-    /// Something that is no error has come from a backend.
+    /// A stanza other than an error has come from a backend.
     pub(crate) fn has_answered(&self) -> bool {
         self.forwarder.has_answered()
     }
 
-    /// Takes over a stanza of a proven pair. Not to be called while [`Self::is_full`].
+    /// Accepts a stanza of an authenticated pair. Must not be called while [`Self::is_full`].
     pub(crate) fn take(&mut self, element: &Element, pair: &Pair, now: Instant) {
         self.held = self.forwarder.forward(element, pair, self.lang.as_deref(), now);
     }
 
-    /// Answers a stanza of a proven pair that is larger than `limit` bytes, and of which only the start tag was kept.
-    /// Not to be called while [`Self::is_full`].
+    /// Answers a stanza of an authenticated pair that is larger than `limit` bytes, of which only the start tag was
+    /// kept. Must not be called while [`Self::is_full`].
     pub(crate) fn refuse_oversized(&mut self, element: &Element, pair: &Pair, limit: usize) {
         self.held = self.forwarder.refuse_oversized(element, pair, limit);
     }
 
-    /// Takes over a stanza of a stream that is closing, which is read to its end.
+    /// Accepts a stanza of a stream that is closing, which is read to its end.
     pub(crate) async fn take_last(&mut self, element: &Element, pair: &Pair) {
         self.finish().await;
         if self.held.as_ref().is_some_and(|held| held.is_hopeless(&self.engine)) {
@@ -57,17 +57,17 @@ impl Intake {
         }
     }
 
-    /// The engine ends: every stanza from now on is answered with an error.
+    /// The engine is shutting down: every stanza from now on is bounced.
     pub(crate) fn turn_away(&mut self) {
         self.forwarder.turns_away = true;
     }
 
-    /// The stream is not to be read on.
+    /// The stream must not be read.
     pub(crate) fn is_full(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Waits until [`Self::retry`] may help; for ever when nothing is held. Cancel-safe.
+    /// Waits until [`Self::retry`] may succeed; forever when nothing is held. Cancel-safe.
     pub(crate) async fn room(&self) {
         match &self.held {
             Some(held) => held.wait(&self.engine).await,
@@ -75,12 +75,12 @@ impl Intake {
         }
     }
 
-    /// Tries to place what is held.
+    /// Tries to queue the held stanza.
     pub(crate) fn retry(&mut self) {
         self.held = self.held.take().and_then(|held| held.retry(&self.engine, Instant::now()));
     }
 
-    /// The stream ends: what is held still has to go to its link.
+    /// The stream closes: the held stanza must still go to its link.
     pub(crate) async fn finish(&mut self) {
         while self.held.as_ref().is_some_and(Held::is_stanza) {
             self.room().await;

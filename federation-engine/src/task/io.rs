@@ -26,10 +26,10 @@ use crate::tls::handshake::Offer;
 const READ_MIN: usize = 4 * 1024;
 const READ_MAX: usize = READ_BUFFER;
 
-/// What an idle connection keeps of its output buffer.
+/// Bytes of its output buffer that an idle connection keeps.
 const KEPT_OUTPUT: usize = 512;
 
-/// How long, and for how many bytes, a closed connection is read on.
+/// How long, and for how many bytes, a closed connection is still read.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -93,14 +93,16 @@ pub(crate) enum Batch {
         /// Bytes of the connection before them.
         start: Option<u64>,
     },
-    /// TCP has, as this part of the connection; `None` if the system does not tell how many bytes the peer acknowledges.
+    /// TCP has them, as this part of the connection; `None` if the system does not report how many bytes the peer
+    /// acknowledges.
     Sent(Option<Span>),
 }
 
 /// A connection: transport, bytes received and not yet parsed, bytes to send.
 pub(crate) struct Connection {
     io: Io,
-    /// What the peer presented, once there is TLS: what is judged of it is kept with it.
+    /// The certificates that the peer presented, once there is TLS; the results of their verification are kept with
+    /// them.
     chain: OnceLock<PeerChain>,
     /// Received, not yet parsed.
     pub(crate) input: BytesMut,
@@ -112,7 +114,7 @@ pub(crate) struct Connection {
     read_size: usize,
 }
 
-/// What [`Connection::exchange`] has done.
+/// The result of [`Connection::exchange`].
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// Received this many bytes; 0 is the end of the connection.
@@ -146,8 +148,8 @@ impl Connection {
         }
     }
 
-    /// Sends `output` and, with `reading`, receives, both at once: neither waits for the other, so that two ends that write
-    /// a lot do not wait for each other for ever. Cancel-safe.
+    /// Sends `output` and, with `reading`, receives, both at once. Neither waits for the other, so two ends that write
+    /// much do not deadlock. Cancel-safe.
     pub(crate) async fn exchange(&mut self, reading: bool) -> io::Result<Progress> {
         poll_fn(|cx| self.poll_exchange(cx, reading)).await
     }
@@ -177,7 +179,7 @@ impl Connection {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.output.clear();
         if self.output.capacity() <= READ_MIN {
-            // Of a stream that sends little.
+            // For a stream that sends little.
             self.output = BytesMut::new();
         }
         self.written = 0;
@@ -196,7 +198,7 @@ impl Connection {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let spare = self.input.capacity() - self.input.len();
         let received = if self.read_size == READ_MIN && spare < READ_MIN / 4 {
-            // A stream that waits holds no buffer.
+            // A waiting stream holds no buffer.
             let mut first = [0; READ_MIN];
             let mut first = ReadBuf::new(&mut first);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut first))?;
@@ -214,8 +216,9 @@ impl Connection {
         Poll::Ready(Ok(received))
     }
 
-    /// Room for the next read. A buffer is used up before the next one is made, so that small reads do not keep a buffer
-    /// each alive by the stanzas that they brought; one that a large stanza made grow is not used for small ones.
+    /// Room for the next read. A buffer is used up before the next one is made, so that small reads do not each keep a
+    /// buffer alive through the stanzas that they brought. A buffer that grew for a large stanza is not used for small
+    /// ones.
     fn make_room(&mut self) {
         let capacity = self.input.capacity();
         if capacity > 2 * READ_MAX && self.input.len() < READ_MIN {
@@ -240,7 +243,7 @@ impl Connection {
             || (self.output.is_empty() && self.output.capacity() > KEPT_OUTPUT)
     }
 
-    /// Gives back what only a busy stream needs. TLS shrinks its own buffers when they are empty.
+    /// Releases memory that only a busy stream needs. TLS shrinks its own buffers when they are empty.
     pub(crate) fn shrink(&mut self) {
         self.read_size = READ_MIN;
         self.input = BytesMut::from(self.input.as_ref());
@@ -249,7 +252,7 @@ impl Connection {
         }
     }
 
-    /// Sends all of `output`. A peer that does not take it within `patience` is given up.
+    /// Sends all of `output`. Fails if the peer does not accept it within `patience`.
     pub(crate) async fn flush(&mut self, patience: Duration) -> io::Result<()> {
         if self.output.is_empty() {
             return Ok(());
@@ -258,16 +261,16 @@ impl Connection {
         timeout(patience, sending).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
-    /// Sends `output`, then ends the transport (TLS `close_notify`, then TCP; RFC 6120 §4.4).
+    /// Sends `output`, then closes the transport (TLS `close_notify`, then TCP; RFC 6120 §4.4).
     pub(crate) async fn close(&mut self, patience: Duration) {
-        // The peer may be gone already; then there is nobody to tell.
+        // The peer may have disconnected already; then there is nobody to notify.
         if self.flush(patience).await.is_ok() {
             let _ = timeout(patience, self.io.shutdown()).await;
         }
     }
 
-    /// After [`Self::close`]: discards what the peer still sends, until it ends, too. TCP answers data that nobody reads by
-    /// a reset, and that may overtake the stream error that says why (RFC 9293 §3.10.7.4).
+    /// After [`Self::close`]: discards data that the peer still sends, until it closes as well. TCP answers unread data
+    /// with a reset, which may overtake the stream error that states the reason (RFC 9293 §3.10.7.4).
     pub(crate) async fn linger(&mut self) {
         let mut discarded = 0;
         let reading = async {
@@ -279,12 +282,12 @@ impl Connection {
                 }
             }
         };
-        // A peer that neither sends nor ends is left.
+        // A peer that neither sends nor closes is disconnected.
         let _ = timeout(LINGER, reading).await;
     }
 
-    /// Runs the server side of STARTTLS. Bytes that the peer sent in clear behind `<starttls/>` are an error, never data
-    /// inside TLS (RFC 6120 §5.4.3.3).
+    /// Runs the server side of STARTTLS. Bytes that the peer sent unencrypted after `<starttls/>` are an error, never
+    /// data inside TLS (RFC 6120 §5.4.3.3).
     pub(crate) async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         let tcp = self.take_plain()?;
         let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
@@ -294,7 +297,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Runs the client side of STARTTLS, behind the `>` of `<proceed/>` (RFC 6120 §5.4.2.3).
+    /// Runs the client side of STARTTLS, after the `>` of `<proceed/>` (RFC 6120 §5.4.2.3).
     pub(crate) async fn connect_tls(
         &mut self,
         config: Arc<ClientConfig>,
@@ -340,18 +343,18 @@ impl Connection {
         self.batch = Batch::Sending { start: self.taken() };
     }
 
-    /// How far the last stanzas have come.
+    /// The state of the last stanzas.
     pub(crate) fn batch(&self) -> Batch {
         self.batch
     }
 
-    /// How many bytes of the connection the peer's TCP has acknowledged, those of TLS included. On a stream that was
-    /// negotiated that are some: none at all means that the system does not count.
+    /// How many bytes of the connection the peer's TCP has acknowledged, including those of TLS. On a negotiated stream
+    /// there are always some: none means that the system does not count.
     pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
         self.socket()?.acknowledged().filter(|seen| seen.bytes > 0)
     }
 
-    /// Dropping the connection resets it: bytes that are written and not acknowledged must not arrive any more.
+    /// Dropping the connection resets it: bytes that are written but not acknowledged must no longer arrive.
     pub(crate) fn abort(&self) {
         if let Some(socket) = self.socket() {
             socket.abort();

@@ -1,5 +1,5 @@
-//! Whose turn it is to have a certificate chain judged. That takes milliseconds of a processor, which no thread that serves
-//! streams has to give away, and a stranger chooses how many.
+//! Turns for verifying certificate chains. A verification takes milliseconds of a processor, which the threads that
+//! serve streams cannot spare, and an unknown server decides how many are needed.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,14 +9,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::source::Prefix;
 
-/// Chains judged at once.
+/// Chains verified at once.
 const AT_ONCE: usize = 2;
-/// Of one source prefix: its other streams wait in a line of their own, and take no place in that of others.
+/// Chains of one source prefix verified at once: its other streams wait in their own queue and take no place from
+/// others.
 const AT_ONCE_PER_SOURCE: usize = 1;
-/// Sources remembered before those for which nothing waits are forgotten.
+/// Sources remembered before those without a waiting stream are removed.
 const MAX_SOURCES: usize = 1024;
 
-/// The lines.
+/// The queues.
 pub(crate) struct Judging {
     all: Arc<Semaphore>,
     sources: Mutex<HashMap<Prefix, Arc<Semaphore>>>,
@@ -35,8 +36,8 @@ impl Default for Judging {
 }
 
 impl Judging {
-    /// Waits until a chain of this source may be judged: first among the streams of the source, then among the sources, each
-    /// in the order of arrival.
+    /// Waits until a chain of this source may be verified: first among the streams of the source, then among the
+    /// sources, each in the order of arrival.
     pub(crate) async fn turn(&self, source: IpAddr) -> Option<Turn> {
         // Neither is ever closed.
         let of_source = self.line(source).acquire_owned().await.ok()?;

@@ -1,5 +1,5 @@
-//! Dialback verifications: so many at once for each source prefix. The others wait in a bounded line, in which every domain has
-//! its turn: a domain that asks for many does not hold up the others of its server.
+//! Turns for dialback verifications: a maximum at once for each source prefix. The others wait in a bounded queue, in
+//! which every domain has its turn: a domain that requests many does not block the others of its server.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ impl Source {
     }
 }
 
-/// The lines of all sources.
+/// The queues of all sources.
 #[derive(Clone, Default)]
 pub(crate) struct Line(Arc<Mutex<HashMap<Prefix, Source>>>);
 
@@ -42,20 +42,20 @@ pub(crate) struct Line(Arc<Mutex<HashMap<Prefix, Source>>>);
 #[derive(Debug)]
 pub(crate) struct Permit {
     line: Line,
-    /// None once it was given back.
+    /// None once it was released.
     source: Option<Prefix>,
 }
 
-/// A place in the line.
+/// A place in the queue.
 pub(crate) enum Ticket {
-    /// At its head.
+    /// At the head.
     Now(Permit),
-    /// Behind others.
+    /// After others.
     Later(oneshot::Receiver<Permit>),
 }
 
 impl Ticket {
-    /// Waits for the turn. None: the engine ends. Cancel-safe.
+    /// Waits for the turn. None: the engine is shutting down. Cancel-safe.
     pub(crate) async fn turn(self) -> Option<Permit> {
         match self {
             Self::Now(permit) => Some(permit),
@@ -76,7 +76,7 @@ impl Line {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the line for a verification of that domain; `at_once` of the source may run. None: the line is full.
+    /// Joins the queue for a verification of that domain; `at_once` of the source may run. None: the queue is full.
     pub(crate) fn join(&self, source: IpAddr, domain: &Domain, at_once: usize) -> Option<Ticket> {
         let prefix = Prefix::from(source);
         let mut sources = self.sources();
@@ -101,7 +101,7 @@ impl Line {
         Some(Ticket::Later(receiver))
     }
 
-    /// Who is next, when a verification of that source has ended; counts it as ended if nobody is.
+    /// The next verification when one of that source has finished; counts it as finished if none waits.
     fn next(&self, prefix: Prefix) -> Option<oneshot::Sender<Permit>> {
         let mut sources = self.sources();
         let source = sources.get_mut(&prefix)?;
@@ -132,7 +132,7 @@ impl Drop for Permit {
             let permit = Self { line: self.line.clone(), source: Some(prefix) };
             match next.send(permit) {
                 Ok(()) => return,
-                // It does not wait any more, and the next one gets the place.
+                // It no longer waits, and the next one gets the place.
                 Err(mut unused) => unused.source = None,
             }
         }
@@ -187,7 +187,7 @@ mod tests {
         let last = join(&line, "198.18.1.1", "c.example").unwrap();
         drop(gone);
         drop(running);
-        // Called, and gone before it noticed.
+        // Called, and cancelled before it noticed.
         drop(called);
         last.turn().await.unwrap();
         assert!(line.is_empty());

@@ -33,7 +33,7 @@ pub enum ListenError {
         name: &'static str,
         /// Address from the configuration.
         address: SocketAddr,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -71,7 +71,7 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     error.raw_os_error() == Some(97) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-/// Accepts S2S connections until the end of the engine begins.
+/// Accepts S2S connections until the shutdown begins.
 pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) {
     let name = match leg {
         Leg::Outer => "outer",

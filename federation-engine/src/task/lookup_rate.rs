@@ -1,5 +1,5 @@
-//! How often strangers may make us look something up: token buckets for each source prefix and for the process. Pure; time is
-//! an argument.
+//! How often unknown servers may cause a DNS lookup: token buckets for each source prefix and for the process. Pure;
+//! time is an argument.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::source::Prefix;
 
-/// For one source prefix: a hoster that reconnects all of its domains at once passes.
+/// For one source prefix. It suffices for a hoster that reconnects all of its domains at once.
 const PER_SOURCE: Rate = Rate { burst: 512, interval: Duration::from_millis(125) };
-/// For all sources together: each lookup is some ten queries to servers of others.
+/// For all sources together: each lookup causes about ten queries to other people's servers.
 const IN_ALL: Rate = Rate { burst: 4096, interval: Duration::from_millis(10) };
-/// Sources remembered before those whose bucket is full are forgotten.
+/// Sources remembered before those with a full bucket are removed.
 const MAX_SOURCES: usize = 8192;
 
-/// A token bucket: so many tokens, and a new one at every interval.
+/// A token bucket: a maximum number of tokens, and a new one at every interval.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     burst: u32,
@@ -26,7 +26,7 @@ struct Rate {
 struct Bucket(Instant);
 
 impl Bucket {
-    /// When it is full again, if a token is taken now, and how long that token has to be waited for.
+    /// When it is full again if a token is taken now, and how long to wait for that token.
     fn after_one(self, rate: Rate, now: Instant) -> Option<(Self, Duration)> {
         let full = self.0.max(now).checked_add(rate.interval)?;
         let missing = full.saturating_duration_since(now);
@@ -43,8 +43,8 @@ pub(crate) struct LookupRate {
 }
 
 impl LookupRate {
-    /// Takes a token for a lookup that this source causes, and says from when on it counts. None: that would be later than
-    /// `patience` from now, and none is taken.
+    /// Takes a token for a lookup that this source causes, and returns from when it is valid. None: that would be more
+    /// than `patience` from now, and no token is taken.
     pub(crate) fn take(
         &mut self,
         source: IpAddr,

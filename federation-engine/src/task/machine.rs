@@ -8,11 +8,11 @@ use s2s_proto::stream::error::StreamError;
 use s2s_proto::stream::{Inbound, Management, Out, Outbound, StreamLimits, Surroundings};
 use s2s_proto::xml::{Element, Item, XmlError};
 
-/// Who opened the stream.
+/// The side that opened the stream.
 pub(crate) enum Machine {
-    /// The peer did.
+    /// The peer opened it.
     Receiving(Inbound),
-    /// We did.
+    /// We opened it.
     Initiating(Outbound),
 }
 
@@ -100,7 +100,7 @@ impl Machine {
 
     pub(crate) fn traffic(&mut self, now: Instant) {
         match self {
-            // It is for the peer to keep its stream alive.
+            // The peer must keep its own stream alive.
             Self::Receiving(_) => {}
             Self::Initiating(machine) => machine.traffic(now),
         }

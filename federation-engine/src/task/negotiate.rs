@@ -1,5 +1,5 @@
-//! Opens a stream to a remote server or backend: finds it, connects, and drives [`Outbound`] until the stream is of use or
-//! the true cause is known.
+//! Opens a stream to a remote server or backend: finds it, connects, and drives [`Outbound`] until the stream is usable
+//! or the true cause of the failure is known.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ use crate::tls::handshake::{Offer, late_refusal};
 /// Time to send the last bytes of a stream.
 pub(crate) const CLOSING: Duration = Duration::from_secs(5);
 
-/// Bytes that are kept of what a peer sends in place of a header: enough for a stream error.
+/// Maximum bytes that are kept of data that a peer sends in place of a header: enough for a stream error.
 const MAX_BEGIN: usize = 2048;
 
 /// A stream that we opened.
@@ -48,46 +48,46 @@ pub(crate) struct Opened {
     pub(crate) scanner: Scanner,
     pub(crate) machine: Outbound,
     pub(crate) out: Out,
-    /// Where it leads.
+    /// The target to which it leads.
     pub(crate) reached: Reached,
-    /// What it holds of the budget.
+    /// The resources of the budget that it holds.
     pub(crate) holding: Holding,
-    /// How we were proven to the peer; `None` on a stream for verification.
+    /// How the peer authenticated us; `None` on a stream for verification.
     pub(crate) how: Option<Authentication>,
-    /// End of the certificate that we presented.
+    /// Expiry of the certificate that we presented.
     own_expiry: Option<Timestamp>,
-    /// What the peer sent in place of a header, as far as it is of use.
+    /// Data that the peer sent in place of a header, up to a limit.
     begin: BytesMut,
 }
 
-/// No stream came about.
+/// No stream could be opened.
 #[derive(Debug)]
 pub(crate) struct NotOpened {
     pub(crate) failure: Failure,
     /// The address that was reached or tried last.
     pub(crate) address: Option<SocketAddr>,
-    /// Version of TLS, if it came to that.
+    /// TLS version, if TLS was established.
     pub(crate) tls: Option<&'static str>,
 }
 
 impl From<Failure> for NotOpened {
-    /// No connection came about.
+    /// No connection could be opened.
     fn from(failure: Failure) -> Self {
         Self { address: failure.last_address(), failure, tls: None }
     }
 }
 
-/// What an attempt to open a stream leads to.
+/// The result of an attempt to open a stream.
 pub(crate) enum Opening {
-    /// A stream whose pair is proven.
+    /// A stream whose pair is authenticated.
     Own(Box<Opened>),
-    /// One that was there already carries the link; this tells its end.
+    /// An open stream carries the link; this notifies of its end.
     Shared(oneshot::Receiver<End>),
     /// The authoritative server's answer, and the stream that it came on.
     Verified(Box<Opened>, dialback::Verification),
 }
 
-/// What a stream for one purpose ends its negotiation with.
+/// The result of a negotiation for one purpose.
 enum Outcome {
     /// The pair may send.
     Authorized,
@@ -95,9 +95,9 @@ enum Outcome {
     Verified(dialback::Verification),
 }
 
-/// Opens a stream for `purpose`. Targets are tried in the order of the plan; a target that accepts TCP and then fails to
-/// become a stream is followed by the next one, because a dead TLS endpoint is as dead as a closed port. A stream that is
-/// open to the same place may carry the link instead (XEP-0220 §2.6).
+/// Opens a stream for `purpose`. Targets are tried in the order of the plan. If a target accepts TCP but no stream can
+/// be negotiated, the next one is tried, because a dead TLS endpoint is as useless as a closed port. An open stream to
+/// the same place may carry the link instead (XEP-0220 §2.6).
 pub(crate) async fn open(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -110,7 +110,7 @@ pub(crate) async fn open(
         Err(failure) => return Err(failure.into()),
     };
     let mut last: Option<NotOpened> = None;
-    // What a peer said about EXTERNAL before it closed the stream: dialback is tried on the next one.
+    // The peer's answer to EXTERNAL before it closed the stream: dialback is tried on the next one.
     let mut rejected: Option<Failure> = None;
     if let (Some(link), Some(place)) = (link, targets.next())
         && let Some(end) = engine.streams.adopt(Far::Target(place), link).await
@@ -122,7 +122,7 @@ pub(crate) async fn open(
         let holding = engine.holders.enter(&engine.ledger.total, leg, None, None);
         let (tcp, reached) = match targets.connect(engine).await {
             Ok((tcp, reached)) => (Counted { tcp, holding }, reached),
-            // A later target that refuses TCP does not hide what an earlier one said on its stream.
+            // A later target that refuses TCP does not hide the error that an earlier one sent on its stream.
             Err(failure) => {
                 return Err(last.unwrap_or(failure.into()));
             }
@@ -141,7 +141,7 @@ pub(crate) async fn open(
                         if let Some(omitted) = may_log(engine, leg, &purpose, address) {
                             tracing::info!(%remote, ?leg, other, omitted, "the peer redirects to another host");
                         }
-                        // What counts from now on is what the other host says.
+                        // From now on, the errors of the other host count.
                         last = None;
                         continue;
                     }
@@ -175,8 +175,8 @@ pub(crate) async fn open(
     Err(last.unwrap_or(Failure::ShuttingDown.into()))
 }
 
-/// Whether the same domain may do better at another address. What a server says about our identity or its own holds for
-/// the domain; what breaks below that holds for the address.
+/// Whether another address may succeed for the same domain. A server's errors about our identity or its own apply to
+/// the domain; failures of lower layers apply to the address.
 fn worth_another_target(failure: &Failure) -> bool {
     matches!(
         failure,
@@ -189,7 +189,7 @@ fn worth_another_target(failure: &Failure) -> bool {
     )
 }
 
-/// Whether a line about the peer is written. A stranger chooses whom we ask about its key.
+/// Whether a line about the peer is logged. An unknown server chooses the server that we query about its key.
 fn may_log(engine: &Engine, leg: Leg, purpose: &Purpose, address: SocketAddr) -> Option<u64> {
     match purpose {
         Purpose::Send(pair) => engine.may_log_pair(leg, pair),
@@ -197,7 +197,7 @@ fn may_log(engine: &Engine, leg: Leg, purpose: &Purpose, address: SocketAddr) ->
     }
 }
 
-/// Our domain and the one that is dialled.
+/// Our domain and the one to which the engine connects.
 fn ends(purpose: &Purpose) -> (Domain, Domain) {
     match purpose {
         Purpose::Send(pair) => (pair.from.clone(), pair.to.clone()),
@@ -211,7 +211,7 @@ struct Counted {
     holding: Holding,
 }
 
-/// A failure comes with the version of TLS that it came to.
+/// A failure comes with the TLS version, if TLS was established.
 async fn negotiate(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -261,7 +261,7 @@ async fn negotiate(
     }
 }
 
-/// With the record that says that TLS comes first there: a frequent mistake is to name the port of STARTTLS in it.
+/// Adds the record that requires Direct TLS there: a frequent mistake is to publish the STARTTLS port in it.
 fn named(detail: &str, reached: &Reached, remote: &Domain) -> String {
     let (host, port) = &reached.place;
     format!(
@@ -271,7 +271,7 @@ fn named(detail: &str, reached: &Reached, remote: &Domain) -> String {
 }
 
 impl Opened {
-    /// From the first header to the outcome.
+    /// From the first header to the result.
     async fn negotiate(
         &mut self,
         engine: &Arc<Engine>,
@@ -303,7 +303,7 @@ impl Opened {
         }
     }
 
-    /// Writes, acts and reads what is there, until more input is needed or the negotiation has ended.
+    /// Writes, performs actions and reads the available data, until more input is needed or the negotiation has ended.
     async fn perform(
         &mut self,
         engine: &Arc<Engine>,
@@ -363,7 +363,7 @@ impl Opened {
                         engine.metrics.stanzas_received.inc(leg);
                         engine.metrics.stanzas_refused.inc(refusal);
                     }
-                    // Of the receiving entity only, or impossible before the pair is proven.
+                    // Only for the receiving entity, or impossible before the pair is authenticated.
                     Action::StartTls { .. }
                     | Action::Rejected(_)
                     | Action::Ends(_)
@@ -373,7 +373,7 @@ impl Opened {
                     | Action::Acknowledged(_)
                     | Action::Unmanaged
                     | Action::Deliver(..)
-                    // The session learns from the machine what it may take.
+                    // The session receives the peer's limits from the machine.
                     | Action::Bidirectional { .. } => {}
                 }
             }
@@ -404,7 +404,7 @@ impl Opened {
         }
     }
 
-    /// The failure in the peer's own words, if what it sent is no stream.
+    /// The failure in the peer's own words, if it did not send a stream.
     fn explained(&self, failure: Failure) -> Failure {
         match failure {
             Failure::NotXmpp(text) => not_xmpp(&text, &self.begin),
@@ -412,7 +412,7 @@ impl Opened {
         }
     }
 
-    /// RFC 6120 §13.7.2.3: the stream ends with the certificates that it rests on.
+    /// RFC 6120 §13.7.2.3: the stream closes when a certificate that it depends on expires.
     fn watch_expiry(&mut self, remote: &Domain) {
         let now = Timestamp::now();
         let looked_at = self.around.peer(remote).verification != Verification::None;
@@ -423,14 +423,14 @@ impl Opened {
         }
     }
 
-    /// What the peer's certificate is worth, whatever the negotiation made of it.
+    /// The result of verifying the peer's certificate, whatever the negotiation concluded from it.
     pub(crate) fn judgement(&self, remote: &Domain) -> Result<(), CertificateReason> {
         let chain: PeerChain = self.connection.peer_chain();
         self.around.judge(&chain, remote)
     }
 }
 
-/// The end of the certificate that was presented.
+/// The expiry of the certificate that was presented.
 async fn start_tls(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -457,14 +457,14 @@ async fn start_tls(
     }
 }
 
-/// Whose certificate a stream presents, if there is one.
+/// The domain whose certificate a stream presents, if there is one.
 fn presented<'a>(engine: &Engine, leg: Leg, local: &'a Domain) -> Option<&'a str> {
     engine.presented_if_any(leg, local).map(|_| local.as_str())
 }
 
-/// A peer that sent `begin` and no stream: its own words, or what it seems to speak.
+/// The failure for a peer that sent `begin` and no stream: its own stream error, or the protocol that it seems to use.
 fn not_xmpp(text: &str, begin: &[u8]) -> Failure {
-    /// Bytes of the peer in a message.
+    /// Maximum bytes of the peer's data in a message.
     const EXCERPT: usize = 64;
     if let Some(said) = error::read_early(begin) {
         return said;

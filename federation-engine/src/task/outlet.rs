@@ -1,5 +1,5 @@
-//! What a stream takes away: the stanzas of the links that it carries, in the order of each, kept until the peer has
-//! acknowledged them: the server by XEP-0198, otherwise its TCP.
+//! The outgoing side of a stream: the stanzas of the links that it carries, in the order of each link. They are kept
+//! until the peer has acknowledged them: the server by XEP-0198, otherwise its TCP.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,19 +25,19 @@ const BATCH: usize = 64 * 1024;
 /// How a stream ended, as far as a link that it carried is concerned.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
-    /// What broke it; `None`: it was closed in order.
+    /// The failure that broke it; `None`: it was closed in order.
     pub(crate) failure: Option<Failure>,
-    /// It took stanzas of the link, or it was we who closed it.
+    /// It accepted stanzas of the link, or we closed it.
     pub(crate) useful: bool,
-    /// The peer ended it at a stanza, of whatever link.
+    /// The peer closed it on a stanza, of whichever link.
     pub(crate) at_stanza: bool,
 }
 
 struct Carried {
     link: Arc<Link>,
-    /// Whom to tell of the end.
+    /// Notified of the end.
     end: Option<oneshot::Sender<End>>,
-    /// The peer has taken stanzas.
+    /// The peer has accepted stanzas.
     used: bool,
 }
 
@@ -51,21 +51,21 @@ struct Sent {
 /// The outgoing side of one stream.
 pub(crate) struct Outlet {
     leg: Leg,
-    /// Told by the links when something is queued.
+    /// Notified by the links when a stanza is queued.
     wake: Arc<Notify>,
     carried: Vec<Carried>,
-    /// Where the next batch begins, so that no link waits for ever behind a busy one.
+    /// Where the next batch begins, so that no link waits forever behind a busy one.
     next: usize,
-    /// Taken from a queue, on the way to `sent`; reused.
+    /// Taken from a queue, to be moved to `sent`; reused.
     batch: Vec<Waiting>,
-    /// Neither relayed for sure nor lost.
+    /// Neither certainly relayed nor lost.
     sent: VecDeque<Sent>,
     sent_bytes: usize,
-    /// The last of `sent`, which may still be views into read buffers.
+    /// The last stanzas of `sent`, which may still be views into read buffers.
     pinned: Pinned,
-    /// Those of `sent` that only TCP acknowledges; they are its first.
+    /// The first stanzas of `sent`, which only TCP acknowledges.
     in_flight: InFlight,
-    /// The peer acknowledges.
+    /// The peer acknowledges by XEP-0198.
     managed: bool,
     /// Suspects that were confirmed.
     cleared: usize,
@@ -91,29 +91,29 @@ impl Outlet {
         }
     }
 
-    /// Carries a link from now on; `end` is told when that is over.
+    /// Carries a link from now on; `end` is notified when that is over.
     pub(crate) fn carry(&mut self, link: Arc<Link>, end: Option<oneshot::Sender<End>>) {
         link.established(&self.wake);
         self.carried.push(Carried { link, end, used: false });
     }
 
-    /// Waits until something may be queued. What was queued before the call counts.
+    /// Waits until something may be queued. A stanza that was queued before the call counts.
     pub(crate) fn work(&self) -> Notified<'_> {
         self.wake.notified()
     }
 
-    /// What is kept of what was sent.
+    /// Bytes that are kept of sent stanzas.
     pub(crate) fn held(&self) -> usize {
         let entries = self.sent.len().saturating_mul(STANZA_OVERHEAD);
         entries.saturating_add(self.sent_bytes).saturating_add(self.pinned.excess())
     }
 
-    /// What became of everything that was sent is known.
+    /// The result of every sent stanza is known.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.sent.is_empty()
     }
 
-    /// The peer still has to acknowledge stanzas by XEP-0198.
+    /// The peer must still acknowledge stanzas by XEP-0198.
     pub(crate) fn awaits_answer(&self) -> bool {
         self.managed && !self.is_confirmed()
     }
@@ -123,12 +123,12 @@ impl Outlet {
         self.confirmed
     }
 
-    /// Somebody at the other end has answered one of the pairs.
+    /// A sender at the other end has been answered for one of the pairs.
     pub(crate) fn is_answered(&self) -> bool {
         self.carried.iter().any(|carried| carried.link.is_answered())
     }
 
-    /// Nothing waits, nothing is unconfirmed.
+    /// No stanza is queued or unconfirmed.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_confirmed() && self.carried.iter().all(|carried| carried.link.is_empty())
     }
@@ -141,7 +141,7 @@ impl Outlet {
         management: &mut Management,
         output: &mut BytesMut,
     ) -> bool {
-        // A peer that does not acknowledge holds its own stanzas up, and bounds what is kept for it.
+        // A peer that does not acknowledge delays its own stanzas, and limits how many are kept for it.
         let credit = engine.queue_bounds().bytes.saturating_sub(self.sent_bytes);
         if credit == 0 {
             self.in_flight.stalls(Instant::now());
@@ -150,7 +150,7 @@ impl Outlet {
         let managed = management.counts();
         let is_suspect = |sent: &Sent| sent.waiting.suspect;
         if managed && self.sent.front().is_some_and(is_suspect) {
-            // Until they are confirmed nothing else is sent: if the peer ends the stream, they are the cause.
+            // Until they are confirmed, nothing else is sent: if the peer closes the stream, they are the cause.
             return false;
         }
         let group = if managed { poison::group(self.cleared) } else { 1 };
@@ -192,8 +192,8 @@ impl Outlet {
         count > 0
     }
 
-    /// The transport has taken everything, as this part of the connection. Where the system does not tell what the peer's
-    /// TCP has (`None`), that is all there is to know.
+    /// The transport has accepted everything, as this part of the connection. If the system does not report what the
+    /// peer's TCP has acknowledged (`None`), nothing more can be known.
     pub(crate) fn written(&mut self, span: Option<Span>, engine: &Engine) {
         let fresh = self.sent.len().saturating_sub(self.in_flight.stanzas());
         if self.managed || fresh == 0 {
@@ -205,12 +205,12 @@ impl Outlet {
         }
     }
 
-    /// When to ask how many bytes the peer's TCP has acknowledged; `None` while that is of no interest.
+    /// When to query how many bytes the peer's TCP has acknowledged; `None` while that is irrelevant.
     pub(crate) fn ask_at(&self) -> Option<Instant> {
         self.in_flight.ask_at()
     }
 
-    /// The peer's TCP has so many bytes of the connection; `None`: the system does not tell.
+    /// The peer's TCP has this many bytes of the connection; `None`: the system does not report it.
     pub(crate) fn received(&mut self, bytes: Option<u64>, engine: &Engine) {
         let stanzas = match bytes {
             Some(bytes) => self.in_flight.acknowledged(bytes, Instant::now()),
@@ -223,25 +223,25 @@ impl Outlet {
         self.confirm(stanzas, engine);
     }
 
-    /// The peer's TCP will have no more than so many bytes, in TLS records of up to `record` bytes.
+    /// The peer's TCP will have no more than this many bytes, in TLS records of up to `record` bytes.
     pub(crate) fn received_at_last(&mut self, bytes: u64, record: u64, engine: &Engine) {
         let sizes = self.sent.iter().map(|sent| sent.waiting.stanza.len() as u64);
         let stanzas = self.in_flight.partly_acknowledged(bytes, record, sizes);
         self.confirm(stanzas, engine);
     }
 
-    /// TCP has not acknowledged all that depends on it.
+    /// TCP has not acknowledged all stanzas that depend on it.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.in_flight.stanzas() > 0
     }
 
-    /// The peer has taken over the oldest `count` stanzas since it acknowledges, and with them all before.
+    /// The peer has accepted the oldest `count` stanzas since it acknowledges, and with them all earlier ones.
     pub(crate) fn acknowledged(&mut self, count: u32, engine: &Engine) {
         let before = self.in_flight.clear();
         self.confirm(before.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)), engine);
     }
 
-    /// The stream is idle: gives back memory that only a busy one needs.
+    /// The stream is idle: releases memory that only a busy one needs.
     pub(crate) fn shrink(&mut self) {
         self.batch.shrink_to_fit();
         self.sent.shrink_to_fit();
@@ -274,8 +274,9 @@ impl Outlet {
         engine.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// The stream is over. What is not confirmed goes back to the front of its queue, in its order: the next stream sends
-    /// it again, except the one at which the peer ended this one and another. `closed`: it was we who closed it.
+    /// The stream is over. Unconfirmed stanzas go back to the front of their queue, in their order, and the next stream
+    /// sends them again. The exception is a stanza on which the peer closed this stream and another one. `closed`: we
+    /// closed it.
     pub(crate) fn release(
         mut self,
         engine: &Arc<Engine>,
@@ -293,7 +294,7 @@ impl Outlet {
         for Carried { link: _, end, used } in self.carried {
             let told = End { failure: failure.cloned(), useful: used || closed, at_stanza };
             match end {
-                // Whoever waited is gone with the engine.
+                // The waiting task ended together with the engine.
                 Some(end) => drop(end.send(told)),
                 None => own = Some(told),
             }
@@ -301,7 +302,7 @@ impl Outlet {
         own
     }
 
-    /// Finds out whether the peer ended the stream at a stanza, and refuses the stanza if it is known.
+    /// Finds out whether the peer closed the stream on a stanza, and refuses the stanza if it is known.
     fn convict(&mut self, engine: &Arc<Engine>, failure: Option<&Failure>) -> bool {
         let Some(failure) = failure else { return false };
         let unconfirmed = self.sent.iter_mut().map(|sent| &mut sent.waiting);

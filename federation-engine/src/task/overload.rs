@@ -1,4 +1,5 @@
-//! Keeps the process within its budget: looks at what is held, and tells the least useful to make room.
+//! Keeps the process within its budget: checks what is held, and notifies the least useful connections and queues to
+//! make room.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,35 +15,35 @@ use crate::leg::Leg;
 use crate::observe::label::Shed;
 use crate::route::link::Link;
 
-/// Between two looks.
+/// Interval of the checks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// Between two log lines about the same overload.
+/// Minimum interval between two log lines about the same overload.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the system grants the process.
+/// The resources that the system grants the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Granted {
     memory: usize,
     descriptors: usize,
-    /// What of the memory the process itself needs.
+    /// The part of the memory that the process itself needs.
     process: usize,
 }
 
 impl Granted {
-    /// Asks the system, and raises the number of descriptors as far as it allows.
+    /// Queries the system, and raises the number of descriptors as far as it allows.
     pub(crate) fn by_system() -> Self {
         Self { memory: detect::memory(), descriptors: detect::descriptors(), process: PROCESS }
     }
 }
 
-/// Who can make room.
+/// A connection or queue that can make room.
 #[derive(Clone)]
 enum Holder {
     Connection(u64, Use),
     Queue(Arc<Link>),
 }
 
-/// Watches until the engine ends.
+/// Checks the budget until the shutdown.
 pub(crate) async fn watch(engine: Arc<Engine>, granted: Granted) {
     let mut granted = granted;
     // Code, roots and threads, before the first connection.
@@ -82,7 +83,7 @@ fn budget(engine: &Engine, granted: Granted) -> Budget {
     Budget { connections, ..budget }
 }
 
-/// One look; says how many connections and queues had to make room.
+/// One check; returns how many connections and queues had to make room.
 fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
     let budget = budget(engine, granted);
     let (counted, resident) = (engine.ledger.total.bytes(), detect::resident());
@@ -140,7 +141,7 @@ fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
 }
 
 impl Engine {
-    /// Gives back what waits in a queue: its senders are told to come back later (RFC 6120 §8.3.3.18).
+    /// Bounces the stanzas of a queue: their senders are asked to retry later (RFC 6120 §8.3.3.18).
     fn shed_queue(self: &Arc<Self>, link: &Link) {
         let error =
             StanzaError::new(StanzaCondition::ResourceConstraint, Refusal::QueueFull.to_string());

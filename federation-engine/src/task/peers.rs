@@ -1,4 +1,4 @@
-//! Keeps the evidence of configured peers fresh: a stream to each of them is opened when traffic has not shown its state.
+//! Keeps the evidence of configured peers fresh: opens a stream to each of them if traffic has not shown its state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::Domain;
 use crate::leg::Leg;
 use crate::route::link::{Link, Phase};
 
-/// Between two looks at a peer that was reached, and at one that was not.
+/// Interval of the checks of a peer that was reached, and of one that was not.
 const CALM: Duration = Duration::from_mins(5);
 const EAGER: Duration = Duration::from_secs(20);
 
-/// After the loss of a stream.
+/// Delay after the loss of a stream.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Watches one peer until the configuration changes.
+/// Monitors one peer until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain) {
     let revision = engine.revision();
     let mut revisions = engine.revisions();
@@ -27,7 +27,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
         visit(&engine, &link);
         loop {
             let settled = link.settled();
-            // After a failure the link may go on by itself; this look has ended.
+            // After a failure the link may continue by itself; this check has ended.
             if link.phase() != Phase::Connecting || link.last_failure().is_some() {
                 break;
             }
@@ -38,7 +38,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
         }
         let pause = if link.last_failure().is_some() { EAGER } else { CALM };
         tokio::select! {
-            // Whether it comes back is seen soon, and not by all replicas at the same moment.
+            // The check follows soon after the loss, but not at the same moment in all replicas.
             () = link.lost() => sleep(SOON.mul_f64(rand::random_range(0.5..1.5))).await,
             () = sleep(pause.mul_f64(rand::random_range(0.8..1.2))) => {}
             _ = revisions.changed() => {}

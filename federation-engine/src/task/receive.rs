@@ -1,4 +1,5 @@
-//! A connection that somebody opened to us: TLS or XML by its first byte (XEP-0368 §4), then a stream.
+//! A connection that was opened to us: the first byte distinguishes TLS and XML (XEP-0368 §4); then it becomes a
+//! stream.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +21,9 @@ use super::session::Session;
 use crate::leg::Leg;
 use crate::tls::sniff::{self, FirstByte};
 
-/// Serves one accepted connection until it is a stream, which gets a task of its own. What a connection needs to be a stream is
-/// made when its first byte has come: one that keeps silent or waits in line holds little more than its socket.
+/// Serves one accepted connection until it is a stream, which gets its own task. The state of a stream is allocated
+/// only when its first byte has arrived: a connection that is silent or waits in the queue holds little more than its
+/// socket.
 pub(crate) async fn run(
     engine: Arc<Engine>,
     tcp: TcpStream,
@@ -113,7 +115,7 @@ mod tests {
         size_of::<F>()
     }
 
-    /// Every connection that keeps silent, or waits in line, holds this.
+    /// Every connection that is silent, or waits in the queue, holds this.
     #[test]
     fn a_connection_that_waits_holds_no_room_for_what_may_come() {
         let task = size_of_future(run);

@@ -1,4 +1,4 @@
-//! What a stream leaves in the evidence and the log: when it is authorised, lost, closed.
+//! Reports a stream in the evidence and the log: when it is authenticated, broken or closed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use crate::leg::Leg;
 use crate::observe::evidence::{self, AuthenticatedBy, InboundKind, PeerStream, TlsFacts};
 use crate::observe::metrics::StreamGuard;
 
-/// The story of one stream.
+/// The reported state of one stream.
 pub(crate) struct StreamReport {
     leg: Leg,
     direction: Direction,
     address: SocketAddr,
     direct: bool,
-    /// What DNSSEC proves about the server.
+    /// The facts about the server that DNSSEC authenticates.
     delegation: Option<Arc<Delegation>>,
     /// The peer's static route led to the server.
     by_route: bool,
-    /// Pairs, one of each remote domain and direction, and what is told of them, once authorised.
+    /// Pairs, one of each remote domain and direction, and their reported states, once authenticated.
     states: Vec<(Pair, Direction, PeerStream)>,
     /// Counts the stream for as long as it is verified.
     open: Option<StreamGuard>,
@@ -65,7 +65,7 @@ impl StreamReport {
         }
     }
 
-    /// A pair was proven.
+    /// A pair was authenticated.
     pub(crate) fn authorized(
         &mut self,
         engine: &Engine,
@@ -133,7 +133,7 @@ impl StreamReport {
         self.keep(pair, self.direction, state);
     }
 
-    /// The peer opened the stream, and it carries our stanzas for it, too (XEP-0288).
+    /// The peer opened the stream, which carries our stanzas for the peer as well (XEP-0288).
     pub(crate) fn carries_back(&mut self, engine: &Engine, pair: &Pair) {
         let is_of = |(known, direction, _): &&(Pair, Direction, PeerStream)| {
             *remote(known, *direction) == pair.to
@@ -152,7 +152,7 @@ impl StreamReport {
         self.states.retain(|(known, of, _)| {
             (remote(known, *of), *of) != (remote(pair, direction), direction)
         });
-        // Most streams have one, and a vector that grows by itself begins with four.
+        // Most streams have one state, and a vector that grows by itself begins with four.
         self.states.reserve_exact(1);
         self.states.push((pair.clone(), direction, state));
     }
@@ -184,7 +184,7 @@ impl StreamReport {
     }
 }
 
-/// The other side of a pair that goes that way.
+/// The remote side of a pair of that direction.
 fn remote(pair: &Pair, direction: Direction) -> &Domain {
     match direction {
         Direction::Inbound => &pair.from,
@@ -192,9 +192,9 @@ fn remote(pair: &Pair, direction: Direction) -> &Domain {
     }
 }
 
-/// What proves the peer's domain, the strongest of what there is. `valid` is set if the certificate proves it, and true if
-/// TLSA records decided that. A peer to which we open a stream proves nothing by dialback: it only learns from our
-/// authoritative server who we are (XEP-0220 §1.1).
+/// How the peer's domain is authenticated: the strongest available way. `valid` is set if the certificate is valid for
+/// it, and true if TLSA records decided that. Dialback does not authenticate a peer to which we open a stream: the peer
+/// only learns from our authoritative server who we are (XEP-0220 §1.1).
 fn authenticated_by(
     direction: Direction,
     how: Authentication,
@@ -215,7 +215,7 @@ fn authenticated_by(
     }
 }
 
-/// In one word, what the peer's certificate is worth and by whose word.
+/// In one word, the result of verifying the peer's certificate and its basis.
 fn verification(judgement: Result<(), CertificateReason>, by_dane: bool) -> Word {
     match judgement {
         Ok(()) if by_dane => Word::ValidByDane,
@@ -241,7 +241,7 @@ mod tests {
             (Outbound, External, Some(true), false, "DANE"),
             (Outbound, Dialback, Some(true), false, "DANE"),
             (Outbound, External, Some(false), true, "Certificate"),
-            // It believes our certificate or our key; that says nothing about itself.
+            // It accepts our certificate or our key, which does not authenticate the peer itself.
             (Outbound, External, None, false, "DNS"),
             (Outbound, Dialback, None, false, "DNS"),
             (Outbound, Dialback, None, true, "Route"),

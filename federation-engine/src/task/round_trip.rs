@@ -1,5 +1,5 @@
-//! Pings each local domain at its backend from the engine's own probe domain. The answer has to come back through the
-//! backend's DNS and its own stream to the engine, so one round trip proves both directions, their authentication and
+//! Pings each local domain at its backend from the engine's own probe domain. The answer must come back through the
+//! backend's DNS and its own stream to the engine, so one round trip verifies both directions, their authentication and
 //! the DNS set-up.
 
 use std::collections::HashMap;
@@ -23,22 +23,22 @@ use crate::leg::Leg;
 use crate::observe::evidence::{BackendAnswer, BackendOutcome, BackendRoundTrip};
 use crate::route::link::{Link, Phase};
 
-/// How long an answer may take.
+/// Timeout for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two round trips when the last one was good, and when it was not.
+/// Interval of the round trips when the last one succeeded, and when it did not.
 const CALM: Duration = Duration::from_mins(1);
 const EAGER: Duration = Duration::from_secs(2);
 
-/// Round trips under way, by the `id` of their ping.
+/// Pings in progress, by their `id`.
 #[derive(Default)]
 pub(crate) struct RoundTrips(Mutex<HashMap<String, oneshot::Sender<()>>>);
 
 impl RoundTrips {
-    /// A stanza came to the probe domain over a backend's own stream. An error is as good as a result: it has come the
-    /// whole way. False: it answers no ping of this replica.
+    /// A stanza reached the probe domain over a backend's own stream. An error is as good as a result: it took the same
+    /// way. False: it answers no ping of this replica.
     fn answered(&self, id: &str) -> bool {
         let waiting = self.pending().remove(id);
-        // Whoever waited may have given up.
+        // The waiting task may have given up.
         waiting.is_some_and(|waiting| waiting.send(()).is_ok())
     }
 
@@ -48,7 +48,8 @@ impl RoundTrips {
 }
 
 impl Engine {
-    /// A stanza of a backend for the probe domain. What answers another replica's ping is evidence for that one.
+    /// A stanza of a backend for the probe domain. If it answers another replica's ping, it is evidence for that
+    /// replica.
     pub(crate) fn ping_answered(&self, element: &Element, pair: &Pair) {
         let answer = matches!(element.type_().as_deref(), Some("result" | "error"));
         let Some(id) = element.id().filter(|_| answer) else { return };
@@ -67,23 +68,23 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
     let mut pause = EAGER;
     while engine.revision() == revision {
         let trip = Trip::new(&engine, &domain, &backend);
-        // A ping whose answer comes to another replica ends here like one that has none. While that is the state, only
-        // the end of a ping is told, so that what the operator sees does not go back and forth.
+        // A ping whose answer comes to another replica ends here like an unanswered one. In this state, only the end of
+        // a ping is reported, so that the condition in the operator does not alternate.
         let tell = !matches!(last, Some(BackendOutcome::RoundTripSeen | BackendOutcome::NoAnswer));
         let (outcome, detail) = trip.run(tell).await;
         tracing::debug!(%domain, backend, ?outcome, "round trip: {detail}");
         engine.saw_backend(trip.evidence(outcome, detail));
         pause = match outcome {
             BackendOutcome::RoundTripSeen => CALM,
-            // The other replicas may have the answers; then this goes on for ever. No `Backoff`, which would start anew after
-            // the answers that come to this one.
+            // The other replicas may have the answers; then this continues forever. `Backoff` is not used, because it
+            // would restart after the answers that come to this replica.
             BackendOutcome::NoAnswer => (pause * 2).min(CALM),
             _ => EAGER,
         };
         last = Some(outcome);
         tokio::select! {
             () = sleep(pause) => {}
-            // The backend went away, or is starting again.
+            // The backend is down, or is restarting.
             () = trip.link.lost() => {}
             _ = revisions.changed() => {}
             () = engine.draining.cancelled() => return,
@@ -91,7 +92,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
     }
 }
 
-/// One ping and what becomes of it.
+/// One ping and its result.
 struct Trip<'a> {
     engine: &'a Arc<Engine>,
     backend: &'a str,
@@ -107,12 +108,12 @@ impl<'a> Trip<'a> {
         Self { engine, backend, pair, id: StreamId::new(rand::random()).to_string(), link }
     }
 
-    /// Pings, and waits for the answer, the failure, or the end of patience. With `tell`, it is told as soon as the
-    /// backend has the ping.
+    /// Pings, and waits for the answer, a failure, or the timeout. With `tell`, it is notified as soon as the backend
+    /// has the ping.
     async fn run(&self, tell: bool) -> (BackendOutcome, String) {
         let (sender, answer) = oneshot::channel();
         self.engine.round_trips.pending().insert(self.id.clone(), sender);
-        // An earlier failure's pause is not ours: this is the look that finds out whether it is over.
+        // The pause after an earlier failure does not apply: this check finds out whether the failure is over.
         if self.link.wake() {
             self.engine.start(&self.link);
         }
@@ -197,7 +198,7 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
         Failure::StreamError { condition: StreamCondition::HostUnknown, .. } => {
             BackendOutcome::DomainNotHosted
         }
-        // A server that does not accept our certificate does not offer EXTERNAL (XEP-0178), refuses it, or ends the
+        // A server that does not accept our certificate does not offer EXTERNAL (XEP-0178), refuses it, or closes the
         // stream or the handshake.
         Failure::NoAuthenticationMethod(_)
         | Failure::ExternalRejected { .. }

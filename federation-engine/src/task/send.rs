@@ -1,5 +1,6 @@
-//! The task of a link: opens its stream when stanzas wait, and sends them in order. When there is no stream to be had, it
-//! tries again as long as that may help, and bounces the stanzas with the true cause when it does not or takes too long.
+//! The task of a link: opens its stream when stanzas wait, and sends them in order. If no stream can be opened, it
+//! retries as long as that may succeed. It bounces the stanzas with the true cause if retrying cannot help or takes too
+//! long.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,17 +20,17 @@ use crate::leg::Leg;
 use crate::route::link::Link;
 use crate::route::retry::{Errand, Fate, Stage, fate};
 
-/// Longest pause between two attempts to reach a backend.
+/// Maximum pause between two attempts to reach a backend.
 const LONGEST_INNER: Duration = Duration::from_secs(5);
 
-/// Longest time for which a failure that does not pass by itself is told again without another attempt. Short, because
-/// nobody's stanzas wait meanwhile.
+/// Maximum time for which a permanent failure is reported again without another attempt. Short, because no stanzas wait
+/// meanwhile.
 const LONGEST_REPEATED: Duration = Duration::from_secs(30);
 
-/// Longest pause between two attempts while the engine ends: answers to stanzas that it has taken wait, and have seconds.
+/// Maximum pause between two attempts during shutdown: answers to accepted stanzas wait, and have only seconds.
 const LONGEST_ENDING: Duration = Duration::from_millis(250);
 
-/// Runs until nothing waits any more.
+/// Runs until no stanza waits any more.
 pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
     loop {
         match wait_for_turn(&engine, &link).await {
@@ -53,7 +54,7 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                 if end.useful || link.is_empty() {
                     link.reconnecting();
                 } else {
-                    // A peer that ends every stream before it takes a stanza is as good as one that is down.
+                    // A peer that closes every stream before it accepts a stanza is as good as unreachable.
                     let lost = Failure::ConnectionLost("sending the first stanza");
                     let failure = end.failure.unwrap_or(lost);
                     let lost = NotOpened { failure, address, tls: None };
@@ -69,7 +70,7 @@ pub(crate) async fn run(engine: Arc<Engine>, link: Arc<Link>) {
     }
 }
 
-/// Has the link's stanzas carried to the end of the stream; says where it led and how it ended.
+/// Sends the link's stanzas until the stream ends; returns its target and how it ended.
 async fn carry(
     engine: &Arc<Engine>,
     link: &Arc<Link>,
@@ -84,7 +85,7 @@ async fn carry(
         Opening::Shared(end) => (None, end.await.ok()),
         Opening::Verified(..) => (None, None),
     };
-    // A stream that cannot tell has been dropped with the engine.
+    // A stream that sends no notification was dropped together with the engine.
     let end = end.unwrap_or(End {
         failure: Some(Failure::ShuttingDown),
         useful: false,
@@ -93,13 +94,13 @@ async fn carry(
     (address, end)
 }
 
-/// Finds a stream that can carry the link, or opens one. Stanzas that grow too old meanwhile are bounced with the cause of
-/// the failure before; when there was none, the end of this attempt will say the cause.
+/// Finds a stream that can carry the link, or opens one. Stanzas that become too old meanwhile are bounced with the
+/// cause of the previous failure. If there was none, they are bounced with the cause of this attempt when it fails.
 async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotOpened> {
     let opening = async {
         let is_ours = engine.snapshot().config.local(&link.pair.from).is_some();
         if link.leg == Leg::Outer && !is_ours {
-            // It has been taken out of the configuration.
+            // It is no longer in the configuration.
             return Err(Failure::NoBackend.into());
         }
         let peer = Far::Domain(link.pair.to.clone());
@@ -122,7 +123,7 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
     }
 }
 
-/// Reports a failure and bounces what does not wait for the next attempt.
+/// Reports a failure and bounces the stanzas that do not wait for the next attempt.
 fn give_up(engine: &Arc<Engine>, link: &Arc<Link>, not_opened: NotOpened, stage: Stage) {
     let NotOpened { failure, address, .. } = &not_opened;
     if let Some(omitted) = engine.may_log_pair(link.leg, &link.pair) {
@@ -146,25 +147,25 @@ fn errand(engine: &Engine, link: &Link) -> Errand {
     if own { Errand::Probe } else { Errand::Relay }
 }
 
-/// Bounces what has waited too long, and says when to look again.
+/// Bounces stanzas that have waited too long, and returns the time of the next check.
 fn bounce_expired(engine: &Arc<Engine>, link: &Arc<Link>, cause: &Failure) -> Option<Instant> {
     let (expired, next) = link.take_expired(Instant::now(), &engine.queue_bounds());
     engine.bounce_all(expired, link.leg, cause);
     next
 }
 
-/// What the task of a link does next.
+/// The next step of the task of a link.
 enum Turn {
     /// It tries to open a stream.
     Attempt,
-    /// Nothing waits any more; the task is over.
+    /// No stanza waits any more; the task is over.
     Rest,
-    /// The engine ends.
+    /// The engine is shutting down.
     Shutdown,
 }
 
-/// Waits until the next attempt may start. What does not wait for it, or has waited too long, is bounced with the cause
-/// of the last failure.
+/// Waits until the next attempt may start. Stanzas that do not wait for it, or have waited too long, are bounced with
+/// the cause of the last failure.
 async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
     let begun = Instant::now();
     loop {
@@ -176,7 +177,7 @@ async fn wait_for_turn(engine: &Arc<Engine>, link: &Arc<Link>) -> Turn {
             engine.bounce_all(link.drain_sent(), link.leg, &Failure::ShuttingDown);
         }
         if let Some(cause) = link.last_failure().filter(|_| draining) {
-            // There is no time for another attempt; the time that answers have is for themselves.
+            // There is no time for another attempt; the remaining time is reserved for answers.
             engine.bounce_all(link.drain_relayed(), link.leg, &cause);
         }
         if draining && link.try_sleep() {

@@ -1,8 +1,10 @@
-//! The life of a stream: drives its machine over a connection, hands on what the peer sends, and sends what its links hold.
+//! The life of a stream: drives its machine over a connection, passes on the stanzas that the peer sends, and sends
+//! those that its links hold.
 //!
-//! Here is the loop; [`actions`] does what the machine asks for, [`delivery`] finds out what the peer has, [`ending`] ends
-//! the stream with the engine, [`events`] brings what others want of it, [`limits`] holds the peer to what it is allowed,
-//! [`reload`] ends the stream when the configuration does not allow it any more, and [`sharing`] lets further links use it.
+//! This file has the loop. [`actions`] performs the actions of the machine, [`delivery`] finds out which stanzas the
+//! peer has, [`ending`] closes the stream on shutdown, [`events`] delivers requests of other tasks, [`limits`] enforces
+//! the peer's limits, [`reload`] closes the stream when the configuration no longer allows it, and [`sharing`] lets
+//! further links use it.
 
 mod actions;
 mod delivery;
@@ -47,20 +49,21 @@ use crate::route::link::Link;
 pub(crate) use events::Event;
 use events::Events;
 
-/// Output that a peer has not taken, behind which it is not read any more: it makes us answer and does not listen.
+/// Maximum output that a peer has not read. Above it, the peer is not read any more: it causes answers and does not
+/// read them.
 const BACKLOG: usize = 256 * 1024;
 
-/// A stream with a backend is idle that much sooner if nothing but errors came from there: strangers choose the names for which
-/// there are such streams. By default after 30 s.
+/// Divisor of the idle time of a stream to a backend if only errors came from there: unknown servers choose the names
+/// for which there are such streams. By default, such a stream closes after 30 s.
 const UNANSWERED_SHARE: u32 = 20;
 
-/// How long a stream without traffic keeps the buffers of a busy one.
+/// Time for which a stream without traffic keeps the buffers of a busy one.
 const BUFFER_RETENTION: Duration = Duration::from_secs(10);
 
-/// Between two looks whether there is memory to read on.
+/// Interval of the checks whether there is memory to continue reading.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Tells what works for a stream that it has ended, or is gone.
+/// Notifies the tasks of a stream that it has ended.
 struct Ended {
     token: CancellationToken,
     _guard: DropGuard,
@@ -73,7 +76,7 @@ impl Ended {
     }
 }
 
-/// Whether the stream goes on.
+/// Whether the stream continues.
 #[derive(PartialEq)]
 enum Flow {
     Continue,
@@ -101,47 +104,47 @@ pub(crate) struct Session {
     outlet: Outlet,
     report: StreamReport,
     events: Events,
-    /// Turns of the verifications that the peer caused.
+    /// Turns of the verifications that the peer requested.
     verifications: Option<Arc<Semaphore>>,
-    /// Ends the questions that the peer caused.
+    /// Cancels the verifications that the peer requested.
     ended: Ended,
     /// Where links find the stream.
     registrations: Vec<Registration>,
-    /// The pairs that are proven, and by what.
+    /// The authenticated pairs, and how they were authenticated.
     proven: Vec<(Pair, Authentication)>,
-    /// Where a stream that we opened leads.
+    /// The target of a stream that we opened.
     place: Option<Place>,
-    /// Links whose pair the peer has been asked for (XEP-0220 §2.6).
+    /// Links whose pair was requested from the peer (XEP-0220 §2.6).
     requested: Vec<Request>,
-    /// How we are proven to the peer of a stream that we opened.
+    /// How the peer of a stream that we opened authenticated us.
     how: Option<Authentication>,
-    /// What the stream holds of the budget.
+    /// The resources of the budget that the stream holds.
     holding: Holding,
-    /// What the configuration allows the peer.
+    /// The limits that the configuration sets for the peer.
     limits: limits::Limits,
     /// Held until the stream is authenticated.
     newcomer: Option<Newcomer>,
     unauthenticated_bytes: usize,
-    /// End of the certificate that we presented.
+    /// Expiry of the certificate that we presented.
     own_expiry: Option<Timestamp>,
     last_stanza: Instant,
-    /// When something was sent or received.
+    /// Time of the last sent or received data.
     last_traffic: Instant,
-    /// Until when the peer has to take what is being sent.
+    /// Deadline for the peer to accept the data that is being sent.
     write_by: Option<Instant>,
-    /// Nothing is sent any more: our end of the stream is closed, or will be.
+    /// Nothing is sent any more: our side of the stream is closed, or will be.
     closing: bool,
     /// The state of the engine, and the part of it that was read last.
     news: watch::Receiver<News>,
     revision: u64,
     stage: Stage,
-    /// The engine ends and stanzas are not acknowledged: when to look again, and how many were.
+    /// The engine is shutting down and stanzas are unacknowledged: time of the next check, and how many they were.
     stuck: Option<(Instant, u64)>,
-    /// It makes room.
+    /// It is making room.
     shed: bool,
-    /// The engine ends: until when the stream stays at most.
+    /// The engine is shutting down: latest time at which the stream closes.
     leave_by: Option<Instant>,
-    /// What broke the stream.
+    /// The failure that broke the stream.
     failure: Option<Failure>,
     /// How it ended otherwise.
     stream_end: Option<StreamEnd>,
@@ -215,7 +218,7 @@ impl Session {
         }
     }
 
-    /// A stream that we opened for a link; its pair is proven.
+    /// A stream that we opened for a link; its pair is authenticated.
     pub(crate) fn initiating(engine: &Arc<Engine>, link: &Arc<Link>, opened: Opened) -> Self {
         let now = Instant::now();
         let leg = link.leg;
@@ -250,13 +253,13 @@ impl Session {
         session
     }
 
-    /// The end of the certificate that was presented before the stream began.
+    /// The expiry of the certificate that was presented before the stream began.
     pub(crate) fn presented_until(&mut self, end: Option<Timestamp>) {
         self.own_expiry = end;
     }
 
-    /// Serves the stream to its end, which is returned as the link sees it that the stream was opened for. The future holds the
-    /// session once: an `async fn` would keep room for its argument beside it.
+    /// Serves the stream to its end. The returned value is that end as seen by the link for which the stream was
+    /// opened. The future holds the session once: an `async fn` would keep space for its argument as well.
     #[expect(clippy::manual_async_fn, reason = "an async fn holds its argument twice")]
     pub(crate) fn serve(mut self) -> impl Future<Output = Option<End>> + Send {
         async move {
@@ -270,7 +273,7 @@ impl Session {
             }
             self.settle().await;
             let end = self.outlet.release(&self.engine, self.failure.as_ref(), self.closing);
-            // What is left is a stanza that waits for room, and nobody's connection.
+            // A stanza that waits for room remains; the connection is closed.
             drop((self.connection, self.holding));
             self.intake.finish().await;
             end
@@ -278,7 +281,7 @@ impl Session {
     }
 
     async fn run(&mut self) {
-        // What came together with the end of the negotiation.
+        // Data that arrived together with the end of the negotiation.
         let mut flow = self.process().await;
         while flow == Flow::Continue {
             self.fill();
@@ -290,7 +293,7 @@ impl Session {
         }
     }
 
-    /// Puts stanzas into the output when it is empty.
+    /// Writes stanzas to the output when it is empty.
     fn fill(&mut self) {
         let patience = self.engine.snapshot().config.timeouts.user_timeout;
         let own_limit = self.stanza_bytes();
@@ -309,7 +312,7 @@ impl Session {
                     self.last_stanza = Instant::now();
                 }
                 management.request(self.last_stanza, patience, &mut self.out);
-                // Without what is left of that buffer, which would keep all of it alive.
+                // Without the rest of that buffer, which would keep all of it alive.
                 output.unsplit(std::mem::take(&mut self.out.bytes));
                 if filled {
                     self.connection.begin_batch();
@@ -323,13 +326,13 @@ impl Session {
         }
     }
 
-    /// What the stream holds.
+    /// The resources that the stream holds.
     fn held(&self) -> usize {
         let proven = if self.newcomer.is_none() { holders::PROVEN } else { 0 };
         holders::held(&self.connection).saturating_add(proven + self.outlet.held())
     }
 
-    /// Waits for one event, and works it off.
+    /// Waits for one event, and handles it.
     async fn step(&mut self) -> Flow {
         self.holding.report(self.held(), self.last_stanza);
         let exhausted = self.engine.ledger.is_exhausted();
@@ -354,7 +357,7 @@ impl Session {
         ];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
-            // What is rare comes first, and work last: a stanza written behind the peer's farewell would be lost.
+            // Rare events come first, and work last: a stanza written after the peer's stream close would be lost.
             biased;
             Ok(()) = self.news.changed() => self.on_news().await,
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
@@ -378,7 +381,7 @@ impl Session {
         }
     }
 
-    /// An idle stream is closed without error; only an authenticated one can be idle.
+    /// An idle stream is closed without an error; only an authenticated one can be idle.
     fn idle_at(&self) -> Option<Instant> {
         let own = self.engine.snapshot().config.timeouts.idle;
         let answered = self.outlet.is_answered() || self.intake.has_answered();
@@ -395,7 +398,7 @@ impl Session {
         is_idle.then(|| clock::after(self.last_stanza, idle))
     }
 
-    /// When the buffers of a busy stream are given back.
+    /// Time at which the buffers of a busy stream are released.
     fn shrink_at(&self) -> Option<Instant> {
         let swollen = self.connection.is_swollen() && !self.intake.is_full();
         swollen.then(|| self.last_traffic.checked_add(BUFFER_RETENTION)).flatten()
@@ -429,7 +432,7 @@ impl Session {
         }
         if due(self.limits.deadline()) {
             self.on_limits_due(now);
-            // What has been received already waits to be looked at.
+            // Data that has already been received waits to be processed.
             return self.process().await;
         }
         if due(self.shrink_at()) {
@@ -450,12 +453,12 @@ impl Session {
             self.machine.on_timeout(now, &*self.around, &mut self.out);
         }
         let flow = self.perform().await;
-        // An end that we chose, for idleness or with a certificate, says nothing against the peer.
+        // If we closed the stream, because it was idle or a certificate expired, that is not a failure of the peer.
         self.closing |= flow == Flow::Stop && self.failure.is_none();
         flow
     }
 
-    /// The connection is gone without a word.
+    /// The connection closed without a stream error.
     fn on_lost(&mut self, end: StreamEnd) -> Flow {
         self.stream_end.get_or_insert(end);
         if matches!(self.machine, Machine::Initiating(_)) && !self.closing {
@@ -464,7 +467,7 @@ impl Session {
         Flow::Stop
     }
 
-    /// Counts what a stream sends before it is authenticated, then works it off.
+    /// Counts the bytes that a stream receives before it is authenticated, then processes them.
     async fn received(&mut self, number: usize) -> Flow {
         self.last_traffic = Instant::now();
         self.machine.traffic(self.last_traffic);
@@ -481,7 +484,7 @@ impl Session {
         self.process().await
     }
 
-    /// Works off what has been received, until a stanza finds no room.
+    /// Processes received data, until a stanza finds no room.
     async fn process(&mut self) -> Flow {
         let now = Instant::now();
         while !self.intake.is_full() && self.may_go_on(now) {

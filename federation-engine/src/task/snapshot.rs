@@ -1,4 +1,4 @@
-//! Configuration and the files it names, as they are in force.
+//! The configuration in effect, and the files that it names.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ use crate::tls::config::Presented;
 use crate::tls::issue::PemPair;
 use crate::tls::mint::Mint;
 
-/// Secrets of dialback keys: the present one signs, the previous one is still confirmed, so that a rotation breaks no
-/// verification under way.
+/// Secrets of dialback keys: the current one signs, and the previous one is still accepted, so that a rotation breaks
+/// no verification in progress.
 pub(crate) struct DialbackSecrets {
     current: Secret,
     previous: Option<Secret>,
@@ -45,13 +45,13 @@ impl DialbackSecrets {
         key: &str,
     ) -> bool {
         let by = |secret: &Secret| secret.key(receiving, originating, id).matches(key);
-        // Both are always computed: how long it takes tells nothing.
+        // Both are always computed: the time that it takes reveals nothing.
         let (current, previous) = (by(&self.current), self.previous.as_ref().is_some_and(by));
         current | previous
     }
 }
 
-/// What is in force.
+/// The configuration and materials in effect.
 pub(crate) struct Snapshot {
     pub(crate) config: Config,
     pub(crate) dialback: DialbackSecrets,
@@ -60,19 +60,19 @@ pub(crate) struct Snapshot {
     trust: Arc<Trust>,
     peer_trust: HashMap<Vec<PathBuf>, Arc<Trust>>,
     backend_trust: HashMap<String, Arc<Trust>>,
-    /// What could not be loaded; the last good material stands in where there was one.
+    /// Problems of files that could not be loaded; the last valid content is used where there was one.
     pub(crate) problems: Vec<Problem>,
 }
 
-/// What a material falls back to when its file is unusable: the one that was loaded last.
+/// Replacement for a file that is unusable: the content that was loaded last.
 #[derive(Clone, Copy)]
 struct Loader<'a> {
     last: Option<&'a Snapshot>,
 }
 
 impl Snapshot {
-    /// Loads the files that the configuration names. A file that is missing or malformed is a [`Problem`], not an end: the
-    /// last good one stays in use.
+    /// Loads the files that the configuration names. A file that is missing or malformed is a [`Problem`], not the end
+    /// of the process: the last valid content stays in use.
     pub(crate) fn load(config: Config, last: Option<&Self>) -> Self {
         let loader = Loader { last };
         let mut problems = Vec::new();
@@ -100,7 +100,7 @@ impl Snapshot {
         Self { config, dialback, certificates, mint, trust, peer_trust, backend_trust, problems }
     }
 
-    /// The certificate to present as `domain` on a leg: ours outside, a minted one inside.
+    /// The certificate to present as `domain` on a leg: our own on the outer leg, a minted one on the inner leg.
     pub(crate) fn present(&self, leg: Leg, domain: &Domain, now: UnixTime) -> Option<Presented> {
         match leg {
             Leg::Outer => self.certificates.present(domain).map(|own| own.presented().clone()),
@@ -125,7 +125,7 @@ impl Snapshot {
         }
     }
 
-    /// Whether a chain proves a remote server.
+    /// Whether a chain authenticates a remote server.
     pub(crate) fn judge_peer(
         &self,
         chain: &PeerChain,
@@ -137,7 +137,7 @@ impl Snapshot {
         judge(chain, remote, trust, &peer.pins, now)
     }
 
-    /// Whether a chain proves a remote server that an SRV record led to which DNSSEC proves.
+    /// Whether a chain authenticates a remote server whose SRV record DNSSEC authenticates.
     pub(crate) fn judge_server(
         &self,
         chain: &PeerChain,
@@ -149,12 +149,12 @@ impl Snapshot {
         dane::judge(chain, server, trust, &peer.pins, now)
     }
 
-    /// Whether a server's own TLSA records decide about its certificate: keys that a person pinned go before them.
+    /// Whether a server's own TLSA records decide about its certificate: configured pins take precedence.
     pub(crate) fn is_judged_by_dane(&self, server: &Delegation) -> bool {
         server.names_certificate() && self.config.peers.resolve(&server.domain).pins.is_empty()
     }
 
-    /// Whether a chain proves the backend of a local domain.
+    /// Whether a chain authenticates the backend of a local domain.
     pub(crate) fn judge_backend(
         &self,
         chain: &PeerChain,
@@ -175,7 +175,7 @@ impl Snapshot {
         self.config.local(local)?.backend.as_ref()
     }
 
-    /// How engine and backend prove themselves for a local domain.
+    /// How engine and backend authenticate each other for a local domain.
     pub(crate) fn backend_authentication(&self, local: &Domain) -> BackendAuthentication {
         match self.backend(local).map(|backend| &backend.attachment) {
             Some(Attachment::Server { authentication, .. }) => *authentication,
@@ -268,7 +268,7 @@ impl Loader<'_> {
         problems: &mut Vec<Problem>,
     ) -> Option<Arc<Trust>> {
         let Attachment::Server { trust, .. } = &backend.attachment else { return None };
-        // Absent: the CA that the backend was given, else the roots of the system.
+        // If absent: the CA that was issued for the backend, else the roots of the system.
         let given = config.backend_ca.as_ref().map(|files| files.certificate_file.clone());
         let default = || TrustFiles {
             system_roots: given.is_none(),
@@ -300,7 +300,7 @@ impl Loader<'_> {
             current = Some(last.dialback.current.clone());
             previous = previous.or_else(|| last.dialback.previous.clone());
         }
-        // Without a configured secret one is drawn: enough for a single replica.
+        // Without a configured secret, one is generated, which is sufficient for a single replica.
         let current = current.unwrap_or_else(|| Secret::new(&rand::random::<[u8; 32]>()));
         DialbackSecrets { current, previous }
     }

@@ -1,4 +1,4 @@
-//! A TCP connection that says how much of what was written to it the peer's TCP has acknowledged.
+//! A TCP connection that reports how many of the bytes written to it the peer's TCP has acknowledged.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes that the system takes beyond those that TCP can send at once. They are acknowledged late or never, and count towards
-/// the memory limit of the process.
+/// Bytes that the system accepts beyond those that TCP can send at once. They are acknowledged late or never, and count
+/// towards the memory limit of the process.
 const UNSENT_BYTES: u32 = 256 * 1024;
 
 /// The kernel's `TCP_CLOSE`: reset, timed out or closed in both directions.
@@ -35,22 +35,22 @@ mod option {
 pub(crate) struct Acknowledged {
     /// Bytes written to the socket that the peer's TCP has acknowledged.
     pub(crate) bytes: u64,
-    /// No more will be.
+    /// No more bytes will be acknowledged.
     pub(crate) is_final: bool,
 }
 
 /// The connection.
 pub(crate) struct Socket {
     tcp: TcpStream,
-    /// Bytes that the system has taken.
+    /// Bytes that the system has accepted.
     written: u64,
-    /// The system's count of acknowledged bytes before the first one: the SYN of a connection that we opened counts. `None`:
-    /// it does not tell.
+    /// The system's count of acknowledged bytes before the first one: the SYN of a connection that we opened counts.
+    /// `None`: the system does not report it.
     before: Option<u64>,
 }
 
 impl Socket {
-    /// Takes a connection to which nothing was written yet.
+    /// Wraps a connection to which nothing was written yet.
     pub(crate) fn new(tcp: TcpStream) -> Self {
         if let Err(error) = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_BYTES) {
             tracing::debug!(%error, "cannot set a socket option");
@@ -62,19 +62,19 @@ impl Socket {
         Self { tcp, written: 0, before }
     }
 
-    /// Bytes written so far; `None` if the system does not tell what is acknowledged.
+    /// Bytes written so far; `None` if the system does not report acknowledged bytes.
     pub(crate) fn written(&self) -> Option<u64> {
         self.before.map(|_| self.written)
     }
 
-    /// How far the peer's TCP has come. One system call.
+    /// Queries how many bytes the peer's TCP has acknowledged. One system call.
     pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
         let before = self.before?;
         let info = info(&self.tcp)?;
         Some(Acknowledged { bytes: info.bytes.saturating_sub(before), ..info })
     }
 
-    /// The connection will be reset when it is dropped: bytes that the peer has not acknowledged must not arrive any more.
+    /// The connection is reset when it is dropped: bytes that the peer has not acknowledged must no longer arrive.
     pub(crate) fn abort(&self) {
         if let Err(error) = self.tcp.set_zero_linger() {
             tracing::debug!(%error, "cannot set a socket option");
@@ -89,7 +89,7 @@ fn info(tcp: &TcpStream) -> Option<Acknowledged> {
     Some(Acknowledged { bytes, is_final: state == CLOSED })
 }
 
-/// Says once that stanzas count as relayed when they are written.
+/// Warns once that stanzas count as relayed when they are written.
 pub(crate) fn warn_unsupported() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
@@ -194,7 +194,7 @@ mod tests {
     async fn what_a_peer_that_stopped_reading_has_not_acknowledged_is_known_after_its_reset() {
         let (mut one, other) = both_ends().await;
         let much = vec![b'x'; 64 * 1024 * 1024];
-        // As much as the system takes, and nobody reads.
+        // As many bytes as the system accepts, and nobody reads.
         let full = std::future::poll_fn(|cx| {
             while let Poll::Ready(taken) = Pin::new(&mut one).poll_write(cx, &much) {
                 taken.unwrap();
@@ -202,7 +202,7 @@ mod tests {
             Poll::Ready(())
         });
         full.await;
-        // With something unread its end is a reset.
+        // With unread data, its close is a reset.
         drop(other);
         let mut buffer = [0; 16];
         assert!(one.read(&mut buffer).await.is_err());

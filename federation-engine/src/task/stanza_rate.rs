@@ -1,11 +1,12 @@
-//! How fast a stream may bring stanzas (`peers[].limits.stanzasPerSecond`). Pure; time is an argument.
+//! Limits how fast a stream may send stanzas (`peers[].limits.stanzasPerSecond`). Pure; time is an argument.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use s2s_proto::clock;
 
-/// Parts of a second for which a stream that was too fast is not read at least, so that it is not woken for every stanza.
+/// Divisor of a second: minimum time for which a stream that was too fast is not read, so that it is not woken for
+/// every stanza.
 const PAUSES_PER_SECOND: u32 = 10;
 
 /// A token bucket that holds the stanzas of one second, kept as the time at which it is full again.
@@ -30,7 +31,7 @@ impl StanzaRate {
         (!excess.is_zero()).then(|| clock::after(now, excess.max(shortest)))
     }
 
-    /// It allows fewer stanzas, or as many.
+    /// Whether it allows fewer stanzas, or as many.
     pub(crate) fn is_slower_than(&self, other: &Self) -> bool {
         self.interval >= other.interval
     }
@@ -40,7 +41,7 @@ impl StanzaRate {
         self.full = clock::after(self.full.max(now), self.interval);
     }
 
-    /// The stanzas of a pause that was not made are forgotten.
+    /// Discards the stanzas of a pause that was not made.
     pub(crate) fn forgive(&mut self, now: Instant) {
         if let Some(pause) = self.pause(now) {
             let forgiven = pause.saturating_duration_since(now);

@@ -1,4 +1,4 @@
-//! How a stream ended on which pairs were proven, as the log and the evidence tell it.
+//! How an authenticated stream ended, as reported in the log and the evidence.
 
 use std::fmt;
 use std::io;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use s2s_proto::stream::error::StreamError;
 
-/// The end of a stream that is no failure to reach the peer.
+/// The end of a stream that is not a failure to reach the peer.
 #[derive(Debug)]
 pub(crate) enum StreamEnd {
-    /// We closed it: so long it carried nothing.
+    /// We closed it because it carried no stanza for this long.
     Idle(Duration),
     /// We closed it with this error.
     Error(StreamError),
     /// The peer closed it in order.
     ByPeer,
-    /// The peer closed the connection and not the stream (RFC 6120 §4.4).
+    /// The peer closed the connection but not the stream (RFC 6120 §4.4).
     Disconnected,
     /// The operating system reports that the connection broke.
     Broken(io::Error),

@@ -1,5 +1,5 @@
-//! Open streams that may carry stanzas of more pairs than the one they were opened for: back to the peer that opened them
-//! (XEP-0288), or for other domains here and there (XEP-0220 §2.6).
+//! Open streams that may carry stanzas of more pairs than the one they were opened for: back to the peer that opened
+//! them (XEP-0288), or for other local or remote domains (XEP-0220 §2.6).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,19 +14,20 @@ use crate::Domain;
 use crate::leg::Leg;
 use crate::route::link::Link;
 
-/// Asks a stream to carry a link.
+/// A request to a stream to carry a link.
 pub(crate) struct Request {
     pub(crate) link: Arc<Link>,
-    /// Dropped when the stream does not; otherwise what tells the end of the stream.
+    /// Dropped if the stream refuses; otherwise the notification of the end of the stream.
     pub(crate) answer: oneshot::Sender<oneshot::Receiver<End>>,
 }
 
-/// What is at the other end.
+/// The remote end of a stream.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Far {
-    /// A proven domain, or the one that we dialled.
+    /// An authenticated domain, or the one to which we connected.
     Domain(Domain),
-    /// Where we dialled it; other domains may be there, too. Equal host and port are equal addresses.
+    /// The target to which we connected; other domains may be served there as well. Equal host and port mean equal
+    /// addresses.
     Target(Place),
 }
 
@@ -38,17 +39,17 @@ struct Open {
     next: u64,
 }
 
-/// The streams, by what is at their other end.
+/// The streams, by their remote end.
 #[derive(Default)]
 pub(crate) struct Streams(Mutex<Open>);
 
 impl Streams {
     fn open(&self) -> MutexGuard<'_, Open> {
-        // Nothing that can panic runs under this lock.
+        // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the streams to that end to carry a link, the newest first.
+    /// Requests the streams to that end to carry a link, the newest first.
     pub(crate) async fn adopt(&self, far: Far, link: &Arc<Link>) -> Option<oneshot::Receiver<End>> {
         let streams: Vec<_> = {
             let open = self.open();
@@ -58,7 +59,7 @@ impl Streams {
         for requests in streams {
             let (answer, carried) = oneshot::channel();
             let request = Request { link: Arc::clone(link), answer };
-            // A stream that ends in between says no by dropping the request.
+            // A stream that closes in between refuses by dropping the request.
             if requests.send(Event::Carry(request)).await.is_ok()
                 && let Ok(end) = carried.await
             {
@@ -69,7 +70,7 @@ impl Streams {
     }
 }
 
-/// Keeps a stream known for as long as it lives.
+/// Keeps a stream registered while it is open.
 pub(crate) struct Registration {
     engine: Arc<Engine>,
     key: Key,
@@ -77,7 +78,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Makes a stream known.
+    /// Registers a stream.
     pub(crate) fn new(
         engine: &Arc<Engine>,
         leg: Leg,
@@ -92,7 +93,7 @@ impl Registration {
         Self { engine: Arc::clone(engine), key, id }
     }
 
-    /// Whether it is known by this end.
+    /// Whether it is registered for this end.
     pub(crate) fn is_of(&self, far: &Far) -> bool {
         self.key.1 == *far
     }

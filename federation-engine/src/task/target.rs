@@ -1,4 +1,4 @@
-//! Where a stream can be opened: the targets of a remote domain or of a backend, tried one after the other.
+//! Finds where a stream can be opened: the targets of a remote domain or of a backend, tried one after the other.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -27,23 +27,23 @@ use crate::leg::proven::ProvenServer;
 /// A host and a port, as DNS or the configuration names them.
 pub(crate) type Place = (Host, NonZeroU16);
 
-/// Where a connection leads.
+/// The target of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Reached {
     /// Address and port.
     pub(crate) address: SocketAddr,
-    /// What was looked up for it.
+    /// The name that was looked up for it.
     pub(crate) place: Place,
     /// TLS starts with the first byte.
     pub(crate) direct_tls: bool,
-    /// What DNSSEC proves about the server there.
+    /// The facts about the server that DNSSEC authenticates.
     pub(crate) delegation: Option<Arc<Delegation>>,
-    /// The peer's static route names the place, and not DNS.
+    /// The peer's static route names the target, not DNS.
     pub(crate) by_route: bool,
 }
 
 impl Reached {
-    /// The look-ups of a stream there.
+    /// The lookups for a stream to that target.
     pub(crate) fn surroundings(
         &self,
         engine: &Arc<Engine>,
@@ -59,12 +59,12 @@ impl Reached {
     }
 }
 
-/// Where a connection can still be tried.
+/// The targets that can still be tried.
 pub(crate) struct Targets {
     leg: Leg,
     remote: Domain,
     dialler: Dialler,
-    /// DNS is asked when the static route is exhausted.
+    /// DNS is queried when the static route is exhausted.
     fallback_to_dns: bool,
     hops: Hops,
 }
@@ -83,7 +83,7 @@ pub(crate) async fn find(
         Leg::Inner => match snapshot.backend(remote).map(|backend| &backend.attachment) {
             Some(Attachment::Server { target, .. }) => {
                 let target = Target::from(target);
-                // Of a backend, DNS is asked for its host and not for its domain.
+                // For a backend, DNS is queried for its host and not for its domain.
                 (Dialler::new(target.host.to_string(), vec![target]), false)
             }
             _ => return Err(Failure::NoBackend),
@@ -104,7 +104,7 @@ pub(crate) async fn find(
     Ok(Targets { leg, remote: remote.clone(), dialler, fallback_to_dns, hops: Hops::default() })
 }
 
-/// Finds `host`, which is the remote domain itself or a name that it sends us to.
+/// Finds `host`, which is the remote domain itself or a name to which it redirects us.
 async fn ask_dns(engine: &Arc<Engine>, remote: &Domain, host: &Domain) -> Result<Dialler, Failure> {
     let peer = Arc::clone(engine.snapshot().config.peers.resolve(remote));
     let direct_tls = peer.rules.tls != TlsMode::Disabled;
@@ -120,8 +120,8 @@ async fn ask_dns(engine: &Arc<Engine>, remote: &Domain, host: &Domain) -> Result
 }
 
 impl Targets {
-    /// Where the next attempt begins; none where a server has to show what DNSSEC says about it, which a stream that is
-    /// open has shown for another domain at most.
+    /// Where the next attempt begins. None if DNSSEC requires facts about the server, which an open stream has shown
+    /// for another domain at most.
     pub(crate) fn next(&self) -> Option<Place> {
         let first = self.dialler.first().filter(|target| target.proven_for.is_none())?;
         Some((first.host.clone(), first.port))
@@ -132,7 +132,7 @@ impl Targets {
         self.dialler.is_exhausted() && !self.fallback_to_dns
     }
 
-    /// Connects to the next address that takes a TCP connection.
+    /// Connects to the next address that accepts a TCP connection.
     ///
     /// # Errors
     /// When none does; names every address that was tried.
@@ -149,12 +149,12 @@ impl Targets {
         }
     }
 
-    /// Goes where the peer sends us (RFC 6120 §4.9.3.19). Whoever answers there has to prove the same domain under the same
-    /// settings, and the address is judged like one that DNS gave. What is left of the targets before is forgotten: they are
-    /// of the same provider, who wants us elsewhere.
+    /// Follows the peer's redirect (RFC 6120 §4.9.3.19). The server there must authenticate the same domain under the
+    /// same settings, and its address is checked like one from DNS. The remaining previous targets are discarded: they
+    /// belong to the same provider, which wants the stream elsewhere.
     ///
     /// # Errors
-    /// When the redirection is not to be followed, or leads to no server.
+    /// When the redirect must not be followed, or leads to no server.
     pub(crate) async fn redirect(
         &mut self,
         engine: &Arc<Engine>,

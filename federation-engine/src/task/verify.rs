@@ -1,4 +1,4 @@
-//! Asks the authoritative server about a dialback key (XEP-0220 §2.3), on a connection of its own.
+//! Verifies a dialback key at the authoritative server (XEP-0220 §2.3), on a separate connection.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use super::negotiate::{self, NotOpened, Opening};
 use crate::Domain;
 use crate::leg::Leg;
 
-/// Whether the authoritative server of a pair may be queried at all. The query costs lookups and connections (XEP-0205), and its
-/// cause has not authenticated.
+/// Whether the authoritative server of a pair may be queried at all. The query costs lookups and connections
+/// (XEP-0205), and the server that caused it has not authenticated.
 ///
 /// # Errors
 /// The answer to the source if not (XEP-0220 §2.5).
 pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), Verification> {
     let snapshot = engine.snapshot();
-    // Where a person wrote an entry or a route, the name is known here.
+    // If the configuration has an entry or a route for it, the name is known here.
     let peer = snapshot.config.peers.resolve(&pair.from);
     let known = leg == Leg::Inner || peer.entry.is_some() || peer.route.is_some();
     if !known && !is_public(&pair.from) {
@@ -39,11 +39,11 @@ pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), V
     Ok(())
 }
 
-/// Waits for the turn of a verification that this source causes, behind others of the same source. The permit is held while the
-/// verification runs.
+/// Waits for the turn of a verification that this source causes, after others of the same source. The permit is held
+/// while the verification runs.
 ///
 /// # Errors
-/// The answer to the source if too many wait already.
+/// The answer to the source if too many are waiting.
 pub(crate) async fn turn(
     engine: &Engine,
     leg: Leg,
@@ -65,8 +65,8 @@ pub(crate) async fn turn(
     Ok(permit)
 }
 
-/// The authoritative server's answer, or the dialback error that says why there is none (XEP-0220 §2.5). `source` caused the
-/// question.
+/// The authoritative server's answer, or the dialback error that states why there is none (XEP-0220 §2.5). `source`
+/// caused the verification.
 pub(crate) async fn ask(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -87,8 +87,8 @@ pub(crate) async fn ask(
             "the authoritative server did not answer",
         ),
         Err(NotOpened { failure, address, .. }) => {
-            // Of the server that was asked: who caused the question chose the name. Where DNS, or DNSSEC, led to none, of
-            // who caused it.
+            // Limits the lines of the server that was queried: the server that caused the verification chose the name.
+            // If DNS or DNSSEC led to no server, limits those of the source.
             let server = address.map_or(source, |address: SocketAddr| address.ip());
             if let Some(omitted) = engine.may_log(server) {
                 tracing::info!(%pair, ?leg, ?address, reason = failure.word().as_str(), omitted, "dialback verification failed: {failure}");
@@ -98,9 +98,9 @@ pub(crate) async fn ask(
     }
 }
 
-/// Waits for the answer to a question, `time` at most and not beyond the stream that needs it, whose end `ended` tells: then
-/// nobody waits, and there is none. With it the question ends, and what it holds: servers that keep silent cannot use up what a
-/// source may have under way.
+/// Waits for the answer to a verification, for at most `time` and not beyond the stream that needs it. `ended` notifies
+/// of the end of the stream: then nobody waits, and there is no answer. The verification ends with it and releases what
+/// it holds, so that silent servers cannot use up the verifications of a source.
 pub(crate) async fn bounded(
     question: impl Future<Output = Verification>,
     time: Duration,
@@ -129,7 +129,7 @@ mod tests {
     const TIME: Duration = Duration::from_secs(30);
     const LIMIT: usize = 32;
 
-    /// More questions than a source may have under way, to servers that never answer.
+    /// More verifications than a source may have in progress, at servers that never answer.
     fn silent(
         line: &Line,
         ended: &CancellationToken,

@@ -1,73 +1,74 @@
-//! Places for connections that are not authenticated: who gets one, who waits in line, and who makes room. No socket, no clock.
+//! Places for unauthenticated connections: which connections get one, which wait in the queue, and which make room. No
+//! socket, no clock.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::source::Prefix;
 
-/// A connection that has not opened a stream for this long makes room for one that waits. Every server opens its stream at
-/// once; what takes time is the way there and a TLS handshake.
+/// Time after which a connection that has not opened a stream makes room for a waiting one. Every server opens its
+/// stream at once; the network path and a TLS handshake take the time.
 pub(super) const SILENCE: Duration = Duration::from_secs(3);
 
 /// Bounds of [`Places`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Connections of one source prefix.
+    /// Maximum connections of one source prefix.
     pub(super) per_source: usize,
-    /// Connections of all sources.
+    /// Maximum connections of all sources.
     pub(super) total: usize,
-    /// The last of `total`, which only sources without a connection get.
+    /// The last places of `total`, which only sources without a connection get.
     pub(super) reserved: usize,
-    /// Connections of one source prefix that wait for a place.
+    /// Maximum connections of one source prefix that wait for a place.
     pub(super) line: usize,
-    /// Connections of all sources that wait.
+    /// Maximum connections of all sources that wait.
     pub(super) all_lines: usize,
 }
 
-/// What becomes of a connection that arrives.
+/// The result for a connection that arrives.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Arrival {
     /// It has a place.
     Admitted {
-        /// Of the connection that arrived.
+        /// Number of the connection that arrived.
         number: u64,
-        /// Who has to end for it.
+        /// The connection that must close for it.
         moves: Moves,
     },
     /// It waits until it is called.
     Waits {
-        /// Of the connection that arrived.
+        /// Number of the connection that arrived.
         number: u64,
-        /// Who has to end for one that waited before it.
+        /// The connection that must close, of those that waited before it.
         moves: Moves,
     },
     /// There is no place.
     Refused,
 }
 
-/// Connections that lose their places, and those that get them.
+/// Connections that lose their places, and connections that get them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Moves {
-    /// They have not opened a stream, and have to end.
+    /// They have not opened a stream and must close.
     pub(super) evicted: Vec<u64>,
-    /// They have waited, and have a place now.
+    /// They were waiting and now have a place.
     pub(super) called: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Source {
     connections: usize,
-    /// Those that have not opened a stream, and since when they are there; the oldest has the lowest number.
+    /// Connections that have not opened a stream, and their arrival; the oldest has the lowest number.
     silent: BTreeMap<u64, Instant>,
-    /// Those that wait.
+    /// Connections that wait.
     line: VecDeque<u64>,
 }
 
-/// Connections that are not authenticated, by source.
+/// Unauthenticated connections, by source.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     sources: HashMap<Prefix, Source>,
-    /// All that have not opened a stream.
+    /// All connections that have not opened a stream.
     silent: BTreeMap<u64, Prefix>,
     total: usize,
     waiting: usize,
@@ -75,10 +76,11 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// A connection arrives. A source that has all its places gives up those that have been silent for too long; where there
-    /// are none, the connection waits in line. When the line is full, the source's oldest silent connection ends, however
-    /// young it is; when the process has no places left, the oldest silent one of all does. A connection that has opened a
-    /// stream keeps its place: it is bounded by the time for the negotiation.
+    /// A connection arrives. If its source uses all of its places, the source's connections that have been silent for
+    /// too long close; if there are none, the new connection waits in the queue. If the queue is full, the source's
+    /// oldest silent connection closes, however young it is. If the process has no places left, the oldest silent
+    /// connection of all sources closes. A connection that has opened a stream keeps its place: the negotiation timeout
+    /// bounds it.
     pub(super) fn arrive(&mut self, prefix: Prefix, limits: &Limits, now: Instant) -> Arrival {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
@@ -115,7 +117,7 @@ impl Places {
             self.evict(oldest, prefix, &mut moves);
             self.call(prefix, limits, &mut moves, now);
             if line == 0 {
-                // The lines of others are full.
+                // The queues of others are full.
                 self.admit(number, prefix, now);
                 return Arrival::Admitted { number, moves };
             }
@@ -125,12 +127,12 @@ impl Places {
         Arrival::Waits { number, moves }
     }
 
-    /// Time has passed: those that have been silent for too long make room for those that wait.
+    /// Time has passed: connections that have been silent for too long make room for waiting ones.
     pub(super) fn advance(&mut self, prefix: Prefix, limits: &Limits, now: Instant) -> Moves {
         self.make_room(prefix, limits, now, 0)
     }
 
-    /// The same for those that wait and `arriving` more.
+    /// The same for the waiting connections and `arriving` more.
     fn make_room(
         &mut self,
         prefix: Prefix,
@@ -157,7 +159,7 @@ impl Places {
         moves
     }
 
-    /// Gives free places of a source to those of it that wait.
+    /// Gives free places of a source to its waiting connections.
     fn call(&mut self, prefix: Prefix, limits: &Limits, moves: &mut Moves, now: Instant) {
         while self.total < limits.total
             && let Some(source) = self.sources.get_mut(&prefix)
@@ -201,7 +203,7 @@ impl Places {
         }
     }
 
-    /// A connection is authenticated, or gone. Not to be called for one that was evicted.
+    /// A connection is authenticated, or closed. Must not be called for an evicted one.
     pub(super) fn leave(
         &mut self,
         number: u64,

@@ -1,4 +1,4 @@
-//! What streams have proven, and how much of it one peer, source or certificate may have. Pure.
+//! The domains that streams have authenticated, and how many of them one peer, source or certificate may have. Pure.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -13,15 +13,16 @@ use crate::source::Prefix;
 const MAX_PER_PAIR: usize = 16;
 /// Streams that one remote domain may have open. Servers open one for each pair.
 pub(crate) const MAX_PER_DOMAIN: usize = 128;
-/// Names that one certificate may prove at a time. A wildcard covers any number of them, and each costs streams to the backend.
+/// Names that one certificate may authenticate at a time. A wildcard covers any number of names, and each of them costs
+/// streams to the backend.
 const MAX_NAMES_PER_CERTIFICATE: usize = 256;
-/// Names that one source prefix may prove at a time. Where sources are hidden, all peers come from one.
+/// Names that one source prefix may authenticate at a time. Where source addresses are hidden, all peers come from one.
 const MAX_NAMES_PER_SOURCE: usize = 4_096;
 
 /// SHA-256 of a leaf certificate.
 pub(crate) type Fingerprint = [u8; 32];
 
-/// What there is too much of.
+/// The limit that is reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Full {
     /// [`MAX_PER_PAIR`].
@@ -30,7 +31,7 @@ pub(crate) enum Full {
     /// [`MAX_PER_DOMAIN`].
     #[error("this domain has too many open streams")]
     Domain,
-    /// A share of all connections.
+    /// Share of all connections.
     #[error("this address range has too many open streams")]
     Source,
     /// [`MAX_NAMES_PER_CERTIFICATE`].
@@ -45,18 +46,18 @@ pub(crate) enum Full {
     NamesOfSource,
 }
 
-/// Who proves something.
+/// A stream that authenticates a domain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prover {
     /// Number of the stream.
     pub(crate) stream: u64,
-    /// Where it comes from.
+    /// Its source address.
     pub(crate) source: Prefix,
     /// Its certificate, if it presented one.
     pub(crate) certificate: Option<Fingerprint>,
 }
 
-/// How often each key is there.
+/// Number of occurrences of each key.
 #[derive(Debug)]
 struct Counts<K>(HashMap<K, usize>);
 
@@ -85,7 +86,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
     }
 }
 
-/// Names that each key has proven.
+/// Names that each key has authenticated.
 type Names<K> = HashMap<K, Counts<Domain>>;
 
 fn has_room<K: Eq + Hash>(names: &Names<K>, key: &K, name: &Domain, limit: usize) -> bool {
@@ -101,7 +102,7 @@ fn forget<K: Eq + Hash>(names: &mut Names<K>, key: K, name: &Domain) {
     }
 }
 
-/// What the streams that peers opened have proven.
+/// The pairs that streams opened by peers have authenticated.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pairs: Counts<Pair>,
@@ -113,7 +114,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Whether one more name may be proven there.
+    /// Whether that source or certificate may authenticate one more name.
     pub(super) fn has_room_for(
         &self,
         source: Prefix,
@@ -129,7 +130,7 @@ impl Ledger {
         if room { Ok(()) } else { Err(Full::NamesOfCertificate) }
     }
 
-    /// A stream has proven a pair, whose `from` is the remote domain. `first`: it had proven none before.
+    /// A stream has authenticated a pair, whose `from` is the remote domain. `first`: it had authenticated none before.
     pub(super) fn add(
         &mut self,
         prover: &Prover,
@@ -161,7 +162,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A stream that had proven these pairs is gone.
+    /// A stream that had authenticated these pairs is closed.
     pub(super) fn remove(&mut self, prover: &Prover, pairs: &[Pair]) {
         if !pairs.is_empty() {
             self.sources.remove(&prover.source);
@@ -181,7 +182,7 @@ impl Ledger {
         }
     }
 
-    /// How many older streams the domain has beside that one.
+    /// How many older streams the domain has besides that one.
     pub(super) fn older(&self, domain: &Domain, stream: u64) -> usize {
         self.streams.get(domain).map_or(0, |streams| streams.range(..stream).count())
     }
@@ -192,7 +193,7 @@ impl Ledger {
     }
 }
 
-/// Bounds that depend on more than this.
+/// Limits that depend on more than this.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) per_domain: usize,
@@ -220,7 +221,7 @@ mod tests {
         }
     }
 
-    /// Proves names of a zone, one stream each, until there is no room.
+    /// Authenticates names of a zone, one stream each, until there is no room.
     fn names(ledger: &mut Ledger, third: u8, certificate: Option<u8>, zone: &str) -> (usize, Full) {
         for number in 0_usize.. {
             let stream = u64::try_from(number).unwrap();

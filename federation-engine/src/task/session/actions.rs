@@ -1,4 +1,4 @@
-//! What the machine of a stream asks its driver for.
+//! The actions that the machine of a stream requests from its driver.
 
 use std::io;
 use std::sync::Arc;
@@ -33,9 +33,9 @@ use crate::task::negotiate::CLOSING;
 use crate::task::stream_end::StreamEnd;
 use crate::task::{expiry, verify};
 
-/// Time to send the last bytes when the engine ends.
+/// Maximum time to send the last bytes on shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Time to tell the peer of a stream that has to make room.
+/// Maximum time to notify the peer of a stream that must make room.
 const SHED_CLOSING: Duration = Duration::from_secs(1);
 
 impl Session {
@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    /// RFC 6120 §4.9.3.17. What is not confirmed goes back to its queue.
+    /// RFC 6120 §4.9.3.17. Unconfirmed stanzas go back to their queue.
     async fn shed(&mut self) -> Flow {
         self.closing = true;
         self.shed = true;
@@ -65,7 +65,8 @@ impl Session {
         Flow::Stop
     }
 
-    /// The place is needed. A connection that has not opened a stream is closed: there is none that could say why.
+    /// The place is needed. A connection that has not opened a stream is closed: there is no stream on which to send an
+    /// error.
     pub(super) async fn on_evicted(&mut self) -> Flow {
         let opened = match &self.machine {
             Machine::Receiving(machine) => {
@@ -80,12 +81,12 @@ impl Session {
         Flow::Stop
     }
 
-    /// Takes over what the machine wrote and does what it asked for, until it asks for nothing more.
+    /// Takes the output of the machine and performs its actions, until it requests no more.
     pub(super) async fn perform(&mut self) -> Flow {
         while !self.out.bytes.is_empty() || !self.out.actions.is_empty() {
             self.connection.output.unsplit(std::mem::take(&mut self.out.bytes));
             for action in std::mem::take(&mut self.out.actions) {
-                // On the heap for a moment: what is rare must not make the task of every stream large.
+                // On the heap for a moment: rare actions must not make the task of every stream large.
                 if Box::pin(self.act(action)).await == Flow::Stop {
                     return Flow::Stop;
                 }
@@ -117,7 +118,7 @@ impl Session {
             Action::Acknowledged(count) => self.outlet.acknowledged(count, &self.engine),
             Action::Unmanaged => self.outlet.unmanaged(),
             Action::Deliver(element, pair) => {
-                // Of a stream that is closing; its last stanzas may come behind one that waits for room.
+                // A stanza of a closing stream; its last stanzas may come after one that waits for room.
                 self.intake.take_last(&element, &pair).await;
                 self.machine.handled();
             }
@@ -144,7 +145,7 @@ impl Session {
             Action::Ends(error) => self.stream_end = Some(StreamEnd::Error(error)),
             Action::PairFailed { pair, failure } => self.on_pair_decided(&pair, Some(&failure)),
             Action::Close => {
-                // The peer may take its time.
+                // The peer may close its side in its own time.
                 self.withdraw();
                 self.connection.output.unsplit(std::mem::take(&mut self.out.bytes));
                 let ending = self.stage >= Stage::Bouncing;
@@ -156,7 +157,7 @@ impl Session {
                 self.connection.close(patience).await;
                 let receiving = matches!(self.machine, Machine::Receiving(_));
                 if receiving && self.shed {
-                    // Its buffers are needed now; its peer is heard for a moment, so that it gets to read why.
+                    // Its buffers are needed now. Its data is read for a moment, so that it can read the reason.
                     self.connection.shrink();
                     let _ = timeout(SHED_CLOSING, self.connection.linger()).await;
                 } else if receiving && !ending {
@@ -207,7 +208,7 @@ impl Session {
         Flow::Continue
     }
 
-    /// The pair is proven, and there are too many of its kind.
+    /// The pair is authenticated, but a limit is reached.
     async fn refuse_to_prove(&mut self, full: Full) -> Flow {
         let error = StreamError::new(StreamCondition::ResourceConstraint, full.to_string());
         let error = error.because(Word::TooManyStreams);
@@ -216,7 +217,7 @@ impl Session {
             self.engine.saw_refusal(self.leg, self.address, Rejection::of_stream(named, &error));
         }
         self.machine.fail(&error, &*self.around, &mut self.out);
-        // The error is written, and the connection is closed, by what the machine asks for now.
+        // The error is written, and the following actions of the machine close the connection.
         Box::pin(self.perform()).await;
         Flow::Stop
     }
@@ -235,7 +236,8 @@ impl Session {
         self.engine.metrics.keys_answered.inc(VerificationResult::from(answer));
         let receiving = matches!(self.machine, Machine::Receiving(_));
         if *answer == Verification::Valid {
-            // Nobody but a server to which a stream of ours has gone knows such a key: anybody may ask (XEP-0220 §2.1.2).
+            // Only a server to which we opened a stream knows such a key, although any server may send the request
+            // (XEP-0220 §2.1.2).
             self.engine.table.peer_is_back(pair);
         }
         if *answer == Verification::Valid && receiving && self.leg == Leg::Outer {
@@ -244,7 +246,8 @@ impl Session {
         }
     }
 
-    /// Whether a line about this stream is written. Strangers cannot keep back those about a peer that has proven a domain.
+    /// Whether a line about this stream is logged. Unknown servers cannot suppress lines about a peer that has
+    /// authenticated a domain.
     pub(super) fn may_log(&self) -> Option<u64> {
         match self.proven.first() {
             Some((pair, _)) => self.engine.may_log_pair(self.leg, pair),
@@ -264,7 +267,7 @@ impl Session {
         self.failure = Some(failure);
     }
 
-    /// RFC 6120 §13.7.2.3: the stream ends with the certificates that it rests on.
+    /// RFC 6120 §13.7.2.3: the stream closes when a certificate that it depends on expires.
     fn watch_expiry(&mut self, remote: &Domain, valid: bool) {
         let now = Timestamp::now();
         let judged = valid && self.around.peer(remote).verification != CertificateRole::None;
@@ -293,8 +296,8 @@ impl Session {
         Ok(())
     }
 
-    /// Judges the initiating server's certificate on another thread, before the machine asks for the verdict, which is kept
-    /// with the chain. False if there was no free turn in time.
+    /// Verifies the initiating server's certificate on another thread, before the machine requests the result, which is
+    /// kept with the chain. False if there was no free turn in time.
     pub(super) async fn judge_ahead(&mut self, from: Option<&str>) -> bool {
         let (Leg::Outer, Machine::Receiving(machine)) = (self.leg, &self.machine) else {
             return true;
@@ -345,7 +348,7 @@ impl Session {
             };
             if let Some(result) = verify::bounded(question, time, ended).await {
                 engine.metrics.verifications.inc((&result).into());
-                // The stream that asked may be gone.
+                // The stream that requested it may be closed.
                 let _ = events.send(Event::Verdict(Box::new((pair, id, result)))).await;
             }
         });

@@ -1,4 +1,4 @@
-//! The fate of the stanzas that were written: the system knows which of them the peer's TCP has.
+//! The result of written stanzas: the system reports which of them the peer's TCP has.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,15 @@ use crate::task::ending::Stage;
 use crate::task::io::Batch;
 use crate::task::socket::warn_unsupported;
 
-/// How long the end of a stream waits for the peer's TCP to acknowledge the last stanzas, which would be sent again otherwise.
+/// Maximum time for which the end of a stream waits for the peer's TCP to acknowledge the last stanzas, which would
+/// otherwise be sent again.
 const LAST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(2);
 
 /// Bytes of stanzas in one TLS record (RFC 8446 §5.1).
 const MAX_RECORD: u64 = 1 << 14;
 
 impl Session {
-    /// Finds out what became of the stanzas on the way. Those that go back to their queues must not arrive later.
+    /// Finds out the result of the stanzas in transit. Those that go back to their queues must not arrive later.
     pub(super) async fn settle(&mut self) {
         self.note_batch();
         let patience =
@@ -43,14 +44,14 @@ impl Session {
         }
     }
 
-    /// Takes note of the stanzas that TCP has taken.
+    /// Records the stanzas that TCP has accepted.
     pub(super) fn note_batch(&mut self) {
         if let Batch::Sent(span) = self.connection.batch() {
             self.outlet.written(span, &self.engine);
         }
     }
 
-    /// Asks the system which stanzas the peer's TCP has. True if it will have no more.
+    /// Queries the system which stanzas the peer's TCP has. True if it will have no more.
     pub(super) fn ask(&mut self) -> bool {
         let seen = self.connection.acknowledged();
         if seen.is_none() {

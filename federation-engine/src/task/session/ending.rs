@@ -1,4 +1,4 @@
-//! The end of the engine, as a stream sees it, and what else the engine tells every stream.
+//! The shutdown of the engine as a stream sees it, and the other changes that the engine announces to every stream.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,18 @@ use super::{Flow, Session};
 use crate::task::ending::Stage;
 use crate::task::machine::Machine;
 
-/// How long, when the engine ends, a stream stays for its last acknowledgements. A stanza that the peer has and did not
-/// acknowledge comes back to its sender.
+/// Maximum time for which a stream stays open on shutdown for its last acknowledgements. A stanza that the peer has but
+/// did not acknowledge is bounced to its sender.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How long no stanza may be acknowledged, while errors go back to senders, before the rest of the stream is given up.
+/// Time without any acknowledged stanza, while errors go back to senders, after which the rest of the stream is given
+/// up.
 const STUCK: Duration = Duration::from_millis(500);
 
 impl Session {
-    /// Whether the peer is read although the engine ends: not while queued stanzas are delivered, for there would be more of
-    /// them, and not when no answer could be sent. Acknowledgements of our own stanzas are needed, and a peer that is not
-    /// authenticated cannot send stanzas.
+    /// Whether the peer is read during shutdown: not while queued stanzas are delivered, for there would be more of
+    /// them, and not when no answer could be sent. Acknowledgements of our own stanzas are needed, and an
+    /// unauthenticated peer cannot send stanzas.
     pub(super) fn is_read(&self) -> bool {
         matches!(self.stage, Stage::Serving | Stage::Bouncing)
             || matches!(self.machine, Machine::Initiating(_))
@@ -47,7 +48,7 @@ impl Session {
         Flow::Continue
     }
 
-    /// Stanzas that the peer does not take any more have to go back to their senders in time.
+    /// Stanzas that the peer no longer accepts must be bounced to their senders in time.
     pub(super) fn watch_progress(&mut self, now: Instant) {
         if self.outlet.is_in_flight() {
             self.ask();

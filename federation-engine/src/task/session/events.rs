@@ -1,4 +1,4 @@
-//! What comes to a stream from elsewhere in the engine.
+//! Events that reach a stream from elsewhere in the engine.
 
 use std::future::pending;
 
@@ -9,28 +9,28 @@ use tokio::sync::mpsc;
 
 use crate::task::streams::Request;
 
-/// Events that wait at one stream; whoever has more waits before it.
+/// Maximum events that wait at one stream; a sender of more waits before it.
 const WAITING: usize = 8;
 
-/// One of them.
+/// One event.
 pub(crate) enum Event {
-    /// What an authoritative server said about a pair, and the stream ID that the question was about.
+    /// The authoritative server's answer about a pair, and the stream ID that was verified.
     Verdict(Box<(Pair, StreamId, Verification)>),
     /// A link wants to use the stream.
     Carry(Request),
-    /// The stream has to make room.
+    /// The stream must make room.
     Shed,
     /// Another stream of the same peer needs the place of one that is idle.
     CloseIfIdle,
 }
 
-/// Those of one stream. The channel, which has over 1 kB, is made for the first who sends: nobody does to a stream that has
-/// proven nothing.
+/// The events of one stream. The channel, which has over 1 kB, is allocated by the first sender: a stream without an
+/// authenticated domain gets no events.
 #[derive(Default)]
 pub(super) struct Events(Option<(mpsc::Sender<Event>, mpsc::Receiver<Event>)>);
 
 impl Events {
-    /// For whoever sends.
+    /// For the senders.
     pub(super) fn sender(&mut self) -> &mpsc::Sender<Event> {
         &self.0.get_or_insert_with(|| mpsc::channel(WAITING)).0
     }
@@ -43,7 +43,7 @@ impl Events {
         }
     }
 
-    /// Nobody can send any more, and what was sent is dropped.
+    /// No task can send any more, and what was sent is dropped.
     pub(super) fn close(&mut self) {
         if let Some((_, events)) = &mut self.0 {
             events.close();

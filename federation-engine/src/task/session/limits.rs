@@ -1,5 +1,5 @@
-//! What the configuration allows the peer of a stream (`peers[].limits`). A stream that is at a limit is not read on; it gets
-//! no error. With `enforcement: DryRun` it is only counted.
+//! The configured limits of the peer of a stream (`peers[].limits`). A stream that reaches a limit is not read; it gets
+//! no error. With `enforcement: DryRun` the event is only counted.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::leg::Leg;
 use crate::observe::label::PeerLimit;
 use crate::task::stanza_rate::StanzaRate;
 
-/// Between two looks whether there is a place among the peer's streams.
+/// Interval of the checks whether there is a place among the peer's streams.
 const PLACE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The limits of one stream.
@@ -21,11 +21,11 @@ pub(super) struct Limits {
     /// Largest stanza, where the peer has one of its own.
     stanza_bytes: Option<usize>,
     rate: Option<(StanzaRate, Enforcement)>,
-    /// It was too fast, and is read on from then on.
+    /// It was too fast; the time at which reading continues.
     paused_until: Option<Instant>,
-    /// The domain whose streams are too many, and how many there may be.
+    /// The domain that has too many streams, and its maximum.
     place: Option<(Domain, usize)>,
-    /// When to look for a place again.
+    /// Time of the next check for a place.
     look_for_place: Option<Instant>,
 }
 
@@ -35,15 +35,15 @@ impl Limits {
         self.paused_until.is_none() && self.place.is_none()
     }
 
-    /// When [`Session::on_limits_due`] is to be called.
+    /// When [`Session::on_limits_due`] must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.paused_until.into_iter().chain(self.look_for_place).min()
     }
 }
 
 impl Session {
-    /// A domain of the peer is proven: its limits hold from now on. Of several domains the largest stanza and the smallest
-    /// rate count.
+    /// A domain of the peer is authenticated: its limits apply from now on. Of several domains, the largest stanza size
+    /// and the smallest rate apply.
     pub(super) fn limit_by(&mut self, remote: &Domain) {
         let snapshot = self.engine.snapshot_owned();
         let peers = &snapshot.config.peers;
@@ -60,7 +60,7 @@ impl Session {
         }
     }
 
-    /// The peer opened this stream and has proven a domain: whether there may be one more.
+    /// The peer opened this stream and has authenticated a domain: whether there may be one more stream.
     pub(super) fn find_place(&mut self, remote: &Domain) {
         if self.leg == Leg::Inner {
             return;
@@ -99,7 +99,7 @@ impl Session {
         }
     }
 
-    /// Whether the next element may be looked at.
+    /// Whether the next element may be processed.
     pub(super) fn may_go_on(&mut self, now: Instant) -> bool {
         if !self.limits.allow_reading() {
             return false;
@@ -119,7 +119,7 @@ impl Session {
         }
     }
 
-    /// A stanza was taken.
+    /// A stanza was accepted.
     pub(super) fn count_stanza(&mut self, now: Instant) {
         if let Some((rate, _)) = &mut self.limits.rate {
             rate.take(now);

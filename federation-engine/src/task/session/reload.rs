@@ -1,4 +1,4 @@
-//! Another configuration is in force: a stream that it does not allow any more ends, in order.
+//! The configuration was reloaded: closes a stream, in order, that the new one does not allow.
 
 use crds::target::RouteTarget;
 use crds::xmpp::StreamCondition;
@@ -16,18 +16,19 @@ use crate::leg::Leg;
 use crate::task::machine::Machine;
 
 impl Session {
-    /// Ends the stream if one of its pairs may not use it any more; the stanzas that wait for it are bounced, or sent on another one.
+    /// Closes the stream if one of its pairs may no longer use it; the stanzas that wait for it are bounced, or sent on
+    /// another one.
     pub(super) async fn on_reload(&mut self) -> Flow {
         if self.closing {
             return Flow::Continue;
         }
         let mut ends: Option<StreamCondition> = None;
         for (pair, how) in self.proven.clone() {
-            // The certificate may have to be judged again, which takes its time.
+            // The certificate may have to be verified again, which takes time.
             let turn = self.judge_ahead(Some(pair.from.as_str())).await;
             match self.objection(&pair, how) {
                 None if turn => {}
-                // Whether the certificate holds is not known in time.
+                // Whether the certificate is valid is not known in time.
                 None => ends = Some(StreamCondition::Reset),
                 Some(condition) => {
                     if let Some(omitted) = self.engine.may_log_pair(self.leg, &pair) {
@@ -50,7 +51,7 @@ impl Session {
         self.perform().await
     }
 
-    /// Why a pair that was proven may not use the stream any more.
+    /// Why an authenticated pair may no longer use the stream.
     fn objection(&self, pair: &Pair, how: Authentication) -> Option<StreamCondition> {
         let is_ours = matches!(self.machine, Machine::Initiating(_));
         let (own, other) = if is_ours { (&pair.from, &pair.to) } else { (&pair.to, &pair.from) };

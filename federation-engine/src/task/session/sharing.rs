@@ -1,5 +1,5 @@
-//! Further links on a stream: back to the peer that opened it (XEP-0288 §2.2), or, where we opened it, for other domains here
-//! and others at the same place there (sender and target multiplexing, XEP-0220 §2.6).
+//! Further links on a stream: back to the peer that opened it (XEP-0288 §2.2), or, if we opened it, for other local
+//! domains and other domains at the same remote place (sender and target multiplexing, XEP-0220 §2.6).
 
 use std::time::Instant;
 
@@ -15,8 +15,8 @@ use crate::task::streams::{Far, Registration, Request};
 use crate::task::target::Place;
 
 impl Session {
-    /// A stream that we opened is of use to other pairs if dialback can prove them on it. What EXTERNAL has proven is left
-    /// alone: for another pair its own certificate would speak, on a stream of its own.
+    /// A stream that we opened can carry other pairs if dialback can authenticate them on it. A stream that is
+    /// authenticated by EXTERNAL is not shared: another pair has its own certificate, and gets its own stream.
     pub(super) fn share_opened(&mut self, remote: &Domain, place: Place) {
         if self.how == Some(Authentication::Dialback) {
             self.register(Far::Domain(remote.clone()));
@@ -31,7 +31,7 @@ impl Session {
         }
     }
 
-    /// Nobody is to find the stream any more: it ends. Who asked for it and has no answer looks elsewhere.
+    /// The stream is closing, and no link may find it any more. A link without an answer looks for another stream.
     pub(super) fn withdraw(&mut self) {
         self.ended.token.cancel();
         self.registrations.clear();
@@ -39,12 +39,12 @@ impl Session {
         self.events.close();
     }
 
-    /// XEP-0288: the stream goes both ways for this pair.
+    /// XEP-0288: the stream is bidirectional for this pair.
     pub(super) fn bidirectional(&mut self, pair: &Pair) {
         tracing::debug!(%pair, leg = ?self.leg, address = %self.address, "the stream is bidirectional");
         if matches!(self.machine, Machine::Receiving(_)) {
             self.register(Far::Domain(pair.to.clone()));
-            // What waits for a way to this peer has one now.
+            // Stanzas that wait for a stream to this peer can now be sent.
             self.engine.table.hurry(pair);
         }
     }
@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    /// The peer has accepted a pair, or refused it (`failure`). A link that is refused opens a stream of its own.
+    /// The peer has accepted a pair, or refused it (`failure`). A refused link opens its own stream.
     pub(super) fn on_pair_decided(&mut self, pair: &Pair, failure: Option<&Failure>) {
         let Some(at) = self.requested.iter().position(|request| request.link.pair == *pair) else {
             return;

@@ -77,7 +77,8 @@ fn silent_connections_never_lock_their_source_out() {
     let mut at = Now::new();
     let mut all: VecDeque<_> = (0..3).map(|_| at.admitted(1)).collect();
     all.extend((0..2).map(|_| at.waits(1)));
-    // Renewed again and again: each newcomer gets into the line, whose head gets the place of the oldest.
+    // Evicted again and again: each new connection enters the queue, and the first in the queue gets the place of the
+    // oldest connection.
     for _ in 0..100 {
         let Arrival::Waits { number, moves } = at.arrive(1) else { panic!("refused") };
         assert_eq!(moves, Moves { evicted: vec![all[0]], called: vec![all[3]] });
