@@ -1,4 +1,4 @@
-//! Accepting TCP connections. A listener outlives every failure to accept one.
+//! Accepts TCP connections. A listener survives every failure to accept one.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-/// Between two attempts while file descriptors or memory are exhausted: the kernel reports it at once, until some are free.
+/// Delay between two attempts while file descriptors or memory are exhausted: the kernel reports the error at once,
+/// until some are free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The next connection to the listener of this name. Cancel-safe.
@@ -20,7 +21,7 @@ pub async fn next(listener: &TcpListener, name: &str) -> (TcpStream, SocketAddr)
     }
 }
 
-/// Returns when another attempt makes sense.
+/// Returns when another attempt is useful.
 async fn recover(error: &io::Error, name: &str) {
     if is_of_one_connection(error) {
         tracing::debug!(listener = name, %error, "a connection ended before it was accepted");
@@ -30,7 +31,7 @@ async fn recover(error: &io::Error, name: &str) {
     }
 }
 
-/// Linux reports what happened to a connection in the queue by its `accept`, too (accept(2)); the next one may be good.
+/// `accept` also reports errors of a connection in the queue (accept(2)); the next connection may be usable.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

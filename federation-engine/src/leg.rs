@@ -1,4 +1,4 @@
-//! The two sides of the engine. Each answers the same questions about streams in its own way.
+//! The two sides of the engine. Each answers the same queries of streams in its own way.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ pub(crate) mod proven;
 /// A side of the engine.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Leg {
-    /// Towards remote servers: here the engine is the local domains.
+    /// Towards remote servers: here the engine represents the local domains.
     Outer,
-    /// Towards the backends: here the engine is every remote domain.
+    /// Towards the backends: here the engine represents every remote domain.
     Inner,
 }
 
 impl Leg {
-    /// The look-ups of this leg.
+    /// The lookups of this leg.
     pub(crate) fn surroundings(self, engine: &Arc<Engine>) -> Box<dyn Surroundings + Send + Sync> {
         match self {
             Self::Outer => Box::new(outer::Outer(Arc::clone(engine), None)),
@@ -30,7 +30,7 @@ impl Leg {
         }
     }
 
-    /// The look-ups of a stream that was opened from there.
+    /// The lookups of a stream that was opened from there.
     pub(crate) fn surroundings_of(
         self,
         engine: &Arc<Engine>,

@@ -1,4 +1,4 @@
-//! What the engine saw, and how others read it.
+//! The observations of the engine, and the interfaces that expose them.
 
 pub mod admin;
 pub mod control;

@@ -1,4 +1,4 @@
-//! The life of an engine: listeners, re-reading, end.
+//! The life of an engine: listeners, reload, shutdown.
 
 mod listeners;
 mod material;
@@ -29,24 +29,24 @@ use crate::task::overload::{self, Granted};
 use crate::task::peers;
 use crate::task::snapshot::Snapshot;
 
-/// What `/readyz` misses until every listener serves, and again when the engine ends.
+/// The part that `/readyz` reports as missing until every listener serves, and again during shutdown.
 const SERVING: &str = "serving";
-/// Probes asked for and not begun yet.
+/// Maximum probes requested and not yet started.
 const PROBES: usize = 64;
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration is not usable.
+    /// The configuration is unusable.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A listener could not be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// No resolver.
+    /// The resolver could not be created.
     #[error(transparent)]
     Resolver(#[from] ResolverError),
-    /// The system has no random numbers.
+    /// The system random number generator failed.
     #[error("the system random number generator failed: {0}")]
     Random(#[from] getrandom::Error),
 }
@@ -62,12 +62,12 @@ impl StartError {
     }
 }
 
-/// Runs an engine from a configuration file until `shutdown`, then ends its streams in order.
+/// Runs an engine from a configuration file until `shutdown`, then closes its streams in order.
 ///
 /// # Errors
 /// When it cannot start; see [`StartError`].
 pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartError> {
-    // Before anything is opened: what is granted then may be used.
+    // Before any file or socket is opened, so that the raised limit applies.
     let granted = Granted::by_system();
     let mut watch = FileWatch::new();
     watch.set([file]);
@@ -113,7 +113,7 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
     Ok(())
 }
 
-/// Tries the peers that the control listener is asked about.
+/// Connects to the peers for which the control listener gets probes.
 async fn probe_what_is_asked(engine: Arc<Engine>, mut asked: mpsc::Receiver<Domain>) {
     while let Some(Some(peer)) = engine.shutdown.run_until_cancelled(asked.recv()).await {
         let first = engine.snapshot().config.local_names().next().cloned();

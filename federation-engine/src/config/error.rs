@@ -1,4 +1,4 @@
-//! What is wrong with a configuration file: where it stands, and what to do.
+//! Errors of a configuration file: where each of them is, and what to do.
 
 use std::fmt;
 use std::io;
@@ -31,11 +31,11 @@ impl fmt::Display for Position {
 pub struct ConfigError {
     /// The file.
     pub file: PathBuf,
-    /// Where in the file, when the error stands at a place.
+    /// Position in the file, if the error has one.
     pub position: Option<Position>,
     /// Path of the field such as `peers[2].tls.mode`; empty for the document as a whole.
     pub field: String,
-    /// What is wrong.
+    /// The error.
     pub fault: Box<Fault>,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// What is wrong.
+/// The kinds of errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The file cannot be read.
@@ -74,10 +74,10 @@ pub enum Fault {
     /// Not UTF-8.
     #[error("the file is not UTF-8 text")]
     NotText,
-    /// No YAML, or a value of the wrong type; the parser's own sentence.
+    /// Invalid YAML, or a value of the wrong type; the parser's own message.
     #[error("{0}")]
     Malformed(String),
-    /// A field that does not exist here.
+    /// An unknown field.
     #[error("there is no such field; correct its name or delete it")]
     UnknownField,
     /// An empty list that needs an element.
@@ -125,10 +125,10 @@ pub enum Fault {
     /// A local domain in `peers[]`.
     #[error("{0} is one of `domains`; a local domain cannot be a peer")]
     LocalDomainAsPeer(Domain),
-    /// The probe domain, which the engine speaks for itself, is claimed by an entry of `domains`.
+    /// The probe domain, which the engine uses itself, is claimed by an entry of `domains`.
     #[error("{0} is the engine's own probe domain and cannot be a local domain; change `host`")]
     ProbeDomainTaken(Domain),
-    /// The probe domain is no domain.
+    /// The probe domain is not a valid domain.
     #[error("`host` is too long: xfed-probe.{0} must also be a valid domain")]
     HostTooLong(Domain),
     /// The host of a backend.
@@ -139,12 +139,12 @@ pub enum Fault {
     /// Settings that no peer could satisfy.
     #[error(transparent)]
     Impossible(ImpossibleCombination),
-    /// A pin that is none.
+    /// An invalid pin.
     #[error("{text:?}: {error}")]
     Pin {
         /// As written.
         text: String,
-        /// What a pin is.
+        /// The required form of a pin.
         error: PinError,
     },
     /// Two listeners on one port.
@@ -155,10 +155,10 @@ pub enum Fault {
         /// Field of the other listener.
         other: &'static str,
     },
-    /// A resolver that cannot be asked.
+    /// An unusable resolver.
     #[error("{0} cannot be a resolver; set an address and a port other than 0")]
     Resolver(SocketAddr),
-    /// An address that a backend can reach is needed.
+    /// An address that a backend can reach is required.
     #[error(
         "a backend cannot connect to {0}; set the address at which the backend reaches this engine"
     )]

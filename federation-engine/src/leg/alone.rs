@@ -1,4 +1,4 @@
-//! Answers for a local domain that has no backend: ping and service discovery; everything else is refused.
+//! Answers for a local domain without a backend: ping and service discovery; everything else is refused.
 
 use bytes::{Bytes, BytesMut};
 use crds::contact::Contact;
@@ -8,7 +8,7 @@ use s2s_proto::stanza::{Kind, bounce};
 use s2s_proto::xml::escape::{attribute_into, escape_into};
 use s2s_proto::xml::{Element, Namespace};
 
-/// What a stanza asks for.
+/// The kind of a request.
 enum Question {
     Ping,
     Info,
@@ -54,7 +54,7 @@ fn question(stanza: &Element) -> Question {
     Question::Other
 }
 
-/// Identity and features (XEP-0030 §3.1), and whom to write to (XEP-0157 §3) in a form (XEP-0128).
+/// Identity and features (XEP-0030 §3.1), and contact addresses (XEP-0157 §3) in a form (XEP-0128).
 fn info(contact: Option<&Contact>) -> BytesMut {
     let mut info = BytesMut::from(
         "<query xmlns='http://jabber.org/protocol/disco#info'>\

@@ -1,4 +1,4 @@
-//! The side of the backends: here the engine is every remote domain.
+//! The side of the backends: here the engine represents every remote domain.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 use crate::Domain;
 use crate::task::engine::Engine;
 
-/// What streams of the inner leg ask.
+/// Answers the queries of streams of the inner leg.
 pub(crate) struct Inner(pub(crate) Arc<Engine>);
 
 impl Surroundings for Inner {
@@ -28,16 +28,16 @@ impl Surroundings for Inner {
             snapshot.config.local(&pair.from).is_some(),
             snapshot.config.local(&pair.to).is_some(),
         ) {
-            // From the backend to a remote domain, or the other way.
+            // A pair from the backend to a remote domain, or the reverse one.
             (true, false) | (false, true) => Ok(()),
-            // A backend that claims a foreign domain.
+            // A backend that claims a remote domain.
             (false, false) => Err(Refusal::InvalidFrom),
-            // Backends reach their own domains without us.
+            // Backends reach their own domains without the engine.
             (true, true) => Err(Refusal::HostUnknown),
         }
     }
 
-    /// What a backend sends may be for any peer.
+    /// A stanza of a backend may be for any peer.
     fn stanza_bytes(&self, _local: &Domain) -> Option<usize> {
         Some(self.0.snapshot().config.peers.largest_stanza_bytes())
     }
@@ -62,7 +62,7 @@ impl Surroundings for Inner {
         self.0.snapshot().dialback.confirms(receiving, originating, id, key)
     }
 
-    /// Not the engine's own pings: their answers shall show that the backend finds the engine by itself.
+    /// Not the engine's own pings: their answers must show that the backend finds the engine by itself.
     fn takes_bidi(&self, pair: &Pair) -> bool {
         let snapshot = self.0.snapshot();
         let probe = &snapshot.config.probe_domain;
@@ -78,7 +78,7 @@ impl Surroundings for Inner {
         self.0.inquiries().of(pair, id)
     }
 
-    /// The engine answers `db:verify` for every foreign domain, so that a backend with dialback believes it.
+    /// The engine answers `db:verify` for every remote domain, so that a backend that uses dialback accepts it.
     fn is_authoritative_for(&self, domain: &Domain) -> bool {
         self.serves(domain)
     }
@@ -88,7 +88,7 @@ impl Surroundings for Inner {
     }
 }
 
-/// How a backend is spoken to.
+/// The rules for streams with a backend.
 fn rules(authentication: BackendAuthentication) -> PeerRules {
     let (tls, verification, external, dialback) = match authentication {
         BackendAuthentication::Minted => {

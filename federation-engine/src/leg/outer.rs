@@ -1,4 +1,4 @@
-//! The side of remote servers: here the engine is the local domains.
+//! The side of remote servers: here the engine represents the local domains.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::Domain;
 use crate::source::Prefix;
 use crate::task::engine::Engine;
 
-/// What streams of the outer leg ask.
+/// Answers the queries of streams of the outer leg.
 pub(crate) struct Outer(
     pub(crate) Arc<Engine>,
-    /// Where a stream comes from that a peer opened.
+    /// Source of a stream that a peer opened.
     pub(crate) Option<Prefix>,
 );
 
@@ -32,7 +32,7 @@ impl Surroundings for Outer {
         let own =
             |domain: &Domain| config.local(domain).is_some() || *domain == config.probe_domain;
         match (own(&pair.from), own(&pair.to)) {
-            // From them to us.
+            // A pair from the peer to us.
             (false, true) => {
                 if allows(&config.policy, &pair.from, Direction::Inbound) {
                     Ok(())
@@ -40,9 +40,10 @@ impl Surroundings for Outer {
                     Err(Refusal::PolicyDenied)
                 }
             }
-            // From us to them. Whether a stanza may leave is decided where it is forwarded, so that its sender is told.
+            // A pair from us to the peer. Whether a stanza may leave is decided where it is forwarded, so that its
+            // sender is notified.
             (true, false) => Ok(()),
-            // A peer that claims a domain of ours.
+            // A peer that claims one of our domains.
             (true, true) => Err(Refusal::InvalidFrom),
             (false, false) => Err(Refusal::HostUnknown),
         }
@@ -79,8 +80,9 @@ impl Surroundings for Outer {
         self.0.snapshot().dialback.confirms(receiving, originating, id, key)
     }
 
-    /// Streams of peers are used both ways. On our own streams that is left until somebody outside has reached the domain
-    /// by a stream of its own: with the answers on ours, nobody would notice that the domain cannot be reached.
+    /// Streams opened by peers are used in both directions. Streams that we open are not, until a remote server has
+    /// reached the domain on a stream of its own. With the answers on our streams, nobody would notice that the domain
+    /// is unreachable.
     fn takes_bidi(&self, pair: &Pair) -> bool {
         !self.serves(&pair.to) || self.0.journal.is_reached(&pair.to)
     }

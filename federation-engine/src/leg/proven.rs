@@ -1,4 +1,4 @@
-//! The side of remote servers, on a stream to a server about which DNSSEC proves something (RFC 7673).
+//! The side of remote servers, on a stream to a server about which DNSSEC authenticates facts (RFC 7673).
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 use super::outer::Outer;
 use crate::Domain;
 
-/// What a stream to that server asks.
+/// Answers the queries of a stream to that server.
 pub(crate) struct ProvenServer {
-    /// What streams of the outer leg ask.
+    /// Answers the queries of streams of the outer leg.
     pub(crate) outer: Outer,
-    /// What is proven about the server.
+    /// The facts about the server that DNSSEC authenticates.
     pub(crate) server: Arc<Delegation>,
 }
 
@@ -75,9 +75,9 @@ impl Surroundings for ProvenServer {
     }
 }
 
-/// Where the peer's records say that it speaks TLS, `Optional` would only invite somebody to strip the offer; where they
-/// say with which certificate, another one ends the stream and dialback does not make up for it (RFC 7673 §3.4, RFC 6698
-/// §4.1). What a person switched off stays off: `Disabled` never gets here, and `None` is looked at by nobody.
+/// If the peer's records show that it offers TLS, `Optional` would only let an attacker strip the offer. If they name
+/// the certificate, another one closes the stream, and dialback does not replace it (RFC 7673 §3.4, RFC 6698 §4.1). A
+/// setting that an administrator switched off stays off: `Disabled` never gets here, and `None` is not verified.
 fn harden(rules: PeerRules, requires_tls: bool, by_dane: bool) -> PeerRules {
     let tls = match rules.tls {
         TlsMode::Optional if requires_tls => TlsMode::Required,

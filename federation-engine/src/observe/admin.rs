@@ -13,18 +13,18 @@ use crate::observe::http::{
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 
-/// What `prometheus-client` writes.
+/// Content type of `prometheus-client`.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Nobody proves anything here, so that every client is a stranger: one answer, soon. No connection is ever admitted; the
-/// oldest makes room for the next, and probes are always answered.
+/// Limits for clients, which do not authenticate here: one answer, soon. No connection is ever admitted; the oldest
+/// makes room for the next, so probes are always answered.
 const CLIENT_LIMITS: ClientLimits =
     ClientLimits { head_timeout: Duration::from_secs(2), keep_alive: false };
 
-/// For a whole connection. A client that does not read its answer is not waited for.
+/// Maximum time of a connection. A client that does not read its answer is disconnected.
 const MAX_CONNECTION_TIME: Duration = Duration::from_secs(10);
 
-/// What the admin listener shows.
+/// State that the admin listener shows.
 #[derive(Debug)]
 pub struct AdminState {
     /// For `/readyz`.

@@ -26,19 +26,19 @@ pub use credentials::{Credentials, CredentialsError, Token};
 
 mod credentials;
 
-/// Longest `?wait=` that is honoured, below the idle timeouts of what may stand between.
+/// Maximum `?wait=`, below the idle timeouts of proxies and firewalls.
 pub const MAX_WAIT: Duration = Duration::from_secs(55);
-/// After a change, what else changes within this time goes into the same answer.
+/// Further changes within this time after a change go into the same answer.
 const COALESCE: Duration = Duration::from_millis(200);
 const MAX_BODY_BYTES: usize = 4096;
 
-/// What the control listener works with.
+/// State of the control listener.
 #[derive(Debug)]
 pub struct ControlState {
     journal: Arc<Journal>,
     credentials: watch::Receiver<Option<Arc<Credentials>>>,
     probes: mpsc::Sender<Domain>,
-    /// Tells the revisions of this run from those of an earlier one.
+    /// Distinguishes the revisions of this run from those of an earlier one.
     run: u64,
 }
 
@@ -46,7 +46,7 @@ impl ControlState {
     /// `credentials` may change at any time; without any, connections are closed. Domains to probe go to `probes`.
     ///
     /// # Errors
-    /// When the system has no random numbers.
+    /// When the system random number generator fails.
     pub fn new(
         journal: Arc<Journal>,
         credentials: watch::Receiver<Option<Arc<Credentials>>>,
@@ -55,7 +55,7 @@ impl ControlState {
         Ok(Self { journal, credentials, probes, run: getrandom::u64()? })
     }
 
-    /// Judged by the token in force now, so that a rotation also ends what open connections may do.
+    /// Verified with the current token, so that a rotation also applies to open connections.
     fn accepts(&self, token: &[u8]) -> bool {
         self.credentials.borrow().as_ref().is_some_and(|now| now.token().matches(token))
     }
@@ -65,7 +65,7 @@ impl ControlState {
     }
 }
 
-/// A client with the token may keep its connection; one that has not shown it makes room.
+/// A client with the token may keep its connection; one that has not presented it makes room.
 const CLIENT_LIMITS: ClientLimits = ClientLimits { head_timeout: PATIENCE, keep_alive: true };
 
 /// Serves until the shutdown.
@@ -83,7 +83,7 @@ async fn connection(
     shutdown: &CancellationToken,
     place: &Place,
 ) {
-    // Those in force when the connection began.
+    // The credentials in effect when the connection began.
     let Some(credentials) = state.credentials.borrow().clone() else {
         tracing::warn!(
             "control connection closed: the certificate or token of the control port is not loaded"

@@ -22,10 +22,10 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::observe::visitors::Visitors;
 
-/// Connections at once on one listener. For a further one the oldest that has not been admitted makes room; where all have
-/// been, it waits in the backlog.
+/// Maximum connections at once on one listener. For a further one, the oldest that has not been admitted makes room; if
+/// all have been, it waits in the backlog.
 pub(super) const MAX_CONNECTIONS: usize = 64;
-/// For the head of a request, the TLS handshake, and a request's body, each.
+/// Timeout for the head of a request, for the TLS handshake, and for a request's body, each.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -33,7 +33,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Body of every answer.
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// A connection's place on its listener; dropping it gives the place back.
+/// A connection's place on its listener; dropping it releases the place.
 pub(super) struct Place {
     visitors: Arc<Shared>,
     number: u64,
@@ -54,7 +54,7 @@ impl Shared {
 }
 
 impl Place {
-    /// The client has shown that it may be here: it keeps its place until it leaves.
+    /// The client has authenticated: it keeps its place until it disconnects.
     pub(super) fn admit(&self) {
         self.visitors.visitors().admit(self.number);
     }
@@ -67,7 +67,7 @@ impl Drop for Place {
     }
 }
 
-/// Accepts until the shutdown, then waits for the connections that are open.
+/// Accepts until the shutdown, then waits for the open connections.
 pub(super) async fn serve_connections<F>(
     listener: TcpListener,
     name: &str,
@@ -101,7 +101,7 @@ pub(super) async fn serve_connections<F>(
     tasks.wait().await;
 }
 
-/// What a listener grants its clients.
+/// Limits of a listener for its clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientLimits {
     /// Time for the head of a request.
@@ -110,7 +110,7 @@ pub(super) struct ClientLimits {
     pub(super) keep_alive: bool,
 }
 
-/// Speaks HTTP/1.1 on a connection until it ends; at the shutdown the request in progress is still answered.
+/// Serves HTTP/1.1 on a connection until it closes; on shutdown, the request in progress is still answered.
 pub(super) async fn speak<F>(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     shutdown: &CancellationToken,
@@ -155,13 +155,13 @@ pub(super) fn answer(
     response
 }
 
-/// A refusal that says why.
+/// A refusal with its reason.
 pub(super) fn refuse(status: StatusCode, why: &str) -> Answer {
     let body = serde_json::json!({ "error": why }).to_string();
     answer(status, "application/json", body)
 }
 
-/// 405 with the method that would do.
+/// 405 with the permitted method.
 pub(super) fn wrong_method(allowed: &Method) -> Answer {
     let mut response =
         refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("method not allowed; use {allowed}"));

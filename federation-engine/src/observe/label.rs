@@ -98,12 +98,12 @@ impl PeerLimit {
     }
 }
 
-/// Who made room when the budget of the process was short.
+/// The kind of holder that made room when the budget of the process was exhausted.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Shed {
-    /// A connection that was not authenticated.
+    /// An unauthenticated connection.
     Unauthenticated,
-    /// A stream that carried nothing.
+    /// An idle stream.
     Idle,
     /// A stream of the domain that held the most.
     Active,
@@ -129,7 +129,7 @@ impl Label for Shed {
     }
 }
 
-/// How the engine's DNS server dealt with a query.
+/// How the engine's DNS server handled a query.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum DnsResult {
     /// Answered with records of its own.
@@ -140,9 +140,9 @@ pub enum DnsResult {
     Forwarded,
     /// No resolver answered.
     Failed,
-    /// Its source is not among the clients.
+    /// Refused: its source is not among the clients.
     Refused,
-    /// No valid query, or too many are being forwarded.
+    /// Not a valid query, or too many are being forwarded.
     Dropped,
 }
 

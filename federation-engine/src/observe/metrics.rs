@@ -1,6 +1,6 @@
 //! The metrics of the engine, all under `xmpp_federation_`.
 //!
-//! What is counted for each stanza is a plain atomic, found by an array index. Conservation holds at any time:
+//! Counters that change for each stanza are plain atomics, found by an array index. Conservation holds at any time:
 //! received + generated = relayed + answered + refused + bounced + queued.
 
 use std::sync::atomic::AtomicI64;
@@ -19,9 +19,9 @@ use crate::budget::{Budget, Usage};
 use crate::leg::Leg;
 use crate::observe::label::{DnsResult, Label, PeerLimit, Shed, VerificationResult};
 
-/// The result label of what succeeded.
+/// The result label of a success.
 const SUCCESS: &str = "Success";
-/// The result label of what we refused.
+/// The result label of a refusal by the engine.
 const REFUSED: &str = "Refused";
 
 /// All metrics. Shared by all tasks.
@@ -29,11 +29,11 @@ const REFUSED: &str = "Refused";
 pub struct Metrics {
     /// Stanzas received in full, by the leg they came in on.
     pub stanzas_received: Counters<Leg>,
-    /// Stanzas that the peer has, by the leg they went out on.
+    /// Stanzas that the peer has acknowledged, by the leg they went out on.
     pub stanzas_relayed: Counters<Leg>,
-    /// Stanzas sent once more because the peer may not have them from a stream that broke, by the leg they went out on.
+    /// Stanzas sent again because the peer may not have them from a stream that broke, by the leg they went out on.
     pub stanzas_resent: Counters<Leg>,
-    /// Stanzas not taken, by reason.
+    /// Stanzas refused, by reason.
     pub stanzas_refused: Counters<Refusal>,
     /// Stanzas that the engine generated itself: answers, errors, its own pings.
     pub stanzas_generated: Counter,
@@ -49,9 +49,9 @@ pub struct Metrics {
     pub dns_queries: Counters<DnsResult>,
     /// Connections closed because their source had too many unauthenticated streams.
     pub connections_refused: Counter,
-    /// Log lines that were not written because their source, or all sources together, caused too many.
+    /// Log lines that were omitted because their source, or all sources together, caused too many.
     pub log_lines_omitted: Counter,
-    /// Files that cannot be used now.
+    /// Files that are currently unusable.
     pub problems: Gauge,
     /// Connections and queues that made room.
     pub(crate) shed: Counters<Shed>,
@@ -93,7 +93,7 @@ struct HandshakeLabels {
     result: &'static str,
 }
 
-/// A metric that the registry knows, too.
+/// A metric that is also registered.
 fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
     let metric = M::default();
     registry.register(name, help, metric.clone());
@@ -230,7 +230,7 @@ impl Metrics {
         self.handshakes.get_or_create(&labels).inc();
     }
 
-    /// Counts a negotiation that we ended; the log says why.
+    /// Counts a negotiation that the engine ended; the log has the reason.
     pub fn handshake_refused(&self, leg: Leg, direction: Direction) {
         let labels =
             HandshakeLabels { leg: leg.value(), direction: direction.label(), result: REFUSED };
@@ -249,7 +249,7 @@ impl Metrics {
         self.peer_limits.get_or_create(&labels).inc();
     }
 
-    /// How full the budget of the process is.
+    /// How much of the budget of the process is used.
     pub(crate) fn budget(&self, budget: Budget, usage: Usage, counted: usize, resident: usize) {
         let (bytes, connections) = (budget.bytes, budget.connections);
         let values = [bytes, usage.bytes, counted, resident, connections, usage.connections];
@@ -263,14 +263,14 @@ impl Metrics {
         self.log_lines_omitted.inc_by(crate::log::take_omitted());
         let mut out = String::with_capacity(4096);
         if text::encode(&mut out, &self.registry).is_err() {
-            // Only a failing writer brings this about, and a String is none.
+            // Only a failing writer causes this, and a String never fails.
             out.clear();
         }
         out
     }
 }
 
-/// The budget of the process, what of it is in use, and what the kernel says.
+/// The budget of the process, its usage, and the resident memory that the kernel reports.
 #[derive(Debug)]
 struct BudgetGauges([Gauge; 6]);
 
@@ -295,7 +295,7 @@ impl BudgetGauges {
     }
 }
 
-/// Takes its stream off the gauge when dropped.
+/// Removes its stream from the gauge when dropped.
 #[derive(Debug)]
 pub struct StreamGuard(Gauge<i64, AtomicI64>);
 

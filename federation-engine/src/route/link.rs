@@ -1,4 +1,4 @@
-//! The way of one pair's stanzas to their receiver: a queue, and the state of the stream that empties it.
+//! The path of one pair's stanzas to their receiver: a queue, and the state of the stream that empties it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,47 +18,48 @@ use crate::budget::account::Total;
 use crate::dial::backoff::Backoff;
 use crate::leg::Leg;
 
-/// How long a stanza that fails fast is answered with the last failure; after that it causes an attempt of its own. Short,
-/// because its sender asks about the present.
+/// Time for which a stanza that fails fast is answered with the last failure; after that, it causes a new attempt.
+/// Short, because its sender needs the current state.
 const REPEATED: Duration = Duration::from_secs(30);
 
-/// Shortest time between two attempts that signs of life of the peer cause. Many of them make us dial no faster.
+/// Minimum time between two attempts that activity of the peer causes. Frequent activity does not make us connect more
+/// often.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the link's task is doing.
+/// State of the link's task.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
     /// No task runs; the next push starts one.
     Dormant,
-    /// A stream is being set up, or the next attempt is waited for.
+    /// A stream is being opened, or the next attempt is waited for.
     Connecting,
-    /// Stanzas flow.
+    /// Stanzas are being sent.
     Established,
 }
 
 struct State {
     queue: Queue,
     phase: Phase,
-    /// The stream that empties the queue, to be told when there is something in it again.
+    /// The stream that empties the queue, to be notified when a stanza is queued again.
     carrier: Option<Arc<Notify>>,
     backoff: Backoff,
     /// No attempt before this.
     not_before: Option<Instant>,
-    /// The last sign of life of the peer that ended a pause.
+    /// The last activity of the peer that ended a pause.
     sign_of_life: Option<Instant>,
     /// Why the last attempt failed; cleared by success.
     last_failure: Option<Failure>,
-    /// What that means for stanzas, and when it was.
+    /// What that failure means for stanzas, and when it happened.
     last_fate: Option<(Fate, Instant)>,
 }
 
 impl State {
-    /// Lets something be queued, and tells the stream that empties the queue. True: a task has to be started.
+    /// Queues a stanza, and notifies the stream that empties the queue. True: a task must be started.
     fn append(&mut self, queue: impl FnOnce(&mut Queue)) -> bool {
         let was_empty = self.queue.is_empty();
         queue(&mut self.queue);
         if self.carrier.is_none() {
-            // Nothing takes it at once.
+            // No stream takes it at once.
             self.queue.settle();
         }
         let start = self.phase == Phase::Dormant;
@@ -71,7 +72,7 @@ impl State {
         start
     }
 
-    /// There will soon be room in the queue, or the news that there is no stream.
+    /// There will soon be room in the queue, or the result that there is no stream.
     fn flows(&self) -> bool {
         match self.phase {
             Phase::Established => true,
@@ -80,8 +81,8 @@ impl State {
         }
     }
 
-    /// While the next attempt is waited for: the last failure, if stanzas that fail fast do not wait with the others, and
-    /// when it was.
+    /// While the next attempt is waited for: the last failure and its time, if stanzas that fail fast do not wait with
+    /// the others.
     fn refuses(&self, now: Instant) -> Option<(Failure, Instant)> {
         match (&self.last_failure, self.last_fate) {
             (Some(failure), Some((Fate::FailFast, at)))
@@ -101,22 +102,22 @@ fn is_urgent(stanza: &Bytes) -> bool {
 /// Result of [`Link::push`].
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Push {
-    /// Queued. `start` tells the caller to start the link's task.
+    /// Queued. `start`: the caller must start the link's task.
     Queued {
-        /// No task was running; now one has to.
+        /// No task was running; now one must.
         start: bool,
     },
-    /// No room. While stanzas flow, or the first attempt to let them flow goes on, the sender waits
-    /// ([`Link::wait_for_room`]); otherwise it is told.
+    /// No room. While stanzas are being sent, or during the first attempt to open a stream, the sender waits
+    /// ([`Link::wait_for_room`]); otherwise the stanza is bounced.
     Full {
-        /// The stanza, given back.
+        /// The stanza, returned.
         stanza: Bytes,
         /// The sender waits.
         flowing: bool,
     },
     /// There is no stream, and the sender waits for an answer: it gets the cause now.
     Unreachable {
-        /// The stanza, given back.
+        /// The stanza, returned.
         stanza: Bytes,
         /// Why the last attempt failed.
         cause: Failure,
@@ -125,9 +126,9 @@ pub(crate) enum Push {
 
 /// One pair's link.
 pub(crate) struct Link {
-    /// Whose stanzas.
+    /// The pair.
     pub(crate) pair: Pair,
-    /// Which side of the engine they leave by.
+    /// The side of the engine by which they leave.
     pub(crate) leg: Leg,
     state: Mutex<State>,
     room: Notify,
@@ -135,7 +136,7 @@ pub(crate) struct Link {
     settled: Notify,
     lost: Notify,
     answered: AtomicBool,
-    /// Answers may wait in the queue. False: surely none.
+    /// Answers may wait in the queue. False: certainly none.
     has_answers: AtomicBool,
 }
 
@@ -191,7 +192,7 @@ impl Link {
         Push::Queued { start }
     }
 
-    /// Queues an answer of the engine to a stanza of the reverse pair. True when the caller has to start the link's task.
+    /// Queues an answer of the engine to a stanza of the reverse pair. True when the caller must start the link's task.
     pub(crate) fn push_answer(&self, answer: Bytes, now: Instant) -> bool {
         let mut state = self.state();
         self.has_answers.store(true, Ordering::Relaxed);
@@ -208,7 +209,8 @@ impl Link {
         state.queue.is_full_of_answers(&bounds())
     }
 
-    /// Waits until fewer answers wait. They leave even if their receiver does not take them: they grow too old.
+    /// Waits until fewer answers wait. They leave the queue even if their receiver does not accept them, because they
+    /// expire.
     pub(crate) async fn wait_for_room_for_answers(&self, bounds: &Bounds) {
         loop {
             let notified = self.room.notified();
@@ -219,7 +221,7 @@ impl Link {
         }
     }
 
-    /// The receiver has sent something back that is no error: somebody there takes part.
+    /// The receiver has sent a stanza other than an error: it is a real participant.
     pub(crate) fn answer(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
@@ -229,7 +231,8 @@ impl Link {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Asks for a stream now, although nothing may be queued; what failed before is forgotten. True when the caller has to start the link's task.
+    /// Requests a stream now, although nothing may be queued; previous failures are discarded. True when the caller
+    /// must start the link's task.
     pub(crate) fn wake(&self) -> bool {
         let mut state = self.state();
         state.not_before = None;
@@ -245,14 +248,14 @@ impl Link {
         start
     }
 
-    /// There is a new way to the peer: the next attempt may start now.
+    /// There is a new path to the peer: the next attempt may start now.
     pub(crate) fn hurry(&self) {
         self.state().not_before = None;
         self.hurry.notify_waiters();
     }
 
-    /// The peer is there: it was authenticated on a stream of its own, or asked about a key of ours. What was known of it is
-    /// out of date, so the next attempt starts now instead of after the back-off.
+    /// The peer is up: it was authenticated on a stream of its own, or verified a key of ours. The known failure is out
+    /// of date, so the next attempt starts now instead of after the back-off.
     pub(crate) fn peer_is_back(&self, now: Instant) {
         let mut state = self.state();
         let recent = |at: Instant| now.saturating_duration_since(at) < SIGN_OF_LIFE_INTERVAL;
@@ -265,7 +268,7 @@ impl Link {
         self.hurry.notify_waiters();
     }
 
-    /// The stream broke, or the peer ended it with an error: what is known about the peer is out of date.
+    /// The stream broke, or the peer closed it with an error: the known state of the peer is out of date.
     pub(crate) fn lose(&self) {
         self.lost.notify_waiters();
     }
@@ -275,7 +278,7 @@ impl Link {
         self.lost.notified()
     }
 
-    /// Forgets what failed, because the configuration has changed: the next attempt may start now.
+    /// Discards the failures, because the configuration has changed: the next attempt may start now.
     pub(crate) fn forgive(&self) {
         let mut state = self.state();
         state.not_before = None;
@@ -318,24 +321,24 @@ impl Link {
         taken
     }
 
-    /// What the queue really holds.
+    /// The memory that the queue really holds.
     pub(crate) fn held(&self) -> usize {
         self.state().queue.held()
     }
 
-    /// Gives back memory that only a longer queue needs.
+    /// Releases memory that only a longer queue needs.
     pub(crate) fn shrink(&self) {
         self.state().queue.shrink();
     }
 
-    /// Gives back what was taken and not sent.
+    /// Returns stanzas that were taken and not sent.
     pub(crate) fn put_back(&self, taken: &mut Vec<Waiting>) {
         let mut state = self.state();
         state.queue.put_back(taken);
         self.has_answers.store(state.queue.has_answers(), Ordering::Relaxed);
     }
 
-    /// Removes what has waited too long, and says when to look again.
+    /// Removes stanzas that have waited too long, and returns the time of the next check.
     pub(crate) fn take_expired(
         &self,
         now: Instant,
@@ -349,7 +352,7 @@ impl Link {
         (expired, state.queue.next_expiry(bounds))
     }
 
-    /// A stream is up, which is told by `carrier` when something is queued.
+    /// A stream is open, which `carrier` notifies when a stanza is queued.
     pub(crate) fn established(&self, carrier: &Arc<Notify>) {
         let mut state = self.state();
         state.phase = Phase::Established;
@@ -363,7 +366,7 @@ impl Link {
         self.settled.notify_waiters();
     }
 
-    /// The stream is gone after it was of use; another attempt follows at once if stanzas wait.
+    /// The stream closed after it was of use; another attempt follows at once if stanzas wait.
     pub(crate) fn reconnecting(&self) {
         let mut state = self.state();
         state.phase = Phase::Connecting;
@@ -378,8 +381,8 @@ impl Link {
         self.state().queue.is_empty()
     }
 
-    /// An attempt failed: remembers why, and hands out what does not wait for the next one. That starts after the
-    /// back-off's delay, and after `longest` at the latest.
+    /// An attempt failed: stores the reason, and returns the stanzas that do not wait for the next attempt. That starts
+    /// after the back-off's delay, and after `longest` at the latest.
     pub(crate) fn failed(
         &self,
         failure: Failure,
@@ -405,7 +408,7 @@ impl Link {
         bounced
     }
 
-    /// Waits for the end of an attempt, good or bad. What has ended before the call does not count.
+    /// Waits for the end of an attempt, successful or not. An attempt that ended before the call does not count.
     pub(crate) fn settled(&self) -> Notified<'_> {
         self.settled.notified()
     }
@@ -426,7 +429,7 @@ impl Link {
         extracted
     }
 
-    /// Removes everything that waits, when no further attempt will be made.
+    /// Removes all waiting stanzas, when no further attempt will be made.
     pub(crate) fn drain(&self) -> Vec<Bytes> {
         let drained = self.state().queue.drain();
         self.room.notify_waiters();
@@ -458,12 +461,12 @@ impl Link {
         self.state().last_fate.map(|(fate, _)| fate)
     }
 
-    /// What the link is doing.
+    /// The state of the link.
     pub(crate) fn phase(&self) -> Phase {
         self.state().phase
     }
 
-    /// Nothing runs, waits or is remembered: the table may forget the link.
+    /// Nothing runs, waits or is stored: the table may remove the link.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
         let state = self.state();
         state.phase == Phase::Dormant
@@ -546,7 +549,7 @@ mod tests {
         }
         assert_eq!(push("<message/>", now), Push::Queued { start: false });
         assert!(link.not_before().is_some());
-        // What was found out half a minute ago is asked for once more.
+        // A result of half a minute ago is checked once more.
         assert_eq!(push(REQUEST, now + REPEATED), Push::Queued { start: false });
         assert_eq!(link.not_before(), None);
     }
@@ -636,7 +639,7 @@ mod tests {
         assert!(is_full(), "what comes back from a stream counts again");
     }
 
-    /// Whether a future waits for something.
+    /// Whether a future is pending.
     async fn is_pending(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
         let mut future = Some(future);
         std::future::poll_fn(move |context| {

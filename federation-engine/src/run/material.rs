@@ -1,5 +1,5 @@
-//! The configuration and everything that it names, as it is in force: loaded, shown as evidence, and loaded again when a
-//! file changes.
+//! The configuration and everything that it names, as in effect: loaded, shown as evidence, and reloaded when a file
+//! changes.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::task::{peers, round_trip};
 
 type CredentialsInForce = Option<Arc<Credentials>>;
 
-/// What is in force, outside of the engine's own snapshot.
+/// The state in effect outside of the engine's own snapshot.
 pub(super) struct Material {
     engine: Arc<Engine>,
     file: PathBuf,
@@ -36,7 +36,7 @@ pub(super) struct Material {
 }
 
 impl Material {
-    /// From the snapshot that the engine was made with.
+    /// From the snapshot with which the engine was created.
     pub(super) fn new(engine: &Arc<Engine>, file: &Path) -> Self {
         let horizon = horizon(&engine.snapshot().config);
         let material = Self {
@@ -49,7 +49,7 @@ impl Material {
         material
     }
 
-    /// What the control listener proves itself with, now and after every change.
+    /// The credentials of the control listener, now and after every change.
     pub(super) fn credentials(&self) -> watch::Receiver<CredentialsInForce> {
         self.credentials.subscribe()
     }
@@ -67,7 +67,7 @@ impl Material {
         }
     }
 
-    /// Loads everything again whenever a file changes, until the engine ends.
+    /// Reloads everything whenever a file changes, until the shutdown.
     pub(super) async fn keep_in_force(self, mut files: FileWatch) {
         let shutdown = self.engine.shutdown.clone();
         while shutdown.run_until_cancelled(files.changed()).await.is_some() {
@@ -75,7 +75,7 @@ impl Material {
         }
     }
 
-    /// What cannot be used is reported, and the last good state stays.
+    /// Unusable files are reported, and the last valid state stays in effect.
     fn reload(&self, files: &mut FileWatch) {
         let last = self.engine.snapshot_owned();
         let config = match load(&self.file) {
@@ -106,8 +106,8 @@ impl Material {
         self.announce();
     }
 
-    /// Another resolver where it is another configuration: it finds out again whether answers can be validated. The last one
-    /// stays where that fails, so that what was validated is never silently not.
+    /// A changed configuration gets another resolver, which finds out again whether answers can be validated. If that
+    /// fails, the last one stays, so that validation is never lost silently.
     fn resolver(&self, config: &Config, last: &Config) -> Result<(), Problem> {
         let load = || {
             let same = config.resolvers == last.resolvers
@@ -124,7 +124,7 @@ impl Material {
         })
     }
 
-    /// Makes what is in force visible, and starts to keep its evidence fresh.
+    /// Publishes the state in effect, and starts to keep its evidence fresh.
     fn announce(&self) {
         let now = Timestamp::now();
         let engine = &self.engine;
@@ -180,7 +180,7 @@ impl Material {
     }
 }
 
-/// Counts and logs what becomes of the backend's queries.
+/// Counts and logs the results of the backend's queries.
 struct Queries(Arc<Engine>);
 
 impl Witness for Queries {
@@ -196,7 +196,7 @@ impl Witness for Queries {
     }
 }
 
-/// What the backend's DNS answers; `None` when nothing is to be synthesised.
+/// The answers of the backend's DNS; `None` when there is nothing to synthesise.
 fn horizon(config: &Config) -> Option<Horizon> {
     let split = config.split_horizon.as_ref()?;
     let local = config.local_names().cloned();
@@ -209,8 +209,8 @@ fn horizon(config: &Config) -> Option<Horizon> {
     }
 }
 
-/// The resolvers that the backend's other questions go to: the system's, because a backend asks for names of the cluster
-/// too. On a machine whose own resolver is this engine they are `resolvers`, which the engine itself uses.
+/// The resolvers to which the backend's other queries go: the system's, because a backend queries names of the cluster
+/// as well. On a machine whose own resolver is this engine, they are `resolvers`, which the engine itself uses.
 fn upstreams(config: &Config) -> Vec<SocketAddr> {
     let system = match read_system_conf() {
         Ok((system, _)) => {
@@ -226,7 +226,7 @@ fn upstreams(config: &Config) -> Vec<SocketAddr> {
     if upstreams.is_empty() { config.resolvers.clone() } else { upstreams }
 }
 
-/// Takes out what `listen.dns` listens on. `is_own` tells an address of this machine.
+/// Removes the address on which `listen.dns` listens. `is_own` reports an address of this machine.
 fn without_ourselves(
     mut resolvers: Vec<SocketAddr>,
     listen: Option<SocketAddr>,

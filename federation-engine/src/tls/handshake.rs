@@ -1,4 +1,4 @@
-//! What a failed handshake says: what was offered, and what the peer answered. For our people alone.
+//! Texts for a failed handshake: what was offered, and what the peer answered. For the log and the operator only.
 
 use std::fmt::{Debug, Write};
 use std::io;
@@ -9,7 +9,7 @@ use rustls::{AlertDescription, CipherSuite, Error, NamedGroup, PeerIncompatible,
 
 use super::config::provider;
 
-/// Names of one kind in a message.
+/// Maximum names of one kind in a message.
 const MAX_NAMES: usize = 16;
 
 /// The versions that we offer and accept.
@@ -17,7 +17,7 @@ fn versions() -> [ProtocolVersion; 2] {
     [TLS13.version, TLS12.version]
 }
 
-/// What a client offers.
+/// The parameters that a client offers.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
     ciphers: Vec<CipherSuite>,
@@ -25,7 +25,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Ours, as client.
+    /// Our offer, as client.
     pub fn ours() -> Self {
         let provider = provider();
         Self {
@@ -38,7 +38,7 @@ impl Offer {
         }
     }
 
-    /// A peer's.
+    /// A peer's offer.
     pub fn of(hello: &ClientHello<'_>) -> Self {
         let first = |ciphers: &[CipherSuite]| ciphers.iter().take(MAX_NAMES).copied().collect();
         let groups = hello.named_groups().unwrap_or_default();
@@ -52,7 +52,7 @@ impl Offer {
         format!("cipher suites {}; key exchange {}", listed(&self.ciphers), listed(&self.groups))
     }
 
-    /// Why a handshake failed in which we were the client. `local`: whose certificate we have presented, if any.
+    /// Why a handshake failed in which we were the client. `local`: the domain whose certificate we presented, if any.
     pub fn refused(&self, error: &io::Error, local: Option<&str>) -> String {
         let offered = || format!("offered: {}; {}", listed(&versions()), self.described());
         match cause(error) {
@@ -110,7 +110,7 @@ impl Offer {
         }
     }
 
-    /// [`Self::unacceptable`] in place of an error.
+    /// [`Self::unacceptable`] as an I/O error.
     pub fn explain(&self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), self.unacceptable(error))
     }
@@ -126,13 +126,13 @@ fn common(cause: Option<&Error>, error: &io::Error) -> String {
     }
 }
 
-/// What the TLS library said.
+/// The error of the TLS library.
 fn cause(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Why the handshake failed after which the first bytes were read: a server of TLS 1.3 judges our certificate when for us
-/// the handshake is over already (RFC 8446 §4.4.2.4), so its refusal arrives in the place of its stream header.
+/// Why a handshake failed after which the first bytes were read. A server of TLS 1.3 verifies our certificate when our
+/// side of the handshake is already complete (RFC 8446 §4.4.2.4), so its refusal arrives in place of its stream header.
 pub fn late_refusal(error: &io::Error, local: Option<&str>) -> Option<String> {
     matches!(cause(error), Some(Error::AlertReceived(_)))
         .then(|| Offer::ours().refused(error, local))

@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::Domain;
 
-/// Clocks differ: a fresh certificate is valid from this much before now.
+/// Time by which validity begins before now, because clocks differ.
 const BACKDATED: Duration = Duration::from_hours(1);
 /// ub-common-name (RFC 5280 appendix A.1).
 const MAX_COMMON_NAME: usize = 64;
@@ -38,10 +38,10 @@ impl fmt::Debug for PemPair {
 /// Why nothing was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// The CA's certificate is unusable.
+    /// The CA's certificate cannot be used.
     #[error("cannot use the CA certificate: {0}")]
     Certificate(String),
-    /// The CA's key is unusable.
+    /// The CA's key cannot be used.
     #[error("cannot use the CA's private key: {0}; it must be PKCS #8 in PEM")]
     Key(String),
     /// The CA's key does not belong to its certificate.
@@ -87,7 +87,7 @@ pub fn issue(
     })
 }
 
-/// A self-signed certificate for the domains: enough for peers that use dialback.
+/// A self-signed certificate for the domains: sufficient for peers that use dialback.
 ///
 /// # Errors
 /// When signing fails.
@@ -135,7 +135,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// A fresh key and a leaf for it that ends no later than the CA does.
+    /// A fresh key and a leaf for it that expires no later than the CA does.
     pub(crate) fn leaf(
         &self,
         domains: &[Domain],
@@ -184,7 +184,7 @@ fn dated(now: UnixTime, until: u64) -> CertificateParams {
     params
 }
 
-/// The common name is for people only; a name that does not fit is left out.
+/// The common name is informational; a name that does not fit is omitted.
 fn common(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     let shown = if (1..=MAX_COMMON_NAME).contains(&name.len()) { name } else { "xmpp" };

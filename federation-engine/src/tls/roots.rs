@@ -12,7 +12,7 @@ pub enum RootsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system reports.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// Its content cannot be used.

@@ -2,7 +2,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// Well below [`RECHECK`]: what comes within it came by an event.
+/// Well below [`RECHECK`]: a change noticed within it was reported by an event.
 async fn noticed(watch: &mut FileWatch) {
     tokio::time::timeout(Duration::from_secs(30), watch.changed()).await.unwrap();
 }

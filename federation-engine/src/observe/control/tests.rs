@@ -119,7 +119,7 @@ async fn evidence_comes_with_an_etag_and_waits_for_news() {
     assert!(waited.starts_with("HTTP/1.1 304"), "{waited}");
 
     let (held, ()) = tokio::join!(server.get("/v1/evidence?wait=50", &known), async {
-        // Whether the request or the news comes first, the answer is the news.
+        // Whichever comes first, the request or the change: the answer has the change.
         server.news("tls.crt");
     });
     assert!(held.starts_with("HTTP/1.1 200"), "{held}");
