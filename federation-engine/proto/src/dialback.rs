@@ -1,5 +1,5 @@
-//! Server Dialback (XEP-0220): keys, the four steps on the wire, what waits for an answer, who may answer, and what we were
-//! asked.
+//! Server Dialback (XEP-0220): keys, the four steps on the wire, pending requests, the authoritative server's answers,
+//! and the record of them.
 
 pub(crate) mod authority;
 mod inquiries;

@@ -1,5 +1,5 @@
-//! Which of our dialback keys this replica was asked about, for the case that a peer says that one is invalid: whether it
-//! asked here tells where to look. Pure, and bounded.
+//! The `db:verify` requests about our dialback keys that this replica received. If a peer reports that a key is
+//! invalid, they show where to look for the cause. Pure, and bounded.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -9,19 +9,19 @@ use std::hash::BuildHasher as _;
 use super::Verification;
 use crate::pair::Pair;
 
-/// Questions remembered of each kind. A peer answers our key within seconds of its question.
+/// Requests remembered of each kind. A peer answers our key within seconds of its request.
 const KEPT: usize = 512;
 
-/// What became of the question about a key of ours (XEP-0220 §2.2.2), as far as this replica knows.
+/// The result of the `db:verify` request about one of our keys (XEP-0220 §2.2.2), as far as this replica knows it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum KeyInquiry {
-    /// No `db:verify` about it has come.
+    /// No `db:verify` request about it was received.
     NotSeen,
     /// It was confirmed.
     Confirmed,
-    /// Another key than ours was asked about, or it was made by a secret that is gone.
+    /// The request was about another key than ours, or the secret of the key is no longer configured.
     Denied,
-    /// The question was answered by an error, for want of TLS or by policy.
+    /// The request was answered with an error, because TLS was missing or the policy refused it.
     Refused,
 }
 
@@ -55,8 +55,8 @@ impl From<&Verification> for KeyInquiry {
     }
 }
 
-/// The latest questions. Strangers can ask about anything, and get no confirmation for it: their questions never push out
-/// those that were confirmed. Only digests are kept, so that their size is nobody's choice.
+/// The latest requests. Any server can send requests about anything, and gets no confirmation for them: its requests
+/// never displace the confirmed ones. Only digests are kept, so that no server determines their size.
 #[derive(Debug, Default)]
 pub struct Inquiries {
     digests: RandomState,
@@ -65,7 +65,8 @@ pub struct Inquiries {
 }
 
 impl Inquiries {
-    /// A question about the key of `pair` (`from` is whose key it is) on the stream of that ID was answered so.
+    /// A request about the key of `pair` (`from` is the domain whose key it is) on the stream of that ID was answered
+    /// with this.
     pub fn note(&mut self, pair: &Pair, id: &str, answer: &Verification) {
         let digest = self.digests.hash_one((pair, id));
         match KeyInquiry::from(answer) {
@@ -74,7 +75,7 @@ impl Inquiries {
         }
     }
 
-    /// What is known of the question about that key; the latest answer counts that was no confirmation.
+    /// The known result for that key; the latest answer other than a confirmation counts.
     pub fn of(&self, pair: &Pair, id: &str) -> KeyInquiry {
         let digest = self.digests.hash_one((pair, id));
         if self.confirmed.contains(&digest) {

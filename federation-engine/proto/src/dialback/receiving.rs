@@ -7,31 +7,31 @@ use crds::xmpp::StanzaCondition;
 use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
 
-/// What came of asking the authoritative server.
+/// The result of verifying a key at the authoritative server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Verification {
-    /// The key is its own.
+    /// The server confirmed the key.
     Valid,
-    /// It does not know the key.
+    /// The server reported the key as invalid.
     Invalid,
-    /// It could not be asked, or answered with an error (XEP-0220 §2.5).
+    /// The server could not be queried, or answered with an error (XEP-0220 §2.5).
     Error {
         /// Stanza error condition (RFC 6120 §8.3.3).
         condition: StanzaCondition,
-        /// For the people at the other end; may be empty. Names nothing of our inside.
+        /// For the administrators of the peer; may be empty. Contains nothing about this side.
         text: String,
-        /// The true cause, for ours, where it says more; never sent.
+        /// The true cause, for the local administrators, if it has more detail; never sent.
         cause: Option<String>,
     },
 }
 
 impl Verification {
-    /// An error of ours.
+    /// An error of this side.
     pub fn error(condition: StanzaCondition, text: impl Into<String>) -> Self {
         Self::Error { condition, text: text.into(), cause: None }
     }
 
-    /// An error of ours that has two texts: one for strangers, and one for our people.
+    /// An error of this side with two texts: one for the peer, and one for the local administrators.
     pub fn error_of(
         condition: StanzaCondition,
         text: impl Into<String>,
@@ -41,7 +41,7 @@ impl Verification {
     }
 }
 
-/// What the initiating server is told when the authoritative one could not be asked (XEP-0220 §2.5).
+/// The answer to the initiating server if the authoritative one could not be queried (XEP-0220 §2.5).
 impl From<&Failure> for Verification {
     fn from(failure: &Failure) -> Self {
         let condition = match failure {
@@ -49,9 +49,10 @@ impl From<&Failure> for Verification {
             | Failure::NegotiationTimedOut(_)
             | Failure::DialbackTimedOut => StanzaCondition::RemoteServerTimeout,
             Failure::Dns(_) => StanzaCondition::RemoteServerNotFound,
-            // Of RFC 6120 §8.3.3.10: the table has no condition for a pair that is denied.
+            // From RFC 6120 §8.3.3.10: the table has no condition for a denied pair.
             Failure::BlockedByLocalPolicy => StanzaCondition::NotAllowed,
-            // `policy-violation` is about how the initiating server came; this is about what proves the domain.
+            // `policy-violation` is about the initiating server's stream; this is about the authentication of the
+            // domain.
             Failure::Certificate(_)
             | Failure::CertificateRequired(_)
             | Failure::StartTlsNotOffered
@@ -62,28 +63,28 @@ impl From<&Failure> for Verification {
     }
 }
 
-/// Why a request is not taken up.
+/// Why a request is not accepted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum NotTaken {
-    /// As many as permitted are waiting.
+    /// The maximum is pending.
     #[error("too many dialback requests are pending on this stream")]
     TooMany,
-    /// The same pair is waiting already.
+    /// The same pair is already pending.
     #[error("a dialback request for this pair is already pending")]
     Duplicate,
 }
 
-/// The waiting requests, each with the instant at which it is given up.
+/// The pending requests, each with the instant at which it times out.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     waiting: Vec<(Pair, Instant)>,
 }
 
 impl Pending {
-    /// Takes up a request.
+    /// Accepts a request.
     ///
     /// # Errors
-    /// When `cap` are waiting, or the pair is.
+    /// When `cap` requests are pending, or the pair is.
     pub(crate) fn insert(
         &mut self,
         pair: &Pair,
@@ -100,25 +101,25 @@ impl Pending {
         Ok(())
     }
 
-    /// Ends a request; false when it was not waiting (any more).
+    /// Removes a request; false when it was not pending (any more).
     pub(crate) fn remove(&mut self, pair: &Pair) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|(waiting, _)| waiting != pair);
         self.waiting.len() < before
     }
 
-    /// Takes out one request whose time is over.
+    /// Removes one request that has timed out.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<Pair> {
         let index = self.waiting.iter().position(|(_, deadline)| *deadline <= now)?;
         Some(self.waiting.swap_remove(index).0)
     }
 
-    /// When the next request is given up.
+    /// When the next request times out.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.waiting.iter().map(|(_, deadline)| *deadline).min()
     }
 
-    /// Forgets everything: the stream they belong to was restarted or closed.
+    /// Removes all requests: their stream was restarted or closed.
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
     }

@@ -1,6 +1,6 @@
-//! The text of a reason for remote servers and their users; its `Display` is for ours. The text is enough to repair the
-//! remote side and reveals nothing of this one: no address, port, host, resolver, setting or pinned key, and no words of
-//! another server or a library, because an attacker who makes us dial would read them.
+//! The text of a reason for remote servers and their users; its `Display` is for the local ones. The text is sufficient
+//! to repair the remote side and reveals nothing about this one. It contains no address, port, host, resolver, setting
+//! or pinned key, and no text of another server or a library: an attacker who makes us connect would read them.
 
 use super::{CertificateReason, DnsReason, Failure, StanzaError};
 
@@ -10,7 +10,7 @@ impl Failure {
         match self {
             Self::BlockedByLocalPolicy => "federation with this domain is not allowed",
             Self::Dns(reason) => reason.told(),
-            // Which address failed how would let strangers look around through us.
+            // The result for each address would let remote servers scan networks through us.
             Self::Connect(_) | Self::Guard(_) => {
                 "a connection to the server of this domain could not be established"
             }
@@ -44,8 +44,8 @@ impl Failure {
         }
     }
 
-    /// [`Self::stanza_error`] for a sender outside, whose stanza could not reach a server on this side: where that is, and
-    /// how far we came, is nobody's business there.
+    /// [`Self::stanza_error`] for a remote sender whose stanza could not reach a local server. The remote side must not
+    /// learn where that server is, nor which step failed.
     pub fn stanza_error_outside(&self) -> StanzaError {
         let text = match self {
             Self::NoBackend | Self::ShuttingDown | Self::BlockedByLocalPolicy => self.told(),
@@ -70,7 +70,7 @@ impl DnsReason {
 }
 
 impl CertificateReason {
-    /// The text for the server that presented the certificate. It says nothing about what is expected here.
+    /// The text for the server that presented the certificate. It reveals nothing about what is expected here.
     pub fn told(&self) -> String {
         match self {
             Self::PinMismatch | Self::DaneMismatch { .. } => {
@@ -102,7 +102,7 @@ mod tests {
     use crds::peer::{Dialback, PeerSettings, Profile};
     use crds::xmpp::SaslCondition;
 
-    /// Of our inside, as it occurs in the texts for our people.
+    /// Details of this side, as they occur in the texts for local administrators.
     const SECRETS: [&str; 9] = [
         "10.43.7.9",
         "5269",
@@ -115,7 +115,7 @@ mod tests {
         "`",
     ];
 
-    /// Those that settings of ours cause, with the settings.
+    /// The failures that our settings cause, with the settings.
     fn forbidden() -> Vec<(Failure, Vec<&'static str>)> {
         let rules = |profile| {
             let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
@@ -181,7 +181,7 @@ mod tests {
         all
     }
 
-    /// Every reason, with something of our inside wherever it can hold any.
+    /// Every reason, with details of this side wherever it can contain any.
     fn all() -> Vec<Failure> {
         let address = || "10.43.7.9:15269".parse().unwrap();
         let name = || "im.svc.cluster.local".to_owned();

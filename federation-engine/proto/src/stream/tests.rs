@@ -1,4 +1,4 @@
-//! The machines, rule by rule, without sockets and clocks. What a peer writes goes through the real scanner.
+//! The machines, rule by rule, without sockets and clocks. The peer's data goes through the real scanner.
 
 mod answers;
 mod authority;
@@ -85,7 +85,7 @@ impl World {
         Self { proven: vec![domain("them.example")], ..Self::new(profile) }
     }
 
-    /// The other side of this world: what is local here is remote there.
+    /// The other side of this world: its local domains are the remote ones here.
     fn mirrored(profile: Profile) -> Self {
         Self {
             local: vec![domain("them.example")],
@@ -104,7 +104,7 @@ impl Surroundings for World {
         if self.denied.contains(pair) {
             return Err(Refusal::PolicyDenied);
         }
-        // Nobody on the other side of a stream is one of us.
+        // No domain on the other side of a stream is one of ours.
         if self.serves(&pair.from) && self.serves(&pair.to) {
             return Err(Refusal::InvalidFrom);
         }
@@ -164,7 +164,7 @@ impl<M> Side<M> {
         Self { machine, scanner, buf: BytesMut::new(), actions: Vec::new(), now }
     }
 
-    /// What a driver does with the output; the written text is returned.
+    /// Handles the output as a driver does; returns the written text.
     fn take(&mut self, out: Out) -> String {
         for action in out.actions {
             match &action {
@@ -231,7 +231,7 @@ impl Receiving {
         (side, id_of(&written))
     }
 
-    /// On an encrypted stream that EXTERNAL has proven to be of `them.example`.
+    /// On an encrypted stream that EXTERNAL has authenticated for `them.example`.
     fn authenticated(world: &World) -> Self {
         let (mut side, _) = Self::opened(world);
         let written = side.send(&auth("="), world);
@@ -401,7 +401,7 @@ fn with(profile: Profile, change: impl FnOnce(&mut PeerRules)) -> World {
     world
 }
 
-/// Certificates count, and keys are verified with the authoritative server all the same.
+/// Certificates count, and keys are still verified with the authoritative server.
 fn asking() -> World {
     with(Profile::Standards, |rules| rules.key_confirmation = KeyConfirmation::AuthoritativeServer)
 }

@@ -9,10 +9,10 @@ pub enum XmlError {
     /// A feature of XML that XMPP forbids (RFC 6120 §11.1).
     #[error("XMPP forbids {0} in a stream")]
     Restricted(&'static str),
-    /// Anything but UTF-8 (RFC 6120 §11.6).
+    /// Any encoding other than UTF-8 (RFC 6120 §11.6).
     #[error("the stream is not encoded in UTF-8")]
     UnsupportedEncoding,
-    /// Larger than we accept (RFC 6120 §13.12).
+    /// Larger than a limit (RFC 6120 §13.12).
     #[error("{0}")]
     Exceeded(#[from] Bound),
 }
@@ -53,7 +53,7 @@ pub enum Malformation {
     /// XML 1.0 §2.4.
     #[error("character data contains ']]>'")]
     CdataEnd,
-    /// Text between first-level elements (RFC 6120 §4.1 knows only elements and whitespace there).
+    /// Text between first-level elements (RFC 6120 §4.1 permits only elements and whitespace there).
     #[error("text occurs outside of an element")]
     StrayText,
     /// XML 1.0 §2.8.

@@ -16,7 +16,7 @@ use crate::stream::rejection::Named;
 use crate::stream::{Action, Authentication, Out, PeerRules, StreamLimits, Surroundings};
 use crate::xml::HeaderAttributes;
 
-/// What the header says, once it is acceptable.
+/// The content of the header, once it is acceptable.
 struct Addressed {
     from: Option<Domain>,
     to: Option<Domain>,
@@ -36,7 +36,7 @@ impl Inbound {
         self.named = Named { from: from.clone(), to: to.clone() };
         let to = to.filter(|to| around.serves(to));
         let versioned = !matches!(negotiated(header), Ok(None));
-        // The response header comes first whatever is wrong (§4.9.1.2); it never repeats a name that we do not serve
+        // The response header comes first whatever the error (§4.9.1.2); it never repeats a name that we do not serve
         // (§4.9.1.3).
         let response = Response {
             from: to.as_ref().map_or("", Domain::as_str),
@@ -61,7 +61,7 @@ impl Inbound {
             Ok(features) => Features {
                 limits: self.accepted(&addressed, &features, around),
                 bidi: self.takes_bidi(&addressed, &features, around),
-                // Only once the peer is proven (XEP-0198 §3); after dialback no features follow.
+                // Only once the peer is authenticated (XEP-0198 §3); after dialback no features follow.
                 management: self.external.is_some(),
                 ..features
             },
@@ -77,14 +77,14 @@ impl Inbound {
             versioned: addressed.versioned,
             offered: if addressed.versioned { features } else { Features::default() },
         });
-        // Only after features without anything mandatory may stanzas follow (§4.3.5).
+        // Stanzas may follow only after features without a mandatory one (§4.3.5).
         if let Some(pair) = self.external.take() {
             self.authorized(&pair, Authentication::External, out);
         }
     }
 
-    /// What is told of our limits (XEP-0478). As long as other features follow, no stanzas are allowed, and what is allowed
-    /// is small; features that offer dialback may be the last ones, so they speak of stanzas.
+    /// Our announced limits (XEP-0478). As long as other features follow, stanzas are not allowed, and the limit is
+    /// small. Features that offer dialback may be the last ones, so they announce the limit of stanzas.
     fn accepted(
         &self,
         addressed: &Addressed,
@@ -101,7 +101,7 @@ impl Inbound {
         StreamLimits { max_bytes: Some(max_bytes), idle: self.limits.idle }
     }
 
-    /// Offered where the peer can prove itself next, because it has to ask before it does (XEP-0288 §2.2).
+    /// Offered if the peer can authenticate next, because it must request this before it does (XEP-0288 §2.2).
     fn takes_bidi(
         &self,
         addressed: &Addressed,
@@ -147,21 +147,21 @@ impl Inbound {
         Ok(Addressed { from, to, versioned })
     }
 
-    /// A server from before version 1.0 need not say whom it wants: `to` was a SHOULD (RFC 3920 §4.2), and jabberd2 without a
-    /// certificate still sends none. On such a stream nothing but dialback can follow, whose elements name both domains
-    /// and are judged one by one, so a header without `to` gains nothing. From version 1.0 on, and inside TLS, whose
+    /// A server from before version 1.0 may omit `to`: it was a SHOULD (RFC 3920 §4.2), and jabberd2 without a
+    /// certificate still omits it. On such a stream only dialback can follow, whose elements name both domains and are
+    /// verified one by one, so a header without `to` gains nothing. From version 1.0 on, and inside TLS, whose
     /// certificate is the one for `to`, it is a MUST (RFC 6120 §4.7.2).
     fn leaves_to_dialback(&self, header: &HeaderAttributes, versioned: bool) -> bool {
         header.to.is_none() && !versioned && self.tls.is_none() && header.declares_dialback
     }
 
-    /// What to offer; an error when nothing that the peer could do would lead to an authenticated stream.
+    /// The features to offer; an error if no action of the peer could lead to an authenticated stream.
     fn features(
         &self,
         addressed: &Addressed,
         around: &dyn Surroundings,
     ) -> Result<Features, StreamError> {
-        // A peer that does not say who it is (allowed before TLS, §4.7.1) is judged at its first dialback request.
+        // A peer that does not name its domain (allowed before TLS, §4.7.1) is checked at its first dialback request.
         let Some(from) = &addressed.from else {
             let starttls = self.tls.is_none().then_some(StartTls::Optional);
             return Ok(Features { starttls, dialback: Some(DIALBACK), ..Features::default() });

@@ -1,4 +1,5 @@
-//! How a peer proves a pair to the receiving entity: SASL EXTERNAL (XEP-0178 §3) and Server Dialback (XEP-0220 §2.2).
+//! How a peer authenticates a pair to the receiving entity: SASL EXTERNAL (XEP-0178 §3) and Server Dialback (XEP-0220
+//! §2.2).
 
 use std::time::Instant;
 
@@ -21,8 +22,8 @@ use crate::stream::sasl::{self, MAX_ATTEMPTS};
 use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
 use crate::xml::Element;
 
-/// Dialback requests that are taken up on a stream that has proven nothing. Each may cost a judgement of the certificate and a
-/// verification; a server that hosts many domains proves its first one before that.
+/// Maximum dialback requests on a stream without an authenticated pair. Each may cost a verification of the certificate
+/// and of a key; a server that hosts many domains authenticates its first one before that.
 const MAX_UNPROVEN_REQUESTS: u8 = 16;
 
 impl Inbound {
@@ -78,8 +79,8 @@ impl Inbound {
                 self.questioned = true;
                 authority::reply(&question, around, out);
             }
-            // We ask nothing on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It changes
-            // nothing.
+            // We send no requests on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It
+            // has no effect.
             Ok(Step::ResultAnswer { .. } | Step::VerifyAnswer { .. }) => {
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
             }
@@ -124,13 +125,13 @@ impl Inbound {
                     return self.answer_result(&pair, objection.answer, reason, out);
                 };
                 Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
-                // The request says who and whom; a header from before version 1.0 does not.
+                // The request names both domains; a header from before version 1.0 does not.
                 self.named = Named { from: Some(pair.from), to: Some(pair.to) };
                 return self.fail(&(*error).because(objection.reason), around, out);
             }
         };
         let id = opened.id.clone();
-        // The driver has some of them verified at once; the others wait for their turn.
+        // The driver verifies some of them at once; the others wait for their turn.
         let cap = self.limits.pairs.saturating_sub(self.proven.len());
         match (
             self.pending.insert(&pair, clock::after(now, self.limits.dialback), cap),
@@ -144,7 +145,8 @@ impl Inbound {
                 self.answer_result(&pair, Verification::Valid, None, out);
                 self.authorized(&pair, Authentication::DialbackByCertificate, out);
             }
-            // The first request will be answered; a second answer would be taken for the answer to another one.
+            // The first request will be answered; the peer would interpret a second answer as the answer to another
+            // request.
             (Err(NotTaken::Duplicate), _) => {}
             (Err(NotTaken::TooMany), _) => {
                 let text = NotTaken::TooMany.to_string();
@@ -154,10 +156,10 @@ impl Inbound {
         }
     }
 
-    /// Who confirms a key for the pair.
+    /// How a key of the pair is confirmed.
     ///
     /// # Errors
-    /// Why nobody does.
+    /// Why it is refused.
     fn confirmed_by(
         &self,
         opened: &Opened,
@@ -190,7 +192,7 @@ impl Inbound {
                 "TLS is required here",
                 Word::TlsRequired,
             );
-            // Such a peer has no way to come back with TLS on this stream.
+            // Such a peer cannot retry with TLS on this stream.
             return Err(if opened.versioned { objection } else { objection.fatal() });
         }
         if let Some(setting) = Setting::against_dialback(rules, around.set_by(&pair.from)) {
@@ -201,7 +203,7 @@ impl Inbound {
         }
         let required = rules.verification == CertificateRole::Required;
         let by_certificate = rules.key_confirmation == KeyConfirmation::CertificateFirst;
-        // Of the key's own sender and at the time of the key (XEP-0344 §2.5), not of the stream's header.
+        // For the sender of the key and at the time of the key (XEP-0344 §2.5), not for the stream's header.
         let verdict = match &self.tls {
             Some(chain) if required || by_certificate => around.judge(chain, &pair.from),
             _ => return Ok(ConfirmedBy::AuthoritativeServer),
@@ -220,8 +222,8 @@ impl Inbound {
         }
     }
 
-    /// What came of [`Action::Verify`], with its pair and ID. An answer to a question that is not waiting (any more), or
-    /// that was about the stream before its last restart, has no effect.
+    /// The result of [`Action::Verify`], with its pair and ID. An answer to a request that is not pending (any more),
+    /// or that was about the stream before its last restart, has no effect.
     pub fn on_verification(
         &mut self,
         pair: &Pair,
@@ -252,7 +254,7 @@ impl Inbound {
         }
     }
 
-    /// Answers a dialback request; `reason` says more about a refusal than the answer does.
+    /// Answers a dialback request; `reason` is more specific about a refusal than the answer.
     pub(super) fn answer_result(
         &mut self,
         pair: &Pair,
@@ -268,21 +270,21 @@ impl Inbound {
     }
 }
 
-/// Who confirms a dialback key.
+/// How a dialback key is confirmed.
 #[derive(Clone, Copy)]
 enum ConfirmedBy {
     /// The authoritative server of the pair's `from` (XEP-0220 §2.2).
     AuthoritativeServer,
-    /// The certificate of this stream, which proves the pair's `from` (XEP-0344 §2.4).
+    /// The certificate of this stream, which authenticates the pair's `from` (XEP-0344 §2.4).
     Certificate,
 }
 
-/// An answer to the initiating server without asking the authoritative one.
+/// An answer to the initiating server without querying the authoritative one.
 struct Objection {
     answer: Verification,
     /// The stable word for it.
     reason: Word,
-    /// The stream ends with this error, too.
+    /// The stream closes with this error as well.
     fatal: Option<Box<StreamError>>,
 }
 

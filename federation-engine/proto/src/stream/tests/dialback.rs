@@ -182,7 +182,7 @@ fn a_pair_that_is_proven_is_confirmed_without_asking_again() {
     let written = side.send(&result("them.example", "us.example", "key"), &world);
     assert!(written.contains(" type='valid'>"), "{written}");
     assert_eq!(asked(&side), 0);
-    // Another target on the same stream has to be proven by itself.
+    // Another target on the same stream must be authenticated separately.
     side.send(&result("them.example", "chat.us.example", "key"), &world);
     side.verified(Verification::Valid);
     assert_eq!(side.authorized().len(), 2);
@@ -354,7 +354,7 @@ fn a_stream_that_proves_nothing_causes_few_verifications() {
         assert_dialback_error(&side.send(&request(n), &world), "resource-constraint");
     }
     assert_eq!(asked(&side), 16);
-    // One that proves its first domain has as many as it likes, one after the other.
+    // A stream that authenticates its first domain may have any number of requests, one after the other.
     let (mut side, _) = Receiving::opened(&world);
     for n in 0..8 {
         side.send(&request(n), &world);

@@ -229,7 +229,7 @@ fn a_rejected_certificate_stays_the_cause_when_nothing_else_works() {
     }
 }
 
-/// The one failure, as our people read it.
+/// The one failure, as local administrators read it.
 fn said(side: &Initiating) -> String {
     side.failure().unwrap().to_string()
 }

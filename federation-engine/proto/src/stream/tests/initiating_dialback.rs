@@ -164,7 +164,7 @@ fn xep0220_2_1_2_the_authoritative_server_is_asked_without_authentication() {
         format!("<db:verify from='us.example' to='them.example' id='{id}'>k&lt;e>y</db:verify>")
     );
     let answer = format!("<db:verify from='them.example' to='us.example' id='{id}' type='valid'/>");
-    // Everything that does not answer this question on this stream has no effect.
+    // Elements that do not answer this request on this stream have no effect.
     for forged in [
         answer.replace(id.as_str(), "other"),
         answer.replace("from='them.example'", "from='evil.example'"),

@@ -23,7 +23,7 @@ fn acknowledged<M>(side: &Side<M>) -> Vec<u32> {
     counts.collect()
 }
 
-/// A stream that we opened, proven, to a peer that acknowledges; and what we wrote last.
+/// A stream that we opened, authenticated, to a peer that acknowledges; and the data that we wrote last.
 fn managed(world: &World) -> (Initiating, String) {
     let now = Instant::now();
     let transport = Transport::DirectTls(PeerChain::default());
