@@ -97,7 +97,7 @@ pub fn table(reports: &[(String, Value)], checks: &[Check]) -> Result<String, St
         lines.push(line);
     }
     Ok(format!(
-        "{}\n\nWhat was seen where a statement is violated:\n\n{}\n",
+        "{}\n\nObservations for violated statements:\n\n{}\n",
         lines.join("\n"),
         notes.join("\n")
     ))

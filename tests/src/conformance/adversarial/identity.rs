@@ -19,12 +19,12 @@ const DAY: Duration = Duration::from_hours(24);
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "A1",
-        sentence: "an unsolicited db:result of type valid authorises nothing",
+        sentence: "an unsolicited db:result of type valid authorises no pair",
         proof: Proof::Statement(40),
     },
     Case {
         name: "A2",
-        sentence: "an unsolicited db:verify of type valid authorises nothing",
+        sentence: "an unsolicited db:verify of type valid authorises no pair",
         proof: Proof::Statement(40),
     },
     Case {
@@ -34,17 +34,17 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "A4",
-        sentence: "an answer to db:verify that comes after its stream is gone does no harm",
+        sentence: "an answer to db:verify that arrives after its stream has closed does no harm",
         proof: Proof::Check(late_answer),
     },
     Case {
         name: "A5",
-        sentence: "a stream that is authenticated for one local domain sends nothing to another",
+        sentence: "a stream that is authenticated for one local domain cannot send to another one",
         proof: Proof::Check(other_local_domain),
     },
     Case {
         name: "A6",
-        sentence: "a further pair that fails leaves the first one working",
+        sentence: "a further pair that fails does not affect the first one",
         proof: Proof::Statement(45),
     },
     Case {
@@ -54,12 +54,12 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "A8",
-        sentence: "what 'from' said before TLS proves nothing after it",
+        sentence: "the 'from' of a header before TLS authenticates nothing after TLS",
         proof: Proof::Statement(13),
     },
     Case {
         name: "A9",
-        sentence: "another 'to' after SASL leads to no other domain",
+        sentence: "another 'to' after SASL gives no access to another domain",
         proof: Proof::Check(other_to_after_sasl),
     },
     Case {
@@ -79,12 +79,12 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "A13",
-        sentence: "hostile spellings of a name in a certificate prove nothing; upper case is no other name",
+        sentence: "hostile spellings of a name in a certificate authenticate nothing; upper case does not make another name",
         proof: Proof::Check(spellings_in_certificates),
     },
     Case {
         name: "A14",
-        sentence: "a certificate with the domain as common name only proves nothing",
+        sentence: "a certificate that has the domain only as common name authenticates nothing",
         proof: Proof::Check(common_name),
     },
     Case {
@@ -99,7 +99,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "A17",
-        sentence: "certificates that are expired, not yet valid, of a CA, or of another authority prove nothing",
+        sentence: "certificates that are expired, not yet valid, of a CA, or of another authority authenticate nothing",
         proof: Proof::Check(bad_certificates),
     },
     Case {
@@ -109,17 +109,17 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "A19",
-        sentence: "a stream sends nothing for a domain below its own",
+        sentence: "a stream cannot send for a subdomain of its own domain",
         proof: Proof::Check(domain_below),
     },
     Case {
         name: "A20",
-        sentence: "no spelling of 'from' makes a stream speak for another domain",
+        sentence: "no spelling of 'from' lets a stream send for another domain",
         proof: Proof::Check(spellings_of_from),
     },
     Case {
         name: "A21",
-        sentence: "nobody outside speaks for a domain of the target",
+        sentence: "no remote server can send for a domain of the target",
         proof: Proof::Check(claims_target),
     },
     Case {
@@ -129,7 +129,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "A23",
-        sentence: "see-other-host leads to the same domain, and after TLS only",
+        sentence: "see-other-host is followed for the same domain only, and after TLS only",
         proof: Proof::Statement(66),
     },
 ];

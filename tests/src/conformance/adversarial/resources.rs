@@ -21,67 +21,67 @@ const STREAMS: usize = 500;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "C1",
-        sentence: "a header with an attribute of 1 MB is refused, and costs little",
+        sentence: "a header with an attribute of 1 MB is refused at little cost",
         proof: Proof::Check(large_attribute),
     },
     Case {
         name: "C2",
-        sentence: "10 000 attributes are refused, and cost little",
+        sentence: "10 000 attributes are refused at little cost",
         proof: Proof::Check(many_attributes),
     },
     Case {
         name: "C3",
-        sentence: "100 000 levels are refused, and cost little",
+        sentence: "100 000 levels are refused at little cost",
         proof: Proof::Check(deep),
     },
     Case {
         name: "C4",
-        sentence: "100 000 children cost little, refused or not",
+        sentence: "100 000 children have little cost, refused or not",
         proof: Proof::Check(many_children),
     },
     Case {
         name: "C5",
-        sentence: "a tag name of 8 MB is refused, and costs little",
+        sentence: "a tag name of 8 MB is refused at little cost",
         proof: Proof::Check(long_name),
     },
     Case {
         name: "C6",
-        sentence: "8 MB of text of a stranger are refused, and cost little",
+        sentence: "8 MB of text from an unauthenticated peer are refused at little cost",
         proof: Proof::Check(long_text),
     },
     Case {
         name: "C7",
-        sentence: "8 MB of white space of a stranger end its stream, and cost little",
+        sentence: "8 MB of white space from an unauthenticated peer close its stream at little cost",
         proof: Proof::Check(white_space),
     },
     Case {
         name: "C8",
-        sentence: "silence and single bytes end with the time for negotiation",
+        sentence: "silent peers and peers that send single bytes are closed at the negotiation timeout",
         proof: Proof::Check(silence),
     },
     Case {
         name: "C9",
-        sentence: "silent connections lock nobody out",
+        sentence: "silent connections do not block other peers",
         proof: Proof::Test("tests/tests/engine_attacks.rs", "silent_connections"),
     },
     Case {
         name: "C10",
-        sentence: "50 dialback requests on a stream are answered or refused, and cost little",
+        sentence: "50 dialback requests on a stream are answered or refused at little cost",
         proof: Proof::Check(many_requests),
     },
     Case {
         name: "C11",
-        sentence: "10 000 namespace declarations are refused, and cost little",
+        sentence: "10 000 namespace declarations are refused at little cost",
         proof: Proof::Check(many_declarations),
     },
     Case {
         name: "C12",
-        sentence: "1 000 000 character references of a stranger are refused, and cost little",
+        sentence: "1 000 000 character references from an unauthenticated peer are refused at little cost",
         proof: Proof::Check(many_references),
     },
     Case {
         name: "C13",
-        sentence: "an element of exactly the limit passes, and one byte more does not",
+        sentence: "an element of exactly the limit is accepted, and one byte more is not",
         proof: Proof::Test(
             "federation-engine/proto/src/xml/tests/bounds.rs",
             "rfc6120_13_12_an_element_of_exactly_the_limit_passes_and_one_byte_more_does_not",
@@ -89,7 +89,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "C14",
-        sentence: "a receiver that never reads holds up its own senders only",
+        sentence: "a receiver that never reads delays only its own senders",
         proof: Proof::Test(
             "tests/tests/engine_attacks.rs",
             "white_space_between_stanzas_for_a_slow_receiver",
@@ -97,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "C15",
-        sentence: "a server that accepts and never answers is given up in time",
+        sentence: "an attempt at a server that accepts connections and never answers times out",
         proof: Proof::Test(
             "federation-engine/proto/src/stream/tests/initiating.rs",
             "a_peer_that_stops_answering_is_given_up_where_it_stopped",
@@ -105,7 +105,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "C16",
-        sentence: "what waits for a slow backend is counted at its real size",
+        sentence: "stanzas that wait for a slow backend are counted at their real size",
         proof: Proof::Test(
             "tests/tests/engine_budget.rs",
             "small_stanzas_that_wait_do_not_hold_the_buffers_they_came_in",
@@ -113,7 +113,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "C17",
-        sentence: "reconnections are spread at random",
+        sentence: "reconnections have random delays",
         proof: Proof::Test(
             "federation-engine/src/dial/backoff.rs",
             "the_delay_is_drawn_from_the_whole_range",
@@ -121,7 +121,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "C18",
-        sentence: "hostile DNS leads to no internal address and to few questions",
+        sentence: "hostile DNS records cause no connection to an internal address and few queries",
         proof: Proof::Test(
             "federation-engine/src/dial/dialler/tests.rs",
             "records_of_a_stranger_cost_other_zones_a_few_questions_at_most",
@@ -129,17 +129,17 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "C19",
-        sentence: "a stream error is not answered by an error, and nothing is read behind the end",
+        sentence: "a stream error is not answered with an error, and nothing is read after the end of the stream",
         proof: Proof::Check(error_for_error),
     },
     Case {
         name: "C20",
-        sentence: "an error is never answered by an error",
+        sentence: "an error is never answered with an error",
         proof: Proof::Statement(59),
     },
     Case {
         name: "C21",
-        sentence: "streams of strangers that are gone hold no memory",
+        sentence: "closed streams of unauthenticated peers hold no memory",
         proof: Proof::Check(nothing_is_left),
     },
 ];

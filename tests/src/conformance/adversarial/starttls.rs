@@ -15,17 +15,17 @@ use crate::peer::unverified::server_that_takes_any;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "B1",
-        sentence: "what follows <starttls/> in the clear is never read inside TLS",
+        sentence: "unencrypted data after <starttls/> is never read inside TLS",
         proof: Proof::Statement(17),
     },
     Case {
         name: "B2",
-        sentence: "what follows <proceed/> in the same packet is never read inside TLS",
+        sentence: "data after <proceed/> in the same packet is never read inside TLS",
         proof: Proof::Check(after_proceed),
     },
     Case {
         name: "B3",
-        sentence: "a peer that hides STARTTLS gets nothing in the clear where TLS is required",
+        sentence: "a peer that hides STARTTLS gets no unencrypted data if TLS is required",
         proof: Proof::Test(
             "federation-engine/proto/src/stream/tests/initiating.rs",
             "nothing_but_starttls_is_ever_sent_in_the_clear_where_tls_is_required",
@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "B4",
-        sentence: "<proceed/> without <starttls/> starts nothing",
+        sentence: "<proceed/> without <starttls/> does not start TLS",
         proof: Proof::Check(proceed_unasked),
     },
     Case {
@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "B6",
-        sentence: "a handshake that fails ends TCP without </stream:stream>",
+        sentence: "a failed handshake closes TCP without </stream:stream>",
         proof: Proof::Statement(18),
     },
     Case {
@@ -58,22 +58,22 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "B9",
-        sentence: "a handshake that does not go on ends with the time for negotiation",
+        sentence: "an unfinished handshake ends at the negotiation timeout",
         proof: Proof::Check(slow_handshake),
     },
     Case {
         name: "B10",
-        sentence: "a stanza that a broken connection cuts is not handed on",
+        sentence: "a stanza that a broken connection truncates is not delivered",
         proof: Proof::Check(cut_stanza),
     },
     Case {
         name: "B11",
-        sentence: "Direct TLS without ALPN, or with that of clients, does no harm",
+        sentence: "Direct TLS without ALPN, or with the ALPN of clients, does no harm",
         proof: Proof::Check(other_alpn),
     },
     Case {
         name: "B12",
-        sentence: "a new certificate is used by new streams, and the others go on",
+        sentence: "new streams use a new certificate, and existing streams continue",
         proof: Proof::Test(
             "tests/tests/engine_loopback.rs",
             "new_certificate_and_configuration_are_used_without_losing_a_verified_stream",
@@ -81,7 +81,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "B13",
-        sentence: "streams end with our own certificate, and say so",
+        sentence: "streams close, with an error, when the target's own certificate expires",
         proof: Proof::Test(
             "tests/tests/engine_links.rs",
             "rfc6120_13_7_2_3_streams_in_both_directions_end_with_our_certificate",
@@ -89,7 +89,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "B14",
-        sentence: "no session is resumed, so every certificate is judged",
+        sentence: "no session is resumed, so every certificate is verified",
         proof: Proof::Test(
             "federation-engine/src/tls/config/tests.rs",
             "nothing_is_resumed_even_for_a_client_that_would",

@@ -8,42 +8,42 @@ use crate::conformance::target::Target;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "D1",
-        sentence: "DTDs, entities, comments and processing instructions are restricted-xml",
+        sentence: "DTDs, entities, comments and processing instructions are answered with restricted-xml",
         proof: Proof::Statement(62),
     },
     Case {
         name: "D2",
-        sentence: "bytes that are no UTF-8, and characters that XML has not, end the stream",
+        sentence: "bytes that are not UTF-8, and characters that XML does not allow, close the stream",
         proof: Proof::Check(characters),
     },
     Case {
         name: "D3",
-        sentence: "an attribute that stands twice, by name or by namespace, ends the stream",
+        sentence: "an attribute that occurs twice, by name or by namespace, closes the stream",
         proof: Proof::Check(attributes),
     },
     Case {
         name: "D4",
-        sentence: "prefixes that are not declared, and reserved ones that are, end the stream",
+        sentence: "undeclared prefixes, and declarations of reserved ones, close the stream",
         proof: Proof::Check(prefixes),
     },
     Case {
         name: "D5",
-        sentence: "tags that do not match, a second root and text between stanzas end the stream",
+        sentence: "mismatched tags, a second root and text between stanzas close the stream",
         proof: Proof::Check(tags),
     },
     Case {
         name: "D6",
-        sentence: "a message of a foreign namespace and a stanza inside a stanza are not handed on as stanzas",
+        sentence: "a message in an unknown namespace and a stanza inside a stanza are not delivered as stanzas",
         proof: Proof::Check(look_alikes),
     },
     Case {
         name: "D7",
-        sentence: "a prefix of the stream header that a stanza uses is declared again",
+        sentence: "a prefix of the stream header that a stanza uses is declared in the relayed stanza",
         proof: Proof::Statement(57),
     },
     Case {
         name: "D8",
-        sentence: "a stanza of the namespace of clients is not handed on as one of servers",
+        sentence: "a stanza in the client namespace is not delivered as a server stanza",
         proof: Proof::Check(of_clients),
     },
     Case {
@@ -56,7 +56,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "D10",
-        sentence: "where the bytes are split makes no difference",
+        sentence: "splitting the bytes differently makes no difference",
         proof: Proof::Test(
             "federation-engine/proto/src/xml/tests/splitting.rs",
             "arbitrary_bytes_never_make_a_difference_by_their_splitting",
@@ -64,7 +64,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "D11",
-        sentence: "what is accepted has the same extent for another parser",
+        sentence: "other parsers see the same boundaries in accepted input",
         proof: Proof::Test(
             "federation-engine/tests/differential.rs",
             "generated_streams_are_read_alike",

@@ -9,7 +9,7 @@ use crate::peer::stream::Stream;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 58,
     section: "RFC 6120 §10.1",
-    sentence: "stanzas of a pair arrive in their order, from the queue before authentication and after a reconnection, too",
+    sentence: "stanzas of a pair arrive in order, even those queued before authentication or sent after a reconnection",
     run: order,
 }];
 

@@ -9,7 +9,8 @@ use crate::peer::namespace::{SERVER, STANZA_ERRORS};
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 60,
     section: "RFC 6120 §10.4.3, §8.3.3.16, §8.3.3.17",
-    sentence: "a domain that DNS does not know is remote-server-not-found; one that does not answer is \
+    sentence: "stanzas to a domain that does not exist in DNS bounce with \
+               remote-server-not-found, stanzas to one that does not answer with \
                remote-server-timeout",
     run: unreachable,
 }];

@@ -12,14 +12,14 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 12,
         section: "RFC 6120 §11.5, §11.6",
-        sentence: "the XML declaration is optional, standalone is ignored or restricted-xml, another encoding than \
-                   UTF-8 is unsupported-encoding",
+        sentence: "the XML declaration is optional, standalone is ignored or answered with \
+                   restricted-xml, an encoding other than UTF-8 is answered with unsupported-encoding",
         run: declaration,
     },
     Check {
         id: 62,
         section: "RFC 6120 §11.1",
-        sentence: "comments, processing instructions, DTDs and entities are answered by restricted-xml",
+        sentence: "comments, processing instructions, DTDs and entities are answered with restricted-xml",
         run: restricted,
     },
 ];

@@ -11,8 +11,9 @@ use crate::peer::namespace::{SERVER, STANZA_ERRORS};
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 61,
     section: "RFC 6120 §13.12, XEP-0478 §4",
-    sentence: "stanzas of 10 000 bytes are taken, oversize ones are policy-violation; what is larger than the peer's \
-               announced limit is not sent but bounced",
+    sentence: "stanzas of 10 000 bytes are accepted, oversize ones are answered with \
+               policy-violation; a stanza above the peer's announced limit is not sent but \
+               bounced",
     run: sizes,
 }];
 

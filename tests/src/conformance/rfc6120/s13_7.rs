@@ -19,7 +19,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 24,
         section: "RFC 6120 §13.7.2.1, RFC 7673 §4.1",
-        sentence: "a certificate is judged by the domain of the header, never by an SRV target that DNSSEC does not prove",
+        sentence: "a certificate is verified for the domain of the header, never for an SRV target that DNSSEC does not authenticate",
         run: reference_identity,
     },
     Check {
@@ -31,7 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 27,
         section: "RFC 6120 §13.7.2.3",
-        sentence: "a stream ends with reset when a certificate that proved its peer expires",
+        sentence: "a stream closes with reset when the certificate that authenticated its peer expires",
         run: expiry,
     },
 ];

@@ -8,7 +8,7 @@ use crate::conformance::target::Target;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 67,
     section: "RFC 6120 §3.2.1",
-    sentence: "where SRV records answer, address records of the domain are not tried; the target '.' ends the search",
+    sentence: "if SRV records exist, address records of the domain are not tried; the target '.' ends the search",
     run: no_fallback,
 }];
 

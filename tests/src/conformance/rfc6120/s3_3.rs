@@ -11,7 +11,7 @@ use crate::conformance::target::Target;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 70,
     section: "RFC 6120 §3.3",
-    sentence: "attempts at a server that fails are spaced out: what wants to be sent meanwhile waits for one attempt",
+    sentence: "attempts at a failing server back off: stanzas sent meanwhile wait for one attempt",
     run: spaced_out,
 }];
 

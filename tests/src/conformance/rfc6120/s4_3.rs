@@ -25,13 +25,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 34,
         section: "RFC 6120 §4.3.5, §6.4.6",
-        sentence: "after success the stream restarts with a new id and features, and then takes stanzas",
+        sentence: "after success the stream restarts with a new id and features, and then accepts stanzas",
         run: success_restarts,
     },
     Check {
         id: 55,
         section: "RFC 6120 §4.3.5",
-        sentence: "a stanza before the end of the negotiation is answered by not-authorized",
+        sentence: "a stanza before the end of the negotiation is answered with not-authorized",
         run: stanza_too_early,
     },
 ];

@@ -12,19 +12,19 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 2,
         section: "RFC 6120 §4.7.3",
-        sentence: "an id in the initial header is ignored, also an empty one",
+        sentence: "an id in the initial header is ignored, even an empty one",
         run: initial_id,
     },
     Check {
         id: 4,
         section: "RFC 6120 §4.7.1, §4.7.2",
-        sentence: "the response header is from the domain that was asked for, to the one that asked",
+        sentence: "the response header has the addressed domain in 'from' and the peer's domain in 'to'",
         run: addresses_are_swapped,
     },
     Check {
         id: 6,
         section: "RFC 6120 §4.7.5",
-        sentence: "versions are compared as numbers, the lower one is used, and 2.0 is no error",
+        sentence: "versions are compared as numbers, the lower one is used, and 2.0 is not an error",
         run: higher_versions,
     },
     Check {
@@ -36,7 +36,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 13,
         section: "RFC 6120 §4.7.1, §4.3.6, §5.4.3.3",
-        sentence: "'from' may be absent before TLS, and what it said before TLS proves nothing after it",
+        sentence: "'from' may be absent before TLS, and its value before TLS authenticates nothing after TLS",
         run: from_before_tls,
     },
     Check {

@@ -13,31 +13,31 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 9,
         section: "RFC 6120 §4.8.1, §4.8.2, §4.8.3",
-        sentence: "another stream or content namespace is answered by invalid-namespace",
+        sentence: "another stream or content namespace is answered with invalid-namespace",
         run: wrong_namespaces,
     },
     Check {
         id: 10,
         section: "RFC 6120 §4.8.5",
-        sentence: "another prefix than 'stream' is accepted or answered by bad-namespace-prefix",
+        sentence: "a prefix other than 'stream' is accepted or answered with bad-namespace-prefix",
         run: other_prefix,
     },
     Check {
         id: 11,
         section: "RFC 6120 §4.8, XML 1.0 §3.1",
-        sentence: "quotes of both kinds, any order of attributes, more declarations and white space are legal",
+        sentence: "quotes of both kinds, any order of attributes, more declarations and white space are accepted",
         run: spellings,
     },
     Check {
         id: 56,
         section: "RFC 6120 §4.8.4",
-        sentence: "an element of a foreign namespace is ignored or answered by unsupported-stanza-type, never routed",
+        sentence: "an element in an unknown namespace is ignored or answered with unsupported-stanza-type, never routed",
         run: foreign_element,
     },
     Check {
         id: 57,
         section: "RFC 6120 §4.8.5",
-        sentence: "a prefix of the stream header that a relayed stanza uses is declared again, or the stanza refused",
+        sentence: "a prefix of the stream header that a relayed stanza uses is declared in the stanza, or the stanza is refused",
         run: prefix_of_the_header,
     },
 ];

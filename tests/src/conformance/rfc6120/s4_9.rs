@@ -22,19 +22,19 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 5,
         section: "RFC 6120 §4.9.1.3",
-        sentence: "an unknown or absent 'to' is answered by host-unknown, and never repeated in the 'from' of the response",
+        sentence: "an unknown or absent 'to' is answered with host-unknown, and never repeated in the 'from' of the response",
         run: unknown_to,
     },
     Check {
         id: 65,
         section: "RFC 6120 §4.9.3.20",
-        sentence: "a server that shuts down says system-shutdown",
+        sentence: "a server that shuts down sends system-shutdown",
         run: shutdown,
     },
     Check {
         id: 66,
         section: "RFC 6120 §4.9.3.19",
-        sentence: "see-other-host is not acted on before TLS; where it leads, the same domain has to be proven",
+        sentence: "see-other-host is not followed before TLS; the other host must authenticate the same domain",
         run: see_other_host,
     },
 ];

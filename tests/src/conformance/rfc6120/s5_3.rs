@@ -23,8 +23,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 17,
         section: "RFC 6120 §5.3.3, §5.4.3.3",
-        sentence: "nothing is sent between <starttls/> and the ClientHello, and what came there in the clear is never \
-                   read inside TLS",
+        sentence: "nothing is sent between <starttls/> and the ClientHello, and unencrypted data \
+                   received there is never read inside TLS",
         run: nothing_in_between,
     },
 ];

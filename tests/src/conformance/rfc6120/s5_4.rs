@@ -17,15 +17,15 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 18,
         section: "RFC 6120 §5.4.2, §5.4.3.2",
-        sentence: "TLS starts at the end of <proceed/>; a handshake that fails ends TCP without </stream:stream>, and \
-                   <failure/> ends the stream",
+        sentence: "TLS starts at the end of <proceed/>; a failed handshake closes TCP without \
+                   </stream:stream>, and <failure/> closes the stream",
         run: failures,
     },
     Check {
         id: 19,
         section: "RFC 6120 §5.4.3.1, RFC 7590 §3.5, XEP-0368 §3",
-        sentence: "the certificate is that of the domain in 'to', whatever the server name says; with Direct TLS a \
-                   server name is sent",
+        sentence: "the presented certificate is that of the domain in 'to', whatever the server name; \
+                   with Direct TLS a server name is sent",
         run: certificate_of_the_domain,
     },
     Check {

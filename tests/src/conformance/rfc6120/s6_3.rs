@@ -26,7 +26,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 31,
         section: "RFC 6120 §6.3.8",
-        sentence: "'=' and the 'from' of the header are accepted as authorization identity, another is invalid-authzid",
+        sentence: "'=' and the 'from' of the header are accepted as authorization identity, another one is answered with invalid-authzid",
         run: authorization_identity,
     },
     Check {

@@ -23,7 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 36,
         section: "RFC 6120 §6.4.5",
-        sentence: "a certificate that is not sufficient is answered by policy-violation at once, not by a timeout",
+        sentence: "an insufficient certificate is answered with policy-violation at once, not by a timeout",
         run: not_sufficient,
     },
 ];

@@ -9,19 +9,19 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 52,
         section: "RFC 6120 §8.1.1.2, §8.1.2.2, §4.9.3.7",
-        sentence: "a stanza whose 'to' or 'from' is missing, empty or no address is answered by improper-addressing",
+        sentence: "a stanza whose 'to' or 'from' is missing, empty or not an address is answered with improper-addressing",
         run: improper_addresses,
     },
     Check {
         id: 53,
         section: "RFC 6120 §8.1.2.2",
-        sentence: "a stanza from a domain that was not proven is answered by invalid-from",
+        sentence: "a stanza from a domain that is not authenticated is answered with invalid-from",
         run: not_proven,
     },
     Check {
         id: 54,
         section: "RFC 6120 §8.1.1.2, §10.4",
-        sentence: "a stanza to a domain that is not served here is answered by host-unknown, never relayed",
+        sentence: "a stanza to a domain that the server does not host is answered with host-unknown, never relayed",
         run: not_served,
     },
 ];

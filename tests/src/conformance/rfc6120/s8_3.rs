@@ -8,7 +8,7 @@ use crate::conformance::target::Target;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 59,
     section: "RFC 6120 §8.3.1",
-    sentence: "an error has the addresses swapped and the id kept; an IQ request gets one, an error never",
+    sentence: "an error has the addresses swapped and the same id; an IQ request gets one, an error never does",
     run: errors,
 }];
 

@@ -11,13 +11,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 16,
         section: "RFC 7590 §3.1",
-        sentence: "STARTTLS is tried also when it is not offered, where TLS is wanted",
+        sentence: "STARTTLS is tried even if it is not offered, when TLS is wanted",
         run: tried_unoffered,
     },
     Check {
         id: 23,
         section: "RFC 7590 §3, XEP-0220 §2.1.2",
-        sentence: "a policy that requires TLS holds for connections that only verify a key, too",
+        sentence: "a policy that requires TLS also applies to connections that only verify a key",
         run: verification_is_encrypted,
     },
 ];

@@ -9,8 +9,8 @@ use crate::conformance::target::Target;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 71,
     section: "RFC 7622 §3.2",
-    sentence: "domains are compared after one trailing dot is cut and case and width are mapped; a resource begins at \
-               the first '/'; 1024 octets are no domain",
+    sentence: "domains are compared after removing one trailing dot and mapping case and width; a \
+               resource begins at the first '/'; 1024 octets are not a domain",
     run: comparison,
 }];
 

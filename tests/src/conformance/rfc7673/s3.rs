@@ -10,7 +10,7 @@ use crate::peer::authority::Identity;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 28,
     section: "RFC 7673 §3, §4",
-    sentence: "DANE: to a server whose SRV, address or TLSA records are bogus nobody connects; a certificate that a secure TLSA of usage DANE-EE names proves its domain, whatever its names and dates, and no other one does",
+    sentence: "DANE: no connection is opened to a server whose SRV, address or TLSA records are bogus; a certificate that matches a secure TLSA record of usage DANE-EE authenticates its domain, whatever its names and dates, and no other certificate does",
     run: dane,
 }];
 

@@ -9,8 +9,8 @@ use crate::peer::namespace::DIALBACK;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 39,
     section: "XEP-0185 §3, XEP-0220 §2.1.1",
-    sentence: "the key is HMAC-SHA256 over receiving, originating and id under the hashed secret; for another stream \
-               it is invalid",
+    sentence: "the key is the HMAC-SHA256 of receiving, originating and id under the hashed \
+               secret; for another stream it is invalid",
     run: keys,
 }];
 

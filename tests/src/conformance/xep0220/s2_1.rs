@@ -17,14 +17,14 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 42,
         section: "XEP-0220 §2.1.1",
-        sentence: "stanzas wait until the key is valid, and other pairs that are verified go on meanwhile",
+        sentence: "stanzas wait until the key is valid, and verified pairs continue meanwhile",
         run: stanzas_wait,
     },
     Check {
         id: 43,
         section: "XEP-0220 §2.1.1",
-        sentence: "after 'invalid' queued stanzas return as internal-server-error, after 'error' as \
-                   remote-server-timeout",
+        sentence: "queued stanzas bounce with internal-server-error after 'invalid', and with \
+                   remote-server-timeout after 'error'",
         run: what_is_returned,
     },
 ];

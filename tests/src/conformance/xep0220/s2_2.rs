@@ -14,20 +14,20 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 40,
         section: "XEP-0220 §2.1.1, §2.1.2, §2.2, §3.1",
-        sentence: "an answer that was not asked for on the same stream authorises nothing",
+        sentence: "an answer without a request on the same stream authorises nothing",
         run: unsolicited,
     },
     Check {
         id: 44,
         section: "XEP-0220 §2.2.1, §2.2.2, §2.5",
-        sentence: "an unknown 'to' is answered by item-not-found, and the stream stays open",
+        sentence: "an unknown 'to' is answered with item-not-found, and the stream stays open",
         run: unknown_to,
     },
     Check {
         id: 45,
         section: "XEP-0220 §2.2.1",
-        sentence: "a first pair whose key is invalid is told so and the stream closed; a further pair is told, and the \
-                   first one goes on",
+        sentence: "an invalid key of the first pair is answered, and the stream closed; an invalid \
+                   key of a further pair is answered, and the first pair continues",
         run: invalid,
     },
     Check {

@@ -7,7 +7,7 @@ use crate::conformance::target::{DIALBACK_FEATURES, Target};
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 50,
     section: "XEP-0220 §2.3",
-    sentence: "a stream that was authenticated in one direction does not serve the other one",
+    sentence: "a stream that is authenticated in one direction does not carry the other one",
     run: directions,
 }];
 

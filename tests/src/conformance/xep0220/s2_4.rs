@@ -19,7 +19,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: 38,
         section: "XEP-0220 §2.4.2",
-        sentence: "dialback is advertised, with <errors/> by who answers errors",
+        sentence: "dialback is advertised, with <errors/> by servers that answer with errors",
         run: feature,
     },
 ];

@@ -9,7 +9,7 @@ use crate::peer::namespace::STANZA_ERRORS;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 46,
     section: "XEP-0220 §2.5",
-    sentence: "an authoritative server that cannot be reached is told to the initiating one as an error, not by silence",
+    sentence: "if the authoritative server is unreachable, the initiating server gets an error, not silence",
     run: unreachable,
 }];
 

@@ -9,8 +9,8 @@ use crate::peer::namespace::DIALBACK;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 49,
     section: "XEP-0220 §2.6",
-    sentence: "several senders may be proven on one stream; several targets share one only with a peer that handles \
-               errors",
+    sentence: "several senders may be authenticated on one stream; several targets share one only \
+               with a peer that handles errors",
     run: multiplexing,
 }];
 

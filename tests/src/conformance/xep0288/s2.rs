@@ -11,8 +11,9 @@ use crate::peer::namespace::{DIALBACK, SASL};
 pub(super) const CHECKS: &[Check] = &[Check {
     id: 51,
     section: "XEP-0288 §2",
-    sentence: "<bidi/> is asked for after TLS and before authentication, or not at all; no stanza is taken or sent \
-               before a proof, and no key verified on the connection that it came on",
+    sentence: "<bidi/> is requested after TLS and before authentication, or not at all; no stanza \
+               is accepted or sent before authentication, and no key is verified on the \
+               connection that it came on",
     run: bidi,
 }];
 
