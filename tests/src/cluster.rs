@@ -24,7 +24,9 @@ pub fn up(paths: &Paths) -> Result<()> {
     write(&owner_file(paths), own_tree(paths).as_os_str().as_encoded_bytes())?;
     let built = build_up(paths);
     if built.is_err() {
-        println!("  the lab is left as it is, for a look: `lab logs NAME`, `lab down`");
+        println!(
+            "  the lab keeps running, so that you can look at it: `lab logs NAME`, `lab down`"
+        );
     }
     built
 }

@@ -30,7 +30,7 @@ pub enum EngineError {
         source: Arc<io::Error>,
     },
     /// It ended by itself.
-    #[error("the engine ended with {status}:\n{log}")]
+    #[error("the engine exited with {status}:\n{log}")]
     Ended {
         /// How.
         status: ExitStatus,

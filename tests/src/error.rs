@@ -32,7 +32,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A program that the lab needs is not on this machine.
-    #[error("`{tool}` is not on this machine: {remedy}")]
+    #[error("`{tool}` is not installed on this machine: {remedy}")]
     MissingTool {
         /// The program.
         tool: String,
@@ -40,7 +40,7 @@ pub enum Error {
         remedy: String,
     },
     /// A program ended with a failure.
-    #[error("`{command}` ended with {status}\n{output}")]
+    #[error("`{command}` exited with {status}\n{output}")]
     Command {
         /// The command line.
         command: String,
@@ -50,7 +50,7 @@ pub enum Error {
         output: String,
     },
     /// Something that was waited for did not happen in time.
-    #[error("waited {seconds:.0} s for {what}, in vain; last seen: {seen}\n{logs}", seconds = waited.as_secs_f64())]
+    #[error("timed out after {seconds:.0} s while waiting for {what}; last seen: {seen}\n{logs}", seconds = waited.as_secs_f64())]
     Deadline {
         /// What was to happen.
         what: String,
@@ -62,7 +62,7 @@ pub enum Error {
         logs: String,
     },
     /// JSON that another program wrote was not what it should be.
-    #[error("{what} is not the JSON it should be: {source}")]
+    #[error("{what} is not the expected JSON: {source}")]
     Json {
         /// Whose JSON.
         what: String,

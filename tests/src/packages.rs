@@ -68,7 +68,7 @@ pub fn install() -> Result<()> {
         None => Ok(()),
         Some(Needed { sign, package }) => Err(Error::MissingTool {
             tool: (*sign).into(),
-            remedy: format!("package {package} was installed and did not bring it"),
+            remedy: format!("package {package} is installed but does not contain it"),
         }),
     }
 }

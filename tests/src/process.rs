@@ -182,7 +182,7 @@ impl Daemons {
             .spawn()
             .map_err(|source| Error::Io { doing: format!("starting {name}"), source })?;
         let process = i32::try_from(child.id()).ok().and_then(Process::of).ok_or_else(|| {
-            Error::State(format!("{name} ended at once: see {}", log_file.display()))
+            Error::State(format!("{name} exited at once; see {}", log_file.display()))
         })?;
         let record = self.record(name);
         let text = serde_json::to_string(&process).map_err(Error::json("a process record"))?;

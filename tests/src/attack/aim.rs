@@ -85,7 +85,7 @@ impl Aim {
         stream.header()?;
         stream.features()?;
         stream.send(format!("<starttls xmlns='{TLS}'/>"))?;
-        stream.expect(TLS, "proceed", "permission to start TLS")?;
+        stream.expect(TLS, "proceed", "<proceed/>")?;
         let mut stream = stream.secured_as_client(Arc::clone(tls), &self.domain)?;
         stream.send_header(from, &self.domain, "")?;
         stream.header()?;

@@ -43,7 +43,7 @@ pub fn forged(domain: &str, authority: &str) -> Result<Identity> {
 
 /// Streams with such a certificate, whose domain the header and every dialback request name.
 pub(super) fn chains(aim: &Aim, tally: &Tally) -> Result<()> {
-    let missing = || PeerError::Script("the attack needs an authority (--authority)".to_owned());
+    let missing = || PeerError::Script("the attack requires a CA (--authority)".to_owned());
     let authority = aim.authority.as_deref().ok_or_else(missing)?;
     repeat(aim, tally, |thread, time| {
         // A chain that was seen before may have been judged.

@@ -162,7 +162,7 @@ impl FromStr for Kind {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let names = || Self::ALL.map(Self::name).join(", ");
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| format!("there is no attack {name:?}; there are {}", names()))
+        found.ok_or_else(|| format!("unknown attack {name:?}; expected one of {}", names()))
     }
 }
 

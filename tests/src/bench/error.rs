@@ -45,7 +45,7 @@ pub enum BenchError {
     #[error("{0}")]
     State(String),
     /// What arrived is not what was sent.
-    #[error("{subject} delivered something else than was sent: {disorder}")]
+    #[error("{subject} did not deliver what was sent: {disorder}")]
     Disorder {
         /// The server under test.
         subject: &'static str,

@@ -13,7 +13,7 @@ const EXCERPT: usize = 300;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Disorder {
     /// Another stanza than the next one.
-    #[error("number {expected} was next, and this came: {got}")]
+    #[error("expected number {expected}, received: {got}")]
     Sequence {
         /// The next number.
         expected: u64,
@@ -21,7 +21,7 @@ pub enum Disorder {
         got: String,
     },
     /// Bytes without end that are no stanza.
-    #[error("no end of a message in {LONGEST} bytes that begin: {got}")]
+    #[error("no end of a message within {LONGEST} bytes, which begin with {got}")]
     NoMessage {
         /// The beginning of what came.
         got: String,

@@ -89,7 +89,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn attack(arguments: &Arguments) -> Result<(), Failure> {
     let [kind] = *arguments.attacks.as_slice() else {
-        return Err("with --to, name one attack".into());
+        return Err("--to requires the name of one attack".into());
     };
     let aim = aim(arguments, kind)?;
     let tally = Tally::default();
@@ -111,7 +111,7 @@ fn attack(arguments: &Arguments) -> Result<(), Failure> {
 
 fn aim(arguments: &Arguments, kind: Kind) -> Result<Aim, Failure> {
     let (Some(to), Some(domain)) = (&arguments.to, &arguments.domain) else {
-        return Err("--to and --domain are needed".into());
+        return Err("--to and --domain are required".into());
     };
     let read = |file: &PathBuf| {
         fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
@@ -126,10 +126,10 @@ fn aim(arguments: &Arguments, kind: Kind) -> Result<Aim, Failure> {
     match kind.standing() {
         // Strangers can send such stanzas, too, if smaller ones.
         Standing::Authenticated if identity.is_none() && kind != Kind::PrefixedAttributes => {
-            return Err(format!("{kind} needs --certificate and --key").into());
+            return Err(format!("{kind} requires --certificate and --key").into());
         }
         Standing::KnowsAuthority if authority.is_none() => {
-            return Err(format!("{kind} needs --authority").into());
+            return Err(format!("{kind} requires --authority").into());
         }
         _ => {}
     }
@@ -147,5 +147,5 @@ fn aim(arguments: &Arguments, kind: Kind) -> Result<Aim, Failure> {
 
 fn resolve(place: &str) -> Result<SocketAddr, Failure> {
     let mut addresses = place.to_socket_addrs().map_err(|error| format!("{place}: {error}"))?;
-    addresses.next().ok_or_else(|| format!("{place} has no address").into())
+    addresses.next().ok_or_else(|| format!("{place} does not resolve to an address").into())
 }

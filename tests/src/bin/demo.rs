@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     };
     match demo(&paths) {
         Ok(()) => {
-            println!("\nEvery step was seen to happen ({:.0} s).", begun.elapsed().as_secs_f64());
+            println!("\nEvery step succeeded ({:.0} s).", begun.elapsed().as_secs_f64());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -42,7 +42,9 @@ fn main() -> ExitCode {
                 Ok(logs) => eprintln!("\n--- pods, objects, events\n{logs}"),
                 Err(error) => eprintln!("no pod logs: {error}"),
             }
-            eprintln!("\nThe lab is left as it is, for a look: `make lab-down` ends it.");
+            eprintln!(
+                "\nThe lab keeps running, so that you can look at it. `make lab-down` stops it."
+            );
             ExitCode::FAILURE
         }
     }
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
 fn demo(paths: &Paths) -> Result<()> {
     title("A cluster and a small internet on this machine");
     cluster::up(paths)?;
-    step("nothing left of an earlier demo", || federation::clear(paths))?;
+    step("the removal of an earlier demo", || federation::clear(paths))?;
 
     title("The operator, by helm");
     step("images and chart", || federation::install(paths))?;
@@ -67,13 +69,13 @@ fn demo(paths: &Paths) -> Result<()> {
     let mut watch = federation::watch(paths)?;
     turn_ready(paths, &mut watch, applied)?;
 
-    title("DNS, as anybody on the internet sees it");
+    title("DNS, as every host on the internet sees it");
     show_records()?;
 
     title("cupuser1@cupdomain.example and jdoe1@partner.example, each at their own server");
     converse(paths)?;
 
-    title("What the federation knows now");
+    title("The status of the federation now");
     let wait = Wait::new("InboundReachable, from evidence of the partner's server", READY);
     watch.until(
         wait,

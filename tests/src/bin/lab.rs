@@ -142,7 +142,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Exec { host: name, command } => {
             let host = Host::from_name(&name).ok_or_else(|| {
                 let names = Host::ALL.map(Host::name).join(", ");
-                Error::State(format!("there is no host {name}: the hosts are {names}"))
+                Error::State(format!("unknown host {name}; the hosts are {names}"))
             })?;
             let Some((program, args)) = command.split_first() else {
                 return Err(Error::State("no program given".into()));

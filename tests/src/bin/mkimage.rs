@@ -47,7 +47,7 @@ fn pairs(files: &[String]) -> Result<Vec<(PathBuf, String)>> {
         .iter()
         .map(|pair| match pair.rsplit_once('=') {
             Some((file, path)) => Ok((file.into(), path.to_owned())),
-            None => Err(Error::State(format!("{pair:?} is not FILE=PATH-IN-IMAGE"))),
+            None => Err(Error::State(format!("{pair:?} must have the form FILE=PATH-IN-IMAGE"))),
         })
         .collect()
 }

@@ -161,7 +161,7 @@ fn adversarial(arguments: &Arguments, names: &str) -> Result<bool, Failure> {
     let target = match (&arguments.target, &arguments.engine) {
         (Some(_), _) => Some(target(arguments, patience)?),
         (None, Some(_)) => None,
-        (None, None) => return Err("adversarial cases need --target or --engine".into()),
+        (None, None) => return Err("adversarial cases require --target or --engine".into()),
     };
     let mut holds = true;
     for case in cases().into_iter().filter(wanted) {
@@ -203,7 +203,7 @@ fn put(check: &Check, target: &Target, quiet: bool, report: &mut Report) {
 
 fn target(arguments: &Arguments, patience: Duration) -> Result<Target, Failure> {
     let (Some(target), Some(domain)) = (&arguments.target, &arguments.domain) else {
-        return Err("--target and --domain are needed".into());
+        return Err("--target and --domain are required".into());
     };
     let outside = match arguments.listen {
         Some(address) => {
@@ -238,7 +238,10 @@ fn resolve(place: &str) -> Result<SocketAddr, Failure> {
     let mut addresses: Vec<SocketAddr> =
         place.to_socket_addrs().map_err(|error| format!("{place}: {error}"))?.collect();
     addresses.sort_by_key(|address| matches!(address.ip(), IpAddr::V6(_)));
-    addresses.into_iter().next().ok_or_else(|| format!("{place} has no address").into())
+    addresses
+        .into_iter()
+        .next()
+        .ok_or_else(|| format!("{place} does not resolve to an address").into())
 }
 
 /// The suite's authority, made on first use.
@@ -252,7 +255,10 @@ fn authority(directory: &Path) -> Result<Authority, Failure> {
     let authority = Authority::new(NAME)?;
     fs::write(&key, authority.key_pem())?;
     fs::write(&certificate, authority.certificate_pem())?;
-    eprintln!("the suite's authority is new: let the target trust {}", certificate.display());
+    eprintln!(
+        "the suite created a new CA: configure the target to trust {}",
+        certificate.display()
+    );
     Ok(authority)
 }
 
@@ -260,7 +266,7 @@ fn side_by_side(named: &[String]) -> Result<String, Failure> {
     let mut reports = Vec::new();
     for one in named {
         let (name, file) =
-            one.split_once('=').ok_or_else(|| format!("{one:?} is not of the form NAME=FILE"))?;
+            one.split_once('=').ok_or_else(|| format!("{one:?} must have the form NAME=FILE"))?;
         let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
         reports.push((name.to_owned(), serde_json::from_str::<Value>(&text)?));
     }

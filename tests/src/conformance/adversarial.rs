@@ -29,7 +29,7 @@ pub struct Case {
 pub enum Proof {
     /// A conversation with the target.
     Check(fn(&Target) -> Finding),
-    /// The statement of that number, which is put to every target.
+    /// The statement of that number, which is run against every target.
     Statement(u8),
     /// A test of the engine: file and function.
     Test(&'static str, &'static str),
@@ -49,7 +49,7 @@ impl Case {
     /// Its row in the table of all cases.
     pub fn row(&self) -> String {
         let shown = match self.proof {
-            Proof::Check(_) => "put to every target".to_owned(),
+            Proof::Check(_) => "run against every target".to_owned(),
             Proof::Statement(number) => format!("statement {number}"),
             Proof::Test(file, name) => format!("`{file}`: `{name}`"),
             Proof::Construction(how) => how.to_owned(),

@@ -54,7 +54,7 @@ impl Dialled {
     /// is accepted.
     pub fn question(&mut self) -> Finding<Element> {
         loop {
-            let element = self.stream.element("a question about a dialback key")?;
+            let element = self.stream.element("a db:verify request")?;
             if element.is(DIALBACK, "verify") {
                 return Ok(element);
             }
@@ -65,7 +65,7 @@ impl Dialled {
     /// Lets the target prove itself, by whichever of both it begins with, and gives the stream with that done.
     pub fn admit(self) -> Finding<Self> {
         let mut stream = self.stream;
-        let proof = stream.element("a proof of the target's identity")?;
+        let proof = stream.element("the target's authentication")?;
         if proof.is(SASL, "auth") {
             stream.send(format!("<success xmlns='{SASL}'/>"))?;
             return Self::greet(stream.restarted(), "");
@@ -91,7 +91,7 @@ impl Dialled {
             return violated(format!("a dialback key without addresses: {request}"));
         };
         if !request.is(DIALBACK, "result") {
-            return violated(format!("a dialback key was awaited, this came: {request}"));
+            return violated(format!("expected a dialback key, received: {request}"));
         }
         Ok(self.stream.send(format!("<db:result from='{to}' to='{from}' {rest}"))?)
     }

@@ -33,7 +33,12 @@ impl Ending {
                 Ok(Item::Header(element) | Item::Element(element)) => ending.elements.push(element),
                 Ok(Item::End) => return Ok(ending),
                 Err(error) if is_disconnection(&error) => return Ok(ending),
-                Err(error) => return violated(format!("{error}; until then: {}", ending.seen())),
+                Err(error) => {
+                    return violated(format!(
+                        "{error}; {} elements were received",
+                        ending.elements.len()
+                    ));
+                }
             }
         }
     }
@@ -41,10 +46,11 @@ impl Ending {
     /// For people.
     pub fn seen(&self) -> String {
         let elements: String = self.elements.iter().map(ToString::to_string).collect();
-        match &self.error {
+        let text = match &self.error {
             Some(condition) => format!("{elements} closed with {condition}"),
             None => format!("{elements} closed without an error"),
-        }
+        };
+        text.trim_start().to_owned()
     }
 }
 
@@ -66,7 +72,7 @@ fn is_disconnection(error: &PeerError) -> bool {
 pub fn expect_error(stream: &mut Stream, conditions: &[&str]) -> Finding {
     let ending = Ending::of(stream)?;
     let matches = ending.error.as_deref().is_some_and(|error| conditions.contains(&error));
-    ensure(matches, || format!("{} was due; {}", conditions.join(" or "), ending.seen()))
+    ensure(matches, || format!("expected {}, got: {}", conditions.join(" or "), ending.seen()))
 }
 
 /// The bytes up to the end of the connection, and whether TLS (where there is any) was closed in order.

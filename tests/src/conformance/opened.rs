@@ -25,7 +25,7 @@ impl Opened {
         stream.send(header.to_string())?;
         let header = stream.header()?;
         if !header.is(STREAMS, "stream") {
-            return violated(format!("the answer to a stream header was {header}"));
+            return violated(format!("the stream header was answered with {header}"));
         }
         let features = stream.features()?;
         Ok(Self { stream, header, features, kept: Vec::new() })

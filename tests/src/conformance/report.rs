@@ -35,7 +35,7 @@ impl fmt::Display for Line {
         let (word, more) = match outcome {
             Outcome::Holds => ("holds", None),
             Outcome::Violated { seen } => ("VIOLATED", Some(("seen", seen))),
-            Outcome::NotApplicable { why } => ("not put", Some(("because", why))),
+            Outcome::NotApplicable { why } => ("not run", Some(("because", why))),
         };
         write!(f, "{id:>2}  {word:<8}  {sentence} ({section})")?;
         match more {
@@ -53,7 +53,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many hold, are violated, and were not put.
+    /// How many hold, are violated, and were not run.
     pub fn counts(&self) -> (usize, usize, usize) {
         let count = |wanted: fn(&Outcome) -> bool| {
             self.statements.iter().filter(|line| wanted(&line.outcome)).count()
@@ -69,7 +69,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (holds, violated, not_put) = self.counts();
-        write!(f, "{holds} hold, {violated} are violated, {not_put} could not be put")
+        write!(f, "{holds} hold, {violated} are violated, {not_put} could not be run")
     }
 }
 

@@ -88,7 +88,7 @@ impl Target {
             return not_applicable("the target does not offer STARTTLS");
         }
         stream.send(format!("<starttls xmlns='{TLS}'/>"))?;
-        stream.expect(TLS, "proceed", "permission to start TLS")?;
+        stream.expect(TLS, "proceed", "<proceed/>")?;
         Ok(stream)
     }
 
@@ -155,7 +155,9 @@ impl Target {
         let outside = self.outside()?;
         match outside.resolver() {
             Some(_) => Ok(outside),
-            None => not_applicable("the target does not ask the suite's name server (--resolver)"),
+            None => {
+                not_applicable("the target does not query the suite's name server (--resolver)")
+            }
         }
     }
 
@@ -163,7 +165,7 @@ impl Target {
     pub fn inside(&self) -> Finding<&Inside> {
         match &self.inside {
             Some(inside) => Ok(inside),
-            None => not_applicable("it takes a server or client behind the target"),
+            None => not_applicable("it needs a server or client behind the target"),
         }
     }
 
@@ -250,7 +252,7 @@ impl Target {
                 break;
             }
             if begun.elapsed() > self.patience {
-                return violated("the target neither asked about a dialback key nor answered it");
+                return violated("the target neither verified nor answered a dialback key");
             }
         }
         Self::expect_valid(opened)
@@ -261,7 +263,7 @@ impl Target {
         let verdict = opened.stream.expect(DIALBACK, "result", awaited)?;
         match verdict.attribute("type") {
             Some("valid") => Ok(()),
-            _ => violated(format!("a good dialback key was answered by {verdict}")),
+            _ => violated(format!("a valid dialback key was answered with {verdict}")),
         }
     }
 
@@ -288,7 +290,7 @@ impl Target {
     pub fn make_fail(&self, foreign: &str) -> Finding<Element> {
         self.resolved()?;
         let mut opened = self.make_verify(foreign)?;
-        let awaited = "a dialback error, as the authoritative server cannot be reached";
+        let awaited = "a dialback error, because the authoritative server is unreachable";
         Ok(opened.stream.expect(DIALBACK, "result", awaited)?)
     }
 }

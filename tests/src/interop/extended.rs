@@ -136,7 +136,7 @@ impl Scene {
         let begun = Instant::now();
         while !seen(&self.counts()?) {
             if begun.elapsed() > DEADLINE {
-                return Err(InteropError::Evidence(format!("waited in vain for {what}")));
+                return Err(InteropError::Evidence(format!("timed out while waiting for {what}")));
             }
             thread::sleep(Duration::from_millis(50));
         }

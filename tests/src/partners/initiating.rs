@@ -45,7 +45,7 @@ impl Partner {
         }
         let mut stream = opened.stream;
         stream.send(format!("<starttls xmlns='{TLS}'/>"))?;
-        stream.expect(TLS, "proceed", "permission to start TLS")?;
+        stream.expect(TLS, "proceed", "<proceed/>")?;
         let config = match self.wire.certificate {
             Certificate::Nothing => unverified::client(None)?,
             Certificate::Named => unverified::client(Some(&self.identity))?,

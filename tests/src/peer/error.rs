@@ -31,7 +31,7 @@ pub enum PeerError {
         source: Arc<io::Error>,
     },
     /// Nothing came in time.
-    #[error("waited {patience:?} for {awaited}, in vain")]
+    #[error("timed out after {patience:?} while waiting for {awaited}")]
     Deadline {
         /// What should have come.
         awaited: &'static str,
@@ -39,13 +39,13 @@ pub enum PeerError {
         patience: Duration,
     },
     /// The other side ended the stream or the connection.
-    #[error("the other side closed while {awaited} was awaited")]
+    #[error("the other side closed the connection while the test waited for {awaited}")]
     Closed {
         /// What should have come.
         awaited: &'static str,
     },
     /// What came is not XML.
-    #[error("while {awaited} was awaited: {source}")]
+    #[error("error while waiting for {awaited}: {source}")]
     Xml {
         /// What should have come.
         awaited: &'static str,
@@ -73,7 +73,7 @@ pub enum PeerError {
         answer: String,
     },
     /// Something else came.
-    #[error("while {awaited} was awaited, this came: {got}")]
+    #[error("expected {awaited}, received: {got}")]
     Unexpected {
         /// What should have come.
         awaited: &'static str,

@@ -79,7 +79,7 @@ impl Initiator<'_> {
                     .ok_or_else(|| PeerError::unexpected(awaited, &opened.features))?;
                 stream = opened.stream;
                 stream.send(format!("<starttls xmlns='{TLS}'/>"))?;
-                stream.expect(TLS, "proceed", "permission to start TLS")?;
+                stream.expect(TLS, "proceed", "<proceed/>")?;
                 let config = tls::client(self.identity, self.roots, false)?;
                 stream = stream.secured_as_client(config, self.to)?;
             }

@@ -187,7 +187,7 @@ fn soa() -> RData {
 
 fn name(text: &str) -> Result<Name> {
     let mut name = Name::from_ascii(text)
-        .map_err(|error| PeerError::Script(format!("{text:?} is no domain name: {error}")))?;
+        .map_err(|error| PeerError::Script(format!("{text:?} is not a domain name: {error}")))?;
     name.set_fqdn(true);
     Ok(name.to_lowercase())
 }

@@ -51,7 +51,7 @@ pub fn server(identity: &Identity, roots: &Arc<RootCertStore>) -> Result<Arc<Ser
 /// A domain as TLS names it.
 pub fn server_name(domain: &str) -> Result<ServerName<'static>> {
     ServerName::try_from(domain.to_owned())
-        .map_err(|error| PeerError::Script(format!("{domain:?} is no domain: {error}")))
+        .map_err(|error| PeerError::Script(format!("{domain:?} is not a domain: {error}")))
 }
 
 /// Whether a certificate, already known to lead to a root, is for this domain.

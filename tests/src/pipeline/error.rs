@@ -15,7 +15,7 @@ pub enum PipelineError {
         source: io::Error,
     },
     /// A file is not what its writer documents.
-    #[error("{file} cannot be read: {why}")]
+    #[error("cannot read {file}: {why}")]
     Format {
         /// The file.
         file: String,

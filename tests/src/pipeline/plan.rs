@@ -72,7 +72,7 @@ mod tests {
             for need in step.needs {
                 assert!(before.contains(need), "{} needs {need}", step.name);
             }
-            assert!(before.insert(step.name), "{} is there twice", step.name);
+            assert!(before.insert(step.name), "{} occurs twice", step.name);
         }
     }
 }

@@ -93,7 +93,8 @@ pub fn tests(outcome: &Outcome, reasons: &BTreeMap<String, String>) -> String {
         let _ = writeln!(text, "tests that took more than {}:", duration(SLOW));
     }
     for test in slow {
-        let reason = reasons.get(&test.name).map_or("no reason is written down", String::as_str);
+        let reason =
+            reasons.get(&test.name).map_or("docs/development.md gives no reason", String::as_str);
         let _ = writeln!(text, "  {:>12}  {}: {reason}", duration(test.took), title(test));
     }
     text
@@ -217,7 +218,7 @@ mod tests {
             outcome(vec![test("meet", 21, None), test("other", 90, None)], &["meet", "other"]);
         let text = tests(&outcome, &reasons);
         assert!(
-            text.contains("1 min 30 s  tests::people other: no reason is written down\n"),
+            text.contains("1 min 30 s  tests::people other: docs/development.md gives no reason\n"),
             "{text}"
         );
         assert!(text.contains("21 s  tests::people meet: two servers start\n"), "{text}");

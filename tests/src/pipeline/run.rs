@@ -146,7 +146,7 @@ impl Run {
         if self.schedule.is_interrupted() {
             return;
         }
-        self.line.print("==> interrupted: ending what runs");
+        self.line.print("==> interrupted: stopping the running steps");
         self.schedule.interrupt();
         let groups: Vec<Pid> = self.running.values().filter_map(|running| running.group).collect();
         end(&groups, Signal::TERM);

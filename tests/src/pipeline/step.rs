@@ -69,7 +69,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Needs(name) => write!(f, "needs \"{name}\", which did not pass"),
-            Self::NothingToUndo => f.write_str("nothing to undo"),
+            Self::NothingToUndo => f.write_str("nothing to clean up"),
             Self::Interrupted => f.write_str("interrupted"),
         }
     }

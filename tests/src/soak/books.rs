@@ -101,7 +101,7 @@ mod tests {
         books.close(0);
         let faults = books.faults();
         assert_eq!(faults.count, 3);
-        assert_eq!(faults.told[1], "flow 2: 0 neither arrived nor came back");
+        assert_eq!(faults.told[1], "flow 2: 0 was neither delivered nor bounced");
         assert!(!books.totals().balance());
     }
 }

@@ -25,7 +25,7 @@ pub enum SoakError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Something that had to happen did not.
-    #[error("waited for {awaited}, in vain:\n{seen}")]
+    #[error("timed out while waiting for {awaited}:\n{seen}")]
     Stuck {
         /// The event that did not happen.
         awaited: &'static str,

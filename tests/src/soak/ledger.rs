@@ -40,10 +40,12 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Silent => "errors and results dropped without an answer",
-            Self::NoRoom => "refused for a full queue whose error found no room either",
-            Self::WithStream => "lost with a stream without acknowledgements that was reset",
-            Self::AtEnd => "taken by an engine that was told to end, and lost",
-            Self::NotTaken => "written to an engine that was told to end, perhaps not read",
+            Self::NoRoom => {
+                "refused because the queue was full, and the error was dropped for the same reason"
+            }
+            Self::WithStream => "lost on a reset stream without acknowledgements",
+            Self::AtEnd => "accepted by an engine that was shutting down, and lost",
+            Self::NotTaken => "written to an engine that was shutting down, perhaps not read",
         })
     }
 }
@@ -52,13 +54,13 @@ impl fmt::Display for Loss {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A number that no sender has used.
-    #[error("{number} arrived or came back and was never sent, or its account was closed")]
+    #[error("{number} was delivered or bounced but never sent, or was already settled")]
     Unknown {
         /// The stanza.
         number: u64,
     },
     /// Order per pair (RFC 6120 §10.1).
-    #[error("{number} arrived for the first time behind {after}")]
+    #[error("{number} was delivered out of order, after {after}")]
     Order {
         /// The stanza.
         number: u64,
@@ -66,7 +68,7 @@ pub enum Fault {
         after: u64,
     },
     /// A second outcome without a reason.
-    #[error("{number} has {outcomes} outcomes, and {due} were due")]
+    #[error("{number} has {outcomes} outcomes; expected {due}")]
     Repeated {
         /// The stanza.
         number: u64,
@@ -76,7 +78,7 @@ pub enum Fault {
         due: u32,
     },
     /// A stanza that had to be refused.
-    #[error("{number} arrived, and had to be refused with {condition}")]
+    #[error("{number} was delivered; expected the refusal {condition}")]
     NotRefused {
         /// The stanza.
         number: u64,
@@ -84,7 +86,7 @@ pub enum Fault {
         condition: &'static str,
     },
     /// The wrong error.
-    #[error("{number} came back with {seen}; expected {condition}")]
+    #[error("{number} bounced with {seen}; expected {condition}")]
     Condition {
         /// The stanza.
         number: u64,
@@ -94,7 +96,7 @@ pub enum Fault {
         seen: String,
     },
     /// An error that was answered.
-    #[error("{number} is an error or a result, and was answered with {seen}")]
+    #[error("{number} is an error or a result, but was answered with {seen}")]
     Answered {
         /// The stanza.
         number: u64,
@@ -102,7 +104,7 @@ pub enum Fault {
         seen: String,
     },
     /// No outcome and nothing that explains it.
-    #[error("{number} neither arrived nor came back")]
+    #[error("{number} was neither delivered nor bounced")]
     Missing {
         /// The stanza.
         number: u64,

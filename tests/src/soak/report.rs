@@ -34,7 +34,7 @@ impl Report {
         let Totals { sent, delivered, duplicates, .. } = &self.totals;
         let (bounced, seconds) = (self.totals.bounced(), self.took.as_secs_f64());
         format!(
-            "{seconds:7.1} s, round {}: {sent} sent, {delivered} delivered, {bounced} came back, \
+            "{seconds:7.1} s, round {}: {sent} sent, {delivered} delivered, {bounced} bounced, \
              {duplicates} duplicates, {:?} lost, {} faults, {} MiB",
             self.rounds,
             self.totals.lost.values().collect::<Vec<_>>(),
@@ -51,17 +51,17 @@ impl fmt::Display for Report {
         writeln!(f, "{:>12}  sent", totals.sent)?;
         writeln!(f, "{:>12}  delivered", totals.delivered)?;
         for (condition, count) in &totals.refused {
-            writeln!(f, "{count:>12}  came back as {condition}")?;
+            writeln!(f, "{count:>12}  bounced with {condition}")?;
         }
         for (loss, count) in &totals.lost {
             writeln!(f, "{count:>12}  {loss}")?;
         }
         writeln!(f, "{:>12}  repeated by their senders", totals.repeated)?;
-        writeln!(f, "{:>12}  second outcomes, each due", totals.duplicates)?;
+        writeln!(f, "{:>12}  second outcomes, each expected", totals.duplicates)?;
         for (name, count) in &self.disturbances {
             writeln!(f, "{count:>12}  {name}")?;
         }
-        writeln!(f, "{:>12}  KiB, the most at a quiet moment", self.resident_kib)?;
+        writeln!(f, "{:>12}  KiB, maximum at the end of a round", self.resident_kib)?;
         writeln!(f, "{:>12}  faults", self.faults.count)?;
         for fault in &self.faults.told {
             writeln!(f, "  {fault}")?;

@@ -63,7 +63,10 @@ pub fn run(options: &Options) -> Result<Report> {
         experiment.round(options, &disturbances)?;
         let metered = experiment.quiet()?;
         if !metered.balance() {
-            world.shared.books.fault(format!("the engine's own books do not balance: {metered:?}"));
+            world
+                .shared
+                .books
+                .fault(format!("the engine's own counters do not balance: {metered:?}"));
         }
         // A new engine counts from 0.
         let new = if restart { metered.no_room } else { metered.no_room.saturating_sub(no_room) };
@@ -251,7 +254,7 @@ impl Experiment<'_> {
                 thread::sleep(LOOK_INTERVAL);
             }
             if begun.elapsed() > MAX_STANDSTILL {
-                return Err(self.stuck("stanzas that show that nothing waits"));
+                return Err(self.stuck("stanzas that show that the queues are empty"));
             }
         }
         self.progress("the senders", |_, rested| rested)

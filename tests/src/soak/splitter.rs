@@ -17,7 +17,7 @@ pub enum Part<'a> {
 
 /// Bytes that are no such stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an element has no end within {LONGEST} bytes; it begins: {beginning}")]
+#[error("an element does not end within {LONGEST} bytes; it begins with {beginning}")]
 pub struct Endless {
     /// The beginning.
     beginning: String,

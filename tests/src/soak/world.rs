@@ -164,7 +164,7 @@ impl World {
                 return Err(SoakError::Stuck { awaited, seen });
             };
             if !status.success() {
-                let text = format!("the engine ended with {status}:\n{}", engine.log());
+                let text = format!("the engine exited with {status}:\n{}", engine.log());
                 self.shared.books.fault(text);
             }
         }

@@ -184,12 +184,14 @@ fn refused(target: &Target, stream: &mut Stream, from: &str, to: &str, id: &str)
     good.send(format!("<message from='romeo@{peer}' to='juliet@{domain}' id='{id}-good'/>"))?;
     let first = inside.received(id)?;
     let expected = format!("{id}-good");
-    ensure(first.attribute("id") == Some(&expected), || format!("it got through: {first}"))
+    ensure(first.attribute("id") == Some(&expected), || {
+        format!("the forbidden stanza was delivered: {first}")
+    })
 }
 
 fn other_local_domain(target: &Target) -> Finding {
     let Some(second) = &target.second_domain else {
-        return not_applicable("it takes a second domain of the target (--second-domain)");
+        return not_applicable("it needs a second domain of the target (--second-domain)");
     };
     let mut stream = target.authenticated()?;
     refused(target, &mut stream, &format!("x@{}", target.peer), &format!("y@{second}"), "a5")
@@ -229,13 +231,17 @@ fn other_to_after_sasl(target: &Target) -> Finding {
 }
 
 fn proves_not(target: &Target, identity: &Identity, what: &str) -> Finding {
-    ensure(!target.proves(&target.peer, identity), || format!("{what} proved {}", target.peer))
+    ensure(!target.proves(&target.peer, identity), || {
+        format!("{what} authenticated {}", target.peer)
+    })
 }
 
 fn spellings_in_certificates(target: &Target) -> Finding {
     let peer = &target.peer;
     let upper = target.identity(&[&peer.to_uppercase()])?;
-    ensure(target.proves(peer, &upper), || "upper case proved nothing".to_owned())?;
+    ensure(target.proves(peer, &upper), || {
+        "upper case did not authenticate the domain".to_owned()
+    })?;
     for hostile in [format!("{peer}\0.evil.invalid"), format!("{peer}."), format!(" {peer}")] {
         let Ok(name) = hostile.as_str().try_into() else { continue };
         let identity = target

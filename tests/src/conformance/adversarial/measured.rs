@@ -19,12 +19,12 @@ fn failed(error: impl std::fmt::Display) -> Obstacle {
 /// Runs a conversation and bounds what it costs the target: memory, and processor time.
 pub(super) fn within(target: &Target, conversation: impl FnOnce() -> Finding) -> Finding {
     let Some(pid) = target.process else {
-        return not_applicable("it takes the target's process on this machine (--pid)");
+        return not_applicable("it needs the target's process on this machine (--pid)");
     };
     let before = (usage::resident(pid).map_err(failed)?, usage::cpu(pid).map_err(failed)?);
     conversation()?;
     let after = (usage::resident(pid).map_err(failed)?, usage::cpu(pid).map_err(failed)?);
     let (memory, cpu) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
     ensure(memory < MAX_MEMORY_KIB, || format!("the target's memory grew by {memory} KiB"))?;
-    ensure(cpu < MAX_CPU, || format!("the target needed {cpu:?} of processor time"))
+    ensure(cpu < MAX_CPU, || format!("the target used {cpu:?} of processor time"))
 }

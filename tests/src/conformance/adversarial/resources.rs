@@ -252,7 +252,9 @@ fn many_requests(target: &Target) -> Finding {
                 Ok(other) => return ensure(false, || other.to_string()),
                 // It refuses the rest by ending the stream.
                 Err(crate::peer::error::PeerError::Deadline { .. }) => {
-                    return ensure(false, || format!("{answered} of 50 answered, then silence"));
+                    return ensure(false, || {
+                        format!("{answered} of 50 requests were answered, then no more")
+                    });
                 }
                 Err(_) => return Ok(()),
             }

@@ -168,12 +168,14 @@ fn cut_stanza(target: &Target) -> Finding {
     let mut stream = target.authenticated()?;
     stream.send(format!("<message from='romeo@{peer}' to='juliet@{domain}' id='b10good'/>"))?;
     let first = inside.received("b10")?;
-    ensure(first.attribute("id") == Some("b10good"), || format!("it got through: {first}"))
+    ensure(first.attribute("id") == Some("b10good"), || {
+        format!("the forbidden stanza was delivered: {first}")
+    })
 }
 
 fn other_alpn(target: &Target) -> Finding {
     let Some(address) = target.direct_tls else {
-        return not_applicable("it takes the target's port for Direct TLS (--direct-tls)");
+        return not_applicable("it needs the target's port for Direct TLS (--direct-tls)");
     };
     let connect = || crate::peer::stream::Stream::connect(address, target.patience);
     let without = Client::new(None, false)?.config;
@@ -187,7 +189,7 @@ fn other_alpn(target: &Target) -> Finding {
     if let Ok(mut stream) = stream {
         stream.send(target.header().to_string())?;
         if stream.header().is_ok_and(|header| header.name != "stream") {
-            return violated("a server for clients answered");
+            return violated("a client-to-server port answered");
         }
     }
     Ok(())

@@ -43,7 +43,7 @@ fn arrived(stream: &mut Stream, first: usize) -> Finding {
     for number in first..first + EACH {
         let stanza = stream.element("the next stanza in order")?;
         ensure(stanza.attribute("id") == Some(&format!("s58-{number}")), || {
-            format!("number {number} was due; this came: {stanza}")
+            format!("expected number {number}, received: {stanza}")
         })?;
     }
     Ok(())

@@ -31,7 +31,7 @@ fn unreachable(target: &Target) -> Finding {
             error.child(STANZA_ERRORS, condition).is_some()
                 && error.attribute("type").is_some_and(|kind| kinds.contains(&kind))
         });
-        ensure(good, || format!("{condition} was due; this came: {bounce}"))?;
+        ensure(good, || format!("expected {condition}, received: {bounce}"))?;
     }
     Ok(())
 }

@@ -47,14 +47,14 @@ fn reference_identity(target: &Target) -> Finding {
     let host = format!("xmpp.{}", target.peer);
     let of_host = target.identity(&[&host])?;
     ensure(!target.proves(&target.peer, &of_host), || {
-        format!("the certificate of {host} proved {}", target.peer)
+        format!("the certificate of {host} authenticated {}", target.peer)
     })?;
     let (Some(strict), Ok(_)) = (&target.strict, target.resolved()) else { return Ok(()) };
     let _waiting = target.make_send(strict, "s24")?;
     let dialled = target.accept_dialled(&[&host], EXTERNAL_FEATURES);
     let proof = dialled.and_then(|mut dialled| Ok(dialled.stream.element("a proof")?));
     ensure(proof.is_err(), || {
-        format!("{strict} was believed to be at the certificate of {host}: {proof:?}")
+        format!("the certificate of {host} authenticated {strict}: {proof:?}")
     })
 }
 
@@ -79,7 +79,7 @@ fn names_of_certificates(target: &Target) -> Finding {
         (false, &deep, &wildcard, "a wildcard of two labels"),
     ];
     for (due, from, identity, what) in cases {
-        let verb = if due { "did not prove" } else { "proved" };
+        let verb = if due { "did not authenticate" } else { "proved" };
         ensure(target.proves(from, identity) == due, || format!("{what} {verb} {from}"))?;
     }
     Ok(())

@@ -19,7 +19,7 @@ fn no_fallback(target: &Target) -> Finding {
         // Also who does not say that it failed (XEP-0220 §2.5) has failed by then.
         let _ = target.make_fail(&foreign);
         ensure(target.outside()?.trap.clear() == 0, || {
-            format!("{foreign}: its address record was tried")
+            format!("{foreign}: the target connected to its address record")
         })?;
     }
     Ok(())

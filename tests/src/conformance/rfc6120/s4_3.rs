@@ -65,7 +65,7 @@ fn success_restarts(target: &Target) -> Finding {
     let Opened { mut stream, header, features, .. } =
         Opened::greet(stream.restarted(), &target.header())?;
     ensure(header.attribute("id").is_some_and(|id| id != old), || {
-        format!("the id was {old} before, and the new header is {header}")
+        format!("the id was {old} before the restart; the new header is {header}")
     })?;
     ensure(features.child(SASL, "mechanisms").is_none(), || {
         format!("SASL is offered again: {features}")

@@ -23,7 +23,7 @@ fn closing(target: &Target) -> Finding {
     stream.send(stanza("s63a") + "</stream:stream>")?;
     let (said, orderly) = rest(&mut stream)?;
     ensure(said.contains("</stream:stream>"), || {
-        format!("our closing tag was answered by {said:?} and the end of the connection")
+        format!("the suite's closing tag was answered with {said:?} and the end of the connection")
     })?;
     ensure(orderly, || "TLS was not closed before TCP".to_owned())?;
     if let Some(inside) = &target.inside {
@@ -34,7 +34,7 @@ fn closing(target: &Target) -> Finding {
     }
     let mut stream = target.authenticated()?;
     let closed = stream.receive("the closing tag of an idle stream")?;
-    ensure(matches!(closed, Item::End), || format!("an idle stream brought {closed:?}"))?;
+    ensure(matches!(closed, Item::End), || format!("the idle stream sent {closed:?}"))?;
     stream.send(stanza("s63b") + "</stream:stream>")?;
     target.inside()?.received("s63b").map(drop).map_err(Into::into)
 }

@@ -21,7 +21,7 @@ fn idle(target: &Target) -> Finding {
     }
     match stream.receive("nothing") {
         Ok(Item::Element(element)) => {
-            violated(format!("within {:?} this came: {element}", target.patience))
+            violated(format!("received within {:?}: {element}", target.patience))
         }
         // Left alone all the time, or closed without an error.
         Ok(_) | Err(_) => Ok(()),

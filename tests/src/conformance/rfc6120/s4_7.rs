@@ -68,7 +68,7 @@ fn higher_versions(target: &Target) -> Finding {
     for version in ["2.0", "1.10", "1.1"] {
         let header = target.clear(&Header { version: Some(version), ..target.header() })?.header;
         ensure(header.attribute("version") == Some("1.0"), || {
-            format!("version {version} was answered by {header}")
+            format!("version {version} was answered with {header}")
         })?;
     }
     Ok(())

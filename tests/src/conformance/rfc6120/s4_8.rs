@@ -101,7 +101,7 @@ fn foreign_element(target: &Target) -> Finding {
     let routed = inside.server.events().into_iter().any(|event| {
         matches!(&event, Event::Stanza { stanza, .. } if stanza.attribute("id") == Some("s56"))
     });
-    ensure(!routed, || "it was routed".to_owned())
+    ensure(!routed, || "the element was routed".to_owned())
 }
 
 fn prefix_of_the_header(target: &Target) -> Finding {

@@ -50,7 +50,7 @@ fn header_before_error(target: &Target) -> Finding {
         stream.send(&sent)?;
         let header = stream.header()?;
         let full = header.is(STREAMS, "stream") && header.attribute("id").is_some();
-        ensure(full, || format!("{sent} was answered by {header}"))?;
+        ensure(full, || format!("{sent} was answered with {header}"))?;
         let ending = Ending::of(&mut stream)?;
         ensure(ending.error.is_some(), || format!("{sent}: {}", ending.seen()))?;
     }
@@ -72,13 +72,13 @@ fn unknown_to(target: &Target) -> Finding {
 
 fn shutdown(target: &Target) -> Finding {
     let Some(process) = target.process else {
-        return not_applicable("the suite may not end the target (--pid)");
+        return not_applicable("the suite has no permission to stop the target (--pid)");
     };
     let mut stream = target.authenticated()?;
     let pid = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
-    let Some(pid) = pid else { return not_applicable(format!("{process} is no process")) };
+    let Some(pid) = pid else { return not_applicable(format!("{process} is not a process ID")) };
     if let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
-        return not_applicable(format!("process {process} could not be told to end: {error}"));
+        return not_applicable(format!("cannot send SIGTERM to process {process}: {error}"));
     }
     expect_error(&mut stream, &["system-shutdown"])
 }
@@ -91,9 +91,7 @@ fn see_other_host(target: &Target) -> Finding {
     redirect(&mut stream, &trap)?;
     // Whatever the target makes of it: once it has said so, or time is over, it has not followed.
     let _ = waiting.stream.element("a dialback error");
-    ensure(outside.trap.clear() == 0, || {
-        "a see-other-host that came in the clear was followed".to_owned()
-    })?;
+    ensure(outside.trap.clear() == 0, || "an unencrypted see-other-host was followed".to_owned())?;
     // After TLS it may be followed, or not. Who does wants the same domain there, by the same means.
     let _waiting = target.make_verify(&target.peer)?;
     let stream = Dialled::proceed(target.accept()?)?;
@@ -105,6 +103,6 @@ fn see_other_host(target: &Target) -> Finding {
     let ends =
         |header: &Element| ["from", "to"].map(|end| header.attribute(end).map(str::to_owned));
     ensure(ends(&followed) == ends(&header), || {
-        format!("the other host was greeted by {followed}, the first one by {header}")
+        format!("the other host received {followed}, the first one {header}")
     })
 }

@@ -51,7 +51,7 @@ fn nothing_in_between(target: &Target) -> Finding {
 fn injected_by_the_initiator(target: &Target) -> Finding {
     let mut stream = target.clear(&target.header())?.stream;
     stream.send(format!("<starttls xmlns='{TLS}'/>{}", target.header()))?;
-    let Ok(()) = stream.expect(TLS, "proceed", "permission to start TLS").map(drop) else {
+    let Ok(()) = stream.expect(TLS, "proceed", "<proceed/>").map(drop) else {
         return Ok(());
     };
     let config = Client::new(None, false)?.config;
@@ -59,7 +59,7 @@ fn injected_by_the_initiator(target: &Target) -> Finding {
     let nobody = Header { to: Some("nowhere.invalid"), ..target.header() };
     let answered = Opened::greet(stream, &nobody);
     ensure(answered.is_err(), || {
-        "a header that was injected before TLS was answered inside".to_owned()
+        "a header that was injected before TLS was answered inside TLS".to_owned()
     })
 }
 
@@ -89,6 +89,6 @@ fn injected_by_the_receiver(target: &Target) -> Finding {
     let first = stream.transport().fill_buf().map(<[u8]>::to_vec).unwrap_or_default();
     let first = String::from_utf8_lossy(&first).into_owned();
     ensure(!first.contains("<auth") && !first.contains("db:"), || {
-        format!("features that were injected before TLS were answered by {first:?}")
+        format!("features that were injected before TLS were answered with {first:?}")
     })
 }

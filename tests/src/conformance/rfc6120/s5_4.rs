@@ -44,11 +44,9 @@ pub(super) const CHECKS: &[Check] = &[
 
 fn failures(target: &Target) -> Finding {
     let mut stream = target.proceeding(&target.header())?;
-    stream.send("this is no handshake of TLS, and what comes next is none, either")?;
+    stream.send("this is not a TLS handshake, and neither is the following data")?;
     let (said, _) = rest(&mut stream)?;
-    ensure(!said.contains("stream"), || {
-        format!("a handshake that failed was answered by {said:?}")
-    })?;
+    ensure(!said.contains("stream"), || format!("a failed handshake was answered with {said:?}"))?;
     if target.outside.is_none() {
         return Ok(());
     }
@@ -58,7 +56,7 @@ fn failures(target: &Target) -> Finding {
     stream.expect(TLS, "starttls", "STARTTLS")?;
     stream.send(format!("<failure xmlns='{TLS}'/></stream:stream>"))?;
     let ending = Ending::of(&mut stream)?;
-    ensure(ending.elements.is_empty(), || format!("<failure/> was answered by {}", ending.seen()))
+    ensure(ending.elements.is_empty(), || format!("<failure/> was answered with {}", ending.seen()))
 }
 
 fn certificate_of_the_domain(target: &Target) -> Finding {
@@ -69,7 +67,7 @@ fn certificate_of_the_domain(target: &Target) -> Finding {
         let mut stream = stream.secured_as_client(config, "other.invalid")?;
         let leaf = stream.transport().peer_certificate();
         ensure(leaf.is_some_and(|leaf| covers(leaf, domain)), || {
-            format!("the certificate that was presented is not for {domain}")
+            format!("the presented certificate is not for {domain}")
         })?;
     }
     let Some(outside) = target.outside.as_ref().filter(|outside| outside.resolver().is_some())
@@ -83,7 +81,7 @@ fn certificate_of_the_domain(target: &Target) -> Finding {
     let identity = target.identity(&[&direct])?;
     let mut stream = stream.secured_as_server(server_that_takes_any(&identity)?)?;
     let Transport::Server(session) = stream.transport() else {
-        return violated("there is no TLS");
+        return violated("the stream is not encrypted");
     };
     let name = session.conn.server_name().map(str::to_owned);
     ensure(name.as_deref() == Some(&direct), || format!("the server name was {name:?}"))?;
@@ -100,6 +98,6 @@ fn client_certificate(target: &Target) -> Finding {
 fn everything_is_new(target: &Target) -> Finding {
     let before = target.clear(&target.header())?;
     let after = target.proven()?;
-    ensure(before.id() != after.id(), || format!("the id stayed {}", after.id()))?;
+    ensure(before.id() != after.id(), || format!("the id is still {} after TLS", after.id()))?;
     ensure(after.features.child(TLS, "starttls").is_none(), || after.features.to_string())
 }

@@ -54,11 +54,11 @@ fn offered_when_it_succeeds(target: &Target) -> Finding {
     for (what, identity) in cases {
         // A target that ends the stream instead does not offer it, either.
         let Ok(opened) = target.encrypted(&target.header(), identity) else { continue };
-        ensure(!opened.offers_external(), || format!("it is offered for {what}"))?;
+        ensure(!opened.offers_external(), || format!("EXTERNAL is offered for {what}"))?;
     }
     let opened = target.proven()?;
     ensure(opened.offers_external(), || {
-        format!("for a good certificate this is offered: {}", opened.features)
+        format!("features for a valid certificate: {}", opened.features)
     })
 }
 
@@ -88,12 +88,12 @@ fn expect_failure(target: &Target, initial: &str, conditions: &[&str]) -> Findin
     let answer = answer(target, initial)?;
     let good = answer.is(SASL, "failure")
         && conditions.iter().any(|condition| answer.child(SASL, condition).is_some());
-    ensure(good, || format!("{initial:?} was answered by {answer}"))
+    ensure(good, || format!("{initial:?} was answered with {answer}"))
 }
 
 fn expect_success(target: &Target, initial: &str) -> Finding {
     let answer = answer(target, initial)?;
-    ensure(answer.is(SASL, "success"), || format!("{initial:?} was answered by {answer}"))
+    ensure(answer.is(SASL, "success"), || format!("{initial:?} was answered with {answer}"))
 }
 
 fn authorization_identity(target: &Target) -> Finding {

@@ -39,13 +39,13 @@ fn attempts(target: &Target) -> Finding {
         send_auth(&mut stream, &wrong)?;
         match stream.element("the answer to SASL EXTERNAL") {
             Ok(answer) if answer.is(SASL, "failure") => failures += 1,
-            Ok(answer) => return violated(format!("a wrong identity was answered by {answer}")),
+            Ok(answer) => return violated(format!("a wrong identity was answered with {answer}")),
             Err(PeerError::Stream { condition, .. }) => break condition,
-            Err(error) => return violated(format!("after {failures} failures: {error}")),
+            Err(error) => return violated(format!("after {failures} failed attempts: {error}")),
         }
     };
     ensure(condition == "policy-violation" && (2..=5).contains(&failures), || {
-        format!("{failures} failures, then {condition}")
+        format!("{failures} failed attempts, then {condition}")
     })?;
     if target.outside.is_none() {
         return Ok(());
@@ -62,7 +62,9 @@ fn attempts(target: &Target) -> Finding {
 
 fn not_sufficient(target: &Target) -> Finding {
     let Some(strict) = &target.strict else {
-        return not_applicable("the target takes no domain by its certificate alone (--strict)");
+        return not_applicable(
+            "the target has no domain that must authenticate by certificate (--strict)",
+        );
     };
     let stranger = Authority::new("Nobody trusts this")?.issue(&[strict])?;
     let header = Header { from: Some(strict), ..target.header() };

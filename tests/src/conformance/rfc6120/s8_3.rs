@@ -30,7 +30,7 @@ fn errors(target: &Target) -> Finding {
             && error.attribute("type") == Some("error")
             && error.attribute("from") == Some(&format!("romeo@{foreign}"))
             && error.attribute("to") == Some(&format!("juliet@{domain}/b"));
-        ensure(good, || format!("the error for {id} was due; this came: {error}"))?;
+        ensure(good, || format!("expected the error for {id}, received: {error}"))?;
     }
     Ok(())
 }

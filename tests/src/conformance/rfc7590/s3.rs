@@ -27,7 +27,7 @@ fn tried_unoffered(target: &Target) -> Finding {
     let mut stream = Dialled::greet(target.accept()?, DIALBACK_FEATURES)?.stream;
     let first = stream.element("STARTTLS although it is not offered")?;
     ensure(first.is(TLS, "starttls"), || {
-        format!("where STARTTLS was not offered, this came: {first}")
+        format!("when STARTTLS was not offered, the target sent: {first}")
     })
 }
 
@@ -43,10 +43,10 @@ fn verification_is_encrypted(target: &Target) -> Finding {
     let mut stream = Dialled::greet(target.accept()?, DIALBACK_FEATURES)?.stream;
     match stream.element("STARTTLS, or the end of the stream") {
         Ok(first) => {
-            ensure(first.namespace != DIALBACK, || format!("this was sent in the clear: {first}"))
+            ensure(first.namespace != DIALBACK, || format!("the target sent unencrypted: {first}"))
         }
         Err(PeerError::Deadline { awaited, .. }) => {
-            ensure(false, || format!("{awaited} did not come"))
+            ensure(false, || format!("{awaited} did not arrive"))
         }
         // It has closed, with an error or without.
         Err(_) => Ok(()),

@@ -17,14 +17,14 @@ pub(super) const CHECKS: &[Check] = &[Check {
 fn dane(target: &Target) -> Finding {
     let outside = target.resolved()?;
     let Some(signed) = &outside.signed else {
-        return not_applicable("the target does not validate by the key of the suite's zone");
+        return not_applicable("the target does not validate with the key of the suite's zone");
     };
     for name in [names::BOGUS_SERVICE, names::BOGUS_ADDRESS, names::BOGUS_CERTIFICATE] {
         let foreign = target.below(name);
         // Also who does not say that it failed (XEP-0220 §2.5) has failed by then.
         let _ = target.make_fail(&foreign);
         let connections = outside.starttls.clear() + outside.trap.clear();
-        ensure(connections == 0, || format!("{foreign}: its server was connected to"))?;
+        ensure(connections == 0, || format!("{foreign}: the target connected to its server"))?;
     }
     let [named, other] = names::DANE.map(|name| target.below(name));
     let [over, plain, by_host] = names::NO_TLSA.map(|name| target.below(name));
@@ -33,14 +33,19 @@ fn dane(target: &Target) -> Finding {
     // Each at a domain of its own: who was refused once is not dialled again at once.
     let cases = [
         (true, &named, &signed.identity, "the certificate of its TLSA record"),
-        (false, &other, &valid, "a valid certificate that no TLSA record names"),
-        (false, &over, &signed.identity, "a certificate of nobody, for another name, and over"),
+        (false, &other, &valid, "a valid certificate that no TLSA record matches"),
+        (false, &over, &signed.identity, "an untrusted, expired certificate for another name"),
         (true, &plain, &valid, "a valid certificate"),
-        (true, &by_host, &of_host, "a valid certificate of the SRV target, which is proven"),
+        (
+            true,
+            &by_host,
+            &of_host,
+            "a valid certificate of the SRV target, which DNSSEC authenticates",
+        ),
     ];
     for (number, (due, foreign, identity, what)) in cases.into_iter().enumerate() {
         let believed = believes(target, foreign, identity, &format!("s28-{number}"))?;
-        let verb = if due { "did not prove" } else { "proved" };
+        let verb = if due { "did not authenticate" } else { "proved" };
         ensure(believed == due, || format!("{what} {verb} {foreign}"))?;
     }
     Ok(())

@@ -18,6 +18,6 @@ fn server_auth_only(target: &Target) -> Finding {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     })?;
     ensure(target.proves(&target.peer, &identity), || {
-        "a certificate with serverAuth alone proves nothing".to_owned()
+        "a certificate with only serverAuth does not authenticate the peer".to_owned()
     })
 }

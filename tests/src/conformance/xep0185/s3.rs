@@ -24,13 +24,13 @@ fn keys(target: &Target) -> Finding {
     for [secret, receiving, originating, id, begin, end] in KNOWN {
         let key = Secret::new(secret).key(receiving, originating, id);
         ensure(key.starts_with(begin) && key.ends_with(end), || {
-            format!("the suite itself makes {key} of a known secret")
+            format!("the suite itself computes {key} from a known secret")
         })?;
     }
     if let Some(secret) = &target.secret {
         let key = secret.key(&target.peer, &target.domain, "s39");
         ensure(confirmed(target, &key, "s39")?, || {
-            "a key that was made by the specification is not confirmed".to_owned()
+            "a key that was computed as specified is not confirmed".to_owned()
         })?;
         ensure(!confirmed(target, &key, "s39other")?, || {
             "a key is confirmed for another stream".to_owned()

@@ -38,7 +38,7 @@ fn id_of_the_stream(target: &Target) -> Finding {
         && request.attribute("from") == Some(&target.domain)
         && request.attribute("to") == Some(&target.peer)
         && request.text.trim() == target.key(&target.peer, &id);
-    ensure(good, || format!("the stream's id is {id}; the question was {request}"))
+    ensure(good, || format!("the stream's id is {id}; the request was {request}"))
 }
 
 fn stanzas_wait(target: &Target) -> Finding {
@@ -53,7 +53,7 @@ fn stanzas_wait(target: &Target) -> Finding {
         ensure(stanza.attribute("id") == Some("s42b"), || stanza.to_string())?;
     }
     first.answer_key(&key, "type='valid'/>")?;
-    let stanza = first.stream.element("the stanza that waited")?;
+    let stanza = first.stream.element("the queued stanza")?;
     ensure(stanza.attribute("id") == Some("s42a"), || stanza.to_string())
 }
 
@@ -76,7 +76,7 @@ fn what_is_returned(target: &Target) -> Finding {
         let returned = bounce
             .child(SERVER, "error")
             .is_some_and(|error| error.child(STANZA_ERRORS, condition).is_some());
-        ensure(returned, || format!("{answer}: {condition} was due; this came: {bounce}"))?;
+        ensure(returned, || format!("{answer}: expected {condition}, received: {bounce}"))?;
         // The stanza itself never came.
         let ending = Ending::of(&mut dialled.stream)?;
         ensure(ending.elements.is_empty(), || format!("{answer}: {}", ending.seen()))?;

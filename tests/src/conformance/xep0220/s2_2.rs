@@ -66,7 +66,7 @@ fn unsolicited(target: &Target) -> Finding {
         stream.send(format!("<message from='romeo@{peer}' to='juliet@{domain}' id='s40good'/>"))?;
         let first = inside.received("s40")?;
         return ensure(first.attribute("id") == Some("s40good"), || {
-            format!("a forgery got through: {first}")
+            format!("a forged answer was accepted: {first}")
         });
     }
     if refused {
@@ -76,7 +76,9 @@ fn unsolicited(target: &Target) -> Finding {
     let _sending = target.make_send(peer, "s40good")?;
     let mut dialled = target.accept_dialled(&[peer], EXTERNAL_FEATURES)?.admit()?;
     let first = dialled.stanza()?;
-    ensure(first.attribute("id") == Some("s40good"), || format!("a forgery was answered: {first}"))
+    ensure(first.attribute("id") == Some("s40good"), || {
+        format!("a stanza after a forged answer was answered: {first}")
+    })
 }
 
 fn error_condition(answer: &Element) -> Option<&str> {
@@ -97,7 +99,7 @@ fn unknown_to(target: &Target) -> Finding {
             let answer = stream.expect(DIALBACK, name, "a dialback error")?;
             let good = answer.attribute("type") == Some("error")
                 && error_condition(&answer) == Some("item-not-found");
-            ensure(good, || format!("db:{name} was answered by {answer}"))?;
+            ensure(good, || format!("db:{name} was answered with {answer}"))?;
         }
     }
     Ok(())
@@ -153,7 +155,7 @@ fn answers(target: &Target) -> Finding {
     }
     let _waiting = target.make_verify(&target.peer)?;
     let mut dialled = target.accept_dialled(&[&target.peer], DIALBACK_FEATURES)?;
-    let request = dialled.stream.element("a question about a dialback key")?;
+    let request = dialled.stream.element("a db:verify request")?;
     if request.is(DIALBACK, "result") {
         // It is not for verification alone.
         return Ok(());

@@ -70,5 +70,7 @@ fn feature(target: &Target) -> Finding {
     let errors = stream.element("a dialback error, or the end of the stream").is_ok_and(|answer| {
         answer.namespace == DIALBACK && answer.attribute("type") == Some("error")
     });
-    ensure(!errors, || format!("errors are answered and not advertised: {features}"))
+    ensure(!errors, || {
+        format!("the target answers with errors but does not advertise them: {features}")
+    })
 }

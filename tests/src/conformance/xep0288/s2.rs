@@ -28,18 +28,20 @@ fn bidi(target: &Target) -> Finding {
     ))?;
     // With or without an error: how a stanza that comes too early is refused is said by RFC 6120 §4.3.5.
     let ending = Ending::of(&mut stream)?;
-    ensure(ending.elements.is_empty(), || format!("a stanza without a proof: {}", ending.seen()))?;
+    ensure(ending.elements.is_empty(), || {
+        format!("a stanza before authentication: {}", ending.seen())
+    })?;
     target.outside()?;
 
     let _sending = target.make_send(peer, "s51")?;
     let features = format!("{FEATURE}{DIALBACK_FEATURES}");
     let mut dialled = target.accept_dialled(&[peer], &features)?;
-    let mut first = dialled.stream.element("a proof, perhaps after <bidi/>")?;
+    let mut first = dialled.stream.element("authentication, perhaps after <bidi/>")?;
     if first.is(REQUEST, "bidi") {
-        first = dialled.stream.element("a proof after <bidi/>")?;
+        first = dialled.stream.element("authentication after <bidi/>")?;
     }
     let proof = first.is(DIALBACK, "result") || first.is(SASL, "auth");
-    ensure(proof, || format!("a proof was due; this came: {first}"))?;
+    ensure(proof, || format!("expected authentication, received: {first}"))?;
 
     if target.resolved().is_err() {
         return Ok(());

@@ -28,7 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 fn no_starttls_inside(target: &Target) -> Finding {
     let Some(address) = target.direct_tls else {
-        return not_applicable("the target takes no Direct TLS (--direct-tls)");
+        return not_applicable("the target does not accept Direct TLS (--direct-tls)");
     };
     let client = Client::new(None, true)?;
     let stream = Stream::connect(address, target.patience)?
@@ -55,7 +55,7 @@ fn one_list(target: &Target) -> Finding {
         let _waiting = target.make_verify(&domain)?;
         let connection = target.accept_at(better);
         ensure(connection.is_ok() && worse.clear() == 0, || {
-            format!("{domain}: the record of the worse priority was tried first")
+            format!("{domain}: the target tried the record of the lower priority first")
         })?;
     }
     Ok(())

@@ -20,5 +20,7 @@ fn no_direct_tls(target: &Target) -> Finding {
 
     let domain = target.below(names::ONLY_DISABLED_DIRECT);
     let _ = target.make_fail(&domain);
-    ensure(outside.trap.clear() == 0, || format!("{domain}: its address record was tried"))
+    ensure(outside.trap.clear() == 0, || {
+        format!("{domain}: the target connected to its address record")
+    })
 }
