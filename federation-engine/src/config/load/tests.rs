@@ -89,7 +89,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\nbackends: [{name: Im, server: {host: x}}]\n",
-        ":2:13: backends[0].name: a backend name has",
+        ":2:13: backends[0].name: a backend name must have",
     ),
     (
         "domains: [{name: a.example}]\nbackends:\n  - {name: im, server: {host: x}}\n  - {name: im, server: {host: y}}\n",
