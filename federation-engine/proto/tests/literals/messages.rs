@@ -258,14 +258,15 @@ fn plain(text: &str) -> String {
     joined.replace("\\n", " ").replace('\n', " ").replace("\\\"", "\"")
 }
 
-/// At least two words, and not XML.
+/// At least two words, and neither XML nor an expression.
 fn is_sentence(text: &str) -> bool {
     let is_word = |word: &&str| {
         let word = word.trim_matches(|c: char| !c.is_alphabetic());
         word.len() > 1 && word.chars().all(char::is_alphabetic)
     };
     let words = text.split_whitespace().filter(|word| !word.contains(['{', '='])).filter(is_word);
-    !text.trim_start().starts_with('<') && !text.contains("xmlns") && words.count() > 1
+    let is_code = ["xmlns", "self.", " ? "].iter().any(|mark| text.contains(mark));
+    !text.trim_start().starts_with('<') && !is_code && words.count() > 1
 }
 
 /// The use of a literal by the code before it; none if nobody reads it.
@@ -290,8 +291,14 @@ fn purpose(before: &str) -> Option<String> {
         "error!" | "warn!" | "info!" | "debug!" => {
             return Some(format!("log, {}", function.trim_end_matches('!')));
         }
-        "panic!" | "expect" | "unreachable!" => return None,
-        attribute if called.ends_with(&format!("#[{attribute}")) => return None,
+        "panic!" | "expect" | "unreachable!" | "concat!" => return None,
+        attribute
+            if ["#[", "#!["]
+                .iter()
+                .any(|begin| called.ends_with(&format!("{begin}{attribute}"))) =>
+        {
+            return None;
+        }
         _ => {}
     }
     let body = &before[before.rfind("fn ").unwrap_or(0)..];

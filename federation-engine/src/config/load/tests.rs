@@ -137,7 +137,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\nresolvers: ['198.18.0.53:0']\n",
-        ":2:13: resolvers[0]: 198.18.0.53:0 cannot be asked",
+        ":2:13: resolvers[0]: 198.18.0.53:0 cannot be a resolver",
     ),
     (
         "domains: [{name: a.example}]\nsplitHorizon: {address: '::', port: 5269}\n",
