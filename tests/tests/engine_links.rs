@@ -522,7 +522,7 @@ fn rfc6120_4_9_3_19_the_other_host_has_to_prove_the_same_domain() {
 fn rfc6120_4_9_3_19_redirections_that_are_not_followed_say_why() {
     for (other, in_the_clear, why) in [
         ("other.example", true, "the stream is not encrypted"),
-        ("nobody at home", false, "it is neither a host name nor an address"),
+        ("nobody at home", false, "it must be a host name or an IP address"),
         ("10.0.0.1:5269", false, "10.0.0.1 is a private address"),
         ("", false, "it points back to a host that was already tried"),
     ] {

@@ -23,7 +23,7 @@ pub struct OtherHost {
 
 /// The text names no host.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("it is neither a host name nor an IP address, with or without a port")]
+#[error("it must be a host name or an IP address, optionally with a port")]
 pub struct NotAHost;
 
 impl OtherHost {

@@ -291,7 +291,7 @@ fn purpose(before: &str) -> Option<String> {
         "error!" | "warn!" | "info!" | "debug!" => {
             return Some(format!("log, {}", function.trim_end_matches('!')));
         }
-        "panic!" | "expect" | "unreachable!" | "concat!" => return None,
+        "panic!" | "expect" | "allow" | "unreachable!" | "concat!" => return None,
         attribute
             if ["#[", "#!["]
                 .iter()
