@@ -171,7 +171,7 @@ impl From<&OtherHost> for Target {
 ///
 /// # Errors
 /// - [`DnsReason::ServiceDisabled`]: the only SRV records have the target `.`; then there is no fallback (RFC 6120
-/// §3.2.1 rule 3).
+///   §3.2.1 rule 3).
 /// - [`DnsReason::ResolverUnavailable`]: whether SRV records exist is unknown, so the fallback would be a guess.
 /// - [`DnsReason::NoAddress`]: SRV records exist, and none is usable.
 /// - [`DnsReason::Bogus`]: SRV records that fail validation end the search, whatever else was found (RFC 7673 §3.1).
