@@ -197,6 +197,36 @@ mod tests {
         }
     }
 
+    const REASONS: &str = include_str!("../../../docs/reasons.md");
+    const ENGINE: &str = include_str!("../../../docs/engine.md");
+
+    /// What is in backticks.
+    fn quoted(text: &str) -> Vec<&str> {
+        text.split('`').skip(1).step_by(2).collect()
+    }
+
+    fn values<L: Label>() -> Vec<&'static str> {
+        L::ALL.iter().map(|label| label.value()).collect()
+    }
+
+    #[test]
+    fn the_reasons_page_has_every_reason_of_a_refused_stanza_and_no_other() {
+        let section = REASONS.split("\n## ").find(|section| section.starts_with("Refused stanzas"));
+        let rows = section.unwrap().lines().filter(|line| line.starts_with("| `"));
+        let mut words: Vec<_> = rows.filter_map(|row| quoted(row).first().copied()).collect();
+        let mut refusals = values::<Refusal>();
+        words.sort_unstable();
+        refusals.sort_unstable();
+        assert_eq!(words, refusals);
+    }
+
+    #[test]
+    fn the_engine_page_lists_the_results_of_dns_queries() {
+        let (_, list) = ENGINE.split_once("counts queries by result:").unwrap();
+        let (list, _) = list.split_once('.').unwrap();
+        assert_eq!(quoted(list), values::<DnsResult>());
+    }
+
     #[test]
     fn every_value_knows_its_place() {
         indices_are_positions::<Leg>();
