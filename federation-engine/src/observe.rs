@@ -3,7 +3,7 @@
 pub mod admin;
 pub mod control;
 pub mod evidence;
-mod http;
+pub mod http;
 pub mod journal;
 pub mod label;
 pub(crate) mod limiter;

@@ -1,4 +1,5 @@
-//! The small HTTP/1.1 server under `admin` and `control`: bounded in connections, header bytes and time.
+//! The small HTTP/1.1 server of the engine's two ports and of the operator's port: bounded in connections, header bytes and
+//! time.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -30,8 +31,19 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Body of every answer.
-pub(super) type Answer = Response<Full<Bytes>>;
+/// A client that cannot authenticate gets one answer, soon.
+const READ_LIMITS: ClientLimits =
+    ClientLimits { head_timeout: Duration::from_secs(2), keep_alive: false };
+/// For the whole connection of such a client, so that nothing waits for a client that does not read its answer.
+const READ_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The type of plain text.
+pub const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+/// The type of what `prometheus-client` writes.
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The answer to a request, with its whole body.
+pub type Answer = Response<Full<Bytes>>;
 
 /// A connection's place on its listener; dropping it gives the place back.
 pub(super) struct Place {
@@ -143,12 +155,38 @@ pub(super) async fn speak<F>(
     }
 }
 
+/// Serves a port whose clients cannot authenticate and only read: plain HTTP, GET and HEAD, one answer for each connection.
+/// `respond` gets the path. No connection is ever admitted: the oldest makes room for the next, so that the port answers
+/// however many clients send nothing.
+///
+/// Accepts until the shutdown, then waits for the connections that are open.
+pub async fn serve_reads<R>(
+    listener: TcpListener,
+    name: &str,
+    shutdown: &CancellationToken,
+    respond: R,
+) where
+    R: Fn(&str) -> Answer + Clone + Send + Sync + 'static,
+{
+    serve_connections(listener, name, shutdown, |stream, _place| {
+        let (respond, shutdown) = (respond.clone(), shutdown.clone());
+        async move {
+            let spoken = speak(stream, &shutdown, READ_LIMITS, |request| {
+                std::future::ready(match *request.method() {
+                    Method::GET | Method::HEAD => respond(request.uri().path()),
+                    _ => wrong_method(&Method::GET),
+                })
+            });
+            if tokio::time::timeout(READ_CONNECTION_TIMEOUT, spoken).await.is_err() {
+                tracing::debug!("an HTTP client did not read its answer in time");
+            }
+        }
+    })
+    .await;
+}
+
 /// An answer with a body.
-pub(super) fn answer(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Answer {
+pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
