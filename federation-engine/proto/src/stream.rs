@@ -252,5 +252,7 @@ pub(crate) fn earliest(times: impl IntoIterator<Item = Option<Instant>>) -> Opti
     times.into_iter().flatten().min()
 }
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
