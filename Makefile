@@ -38,6 +38,11 @@ unit: ## Unit and property tests. Neither root nor network (but for crates not y
 	@scripts/require cargo cc python3
 	@scripts/cargo test --no-fail-fast --locked --workspace --lib --bins \
 	  $(patsubst %.rs,--test %,$(notdir $(wildcard crds/tests/*.rs federation-engine/tests/*.rs operator/tests/*.rs)))
+	@$(MAKE) doc-tests
+
+.PHONY: doc-tests
+doc-tests: ## The example on the front page of the core, compiled and run. nextest runs no doc tests.
+	@scripts/cargo test --quiet --locked --doc -p s2s-proto
 
 .PHONY: fuzz
 fuzz: ## libFuzzer on the engine's fuzz targets, SECONDS=60 each, and new streams against libexpat and rxml.

@@ -45,6 +45,7 @@ pub fn steps(binaries: &Path, run: &Path) -> Vec<Step> {
             &["lab parts", "test programs"],
             &["scripts/nextest", "run", "--profile", OTHER_TESTS.1],
         ),
+        work("doc tests", &["test programs"], &["make", "doc-tests"]),
         work("generated files", &["test programs"], &["scripts/check-generated"]),
         work("clippy", &["test programs"], &["make", "clippy"]),
         work("chart", &["lab parts"], &["scripts/check-chart"]),
