@@ -79,7 +79,7 @@ const fn v6(groups: [u16; 8], length: u8) -> Ipv6Net {
 ///
 /// # Errors
 /// [`ConnectReason::AddressNotAllowed`] with the kind of address.
-pub fn check(target: SocketAddr, guard: &Guard) -> Result<(), ConnectReason> {
+pub(crate) fn check(target: SocketAddr, guard: &Guard) -> Result<(), ConnectReason> {
     let refused = |kind| Err(ConnectReason::AddressNotAllowed { address: target.ip(), kind });
     let effective = effective(target.ip());
     let is_own =

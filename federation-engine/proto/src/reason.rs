@@ -177,7 +177,7 @@ impl fmt::Display for Records {
 
 impl DnsReason {
     /// The stable word for this reason.
-    pub fn word(&self) -> Word {
+    pub(crate) fn word(&self) -> Word {
         match self {
             Self::DomainNotFound { .. } => Word::DomainNotFound,
             Self::NoAddress { .. } => Word::NoAddress,
@@ -230,7 +230,7 @@ impl From<&std::io::Error> for ConnectReason {
 
 impl ConnectReason {
     /// The stable word for this reason.
-    pub fn word(&self) -> Word {
+    pub(crate) fn word(&self) -> Word {
         match self {
             Self::Refused => Word::ConnectRefused,
             Self::TimedOut => Word::ConnectTimedOut,

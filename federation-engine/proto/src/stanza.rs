@@ -54,7 +54,7 @@ impl Kind {
     }
 
     /// The local name.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::Presence => "presence",

@@ -124,17 +124,6 @@ pub enum Authentication {
     DialbackByCertificate,
 }
 
-impl Authentication {
-    /// The stable word for this method.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::External => "External",
-            Self::Dialback => "Dialback",
-            Self::DialbackByCertificate => "DialbackByCertificate",
-        }
-    }
-}
-
 /// What a machine wants done, in order, after its bytes are written.
 #[derive(Debug)]
 pub enum Action {

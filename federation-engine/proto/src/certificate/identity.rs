@@ -52,7 +52,7 @@ enum Id {
 
 impl Identity {
     /// Reads the names of a certificate. A malformed or duplicate extension yields no names.
-    pub fn of(certificate: &X509Certificate<'_>) -> Self {
+    pub(crate) fn of(certificate: &X509Certificate<'_>) -> Self {
         let names = match certificate.subject_alternative_name() {
             Ok(Some(extension)) => &extension.value.general_names,
             Ok(None) | Err(_) => return Self::default(),

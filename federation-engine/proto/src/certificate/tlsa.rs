@@ -95,7 +95,7 @@ impl Association {
     }
 
     /// Whether it speaks of this certificate, whose key is `spki`.
-    pub fn matches(&self, certificate: &[u8], spki: &[u8]) -> bool {
+    pub(crate) fn matches(&self, certificate: &[u8], spki: &[u8]) -> bool {
         let selected = match self.selector {
             Selector::Certificate => certificate,
             Selector::PublicKey => spki,
@@ -113,7 +113,7 @@ impl Association {
     }
 
     /// The certificate itself, where the record holds it (RFC 7671 §5.2.2: the server need not send it then).
-    pub fn certificate(&self) -> Option<CertificateDer<'_>> {
+    pub(crate) fn certificate(&self) -> Option<CertificateDer<'_>> {
         let whole = (self.selector, self.matching) == (Selector::Certificate, Matching::Exact);
         whole.then(|| CertificateDer::from(&*self.data))
     }

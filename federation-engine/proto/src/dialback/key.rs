@@ -48,7 +48,7 @@ impl Secret {
 
 impl Key {
     /// The text to send.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 

@@ -85,7 +85,7 @@ pub struct AgainstExternal(Vec<Setting>);
 
 impl AgainstExternal {
     /// Those of a peer with these rules, in the direction of a stream; empty if nothing forbids it.
-    pub fn of(rules: PeerRules, by: SetBy, direction: Direction) -> Self {
+    pub(crate) fn of(rules: PeerRules, by: SetBy, direction: Direction) -> Self {
         let is_on = match direction {
             Direction::Inbound => rules.external_inbound,
             Direction::Outbound => rules.external_outbound,

@@ -6,7 +6,7 @@ use super::{CertificateReason, DnsReason, Failure, StanzaError};
 
 impl Failure {
     /// The text for the remote server that caused the attempt.
-    pub fn told(&self) -> &'static str {
+    pub(crate) fn told(&self) -> &'static str {
         match self {
             Self::BlockedByLocalPolicy => "federation with this domain is not allowed",
             Self::Dns(reason) => reason.told(),
@@ -71,7 +71,7 @@ impl DnsReason {
 
 impl CertificateReason {
     /// The text for the server that presented the certificate. It says nothing about what is expected here.
-    pub fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         match self {
             Self::PinMismatch | Self::DaneMismatch { .. } => {
                 "the certificate is not one that is accepted for this domain".to_owned()

@@ -146,19 +146,9 @@ impl Jid {
         })
     }
 
-    /// The localpart.
-    pub fn local(&self) -> Option<&str> {
-        self.local.as_deref()
-    }
-
     /// The domainpart.
     pub fn domain(&self) -> &Domain {
         &self.domain
-    }
-
-    /// The resourcepart.
-    pub fn resource(&self) -> Option<&str> {
-        self.resource.as_deref()
     }
 }
 
@@ -264,6 +254,6 @@ mod tests {
         assert!(matches!(Jid::parse("u@"), Err(JidError::Domain(_))));
         let jid = Jid::parse("u@Example.COM/r/s@t").unwrap();
         assert_eq!(jid.to_string(), "u@example.com/r/s@t");
-        assert_eq!((jid.local(), jid.resource()), (Some("u"), Some("r/s@t")));
+        assert_eq!((jid.local.as_deref(), jid.resource.as_deref()), (Some("u"), Some("r/s@t")));
     }
 }

@@ -24,7 +24,7 @@ pub struct StreamLimits {
 
 impl StreamLimits {
     /// Reads the limits among these features; numbers that are none are ignored.
-    pub fn read(features: &Node) -> Self {
+    pub(crate) fn read(features: &Node) -> Self {
         let Some(limits) = features.child(Namespace::StreamLimits, "limits") else {
             return Self::default();
         };

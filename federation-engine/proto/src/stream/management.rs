@@ -145,7 +145,7 @@ impl Management {
     }
 
     /// Asks whether the peer is there; false when it cannot be asked that way.
-    pub fn ping(&mut self, now: Instant, patience: Duration, out: &mut Out) -> bool {
+    pub(crate) fn ping(&mut self, now: Instant, patience: Duration, out: &mut Out) -> bool {
         let managed = self.state == State::On;
         if managed {
             self.ask(now, patience, out);

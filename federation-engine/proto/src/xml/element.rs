@@ -84,11 +84,6 @@ impl Element {
         &self.bytes
     }
 
-    /// The bytes, when the facts are no longer needed.
-    pub fn into_bytes(self) -> Bytes {
-        self.bytes
-    }
-
     /// The expanded name.
     pub fn name(&self) -> Name<'_> {
         Name { namespace: self.facts.namespace, local: self.text(self.facts.local) }

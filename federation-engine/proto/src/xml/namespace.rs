@@ -78,7 +78,7 @@ impl Namespace {
     }
 
     /// The namespace name; empty for [`Self::None`] and [`Self::Other`].
-    pub fn uri(self) -> &'static str {
+    pub(crate) fn uri(self) -> &'static str {
         TABLE.iter().find(|(_, known)| *known == self).map_or("", |(uri, _)| *uri)
     }
 }

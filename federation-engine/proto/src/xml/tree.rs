@@ -137,7 +137,7 @@ impl Node {
     }
 
     /// Whether this is the element `local` of `namespace`.
-    pub fn is(&self, namespace: Namespace, local: &str) -> bool {
+    pub(crate) fn is(&self, namespace: Namespace, local: &str) -> bool {
         self.namespace == namespace && self.local == local
     }
 

@@ -45,8 +45,9 @@ impl Outbound {
         self.request(pair, now, around, out);
     }
 
-    /// Whether this pair may send now.
-    pub fn carries(&self, pair: &Pair) -> bool {
+    /// Whether this pair may send now. A driver knows it by [`Action::Authorized`].
+    #[cfg(test)]
+    pub(crate) fn carries(&self, pair: &Pair) -> bool {
         self.state == State::Open
             && self.pairs.iter().any(|known| known.waits.is_none() && known.pair == *pair)
     }

@@ -18,7 +18,7 @@ impl Element {
     }
 
     /// The element as a message names it: `<name xmlns='namespace'/>`.
-    pub fn described(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         let mut described = String::new();
         self.find(|_, namespace, name| {
             let (name, namespace) = (printable(name, MAX_NAME), printable(namespace, MAX_NAME));
