@@ -29,4 +29,5 @@ pub(crate) mod stanza_rate;
 pub(crate) mod stream_end;
 pub(crate) mod streams;
 pub(crate) mod target;
+pub(crate) mod turn;
 pub(crate) mod verify;

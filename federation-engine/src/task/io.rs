@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
 use rustls::{ClientConfig, ServerConfig};
@@ -19,6 +19,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
 use super::in_flight::Span;
 use super::socket::{Acknowledged, Socket};
+use super::turn::{TURN_BYTES, Turn};
 use crate::route::pinned::READ_BUFFER;
 use crate::tls::handshake::Offer;
 
@@ -110,6 +111,7 @@ pub(crate) struct Connection {
     written: usize,
     batch: Batch,
     read_size: usize,
+    turn: Turn,
 }
 
 /// What [`Connection::exchange`] has done.
@@ -131,6 +133,7 @@ impl Connection {
             written: 0,
             batch: Batch::Sent(None),
             read_size: READ_MIN,
+            turn: Turn::default(),
         }
     }
 
@@ -143,12 +146,14 @@ impl Connection {
             written: 0,
             batch: Batch::Sent(None),
             read_size: READ_MIN,
+            turn: Turn::default(),
         }
     }
 
     /// Sends `output` and, with `reading`, receives, both at once: neither waits for the other, so that two ends that write
-    /// a lot do not wait for each other for ever. Cancel-safe.
+    /// a lot do not wait for each other for ever. Lets others have their turn before. Cancel-safe.
     pub(crate) async fn exchange(&mut self, reading: bool) -> io::Result<Progress> {
+        self.turn.pass().await;
         poll_fn(|cx| self.poll_exchange(cx, reading)).await
     }
 
@@ -173,6 +178,7 @@ impl Connection {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += written;
+            self.turn.count(written);
         }
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.output.clear();
@@ -188,8 +194,10 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Receives what is there, at least one byte. `Ok(0)` is the end of the connection. Cancel-safe.
+    /// Receives what is there, at least one byte. `Ok(0)` is the end of the connection. Lets others have their turn before.
+    /// Cancel-safe.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        self.turn.pass().await;
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
@@ -204,9 +212,11 @@ impl Connection {
             first.filled().len()
         } else {
             self.make_room();
-            ready!(pin!(self.io.read_buf(&mut self.input)).poll(cx))?
+            let mut room = (&mut self.input).limit(TURN_BYTES);
+            ready!(pin!(self.io.read_buf(&mut room)).poll(cx))?
         };
-        self.read_size = if received >= self.read_size {
+        self.turn.count(received);
+        self.read_size = if received >= self.read_size.min(TURN_BYTES) {
             (self.read_size * 2).min(READ_MAX)
         } else {
             self.read_size
@@ -389,8 +399,11 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
 
     use tokio::net::TcpListener;
+    use tokio::task::yield_now;
 
     use super::*;
 
@@ -447,6 +460,33 @@ mod tests {
         other.fill().await.unwrap();
         assert_eq!(&other.input[..], b"<message/>");
         assert!(!one.is_swollen() && !other.is_swollen());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sends_at_full_speed_gets_its_turn_and_no_more() {
+        let (mut one, mut other) = both_ends().await;
+        one.output.resize(MUCH, b' ');
+        let sending = tokio::spawn(async move { one.exchange(false).await.map(drop) });
+        let received = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&received);
+        let receiving = tokio::spawn(async move {
+            while count.load(Relaxed) < MUCH {
+                if let Progress::Received(number) = other.exchange(true).await.unwrap() {
+                    count.fetch_add(number, Relaxed);
+                    other.input.clear();
+                }
+            }
+        });
+        let (mut before, mut most) = (0, 0);
+        while before < MUCH {
+            yield_now().await;
+            let now = received.load(Relaxed);
+            most = most.max(now - before);
+            before = now;
+        }
+        assert!(most < 2 * TURN_BYTES, "{most} bytes in one turn");
+        receiving.await.unwrap();
+        sending.await.unwrap().unwrap();
     }
 
     #[tokio::test]
