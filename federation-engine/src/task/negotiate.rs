@@ -16,8 +16,8 @@ use s2s_proto::stream::error;
 use s2s_proto::stream::{
     Action, Authentication, Out, Outbound, PeerChain, Purpose, Surroundings, Transport,
 };
-use s2s_proto::xml::Scanner;
 use s2s_proto::xml::escape::printable;
+use s2s_proto::xml::{Bound, Scanner};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout_at};
@@ -280,9 +280,18 @@ impl Opened {
         deadline: Instant,
     ) -> Result<Outcome, Failure> {
         self.machine.begin(&*self.around, &mut self.out);
+        let limit = engine.snapshot().config.limits.pre_auth_stream_bytes;
+        let mut bytes: usize = 0;
         loop {
             if let Some(outcome) = self.perform(engine, leg, deadline).await? {
                 return Ok(outcome);
+            }
+            if bytes > limit {
+                // White space that no element follows is bounded by nothing else.
+                let error = Bound::UnauthenticatedBytes { limit }.into();
+                self.machine.on_xml_error(error, &mut self.out);
+                bytes = 0;
+                continue;
             }
             let wait = self.machine.deadline().unwrap_or(deadline);
             self.holding.report(holders::held(&self.connection), Instant::now());
@@ -293,7 +302,7 @@ impl Opened {
                         Some(detail) => self.machine.on_tls_failure(detail, &mut self.out),
                         None => self.machine.on_closed(&mut self.out),
                     },
-                    Ok(_) => {}
+                    Ok(number) => bytes = bytes.saturating_add(number),
                 },
                 () = sleep_until(wait.into()) => {
                     self.machine.on_timeout(Instant::now(), &mut self.out);

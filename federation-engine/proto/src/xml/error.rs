@@ -76,6 +76,12 @@ pub enum Bound {
         /// The bound.
         limit: usize,
     },
+    /// Bytes of a stream before it is authenticated, white space included.
+    #[error("the peer has sent {limit} bytes before authentication or")]
+    UnauthenticatedBytes {
+        /// The bound.
+        limit: usize,
+    },
     /// [`depth`](super::Bounds::depth).
     #[error("elements are nested {limit} deep or")]
     Depth {
