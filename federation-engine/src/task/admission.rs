@@ -1,4 +1,5 @@
-//! Connections that are not authenticated: how many of them one source may have at once, and the line for the others.
+//! Connections that are not authenticated: how many of them one source may have at once, and the line for the others. Each leg
+//! has places of its own.
 
 mod places;
 
@@ -18,6 +19,10 @@ use places::{Arrival, Limits, Moves, Places};
 const MAX_UNAUTHENTICATED: usize = 2_048;
 const RESERVED_UNAUTHENTICATED: usize = MAX_UNAUTHENTICATED / 8;
 
+/// Connections of one source on the inner leg. A backend opens a stream for each remote domain, all from one address, and all at
+/// once after a restart.
+pub(crate) const MAX_UNAUTHENTICATED_INNER: usize = 512;
+
 /// Connections of a source that wait in line, for each that it may have: a hoster that reconnects all of its domains at once
 /// is served one after the other. One that waits costs a descriptor and little memory.
 const LINE_PER_PLACE: usize = 4;
@@ -26,7 +31,7 @@ const MAX_IN_LINE: usize = 2_048;
 /// Between two looks of one that waits whether others have been silent for too long.
 const LINE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Connections of the outer leg that are not authenticated.
+/// Connections of one leg that are not authenticated.
 #[derive(Clone, Default)]
 pub(crate) struct Newcomers(Arc<Mutex<Waiting>>);
 
@@ -55,11 +60,6 @@ pub(crate) struct Admitted {
 
 /// A connection's place until it is authenticated, or in the line before; dropping it makes room.
 pub(crate) struct Newcomer {
-    /// `None`: a backend, which is not counted.
-    place: Option<Place>,
-}
-
-struct Place {
     newcomers: Newcomers,
     number: u64,
     prefix: Prefix,
@@ -113,51 +113,40 @@ impl Newcomers {
         waiting.tokens.insert(number, tokens.clone());
         waiting.tell(&moves);
         drop(waiting);
-        Some(Newcomer { place: Some(Place { newcomers: self.clone(), number, prefix, tokens }) })
+        Some(Newcomer { newcomers: self.clone(), number, prefix, tokens })
     }
 }
 
 impl Newcomer {
-    /// A backend opens a stream for each remote domain, all from one address.
-    pub(crate) fn of_backend() -> Self {
-        Self { place: None }
-    }
-
     /// Waits in line until the connection has a place. Cancel-safe.
     pub(crate) async fn turn(&self) {
-        let Some(place) = &self.place else { return };
-        while !place.tokens.called.is_cancelled() {
-            if timeout(LINE_INTERVAL, place.tokens.called.cancelled()).await.is_err() {
-                let mut waiting = place.newcomers.waiting();
+        while !self.tokens.called.is_cancelled() {
+            if timeout(LINE_INTERVAL, self.tokens.called.cancelled()).await.is_err() {
+                let mut waiting = self.newcomers.waiting();
                 let limits = waiting.limits();
-                let moves = waiting.places.advance(place.prefix, &limits, Instant::now());
+                let moves = waiting.places.advance(self.prefix, &limits, Instant::now());
                 waiting.tell(&moves);
             }
         }
     }
 
-    /// Ends the connection when it is cancelled; none for a backend.
-    pub(crate) fn eviction(&self) -> Option<CancellationToken> {
-        self.place.as_ref().map(|place| place.tokens.evicted.clone())
+    /// Ends the connection when it is cancelled.
+    pub(crate) fn eviction(&self) -> CancellationToken {
+        self.tokens.evicted.clone()
     }
 
     /// The connection has opened a stream, and keeps its place.
     pub(crate) fn heard(&self) {
-        if let Some(place) = &self.place {
-            place.newcomers.waiting().places.heard(place.number, place.prefix);
-        }
+        self.newcomers.waiting().places.heard(self.number, self.prefix);
     }
 
     /// Waits until the connection has to make room. Cancel-safe.
     pub(crate) async fn evicted(&self) {
-        match &self.place {
-            Some(place) => place.tokens.evicted.cancelled().await,
-            None => std::future::pending().await,
-        }
+        self.tokens.evicted.cancelled().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for Newcomer {
     fn drop(&mut self) {
         let mut waiting = self.newcomers.waiting();
         // One that was evicted has no place any more.
@@ -198,6 +187,19 @@ mod tests {
         third.turn().await;
         drop(third);
         assert!(newcomers.waiting().tokens.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_opens_hundreds_of_streams_at_once_gets_a_place_for_each() {
+        let newcomers = Newcomers::default();
+        let backend = "10.0.0.1".parse().unwrap();
+        let admit = |_| newcomers.admit(backend, MAX_UNAUTHENTICATED_INNER).unwrap();
+        let streams: Vec<_> = (0..MAX_UNAUTHENTICATED_INNER).map(admit).collect();
+        assert!(streams.iter().all(|stream| stream.turn().now_or_never().is_some()));
+        // The others wait for one that is authenticated.
+        let further: Vec<_> = (0..MAX_UNAUTHENTICATED_INNER).map(admit).collect();
+        drop(streams);
+        assert!(further.iter().all(|stream| stream.turn().now_or_never().is_some()));
     }
 
     #[tokio::test]

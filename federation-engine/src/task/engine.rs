@@ -93,8 +93,10 @@ pub struct Engine {
     pub(crate) resolver: ArcSwap<Resolver>,
     /// Resolver for the names of backends: the system's, search domains included.
     pub(crate) inside: Inside,
-    /// Streams of the outer leg. Those of backends come from few addresses, one for each remote domain, and are not counted.
+    /// Connections of the outer leg that are not authenticated.
     pub(crate) unauthenticated: Newcomers,
+    /// Those of the inner leg: whoever can reach it must not hold it against the backends.
+    pub(crate) unauthenticated_inner: Newcomers,
     pub(crate) verifications: Line,
     lookup_rate: Mutex<LookupRate>,
     pub(crate) judging: Judging,
@@ -136,6 +138,7 @@ impl Engine {
             resolver: ArcSwap::from_pointee(resolver),
             inside,
             unauthenticated: Newcomers::default(),
+            unauthenticated_inner: Newcomers::default(),
             verifications: Line::default(),
             lookup_rate: Mutex::default(),
             judging: Judging::default(),

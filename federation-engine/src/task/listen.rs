@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::admission::{Admitted, Newcomer};
+use super::admission::{Admitted, MAX_UNAUTHENTICATED_INNER};
 use super::engine::Engine;
 use super::receive;
 use crate::accept;
@@ -85,20 +85,26 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) 
 }
 
 fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
-    let limit = engine.snapshot().config.limits.unauthenticated_streams;
+    let (places, limit) = match leg {
+        Leg::Outer => {
+            (&engine.unauthenticated, engine.snapshot().config.limits.unauthenticated_streams)
+        }
+        Leg::Inner => (&engine.unauthenticated_inner, MAX_UNAUTHENTICATED_INNER),
+    };
     let newcomer = match leg {
         Leg::Outer if engine.ledger.is_exhausted() => Err("memory is short".to_owned()),
-        Leg::Outer => engine.unauthenticated.admit(source.ip(), limit).ok_or_else(|| {
+        Leg::Outer | Leg::Inner => places.admit(source.ip(), limit).ok_or_else(|| {
             format!("the source has {limit} connections that are not authenticated, or all sources together have too many")
         }),
-        Leg::Inner => Ok(Newcomer::of_backend()),
     };
     let newcomer = match newcomer {
         Ok(newcomer) => newcomer,
         Err(text) => return engine.saw_refused_connection(leg, source, text),
     };
     let prefix = Some(Prefix::from(source.ip()));
-    let holding = engine.holders.enter(&engine.ledger.total, leg, prefix, newcomer.eviction());
+    // When others have used up the budget, a backend can still open streams.
+    let eviction = (leg == Leg::Outer).then(|| newcomer.eviction());
+    let holding = engine.holders.enter(&engine.ledger.total, leg, prefix, eviction);
     let admitted = Admitted { newcomer, holding };
     engine.spawn(receive::run(Arc::clone(engine), tcp, source, leg, admitted));
 }
