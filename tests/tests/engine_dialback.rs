@@ -6,6 +6,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::thread;
 
 use serde_json::json;
 use tests::claim;
@@ -19,7 +20,7 @@ use tests::peer::acceptor::{Acceptor, Proof};
 use tests::peer::dialback;
 use tests::peer::error::PeerError;
 use tests::peer::initiator::{Initiator, Opened};
-use tests::peer::namespace::{DIALBACK, SASL, SERVER, STANZA_ERRORS};
+use tests::peer::namespace::{DIALBACK, SASL, SERVER, STANZA_ERRORS, STREAM_ERRORS};
 use tests::peer::server::Server;
 use tests::peer::stream::Stream;
 use tests::program::engine;
@@ -208,4 +209,26 @@ fn xep0220_2_3_a_key_of_one_replica_is_confirmed_by_another() {
         Ok((asked(world.ground.admin), asked(admin)))
     })
     .unwrap();
+}
+
+#[test]
+fn xep0220_2_5_an_authoritative_server_that_does_not_host_the_domain_is_not_found() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let listener = Listener::bind(world.closed).unwrap();
+    let server = thread::spawn(move || {
+        let mut stream = Stream::accepted(listener.accept(DEADLINE)?, DEADLINE)?;
+        stream.header()?;
+        stream.send_header("", LOCAL, "s1")?;
+        stream.send(format!(
+            "<stream:error><host-unknown xmlns='{STREAM_ERRORS}'/></stream:error></stream:stream>"
+        ))
+    });
+    let roots = world.ground.authority.roots().unwrap();
+    let peer = Initiator { from: CLOSED, ..world.from_peer(None, &roots) };
+    let answer = match peer.dialback(&secret_of(CLOSED)) {
+        Err(PeerError::Refused { answer }) => answer,
+        other => panic!("{other:?}"),
+    };
+    server.join().unwrap().unwrap();
+    assert!(answer.contains("remote-server-not-found"), "{answer}");
 }

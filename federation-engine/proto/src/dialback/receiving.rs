@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crds::xmpp::StanzaCondition;
+use crds::xmpp::{StanzaCondition, StreamCondition};
 
 use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
@@ -31,6 +31,18 @@ impl Verification {
         Self::Error { condition, text: text.into(), cause: None }
     }
 
+    /// What the initiating server is told when the authoritative one gave this answer. From us, `item-not-found` would say that
+    /// we do not host the domain that it wants to reach (XEP-0220 §2.5).
+    #[must_use]
+    pub fn relayed(self) -> Self {
+        match self {
+            Self::Error { condition: StanzaCondition::ItemNotFound, text, cause } => {
+                Self::Error { condition: StanzaCondition::RemoteServerNotFound, text, cause }
+            }
+            other => other,
+        }
+    }
+
     /// An error of ours that has two texts: one for strangers, and one for our people.
     pub fn error_of(
         condition: StanzaCondition,
@@ -47,8 +59,12 @@ impl From<&Failure> for Verification {
         let condition = match failure {
             Failure::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
             | Failure::NegotiationTimedOut(_)
+            | Failure::ConnectionLost(_)
             | Failure::DialbackTimedOut => StanzaCondition::RemoteServerTimeout,
-            Failure::Dns(_) => StanzaCondition::RemoteServerNotFound,
+            Failure::Dns(_)
+            | Failure::StreamError { condition: StreamCondition::HostUnknown, .. } => {
+                StanzaCondition::RemoteServerNotFound
+            }
             // Of RFC 6120 §8.3.3.10: the table has no condition for a pair that is denied.
             Failure::BlockedByLocalPolicy => StanzaCondition::NotAllowed,
             // `policy-violation` is about how the initiating server came; this is about what proves the domain.
@@ -140,6 +156,8 @@ mod tests {
     fn xep0220_2_5_the_condition_says_why_the_authoritative_server_was_not_asked() {
         let name = || "them.example".to_owned();
         let address = "198.18.0.9:5269".parse().unwrap();
+        let closed_with =
+            |condition| Failure::StreamError { condition, text: "their words".to_owned() };
         let unavailable =
             DnsReason::ResolverUnavailable { name: name(), detail: "SERVFAIL".to_owned() };
         for (failure, expected) in [
@@ -152,6 +170,9 @@ mod tests {
             (Failure::DialbackTimedOut, "remote-server-timeout"),
             (DnsReason::DomainNotFound { name: name() }.into(), "remote-server-not-found"),
             (DnsReason::NoAddress { name: name() }.into(), "remote-server-not-found"),
+            (closed_with(StreamCondition::HostUnknown), "remote-server-not-found"),
+            (closed_with(StreamCondition::Reset), "remote-connection-failed"),
+            (Failure::ConnectionLost("anything"), "remote-server-timeout"),
             (Failure::BlockedByLocalPolicy, "not-allowed"),
             (CertificateReason::SelfSigned.into(), "not-authorized"),
             (Failure::CertificateRequired(CertificateReason::SelfSigned), "not-authorized"),

@@ -100,7 +100,7 @@ impl Outbound {
                 Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
             }
             Ok(Step::VerifyAnswer { pair, id, answer }) if self.asked(&pair, &id) => {
-                out.act(Action::VerifyAnswered(answer));
+                out.act(Action::VerifyAnswered(answer.relayed()));
                 // Such a stream serves nothing else (§2.1.2).
                 out.put("</stream:stream>");
                 self.end(out);

@@ -197,6 +197,43 @@ fn a_question_about_a_key_that_is_not_answered_fails_in_time() {
 }
 
 #[test]
+fn xep0220_2_5_the_authoritative_server_does_not_know_the_domain() {
+    let world = World::new(Profile::LegacyDialback);
+    let not_found = |answer: &Verification| {
+        let expected = StanzaCondition::RemoteServerNotFound;
+        matches!(answer, Verification::Error { condition, .. } if *condition == expected)
+    };
+    let (purpose, id) = verify_purpose();
+    let asked = |purpose| {
+        let mut side = Initiating::new(purpose);
+        side.begin(&world);
+        assert!(side.send(&header_with("id='i'"), &world).starts_with("<db:verify "));
+        side
+    };
+    let mut side = asked(purpose);
+    side.send(
+        &format!(
+            "<db:verify from='them.example' to='us.example' id='{id}' type='error'><error type='cancel'>\
+             <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:verify>"
+        ),
+        &world,
+    );
+    let answer = side.actions.iter().find_map(|action| match action {
+        Action::VerifyAnswered(answer) => Some(answer),
+        _ => None,
+    });
+    assert!(answer.is_some_and(not_found), "{answer:?}");
+
+    let mut side = asked(verify_purpose().0);
+    side.send(
+        "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+        &world,
+    );
+    let answer = Verification::from(side.failure().unwrap());
+    assert!(not_found(&answer), "{answer:?}");
+}
+
+#[test]
 fn a_denied_domain_is_not_asked_about_keys() {
     let world = World { denied: vec![pair("them.example", "us.example")], ..standards() };
     let mut side = Initiating::new(verify_purpose().0);
