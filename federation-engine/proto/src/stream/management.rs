@@ -25,8 +25,12 @@ pub struct Management {
     /// Stanzas that we have sent since then, and how many of them the peer has acknowledged.
     sent: u32,
     acknowledged: u32,
-    /// Until when our request has to be answered.
+    /// Until when the peer has to answer our request, with a count that is higher than the last if stanzas wait for it.
     answer_by: Option<Instant>,
+    /// A request is not answered yet.
+    asked: bool,
+    /// `sent` at the last request.
+    asked_at: u32,
     /// Stanzas that we have sent, managed or not.
     given: u64,
 }
@@ -75,6 +79,7 @@ impl Management {
             ("failed", State::Requested) => {
                 self.state = State::Off;
                 self.answer_by = None;
+                self.asked = false;
                 out.act(Action::Unmanaged);
             }
             ("r", State::On) => self.write_answer(out),
@@ -98,7 +103,10 @@ impl Management {
             return Err(StreamError::new(StreamCondition::UndefinedCondition, text));
         }
         self.acknowledged = h;
-        self.answer_by = None;
+        self.asked = false;
+        if news > 0 || open == 0 {
+            self.answer_by = None;
+        }
         if news > 0 {
             out.act(Action::Acknowledged(news));
         }
@@ -137,9 +145,11 @@ impl Management {
         self.state != State::Off
     }
 
-    /// Asks for an acknowledgement, unless none is due or one is asked for already.
+    /// Asks for an acknowledgement, unless none is due or one is asked for already. A peer whose answer acknowledged nothing is
+    /// asked again with the next stanza only, and without more time.
     pub fn request(&mut self, now: Instant, patience: Duration, out: &mut Out) {
-        if self.counts() && self.unacknowledged() > 0 {
+        let news = self.answer_by.is_none() || self.sent != self.asked_at;
+        if self.counts() && self.unacknowledged() > 0 && news {
             self.ask(now, patience, out);
         }
     }
@@ -154,8 +164,10 @@ impl Management {
     }
 
     fn ask(&mut self, now: Instant, patience: Duration, out: &mut Out) {
-        if self.answer_by.is_none() {
-            self.answer_by = Some(clock::after(now, patience));
+        if !self.asked {
+            self.asked = true;
+            self.asked_at = self.sent;
+            self.answer_by.get_or_insert_with(|| clock::after(now, patience));
             out.put(REQUEST);
         }
     }
