@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
 
-use super::facts::{self, CertificateFacts, parse};
+use super::facts::{self, parse};
 use super::identity::Identity;
 use super::pin::Pin;
 use super::trust::Trust;
@@ -32,6 +32,7 @@ struct Presented {
     /// Why nothing was kept beside the leaf.
     excess: Option<Excess>,
     identity: OnceLock<Identity>,
+    not_after: OnceLock<Option<Timestamp>>,
     verdicts: Verdicts,
 }
 
@@ -110,9 +111,9 @@ impl PeerChain {
         self.0.verdicts.get(&self.0.certificates, trust, pins, now, judge)
     }
 
-    /// End of validity of the leaf.
+    /// End of validity of the leaf, read once: every pair of a stream reports it.
     pub fn not_after(&self) -> Option<Timestamp> {
-        CertificateFacts::of(self.leaf()?).ok().map(|facts| facts.not_after)
+        *self.0.not_after.get_or_init(|| facts::not_after(self.leaf()?).ok())
     }
 
     /// See [`first_expiry`].
