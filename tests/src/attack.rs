@@ -12,6 +12,7 @@ pub mod good_peer;
 pub mod kind;
 pub mod measure;
 pub mod names;
+mod priority;
 pub mod report;
 pub mod tally;
 pub mod white_space;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::error::Result;
 use super::good_peer::GoodPeer;
 use super::kind::Kind;
+use super::priority;
 use super::report::Figures;
 use super::tally::Tally;
 use super::world::Besieged;
@@ -41,7 +42,10 @@ pub fn measure(engine: &Path, kind: Kind, extent: Extent) -> Result<Figures> {
     let (cpu, resident, begun) = (usage::cpu(pid)?, usage::resident(pid)?, Instant::now());
     let tally = Tally::default();
     let outcome = thread::scope(|scope| {
-        let attack = scope.spawn(|| kind.run(&aim, &tally));
+        let attack = scope.spawn(|| {
+            priority::lower();
+            kind.run(&aim, &tally)
+        });
         let memory = scope.spawn(|| {
             let mut most = 0;
             while !tally.is_over() {

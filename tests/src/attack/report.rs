@@ -61,7 +61,7 @@ impl fmt::Display for Figures {
         let share = self.cpu.as_secs_f64() / self.took.as_secs_f64().max(f64::MIN_POSITIVE);
         write!(
             f,
-            "| {} | {} | {} | {} kB | {:.1} ms | {:.1} ms | {:.1} | {:.0} ms | {} MiB | {:.0} % | {:.2} ms | {} kB |",
+            "| {} | {} | {} | {} kB | {:.1} ms | {:.1} ms | {:.1} | {:.0} ms | {} MiB | {:.1} s, {:.0} % | {:.2} ms | {} kB |",
             self.kind,
             self.counts.opened,
             self.counts.ended,
@@ -71,6 +71,7 @@ impl fmt::Display for Figures {
             self.ratio(),
             milliseconds(self.newcomer),
             self.most_kib / 1024,
+            self.cpu.as_secs_f64(),
             share * 100.0,
             milliseconds(self.cpu_per_connection()),
             self.log_bytes / 1_000,

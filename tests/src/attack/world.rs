@@ -1,6 +1,7 @@
 //! The engine under attack, with a good peer and a backend that answers. For the attacks: a domain with a backend that does
-//! not read, and domains with a server that never answers.
+//! not read, one with a backend that discards what it reads, and domains with a server that never answers.
 
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use super::aim::Aim;
 use super::dialback::REQUESTS;
 use super::error::Result;
 use super::kind::Kind;
+use super::priority;
 use crate::loopback::{BACKEND_ADDRESS, DEADLINE, LOCAL, ORDINARY, PEER_ADDRESS, World, secret_of};
 use crate::peer::acceptor::{Acceptor, Proof, Session};
 use crate::peer::authority::Authority;
@@ -19,6 +21,8 @@ use crate::peer::nameserver::Zone;
 
 /// Its backend accepts streams and does not read them.
 pub const SLOW: &str = "slow.example";
+/// Its backend discards what it reads: what an attacker sends there costs the good peer's backend nothing.
+pub const FLOODED: &str = "flooded.example";
 /// The attacker's domain.
 pub const ATTACKER: &str = "attacker.example";
 /// Where attackers come from: another network than the good peer's.
@@ -67,7 +71,14 @@ impl Besieged {
             _ => None,
         };
         let to = if kind == Kind::AdminPort { ground.admin } else { ground.outer };
-        let domain = if kind == Kind::WhiteSpace { SLOW } else { LOCAL };
+        let domain = match kind {
+            Kind::WhiteSpace => SLOW,
+            Kind::PrefixedAttributes
+            | Kind::LongNamespaces
+            | Kind::AuthenticatedStreams
+            | Kind::WildcardNames => FLOODED,
+            _ => LOCAL,
+        };
         Ok(Aim {
             to,
             domain: domain.to_owned(),
@@ -112,29 +123,27 @@ fn prepare(
     public: &Authority,
     held: &Arc<Mutex<Vec<Session>>>,
 ) -> Result<()> {
-    ground.install_certificate_for(&[LOCAL, SLOW])?;
+    ground.install_certificate_for(&[LOCAL, SLOW, FLOODED])?;
     ground.write("public-ca.crt", &public.certificate_pem())?;
-    let acceptor = Acceptor {
-        domain: SLOW.to_owned(),
-        identity: ground.backend_ca.issue(&[SLOW])?,
-        roots: ground.backend_ca.roots()?,
-        proof: Proof::Certificate,
-        secret: secret_of(SLOW),
-        patience: DEADLINE,
-    };
-    let backend = hold(acceptor, Arc::clone(held))?;
+    let held = Arc::clone(held);
+    let slow = serve(acceptor(ground, SLOW)?, move |session| {
+        held.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    })?;
+    let flooded = serve(acceptor(ground, FLOODED)?, discard)?;
     let file = |name: &str| ground.path(name).display().to_string();
+    let backend = |name: &str, address: SocketAddr| {
+        json!({"name": name, "server": {
+            "host": address.ip().to_string(),
+            "port": address.port(),
+            "authentication": "Minted",
+            "trust": {"systemRoots": false, "bundles": [file("backend-ca.crt")]},
+        }})
+    };
     let more = [
         ("/domains", json!({"name": SLOW, "backend": "slow"})),
-        (
-            "/backends",
-            json!({"name": "slow", "server": {
-                "host": backend.ip().to_string(),
-                "port": backend.port(),
-                "authentication": "Minted",
-                "trust": {"systemRoots": false, "bundles": [file("backend-ca.crt")]},
-            }}),
-        ),
+        ("/domains", json!({"name": FLOODED, "backend": "flooded"})),
+        ("/backends", backend("slow", slow)),
+        ("/backends", backend("flooded", flooded)),
         ("/tls/trust/bundles", json!(file("public-ca.crt"))),
     ];
     for (place, value) in more {
@@ -145,16 +154,49 @@ fn prepare(
     Ok(())
 }
 
-/// A server that takes streams and reads nothing of them.
-fn hold(acceptor: Acceptor, held: Arc<Mutex<Vec<Session>>>) -> Result<SocketAddr> {
+/// A backend of that domain.
+fn acceptor(ground: &crate::loopback::Ground, domain: &str) -> Result<Acceptor> {
+    Ok(Acceptor {
+        domain: domain.to_owned(),
+        identity: ground.backend_ca.issue(&[domain])?,
+        roots: ground.backend_ca.roots()?,
+        proof: Proof::Certificate,
+        secret: secret_of(domain),
+        patience: DEADLINE,
+    })
+}
+
+/// A server whose streams end up there, each on a thread of its own.
+fn serve(
+    acceptor: Acceptor,
+    take: impl Fn(Session) + Clone + Send + 'static,
+) -> Result<SocketAddr> {
     let listener = TcpListener::bind((BACKEND_ADDRESS, 0))?;
     let address = listener.local_addr()?;
+    let acceptor = Arc::new(acceptor);
     thread::spawn(move || {
+        priority::lower();
         for tcp in listener.incoming().flatten() {
-            if let Ok(Some(session)) = acceptor.accept(tcp) {
-                held.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-            }
+            let (acceptor, take) = (Arc::clone(&acceptor), take.clone());
+            thread::spawn(move || {
+                if let Ok(Some(session)) = acceptor.accept(tcp) {
+                    take(session);
+                }
+            });
         }
     });
     Ok(address)
+}
+
+/// Reads a stream to its end.
+fn discard(mut session: Session) {
+    let mut buffer = vec![0; 64 * 1024];
+    let transport = session.stream.transport();
+    loop {
+        transport.begin();
+        match transport.read(&mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
 }
