@@ -56,6 +56,19 @@ fn rfc6120_13_12_a_server_that_sends_white_space_in_place_of_features_is_given_u
 }
 
 #[test]
+fn rfc6120_13_12_white_space_before_a_header_counts_on_both_legs() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    for address in [world.ground.outer, world.ground.inner] {
+        let mut tcp = TcpStream::connect(address).unwrap();
+        tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+        let _ = tcp.write_all(" ".repeat(FLOOD).as_bytes());
+        let mut answer = String::new();
+        let _ = tcp.read_to_string(&mut answer);
+        assert!(answer.contains("<policy-violation"), "{address}: {answer}");
+    }
+}
+
+#[test]
 fn silent_connections_do_not_lock_the_backend_out() {
     // More than have a place.
     const SILENT: usize = 600;
