@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::args::PullPolicy;
 use crate::federation::material::Material;
+use crate::federation::serving::Offer;
 use crate::federation::validated::Validated;
 
 /// Settings of the operator about the engine and about itself.
@@ -43,6 +44,8 @@ pub struct Settings {
 pub struct Given {
     /// Generated keys and certificates.
     pub material: Material,
+    /// The certificate that the pods serve; `None` if there is none that can be served.
+    pub serving: Option<Offer>,
     /// Address of the outer Service, once the load balancer has assigned it.
     pub address: Option<Address>,
     /// `ClusterIP` of the Service for the backend, once it exists.
@@ -116,6 +119,7 @@ pub fn children(
         secrets::backend_ca_public(federation, given).map(|o| child(&o)).transpose()?,
         secrets::backend_tls(federation, given).map(|o| child(&o)).transpose()?,
         secrets::self_signed(federation, given).map(|o| child(&o)).transpose()?,
+        secrets::serving(federation, given).map(|o| child(&o)).transpose()?,
         network_policy::build(federation, settings).map(|o| child(&o)).transpose()?,
         pod_disruption_budget::build(federation).map(|o| child(&o)).transpose()?,
         dns_endpoint::build(federation, given).map(|o| child(&o)).transpose()?,

@@ -47,6 +47,7 @@ fn what_pods_need_comes_first_and_the_pods_last() {
             "ConfigMap example-backend-ca",
             "Secret example-backend-tls",
             "Secret example-tls-self-signed",
+            "Secret example-tls-serving",
             "NetworkPolicy example",
             "PodDisruptionBudget example",
             "DNSEndpoint example-srv",
@@ -69,6 +70,7 @@ fn what_is_not_needed_is_not_made() {
     given.material.backend = None;
     given.material.dialback = None;
     given.material.self_signed = None;
+    given.serving = None;
     given.publish_srv = false;
     assert_eq!(
         names(&children_of(&spec, &given)),
@@ -133,6 +135,16 @@ fn a_change_that_the_engine_reads_by_itself_restarts_no_pod() {
     changed["policy"] = json!({"default": "Deny"});
     changed["domains"] = json!([{"name": "example.com"}, {"name": "chat.example.com"}]);
     assert_eq!(template(&smallest()), template(&changed));
+}
+
+#[test]
+fn a_change_of_the_certificate_s_reference_restarts_no_pod() {
+    for certificate in [json!({"secretRef": {"name": "own"}}), json!({"issuerRef": {"name": "ca"}})]
+    {
+        let mut changed = smallest();
+        changed["tls"] = json!({"certificate": certificate});
+        assert_eq!(template(&smallest()), template(&changed));
+    }
 }
 
 fn service_with(spec: &Value, address: Option<Address>) -> Service {

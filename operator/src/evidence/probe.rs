@@ -15,7 +15,7 @@ use s2s_proto::plan::TlsStart;
 use s2s_proto::reason::Failure;
 
 use super::cluster::ClusterEvidence;
-use super::references::CertificateSeen;
+use super::references::ServedCertificate;
 use crate::build::ports;
 use crate::context::{Context, FederationRef};
 use crate::federation::validated::Validated;
@@ -121,17 +121,14 @@ impl Wanted {
     pub fn of(
         federation: &Validated,
         cluster: &ClusterEvidence,
-        certificate: Option<&CertificateSeen>,
+        certificate: Option<&ServedCertificate>,
     ) -> Self {
         let replicas = cluster.replicas().into_iter();
         Self {
             pods: replicas.map(|replica| (replica.name, replica.ip)).collect(),
             domains: federation.domains().cloned().collect(),
             direct_tls: federation.spec.service.direct_tls,
-            certificate: match certificate {
-                Some(CertificateSeen::Readable { facts, .. }) => Some(facts.sha256.clone()),
-                Some(CertificateSeen::KeyMismatch(_)) | None => None,
-            },
+            certificate: certificate.map(|served| served.readable.facts.sha256.clone()),
         }
     }
 }

@@ -16,11 +16,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::build::Address;
+use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
 use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
-use crate::evidence::references::{CertificateSeen, ReferenceProblem};
-use crate::fixtures::{evidence, now, refusal, smallest, told, validated};
+use crate::evidence::references::ReferenceProblem;
+use crate::federation::serving::Source;
+use crate::fixtures::{evidence, now, readable, refusal, smallest, told, validated};
 use crate::reconcile::apply::Applied;
 
 fn with_peer() -> Value {
@@ -151,61 +153,160 @@ fn a_peer_that_refuses_a_key_without_asking_is_named_where_claims_are_told() {
     assert!(!verdict.message.contains("partner.example"), "{verdict:?}");
 }
 
+fn with_secret() -> Value {
+    let mut spec = smallest();
+    spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
+    spec
+}
+
+/// The verdict about the certificate in Secret own, after a change of it.
+fn certificate(change: impl FnOnce(&mut Readable)) -> Verdict {
+    of(&with_secret(), ConditionType::CertificateReady, |seen| {
+        let Some(CertificateSeen::Readable(found)) = &mut seen.references.certificate else {
+            panic!("unreadable")
+        };
+        change(found);
+    })
+}
+
+/// The pods serve the certificate of an earlier Secret.
+fn serve_old(seen: &mut Evidence) {
+    let served = seen.references.served.as_mut().unwrap();
+    served.source = Source::Secret("old".into());
+    served.readable.facts.sha256 = "bb".into();
+}
+
+const SERVED: &str = "Engine pods keep serving the certificate from Secret old, which is valid until 2027-01-30T12:00:00Z.";
+
+/// What is wrong with a certificate.
+type Change = fn(&mut Readable);
+
 #[test]
 fn certificate_ready() {
     let rung = ConditionType::CertificateReady;
-    let mut spec = smallest();
-    spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
-    let with = |change: fn(&mut crate::evidence::references::CertificateSeen)| {
-        of(&spec, rung, |seen| change(seen.references.certificate.as_mut().unwrap()))
-            .reason
-            .to_string()
-    };
-    assert_eq!(with(|_| {}), "CertificateValid");
+    let hour = SignedDuration::from_hours(1);
+    assert_eq!(certificate(|_| {}).reason.to_string(), "CertificateValid");
     assert_eq!(after(rung, |_| {}).reason.to_string(), "SelfSigned");
-    assert_eq!(
-        with(|seen| {
-            let CertificateSeen::Readable { covers, .. } = seen else { panic!("unreadable") };
-            covers.clear();
+    let cases: [(&str, Change); 7] = [
+        ("DomainNotCovered", |found| found.covers.clear()),
+        ("Expired", |found| found.facts.not_after = now()),
+        ("NotYetValid", |found| found.facts.not_before = now() + SignedDuration::from_hours(1)),
+        ("ExpiringSoon", |found| {
+            found.facts.not_after = now() + SignedDuration::from_hours(24 * 3);
         }),
-        "DomainNotCovered"
-    );
-    assert_eq!(
-        with(|seen| {
-            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
-            facts.not_after = now();
-        }),
-        "Expired"
-    );
-    assert_eq!(
-        with(|seen| {
-            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
-            facts.not_before = now() + SignedDuration::from_hours(1);
-        }),
-        "NotYetValid"
-    );
-    assert_eq!(
-        with(|seen| {
-            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
-            facts.not_after = now() + SignedDuration::from_hours(24 * 3);
-        }),
-        "ExpiringSoon"
-    );
-    assert_eq!(with(|seen| *seen = CertificateSeen::KeyMismatch("no".into())), "KeyMismatch");
+        ("PurposeMismatch", |found| found.purpose = Purpose::NotServer),
+        ("ChainIncomplete", |found| found.missing_issuer = Some("CN=Intermediate".into())),
+        ("CertificateValid", |found| found.purpose = Purpose::ServerOnly),
+    ];
+    for (reason, change) in cases {
+        assert_eq!(certificate(change).reason.to_string(), reason);
+    }
+    let unusable = |found: CertificateSeen| {
+        of(&with_secret(), rung, |seen| seen.references.certificate = Some(found)).reason
+    };
+    assert_eq!(unusable(CertificateSeen::KeyMismatch("no".into())).to_string(), "KeyMismatch");
+    assert_eq!(unusable(CertificateSeen::WeakKey(1024)).to_string(), "WeakKey");
+    // The one that expires soon is the one that is served: nothing to add about another.
+    let expired = certificate(|found| found.facts.not_after = now() - hour);
+    assert!(!expired.message.contains("keep serving"), "{expired:?}");
+}
+
+#[test]
+fn a_certificate_for_servers_alone_is_valid_and_its_consequence_is_stated() {
+    let verdict = certificate(|found| found.purpose = Purpose::ServerOnly);
+    assert!(verdict.message.contains("refuses SASL EXTERNAL"), "{verdict:?}");
+    let verdict = of(&with_secret(), ConditionType::CertificateReady, |seen| {
+        let Some(CertificateSeen::Readable(found)) = &mut seen.references.certificate else {
+            panic!("unreadable")
+        };
+        found.missing_issuer = Some("CN=Intermediate".into());
+    });
+    assert!(verdict.message.contains("its issuer CN=Intermediate"), "{verdict:?}");
+}
+
+#[test]
+fn a_reference_to_nothing_is_reported_with_the_certificate_that_is_served() {
+    let typo = |seen: &mut Evidence| {
+        seen.references.problems = vec![ReferenceProblem {
+            reason: ResolvedRefsReason::SecretNotFound,
+            message: "spec.tls.certificate.secretRef: Secret own does not exist; create it".into(),
+        }];
+        seen.references.certificate = None;
+        serve_old(seen);
+        let probes = &mut seen.probes.probes;
+        for probe in probes.iter_mut() {
+            let ProbeOutcome::Features { served, .. } = &mut probe.outcome else { panic!() };
+            served.sha256 = "bb".into();
+        }
+    };
+    let verdict = of(&with_secret(), ConditionType::ResolvedRefs, typo);
+    assert_eq!(verdict.reason.to_string(), "SecretNotFound");
+    assert!(verdict.message.ends_with(&format!("create it. {SERVED}")), "{verdict:?}");
+    let verdict = of(&with_secret(), ConditionType::CertificateReady, typo);
+    assert_eq!(verdict.reason.to_string(), "PreviousCertificateServed");
+    assert!(verdict.message.ends_with(SERVED), "{verdict:?}");
+    // Everything else goes on to be judged, by what is served.
+    for rung in ConditionType::LADDER.into_iter().skip(2) {
+        let verdict = of(&with_secret(), rung, typo);
+        assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");
+    }
+    let verdict = of(&with_secret(), ConditionType::CertificateReady, |seen| {
+        typo(seen);
+        seen.references.served = None;
+    });
+    assert_eq!(verdict.reason.to_string(), "WaitingForResolvedRefs");
+}
+
+#[test]
+fn a_defect_of_the_new_certificate_is_reported_with_the_one_that_is_served() {
+    let verdict = |found: CertificateSeen| {
+        of(&with_secret(), ConditionType::CertificateReady, |seen| {
+            seen.references.certificate = Some(found);
+            serve_old(seen);
+        })
+    };
+    let mut short = readable(&validated(&with_secret()));
+    short.covers.clear();
+    for (found, reason) in [
+        (CertificateSeen::Readable(short), "DomainNotCovered"),
+        (CertificateSeen::KeyMismatch("no".into()), "KeyMismatch"),
+        (CertificateSeen::WeakKey(1024), "WeakKey"),
+    ] {
+        let verdict = verdict(found);
+        assert_eq!(verdict.reason.to_string(), reason);
+        assert!(verdict.message.ends_with(SERVED), "{verdict:?}");
+    }
+    let served_is_expired = of(&with_secret(), ConditionType::CertificateReady, |seen| {
+        seen.references.certificate = None;
+        serve_old(seen);
+        seen.references.served.as_mut().unwrap().readable.facts.not_after = now();
+    });
+    assert_eq!(served_is_expired.reason.to_string(), "Expired");
+}
+
+#[test]
+fn an_issuer_without_effect_yet_is_reported_with_the_certificate_that_is_served() {
+    let mut spec = smallest();
+    spec["tls"] = json!({"certificate": {"issuerRef": {"name": "ca"}}});
+    let verdict = of(&spec, ConditionType::CertificateReady, serve_old);
+    assert_eq!(verdict.reason.to_string(), "PreviousCertificateServed");
+    let message = format!("spec.tls.certificate.issuerRef has no effect yet. {SERVED}");
+    assert_eq!(verdict.message, message);
+    let verdict = of(&spec, ConditionType::CertificateReady, |_| {});
+    assert_eq!(verdict.reason.to_string(), "SelfSigned");
+    assert!(verdict.message.starts_with("spec.tls.certificate.issuerRef has no effect yet."));
 }
 
 #[test]
 fn the_uncovered_domain_is_named() {
-    let mut spec = smallest();
+    let mut spec = with_secret();
     spec["domains"] = json!([{"name": "example.com"}, {"name": "chat.example.com"}]);
-    spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
     let verdict = of(&spec, ConditionType::CertificateReady, |seen| {
-        let Some(CertificateSeen::Readable { facts, covers }) = &mut seen.references.certificate
-        else {
+        let Some(CertificateSeen::Readable(found)) = &mut seen.references.certificate else {
             panic!("unreadable")
         };
-        facts.names = vec!["example.com".into()];
-        covers.truncate(1);
+        found.facts.names = vec!["example.com".into()];
+        found.covers.truncate(1);
     });
     assert_eq!(verdict.reason.to_string(), "DomainNotCovered");
     assert!(
