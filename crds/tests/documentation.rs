@@ -12,6 +12,7 @@ use crds::reason::{
 
 const README: &str = include_str!("../../README.md");
 const STATUS: &str = include_str!("../../docs/status.md");
+const NAT: &str = include_str!("../../docs/nat.md");
 const ENGINE: &str = include_str!("../../docs/engine.md");
 
 /// Text of a page from a heading to the next one of the same or a higher level.
@@ -80,6 +81,20 @@ fn the_smallest_object_of_the_readme_is_valid() {
     let name = federation.metadata.name.unwrap();
     assert_eq!(crds::validate::validate(&name, &federation.spec), []);
     assert_eq!(federation.spec.not_in_effect(), [] as [&str; 0]);
+}
+
+#[test]
+fn the_manifests_of_the_page_on_nat_are_valid_and_in_effect() {
+    let manifests: Vec<&str> =
+        NAT.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(manifests.len(), 4);
+    for yaml in manifests {
+        let federation: XmppFederation = serde_saphyr::from_str(yaml).unwrap();
+        let name = federation.metadata.name.unwrap();
+        assert_eq!(crds::validate::validate(&name, &federation.spec), [], "{yaml}");
+        assert_eq!(federation.spec.not_in_effect(), [] as [&str; 0], "{yaml}");
+        assert!(!federation.spec.service.public_addresses.is_empty(), "{yaml}");
+    }
 }
 
 #[test]

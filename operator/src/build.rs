@@ -46,8 +46,10 @@ pub struct Given {
     pub material: Material,
     /// The certificate that the pods serve; `None` if there is none that can be served.
     pub serving: Option<Offer>,
-    /// Address of the outer Service, once the load balancer has assigned it.
+    /// Address that DNS should have, once it is known.
     pub address: Option<Address>,
+    /// Address of the outer Service, once the load balancer has assigned it.
+    pub assigned: Option<Address>,
     /// `ClusterIP` of the Service for the backend, once it exists.
     pub backend_ip: Option<IpAddr>,
     /// Whether to write the SRV records to a `DNSEndpoint`.

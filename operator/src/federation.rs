@@ -3,5 +3,6 @@
 
 pub mod material;
 pub mod names;
+pub mod reach;
 pub mod serving;
 pub mod validated;

@@ -104,6 +104,7 @@ pub(crate) fn given() -> Given {
             readable: readable(&validated(&smallest())),
         }),
         address: Some(Address::Ips(vec![ADDRESS.parse().unwrap()])),
+        assigned: Some(Address::Ips(vec![ADDRESS.parse().unwrap()])),
         backend_ip: Some("10.96.0.7".parse().unwrap()),
         publish_srv: true,
         dns_clients: vec!["10.0.0.0/8".parse().unwrap()],
@@ -148,6 +149,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
             }],
             service: Some(OuterService {
                 address: Some(address.clone()),
+                node_ports: Vec::new(),
                 created: Some(now() - SignedDuration::from_hours(1)),
                 warning: None,
             }),
@@ -169,7 +171,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
             },
             report: Report::Seen(Arc::new(engine(federation))),
         }],
-        dns: dns(LookedFor::of(federation, Some(&address), &[])),
+        dns: dns(LookedFor::of(federation, federation.published_at(Some(&address)).as_ref(), &[])),
         address_changed: None,
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
         probes: ProbeEvidence {

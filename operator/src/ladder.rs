@@ -24,6 +24,7 @@ use federation_engine::observe::evidence::Evidence as EngineEvidence;
 
 use self::rungs::{Check, RUNGS, Rung};
 use self::verdict::Verdict;
+use crate::build::Address;
 use crate::evidence::Evidence;
 use crate::evidence::engine::Report;
 use crate::federation::validated::Validated;
@@ -38,6 +39,11 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The addresses that DNS should have; see [`Validated::published_at`].
+    pub fn published_at(self) -> Option<Address> {
+        self.federation.published_at(self.seen.cluster.address())
+    }
+
     /// The evidence of each engine pod that could be queried.
     pub fn reports(self) -> impl Iterator<Item = &'a EngineEvidence> {
         self.seen.engines.iter().filter_map(|engine| match &engine.report {

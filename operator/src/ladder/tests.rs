@@ -488,7 +488,82 @@ fn address_assigned() {
 
     let mut spec = smallest();
     spec["service"] = json!({"type": "NodePort"});
-    assert_eq!(of(&spec, rung, |_| {}).reason.to_string(), "NotNeeded");
+    let unknown = of(&spec, rung, |_| {});
+    assert_eq!(unknown.reason.to_string(), "NotNeeded");
+    assert!(unknown.message.contains("spec.service.publicAddresses"), "{unknown:?}");
+}
+
+/// The network of the note: the load balancer has a private address, and a firewall forwards to it.
+fn behind_nat(service: &Value) -> Value {
+    let mut spec = smallest();
+    spec["service"] = service.clone();
+    spec["service"]["publicAddresses"] = json!(["203.0.113.10"]);
+    spec
+}
+
+fn assign(seen: &mut Evidence, ip: &str) {
+    let address = Some(Address::Ips(vec![ip.parse().unwrap()]));
+    seen.cluster.service.as_mut().unwrap().address = address;
+}
+
+#[test]
+fn a_private_address_behind_a_firewall_becomes_ready_with_its_public_address() {
+    let spec = behind_nat(&json!({}));
+    for rung in ConditionType::LADDER {
+        let verdict = of(&spec, rung, |seen| assign(seen, "10.1.2.3"));
+        assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");
+    }
+    let verdict = of(&spec, ConditionType::AddressAssigned, |seen| assign(seen, "10.1.2.3"));
+    assert_eq!(
+        verdict.message,
+        "Servers connect to 203.0.113.10, as set in spec.service.publicAddresses. Forward TCP 5269 and \
+         5270 of each address to the load balancer's 10.1.2.3."
+    );
+    // The firewall has nothing to forward to.
+    let verdict = of(&spec, ConditionType::AddressAssigned, |seen| {
+        seen.cluster.service.as_mut().unwrap().address = None;
+    });
+    assert_eq!(verdict.reason.to_string(), "NoLoadBalancerController");
+}
+
+#[test]
+fn without_a_public_address_the_message_about_a_private_one_names_the_field() {
+    let verdict = after(ConditionType::AddressAssigned, |seen| assign(seen, "10.1.2.3"));
+    assert_eq!(verdict.reason.to_string(), "AddressNotUsable");
+    assert!(verdict.message.contains("set spec.service.publicAddresses"), "{verdict:?}");
+}
+
+#[test]
+fn services_without_a_load_balancer_become_ready_with_public_addresses() {
+    for (type_, node_ports, to) in [
+        ("NodePort", vec![30_269, 30_270], "each address to TCP 30269 and 30270 of the nodes."),
+        ("ClusterIP", vec![], "each address to TCP 5269 and 5270 of Service example."),
+    ] {
+        let ports = json!({"type": type_, "publicPorts": {"s2s": 15_269}});
+        let spec = behind_nat(&ports);
+        let change = |seen: &mut Evidence| {
+            let service = seen.cluster.service.as_mut().unwrap();
+            service.address = None;
+            service.node_ports.clone_from(&node_ports);
+        };
+        for rung in ConditionType::LADDER {
+            let verdict = of(&spec, rung, change);
+            assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");
+        }
+        let verdict = of(&spec, ConditionType::AddressAssigned, change);
+        assert_eq!(verdict.reason.to_string(), "AddressAssigned");
+        assert!(verdict.message.contains("Forward TCP 15269 and 5270 of"), "{verdict:?}");
+        assert!(verdict.message.ends_with(to), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_private_public_address_is_used_and_its_consequence_is_stated() {
+    let mut spec = behind_nat(&json!({}));
+    spec["service"]["publicAddresses"] = json!(["10.9.9.9"]);
+    let verdict = of(&spec, ConditionType::AddressAssigned, |_| {});
+    assert_eq!(verdict.status(), ConditionStatus::True);
+    assert!(verdict.message.contains("10.9.9.9 is a private address"), "{verdict:?}");
 }
 
 #[test]

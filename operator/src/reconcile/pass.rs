@@ -105,17 +105,19 @@ async fn act_and_look(
     if cluster.backend_ip.is_none() && !federation.spec.paused {
         cluster.backend_ip = make_backend_service(context, reference, federation).await?;
     }
+    let published_at = federation.published_at(cluster.address());
     let last_dns = context.remember(reference, |memory| memory.dns.clone());
     let publication = publish::decide(
         federation,
-        cluster.address(),
+        published_at.as_ref(),
         cluster.dns_endpoint.kind_exists,
         cluster.dns_endpoint.exists,
         &old.conditions,
         last_dns.as_ref(),
     );
     let given = Given {
-        address: cluster.address().cloned(),
+        address: published_at,
+        assigned: cluster.address().cloned(),
         backend_ip: cluster.backend_ip,
         publish_srv: publication == Publication::Published,
         dns_clients: build::dns_clients::of(federation, &networks),
@@ -142,12 +144,14 @@ async fn act_and_look(
     let failing = context.remember(reference, |memory| !memory.failing.is_empty());
     let kept = if stable && !failing { STABLE } else { FRESH };
     let to_probe = probe::Wanted::of(federation, &cluster, references.served.as_ref());
+    let published_at = federation.published_at(cluster.address());
     let (dns, probes) = tokio::join!(
-        ask_dns(context, reference, federation, cluster.address(), last_dns, kept, now),
+        ask_dns(context, reference, federation, published_at.as_ref(), last_dns, kept, now),
         probe::gather(context, reference, to_probe, kept, now),
     );
     let networks = inside(&networks, federation, &cluster);
-    let address_changed = status::address_changed(old, cluster.address(), now);
+    let reached_at = federation.reached_at(cluster.address());
+    let address_changed = status::address_changed(old, reached_at.as_ref(), now);
     Ok(Evidence {
         now,
         applied,
