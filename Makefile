@@ -13,9 +13,11 @@ CHART := charts/xmpp-federation-operator
 NAMESPACE ?= xmpp-federation-system
 
 LAB := scripts/lab
+# The default members of Cargo.toml: their tests need neither root nor network.
+UNPRIVILEGED = $(shell sed -n '/^default-members/,/^]/s/^  "\(.*\)",$$/\1/p' Cargo.toml)
 
 .PHONY: help
-help: ## This list.
+help: ## Print this list.
 	@echo "XMPP federation on Kubernetes: make TARGET"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -34,10 +36,16 @@ test: ## Everything: lint, unit, API server tier, end to end. Root; network when
 ##: The parts of it.
 
 .PHONY: unit
-unit: ## Unit and property tests. Neither root nor network (but for crates not yet fetched).
+unit: ## All tests that need neither root nor network (but for crates not yet fetched).
 	@scripts/require cargo cc python3
-	@scripts/cargo test --no-fail-fast --locked --workspace --lib --bins \
-	  $(patsubst %.rs,--test %,$(notdir $(wildcard crds/tests/*.rs federation-engine/tests/*.rs operator/tests/*.rs)))
+	@scripts/cargo build --quiet --locked --workspace --bins
+	@XFED_BINARIES="$(CARGO_TARGET_DIR)/debug" scripts/cargo test --no-fail-fast --locked --workspace --lib --bins \
+	  $(patsubst %.rs,--test %,$(notdir $(wildcard $(addsuffix /tests/*.rs,$(UNPRIVILEGED)))))
+	@$(MAKE) doc-tests
+
+.PHONY: doc-tests
+doc-tests: ## The example on the front page of the core, compiled and run. nextest runs no doc tests.
+	@scripts/cargo test --quiet --locked --doc -p s2s-proto
 
 .PHONY: fuzz
 fuzz: ## libFuzzer on the engine's fuzz targets, SECONDS=60 each, and new streams against libexpat and rxml.
@@ -45,10 +53,10 @@ fuzz: ## libFuzzer on the engine's fuzz targets, SECONDS=60 each, and new stream
 	@scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
 
 .PHONY: lint
-lint: fmt check-generated clippy deny ## Formatting, generated files, clippy without warnings, licences and sources.
+lint: fmt check-circles check-generated clippy deny ## Formatting, import circles, generated files, clippy without warnings, licences and sources.
 
 .PHONY: fmt
-fmt: ## Formatting is what rustfmt.toml says.
+fmt: ## Check the formatting against rustfmt.toml.
 	@scripts/cargo fmt --all --check
 
 .PHONY: clippy
@@ -59,8 +67,13 @@ clippy: ## Clippy, all targets, a warning is an error.
 deny: ## Licences, banned crates and sources of the dependencies.
 	@scripts/cargo-tool cargo-deny --log-level error --all-features check licenses bans sources
 
+.PHONY: check-circles
+check-circles: ## No more than two files of a crate import each other in a circle. Needs Python 3.
+	@scripts/check-circles --self-test
+	@scripts/check-circles
+
 .PHONY: check-generated
-check-generated: ## The CRD is what the Rust types give, the chart's copy is the CRD.
+check-generated: ## The CRD matches the Rust types, and the chart's copy matches the CRD.
 	@scripts/check-generated
 
 .PHONY: crds
@@ -68,6 +81,10 @@ crds: ## Regenerate the CRD and the chart's copy of it.
 	@scripts/cargo build --quiet --locked --workspace --bins
 	@"$(CARGO_TARGET_DIR)/debug/crdgen" --write crds
 	@cp crds/xmppfederations.xmppfederation.dev.yaml $(CHART)/files/
+
+.PHONY: messages
+messages: ## Regenerate docs/messages.md, the texts of the programs. `make unit` compares it with the source.
+	@UPDATE_GOLDEN=1 scripts/cargo test --quiet --locked --workspace --test literals messages
 
 .PHONY: chart
 chart: ## Lint and render the chart under many values, accepted and refused. Needs helm (make lab-parts).
@@ -94,28 +111,28 @@ lab-parts: ## Install packages and build Kubernetes, helm, external-dns, ... int
 	@$(LAB) build
 
 .PHONY: lab
-lab: lab-parts ## Start the lab, or say that it runs. Root.
+lab: lab-parts ## Start the lab, or report that it is running. Root.
 	@scripts/alone "make lab" $(LAB) up
 
 .PHONY: lab-down
-lab-down: ## End the lab; nothing of it stays. Root.
+lab-down: ## Stop the lab and remove all of it. Root.
 	@scripts/require root cargo cc
 	@scripts/alone "make lab-down" $(LAB) down
 
 .PHONY: bench
 bench: lab-parts images ## Stanzas per CPU-second and time to a first stanza, the engine beside Prosody and, with BEFORE=PATH, an earlier build. Root.
-	@scripts/cargo run --quiet --release --locked -p tests --bin bench -- \
+	@scripts/cargo run --quiet --release --locked -p bench -- \
 	  --engine "$(CARGO_TARGET_DIR)/$(shell uname -m)-unknown-linux-gnu/release/federation-engine" \
 	  $(if $(BEFORE),--before "$(BEFORE)")
 
 .PHONY: soak
-soak: ## Ten million stanzas while everything around the engine is disturbed; the books balance by identity.
+soak: ## Ten million stanzas while everything around the engine breaks and restarts; each stanza is accounted for.
 	@scripts/require cargo cc
-	@scripts/cargo build --release --locked -p federation-engine -p tests --bins
+	@scripts/cargo build --release --locked -p federation-engine -p soak --bins
 	@"$(CARGO_TARGET_DIR)/release/soak"
 
 .PHONY: attacks
-attacks: ## Attacks of strangers and hostile peers on the engine, and their effect on a good peer.
+attacks: ## Attacks of unknown and hostile peers on the engine, and their effect on a good peer.
 	@scripts/require cargo cc
-	@scripts/cargo build --release --locked -p federation-engine -p tests --bins
+	@scripts/cargo build --release --locked -p federation-engine -p attack --bins
 	@"$(CARGO_TARGET_DIR)/release/attack" --engine "$(CARGO_TARGET_DIR)/release/federation-engine"

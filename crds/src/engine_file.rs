@@ -60,7 +60,7 @@ pub struct EngineFile {
     /// Limits of size and count.
     #[serde(default)]
     pub limits: Limits,
-    /// Bounds in time.
+    /// Limits in time.
     #[serde(default)]
     pub timeouts: Timeouts,
     /// Networks that the engine may connect to although their kind is blocked.

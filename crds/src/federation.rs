@@ -7,6 +7,7 @@ pub mod dns;
 pub mod network_policy;
 pub mod pod;
 pub mod reference;
+mod rule;
 pub mod service;
 pub mod tls;
 pub mod verification;
@@ -21,6 +22,7 @@ use self::dns::DnsSpec;
 use self::network_policy::NetworkPolicySpec;
 use self::pod::PodSpec;
 use self::reference::{BundleRef, SecretKey};
+use self::rule::label;
 use self::service::ServiceSpec;
 use self::tls::TlsSpec;
 use self::verification::VerificationSpec;
@@ -37,21 +39,8 @@ use crate::policy::Policy;
 use crate::status::XmppFederationStatus;
 use crate::target::RouteTargetError;
 
-/// A label of a domain as a character class: of ASCII, only letters, digits and hyphens. International labels pass here;
-/// the operator validates them by UTS 46.
-macro_rules! label {
-    () => {
-        r"[^\\s!-,./:-@\\[-`{-~]+"
-    };
-}
-
-/// True for a list of networks.
-const NETWORKS: &str = r"self.all(n, n.matches('^[0-9A-Fa-f.:]+/[0-9]{1,3}$'))";
 /// True for a domain.
 const IS_DOMAIN: &str = concat!("self.matches('^", label!(), r"(\\.", label!(), r")*\\.?$')");
-/// True for a list of domains.
-const DOMAINS: &str =
-    concat!("self.all(d, d.matches('^", label!(), r"(\\.", label!(), r")*\\.?$'))");
 /// True unless the text is a dotted IPv4 address. (The domain rule already rejects IPv6 addresses, by their colons and
 /// brackets.)
 const IS_NO_ADDRESS: &str = r"!self.matches('^[0-9]+(\\.[0-9]+){3}\\.?$')";
@@ -257,15 +246,6 @@ pub struct DialbackSpec {
 
 fn replicas() -> u16 {
     2
-}
-
-/// Labels and annotations, bounded.
-fn bounded_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "maxProperties": 64,
-        "additionalProperties": {"type": "string", "maxLength": 4096}
-    })
 }
 
 impl XmppFederationSpec {

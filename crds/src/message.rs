@@ -36,6 +36,22 @@ pub const ONE_BUNDLE_SOURCE: &str =
 pub const ONE_CERTIFICATE_SOURCE: &str = "The certificate must have one source: set exactly one of secretRef and issuerRef, or remove certificate to use a self-signed one";
 /// The class of a load balancer was changed.
 pub const LOAD_BALANCER_CLASS_IMMUTABLE: &str = "service.loadBalancerClass cannot change after the Service exists: delete the XmppFederation and create it again with the new class";
+/// Not an address.
+pub const PUBLIC_ADDRESS: &str = "publicAddresses must be IP addresses, for example 203.0.113.10 or 2001:db8::10: remove any port or network, and use dns.mode Manual for a host name";
+/// An address that no server can connect to.
+pub const PUBLIC_ADDRESS_NOT_USABLE: &str = "No server can connect to an unspecified, loopback, link-local, multicast or reserved address: set publicAddresses to the addresses that the internet sees, or remove it to use those of the Service";
+/// The same address twice.
+pub const DUPLICATE_PUBLIC_ADDRESS: &str =
+    "Two entries of publicAddresses are the same address: remove one";
+/// Public ports of an address that is not known.
+pub const PUBLIC_PORTS_WITHOUT_ADDRESSES: &str = "publicPorts are the ports of a firewall or proxy in front of the load balancer: set publicAddresses to its addresses, or remove publicPorts";
+/// Node ports on a Service without them.
+pub const NODE_PORTS_ON_CLUSTER_IP: &str = "A Service of type ClusterIP has no node ports: set service.type to NodePort or LoadBalancer, or remove nodePorts";
+/// One node port for two ports.
+pub const SAME_NODE_PORT: &str =
+    "nodePorts.s2s and nodePorts.s2sTls cannot be the same port: change or remove one";
+/// A port for a listener that is off.
+pub const PORT_WITHOUT_DIRECT_TLS: &str = "A port for Direct TLS has no use while directTls is false: set service.directTls to true, or remove s2sTls from publicPorts and nodePorts";
 /// Load balancer fields on another Service type.
 pub const LOAD_BALANCER_FIELDS: &str = "loadBalancerClass and loadBalancerSourceRanges require a load balancer: set service.type to LoadBalancer, or remove them";
 /// Not a network.

@@ -179,7 +179,9 @@ reasons! {
             /// No certificate is configured; the operator created a self-signed one.
             SelfSigned,
             /// The certificate covers every domain, but expires soon.
-            ExpiringSoon;
+            ExpiringSoon,
+            /// The configured certificate cannot be read or issued; the last valid one is served.
+            PreviousCertificateServed;
         False:
             /// cert-manager is issuing the certificate.
             Issuing,
@@ -191,6 +193,12 @@ reasons! {
             DomainNotCovered,
             /// The private key does not match the certificate.
             KeyMismatch,
+            /// The key is an RSA key under 2048 bits.
+            WeakKey,
+            /// An intermediate certificate is missing.
+            ChainIncomplete,
+            /// The extended key usage does not permit servers.
+            PurposeMismatch,
             /// The certificate has expired.
             Expired,
             /// The certificate is not valid yet.

@@ -30,7 +30,7 @@ pub struct XmppFederationStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Addresses of the outer Service.
+    /// Addresses that remote servers connect to: spec.service.publicAddresses, or else those of the outer Service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub addresses: Vec<Address>,
@@ -71,7 +71,7 @@ pub struct XmppFederationStatus {
     pub last_verified_time: Option<Time>,
 }
 
-/// An address of the outer Service.
+/// An address that remote servers connect to.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Address {

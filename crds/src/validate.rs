@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::domain::Domain;
 use crate::effective::effective;
-use crate::federation::service::ServiceType;
+use crate::federation::service::{ServiceSpec, ServiceType};
 use crate::federation::{MAX_NAME, XmppFederationSpec};
 use crate::impossible::{self, ImpossibleCombination};
 use crate::message;
@@ -30,6 +31,18 @@ pub enum InvalidSpec {
     BackendName(String),
     /// Load balancer fields on another Service type.
     LoadBalancerFields,
+    /// A public address that no server can connect to.
+    PublicAddress(IpAddr),
+    /// The same public address twice.
+    DuplicatePublicAddress(IpAddr),
+    /// Public ports of a load balancer without public addresses.
+    PublicPorts,
+    /// Node ports on a Service of type `ClusterIP`.
+    NodePorts,
+    /// One node port for two ports.
+    SameNodePort,
+    /// A port for Direct TLS while that is off.
+    PortWithoutDirectTls,
     /// The maximum age of evidence is out of range.
     EvidenceTtl,
     /// The prober URL is not an HTTPS URL.
@@ -63,6 +76,28 @@ impl fmt::Display for InvalidSpec {
             }
             Self::LoadBalancerFields => {
                 write!(f, "spec.service: {}", message::LOAD_BALANCER_FIELDS)
+            }
+            Self::PublicAddress(address) => write!(
+                f,
+                "spec.service.publicAddresses[{address}]: {}",
+                message::PUBLIC_ADDRESS_NOT_USABLE
+            ),
+            Self::DuplicatePublicAddress(address) => write!(
+                f,
+                "spec.service.publicAddresses[{address}]: {}",
+                message::DUPLICATE_PUBLIC_ADDRESS
+            ),
+            Self::PublicPorts => {
+                write!(f, "spec.service.publicPorts: {}", message::PUBLIC_PORTS_WITHOUT_ADDRESSES)
+            }
+            Self::NodePorts => {
+                write!(f, "spec.service.nodePorts: {}", message::NODE_PORTS_ON_CLUSTER_IP)
+            }
+            Self::SameNodePort => {
+                write!(f, "spec.service.nodePorts: {}", message::SAME_NODE_PORT)
+            }
+            Self::PortWithoutDirectTls => {
+                write!(f, "spec.service: {}", message::PORT_WITHOUT_DIRECT_TLS)
             }
             Self::EvidenceTtl => {
                 write!(f, "spec.verification.evidenceTtl: {}", message::EVIDENCE_TTL)
@@ -117,6 +152,7 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
     {
         found.push(InvalidSpec::LoadBalancerFields);
     }
+    found.extend(exposure(service));
     if let Err(combination) = impossible::check(&effective(&spec.peer_defaults, None)) {
         found.push(InvalidSpec::PeerDefaults(combination));
     }
@@ -143,6 +179,50 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
         found.push(InvalidSpec::ProberUrl);
     }
     found
+}
+
+/// What is wrong with the public addresses, the public ports and the node ports.
+fn exposure(service: &ServiceSpec) -> Vec<InvalidSpec> {
+    let mut found = Vec::new();
+    let mut addresses = BTreeSet::new();
+    for address in &service.public_addresses {
+        if !is_connectable(*address) {
+            found.push(InvalidSpec::PublicAddress(*address));
+        }
+        if !addresses.insert(address.to_canonical()) {
+            found.push(InvalidSpec::DuplicatePublicAddress(*address));
+        }
+    }
+    let (public, node) = (&service.public_ports, &service.node_ports);
+    let type_ = service.type_;
+    let has_public_ports = !crate::is_default(public);
+    if has_public_ports && addresses.is_empty() && type_ == ServiceType::LoadBalancer {
+        found.push(InvalidSpec::PublicPorts);
+    }
+    if !crate::is_default(node) && type_ == ServiceType::ClusterIp {
+        found.push(InvalidSpec::NodePorts);
+    }
+    if node.s2s.is_some() && node.s2s == node.s2s_tls {
+        found.push(InvalidSpec::SameNodePort);
+    }
+    if !service.direct_tls && (public.s2s_tls.is_some() || node.s2s_tls.is_some()) {
+        found.push(InvalidSpec::PortWithoutDirectTls);
+    }
+    found
+}
+
+/// Not unspecified, loopback, link-local, multicast or reserved. Private addresses are connectable in their networks.
+fn is_connectable(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, ..] = v4.octets();
+            first != 0 && first < 224 && !v4.is_loopback() && !v4.is_link_local()
+        }
+        IpAddr::V6(v6) => {
+            let local = v6.is_unspecified() || v6.is_loopback() || v6.is_unicast_link_local();
+            !local && !v6.is_multicast()
+        }
+    }
 }
 
 /// Longest host in A-label form: the engine's probe domain adds a label in front of it (RFC 1035 §2.3.4).

@@ -9,10 +9,15 @@ use crds::reason::{
     PausedReason, PeersReachableReason, Reason, ReconcilingReason, ResolvedRefsReason,
     SRVResolvesReason, StalledReason, StreamVerifiedReason, TLSVerifiedReason,
 };
+use crds::word::Word;
+use crds::xmpp::StreamCondition;
 
 const README: &str = include_str!("../../README.md");
 const STATUS: &str = include_str!("../../docs/status.md");
+const NAT: &str = include_str!("../../docs/nat.md");
 const ENGINE: &str = include_str!("../../docs/engine.md");
+const REASONS: &str = include_str!("../../docs/reasons.md");
+const PARTNERS: &str = include_str!("../../docs/partners/README.md");
 
 /// Text of a page from a heading to the next one of the same or a higher level.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
@@ -58,6 +63,66 @@ fn the_status_page_has_every_reason_in_the_section_of_its_condition() {
     documented(PausedReason::ALL);
 }
 
+/// What stands in backticks in a text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// What stands in backticks in the first column of the tables of a text whose column has that heading.
+fn first_column<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let cell = line.strip_prefix('|').and_then(|line| line.split('|').next()).map(str::trim);
+        match cell {
+            Some(cell) if inside => found.extend(quoted(cell)),
+            cell => inside = cell == Some(heading),
+        }
+        inside &= cell.is_some();
+    }
+    found
+}
+
+#[test]
+fn the_reasons_page_has_every_reason_of_the_engine_and_no_other() {
+    let mut rows: Vec<Word> = first_column(REASONS, "reason").into_iter().map(Word::from).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let mut words = Word::ALL.to_vec();
+    words.sort_unstable();
+    assert_eq!(rows, words);
+}
+
+#[test]
+fn every_condition_of_the_reasons_page_is_one_of_rfc_6120() {
+    let table = section(REASONS, "## Stream errors that the engine sends");
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let condition = quoted(row).nth(1).unwrap();
+        assert_ne!(StreamCondition::from(condition).known(), None, "{row}");
+    }
+}
+
+#[test]
+fn the_pages_that_explain_some_reasons_of_the_engine_name_no_unknown_one() {
+    let tables = [
+        first_column(section(PARTNERS, "## How to read the reasons"), "reason"),
+        first_column(
+            section(STATUS, "## PeersReachable").split("| reason | status |").next().unwrap(),
+            "reason",
+        ),
+    ];
+    for words in tables {
+        assert!(!words.is_empty());
+        for word in words {
+            let known = match word.strip_suffix("...") {
+                Some(prefix) => Word::ALL.iter().any(|known| known.as_str().starts_with(prefix)),
+                None => Word::from(word).known().is_some(),
+            };
+            assert!(known, "{word}");
+        }
+    }
+}
+
 #[test]
 fn the_readme_lists_the_ladder_in_its_order() {
     let rows: Vec<_> = section(README, "## Read the status")
@@ -80,6 +145,20 @@ fn the_smallest_object_of_the_readme_is_valid() {
     let name = federation.metadata.name.unwrap();
     assert_eq!(crds::validate::validate(&name, &federation.spec), []);
     assert_eq!(federation.spec.not_in_effect(), [] as [&str; 0]);
+}
+
+#[test]
+fn the_manifests_of_the_page_on_nat_are_valid_and_in_effect() {
+    let manifests: Vec<&str> =
+        NAT.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(manifests.len(), 4);
+    for yaml in manifests {
+        let federation: XmppFederation = serde_saphyr::from_str(yaml).unwrap();
+        let name = federation.metadata.name.unwrap();
+        assert_eq!(crds::validate::validate(&name, &federation.spec), [], "{yaml}");
+        assert_eq!(federation.spec.not_in_effect(), [] as [&str; 0], "{yaml}");
+        assert!(!federation.spec.service.public_addresses.is_empty(), "{yaml}");
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn tags(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn every_source_that_a_page_or_a_description_cites_is_in_the_list_and_the_other_way_round() {
     let mut texts: Vec<String> = pages().into_iter().map(|(_, page)| page).collect();
-    let descriptions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/src/partners");
+    let descriptions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/peer/src/partners");
     for entry in fs::read_dir(descriptions).unwrap() {
         texts.push(fs::read_to_string(entry.unwrap().path()).unwrap());
     }

@@ -1,17 +1,21 @@
-//! Accepting TCP connections. A listener outlives every failure to accept one.
+//! Accepts TCP connections. A listener survives every failure to accept one.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
-/// Between two attempts while file descriptors or memory are exhausted: the kernel reports it at once, until some are free.
+/// Delay between two attempts while file descriptors or memory are exhausted: the kernel reports the error at once,
+/// until some are free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The next connection to the listener of this name. Cancel-safe.
+/// The next connection to the listener of this name. Everything else has its turn before: connections that come as fast as they
+/// can be accepted would else be accepted 128 at a time. Cancel-safe.
 pub async fn next(listener: &TcpListener, name: &str) -> (TcpStream, SocketAddr) {
+    yield_now().await;
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
@@ -20,7 +24,7 @@ pub async fn next(listener: &TcpListener, name: &str) -> (TcpStream, SocketAddr)
     }
 }
 
-/// Returns when another attempt makes sense.
+/// Returns when another attempt is useful.
 async fn recover(error: &io::Error, name: &str) {
     if is_of_one_connection(error) {
         tracing::debug!(listener = name, %error, "a connection ended before it was accepted");
@@ -30,7 +34,7 @@ async fn recover(error: &io::Error, name: &str) {
     }
 }
 
-/// Linux reports what happened to a connection in the queue by its `accept`, too (accept(2)); the next one may be good.
+/// `accept` also reports errors of a connection in the queue (accept(2)); the next connection may be usable.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -45,6 +49,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use tokio::time::Instant;
 
     use super::*;
@@ -65,6 +73,31 @@ mod tests {
         for code in [EMFILE, ENFILE] {
             assert!(recovery_time(code).await >= EXHAUSTED_PAUSE, "{code}");
         }
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_between_two_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..100 {
+            clients.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        }
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
+        let accepting = tokio::spawn(async move {
+            for _ in 0..clients.len() {
+                next(&listener, "test").await;
+                count.fetch_add(1, Relaxed);
+            }
+        });
+        let (mut before, mut most) = (0, 0);
+        while !accepting.is_finished() {
+            yield_now().await;
+            let now = accepted.load(Relaxed);
+            most = most.max(now - before);
+            before = now;
+        }
+        assert_eq!((before, most), (100, 1));
     }
 
     #[tokio::test]

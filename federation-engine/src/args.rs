@@ -9,29 +9,29 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 #[command(version, about, arg_required_else_help = true)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
-    /// Other things to do than to run.
+    /// Subcommand; without one, the engine runs.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// How to run; required without a subcommand.
+    /// Flags for running the engine; required without a subcommand.
     #[command(flatten)]
     pub run: Option<RunArgs>,
 }
 
-/// Running the engine.
+/// Flags for running the engine.
 #[derive(ClapArgs, Debug)]
 pub struct RunArgs {
     /// Configuration file (YAML).
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// How log lines are written.
+    /// Format of the log, which goes to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 
-/// Other things to do than to run.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print what really applies with all defaults filled in, or the first error with line and field.
+    /// Print the effective configuration with all defaults filled in, or the first error with its line and field.
     Check {
         /// Configuration file (YAML).
         #[arg(long, value_name = "FILE")]
@@ -39,12 +39,12 @@ pub enum Command {
     },
 }
 
-/// How log lines are written.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object for each line.
+    /// One JSON object per line.
     Json,
-    /// For a person.
+    /// Human-readable text.
     Text,
 }
 
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn running_needs_a_file_and_logs_text_unless_told_otherwise() {
+    fn running_requires_a_file_and_logs_text_by_default() {
         let run = parse("federation-engine --config a.yaml").unwrap().run.unwrap();
         assert_eq!((run.config, run.log_format), (PathBuf::from("a.yaml"), LogFormat::Text));
         let run = parse("federation-engine --config a.yaml --log-format json").unwrap().run;

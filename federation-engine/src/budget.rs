@@ -1,32 +1,32 @@
 //! One budget for the process: bytes and connections. The model is Envoy's overload manager.
 //!
-//! [`detect`] reads what the system grants, [`account`] counts what is held, [`decide`] chooses who makes room. Nothing here
-//! closes anything: `task::overload` acts.
+//! [`detect`] reads what the system grants, [`account`] counts what is held, and [`decide`] selects the holders that
+//! make room. Nothing here closes anything: `run::overload` acts.
 
 pub(crate) mod account;
 pub(crate) mod decide;
 pub(crate) mod detect;
 pub(crate) mod ledger;
 
-/// What the process itself needs at least, before the first connection: code, roots, caches, threads.
+/// Minimum memory of the process itself, before the first connection: code, roots, caches, threads.
 pub(crate) const PROCESS: usize = 16 * 1024 * 1024;
 
-/// The smallest memory for one connection. More connections than this allows are of no use.
+/// Minimum memory for one connection. More connections than this allows are useless.
 const SMALLEST_CONNECTION: usize = 8 * 1024;
 
-/// Descriptors that connections of streams never get: dialling, DNS, files, admin and control need some at any time.
+/// Descriptors that are reserved: dialling, DNS, files, admin and control need some at any time.
 const MIN_RESERVED_DESCRIPTORS: usize = 64;
 const MAX_RESERVED_DESCRIPTORS: usize = 4_096;
 
-/// Percent of the budget above which queues are kept short.
+/// Percentage of the budget above which queues are kept short.
 const TIGHT: usize = 60;
-/// Above it the least useful makes room, until [`SHED_TO`] is reached.
+/// Percentage above which the least useful holders make room, until [`SHED_TO`] is reached.
 const SHED_ABOVE: usize = 80;
 const SHED_TO: usize = 70;
-/// Above it nothing is read and nobody is admitted.
+/// Percentage above which nothing is read and no connection is admitted.
 const EXHAUSTED: usize = 95;
 
-/// What the process may hold.
+/// The resources that the process may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Budget {
     /// Bytes of memory.
@@ -36,8 +36,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// From the limits of the process. A fifth of the memory stays free: what counting misses, and what the kernel counts for
-    /// the process, must not bring it to its limit.
+    /// Derives the budget from the limits of the process. A fifth of the memory stays free. It covers memory that is
+    /// not counted, and memory that the kernel attributes to the process.
     pub(crate) fn of(memory: usize, descriptors: usize) -> Self {
         let reserved = (descriptors / 4).clamp(MIN_RESERVED_DESCRIPTORS, MAX_RESERVED_DESCRIPTORS);
         let bytes = percent(memory, 80);
@@ -45,7 +45,7 @@ impl Budget {
         Self { bytes, connections: connections.max(1) }
     }
 
-    /// Somebody has to make room.
+    /// Some holder must make room.
     pub(crate) fn is_exceeded_by(self, usage: Usage) -> bool {
         usage.excess(self) != Usage::default()
     }
@@ -61,7 +61,7 @@ impl Budget {
     }
 }
 
-/// What the process holds.
+/// The resources that the process holds.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Usage {
     /// Bytes of memory.
@@ -71,7 +71,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// How much has to go: nothing up to 80 % of the budget, and down to 70 % above it.
+    /// How much must be released: nothing up to 80 % of the budget; above that, down to 70 %.
     fn excess(self, budget: Budget) -> Self {
         let over = |used: usize, limit: usize| {
             if used > percent(limit, SHED_ABOVE) {
@@ -91,9 +91,9 @@ fn percent(whole: usize, percent: usize) -> usize {
     (whole / 100).saturating_mul(percent).saturating_add((whole % 100) * percent / 100)
 }
 
-/// The memory in use, from what is counted and what the kernel says is resident. Counting misses something, so the kernel's
-/// number counts; but an allocator keeps memory that is free, so it counts for twice of what is counted at most.
-/// `process` is what it was before the first connection.
+/// The memory in use, from the counted memory and the resident memory that the kernel reports. The counters miss some
+/// memory, so the kernel's number applies. However, an allocator keeps free memory, so at most twice the counted memory
+/// applies. `process` is the resident memory before the first connection.
 pub(crate) fn in_use(counted: usize, resident: Option<usize>, process: usize) -> usize {
     let known = counted.saturating_add(process);
     let believed = counted.saturating_mul(2).saturating_add(process);

@@ -1,7 +1,7 @@
 //! The configuration of the engine: the file, parsed. Pure, domain types only, consistent in itself.
 //!
-//! A file that is none is fatal at start; on reload the last good one stays in force. What the files that it refers to
-//! hold (certificates, roots, secrets) is read elsewhere, and a missing or malformed one is never fatal.
+//! An invalid file is fatal at start; on reload, the last valid one stays in effect. The content of the files that it
+//! refers to (certificates, roots, secrets) is read elsewhere, and a missing or malformed one is never fatal.
 
 pub mod check;
 pub mod error;
@@ -46,21 +46,21 @@ pub struct Config {
     pub backends: Vec<Arc<Backend>>,
     /// Certificates that the engine presents, in the order of the file.
     pub certificates: Vec<KeyPairFiles>,
-    /// Whom the engine trusts on the outer leg.
+    /// Trust settings of the outer leg.
     pub trust: TrustFiles,
     /// CA of the certificates minted for the backends.
     pub backend_ca: Option<KeyPairFiles>,
-    /// Secret of the dialback keys; absent: drawn at start.
+    /// Secret of the dialback keys; if absent, one is generated at start.
     pub dialback: Option<DialbackFiles>,
     /// Settings of remote domains.
     pub peers: Peers,
     /// Which remote domains may exchange stanzas; see [`s2s_proto::policy::decide::allows`].
     pub policy: Policy,
-    /// Bounds in size and count.
+    /// Limits in size and number.
     pub limits: EffectiveLimits,
-    /// Bounds in time.
+    /// Limits in time.
     pub timeouts: EffectiveTimeouts,
-    /// Networks that the dialler may reach although their kind is refused.
+    /// Networks to which the dialler may connect although addresses of their kind are refused.
     pub allow_networks: Vec<IpNet>,
     /// Where to listen.
     pub listen: FileListen,
@@ -68,23 +68,23 @@ pub struct Config {
     pub resolvers: Vec<SocketAddr>,
     /// Whether their answers are validated.
     pub dnssec: FileDnssec,
-    /// What the backend's DNS answers.
+    /// Settings of the split-horizon DNS for the backend.
     pub split_horizon: Option<SplitHorizon>,
     not_in_effect: Vec<String>,
 }
 
-/// A domain that the engine is towards the world.
+/// A domain that the engine represents to remote servers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LocalDomain {
     /// The domain.
     pub name: Domain,
-    /// Who serves it; `None`: the engine answers ping and disco itself and bounces the rest.
+    /// The backend that serves it; `None`: the engine answers ping and disco itself and bounces the rest.
     pub backend: Option<Arc<Backend>>,
-    /// Whom to write to about it (XEP-0157); told where there is no backend.
+    /// Contact addresses for it (XEP-0157); reported if there is no backend.
     pub contact: Contact,
 }
 
-/// Who serves local domains.
+/// A server that serves local domains.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Backend {
     /// Its name, unique.
@@ -100,7 +100,7 @@ pub enum Attachment {
     Server {
         /// Where it listens.
         target: RouteTarget,
-        /// How the two prove themselves.
+        /// How engine and backend authenticate each other.
         authentication: BackendAuthentication,
         /// How its certificate is verified; `None`: the backend CA, else the system roots.
         trust: Option<TrustFiles>,
@@ -153,7 +153,8 @@ impl Config {
             .map(std::path::PathBuf::as_path)
     }
 
-    /// What is configured and has no effect, as `field: sentence`; see [`crds::engine_file::EngineFile::not_in_effect`].
+    /// Configured fields that have no effect, as `field: sentence`; see
+    /// [`crds::engine_file::EngineFile::not_in_effect`].
     pub fn not_in_effect(&self) -> &[String] {
         &self.not_in_effect
     }

@@ -1,4 +1,5 @@
-//! Dialling: `dialler` runs the race of `s2s_proto::race`, `tcp` is one connection, `backoff` (pure) says when to try again.
+//! Dialling: `dialler` runs the race of `s2s_proto::race`, `tcp` opens one connection, and `backoff` (pure) computes
+//! when to retry.
 
 pub mod backoff;
 pub mod dialler;

@@ -1,9 +1,10 @@
 //! DNS towards both sides.
 //!
-//! Outside: `resolve` asks, `validate` has the answers proven by DNSSEC from `anchors` on, `s2s_proto::plan` decides where to dial,
-//! `delegation` says what is proven about a server there. For the operator: `ask` puts one question to one server and shows
-//! everything it said. Towards the backend: `synth` is the split-horizon responder that sends every foreign domain to
-//! the engine; the outside never asks it, and we never ask it ourselves.
+//! For the outer leg: `resolve` queries, `validate` validates the answers by DNSSEC from `anchors` on,
+//! `s2s_proto::plan` selects the targets, and `delegation` finds the facts about a target's server that DNSSEC
+//! authenticates. For the operator: `ask` sends one query to one server and returns the whole answer. For the backend:
+//! `synth` is the split-horizon responder that directs every remote domain to the engine. Remote hosts never query it,
+//! and neither does the engine itself.
 
 pub mod anchors;
 pub mod ask;

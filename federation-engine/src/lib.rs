@@ -6,25 +6,32 @@
 //!   remote servers ◀──SRV, A, dial── outer ──┘            └─ inner leg ──dial──▶ backend
 //! ```
 //!
-//! The crate `s2s-proto` decides, and knows no socket, no clock and no task; `task` drives it. A stanza is delimited and
+//! The crate `s2s-proto` decides, and knows no socket, no clock and no task; the rooms of this crate drive it (docs/architecture.md). A stanza is delimited and
 //! validated once and then travels as the bytes that were validated.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod accept;
+mod admission;
 pub mod args;
 mod budget;
 pub mod config;
 pub mod dial;
 pub mod dns;
+mod engine;
+mod in_force;
 pub mod leg;
+mod links;
 pub mod log;
 pub mod observe;
 pub mod probe;
+mod probes;
+mod relay;
 pub mod route;
 pub mod run;
+mod session;
+mod sockets;
 mod source;
-pub mod task;
 pub mod tls;
 
 pub use crds::domain::{Domain, DomainError};

@@ -21,14 +21,14 @@ use crate::observe::limiter::Limiter;
 /// Environment variable with the filter.
 pub const FILTER_VARIABLE: &str = "XFED_LOG";
 
-/// What differs between the logs of two programs.
+/// The differences between the logs of the two programs.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// Filter when the variable is absent or empty.
     pub default_filter: &'static str,
     /// Directives that apply whatever the filter is.
     pub fixed_filter: Option<&'static str>,
-    /// First part of the targets whose lines are not bounded. `None`: no line is bounded.
+    /// First part of the targets whose lines are not limited. `None`: no line is limited.
     pub own_target: Option<&'static str>,
     /// JSON lines have the fields of an event beside time and level, not in an object of their own.
     pub flat_json: bool,
@@ -36,25 +36,25 @@ pub struct Program {
 
 /// The engine.
 pub const ENGINE: Program = Program {
-    // The library that validates DNS answers prints whole ones that it refuses, once for each lookup that a stranger causes.
-    // The engine's own lines name the answer and the peer.
+    // The library that validates DNS answers prints whole answers that it rejects, once for each lookup that a remote
+    // server causes. The engine's own lines name the answer and the peer.
     default_filter: "info,hickory_net::dnssec=off",
     fixed_filter: None,
-    // Their causes know their sources (`crate::observe`).
+    // Code that can cause many of them limits them by their source (`crate::observe`).
     own_target: Some("federation_engine"),
     flat_json: true,
 };
 
-/// Lines of libraries that were left out and are not in the metric yet.
+/// Lines of libraries that were omitted and are not in the metric yet.
 static OMITTED: AtomicU64 = AtomicU64::new(0);
 
-/// Lines of libraries that were left out since the last call.
+/// Lines of libraries that were omitted since the last call.
 pub(crate) fn take_omitted() -> u64 {
     OMITTED.swap(0, Ordering::Relaxed)
 }
 
-/// Bounds the lines of libraries per module. A stranger causes them, such as by DNS records with a broken signature, and a
-/// library does not know who that is.
+/// Limits the lines of libraries per module. Remote servers cause them, for example by DNS records with a broken
+/// signature, and a library does not know the source.
 struct Bounded {
     own_target: Option<&'static str>,
     limiter: Mutex<Limiter<&'static str>>,
@@ -89,14 +89,14 @@ impl<S> Filter<S> for Bounded {
 pub enum LogError {
     /// The filter cannot be parsed.
     #[error(
-        "{FILTER_VARIABLE}: {0}; write a level such as info, or target=level pairs with commas between"
+        "{FILTER_VARIABLE}: {0}; expected a level such as info, or target=level pairs separated by commas"
     )]
     Filter(#[from] ParseError),
     /// The filter is not UTF-8.
     #[error("{FILTER_VARIABLE}: not UTF-8")]
     NotText,
-    /// Somebody has set up logging before.
-    #[error("logging is set up already: {0}")]
+    /// Logging was set up before.
+    #[error("logging is already set up: {0}")]
     Twice(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -116,7 +116,7 @@ pub fn set_up(program: Program, format: LogFormat) -> Result<(), LogError> {
         .map_err(|error| LogError::Twice(error.into()))
 }
 
-/// `NO_COLOR` with a value switches colours off on a terminal, too (no-color.org).
+/// `NO_COLOR` with a value switches colours off on a terminal as well (no-color.org).
 fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// What `log` writes to such a log.
+    /// The text that `log` writes to such a log.
     fn logged(program: Program, format: LogFormat, colours: bool, log: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = {

@@ -11,7 +11,7 @@ use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Memory that a peak needed goes back to the system, within about 10 s.
+/// Memory of a peak is returned to the system, within about 10 s.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match (args.command, args.run) {
         (Some(Command::Check { config }), _) => print_check(&config),
         (None, Some(run)) => serve(&run),
-        // clap shows the usage before it comes to this.
+        // clap shows the usage before this point.
         (None, None) => ExitCode::from(2),
     }
 }

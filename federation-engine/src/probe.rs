@@ -1,5 +1,5 @@
-//! Looks at a receiving server from outside: does it speak XMPP for a domain, with which certificate, and which features?
-//! The stream is closed before authentication, so nothing is claimed and nothing is changed.
+//! Probes a receiving server from outside: whether it speaks XMPP for a domain, with which certificate, and which
+//! features. The stream is closed before authentication, so nothing is claimed and nothing is changed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Domain;
-use crate::task::io::Connection;
+use crate::sockets::connection::Connection;
 use crate::tls::config::{anonymous_client, server_name};
 use s2s_proto::plan::TlsStart;
 
-/// What was seen.
+/// The result.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The chain that was presented; not judged.
+    /// The presented chain, not verified.
     pub chain: PeerChain,
     /// Such as `TLSv1.3`.
     pub tls_version: &'static str,
@@ -31,10 +31,10 @@ pub struct Seen {
     pub features: Features,
 }
 
-/// Opens a stream to a domain at an address, secures it, and reads the features. It does not say who it is.
+/// Opens a stream to a domain at an address, secures it, and reads the features. It does not send a `from`.
 ///
 /// # Errors
-/// Where it stopped, with the server's own words.
+/// The stage that failed, with the server's own words.
 pub async fn look(
     address: SocketAddr,
     to: &Domain,
@@ -105,7 +105,7 @@ impl Visit {
         self.send(&out.bytes).await?;
         match self.item().await? {
             Item::Header(header) => Ok(header),
-            _ => Err(Failure::NotXmpp("no stream header came".to_owned())),
+            _ => Err(Failure::NotXmpp("no stream header arrived".to_owned())),
         }
     }
 
@@ -115,7 +115,7 @@ impl Visit {
         if element.is(Namespace::Stream, "features") {
             Ok(Features::read(&tree))
         } else {
-            Err(Failure::NotXmpp("no stream features came".to_owned()))
+            Err(Failure::NotXmpp("no stream features arrived".to_owned()))
         }
     }
 

@@ -5,4 +5,5 @@ pub(crate) mod pinned;
 pub(crate) mod poison;
 pub mod queue;
 pub(crate) mod retry;
+pub(crate) mod streams;
 pub(crate) mod table;

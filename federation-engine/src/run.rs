@@ -1,7 +1,11 @@
-//! The life of an engine: listeners, re-reading, end.
+//! The life of an engine: listeners, reload, shutdown.
 
+pub(crate) mod ending;
+pub(crate) mod listen;
 mod listeners;
 mod material;
+mod overload;
+mod receive;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,36 +22,37 @@ use crate::config::load::load;
 use crate::config::watch::FileWatch;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::{Resolver, ResolverError};
+use crate::engine::Engine;
+use crate::in_force::snapshot::Snapshot;
 use crate::leg::Leg;
+use crate::links;
 use crate::observe::admin::{self, AdminState};
 use crate::observe::control::{self, ControlState};
 use crate::observe::journal::Journal;
 use crate::observe::readiness::Readiness;
-use crate::task::engine::Engine;
-use crate::task::listen::{self, ListenError};
-use crate::task::overload::{self, Granted};
-use crate::task::peers;
-use crate::task::snapshot::Snapshot;
+use crate::probes::peers;
+use crate::run::listen::ListenError;
+use crate::run::overload::Granted;
 
-/// What `/readyz` misses until every listener serves, and again when the engine ends.
+/// The part that `/readyz` reports as missing until every listener serves, and again during shutdown.
 const SERVING: &str = "serving";
-/// Probes asked for and not begun yet.
-const PROBES: usize = 64;
+/// Maximum probes requested and not yet started.
+const MAX_WAITING_PROBES: usize = 64;
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration is not usable.
+    /// The configuration is unusable.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A listener could not be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// No resolver.
+    /// The resolver could not be created.
     #[error(transparent)]
     Resolver(#[from] ResolverError),
-    /// The system has no random numbers.
-    #[error("the system gives no random numbers: {0}")]
+    /// The system random number generator failed.
+    #[error("the system random number generator failed: {0}")]
     Random(#[from] getrandom::Error),
 }
 
@@ -62,12 +67,12 @@ impl StartError {
     }
 }
 
-/// Runs an engine from a configuration file until `shutdown`, then ends its streams in order.
+/// Runs an engine from a configuration file until `shutdown`, then closes its streams in order.
 ///
 /// # Errors
 /// When it cannot start; see [`StartError`].
 pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartError> {
-    // Before anything is opened: what is granted then may be used.
+    // Before any file or socket is opened, so that the raised limit applies.
     let granted = Granted::by_system();
     let mut watch = FileWatch::new();
     watch.set([file]);
@@ -76,48 +81,58 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
     let listeners = Listeners::bind(&config.listen).await?;
     let resolver = Resolver::configured(&config.resolvers, &config.dnssec)?;
     let journal = Arc::new(Journal::new(env!("CARGO_PKG_VERSION")));
-    let engine =
-        Engine::new(Snapshot::load(config, None), resolver, Inside::new()?, Arc::clone(&journal));
+    let engine = Engine::new(
+        Snapshot::load(config, None),
+        resolver,
+        Inside::new()?,
+        Arc::clone(&journal),
+        links::start,
+    );
     let material = Material::new(&engine, file);
     let readiness = Arc::new(Readiness::awaiting([SERVING]));
 
     for listener in listeners.outer {
-        engine.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Outer));
+        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Outer));
     }
     if let Some(listener) = listeners.inner {
-        engine.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Inner));
+        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Inner));
     }
     if let Some(sockets) = listeners.dns {
-        engine.spawn(material.serve_dns(sockets));
+        engine.life.spawn(material.serve_dns(sockets));
     }
     if let Some(listener) = listeners.admin {
-        let state =
-            AdminState { readiness: Arc::clone(&readiness), metrics: Arc::clone(&engine.metrics) };
-        engine.spawn(admin::serve(listener, Arc::new(state), engine.shutdown.clone()));
+        let state = AdminState {
+            readiness: Arc::clone(&readiness),
+            metrics: Arc::clone(&engine.recorder.metrics),
+        };
+        engine.life.spawn(admin::serve(listener, Arc::new(state), engine.life.shutdown.clone()));
     }
     if let Some(listener) = listeners.control {
-        let (sender, asked) = mpsc::channel(PROBES);
+        let (sender, asked) = mpsc::channel(MAX_WAITING_PROBES);
         let state = ControlState::new(journal, material.credentials(), sender)?;
-        engine.spawn(control::serve(listener, Arc::new(state), engine.shutdown.clone()));
-        engine.spawn(probe_what_is_asked(Arc::clone(&engine), asked));
+        engine.life.spawn(control::serve(listener, Arc::new(state), engine.life.shutdown.clone()));
+        engine.life.spawn(probe_what_is_asked(Arc::clone(&engine), asked));
     }
-    engine.spawn(overload::watch(Arc::clone(&engine), granted));
-    engine.spawn(material.keep_in_force(watch));
+    engine.life.spawn(overload::watch(Arc::clone(&engine), granted));
+    engine.life.spawn(material.keep_in_force(watch));
     readiness.found(SERVING);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the engine is ready");
 
     shutdown.cancelled().await;
     readiness.lost(SERVING);
-    tracing::info!("shutting down: delivering what waits, then closing all streams");
-    engine.stop().await;
+    tracing::info!("shutting down: delivering queued stanzas, then closing all streams");
+    ending::end(&engine).await;
     Ok(())
 }
 
-/// Tries the peers that the control listener is asked about.
+/// Connects to the peers for which the control listener gets probes.
 async fn probe_what_is_asked(engine: Arc<Engine>, mut asked: mpsc::Receiver<Domain>) {
-    while let Some(Some(peer)) = engine.shutdown.run_until_cancelled(asked.recv()).await {
+    while let Some(Some(peer)) = engine.life.shutdown.run_until_cancelled(asked.recv()).await {
         let first = engine.snapshot().config.local_names().next().cloned();
         let Some(local) = first else { continue };
-        peers::visit(&engine, &engine.table.link(&Pair { from: local, to: peer }, Leg::Outer));
+        peers::visit(
+            &engine,
+            &engine.relay.table.link(&Pair { from: local, to: peer }, Leg::Outer),
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Where a connection comes from, as it is counted.
+//! The source of a connection, as it is counted.
 
 use std::net::IpAddr;
 

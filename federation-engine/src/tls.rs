@@ -1,7 +1,7 @@
-//! TLS towards both sides. The handshake only collects the peer's chain and checks that the peer holds its key; which
-//! domain the chain proves is judged later by `s2s_proto::certificate` (RFC 6120 §13.7.2.1).
+//! TLS towards both sides. The handshake only collects the peer's chain and checks that the peer holds its key.
+//! `s2s_proto::certificate` verifies later which domain the chain authenticates (RFC 6120 §13.7.2.1).
 //!
-//! Certificates of our own live in `certs` (loaded from files) and `mint` (issued on demand for the backend's eyes); `config`
+//! Our own certificates are in `certs` (loaded from files) and `mint` (issued on demand for the backend); `config`
 //! makes rustls configurations of them.
 
 pub mod certs;

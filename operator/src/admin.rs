@@ -1,28 +1,17 @@
 //! `/livez`, `/readyz` and `/metrics`, plain HTTP on one port.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
-use federation_engine::accept;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use federation_engine::observe::http::{
+    self as server, Answer, OPEN_METRICS, PLAIN_TEXT, serve_reads,
+};
+use http::StatusCode;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-
-/// Maximum parallel connections; further ones wait in the listen queue.
-const MAX_CONNECTIONS: usize = 32;
-/// Time limit for a client to send its request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// State for the probes of the kubelet.
 #[derive(Clone, Debug, Default)]
@@ -61,62 +50,39 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// Answers until the task is dropped.
 pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
-        let (stream, _) = accept::next(&listener, "health and metrics").await;
-        let (health, metrics) = (health.clone(), metrics.clone());
-        tokio::spawn(async move {
-            let _permit = permit;
-            let service = service_fn(move |request: Request<Incoming>| {
-                let response = answer(request.uri().path(), &health, &metrics);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection for health and metrics closed");
-            }
-        });
-    }
+    let never = CancellationToken::new();
+    let respond = move |path: &str| answer(path, &health, &metrics);
+    serve_reads(listener, "health and metrics", &never, respond).await;
 }
 
-fn answer(path: &str, health: &Health, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer(path: &str, health: &Health, metrics: &Metrics) -> Answer {
     match path {
         // An answer means that the process is alive: a stuck runtime does not get here.
-        "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" if health.is_ready() => text(StatusCode::OK, "ok\n".to_owned()),
+        "/livez" => text(StatusCode::OK, "ok\n"),
+        "/readyz" if health.is_ready() => text(StatusCode::OK, "ok\n"),
         "/readyz" => text(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the first listing of the watched objects is not complete\n".to_owned(),
+            "the first listing of the watched objects is not complete\n",
         ),
         "/metrics" => match metrics.encode() {
-            Ok(body) => {
-                let mut response = text(StatusCode::OK, body);
-                response.headers_mut().insert(
-                    header::CONTENT_TYPE,
-                    header::HeaderValue::from_static(
-                        "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                    ),
-                );
-                response
-            }
+            Ok(body) => server::answer(StatusCode::OK, OPEN_METRICS, body),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
-        _ => text(StatusCode::NOT_FOUND, "not found; use /livez, /readyz or /metrics\n".to_owned()),
+        _ => text(StatusCode::NOT_FOUND, "not found; use /livez, /readyz or /metrics\n"),
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response
+fn text(status: StatusCode, body: impl Into<String>) -> Answer {
+    server::answer(status, PLAIN_TEXT, body.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[test]
@@ -129,5 +95,33 @@ mod tests {
         assert_eq!(status("/readyz"), StatusCode::OK);
         assert_eq!(status("/metrics"), StatusCode::OK);
         assert_eq!(status("/"), StatusCode::NOT_FOUND);
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
+    }
+
+    #[tokio::test]
+    async fn probes_are_answered_however_many_connections_send_nothing() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(serve(listener, Health::default(), Metrics::new()));
+        let mut silent = Vec::new();
+        for _ in 0..3 * 64 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        for (path, status) in [("/livez", "200"), ("/readyz", "503"), ("/metrics", "200")] {
+            // Not behind the silent connections, each of which may take its time.
+            let response = tokio::time::timeout(Duration::from_secs(20), get(address, path)).await;
+            let response = response.unwrap();
+            assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {response}");
+        }
+        drop(silent);
+        server.abort();
     }
 }

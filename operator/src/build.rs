@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod dns_clients;
 pub mod dns_endpoint;
 pub mod engine_file;
+pub mod given;
 pub mod metadata;
 pub mod network_policy;
 pub mod paths;
@@ -16,67 +17,13 @@ pub mod secrets;
 pub mod service;
 pub mod service_account;
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 use kube::Resource;
 use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
 
-use crate::args::PullPolicy;
-use crate::federation::material::Material;
 use crate::federation::validated::Validated;
 
-/// Settings of the operator about the engine and about itself.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Image of the engine.
-    pub engine_image: String,
-    /// Its pull policy.
-    pub pull_policy: PullPolicy,
-    /// Namespace of the operator, whose pods may connect to the engine's control port.
-    pub operator_namespace: String,
-}
-
-/// Facts about the cluster that the builders need.
-#[derive(Clone, Debug)]
-pub struct Given {
-    /// Generated keys and certificates.
-    pub material: Material,
-    /// Address of the outer Service, once the load balancer has assigned it.
-    pub address: Option<Address>,
-    /// `ClusterIP` of the Service for the backend, once it exists.
-    pub backend_ip: Option<IpAddr>,
-    /// Whether to write the SRV records to a `DNSEndpoint`.
-    pub publish_srv: bool,
-    /// Networks whose hosts may query the engine's DNS server.
-    pub dns_clients: Vec<IpNet>,
-}
-
-/// The address that a load balancer assigns.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Address {
-    /// Addresses, at least one.
-    Ips(Vec<IpAddr>),
-    /// A host name of the provider, whose addresses may change.
-    Hostname(String),
-}
-
-/// A child that cannot be built. This is always a bug of the operator, not an error in the resource.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum BuildError {
-    /// The configuration file.
-    #[error("cannot write the engine's configuration file: {0}")]
-    EngineFile(String),
-    /// An object.
-    #[error("cannot write {kind}: {detail}")]
-    Object {
-        /// Kind of the object.
-        kind: String,
-        /// The error of the serializer.
-        detail: String,
-    },
-}
+pub use given::{Address, BuildError, Given, Settings};
 
 /// An object to apply.
 #[derive(Clone, Debug)]
@@ -116,6 +63,7 @@ pub fn children(
         secrets::backend_ca_public(federation, given).map(|o| child(&o)).transpose()?,
         secrets::backend_tls(federation, given).map(|o| child(&o)).transpose()?,
         secrets::self_signed(federation, given).map(|o| child(&o)).transpose()?,
+        secrets::serving(federation, given).map(|o| child(&o)).transpose()?,
         network_policy::build(federation, settings).map(|o| child(&o)).transpose()?,
         pod_disruption_budget::build(federation).map(|o| child(&o)).transpose()?,
         dns_endpoint::build(federation, given).map(|o| child(&o)).transpose()?,

@@ -23,11 +23,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crds::XmppFederation;
 use kube::Client;
-use kube::core::DeserializeGuard;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 
 use crate::build::Settings;
 use crate::children::Children;
@@ -38,10 +36,7 @@ use crate::evidence::zone::Zones;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 
-/// A federation as received from the watch: one that cannot be parsed does not stop the others.
-pub type Federation = DeserializeGuard<XmppFederation>;
-/// Identifies a federation.
-pub type FederationRef = ObjectRef<Federation>;
+pub use crate::federation::watched::{Federation, FederationRef};
 
 /// State that all reconciles share.
 pub struct Context {

@@ -22,7 +22,7 @@ const CONCURRENCY: u16 = 8;
 /// Events within this time are merged into one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// Time limit of one reconcile: DNS may be slow, and the API server may hang.
-const PATIENCE: Duration = Duration::from_mins(1);
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Watches federations and reconciles them until `stop` completes.
 pub async fn run(
@@ -81,9 +81,10 @@ fn receiver(wakes: mpsc::Receiver<FederationRef>) -> impl Stream<Item = Federati
 async fn timed(object: Arc<Federation>, context: Arc<Context>) -> Result<Action, Error> {
     let begun = Instant::now();
     let metrics = context.metrics.clone();
-    let result = tokio::time::timeout(PATIENCE, Box::pin(pass::reconcile(object, context)))
-        .await
-        .unwrap_or(Err(Error::TimedOut(PATIENCE)));
+    let result =
+        tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(pass::reconcile(object, context)))
+            .await
+            .unwrap_or(Err(Error::TimedOut(RECONCILE_TIMEOUT)));
     let outcome = result.as_ref().map_or_else(Error::result, |_| ReconcileResult::Ok);
     metrics.reconciled(outcome, begun.elapsed());
     result

@@ -1,5 +1,6 @@
 //! The evidence about a federation: plain data, and the only I/O of the ladder. It contains no verdicts.
 
+pub mod certificate;
 pub mod cluster;
 pub mod control;
 pub mod dns;

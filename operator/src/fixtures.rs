@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::args::PullPolicy;
 use crate::build::{Address, Given, Settings};
 use crate::dns::publish::Publication;
+use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::{
     ClusterEvidence, DnsEndpointEvidence, EnginePod, OuterService, Workload,
 };
@@ -26,9 +27,10 @@ use crate::evidence::dns::{Answer, DnsEvidence, LookedFor, NameEvidence};
 use crate::evidence::engine::{EngineReport, Replica, Report};
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
-use crate::evidence::references::{CertificateSeen, References};
+use crate::evidence::references::{self, References};
 use crate::evidence::{Evidence, WantedConfig};
 use crate::federation::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
+use crate::federation::serving::{Offer, Source};
 use crate::federation::validated::{Validated, validate};
 use crate::reconcile::apply::Applied;
 
@@ -96,7 +98,13 @@ pub(crate) fn given() -> Given {
             backend: Some(BackendMaterial { ca: pair("ca"), leaf: pair("leaf") }),
             self_signed: Some(pair("self-signed")),
         },
+        serving: Some(Offer {
+            pair: pair("self-signed"),
+            source: Source::SelfSigned,
+            readable: readable(&validated(&smallest())),
+        }),
         address: Some(Address::Ips(vec![ADDRESS.parse().unwrap()])),
+        assigned: Some(Address::Ips(vec![ADDRESS.parse().unwrap()])),
         backend_ip: Some("10.96.0.7".parse().unwrap()),
         publish_srv: true,
         dns_clients: vec!["10.0.0.0/8".parse().unwrap()],
@@ -113,16 +121,14 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         applied: Applied::Done,
         references: References {
             problems: Vec::new(),
-            certificate: Some(CertificateSeen::Readable {
-                facts: CertificateFacts {
-                    names: domains.iter().map(ToString::to_string).collect(),
-                    not_before: now() - SignedDuration::from_hours(24),
-                    not_after: now() + SignedDuration::from_hours(24 * 90),
-                    sha256: "aa".to_owned(),
-                    self_signed: true,
-                    is_ca: false,
-                },
-                covers: domains.clone(),
+            certificate: federation
+                .certificate_secret()
+                .map(|_| CertificateSeen::Readable(readable(federation))),
+            served: Some(references::ServedCertificate {
+                source: federation
+                    .certificate_secret()
+                    .map_or(Source::SelfSigned, |name| Source::Secret(name.to_owned())),
+                readable: readable(federation),
             }),
         },
         cluster: ClusterEvidence {
@@ -143,6 +149,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
             }],
             service: Some(OuterService {
                 address: Some(address.clone()),
+                node_ports: Vec::new(),
                 created: Some(now() - SignedDuration::from_hours(1)),
                 warning: None,
             }),
@@ -164,7 +171,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
             },
             report: Report::Seen(Arc::new(engine(federation))),
         }],
-        dns: dns(LookedFor::of(federation, Some(&address), &[])),
+        dns: dns(LookedFor::of(federation, federation.published_at(Some(&address)).as_ref(), &[])),
         address_changed: None,
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
         probes: ProbeEvidence {
@@ -188,6 +195,24 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
                 })
                 .collect(),
         },
+    }
+}
+
+/// A certificate without a defect, for every domain.
+pub(crate) fn readable(federation: &Validated) -> Readable {
+    let domains: Vec<_> = federation.domains().cloned().collect();
+    Readable {
+        facts: CertificateFacts {
+            names: domains.iter().map(ToString::to_string).collect(),
+            not_before: now() - SignedDuration::from_hours(24),
+            not_after: now() + SignedDuration::from_hours(24 * 90),
+            sha256: "aa".to_owned(),
+            self_signed: true,
+            is_ca: false,
+        },
+        covers: domains,
+        purpose: Purpose::Both,
+        missing_issuer: None,
     }
 }
 

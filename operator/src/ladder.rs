@@ -18,34 +18,14 @@ pub mod stream;
 pub mod tls;
 pub mod uncontested;
 pub mod verdict;
+pub mod view;
 
 use crds::condition::{ConditionStatus, ConditionType};
-use federation_engine::observe::evidence::Evidence as EngineEvidence;
 
 use self::rungs::{Check, RUNGS, Rung};
 use self::verdict::Verdict;
-use crate::evidence::Evidence;
-use crate::evidence::engine::Report;
-use crate::federation::validated::Validated;
 
-/// What a rung is judged by.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    /// What is wanted.
-    pub federation: &'a Validated,
-    /// What was seen.
-    pub seen: &'a Evidence,
-}
-
-impl<'a> View<'a> {
-    /// The evidence of each engine pod that could be queried.
-    pub fn reports(self) -> impl Iterator<Item = &'a EngineEvidence> {
-        self.seen.engines.iter().filter_map(|engine| match &engine.report {
-            Report::Seen(evidence) => Some(evidence.as_ref()),
-            Report::Waiting | Report::Unreachable(_) => None,
-        })
-    }
-}
+pub use self::view::View;
 
 /// The verdicts about one rung.
 #[derive(Clone, Debug)]

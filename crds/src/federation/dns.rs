@@ -49,7 +49,7 @@ pub struct DnsSpec {
     /// and link-local), and the addresses and networks of nodes, pods and Services that the cluster reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
-    #[x_kube(validation = Rule::new(super::NETWORKS).message(message::NETWORK))]
+    #[x_kube(validation = Rule::new(super::rule::NETWORKS).message(message::NETWORK))]
     pub clients: Vec<IpNet>,
 }
 

@@ -19,7 +19,7 @@ pub struct PodSpec {
     pub resources: Option<ResourceRequirements>,
     /// Labels that a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "super::bounded_map")]
+    #[schemars(schema_with = "super::rule::bounded_map")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints that the pods tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,10 +42,10 @@ pub struct PodSpec {
     pub image_pull_secrets: Vec<LocalRef>,
     /// Labels of the pods, in addition to the operator's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "super::bounded_map")]
+    #[schemars(schema_with = "super::rule::bounded_map")]
     pub labels: BTreeMap<String, String>,
     /// Annotations of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "super::bounded_map")]
+    #[schemars(schema_with = "super::rule::bounded_map")]
     pub annotations: BTreeMap<String, String>,
 }

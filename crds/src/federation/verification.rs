@@ -30,7 +30,7 @@ pub struct VerificationSpec {
     /// reachability from outside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
-    #[x_kube(validation = Rule::new(super::NETWORKS).message(message::NETWORK))]
+    #[x_kube(validation = Rule::new(super::rule::NETWORKS).message(message::NETWORK))]
     pub cluster_networks: Vec<IpNet>,
 }
 
@@ -67,6 +67,6 @@ pub struct ClaimCheck {
     /// Domains of the partners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
-    #[x_kube(validation = Rule::new(super::DOMAINS).message(message::DOMAIN))]
+    #[x_kube(validation = Rule::new(super::rule::DOMAINS).message(message::DOMAIN))]
     pub peers: Vec<Domain>,
 }

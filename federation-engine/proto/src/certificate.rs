@@ -1,5 +1,5 @@
-//! What a peer's certificates prove (RFC 6120 §13.7.2, RFC 6125, RFC 7673). The TLS handshake only shows that the peer holds
-//! the key of the first one; the chain is judged later, when the stream header has named a domain.
+//! Verification of a peer's certificates (RFC 6120 §13.7.2, RFC 6125, RFC 7673). The TLS handshake only shows that the
+//! peer holds the key of the first one; the chain is verified later, when the stream header has named a domain.
 
 pub mod chain;
 pub mod dane;

@@ -1,12 +1,12 @@
 //! Points in time that cannot overflow.
 //!
-//! `Instant + Duration` panics when the sum cannot be represented, and many durations come from outside: from a peer, from
-//! DNS, from a certificate, from the configuration. The lint `arithmetic_side_effects` keeps the operators away from both
-//! types in this crate; this module is what to use instead.
+//! `Instant + Duration` panics when the sum cannot be represented, and many durations come from outside: from a peer,
+//! from DNS, from a certificate, from the configuration. The lint `arithmetic_side_effects` forbids the operators for
+//! both types in this crate; this module replaces them.
 
 use std::time::{Duration, Instant};
 
-/// What stands for a duration that no clock can add. Nothing here is meant to wait longer.
+/// Replaces a duration that no clock can add. Nothing here needs to wait longer.
 const FAR: Duration = Duration::from_hours(24);
 
 /// The instant `delay` after `at`; a day after it when that instant cannot be represented.

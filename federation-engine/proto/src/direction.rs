@@ -1,11 +1,11 @@
-//! Which way something goes, seen from the local domains.
+//! Direction of a stanza or a stream, as seen from the local domains.
 
 /// Direction of a stanza or a stream.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Direction {
-    /// From the remote domain; of a stream: opened by the other side.
+    /// From the remote domain; for a stream: opened by the other side.
     Inbound,
-    /// To the remote domain; of a stream: opened by the engine.
+    /// To the remote domain; for a stream: opened by the engine.
     Outbound,
 }
 

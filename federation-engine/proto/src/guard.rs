@@ -1,5 +1,5 @@
-//! Which addresses the engine never dials. SRV and address records are written by strangers; without this guard they could
-//! point the engine at the cluster, at cloud metadata or at itself. Pure.
+//! Addresses to which the engine never connects. Remote administrators write SRV and address records; without this
+//! guard they could point the engine at the cluster, at cloud metadata or at itself. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,8 +12,8 @@ use crate::reason::ConnectReason;
 pub struct Guard {
     /// `egress.allowNetworks`.
     pub allow_networks: Vec<IpNet>,
-    /// Where the engine itself listens or is reached from outside: a domain whose records lead here would make it talk to
-    /// itself. No exception applies.
+    /// Addresses on which the engine itself listens or is reached from outside: a domain whose records point here would
+    /// connect it to itself. No exception applies.
     pub own: Vec<SocketAddr>,
 }
 
@@ -75,11 +75,11 @@ const fn v6(groups: [u16; 8], length: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::from_segments(groups), length)
 }
 
-/// Whether a target that DNS named may be dialled. Static routes do not ask.
+/// Whether the engine may connect to a target from DNS. Static routes are not checked.
 ///
 /// # Errors
 /// [`ConnectReason::AddressNotAllowed`] with the kind of address.
-pub fn check(target: SocketAddr, guard: &Guard) -> Result<(), ConnectReason> {
+pub(crate) fn check(target: SocketAddr, guard: &Guard) -> Result<(), ConnectReason> {
     let refused = |kind| Err(ConnectReason::AddressNotAllowed { address: target.ip(), kind });
     let effective = effective(target.ip());
     let is_own =
@@ -102,8 +102,8 @@ pub fn check(target: SocketAddr, guard: &Guard) -> Result<(), ConnectReason> {
     kind.map_or(Ok(()), refused)
 }
 
-/// The IPv4 address that an IPv6 address leads to: IPv4-mapped (RFC 4291 §2.5.5.2) and the well-known prefix of NAT64 (RFC
-/// 6052 §2.1).
+/// The IPv4 address that an IPv6 address represents: IPv4-mapped (RFC 4291 §2.5.5.2) and the well-known prefix of NAT64
+/// (RFC 6052 §2.1).
 fn effective(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => match v6.segments() {
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// IANA IPv4 Special-Purpose Address Registry: what is not globally reachable, and multicast.
+    /// IANA IPv4 Special-Purpose Address Registry: networks that are not globally reachable, and multicast.
     const REGISTRY_V4: [&str; 20] = [
         "0.0.0.0/8",
         "10.0.0.0/8",
@@ -198,11 +198,12 @@ mod tests {
         "224.0.0.0/4",
         "240.0.0.0/4",
         "255.255.255.255/32",
-        // Not in the registry: what clouds serve to their own machines.
+        // Not in the registry: addresses of services that clouds offer to their own machines.
         "168.63.129.16/32",
     ];
 
-    /// IANA IPv6 Special-Purpose Address Registry: what is not globally reachable or leads elsewhere, and multicast.
+    /// IANA IPv6 Special-Purpose Address Registry: networks that are not globally reachable or are translated, and
+    /// multicast.
     const REGISTRY_V6: [&str; 18] = [
         "::/128",
         "::1/128",

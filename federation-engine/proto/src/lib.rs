@@ -1,8 +1,4 @@
-//! XMPP between servers (RFC 6120, XEP-0220, XEP-0178, XEP-0368) without I/O.
-//!
-//! Nothing here knows a socket, a clock, a file or a task. Bytes, certificates, answers of DNS and the present time go in;
-//! bytes to be written and [`Action`](stream::Action)s to be performed come out.
-
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod certificate;

@@ -1,4 +1,4 @@
-//! The unit of authority: who may send to whom over a stream.
+//! The unit of authorisation: the sender domain and the target domain that a stream may carry.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ impl Pair {
         Some(Self { from, to })
     }
 
-    /// The pair of answers to this one.
+    /// The pair of answers to stanzas of this one.
     #[must_use]
     pub fn reversed(&self) -> Self {
         Self { from: self.to.clone(), to: self.from.clone() }

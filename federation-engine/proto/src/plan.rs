@@ -1,4 +1,4 @@
-//! SRV answers in, ordered list of targets out (RFC 6120 §3.2, RFC 2782, XEP-0368 §3). Pure; chance is an argument.
+//! From SRV answers to an ordered list of targets (RFC 6120 §3.2, RFC 2782, XEP-0368 §3). Pure; chance is an argument.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,40 +20,40 @@ pub enum TlsStart {
     Direct,
 }
 
-/// Port of server-to-server streams where no SRV record names one (RFC 6120 §14.2).
+/// Port of server-to-server streams if no SRV record names one (RFC 6120 §14.2).
 pub const DEFAULT_PORT: NonZeroU16 = match NonZeroU16::new(5269) {
     Some(port) => port,
     None => NonZeroU16::MIN,
 };
-/// Targets kept of all SRV answers of a domain: nobody needs more, and each may cost a connection.
+/// Maximum targets kept of all SRV answers of a domain: no domain needs more, and each may cost a connection.
 pub const MAX_TARGETS: usize = 32;
 
-/// Result of one question.
+/// Result of one query.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answer<T> {
     /// Records of the type exist; never empty.
     Records(Vec<T>),
     /// The name does not exist, or has no record of the type (RFC 2308).
     Absent,
-    /// No usable answer; whether records exist is unknown. In words.
+    /// No usable answer; whether records exist is unknown. The reason as text.
     Failed(String),
-    /// DNSSEC says that the answer is not what the zone's owner published, or cannot tell (RFC 4035 §4.3, bogus and
-    /// indeterminate). It is never used, and never taken for absence.
+    /// DNSSEC validation shows that the answer is not what the zone's owner published, or cannot decide (RFC 4035 §4.3,
+    /// bogus and indeterminate). It is never used, and never treated as absence.
     Bogus,
 }
 
-/// An answer, and whether DNSSEC proves it.
+/// An answer, and whether DNSSEC authenticates it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Proven<T> {
-    /// What was said.
+    /// The answer.
     pub answer: Answer<T>,
-    /// A chain of signatures leads from a trust anchor to every record of it, aliases included (RFC 4035 §4.3, secure).
-    /// Never for what is not [`Answer::Records`].
+    /// A chain of signatures from a trust anchor covers every record of it, aliases included (RFC 4035 §4.3, secure).
+    /// Never true for an answer other than [`Answer::Records`].
     pub secure: bool,
 }
 
 impl<T> From<Answer<T>> for Proven<T> {
-    /// An answer that nothing proves.
+    /// An answer that is not authenticated.
     fn from(answer: Answer<T>) -> Self {
         Self { answer, secure: false }
     }
@@ -68,22 +68,22 @@ pub struct SrvRecord {
     pub weight: u16,
     /// TCP port.
     pub port: u16,
-    /// Host in ASCII without trailing dot; `None` is the root `.`: the service is not available here.
+    /// Host in ASCII without trailing dot; `None` is the root `.`: the service is not available there.
     pub target: Option<Arc<str>>,
 }
 
-/// What DNS said about a domain.
+/// The DNS answers about a domain.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answers {
     /// `_xmpp-server._tcp`: STARTTLS.
     pub xmpp: Proven<SrvRecord>,
-    /// `_xmpps-server._tcp`: Direct TLS. `None` when it was not asked for.
+    /// `_xmpps-server._tcp`: Direct TLS. `None` when it was not queried.
     pub xmpps: Option<Proven<SrvRecord>>,
-    /// `_jabber._tcp`, of the time before RFC 3920. `None` when it was not asked for.
+    /// `_jabber._tcp`, from before RFC 3920. `None` when it was not queried.
     pub jabber: Option<Proven<SrvRecord>>,
 }
 
-/// Where to connect.
+/// The host to connect to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Host {
     /// A name in ASCII, absolute, without trailing dot.
@@ -110,11 +110,11 @@ pub enum Origin {
     Fallback,
     /// `<see-other-host/>` names a host and a port, or an address (RFC 6120 §4.9.3.19).
     Redirect,
-    /// The peer's static route; the address guard does not apply, because a person wrote it.
+    /// The peer's static route; the address guard does not apply, because an administrator configured it.
     Route,
 }
 
-/// One place to try.
+/// One target.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Target {
     /// Name or address.
@@ -123,14 +123,14 @@ pub struct Target {
     pub port: NonZeroU16,
     /// How TLS starts there.
     pub start: TlsStart,
-    /// SRV priority; 0 where there is none.
+    /// SRV priority; 0 if there is none.
     pub priority: u16,
-    /// SRV weight; 0 where there is none.
+    /// SRV weight; 0 if there is none.
     pub weight: u16,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
-    /// The domain whose SRV record names it, where DNSSEC proves that record, so that DANE applies (RFC 7673 §3.1). What is
-    /// proven about the server is proven for this domain and no other.
+    /// The domain whose SRV record names it, if DNSSEC authenticates that record, so that DANE applies (RFC 7673 §3.1).
+    /// The facts about the server are authenticated for this domain and no other.
     pub proven_for: Option<Domain>,
 }
 
@@ -170,10 +170,11 @@ impl From<&OtherHost> for Target {
 /// Orders the targets of a domain. `random(n)` returns a number from 0 to n inclusive.
 ///
 /// # Errors
-/// - [`DnsReason::ServiceDisabled`]: what SRV records there are say `.`; then there is no fallback (RFC 6120 §3.2.1 rule 3).
+/// - [`DnsReason::ServiceDisabled`]: the only SRV records have the target `.`; then there is no fallback (RFC 6120
+///   §3.2.1 rule 3).
 /// - [`DnsReason::ResolverUnavailable`]: whether SRV records exist is unknown, so the fallback would be a guess.
 /// - [`DnsReason::NoAddress`]: SRV records exist, and none is usable.
-/// - [`DnsReason::Bogus`]: SRV records that DNSSEC refuses end the search, whatever else was found (RFC 7673 §3.1).
+/// - [`DnsReason::Bogus`]: SRV records that fail validation end the search, whatever else was found (RFC 7673 §3.1).
 pub fn plan(
     domain: &Domain,
     answers: &Answers,
@@ -238,7 +239,7 @@ pub fn plan(
         priority: 0,
         weight: 0,
         origin: Origin::Fallback,
-        // RFC 7673 §3.1: where no SRV record exists, DANE does not apply.
+        // RFC 7673 §3.1: if no SRV record exists, DANE does not apply.
         proven_for: None,
     }])
 }
@@ -262,7 +263,7 @@ fn target(record: &SrvRecord, start: TlsStart, proven_for: Option<&Domain>) -> O
 
 /// RFC 2782, Weight: by priority; within one, each next target is drawn with a chance proportional to its weight.
 fn order(mut candidates: Vec<Target>, random: &mut impl FnMut(u32) -> u32) -> Vec<Target> {
-    // Stable, and with the zero weights first, as the algorithm of the RFC wants them.
+    // Stable, and with the zero weights first, as the algorithm of the RFC requires.
     candidates.sort_by_key(|target| (target.priority, target.weight != 0));
     let mut ordered: Vec<Target> = Vec::with_capacity(candidates.len().min(MAX_TARGETS));
     while let Some(priority) = candidates.first().map(|target| target.priority) {

@@ -1,10 +1,10 @@
-//! Names that the public DNS cannot know. Pure.
+//! Names that cannot exist in the public DNS. Pure.
 
 use std::net::IpAddr;
 
 use crate::Domain;
 
-/// Domains below which nothing is public: RFC 6762 §3, RFC 6761 §6.3, ICANN's reservation of `internal`, the names of
+/// Domains below which no name is public: RFC 6762 §3, RFC 6761 §6.3, ICANN's reservation of `internal`, the names of
 /// Kubernetes, RFC 1035 §3.5, RFC 3596 §2.5, RFC 8375, RFC 7686 and RFC 9476.
 const PRIVATE: [&str; 9] = [
     "local",
@@ -18,8 +18,8 @@ const PRIVATE: [&str; 9] = [
     "alt",
 ];
 
-/// Whether a server for this domain may be found in the public DNS. What a stranger claims to be is looked up only then: a
-/// resolver inside would answer about our network, and one outside would learn of it.
+/// Whether a server for this domain may exist in the public DNS. A domain that an unknown server claims is looked up
+/// only then: an internal resolver would answer about our network, and an external one would learn of it.
 pub fn is_public(domain: &Domain) -> bool {
     let name = domain.to_ascii();
     let below = |suffix: &str| {

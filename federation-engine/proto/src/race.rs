@@ -1,13 +1,13 @@
-//! Happy Eyeballs (RFC 8305) over all targets of a domain and both families of addresses: what is asked for and dialled
-//! when. Pure; time is an argument.
+//! Happy Eyeballs (RFC 8305) over all targets of a domain and both address families: when each is queried and connected
+//! to. Pure; time is an argument.
 //!
 //! Targets stay in the order of the plan. Within one SRV priority, the next address, and when there is none the next
-//! target, joins a Connection Attempt Delay after the last. A worse priority is not raced like that: the initiating entity
-//! MUST try the lowest number that it can reach (RFC 2782, Priority), and what an administrator said by unequal priorities
-//! is not to be thrown away (XEP-0495 §3). XEP-0495 §4.1 goes on only when all attempts of the better group are over,
-//! which behind a firewall that drops packets is when the patience for a connection ends. Here it is also when that group
-//! has been silent for the Maximum Connection Attempt Delay of RFC 8305, which leaves room for a SYN that was lost once (RFC
-//! 6298 §2.1: sent again after 1 s): a host that does not answer by then is not reached.
+//! target, joins a Connection Attempt Delay after the last. A worse priority is not raced like that: the initiating
+//! entity MUST try the lowest number that it can reach (RFC 2782, Priority), and unequal priorities are the
+//! administrator's decision (XEP-0495 §3). In XEP-0495 §4.1, the next group starts only when all attempts of the better
+//! group have ended; behind a firewall that drops packets, that is the connection timeout. Here it also starts when the
+//! better group has been silent for the Maximum Connection Attempt Delay of RFC 8305. That leaves room for a SYN that
+//! was lost once (RFC 6298 §2.1: sent again after 1 s). A host that does not answer by then is considered unreachable.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -24,45 +24,45 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Maximum Connection Attempt Delay (RFC 8305 §8): how long a better priority may be silent.
 const PRIORITY_DELAY: Duration = Duration::from_secs(2);
-/// Targets without an address that are asked for: names in the records of strangers cost the servers of other zones a
-/// question for each family.
+/// Maximum targets without an address that are queried: the records of an unknown zone cost the servers of other zones
+/// a query for each family.
 const MAX_UNANSWERED_TARGETS: usize = 4;
-/// Addresses tried for one domain in all: records of strangers must not make us knock on a whole network.
+/// Maximum addresses tried for one domain: the records of an unknown zone must not cause a scan of a whole network.
 pub const MAX_ATTEMPTS: usize = 16;
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
-    /// Find the addresses of a target: [`Race::on_answer`] as often as there are answers, then [`Race::on_answered`].
+    /// Query the addresses of a target: [`Race::on_answer`] as often as there are answers, then [`Race::on_answered`].
     Ask(usize, Host),
-    /// Dial: [`Race::on_connected`] or [`Race::on_failed`].
+    /// Connect: [`Race::on_connected`] or [`Race::on_failed`].
     Connect(usize, SocketAddr),
-    /// Nothing before this time, if nothing happens before; or nothing until something happens.
+    /// Nothing before this time, unless an event happens before; or nothing until an event happens.
     Wait(Option<Instant>),
-    /// Nothing is left and nothing is under way.
+    /// Nothing is left and nothing is in progress.
     Lost,
 }
 
-/// Targets, their addresses as far as they are known, and what became of each.
+/// Targets, their addresses as far as they are known, and the result of each.
 #[derive(Debug)]
 pub struct Race {
     lanes: Vec<Lane>,
-    /// Addresses that were dialled or refused by the guard, in the order of the attempts.
+    /// Addresses that were tried or refused by the guard, in the order of the attempts.
     attempts: Vec<Attempt>,
-    /// Why the addresses of a target are unknown or not to be used; of the first such target.
+    /// Why the addresses of a target are unknown or must not be used; of the first such target.
     unanswered: Option<Unanswered>,
-    /// Start of the last attempt; none when it has failed, because the next one then waits for nothing.
+    /// Start of the last attempt; none when it has failed, because the next one then need not wait.
     last_attempt: Option<Instant>,
-    /// Start of the last attempt or question, likewise.
+    /// Start of the last attempt or query, likewise.
     last_start: Option<Instant>,
 }
 
-/// Why a target has no address to dial.
+/// Why a target has no usable address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Unanswered {
-    /// The resolver gave no answer. In its words.
+    /// The resolver returned no answer. Its error text.
     Failed(String),
-    /// What it gave is not to be used.
+    /// Its answer must not be used.
     Refused(DnsReason),
 }
 
@@ -72,15 +72,15 @@ struct Lane {
     /// Lower first.
     priority: u16,
     asked: Asked,
-    /// DNS gave an address, usable or not.
+    /// DNS returned an address, usable or not.
     found: bool,
-    /// When its addresses may be dialled; none while there are none.
+    /// When its addresses may be connected to; none while there are none.
     open_from: Option<Instant>,
     v6: VecDeque<SocketAddr>,
     v4: VecDeque<SocketAddr>,
-    /// RFC 8305 §4: one family after the other, IPv6 first.
+    /// RFC 8305 §4: the families alternate, IPv6 first.
     v4_next: bool,
-    /// When it was asked for, or an address of it was dialled last.
+    /// When it was queried, or when the last attempt at one of its addresses began.
     touched: Option<Instant>,
 }
 
@@ -134,7 +134,7 @@ impl Race {
     pub fn new(targets: Vec<Target>) -> Self {
         let lane = |(index, target): (usize, Target)| Lane {
             priority: match target.origin {
-                // A person wrote the order of a route.
+                // An administrator configured the order of a route.
                 Origin::Route => u16::try_from(index).unwrap_or(u16::MAX),
                 Origin::Srv | Origin::Fallback | Origin::Redirect => target.priority,
             },
@@ -166,7 +166,7 @@ impl Race {
         self.lanes.iter().map(|lane| &lane.target)
     }
 
-    /// Why there was nothing to dial.
+    /// Why there was no address to connect to.
     pub fn unanswered(&self) -> Option<&Unanswered> {
         self.unanswered.as_ref()
     }
@@ -180,7 +180,7 @@ impl Race {
         self.attempts.iter().filter_map(failed).collect()
     }
 
-    /// Whether nothing is left to ask for or to dial.
+    /// Whether nothing is left to query or to connect to.
     pub fn is_exhausted(&self) -> bool {
         let asks = self.may_ask();
         let spent = |lane: &Lane| match lane.asked {
@@ -191,7 +191,7 @@ impl Race {
         self.attempts.len() >= MAX_ATTEMPTS || self.lanes.iter().all(spent)
     }
 
-    /// What to do at this time.
+    /// The step at this time.
     pub fn step(&mut self, now: Instant) -> Step {
         if self.attempts.len() >= MAX_ATTEMPTS {
             return if self.is_running() { Step::Wait(None) } else { Step::Lost };
@@ -238,8 +238,8 @@ impl Race {
         lane.found |= !addresses.is_empty();
         for ip in addresses.into_iter().take(MAX_ATTEMPTS) {
             let address = SocketAddr::new(ip, lane.target.port.get());
-            // One record may be wrong about how TLS starts at an address where another one is right (XEP-0368 §3); what
-            // TCP says holds for both.
+            // One record may be wrong about how TLS starts at an address where another one is right (XEP-0368 §3); the
+            // result of TCP applies to both.
             let is_known = |attempt: &Attempt| {
                 attempt.address == address
                     && match attempt.state {
@@ -274,18 +274,19 @@ impl Race {
         }
     }
 
-    /// A target is not to be dialled: DNSSEC refuses what is said about its server (RFC 7673 §3.2, §3.4).
+    /// A target must not be connected to: DNSSEC validation of the records about its server fails (RFC 7673 §3.2,
+    /// §3.4).
     pub fn on_refused(&mut self, reason: DnsReason) {
         self.unanswered.get_or_insert(Unanswered::Refused(reason));
     }
 
-    /// All answers about the addresses of a target are in.
+    /// All answers about the addresses of a target have arrived.
     pub fn on_answered(&mut self, index: usize, now: Instant) {
         let Some(lane) = self.lanes.get_mut(index) else { return };
         lane.asked = Asked::Done;
         lane.open_from = Some(lane.open_from.map_or(now, |known| known.min(now)));
         if lane.is_empty() && !self.is_under_way(index) {
-            // The next target waits for nothing.
+            // The next target need not wait.
             self.last_start = None;
         }
     }
@@ -294,15 +295,15 @@ impl Race {
     pub fn on_failed(&mut self, index: usize, address: SocketAddr, reason: ConnectReason) {
         self.settle(index, address, AttemptState::Failed(reason));
         self.last_attempt = None;
-        // As long as the target may have more addresses, the next target is not asked for earlier.
+        // As long as the target may have more addresses, the next target is not queried earlier.
         let lane = self.lanes.get(index);
         if lane.is_some_and(|lane| lane.asked == Asked::Done) {
             self.last_start = None;
         }
     }
 
-    /// An attempt won. The others are given up; should the winner be of no use, they get another chance, and so does all
-    /// that was not tried.
+    /// An attempt won. The others are cancelled. If the winner turns out to be unusable, they get another chance, and
+    /// so do all targets that were not tried.
     pub fn on_connected(&mut self, index: usize, address: SocketAddr) {
         self.settle(index, address, AttemptState::Connected);
         for attempt in self.attempts.iter_mut().rev() {
@@ -334,7 +335,7 @@ impl Race {
         }
     }
 
-    /// Whether DNS may be asked for one more target. A person wrote the targets of a route.
+    /// Whether DNS may be queried for one more target. An administrator configured the targets of a route.
     fn may_ask(&self) -> bool {
         let without = |lane: &&Lane| {
             lane.asked != Asked::NotYet && !lane.found && lane.target.origin != Origin::Route
@@ -342,7 +343,7 @@ impl Race {
         self.lanes.iter().filter(without).count() < MAX_UNANSWERED_TARGETS
     }
 
-    /// The target that is asked for next.
+    /// The target that is queried next.
     fn next_question(&self) -> Option<usize> {
         self.lanes.iter().position(|lane| lane.asked == Asked::NotYet).filter(|_| self.may_ask())
     }
@@ -372,7 +373,7 @@ impl Race {
             || self.lanes.get(index).is_some_and(|lane| lane.asked == Asked::Waiting)
     }
 
-    /// When the next address of a lane may be dialled; none: at once.
+    /// When the next address of a lane may be connected to; none: at once.
     fn may_dial_from(&self, index: usize) -> Option<Instant> {
         let priority = self.lanes.get(index)?.priority;
         let better = self

@@ -1,5 +1,6 @@
-//! Why something was refused, failed, closed or bounced. Closed enums: the `Display` text completes a sentence, and
-//! `label()` is the same CamelCase word in the log, the metric, the evidence and the status of the resource.
+//! Why a request was refused, a stream failed or was closed, or a stanza was bounced. Closed enums: the `Display` text
+//! completes a sentence, and `word()` is the same CamelCase word in the log, the metric, the evidence and the status of
+//! the resource.
 
 mod setting;
 mod told;
@@ -21,10 +22,10 @@ pub use setting::{AgainstExternal, NoDialback, NoExternal, NoMethod, SetBy, Sett
 pub enum Step {
     /// Our own policy.
     Policy,
-    /// Look-up of the SRV records.
+    /// Lookup of the SRV records.
     #[serde(rename = "SRV")]
     Srv,
-    /// Look-up of addresses.
+    /// Lookup of addresses.
     Address,
     /// TCP connection.
     #[serde(rename = "TCP")]
@@ -40,7 +41,7 @@ pub enum Step {
     Established,
 }
 
-/// Why a certificate does not prove a domain.
+/// Why a certificate does not authenticate a domain.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CertificateReason {
     /// The peer presented none.
@@ -74,11 +75,11 @@ pub enum CertificateReason {
         not_before: String,
     },
     /// None of the keys in the chain is pinned.
-    #[error("no key of the certificate chain is among the pinned ones")]
+    #[error("no key in the certificate chain matches a pin")]
     PinMismatch,
-    /// The peer's own records in DNS, proven by DNSSEC, are about other certificates (RFC 7673 §4.2).
+    /// The peer's own records in DNS, authenticated by DNSSEC, are about other certificates (RFC 7673 §4.2).
     #[error(
-        "no TLSA record at {owner} matches the certificate (DANE): either the peer has yet to publish a record for the certificate that it presents, or somebody else answers in its place"
+        "no TLSA record at {owner} matches the certificate (DANE): either the peer has not yet published a record for this certificate, or another server impersonates the peer"
     )]
     DaneMismatch {
         /// Owner of the TLSA records.
@@ -87,7 +88,7 @@ pub enum CertificateReason {
     /// Unreadable, or an algorithm or constraint that is not accepted.
     #[error("the certificate is not acceptable: {detail}")]
     Invalid {
-        /// What the verifier said.
+        /// The error of the verifier.
         detail: String,
     },
 }
@@ -117,39 +118,39 @@ impl CertificateReason {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DnsReason {
     /// Neither SRV nor address records, or NXDOMAIN.
-    #[error("DNS knows no server for {name}")]
+    #[error("DNS has no SRV or address records for {name}")]
     DomainNotFound {
-        /// Name that was asked for.
+        /// Queried name.
         name: String,
     },
     /// SRV records exist, their targets have no address (RFC 6120 §3.2.1: then no fallback).
     #[error("the SRV targets of {name} have no address")]
     NoAddress {
-        /// Name that was asked for.
+        /// Queried name.
         name: String,
     },
     /// The only SRV target is `.` (RFC 2782).
-    #[error("{name} says by an SRV record with target \".\" that it does not federate")]
+    #[error("{name} does not federate: the target of its SRV record is \".\"")]
     ServiceDisabled {
-        /// Name that was asked for.
+        /// Queried name.
         name: String,
     },
     /// No usable answer.
-    #[error("the resolver gave no answer for {name}: {detail}")]
+    #[error("the resolver returned no usable answer for {name}: {detail}")]
     ResolverUnavailable {
-        /// Name that was asked for.
+        /// Queried name.
         name: String,
         /// Response code or error.
         detail: String,
     },
-    /// DNSSEC refuses the answer (RFC 7673 §3).
+    /// The answer fails DNSSEC validation (RFC 7673 §3).
     #[error(
-        "the {records} records of {name} fail DNSSEC validation: signatures or keys are missing, wrong or expired; whoever runs that zone must repair it (`delv` shows where it breaks); where a private zone hides a signed public one, give the peer a `route`, or set `dnssec` to \"Off\""
+        "the {records} records of {name} fail DNSSEC validation: signatures or keys are missing, wrong or expired. The zone's administrator must repair it; `delv` shows where validation fails. If a private zone hides a signed public one, set a `route` for the peer, or set `dnssec` to \"Off\""
     )]
     Bogus {
-        /// Name that was asked for.
+        /// Queried name.
         name: String,
-        /// What was asked for.
+        /// Type of the queried records.
         records: Records,
     },
 }
@@ -177,7 +178,7 @@ impl fmt::Display for Records {
 
 impl DnsReason {
     /// The stable word for this reason.
-    pub fn word(&self) -> Word {
+    pub(crate) fn word(&self) -> Word {
         match self {
             Self::DomainNotFound { .. } => Word::DomainNotFound,
             Self::NoAddress { .. } => Word::NoAddress,
@@ -188,7 +189,7 @@ impl DnsReason {
     }
 }
 
-/// Why an address could not be connected.
+/// Why a connection to an address failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ConnectReason {
     /// TCP reset in answer to SYN.
@@ -200,7 +201,7 @@ pub enum ConnectReason {
     /// No route to the network or host.
     #[error("no route to the address")]
     NoRoute,
-    /// The dialler's guard says no.
+    /// The dialler's guard refuses it.
     #[error("{address} is {kind}, and `egress.allowNetworks` does not list it")]
     AddressNotAllowed {
         /// The address.
@@ -230,7 +231,7 @@ impl From<&std::io::Error> for ConnectReason {
 
 impl ConnectReason {
     /// The stable word for this reason.
-    pub fn word(&self) -> Word {
+    pub(crate) fn word(&self) -> Word {
         match self {
             Self::Refused => Word::ConnectRefused,
             Self::TimedOut => Word::ConnectTimedOut,
@@ -241,7 +242,7 @@ impl ConnectReason {
     }
 }
 
-/// Why no verified stream to a domain came about, or why it ended.
+/// Why no verified stream to a domain could be opened, or why it ended.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Failure {
     /// Our policy forbids the pair.
@@ -256,7 +257,7 @@ pub enum Failure {
     /// The dialler's guard refused every address.
     #[error(transparent)]
     Guard(ConnectReason),
-    /// TLS is required and the peer does not offer STARTTLS (it was asked nevertheless, RFC 7590 §3.1).
+    /// TLS is required and the peer does not offer STARTTLS (the engine requested it nevertheless, RFC 7590 §3.1).
     #[error("TLS is required here, and the peer does not offer STARTTLS")]
     StartTlsNotOffered,
     /// `<failure/>` in answer to `<starttls/>`.
@@ -265,15 +266,15 @@ pub enum Failure {
     /// The TLS handshake failed.
     #[error("the TLS handshake failed: {0}")]
     Handshake(String),
-    /// The peer's certificate does not prove its domain, and nothing else is allowed to.
+    /// The peer's certificate does not authenticate its domain, and no other method is allowed.
     #[error("{0}")]
     Certificate(#[from] CertificateReason),
-    /// The same, by a setting that a person may change.
+    /// The same, because of a setting that an administrator may change.
     #[error(
-        "{0}. `tls.verification` of this peer is Required, by its entry of `peers`, `peerDefaults` or its profile. With Preferred the stream is opened, and DNS alone authenticates the peer"
+        "{0}. `tls.verification` of this peer is Required (from its entry of `peers`, from `peerDefaults` or from its profile). With Preferred, the stream opens and only DNS authenticates the peer"
     )]
     CertificateRequired(CertificateReason),
-    /// The peer ended the stream with an error, quoted as it came.
+    /// The peer closed the stream with an error, quoted as received.
     #[error("the peer closed the stream with {condition}{}", quoted(.text))]
     StreamError {
         /// Defined condition (RFC 6120 §4.9.3).
@@ -281,14 +282,14 @@ pub enum Failure {
         /// The peer's own words.
         text: String,
     },
-    /// The peer ended the stream because another host shall serve us (RFC 6120 §4.9.3.19).
-    #[error("the peer sends us to another host: {0}")]
+    /// The peer closed the stream because another host must serve us (RFC 6120 §4.9.3.19).
+    #[error("the peer redirects to another host: {0}")]
     SeeOtherHost(Redirect),
     /// The peer's bytes are not an XMPP stream.
     #[error("the peer does not speak XMPP: {0}")]
     NotXmpp(String),
     /// The peer offers nothing that our settings allow.
-    #[error("no authentication method is left: {0}")]
+    #[error("no authentication method is available: {0}")]
     NoAuthenticationMethod(#[from] NoMethod),
     /// The peer answered `<failure/>` to EXTERNAL.
     #[error("the peer rejected our certificate (SASL EXTERNAL: {condition}{}){}", quoted(.text), no_dialback(*.forbidden))]
@@ -297,11 +298,11 @@ pub enum Failure {
         condition: SaslCondition,
         /// The peer's own words.
         text: String,
-        /// The setting that forbids dialback, which could do without our certificate.
+        /// The setting that forbids dialback, which would not need our certificate.
         forbidden: Option<Setting>,
     },
     /// `type='invalid'` in answer to our dialback key.
-    #[error("the peer says that our dialback key is invalid{0}")]
+    #[error("the peer reports that our dialback key is invalid{0}")]
     DialbackInvalid(KeyInquiry),
     /// `type='error'` in answer to our dialback key (XEP-0220 §2.5).
     #[error("the peer answered our dialback key with the error {condition}{}", quoted(.text))]
@@ -318,12 +319,12 @@ pub enum Failure {
     #[error("stream negotiation timed out while {0}")]
     NegotiationTimedOut(&'static str),
     /// TCP ended without an error on the stream.
-    #[error("the connection was lost while {0}")]
+    #[error("the connection broke while {0}")]
     ConnectionLost(&'static str),
-    /// No component or backend is there to take the stanza.
+    /// No component or backend accepts the stanza.
     #[error("no backend serves this domain")]
     NoBackend,
-    /// The engine ends.
+    /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,
 }
@@ -335,7 +336,7 @@ fn quoted(text: &str) -> String {
 fn no_dialback(forbidden: Option<Setting>) -> String {
     forbidden.map_or_else(String::new, |setting| {
         format!(
-            ". Dialback is not tried because {setting}. Allow dialback there, or present a certificate that the peer trusts"
+            ". Dialback is not attempted because {setting}. Allow dialback there, or present a certificate that the peer trusts"
         )
     })
 }
@@ -383,7 +384,7 @@ impl Failure {
         }
     }
 
-    /// Names the setting, where a setting of the peer refuses its certificate. TLSA records are not ours to change.
+    /// Names the setting, if a setting of the peer refuses its certificate. TLSA records are not ours to change.
     #[must_use]
     pub fn by_setting(self) -> Self {
         match self {
@@ -396,7 +397,7 @@ impl Failure {
         }
     }
 
-    /// The step that did not succeed.
+    /// The step that failed.
     pub fn step(&self) -> Step {
         match self {
             Self::BlockedByLocalPolicy | Self::NoBackend | Self::ShuttingDown => Step::Policy,
@@ -432,11 +433,11 @@ impl Failure {
         }
     }
 
-    /// Whether the failure passes by itself, because something is down, slow or restarting. What the peer, DNS or our own
-    /// settings say about the two domains is the same in a minute.
+    /// Whether the failure is temporary, because something is down, slow or restarting. A failure that results from the
+    /// peer, DNS or our own settings for the two domains will not pass within a minute.
     pub fn passes(&self) -> bool {
         match self {
-            // A zone that is repaired, or keys that could be fetched after all; an attack passes as well.
+            // The zone may be repaired, or the keys become available; an attack passes as well.
             Self::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
             | Self::Connect(_)
             | Self::Handshake(_)
@@ -450,7 +451,7 @@ impl Failure {
             Self::ExternalRejected { condition, .. } => {
                 *condition == SaslCondition::TemporaryAuthFailure
             }
-            // XEP-0220 §2.5: the peer could not ask our authoritative server.
+            // XEP-0220 §2.5: the peer could not query our authoritative server.
             Self::DialbackError { condition, .. } => matches!(
                 condition,
                 StanzaCondition::InternalServerError
@@ -537,21 +538,23 @@ const fn stream_error_passes(condition: &StreamCondition) -> bool {
     }
 }
 
-/// Why a single stanza was refused. Counted under its label; the sender is told unless the stanza was itself an error.
+/// Why a single stanza was refused. Counted under its word; the sender is notified unless the stanza was itself an
+/// error.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
 pub enum Refusal {
     /// No usable `to` or `from` (RFC 6120 §4.9.3.7).
     #[error("the stanza has no usable 'to' or 'from'")]
     ImproperAddressing,
-    /// An address that a server which prepares it refuses or takes for another (RFC 6120 §8.3.3.8, RFC 7622 §3.3).
+    /// An address that a server refuses when it prepares it, or that it interprets as another one (RFC 6120 §8.3.3.8,
+    /// RFC 7622 §3.3).
     #[error(
         "an address has a part that is empty, is too long, contains a forbidden character or mixes writing directions"
     )]
     MalformedAddress,
-    /// `from` is not a domain that this stream has proven (RFC 6120 §8.1.2.2).
-    #[error("the stream has not proven the domain in 'from'")]
+    /// `from` is not a domain that is authenticated on this stream (RFC 6120 §8.1.2.2).
+    #[error("the domain in 'from' is not authenticated on this stream")]
     InvalidFrom,
-    /// `to` is not served here; nothing is relayed from outside to outside (RFC 6120 §10.4).
+    /// `to` is not served here; stanzas between two remote domains are not relayed (RFC 6120 §10.4).
     #[error("the domain in 'to' is not served here")]
     HostUnknown,
     /// Before authentication (RFC 6120 §4.3.5).
@@ -567,16 +570,16 @@ pub enum Refusal {
     #[error("the element is not a stanza")]
     UnsupportedStanzaType,
     /// The queue of the pair is full.
-    #[error("too many stanzas wait for the remote server")]
+    #[error("too many stanzas are queued for the remote server")]
     QueueFull,
     /// An error stanza that could not be delivered; errors are never answered (RFC 6120 §8.3.1).
     #[error("an error stanza could not be delivered")]
     UndeliverableError,
-    /// The peer has ended two streams at it.
-    #[error("the remote server ends its streams at this stanza")]
+    /// The peer has closed two streams on it.
+    #[error("the remote server closes its streams when it receives this stanza")]
     EndsStreams,
-    /// The certificate or the source of the stream proves too many domains.
-    #[error("too many domains are proven with this certificate or from this address range")]
+    /// Too many domains are authenticated by the certificate or from the source of the stream.
+    #[error("too many domains are authenticated with this certificate or from this address range")]
     TooManyNames,
 }
 
@@ -623,7 +626,7 @@ pub struct StanzaError {
     pub kind: ErrorType,
     /// Defined condition (RFC 6120 §8.3.3).
     pub condition: StanzaCondition,
-    /// The true cause, for a person.
+    /// The true cause, as text.
     pub text: String,
 }
 

@@ -21,7 +21,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a first-level element; `None` when it is no stanza of a stream between servers.
+    /// The kind of a first-level element; `None` when it is not a stanza of a stream between servers.
     pub fn of(element: &Element) -> Option<Self> {
         let name = element.name();
         if name.namespace != Namespace::Server {
@@ -35,9 +35,9 @@ impl Kind {
         }
     }
 
-    /// Whether a first-level element can only be an extension of the stream that is not known here: its namespace is
-    /// neither that of stanzas, in any kind of stream, nor that of streams. RFC 6120 §4.8.4 has it never be routed, and
-    /// nothing demands that the stream end at it.
+    /// Whether a first-level element can only be an unknown extension of the stream: its namespace is neither that of
+    /// stanzas, in any kind of stream, nor that of streams. RFC 6120 §4.8.4 forbids routing it, and does not require
+    /// closing the stream on it.
     pub(crate) fn is_foreign(element: &Element) -> bool {
         !matches!(
             element.name().namespace,
@@ -54,7 +54,7 @@ impl Kind {
     }
 
     /// The local name.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Message => "message",
             Self::Presence => "presence",

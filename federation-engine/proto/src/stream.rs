@@ -1,8 +1,8 @@
 //! Streams between servers as pure machines (RFC 6120 §4 to §6, XEP-0178, XEP-0220).
 //!
-//! [`Inbound`] is the receiving entity, [`Outbound`] the initiating one. A driver
-//! feeds what the scanner and the TLS layer saw and the present time, and after every call first writes
-//! [`Out::bytes`], then performs [`Out::actions`] in order.
+//! [`Inbound`] is the receiving entity, [`Outbound`] the initiating one. A driver passes in the items of the scanner,
+//! the results of the TLS layer and the current time. After every call it first writes [`Out::bytes`], then performs
+//! [`Out::actions`] in order.
 
 pub mod error;
 pub mod features;
@@ -40,40 +40,42 @@ pub use rejection::Rejection;
 pub use crate::certificate::chain::PeerChain;
 pub use crds::rules::PeerRules;
 
-/// What a machine asks of the leg that it belongs to. All answers are look-ups in memory.
+/// The queries of a machine to the leg that it belongs to. All answers are lookups in memory.
 pub trait Surroundings {
-    /// Whether `domain` is one that this side of the stream answers for: a local domain on the outer leg, any remote
-    /// domain on the inner one.
+    /// Whether this side of the stream serves `domain`: a local domain on the outer leg, any remote domain on the inner
+    /// one.
     fn serves(&self, domain: &Domain) -> bool;
-    /// Whether the pair may use a stream at all: policy, and that a peer never claims a domain of this side. The pair
-    /// is in the direction of its stanzas.
+    /// Whether the pair may use a stream at all: by the policy, and because a peer must never claim a domain of this
+    /// side. The pair is in the direction of its stanzas.
     fn admits(&self, pair: &Pair) -> Result<(), Refusal>;
-    /// Whether a peer with that chain may prove one more domain beside those that its certificate and its source prove now.
+    /// Whether a peer with that chain may authenticate one more domain, in addition to those that its certificate and
+    /// its source authenticate now.
     fn has_room(&self, _chain: Option<&PeerChain>, _remote: &Domain) -> Result<(), Refusal> {
         Ok(())
     }
-    /// The largest stanza that is accepted from `remote`, where that differs from [`Limits::authenticated`].
+    /// The largest stanza that is accepted from `remote`, if that differs from [`Limits::authenticated`].
     fn stanza_bytes(&self, _remote: &Domain) -> Option<usize> {
         None
     }
-    /// How `remote` is to be spoken to.
+    /// The rules for streams with `remote`.
     fn peer(&self, remote: &Domain) -> PeerRules;
 
-    /// Where these rules come from.
+    /// The configuration that set these rules.
     fn set_by(&self, remote: &Domain) -> SetBy;
-    /// Whether the certificate chain proves `remote` (RFC 6120 §13.7.2).
+    /// Whether the certificate chain authenticates `remote` (RFC 6120 §13.7.2).
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason>;
-    /// The key for a stream from `originating` (ours) to `receiving` (theirs) with the ID that they gave.
+    /// The key for a stream from `originating` (ours) to `receiving` (theirs) with their stream ID.
     fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key;
-    /// Whether a presented key is one of ours, by the present or the previous secret, in constant time.
+    /// Whether a presented key is one of ours, by the current or the previous secret, in constant time.
     fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool;
     /// Whether stanzas of this pair may use a stream that its receiver opened (XEP-0288).
     fn takes_bidi(&self, pair: &Pair) -> bool;
-    /// Whether an answer of this pair may come on the stream that carried what it answers, against its direction.
+    /// Whether an answer of this pair may come on the stream that carried the answered stanza, against its direction.
     fn takes_answers(&self, _pair: &Pair) -> bool {
         true
     }
-    /// What we were asked about the key of `pair`, whose `from` is ours, for the stream of that ID.
+    /// The `db:verify` requests that we received about the key of `pair`, whose `from` is ours, for the stream of that
+    /// ID.
     fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry;
     /// Whether this side answers `db:verify` for `domain`.
     fn is_authoritative_for(&self, domain: &Domain) -> bool;
@@ -81,29 +83,29 @@ pub trait Surroundings {
     fn stream_id(&self) -> StreamId;
 }
 
-/// Sizes and times of one stream.
+/// Sizes and timeouts of one stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// From the TCP connection to the first proven pair.
+    /// From the TCP connection to the first authenticated pair.
     pub negotiation: Duration,
-    /// For the answer to one dialback request.
+    /// Timeout of the answer to one dialback request.
     pub dialback: Duration,
-    /// Pairs that one stream may carry, those that wait to be verified included.
+    /// Maximum pairs that one stream may carry, including those that wait to be verified.
     pub pairs: usize,
-    /// For the answer to a request for an acknowledgement (XEP-0198 §4).
+    /// Timeout of the answer to a request for an acknowledgement (XEP-0198 §4).
     pub acknowledgement: Duration,
-    /// Silence after which whoever opened the stream shows, or asks for, a sign of life; RFC 6120 §4.6.4 wants five minutes
-    /// at least. A dead link is noticed much earlier, by TCP.
+    /// Silence after which the side that opened the stream sends or requests a keep-alive; RFC 6120 §4.6.4 requires at
+    /// least five minutes. TCP detects a dead connection much earlier.
     pub silence: Duration,
     /// Silence after which a stream is closed; none: never.
     pub idle: Option<Duration>,
-    /// Bytes of an element before the stream is authenticated.
+    /// Maximum bytes of an element before the stream is authenticated.
     pub unauthenticated_bytes: usize,
     /// Bounds of elements once the stream is authenticated.
     pub authenticated: Bounds,
 }
 
-/// What lies below the stream when it begins.
+/// The transport when the stream begins.
 #[derive(Clone, Debug)]
 pub enum Transport {
     /// Plain TCP; TLS may follow by STARTTLS.
@@ -112,64 +114,54 @@ pub enum Transport {
     DirectTls(PeerChain),
 }
 
-/// How a pair was proven.
+/// How a pair was authenticated.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Authentication {
     /// SASL EXTERNAL with a certificate (XEP-0178).
     External,
     /// Server Dialback (XEP-0220).
     Dialback,
-    /// Server Dialback whose key the receiving server confirmed by the sender's certificate, without asking the
+    /// Server Dialback whose key the receiving server confirmed by the sender's certificate, without querying the
     /// authoritative server (XEP-0344 §2.4).
     DialbackByCertificate,
 }
 
-impl Authentication {
-    /// The stable word for this method.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::External => "External",
-            Self::Dialback => "Dialback",
-            Self::DialbackByCertificate => "DialbackByCertificate",
-        }
-    }
-}
-
-/// What a machine wants done, in order, after its bytes are written.
+/// An action that a machine requests, to be performed in order after its bytes are written.
 #[derive(Debug)]
 pub enum Action {
-    /// Inbound: `<proceed/>` is in the bytes. Flush them; then the TLS handshake as server with the certificate for
-    /// this domain, on an empty input buffer, because what came in the clear must never be read inside TLS (RFC 6120
-    /// §5.4.3.3); then `on_tls`.
+    /// Inbound: `<proceed/>` is in the bytes. Flush them. Then perform the TLS handshake as server with the certificate
+    /// for this domain, on an empty input buffer, because data that came unencrypted must never be read inside TLS (RFC
+    /// 6120 §5.4.3.3). Then call `on_tls`.
     StartTls {
         /// The `to` of the header.
         certificate_for: Domain,
     },
-    /// Outbound: `<proceed/>` has come. The TLS handshake as client, on an empty input buffer; then `on_tls`.
+    /// Outbound: `<proceed/>` has arrived. Perform the TLS handshake as client, on an empty input buffer; then call
+    /// `on_tls`.
     ConnectTls {
         /// Reference identity (RFC 6120 §13.7.2.1) and the certificate to present: see `certificate_for`.
         server_name: Domain,
         /// Our domain, whose certificate is presented.
         certificate_for: Domain,
     },
-    /// A new stream header follows from the peer: `Scanner::restart`.
+    /// The peer sends a new stream header next: `Scanner::restart`.
     Restart,
-    /// Other bounds from here on: `Scanner::set_bounds`.
+    /// Other bounds apply from here on: `Scanner::set_bounds`.
     Bounds(Bounds),
-    /// Inbound: ask the authoritative server of `pair.from` about this key; answer by `on_verification`.
+    /// Inbound: verify this key at the authoritative server of `pair.from`; answer by `on_verification`.
     Verify {
-        /// The pair to prove.
+        /// The pair to authenticate.
         pair: Pair,
-        /// The ID that we gave the stream.
+        /// Our stream ID.
         id: StreamId,
         /// The key as presented; opaque.
         key: String,
     },
-    /// The pair is proven: inbound it may send to us, outbound we may send.
+    /// The pair is authenticated: inbound it may send to us, outbound we may send.
     Authorized {
         /// The pair, in the direction of its stanzas.
         pair: Pair,
-        /// By what.
+        /// The method.
         how: Authentication,
     },
     /// XEP-0288: stanzas of this pair may go against the direction in which the stream was opened: inbound we may send,
@@ -178,60 +170,60 @@ pub enum Action {
         /// The pair, in the direction of its stanzas.
         pair: Pair,
     },
-    /// XEP-0198: the peer has taken over this many of the stanzas that we sent, the oldest first.
+    /// XEP-0198: the peer has accepted this many of the stanzas that we sent, the oldest first.
     Acknowledged(u32),
     /// XEP-0198: the peer does not acknowledge stanzas after all.
     Unmanaged,
-    /// A stanza of a proven pair.
+    /// A stanza of an authenticated pair.
     Deliver(Element, Pair),
-    /// An element that goes nowhere, to be counted. The machine wrote the stream error if one is due.
+    /// A refused element, to be counted. The machine has written the stream error if one is required.
     Refused {
         /// The element.
         element: Element,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
     /// Inbound: we answered a `db:verify` as authoritative server.
     KeyAnswered {
-        /// The pair the key is for: `from` is our domain, `to` the receiving server that asked.
+        /// The pair of the key: `from` is our domain, `to` the receiving server that sent the request.
         pair: Pair,
         /// ID of the stream on which the receiving server got the key.
         id: String,
-        /// What was answered.
+        /// Our answer.
         answer: Verification,
     },
     /// Outbound, [`Purpose::Verify`]: the authoritative server's answer.
     VerifyAnswered(Verification),
-    /// Outbound: this pair will not be served by this stream; others may go on.
+    /// Outbound: this stream will not carry this pair; others may continue.
     PairFailed {
         /// The pair.
         pair: Pair,
         /// The true cause.
         failure: Failure,
     },
-    /// The stream is of no use any more, for all of its pairs.
+    /// The stream is no longer usable, for all of its pairs.
     Failed(Failure),
-    /// We end the stream with this error, which is in the bytes.
+    /// We close the stream with this error, which is in the bytes.
     Ends(StreamError),
-    /// Inbound: we end a stream on which nothing was proven, or refuse a dialback request.
+    /// Inbound: we close a stream without an authenticated pair, or refuse a dialback request.
     Rejected(Rejection),
-    /// Inbound: the peer asked for a domain that we serve.
+    /// Inbound: the peer addressed a domain that we serve.
     Opened {
-        /// Who it says it is; unproven.
+        /// The domain that it claims; not authenticated.
         from: Option<Domain>,
-        /// Whom it asked for.
+        /// The domain that it addressed.
         to: Domain,
     },
     /// Flush, then close TLS and TCP. Nothing else follows.
     Close,
 }
 
-/// Where a machine leaves its output; cleared by the driver after use, so that the buffers are reused.
+/// The output of a machine; the driver clears it after use, so that the buffers are reused.
 #[derive(Debug, Default)]
 pub struct Out {
-    /// To be written before any action is performed.
+    /// Bytes to write before any action is performed.
     pub bytes: BytesMut,
-    /// To be performed in order.
+    /// Actions to perform in order.
     pub actions: Vec<Action>,
 }
 
@@ -247,10 +239,12 @@ impl Out {
     }
 }
 
-/// An instant that a machine waits for at most.
+/// A deadline of a machine.
 pub(crate) fn earliest(times: impl IntoIterator<Item = Option<Instant>>) -> Option<Instant> {
     times.into_iter().flatten().min()
 }
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
-//! Restricted XML (RFC 6120 §11): one scanner delimits, validates and gathers the facts that routing needs.
+//! Restricted XML (RFC 6120 §11): one scanner delimits and validates the stream and collects the facts that routing
+//! needs.
 //!
-//! What [`Scanner`] accepts is a subset of what any conforming parser accepts, and it sees the same element boundaries,
+//! [`Scanner`] accepts a subset of the XML that any conforming parser accepts, and it sees the same element boundaries,
 //! so the bytes of an accepted element can be forwarded unchanged. The grammar of tags and content is checked here byte
-//! by byte over new input only; reading small negotiation elements ([`Node`]) and decoding attribute values is left to
-//! quick-xml, which then sees nothing but complete elements that have been checked.
+//! by byte over new input only. quick-xml parses small negotiation elements ([`Node`]) and decodes attribute values; it
+//! only sees complete elements that have been checked.
 
 mod bounds;
 pub(crate) mod chars;

@@ -7,6 +7,9 @@
     reason = "a test states its expectations so"
 )]
 
+#[path = "literals/messages.rs"]
+mod messages;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,33 +17,54 @@ use std::path::{Path, PathBuf};
 use crds::word::Word;
 use crds::xmpp::{SaslCondition, StanzaCondition, StreamCondition};
 
-/// A string literal, with the line on which it begins.
+/// A string literal, with the line and the byte at which it begins.
 #[derive(Debug, PartialEq)]
 struct Literal {
     text: String,
     line: usize,
+    at: usize,
 }
 
-/// The string literals of Rust source that the compiler accepts. Escapes stay as they are: no name has any.
-fn literals(source: &str) -> Vec<Literal> {
-    let mut found = Vec::new();
-    let (mut rest, mut line) = (source, 1);
-    while let Some(first) = rest.chars().next() {
-        let length = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
+/// A part of Rust source.
+enum Part<'a> {
+    /// One character of code.
+    Code,
+    /// A string literal, with its content. Escapes stay as they are: no name has any.
+    Text(&'a str),
+    /// A comment, a character literal, or the apostrophe of a lifetime.
+    Other,
+}
+
+/// Visits the parts of Rust source that the compiler accepts, with their position and source text.
+fn scan<'a>(source: &'a str, mut visit: impl FnMut(usize, &'a str, Part<'a>)) {
+    let mut at = 0;
+    while let Some(first) = source[at..].chars().next() {
+        let rest = &source[at..];
+        let (part, length) = if rest.starts_with("//") {
+            (Part::Other, rest.find('\n').unwrap_or(rest.len()))
         } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
+            (Part::Other, rest.find("*/").map_or(rest.len(), |end| end + 2))
         } else if let Some((text, length)) = string(rest) {
-            found.push(Literal { text: text.to_owned(), line });
-            length
+            (Part::Text(text), length)
         } else if first == '\'' {
-            character(rest)
+            (Part::Other, character(rest))
         } else {
-            first.len_utf8()
+            (Part::Code, first.len_utf8())
         };
-        line += rest[..length].matches('\n').count();
-        rest = &rest[length..];
+        visit(at, &rest[..length], part);
+        at += length;
     }
+}
+
+/// The string literals of Rust source.
+fn literals(source: &str) -> Vec<Literal> {
+    let (mut found, mut line) = (Vec::new(), 1);
+    scan(source, |at, piece, part| {
+        if let Part::Text(text) = part {
+            found.push(Literal { text: text.to_owned(), line, at });
+        }
+        line += piece.matches('\n').count();
+    });
     found
 }
 
@@ -77,7 +101,7 @@ fn character(source: &str) -> usize {
     }
 }
 
-/// The modules of tests that a source declares: where, and what follows `mod`.
+/// The modules of tests that a source declares: their positions, and the text after `mod`.
 fn test_modules(source: &str) -> impl Iterator<Item = (usize, &str)> {
     source.match_indices("\n#[cfg(test)]\n").filter_map(|(at, attribute)| {
         let declaration = source[at + attribute.len()..].lines().next()?;
@@ -85,7 +109,7 @@ fn test_modules(source: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// What of the source is part of the program: unit tests are at the end.
+/// The part of the source that belongs to the program: unit tests are at the end.
 fn program(source: &str) -> &str {
     let end = test_modules(source).find(|(_, module)| module.ends_with('{'));
     end.map_or(source, |(at, _)| &source[..at])
@@ -117,15 +141,19 @@ fn sources(root: &Path) -> Vec<(PathBuf, String)> {
     files
 }
 
+/// The repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
 /// Where a literal of the programs is one of the names.
 fn written_out(names: &HashSet<&str>) -> Vec<String> {
-    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let roots = [engine.join("src"), engine.join("proto/src"), engine.join("../operator/src")];
-    let files: Vec<_> = roots.iter().flat_map(|root| sources(root)).collect();
+    let roots = ["federation-engine/src", "federation-engine/proto/src", "operator/src"];
+    let files: Vec<_> = roots.iter().flat_map(|root| sources(&repository().join(root))).collect();
     assert!(files.len() > 200, "{} files are not the two programs", files.len());
     let mut found = Vec::new();
     for (path, source) in files {
-        for Literal { text, line } in literals(program(&source)) {
+        for Literal { text, line, at: _ } in literals(program(&source)) {
             if names.contains(text.as_str()) {
                 found.push(format!("{}:{line}: {text:?}", path.display()));
             }

@@ -1,4 +1,4 @@
-//! Counts what is held. A guard gives back what it counted when it is dropped, so that nothing is counted for ever.
+//! Counts held memory. A guard releases what it counted when it is dropped, so that nothing is counted forever.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ impl Total {
     }
 }
 
-/// What one holder holds. By default of a total of its own.
+/// The memory of one holder. By default with a total of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     total: Total,
@@ -37,7 +37,7 @@ impl Account {
         }
     }
 
-    /// What it holds.
+    /// The memory that it holds.
     pub(crate) fn bytes(&self) -> usize {
         self.counted
     }

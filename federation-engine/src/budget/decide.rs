@@ -1,4 +1,4 @@
-//! Who makes room. Pure: no socket, no clock.
+//! Selects the holders that make room. Pure: no socket, no clock.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -7,21 +7,21 @@ use super::{Budget, Usage};
 use crate::Domain;
 use crate::source::Prefix;
 
-/// Of what use a holder is. The least useful comes first.
+/// How useful a holder is. The least useful comes first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Use {
-    /// A connection that has proven nothing.
+    /// A connection that is not authenticated.
     Unauthenticated,
-    /// A stream that carries nothing.
+    /// An idle stream.
     Idle,
     /// A stream that carries stanzas, or a queue of them.
     Active,
 }
 
-/// Those that belong to one peer.
+/// The group of a holder: the holders of one peer.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Group {
-    /// What one certificate has proven; it may be good for any number of domains. SHA-256 of it.
+    /// Authenticated by one certificate, which may cover any number of domains. Its SHA-256.
     Certificate([u8; 32]),
     /// Of one remote domain.
     Domain(Domain),
@@ -30,7 +30,7 @@ pub(crate) enum Group {
 /// Something that holds memory, and a connection or none.
 #[derive(Clone, Debug)]
 pub(crate) struct Held<K> {
-    /// Names it to whoever asks.
+    /// Identifies it for the caller.
     pub(crate) key: K,
     /// Its use.
     pub(crate) usage: Use,
@@ -38,24 +38,24 @@ pub(crate) struct Held<K> {
     pub(crate) connections: usize,
     /// Bytes that it holds.
     pub(crate) bytes: usize,
-    /// Milliseconds since it was of use.
+    /// Milliseconds since it was last of use.
     pub(crate) silent: u64,
-    /// Whose it is, once that is known for sure.
+    /// Its group, once that is certain.
     pub(crate) group: Option<Group>,
-    /// Where it comes from, where that says anything: all streams of a backend come from one address.
+    /// Its source address, if that is significant: all streams of a backend come from one address.
     pub(crate) source: Option<Prefix>,
 }
 
-/// What those of one group hold together.
+/// The resources that the holders of one group hold together.
 #[derive(Clone, Copy, Default)]
 struct Share {
     holders: usize,
     bytes: usize,
 }
 
-/// Chooses who has to go so that 70 % of the budget are in use, if more than 80 % are; nobody otherwise. First go connections
-/// that are not authenticated, then idle streams, both from whoever has the most of them, the longest silent first; then the
-/// largest holder of the peer that holds the most.
+/// Selects the holders that must go so that 70 % of the budget are in use, if more than 80 % are; none otherwise. First
+/// go unauthenticated connections, then idle streams, both from the source with the most of them, the longest silent
+/// first. Then goes the largest holder of the peer that holds the most.
 pub(crate) fn decide<K: Clone>(usage: Usage, budget: Budget, held: &[Held<K>]) -> Vec<K> {
     let mut excess = usage.excess(budget);
     if excess == Usage::default() {

@@ -1,5 +1,5 @@
-//! What the system grants the process: memory by its cgroup (cgroups(7), both versions), descriptors by its resource limit
-//! (getrlimit(2)), and what of the memory is resident (proc(5)).
+//! The limits that the system sets for the process: memory by its cgroup (cgroups(7), both versions), and descriptors
+//! by its resource limit (getrlimit(2)). Also reads the resident memory (proc(5)).
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const UNLIMITED: u64 = 1 << 62;
 /// Descriptors where the system sets no limit: Linux grants no more by default (`fs.nr_open`).
 const MAX_DESCRIPTORS: usize = 1_048_576;
-/// Memory where the system tells nothing.
+/// Memory if the system reports no limit.
 const UNKNOWN_MEMORY: usize = 512 * 1024 * 1024;
 
 /// Bytes that the process may have: the limit of its cgroup; without one, half of the machine.
@@ -65,8 +65,8 @@ fn kilobytes(text: &str, field: &str) -> Option<usize> {
     line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
-/// Raises the number of descriptors as far as the process may, and says how many it has then. The soft limit is low for
-/// programs that use select(2), which this one does not.
+/// Raises the number of descriptors as far as the process may, and returns the new number. The soft limit is low for
+/// the sake of programs that use select(2), which this one does not.
 pub(crate) fn descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

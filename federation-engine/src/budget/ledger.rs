@@ -1,16 +1,16 @@
-//! How full the budget is, for those who decide at every stanza or connection: two atomics, no lock.
+//! How full the budget is, for code that must know at every stanza or connection: two atomics, no lock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Budget;
 use super::account::Total;
 
-/// What is held, and the bounds that follow from the budget. Without a budget there are none.
+/// The held resources, and the bounds that follow from the budget. Without a budget there are none.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    /// What is counted.
+    /// Counted bytes.
     pub(crate) total: Total,
-    /// What is held beyond that, at the last look.
+    /// Bytes held beyond those, at the last check.
     uncounted: AtomicUsize,
     tight: AtomicUsize,
     exhausted: AtomicUsize,
@@ -28,7 +28,7 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// Puts a budget into force.
+    /// Puts a budget into effect.
     pub(crate) fn set(&self, budget: Budget, uncounted: usize) {
         self.uncounted.store(uncounted, Ordering::Relaxed);
         self.tight.store(budget.tight(), Ordering::Relaxed);
@@ -40,12 +40,12 @@ impl Ledger {
         used > bound.load(Ordering::Relaxed)
     }
 
-    /// Queues are to be kept short.
+    /// Queues must be kept short.
     pub(crate) fn is_tight(&self) -> bool {
         self.exceeds(&self.tight)
     }
 
-    /// Nothing is to be read, nobody to be admitted.
+    /// Nothing may be read, and no connection admitted.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.exceeds(&self.exhausted)
     }

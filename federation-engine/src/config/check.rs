@@ -1,4 +1,4 @@
-//! `federation-engine check --config FILE`: what really applies, with all defaults filled in.
+//! `federation-engine check --config FILE`: prints the effective configuration, with all defaults filled in.
 //!
 //! The output is YAML, sorted and stable, so that two files can be compared by `diff`.
 
@@ -76,12 +76,12 @@ impl DomainReport {
     }
 }
 
-/// The entry of `peers` with which a file would say everything.
+/// The complete entry of `peers`, with every field set.
 fn entry(peer: &Peer) -> Option<FilePeer> {
     Some(FilePeer::new(peer.entry.clone()?, settings(peer)))
 }
 
-/// The settings with which a file would say everything and leave nothing to a preset.
+/// The complete settings, with every field set and nothing left to a preset.
 fn settings(peer: &Peer) -> PeerSettings<PathBuf> {
     PeerSettings {
         profile: Some(peer.profile),
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(report, golden("presets.check.yaml", &report), "\n{report}");
     }
 
-    /// What the report states is complete: read back, it means the same.
+    /// The report is complete: read back, it means the same.
     #[test]
     fn the_settings_of_the_report_resolve_to_themselves() {
         let config = parse_text(include_str!("../../tests/data/engine.yaml")).unwrap();

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration file: where it stands, and what to do.
+//! Errors of a configuration file: where each of them is, and what to do.
 
 use std::fmt;
 use std::io;
@@ -31,11 +31,11 @@ impl fmt::Display for Position {
 pub struct ConfigError {
     /// The file.
     pub file: PathBuf,
-    /// Where in the file, when the error stands at a place.
+    /// Position in the file, if the error has one.
     pub position: Option<Position>,
     /// Path of the field such as `peers[2].tls.mode`; empty for the document as a whole.
     pub field: String,
-    /// What is wrong.
+    /// The error.
     pub fault: Box<Fault>,
 }
 
@@ -59,14 +59,14 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// What is wrong.
+/// The kinds of errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The file cannot be read.
-    #[error("the file cannot be read: {0}")]
+    #[error("cannot read the file: {0}")]
     Unreadable(io::Error),
     /// More than [`crate::config::load::MAX_FILE_BYTES`].
-    #[error("the file is larger than {limit} bytes; is it the right one?")]
+    #[error("the file is larger than {limit} bytes; check that it is the right file")]
     FileTooLarge {
         /// Bytes.
         limit: u64,
@@ -74,14 +74,14 @@ pub enum Fault {
     /// Not UTF-8.
     #[error("the file is not UTF-8 text")]
     NotText,
-    /// No YAML, or a value of the wrong type; the parser's own sentence.
+    /// Invalid YAML, or a value of the wrong type; the parser's own message.
     #[error("{0}")]
     Malformed(String),
-    /// A field that does not exist here.
-    #[error("there is no such field here; correct its name or delete it")]
+    /// An unknown field.
+    #[error("there is no such field; correct its name or delete it")]
     UnknownField,
     /// An empty list that needs an element.
-    #[error("at least one entry is needed")]
+    #[error("at least one entry is required")]
     Empty,
     /// A list that is too long.
     #[error("at most {limit} entries are allowed")]
@@ -103,7 +103,7 @@ pub enum Fault {
     #[error("the domain {0} is listed twice; delete one of the entries")]
     DuplicateDomain(Domain),
     /// The same backend name twice.
-    #[error("a backend named {0:?} exists already; give each backend a name of its own")]
+    #[error("the backend name {0:?} is used twice; give each backend a unique name")]
     DuplicateBackend(String),
     /// The same peer twice after normalisation.
     #[error("the peer {0} is listed twice; merge the entries")]
@@ -117,54 +117,54 @@ pub enum Fault {
         known: Vec<String>,
     },
     /// Neither or both of `server` and `component`.
-    #[error("a backend has exactly one of `server` and `component`")]
+    #[error("a backend must have exactly one of `server` and `component`")]
     BackendKind,
     /// A backend name that cannot be used.
-    #[error("a backend name has 1 to 63 characters out of a-z, 0-9 and '-'")]
+    #[error("a backend name must have 1 to 63 characters from a-z, 0-9 and '-'")]
     BackendName,
     /// A local domain in `peers[]`.
     #[error("{0} is one of `domains`; a local domain cannot be a peer")]
     LocalDomainAsPeer(Domain),
-    /// The probe domain, which the engine speaks for itself, is claimed by an entry of `domains`.
+    /// The probe domain, which the engine uses itself, is claimed by an entry of `domains`.
     #[error("{0} is the engine's own probe domain and cannot be a local domain; change `host`")]
     ProbeDomainTaken(Domain),
-    /// The probe domain is no domain.
-    #[error("`host` is too long: xfed-probe.{0} must be a domain as well")]
+    /// The probe domain is not a valid domain.
+    #[error("`host` is too long: xfed-probe.{0} must also be a valid domain")]
     HostTooLong(Domain),
     /// The host of a backend.
     #[error(
-        "{0:?} is neither a host name nor an IP address; write it without port, brackets and scheme"
+        "{0:?} is neither a host name nor an IP address; write it without port, brackets or scheme"
     )]
     Host(String),
     /// Settings that no peer could satisfy.
     #[error(transparent)]
     Impossible(ImpossibleCombination),
-    /// A pin that is none.
+    /// An invalid pin.
     #[error("{text:?}: {error}")]
     Pin {
         /// As written.
         text: String,
-        /// What a pin is.
+        /// The required form of a pin.
         error: PinError,
     },
     /// Two listeners on one port.
-    #[error("{address} is already taken by `{other}`; give each listener a port of its own")]
+    #[error("`{other}` already uses {address}; give each listener a different port")]
     DuplicatePort {
         /// The address.
         address: SocketAddr,
         /// Field of the other listener.
         other: &'static str,
     },
-    /// A resolver that cannot be asked.
-    #[error("{0} cannot be asked: a resolver has an address and a port other than 0")]
+    /// An unusable resolver.
+    #[error("{0} cannot be a resolver; set an address and a port other than 0")]
     Resolver(SocketAddr),
-    /// An address that a backend can reach is needed.
+    /// An address that a backend can reach is required.
     #[error(
-        "{0} cannot be reached by a backend; set the address that the backend reaches this engine at"
+        "a backend cannot connect to {0}; set the address at which the backend reaches this engine"
     )]
     UnspecifiedAddress(std::net::IpAddr),
     /// A file name that is empty.
-    #[error("a file name is needed")]
+    #[error("a file name is required")]
     EmptyPath,
 }
 

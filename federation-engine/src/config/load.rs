@@ -19,7 +19,7 @@ pub const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Reads and parses a configuration file.
 ///
 /// # Errors
-/// The first thing that is wrong; see [`ConfigError`].
+/// The first error; see [`ConfigError`].
 pub fn load(file: &Path) -> Result<Config, ConfigError> {
     let whole = |fault| ConfigError {
         file: file.to_owned(),
@@ -58,8 +58,8 @@ fn deserialize(text: &str) -> Result<EngineFile, ConfigError> {
     let mut track = serde_path_to_error::Track::new();
     let parsed = serde_saphyr::with_deserializer_from_str(text, |yaml| {
         let tracked = serde_path_to_error::Deserializer::new(yaml, &mut track);
-        // The vocabulary shared with the resource tolerates unknown fields, as the API server prunes them; here nobody
-        // would notice the misspelt one.
+        // The types shared with the resource tolerate unknown fields, because the API server prunes them; here a
+        // misspelt one would go unnoticed.
         let mut ignored = |path: serde_ignored::Path<'_>| {
             unknown.get_or_insert_with(|| field_path(&path));
         };
@@ -78,7 +78,7 @@ fn deserialize(text: &str) -> Result<EngineFile, ConfigError> {
             Err(ConfigError {
                 file: PathBuf::new(),
                 position: error.location().and_then(position),
-                // "." is the document, "?" a place that has no name.
+                // "." is the document, "?" a place without a name.
                 field: if matches!(path.as_str(), "." | "?") { String::new() } else { path },
                 fault: Box::new(Fault::Malformed(sentence(&error))),
             })
@@ -86,7 +86,7 @@ fn deserialize(text: &str) -> Result<EngineFile, ConfigError> {
     }
 }
 
-/// The parser's message without the place, which [`ConfigError`] names already.
+/// The parser's message without the position, which [`ConfigError`] names already.
 fn sentence(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let Some(location) = error.location() else { return text };

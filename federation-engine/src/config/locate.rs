@@ -1,4 +1,4 @@
-//! Where a field stands in a YAML text. Only asked once something is wrong.
+//! Finds the position of a field in a YAML text. Used only for an error message.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_saphyr::{Location, Spanned};
 use crate::config::error::Position;
 
 /// Position of the field with this path (`peers[2].tls.mode`), or of its nearest ancestor that exists. `None` when the
-/// text is no YAML.
+/// text is not YAML.
 pub fn locate(text: &str, path: &str) -> Option<Position> {
     let root: Spanned<Node> = serde_saphyr::from_str(text).ok()?;
     let mut found = root.referenced;
@@ -49,7 +49,7 @@ enum Node {
 }
 
 impl Node {
-    /// A key stands for its value (that is where the eye looks), an element of a sequence for itself.
+    /// A key stands for its value (a reader looks there), an element of a sequence for itself.
     fn child(&self, segment: Segment<'_>) -> Option<(Location, &Self)> {
         match (self, segment) {
             (Self::Mapping(entries), Segment::Key(name)) => entries

@@ -1,5 +1,5 @@
-//! From the file as written to a configuration that is consistent in itself. Pure; an error is the path of the field
-//! and what is wrong with it.
+//! Converts the file as written to a configuration that is consistent in itself. Pure; an error is the path of the
+//! field and the reason.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -38,10 +38,10 @@ pub const MAX_RULES: usize = 4096;
 
 type Parsed<T> = Result<T, (String, Fault)>;
 
-/// Checks what no single value shows, and fills in defaults. `hash` is that of the file.
+/// Checks the relations between values, and fills in defaults. `hash` is that of the file.
 ///
 /// # Errors
-/// The path of the first field that is wrong, and what is wrong with it.
+/// The path of the first invalid field, and the reason.
 pub fn parse(file: EngineFile, hash: String) -> Parsed<Config> {
     bounded("domains", file.domains.len(), MAX_DOMAINS)?;
     bounded("backends", file.backends.len(), MAX_BACKENDS)?;
@@ -246,7 +246,7 @@ fn resolvers(given: &[SocketAddr]) -> Parsed<()> {
     Ok(())
 }
 
-/// With the default of `clients`: hosts that are a backend by what the file says, and this machine.
+/// With the default of `clients`: hosts that the file names as backends, and this machine.
 fn split_horizon(
     given: Option<SplitHorizon>,
     listen: &FileListen,
@@ -280,7 +280,7 @@ fn split_horizon(
     Ok(Some(split))
 }
 
-/// An empty file name is a slip of a template. Whether a named file is any good is seen when it is read.
+/// An empty file name is a mistake in a template. Whether a named file is usable is found out when it is read.
 fn file_names(file: &EngineFile) -> Parsed<()> {
     let pairs = (file.tls.certificates.iter().enumerate())
         .map(|(index, pair)| (format!("tls.certificates[{index}]"), pair))

@@ -1,4 +1,4 @@
-//! What applies to one remote domain, parsed.
+//! The settings that apply to one remote domain, parsed.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ pub struct Peer {
     pub entry: Option<DomainPattern>,
     /// The preset that filled the gaps.
     pub profile: Profile,
-    /// By which rules streams are negotiated.
+    /// The rules for negotiating streams.
     pub rules: PeerRules,
     /// Roots in addition to those of `tls.trust`.
     pub bundles: Vec<PathBuf>,
     /// Pinned keys.
     pub pins: Vec<Pin>,
-    /// Where to dial instead of asking DNS.
+    /// Where to connect instead of querying DNS.
     pub route: Option<Route>,
     /// Largest stanza in bytes.
     pub stanza_bytes: usize,
@@ -46,7 +46,7 @@ impl Peer {
     /// Parses merged settings.
     ///
     /// # Errors
-    /// The path of the field below the entry (empty for the entry as a whole), and what is wrong with it.
+    /// The path of the field below the entry (empty for the entry as a whole), and the reason.
     pub fn parse(
         entry: Option<DomainPattern>,
         settings: EffectivePeer<PathBuf>,

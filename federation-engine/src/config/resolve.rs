@@ -9,7 +9,7 @@ use crds::pattern::DomainPattern;
 use crate::Domain;
 use crate::config::peer::Peer;
 
-/// The settings of every remote domain. A look-up allocates nothing and costs one hash for each label.
+/// The settings of every remote domain. A lookup allocates nothing and costs one hash for each label.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peers {
     defaults: Arc<Peer>,
@@ -30,7 +30,7 @@ impl Peers {
         }
     }
 
-    /// Adds an entry; `false` when its pattern is there already, and nothing changes.
+    /// Adds an entry; `false` when its pattern exists already, and nothing changes.
     #[must_use]
     pub fn insert(&mut self, pattern: &DomainPattern, peer: Peer) -> bool {
         let (map, key) = match pattern {
@@ -46,12 +46,12 @@ impl Peers {
         true
     }
 
-    /// What applies to this remote domain.
+    /// The settings that apply to this remote domain.
     pub fn resolve(&self, remote: &Domain) -> &Arc<Peer> {
         if let Some(peer) = self.exact.get(remote) {
             return peer;
         }
-        // The nearest suffix is the longest one; the domain itself is no suffix of itself.
+        // The nearest suffix is the longest one; the domain itself is not its own suffix.
         let mut rest = remote.as_str();
         while let Some((_, suffix)) = rest.split_once('.') {
             if let Some(peer) = self.below.get(suffix) {
@@ -62,7 +62,7 @@ impl Peers {
         &self.defaults
     }
 
-    /// What applies to a domain that no entry covers.
+    /// The settings that apply to a domain that no entry covers.
     pub fn defaults(&self) -> &Arc<Peer> {
         &self.defaults
     }
@@ -78,7 +78,7 @@ impl Peers {
         &self.entries
     }
 
-    /// Domains that entries name exactly: those that evidence keeps and probes visit.
+    /// Domains that entries name exactly: evidence keeps them, and probes visit them.
     pub fn named(&self) -> impl Iterator<Item = (&Domain, &Arc<Peer>)> {
         self.entries.iter().filter_map(|peer| match &peer.entry {
             Some(DomainPattern::Exact(domain)) => Some((domain, peer)),

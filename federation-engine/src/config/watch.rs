@@ -1,8 +1,8 @@
-//! Tells when one of a set of files has changed.
+//! Notifies when one of a set of files has changed.
 //!
 //! Directories are watched, not files: Kubernetes swaps the symbolic link `..data` beside the files of a volume, and
-//! editors rename a new file over the old one, so the inode of a path never lasts. Whether an event means anything is
-//! seen by comparing what the paths lead to before and after, which also makes reading the files harmless.
+//! editors rename a new file over the old one, so the inode of a path is never permanent. The content behind the paths
+//! before and after an event shows whether the event is a change. This also makes reading the files harmless.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,12 +17,12 @@ use s2s_proto::clock;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// A writer is taken to be done when nothing happened for this long.
-const QUIET: Duration = Duration::from_millis(100);
-/// Longest time that a busy directory delays the news.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The files are looked at this often without any event: watches can be lost, or be refused for lack of them.
-const RECHECK: Duration = Duration::from_mins(1);
+/// A writer is assumed to be done after this time without an event.
+const QUIET_INTERVAL: Duration = Duration::from_millis(100);
+/// Maximum delay of the notification while a directory is busy.
+const MAX_QUIET_WAIT: Duration = Duration::from_secs(2);
+/// Interval at which the files are checked without any event: watches can be lost, or be refused if there are too many.
+const RECHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Watches a set of files.
 ///
@@ -35,7 +35,7 @@ pub struct FileWatch {
     stirred: Arc<Notify>,
 }
 
-/// Which file a path leads to, and which content of it.
+/// The file to which a path leads, and its content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Fingerprint {
     device: u64,
@@ -64,23 +64,23 @@ impl Default for FileWatch {
 }
 
 impl FileWatch {
-    /// Watches nothing yet. When the system has no watches left, changes are noticed once a minute.
+    /// Watches no files yet. If the system has no watches left, changes are noticed once a minute.
     pub fn new() -> Self {
         let stirred = Arc::new(Notify::new());
         let stir = Arc::clone(&stirred);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // An error says that events were lost, which is an event as well.
+            // An error reports that events were lost, which is an event as well.
             if event.map_or(true, |event| matters(event.kind)) {
                 stir.notify_one();
             }
         });
         let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "files cannot be watched; they are looked at once a minute"))
+            .inspect_err(|error| tracing::warn!(%error, "cannot watch files for changes; checking them once a minute"))
             .ok();
         Self { watcher, directories: BTreeSet::new(), files: BTreeMap::new(), stirred }
     }
 
-    /// Sets the files to watch. What is watched already keeps the state that [`Self::changed`] saw last.
+    /// Sets the files to watch. Files that are already watched keep the state that [`Self::changed`] saw last.
     pub fn set<P: Into<PathBuf>>(&mut self, files: impl IntoIterator<Item = P>) {
         let mut known = std::mem::take(&mut self.files);
         self.files = files
@@ -104,15 +104,15 @@ impl FileWatch {
             let stirred = Arc::clone(&self.stirred);
             tokio::select! {
                 () = stirred.notified() => {
-                    let patience = clock::after(Instant::now(), PATIENCE);
-                    while let Ok(Ok(())) = timeout_at(patience, timeout(QUIET, stirred.notified())).await {}
+                    let patience = clock::after(Instant::now(), MAX_QUIET_WAIT);
+                    while let Ok(Ok(())) = timeout_at(patience, timeout(QUIET_INTERVAL, stirred.notified())).await {}
                 }
-                () = sleep(RECHECK) => {}
+                () = sleep(RECHECK_INTERVAL) => {}
             }
         }
     }
 
-    /// Compares and remembers.
+    /// Compares the files and remembers their state.
     fn look(&mut self) -> bool {
         let mut changed = false;
         for (path, seen) in &mut self.files {
@@ -120,7 +120,7 @@ impl FileWatch {
             changed |= *seen != now;
             *seen = now;
         }
-        // Whatever stirred may have replaced a directory by another of the same name.
+        // The event may have replaced a directory by another one of the same name.
         self.watch_directories();
         changed
     }
@@ -130,7 +130,7 @@ impl FileWatch {
         let wanted: BTreeSet<PathBuf> =
             self.files.keys().flat_map(|path| directories(path)).collect();
         for gone in self.directories.difference(&wanted) {
-            // Fails when the directory itself is gone, and its watch with it.
+            // Fails when the directory itself is gone, together with its watch.
             let _ = watcher.unwatch(gone);
         }
         for directory in &wanted {
@@ -138,7 +138,7 @@ impl FileWatch {
                 && !self.directories.contains(directory)
             {
                 let directory = directory.display();
-                tracing::warn!(%directory, %error, "the directory cannot be watched; its files are looked at once a minute");
+                tracing::warn!(%directory, %error, "cannot watch the directory for changes; checking its files once a minute");
             }
         }
         self.directories = wanted;

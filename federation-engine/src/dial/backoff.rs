@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long to wait before the next attempt at one thing. Fresh after every success.
+/// Delay before the next attempt at one target. Reset after every success.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Backoff {
     first: Duration,
@@ -23,8 +23,8 @@ impl Backoff {
         Self { first, longest, failures: 0 }
     }
 
-    /// Notes a failure and draws the delay: anything from nothing to a bound that doubles up to the longest, so that
-    /// peers who lost us at the same moment do not come back at the same moment. `random(n)` returns 0 to n inclusive.
+    /// Notes a failure and draws the delay: between zero and a bound that doubles up to the maximum, so that peers that
+    /// lost us at the same moment do not reconnect at the same moment. `random(n)` returns 0 to n inclusive.
     pub fn after_failure(&mut self, random: &mut impl FnMut(u64) -> u64) -> Duration {
         let bound = self.bound_after_failure();
         let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! From the targets of a domain to one TCP connection, or to everything that was tried and why it failed: drives
+//! Opens one TCP connection to the targets of a domain, or returns everything that was tried and why it failed: drives
 //! [`Race`].
 
 use std::collections::HashMap;
@@ -21,10 +21,10 @@ use crate::dns::resolve::Resolver;
 
 /// Finds the addresses of a host.
 pub trait Addresses: Sync {
-    /// Asks DNS for both families at once; the answers come as they arrive, at most one for each (RFC 8305 §3).
+    /// Queries DNS for both families at once; the answers come as they arrive, at most one for each (RFC 8305 §3).
     fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send;
 
-    /// What is proven about the server of a target. An error: it is not to be connected to.
+    /// The facts about the server of a target that DNSSEC authenticates. An error: the server must not be connected to.
     fn delegation(
         &self,
         _target: &Target,
@@ -43,7 +43,7 @@ impl Addresses for Resolver {
     }
 }
 
-/// A connection and where it leads.
+/// A connection and its target.
 #[derive(Debug)]
 pub struct Connection<S> {
     /// The connection.
@@ -52,18 +52,18 @@ pub struct Connection<S> {
     pub address: SocketAddr,
     /// The target that the address belongs to.
     pub target: Target,
-    /// What DNSSEC proves about the server there.
+    /// The facts about the server that DNSSEC authenticates.
     pub delegation: Option<Arc<Delegation>>,
 }
 
-/// What becomes known of a target.
+/// A result of the lookups for a target.
 enum News {
-    /// Before its addresses: what is proven about its server.
+    /// Before its addresses: the facts about its server that DNSSEC authenticates.
     Server(Result<Option<Arc<Delegation>>, DnsReason>),
     Addresses(Answer<IpAddr>),
 }
 
-/// Asks for all of it. Nothing is connected to before it is known whether it may be (RFC 7673 §3.2).
+/// Queries all of it. No connection is opened before it is known whether one may be (RFC 7673 §3.2).
 fn ask<A: Addresses>(
     resolver: &A,
     target: Target,
@@ -73,19 +73,19 @@ fn ask<A: Addresses>(
     stream::once(server).chain(resolver.addresses(name).map(News::Addresses))
 }
 
-/// Dials the targets of one domain. When a connection turns out to be of no use, [`Self::connect`] goes on with what was
-/// not tried yet.
+/// Connects to the targets of one domain. If a connection turns out to be unusable, [`Self::connect`] continues with
+/// the targets that were not tried yet.
 #[derive(Debug)]
 pub struct Dialler {
     /// The domain, for the messages.
     name: String,
     race: Race,
-    /// What is proven about the servers of targets.
+    /// Queries the facts about the servers of targets.
     delegations: HashMap<usize, Arc<Delegation>>,
 }
 
 impl Dialler {
-    /// Nothing is asked or dialled yet.
+    /// Nothing is queried or connected to yet.
     pub fn new(name: String, targets: Vec<Target>) -> Self {
         Self { name, race: Race::new(targets), delegations: HashMap::new() }
     }
@@ -95,12 +95,12 @@ impl Dialler {
         self.race.targets().next()
     }
 
-    /// Whether there is nothing left to dial.
+    /// Whether no target is left.
     pub fn is_exhausted(&self) -> bool {
         self.race.is_exhausted()
     }
 
-    /// The first connection that comes about; each address has `per_address` to connect.
+    /// The first connection that succeeds; each address has `per_address` to connect.
     ///
     /// # Errors
     /// - [`Failure::Connect`]: every address that was tried, with its reason;
@@ -140,7 +140,7 @@ impl Dialler {
                 Step::Lost => return Err(self.failure()),
             };
             tokio::select! {
-                // A connection is looked at first: what DNS says meanwhile starts no rival.
+                // A connection is checked first: a DNS answer that arrives meanwhile starts no competing attempt.
                 biased;
                 Some((index, address, result)) = connecting.next() => match result {
                     Ok(stream) => {

@@ -1,5 +1,5 @@
-//! One TCP connection with the options of a long-lived stream. Who connects is an argument of the dialler, so that races are
-//! tested without a network.
+//! Opens one TCP connection with the options of a long-lived stream. It is an argument of the dialler, so that races
+//! are tested without a network.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 /// Opens one connection.
 pub trait Connect {
-    /// What it yields.
+    /// The connection that it opens.
     type Stream;
 
     /// Connects; the dialler bounds the time.

@@ -1,4 +1,4 @@
-//! The keys that every chain of signatures has to begin with (RFC 4033 §2, trust anchor).
+//! Keys at which every chain of signatures must begin (RFC 4033 §2, trust anchor).
 
 use std::fs::File;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hickory_proto::dnssec::TrustAnchors;
 
-/// Largest file: some hundred keys.
+/// Maximum size of the file: some hundred keys.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// Keys of the root of the DNS. Cheap to clone; equal when they were read from the same text.
@@ -18,7 +18,7 @@ pub struct Anchors {
     keys: Arc<TrustAnchors>,
 }
 
-/// Why there are none. `Display` begins with the file.
+/// Why the keys cannot be loaded. `Display` begins with the file.
 #[derive(Debug, thiserror::Error)]
 pub enum AnchorsError {
     /// The file cannot be read.
@@ -26,21 +26,21 @@ pub enum AnchorsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// More than any set of keys needs.
-    #[error("{}: it is larger than {MAX_FILE_BYTES} bytes; is it the right one?", .0.display())]
+    #[error("{}: the file is larger than {MAX_FILE_BYTES} bytes; check that it is the right file", .0.display())]
     TooLarge(PathBuf),
-    /// Not records, or none of the root.
+    /// No records, or none of the root.
     #[error(
-        "{}: {detail}; it must hold DNSKEY records of the root, such as `. 3600 IN DNSKEY 257 3 13 <Base64>`",
+        "{}: {detail}; expected DNSKEY records of the root, such as `. 3600 IN DNSKEY 257 3 13 <Base64>`",
         path.display()
     )]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// The error of the parser.
         detail: String,
     },
 }
@@ -83,10 +83,10 @@ impl Anchors {
 
     fn parse(text: &str) -> Result<Self, String> {
         let keys: TrustAnchors =
-            text.parse().map_err(|error| format!("it cannot be read: {error}"))?;
-        // Below the root alone everything else would be bogus, as nothing proves that it is unsigned.
+            text.parse().map_err(|error| format!("cannot parse it: {error}"))?;
+        // With a key below the root only, all other zones would be bogus, as no signature shows that they are unsigned.
         if keys.is_empty() {
-            return Err("it holds no key of the root".to_owned());
+            return Err("it contains no key of the root".to_owned());
         }
         Ok(Self { text: Some(text.into()), keys: Arc::new(keys) })
     }

@@ -1,4 +1,4 @@
-//! One question to one server, with everything that matters for a diagnosis: response code, authority, records, SOA. No
+//! One query to one server, with everything that matters for a diagnosis: response code, authority, records, SOA. No
 //! cache, no search list, no second server.
 
 use std::fmt;
@@ -17,7 +17,7 @@ use s2s_proto::plan::SrvRecord;
 /// EDNS payload size that avoids fragmentation.
 const UDP_PAYLOAD: u16 = 1232;
 
-/// What to ask for.
+/// Record type to query.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Kind {
     /// Service.
@@ -41,7 +41,7 @@ pub enum Code {
     NoError,
     /// The name does not exist.
     NxDomain,
-    /// The server cannot tell.
+    /// The server cannot answer.
     ServFail,
     /// The server does not answer us or for this zone.
     Refused,
@@ -81,7 +81,7 @@ pub enum Data {
         /// TTL of negative answers in seconds (RFC 2308 §4).
         minimum: u32,
     },
-    /// A type that is not looked at.
+    /// A type that is not decoded.
     Other,
 }
 
@@ -96,14 +96,14 @@ pub struct Entry {
     pub data: Data,
 }
 
-/// What a server said.
+/// The answer of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
     /// Response code.
     pub code: Code,
     /// AA: the server is authoritative for the name.
     pub authoritative: bool,
-    /// RA: the server recurses.
+    /// RA: the server offers recursion.
     pub recursion_available: bool,
     /// Answer section.
     pub answers: Vec<Entry>,
@@ -114,8 +114,8 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// How long a negative answer is remembered by resolvers, in seconds: the smaller of the SOA's own TTL and its minimum
-    /// (RFC 2308 §5).
+    /// How long resolvers cache a negative answer, in seconds: the smaller of the SOA's own TTL and its minimum (RFC
+    /// 2308 §5).
     pub fn negative_ttl(&self) -> Option<u32> {
         self.authorities.iter().find_map(|entry| match entry.data {
             Data::Soa { minimum, .. } => Some(minimum.min(entry.ttl)),
@@ -143,19 +143,19 @@ impl Reply {
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Not a name that can be asked for.
-    #[error("{0:?} is no DNS name")]
+    /// Not a name that can be queried.
+    #[error("{0:?} is not a DNS name")]
     Name(String),
-    /// Nothing usable came back.
+    /// No usable answer.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
 }
 
-/// Asks `server` for `name`, which is always taken as absolute. With `recursion`, as a client of a resolver; without, as a
-/// resolver asks an authoritative server.
+/// Queries `server` for `name`, which is always absolute. With `recursion`, as a client of a resolver; without, as a
+/// resolver queries an authoritative server.
 ///
 /// # Errors
-/// When the name is none, or nothing valid came back within `patience` (once for UDP, once for TCP).
+/// When the name is invalid, or no valid answer arrived within `patience` (once for UDP, once for TCP).
 pub async fn ask(
     server: SocketAddr,
     name: &str,
@@ -187,7 +187,7 @@ fn query(name: &str, kind: Kind, recursion: bool) -> Option<Vec<u8>> {
     message.to_vec().ok()
 }
 
-/// A name that no search list is applied to.
+/// A name to which no search list is applied.
 pub(super) fn absolute(name: &str) -> Option<Name> {
     let mut name = Name::from_str(name.strip_suffix('.').unwrap_or(name)).ok()?;
     name.set_fqdn(true);

@@ -1,5 +1,5 @@
-//! Answers kept for as long as their TTL allows. The resolver library's own cache keeps whole messages of up to 64 KiB, which
-//! strangers' zones could fill; here an answer is a few records, already cut to what is ever used. Time is an argument.
+//! Answers kept for as long as their TTL allows. The resolver library's own cache keeps whole messages of up to 64 KiB,
+//! which unknown zones could fill. Here an answer is a few records, already cut to what is used. Time is an argument.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -14,12 +14,12 @@ const MAX_ANSWERS: NonZeroUsize = match NonZeroUsize::new(1024) {
     Some(n) => n,
     None => NonZeroUsize::MIN,
 };
-/// A record that was just published is seen after this time at the latest.
+/// Maximum delay until a newly published record is seen.
 const MAX_NEGATIVE_TTL: Duration = Duration::from_mins(1);
-/// A record that was changed is noticed after this time at the latest, whatever its TTL says.
+/// Maximum delay until a changed record is seen, whatever its TTL.
 const MAX_POSITIVE_TTL: Duration = Duration::from_hours(1);
 
-/// What was asked for.
+/// Key of an answer.
 pub(super) type Question = (Name, RecordType);
 
 pub(super) struct Cache<T> {
@@ -51,7 +51,7 @@ impl<T: Clone> Cache<T> {
         None
     }
 
-    /// Keeps knowledge, existence and absence alike (RFC 2308 §5); ignorance is not kept, so the next caller asks anew.
+    /// Caches positive and negative answers (RFC 2308 §5). Failures are not cached, so the next caller queries again.
     pub(super) fn put(&self, key: Question, answer: &Proven<T>, ttl: Duration, now: Instant) {
         let longest = match answer.answer {
             Answer::Records(_) => MAX_POSITIVE_TTL,

@@ -1,4 +1,5 @@
-//! What DNSSEC proves about the server behind a target (RFC 7673 §3): asks for its address and TLSA records.
+//! The facts about the server behind a target that DNSSEC authenticates (RFC 7673 §3): queries its address and TLSA
+//! records.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,12 +27,12 @@ impl Bounded for Tlsa {
 }
 
 impl Resolver {
-    /// What is proven about the server of a target; `None` where the target's SRV record is not proven, so that nothing
-    /// about the server can be.
+    /// The authenticated facts about the server of a target; `None` if the target's SRV record is insecure, so that no
+    /// fact about the server can be authenticated.
     ///
     /// # Errors
-    /// When address or TLSA records are bogus, or whether TLSA records exist cannot be found out: the server is then not
-    /// to be connected to (RFC 7673 §3.2, §3.4).
+    /// When address or TLSA records are bogus, or it cannot be found out whether TLSA records exist: the server must
+    /// not be connected to then (RFC 7673 §3.2, §3.4).
     pub async fn delegation(&self, target: &Target) -> Result<Option<Arc<Delegation>>, DnsReason> {
         let (Host::Name(host), Some(domain)) = (&target.host, &target.proven_for) else {
             return Ok(None);
@@ -67,7 +68,7 @@ impl Resolver {
     }
 }
 
-/// RFC 7673 §3.2: whether TLSA records are asked for.
+/// RFC 7673 §3.2: whether TLSA records are queried.
 fn server_is_secure(host: &str, addresses: &[Proven<IpAddr>]) -> Result<bool, DnsReason> {
     if addresses.iter().any(|family| family.answer == Answer::Bogus) {
         return Err(DnsReason::Bogus { name: host.to_owned(), records: Records::Address });

@@ -1,4 +1,4 @@
-//! One DNS message to one server and its answer back, over UDP (RFC 1035 §4.2.1) or TCP (§4.2.2, RFC 7766).
+//! Sends one DNS message to one server and receives its answer, over UDP (RFC 1035 §4.2.1) or TCP (§4.2.2, RFC 7766).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-/// Largest answer over UDP. Clients offer 1232 to 4096; nothing larger crosses a network unharmed.
+/// Largest answer over UDP. Clients offer 1232 to 4096; larger ones do not cross networks reliably.
 const MAX_UDP: usize = 4096;
 /// Octets of the header (RFC 1035 §4.1.1).
 pub(super) const HEADER: usize = 12;
@@ -16,19 +16,19 @@ pub(super) const HEADER: usize = 12;
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
-    /// Silence.
+    /// No answer in time.
     #[error("{0} did not answer within {1:?}")]
     TimedOut(SocketAddr, Duration),
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("{0}: {1}")]
     Io(SocketAddr, io::Error),
-    /// Bytes that are no DNS answer to the question.
-    #[error("{0} sent no valid DNS answer")]
+    /// Bytes that are not a DNS answer to the query.
+    #[error("{0} sent an invalid DNS answer")]
     Malformed(SocketAddr),
 }
 
-/// Asks over UDP, and over TCP when the answer came truncated. The query's id is replaced by one that nobody can guess
-/// (RFC 5452 §9.2); the answer carries the caller's id again.
+/// Queries over UDP, and over TCP if the answer is truncated. The query's ID is replaced by an unpredictable one (RFC
+/// 5452 §9.2); the answer carries the caller's ID again.
 pub(super) async fn ask(
     server: SocketAddr,
     query: &[u8],
@@ -38,7 +38,7 @@ pub(super) async fn ask(
     if is_truncated(&answer) { tcp(server, query, patience).await } else { Ok(answer) }
 }
 
-/// Asks over UDP alone; the answer may be truncated.
+/// Queries over UDP only; the answer may be truncated.
 pub(super) async fn udp(
     server: SocketAddr,
     query: &[u8],
@@ -61,7 +61,7 @@ pub(super) async fn udp(
         loop {
             let length = socket.recv(&mut buffer).await.map_err(failed)?;
             let answer = buffer.get(..length).unwrap_or_default();
-            // Anything that does not fit is a forgery or late: keep waiting for the true answer.
+            // Data that does not match is forged or late: keep waiting for the real answer.
             if answers(answer, &sent) {
                 let answer = with_id(answer, id);
                 return Ok(if length > MAX_UDP { truncated(&answer) } else { answer });
@@ -71,7 +71,7 @@ pub(super) async fn udp(
     timeout(patience, exchange).await.map_err(|_| ExchangeError::TimedOut(server, patience))?
 }
 
-/// Asks over TCP.
+/// Queries over TCP.
 pub(super) async fn tcp(
     server: SocketAddr,
     query: &[u8],
@@ -164,7 +164,7 @@ pub(super) fn question(message: &[u8]) -> Option<&[u8]> {
         let length = usize::from(*start.get(end)?);
         match length {
             0 => return start.get(..end + 5),
-            // No compression in a question: there is nothing before it to point to.
+            // No compression in a question: there is no earlier name to point to.
             1..=63 => end += length + 1,
             _ => return None,
         }

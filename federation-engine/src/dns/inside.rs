@@ -1,5 +1,5 @@
-//! Names inside the cluster: the system's resolver with its search domains, so that `prosody.im.svc` means what it means to
-//! every other pod. Never used for names that strangers write.
+//! Names inside the cluster: the system's resolver with its search domains, so that `prosody.im.svc` means the same as
+//! in every other pod. Never used for names from remote servers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use tokio::time::timeout;
 use super::resolve::ResolverError;
 use crate::dial::dialler::Addresses;
 
-/// For one name in all.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A Service that has just been made is found after this time at the latest.
+/// Timeout for one name.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum delay until a new Service is found.
 const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(2);
-/// A Service that was made again has another address.
+/// Maximum delay until the new address of a recreated Service is found.
 const MAX_POSITIVE_TTL: Duration = Duration::from_secs(10);
 
 /// The system's resolver.
@@ -46,8 +46,10 @@ impl Addresses for Inside {
     /// One answer for both families: with search domains, each alone could be found under another name.
     fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
         stream::once(async move {
-            match timeout(PATIENCE, self.0.lookup_ip(name.as_ref())).await {
-                Err(_) => Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
+            match timeout(LOOKUP_TIMEOUT, self.0.lookup_ip(name.as_ref())).await {
+                Err(_) => {
+                    Answer::Failed(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs()))
+                }
                 Ok(Ok(found)) => Answer::Records(found.iter().collect()),
                 Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Answer::Absent,
                 Ok(Err(error)) => Answer::Failed(error.to_string()),

@@ -1,6 +1,6 @@
-//! One question to the configured servers, and the aliases that its answer leads over. The resolver library takes the target
-//! of an SRV record for one more alias, so that it loses SRV records behind a CNAME; and it takes records of any owner for
-//! an answer. Here they are followed, and nothing else is taken.
+//! One query to the configured servers, and the aliases in its answer. The resolver library treats the target of an SRV
+//! record as another alias, so it loses SRV records behind a CNAME; and it accepts records of any owner as an answer.
+//! Here aliases are followed, and other records are ignored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use hickory_resolver::net::xfer::{DnsHandle, RetryDnsHandle};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 
-/// Questions for one name: longer chains of aliases are somebody's mistake.
+/// Maximum queries for one name: longer chains of aliases are misconfigured.
 const MAX_QUESTIONS: usize = 8;
 
-/// The servers that are asked.
+/// The servers that are queried.
 pub(super) type Servers = RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>;
 
 /// Connects to nothing yet.
@@ -32,10 +32,10 @@ pub(super) fn servers(
     Ok(RetryDnsHandle::new(pool, attempts))
 }
 
-/// What a name leads to.
+/// The result of a lookup.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Of the kind that was asked for, all of one owner. Empty: only aliases, which lead to nothing of the kind.
+    /// Records of the requested type, all of one owner. Empty: only aliases, which lead to no record of the type.
     pub(super) records: Vec<Record>,
     aliases: Vec<Record>,
 }
@@ -56,16 +56,16 @@ impl Found {
         self.all().all(|record| proofs.contains(&record.proof))
     }
 
-    /// How long all of it may be kept.
+    /// How long the whole result may be cached.
     pub(super) fn ttl(&self) -> Duration {
         Duration::from_secs(self.all().map(|record| record.ttl).min().unwrap_or(0).into())
     }
 }
 
-/// Asks for records of a kind.
+/// Queries records of a type.
 ///
 /// # Errors
-/// As the library has them; absence is one, too.
+/// As the library reports them; absence is an error as well.
 pub(super) async fn lookup<H: DnsHandle>(
     handle: &H,
     name: Name,
@@ -86,7 +86,7 @@ pub(super) async fn lookup<H: DnsHandle>(
     Ok(found)
 }
 
-/// Adds what an answer says about an owner, and returns where its aliases end.
+/// Adds the records of an answer about an owner, and returns where its aliases end.
 fn follow(answers: &[Record], owner: &Name, kind: RecordType, found: &mut Found) -> Name {
     let mut owner = owner.clone();
     // Never more steps than there are records: a loop of aliases ends too.

@@ -1,4 +1,4 @@
-//! The outer resolver: a thin shell around hickory that keeps "does not exist" and "could not find out" apart.
+//! The outer resolver: a thin layer around hickory that distinguishes "does not exist" from "could not find out".
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -32,10 +32,10 @@ use super::lookup::{self, Found, Servers};
 use super::validate::{Validator, is_secure};
 use crate::Domain;
 
-/// For one question to one server.
-const ATTEMPT: Duration = Duration::from_secs(2);
-/// For one question in all, repetitions and TCP included.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Timeout for one query to one server.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Timeout for one lookup, including retries and TCP.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(8);
 /// Addresses of one family kept of one host.
 pub const MAX_ADDRESSES: usize = 16;
 /// Sets of TLSA records kept: they are larger than other answers, and few peers have any.
@@ -44,13 +44,13 @@ const MAX_TLSA_ANSWERS: NonZeroUsize = match NonZeroUsize::new(64) {
     None => NonZeroUsize::MIN,
 };
 
-/// Why there is no resolver.
+/// Why the resolver cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolverError {
-    /// No `resolvers` are configured and the system has none either.
-    #[error("the system's resolver configuration is unusable: {0}; set `resolvers`")]
+    /// No `resolvers` are configured, and the system has none either.
+    #[error("cannot use the system's resolver configuration: {0}; correct it, or set `resolvers`")]
     System(String),
-    /// What DNSSEC has to begin with is missing.
+    /// The trust anchors of DNSSEC are missing.
     #[error("dnssec.trustAnchors: {0}")]
     Anchors(#[from] AnchorsError),
     /// hickory refused its configuration.
@@ -58,19 +58,19 @@ pub enum ResolverError {
     Start(String),
 }
 
-/// Asks the configured recursive resolvers. Never to be pointed at the split-horizon responder: the engine would then dial
-/// itself for every domain.
+/// Queries the configured recursive resolvers. Must never use the split-horizon responder: the engine would then
+/// connect to itself for every domain.
 #[derive(Clone)]
 pub struct Resolver {
     servers: Servers,
     options: DnsRequestOptions,
-    /// Names of the system's file, which nobody signs and which come before DNS.
+    /// Names of the system's hosts file, which are unsigned and precede DNS.
     file: Arc<Hosts>,
     /// `None`: answers are not validated.
     validator: Option<(Arc<Validator>, Anchors)>,
     services: Arc<Cache<SrvRecord>>,
     pub(super) hosts: Arc<Cache<IpAddr>>,
-    /// Of [`Self::unvalidated`]; what nothing proves is never taken for what could be proven.
+    /// Cache of [`Self::unvalidated`]: unvalidated answers are never used where validated ones are required.
     unvalidated_hosts: Arc<Cache<IpAddr>>,
     pub(super) associations: Arc<Cache<Tlsa>>,
 }
@@ -82,7 +82,7 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// Uses these servers in this order, or the system's when there are none. Answers are taken as they come.
+    /// Uses these servers in this order, or the system's when there are none. Answers are not validated.
     ///
     /// # Errors
     /// See [`ResolverError`].
@@ -109,8 +109,8 @@ impl Resolver {
         })
     }
 
-    /// The same, and validates every answer by DNSSEC if these servers pass on what it takes; which is found out with the
-    /// first look-up.
+    /// The same, and validates every answer by DNSSEC if these servers return signatures, which the first lookup finds
+    /// out.
     ///
     /// # Errors
     /// See [`ResolverError`].
@@ -131,7 +131,7 @@ impl Resolver {
         }
     }
 
-    /// Whether answers are validated by what the configuration, and the file in it, say now.
+    /// Whether answers are validated according to the current configuration and the file that it names.
     ///
     /// # Errors
     /// See [`ResolverError`].
@@ -139,16 +139,16 @@ impl Resolver {
         Ok(wanted_anchors(dnssec)?.as_ref() == self.validator.as_ref().map(|(_, anchors)| anchors))
     }
 
-    /// The same servers without validation, for names that a person here wrote and not a stranger: private ones are seldom
-    /// signed, and often deny what the public DNS signs.
+    /// The same servers without validation, for names from the configuration and not from remote servers: private names
+    /// are seldom signed, and the public DNS often denies them with signatures.
     #[must_use]
     pub fn unvalidated(&self) -> Self {
         let hosts = Arc::clone(&self.unvalidated_hosts);
         Self { validator: None, hosts, ..self.clone() }
     }
 
-    /// SRV records of a domain. `direct_tls` asks for `_xmpps-server` as well; `legacy` asks for `_jabber` when the others
-    /// do not exist.
+    /// SRV records of a domain. `direct_tls` queries `_xmpps-server` as well; `legacy` queries `_jabber` when the
+    /// others do not exist.
     ///
     /// # Errors
     /// When the domain is too long for DNS.
@@ -187,7 +187,7 @@ impl Resolver {
         plan(domain, &answers, &mut |n| rand::random_range(0..=n))
     }
 
-    /// Addresses of a host: IPv6 and IPv4 are asked for at the same time, IPv6 first, and the answers come as they arrive
+    /// Addresses of a host: IPv6 and IPv4 are queried at the same time, IPv6 first, and the answers come as they arrive
     /// (RFC 8305 §3); at most [`MAX_ADDRESSES`] in each.
     pub fn addresses(&self, name: Arc<str>) -> impl Stream<Item = Answer<IpAddr>> + Send {
         let questions = [(Arc::clone(&name), RecordType::AAAA), (name, RecordType::A)];
@@ -231,9 +231,10 @@ impl Resolver {
             return known;
         }
         let (name, kind) = key.clone();
-        let (answer, ttl) = match timeout(PATIENCE, self.ask(name, kind)).await {
+        let (answer, ttl) = match timeout(LOOKUP_TIMEOUT, self.ask(name, kind)).await {
             Err(_) => {
-                return Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())).into();
+                return Answer::Failed(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs()))
+                    .into();
             }
             Ok(Err(error)) => (failure(&error).into(), negative_ttl(&error)),
             Ok(Ok(found)) => {
@@ -275,7 +276,7 @@ fn wanted_anchors(dnssec: &FileDnssec) -> Result<Option<Anchors>, AnchorsError> 
     }
 }
 
-/// Servers and how they are asked.
+/// Servers and how to query them.
 fn configuration(servers: &[SocketAddr]) -> Result<(ResolverConfig, ResolverOpts), ResolverError> {
     let (config, mut options) = if servers.is_empty() {
         read_system_conf().map_err(|error| ResolverError::System(error.to_string()))?
@@ -285,13 +286,13 @@ fn configuration(servers: &[SocketAddr]) -> Result<(ResolverConfig, ResolverOpts
         options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
         (ResolverConfig::from_name_servers(servers.iter().map(server).collect()), options)
     };
-    options.timeout = ATTEMPT;
+    options.timeout = ATTEMPT_TIMEOUT;
     options.attempts = 2;
     options.try_tcp_on_error = true;
     Ok((config, options))
 }
 
-/// Records of which only so many are ever used.
+/// Records of which only a limited number is used.
 pub(super) trait Bounded: Clone {
     /// Keeps the best.
     fn bound(records: Vec<Self>) -> Vec<Self>;
@@ -312,7 +313,7 @@ impl Bounded for IpAddr {
     }
 }
 
-/// Without a SOA, absence is not kept (RFC 2308 §5).
+/// Without a SOA, absence is not cached (RFC 2308 §5).
 fn negative_ttl(error: &NetError) -> Duration {
     let seconds = match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) => {
@@ -334,13 +335,13 @@ fn server(address: &SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections)
 }
 
-/// NXDOMAIN and NODATA are knowledge; everything else is ignorance.
+/// NXDOMAIN and NODATA are answers; everything else is a failure.
 fn failure<T>(error: &NetError) -> Answer<T> {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
-            // A referral: the server does not recurse, so it says nothing about the name.
+            // A referral: the server does not offer recursion, so it has no answer for the name.
             ResponseCode::NoError if none.ns.is_some() && none.soa.is_none() => {
-                Answer::Failed("the resolver does not recurse".to_owned())
+                Answer::Failed("the resolver does not offer recursion".to_owned())
             }
             ResponseCode::NXDomain | ResponseCode::NoError => Answer::Absent,
             code => Answer::Failed(code.to_string()),

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::exchange::write_framed;
 
-/// What a script makes of a query; `None` is silence. The flag is true over TCP.
+/// The answer that a script gives to a query; `None` is no answer. The flag is true over TCP.
 type Script = dyn Fn(&Message, bool) -> Option<Message> + Send + Sync;
 
 pub(crate) struct TestServer {
@@ -70,8 +70,8 @@ impl TestServer {
     }
 }
 
-/// A port of UDP on which nobody answers, for as long as the socket is kept: what comes from elsewhere than its peer is not
-/// for it (udp(7)), and the system says so by ICMP.
+/// A UDP port on which nobody answers, for as long as the socket is kept: data from elsewhere than its peer is not
+/// delivered to it (udp(7)), and the system reports that by ICMP.
 pub(crate) async fn nobody() -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     socket.connect((Ipv4Addr::LOCALHOST, 9)).await.unwrap();
@@ -87,7 +87,7 @@ pub(crate) fn respond(query: &Message, code: ResponseCode) -> Message {
     reply
 }
 
-/// An answer with these records, all owned by the name that was asked for.
+/// An answer with these records, all owned by the queried name.
 pub(crate) fn found(query: &Message, data: Vec<RData>) -> Message {
     let mut reply = respond(query, ResponseCode::NoError);
     let owner = query.queries[0].name().clone();
@@ -99,7 +99,7 @@ pub(crate) fn name(text: &str) -> Name {
     super::ask::absolute(text).unwrap()
 }
 
-/// The name that was asked for, lower case, without trailing dot.
+/// The queried name, lower case, without trailing dot.
 pub(crate) fn asked_name(query: &Message) -> String {
     query.queries[0].name().to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }

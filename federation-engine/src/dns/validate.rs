@@ -1,9 +1,9 @@
-//! DNSSEC (RFC 4033 to 4035): a validating stub in front of the configured resolvers, and whether those resolvers pass on
-//! what it takes.
+//! DNSSEC (RFC 4033 to 4035): a validating stub in front of the configured resolvers, and the check whether those
+//! resolvers return what validation needs.
 //!
-//! The validation is hickory's. It is put together here and not by `ResolverOpts::validate` for two reasons: that one keeps
-//! up to a million proofs, which strangers' zones could fill, and it asks without the CD bit, so that of a resolver that
-//! validates as well a bogus answer comes as SERVFAIL, and nobody learns why (RFC 6840 §5.9).
+//! hickory does the validation. It is assembled here and not by `ResolverOpts::validate` for two reasons. That function
+//! caches up to a million proofs, which unknown zones could fill. It also queries without the CD bit: a resolver that
+//! validates as well then answers SERVFAIL instead of the bogus records, which hides the cause (RFC 6840 §5.9).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use tokio::time::{Instant, timeout};
 
 use super::lookup::{Found, Servers, lookup};
 
-/// Proofs kept, one for each set of records: a few kilobytes for a hundred peers. Answers are kept in `Cache`.
+/// Proofs cached, one for each set of records: a few kilobytes for a hundred peers. Answers are in `Cache`.
 const MAX_PROOFS: usize = 512;
-/// For the keys of the root.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Until a resolver that strips DNSSEC is looked at again.
-const LATER: Duration = Duration::from_mins(10);
-/// Until a resolver that did not answer is looked at again.
-const SOON: Duration = Duration::from_secs(10);
+/// Timeout for the keys of the root.
+const ROOT_KEYS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time until a resolver that strips DNSSEC is checked again.
+const REPROBE_INTERVAL: Duration = Duration::from_mins(10);
+/// Time until a resolver that did not answer is checked again.
+const FAILED_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Sets the CD bit on every question: the verdict is ours.
+/// Sets the CD bit on every query, because this side validates.
 #[derive(Clone)]
 struct CheckingDisabled<H>(H);
 
@@ -47,8 +47,8 @@ impl<H: DnsHandle> DnsHandle for CheckingDisabled<H> {
     }
 }
 
-/// Refuses denials that speak of other zones. The library takes a negative answer as insecure when all of its authority
-/// section is, and does not ask of which zone: the SOA record of any unsigned zone would deny every record of a signed one.
+/// Rejects denials about other zones. The library treats a negative answer as insecure if all of its authority section
+/// is, regardless of the zone: the SOA record of any unsigned zone would deny every record of a signed one.
 #[derive(Clone)]
 struct OwnDenials<H>(H);
 
@@ -95,32 +95,32 @@ fn denies_as_it_may(response: &Message, query: &Query) -> bool {
         .all(|record| record.proof != Proof::Insecure || record.name.zone_of(query.name()))
 }
 
-/// Asks and validates.
+/// Queries and validates.
 pub(super) struct Validator {
     servers: OwnDenials<DnssecDnsHandle<CheckingDisabled<Servers>>>,
     options: DnsRequestOptions,
-    /// The resolvers pass on what validation needs. Never taken back: whoever could make it false could make every answer
-    /// insecure.
+    /// The resolvers return what validation needs. Never reset: otherwise anyone who could reset it could make every
+    /// answer insecure.
     possible: AtomicBool,
     next_look: Mutex<NextLook>,
 }
 
-/// When the resolvers are looked at.
+/// When the resolvers are checked.
 #[derive(Clone, Copy)]
 enum NextLook {
-    /// Nobody has looked yet; the first look-up does, and all wait for it.
+    /// Not checked yet; the first lookup checks, and all wait for it.
     AtOnce,
-    /// Beside the first look-up after this, if any.
+    /// In parallel to the first lookup after this time, if any.
     NotBefore(Instant),
 }
 
-/// What a look at the resolvers shows.
+/// The result of a check of the resolvers.
 #[derive(Debug)]
 enum Sight {
     Possible,
-    /// An answer, and no valid signature in it.
+    /// An answer without a valid signature.
     Stripped(String),
-    /// No answer, which says nothing.
+    /// No answer, so no result.
     Silent(String),
 }
 
@@ -142,7 +142,7 @@ impl Validator {
         }
     }
 
-    /// Asks for records. Each of them is secure or insecure; what is bogus or indeterminate is an error.
+    /// Queries records. Each of them is secure or insecure; bogus and indeterminate ones are an error.
     pub(super) async fn lookup(&self, name: Name, kind: RecordType) -> Result<Found, NetError> {
         let found = lookup(&self.servers, name, kind, self.options).await?;
         if found.is_proven(&[Proof::Secure, Proof::Insecure]) {
@@ -152,7 +152,7 @@ impl Validator {
         }
     }
 
-    /// Whether the resolvers pass on what validation needs.
+    /// Whether the resolvers return what validation needs.
     pub(super) async fn is_possible(self: &Arc<Self>) -> bool {
         if self.possible.load(Ordering::Acquire) {
             return true;
@@ -163,7 +163,7 @@ impl Validator {
                 *next = self.look(true).await;
             }
             NextLook::NotBefore(at) if at <= Instant::now() => {
-                *next = NextLook::NotBefore(clock::after(Instant::now(), LATER));
+                *next = NextLook::NotBefore(clock::after(Instant::now(), REPROBE_INTERVAL));
                 let beside = Arc::clone(self);
                 tokio::spawn(async move {
                     let next = beside.look(false).await;
@@ -175,23 +175,21 @@ impl Validator {
         self.possible.load(Ordering::Acquire)
     }
 
-    /// Says what it found once, and again only when it has changed.
+    /// Logs the result once, and again only when it has changed.
     async fn look(&self, first: bool) -> NextLook {
         let pause = match self.sight().await {
             Sight::Possible => {
                 self.possible.store(true, Ordering::Release);
-                tracing::info!(
-                    "DNSSEC: the resolver passes signatures on, so answers are validated"
-                );
-                LATER
+                tracing::info!("DNSSEC: the resolver returns signatures, so answers are validated");
+                REPROBE_INTERVAL
             }
             Sight::Stripped(detail) => {
                 if first {
                     tracing::info!(
-                        "DNSSEC: the resolver gives no signed keys of the root ({detail}), so answers are not validated and DANE is off; `resolvers` may name one that does"
+                        "DNSSEC: the resolver does not return signed keys of the root ({detail}), so answers are not validated and DANE is off. To enable both, set `resolvers` to a resolver that returns signatures"
                     );
                 }
-                LATER
+                REPROBE_INTERVAL
             }
             Sight::Silent(detail) => {
                 if first {
@@ -199,18 +197,18 @@ impl Validator {
                         "DNSSEC: the resolver did not answer ({detail}), so answers are not validated until it does"
                     );
                 }
-                SOON
+                FAILED_PROBE_INTERVAL
             }
         };
         NextLook::NotBefore(clock::after(Instant::now(), pause))
     }
 
-    /// The keys of the root, signed by a trust anchor, cannot be had from a resolver that drops DNSSEC, and cannot be made
-    /// up.
+    /// The keys of the root, signed by a trust anchor, cannot be obtained from a resolver that drops DNSSEC, and cannot
+    /// be forged.
     async fn sight(&self) -> Sight {
         let keys = self.lookup(Name::root(), RecordType::DNSKEY);
-        match timeout(PATIENCE, keys).await {
-            Err(_) => Sight::Silent(format!("within {} s", PATIENCE.as_secs())),
+        match timeout(ROOT_KEYS_TIMEOUT, keys).await {
+            Err(_) => Sight::Silent(format!("within {} s", ROOT_KEYS_TIMEOUT.as_secs())),
             Ok(Ok(keys)) if is_secure(&keys) => Sight::Possible,
             Ok(Ok(_)) => Sight::Stripped("they are not signed by a trust anchor".to_owned()),
             Ok(Err(
@@ -224,7 +222,7 @@ impl Validator {
     }
 }
 
-/// A chain of signatures leads from a trust anchor to records, and there are some.
+/// A chain of signatures from a trust anchor covers the records, and there are some.
 pub(super) fn is_secure(found: &Found) -> bool {
     !found.records.is_empty() && found.is_proven(&[Proof::Secure])
 }

@@ -1,30 +1,16 @@
 //! The admin listener: `/livez`, `/readyz`, `/metrics`. Plain HTTP, reads only.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::http::{
-    Answer, ClientLimits, answer, refuse, serve_connections, speak, wrong_method,
-};
+use crate::observe::http::{Answer, OPEN_METRICS, PLAIN_TEXT, answer, refuse, serve_reads};
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 
-/// What `prometheus-client` writes.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Nobody proves anything here, so that every client is a stranger: one answer, soon. No connection is ever admitted; the
-/// oldest makes room for the next, and probes are always answered.
-const CLIENT_LIMITS: ClientLimits =
-    ClientLimits { head_timeout: Duration::from_secs(2), keep_alive: false };
-
-/// For a whole connection. A client that does not read its answer is not waited for.
-const MAX_CONNECTION_TIME: Duration = Duration::from_secs(10);
-
-/// What the admin listener shows.
+/// State that the admin listener shows.
 #[derive(Debug)]
 pub struct AdminState {
     /// For `/readyz`.
@@ -35,30 +21,12 @@ pub struct AdminState {
 
 /// Serves until the shutdown.
 pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: CancellationToken) {
-    serve_connections(listener, "admin", &shutdown, |stream, _place| {
-        let (state, shutdown) = (Arc::clone(&state), shutdown.clone());
-        async move {
-            let spoken = speak(stream, &shutdown, CLIENT_LIMITS, |request| {
-                let answered = route(&state, request.method(), request.uri().path());
-                async move { answered }
-            });
-            if tokio::time::timeout(MAX_CONNECTION_TIME, spoken).await.is_err() {
-                tracing::debug!("a client of the admin port did not read its answer in time");
-            }
-        }
-    })
-    .await;
+    serve_reads(listener, "admin", &shutdown, move |path| route(&state, path)).await;
 }
 
-fn route(state: &AdminState, method: &Method, path: &str) -> Answer {
-    if !matches!(path, "/livez" | "/readyz" | "/metrics") {
-        return refuse(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics");
-    }
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return wrong_method(&Method::GET);
-    }
+fn route(state: &AdminState, path: &str) -> Answer {
     match path {
-        "/livez" => answer(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
+        "/livez" => answer(StatusCode::OK, PLAIN_TEXT, "ok\n"),
         "/readyz" => {
             let report = state.readiness.report();
             let status =
@@ -66,7 +34,8 @@ fn route(state: &AdminState, method: &Method, path: &str) -> Answer {
             let body = serde_json::json!(report).to_string();
             answer(status, "application/json", body)
         }
-        _ => answer(StatusCode::OK, OPEN_METRICS, state.metrics.encode()),
+        "/metrics" => answer(StatusCode::OK, OPEN_METRICS, state.metrics.encode()),
+        _ => refuse(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics"),
     }
 }
 

@@ -26,19 +26,19 @@ pub use credentials::{Credentials, CredentialsError, Token};
 
 mod credentials;
 
-/// Longest `?wait=` that is honoured, below the idle timeouts of what may stand between.
+/// Maximum `?wait=`, below the idle timeouts of proxies and firewalls.
 pub const MAX_WAIT: Duration = Duration::from_secs(55);
-/// After a change, what else changes within this time goes into the same answer.
+/// Further changes within this time after a change go into the same answer.
 const COALESCE: Duration = Duration::from_millis(200);
 const MAX_BODY_BYTES: usize = 4096;
 
-/// What the control listener works with.
+/// State of the control listener.
 #[derive(Debug)]
 pub struct ControlState {
     journal: Arc<Journal>,
     credentials: watch::Receiver<Option<Arc<Credentials>>>,
     probes: mpsc::Sender<Domain>,
-    /// Tells the revisions of this run from those of an earlier one.
+    /// Distinguishes the revisions of this run from those of an earlier one.
     run: u64,
 }
 
@@ -46,7 +46,7 @@ impl ControlState {
     /// `credentials` may change at any time; without any, connections are closed. Domains to probe go to `probes`.
     ///
     /// # Errors
-    /// When the system has no random numbers.
+    /// When the system random number generator fails.
     pub fn new(
         journal: Arc<Journal>,
         credentials: watch::Receiver<Option<Arc<Credentials>>>,
@@ -55,7 +55,7 @@ impl ControlState {
         Ok(Self { journal, credentials, probes, run: getrandom::u64()? })
     }
 
-    /// Judged by the token in force now, so that a rotation also ends what open connections may do.
+    /// Verified with the current token, so that a rotation also applies to open connections.
     fn accepts(&self, token: &[u8]) -> bool {
         self.credentials.borrow().as_ref().is_some_and(|now| now.token().matches(token))
     }
@@ -65,7 +65,7 @@ impl ControlState {
     }
 }
 
-/// A client with the token may keep its connection; one that has not shown it makes room.
+/// A client with the token may keep its connection; one that has not presented it makes room.
 const CLIENT_LIMITS: ClientLimits = ClientLimits { head_timeout: PATIENCE, keep_alive: true };
 
 /// Serves until the shutdown.
@@ -83,9 +83,11 @@ async fn connection(
     shutdown: &CancellationToken,
     place: &Place,
 ) {
-    // Those in force when the connection began.
+    // The credentials in effect when the connection began.
     let Some(credentials) = state.credentials.borrow().clone() else {
-        tracing::warn!("a control connection was closed: its certificate or token is not loaded");
+        tracing::warn!(
+            "control connection closed: the certificate or token of the control port is not loaded"
+        );
         return;
     };
     let handshake = TlsAcceptor::from(credentials.tls()).accept(stream);
@@ -125,7 +127,7 @@ async fn route(
         ("/v1/probe", &Method::POST) => probe(state, request.into_body()).await,
         ("/v1/evidence", _) => wrong_method(&Method::GET),
         ("/v1/probe", _) => wrong_method(&Method::POST),
-        _ => refuse(StatusCode::NOT_FOUND, "there are /v1/evidence and /v1/probe"),
+        _ => refuse(StatusCode::NOT_FOUND, "not found; the paths are /v1/evidence and /v1/probe"),
     }
 }
 
@@ -135,7 +137,7 @@ fn wait(query: Option<&str>) -> Result<Duration, &'static str> {
     let Some((_, seconds)) = pairs.find(|(name, _)| *name == "wait") else {
         return Ok(Duration::ZERO);
     };
-    let seconds = seconds.parse().map_err(|_| "wait is a whole number of seconds")?;
+    let seconds = seconds.parse().map_err(|_| "wait must be a whole number of seconds")?;
     Ok(Duration::from_secs(seconds).min(MAX_WAIT))
 }
 
@@ -162,7 +164,7 @@ async fn evidence(
     }
     let (revision, evidence) = state.journal.snapshot();
     let Ok(body) = serde_json::to_vec(&evidence) else {
-        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the evidence could not be written");
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "cannot serialise the evidence");
     };
     let mut found = answer(StatusCode::OK, "application/json", body);
     tag(&mut found, &state.etag(revision));
@@ -187,9 +189,14 @@ async fn probe(state: &ControlState, body: Incoming) -> Answer {
     let body = match tokio::time::timeout(PATIENCE, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broken");
+            return refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request body is too large or incomplete",
+            );
         }
-        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        Err(_) => {
+            return refuse(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time");
+        }
     };
     let peer = match serde_json::from_slice(&body) {
         Ok(ProbeRequest { peer }) => peer,
@@ -198,7 +205,7 @@ async fn probe(state: &ControlState, body: Incoming) -> Answer {
     match state.probes.try_send(peer) {
         Ok(()) => answer(StatusCode::ACCEPTED, "application/json", "{}"),
         Err(TrySendError::Full(_)) => {
-            refuse(StatusCode::TOO_MANY_REQUESTS, "too many probes wait already; try again later")
+            refuse(StatusCode::TOO_MANY_REQUESTS, "too many probes are queued; try again later")
         }
         Err(TrySendError::Closed(_)) => {
             refuse(StatusCode::SERVICE_UNAVAILABLE, "the engine is shutting down")

@@ -1,7 +1,8 @@
-//! The body of `/v1/evidence`: facts, never verdicts. The operator's ladder judges them.
+//! The body of `/v1/evidence`: facts, never verdicts. The operator's ladder derives the verdicts.
 //!
 //! Bounded: at most [`MAX_PEERS`] peers, [`MAX_ANSWERS`] answers for each backend domain, [`MAX_INBOUND`] inbound
-//! observations, [`MAX_ATTEMPTS`] attempts and [`MAX_PEER_REFUSALS`] refusals for each peer, [`MAX_REFUSALS`] other refusals.
+//! observations, [`MAX_ATTEMPTS`] attempts and [`MAX_PEER_REFUSALS`] refusals for each peer, [`MAX_REFUSALS`] other
+//! refusals.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +17,7 @@ use crate::Domain;
 pub const MAX_PEERS: usize = 512;
 /// Inbound observations kept: one for each combination of peer domain and kind.
 pub const MAX_INBOUND: usize = 128;
-/// Answers kept for each local domain: those of the last minutes, with as many replicas as make sense.
+/// Answers kept for each local domain: those of the last minutes, with a realistic number of replicas.
 pub const MAX_ANSWERS: usize = 64;
 /// Attempts kept for each peer.
 pub const MAX_ATTEMPTS: usize = 8;
@@ -31,9 +32,9 @@ pub const MAX_REFUSALS: usize = 32;
 pub struct Evidence {
     /// Version of the engine.
     pub version: String,
-    /// SHA-256 (hex) of the configuration file in force.
+    /// SHA-256 (hex) of the configuration file in effect.
     pub config_hash: String,
-    /// Files that could not be used since the last good state; the engine goes on with the last good ones.
+    /// Files that have been unusable since the last valid state; the engine continues with the last valid ones.
     pub problems: Vec<Problem>,
     /// Certificates in use, by local domain.
     pub certificates: Vec<ServedCertificate>,
@@ -44,9 +45,9 @@ pub struct Evidence {
     /// Answers of backends to pings of other replicas.
     #[serde(default)]
     pub answers: Vec<BackendAnswer>,
-    /// Remote domains: configured peers, and those that traffic has touched.
+    /// Remote domains: configured peers, and those with traffic.
     pub peers: Vec<PeerEvidence>,
-    /// Refusals on the outer leg of what no peer of the list above explains, oldest first.
+    /// Refusals on the outer leg that belong to no peer of the list above, oldest first.
     #[serde(default)]
     pub refusals: Vec<InboundRefusal>,
 }
@@ -57,7 +58,7 @@ pub struct Evidence {
 pub struct Problem {
     /// File, with line and field where they are known.
     pub place: String,
-    /// What is wrong and what to do.
+    /// The error and the action.
     pub message: String,
 }
 
@@ -71,19 +72,19 @@ pub struct ServedCertificate {
     pub sha256: String,
     /// End of validity.
     pub not_after: Timestamp,
-    /// Signed by itself.
+    /// Self-signed.
     pub self_signed: bool,
 }
 
-/// Proof that something from outside reached the outer leg.
+/// Evidence that a remote server reached the outer leg.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InboundObservation {
-    /// What was seen.
+    /// Kind of the observation.
     pub kind: InboundKind,
-    /// Remote domain that was proven (or that the dialback key was issued to).
+    /// Remote domain that was authenticated (or that the dialback key was issued to).
     pub peer: Domain,
-    /// Local domain that it asked for.
+    /// Local domain that it addressed.
     pub local: Domain,
     /// Source address of the connection.
     pub source: IpAddr,
@@ -94,32 +95,32 @@ pub struct InboundObservation {
 /// Kind of an inbound observation, strongest first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum InboundKind {
-    /// A stream whose remote domain was proven.
+    /// A stream whose remote domain was authenticated.
     StreamAuthenticated,
     /// A `db:verify` with a key that the engine issued to that peer.
     DialbackVerified,
-    /// A stream header for a local domain, the remote domain not (yet) proven.
+    /// A stream header for a local domain; the remote domain is not authenticated (yet).
     StreamOpened,
 }
 
-/// Something on the outer leg that was refused: a stream, or a dialback request. Who it was is not proven, so it says
-/// nothing about the peer that it names.
+/// A refusal on the outer leg: of a stream, or of a dialback request. The sender is not authenticated, so the refusal
+/// is no evidence about the peer that it names.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InboundRefusal {
-    /// Who it said it is.
+    /// Domain that it claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Domain>,
-    /// Whom it asked for; not necessarily a local domain.
+    /// Domain that it addressed; not necessarily a local domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<Domain>,
     /// Source address of the connection.
     pub source: IpAddr,
-    /// Why.
+    /// Reason.
     pub reason: Word,
-    /// The true cause, in words.
+    /// The true cause, as text.
     pub message: String,
-    /// How often in a row.
+    /// Number of consecutive repetitions.
     pub count: u32,
     /// Last time.
     pub at: Timestamp,
@@ -133,13 +134,13 @@ pub struct BackendRoundTrip {
     pub backend: String,
     /// Local domain that was pinged.
     pub domain: Domain,
-    /// What was seen.
+    /// Outcome.
     pub outcome: BackendOutcome,
-    /// In words, with the peer's own text.
+    /// As text, with the peer's own words.
     pub detail: String,
     /// `id` of the ping.
     pub ping: String,
-    /// When it was seen.
+    /// When it was observed.
     pub at: Timestamp,
 }
 
@@ -171,11 +172,11 @@ pub enum BackendOutcome {
     BackendCertificateUntrusted,
     /// Dialback between engine and backend failed.
     BackendDialbackFailed,
-    /// The backend says that it does not host the domain.
+    /// The backend reports that it does not host the domain.
     DomainNotHosted,
-    /// The backend took the ping; whether its answer comes back, here or at another replica, is not known yet.
+    /// The backend accepted the ping; whether its answer comes back, here or at another replica, is not known yet.
     AnswerAwaited,
-    /// The backend took the ping, and no answer came back to this replica in time.
+    /// The backend accepted the ping, and no answer came back to this replica in time.
     NoAnswer,
     /// No component is connected for the domain.
     ComponentNotConnected,
@@ -183,7 +184,7 @@ pub enum BackendOutcome {
     StreamFailed,
 }
 
-/// What is known of a remote domain.
+/// The known facts about a remote domain.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerEvidence {
@@ -199,7 +200,7 @@ pub struct PeerEvidence {
     pub inbound: Option<PeerStream>,
     /// Last attempts to reach it, newest last.
     pub attempts: Vec<Attempt>,
-    /// Refusals of what claimed to be it since it was last connected to us, oldest first, one for each source.
+    /// Refusals of servers that claimed to be it since it was last connected to us, oldest first, one for each source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<InboundRefusal>,
 }
@@ -214,7 +215,7 @@ pub struct PeerStream {
     pub step: Step,
     /// `Connected`, or why there is no stream.
     pub reason: Word,
-    /// In words, with the peer's own text.
+    /// As text, with the peer's own words.
     pub message: String,
     /// Address of the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,10 +223,10 @@ pub struct PeerStream {
     /// TLS of the stream; absent on plain TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFacts>,
-    /// How the sender's domain was proven.
+    /// How the sender's domain was authenticated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<Authentication>,
-    /// What proves that the peer's own domain is at the other end.
+    /// What authenticates the peer's own domain at the other end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authenticated_by: Option<AuthenticatedBy>,
     /// Last change of this state.
@@ -240,14 +241,14 @@ pub struct TlsFacts {
     pub version: String,
     /// Direct TLS instead of STARTTLS.
     pub direct: bool,
-    /// `Valid`, `ValidByDANE` where the peer's TLSA records decided, or why the certificate is not valid.
+    /// `Valid`, `ValidByDANE` if the peer's TLSA records decided, or why the certificate is not valid.
     pub verification: Word,
     /// End of validity of the peer's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
 }
 
-/// How a domain was proven on a stream.
+/// How a domain was authenticated on a stream.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Authentication {
     /// SASL EXTERNAL.
@@ -261,19 +262,19 @@ pub enum Authentication {
     Dialback,
 }
 
-/// What proves that a peer's domain is at the other end of a stream, strongest first.
+/// What authenticates a peer's domain at the other end of a stream, strongest first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum AuthenticatedBy {
     /// A certificate that a trusted root issued, or with a pinned key.
     Certificate,
-    /// A certificate that the TLSA records of the server are about.
+    /// A certificate that matches the TLSA records of the server.
     #[serde(rename = "DANE")]
     Dane,
-    /// A dialback key that the server confirmed to which DNS leads.
+    /// A dialback key that was confirmed by the server to which DNS points.
     Dialback,
-    /// Nothing but the `route` of the configuration, which led us there.
+    /// Only the `route` of the configuration, which selected the server.
     Route,
-    /// Nothing but DNS, which led us there.
+    /// Only DNS, which selected the server.
     #[serde(rename = "DNS")]
     Dns,
 }
@@ -301,12 +302,12 @@ pub struct Attempt {
     pub step: Step,
     /// `Connected`, or why no stream was established.
     pub reason: Word,
-    /// In words.
+    /// As text.
     pub message: String,
     /// Address that was reached or tried last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
-    /// Version of TLS, such as `TLSv1.3`, if it came to that.
+    /// TLS version, such as `TLSv1.3`, if TLS was established.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
 }

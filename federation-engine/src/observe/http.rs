@@ -1,4 +1,5 @@
-//! The small HTTP/1.1 server under `admin` and `control`: bounded in connections, header bytes and time.
+//! The small HTTP/1.1 server of the engine's two ports and of the operator's port: bounded in connections, header bytes and
+//! time.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -22,18 +23,29 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::observe::visitors::Visitors;
 
-/// Connections at once on one listener. For a further one the oldest that has not been admitted makes room; where all have
-/// been, it waits in the backlog.
+/// Maximum connections at once on one listener. For a further one, the oldest that has not been admitted makes room; if
+/// all have been, it waits in the backlog.
 pub(super) const MAX_CONNECTIONS: usize = 64;
-/// For the head of a request, the TLS handshake, and a request's body, each.
+/// Timeout for the head of a request, for the TLS handshake, and for a request's body, each.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Body of every answer.
-pub(super) type Answer = Response<Full<Bytes>>;
+/// A client that cannot authenticate gets one answer, soon.
+const READ_LIMITS: ClientLimits =
+    ClientLimits { head_timeout: Duration::from_secs(2), keep_alive: false };
+/// For the whole connection of such a client, so that nothing waits for a client that does not read its answer.
+const READ_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection's place on its listener; dropping it gives the place back.
+/// The type of plain text.
+pub const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+/// The type of what `prometheus-client` writes.
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The answer to a request, with its whole body.
+pub type Answer = Response<Full<Bytes>>;
+
+/// A connection's place on its listener; dropping it releases the place.
 pub(super) struct Place {
     visitors: Arc<Shared>,
     number: u64,
@@ -54,7 +66,7 @@ impl Shared {
 }
 
 impl Place {
-    /// The client has shown that it may be here: it keeps its place until it leaves.
+    /// The client has authenticated: it keeps its place until it disconnects.
     pub(super) fn admit(&self) {
         self.visitors.visitors().admit(self.number);
     }
@@ -67,7 +79,7 @@ impl Drop for Place {
     }
 }
 
-/// Accepts until the shutdown, then waits for the connections that are open.
+/// Accepts until the shutdown, then waits for the open connections.
 pub(super) async fn serve_connections<F>(
     listener: TcpListener,
     name: &str,
@@ -101,7 +113,7 @@ pub(super) async fn serve_connections<F>(
     tasks.wait().await;
 }
 
-/// What a listener grants its clients.
+/// Limits of a listener for its clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientLimits {
     /// Time for the head of a request.
@@ -110,7 +122,7 @@ pub(super) struct ClientLimits {
     pub(super) keep_alive: bool,
 }
 
-/// Speaks HTTP/1.1 on a connection until it ends; at the shutdown the request in progress is still answered.
+/// Serves HTTP/1.1 on a connection until it closes; on shutdown, the request in progress is still answered.
 pub(super) async fn speak<F>(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     shutdown: &CancellationToken,
@@ -139,31 +151,58 @@ pub(super) async fn speak<F>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection ended early");
+        tracing::debug!(%error, "an HTTP connection broke");
     }
 }
 
+/// Serves a port whose clients cannot authenticate and only read: plain HTTP, GET and HEAD, one answer for each connection.
+/// `respond` gets the path. No connection is ever admitted: the oldest makes room for the next, so that the port answers
+/// however many clients send nothing.
+///
+/// Accepts until the shutdown, then waits for the open connections.
+pub async fn serve_reads<R>(
+    listener: TcpListener,
+    name: &str,
+    shutdown: &CancellationToken,
+    respond: R,
+) where
+    R: Fn(&str) -> Answer + Clone + Send + Sync + 'static,
+{
+    serve_connections(listener, name, shutdown, |stream, _place| {
+        let (respond, shutdown) = (respond.clone(), shutdown.clone());
+        async move {
+            let spoken = speak(stream, &shutdown, READ_LIMITS, |request| {
+                std::future::ready(match *request.method() {
+                    Method::GET | Method::HEAD => respond(request.uri().path()),
+                    _ => wrong_method(&Method::GET),
+                })
+            });
+            if tokio::time::timeout(READ_CONNECTION_TIMEOUT, spoken).await.is_err() {
+                tracing::debug!("an HTTP client did not read its answer in time");
+            }
+        }
+    })
+    .await;
+}
+
 /// An answer with a body.
-pub(super) fn answer(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Answer {
+pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// A refusal that says why.
+/// A refusal with its reason.
 pub(super) fn refuse(status: StatusCode, why: &str) -> Answer {
     let body = serde_json::json!({ "error": why }).to_string();
     answer(status, "application/json", body)
 }
 
-/// 405 with the method that would do.
+/// 405 with the permitted method.
 pub(super) fn wrong_method(allowed: &Method) -> Answer {
-    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allowed}"));
+    let mut response =
+        refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("method not allowed; use {allowed}"));
     if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
         response.headers_mut().insert(ALLOW, value);
     }

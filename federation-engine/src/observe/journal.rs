@@ -1,9 +1,9 @@
-//! What the engine saw, kept for `/v1/evidence`: bounded, cheap, written a few times for each stream and never for a
-//! stanza.
+//! Observations of the engine, kept for `/v1/evidence`: bounded, cheap, written a few times for each stream and never
+//! for a stanza.
 //!
-//! Readers wait for a new revision. Something new makes one at once; a mere newer time of something known makes one at
-//! most every [`REFRESH_INTERVAL`], so that a busy engine does not keep its observers busy. What strangers can cause at will
-//! is news that waits: for that interval, or until a reader has waited to the end of its time.
+//! Readers wait for a new revision. A new fact creates one at once; a mere newer time of a known fact creates one at
+//! most every [`REFRESH_INTERVAL`], so that a busy engine does not keep its observers busy. Changes that remote servers
+//! can cause at will are delayed: for that interval, or until a reader has waited to the end of its time.
 
 mod records;
 mod refusals;
@@ -20,7 +20,7 @@ use crate::observe::evidence::{
 };
 use records::{Change, Records};
 
-/// Least time between two revisions that differ in times only.
+/// Minimum time between two revisions that differ in times only.
 pub const REFRESH_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// The evidence store. Shared by all tasks; times are arguments.
@@ -37,8 +37,8 @@ impl Journal {
         Self { records: Mutex::new(records), revision: watch::Sender::new(1) }
     }
 
-    /// A configuration is in force: its hash, local domains, and domains that `peers[]` names exactly. Evidence about
-    /// local domains that are no longer there is dropped.
+    /// A configuration is in effect: its hash, local domains, and domains that `peers[]` names exactly. Evidence about
+    /// removed local domains is dropped.
     pub fn configured<'a>(
         &self,
         hash: &str,
@@ -49,22 +49,22 @@ impl Journal {
         self.record(now, |records| records.configured(hash, local, peers, now));
     }
 
-    /// All files that cannot be used now; replaces what was said before.
+    /// All files that are currently unusable; replaces the previous list.
     pub fn problems(&self, problems: Vec<Problem>, now: Timestamp) {
         self.record(now, |records| records.problems(problems));
     }
 
-    /// The certificates in use; replaces what was said before.
+    /// The certificates in use; replaces the previous list.
     pub fn certificates(&self, certificates: Vec<ServedCertificate>, now: Timestamp) {
         self.record(now, |records| records.certificates(certificates));
     }
 
-    /// Something came in on the outer leg.
+    /// A stream or dialback request arrived on the outer leg.
     pub fn inbound(&self, observation: InboundObservation) {
         self.record(observation.at, |records| records.inbound(observation));
     }
 
-    /// Something was refused on the outer leg.
+    /// A stream or dialback request was refused on the outer leg.
     pub fn refused(&self, refusal: InboundRefusal) {
         self.record(refusal.at, |records| records.refused(refusal));
     }
@@ -75,7 +75,7 @@ impl Journal {
         self.record(now, |records| records.stream(peer, stream, |record| &mut record.outbound));
     }
 
-    /// Somebody outside has proven itself on a stream to this local domain.
+    /// A remote server has authenticated on a stream to this local domain.
     pub fn is_reached(&self, local: &Domain) -> bool {
         self.lock().is_reached(local)
     }
@@ -96,12 +96,12 @@ impl Journal {
         self.record(round_trip.at, |records| records.backend(round_trip));
     }
 
-    /// A backend answered a ping that was not ours; local domains alone get here.
+    /// A backend answered a ping of another replica; only local domains get here.
     pub fn backend_answer(&self, answer: BackendAnswer, now: Timestamp) {
         self.record(now, |records| records.answer(answer));
     }
 
-    /// Everything, in a stable order, with its revision.
+    /// All evidence, in a stable order, with its revision.
     pub fn snapshot(&self) -> (u64, Evidence) {
         let records = self.lock();
         (*self.revision.borrow(), records.snapshot())
@@ -112,7 +112,7 @@ impl Journal {
         self.revision.subscribe()
     }
 
-    /// Makes a revision of news that waits, for a reader who has waited to the end. Whether there was any.
+    /// Creates a revision of delayed changes, for a reader that has waited to the end. Returns whether there were any.
     pub fn settle(&self, now: Timestamp) -> bool {
         let mut records = self.lock();
         let waiting = records.waiting;
@@ -122,7 +122,7 @@ impl Journal {
         waiting
     }
 
-    /// How many readers wait or could.
+    /// Number of readers that wait or could wait.
     #[cfg(test)]
     pub(super) fn subscribers(&self) -> usize {
         self.revision.receiver_count()
@@ -152,7 +152,7 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Records> {
-        // A panic elsewhere leaves at worst one record half written, each of which stands for itself.
+        // A panic elsewhere leaves at most one record half written, and each record is independent.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -98,12 +98,12 @@ impl PeerLimit {
     }
 }
 
-/// Who made room when the budget of the process was short.
+/// The kind of holder that made room when the budget of the process was exhausted.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Shed {
-    /// A connection that was not authenticated.
+    /// An unauthenticated connection.
     Unauthenticated,
-    /// A stream that carried nothing.
+    /// An idle stream.
     Idle,
     /// A stream of the domain that held the most.
     Active,
@@ -129,7 +129,7 @@ impl Label for Shed {
     }
 }
 
-/// How the engine's DNS server dealt with a query.
+/// How the engine's DNS server handled a query.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum DnsResult {
     /// Answered with records of its own.
@@ -140,9 +140,9 @@ pub enum DnsResult {
     Forwarded,
     /// No resolver answered.
     Failed,
-    /// Its source is not among the clients.
+    /// Refused: its source is not among the clients.
     Refused,
-    /// No valid query, or too many are being forwarded.
+    /// Not a valid query, or too many are being forwarded.
     Dropped,
 }
 
@@ -195,6 +195,36 @@ mod tests {
         for (position, label) in L::ALL.iter().enumerate() {
             assert_eq!(label.index(), position, "{}", label.value());
         }
+    }
+
+    const REASONS: &str = include_str!("../../../docs/reasons.md");
+    const ENGINE: &str = include_str!("../../../docs/engine.md");
+
+    /// What is in backticks.
+    fn quoted(text: &str) -> Vec<&str> {
+        text.split('`').skip(1).step_by(2).collect()
+    }
+
+    fn values<L: Label>() -> Vec<&'static str> {
+        L::ALL.iter().map(|label| label.value()).collect()
+    }
+
+    #[test]
+    fn the_reasons_page_has_every_reason_of_a_refused_stanza_and_no_other() {
+        let section = REASONS.split("\n## ").find(|section| section.starts_with("Refused stanzas"));
+        let rows = section.unwrap().lines().filter(|line| line.starts_with("| `"));
+        let mut words: Vec<_> = rows.filter_map(|row| quoted(row).first().copied()).collect();
+        let mut refusals = values::<Refusal>();
+        words.sort_unstable();
+        refusals.sort_unstable();
+        assert_eq!(words, refusals);
+    }
+
+    #[test]
+    fn the_engine_page_lists_the_results_of_dns_queries() {
+        let (_, list) = ENGINE.split_once("counts queries by result:").unwrap();
+        let (list, _) = list.split_once('.').unwrap();
+        assert_eq!(quoted(list), values::<DnsResult>());
     }
 
     #[test]

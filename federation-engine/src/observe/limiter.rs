@@ -1,5 +1,5 @@
-//! Bounds the log lines that others cause, per source and for the process. A source is a prefix of addresses, a pair of domains,
-//! or the part of a library that writes the lines. Time is an argument.
+//! Limits the log lines that remote hosts cause, per source and for the process. A source is a prefix of addresses, a
+//! pair of domains, or the part of a library that writes the lines. Time is an argument.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ use lru::LruCache;
 
 use crate::source::Prefix;
 
-/// Lines at once, and the time after which there is another one.
+/// Maximum lines at once, and the time after which there may be another one.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     burst: u32,
@@ -22,7 +22,7 @@ const PER_SOURCE: Rate = Rate { burst: 10, interval: Duration::from_secs(5) };
 /// For all sources.
 const PER_PROCESS: Rate = Rate { burst: 200, interval: Duration::from_millis(50) };
 
-/// Sources remembered. One that is forgotten starts anew; the bound of the process holds for it all the same.
+/// Maximum sources remembered. A removed source starts afresh; the limit of the process applies to it all the same.
 const MAX_SOURCES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
 
 /// A token bucket.
@@ -66,8 +66,8 @@ impl<S: Hash + Eq> Default for Limiter<S> {
 }
 
 impl<S: Hash + Eq> Limiter<S> {
-    /// Whether a line about this source is written now. If so, returns how many lines about any source were left out since
-    /// the one written before.
+    /// Whether a line about this source is written now. If so, returns how many lines about any source were omitted
+    /// since the last one that was written.
     pub(crate) fn admit(&mut self, source: S, now: Instant) -> Option<u64> {
         let process = self.process.get_or_insert_with(|| Bucket::full(PER_PROCESS, now));
         process.fill(PER_PROCESS, now);

@@ -1,6 +1,6 @@
 //! The metrics of the engine, all under `xmpp_federation_`.
 //!
-//! What is counted for each stanza is a plain atomic, found by an array index. Conservation holds at any time:
+//! Counters that change for each stanza are plain atomics, found by an array index. Conservation holds at any time:
 //! received + generated = relayed + answered + refused + bounced + queued.
 
 use std::sync::atomic::AtomicI64;
@@ -19,39 +19,39 @@ use crate::budget::{Budget, Usage};
 use crate::leg::Leg;
 use crate::observe::label::{DnsResult, Label, PeerLimit, Shed, VerificationResult};
 
-/// The result label of what succeeded.
+/// The result label of a success.
 const SUCCESS: &str = "Success";
-/// The result label of what we refused.
+/// The result label of a refusal by the engine.
 const REFUSED: &str = "Refused";
 
 /// All metrics. Shared by all tasks.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Stanzas that came in complete, by the leg they came in on.
+    /// Stanzas received in full, by the leg they came in on.
     pub stanzas_received: Counters<Leg>,
-    /// Stanzas that the peer has, by the leg they went out on.
+    /// Stanzas that the peer has acknowledged, by the leg they went out on.
     pub stanzas_relayed: Counters<Leg>,
-    /// Stanzas sent once more because the peer may not have them from a stream that broke, by the leg they went out on.
+    /// Stanzas sent again because the peer may not have them from a stream that broke, by the leg they went out on.
     pub stanzas_resent: Counters<Leg>,
-    /// Stanzas not taken, by reason.
+    /// Stanzas refused, by reason.
     pub stanzas_refused: Counters<Refusal>,
-    /// Stanzas that the engine made itself: answers, errors, its own pings.
+    /// Stanzas that the engine generated itself: answers, errors, its own pings.
     pub stanzas_generated: Counter,
-    /// Stanzas that were for the engine itself.
+    /// Stanzas addressed to the engine itself.
     pub stanzas_answered: Counter,
-    /// Stanzas that wait for a stream or for the acknowledgement of their receiver.
+    /// Stanzas queued for a stream or not yet acknowledged by their receiver.
     pub stanzas_queued: Gauge,
-    /// Dialback verifications that ended.
+    /// Dialback verifications that finished.
     pub verifications: Counters<VerificationResult>,
-    /// Dialback keys that another server asked about.
+    /// Dialback keys that another server asked to verify.
     pub keys_answered: Counters<VerificationResult>,
     /// Queries to the backend's DNS server.
     pub dns_queries: Counters<DnsResult>,
     /// Connections closed because their source had too many unauthenticated streams.
     pub connections_refused: Counter,
-    /// Log lines that were not written because their source, or all sources together, caused too many.
+    /// Log lines that were omitted because their source, or all sources together, caused too many.
     pub log_lines_omitted: Counter,
-    /// Files that cannot be used now.
+    /// Files that are currently unusable.
     pub problems: Gauge,
     /// Connections and queues that made room.
     pub(crate) shed: Counters<Shed>,
@@ -93,7 +93,7 @@ struct HandshakeLabels {
     result: &'static str,
 }
 
-/// A metric that the registry knows, too.
+/// A metric that is also registered.
 fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
     let metric = M::default();
     registry.register(name, help, metric.clone());
@@ -113,7 +113,7 @@ impl Default for Metrics {
             stanzas_received: Counters::new(
                 &mut registry,
                 "stanzas_received",
-                "Stanzas that came in complete",
+                "Stanzas received in full",
             ),
             stanzas_relayed: Counters::new(
                 &mut registry,
@@ -123,18 +123,18 @@ impl Default for Metrics {
             stanzas_resent: Counters::new(
                 &mut registry,
                 "stanzas_resent",
-                "Stanzas sent once more because their stream broke before the peer had acknowledged them",
+                "Stanzas sent again because their stream broke before the peer acknowledged them",
             ),
-            stanzas_refused: Counters::new(&mut registry, "stanzas_refused", "Stanzas not taken"),
+            stanzas_refused: Counters::new(&mut registry, "stanzas_refused", "Stanzas refused"),
             verifications: Counters::new(
                 &mut registry,
                 "verifications",
-                "Dialback verifications that ended",
+                "Dialback verifications that finished",
             ),
             keys_answered: Counters::new(
                 &mut registry,
                 "keys_answered",
-                "Dialback keys that another server asked about",
+                "Dialback keys that another server asked to verify",
             ),
             shed: Counters::new(
                 &mut registry,
@@ -150,22 +150,22 @@ impl Default for Metrics {
             stanzas_queued: registered(
                 &mut registry,
                 "stanzas_queued",
-                "Stanzas that wait for a stream or for the acknowledgement of their receiver",
+                "Stanzas queued for a stream or not yet acknowledged by their receiver",
             ),
             problems: registered(
                 &mut registry,
                 "problems",
-                "Configuration, certificate and secret files that cannot be used now",
+                "Configuration, certificate and secret files that are currently unusable",
             ),
             stanzas_generated: registered(
                 &mut registry,
                 "stanzas_generated",
-                "Stanzas that the engine made itself: answers, errors, its own pings",
+                "Stanzas that the engine generated itself: answers, errors, its own pings",
             ),
             stanzas_answered: registered(
                 &mut registry,
                 "stanzas_answered",
-                "Stanzas that were for the engine itself",
+                "Stanzas addressed to the engine itself",
             ),
             connections_refused: registered(
                 &mut registry,
@@ -175,23 +175,23 @@ impl Default for Metrics {
             log_lines_omitted: registered(
                 &mut registry,
                 "log_lines_omitted",
-                "Log lines not written because remote hosts caused too many",
+                "Log lines suppressed because remote hosts caused too many",
             ),
             bounced: registered(
                 &mut registry,
                 "stanzas_bounced",
-                "Stanzas answered with an error because no stream came about",
+                "Stanzas bounced because no stream could be opened",
             ),
             peer_limits: registered(
                 &mut registry,
                 "peer_limit_reached",
-                "Times that a stream was not read on because of peers[].limits, or would not have been",
+                "Times that peers[].limits stopped reading a stream, or would have stopped it",
             ),
             streams: registered(&mut registry, "streams", "Verified streams"),
             handshakes: registered(
                 &mut registry,
                 "handshakes",
-                "Streams whose negotiation ended, by result",
+                "Streams whose negotiation finished, by result",
             ),
             dials: registered(
                 &mut registry,
@@ -230,7 +230,7 @@ impl Metrics {
         self.handshakes.get_or_create(&labels).inc();
     }
 
-    /// Counts a negotiation that we ended; the log says why.
+    /// Counts a negotiation that the engine ended; the log has the reason.
     pub fn handshake_refused(&self, leg: Leg, direction: Direction) {
         let labels =
             HandshakeLabels { leg: leg.value(), direction: direction.label(), result: REFUSED };
@@ -249,7 +249,7 @@ impl Metrics {
         self.peer_limits.get_or_create(&labels).inc();
     }
 
-    /// How full the budget of the process is.
+    /// How much of the budget of the process is used.
     pub(crate) fn budget(&self, budget: Budget, usage: Usage, counted: usize, resident: usize) {
         let (bytes, connections) = (budget.bytes, budget.connections);
         let values = [bytes, usage.bytes, counted, resident, connections, usage.connections];
@@ -263,14 +263,14 @@ impl Metrics {
         self.log_lines_omitted.inc_by(crate::log::take_omitted());
         let mut out = String::with_capacity(4096);
         if text::encode(&mut out, &self.registry).is_err() {
-            // Only a failing writer brings this about, and a String is none.
+            // Only a failing writer causes this, and a String never fails.
             out.clear();
         }
         out
     }
 }
 
-/// The budget of the process, what of it is in use, and what the kernel says.
+/// The budget of the process, its usage, and the resident memory that the kernel reports.
 #[derive(Debug)]
 struct BudgetGauges([Gauge; 6]);
 
@@ -283,10 +283,10 @@ impl BudgetGauges {
         };
         Self([
             gauge("memory_budget_bytes", "Memory that streams and queues may hold"),
-            gauge("memory_used_bytes", "Memory that is held, counted and estimated"),
-            gauge("memory_counted_bytes", "Memory that streams and queues hold, as it is counted"),
-            gauge("memory_resident_bytes", "Memory of the process that is resident"),
-            gauge("connections_budget", "Connections of streams that there may be"),
+            gauge("memory_used_bytes", "Memory in use, counted and estimated"),
+            gauge("memory_counted_bytes", "Memory that streams and queues hold, as counted"),
+            gauge("memory_resident_bytes", "Resident memory of the process"),
+            gauge("connections_budget", "Maximum number of connections of streams"),
             gauge(
                 "connections",
                 "Connections of streams, authenticated or not, in both directions",
@@ -295,7 +295,7 @@ impl BudgetGauges {
     }
 }
 
-/// Takes its stream off the gauge when dropped.
+/// Removes its stream from the gauge when dropped.
 #[derive(Debug)]
 pub struct StreamGuard(Gauge<i64, AtomicI64>);
 

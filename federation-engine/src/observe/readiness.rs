@@ -1,11 +1,11 @@
-//! Whether the engine can serve: what is still missing, by name.
+//! Whether the engine can serve, and the names of the missing parts.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-/// Things that must be there before the engine is ready. Shared by all tasks.
+/// Parts that must be present before the engine is ready. Shared by all tasks.
 #[derive(Debug)]
 pub struct Readiness {
     missing: Mutex<BTreeSet<&'static str>>,
@@ -16,7 +16,7 @@ pub struct Readiness {
 pub struct ReadyReport {
     /// Nothing is missing.
     pub ready: bool,
-    /// Names of what is missing, sorted.
+    /// Names of the missing parts, sorted.
     pub missing: Vec<&'static str>,
 }
 
@@ -36,7 +36,7 @@ impl Readiness {
         self.lock().insert(name);
     }
 
-    /// The state now.
+    /// The current state.
     pub fn report(&self) -> ReadyReport {
         let missing: Vec<_> = self.lock().iter().copied().collect();
         ReadyReport { ready: missing.is_empty(), missing }

@@ -1,10 +1,10 @@
-//! What the tests of the two listeners share.
+//! Helpers for the tests of the two listeners.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Longer than anything takes on a busy machine, shorter than the tests let a request be held.
+/// Longer than any step takes on a busy machine, shorter than the tests let a request be held.
 const DEADLINE: Duration = Duration::from_secs(45);
 
 /// Fails the test when the future takes longer than any machine needs.

@@ -1,4 +1,4 @@
-//! Who is connected to one of the small HTTP listeners, and who makes room for a newcomer. No socket, no clock.
+//! Connections of one of the small HTTP listeners, and which of them make room for a new one. No socket, no clock.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl<T> Visitors<T> {
         number
     }
 
-    /// A connection sent a request that it may send: it does not make room any more.
+    /// A connection sent an authorised request: it no longer makes room.
     pub(super) fn admit(&mut self, number: u64) {
         if let Some(visitor) = self.open.get_mut(&number) {
             visitor.admitted = true;

@@ -1,4 +1,6 @@
-//! The way of one pair's stanzas to their receiver: a queue, and the state of the stream that empties it.
+//! The path of one pair's stanzas to their receiver: a queue, and the state of the stream that empties it.
+
+mod state;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,87 +14,21 @@ use s2s_proto::xml::Element;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::queue::{Bounds, Queue, Waiting};
+use self::state::State;
+use super::queue::{Bounds, Waiting};
 use super::retry::Fate;
 use crate::budget::account::Total;
-use crate::dial::backoff::Backoff;
 use crate::leg::Leg;
 
-/// How long a stanza that fails fast is answered with the last failure; after that it causes an attempt of its own. Short,
-/// because its sender asks about the present.
-const REPEATED: Duration = Duration::from_secs(30);
+pub(crate) use self::state::Phase;
 
-/// Shortest time between two attempts that signs of life of the peer cause. Many of them make us dial no faster.
+/// Time for which a stanza that fails fast is answered with the last failure; after that, it causes a new attempt.
+/// Short, because its sender needs the current state.
+const FAILURE_REPEAT_TIME: Duration = Duration::from_secs(30);
+
+/// Minimum time between two attempts that activity of the peer causes. Frequent activity does not make us connect more
+/// often.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What the link's task is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Phase {
-    /// No task runs; the next push starts one.
-    Dormant,
-    /// A stream is being set up, or the next attempt is waited for.
-    Connecting,
-    /// Stanzas flow.
-    Established,
-}
-
-struct State {
-    queue: Queue,
-    phase: Phase,
-    /// The stream that empties the queue, to be told when there is something in it again.
-    carrier: Option<Arc<Notify>>,
-    backoff: Backoff,
-    /// No attempt before this.
-    not_before: Option<Instant>,
-    /// The last sign of life of the peer that ended a pause.
-    sign_of_life: Option<Instant>,
-    /// Why the last attempt failed; cleared by success.
-    last_failure: Option<Failure>,
-    /// What that means for stanzas, and when it was.
-    last_fate: Option<(Fate, Instant)>,
-}
-
-impl State {
-    /// Lets something be queued, and tells the stream that empties the queue. True: a task has to be started.
-    fn append(&mut self, queue: impl FnOnce(&mut Queue)) -> bool {
-        let was_empty = self.queue.is_empty();
-        queue(&mut self.queue);
-        if self.carrier.is_none() {
-            // Nothing takes it at once.
-            self.queue.settle();
-        }
-        let start = self.phase == Phase::Dormant;
-        if start {
-            self.phase = Phase::Connecting;
-        }
-        if let Some(carrier) = self.carrier.as_ref().filter(|_| was_empty) {
-            carrier.notify_one();
-        }
-        start
-    }
-
-    /// There will soon be room in the queue, or the news that there is no stream.
-    fn flows(&self) -> bool {
-        match self.phase {
-            Phase::Established => true,
-            Phase::Connecting => self.last_failure.is_none(),
-            Phase::Dormant => false,
-        }
-    }
-
-    /// While the next attempt is waited for: the last failure, if stanzas that fail fast do not wait with the others, and
-    /// when it was.
-    fn refuses(&self, now: Instant) -> Option<(Failure, Instant)> {
-        match (&self.last_failure, self.last_fate) {
-            (Some(failure), Some((Fate::FailFast, at)))
-                if self.not_before.is_some_and(|not_before| not_before > now) =>
-            {
-                Some((failure.clone(), at))
-            }
-            _ => None,
-        }
-    }
-}
 
 fn is_urgent(stanza: &Bytes) -> bool {
     Element::parse(stanza).is_some_and(|element| fails_fast(&element))
@@ -101,22 +37,22 @@ fn is_urgent(stanza: &Bytes) -> bool {
 /// Result of [`Link::push`].
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Push {
-    /// Queued. `start` tells the caller to start the link's task.
+    /// Queued. `start`: the caller must start the link's task.
     Queued {
-        /// No task was running; now one has to.
+        /// No task was running; now one must.
         start: bool,
     },
-    /// No room. While stanzas flow, or the first attempt to let them flow goes on, the sender waits
-    /// ([`Link::wait_for_room`]); otherwise it is told.
+    /// No room. While stanzas are being sent, or during the first attempt to open a stream, the sender waits
+    /// ([`Link::wait_for_room`]); otherwise the stanza is bounced.
     Full {
-        /// The stanza, given back.
+        /// The stanza, returned.
         stanza: Bytes,
         /// The sender waits.
         flowing: bool,
     },
     /// There is no stream, and the sender waits for an answer: it gets the cause now.
     Unreachable {
-        /// The stanza, given back.
+        /// The stanza, returned.
         stanza: Bytes,
         /// Why the last attempt failed.
         cause: Failure,
@@ -125,9 +61,9 @@ pub(crate) enum Push {
 
 /// One pair's link.
 pub(crate) struct Link {
-    /// Whose stanzas.
+    /// The pair.
     pub(crate) pair: Pair,
-    /// Which side of the engine they leave by.
+    /// The side of the engine by which they leave.
     pub(crate) leg: Leg,
     state: Mutex<State>,
     room: Notify,
@@ -135,26 +71,16 @@ pub(crate) struct Link {
     settled: Notify,
     lost: Notify,
     answered: AtomicBool,
-    /// Answers may wait in the queue. False: surely none.
+    /// Answers may wait in the queue. False: certainly none.
     has_answers: AtomicBool,
 }
 
 impl Link {
     pub(crate) fn new(pair: Pair, leg: Leg, total: &Total) -> Self {
-        let state = State {
-            queue: Queue::counted(total),
-            phase: Phase::Dormant,
-            carrier: None,
-            backoff: Backoff::default(),
-            not_before: None,
-            sign_of_life: None,
-            last_failure: None,
-            last_fate: None,
-        };
         Self {
             pair,
             leg,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(total)),
             room: Notify::new(),
             hurry: Notify::new(),
             settled: Notify::new(),
@@ -175,7 +101,7 @@ impl Link {
         if let Some((cause, since)) = state.refuses(now) {
             drop(state);
             let urgent = is_urgent(&stanza);
-            if urgent && now.saturating_duration_since(since) < REPEATED {
+            if urgent && now.saturating_duration_since(since) < FAILURE_REPEAT_TIME {
                 return Push::Unreachable { stanza, cause };
             }
             state = self.state();
@@ -191,7 +117,7 @@ impl Link {
         Push::Queued { start }
     }
 
-    /// Queues an answer of the engine to a stanza of the reverse pair. True when the caller has to start the link's task.
+    /// Queues an answer of the engine to a stanza of the reverse pair. True when the caller must start the link's task.
     pub(crate) fn push_answer(&self, answer: Bytes, now: Instant) -> bool {
         let mut state = self.state();
         self.has_answers.store(true, Ordering::Relaxed);
@@ -208,7 +134,8 @@ impl Link {
         state.queue.is_full_of_answers(&bounds())
     }
 
-    /// Waits until fewer answers wait. They leave even if their receiver does not take them: they grow too old.
+    /// Waits until fewer answers wait. They leave the queue even if their receiver does not accept them, because they
+    /// expire.
     pub(crate) async fn wait_for_room_for_answers(&self, bounds: &Bounds) {
         loop {
             let notified = self.room.notified();
@@ -219,7 +146,7 @@ impl Link {
         }
     }
 
-    /// The receiver has sent something back that is no error: somebody there takes part.
+    /// The receiver has sent a stanza other than an error: it is a real participant.
     pub(crate) fn answer(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
@@ -229,7 +156,8 @@ impl Link {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Asks for a stream now, although nothing may be queued; what failed before is forgotten. True when the caller has to start the link's task.
+    /// Requests a stream now, although nothing may be queued; previous failures are discarded. True when the caller
+    /// must start the link's task.
     pub(crate) fn wake(&self) -> bool {
         let mut state = self.state();
         state.not_before = None;
@@ -245,14 +173,14 @@ impl Link {
         start
     }
 
-    /// There is a new way to the peer: the next attempt may start now.
+    /// There is a new path to the peer: the next attempt may start now.
     pub(crate) fn hurry(&self) {
         self.state().not_before = None;
         self.hurry.notify_waiters();
     }
 
-    /// The peer is there: it was authenticated on a stream of its own, or asked about a key of ours. What was known of it is
-    /// out of date, so the next attempt starts now instead of after the back-off.
+    /// The peer is up: it was authenticated on a stream of its own, or verified a key of ours. The known failure is out
+    /// of date, so the next attempt starts now instead of after the back-off.
     pub(crate) fn peer_is_back(&self, now: Instant) {
         let mut state = self.state();
         let recent = |at: Instant| now.saturating_duration_since(at) < SIGN_OF_LIFE_INTERVAL;
@@ -265,7 +193,7 @@ impl Link {
         self.hurry.notify_waiters();
     }
 
-    /// The stream broke, or the peer ended it with an error: what is known about the peer is out of date.
+    /// The stream broke, or the peer closed it with an error: the known state of the peer is out of date.
     pub(crate) fn lose(&self) {
         self.lost.notify_waiters();
     }
@@ -275,7 +203,7 @@ impl Link {
         self.lost.notified()
     }
 
-    /// Forgets what failed, because the configuration has changed: the next attempt may start now.
+    /// Discards the failures, because the configuration has changed: the next attempt may start now.
     pub(crate) fn forgive(&self) {
         let mut state = self.state();
         state.not_before = None;
@@ -318,24 +246,24 @@ impl Link {
         taken
     }
 
-    /// What the queue really holds.
+    /// The memory that the queue really holds.
     pub(crate) fn held(&self) -> usize {
         self.state().queue.held()
     }
 
-    /// Gives back memory that only a longer queue needs.
+    /// Releases memory that only a longer queue needs.
     pub(crate) fn shrink(&self) {
         self.state().queue.shrink();
     }
 
-    /// Gives back what was taken and not sent.
+    /// Returns stanzas that were taken and not sent.
     pub(crate) fn put_back(&self, taken: &mut Vec<Waiting>) {
         let mut state = self.state();
         state.queue.put_back(taken);
         self.has_answers.store(state.queue.has_answers(), Ordering::Relaxed);
     }
 
-    /// Removes what has waited too long, and says when to look again.
+    /// Removes stanzas that have waited too long, and returns the time of the next check.
     pub(crate) fn take_expired(
         &self,
         now: Instant,
@@ -349,7 +277,7 @@ impl Link {
         (expired, state.queue.next_expiry(bounds))
     }
 
-    /// A stream is up, which is told by `carrier` when something is queued.
+    /// A stream is open, which `carrier` notifies when a stanza is queued.
     pub(crate) fn established(&self, carrier: &Arc<Notify>) {
         let mut state = self.state();
         state.phase = Phase::Established;
@@ -363,7 +291,7 @@ impl Link {
         self.settled.notify_waiters();
     }
 
-    /// The stream is gone after it was of use; another attempt follows at once if stanzas wait.
+    /// The stream closed after it was of use; another attempt follows at once if stanzas wait.
     pub(crate) fn reconnecting(&self) {
         let mut state = self.state();
         state.phase = Phase::Connecting;
@@ -378,8 +306,8 @@ impl Link {
         self.state().queue.is_empty()
     }
 
-    /// An attempt failed: remembers why, and hands out what does not wait for the next one. That starts after the
-    /// back-off's delay, and after `longest` at the latest.
+    /// An attempt failed: stores the reason, and returns the stanzas that do not wait for the next attempt. That starts
+    /// after the back-off's delay, and after `longest` at the latest.
     pub(crate) fn failed(
         &self,
         failure: Failure,
@@ -405,7 +333,7 @@ impl Link {
         bounced
     }
 
-    /// Waits for the end of an attempt, good or bad. What has ended before the call does not count.
+    /// Waits for the end of an attempt, successful or not. An attempt that ended before the call does not count.
     pub(crate) fn settled(&self) -> Notified<'_> {
         self.settled.notified()
     }
@@ -426,7 +354,7 @@ impl Link {
         extracted
     }
 
-    /// Removes everything that waits, when no further attempt will be made.
+    /// Removes all waiting stanzas, when no further attempt will be made.
     pub(crate) fn drain(&self) -> Vec<Bytes> {
         let drained = self.state().queue.drain();
         self.room.notify_waiters();
@@ -458,12 +386,12 @@ impl Link {
         self.state().last_fate.map(|(fate, _)| fate)
     }
 
-    /// What the link is doing.
+    /// The state of the link.
     pub(crate) fn phase(&self) -> Phase {
         self.state().phase
     }
 
-    /// Nothing runs, waits or is remembered: the table may forget the link.
+    /// Nothing runs, waits or is stored: the table may remove the link.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
         let state = self.state();
         state.phase == Phase::Dormant
@@ -473,228 +401,4 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Domain;
-    use crate::route::pinned::READ_BUFFER;
-    use crate::route::pinned::testing::Alive;
-    use s2s_proto::reason::{ConnectReason, DnsReason};
-
-    const BOUNDS: Bounds = Bounds { bytes: 1_000, stanzas: 10, age: Duration::from_mins(1) };
-
-    fn link(stanzas: &[&'static str], now: Instant) -> Link {
-        let domain = |name| Domain::parse(name).unwrap();
-        let pair = Pair { from: domain("us.example"), to: domain("them.example") };
-        let link = Link::new(pair, Leg::Outer, &Total::default());
-        for stanza in stanzas {
-            link.push(Bytes::from_static(stanza.as_bytes()), now, &BOUNDS);
-        }
-        link
-    }
-
-    #[test]
-    fn a_failure_that_passes_leaves_the_queue_and_its_last_cause_is_the_one_that_counts() {
-        let now = Instant::now();
-        let link = link(&["<a/>", "<b/>"], now);
-        let lost = Failure::ConnectionLost("dialling");
-        assert!(link.failed(lost, Fate::Keep, now, Duration::MAX).is_empty());
-        let late = Failure::NegotiationTimedOut("the header");
-        assert!(link.failed(late.clone(), Fate::Keep, now, Duration::MAX).is_empty());
-        assert!(!link.try_sleep(), "stanzas wait");
-        let (expired, next) = link.take_expired(now + BOUNDS.age, &BOUNDS);
-        assert_eq!((expired.len(), next), (2, None));
-        assert_eq!(link.last_failure(), Some(late));
-        assert!(link.try_sleep());
-    }
-
-    #[test]
-    fn a_failure_that_does_not_pass_empties_the_queue() {
-        let now = Instant::now();
-        let link = link(&["<a/>", "<b/>"], now);
-        let gone = Failure::Dns(DnsReason::DomainNotFound { name: "them.example".into() });
-        assert_eq!(link.failed(gone, Fate::Bounce, now, Duration::MAX), ["<a/>", "<b/>"]);
-        assert!(link.try_sleep());
-    }
-
-    const REQUEST: &str = "<iq type='get' id='1' from='us.example' to='them.example'/>";
-
-    fn refused() -> Failure {
-        Failure::Connect(vec![("198.18.0.9:5269".parse().unwrap(), ConnectReason::Refused)])
-    }
-
-    #[test]
-    fn a_failed_attempt_answers_whoever_waits_for_an_answer_and_keeps_the_rest() {
-        let now = Instant::now();
-        let link = link(&["<message/>", REQUEST, "<presence/>"], now);
-        assert_eq!(link.failed(refused(), Fate::FailFast, now, Duration::MAX), [REQUEST]);
-        assert_eq!(link.drain(), ["<message/>", "<presence/>"]);
-    }
-
-    #[test]
-    fn during_the_back_off_requests_are_answered_at_once_and_messages_wait() {
-        let now = Instant::now();
-        let link = link(&[], now);
-        while link.not_before().is_none_or(|at| at <= now + REPEATED) {
-            link.failed(refused(), Fate::FailFast, now, Duration::MAX);
-        }
-        let push =
-            |text: &'static str, at| link.push(Bytes::from_static(text.as_bytes()), at, &BOUNDS);
-        let late = now + REPEATED.checked_sub(Duration::from_millis(1)).unwrap();
-        for at in [now, late] {
-            let told = Push::Unreachable { stanza: REQUEST.into(), cause: refused() };
-            assert_eq!(push(REQUEST, at), told);
-        }
-        assert_eq!(push("<message/>", now), Push::Queued { start: false });
-        assert!(link.not_before().is_some());
-        // What was found out half a minute ago is asked for once more.
-        assert_eq!(push(REQUEST, now + REPEATED), Push::Queued { start: false });
-        assert_eq!(link.not_before(), None);
-    }
-
-    #[test]
-    fn the_next_attempt_is_never_later_than_the_longest_pause_and_at_once_after_success() {
-        let now = Instant::now();
-        let link = link(&["<a/>"], now);
-        let longest = Duration::from_secs(5);
-        for _ in 0..50 {
-            link.failed(Failure::DialbackTimedOut, Fate::Keep, now, longest);
-            assert!(link.not_before().unwrap() <= now + longest);
-        }
-        link.established(&Arc::default());
-        assert_eq!((link.not_before(), link.last_failure()), (None, None));
-    }
-
-    #[test]
-    fn what_waits_for_a_stream_is_copied_out_of_its_buffer_at_once() {
-        let (now, alive) = (Instant::now(), Alive::default());
-        let link = link(&[], now);
-        link.push(alive.buffer().slice(..100), now, &BOUNDS);
-        assert_eq!(alive.bytes(), 0);
-        link.established(&Arc::default());
-        link.push(alive.buffer().slice(..100), now, &BOUNDS);
-        assert_eq!(alive.bytes(), READ_BUFFER, "the stream may take it at once");
-    }
-
-    #[test]
-    fn senders_wait_for_room_until_an_attempt_has_failed() {
-        let now = Instant::now();
-        let link = link(&["<a/>"], now);
-        let tight = Bounds { stanzas: 1, ..BOUNDS };
-        let flowing = || match link.push(Bytes::from_static(b"<b/>"), now, &tight) {
-            Push::Full { flowing, .. } => flowing,
-            other => panic!("{other:?}"),
-        };
-        assert!(flowing(), "the first stream is being opened");
-        link.established(&Arc::default());
-        assert!(flowing());
-        link.reconnecting();
-        assert!(flowing());
-        link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
-        assert!(!flowing());
-    }
-
-    #[test]
-    fn answers_stay_when_no_attempt_is_made_for_anything_else() {
-        let now = Instant::now();
-        let link = link(&["<a/>"], now);
-        link.push_answer(Bytes::from_static(b"<b/>"), now);
-        link.push(Bytes::from_static(b"<c/>"), now, &BOUNDS);
-        assert_eq!(link.drain_relayed(), ["<a/>", "<c/>"]);
-        assert!(!link.try_sleep());
-        let mut taken = Vec::new();
-        link.take(usize::MAX, 1, &mut taken);
-        taken[0].was_sent = true;
-        link.put_back(&mut taken);
-        assert!(link.drain_sent().is_empty());
-        assert_eq!(link.drain(), ["<b/>"]);
-    }
-
-    #[tokio::test]
-    async fn whoever_waits_until_answers_are_taken_is_woken_whether_they_are_sent_or_grow_old() {
-        let now = Instant::now();
-        let link = link(&[], now);
-        let tight = Bounds { stanzas: 1, ..BOUNDS };
-        let is_full = || link.is_full_of_answers(|| tight);
-        assert!(!is_full());
-        let (old, mut taken) = (now + BOUNDS.age, Vec::new());
-        let take: [&mut dyn FnMut(); 3] = [
-            &mut || assert_eq!(link.take(usize::MAX, 1, &mut taken), 1),
-            &mut || assert_eq!(link.take_expired(old, &tight).0.len(), 1),
-            &mut || assert_eq!(link.drain().len(), 1),
-        ];
-        for take in take {
-            link.push_answer(Bytes::from_static(b"<a/>"), now);
-            assert!(is_full());
-            let waiting = link.wait_for_room_for_answers(&tight);
-            tokio::pin!(waiting);
-            assert!(is_pending(waiting.as_mut()).await);
-            take();
-            waiting.await;
-            assert!(!is_full());
-        }
-        link.put_back(&mut taken);
-        assert!(is_full(), "what comes back from a stream counts again");
-    }
-
-    /// Whether a future waits for something.
-    async fn is_pending(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
-        let mut future = Some(future);
-        std::future::poll_fn(move |context| {
-            let pending = future.take().is_some_and(|future| future.poll(context).is_pending());
-            std::task::Poll::Ready(pending)
-        })
-        .await
-    }
-
-    #[test]
-    fn pauses_grow_until_a_stream_was_of_use() {
-        let now = Instant::now();
-        let link = link(&["<a/>"], now);
-        let failures = || link.state().backoff.failures();
-        for expected in 1..4 {
-            link.established(&Arc::default());
-            link.failed(Failure::ConnectionLost("x"), Fate::Keep, now, Duration::MAX);
-            assert_eq!(failures(), expected);
-        }
-        link.established(&Arc::default());
-        link.reconnecting();
-        assert_eq!(failures(), 0);
-    }
-
-    #[test]
-    fn a_peer_that_is_back_ends_the_back_off_but_does_not_set_the_pace() {
-        let now = Instant::now();
-        let link = link(&["<a/>"], now);
-        for _ in 0..8 {
-            link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
-        }
-        assert!(link.not_before().is_some());
-        link.peer_is_back(now);
-        assert_eq!(link.not_before(), None);
-        link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
-        let paused = link.not_before();
-        link.peer_is_back(now + Duration::from_millis(999));
-        assert_eq!(link.not_before(), paused);
-        link.peer_is_back(now + SIGN_OF_LIFE_INTERVAL);
-        assert_eq!(link.not_before(), None);
-    }
-
-    #[tokio::test]
-    async fn whoever_waits_for_the_end_of_the_back_off_is_woken() {
-        let now = Instant::now();
-        let link = link(&["<a/>"], now);
-        link.failed(Failure::DialbackTimedOut, Fate::Keep, now, Duration::MAX);
-        let hurried = link.hurried();
-        link.peer_is_back(now);
-        hurried.await;
-    }
-
-    #[test]
-    fn another_configuration_is_tried_at_once() {
-        let now = Instant::now();
-        let link = link(&["<a/>"], now);
-        link.failed(Failure::BlockedByLocalPolicy, Fate::Bounce, now, Duration::MAX);
-        link.forgive();
-        assert_eq!((link.not_before(), link.last_failure()), (None, None));
-    }
-}
+mod tests;

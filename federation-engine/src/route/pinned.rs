@@ -1,21 +1,21 @@
-//! What stanzas keep alive. Each is a view into the buffer that it was read into, and the buffer lives as long as its last
-//! view: a stanza of 100 bytes can hold 64 KiB. The keeper of stanzas asks here when to copy them.
+//! Memory that stanzas keep alive. Each stanza is a view into the buffer that it was read into, and the buffer lives as
+//! long as its last view: a stanza of 100 bytes can hold 64 KiB. The owner of stanzas asks here when to copy them.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-/// Size of a full read buffer: what a stanza from a buffer not seen before is taken to keep alive.
+/// Size of a full read buffer: the bytes that a stanza from a new buffer is assumed to keep alive.
 pub(crate) const READ_BUFFER: usize = 64 * 1024;
 
-/// Bytes kept alive for each byte that is of use, beyond one read buffer.
+/// Bytes kept alive for each useful byte, beyond one read buffer.
 const MAX_FACTOR: usize = 2;
 
-/// Estimates what the newest stanzas of a collection keep alive. Stanzas that stand close together in memory are taken to
-/// share a buffer, so that a buffer full of stanzas is not copied.
+/// Estimates the memory that the newest stanzas of a collection keep alive. Stanzas that are close together in memory
+/// are assumed to share a buffer, so that a buffer full of stanzas is not copied.
 #[derive(Debug, Default)]
 pub(crate) struct Pinned {
-    /// Addresses that are counted already.
+    /// Addresses that are already counted.
     buffer: Range<usize>,
     /// Bytes kept alive, and how many of them are stanzas.
     bytes: usize,
@@ -41,12 +41,12 @@ impl Pinned {
         if self.bytes > tolerated { self.clear() } else { 0 }
     }
 
-    /// Bytes that are kept alive and are none of a stanza.
+    /// Bytes that are kept alive and belong to no stanza.
     pub(crate) fn excess(&self) -> usize {
         self.bytes.saturating_sub(self.useful)
     }
 
-    /// Forgets everything; returns how many stanzas were counted.
+    /// Resets everything; returns how many stanzas were counted.
     pub(crate) fn clear(&mut self) -> usize {
         std::mem::take(self).stanzas
     }
@@ -61,7 +61,7 @@ impl Pinned {
     }
 }
 
-/// The stanza in memory of its own.
+/// Copies the stanza to memory of its own.
 pub(crate) fn copied(stanza: &Bytes) -> Bytes {
     Bytes::copy_from_slice(stanza)
 }

@@ -1,19 +1,21 @@
-//! Stanzas at which a peer ends its streams. One of them must not cost the stanzas behind it more than a moment. Pure.
+//! Stanzas on which a peer closes its streams. Such a stanza must not delay the stanzas after it for more than a
+//! moment. Pure.
 //!
-//! An acknowledgement (XEP-0198) says what the peer has taken over, and not at what it ended the stream: any stanza without
-//! one may be the cause. So the next stream carries these one by one, each when the one before is confirmed. If the peer
-//! ends that stream, too, it ends it at the one stanza that is on its way. Without acknowledgements TCP confirms, and what
-//! it has confirmed is gone; a stanza that the peer does not read to its end is not confirmed, and is found the same way.
+//! An acknowledgement (XEP-0198) shows which stanzas the peer has accepted, but not on which one it closed the stream:
+//! any unacknowledged stanza may be the cause. So the next stream sends these one by one, each when the one before is
+//! confirmed. If the peer closes that stream as well, the cause is the one stanza that is in transit. Without
+//! acknowledgements, TCP confirms, and what it has confirmed is gone. A stanza that the peer does not read to its end
+//! is not confirmed, and is found the same way.
 
 use crds::xmpp::{StanzaCondition, StreamCondition};
 use s2s_proto::reason::{Failure, StanzaError};
 
 use super::queue::Waiting;
 
-/// What the end of a stream says about the stanzas that were not confirmed.
+/// What the end of a stream shows about the unconfirmed stanzas.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// Nothing.
+    /// No change.
     NotAtFault,
     /// One of them may be the cause; all are marked.
     OneOfThem,
@@ -21,20 +23,20 @@ pub(crate) enum Verdict {
     TheOldest,
 }
 
-/// Suspects that a stream carries one by one. More of them are innocent, because the cause is near the front.
+/// Maximum suspects that a stream sends one by one. Any further ones are innocent, because the cause is near the front.
 const ONE_BY_ONE: usize = 16;
 
-/// No server may refuse stanzas up to this size (RFC 6120 §13.12 item 4), and TLS hands less than 16 KiB over at once: what TCP
-/// has not confirmed of a smaller one was not read at all.
+/// No server may refuse stanzas up to this size (RFC 6120 §13.12 item 4), and TLS delivers less than 16 KiB at once: if
+/// TCP has not confirmed all of a smaller one, none of it was read.
 const NEVER_TOO_LARGE: usize = 10_000;
 
-/// How many suspects may be on their way at once, on a stream that has confirmed `cleared` of them. Each confirmed group
-/// doubles the next one, so that a long queue does not take a round trip for each stanza.
+/// Maximum suspects in transit at once, on a stream that has confirmed `cleared` of them. Each confirmed group doubles
+/// the next one, so that a long queue does not take a round trip for each stanza.
 pub(crate) fn group(cleared: usize) -> usize {
     cleared.saturating_sub(ONE_BY_ONE).saturating_add(1)
 }
 
-/// Judges the stanzas, oldest first, that were not confirmed when a stream ended with `failure`. `managed`: the peer
+/// Judges the stanzas, oldest first, that were unconfirmed when a stream ended with `failure`. `managed`: the peer
 /// acknowledged stanzas.
 pub(crate) fn judge<'a>(
     failure: &Failure,
@@ -52,13 +54,13 @@ pub(crate) fn judge<'a>(
         other.suspect = true;
         alone = false;
     }
-    // Of a group any may be the cause.
+    // Any stanza of a group may be the cause.
     let found = partly_read || (managed && alone);
     if known && found { Verdict::TheOldest } else { Verdict::OneOfThem }
 }
 
-/// Whether a peer ends streams like that because of what it read last, and not for reasons of its own or of the two domains
-/// (RFC 6120 §4.9.3, and the name that RFC 3920 §4.7.3 gave to one of them).
+/// Whether a peer closes streams like that because of the last data that it read, and not for reasons of its own or of
+/// the two domains (RFC 6120 §4.9.3, and the name that RFC 3920 §4.7.3 gave to one of them).
 fn is_about_a_stanza(failure: &Failure) -> bool {
     use StreamCondition as Condition;
     let Failure::StreamError { condition, .. } = failure else { return false };
@@ -94,8 +96,8 @@ fn is_about_a_stanza(failure: &Failure) -> bool {
     }
 }
 
-/// The errors for the sender of a stanza at which the peer ended two streams with `failure`: for our people, and for those
-/// outside.
+/// The errors for the sender of a stanza on which the peer closed two streams with `failure`: for local users, and for
+/// remote ones.
 pub(crate) fn errors(failure: &Failure) -> (StanzaError, StanzaError) {
     let condition = match failure {
         Failure::StreamError { condition, .. } => match condition {
@@ -112,7 +114,7 @@ pub(crate) fn errors(failure: &Failure) -> (StanzaError, StanzaError) {
     };
     let error = |text: String| StanzaError::new(condition.clone(), text);
     (
-        error(format!("two streams ended at this stanza: {failure}")),
+        error(format!("two streams closed when this stanza was sent: {failure}")),
         error("the server of this domain does not accept the stanza".to_owned()),
     )
 }
@@ -149,7 +151,7 @@ mod tests {
         assert!(unconfirmed.iter().all(|waiting| waiting.suspect));
         // The first was confirmed on the next stream, which ended at the second.
         assert_eq!(judge(&error, true, unconfirmed[1..2].iter_mut()), Verdict::TheOldest);
-        // Of two that were on their way either may be the cause.
+        // Of two stanzas in transit, either may be the cause.
         assert_eq!(judge(&error, true, unconfirmed[1..].iter_mut()), Verdict::OneOfThem);
     }
 

@@ -20,19 +20,19 @@ pub struct Bounds {
     pub age: Duration,
 }
 
-/// What a stanza holds beyond its bytes: its entry, and what the allocator adds.
+/// Memory that a stanza holds beyond its bytes: its entry, and the allocator's overhead.
 pub(crate) const STANZA_OVERHEAD: usize = 128;
 
-/// A stanza and since when it waits.
+/// A stanza and its time in the queue.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Waiting {
-    /// When it was queued first; a stanza that comes back from a broken stream grows no younger.
+    /// When it was first queued; a stanza that returns from a broken stream keeps its time.
     pub since: Instant,
-    /// It was sent on a stream that broke before the peer had it for sure.
+    /// It was sent on a stream that broke before the peer certainly had it.
     pub was_sent: bool,
     /// The stanza.
     pub stanza: Bytes,
-    /// A stream ended, perhaps at this stanza: it is sent alone ([`poison`](super::poison)).
+    /// A stream ended, perhaps on this stanza: it is sent alone ([`poison`](super::poison)).
     pub suspect: bool,
     /// The engine's own answer to a stanza of the reverse pair.
     pub answer: bool,
@@ -69,7 +69,7 @@ pub struct Queue {
     answers: Load,
     /// The last entries, which may still be views into read buffers.
     pinned: Pinned,
-    /// What all of this holds.
+    /// The memory that all of this holds.
     account: Account,
 }
 
@@ -79,7 +79,7 @@ impl Queue {
         Self { account: total.account(), ..Self::default() }
     }
 
-    /// What the queue really holds.
+    /// The memory that the queue really holds.
     pub(crate) fn held(&self) -> usize {
         self.account.bytes()
     }
@@ -94,15 +94,16 @@ impl Queue {
         if waiting.answer { &mut self.answers } else { &mut self.relayed }
     }
 
-    /// Whether a relayed stanza of `size` bytes fits. A stanza always fits where no other waits, so that a limit below the
-    /// largest stanza cannot wedge a pair.
+    /// Whether a relayed stanza of `size` bytes fits. A stanza always fits into an empty queue, so that a limit below
+    /// the largest stanza cannot block a pair.
     pub fn has_room(&self, size: usize, bounds: &Bounds) -> bool {
         let Load { stanzas, bytes } = self.relayed;
         stanzas == 0 || (stanzas < bounds.stanzas && bytes.saturating_add(size) <= bounds.bytes)
     }
 
-    /// The receiver has so many answers to take that no more of its own stanzas are read. What the engine has read before is
-    /// answered all the same: an answer takes the place of the stanza that it answers, and is not much larger.
+    /// So many answers wait for the receiver that no more of its own stanzas are read. Stanzas that the engine has
+    /// already read are still answered: an answer takes the place of the stanza that it answers, and is not much
+    /// larger.
     pub(crate) fn is_full_of_answers(&self, bounds: &Bounds) -> bool {
         !self.answers.is_below(bounds)
     }
@@ -112,12 +113,13 @@ impl Queue {
         self.answers.stanzas > 0
     }
 
-    /// Appends a relayed stanza; the caller has asked [`Self::has_room`].
+    /// Appends a relayed stanza; the caller has checked [`Self::has_room`].
     pub fn push(&mut self, stanza: Bytes, now: Instant) {
         self.append(stanza, now, false);
     }
 
-    /// Appends an answer, for which there is always room: its cause is not read any more when there are too many.
+    /// Appends an answer, for which there is always room: the stream that causes answers is not read when there are too
+    /// many.
     pub(crate) fn push_answer(&mut self, answer: Bytes, now: Instant) {
         self.append(answer, now, true);
     }
@@ -131,15 +133,15 @@ impl Queue {
         self.count();
     }
 
-    /// Copies every stanza out of its read buffer: they will wait. Without it a queue that is emptied at once copies
-    /// nothing, and one that is not keeps little more alive than a read buffer and a few times its own bytes.
+    /// Copies every stanza out of its read buffer, because they will wait. A queue that is emptied at once copies
+    /// nothing. Any other queue keeps alive little more than a read buffer and a few times its own bytes.
     pub(crate) fn settle(&mut self) {
         let due = self.pinned.clear();
         self.copy_last(due);
         self.count();
     }
 
-    /// Gives back memory that only a longer queue needs.
+    /// Releases memory that only a longer queue needs.
     pub(crate) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
     }
@@ -150,8 +152,8 @@ impl Queue {
         }
     }
 
-    /// Moves stanzas from the front into `out`, `budget` bytes of them, at least one; if the first is a suspect, suspects
-    /// alone, `suspects` of them. Returns how many.
+    /// Moves stanzas from the front into `out`, `budget` bytes of them, at least one. If the first is a suspect, moves
+    /// only suspects, `suspects` of them. Returns how many.
     pub fn take(
         &mut self,
         budget: usize,
@@ -180,7 +182,7 @@ impl Queue {
         taken
     }
 
-    /// Puts stanzas back to the front, in their order: the peer may not have them. They will wait, so they are copied.
+    /// Returns stanzas to the front, in their order: the peer may not have them. They will wait, so they are copied.
     pub fn put_back(&mut self, taken: &mut Vec<Waiting>) {
         for waiting in taken.drain(..).rev() {
             self.load(&waiting).add(&waiting);
@@ -190,7 +192,7 @@ impl Queue {
         self.count();
     }
 
-    /// Removes and returns what has waited longer than the bound.
+    /// Removes and returns stanzas that have waited longer than the limit.
     pub fn take_expired(&mut self, now: Instant, bounds: &Bounds) -> Vec<Bytes> {
         let mut expired = Vec::new();
         while let Some(entry) = self
@@ -205,7 +207,7 @@ impl Queue {
         expired
     }
 
-    /// Removes and returns what is chosen, in order; the rest keeps its order.
+    /// Removes and returns the selected stanzas, in order; the rest keeps its order.
     pub(crate) fn extract(&mut self, chosen: impl Fn(&Waiting) -> bool) -> Vec<Bytes> {
         let mut extracted = Vec::new();
         self.entries.retain(|entry| {
@@ -317,7 +319,7 @@ mod tests {
                     queue.push(other.slice(..100), now);
                     queue.push(buffer.slice(60_000..60_100), now);
                 }
-                // Two buffers that happen to be neighbours are taken for one.
+                // Two buffers that happen to be adjacent are treated as one.
                 let bound = 2 * (READ_BUFFER + 2 * queue.relayed.bytes);
                 assert!(alive.bytes() <= bound + 2 * READ_BUFFER, "{} alive", alive.bytes());
             }

@@ -1,28 +1,28 @@
-//! Which of the stanzas that waited for a stream wait on after a failure. Pure.
+//! Which of the stanzas that waited for a stream keep waiting after a failure. Pure.
 
 use s2s_proto::reason::Failure;
 
-/// Whom the stanzas of a link are for.
+/// The users of a link's stanzas.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Errand {
-    /// Relayed between people: late is better than not at all.
+    /// Relayed between users: late delivery is better than none.
     Relay,
-    /// The engine's own look at a backend: late is of no use.
+    /// The engine's own check of a backend: late delivery is useless.
     Probe,
 }
 
-/// What has failed.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stage {
-    /// No stream came about.
+    /// No stream could be opened.
     Attempt,
     /// A stream ended before it took a stanza; the next one may be better.
     Stream,
-    /// The peer ended the stream at a stanza. The other stanzas are not to blame.
+    /// The peer closed the stream on a stanza. The other stanzas are not the cause.
     Stanza,
 }
 
-/// What a failure means for the stanzas that waited.
+/// What a failure means for the waiting stanzas.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fate {
     /// They wait for the next attempt, until they are too old.
@@ -33,9 +33,9 @@ pub(crate) enum Fate {
     Bounce,
 }
 
-/// The fate of what waited. Kept are those whose failure passes by itself: something is down, slow or restarting. What the
-/// peer, DNS or our own settings say about the two domains is the same in a minute, and the sender learns it at once
-/// (RFC 6120 §10.4.3).
+/// Decides about the waiting stanzas. They are kept after a temporary failure: something is down, slow or restarting. A
+/// failure that results from the peer, DNS or our own settings for the two domains will not pass within a minute, and
+/// the sender is notified at once (RFC 6120 §10.4.3).
 pub(crate) fn fate(failure: &Failure, errand: Errand, stage: Stage) -> Fate {
     match (errand, stage) {
         (Errand::Probe, _) => Fate::Bounce,
@@ -112,7 +112,7 @@ mod tests {
         ] {
             let fate_at = |stage| fate(&failure, Errand::Relay, stage);
             assert_eq!(fate_at(Stage::Stream), expected, "{}: {failure}", failure.word());
-            // Whoever waits for an answer gets one when there is no stream.
+            // A sender that waits for an answer gets one when there is no stream.
             let attempt = if expected == Fate::Keep { Fate::FailFast } else { expected };
             assert_eq!(fate_at(Stage::Attempt), attempt, "{}: {failure}", failure.word());
             assert_eq!(fate_at(Stage::Stanza), Fate::Keep, "{failure}");

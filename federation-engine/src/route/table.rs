@@ -10,14 +10,15 @@ use super::link::Link;
 use crate::budget::account::Total;
 use crate::leg::Leg;
 
-/// Links kept before idle ones are forgotten. Names of remote domains come from outside; memory must not.
-const SOFT_LIMIT: usize = 4096;
+/// Maximum links kept before idle ones are removed. Names of remote domains come from outside, so their number must not
+/// determine the memory.
+const MAX_LINKS_BEFORE_CLEANUP: usize = 4096;
 
 /// The links of the engine.
 #[derive(Default)]
 pub(crate) struct Table {
     links: Mutex<HashMap<Pair, Arc<Link>>>,
-    /// What the queues hold.
+    /// The memory of the queues.
     total: Total,
 }
 
@@ -27,7 +28,7 @@ impl Table {
         Self { total: total.clone(), ..Self::default() }
     }
 
-    /// The links in whose queues something waits, and what those hold.
+    /// The links with queued stanzas, and the memory that those hold.
     pub(crate) fn queues(&self) -> Vec<(Arc<Link>, usize)> {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let held = links.values().map(|link| (Arc::clone(link), link.held()));
@@ -42,7 +43,7 @@ impl Table {
         {
             return Arc::clone(link);
         }
-        if links.len() >= SOFT_LIMIT {
+        if links.len() >= MAX_LINKS_BEFORE_CLEANUP {
             let now = Instant::now();
             links.retain(|_, link| Arc::strong_count(link) > 1 || !link.is_idle(now));
         }
@@ -51,7 +52,7 @@ impl Table {
         link
     }
 
-    /// Lets the link of a pair, if there is one, try again at once.
+    /// Lets the link of a pair, if there is one, retry at once.
     pub(crate) fn hurry(&self, pair: &Pair) {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(link) = links.get(pair) {
@@ -59,7 +60,7 @@ impl Table {
         }
     }
 
-    /// There is a sign of life of the receiver of this pair.
+    /// There was activity of the receiver of this pair.
     pub(crate) fn peer_is_back(&self, pair: &Pair) {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(link) = links.get(pair) {
@@ -73,7 +74,7 @@ impl Table {
         links.values().cloned().collect()
     }
 
-    /// Lets every link try again at once.
+    /// Lets every link retry at once.
     pub(crate) fn forgive(&self) {
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         links.values().for_each(|link| link.forgive());

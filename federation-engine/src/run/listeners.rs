@@ -6,7 +6,7 @@ use crds::engine_file::FileListen;
 use tokio::net::TcpListener;
 
 use crate::dns::synth::serve::Sockets;
-use crate::task::listen::{ListenError, bind};
+use crate::run::listen::{ListenError, bind};
 
 pub(super) struct Listeners {
     pub(super) outer: Vec<TcpListener>,

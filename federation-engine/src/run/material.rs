@@ -1,5 +1,5 @@
-//! The configuration and everything that it names, as it is in force: loaded, shown as evidence, and loaded again when a
-//! file changes.
+//! The configuration and everything that it names, as in effect: loaded, shown as evidence, and reloaded when a file
+//! changes.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ use crate::dns::resolve::{Resolver, ResolverError};
 use crate::dns::synth::answer::SynthConfig;
 use crate::dns::synth::clients::Clients;
 use crate::dns::synth::serve::{Horizon, Sockets, Witness, serve};
+use crate::engine::Engine;
+use crate::in_force::snapshot::Snapshot;
 use crate::observe::control::Credentials;
 use crate::observe::evidence::Problem;
 use crate::observe::label::DnsResult;
-use crate::task::engine::Engine;
-use crate::task::snapshot::Snapshot;
-use crate::task::{peers, round_trip};
+use crate::probes::{peers, round_trip};
 
 type CredentialsInForce = Option<Arc<Credentials>>;
 
-/// What is in force, outside of the engine's own snapshot.
+/// The state in effect outside of the engine's own snapshot.
 pub(super) struct Material {
     engine: Arc<Engine>,
     file: PathBuf,
@@ -36,7 +36,7 @@ pub(super) struct Material {
 }
 
 impl Material {
-    /// From the snapshot that the engine was made with.
+    /// From the snapshot with which the engine was created.
     pub(super) fn new(engine: &Arc<Engine>, file: &Path) -> Self {
         let horizon = horizon(&engine.snapshot().config);
         let material = Self {
@@ -49,39 +49,41 @@ impl Material {
         material
     }
 
-    /// What the control listener proves itself with, now and after every change.
+    /// The credentials of the control listener, now and after every change.
     pub(super) fn credentials(&self) -> watch::Receiver<CredentialsInForce> {
         self.credentials.subscribe()
     }
 
     /// The backend's DNS.
     pub(super) fn serve_dns(&self, sockets: Sockets) -> impl Future<Output = ()> + use<> {
-        let (horizon, shutdown) = (self.horizon.clone(), self.engine.shutdown.clone());
+        let (horizon, shutdown) = (self.horizon.clone(), self.engine.life.shutdown.clone());
         let witness = Queries(Arc::clone(&self.engine));
         async move {
             if let Some(horizon) = horizon {
                 serve(sockets, horizon, witness, shutdown).await;
             } else {
-                tracing::warn!("listen.dns has no effect without splitHorizon");
+                tracing::warn!("listen.dns has no effect because splitHorizon is not set");
             }
         }
     }
 
-    /// Loads everything again whenever a file changes, until the engine ends.
+    /// Reloads everything whenever a file changes, until the shutdown.
     pub(super) async fn keep_in_force(self, mut files: FileWatch) {
-        let shutdown = self.engine.shutdown.clone();
+        let shutdown = self.engine.life.shutdown.clone();
         while shutdown.run_until_cancelled(files.changed()).await.is_some() {
             self.reload(&mut files);
         }
     }
 
-    /// What cannot be used is reported, and the last good state stays.
+    /// Unusable files are reported, and the last valid state stays in effect.
     fn reload(&self, files: &mut FileWatch) {
         let last = self.engine.snapshot_owned();
         let config = match load(&self.file) {
             Ok(config) => config,
             Err(error) => {
-                tracing::error!("the last good configuration stays in force: {error}");
+                tracing::error!(
+                    "configuration rejected; the last valid one stays in effect: {error}"
+                );
                 let place = self.file.display().to_string();
                 let mut problems = last.problems.clone();
                 problems.push(Problem { place, message: error.to_string() });
@@ -90,7 +92,7 @@ impl Material {
         };
         files.set(std::iter::once(self.file.as_path()).chain(config.files()));
         if config.listen != last.config.listen {
-            tracing::warn!("listen: changes take effect when the engine is started again");
+            tracing::warn!("listen: changes take effect after a restart of the engine");
         }
         let resolver = self.resolver(&config, &last.config);
         if let (Some(slot), Some(new)) = (&self.horizon, horizon(&config)) {
@@ -100,19 +102,19 @@ impl Material {
         let mut snapshot = Snapshot::load(config, Some(&last));
         snapshot.problems.extend(resolver.err());
         self.engine.replace(snapshot);
-        tracing::info!(changed, hash, "configuration and files were read again");
+        tracing::info!(changed, hash, "configuration reloaded");
         self.announce();
     }
 
-    /// Another resolver where it is another configuration: it finds out again whether answers can be validated. The last one
-    /// stays where that fails, so that what was validated is never silently not.
+    /// A changed configuration gets another resolver, which finds out again whether answers can be validated. If that
+    /// fails, the last one stays, so that validation is never lost silently.
     fn resolver(&self, config: &Config, last: &Config) -> Result<(), Problem> {
         let load = || {
             let same = config.resolvers == last.resolvers
-                && self.engine.resolver().validates_as(&config.dnssec)?;
+                && self.engine.network.resolver().validates_as(&config.dnssec)?;
             if !same {
                 let resolver = Resolver::configured(&config.resolvers, &config.dnssec)?;
-                self.engine.resolver.store(Arc::new(resolver));
+                self.engine.network.replace_resolver(resolver);
             }
             Ok(())
         };
@@ -122,7 +124,7 @@ impl Material {
         })
     }
 
-    /// Makes what is in force visible, and starts to keep its evidence fresh.
+    /// Publishes the state in effect, and starts to keep its evidence fresh.
     fn announce(&self) {
         let now = Timestamp::now();
         let engine = &self.engine;
@@ -132,8 +134,8 @@ impl Material {
             tracing::warn!("{sentence}");
         }
         let named = config.peers.named().map(|(domain, _)| domain);
-        engine.journal.configured(&config.hash, config.local_names(), named, now);
-        engine.journal.certificates(snapshot.served(), now);
+        engine.recorder.journal.configured(&config.hash, config.local_names(), named, now);
+        engine.recorder.journal.certificates(snapshot.served(), now);
         let mut problems = snapshot.problems.clone();
         if let Some(control) = config.control() {
             match Credentials::load(control) {
@@ -154,8 +156,12 @@ impl Material {
     }
 
     fn report(&self, problems: Vec<Problem>) {
-        self.engine.metrics.problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
-        self.engine.journal.problems(problems, Timestamp::now());
+        self.engine
+            .recorder
+            .metrics
+            .problems
+            .set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
+        self.engine.recorder.journal.problems(problems, Timestamp::now());
     }
 
     fn keep_evidence_fresh(&self, config: &Config) {
@@ -165,36 +171,36 @@ impl Material {
                 && matches!(backend.attachment, Attachment::Server { .. })
             {
                 let (domain, backend) = (local.name.clone(), backend.name.clone());
-                engine.spawn(round_trip::keep_fresh(Arc::clone(engine), domain, backend));
+                engine.life.spawn(round_trip::keep_fresh(Arc::clone(engine), domain, backend));
             }
         }
         let Some(local) = config.domains.first() else { return };
         for (peer, settings) in config.peers.named() {
             if settings.probe.mode == ProbeMode::Auto {
                 let (local, peer) = (local.name.clone(), peer.clone());
-                engine.spawn(peers::keep_fresh(Arc::clone(engine), local, peer));
+                engine.life.spawn(peers::keep_fresh(Arc::clone(engine), local, peer));
             }
         }
     }
 }
 
-/// Counts and logs what becomes of the backend's queries.
+/// Counts and logs the results of the backend's queries.
 struct Queries(Arc<Engine>);
 
 impl Witness for Queries {
     fn count(&self, result: DnsResult) {
-        self.0.metrics.dns_queries.inc(result);
+        self.0.recorder.metrics.dns_queries.inc(result);
     }
 
     fn refused(&self, source: IpAddr) {
-        if let Some(omitted) = self.0.may_log(source) {
+        if let Some(omitted) = self.0.recorder.may_log(source) {
             let source = source.to_canonical();
-            tracing::warn!(%source, omitted, "DNS query refused: splitHorizon.clients does not include its source address; add its network if a backend or its resolver is there");
+            tracing::warn!(%source, omitted, "DNS query refused: splitHorizon.clients does not include its source address; add the network if a backend or its resolver uses it");
         }
     }
 }
 
-/// What the backend's DNS answers; `None` when nothing is to be synthesised.
+/// The answers of the backend's DNS; `None` when there is nothing to synthesise.
 fn horizon(config: &Config) -> Option<Horizon> {
     let split = config.split_horizon.as_ref()?;
     let local = config.local_names().cloned();
@@ -207,8 +213,8 @@ fn horizon(config: &Config) -> Option<Horizon> {
     }
 }
 
-/// The resolvers that the backend's other questions go to: the system's, because a backend asks for names of the cluster
-/// too. On a machine whose own resolver is this engine they are `resolvers`, which the engine itself uses.
+/// The resolvers to which the backend's other queries go: the system's, because a backend queries names of the cluster
+/// as well. On a machine whose own resolver is this engine, they are `resolvers`, which the engine itself uses.
 fn upstreams(config: &Config) -> Vec<SocketAddr> {
     let system = match read_system_conf() {
         Ok((system, _)) => {
@@ -224,7 +230,7 @@ fn upstreams(config: &Config) -> Vec<SocketAddr> {
     if upstreams.is_empty() { config.resolvers.clone() } else { upstreams }
 }
 
-/// Takes out what `listen.dns` listens on. `is_own` tells an address of this machine.
+/// Removes the address on which `listen.dns` listens. `is_own` reports an address of this machine.
 fn without_ourselves(
     mut resolvers: Vec<SocketAddr>,
     listen: Option<SocketAddr>,

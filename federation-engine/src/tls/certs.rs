@@ -1,5 +1,5 @@
-//! The certificates of the local domains. The one to present is chosen by the `to` of the stream header (RFC 6120
-//! §5.4.3.1 rule 4), because servers send no SNI with STARTTLS; SNI decides only on Direct TLS.
+//! The certificates of the local domains. The `to` of the stream header selects the certificate (RFC 6120 §5.4.3.1 rule
+//! 4), because servers send no SNI with STARTTLS; SNI decides only on Direct TLS.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::config::{Presented, provider};
 use super::issue::{IssueError, self_signed};
 use crate::Domain;
 
-/// Why a certificate cannot be used, or is not right for a domain.
+/// Why a certificate cannot be used, or does not match a domain.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read.
@@ -24,12 +24,12 @@ pub enum CertificateError {
     Unreadable {
         /// The file.
         place: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         detail: String,
     },
     /// No certificate in the file.
     #[error(
-        "{place}: no certificate in it; it must hold PEM blocks `-----BEGIN CERTIFICATE-----`, leaf first"
+        "{place}: contains no certificate; expected PEM blocks `-----BEGIN CERTIFICATE-----`, leaf first"
     )]
     NoCertificate {
         /// File or object.
@@ -37,7 +37,7 @@ pub enum CertificateError {
     },
     /// No private key in the file.
     #[error(
-        "{place}: no private key in it; it must hold a PEM block such as `-----BEGIN PRIVATE KEY-----`, not encrypted"
+        "{place}: contains no private key; expected an unencrypted PEM block such as `-----BEGIN PRIVATE KEY-----`"
     )]
     NoPrivateKey {
         /// File or object.
@@ -48,7 +48,7 @@ pub enum CertificateError {
     Malformed {
         /// File or object.
         place: String,
-        /// What the parser said.
+        /// The error of the parser.
         detail: String,
     },
     /// Key and certificate do not belong together.
@@ -60,7 +60,7 @@ pub enum CertificateError {
         certificate: String,
     },
     /// No certificate has the domain's name.
-    #[error("no certificate covers {domain}; those present are for {}", names(.found))]
+    #[error("no certificate covers {domain}; the loaded certificates are for {}", names(.found))]
     DoesNotCover {
         /// Local domain.
         domain: Domain,
@@ -77,7 +77,7 @@ pub enum CertificateError {
         /// End of validity.
         not_after: jiff::Timestamp,
     },
-    /// The certificate that covers the domain is for a later time.
+    /// The certificate that covers the domain is not valid yet.
     #[error("{place}: the certificate of {domain} is not valid before {not_before}")]
     NotYetValid {
         /// File or object.
@@ -106,7 +106,7 @@ impl LocalCertificate {
     /// Reads PEM files.
     ///
     /// # Errors
-    /// See [`CertificateError`]; names and dates are not judged here.
+    /// See [`CertificateError`]; names and dates are not checked here.
     pub fn load(certificate: &Path, private_key: &Path) -> Result<Self, CertificateError> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|error| CertificateError::Unreadable {
@@ -122,10 +122,10 @@ impl LocalCertificate {
         )
     }
 
-    /// From PEM texts; the places name them in errors.
+    /// Parses PEM texts; the places name them in errors.
     ///
     /// # Errors
-    /// See [`CertificateError`]; names and dates are not judged here.
+    /// See [`CertificateError`]; names and dates are not checked here.
     pub fn from_pem(
         certificate: &[u8],
         certificate_place: &str,
@@ -184,12 +184,12 @@ impl LocalCertificate {
             .map_err(|error| IssueError::Certificate(error.to_string()))
     }
 
-    /// What to hand to TLS.
+    /// The key and chain for rustls.
     pub fn presented(&self) -> &Presented {
         &self.presented
     }
 
-    /// What the leaf says.
+    /// The facts of the leaf.
     pub fn facts(&self) -> &CertificateFacts {
         &self.facts
     }
@@ -199,7 +199,7 @@ impl LocalCertificate {
         self.identity.matches(domain)
     }
 
-    /// What is wrong with the dates, in words for `domain`.
+    /// The error of the dates, if any, for `domain`.
     fn dates(&self, domain: &Domain, now: jiff::Timestamp) -> Result<(), CertificateError> {
         let (place, domain) = (self.place.clone(), domain.clone());
         if now > self.facts.not_after {
@@ -217,7 +217,7 @@ impl LocalCertificate {
     }
 }
 
-/// Which certificate stands for which local domain.
+/// The certificate for each local domain.
 #[derive(Clone, Debug, Default)]
 pub struct LocalCertificates {
     by_domain: HashMap<Domain, Arc<LocalCertificate>>,
@@ -225,8 +225,8 @@ pub struct LocalCertificates {
 }
 
 impl LocalCertificates {
-    /// Assigns certificates to domains: a valid one that covers the domain, else an outdated one that does. What is not
-    /// right comes back as a list beside the set, because streams by dialback go on with any certificate.
+    /// Assigns certificates to domains: a valid one that covers the domain, else an outdated one that does. The
+    /// problems are returned beside the set, because dialback works with any certificate.
     pub fn assign(
         certificates: &[Arc<LocalCertificate>],
         domains: &[Domain],
@@ -254,7 +254,7 @@ impl LocalCertificates {
     }
 
     /// The certificate to present for a domain. One that covers it, else the first of all: its name is wrong, and peers
-    /// that use dialback do not look at it. `None` when there is no certificate.
+    /// that use dialback do not check it. `None` when there is no certificate.
     pub fn present(&self, domain: &Domain) -> Option<&Arc<LocalCertificate>> {
         self.by_domain.get(domain).or(self.default.as_ref())
     }

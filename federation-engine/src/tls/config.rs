@@ -1,4 +1,4 @@
-//! rustls configurations for one certificate of ours, made once and shared by every connection that presents it.
+//! rustls configurations for one of our certificates, made once and shared by every connection that presents it.
 
 use std::sync::{Arc, LazyLock};
 
@@ -19,14 +19,14 @@ use crate::Domain;
 /// ALPN identifier of server-to-server streams over Direct TLS (XEP-0368 §4).
 pub const ALPN: &[u8] = b"xmpp-server";
 
-/// The one cryptographic provider; the process default is never consulted.
+/// The only cryptographic provider; the process default is never used.
 pub fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     &PROVIDER
 }
 
-/// A certificate of ours with the configurations that present it, as server and as client.
+/// One of our certificates with the configurations that present it, as server and as client.
 #[derive(Clone, Debug)]
 pub struct Presented {
     key: Arc<CertifiedKey>,
@@ -60,21 +60,21 @@ impl Presented {
         first_expiry(&self.key.cert, now)
     }
 
-    /// To accept TLS: the peer is asked for a certificate, and nothing is ever resumed, so that every stream is judged by
-    /// a chain that its own handshake proved.
+    /// For accepting TLS: the peer is asked for a certificate, and sessions are never resumed, so that every stream is
+    /// verified by a chain from its own handshake.
     pub fn server(&self, start: TlsStart) -> Arc<ServerConfig> {
         let [start_tls, direct] = &self.server;
         Arc::clone(if start == TlsStart::Direct { direct } else { start_tls })
     }
 
-    /// To start TLS, with our certificate as client certificate.
+    /// For starting TLS, with our certificate as client certificate.
     pub fn client(&self, start: TlsStart) -> Arc<ClientConfig> {
         let [start_tls, direct] = &self.client;
         Arc::clone(if start == TlsStart::Direct { direct } else { start_tls })
     }
 }
 
-/// To start TLS without a certificate of ours: dialback still works.
+/// For starting TLS without a certificate of ours: dialback still works.
 ///
 /// # Errors
 /// When the provider does not support the protocol versions.
@@ -82,8 +82,8 @@ pub fn anonymous_client(start: TlsStart) -> Result<Arc<ClientConfig>, Error> {
     client(None, start)
 }
 
-/// The name that goes into SNI: the peer's domain, never the SRV target (RFC 7590 §3.5, XEP-0368 §3). `None` for a domain
-/// that is too long for DNS.
+/// The name for SNI: the peer's domain, never the SRV target (RFC 7590 §3.5, XEP-0368 §3). `None` for a domain that is
+/// too long for DNS.
 pub fn server_name(domain: &Domain) -> Option<ServerName<'static>> {
     ServerName::try_from(domain.to_ascii()).ok()
 }
@@ -105,7 +105,7 @@ fn client(key: Option<&Arc<CertifiedKey>>, start: TlsStart) -> Result<Arc<Client
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .dangerous()
-        // Not dangerous here: the collected chain is judged before the peer is believed to be anybody.
+        // Not dangerous here: the collected chain is verified before the peer counts as authenticated.
         .with_custom_certificate_verifier(HoldsKey::of_any());
     let mut config = match key {
         Some(key) => {

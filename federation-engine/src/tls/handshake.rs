@@ -1,4 +1,4 @@
-//! What a failed handshake says: what was offered, and what the peer answered. For our people alone.
+//! Texts for a failed handshake: what was offered, and what the peer answered. For the log and the operator only.
 
 use std::fmt::{Debug, Write};
 use std::io;
@@ -9,7 +9,7 @@ use rustls::{AlertDescription, CipherSuite, Error, NamedGroup, PeerIncompatible,
 
 use super::config::provider;
 
-/// Names of one kind in a message.
+/// Maximum names of one kind in a message.
 const MAX_NAMES: usize = 16;
 
 /// The versions that we offer and accept.
@@ -17,7 +17,7 @@ fn versions() -> [ProtocolVersion; 2] {
     [TLS13.version, TLS12.version]
 }
 
-/// What a client offers.
+/// The parameters that a client offers.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
     ciphers: Vec<CipherSuite>,
@@ -25,7 +25,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Ours, as client.
+    /// Our offer, as client.
     pub fn ours() -> Self {
         let provider = provider();
         Self {
@@ -38,7 +38,7 @@ impl Offer {
         }
     }
 
-    /// A peer's.
+    /// A peer's offer.
     pub fn of(hello: &ClientHello<'_>) -> Self {
         let first = |ciphers: &[CipherSuite]| ciphers.iter().take(MAX_NAMES).copied().collect();
         let groups = hello.named_groups().unwrap_or_default();
@@ -52,16 +52,16 @@ impl Offer {
         format!("cipher suites {}; key exchange {}", listed(&self.ciphers), listed(&self.groups))
     }
 
-    /// Why a handshake failed in which we were the client. `local`: whose certificate we have presented, if any.
+    /// Why a handshake failed in which we were the client. `local`: the domain whose certificate we presented, if any.
     pub fn refused(&self, error: &io::Error, local: Option<&str>) -> String {
-        let offered = || format!("offered were {}; {}", listed(&versions()), self.described());
+        let offered = || format!("offered: {}; {}", listed(&versions()), self.described());
         match cause(error) {
             Some(Error::AlertReceived(alert)) if is_about_certificate(*alert) => match local {
                 Some(local) => {
                     format!("the peer refused our certificate for {local} (TLS alert {alert:?})")
                 }
                 None => format!(
-                    "no certificate of ours was presented, and the peer requires one (TLS alert {alert:?})"
+                    "the peer requires a certificate, but the engine presented none (TLS alert {alert:?})"
                 ),
             },
             Some(Error::AlertReceived(AlertDescription::UnrecognisedName)) => {
@@ -70,12 +70,12 @@ impl Offer {
             }
             Some(Error::AlertReceived(alert)) if is_about_offer(*alert) => {
                 format!(
-                    "the peer accepts nothing of the offer (TLS alert {alert:?}); {}",
+                    "the peer accepts none of the offered parameters (TLS alert {alert:?}); {}",
                     offered()
                 )
             }
             Some(Error::PeerIncompatible(why)) => {
-                format!("the peer chose nothing of the offer ({why:?}); {}", offered())
+                format!("the peer selected none of the offered parameters ({why:?}); {}", offered())
             }
             _ if error.kind() == io::ErrorKind::UnexpectedEof => {
                 format!("the peer closed the connection without a TLS alert; {}", offered())
@@ -99,7 +99,7 @@ impl Offer {
                 format!("the peer offered none of the versions {accepted} ({why:?})")
             }
             Some(Error::PeerIncompatible(why)) => format!(
-                "nothing that the peer offered is accepted ({why:?}); it offered {}; accepted are {}",
+                "none of the peer's parameters is accepted ({why:?}); offered: {}; accepted: {}",
                 self.described(),
                 Self::ours().described()
             ),
@@ -110,7 +110,7 @@ impl Offer {
         }
     }
 
-    /// [`Self::unacceptable`] in place of an error.
+    /// [`Self::unacceptable`] as an I/O error.
     pub fn explain(&self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), self.unacceptable(error))
     }
@@ -126,13 +126,13 @@ fn common(cause: Option<&Error>, error: &io::Error) -> String {
     }
 }
 
-/// What the TLS library said.
+/// The error of the TLS library.
 fn cause(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Why the handshake failed after which the first bytes were read: a server of TLS 1.3 judges our certificate when for us
-/// the handshake is over already (RFC 8446 §4.4.2.4), so its refusal arrives in the place of its stream header.
+/// Why a handshake failed after which the first bytes were read. A server of TLS 1.3 verifies our certificate when our
+/// side of the handshake is already complete (RFC 8446 §4.4.2.4), so its refusal arrives in place of its stream header.
 pub fn late_refusal(error: &io::Error, local: Option<&str>) -> Option<String> {
     matches!(cause(error), Some(Error::AlertReceived(_)))
         .then(|| Offer::ours().refused(error, local))
@@ -211,7 +211,10 @@ mod tests {
         assert_eq!(text, "the peer refused our certificate for us.example (TLS alert UnknownCA)");
         let required = alert(AlertDescription::CertificateRequired);
         let text = Offer::ours().refused(&required, None);
-        assert!(text.starts_with("no certificate of ours was presented"), "{text}");
+        assert!(
+            text.starts_with("the peer requires a certificate, but the engine presented none"),
+            "{text}"
+        );
         let text = Offer::default().unacceptable(&unknown);
         assert_eq!(text, "the peer refused our certificate (TLS alert UnknownCA)");
         assert_eq!(late_refusal(&io::ErrorKind::UnexpectedEof.into(), None), None);

@@ -1,6 +1,6 @@
-//! The certificate verifier, which checks that the peer holds the key of its leaf and builds no path. rustls' own client
-//! verifier refuses certificates without clientAuth, which is all that public CAs issue, and has no domain to compare
-//! with: the stream header that names it comes after the handshake (RFC 6120 §13.7.2.1).
+//! The certificate verifier, which checks that the peer holds the key of its leaf and builds no path. rustls' own
+//! client verifier refuses certificates without clientAuth, but public CAs issue no others. It also has no domain to
+//! compare with: the stream header that names the domain comes after the handshake (RFC 6120 §13.7.2.1).
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ pub struct HoldsKey {
 }
 
 impl HoldsKey {
-    /// Of any certificate: the chain is collected, and judged after the handshake.
+    /// Any certificate: the chain is collected, and verified after the handshake.
     pub fn of_any() -> Arc<Self> {
         Arc::new(Self { pinned: None })
     }
 
-    /// Of this certificate alone. Its names and its validity are not checked.
+    /// This certificate only. Its names and its validity are not checked.
     pub fn of(pinned: CertificateDer<'static>) -> Arc<Self> {
         Arc::new(Self { pinned: Some(pinned) })
     }
@@ -125,8 +125,8 @@ fn algorithms() -> &'static WebPkiSupportedAlgorithms {
     &provider().signature_verification_algorithms
 }
 
-/// A certificate that path building cannot read, such as one of version 1, still has a key: servers that prove themselves by
-/// dialback have such certificates. Whether it proves a domain is the judge's business, and it never does.
+/// A certificate that path building cannot parse, such as one of version 1, still has a key: servers that use dialback
+/// have such certificates. Whether it authenticates a domain is verified elsewhere, and it never does.
 fn key(cert: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
     let parsed =
         parse(cert).map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;

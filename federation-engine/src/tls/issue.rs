@@ -12,8 +12,8 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::Domain;
 
-/// Clocks differ: a fresh certificate is valid from this much before now.
-const BACKDATED: Duration = Duration::from_hours(1);
+/// Time by which validity begins before now, because clocks differ.
+const MAX_CLOCK_SKEW: Duration = Duration::from_hours(1);
 /// ub-common-name (RFC 5280 appendix A.1).
 const MAX_COMMON_NAME: usize = 64;
 /// 9999-12-31T23:59:59Z, the last moment that X.509 can express (RFC 5280 §4.1.2.5).
@@ -38,11 +38,11 @@ impl fmt::Debug for PemPair {
 /// Why nothing was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// The CA's certificate is unusable.
-    #[error("the CA certificate is unusable: {0}")]
+    /// The CA's certificate cannot be used.
+    #[error("cannot use the CA certificate: {0}")]
     Certificate(String),
-    /// The CA's key is unusable.
-    #[error("the CA's private key is unusable: {0}; it must be PKCS #8 in PEM")]
+    /// The CA's key cannot be used.
+    #[error("cannot use the CA's private key: {0}; it must be PKCS #8 in PEM")]
     Key(String),
     /// The CA's key does not belong to its certificate.
     #[error("the CA's private key does not belong to its certificate")]
@@ -87,7 +87,7 @@ pub fn issue(
     })
 }
 
-/// A self-signed certificate for the domains: enough for peers that use dialback.
+/// A self-signed certificate for the domains: sufficient for peers that use dialback.
 ///
 /// # Errors
 /// When signing fails.
@@ -117,7 +117,7 @@ impl Authority {
         let parsed = s2s_proto::certificate::facts::parse(&certificate)
             .map_err(|error| IssueError::Certificate(error.to_string()))?;
         if !parsed.is_ca() {
-            return Err(IssueError::Certificate("its basic constraints say CA:FALSE".to_owned()));
+            return Err(IssueError::Certificate("its basic constraints are CA:FALSE".to_owned()));
         }
         let key = KeyPair::from_pem(&ca.private_key)
             .map_err(|error| IssueError::Key(error.to_string()))?;
@@ -135,7 +135,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// A fresh key and a leaf for it that ends no later than the CA does.
+    /// A fresh key and a leaf for it that expires no later than the CA does.
     pub(crate) fn leaf(
         &self,
         domains: &[Domain],
@@ -179,12 +179,12 @@ fn dated(now: UnixTime, until: u64) -> CertificateParams {
     #[allow(clippy::arithmetic_side_effects)]
     let at = |seconds: u64| epoch + Duration::from_secs(seconds.min(LAST_SECOND));
     let mut params = CertificateParams::default();
-    params.not_before = at(now.as_secs().saturating_sub(BACKDATED.as_secs()));
+    params.not_before = at(now.as_secs().saturating_sub(MAX_CLOCK_SKEW.as_secs()));
     params.not_after = at(until);
     params
 }
 
-/// The common name is for people only; a name that does not fit is left out.
+/// The common name is informational; a name that does not fit is omitted.
 fn common(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     let shown = if (1..=MAX_COMMON_NAME).contains(&name.len()) { name } else { "xmpp" };

@@ -1,5 +1,5 @@
-//! Certificates of remote domains for the backend's eyes: the backend trusts one private CA, and the engine, speaking as
-//! `partner.example`, presents a leaf of that CA for `partner.example`.
+//! Certificates of remote domains, presented to the backend. The backend trusts one private CA, and the engine, acting
+//! as `partner.example`, presents a leaf of that CA for `partner.example`.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -14,15 +14,15 @@ use super::config::{Presented, provider};
 use super::issue::{Authority, IssueError, PemPair};
 use crate::Domain;
 
-/// Leaves kept. The names come from stanzas of our own users, so they are bounded.
+/// Maximum leaves cached. The names come from stanzas of local users, so they are bounded.
 const MAX_LEAVES: NonZeroUsize = match NonZeroUsize::new(1024) {
     Some(n) => n,
     None => NonZeroUsize::MIN,
 };
 /// Validity of a leaf.
-const LIFETIME: Duration = Duration::from_hours(30 * 24);
+const LEAF_LIFETIME: Duration = Duration::from_hours(30 * 24);
 
-/// The backend CA at work.
+/// The backend CA in use.
 #[derive(Debug)]
 pub struct Mint {
     authority: Authority,
@@ -40,19 +40,19 @@ struct Leaf {
 /// Why no leaf was minted.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// A local domain has a certificate of its own; minting one would let the engine pose as the backend itself.
+    /// A local domain has its own certificate; minting one would let the engine impersonate the backend itself.
     #[error("{0} is a local domain; certificates are minted for remote domains only")]
     LocalDomain(Domain),
     /// The CA cannot sign.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// rustls does not take the fresh key.
-    #[error("the minted certificate is unusable: {0}")]
+    /// rustls does not accept the fresh key.
+    #[error("cannot use the minted certificate: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
 impl Mint {
-    /// From the backend CA and the domains it never signs for.
+    /// From the backend CA and the domains for which it never signs.
     ///
     /// # Errors
     /// When certificate or key are unusable or do not belong together.
@@ -64,8 +64,8 @@ impl Mint {
         })
     }
 
-    /// The certificate to present as `domain`: a kept one in the first half of its life, else a new one. Minting is a key
-    /// generation and a signature on P-256, well below a millisecond, so this may run on the runtime's threads.
+    /// The certificate to present as `domain`: a cached one in the first half of its life, else a new one. Minting is a
+    /// key generation and a signature on P-256, well below a millisecond, so this may run on the runtime's threads.
     ///
     /// # Errors
     /// For a local domain, or when the CA cannot sign (it may have expired).
@@ -80,20 +80,20 @@ impl Mint {
         }
         // The lock is not held while signing: two callers may mint the same name, which is harmless.
         let presented = Arc::new(self.mint(domain, now)?);
-        let renew_at = now.as_secs().saturating_add(LIFETIME.as_secs() / 2);
+        let renew_at = now.as_secs().saturating_add(LEAF_LIFETIME.as_secs() / 2);
         self.leaves().put(domain.clone(), Leaf { presented: Arc::clone(&presented), renew_at });
         Ok(presented)
     }
 
     fn mint(&self, domain: &Domain, now: UnixTime) -> Result<Presented, MintError> {
-        let (leaf, key) = self.authority.leaf(std::slice::from_ref(domain), LIFETIME, now)?;
+        let (leaf, key) = self.authority.leaf(std::slice::from_ref(domain), LEAF_LIFETIME, now)?;
         let chain = vec![leaf.der().clone(), self.authority.certificate().clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Ok(Presented::new(Arc::new(CertifiedKey::from_der(chain, key, provider())?))?)
     }
 
     fn leaves(&self) -> std::sync::MutexGuard<'_, LruCache<Domain, Leaf>> {
-        // A panic elsewhere cannot leave the map half-changed.
+        // A panic elsewhere cannot leave the map partly changed.
         self.leaves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

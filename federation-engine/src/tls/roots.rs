@@ -12,7 +12,7 @@ pub enum RootsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system reports.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// Its content cannot be used.
@@ -62,7 +62,7 @@ mod tests {
         let broken = file("broken.crt", &format!("{one}{}", two.replace("MIIB", "AAAA")));
         for (path, expected) in [
             (&directory.path().join("absent.crt"), "absent.crt: No such file"),
-            (&empty, "empty.crt: no certificate in it"),
+            (&empty, "empty.crt: contains no certificate"),
             (&broken, "broken.crt: certificate 2 is malformed"),
         ] {
             let error = load(false, &[&good, path]).unwrap_err().to_string();

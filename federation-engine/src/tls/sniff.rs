@@ -1,7 +1,7 @@
-//! The first byte on a fresh connection tells TLS from XML, on the STARTTLS port and the Direct TLS port alike: peers and
-//! DNS records mix them up.
+//! The first byte on a new connection distinguishes TLS from XML, on the STARTTLS port and the Direct TLS port alike,
+//! because peers and DNS records confuse them.
 
-/// What the peer starts with.
+/// The protocol that the peer starts with.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum FirstByte {
     /// A TLS record of type handshake (RFC 8446 §5.1): Direct TLS (XEP-0368).

@@ -188,7 +188,7 @@ fn volumes(federation: &Validated) -> Vec<(Volume, VolumeMount)> {
             mount("config", paths::CONFIG),
         ),
         // Optional: an engine without a certificate starts and reports it; a pending pod would hide the problem.
-        secret("tls", federation.certificate_secret(), paths::TLS, true, &[]),
+        secret("tls", names::serving(name), paths::TLS, true, &[]),
         secret("control", names::control(name), paths::CONTROL, false, &[]),
     ];
     let (dialback, items) = match &federation.spec.dialback {

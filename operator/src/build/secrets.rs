@@ -1,4 +1,4 @@
-//! Secrets whose content the operator generates, and the public part of the backend CA.
+//! Secrets whose content the operator generates or copies, and the public part of the backend CA.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 use super::{Given, metadata, paths};
 use crate::federation::names;
+use crate::federation::serving::SOURCE;
 use crate::federation::validated::Validated;
 
 /// Secret of the dialback keys; `None` if the resource names its own.
@@ -62,6 +63,16 @@ pub fn self_signed(federation: &Validated, given: &Given) -> Option<Secret> {
     let material = given.material.self_signed.as_ref()?;
     let name = names::self_signed(&federation.name);
     Some(secret(federation, name, "kubernetes.io/tls", pair(material)))
+}
+
+/// Secret with the certificate that the pods serve, copied from where the spec says.
+pub fn serving(federation: &Validated, given: &Given) -> Option<Secret> {
+    let offer = given.serving.as_ref()?;
+    let name = names::serving(&federation.name);
+    let mut secret = secret(federation, name, "kubernetes.io/tls", pair(&offer.pair));
+    let source = (SOURCE.to_owned(), offer.source.annotation());
+    secret.metadata.annotations = Some([source].into());
+    Some(secret)
 }
 
 fn pair(pair: &PemPair) -> BTreeMap<String, ByteString> {

@@ -1,6 +1,7 @@
 //! Service that remote servers connect to.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use crds::federation::dns::DnsMode;
 use crds::federation::service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceType};
@@ -23,9 +24,9 @@ pub fn build(federation: &Validated, given: &Given) -> Service {
     metadata.annotations = Some(annotations(federation, given)).filter(|all| !all.is_empty());
     let load_balancer = wanted.type_ == ServiceType::LoadBalancer;
     let local = load_balancer || wanted.type_ == ServiceType::NodePort;
-    let mut service_ports = vec![port("s2s", ports::S2S)];
+    let mut service_ports = vec![port("s2s", ports::S2S, wanted.node_ports.s2s)];
     if wanted.direct_tls {
-        service_ports.push(port("s2s-tls", ports::S2S_TLS));
+        service_ports.push(port("s2s-tls", ports::S2S_TLS, wanted.node_ports.s2s_tls));
     }
     Service {
         metadata,
@@ -76,23 +77,29 @@ fn annotations(federation: &Validated, given: &Given) -> BTreeMap<String, String
     let mut all = BTreeMap::new();
     // If the load balancer has a host name instead of addresses, the SRV records point to that name: our own record would
     // be an alias, which RFC 2782 forbids as a target.
-    if dns.mode == DnsMode::ExternalDNS && matches!(given.address, Some(Address::Ips(_))) {
+    if dns.mode == DnsMode::ExternalDNS
+        && let Some(Address::Ips(ips)) = &given.address
+    {
+        // Without this annotation, external-dns publishes every address that the load balancer assigned.
+        let target = (given.address != given.assigned)
+            .then(|| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
         for prefix in EXTERNAL_DNS_PREFIXES {
             all.insert(format!("{prefix}/hostname"), federation.host.to_ascii());
             all.insert(format!("{prefix}/ttl"), dns.ttl.to_string());
+            all.extend(target.clone().map(|target| (format!("{prefix}/target"), target)));
         }
     }
     all.extend(federation.spec.service.annotations.clone());
     all
 }
 
-fn port(name: &str, number: u16) -> ServicePort {
+fn port(name: &str, number: u16, node: Option<NonZeroU16>) -> ServicePort {
     ServicePort {
         name: Some(name.to_owned()),
         port: i32::from(number),
         target_port: Some(IntOrString::Int(i32::from(number))),
         protocol: Some("TCP".to_owned()),
+        node_port: node.map(|node| i32::from(node.get())),
         app_protocol: Some("xmpp-server".to_owned()),
-        ..ServicePort::default()
     }
 }

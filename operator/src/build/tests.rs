@@ -47,6 +47,7 @@ fn what_pods_need_comes_first_and_the_pods_last() {
             "ConfigMap example-backend-ca",
             "Secret example-backend-tls",
             "Secret example-tls-self-signed",
+            "Secret example-tls-serving",
             "NetworkPolicy example",
             "PodDisruptionBudget example",
             "DNSEndpoint example-srv",
@@ -69,6 +70,7 @@ fn what_is_not_needed_is_not_made() {
     given.material.backend = None;
     given.material.dialback = None;
     given.material.self_signed = None;
+    given.serving = None;
     given.publish_srv = false;
     assert_eq!(
         names(&children_of(&spec, &given)),
@@ -135,10 +137,61 @@ fn a_change_that_the_engine_reads_by_itself_restarts_no_pod() {
     assert_eq!(template(&smallest()), template(&changed));
 }
 
+#[test]
+fn a_change_of_the_certificate_s_reference_restarts_no_pod() {
+    for certificate in [json!({"secretRef": {"name": "own"}}), json!({"issuerRef": {"name": "ca"}})]
+    {
+        let mut changed = smallest();
+        changed["tls"] = json!({"certificate": certificate});
+        assert_eq!(template(&smallest()), template(&changed));
+    }
+}
+
 fn service_with(spec: &Value, address: Option<Address>) -> Service {
+    let federation = validated(spec);
     let mut given = given();
-    given.address = address;
-    service::build(&validated(spec), &given)
+    given.address = federation.published_at(address.as_ref());
+    given.assigned = address;
+    service::build(&federation, &given)
+}
+
+#[test]
+fn external_dns_is_told_the_public_addresses_instead_of_those_of_the_service() {
+    let address = |ip: &str| Some(Address::Ips(vec![ip.parse().unwrap()]));
+    let target = |spec: &Value, address: Option<Address>| {
+        let annotations = service_with(spec, address).metadata.annotations.unwrap_or_default();
+        let of = |prefix: &str| annotations.get(&format!("{prefix}/target")).cloned();
+        let [old, new] = ["external-dns.alpha.kubernetes.io", "external-dns.kubernetes.io"].map(of);
+        assert_eq!(old, new);
+        let named = annotations.contains_key("external-dns.kubernetes.io/hostname");
+        (named, new)
+    };
+    let mut nat = smallest();
+    nat["service"] = json!({"publicAddresses": ["203.0.113.10", "2001:db8::10"]});
+    let both = Some("203.0.113.10,2001:db8::10".to_owned());
+    assert_eq!(target(&nat, address("10.1.2.3")), (true, both.clone()));
+    for type_ in ["NodePort", "ClusterIP"] {
+        nat["service"]["type"] = json!(type_);
+        assert_eq!(target(&nat, None), (true, both.clone()), "{type_}");
+    }
+    // Its own address is public: external-dns follows it by itself.
+    assert_eq!(target(&smallest(), address("192.0.2.7")), (true, None));
+    // A private one is published only if the spec says who reaches it.
+    assert_eq!(target(&smallest(), address("10.1.2.3")), (false, None));
+    let mixed = Address::Ips(vec!["10.1.2.3".parse().unwrap(), "192.0.2.7".parse().unwrap()]);
+    assert_eq!(target(&smallest(), Some(mixed)), (true, Some("192.0.2.7".to_owned())));
+}
+
+#[test]
+fn node_ports_are_those_of_the_spec() {
+    let mut spec = smallest();
+    spec["service"] = json!({"type": "NodePort", "nodePorts": {"s2s": 30_269, "s2sTls": 30_270}});
+    let ports = |spec: &Value| -> Vec<Option<i32>> {
+        let service = service_with(spec, None).spec.unwrap();
+        service.ports.unwrap().iter().map(|port| port.node_port).collect()
+    };
+    assert_eq!(ports(&spec), [Some(30_269), Some(30_270)]);
+    assert_eq!(ports(&smallest()), [None, None]);
 }
 
 #[test]
@@ -183,6 +236,14 @@ fn srv_records_lead_to_the_host_or_to_the_load_balancers_name() {
         ["0 5 5269 lb.cloud.example.", "0 5 5270 lb.cloud.example."]
     );
     assert_eq!(targets(None, &smallest()), [] as [String; 0]);
+    let mut nat = smallest();
+    nat["service"] = json!({
+        "publicAddresses": ["203.0.113.10"], "publicPorts": {"s2s": 15_269, "s2sTls": 443}
+    });
+    assert_eq!(
+        targets(ips.clone(), &nat),
+        ["0 5 15269 xmpp.example.com.", "0 5 443 xmpp.example.com."]
+    );
     let mut old = smallest();
     old["dns"] = json!({"trailingDot": false});
     old["service"] = json!({"directTls": false});

@@ -19,7 +19,8 @@ const MAX_FOUND: usize = 1024;
 pub fn records(view: View<'_>) -> Vec<DnsRecord> {
     let federation = view.federation;
     let ttl = federation.spec.dns.ttl;
-    let address = view.seen.cluster.address();
+    let address = view.published_at();
+    let address = address.as_ref();
     let host = federation.host.to_ascii();
     let mut all: Vec<DnsRecord> = wanted::host_addresses(address)
         .into_iter()

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crds::domain::Domain;
 use crds::federation::service::ServiceType;
 
-use crate::build::{Address, ports};
+use crate::build::Address;
 use crate::federation::validated::Validated;
 
 /// Data of an SRV record (RFC 2782). The target is in ASCII, lower case, without trailing dot; empty for the root.
@@ -42,6 +42,7 @@ pub struct WantedSrv {
 }
 
 /// Where SRV records point to: the host, or the load balancer's own name. `None` while this is not known.
+/// `address`: see [`Validated::published_at`].
 pub fn srv_target(federation: &Validated, address: Option<&Address>) -> Option<String> {
     match address {
         Some(Address::Hostname(name)) => Some(name.trim_end_matches('.').to_ascii_lowercase()),
@@ -75,10 +76,8 @@ pub fn srv_records(federation: &Validated, target: &str) -> Vec<WantedSrv> {
 
 /// Service labels and their ports: STARTTLS always, Direct TLS (XEP-0368) if enabled.
 fn services(federation: &Validated) -> Vec<(&'static str, u16)> {
-    let mut all = vec![("_xmpp-server._tcp", ports::S2S)];
-    if federation.spec.service.direct_tls {
-        all.push(("_xmpps-server._tcp", ports::S2S_TLS));
-    }
+    let mut all = vec![("_xmpp-server._tcp", federation.public_port())];
+    all.extend(federation.public_tls_port().map(|port| ("_xmpps-server._tcp", port)));
     all
 }
 

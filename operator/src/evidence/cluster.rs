@@ -77,6 +77,8 @@ pub struct EnginePod {
 pub struct OuterService {
     /// The address that the load balancer assigned.
     pub address: Option<Address>,
+    /// Its node ports, in the order of its ports; none on a Service of type `ClusterIP`.
+    pub node_ports: Vec<i32>,
     /// Creation of the Service.
     pub created: Option<Timestamp>,
     /// Reason and message of the last warning about it; only queried while there is no address.
@@ -220,6 +222,12 @@ fn outer_service(service: &Service) -> OuterService {
             Some(name) if !name.is_empty() => Some(Address::Hostname(name)),
             _ => None,
         },
+        node_ports: service
+            .spec
+            .iter()
+            .flat_map(|spec| spec.ports.iter().flatten())
+            .filter_map(|port| port.node_port)
+            .collect(),
         created: service.metadata.creation_timestamp.as_ref().map(|time| time.0),
         warning: None,
     }

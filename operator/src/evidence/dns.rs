@@ -9,7 +9,7 @@ use federation_engine::dns::ask::{AskError, Code, Data, Kind, Reply, ask};
 use futures::StreamExt;
 use jiff::Timestamp;
 
-use super::zone::{PATIENCE, Servers, Zones};
+use super::zone::{QUERY_TIMEOUT, Servers, Zones};
 use crate::dns::wanted::{self, Srv};
 use crate::federation::validated::Validated;
 
@@ -174,7 +174,7 @@ async fn every<T: Ord + Clone>(
     futures::future::join_all(servers.iter().map(|server| async move {
         let mut all = BTreeSet::new();
         for kind in kinds {
-            match judge(ask(*server, owner, *kind, recursion, PATIENCE).await, recursion) {
+            match judge(ask(*server, owner, *kind, recursion, QUERY_TIMEOUT).await, recursion) {
                 Ok(reply) => all.extend(records(&reply)),
                 Err(why) => {
                     return Answer { server: server.ip().to_string(), found: Err(why) };

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use super::control::{Control, ControlError};
 use super::pinned;
 use crate::build::ports;
-use crate::context::FederationRef;
+use crate::federation::watched::FederationRef;
 
 /// Shortest interval between two answers of one engine: under load, its evidence changes with every stream.
 const PACE: Duration = Duration::from_millis(500);

@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 
 /// How long an answer is cached: nodes come and go, but their networks rarely change.
-const KEPT: Duration = Duration::from_mins(2);
+const NETWORKS_TTL: Duration = Duration::from_mins(2);
 
 /// The networks that are known.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -48,7 +48,7 @@ impl Networks {
     pub async fn get(&self, client: &Client) -> Arc<ClusterNetworks> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((at, networks)) = &kept
-            && at.elapsed() < KEPT
+            && at.elapsed() < NETWORKS_TTL
         {
             return Arc::clone(networks);
         }

@@ -8,22 +8,21 @@ use crds::domain::Domain;
 use crds::xmpp::StreamCondition;
 use federation_engine::probe::{Seen, look};
 use futures::stream::{self, StreamExt as _};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use s2s_proto::certificate::facts::CertificateFacts;
 use s2s_proto::certificate::identity::Identity;
 use s2s_proto::plan::TlsStart;
 use s2s_proto::reason::Failure;
 
 use super::cluster::ClusterEvidence;
-use super::references::CertificateSeen;
+use super::references::ServedCertificate;
 use crate::build::ports;
-use crate::context::{Context, FederationRef};
 use crate::federation::validated::Validated;
 
 /// For one stream, from TCP to the features.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams open at once.
-const AT_ONCE: usize = 16;
+const MAX_PROBES_AT_ONCE: usize = 16;
 
 /// Probes of all replicas.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,40 +120,22 @@ impl Wanted {
     pub fn of(
         federation: &Validated,
         cluster: &ClusterEvidence,
-        certificate: Option<&CertificateSeen>,
+        certificate: Option<&ServedCertificate>,
     ) -> Self {
         let replicas = cluster.replicas().into_iter();
         Self {
             pods: replicas.map(|replica| (replica.name, replica.ip)).collect(),
             domains: federation.domains().cloned().collect(),
             direct_tls: federation.spec.service.direct_tls,
-            certificate: match certificate {
-                Some(CertificateSeen::Readable { facts, .. }) => Some(facts.sha256.clone()),
-                Some(CertificateSeen::KeyMismatch(_)) | None => None,
-            },
+            certificate: certificate.map(|served| served.readable.facts.sha256.clone()),
         }
     }
 }
 
-/// Probes every pod, unless that was done less than `kept` ago.
-pub async fn gather(
-    context: &Context,
-    reference: &FederationRef,
-    wanted: Wanted,
-    kept: SignedDuration,
-    now: Timestamp,
-) -> ProbeEvidence {
-    let last = context.remember(reference, |memory| memory.probes.clone());
-    if let Some(last) = last
-        && last.wanted == wanted
-        && now.duration_since(last.at) < kept
-    {
-        return last;
-    }
-    let probes = stream::iter(visits(&wanted)).buffered(AT_ONCE).collect().await;
-    let evidence = ProbeEvidence { at: now, wanted, probes };
-    context.remember(reference, |memory| memory.probes = Some(evidence.clone()));
-    evidence
+/// Probes every pod.
+pub async fn gather(wanted: Wanted, now: Timestamp) -> ProbeEvidence {
+    let probes = stream::iter(visits(&wanted)).buffered(MAX_PROBES_AT_ONCE).collect().await;
+    ProbeEvidence { at: now, wanted, probes }
 }
 
 fn visits(wanted: &Wanted) -> Vec<impl Future<Output = Probe> + use<>> {
@@ -176,7 +157,7 @@ async fn visit(pod: String, ip: IpAddr, domain: Domain, mode: ProbeMode) -> Prob
         ProbeMode::StartTls => (ports::S2S, TlsStart::StartTls),
         ProbeMode::DirectTls => (ports::S2S_TLS, TlsStart::Direct),
     };
-    let seen = look(SocketAddr::new(ip, port), &domain, start, PATIENCE).await;
+    let seen = look(SocketAddr::new(ip, port), &domain, start, PROBE_TIMEOUT).await;
     let outcome = outcome(&domain, seen);
     Probe { pod, domain, mode, outcome }
 }

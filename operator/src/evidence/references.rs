@@ -1,12 +1,13 @@
 //! The Secrets and `ConfigMaps` that a spec refers to: whether they exist, and whether their content is valid. Only facts
 //! are kept, never the content.
 
-use crds::domain::Domain;
 use crds::reason::ResolvedRefsReason;
-use federation_engine::tls::certs::{CertificateError, LocalCertificate};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use s2s_proto::certificate::facts::CertificateFacts;
+
+use super::certificate::{CertificateSeen, Readable};
+use crate::federation::serving::{Offer, Source};
 
 /// Shortest dialback secret, in bytes: the length of the keys that are generated with it (XEP-0185 §3).
 const MIN_DIALBACK_SECRET: usize = 32;
@@ -16,8 +17,10 @@ const MIN_DIALBACK_SECRET: usize = 32;
 pub struct References {
     /// The problems, in the order of the spec.
     pub problems: Vec<ReferenceProblem>,
-    /// The certificate for the outer leg; `None` if there is none yet.
+    /// The certificate of the Secret that the spec names; `None` if it cannot be read, which is then one of the problems.
     pub certificate: Option<CertificateSeen>,
+    /// The certificate that the pods serve; `None` if there is none.
+    pub served: Option<ServedCertificate>,
 }
 
 /// A reference to an object that does not exist or is not valid.
@@ -29,40 +32,18 @@ pub struct ReferenceProblem {
     pub message: String,
 }
 
-/// A certificate with its key, or why the two do not match.
+/// The certificate that the engine pods serve.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum CertificateSeen {
-    /// A certificate with the matching private key.
-    Readable {
-        /// The fields of the leaf certificate.
-        facts: CertificateFacts,
-        /// Local domains that it names.
-        covers: Vec<Domain>,
-    },
-    /// The key belongs to another certificate.
-    KeyMismatch(String),
+pub struct ServedCertificate {
+    /// Where it comes from.
+    pub source: Source,
+    /// The facts about it.
+    pub readable: Readable,
 }
 
-/// Reads a certificate and its key.
-///
-/// # Errors
-/// When either cannot be read.
-pub fn certificate(
-    object: &str,
-    certificate: &[u8],
-    private_key: &[u8],
-    domains: &[Domain],
-) -> Result<CertificateSeen, CertificateError> {
-    let places = (format!("{object}, key tls.crt"), format!("{object}, key tls.key"));
-    match LocalCertificate::from_pem(certificate, &places.0, private_key, &places.1) {
-        Ok(found) => Ok(CertificateSeen::Readable {
-            facts: found.facts().clone(),
-            covers: domains.iter().filter(|domain| found.covers(domain)).cloned().collect(),
-        }),
-        Err(error @ CertificateError::KeyMismatch { .. }) => {
-            Ok(CertificateSeen::KeyMismatch(error.to_string()))
-        }
-        Err(error) => Err(error),
+impl From<&Offer> for ServedCertificate {
+    fn from(offer: &Offer) -> Self {
+        Self { source: offer.source.clone(), readable: offer.readable.clone() }
     }
 }
 

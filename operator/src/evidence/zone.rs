@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use federation_engine::dns::ask::{Code, Data, Kind, Reply, ask};
 
 /// Time limit for one answer.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the servers of a zone are cached.
-const KEPT: Duration = Duration::from_mins(5);
+const ZONE_TTL: Duration = Duration::from_mins(5);
 /// How long a failure to find them is cached.
-const KEPT_FAILURE: Duration = Duration::from_secs(20);
+const FAILED_ZONE_TTL: Duration = Duration::from_secs(20);
 /// Servers to query for each zone.
 const MAX_SERVERS: usize = 4;
 /// Zones in the cache.
@@ -42,7 +42,7 @@ impl Zones {
         if let Some((at, servers)) =
             self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
         {
-            let kept = if servers.is_ok() { KEPT } else { KEPT_FAILURE };
+            let kept = if servers.is_ok() { ZONE_TTL } else { FAILED_ZONE_TTL };
             if at.elapsed() < kept {
                 return servers.clone();
             }
@@ -127,7 +127,7 @@ async fn addresses(
 pub async fn recursive(name: &str, kind: Kind, resolvers: &[SocketAddr]) -> Result<Reply, String> {
     let mut trouble = "no resolver is configured".to_owned();
     for resolver in resolvers {
-        match ask(*resolver, name, kind, true, PATIENCE).await {
+        match ask(*resolver, name, kind, true, QUERY_TIMEOUT).await {
             Ok(reply) if matches!(reply.code, Code::NoError | Code::NxDomain) => return Ok(reply),
             Ok(reply) => trouble = format!("resolver {resolver} answers {}", reply.code),
             Err(error) => trouble = error.to_string(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crds::domain::{Domain, DomainError};
+use crds::federation::tls::CertificateSource;
 use data_encoding::HEXLOWER;
 use federation_engine::tls::certs::LocalCertificate;
 use federation_engine::tls::issue::{self, IssueError, PemPair};
@@ -58,7 +59,7 @@ pub struct Material {
     pub dialback: Option<DialbackMaterial>,
     /// Backend CA and a leaf certificate that it issued; `None` without backends.
     pub backend: Option<BackendMaterial>,
-    /// Certificate of the outer leg; `None` if the resource names its own.
+    /// Certificate of the outer leg; `None` if the resource names a Secret with its own.
     pub self_signed: Option<PemPair>,
 }
 
@@ -111,6 +112,8 @@ pub struct Existing {
     pub backend_tls: Option<Secret>,
     /// `<name>-tls-self-signed`.
     pub self_signed: Option<Secret>,
+    /// `<name>-tls-serving`.
+    pub serving: Option<Secret>,
 }
 
 /// Why keys or certificates could not be issued.
@@ -162,8 +165,9 @@ pub fn complete(
             Some(backend(existing, federation, &domains, now)?)
         },
         self_signed: match &spec.tls.certificate {
-            Some(_) => None,
-            None => Some(
+            Some(CertificateSource::Secret(_)) => None,
+            // Issuers have no effect yet, so the self-signed certificate stands in for theirs.
+            Some(CertificateSource::Issuer(_)) | None => Some(
                 match existing.self_signed.as_ref().and_then(pair).filter(|old| {
                     facts(old).is_some_and(|found| {
                         found.lives(&SELF_SIGNED, now) && found.names(&domains)
@@ -305,7 +309,8 @@ fn facts(pair: &PemPair) -> Option<Facts> {
     })
 }
 
-fn pair(secret: &Secret) -> Option<PemPair> {
+/// Chain and key of a Secret of type `kubernetes.io/tls`.
+pub(super) fn pair(secret: &Secret) -> Option<PemPair> {
     Some(PemPair {
         certificate: text(secret, paths::TLS_CRT)?,
         private_key: text(secret, paths::TLS_KEY)?,

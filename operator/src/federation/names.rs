@@ -40,6 +40,11 @@ pub fn self_signed(name: &str) -> String {
     format!("{name}-tls-self-signed")
 }
 
+/// Secret with the certificate that the engine pods serve on the outer leg.
+pub fn serving(name: &str) -> String {
+    format!("{name}-tls-serving")
+}
+
 /// DNSEndpoint with the SRV records.
 pub fn dns_endpoint(name: &str) -> String {
     format!("{name}-srv")

@@ -10,7 +10,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use super::material::ROTATE;
-use super::names;
 
 /// A federation without conflicts, in itself or with an older one.
 #[derive(Clone, Debug)]
@@ -32,18 +31,12 @@ pub struct Validated {
 }
 
 impl Validated {
-    /// Secret with the certificate for the outer leg.
-    pub fn certificate_secret(&self) -> String {
+    /// The Secret that the spec names for the certificate of the outer leg.
+    pub fn certificate_secret(&self) -> Option<&str> {
         match &self.spec.tls.certificate {
-            Some(CertificateSource::Secret(reference)) => reference.name.clone(),
-            // Until the operator orders from issuers, the self-signed certificate stands in; `Accepted` says so.
-            Some(CertificateSource::Issuer(_)) | None => names::self_signed(&self.name),
+            Some(CertificateSource::Secret(reference)) => Some(&reference.name),
+            Some(CertificateSource::Issuer(_)) | None => None,
         }
-    }
-
-    /// The certificate of the outer leg is issued by the operator.
-    pub fn self_signed(&self) -> bool {
-        !matches!(self.spec.tls.certificate, Some(CertificateSource::Secret(_)))
     }
 
     /// The local domains, in the order of the spec.
@@ -178,8 +171,7 @@ mod tests {
         let object = federation(&json!({"domains": [{"name": "example.com"}]}));
         let validated = validate(&object, &[]).unwrap();
         assert_eq!(validated.host.as_str(), "xmpp.example.com");
-        assert_eq!(validated.certificate_secret(), "example-tls-self-signed");
-        assert!(validated.self_signed());
+        assert_eq!(validated.certificate_secret(), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! `AddressAssigned`: the outer Service has an address that the internet can reach.
+//! `AddressAssigned`: servers on the internet have an address to connect to: the outer Service's, or the public addresses
+//! of a firewall or proxy in front of it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crds::federation::service::ServiceType;
 use crds::reason::AddressAssignedReason;
@@ -8,7 +9,9 @@ use jiff::SignedDuration;
 
 use super::View;
 use super::verdict::Verdict;
-use crate::build::Address;
+use crate::build::{Address, ports};
+use crate::evidence::cluster::OuterService;
+use crate::federation::reach::unreachable_kind;
 
 /// Time without an event about the Service after which no load balancer controller is thought to be installed.
 const SILENCE: SignedDuration = SignedDuration::from_mins(2);
@@ -17,10 +20,13 @@ const SILENCE: SignedDuration = SignedDuration::from_mins(2);
 pub fn check(view: View<'_>) -> Verdict {
     let wanted = &view.federation.spec.service;
     let name = &view.federation.name;
-    if wanted.type_ != ServiceType::LoadBalancer {
+    if wanted.type_ != ServiceType::LoadBalancer && wanted.public_addresses.is_empty() {
         return Verdict::new(
             AddressAssignedReason::NotNeeded,
-            "spec.service.type is not LoadBalancer, so the operator does not check the address. Forward ports 5269 and 5270 of your public address to the Service.",
+            format!(
+                "spec.service.type is not LoadBalancer, so the operator knows no public address. Set spec.service.publicAddresses to the addresses that forward TCP {} to the Service; the operator then publishes and verifies them.",
+                public_ports(view)
+            ),
         );
     }
     let Some(service) = &view.seen.cluster.service else {
@@ -29,24 +35,76 @@ pub fn check(view: View<'_>) -> Verdict {
             format!("Service {name} does not exist yet."),
         );
     };
+    if wanted.type_ != ServiceType::LoadBalancer {
+        return public(view, &inside(view, service));
+    }
     match &service.address {
+        Some(assigned) if !wanted.public_addresses.is_empty() => {
+            public(view, &format!("the load balancer's {}", text(assigned)))
+        }
         Some(Address::Hostname(host)) => Verdict::new(
             AddressAssignedReason::AddressAssigned,
             format!("The load balancer has the host name {host}."),
         ),
-        Some(Address::Ips(ips)) => match ips.iter().find_map(|ip| unusable(view, *ip)) {
-            Some((ip, kind)) => Verdict::new(
-                AddressAssignedReason::AddressNotUsable,
-                format!(
-                    "The load balancer assigned {ip}, {kind}; servers on the internet cannot reach it. Request a public address with spec.service.annotations or spec.service.loadBalancerClass. If all peers are in that network, add it to spec.egress.allowNetworks."
+        Some(Address::Ips(ips)) => {
+            match ips.iter().find_map(|ip| view.federation.unreachable(*ip)) {
+                Some((ip, kind)) => unusable(view, ip, kind),
+                None => Verdict::new(
+                    AddressAssignedReason::AddressAssigned,
+                    format!("The load balancer has the address {}.", list(ips)),
                 ),
-            ),
-            None => Verdict::new(
-                AddressAssignedReason::AddressAssigned,
-                format!("The load balancer has the address {}.", list(ips)),
-            ),
-        },
+            }
+        }
         None => without_address(view, service.warning.as_ref(), service.created),
+    }
+}
+
+fn unusable(view: View<'_>, ip: IpAddr, kind: &str) -> Verdict {
+    Verdict::new(
+        AddressAssignedReason::AddressNotUsable,
+        format!(
+            "The load balancer assigned {ip}, {kind}; servers on the internet cannot reach it. If a firewall forwards TCP {} to it, set spec.service.publicAddresses to the firewall's address. If all peers are in that network, add it to spec.egress.allowNetworks; otherwise request a public address with spec.service.annotations.",
+            public_ports(view)
+        ),
+    )
+}
+
+/// The public addresses of the spec, and what must forward to what.
+fn public(view: View<'_>, to: &str) -> Verdict {
+    let ips = &view.federation.spec.service.public_addresses;
+    let private = ips.iter().find_map(|ip| Some((ip, unreachable_kind(*ip)?)));
+    let consequence = private.map_or_else(String::new, |(ip, kind)| {
+        format!(" {ip} is {kind}; only servers in its network can reach it.")
+    });
+    Verdict::new(
+        AddressAssignedReason::AddressAssigned,
+        format!(
+            "Servers connect to {}, as set in spec.service.publicAddresses. Forward TCP {} of each address to {to}.{consequence}",
+            list(ips),
+            public_ports(view)
+        ),
+    )
+}
+
+/// Where a firewall or proxy forwards to if there is no load balancer.
+fn inside(view: View<'_>, service: &OuterService) -> String {
+    let ports: Vec<String> = service.node_ports.iter().map(ToString::to_string).collect();
+    if !ports.is_empty() {
+        return format!("TCP {} of the nodes", ports.join(" and "));
+    }
+    let name = &view.federation.name;
+    match view.federation.public_tls_port() {
+        Some(_) => format!("TCP {} and {} of Service {name}", ports::S2S, ports::S2S_TLS),
+        None => format!("TCP {} of Service {name}", ports::S2S),
+    }
+}
+
+/// The ports that servers connect to.
+fn public_ports(view: View<'_>) -> String {
+    let port = view.federation.public_port();
+    match view.federation.public_tls_port() {
+        Some(tls) => format!("{port} and {tls}"),
+        None => port.to_string(),
     }
 }
 
@@ -69,7 +127,7 @@ fn without_address(
         return Verdict::new(
             AddressAssignedReason::NoLoadBalancerController,
             format!(
-                "Service {name} has had no address for over 2m, and no controller has reported an event about it. Install a load balancer controller (MetalLB or the cloud provider's), check spec.service.loadBalancerClass, or set spec.service.type to NodePort."
+                "Service {name} has had no address for over 2m, and no controller has reported an event about it. Install a load balancer controller (MetalLB or the cloud provider's), or check spec.service.loadBalancerClass. Without one, set spec.service.type to NodePort and spec.service.publicAddresses to the addresses that forward to the nodes."
             ),
         );
     }
@@ -79,31 +137,11 @@ fn without_address(
     )
 }
 
-/// The address and what is wrong with it, unless the spec says that peers are in that network.
-fn unusable(view: View<'_>, ip: IpAddr) -> Option<(IpAddr, &'static str)> {
-    let allowed = &view.federation.spec.egress.allow_networks;
-    if allowed.iter().any(|network| network.contains(&ip)) {
-        return None;
+fn text(address: &Address) -> String {
+    match address {
+        Address::Ips(ips) => list(ips),
+        Address::Hostname(name) => name.clone(),
     }
-    Some((ip, kind(ip)?))
-}
-
-fn kind(ip: IpAddr) -> Option<&'static str> {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) if v4.is_private() => Some("a private address (RFC 1918)"),
-        IpAddr::V4(v4) if v4.is_loopback() => Some("a loopback address"),
-        IpAddr::V4(v4) if v4.is_link_local() => Some("a link-local address"),
-        IpAddr::V4(v4) if is_shared(v4) => Some("a carrier's shared address (RFC 6598)"),
-        IpAddr::V6(v6) if v6.is_loopback() => Some("a loopback address"),
-        IpAddr::V6(v6) if v6.is_unique_local() => Some("a unique local address (RFC 4193)"),
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
-        _ => None,
-    }
-}
-
-/// 100.64.0.0/10.
-fn is_shared(v4: Ipv4Addr) -> bool {
-    matches!(v4.octets(), [100, second, _, _] if second & 0xc0 == 64)
 }
 
 /// Addresses for a message.

@@ -8,7 +8,7 @@ use super::verdict::Verdict;
 
 /// A failure counts if it is seen again after this time. Evidence is reused for a shorter time than this, so the two
 /// verdicts use different answers.
-pub const LASTING: SignedDuration = SignedDuration::from_millis(1500);
+pub const FAILURE_DAMPING_TIME: SignedDuration = SignedDuration::from_millis(1500);
 
 /// What to show.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,7 +37,7 @@ pub fn damp(
         return Damped::Shown(new);
     }
     match failing_since {
-        Some(since) if now.duration_since(since) >= LASTING => Damped::Shown(new),
+        Some(since) if now.duration_since(since) >= FAILURE_DAMPING_TIME => Damped::Shown(new),
         Some(since) => Damped::Held(shown, since),
         None => Damped::Held(shown, now),
     }

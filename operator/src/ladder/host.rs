@@ -16,7 +16,7 @@ use crate::evidence::dns::Answer;
 pub fn check(view: View<'_>) -> Verdict {
     let host = &view.federation.host;
     let evidence = &view.seen.dns.host;
-    let wanted: BTreeSet<IpAddr> = match view.seen.cluster.address() {
+    let wanted: BTreeSet<IpAddr> = match view.published_at() {
         Some(Address::Hostname(name)) => {
             return Verdict::new(
                 HostResolvesReason::NotNeeded,
@@ -25,7 +25,7 @@ pub fn check(view: View<'_>) -> Verdict {
                 ),
             );
         }
-        Some(Address::Ips(ips)) => ips.iter().copied().collect(),
+        Some(Address::Ips(ips)) => ips.into_iter().collect(),
         None => BTreeSet::new(),
     };
     let told: Vec<(&str, &BTreeSet<IpAddr>)> = evidence.best().collect();
@@ -55,17 +55,23 @@ pub fn check(view: View<'_>) -> Verdict {
         return Verdict::new(
             HostResolvesReason::RecordsMatch,
             format!(
-                "The host {host} has an address. The operator does not check that it is yours, because spec.service.type is not LoadBalancer."
+                "The host {host} has an address. The operator does not check that it is yours, because spec.service.type is not LoadBalancer and spec.service.publicAddresses is not set."
             ),
         );
     }
     Verdict::new(
         HostResolvesReason::RecordsMatch,
-        format!(
-            "The host {host} resolves to {}, as assigned by the load balancer.",
-            list_of(&wanted)
-        ),
+        format!("The host {host} resolves to {}, {}.", list_of(&wanted), origin(view)),
     )
+}
+
+/// Where the expected addresses come from.
+fn origin(view: View<'_>) -> &'static str {
+    if view.federation.spec.service.public_addresses.is_empty() {
+        "as assigned by the load balancer"
+    } else {
+        "as set in spec.service.publicAddresses"
+    }
 }
 
 fn mismatch(
@@ -97,14 +103,16 @@ fn mismatch(
         Verdict::new(
             HostResolvesReason::AddressMismatch,
             format!(
-                "DNS server {server} has {seen} for {host}; expected {wanted}, the load balancer's. {action}"
+                "DNS server {server} has {seen} for {host}; expected {wanted}, {}. {action}",
+                origin(view)
             ),
         )
     } else {
         Verdict::new(
             HostResolvesReason::PartialMatch,
             format!(
-                "DNS server {server} has {seen} for {host}; expected {wanted}, the load balancer's, so some peers connect elsewhere. {action}"
+                "DNS server {server} has {seen} for {host}; expected {wanted}, {}. Some peers connect elsewhere. {action}",
+                origin(view)
             ),
         )
     })

@@ -66,11 +66,13 @@ pub const RUNGS: [Rung; 13] = {
         rung(C::ResolvedRefs, &[C::Accepted], Cluster, Federation(refs::check)),
         rung(
             C::CertificateReady,
-            &[C::ResolvedRefs],
+            &[C::Accepted],
             Cluster,
             domains(certificate::for_domain, certificate::every_domain),
         ),
-        rung(C::EngineReady, &[C::ResolvedRefs], Cluster, Federation(engine::check)),
+        // References are no condition of it: pods keep serving what was valid before, and a new pod that lacks a
+        // Secret says so itself.
+        rung(C::EngineReady, &[C::Accepted], Cluster, Federation(engine::check)),
         rung(
             C::BackendReady,
             &[C::EngineReady],
@@ -93,7 +95,7 @@ pub const RUNGS: [Rung; 13] = {
         ),
         rung(
             C::TLSVerified,
-            &[C::CertificateReady, C::EngineReady],
+            &[C::EngineReady],
             Network,
             domains(tls::for_domain, tls::every_domain),
         ),

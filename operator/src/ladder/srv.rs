@@ -31,7 +31,7 @@ pub fn every_domain(_: View<'_>, _: &[Verdict]) -> Verdict {
 
 /// Judges the SRV records of one domain.
 pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
-    let Some(target) = wanted::srv_target(view.federation, view.seen.cluster.address()) else {
+    let Some(target) = wanted::srv_target(view.federation, view.published_at().as_ref()) else {
         return Verdict::new(
             SRVResolvesReason::PublicationHeld,
             "The target of the SRV records is not known yet.",

@@ -16,11 +16,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::build::Address;
+use crate::evidence::Evidence;
+use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
 use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
-use crate::evidence::references::{CertificateSeen, ReferenceProblem};
-use crate::fixtures::{evidence, now, refusal, smallest, told, validated};
+use crate::evidence::references::ReferenceProblem;
+use crate::federation::serving::Source;
+use crate::fixtures::{evidence, now, readable, refusal, smallest, told, validated};
 use crate::reconcile::apply::Applied;
 
 fn with_peer() -> Value {
@@ -151,61 +154,160 @@ fn a_peer_that_refuses_a_key_without_asking_is_named_where_claims_are_told() {
     assert!(!verdict.message.contains("partner.example"), "{verdict:?}");
 }
 
+fn with_secret() -> Value {
+    let mut spec = smallest();
+    spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
+    spec
+}
+
+/// The verdict about the certificate in Secret own, after a change of it.
+fn certificate(change: impl FnOnce(&mut Readable)) -> Verdict {
+    of(&with_secret(), ConditionType::CertificateReady, |seen| {
+        let Some(CertificateSeen::Readable(found)) = &mut seen.references.certificate else {
+            panic!("unreadable")
+        };
+        change(found);
+    })
+}
+
+/// The pods serve the certificate of an earlier Secret.
+fn serve_old(seen: &mut Evidence) {
+    let served = seen.references.served.as_mut().unwrap();
+    served.source = Source::Secret("old".into());
+    served.readable.facts.sha256 = "bb".into();
+}
+
+const SERVED: &str = "Engine pods keep serving the certificate from Secret old, which is valid until 2027-01-30T12:00:00Z.";
+
+/// What is wrong with a certificate.
+type Change = fn(&mut Readable);
+
 #[test]
 fn certificate_ready() {
     let rung = ConditionType::CertificateReady;
-    let mut spec = smallest();
-    spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
-    let with = |change: fn(&mut crate::evidence::references::CertificateSeen)| {
-        of(&spec, rung, |seen| change(seen.references.certificate.as_mut().unwrap()))
-            .reason
-            .to_string()
-    };
-    assert_eq!(with(|_| {}), "CertificateValid");
+    let hour = SignedDuration::from_hours(1);
+    assert_eq!(certificate(|_| {}).reason.to_string(), "CertificateValid");
     assert_eq!(after(rung, |_| {}).reason.to_string(), "SelfSigned");
-    assert_eq!(
-        with(|seen| {
-            let CertificateSeen::Readable { covers, .. } = seen else { panic!("unreadable") };
-            covers.clear();
+    let cases: [(&str, Change); 7] = [
+        ("DomainNotCovered", |found| found.covers.clear()),
+        ("Expired", |found| found.facts.not_after = now()),
+        ("NotYetValid", |found| found.facts.not_before = now() + SignedDuration::from_hours(1)),
+        ("ExpiringSoon", |found| {
+            found.facts.not_after = now() + SignedDuration::from_hours(24 * 3);
         }),
-        "DomainNotCovered"
-    );
-    assert_eq!(
-        with(|seen| {
-            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
-            facts.not_after = now();
-        }),
-        "Expired"
-    );
-    assert_eq!(
-        with(|seen| {
-            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
-            facts.not_before = now() + SignedDuration::from_hours(1);
-        }),
-        "NotYetValid"
-    );
-    assert_eq!(
-        with(|seen| {
-            let CertificateSeen::Readable { facts, .. } = seen else { panic!("unreadable") };
-            facts.not_after = now() + SignedDuration::from_hours(24 * 3);
-        }),
-        "ExpiringSoon"
-    );
-    assert_eq!(with(|seen| *seen = CertificateSeen::KeyMismatch("no".into())), "KeyMismatch");
+        ("PurposeMismatch", |found| found.purpose = Purpose::NotServer),
+        ("ChainIncomplete", |found| found.missing_issuer = Some("CN=Intermediate".into())),
+        ("CertificateValid", |found| found.purpose = Purpose::ServerOnly),
+    ];
+    for (reason, change) in cases {
+        assert_eq!(certificate(change).reason.to_string(), reason);
+    }
+    let unusable = |found: CertificateSeen| {
+        of(&with_secret(), rung, |seen| seen.references.certificate = Some(found)).reason
+    };
+    assert_eq!(unusable(CertificateSeen::KeyMismatch("no".into())).to_string(), "KeyMismatch");
+    assert_eq!(unusable(CertificateSeen::WeakKey(1024)).to_string(), "WeakKey");
+    // The one that expires soon is the one that is served: nothing to add about another.
+    let expired = certificate(|found| found.facts.not_after = now() - hour);
+    assert!(!expired.message.contains("keep serving"), "{expired:?}");
+}
+
+#[test]
+fn a_certificate_for_servers_alone_is_valid_and_its_consequence_is_stated() {
+    let verdict = certificate(|found| found.purpose = Purpose::ServerOnly);
+    assert!(verdict.message.contains("refuses SASL EXTERNAL"), "{verdict:?}");
+    let verdict = of(&with_secret(), ConditionType::CertificateReady, |seen| {
+        let Some(CertificateSeen::Readable(found)) = &mut seen.references.certificate else {
+            panic!("unreadable")
+        };
+        found.missing_issuer = Some("CN=Intermediate".into());
+    });
+    assert!(verdict.message.contains("its issuer CN=Intermediate"), "{verdict:?}");
+}
+
+#[test]
+fn a_reference_to_nothing_is_reported_with_the_certificate_that_is_served() {
+    let typo = |seen: &mut Evidence| {
+        seen.references.problems = vec![ReferenceProblem {
+            reason: ResolvedRefsReason::SecretNotFound,
+            message: "spec.tls.certificate.secretRef: Secret own does not exist; create it".into(),
+        }];
+        seen.references.certificate = None;
+        serve_old(seen);
+        let probes = &mut seen.probes.probes;
+        for probe in probes.iter_mut() {
+            let ProbeOutcome::Features { served, .. } = &mut probe.outcome else { panic!() };
+            served.sha256 = "bb".into();
+        }
+    };
+    let verdict = of(&with_secret(), ConditionType::ResolvedRefs, typo);
+    assert_eq!(verdict.reason.to_string(), "SecretNotFound");
+    assert!(verdict.message.ends_with(&format!("create it. {SERVED}")), "{verdict:?}");
+    let verdict = of(&with_secret(), ConditionType::CertificateReady, typo);
+    assert_eq!(verdict.reason.to_string(), "PreviousCertificateServed");
+    assert!(verdict.message.ends_with(SERVED), "{verdict:?}");
+    // Everything else goes on to be judged, by what is served.
+    for rung in ConditionType::LADDER.into_iter().skip(2) {
+        let verdict = of(&with_secret(), rung, typo);
+        assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");
+    }
+    let verdict = of(&with_secret(), ConditionType::CertificateReady, |seen| {
+        typo(seen);
+        seen.references.served = None;
+    });
+    assert_eq!(verdict.reason.to_string(), "WaitingForResolvedRefs");
+}
+
+#[test]
+fn a_defect_of_the_new_certificate_is_reported_with_the_one_that_is_served() {
+    let verdict = |found: CertificateSeen| {
+        of(&with_secret(), ConditionType::CertificateReady, |seen| {
+            seen.references.certificate = Some(found);
+            serve_old(seen);
+        })
+    };
+    let mut short = readable(&validated(&with_secret()));
+    short.covers.clear();
+    for (found, reason) in [
+        (CertificateSeen::Readable(short), "DomainNotCovered"),
+        (CertificateSeen::KeyMismatch("no".into()), "KeyMismatch"),
+        (CertificateSeen::WeakKey(1024), "WeakKey"),
+    ] {
+        let verdict = verdict(found);
+        assert_eq!(verdict.reason.to_string(), reason);
+        assert!(verdict.message.ends_with(SERVED), "{verdict:?}");
+    }
+    let served_is_expired = of(&with_secret(), ConditionType::CertificateReady, |seen| {
+        seen.references.certificate = None;
+        serve_old(seen);
+        seen.references.served.as_mut().unwrap().readable.facts.not_after = now();
+    });
+    assert_eq!(served_is_expired.reason.to_string(), "Expired");
+}
+
+#[test]
+fn an_issuer_without_effect_yet_is_reported_with_the_certificate_that_is_served() {
+    let mut spec = smallest();
+    spec["tls"] = json!({"certificate": {"issuerRef": {"name": "ca"}}});
+    let verdict = of(&spec, ConditionType::CertificateReady, serve_old);
+    assert_eq!(verdict.reason.to_string(), "PreviousCertificateServed");
+    let message = format!("spec.tls.certificate.issuerRef has no effect yet. {SERVED}");
+    assert_eq!(verdict.message, message);
+    let verdict = of(&spec, ConditionType::CertificateReady, |_| {});
+    assert_eq!(verdict.reason.to_string(), "SelfSigned");
+    assert!(verdict.message.starts_with("spec.tls.certificate.issuerRef has no effect yet."));
 }
 
 #[test]
 fn the_uncovered_domain_is_named() {
-    let mut spec = smallest();
+    let mut spec = with_secret();
     spec["domains"] = json!([{"name": "example.com"}, {"name": "chat.example.com"}]);
-    spec["tls"] = json!({"certificate": {"secretRef": {"name": "own"}}});
     let verdict = of(&spec, ConditionType::CertificateReady, |seen| {
-        let Some(CertificateSeen::Readable { facts, covers }) = &mut seen.references.certificate
-        else {
+        let Some(CertificateSeen::Readable(found)) = &mut seen.references.certificate else {
             panic!("unreadable")
         };
-        facts.names = vec!["example.com".into()];
-        covers.truncate(1);
+        found.facts.names = vec!["example.com".into()];
+        found.covers.truncate(1);
     });
     assert_eq!(verdict.reason.to_string(), "DomainNotCovered");
     assert!(
@@ -387,7 +489,82 @@ fn address_assigned() {
 
     let mut spec = smallest();
     spec["service"] = json!({"type": "NodePort"});
-    assert_eq!(of(&spec, rung, |_| {}).reason.to_string(), "NotNeeded");
+    let unknown = of(&spec, rung, |_| {});
+    assert_eq!(unknown.reason.to_string(), "NotNeeded");
+    assert!(unknown.message.contains("spec.service.publicAddresses"), "{unknown:?}");
+}
+
+/// The network of the note: the load balancer has a private address, and a firewall forwards to it.
+fn behind_nat(service: &Value) -> Value {
+    let mut spec = smallest();
+    spec["service"] = service.clone();
+    spec["service"]["publicAddresses"] = json!(["203.0.113.10"]);
+    spec
+}
+
+fn assign(seen: &mut Evidence, ip: &str) {
+    let address = Some(Address::Ips(vec![ip.parse().unwrap()]));
+    seen.cluster.service.as_mut().unwrap().address = address;
+}
+
+#[test]
+fn a_private_address_behind_a_firewall_becomes_ready_with_its_public_address() {
+    let spec = behind_nat(&json!({}));
+    for rung in ConditionType::LADDER {
+        let verdict = of(&spec, rung, |seen| assign(seen, "10.1.2.3"));
+        assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");
+    }
+    let verdict = of(&spec, ConditionType::AddressAssigned, |seen| assign(seen, "10.1.2.3"));
+    assert_eq!(
+        verdict.message,
+        "Servers connect to 203.0.113.10, as set in spec.service.publicAddresses. Forward TCP 5269 and \
+         5270 of each address to the load balancer's 10.1.2.3."
+    );
+    // The firewall has nothing to forward to.
+    let verdict = of(&spec, ConditionType::AddressAssigned, |seen| {
+        seen.cluster.service.as_mut().unwrap().address = None;
+    });
+    assert_eq!(verdict.reason.to_string(), "NoLoadBalancerController");
+}
+
+#[test]
+fn without_a_public_address_the_message_about_a_private_one_names_the_field() {
+    let verdict = after(ConditionType::AddressAssigned, |seen| assign(seen, "10.1.2.3"));
+    assert_eq!(verdict.reason.to_string(), "AddressNotUsable");
+    assert!(verdict.message.contains("set spec.service.publicAddresses"), "{verdict:?}");
+}
+
+#[test]
+fn services_without_a_load_balancer_become_ready_with_public_addresses() {
+    for (type_, node_ports, to) in [
+        ("NodePort", vec![30_269, 30_270], "each address to TCP 30269 and 30270 of the nodes."),
+        ("ClusterIP", vec![], "each address to TCP 5269 and 5270 of Service example."),
+    ] {
+        let ports = json!({"type": type_, "publicPorts": {"s2s": 15_269}});
+        let spec = behind_nat(&ports);
+        let change = |seen: &mut Evidence| {
+            let service = seen.cluster.service.as_mut().unwrap();
+            service.address = None;
+            service.node_ports.clone_from(&node_ports);
+        };
+        for rung in ConditionType::LADDER {
+            let verdict = of(&spec, rung, change);
+            assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");
+        }
+        let verdict = of(&spec, ConditionType::AddressAssigned, change);
+        assert_eq!(verdict.reason.to_string(), "AddressAssigned");
+        assert!(verdict.message.contains("Forward TCP 15269 and 5270 of"), "{verdict:?}");
+        assert!(verdict.message.ends_with(to), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_private_public_address_is_used_and_its_consequence_is_stated() {
+    let mut spec = behind_nat(&json!({}));
+    spec["service"]["publicAddresses"] = json!(["10.9.9.9"]);
+    let verdict = of(&spec, ConditionType::AddressAssigned, |_| {});
+    assert_eq!(verdict.status(), ConditionStatus::True);
+    assert!(verdict.message.contains("10.9.9.9 is a private address"), "{verdict:?}");
 }
 
 #[test]
@@ -537,7 +714,8 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
             });
         })
     };
-    let why = "the certificate does not prove partner.example: the certificate is self-signed";
+    let why =
+        "the certificate does not authenticate partner.example: the certificate is self-signed";
     let verdict = refused(&[("an older cause", 99), (why, 5)], None);
     assert_eq!(
         (verdict.reason.to_string().as_str(), verdict.status()),

@@ -6,10 +6,11 @@ use crds::reason::TLSVerifiedReason;
 use super::View;
 use super::verdict::Verdict;
 use crate::evidence::probe::{Probe, ProbeOutcome, Served};
-use crate::evidence::references::CertificateSeen;
+use crate::federation::names;
+use crate::federation::serving::Source;
 
 /// What this rung does not check.
-const NOT_CHECKED: &str = "The operator does not check yet whether peers trust its issuer and whether the chain is complete";
+const NOT_CHECKED: &str = "The operator does not check whether peers trust its issuer";
 
 /// The verdict when every domain's is True.
 pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
@@ -17,20 +18,18 @@ pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
 }
 
 fn good(view: View<'_>, what: &str) -> Verdict {
-    if view.federation.self_signed() {
-        Verdict::new(
+    let served = view.seen.references.served.as_ref();
+    match served.map(|served| &served.source) {
+        Some(source @ Source::Secret(_)) => Verdict::new(
+            TLSVerifiedReason::CertificateValid,
+            format!("Every engine pod serves {source} for {what}. {NOT_CHECKED}."),
+        ),
+        Some(Source::SelfSigned) | None => Verdict::new(
             TLSVerifiedReason::SelfSigned,
             format!(
                 "Every engine pod serves the self-signed certificate for {what}. Peers that verify certificates need dialback."
             ),
-        )
-    } else {
-        Verdict::new(
-            TLSVerifiedReason::CertificateValid,
-            format!(
-                "Every engine pod serves the configured certificate for {what}. {NOT_CHECKED}."
-            ),
-        )
+        ),
     }
 }
 
@@ -88,16 +87,13 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
 
 fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<Verdict> {
     let Probe { pod, domain, .. } = probe;
-    let wanted = match &view.seen.references.certificate {
-        Some(CertificateSeen::Readable { facts, .. }) => Some(&facts.sha256),
-        Some(CertificateSeen::KeyMismatch(_)) | None => None,
-    };
+    let wanted = view.seen.references.served.as_ref().map(|served| &served.readable.facts.sha256);
     if wanted.is_some_and(|wanted| *wanted != served.sha256) {
         return Some(Verdict::new(
             TLSVerifiedReason::OldCertificateServed,
             format!(
                 "Engine pod {pod} serves a certificate for {domain} other than the one in Secret {}. It loads a new certificate within 2m; after that, check the pod's log.",
-                view.federation.certificate_secret()
+                names::serving(&view.federation.name)
             ),
         ));
     }

@@ -64,7 +64,7 @@ fn was_asked(view: View<'_>, peer: &PeerView<'_>) -> bool {
 
 /// Judges one domain.
 pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
-    let target = wanted::srv_target(view.federation, view.seen.cluster.address());
+    let target = wanted::srv_target(view.federation, view.published_at().as_ref());
     let suffix = format!("._tcp.{}", domain.to_ascii());
     let of_domain =
         || view.seen.dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix.as_str()));

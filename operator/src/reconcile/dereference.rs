@@ -1,19 +1,28 @@
 //! Reads the objects that a federation refers to, and those issued for it before. The first step of a reconcile; all I/O.
 
-use crds::domain::Domain;
+use std::sync::LazyLock;
+
 use crds::federation::reference::BundleRef;
-use crds::federation::tls::CertificateSource;
 use crds::reason::ResolvedRefsReason;
+use federation_engine::tls::issue::PemPair;
+use federation_engine::tls::roots;
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
+use s2s_proto::certificate::trust::Trust;
 
 use crate::build::{bundles, paths};
 use crate::children::is_controlled_by;
+use crate::evidence::certificate::{self, CertificateSeen};
 use crate::evidence::references::{self, ReferenceProblem, References};
-use crate::federation::material::Existing;
+use crate::federation::material::{Existing, Material};
 use crate::federation::names;
+use crate::federation::serving::{Offer, Offers, Source};
 use crate::federation::validated::Validated;
+
+/// The public roots, which peers are expected to have.
+static PUBLIC_ROOTS: LazyLock<Trust> = LazyLock::new(roots::system);
 
 /// The Secrets that the operator issued, and the state of the references.
 #[derive(Clone, Default)]
@@ -22,6 +31,10 @@ pub struct Dereferenced {
     pub existing: Existing,
     /// What the spec refers to.
     pub references: References,
+    /// The certificate that the spec refers to, with its key, if it can be served.
+    pub certificate: Option<Offer>,
+    /// The public roots and those that the spec adds.
+    pub trust: Trust,
 }
 
 /// Reads everything.
@@ -31,6 +44,7 @@ pub struct Dereferenced {
 pub async fn dereference(
     client: &Client,
     federation: &Validated,
+    now: Timestamp,
 ) -> Result<Dereferenced, kube::Error> {
     let name = federation.name.as_str();
     let secrets = Api::<Secret>::namespaced(client.clone(), &federation.namespace);
@@ -42,34 +56,80 @@ pub async fn dereference(
             Ok::<_, kube::Error>(found.filter(|s| is_controlled_by(s, &federation.owner.uid)))
         }
     };
-    let (control, dialback, backend_ca, backend_tls, self_signed) = tokio::try_join!(
+    let (control, dialback, backend_ca, backend_tls, self_signed, serving) = tokio::try_join!(
         own(names::control(name)),
         own(names::dialback(name)),
         own(names::backend_ca(name)),
         own(names::backend_tls(name)),
         own(names::self_signed(name)),
+        own(names::serving(name)),
     )?;
-    Ok(Dereferenced {
-        existing: Existing { control, dialback, backend_ca, backend_tls, self_signed },
-        references: References::read(client, federation).await?,
-    })
+    let existing = Existing { control, dialback, backend_ca, backend_tls, self_signed, serving };
+    let mut all = Dereferenced { existing, ..Dereferenced::default() };
+    all.read_references(client, federation, now).await?;
+    Ok(all)
 }
 
-impl References {
-    async fn read(client: &Client, federation: &Validated) -> Result<Self, kube::Error> {
+impl Dereferenced {
+    /// The certificate that pods serve from now on.
+    pub fn serving(
+        &self,
+        federation: &Validated,
+        material: &Material,
+        now: Timestamp,
+    ) -> Option<Offer> {
+        let domains: Vec<_> = federation.domains().cloned().collect();
+        let own = material.self_signed.clone();
+        let kept = self.existing.serving.as_ref();
+        let kept = kept.and_then(|secret| Offer::kept(secret, &domains, &self.trust, now));
+        let offers = Offers {
+            referenced: self.certificate.clone(),
+            self_signed: own
+                .and_then(|own| Offer::of(own, Source::SelfSigned, &domains, &self.trust, now)),
+            kept: kept.clone(),
+        };
+        let chosen = offers.choose(federation.spec.tls.certificate.as_ref(), now)?;
+        // While the federation is paused, a certificate is renewed, but not replaced by one from elsewhere.
+        let other = kept.filter(|kept| federation.spec.paused && kept.source != chosen.source);
+        Some(other.unwrap_or(chosen))
+    }
+
+    async fn read_references(
+        &mut self,
+        client: &Client,
+        federation: &Validated,
+        now: Timestamp,
+    ) -> Result<(), kube::Error> {
         let reader = Reader { client, namespace: &federation.namespace };
         let spec = &federation.spec;
-        let mut all = Self::default();
-        if let Some(CertificateSource::Secret(reference)) = &spec.tls.certificate {
-            let domains: Vec<Domain> = federation.domains().cloned().collect();
-            match reader.certificate(&reference.name, &domains).await? {
-                Ok(seen) => all.certificate = Some(seen),
+        let mut of_bundles = Vec::new();
+        self.trust = PUBLIC_ROOTS.clone();
+        for (index, bundle) in bundles::references(spec).enumerate() {
+            match reader.bundle(bundle).await? {
+                // The first ones are those of the outer leg.
+                Ok(pem) if index < spec.tls.trust.bundles.len() => {
+                    let own = Trust::from_pem(&pem, "").unwrap_or_default();
+                    self.trust = self.trust.and(&own);
+                }
+                Ok(_) => {}
+                Err(problem) => of_bundles.push(problem),
+            }
+        }
+        let all = &mut self.references;
+        if let Some(name) = federation.certificate_secret() {
+            match reader.certificate(name, federation, &self.trust, now).await? {
+                Ok((seen, pair)) => {
+                    self.certificate = seen.readable().cloned().map(|readable| Offer {
+                        pair,
+                        source: Source::Secret(name.to_owned()),
+                        readable,
+                    });
+                    all.certificate = Some(seen);
+                }
                 Err(problem) => all.problems.push(problem),
             }
         }
-        for bundle in bundles::references(spec) {
-            all.problems.extend(reader.bundle(bundle).await?.err());
-        }
+        all.problems.extend(of_bundles);
         if let Some(dialback) = &spec.dialback {
             let (name, key) = (&dialback.secret_ref.name, &dialback.secret_ref.key);
             let field = "spec.dialback.secretRef";
@@ -84,7 +144,7 @@ impl References {
             };
             all.problems.extend(checked.err());
         }
-        Ok(all)
+        Ok(())
     }
 }
 
@@ -104,8 +164,10 @@ impl Reader<'_> {
     async fn certificate(
         &self,
         name: &str,
-        domains: &[Domain],
-    ) -> Found<references::CertificateSeen> {
+        federation: &Validated,
+        trust: &Trust,
+        now: Timestamp,
+    ) -> Found<(CertificateSeen, PemPair)> {
         let field = "spec.tls.certificate.secretRef";
         let secret = match self.secret(field, name).await? {
             Ok(secret) => secret,
@@ -127,17 +189,26 @@ impl Reader<'_> {
                 (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
             };
         let object = format!("Secret {name}");
-        Ok(references::certificate(&object, certificate, private_key, domains).map_err(|error| {
-            invalid(ResolvedRefsReason::SecretInvalid, format!("{field}: {error}"))
-        }))
+        let domains: Vec<_> = federation.domains().cloned().collect();
+        let found = certificate::read(&object, certificate, private_key, &domains, trust, now);
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        Ok(found
+            .map(|seen| {
+                let (certificate, private_key) = (text(certificate), text(private_key));
+                (seen, PemPair { certificate, private_key })
+            })
+            .map_err(|error| {
+                invalid(ResolvedRefsReason::SecretInvalid, format!("{field}: {error}"))
+            }))
     }
 
-    async fn bundle(&self, bundle: &BundleRef) -> Found<()> {
+    /// The PEM text of a bundle.
+    async fn bundle(&self, bundle: &BundleRef) -> Found<Vec<u8>> {
         match bundle {
             BundleRef::Secret(reference) => {
                 let (name, key) = (&reference.name, &reference.key);
                 Ok(match self.secret_key("a CA bundle", name, key).await? {
-                    Ok(pem) => references::bundle(&pem).map_err(|what| {
+                    Ok(pem) => references::bundle(&pem).map(|()| pem).map_err(|what| {
                         invalid(
                             ResolvedRefsReason::SecretInvalid,
                             format!("A CA bundle: key {key} of Secret {name} {what}"),
@@ -165,7 +236,7 @@ impl Reader<'_> {
                 let text = map.data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
                 let binary = map.binary_data.as_ref().and_then(|data| data.get(key));
                 let found = match text.or(binary.map(|octets| octets.0.as_slice())) {
-                    Some(pem) => references::bundle(pem),
+                    Some(pem) => references::bundle(pem).map(|()| pem.to_owned()),
                     None => Err("does not exist".to_owned()),
                 };
                 Ok(found.map_err(|what| {

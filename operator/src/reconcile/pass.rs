@@ -16,7 +16,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::apply::{self, Applied};
-use super::dereference::{Dereferenced, dereference};
+use super::dereference::dereference;
 use super::error::Error;
 use super::{report, schedule, status};
 use crate::build::{self, Address, Child, Given, paths};
@@ -26,7 +26,8 @@ use crate::evidence::cluster::{self, ClusterEvidence, DnsEndpointEvidence};
 use crate::evidence::dns::{self, DnsEvidence, LookedFor};
 use crate::evidence::engine::Credentials;
 use crate::evidence::networks::ClusterNetworks;
-use crate::evidence::references::{self, CertificateSeen};
+use crate::evidence::probe::ProbeEvidence;
+use crate::evidence::references::ServedCertificate;
 use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
 use crate::federation::material::{self, ControlMaterial};
 use crate::federation::names;
@@ -34,10 +35,10 @@ use crate::federation::validated::{Rejection, Rival, Validated, validate};
 use crate::ladder::{View, accepted};
 
 /// How long network answers are reused while they are not as wanted. Shorter than
-/// [`crate::ladder::damping::LASTING`].
-const FRESH: SignedDuration = SignedDuration::from_millis(1200);
+/// [`crate::ladder::damping::FAILURE_DAMPING_TIME`].
+const FAILING_EVIDENCE_TTL: SignedDuration = SignedDuration::from_millis(1200);
 /// How long network answers are reused once everything is as wanted.
-const STABLE: SignedDuration = SignedDuration::from_secs(60);
+const STABLE_EVIDENCE_TTL: SignedDuration = SignedDuration::from_secs(60);
 
 /// One reconcile of one federation.
 ///
@@ -92,35 +93,37 @@ async fn act_and_look(
 ) -> Result<Evidence, Error> {
     let client = &context.client;
     let (found, cluster, networks) = tokio::join!(
-        dereference(client, federation),
+        dereference(client, federation, now),
         look_at_cluster(context, federation),
         context.networks.get(client),
     );
-    let Dereferenced { existing, mut references } =
-        found.map_err(Error::api("read Secrets and ConfigMaps"))?;
+    let found = found.map_err(Error::api("read Secrets and ConfigMaps"))?;
     let mut cluster = cluster?;
-    let material = material::complete(&existing, federation, now)?;
-    if let Some(pair) = &material.self_signed {
-        references.certificate = self_signed_facts(federation, pair);
-    }
+    let material = material::complete(&found.existing, federation, now)?;
+    let serving = found.serving(federation, &material, now);
+    let mut references = found.references;
+    references.served = serving.as_ref().map(ServedCertificate::from);
     if cluster.backend_ip.is_none() && !federation.spec.paused {
         cluster.backend_ip = make_backend_service(context, reference, federation).await?;
     }
+    let published_at = federation.published_at(cluster.address());
     let last_dns = context.remember(reference, |memory| memory.dns.clone());
     let publication = publish::decide(
         federation,
-        cluster.address(),
+        published_at.as_ref(),
         cluster.dns_endpoint.kind_exists,
         cluster.dns_endpoint.exists,
         &old.conditions,
         last_dns.as_ref(),
     );
     let given = Given {
-        address: cluster.address().cloned(),
+        address: published_at,
+        assigned: cluster.address().cloned(),
         backend_ip: cluster.backend_ip,
         publish_srv: publication == Publication::Published,
         dns_clients: build::dns_clients::of(federation, &networks),
         material,
+        serving,
     };
     let children = build::children(federation, &given, &context.settings)?;
     let applied = apply::apply(context, reference, federation, &children).await?;
@@ -130,7 +133,7 @@ async fn act_and_look(
     }
     let config = wanted_config(context, reference, federation, &children, now);
     if applied == Applied::Done {
-        let files = digest_of_files(&config, references.certificate.as_ref(), &children);
+        let files = digest_of_files(&config, &children);
         apply::refresh(context, federation, &cluster.pods, &files).await?;
     }
     let engines = match credentials(&given.material.control) {
@@ -140,14 +143,16 @@ async fn act_and_look(
     let stable = get(&old.conditions, ConditionType::Ready)
         .is_some_and(|ready| ready.status == ConditionStatus::True);
     let failing = context.remember(reference, |memory| !memory.failing.is_empty());
-    let kept = if stable && !failing { STABLE } else { FRESH };
-    let to_probe = probe::Wanted::of(federation, &cluster, references.certificate.as_ref());
+    let kept = if stable && !failing { STABLE_EVIDENCE_TTL } else { FAILING_EVIDENCE_TTL };
+    let to_probe = probe::Wanted::of(federation, &cluster, references.served.as_ref());
+    let published_at = federation.published_at(cluster.address());
     let (dns, probes) = tokio::join!(
-        ask_dns(context, reference, federation, cluster.address(), last_dns, kept, now),
-        probe::gather(context, reference, to_probe, kept, now),
+        ask_dns(context, reference, federation, published_at.as_ref(), last_dns, kept, now),
+        probe_listeners(context, reference, to_probe, kept, now),
     );
     let networks = inside(&networks, federation, &cluster);
-    let address_changed = status::address_changed(old, cluster.address(), now);
+    let reached_at = federation.reached_at(cluster.address());
+    let address_changed = status::address_changed(old, reached_at.as_ref(), now);
     Ok(Evidence {
         now,
         applied,
@@ -200,15 +205,6 @@ async fn make_backend_service(
     Ok(service.as_ref().and_then(cluster::cluster_ip))
 }
 
-fn self_signed_facts(
-    federation: &Validated,
-    pair: &federation_engine::tls::issue::PemPair,
-) -> Option<CertificateSeen> {
-    let domains: Vec<_> = federation.domains().cloned().collect();
-    let (certificate, key) = (pair.certificate.as_bytes(), pair.private_key.as_bytes());
-    references::certificate("the self-signed certificate", certificate, key, &domains).ok()
-}
-
 fn credentials(control: &ControlMaterial) -> Option<Credentials> {
     let certificate = CertificateDer::from_pem_slice(control.pair.certificate.as_bytes()).ok()?;
     Some(Credentials { certificate, token: control.token.clone() })
@@ -243,21 +239,13 @@ fn wanted_config(
 }
 
 /// Digest of all files that pods load without a restart.
-fn digest_of_files(
-    config: &WantedConfig,
-    certificate: Option<&CertificateSeen>,
-    children: &[Child],
-) -> String {
-    let certificate = match certificate {
-        Some(CertificateSeen::Readable { facts, .. }) => facts.sha256.as_str(),
-        Some(CertificateSeen::KeyMismatch(_)) | None => "",
-    };
+fn digest_of_files(config: &WantedConfig, children: &[Child]) -> String {
     let secrets: Vec<&serde_json::Value> = children
         .iter()
         .filter(|child| child.resource.kind == "Secret")
         .map(|child| &child.object.data)
         .collect();
-    let mut digest = apply::digest(&(config.hash.as_str(), certificate, secrets));
+    let mut digest = apply::digest(&(config.hash.as_str(), secrets));
     digest.truncate(16);
     digest
 }
@@ -283,6 +271,26 @@ async fn ask_dns(
     evidence
 }
 
+/// Probes every pod, unless that was done less than `kept` ago.
+async fn probe_listeners(
+    context: &Context,
+    reference: &FederationRef,
+    wanted: probe::Wanted,
+    kept: SignedDuration,
+    now: Timestamp,
+) -> ProbeEvidence {
+    let last = context.remember(reference, |memory| memory.probes.clone());
+    if let Some(last) = last
+        && last.wanted == wanted
+        && now.duration_since(last.at) < kept
+    {
+        return last;
+    }
+    let evidence = probe::gather(wanted, now).await;
+    context.remember(reference, |memory| memory.probes = Some(evidence.clone()));
+    evidence
+}
+
 /// The cluster's own networks, with those that the spec adds, and the addresses of the pods.
 fn inside(
     networks: &ClusterNetworks,
@@ -304,10 +312,8 @@ fn inside(
 }
 
 fn count_certificate(context: &Context, federation: &Validated, evidence: &Evidence) {
-    let end = match &evidence.references.certificate {
-        Some(CertificateSeen::Readable { facts, .. }) => Some(facts.not_after.as_second()),
-        Some(CertificateSeen::KeyMismatch(_)) | None => None,
-    };
+    let served = evidence.references.served.as_ref();
+    let end = served.map(|served| served.readable.facts.not_after.as_second());
     context.metrics.certificate_expiry(&federation.namespace, &federation.name, end);
 }
 

@@ -7,32 +7,32 @@ use crds::condition::{Condition, ConditionStatus, ConditionType, get};
 use jiff::{SignedDuration, Timestamp};
 
 /// Interval while something is changing.
-const FAST: Duration = Duration::from_secs(2);
-/// Interval when nothing has changed for [`MOVING`].
-const MEDIUM: Duration = Duration::from_secs(10);
-/// Interval when nothing has changed for [`WAITING`].
-const SLOW: Duration = Duration::from_secs(30);
+const CHANGING_INTERVAL: Duration = Duration::from_secs(2);
+/// Interval when nothing has changed for [`UNCHANGED_AFTER`].
+const UNCHANGED_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval when nothing has changed for [`WAITING_AFTER`].
+const WAITING_INTERVAL: Duration = Duration::from_secs(30);
 /// Interval when everything is healthy.
-const STABLE: Duration = Duration::from_mins(2);
+const HEALTHY_INTERVAL: Duration = Duration::from_mins(2);
 
-const MOVING: SignedDuration = SignedDuration::from_mins(3);
-const WAITING: SignedDuration = SignedDuration::from_mins(15);
+const UNCHANGED_AFTER: SignedDuration = SignedDuration::from_mins(3);
+const WAITING_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
 /// `held`: a failure awaits confirmation. `jitter` from 0 to 1 spreads federations that started together.
 pub fn next(conditions: &[Condition], held: bool, now: Timestamp, jitter: f64) -> Duration {
     let ready = get(conditions, ConditionType::Ready)
         .is_some_and(|condition| condition.status == ConditionStatus::True);
     let pause = if held {
-        FAST
+        CHANGING_INTERVAL
     } else if ready {
-        STABLE
+        HEALTHY_INTERVAL
     } else {
         let last = conditions.iter().map(|condition| condition.last_transition_time.0).max();
         match last.map(|at| now.duration_since(at)) {
-            Some(age) if age < MOVING => FAST,
-            Some(age) if age < WAITING => MEDIUM,
-            Some(_) => SLOW,
-            None => FAST,
+            Some(age) if age < UNCHANGED_AFTER => CHANGING_INTERVAL,
+            Some(age) if age < WAITING_AFTER => UNCHANGED_INTERVAL,
+            Some(_) => WAITING_INTERVAL,
+            None => CHANGING_INTERVAL,
         }
     };
     pause.mul_f64(1.0 + 0.25 * jitter.clamp(0.0, 1.0))
@@ -51,11 +51,11 @@ mod tests {
     fn it_looks_often_while_things_move_and_seldom_when_all_is_well() {
         let open = [Condition::new(ReadyReason::Progressing, "", None, at(0))];
         let good = [Condition::new(ReadyReason::Federated, "", None, at(0))];
-        assert_eq!(next(&open, false, at(10), 0.0), FAST);
-        assert_eq!(next(&open, false, at(300), 0.0), MEDIUM);
-        assert_eq!(next(&open, false, at(3600), 0.0), SLOW);
-        assert_eq!(next(&good, false, at(10), 0.0), STABLE);
-        assert_eq!(next(&good, true, at(10), 0.0), FAST);
+        assert_eq!(next(&open, false, at(10), 0.0), CHANGING_INTERVAL);
+        assert_eq!(next(&open, false, at(300), 0.0), UNCHANGED_INTERVAL);
+        assert_eq!(next(&open, false, at(3600), 0.0), WAITING_INTERVAL);
+        assert_eq!(next(&good, false, at(10), 0.0), HEALTHY_INTERVAL);
+        assert_eq!(next(&good, true, at(10), 0.0), CHANGING_INTERVAL);
         assert_eq!(next(&good, false, at(10), 1.0), Duration::from_secs(150));
     }
 

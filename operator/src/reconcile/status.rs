@@ -51,7 +51,7 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     summarise(&mut status, &verdicts, view);
     status.observed_generation = generation;
     status.host = Some(federation.host.to_ascii());
-    status.addresses = addresses(seen.cluster.address());
+    status.addresses = addresses(federation.reached_at(seen.cluster.address()).as_ref());
     status.addresses_changed_time = seen.address_changed.map(Time);
     status.dns_records = compare::records(view);
     status.zone_snippet = zone::snippet(&status.dns_records);

@@ -4,26 +4,15 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use crds::peer::Profile;
-use federation_engine::Domain;
-use s2s_proto::dialback::{Key, KeyInquiry, Secret, Verification};
+use s2s_proto::dialback::Verification;
 use s2s_proto::pair::Pair;
-use s2s_proto::reason::{CertificateReason, Failure, Refusal, SetBy};
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::testing::{LIMITS, World, domain, pair};
 use s2s_proto::stream::{
-    Action, Authentication, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose,
-    StreamId, Surroundings, Transport,
+    Action, Authentication, Inbound, Out, Outbound, PeerChain, Purpose, StreamId, Surroundings,
+    Transport,
 };
 use s2s_proto::xml::{Bounds, Item, Scanner, XmlError};
-
-const LIMITS: Limits = Limits {
-    negotiation: Duration::from_secs(30),
-    dialback: Duration::from_secs(20),
-    pairs: 8,
-    acknowledgement: Duration::from_mins(1),
-    silence: Duration::from_mins(5),
-    idle: Some(Duration::from_mins(10)),
-    unauthenticated_bytes: 10_000,
-    authenticated: Bounds::AUTHENTICATED,
-};
 
 const PROFILES: [Profile; 8] = [
     Profile::Standards,
@@ -49,73 +38,6 @@ const LAST_EVENT: u8 = CERTIFICATE_EXPIRES;
 /// Bytes that a stream writes without being asked, and at most for each byte that it reads.
 const OWN: usize = 4_096;
 const ECHO: usize = 40;
-
-fn domain(text: &str) -> Domain {
-    Domain::parse(text).expect("a domain")
-}
-
-struct World {
-    local: [Domain; 2],
-    them: Domain,
-    rules: PeerRules,
-    profile: Profile,
-    /// The peer's certificate is good, for its own domain.
-    certified: bool,
-    secret: Secret,
-}
-
-impl Surroundings for World {
-    fn serves(&self, domain: &Domain) -> bool {
-        self.local.contains(domain)
-    }
-
-    fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
-        if self.serves(&pair.from) && self.serves(&pair.to) {
-            return Err(Refusal::InvalidFrom);
-        }
-        if pair.from.as_str() == "denied.example" { Err(Refusal::PolicyDenied) } else { Ok(()) }
-    }
-
-    fn peer(&self, _: &Domain) -> PeerRules {
-        self.rules
-    }
-
-    fn set_by(&self, _: &Domain) -> SetBy {
-        SetBy::Peer(self.profile)
-    }
-
-    fn judge(&self, _: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
-        if self.certified && *remote == self.them {
-            Ok(())
-        } else {
-            Err(CertificateReason::SelfSigned)
-        }
-    }
-
-    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
-        self.secret.key(receiving, originating, id)
-    }
-
-    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
-        self.secret.key(receiving, originating, id).matches(key)
-    }
-
-    fn takes_bidi(&self, _: &Pair) -> bool {
-        true
-    }
-
-    fn key_inquiry(&self, _: &Pair, _: &str) -> KeyInquiry {
-        KeyInquiry::NotSeen
-    }
-
-    fn is_authoritative_for(&self, domain: &Domain) -> bool {
-        self.serves(domain)
-    }
-
-    fn stream_id(&self) -> StreamId {
-        StreamId::new(7)
-    }
-}
 
 enum Machine {
     Inbound(Inbound),
@@ -219,10 +141,7 @@ impl<'a> Stream<'a> {
         if inbound {
             match how {
                 Authentication::External | Authentication::DialbackByCertificate => {
-                    assert!(
-                        self.world.certified && pair.from == self.world.them,
-                        "{pair} by {how:?}"
-                    );
+                    assert!(self.world.proven.contains(&pair.from), "{pair} by {how:?}");
                 }
                 Authentication::Dialback => {
                     assert!(self.valid.contains(&pair), "{pair} was not verified");
@@ -344,18 +263,17 @@ impl<'a> Stream<'a> {
 pub(crate) fn streams(data: &[u8]) {
     let Some((kind, script)) = data.split_first() else { return };
     let profile = PROFILES[usize::from(kind & 7)];
+    let certified = kind & 8 != 0;
+    let denied = ["us.example", "chat.us.example"].map(|to| pair("denied.example", to));
     let world = World {
-        local: [domain("us.example"), domain("chat.us.example")],
-        them: domain("them.example"),
-        rules: profile.preset().rules(),
-        profile,
-        certified: kind & 8 != 0,
-        secret: Secret::new(b"secret"),
+        proven: if certified { vec![domain("them.example")] } else { Vec::new() },
+        denied: denied.to_vec(),
+        ..World::new(profile)
     };
     let now = Instant::now();
     let tls = kind & 16 != 0;
     let transport = if tls { Transport::DirectTls(PeerChain::default()) } else { Transport::Tcp };
-    let pair = Pair { from: domain("us.example"), to: domain("them.example") };
+    let pair = pair("us.example", "them.example");
     let machine = match kind >> 5 {
         0..=3 => Machine::Inbound(Inbound::new(transport, LIMITS, now)),
         4..=5 => {

@@ -1,4 +1,4 @@
-//! The certificates a peer presented, as far as they can matter.
+//! The certificates that a peer presented, as far as they can matter.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,36 +6,37 @@ use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
 
-use super::facts::{self, CertificateFacts, parse};
+use super::facts::{self, parse};
 use super::identity::Identity;
 use super::pin::Pin;
 use super::trust::Trust;
 use super::verdicts::{PathVerdict, Verdicts};
 
-/// Certificates looked at of a presented chain.
+/// Maximum certificates of a presented chain that are examined.
 const MAX_CERTIFICATES: usize = 16;
-/// Intermediates that may be on a path; the deepest path that is accepted has fewer.
+/// Maximum intermediates on a path; the deepest accepted path has fewer.
 const MAX_INTERMEDIATES: usize = 8;
-/// Of those, how many may have a subject that another one has. Every path through each of them is tried until one leads to a
-/// root: with cross-signed roots there are two, and a stranger can make it any number.
+/// Maximum of those whose subject another one has as well. Every path through each of them is tried until one leads to
+/// a root: cross-signed roots need two, and a peer can send any number.
 const MAX_SAME_SUBJECT: usize = 2;
 
-/// The chain a peer presented in the TLS handshake, leaf first, not judged. Cheap to clone; empty when the peer presented
-/// no certificate or the stream has no TLS.
+/// The chain that a peer presented in the TLS handshake, leaf first, not verified. Cheap to clone; empty when the peer
+/// presented no certificate or the stream has no TLS.
 #[derive(Clone, Debug, Default)]
 pub struct PeerChain(Arc<Presented>);
 
 #[derive(Debug, Default)]
 struct Presented {
-    /// The leaf, and what may lead from it to a root.
+    /// The leaf, and the certificates that may lead from it to a root.
     certificates: Vec<CertificateDer<'static>>,
-    /// Why nothing was kept beside the leaf.
+    /// Why no other certificate was kept beside the leaf.
     excess: Option<Excess>,
     identity: OnceLock<Identity>,
+    not_after: OnceLock<Option<Timestamp>>,
     verdicts: Verdicts,
 }
 
-/// More than any honest server presents.
+/// More certificates than any legitimate server presents.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Excess {
     /// Too many intermediates.
@@ -82,7 +83,7 @@ impl PeerChain {
         self.leaf().map(|leaf| Sha256::digest(leaf).into())
     }
 
-    /// Leaf, and what the peer sent after it.
+    /// Leaf, and the certificates that the peer sent after it.
     pub(crate) fn split(&self) -> Option<(&CertificateDer<'static>, &[CertificateDer<'static>])> {
         self.0.certificates.split_first()
     }
@@ -92,14 +93,14 @@ impl PeerChain {
         self.0.excess
     }
 
-    /// The names of the leaf; none when it cannot be read.
+    /// The names of the leaf; none when it cannot be parsed.
     pub(super) fn identity(&self) -> &Identity {
         self.0.identity.get_or_init(|| {
             self.leaf().and_then(|leaf| Identity::of_der(leaf).ok()).unwrap_or_default()
         })
     }
 
-    /// What `judge` says about the path, judged once for the same roots, pins and dates.
+    /// The verdict of `judge` about the path, computed once for the same roots, pins and dates.
     pub(super) fn path_verdict(
         &self,
         trust: &Trust,
@@ -110,9 +111,9 @@ impl PeerChain {
         self.0.verdicts.get(&self.0.certificates, trust, pins, now, judge)
     }
 
-    /// End of validity of the leaf.
+    /// End of validity of the leaf, read once: every pair of a stream reports it.
     pub fn not_after(&self) -> Option<Timestamp> {
-        CertificateFacts::of(self.leaf()?).ok().map(|facts| facts.not_after)
+        *self.0.not_after.get_or_init(|| facts::not_after(self.leaf()?).ok())
     }
 
     /// See [`first_expiry`].
@@ -158,8 +159,9 @@ fn relevant<'a, 'b>(
     Ok(found)
 }
 
-/// When the first certificate of a chain expires: a stream that it authenticated ends then (RFC 6120 §13.7.2.3). One that
-/// has expired before `now` is not what a stream of today rests on, as the old cross-signatures that many servers send.
+/// When the first certificate of a chain expires: a stream that it authenticated must close then (RFC 6120 §13.7.2.3).
+/// A certificate that expired before `now` is ignored, because the stream does not depend on it. Many servers send such
+/// old cross-signatures.
 pub fn first_expiry(chain: &[CertificateDer<'_>], now: Timestamp) -> Option<Timestamp> {
     let ends = chain.iter().filter_map(|der| facts::not_after(der).ok());
     ends.filter(|end| *end > now).min()
@@ -190,7 +192,7 @@ mod tests {
         assert_eq!(PeerChain::default().first_expiry(second(2030)), None);
     }
 
-    /// Paths over these certificates by names, as path building tries them.
+    /// Paths over these certificates by names, in the order of path building.
     fn paths(of: &[CertificateDer<'_>], issuer: &[u8], used: &mut Vec<usize>) -> usize {
         let mut count = 1;
         for (index, der) in of.iter().enumerate() {
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn no_chain_of_a_stranger_has_many_paths() {
         let root = Ca::root("Root");
-        // So many certificates on each level, all of one name, each issued by the name above.
+        // Many certificates on each level, all of one name, each issued by the name above.
         for levels in
             [&[24][..], &[3], &[2, 2, 2, 2], &[2; 12], &[3, 1, 3], &[1; 12], &[2, 1, 2], &[1, 2, 1]]
         {

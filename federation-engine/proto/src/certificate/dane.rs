@@ -1,5 +1,6 @@
-//! DANE for the streams that we open (RFC 7673, RFC 6698, RFC 7671): what DNSSEC proves about the server behind an SRV
-//! record, and whether its certificate is the one. Pure: records, chain, trust and time are arguments.
+//! DANE for the streams that we open (RFC 7673, RFC 6698, RFC 7671): the facts that DNSSEC authenticates about the
+//! server behind an SRV record, and whether its certificate matches them. Pure: records, chain, trust and time are
+//! arguments.
 
 use rustls_pki_types::{TrustAnchor, UnixTime};
 use webpki::{anchor_from_trusted_cert, spki_for_anchor};
@@ -14,51 +15,51 @@ use super::trust::Trust;
 use crate::Domain;
 use crate::reason::CertificateReason;
 
-/// A server to which an SRV record leads that DNSSEC proves.
+/// The target of a secure SRV record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Delegation {
-    /// The domain that the SRV record is of. For another one it proves nothing.
+    /// The owner domain of the SRV record. The record authenticates nothing for another domain.
     pub domain: Domain,
-    /// The server's name: it may stand in the certificate instead of the domain (RFC 7673 §4.1). `None` where the name can
-    /// stand in no certificate.
+    /// The server's name: the certificate may have it instead of the domain (RFC 7673 §4.1). `None` if no certificate
+    /// can have the name.
     pub host: Option<Domain>,
-    /// Where its TLSA records are: `_port._tcp.host` (RFC 7673 §3.3).
+    /// Owner of its TLSA records: `_port._tcp.host` (RFC 7673 §3.3).
     pub owner: String,
-    /// What they say.
+    /// Their content.
     pub associations: Associations,
 }
 
-/// The TLSA records of a server, as far as DNSSEC proves them.
+/// The TLSA records of a server, as far as DNSSEC authenticates them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Associations {
-    /// There are none, or nothing proves them.
+    /// There are none, or they are not secure.
     None,
-    /// None of them can be used: TLS is there, and the certificate is judged as without them (RFC 7673 §4.1).
+    /// None of them is usable: TLS is required, and the certificate is verified as without them (RFC 7673 §4.1).
     Unusable,
     /// One of these must match; never empty.
     Usable(Vec<Association>),
 }
 
 impl Delegation {
-    /// DNS says that the server speaks TLS, so nothing goes there in the clear (RFC 7673 §3.4).
+    /// DNS shows that the server offers TLS, so the stream must be encrypted (RFC 7673 §3.4).
     pub fn requires_tls(&self) -> bool {
         self.associations != Associations::None
     }
 
-    /// DNS says which certificate is the right one.
+    /// DNS determines the certificate.
     pub fn names_certificate(&self) -> bool {
         matches!(self.associations, Associations::Usable(_))
     }
 }
 
-/// Judges whether `chain` proves that we reached the server's domain.
+/// Verifies whether `chain` authenticates the server's domain.
 ///
-/// Usable TLSA records decide alone (RFC 6698 §4.1), unless `pins` are set: those are what a person here said about the very
-/// key, so the local word goes before the peer's.
+/// Usable TLSA records decide alone (RFC 6698 §4.1), unless `pins` are set: those are the local configuration for this
+/// very key, and take precedence over the peer's records.
 ///
 /// # Errors
-/// As [`super::judge::judge`], and [`CertificateReason::DaneMismatch`]. What a record that speaks of the chain still lacks
-/// is told before that none does.
+/// As [`super::judge::judge`], and [`CertificateReason::DaneMismatch`]. If a record matches the chain but another
+/// requirement fails, that requirement is reported instead of the mismatch.
 pub fn judge(
     chain: &PeerChain,
     server: &Delegation,
@@ -87,7 +88,7 @@ pub fn judge(
 }
 
 impl Candidate<'_> {
-    /// `None` when the record speaks of no certificate of this chain.
+    /// `None` when the record matches no certificate of this chain.
     fn satisfies(
         &self,
         association: &Association,
@@ -95,7 +96,7 @@ impl Candidate<'_> {
         trust: &Trust,
     ) -> Option<Result<(), CertificateReason>> {
         match association.usage {
-            // RFC 7673 §4.2, RFC 7671 §5.1: neither names nor dates count.
+            // RFC 7673 §4.2, RFC 7671 §5.1: neither names nor dates are checked.
             Usage::DaneEe => self.is_leaf(association).then_some(Ok(())),
             Usage::PkixEe => self.is_leaf(association).then(|| {
                 let forms = self
@@ -112,7 +113,7 @@ impl Candidate<'_> {
         association.matches(self.leaf, self.parsed.public_key().raw)
     }
 
-    /// RFC 7671 §5.2: a certificate of the chain that the record speaks of stands for the root.
+    /// RFC 7671 §5.2: a certificate of the chain that matches the record stands for the root.
     fn anchored(
         &self,
         association: &Association,
@@ -135,7 +136,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// RFC 6698 §2.1.1, usage 0: the path to one of our roots leads over what the record speaks of.
+    /// RFC 6698 §2.1.1, usage 0: the path to one of our roots contains the certificate that matches the record.
     fn constrained(
         &self,
         association: &Association,
@@ -154,7 +155,7 @@ impl Candidate<'_> {
                 parse(&der).is_ok_and(|ca| association.matches(&der, ca.public_key().raw))
             });
             let root = spki_for_anchor(path.anchor());
-            // Of a root only the key is kept; as a certificate it is found where the peer sends it.
+            // Only the key of a root is kept; its certificate is available only if the peer sends it.
             let root = association.matches_key(root.as_ref()) || of_presented(root.as_ref());
             Ok((above || root, forms(path)))
         });

@@ -1,4 +1,4 @@
-//! What a certificate says about itself.
+//! The content of a certificate.
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::identity::Identity;
 
-/// Facts for logs, evidence and messages. No verdict: a certificate may claim anything.
+/// Facts for logs, evidence and messages. Not verified: a certificate may claim anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateFacts {
     /// Names that are usable for XMPP, printable.
@@ -21,17 +21,17 @@ pub struct CertificateFacts {
     pub sha256: String,
     /// Subject and issuer are the same and its own key verifies the signature.
     pub self_signed: bool,
-    /// Basic constraints say that it is a CA.
+    /// Its basic constraints mark it as a CA.
     pub is_ca: bool,
 }
 
-/// The bytes are no X.509 certificate.
+/// The bytes are not an X.509 certificate.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not a readable X.509 certificate: {0}")]
+#[error("cannot parse the X.509 certificate: {0}")]
 pub struct Unreadable(pub String);
 
 impl CertificateFacts {
-    /// Reads a certificate.
+    /// Parses a certificate.
     ///
     /// # Errors
     /// When the DER is malformed.
@@ -49,7 +49,7 @@ impl CertificateFacts {
     }
 }
 
-/// End of validity alone, for those who need nothing else.
+/// End of validity only.
 pub(crate) fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, Unreadable> {
     Ok(timestamp(parse(der)?.validity().not_after.timestamp()))
 }
@@ -58,18 +58,18 @@ pub(crate) fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, Unreadabl
 pub fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Unreadable> {
     match X509Certificate::from_der(der.as_ref()) {
         Ok(([], certificate)) => Ok(certificate),
-        Ok(_) => Err(Unreadable("bytes follow it".to_owned())),
+        Ok(_) => Err(Unreadable("it is followed by extra bytes".to_owned())),
         Err(error) => Err(Unreadable(error.to_string())),
     }
 }
 
-/// Subject equals issuer is not enough: two certificates of one careless CA may share an empty name.
+/// Equal subject and issuer are not sufficient: two certificates of one careless CA may share an empty name.
 pub(crate) fn is_self_signed(certificate: &X509Certificate<'_>) -> bool {
     certificate.subject().as_raw() == certificate.issuer().as_raw()
         && certificate.verify_signature(None).is_ok()
 }
 
-/// Dates beyond what a timestamp can hold are clamped to its ends.
+/// Dates outside the range of a timestamp are clamped to its ends.
 pub fn timestamp(unix_seconds: i64) -> Timestamp {
     Timestamp::from_second(unix_seconds).unwrap_or(if unix_seconds < 0 {
         Timestamp::MIN

@@ -1,5 +1,5 @@
-//! The names in a certificate that can prove an XMPP domain (RFC 6120 §13.7.1.2.1, RFC 9525 §6). Only subjectAltName
-//! counts; the common name never does.
+//! The names in a certificate that can authenticate an XMPP domain (RFC 6120 §13.7.1.2.1, RFC 9525 §6). Only
+//! subjectAltName counts; the common name never does.
 
 use rustls_pki_types::CertificateDer;
 use x509_parser::der_parser::asn1_rs::{Any, FromDer, Ia5String, Tag, Utf8String};
@@ -13,11 +13,11 @@ use crate::Domain;
 const XMPP_ADDR: Oid<'static> = oid!(1.3.6.1.5.5.7.8.5);
 /// id-on-dnsSRV (RFC 4985 §2).
 const DNS_SRV: Oid<'static> = oid!(1.3.6.1.5.5.7.8.7);
-/// Service of an SRV-ID that proves a server to a server.
+/// Service of an SRV-ID that authenticates a server to a server.
 const SRV_SERVICE: &str = "_xmpp-server.";
-/// Names kept of one certificate; certificates of shared hosts have many, messages do not need them all.
+/// Maximum names kept of one certificate. Certificates of shared hosts have many, and messages do not need them all.
 const MAX_NAMES: usize = 1024;
-/// Names and characters of a name shown to a person.
+/// Maximum names, and characters of a name, in a message.
 const MAX_SHOWN: usize = 16;
 
 /// Which names of a certificate count.
@@ -25,8 +25,8 @@ const MAX_SHOWN: usize = 16;
 pub(crate) enum Forms {
     /// DNS-ID, SRV-ID and `XmppAddr`.
     All,
-    /// DNS-ID alone: a CA above has name constraints, and those restrict only the name forms they mention (RFC 5280
-    /// §4.2.1.10), so that a CA held to its own DNS names could else certify anybody by another form.
+    /// DNS-ID only: a CA above has name constraints, which restrict only the name forms that they mention (RFC 5280
+    /// §4.2.1.10). A CA that is restricted to its own DNS names could otherwise certify any domain by another form.
     DnsId,
 }
 
@@ -46,13 +46,13 @@ enum Id {
     Srv(String),
     /// `XmppAddr` that is a bare domain.
     Xmpp(Domain),
-    /// A name that proves nothing here, escaped, kept for the message.
+    /// A name that authenticates nothing here, escaped, kept for the message.
     Unusable(String),
 }
 
 impl Identity {
-    /// Reads the names of a certificate. A malformed or duplicate extension yields no names.
-    pub fn of(certificate: &X509Certificate<'_>) -> Self {
+    /// Parses the names of a certificate. A malformed or duplicate extension yields no names.
+    pub(crate) fn of(certificate: &X509Certificate<'_>) -> Self {
         let names = match certificate.subject_alternative_name() {
             Ok(Some(extension)) => &extension.value.general_names,
             Ok(None) | Err(_) => return Self::default(),
@@ -60,10 +60,10 @@ impl Identity {
         Self { ids: names.iter().filter_map(id).take(MAX_NAMES).collect() }
     }
 
-    /// Reads the names from DER.
+    /// Parses the names from DER.
     ///
     /// # Errors
-    /// When the DER is no certificate.
+    /// When the DER is not a certificate.
     pub fn of_der(der: &CertificateDer<'_>) -> Result<Self, Unreadable> {
         Ok(Self::of(&parse(der)?))
     }
@@ -86,7 +86,7 @@ impl Identity {
         })
     }
 
-    /// The names for a person: printable, without duplicates, bounded.
+    /// The names for a message: printable, without duplicates, bounded.
     pub fn names(&self) -> Vec<String> {
         let mut shown: Vec<String> = Vec::new();
         for id in &self.ids {
@@ -133,7 +133,7 @@ fn explicit(value: &[u8]) -> Option<&[u8]> {
 
 fn dns_id(text: &str) -> Id {
     if let Some(suffix) = text.strip_prefix("*.") {
-        // A wildcard for a whole top-level domain proves nothing about any one domain.
+        // A wildcard for a whole top-level domain authenticates no domain.
         return match host(suffix) {
             Some(suffix) if suffix.contains('.') => Id::Wildcard(suffix),
             _ => unusable(text),
@@ -156,8 +156,8 @@ fn xmpp_addr(text: &str) -> Id {
     Domain::parse(text).map_or_else(|_| unusable(text), Id::Xmpp)
 }
 
-/// A host name in the preferred name syntax (RFC 5280 §4.2.1.6): letters, digits, hyphens, in lower case afterwards. A
-/// trailing dot, an empty label, a NUL or a U-label make it no host name.
+/// A host name in the preferred name syntax (RFC 5280 §4.2.1.6): letters, digits, hyphens, returned in lower case. A
+/// name with a trailing dot, an empty label, a NUL or a U-label is not a host name.
 fn host(text: &str) -> Option<String> {
     let valid = text.len() <= 253
         && text.split('.').all(|label| {

@@ -1,4 +1,4 @@
-//! Does a presented chain prove a domain? Pure: the chain, the trust and the time are arguments.
+//! Verifies whether a presented chain authenticates a domain. Pure: the chain, the trust and the time are arguments.
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
@@ -15,15 +15,15 @@ use super::trust::Trust;
 use crate::Domain;
 use crate::reason::CertificateReason;
 
-/// Characters of an issuer's name in a message.
+/// Maximum characters of an issuer's name in a message.
 const MAX_ISSUER: usize = 256;
 
-/// Judges whether `chain` proves `name`: a path to a root of `trust` and the right name. With `pins`, one of the keys on
-/// the path must be pinned; a pinned key of the chain then stands for the root (RFC 7469 §2.6), never for the name or the
-/// dates.
+/// Verifies whether `chain` authenticates `name`: a path to a root of `trust` and the right name. With `pins`, one of
+/// the keys on the path must be pinned; a pinned key of the chain then stands for the root (RFC 7469 §2.6), never for
+/// the name or the dates.
 ///
 /// # Errors
-/// The first thing that is wrong, in the order: presence, dates and constraints, issuer or pin, name.
+/// The first failure, in the order: presence, dates and constraints, issuer or pin, name.
 pub fn judge(
     chain: &PeerChain,
     name: &Domain,
@@ -38,12 +38,12 @@ pub fn judge(
 pub(super) struct References<'a> {
     /// The domain that the stream is for.
     pub(super) domain: &'a Domain,
-    /// The server's own name, where DNSSEC proves that it serves the domain (RFC 7673 §4.1).
+    /// The server's own name, if DNSSEC authenticates that it serves the domain (RFC 7673 §4.1).
     pub(super) host: Option<&'a Domain>,
 }
 
 impl References<'_> {
-    /// A host is a name of DNS and of nothing else, so the other forms do not count for it.
+    /// A host is only a DNS name, so the other forms do not count for it.
     pub(super) fn check(&self, identity: &Identity, forms: Forms) -> Result<(), CertificateReason> {
         let is_host = |host: &Domain| identity.matches_by(host, Forms::DnsId);
         if identity.matches_by(self.domain, forms) || self.host.is_some_and(is_host) {
@@ -63,7 +63,7 @@ pub(super) fn judge_references(
     now: UnixTime,
 ) -> Result<(), CertificateReason> {
     let (leaf, intermediates) = chain.split().ok_or(CertificateReason::Missing)?;
-    // The path is judged once; only the names differ from question to question.
+    // The path is verified once; only the names differ between calls.
     let forms = chain.path_verdict(trust, pins, now, || {
         let parsed = parse(leaf).map_err(|error| invalid(&error))?;
         let excess = chain.excess();
@@ -79,7 +79,7 @@ pub(super) fn judge_references(
     names.check(chain.identity(), forms)
 }
 
-/// A leaf and what came with it.
+/// A leaf and the certificates that came with it.
 pub(super) struct Candidate<'a> {
     pub(super) leaf: &'a CertificateDer<'static>,
     pub(super) parsed: &'a X509Certificate<'a>,
@@ -89,13 +89,13 @@ pub(super) struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// A path from the leaf to one of the anchors; returns which name forms it can prove. `is_trusted`: this very
-    /// certificate is one of those that the anchors are made of.
+    /// A path from the leaf to one of the anchors; returns which name forms it can authenticate. `is_trusted`: this
+    /// very certificate is one of those of which the anchors consist.
     ///
-    /// Path building refuses a leaf that says CA:TRUE, as the self-signed certificates of many servers do, and finds no
-    /// issuer for a single certificate that a person trusts. Such a certificate is accepted only byte for byte. The holder
-    /// of an anchor's key can make one with the same name and key, but without the anchor's name constraints
-    /// (RFC 5280 §4.2.1.10).
+    /// Path building refuses a leaf with CA:TRUE, as the self-signed certificates of many servers have, and finds no
+    /// issuer for a single certificate that is trusted by configuration. Such a certificate is accepted only byte for
+    /// byte. The holder of an anchor's key can make one with the same name and key, but without the anchor's name
+    /// constraints (RFC 5280 §4.2.1.10).
     pub(super) fn lead_to(
         &self,
         anchors: &[TrustAnchor<'_>],
@@ -109,10 +109,10 @@ impl Candidate<'_> {
         }
     }
 
-    /// What path building would have checked of a certificate that needs no issuer, or `error`, why there is no path.
+    /// The checks of path building for a certificate that needs no issuer, or `error`, why there is no path.
     fn stands_alone(&self, error: Error) -> Result<Forms, Error> {
         self.dates()?;
-        // Limits of what it may issue say nothing about its own names, so nothing vouches for those.
+        // Constraints on the certificates that it issues do not apply to its own names, so nothing authenticates those.
         if !matches!(self.parsed.name_constraints(), Ok(None)) {
             return Err(error);
         }
@@ -150,7 +150,7 @@ impl Candidate<'_> {
         read(&path)
     }
 
-    /// Dates of the leaf, where no path is built that would check them.
+    /// Dates of the leaf, when no path is built that would check them.
     fn dates(&self) -> Result<(), Error> {
         let seconds = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
         let validity = self.parsed.validity();
@@ -186,7 +186,7 @@ impl Candidate<'_> {
         if !pinned_cas.is_empty() {
             return self.lead_to(&pinned_cas, false).map_err(|error| self.explain(&error));
         }
-        // The root is usually not presented: a pin may still name it.
+        // The root is usually not presented, but a pin may name it.
         let root = self.path(trust.anchors(), |path| {
             Ok((Pin::of_spki(spki_for_anchor(path.anchor()).as_ref()), forms(path)))
         });
@@ -213,12 +213,12 @@ impl Candidate<'_> {
         }
     }
 
-    /// Follows the presented chain up and names the issuer that is missing at its end.
+    /// Follows the presented chain upwards and names the issuer that is missing at its end.
     fn last_issuer(&self) -> String {
         let presented: Vec<_> =
             self.intermediates.iter().filter_map(|der| parse(der).ok()).collect();
         let mut issuer = self.parsed.issuer();
-        // At most one step for each certificate: a loop of issuers ends too.
+        // At most one step for each certificate: a loop of issuers ends as well.
         for _ in &presented {
             let above = presented.iter().find(|ca| ca.subject().as_raw() == issuer.as_raw());
             let Some(above) = above else { break };
@@ -237,8 +237,8 @@ pub(super) fn forms(path: &VerifiedPath<'_>) -> Forms {
     if constrained { Forms::DnsId } else { Forms::All }
 }
 
-/// In a stream between servers either side may dial, and public CAs issue for serverAuth alone: clientAuth or serverAuth,
-/// or no extended key usage at all, will do.
+/// In a stream between servers either side may connect, and public CAs issue for serverAuth only. So clientAuth,
+/// serverAuth or no extended key usage at all is sufficient.
 struct ServerToServer;
 
 impl ExtendedKeyUsageValidator for ServerToServer {
@@ -263,30 +263,30 @@ impl ExtendedKeyUsageValidator for ServerToServer {
 
 fn describe(error: &Error) -> String {
     match error {
-        Error::CaUsedAsEndEntity => "a CA certificate was presented as the peer's own".to_owned(),
+        Error::CaUsedAsEndEntity => "it is a CA certificate, not a server certificate".to_owned(),
         Error::RequiredEkuNotFoundContext(_) => {
             "its extended key usage allows neither serverAuth nor clientAuth".to_owned()
         }
-        Error::InvalidSignatureForPublicKey => "a signature in the chain is wrong".to_owned(),
+        Error::InvalidSignatureForPublicKey => "a signature in the chain is invalid".to_owned(),
         Error::UnsupportedSignatureAlgorithmContext(_)
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             "a signature in the chain uses an algorithm that is not accepted".to_owned()
         }
         Error::UnsupportedCertVersion => {
-            "it is of X.509 version 1 or 2, which cannot hold domain names".to_owned()
+            "it has X.509 version 1 or 2, which cannot contain domain names".to_owned()
         }
         Error::UnsupportedCriticalExtension => {
-            "it has a critical extension that is not understood".to_owned()
+            "it has an unsupported critical extension".to_owned()
         }
         Error::NameConstraintViolation => {
-            "a CA above it is not allowed to certify its names".to_owned()
+            "the name constraints of a CA in the chain do not permit its names".to_owned()
         }
         Error::PathLenConstraintViolated | Error::EndEntityUsedAsCa => {
-            "a certificate above it is not allowed to issue it".to_owned()
+            "a certificate in the chain is not permitted to issue the next one".to_owned()
         }
         Error::MaximumPathDepthExceeded => "the chain is too long".to_owned(),
         Error::MaximumSignatureChecksExceeded => {
-            "too many certificates of the chain have the same subject".to_owned()
+            "too many certificates in the chain have the same subject".to_owned()
         }
         other => other.to_string(),
     }

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Pin([u8; 32]);
 
-/// The text is no pin.
+/// The text is not a pin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "a pin is `sha256/` and the Base64 of a SHA-256, 44 characters, of the key's SubjectPublicKeyInfo"
+    "a pin must be `sha256/` followed by the Base64 SHA-256 (44 characters) of the key's SubjectPublicKeyInfo"
 )]
 pub struct PinError;
 

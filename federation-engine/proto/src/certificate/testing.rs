@@ -21,7 +21,7 @@ use super::chain::PeerChain;
 use super::trust::Trust;
 use crate::Domain;
 
-/// 2026-06-01T00:00:00Z, the present of every test.
+/// 2026-06-01T00:00:00Z, the current time of every test.
 pub fn now() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_hours(494_520))
 }
@@ -30,7 +30,7 @@ pub fn domain(text: &str) -> Domain {
     Domain::parse(text).unwrap()
 }
 
-/// A certificate with the power to sign.
+/// A certificate that can sign.
 pub struct Ca {
     pub certificate: rcgen::Certificate,
     pub issuer: Issuer<'static, KeyPair>,

@@ -1,11 +1,11 @@
-//! TLSA records (RFC 6698 §2): what a domain's owner says in DNS about the certificate of a server. Pure.
+//! TLSA records (RFC 6698 §2): a domain's owner publishes the certificate of a server in DNS. Pure.
 
 use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256, Sha512};
 
-/// Largest certificate or key that a record may hold as it is.
+/// Largest certificate or key that a record may contain in full.
 const MAX_DATA: usize = 4096;
 
 /// One record.
@@ -13,14 +13,14 @@ const MAX_DATA: usize = 4096;
 pub enum Tlsa {
     /// It can be compared with a certificate.
     Usable(Association),
-    /// Its numbers are not assigned, or its data cannot be what they say (RFC 6698 §4.1).
+    /// Its numbers are not assigned, or its data does not match them (RFC 6698 §4.1).
     Unusable,
 }
 
 /// A usable record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Association {
-    /// Which certificate of the chain it speaks of, and what else must hold.
+    /// Which certificate of the chain it matches, and what else must hold.
     pub usage: Usage,
     selector: Selector,
     matching: Matching,
@@ -61,7 +61,7 @@ impl Tlsa {
         Association::new(usage, selector, matching, data).map_or(Self::Unusable, Self::Usable)
     }
 
-    /// Bytes that it keeps.
+    /// Bytes of memory that it holds.
     pub fn size(&self) -> usize {
         match self {
             Self::Usable(association) => association.data.len(),
@@ -94,8 +94,8 @@ impl Association {
         lengths.contains(&data.len()).then(|| Self { usage, selector, matching, data: data.into() })
     }
 
-    /// Whether it speaks of this certificate, whose key is `spki`.
-    pub fn matches(&self, certificate: &[u8], spki: &[u8]) -> bool {
+    /// Whether it matches this certificate, whose key is `spki`.
+    pub(crate) fn matches(&self, certificate: &[u8], spki: &[u8]) -> bool {
         let selected = match self.selector {
             Selector::Certificate => certificate,
             Selector::PublicKey => spki,
@@ -107,13 +107,13 @@ impl Association {
         }
     }
 
-    /// Whether it speaks of this key, of whose certificate nothing else is known.
+    /// Whether it matches this key, whose certificate is unknown.
     pub(crate) fn matches_key(&self, spki: &[u8]) -> bool {
         self.selector == Selector::PublicKey && self.matches(&[], spki)
     }
 
-    /// The certificate itself, where the record holds it (RFC 7671 §5.2.2: the server need not send it then).
-    pub fn certificate(&self) -> Option<CertificateDer<'_>> {
+    /// The certificate itself, if the record contains it (RFC 7671 §5.2.2: the server need not send it then).
+    pub(crate) fn certificate(&self) -> Option<CertificateDer<'_>> {
         let whole = (self.selector, self.matching) == (Selector::Certificate, Matching::Exact);
         whole.then(|| CertificateDer::from(&*self.data))
     }

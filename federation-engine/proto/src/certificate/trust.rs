@@ -1,4 +1,4 @@
-//! Roots that a peer's certificate may lead to.
+//! Roots to which a peer's certificate may lead.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use webpki::anchor_from_trusted_cert;
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     anchors: Arc<[TrustAnchor<'static>]>,
-    /// SHA-256 of the certificates that were read: a certificate is one of them only as it is, byte for byte.
+    /// SHA-256 of the parsed certificates: a certificate is one of them only if it is equal byte for byte.
     certificates: Arc<HashSet<[u8; 32]>>,
 }
 
@@ -20,7 +20,7 @@ pub struct Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// It holds no certificate.
-    #[error("{place}: no certificate in it; it must hold PEM blocks `-----BEGIN CERTIFICATE-----`")]
+    #[error("{place}: contains no certificate; expected PEM blocks `-----BEGIN CERTIFICATE-----`")]
     NoCertificate {
         /// File or object.
         place: String,
@@ -32,18 +32,18 @@ pub enum TrustError {
         place: String,
         /// Which one, from 1.
         index: usize,
-        /// What the parser said.
+        /// The error of the parser.
         detail: String,
     },
 }
 
 impl Trust {
-    /// Trusts nobody.
+    /// Trusts no certificate.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// These anchors, of whose certificates nothing is known.
+    /// These anchors, whose certificates are unknown.
     pub fn of_anchors(anchors: &[TrustAnchor<'static>]) -> Self {
         Self { anchors: anchors.into(), ..Self::default() }
     }
@@ -60,7 +60,7 @@ impl Trust {
     /// The certificates of a PEM text. `place` names it in errors.
     ///
     /// # Errors
-    /// When it holds no certificate or a malformed one.
+    /// When it contains no certificate or a malformed one.
     pub fn from_pem(pem: &[u8], place: &str) -> Result<Self, TrustError> {
         let (mut anchors, mut certificates) = (Vec::new(), HashSet::new());
         for (index, der) in CertificateDer::pem_slice_iter(pem).enumerate() {
@@ -97,7 +97,7 @@ impl Trust {
         self.anchors.len()
     }
 
-    /// Trusts nobody.
+    /// Trusts no certificate.
     pub fn is_empty(&self) -> bool {
         self.anchors.is_empty()
     }
@@ -106,13 +106,14 @@ impl Trust {
         &self.anchors
     }
 
-    /// Whether the other is a clone of this one. What is read again is another one, also from the same files.
+    /// Whether the other is a clone of this one. A set that is loaded again is a different one, even from the same
+    /// files.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.anchors, &other.anchors)
             && Arc::ptr_eq(&self.certificates, &other.certificates)
     }
 
-    /// Whether this very certificate is among those that were read.
+    /// Whether this very certificate is among the loaded ones.
     pub(crate) fn holds(&self, der: &CertificateDer<'_>) -> bool {
         self.certificates.contains(&digest(der))
     }
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!(good.and(&good).len(), 4);
         assert!(Trust::none().and(&Trust::none()).is_empty());
         for (pem, expected) in [
-            ("nothing here".to_owned(), "the bundle: no certificate in it"),
+            ("nothing here".to_owned(), "the bundle: contains no certificate"),
             (
                 format!("{one}{}", two.replace("MIIB", "AAAA")),
                 "the bundle: certificate 2 is malformed",

@@ -1,5 +1,5 @@
-//! Verdicts about the path of one presented chain, kept for as long as the chain is. The presenting server chooses how many
-//! milliseconds path building costs, and every header and every dialback request needs the verdict.
+//! Verdicts about the path of one presented chain, cached as long as the chain. The presenting server determines how
+//! many milliseconds path building costs, and every header and every dialback request needs the verdict.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,10 +11,10 @@ use super::pin::Pin;
 use super::trust::Trust;
 use crate::reason::CertificateReason;
 
-/// Verdicts kept of one chain: peers with roots or pins of their own may be claimed on one stream.
+/// Maximum verdicts of one chain: one stream may claim several peers with roots or pins of their own.
 const MAX_VERDICTS: usize = 8;
 
-/// What a path leads to, or why there is none.
+/// The end of a path, or why there is none.
 pub(super) type PathVerdict = Result<Forms, CertificateReason>;
 
 /// The verdicts about one chain.
@@ -23,16 +23,16 @@ pub(super) struct Verdicts(Mutex<Vec<Verdict>>);
 
 #[derive(Debug)]
 struct Verdict {
-    /// Held, so that another set of roots can never be taken for this one.
+    /// Held, so that another set of roots can never be mistaken for this one.
     trust: Trust,
     pins: Vec<Pin>,
-    /// No certificate of the chain begins or ends to be valid within.
+    /// No certificate of the chain becomes valid or expires within this time.
     within: (i64, i64),
     path: PathVerdict,
 }
 
 impl Verdicts {
-    /// The verdict by these roots and pins at this time: the one that is kept, or what `judge` says.
+    /// The verdict by these roots and pins at this time: the cached one, or the result of `judge`.
     pub(super) fn get(
         &self,
         chain: &[CertificateDer<'_>],
@@ -65,7 +65,7 @@ impl Verdicts {
     }
 }
 
-/// The time around `now` within which the dates of the chain say the same, the end excluded.
+/// The time around `now` within which the dates of the chain give the same result, the end excluded.
 fn unchanged(chain: &[CertificateDer<'_>], now: i64) -> (i64, i64) {
     let dates = chain.iter().filter_map(|der| {
         let validity = parse(der).ok()?.validity().clone();

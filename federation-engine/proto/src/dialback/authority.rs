@@ -1,5 +1,5 @@
-//! The authoritative server's answer to `db:verify` (XEP-0220 §2.2.2). It keeps no state: a key proves itself by the
-//! shared secret, so any replica can answer for any stream.
+//! The authoritative server's answer to `db:verify` (XEP-0220 §2.2.2). It keeps no state: the shared secret
+//! authenticates a key, so any replica can answer for any stream.
 
 use crds::peer::TlsMode;
 use crds::xmpp::StanzaCondition;
@@ -9,20 +9,20 @@ use super::steps::Step;
 use crate::pair::Pair;
 use crate::stream::{Action, Out, Surroundings};
 
-/// A question about a key.
+/// A `db:verify` request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
-    /// Receiving domain (the one that asks), and the domain whose key it is.
+    /// Receiving domain (which sent the request), and the domain whose key it is.
     pub pair: &'a Pair,
     /// ID of the stream on which the key was presented.
     pub id: &'a str,
     /// The key.
     pub key: &'a str,
-    /// The question came over TLS.
+    /// The request came over TLS.
     pub encrypted: bool,
 }
 
-/// Answers it on the stream that it came on.
+/// Answers it on the same stream.
 pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mut Out) {
     let pair = question.pair.reversed();
     let (answer, id) = (answer(question, around), question.id.to_owned());
@@ -31,7 +31,7 @@ pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mu
     out.act(Action::KeyAnswered { pair, id, answer });
 }
 
-/// The answer. Whoever asks need not be authenticated (XEP-0220 §2.1.2).
+/// The answer. The server that sends the request need not be authenticated (XEP-0220 §2.1.2).
 pub(crate) fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Verification {
     let Pair { from: receiving, to: originating } = question.pair;
     if !around.is_authoritative_for(originating) {
@@ -46,7 +46,7 @@ pub(crate) fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Veri
     if around.peer(receiving).tls == TlsMode::Required && !question.encrypted {
         return Verification::error(
             StanzaCondition::PolicyViolation,
-            "TLS is required here, also for db:verify",
+            "TLS is required here, for db:verify as well",
         );
     }
     if around.key_is_ours(receiving, originating, question.id, question.key) {

@@ -1,45 +1,32 @@
-//! Which of our dialback keys this replica was asked about, for the case that a peer says that one is invalid: whether it
-//! asked here tells where to look. Pure, and bounded.
+//! The `db:verify` requests about our dialback keys that this replica received. If a peer reports that a key is
+//! invalid, they show where to look for the cause. Pure, and bounded.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
 
-use super::Verification;
+use super::{KeyInquiry, Verification};
 use crate::pair::Pair;
 
-/// Questions remembered of each kind. A peer answers our key within seconds of its question.
-const KEPT: usize = 512;
+/// Requests remembered of each kind. A peer answers our key within seconds of its request.
+const MAX_INQUIRIES_PER_KIND: usize = 512;
 
-/// What became of the question about a key of ours (XEP-0220 §2.2.2), as far as this replica knows.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum KeyInquiry {
-    /// No `db:verify` about it has come.
-    NotSeen,
-    /// It was confirmed.
-    Confirmed,
-    /// Another key than ours was asked about, or it was made by a secret that is gone.
-    Denied,
-    /// The question was answered by an error, for want of TLS or by policy.
-    Refused,
-}
-
-/// Completes "the peer says that our dialback key is invalid".
+/// Completes "the peer reports that our dialback key is invalid".
 impl fmt::Display for KeyInquiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotSeen => {
-                ", and no db:verify about it reached this replica: most likely the peer asks another server, because it has our domain itself (its operator has to release it) or because the SRV records of our domain do not lead here; with several replicas, another one may have been asked, whose dialback secret differs then"
+                ", and sent no db:verify request about it to this replica. The peer probably queries another server: it hosts our domain itself (its administrator must release it), or the SRV records of our domain do not point here. With several replicas, it may have queried one whose dialback secret differs"
             }
             Self::Confirmed => {
-                ", although this replica was asked about it and confirmed it: the peer, or what stands between it and us, is at fault"
+                ", although this replica confirmed the key when the peer verified it. The fault is in the peer, or in a device between it and the engine"
             }
             Self::Denied => {
-                ", and this replica was asked and did not know it: the peer asked about another key or stream, or the dialback secret was changed twice in a short time"
+                ", and this replica did not recognise the key that the peer verified. The peer sent another key or stream ID, or the dialback secret changed twice within a short time"
             }
             Self::Refused => {
-                ", and this replica was asked and gave no verdict: the peer asked without TLS, which is required here, or the policy refuses it"
+                ", and this replica answered the peer's db:verify request with an error. The peer sent it without TLS, which is required here, or the policy refuses the peer"
             }
         })
     }
@@ -55,8 +42,8 @@ impl From<&Verification> for KeyInquiry {
     }
 }
 
-/// The latest questions. Strangers can ask about anything, and get no confirmation for it: their questions never push out
-/// those that were confirmed. Only digests are kept, so that their size is nobody's choice.
+/// The latest requests. Any server can send requests about anything, and gets no confirmation for them: its requests
+/// never displace the confirmed ones. Only digests are kept, so that no server determines their size.
 #[derive(Debug, Default)]
 pub struct Inquiries {
     digests: RandomState,
@@ -65,7 +52,8 @@ pub struct Inquiries {
 }
 
 impl Inquiries {
-    /// A question about the key of `pair` (`from` is whose key it is) on the stream of that ID was answered so.
+    /// A request about the key of `pair` (`from` is the domain whose key it is) on the stream of that ID was answered
+    /// with this.
     pub fn note(&mut self, pair: &Pair, id: &str, answer: &Verification) {
         let digest = self.digests.hash_one((pair, id));
         match KeyInquiry::from(answer) {
@@ -74,7 +62,7 @@ impl Inquiries {
         }
     }
 
-    /// What is known of the question about that key; the latest answer counts that was no confirmation.
+    /// The known result for that key; the latest answer other than a confirmation counts.
     pub fn of(&self, pair: &Pair, id: &str) -> KeyInquiry {
         let digest = self.digests.hash_one((pair, id));
         if self.confirmed.contains(&digest) {
@@ -89,7 +77,7 @@ fn remember<T: PartialEq>(kept: &mut VecDeque<T>, new: T) {
     if kept.back() == Some(&new) {
         return;
     }
-    if kept.len() >= KEPT {
+    if kept.len() >= MAX_INQUIRIES_PER_KIND {
         kept.pop_front();
     }
     kept.push_back(new);
@@ -132,16 +120,16 @@ mod tests {
         let mut inquiries = Inquiries::default();
         let them = pair("them.example");
         inquiries.note(&them, "ours", &Verification::Valid);
-        for n in 0..2 * KEPT {
+        for n in 0..2 * MAX_INQUIRIES_PER_KIND {
             inquiries.note(&them, &format!("stranger-{n}"), &Verification::Invalid);
         }
         assert_eq!(inquiries.of(&them, "ours"), KeyInquiry::Confirmed);
         assert_eq!(inquiries.of(&them, "stranger-0"), KeyInquiry::NotSeen);
-        assert_eq!(inquiries.others.len(), KEPT);
-        for n in 0..KEPT {
+        assert_eq!(inquiries.others.len(), MAX_INQUIRIES_PER_KIND);
+        for n in 0..MAX_INQUIRIES_PER_KIND {
             inquiries.note(&them, &format!("later-{n}"), &Verification::Valid);
         }
         assert_eq!(inquiries.of(&them, "ours"), KeyInquiry::NotSeen);
-        assert_eq!(inquiries.confirmed.len(), KEPT);
+        assert_eq!(inquiries.confirmed.len(), MAX_INQUIRIES_PER_KIND);
     }
 }

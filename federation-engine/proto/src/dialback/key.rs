@@ -14,20 +14,20 @@ use crate::Domain;
 #[derive(Clone)]
 pub struct Secret([u8; 64]);
 
-/// A dialback key: lower-case hexadecimal text. Not comparable by `==`, whose running time would tell an attacker how
+/// A dialback key: lower-case hexadecimal text. Not comparable by `==`, whose running time would show an attacker how
 /// much of a guess is right; see [`Key::matches`].
 #[derive(Clone)]
 pub struct Key([u8; 64]);
 
 impl Secret {
-    /// Takes the secret as configured.
+    /// Derives it from the secret as configured.
     pub fn new(secret: &[u8]) -> Self {
         Self(hex(&Sha256::digest(secret).into()))
     }
 
     /// `HMAC-SHA256(hex(SHA256(secret)), "receiving originating stream-id")`.
     ///
-    /// `id` is the stream ID that the receiving server gave in its response header after the last restart.
+    /// `id` is the stream ID of the receiving server's response header after the last restart.
     pub fn key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
         self.key_of_text(receiving.as_str(), originating.as_str(), id)
     }
@@ -48,11 +48,11 @@ impl Secret {
 
 impl Key {
     /// The text to send.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Compares in constant time with what a peer sent.
+    /// Compares in constant time with a key that a peer sent.
     pub fn matches(&self, presented: &str) -> bool {
         self.0.ct_eq(presented.as_bytes()).into()
     }

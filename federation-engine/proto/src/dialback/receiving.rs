@@ -2,36 +2,48 @@
 
 use std::time::Instant;
 
-use crds::xmpp::StanzaCondition;
+use crds::xmpp::{StanzaCondition, StreamCondition};
 
 use crate::pair::Pair;
 use crate::reason::{DnsReason, Failure};
 
-/// What came of asking the authoritative server.
+/// The answer to came of asking the authoritative server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Verification {
-    /// The key is its own.
+    /// The server confirmed the key.
     Valid,
-    /// It does not know the key.
+    /// The server reported the key as invalid.
     Invalid,
-    /// It could not be asked, or answered with an error (XEP-0220 §2.5).
+    /// The server could not be queried, or answered with an error (XEP-0220 §2.5).
     Error {
         /// Stanza error condition (RFC 6120 §8.3.3).
         condition: StanzaCondition,
-        /// For the people at the other end; may be empty. Names nothing of our inside.
+        /// For the administrators of the peer; may be empty. Contains nothing about this side.
         text: String,
-        /// The true cause, for ours, where it says more; never sent.
+        /// The true cause, for the local administrators, if it has more detail; never sent.
         cause: Option<String>,
     },
 }
 
 impl Verification {
-    /// An error of ours.
+    /// An error of this side.
     pub fn error(condition: StanzaCondition, text: impl Into<String>) -> Self {
         Self::Error { condition, text: text.into(), cause: None }
     }
 
-    /// An error of ours that has two texts: one for strangers, and one for our people.
+    /// What the initiating server is told when the authoritative one gave this answer. From us, `item-not-found` would say that
+    /// we do not host the domain that it wants to reach (XEP-0220 §2.5).
+    #[must_use]
+    pub fn relayed(self) -> Self {
+        match self {
+            Self::Error { condition: StanzaCondition::ItemNotFound, text, cause } => {
+                Self::Error { condition: StanzaCondition::RemoteServerNotFound, text, cause }
+            }
+            other => other,
+        }
+    }
+
+    /// An error of this side with two texts: one for the peer, and one for the local administrators.
     pub fn error_of(
         condition: StanzaCondition,
         text: impl Into<String>,
@@ -41,17 +53,22 @@ impl Verification {
     }
 }
 
-/// What the initiating server is told when the authoritative one could not be asked (XEP-0220 §2.5).
+/// What the initiating server if the authoritative one could not be queried (XEP-0220 §2.5).
 impl From<&Failure> for Verification {
     fn from(failure: &Failure) -> Self {
         let condition = match failure {
             Failure::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
             | Failure::NegotiationTimedOut(_)
+            | Failure::ConnectionLost(_)
             | Failure::DialbackTimedOut => StanzaCondition::RemoteServerTimeout,
-            Failure::Dns(_) => StanzaCondition::RemoteServerNotFound,
-            // Of RFC 6120 §8.3.3.10: the table has no condition for a pair that is denied.
+            Failure::Dns(_)
+            | Failure::StreamError { condition: StreamCondition::HostUnknown, .. } => {
+                StanzaCondition::RemoteServerNotFound
+            }
+            // From RFC 6120 §8.3.3.10: the table has no condition for a denied pair.
             Failure::BlockedByLocalPolicy => StanzaCondition::NotAllowed,
-            // `policy-violation` is about how the initiating server came; this is about what proves the domain.
+            // `policy-violation` is about the initiating server's stream; this is about the authentication of the
+            // domain.
             Failure::Certificate(_)
             | Failure::CertificateRequired(_)
             | Failure::StartTlsNotOffered
@@ -62,28 +79,28 @@ impl From<&Failure> for Verification {
     }
 }
 
-/// Why a request is not taken up.
+/// Why a request is not accepted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum NotTaken {
-    /// As many as permitted are waiting.
-    #[error("too many dialback requests are waiting on this stream")]
+    /// The maximum is pending.
+    #[error("too many dialback requests are pending on this stream")]
     TooMany,
-    /// The same pair is waiting already.
-    #[error("a dialback request for this pair is waiting already")]
+    /// The same pair is already pending.
+    #[error("a dialback request for this pair is already pending")]
     Duplicate,
 }
 
-/// The waiting requests, each with the instant at which it is given up.
+/// The pending requests, each with the instant at which it times out.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     waiting: Vec<(Pair, Instant)>,
 }
 
 impl Pending {
-    /// Takes up a request.
+    /// Accepts a request.
     ///
     /// # Errors
-    /// When `cap` are waiting, or the pair is.
+    /// When `cap` requests are pending, or the pair is.
     pub(crate) fn insert(
         &mut self,
         pair: &Pair,
@@ -100,25 +117,25 @@ impl Pending {
         Ok(())
     }
 
-    /// Ends a request; false when it was not waiting (any more).
+    /// Removes a request; false when it was not pending (any more).
     pub(crate) fn remove(&mut self, pair: &Pair) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|(waiting, _)| waiting != pair);
         self.waiting.len() < before
     }
 
-    /// Takes out one request whose time is over.
+    /// Removes one request that has timed out.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<Pair> {
         let index = self.waiting.iter().position(|(_, deadline)| *deadline <= now)?;
         Some(self.waiting.swap_remove(index).0)
     }
 
-    /// When the next request is given up.
+    /// When the next request times out.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.waiting.iter().map(|(_, deadline)| *deadline).min()
     }
 
-    /// Forgets everything: the stream they belong to was restarted or closed.
+    /// Removes all requests: their stream was restarted or closed.
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
     }
@@ -140,6 +157,8 @@ mod tests {
     fn xep0220_2_5_the_condition_says_why_the_authoritative_server_was_not_asked() {
         let name = || "them.example".to_owned();
         let address = "198.18.0.9:5269".parse().unwrap();
+        let closed_with =
+            |condition| Failure::StreamError { condition, text: "their words".to_owned() };
         let unavailable =
             DnsReason::ResolverUnavailable { name: name(), detail: "SERVFAIL".to_owned() };
         for (failure, expected) in [
@@ -152,6 +171,9 @@ mod tests {
             (Failure::DialbackTimedOut, "remote-server-timeout"),
             (DnsReason::DomainNotFound { name: name() }.into(), "remote-server-not-found"),
             (DnsReason::NoAddress { name: name() }.into(), "remote-server-not-found"),
+            (closed_with(StreamCondition::HostUnknown), "remote-server-not-found"),
+            (closed_with(StreamCondition::Reset), "remote-connection-failed"),
+            (Failure::ConnectionLost("anything"), "remote-server-timeout"),
             (Failure::BlockedByLocalPolicy, "not-allowed"),
             (CertificateReason::SelfSigned.into(), "not-authorized"),
             (Failure::CertificateRequired(CertificateReason::SelfSigned), "not-authorized"),

@@ -11,9 +11,9 @@ use crate::xml::{Element, Namespace, Node};
 
 use super::Verification;
 
-/// Longest key that is passed on. Those of XEP-0185 have 64 bytes; keys of others are opaque.
+/// Longest key that is relayed. Those of XEP-0185 have 64 bytes; keys of other servers are opaque.
 const MAX_KEY: usize = 1024;
-/// Bytes of explanation in an error.
+/// Maximum bytes of explanation in an error.
 const MAX_TEXT: usize = 512;
 
 /// A dialback element. Pairs are as the attributes `from` and `to` of the element itself.
@@ -21,12 +21,12 @@ const MAX_TEXT: usize = 512;
 pub enum Step {
     /// Step 1: the initiating server claims `from` (§2.1.1).
     Result {
-        /// Claimed domain, and the domain it wants to send to.
+        /// Claimed domain, and the domain to which it wants to send.
         pair: Pair,
         /// Its key.
         key: String,
     },
-    /// Step 2: the receiving server asks the authoritative one (§2.1.2).
+    /// Step 2: the receiving server queries the authoritative one (§2.1.2).
     Verify {
         /// Receiving domain, and the domain whose key it is.
         pair: Pair,
@@ -39,7 +39,7 @@ pub enum Step {
     VerifyAnswer {
         /// Authoritative domain, receiving domain.
         pair: Pair,
-        /// As in the question.
+        /// As in the request.
         id: String,
         /// The answer.
         answer: Verification,
@@ -56,7 +56,7 @@ pub enum Step {
 /// The element is none of the four.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotAStep {
-    /// `from` or `to` is missing or no domain.
+    /// `from` or `to` is missing or not a domain.
     #[error("the dialback element has no usable 'from' or 'to'")]
     Addresses,
     /// Unknown name or type, no ID, no key.
@@ -153,7 +153,7 @@ fn write_answer(out: &mut Out, answer: &Verification) {
     let (condition, text) = match answer {
         Verification::Valid => return out.put(" type='valid'>"),
         Verification::Invalid => return out.put(" type='invalid'>"),
-        // Of the authoritative server, and what is no name could become markup.
+        // From the authoritative server; a text that is not a name could become markup.
         Verification::Error { condition: StanzaCondition::Other(name), text, .. }
             if !is_name(name) =>
         {
@@ -162,8 +162,8 @@ fn write_answer(out: &mut Out, answer: &Verification) {
         Verification::Error { condition, text, .. } => (condition, text),
     };
     out.put(" type='error'><error");
-    // Not the types of RFC 6120 §8.3.3: "modify" and "auth" are about a stanza, and §2.5 has none. What time may cure, the
-    // peer tries again; for all the rest it has to change something.
+    // Not the types of RFC 6120 §8.3.3: "modify" and "auth" are about a stanza, and §2.5 has none. After a temporary
+    // error the peer retries; for all others it must change something.
     let kind = match condition {
         StanzaCondition::RemoteServerTimeout | StanzaCondition::ResourceConstraint => {
             ErrorType::Wait

@@ -67,7 +67,7 @@ fn rfc6120_3_2_1_rule_3_a_root_target_ends_it() {
     let disabled = Err(DnsReason::ServiceDisabled { name: "partner.example".to_owned() });
     assert_eq!(planned(&answers(root(), Answer::Absent)), disabled);
     assert_eq!(planned(&answers(root(), root())), disabled);
-    // XEP-0368 §5: it disables Direct TLS alone, and a published SRV record still forbids the fallback.
+    // XEP-0368 §5: it disables Direct TLS only, and a published SRV record still forbids the fallback.
     assert_eq!(planned(&answers(Answer::Absent, root())), disabled);
     let xmpp = || records(&[srv(0, 0, 5269, "a.example")]);
     assert_eq!(planned(&answers(xmpp(), root())).unwrap(), ["a.example:5269/StartTls"]);

@@ -1,4 +1,5 @@
-//! The settings of ours that keep a method of authentication from being used, as our people are told of them. Nobody else is.
+//! Our settings that prevent an authentication method, as reported to the local administrators. Remote servers do not
+//! get these texts.
 
 use std::fmt;
 
@@ -9,16 +10,16 @@ use serde::Serialize;
 use crate::direction::Direction;
 use crate::stream::PeerRules;
 
-/// What decides how a server is authenticated.
+/// The configuration that decides how a server is authenticated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SetBy {
-    /// `peers` or `peerDefaults`, and this profile for what they leave open.
+    /// `peers` or `peerDefaults`, and this profile for the fields that they do not set.
     Peer(Profile),
     /// `backends[].server.authentication`, for all methods at once.
     Backend(BackendAuthentication),
 }
 
-/// Which of the settings of a peer it is, with its value.
+/// The setting of a peer, with its value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Field {
     /// `dialback` is `Disabled` or `Required`.
@@ -27,7 +28,7 @@ enum Field {
     External(Direction),
 }
 
-/// A setting that stands in the way.
+/// A setting that prevents a method.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Setting {
     field: Field,
@@ -35,7 +36,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Why a peer with these rules is not authenticated by dialback, if a setting forbids it.
+    /// The setting that forbids dialback for a peer with these rules, if there is one.
     pub(crate) fn against_dialback(rules: PeerRules, by: SetBy) -> Option<Self> {
         let field = Field::Dialback(Dialback::Disabled);
         (!rules.allows_dialback()).then_some(Self { field, by })
@@ -79,12 +80,12 @@ impl fmt::Display for Setting {
     }
 }
 
-/// The settings because of which EXTERNAL is not used; all of them have to change.
+/// The settings that prevent EXTERNAL; all of them must change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AgainstExternal(Vec<Setting>);
 
 impl AgainstExternal {
-    /// Those of a peer with these rules, in the direction of a stream; empty if nothing forbids it.
+    /// Those of a peer with these rules, in the direction of a stream; empty if no setting prevents it.
     pub fn of(rules: PeerRules, by: SetBy, direction: Direction) -> Self {
         let is_on = match direction {
             Direction::Inbound => rules.external_inbound,
@@ -111,16 +112,16 @@ impl fmt::Display for AgainstExternal {
     }
 }
 
-/// Why no authentication method is left for a stream that we open.
+/// Why no authentication method is available for a stream that we open.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoMethod {
-    /// It would need TLS first.
+    /// The peer requires TLS first.
     #[error("the peer requires TLS, and tls.mode is Disabled for it")]
     TlsDisabled,
-    /// A stream for other domains.
+    /// The stream was opened for other domains.
     #[error("the open stream cannot carry another pair of domains")]
     SharedStream,
-    /// Each method has its obstacle.
+    /// Each method is prevented.
     #[error("{0}, and {1}")]
     Neither(NoExternal, NoDialback),
 }
@@ -134,7 +135,7 @@ pub enum NoExternal {
     /// Not among the mechanisms of the peer.
     #[error("the peer does not offer SASL EXTERNAL (it may not accept our certificate)")]
     NotOffered,
-    /// By our settings.
+    /// Our settings forbid it.
     #[error("SASL EXTERNAL is not used because {0}")]
     Forbidden(AgainstExternal),
 }
@@ -142,10 +143,10 @@ pub enum NoExternal {
 /// Why dialback is not used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoDialback {
-    /// By our settings.
+    /// Our settings forbid it.
     #[error("dialback is not used because {0}")]
     Forbidden(Setting),
     /// The peer neither announces it nor declares its namespace.
-    #[error("the peer does not know dialback")]
+    #[error("the peer does not support dialback")]
     NotKnown,
 }

@@ -1,6 +1,6 @@
-//! The text of a reason for remote servers and their users; its `Display` is for ours. The text is enough to repair the
-//! remote side and reveals nothing of this one: no address, port, host, resolver, setting or pinned key, and no words of
-//! another server or a library, because an attacker who makes us dial would read them.
+//! The text of a reason for remote servers and their users; its `Display` is for the local ones. The text is sufficient
+//! to repair the remote side and reveals nothing about this one. It contains no address, port, host, resolver, setting
+//! or pinned key, and no text of another server or a library: an attacker who makes us connect would read them.
 
 use super::{CertificateReason, DnsReason, Failure, StanzaError};
 
@@ -10,23 +10,23 @@ impl Failure {
         match self {
             Self::BlockedByLocalPolicy => "federation with this domain is not allowed",
             Self::Dns(reason) => reason.told(),
-            // Which address failed how would let strangers look around through us.
+            // The result for each address would let remote servers scan networks through us.
             Self::Connect(_) | Self::Guard(_) => {
-                "no connection to the server of this domain could be made"
+                "a connection to the server of this domain could not be established"
             }
             Self::StartTlsNotOffered => "TLS is required, and the server does not offer STARTTLS",
             Self::StartTlsRefused => "the server refused STARTTLS",
             Self::Handshake(_) => "the TLS handshake with the server of this domain failed",
             Self::Certificate(_) | Self::CertificateRequired(_) => {
-                "the certificate of the server of this domain does not prove the domain"
+                "the certificate of the server of this domain does not authenticate the domain"
             }
             Self::StreamError { .. } => "the server of this domain closed the stream with an error",
             Self::SeeOtherHost(_) => {
-                "the server of this domain names another host that is not tried"
+                "the server of this domain redirects to another host, which is not contacted"
             }
             Self::NotXmpp(_) => "the server of this domain does not speak XMPP",
             Self::NoAuthenticationMethod(_) => {
-                "the server of this domain offers no authentication method that can be used"
+                "the server of this domain offers no usable authentication method"
             }
             Self::ExternalRejected { .. } => "the server of this domain rejected our certificate",
             Self::DialbackInvalid(_) | Self::DialbackError { .. } => {
@@ -36,20 +36,20 @@ impl Failure {
                 "the server of this domain did not answer a dialback request in time"
             }
             Self::NegotiationTimedOut(_) => {
-                "the stream to the server of this domain was not negotiated in time"
+                "negotiation of the stream to the server of this domain timed out"
             }
-            Self::ConnectionLost(_) => "the connection to the server of this domain was lost",
+            Self::ConnectionLost(_) => "the connection to the server of this domain broke",
             Self::NoBackend => "no server is available for this domain",
             Self::ShuttingDown => "the server is shutting down",
         }
     }
 
-    /// [`Self::stanza_error`] for a sender outside, whose stanza could not reach a server on this side: where that is, and
-    /// how far we came, is nobody's business there.
+    /// [`Self::stanza_error`] for a remote sender whose stanza could not reach a local server. The remote side must not
+    /// learn where that server is, nor which step failed.
     pub fn stanza_error_outside(&self) -> StanzaError {
         let text = match self {
             Self::NoBackend | Self::ShuttingDown | Self::BlockedByLocalPolicy => self.told(),
-            _ => "the server of this domain cannot be reached at present",
+            _ => "the server of this domain is currently unreachable",
         };
         StanzaError { text: text.to_owned(), ..self.stanza_error() }
     }
@@ -58,23 +58,23 @@ impl Failure {
 impl DnsReason {
     fn told(&self) -> &'static str {
         match self {
-            Self::DomainNotFound { .. } => "DNS knows no server for this domain",
+            Self::DomainNotFound { .. } => "DNS has no SRV or address records for this domain",
             Self::NoAddress { .. } => "the SRV targets of this domain have no address",
             Self::ServiceDisabled { .. } => {
-                "this domain says by an SRV record with target \".\" that it does not federate"
+                "this domain does not federate: the target of its SRV record is \".\""
             }
-            Self::ResolverUnavailable { .. } => "DNS gave no answer for this domain",
+            Self::ResolverUnavailable { .. } => "the DNS lookup for this domain failed",
             Self::Bogus { .. } => "the DNS records of this domain fail DNSSEC validation",
         }
     }
 }
 
 impl CertificateReason {
-    /// The text for the server that presented the certificate. It says nothing about what is expected here.
-    pub fn told(&self) -> String {
+    /// The text for the server that presented the certificate. It reveals nothing about what is expected here.
+    pub(crate) fn told(&self) -> String {
         match self {
             Self::PinMismatch | Self::DaneMismatch { .. } => {
-                "the certificate is not one that is accepted for this domain".to_owned()
+                "this certificate is not accepted for this domain".to_owned()
             }
             Self::Missing
             | Self::SelfSigned
@@ -102,7 +102,7 @@ mod tests {
     use crds::peer::{Dialback, PeerSettings, Profile};
     use crds::xmpp::SaslCondition;
 
-    /// Of our inside, as it occurs in the texts for our people.
+    /// Details of this side, as they occur in the texts for local administrators.
     const SECRETS: [&str; 9] = [
         "10.43.7.9",
         "5269",
@@ -115,7 +115,7 @@ mod tests {
         "`",
     ];
 
-    /// Those that settings of ours cause, with the settings.
+    /// The failures that our settings cause, with the settings.
     fn forbidden() -> Vec<(Failure, Vec<&'static str>)> {
         let rules = |profile| {
             let settings = PeerSettings::<()> { profile: Some(profile), ..PeerSettings::default() };
@@ -181,7 +181,7 @@ mod tests {
         all
     }
 
-    /// Every reason, with something of our inside wherever it can hold any.
+    /// Every reason, with details of this side wherever it can contain any.
     fn all() -> Vec<Failure> {
         let address = || "10.43.7.9:15269".parse().unwrap();
         let name = || "im.svc.cluster.local".to_owned();

@@ -1,12 +1,12 @@
-//! XMPP addresses (RFC 7622) as far as an edge looks at them: the domainpart decides everything.
+//! XMPP addresses (RFC 7622), as far as an edge needs them: the domainpart decides everything.
 
 use std::fmt;
 
 use super::preparation;
 use crate::{Domain, DomainError};
 
-/// The parts of an address as written (RFC 7622 §3.1): the resourcepart follows the first `/`, the localpart stands before
-/// the first `@` of what is left.
+/// The parts of an address as written (RFC 7622 §3.1): the resourcepart follows the first `/`, the localpart precedes
+/// the first `@` of the rest.
 #[derive(Clone, Copy, Debug)]
 struct Parts<'a> {
     local: Option<&'a str>,
@@ -27,7 +27,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What stands before and after an ASCII character.
+/// The text before and after an ASCII character.
 fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
     let index = memchr::memchr(at, text.as_bytes())?;
     Some((text.get(..index)?, text.get(index.checked_add(1)?..)?))
@@ -38,8 +38,8 @@ pub fn domainpart(address: &str) -> &str {
     Parts::of(address).domain
 }
 
-/// Whether an address as written belongs to `domain`. A part that is there and empty makes a text no address (RFC 7622
-/// §3.3, §3.4). Allocates only when the spelling is not the canonical one.
+/// Whether an address as written belongs to `domain`. A text with an empty localpart or resourcepart is not an address
+/// (RFC 7622 §3.3, §3.4). Allocates only when the spelling is not canonical.
 pub(crate) fn belongs_to(address: &str, domain: &Domain) -> bool {
     let parts = Parts::of(address);
     if parts.local == Some("") || parts.resource == Some("") {
@@ -52,12 +52,12 @@ pub(crate) fn belongs_to(address: &str, domain: &Domain) -> bool {
 /// Most octets of each part (RFC 7622 §3.1).
 pub(super) const MAX_PART: usize = crds::domain::MAX_OCTETS;
 
-/// Whether localpart and resourcepart of an address have the lengths of RFC 7622 §3.3 and §3.4 and nothing that a server
-/// refuses which prepares them ([`preparation`]): in a localpart white space and `"&'/:<>@` (§3.3.1), in either control
-/// characters and mixed directions. Some servers refuse the stream with such an address. The domainpart is judged by
-/// [`Domain`], and by [`preparation::keeps`].
+/// Whether localpart and resourcepart of an address have the lengths of RFC 7622 §3.3 and §3.4 and contain nothing that
+/// a server refuses when it prepares them ([`preparation`]): in a localpart white space and `"&'/:<>@` (§3.3.1), in
+/// either control characters and mixed directions. Some servers close the stream on such an address. [`Domain`] and
+/// [`preparation::keeps`] check the domainpart.
 ///
-/// The path of every stanza: no allocation, and one look at each byte, for ASCII.
+/// The path of every stanza: no allocation, and one check of each byte, for ASCII.
 pub fn is_well_formed(address: &str) -> bool {
     let parts = Parts::of(address);
     parts.local.is_none_or(|part| passes(part, NOT_IN_LOCAL, preparation::is_localpart))
@@ -79,7 +79,7 @@ const NOT_IN_LOCAL: u8 = 1;
 const NOT_IN_RESOURCE: u8 = 2;
 const NOT_ASCII: u8 = 4;
 
-/// What an address cannot have where, by byte.
+/// Where an address cannot have which byte.
 static CLASSES: [u8; 256] = classes();
 
 #[allow(clippy::indexing_slicing)] // evaluated by the compiler: an index out of range does not compile
@@ -123,7 +123,7 @@ pub enum JidError {
     #[error("the domainpart is not valid: {0}")]
     Domain(#[from] DomainError),
     /// RFC 7622 §3.3, §3.4: a part that is present has 1 to 1023 octets.
-    #[error("localpart and resourcepart have 1 to 1023 octets when they are present")]
+    #[error("a localpart or resourcepart must have 1 to 1023 octets")]
     Part,
 }
 
@@ -146,19 +146,9 @@ impl Jid {
         })
     }
 
-    /// The localpart.
-    pub fn local(&self) -> Option<&str> {
-        self.local.as_deref()
-    }
-
     /// The domainpart.
     pub fn domain(&self) -> &Domain {
         &self.domain
-    }
-
-    /// The resourcepart.
-    pub fn resource(&self) -> Option<&str> {
-        self.resource.as_deref()
     }
 }
 
@@ -264,6 +254,6 @@ mod tests {
         assert!(matches!(Jid::parse("u@"), Err(JidError::Domain(_))));
         let jid = Jid::parse("u@Example.COM/r/s@t").unwrap();
         assert_eq!(jid.to_string(), "u@example.com/r/s@t");
-        assert_eq!((jid.local(), jid.resource()), (Some("u"), Some("r/s@t")));
+        assert_eq!((jid.local.as_deref(), jid.resource.as_deref()), (Some("u"), Some("r/s@t")));
     }
 }

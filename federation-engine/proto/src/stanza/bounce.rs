@@ -9,13 +9,13 @@ use crate::xml::element::Copied;
 use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Element, Namespace};
 
-/// Bytes of explanation in an error reply.
+/// Maximum bytes of explanation in an error reply.
 const MAX_TEXT: usize = 512;
 
 /// The error reply to a stanza: addresses swapped, same `id`, no copy of the original (RFC 6120 §8.3.1).
 ///
-/// `None` when there must be none: an error is never answered by an error (rule 6), nor is the result of an iq, and
-/// without a sender there is nobody to tell.
+/// `None` when there must be none: neither an error (rule 6) nor the result of an iq is answered by an error, and a
+/// stanza without a sender cannot be answered.
 pub fn error_reply(stanza: &Element, error: &StanzaError) -> Option<Bytes> {
     let kind = Kind::of(stanza)?;
     match stanza.type_().as_deref() {
@@ -56,7 +56,7 @@ pub fn ping_result(ping: &Element) -> Option<Bytes> {
     result(ping, b"")
 }
 
-/// The result of an iq request with this payload, which is XML of our own.
+/// The result of an iq request with this payload, which is our own XML.
 pub fn result(request: &Element, payload: &[u8]) -> Option<Bytes> {
     let mut out = reply_start(request, Kind::of(request)?, "result")?;
     if payload.is_empty() {
@@ -82,14 +82,14 @@ pub fn ping(from: &str, to: &str, id: &str) -> Bytes {
     out.freeze()
 }
 
-/// The `id` is copied as it was written, quotes included, and addresses are bounded: a reply is larger than what it answers
-/// by a constant at most.
+/// The `id` is copied as written, quotes included, and addresses are bounded: a reply is larger than the answered
+/// stanza by a constant at most.
 fn reply_start(stanza: &Element, kind: Kind, type_: &str) -> Option<BytesMut> {
     let (from, to) = (stanza.from()?, stanza.to()?);
     let mut out = BytesMut::with_capacity(256);
     out.extend_from_slice(b"<");
     out.extend_from_slice(kind.as_str().as_bytes());
-    // The receiver of the reply may refuse it for a malformed address, so the domain speaks for that.
+    // The receiver of the reply may refuse it for a malformed address, so the domain is used instead.
     let usable = |address| if is_well_formed(address) { address } else { domainpart(address) };
     attribute_into(&mut out, "from", usable(&to));
     attribute_into(&mut out, "to", usable(&from));

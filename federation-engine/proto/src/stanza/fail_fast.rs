@@ -1,15 +1,16 @@
-//! Stanzas that somebody waits for an answer to.
+//! Stanzas whose sender waits for an answer.
 
 use super::Kind;
 use crate::xml::Element;
 
-/// What a client puts into the presence by which it enters a room (XEP-0045 §7.2.1).
+/// The element in the presence by which a client enters a room (XEP-0045 §7.2.1).
 const MUC: &str = "http://jabber.org/protocol/muc";
 
-/// Whether the sender of a stanza waits for its answer: of an iq request (RFC 6120 §8.2.3), or of a presence that enters a
-/// room. An error is of more use to it now than an answer in a minute. Everything else may as well arrive later.
+/// Whether the sender of a stanza waits for its answer: to an iq request (RFC 6120 §8.2.3), or to a presence that
+/// enters a room. An error now is more useful to the sender than an answer in a minute. All other stanzas may arrive
+/// later.
 ///
-/// Reads the stanza: not on the path of stanzas that can be sent.
+/// Parses the stanza: not used for stanzas that can be sent.
 pub fn fails_fast(stanza: &Element) -> bool {
     let type_ = stanza.type_();
     match Kind::of(stanza) {

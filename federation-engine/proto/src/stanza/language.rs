@@ -1,9 +1,10 @@
 //! Language tags (BCP 47, RFC 5646 §2.1), as far as their syntax goes.
 
-/// Longest tag that is passed on. Registered ones have 35 bytes at most (RFC 5646 §4.4.1).
+/// Longest tag that is relayed. Registered ones have 35 bytes at most (RFC 5646 §4.4.1).
 const MAX_TAG: usize = 64;
 
-/// Whether `text` is a well-formed language tag: `langtag` or `privateuse`, without the irregular tags of old (`i-klingon`).
+/// Whether `text` is a well-formed language tag: `langtag` or `privateuse`, without the old irregular tags
+/// (`i-klingon`).
 pub(crate) fn is_tag(text: &str) -> bool {
     if text.len() > MAX_TAG || !text.split('-').all(is_subtag) {
         return false;

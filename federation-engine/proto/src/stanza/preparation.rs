@@ -1,11 +1,12 @@
-//! What a backend makes of the parts of an address before it compares them: stringprep (RFC 3454), with Nodeprep (RFC 6122
-//! Appendix A) for localparts, Nameprep (RFC 3491) for domainparts and Resourceprep (RFC 6122 Appendix B) for resourceparts.
+//! How a backend prepares the parts of an address before it compares them: stringprep (RFC 3454), with Nodeprep (RFC
+//! 6122 Appendix A) for localparts, Nameprep (RFC 3491) for domainparts and Resourceprep (RFC 6122 Appendix B) for
+//! resourceparts.
 //!
-//! RFC 7622 replaced these by PRECIS. Prosody, ejabberd, Openfire and others go on with stringprep and refuse what it
-//! refuses, some of them with the whole stream. Where servers differ, the verdict here is theirs that accept: code points
-//! that Unicode 3.2 did not assign pass, as in Prosody. ejabberd refuses them and answers the stanza itself.
+//! RFC 7622 replaced these by PRECIS. Prosody, ejabberd, Openfire and others still use stringprep and refuse the texts
+//! that it prohibits; some of them close the whole stream. Where servers differ, this module accepts: code points that
+//! Unicode 3.2 did not assign pass, as in Prosody. ejabberd refuses them and answers the stanza itself.
 //!
-//! Only for text that is not ASCII; the verdict on ASCII takes a look at each byte ([`super::address`]).
+//! Only for text that is not ASCII; ASCII needs one check of each byte ([`super::address`]).
 
 use stringprep::tables;
 use unicode_normalization::UnicodeNormalization;
@@ -13,20 +14,20 @@ use unicode_normalization::UnicodeNormalization;
 use super::address::{MAX_PART, is_forbidden_in_local};
 use crate::Domain;
 
-/// Whether Nodeprep accepts a localpart, and leaves something of it.
+/// Whether Nodeprep accepts a localpart, and its result is not empty.
 pub(super) fn is_localpart(part: &str) -> bool {
     prepare(part, Case::Folded).is_some_and(|part| {
         fits(&part) && !part.contains(|c| is_forbidden_in_local(c) || is_prohibited(c))
     })
 }
 
-/// Whether Resourceprep accepts a resourcepart, and leaves something of it.
+/// Whether Resourceprep accepts a resourcepart, and its result is not empty.
 pub(super) fn is_resourcepart(part: &str) -> bool {
     prepare(part, Case::Kept).is_some_and(|part| fits(&part) && !part.contains(is_prohibited))
 }
 
-/// Whether Nameprep leaves a domain as it is. It would make another domain of one with `ß`, a final sigma or a joiner,
-/// which are letters of their own in today's DNS (RFC 5891, UTS 46): a backend would take the two for one.
+/// Whether Nameprep leaves a domain unchanged. It would convert a domain with `ß`, a final sigma or a joiner to another
+/// one, although these are separate letters in today's DNS (RFC 5891, UTS 46): a backend would treat the two as one.
 pub fn keeps(domain: &Domain) -> bool {
     let domain = domain.as_str();
     domain.is_ascii()
@@ -44,7 +45,7 @@ enum Case {
     Kept,
 }
 
-/// Maps (RFC 3454 §3), normalises (§4) and judges directions (§6); prohibited output is the caller's.
+/// Maps (RFC 3454 §3), normalises (§4) and checks directions (§6); the caller checks for prohibited output.
 fn prepare(text: &str, case: Case) -> Option<String> {
     let kept = text.chars().filter(|c| !tables::commonly_mapped_to_nothing(*c));
     let mapped: String = match case {
@@ -55,7 +56,7 @@ fn prepare(text: &str, case: Case) -> Option<String> {
     directions_agree(&prepared).then_some(prepared)
 }
 
-/// NFKC as of Unicode 3.2 (RFC 3454 §4): a code point that it did not know stands for itself.
+/// NFKC as of Unicode 3.2 (RFC 3454 §4): a code point that it did not assign is unchanged.
 fn normalised(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -71,7 +72,7 @@ fn normalised(text: &str) -> String {
     out
 }
 
-/// RFC 3454 §6: text with a character from right to left begins and ends with one, and has none from left to right.
+/// RFC 3454 §6: text with a right-to-left character begins and ends with one, and has no left-to-right one.
 fn directions_agree(text: &str) -> bool {
     let leftward = tables::bidi_r_or_al;
     !text.contains(leftward)

@@ -1,5 +1,5 @@
-//! A stanza on its way from one stream to another: the very bytes that were validated, unless the start tag has to carry
-//! what the stream header said (RFC 6120 §4.7.4, §4.8.5) or an address is not spelt canonically.
+//! Relays a stanza from one stream to another: the very bytes that were validated, unless the start tag must carry
+//! values of the stream header (RFC 6120 §4.7.4, §4.8.5) or an address is not spelt canonically.
 
 use bytes::{Bytes, BytesMut};
 
@@ -10,15 +10,15 @@ use crate::xml::Element;
 use crate::xml::element::Copied;
 use crate::xml::escape::{attribute_into, quoted_into, value_into};
 
-/// What a stanza inherits where it comes from and where it goes to.
+/// The values that a stanza inherits from the streams on which it comes and goes.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamContext<'a> {
     /// The pair the stanza was authorised for.
     pub pair: &'a Pair,
-    /// `xml:lang` of the peer's header on the stream that the stanza came on. What is no language tag is not passed on:
-    /// servers that check it refuse every stanza that carries it.
+    /// `xml:lang` of the peer's header on the stream on which the stanza came. A value that is not a language tag is
+    /// not relayed: servers that check it refuse every stanza with it.
     pub lang: Option<&'a str>,
-    /// `xml:lang` of our header on the stream that it goes out on.
+    /// `xml:lang` of our header on the stream on which it leaves.
     pub outgoing_lang: Option<&'a str>,
 }
 
@@ -35,10 +35,10 @@ pub fn outgoing(stanza: &Element, context: &StreamContext<'_>) -> Bytes {
     rewritten(stanza, lang, [from, to])
 }
 
-/// A new value for an address attribute, and where the old one stands.
+/// A new value for an address attribute, and the position of the old one.
 struct Edit {
     range: std::ops::Range<usize>,
-    /// The quote that it stands in.
+    /// The quote around it.
     quote: u8,
     value: String,
 }

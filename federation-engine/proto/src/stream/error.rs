@@ -1,4 +1,4 @@
-//! Stream errors (RFC 6120 §4.9): the ones we send, and reading the ones that peers send.
+//! Stream errors (RFC 6120 §4.9): those that we send, and parsing those that peers send.
 
 use bytes::BytesMut;
 use crds::word::Word;
@@ -8,20 +8,19 @@ use crate::reason::{Failure, Refusal};
 use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Bounds, Element, Item, Namespace, Node, Scanner, XmlError};
 
-use super::Out;
 use super::redirect::Redirect;
 
-/// A stream error to send: it ends the stream.
+/// A stream error to send: it closes the stream.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{condition}: {text}")]
 pub struct StreamError {
     /// The defined condition.
     pub condition: StreamCondition,
-    /// For the people at the other end; may be empty. Names nothing of our inside.
+    /// For the administrators of the peer; may be empty. Contains nothing about this side.
     pub text: String,
     /// The stable word for the reason, in the evidence; never sent.
     pub reason: Word,
-    /// The true cause, for our people, where it says more than `text`; never sent.
+    /// The true cause, for the local administrators, if it has more detail than `text`; never sent.
     pub cause: Option<String>,
 }
 
@@ -32,25 +31,25 @@ impl StreamError {
         Self { condition, text: text.into(), reason, cause: None }
     }
 
-    /// The same with a word that says more than the condition.
+    /// The same with a word that is more specific than the condition.
     #[must_use]
     pub fn because(self, reason: Word) -> Self {
         Self { reason, ..self }
     }
 
-    /// The same with the true cause, for our people alone.
+    /// The same with the true cause, for the local administrators only.
     #[must_use]
     pub fn caused_by(self, cause: String) -> Self {
         Self { cause: Some(cause), ..self }
     }
 
-    /// The stream ends at this element. It is the peer's own, and named to both sides.
+    /// The stream closes on this element. The element is the peer's own, so both sides get its name.
     pub(crate) fn at(element: &Element, refusal: Refusal) -> Self {
         let text = format!("{refusal}: {}", element.described());
         Self { text, ..Self::from(refusal) }
     }
 
-    /// A certificate that the stream rests on has expired (RFC 6120 §13.7.2.3, §4.9.3.16).
+    /// A certificate that the stream depends on has expired (RFC 6120 §13.7.2.3, §4.9.3.16).
     pub fn expired() -> Self {
         let text = "a certificate of this stream has expired; open another stream";
         Self::new(StreamCondition::Reset, text)
@@ -58,13 +57,13 @@ impl StreamError {
 
     /// The peer does not respond, as opposed to being idle (RFC 6120 §4.6.3, §4.9.3.4).
     pub(crate) fn unanswered() -> Self {
-        let text = "a request for an acknowledgement was not answered";
+        let text = "a request for an acknowledgement was not answered in time";
         Self::new(StreamCondition::ConnectionTimeout, text)
     }
 }
 
-/// The stable word of an error that we send, where nothing says more. The conditions that share a word are for others to
-/// send: no reason of ours has them.
+/// The stable word of an error that we send without a more specific one. The conditions that share a word are sent by
+/// others only: no reason of ours has them.
 fn word(condition: &StreamCondition) -> Word {
     use StreamCondition as Condition;
     match condition {
@@ -131,30 +130,33 @@ impl From<Refusal> for StreamError {
     }
 }
 
-/// Bytes of explanation in an error that we send, or keep of one that a peer sent.
+/// `xml:lang` of every header that we send (RFC 6120 §4.7.4): the language of our error texts.
+pub const LANG: &str = "en";
+
+/// Maximum bytes of explanation in an error that we send, or keep of one that a peer sent.
 const MAX_TEXT: usize = 512;
 
 impl StreamError {
     /// Writes the error; `</stream:stream>` is not part of it.
-    pub(crate) fn write(&self, out: &mut Out) {
-        out.put("<stream:error><");
-        out.put(self.condition.as_str());
-        attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
-        out.put("/>");
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        out.extend_from_slice(b"<stream:error><");
+        out.extend_from_slice(self.condition.as_str().as_bytes());
+        attribute_into(out, "xmlns", Namespace::StreamError.uri());
+        out.extend_from_slice(b"/>");
         if !self.text.is_empty() {
-            out.put("<text");
-            attribute_into(&mut out.bytes, "xmlns", Namespace::StreamError.uri());
-            attribute_into(&mut out.bytes, "xml:lang", super::header::LANG);
-            out.put(">");
-            escape_into(&mut out.bytes, &printable(&self.text, MAX_TEXT));
-            out.put("</text>");
+            out.extend_from_slice(b"<text");
+            attribute_into(out, "xmlns", Namespace::StreamError.uri());
+            attribute_into(out, "xml:lang", LANG);
+            out.extend_from_slice(b">");
+            escape_into(out, &printable(&self.text, MAX_TEXT));
+            out.extend_from_slice(b"</text>");
         }
-        out.put("</stream:error>");
+        out.extend_from_slice(b"</stream:error>");
     }
 }
 
-/// What a peer says when it ends a stream. Read leniently: implementations put the condition into other namespaces, use
-/// names of RFC 3920, or write nothing but text.
+/// The failure that a peer's stream error means. Parsed leniently: implementations put the condition into other
+/// namespaces, use names of RFC 3920, or send only text.
 pub fn read(error: &Node) -> Failure {
     let text = error
         .children
@@ -175,8 +177,8 @@ pub fn read(error: &Node) -> Failure {
     }
 }
 
-/// What a peer says in place of a stream: a stream error without a header, or behind one that is not acceptable. `begin` are
-/// the first bytes of what it sent.
+/// The failure that a peer sends in place of a stream: a stream error without a header, or after one that is not
+/// acceptable. `begin` are the first bytes that it sent.
 pub fn read_early(begin: &[u8]) -> Option<Failure> {
     const HEADER: &[u8] = b"<stream:stream xmlns='jabber:server' \
         xmlns:stream='http://etherx.jabber.org/streams'>";

@@ -7,9 +7,9 @@ use super::{Out, StreamLimits};
 /// STARTTLS in a features element (RFC 6120 §5.3.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StartTls {
-    /// The initiating entity may go on without.
+    /// The initiating entity may continue without it.
     Optional,
-    /// It may not.
+    /// It must use it.
     Required,
 }
 
@@ -20,7 +20,7 @@ pub struct DialbackFeature {
     pub errors: bool,
 }
 
-/// What the receiving entity offers.
+/// The features that the receiving entity offers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Features {
     /// TLS.
@@ -33,12 +33,12 @@ pub struct Features {
     pub bidi: bool,
     /// Stanzas can be acknowledged (XEP-0198 §3).
     pub management: bool,
-    /// What is accepted; not to be negotiated.
+    /// The accepted sizes; informative, not to be negotiated.
     pub limits: StreamLimits,
 }
 
 impl Features {
-    /// Reads `<stream:features/>`. STARTTLS alone is mandatory even without `<required/>` (RFC 6120 §5.3.1).
+    /// Parses `<stream:features/>`. STARTTLS alone is mandatory even without `<required/>` (RFC 6120 §5.3.1).
     pub fn read(features: &Node) -> Self {
         let negotiable = |child: &&Node| {
             !child.is(Namespace::StreamLimits, "limits")

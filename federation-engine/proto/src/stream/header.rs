@@ -9,8 +9,7 @@ use crate::xml::{HeaderAttributes, Namespace};
 use super::Out;
 use super::error::StreamError;
 
-/// `xml:lang` of every header that we send (RFC 6120 §4.7.4): the language of our error texts.
-pub const LANG: &str = "en";
+pub use super::error::LANG;
 
 /// A version of XMPP (RFC 6120 §4.7.5): two numbers, compared as numbers.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -33,11 +32,11 @@ impl Version {
     }
 }
 
-/// The version that a stream has after both headers: the lower one. `None` is a peer from before version 1.0, which knows
-/// no stream features (RFC 6120 §4.7.5 rule 4). A higher version than ours is no error (rule 2).
+/// The version of a stream after both headers: the lower one. `None` is a peer from before version 1.0, which does not
+/// support stream features (RFC 6120 §4.7.5 rule 4). A higher version than ours is not an error (rule 2).
 ///
 /// # Errors
-/// `unsupported-version` when the attribute is no version at all.
+/// `unsupported-version` when the attribute is not a version.
 pub fn negotiated(header: &HeaderAttributes) -> Result<Option<Version>, StreamError> {
     let Some(text) = &header.version else { return Ok(None) };
     match Version::parse(text) {
@@ -45,21 +44,21 @@ pub fn negotiated(header: &HeaderAttributes) -> Result<Option<Version>, StreamEr
         Some(version) => Ok(Some(version.min(Version::ONE))),
         None => Err(StreamError::new(
             StreamCondition::UnsupportedVersion,
-            "the version is not of the form major.minor",
+            "the version must have the form major.minor",
         )),
     }
 }
 
-/// Judges the namespaces of a header.
+/// Checks the namespaces of a header.
 ///
 /// # Errors
-/// `invalid-namespace` (§4.8.1, §4.8.3), or `bad-namespace-prefix` where the content namespace is not the default one
+/// `invalid-namespace` (§4.8.1, §4.8.3), or `bad-namespace-prefix` if the content namespace is not the default one
 /// (§4.8.5). Any prefix for the stream namespace is accepted.
 pub fn check_namespaces(header: &HeaderAttributes) -> Result<(), StreamError> {
     if header.namespace != Namespace::Stream || header.local != "stream" {
         return Err(StreamError::new(
             StreamCondition::InvalidNamespace,
-            "the root element is not stream of http://etherx.jabber.org/streams",
+            "the root element must be stream in the namespace http://etherx.jabber.org/streams",
         ));
     }
     match header.content {
@@ -70,12 +69,12 @@ pub fn check_namespaces(header: &HeaderAttributes) -> Result<(), StreamError> {
         )),
         _ => Err(StreamError::new(
             StreamCondition::InvalidNamespace,
-            "the content namespace of a stream between servers is jabber:server",
+            "the content namespace of a stream between servers must be jabber:server",
         )),
     }
 }
 
-/// Writes the header that opens a stream. Only who claims nothing leaves out `from` (RFC 6120 §4.7.1).
+/// Writes the header that opens a stream. Only a side that claims no domain omits `from` (RFC 6120 §4.7.1).
 pub fn write_initial(out: &mut Out, from: Option<&Domain>, to: &Domain) {
     begin(out);
     if let Some(from) = from {
@@ -85,7 +84,7 @@ pub fn write_initial(out: &mut Out, from: Option<&Domain>, to: &Domain) {
     end(out, true);
 }
 
-/// A response header. `from` is empty when we serve no domain of the name that was asked for (RFC 6120 §4.9.1.3).
+/// A response header. `from` is empty when we do not serve the requested domain (RFC 6120 §4.9.1.3).
 pub(crate) struct Response<'a> {
     pub(crate) from: &'a str,
     pub(crate) to: Option<&'a Domain>,
@@ -94,7 +93,7 @@ pub(crate) struct Response<'a> {
     pub(crate) versioned: bool,
 }
 
-/// Writes the header that answers one.
+/// Writes a response header.
 pub(crate) fn write_response(out: &mut Out, response: &Response<'_>) {
     begin(out);
     attribute_into(&mut out.bytes, "id", response.id);
@@ -105,7 +104,7 @@ pub(crate) fn write_response(out: &mut Out, response: &Response<'_>) {
     end(out, response.versioned);
 }
 
-/// Some peers know only the prefix `db` for dialback (XEP-0220 §2.4.1 recommends it), so the header declares it.
+/// Some peers support only the prefix `db` for dialback (XEP-0220 §2.4.1 recommends it), so the header declares it.
 fn begin(out: &mut Out) {
     out.put("<?xml version='1.0'?><stream:stream");
     for (name, namespace) in [

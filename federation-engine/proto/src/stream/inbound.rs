@@ -1,6 +1,7 @@
 //! The receiving entity: the stream that a remote server opened to us.
 //!
-//! [`opening`] holds headers and features, [`proving`] SASL and dialback; here are the events and the end of the stream.
+//! [`opening`] has headers and features, [`proving`] SASL and dialback; this file has the events and the end of the
+//! stream.
 
 mod opening;
 mod proving;
@@ -28,7 +29,7 @@ use crate::reason::Refusal;
 use crate::stanza::Kind;
 use crate::xml::{Element, Item, Namespace, XmlError};
 
-/// How long the peer's `</stream:stream>` is awaited after ours (RFC 6120 §4.4 leaves the time to us).
+/// Timeout of the peer's `</stream:stream>` after ours (RFC 6120 §4.4 does not specify it).
 pub(super) const CLOSING_TIME: Duration = Duration::from_secs(5);
 
 /// A stream in the role of the receiving entity and, in dialback, of the receiving and of the authoritative server.
@@ -38,30 +39,30 @@ pub struct Inbound {
     state: State,
     /// The peer's chain, when the stream is encrypted.
     tls: Option<PeerChain>,
-    /// The header in force.
+    /// The current header.
     opened: Option<Opened>,
-    /// What earlier headers of this connection said. Not trusted, but not to be changed either.
+    /// The domains in earlier headers of this connection. Not trusted, but they must not change either.
     claimed: Claimed,
-    /// What the last header named, served here or not; for the evidence.
+    /// The domains in the last header, served here or not; for the evidence.
     named: Named,
-    /// We answered a question about a key: such a stream needs no authentication.
+    /// We answered a `db:verify` request: such a stream needs no authentication.
     questioned: bool,
-    /// The last dialback request that was refused: the cause, should nothing follow.
+    /// The last refused dialback request: the cause, if the stream ends without another one.
     refused: Option<Rejection>,
     /// EXTERNAL has succeeded and the header after it is awaited.
     external: Option<Pair>,
-    /// SASL attempts that failed.
+    /// Failed SASL attempts.
     failures: u8,
-    /// Dialback requests while nothing was proven.
+    /// Dialback requests before the first authenticated pair.
     requests: u8,
     pending: Pending,
     proven: Proven,
-    /// The peer wants stanzas on this stream, too (XEP-0288 §2.2), and accepts this much of them.
+    /// The peer supports stanzas in both directions on this stream (XEP-0288 §2.2), and accepts these sizes.
     bidi: Option<StreamLimits>,
     management: Management,
-    /// When negotiation has taken too long; none once a pair is proven.
+    /// The negotiation timeout; none once a pair is authenticated.
     negotiation: Option<Instant>,
-    /// When the first certificate that the stream rests on expires.
+    /// When the first certificate that the stream depends on expires.
     expiry: Option<Instant>,
 }
 
@@ -70,9 +71,9 @@ enum State {
     AwaitHeader,
     /// `<proceed/>` is written.
     StartingTls,
-    /// Both headers, and features if the peer knows them.
+    /// Both headers are exchanged, and features if the peer supports them.
     Open,
-    /// Our `</stream:stream>` is written, the peer's has not come.
+    /// Our `</stream:stream>` is written, the peer's has not arrived.
     Closing {
         until: Instant,
     },
@@ -83,12 +84,12 @@ enum State {
 #[derive(Debug)]
 struct Opened {
     from: Option<Domain>,
-    /// None: a server from before version 1.0 leaves it to dialback.
+    /// None: a server from before version 1.0, which names it only in dialback.
     to: Option<Domain>,
     id: StreamId,
-    /// The peer knows version 1.0.
+    /// The peer supports version 1.0.
     versioned: bool,
-    /// What we offered; nothing to a peer that knows no features.
+    /// The features that we offered; none to a peer that does not support features.
     offered: Features,
 }
 
@@ -99,7 +100,7 @@ struct Claimed {
 }
 
 impl Inbound {
-    /// A stream whose first byte has not come yet.
+    /// A stream whose first byte has not arrived yet.
     pub fn new(transport: Transport, limits: Limits, now: Instant) -> Self {
         let tls = match transport {
             Transport::Tcp => None,
@@ -130,19 +131,19 @@ impl Inbound {
     pub fn on_item(&mut self, item: Item, now: Instant, around: &dyn Surroundings, out: &mut Out) {
         match (self.state, item) {
             (State::Closed, _) => {}
-            // Whatever follows `<starttls/>` in the clear is not ours to read (RFC 6120 §5.4.3.3).
+            // Data after `<starttls/>` that is unencrypted must not be read (RFC 6120 §5.4.3.3).
             (State::StartingTls, _) | (State::Closing { .. }, Item::Close) => self.end(out),
-            // Stanzas that were under way are still taken (§4.4); nothing else is negotiated any more.
+            // Stanzas in transit are still accepted (§4.4); nothing else is negotiated any more.
             (State::Closing { .. }, Item::Element(element)) => match self.authorize(&element) {
                 Ok(pair) => out.act(Action::Deliver(element, pair.clone())),
-                // What the peer had acknowledged before it learnt of the end is not sent again.
+                // Stanzas that the peer had acknowledged before it noticed the end are not sent again.
                 Err(_) if element.name().namespace == Namespace::StreamManagement => {
                     let _ = self.management.on_element(&element, true, out);
                 }
                 Err(refusal) => out.act(Action::Refused { element, refusal }),
             },
             (State::AwaitHeader, Item::Header(header)) => self.on_header(&header, around, out),
-            // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
+            // The driver answers those of an authenticated pair ([`Self::authorize`]); others cannot be answered.
             (State::Open, Item::Oversized(element)) => {
                 let error = StreamError::at(&element, Refusal::TooLarge);
                 out.act(Action::Refused { element, refusal: Refusal::TooLarge });
@@ -156,12 +157,12 @@ impl Inbound {
                 self.farewell(out);
                 self.end(out);
             }
-            // The scanner gives a header first and only once.
+            // The scanner returns a header first and only once.
             (_, Item::Header(_) | Item::Element(_) | Item::Oversized(_)) => self.end(out),
         }
     }
 
-    /// The scanner refused the input.
+    /// The scanner rejected the input.
     pub fn on_xml_error(&mut self, error: XmlError, around: &dyn Surroundings, out: &mut Out) {
         self.fail(&error.into(), around, out);
     }
@@ -173,12 +174,12 @@ impl Inbound {
             return self.end(out);
         }
         self.tls = Some(chain);
-        // What was asked for in clear is void (XEP-0288 §2.1, RFC 6120 §5.4.3.3).
+        // Requests that were sent unencrypted are void (XEP-0288 §2.1, RFC 6120 §5.4.3.3).
         self.bidi = None;
         self.restart(out);
     }
 
-    /// When [`Self::on_timeout`] is to be called, if nothing else happens before.
+    /// When [`Self::on_timeout`] must be called, unless another event happens before.
     pub fn deadline(&self) -> Option<Instant> {
         let closing = match self.state {
             State::Closing { until } => Some(until),
@@ -191,7 +192,7 @@ impl Inbound {
         earliest([closing, self.negotiation, self.pending.deadline(), expiry, answer])
     }
 
-    /// A certificate that the stream rests on, the peer's or ours, expires then; the earliest counts (RFC 6120
+    /// A certificate that the stream depends on, the peer's or ours, expires then; the earliest counts (RFC 6120
     /// §13.7.2.3).
     pub fn expires(&mut self, at: Instant) {
         self.expiry = earliest([self.expiry, Some(at)]);
@@ -208,7 +209,7 @@ impl Inbound {
             self.answer_result(&pair, answer, None, out);
         }
         if self.negotiation.is_some_and(|deadline| deadline <= now) {
-            let text = "the stream was not authenticated in time";
+            let text = "authentication of the stream timed out";
             self.fail(&StreamError::new(StreamCondition::ConnectionTimeout, text), around, out);
         } else if self.state == State::Open && self.expiry.is_some_and(|expiry| expiry <= now) {
             self.fail(&StreamError::expired(), around, out);
@@ -219,7 +220,7 @@ impl Inbound {
         }
     }
 
-    /// Ends the stream with an error that is decided outside of the machine (shutdown, rate, certificate).
+    /// Closes the stream with an error that is decided outside of the machine (shutdown, rate, certificate).
     pub fn fail(&mut self, error: &StreamError, around: &dyn Surroundings, out: &mut Out) {
         match self.state {
             State::Closed => return,
@@ -234,10 +235,10 @@ impl Inbound {
             State::Open => {}
         }
         let rejection = match error.condition {
-            // A stream that ends for our reasons, or that was opened for questions only, was not refused.
+            // A stream that closes for our own reasons, or that was opened only for db:verify, was not refused.
             StreamCondition::SystemShutdown => None,
             StreamCondition::ConnectionTimeout if self.questioned => None,
-            // What it waited in vain for says more than that it waited.
+            // The cause of a failed verification is more informative than the timeout.
             StreamCondition::ConnectionTimeout if self.refused.is_some() => {
                 self.refused.take().map(|refused| Rejection { ends: true, ..refused })
             }
@@ -248,12 +249,12 @@ impl Inbound {
         }
         out.act(Action::Ends(error.clone()));
         self.management.farewell(out);
-        error.write(out);
+        error.write(&mut out.bytes);
         out.put("</stream:stream>");
         self.end(out);
     }
 
-    /// Ends the stream without an error; the peer's `</stream:stream>` is awaited (RFC 6120 §4.4).
+    /// Closes the stream without an error; the peer's `</stream:stream>` is awaited (RFC 6120 §4.4).
     pub fn close(&mut self, now: Instant, out: &mut Out) {
         match self.state {
             State::Open => {
@@ -267,21 +268,21 @@ impl Inbound {
         }
     }
 
-    /// The pair that a stanza belongs to, when the stream has proven it. The path of every stanza: no allocation as long
-    /// as addresses are spelt canonically.
+    /// The pair of a stanza, if it is authenticated on the stream. The path of every stanza: no allocation as long as
+    /// addresses are spelt canonically.
     ///
     /// # Errors
-    /// Why it must not be relayed. Hand the element to [`Self::on_item`] then, which answers.
+    /// Why the stanza must not be relayed. Pass the element to [`Self::on_item`] then, which answers.
     pub fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
         self.proven.authorize(element)
     }
 
-    /// A stanza that [`Self::authorize`] or [`Action::Deliver`] gave is relayed or answered, as acknowledgements tell.
+    /// A stanza from [`Self::authorize`] or [`Action::Deliver`] was relayed or answered, which acknowledgements report.
     pub fn handled(&mut self) {
         self.management.handled();
     }
 
-    /// The acknowledgements of what we send.
+    /// The acknowledgements of our stanzas.
     pub fn management(&mut self) -> &mut Management {
         &mut self.management
     }
@@ -294,17 +295,17 @@ impl Inbound {
             && around.takes_bidi(pair)
     }
 
-    /// What the peer accepts on a stream that goes both ways (XEP-0478 §3).
+    /// The sizes that the peer accepts on a bidirectional stream (XEP-0478 §3).
     pub fn peer_limits(&self) -> StreamLimits {
         self.bidi.unwrap_or_default()
     }
 
-    /// What the last header named, for the evidence.
+    /// The domains in the last header, for the evidence.
     pub fn named(&self) -> &Named {
         &self.named
     }
 
-    /// Whether at least one pair is proven.
+    /// Whether at least one pair is authenticated.
     pub fn is_authenticated(&self) -> bool {
         !self.proven.is_empty()
     }
@@ -356,7 +357,7 @@ impl Inbound {
                 out.act(Action::StartTls { certificate_for: to.clone() });
                 self.state = State::StartingTls;
             }
-            // §5.4.2.2: the failure case ends the stream.
+            // §5.4.2.2: after a failure the stream closes.
             Some(_) if asked => {
                 out.put(starttls::FAILURE);
                 out.put("</stream:stream>");
@@ -379,7 +380,8 @@ impl Inbound {
         self.fail(&error, around, out);
     }
 
-    /// XEP-0288 §2.2: before authentication, where it was offered. Anything else has no effect: the stream stays one-way.
+    /// XEP-0288 §2.2: before authentication, if it was offered. Otherwise it has no effect: the stream stays
+    /// unidirectional.
     fn on_bidi(&mut self, element: Element, out: &mut Out) {
         let offered = self.opened.as_ref().is_some_and(|opened| opened.offered.bidi);
         match element.tree() {
@@ -395,7 +397,7 @@ impl Inbound {
         out.put("</stream:stream>");
     }
 
-    /// Everything that was said on the stream so far is void (§4.3.3, §5.4.3.3).
+    /// All earlier negotiation on the stream is void (§4.3.3, §5.4.3.3).
     fn restart(&mut self, out: &mut Out) {
         self.opened = None;
         self.pending.clear();

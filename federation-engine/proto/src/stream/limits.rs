@@ -1,4 +1,4 @@
-//! What the receiving entity accepts, as it says in its features (XEP-0478).
+//! The limits that the receiving entity announces in its features (XEP-0478).
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use crate::xml::{Namespace, Node};
 
 use super::Out;
 
-/// No server may refuse stanzas up to this size (RFC 6120 §13.12 item 4); whoever says less is not believed.
+/// No server may refuse stanzas up to this size (RFC 6120 §13.12 item 4); a smaller announced limit is ignored.
 const SMALLEST: usize = 10_000;
 
-/// Longest silence that is believed. A number from outside decides when a stream is closed; nothing here needs a longer one,
-/// and the largest that fits into 64 bits cannot be added to a clock.
-const LONGEST_IDLE: Duration = Duration::from_hours(24);
+/// Longest announced silence that is respected. A number from outside decides when a stream is closed; no peer needs a
+/// longer one, and the largest 64-bit number cannot be added to a clock.
+const MAX_IDLE_TIME: Duration = Duration::from_hours(24);
 
-/// Limits of one direction of a stream; what is absent is not limited, or not told.
+/// Limits of one direction of a stream; an absent one is unlimited, or not announced.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct StreamLimits {
     /// Bytes of a first-level element.
@@ -23,8 +23,8 @@ pub struct StreamLimits {
 }
 
 impl StreamLimits {
-    /// Reads the limits among these features; numbers that are none are ignored.
-    pub fn read(features: &Node) -> Self {
+    /// Parses the limits among these features; invalid numbers are ignored.
+    pub(crate) fn read(features: &Node) -> Self {
         let Some(limits) = features.child(Namespace::StreamLimits, "limits") else {
             return Self::default();
         };
@@ -35,11 +35,11 @@ impl StreamLimits {
             max_bytes: number("max-bytes").and_then(|bytes| usize::try_from(bytes).ok()),
             idle: number("idle-seconds")
                 .filter(|seconds| *seconds > 0)
-                .map(|seconds| Duration::from_secs(seconds).min(LONGEST_IDLE)),
+                .map(|seconds| Duration::from_secs(seconds).min(MAX_IDLE_TIME)),
         }
     }
 
-    /// Writes the element, if there is anything to tell.
+    /// Writes the element, if a limit is set.
     pub(crate) fn write(self, out: &mut Out) {
         if self == Self::default() {
             return;
@@ -54,8 +54,8 @@ impl StreamLimits {
         out.put("</limits>");
     }
 
-    /// With the limit of bytes that is in force here where the receiving entity tells none: servers without XEP-0478 have
-    /// one as well, and end the stream at what exceeds it.
+    /// With our own limit of bytes if the receiving entity announces none: servers without XEP-0478 have one as well,
+    /// and close the stream on a larger stanza.
     #[must_use]
     pub fn or_bytes(self, own: usize) -> Self {
         Self { max_bytes: self.max_bytes.or(Some(own)), ..self }
@@ -66,8 +66,8 @@ impl StreamLimits {
         self.max_bytes.map(|limit| limit.max(SMALLEST)).filter(|limit| size > *limit)
     }
 
-    /// When to close a stream that carries nothing, if `own` is the time that is configured here: before the receiving
-    /// entity does, so that no stanza meets its end of the stream.
+    /// When to close an idle stream, if `own` is the configured time: before the receiving entity does, so that no
+    /// stanza is sent while it closes the stream.
     pub fn idle_time(&self, own: Option<Duration>) -> Option<Duration> {
         let theirs =
             self.idle.map(|idle| idle.saturating_sub(idle.checked_div(10).unwrap_or_default()));

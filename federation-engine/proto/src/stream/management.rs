@@ -1,5 +1,5 @@
-//! Acknowledged stanzas (XEP-0198), without resumption: what was not acknowledged when a stream broke is sent again on the
-//! next one.
+//! Acknowledged stanzas (XEP-0198), without resumption: stanzas that were unacknowledged when a stream broke are sent
+//! again on the next one.
 //!
 //! The machine counts and answers; the driver keeps the stanzas themselves until [`Action::Acknowledged`].
 
@@ -20,13 +20,18 @@ const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";
 #[derive(Debug, Default)]
 pub struct Management {
     state: State,
-    /// Stanzas of the peer that we have taken over since management began.
+    /// Stanzas of the peer that we have accepted since management began.
     handled: u32,
     /// Stanzas that we have sent since then, and how many of them the peer has acknowledged.
     sent: u32,
     acknowledged: u32,
-    /// Until when our request has to be answered.
+    /// Deadline of the answer to our request; the answer must have a higher count than the last one if stanzas wait for
+    /// it.
     answer_by: Option<Instant>,
+    /// A request is not answered yet.
+    asked: bool,
+    /// `sent` at the last request.
+    asked_at: u32,
     /// Stanzas that we have sent, managed or not.
     given: u64,
 }
@@ -35,13 +40,13 @@ pub struct Management {
 enum State {
     #[default]
     Off,
-    /// `<enable/>` is written: what follows counts, if the peer agrees.
+    /// `<enable/>` is written: later stanzas count, if the peer agrees.
     Requested,
     On,
 }
 
 impl Management {
-    /// As initiating entity: asks for it; sent stanzas count from here on (§3).
+    /// As initiating entity: requests management; sent stanzas count from here on (§3).
     pub(super) fn enable(&mut self, out: &mut Out) {
         if self.state == State::Off {
             self.state = State::Requested;
@@ -49,10 +54,10 @@ impl Management {
         }
     }
 
-    /// What the peer says about management. `authenticated`: a pair of the stream is proven.
+    /// Handles an element of the peer about management. `authenticated`: a pair of the stream is authenticated.
     ///
     /// # Errors
-    /// What ends the stream: an acknowledgement of nothing that was sent (§4).
+    /// The stream error for an acknowledgement of stanzas that were not sent (§4).
     pub(super) fn on_element(
         &mut self,
         element: &Element,
@@ -75,11 +80,12 @@ impl Management {
             ("failed", State::Requested) => {
                 self.state = State::Off;
                 self.answer_by = None;
+                self.asked = false;
                 out.act(Action::Unmanaged);
             }
             ("r", State::On) => self.write_answer(out),
             ("a", State::Requested | State::On) => return self.on_answer(element, out),
-            // Late or out of place; it asks for nothing.
+            // Late or out of place; it needs no answer.
             _ => {}
         }
         Ok(())
@@ -88,36 +94,39 @@ impl Management {
     fn on_answer(&mut self, element: &Element, out: &mut Out) -> Result<(), StreamError> {
         let h = element.tree().ok().and_then(|node| node.attribute("h")?.parse::<u32>().ok());
         let Some(h) = h else {
-            let text = "an acknowledgement without a count";
+            let text = "an acknowledgement has no valid h attribute";
             return Err(StreamError::new(StreamCondition::PolicyViolation, text));
         };
         let news = h.wrapping_sub(self.acknowledged);
         let open = self.unacknowledged();
         if news > open {
-            let text = format!("{h} stanzas are acknowledged, and {} were sent", self.sent);
+            let text = format!("{h} stanzas were acknowledged, but only {} were sent", self.sent);
             return Err(StreamError::new(StreamCondition::UndefinedCondition, text));
         }
         self.acknowledged = h;
-        self.answer_by = None;
+        self.asked = false;
+        if news > 0 || open == 0 {
+            self.answer_by = None;
+        }
         if news > 0 {
             out.act(Action::Acknowledged(news));
         }
         Ok(())
     }
 
-    /// Stanzas of ours that count and are not acknowledged.
+    /// Our stanzas that count and are not acknowledged.
     fn unacknowledged(&self) -> u32 {
         self.sent.wrapping_sub(self.acknowledged)
     }
 
-    /// A stanza of the peer was taken over: relayed, answered, or refused by a rule.
+    /// A stanza of the peer was accepted: relayed, answered, or refused by a rule.
     pub(super) fn handled(&mut self) {
         if self.state == State::On {
             self.handled = self.handled.wrapping_add(1);
         }
     }
 
-    /// Stanzas follow in the output. True when they are to be kept until they are acknowledged.
+    /// Stanzas follow in the output. True when they must be kept until they are acknowledged.
     pub fn sending(&mut self, stanzas: u32) -> bool {
         self.given = self.given.saturating_add(stanzas.into());
         if self.state == State::Off {
@@ -137,15 +146,17 @@ impl Management {
         self.state != State::Off
     }
 
-    /// Asks for an acknowledgement, unless none is due or one is asked for already.
+    /// Requests an acknowledgement, unless none is due or a request is pending. A peer whose answer acknowledged nothing is
+    /// asked again with the next stanza only, and without more time.
     pub fn request(&mut self, now: Instant, patience: Duration, out: &mut Out) {
-        if self.counts() && self.unacknowledged() > 0 {
+        let news = self.answer_by.is_none() || self.sent != self.asked_at;
+        if self.counts() && self.unacknowledged() > 0 && news {
             self.ask(now, patience, out);
         }
     }
 
-    /// Asks whether the peer is there; false when it cannot be asked that way.
-    pub fn ping(&mut self, now: Instant, patience: Duration, out: &mut Out) -> bool {
+    /// Checks whether the peer responds; false when management cannot be used for that.
+    pub(crate) fn ping(&mut self, now: Instant, patience: Duration, out: &mut Out) -> bool {
         let managed = self.state == State::On;
         if managed {
             self.ask(now, patience, out);
@@ -154,8 +165,10 @@ impl Management {
     }
 
     fn ask(&mut self, now: Instant, patience: Duration, out: &mut Out) {
-        if self.answer_by.is_none() {
-            self.answer_by = Some(clock::after(now, patience));
+        if !self.asked {
+            self.asked = true;
+            self.asked_at = self.sent;
+            self.answer_by.get_or_insert_with(|| clock::after(now, patience));
             out.put(REQUEST);
         }
     }
@@ -171,7 +184,7 @@ impl Management {
         out.put(&format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.handled));
     }
 
-    /// When a request that is not answered shows that the peer is gone.
+    /// When an unanswered request shows that the peer is gone.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.answer_by
     }

@@ -1,7 +1,7 @@
 //! The initiating entity: a stream that we open to a remote server.
 //!
-//! [`negotiation`] leads from the header to authentication, [`pairs`] holds the dialback requests; here are the events
-//! and the end of the stream.
+//! [`negotiation`] leads from the header to authentication, [`pairs`] has the dialback requests; this file has the
+//! events and the end of the stream.
 
 mod negotiation;
 mod pairs;
@@ -27,16 +27,16 @@ use crate::reason::{Failure, Refusal};
 use crate::stanza::Kind;
 use crate::xml::{Element, Item, Namespace, XmlError};
 
-/// What a stream is opened for.
+/// The purpose of a stream.
 #[derive(Clone, Debug)]
 pub enum Purpose {
     /// To send the stanzas of this pair, and of others that [`Outbound::add_pair`] adds.
     Send(Pair),
-    /// To ask the authoritative server about a key (XEP-0220 §2.1.2), then to close.
+    /// To verify a key at the authoritative server (XEP-0220 §2.1.2), then to close.
     Verify {
-        /// The pair to prove, as in [`Action::Verify`]: `from` is a domain of the server that is asked, `to` is ours.
+        /// The pair to authenticate, as in [`Action::Verify`]: `from` is a domain of the queried server, `to` is ours.
         pair: Pair,
-        /// The ID that we gave the stream on which the key came.
+        /// Our ID of the stream on which the key came.
         id: StreamId,
         /// The key.
         key: String,
@@ -44,7 +44,7 @@ pub enum Purpose {
 }
 
 /// A stream in the role of the initiating entity and, in dialback, of the initiating server or of the receiving server
-/// that asks the authoritative one.
+/// that queries the authoritative one.
 #[derive(Debug)]
 pub struct Outbound {
     purpose: Purpose,
@@ -54,32 +54,32 @@ pub struct Outbound {
     state: State,
     /// The peer's chain, when the stream is encrypted.
     tls: Option<PeerChain>,
-    /// The ID of the peer's header in force.
+    /// The ID of the peer's current header.
     id: Option<String>,
     /// The peer's header declares the namespace of dialback.
     declares_dialback: bool,
     features: Features,
     /// The peer accepted EXTERNAL.
     external: bool,
-    /// The peer rejected EXTERNAL, here or on the stream before; dialback goes on, but if that leads nowhere this is the
+    /// The peer rejected EXTERNAL, here or on the previous stream. Dialback continues, but if it fails, this is the
     /// cause.
     rejected: Option<Failure>,
     pairs: Vec<Requested>,
-    /// We asked for stanzas on this stream, too (XEP-0288 §2.2).
+    /// We requested stanzas in both directions on this stream (XEP-0288 §2.2).
     bidi: bool,
     /// Pairs whose stanzas the peer may send on it.
     incoming: Proven,
     /// Pairs of which the peer may send answers to our stanzas.
     answers: Proven,
-    /// Answers that came.
+    /// Number of received answers.
     answered: u64,
     /// `xml:lang` of the peer's header.
     lang: Option<String>,
     management: Management,
-    /// Last sign of life in either direction, once a pair is proven.
+    /// Last activity in either direction, once a pair is authenticated.
     traffic: Option<Instant>,
     negotiation: Option<Instant>,
-    /// When the first certificate that the stream rests on expires.
+    /// When the first certificate that the stream depends on expires.
     expiry: Option<Instant>,
 }
 
@@ -94,7 +94,7 @@ enum State {
     AwaitSasl,
     /// Negotiated as far as dialback needs it.
     Open,
-    /// Our `</stream:stream>` is written, the peer's has not come.
+    /// Our `</stream:stream>` is written, the peer's has not arrived.
     Closing {
         until: Instant,
     },
@@ -103,13 +103,13 @@ enum State {
 }
 
 impl State {
-    /// Completes "stream negotiation timed out while" and "the connection was lost while".
+    /// Completes "stream negotiation timed out while" and "the connection broke while".
     fn stage(self) -> &'static str {
         match self {
             Self::Connected | Self::AwaitHeader => "waiting for the peer's stream header",
             Self::AwaitFeatures => "waiting for the peer's stream features",
             Self::AwaitProceed => "waiting for the answer to STARTTLS",
-            Self::Handshake => "the TLS handshake was going on",
+            Self::Handshake => "performing the TLS handshake",
             Self::AwaitSasl => "waiting for the answer to SASL EXTERNAL",
             Self::Open => "waiting for the answer to dialback",
             Self::Closing { .. } | Self::Closed => "closing the stream",
@@ -117,15 +117,15 @@ impl State {
     }
 }
 
-/// A pair that the stream carries or shall carry.
+/// A pair that the stream carries or is to carry.
 #[derive(Debug)]
 struct Requested {
     pair: Pair,
-    /// Until when an answer to the dialback request is awaited; none once the pair is proven.
+    /// Deadline of the answer to the dialback request; none once the pair is authenticated.
     waits: Option<Instant>,
 }
 
-/// An element that means nothing to us and may be ignored.
+/// An element without a meaning here, which may be ignored.
 fn is_extension(element: &Element) -> bool {
     let negotiates =
         [Namespace::Tls, Namespace::Sasl, Namespace::Dialback, Namespace::StreamManagement];
@@ -168,8 +168,8 @@ impl Outbound {
         }
     }
 
-    /// The peer rejected EXTERNAL on the stream before, and ended that instead of going on with dialback (RFC 6120 §6.4.5
-    /// lets it): on this one EXTERNAL is not tried. To be called before [`Self::begin`].
+    /// The peer rejected EXTERNAL on the previous stream, and closed that instead of continuing with dialback (RFC 6120
+    /// §6.4.5 permits it): on this one EXTERNAL is not tried. Must be called before [`Self::begin`].
     pub fn after_rejection(&mut self, rejected: Failure) {
         self.rejected = Some(rejected);
     }
@@ -179,7 +179,7 @@ impl Outbound {
         match (self.state, item) {
             (State::Closed, _) => {}
             (State::Closing { .. }, Item::Close) => self.end(out),
-            // Stanzas that were under way are still taken (RFC 6120 §4.4), and so are the last acknowledgements.
+            // Stanzas in transit are still accepted (RFC 6120 §4.4), and so are the last acknowledgements.
             (State::Closing { .. }, Item::Element(element)) => match self.authorize(&element) {
                 Ok(pair) => out.act(Action::Deliver(element, pair.clone())),
                 Err(_) if element.name().namespace == Namespace::StreamManagement => {
@@ -197,27 +197,27 @@ impl Outbound {
             (State::Closing { .. }, Item::Oversized(element)) => {
                 out.act(Action::Refused { element, refusal: Refusal::TooLarge });
             }
-            // The driver answers those of a proven pair ([`Self::authorize`]); others cannot be answered.
+            // The driver answers those of an authenticated pair ([`Self::authorize`]); others cannot be answered.
             (_, Item::Oversized(element)) => {
                 let error = StreamError::at(&element, Refusal::TooLarge);
                 out.act(Action::Refused { element, refusal: Refusal::TooLarge });
                 self.fail(&error, out);
             }
             (_, Item::Element(element)) => self.on_element(element, now, around, out),
-            // The scanner gives a header first and only once.
+            // The scanner returns a header first and only once.
             (_, Item::Header(_)) => {
-                self.give_up(Failure::NotXmpp("a second header".to_owned()), out);
+                self.give_up(Failure::NotXmpp("it sent a second stream header".to_owned()), out);
             }
         }
     }
 
-    /// The scanner refused the input.
+    /// The scanner rejected the input.
     pub fn on_xml_error(&mut self, error: XmlError, out: &mut Out) {
         if self.state == State::Closed {
             return;
         }
         if !matches!(self.state, State::Handshake | State::Closing { .. }) {
-            StreamError::from(error).write(out);
+            StreamError::from(error).write(&mut out.bytes);
         }
         self.give_up(Failure::NotXmpp(error.to_string()), out);
     }
@@ -239,14 +239,14 @@ impl Outbound {
         out.act(Action::Close);
     }
 
-    /// The connection ended, or the peer ended the stream without an error.
+    /// The connection closed, or the peer closed the stream without an error.
     pub fn on_closed(&mut self, out: &mut Out) {
         let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
         let waiting = self.pairs.iter().any(|requested| requested.waits.is_some());
         let failure = match self.state {
             State::Closed => return,
             State::Closing { .. } => None,
-            // A server may end an idle stream at any time; what waits for dialback learns of it.
+            // A server may close an idle stream at any time; pairs that wait for dialback get the failure.
             State::Open if proven && !waiting => None,
             State::AwaitProceed if self.features.starttls.is_none() => {
                 Some(Failure::StartTlsNotOffered)
@@ -263,7 +263,7 @@ impl Outbound {
         out.act(Action::Close);
     }
 
-    /// When [`Self::on_timeout`] is to be called, if nothing else happens before.
+    /// When [`Self::on_timeout`] must be called, unless another event happens before.
     pub fn deadline(&self) -> Option<Instant> {
         let closing = match self.state {
             State::Closing { until } => Some(until),
@@ -278,7 +278,7 @@ impl Outbound {
         earliest([closing, self.negotiation, waits, expiry, answer, ping])
     }
 
-    /// A certificate that the stream rests on, the peer's or ours, expires then; the earliest counts (RFC 6120
+    /// A certificate that the stream depends on, the peer's or ours, expires then; the earliest counts (RFC 6120
     /// §13.7.2.3).
     pub fn expires(&mut self, at: Instant) {
         self.expiry = earliest([self.expiry, Some(at)]);
@@ -311,7 +311,7 @@ impl Outbound {
             State::Open if self.silence_ends().is_some_and(|at| at <= now) => {
                 self.traffic = Some(now);
                 if !self.management.ping(now, self.limits.acknowledgement, out) {
-                    // §4.6.1: enough for whatever keeps a state of the connection on the way.
+                    // §4.6.1: sufficient for devices on the path that keep a state of the connection.
                     out.put(" ");
                 }
             }
@@ -319,7 +319,7 @@ impl Outbound {
         }
     }
 
-    /// Something was received or sent.
+    /// Data was received or sent.
     pub fn traffic(&mut self, now: Instant) {
         self.traffic = self.traffic.map(|_| now);
     }
@@ -328,7 +328,7 @@ impl Outbound {
         self.traffic.map(|last| clock::after(last, self.limits.silence))
     }
 
-    /// Ends the stream with an error that is decided outside of the machine (shutdown, certificate).
+    /// Closes the stream with an error that is decided outside of the machine (shutdown, certificate).
     pub fn fail(&mut self, error: &StreamError, out: &mut Out) {
         match self.state {
             State::Closed => return,
@@ -336,14 +336,14 @@ impl Outbound {
             _ => {
                 out.act(Action::Ends(error.clone()));
                 self.management.farewell(out);
-                error.write(out);
+                error.write(&mut out.bytes);
                 out.put("</stream:stream>");
             }
         }
         self.end(out);
     }
 
-    /// Ends the stream without an error; the peer's `</stream:stream>` is awaited (RFC 6120 §4.4).
+    /// Closes the stream without an error; the peer's `</stream:stream>` is awaited (RFC 6120 §4.4).
     pub fn close(&mut self, now: Instant, out: &mut Out) {
         match self.state {
             State::Closing { .. } | State::Closed => {}
@@ -357,17 +357,18 @@ impl Outbound {
         }
     }
 
-    /// What the peer says that it accepts (XEP-0478).
+    /// The limits that the peer announces (XEP-0478).
     pub fn peer_limits(&self) -> StreamLimits {
         self.features.limits
     }
 
-    /// The pair that a stanza of the peer belongs to, on a stream that goes both ways. As
-    /// [`Inbound::authorize`](super::Inbound::authorize). On other streams that of an answer: some servers send an error for a
-    /// stanza that they cannot read on the very stream that it came on. There is one at most for each stanza.
+    /// The pair of a stanza from the peer, on a bidirectional stream. As
+    /// [`Inbound::authorize`](super::Inbound::authorize). On other streams, the pair of an answer: some servers send an
+    /// error for a stanza that they cannot parse on the very stream that it came on. There is one at most for each
+    /// stanza.
     ///
     /// # Errors
-    /// Why it must not be relayed. Hand the element to [`Self::on_item`] then, which answers.
+    /// Why the stanza must not be relayed. Pass the element to [`Self::on_item`] then, which answers.
     pub fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
         let is_due = || self.bidi || self.answered < self.management.given();
         self.incoming.authorize(element).or_else(|refusal| {
@@ -379,13 +380,13 @@ impl Outbound {
         })
     }
 
-    /// A stanza that [`Self::authorize`] or [`Action::Deliver`] gave is relayed or answered, as acknowledgements tell.
+    /// A stanza from [`Self::authorize`] or [`Action::Deliver`] was relayed or answered, which acknowledgements report.
     pub fn handled(&mut self) {
         self.answered = self.answered.saturating_add(1);
         self.management.handled();
     }
 
-    /// The acknowledgements of what we send.
+    /// The acknowledgements of our stanzas.
     pub fn management(&mut self) -> &mut Management {
         &mut self.management
     }
@@ -400,7 +401,7 @@ impl Outbound {
         self.tls.is_some()
     }
 
-    /// Whether the peer's certificate proves that it is `domain`.
+    /// Whether the peer's certificate authenticates it as `domain`.
     fn proves(&self, domain: &Domain, around: &dyn Surroundings) -> bool {
         self.tls.as_ref().is_some_and(|chain| around.judge(chain, domain).is_ok())
     }
@@ -432,25 +433,25 @@ impl Outbound {
                     self.fail(&error, out);
                 }
             }
-            // Features that come again change nothing.
+            // Repeated features have no effect.
             State::Open if element.is(Namespace::Stream, "features") => {}
-            // Its namespace has no place in the negotiation as far as it is known here.
+            // Its namespace is not part of the negotiation, as far as it is known here.
             _ if is_extension(&element) => {
                 out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType });
             }
             State::Open if self.bidi => self.on_stanza(element, around, out),
             State::Open if self.authorize(&element).is_ok() => self.on_stanza(element, around, out),
-            // Nobody has proven anything to us on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
+            // The peer has authenticated nothing on a stream that we opened (RFC 6120 §4.3.5, XEP-0220 §2.3).
             _ => {
                 let text = format!("it sent {} {}", element.described(), self.out_of_place());
-                StreamError::at(&element, Refusal::NotAuthorized).write(out);
+                StreamError::at(&element, Refusal::NotAuthorized).write(&mut out.bytes);
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
                 self.give_up(Failure::NotXmpp(text), out);
             }
         }
     }
 
-    /// Of a stream that goes both ways.
+    /// A stanza on a bidirectional stream.
     fn on_stanza(&mut self, element: Element, around: &dyn Surroundings, out: &mut Out) {
         let refusal = match self.authorize(&element) {
             Ok(pair) => return out.act(Action::Deliver(element, pair.clone())),
@@ -465,7 +466,8 @@ impl Outbound {
     fn out_of_place(&self) -> String {
         let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
         if self.state == State::Open && proven {
-            "on a stream of ours, which carries nothing but answers to our stanzas".to_owned()
+            "on a stream that the engine opened, which carries only answers to its stanzas"
+                .to_owned()
         } else {
             format!("while {}", self.state.stage())
         }
@@ -498,7 +500,7 @@ impl Outbound {
     fn on_stream_error(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let failure = match element.tree() {
             Ok(node) => match error::read(&node) {
-                // RFC 6120 §4.9.3.19: else whoever is on the way could send us anywhere.
+                // RFC 6120 §4.9.3.19: otherwise an attacker on the path could redirect us anywhere.
                 Failure::SeeOtherHost(redirect) if self.tls.is_none() => {
                     Failure::SeeOtherHost(redirect.not_followed(NotFollowed::NotEncrypted))
                 }
@@ -507,7 +509,7 @@ impl Outbound {
             Err(error) => Failure::NotXmpp(error.to_string()),
         };
         let failure = match failure {
-            // Some servers say by the end of the stream what `<failure/>` is for.
+            // Some servers close the stream instead of sending `<failure/>`.
             Failure::StreamError { condition: StreamCondition::NotAuthorized, text }
                 if self.state == State::AwaitSasl =>
             {
@@ -522,7 +524,7 @@ impl Outbound {
         self.give_up(if asked_in_vain { Failure::StartTlsNotOffered } else { failure }, out);
     }
 
-    /// Ends the stream as of no use.
+    /// Ends the stream as unusable.
     fn give_up(&mut self, failure: Failure, out: &mut Out) {
         if !matches!(self.state, State::Connected | State::Handshake | State::Closing { .. }) {
             out.put("</stream:stream>");
@@ -566,7 +568,7 @@ impl Outbound {
         }
     }
 
-    /// Lets the peer answer on this stream, and send, too, when we asked for it.
+    /// Lets the peer answer on this stream, and send as well if we requested it.
     fn take_back(&mut self, back: Pair, around: &dyn Surroundings, out: &mut Out) {
         if around.takes_answers(&back) && !self.answers.contains(&back) {
             self.answers.push(back.clone());
@@ -577,8 +579,8 @@ impl Outbound {
         }
     }
 
-    /// Whether the peer is taken for `domain`. On a stream that we opened its certificate shows that, or that DNS led us to
-    /// it: the very evidence that asking about a dialback key would give (XEP-0220 §2.3), so it counts where dialback does.
+    /// Whether the peer counts as `domain`. On a stream that we opened, its certificate shows that, or that DNS led us
+    /// to it. Verifying a dialback key would give the same evidence (XEP-0220 §2.3), so it counts where dialback does.
     fn trusts(&self, domain: &Domain, around: &dyn Surroundings) -> bool {
         let rules = around.peer(domain);
         rules.allows_dialback() || (rules.accepts_external() && self.proves(domain, around))

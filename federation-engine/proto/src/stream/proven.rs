@@ -1,4 +1,4 @@
-//! The pairs whose stanzas a stream may bring us: pair-exact, never "this peer to anybody here" (RFC 6120 §8.1).
+//! The pairs whose stanzas a stream may bring us: exact pairs, never "this peer to any domain here" (RFC 6120 §8.1).
 
 use std::borrow::Cow;
 
@@ -10,16 +10,15 @@ use crate::stanza::Kind;
 use crate::stanza::address::{Jid, belongs_to};
 use crate::xml::Element;
 
-/// Pairs that are proven, in the direction of their stanzas: `from` is a domain of the peer.
+/// Authenticated pairs, in the direction of their stanzas: `from` is a domain of the peer.
 #[derive(Debug, Default)]
 pub(super) struct Proven(Vec<Pair>);
 
 impl Proven {
-    /// The pair that a stanza belongs to. The path of every stanza: no allocation as long as addresses are spelt
-    /// canonically.
+    /// The pair of a stanza. The path of every stanza: no allocation as long as addresses are spelt canonically.
     ///
     /// # Errors
-    /// Why it must not be relayed; [`Self::refusal`] knows better whether it is `from` or `to` that is wrong.
+    /// Why the stanza must not be relayed; [`Self::refusal`] distinguishes whether `from` or `to` is wrong.
     pub(super) fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
         if Kind::of(element).is_none() {
             return Err(Refusal::UnsupportedStanzaType);
@@ -36,7 +35,7 @@ impl Proven {
             .ok_or(Refusal::InvalidFrom)
     }
 
-    /// Which address keeps a stanza from its way that [`Self::authorize`] refused (RFC 6120 §8.1.1.2, §8.1.2.2).
+    /// Which address of a stanza that [`Self::authorize`] refused is the cause (RFC 6120 §8.1.1.2, §8.1.2.2).
     pub(super) fn refusal(
         &self,
         element: &Element,
@@ -66,7 +65,7 @@ impl Proven {
         self.0.contains(pair)
     }
 
-    /// Whether `domain` is proven to be at the other end, towards any domain here.
+    /// Whether `domain` is authenticated at the other end, towards any domain here.
     pub(super) fn has_peer(&self, domain: &Domain) -> bool {
         self.0.iter().any(|pair| pair.from == *domain)
     }

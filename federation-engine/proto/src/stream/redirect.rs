@@ -1,4 +1,5 @@
-//! `<see-other-host/>` (RFC 6120 §4.9.3.19): where a server sends us instead of serving us, and why we do not go there.
+//! `<see-other-host/>` (RFC 6120 §4.9.3.19): the host to which a server redirects us, and why a redirect is not
+//! followed.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use crds::target::{RouteHost, RouteTarget};
 
 use crate::xml::escape::printable;
 
-/// Redirections that are followed for one stream; §4.9.3.19 wants at least 2 and no more than 5.
+/// Maximum redirects that are followed for one stream; §4.9.3.19 requires at least 2 and no more than 5.
 pub(crate) const MAX_HOPS: usize = 5;
 
 /// The other host.
@@ -16,20 +17,20 @@ pub(crate) const MAX_HOPS: usize = 5;
 pub struct OtherHost {
     /// Name or address.
     pub host: RouteHost,
-    /// None: of a name, what DNS says (§3.2); of an address, 5269.
+    /// None: for a name, the port from DNS (§3.2); for an address, 5269.
     pub port: Option<NonZeroU16>,
 }
 
 /// The text names no host.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("it is neither a host name nor an address, each with or without a port")]
+#[error("it must be a host name or an IP address, optionally with a port")]
 pub struct NotAHost;
 
 impl OtherHost {
     /// Longest text; a domain name has at most 255 bytes in DNS.
     const MAX_BYTES: usize = 300;
 
-    /// Reads `host`, `host:port`, `IPv4`, `IPv4:port`, `[IPv6]` or `[IPv6]:port`.
+    /// Parses `host`, `host:port`, `IPv4`, `IPv4:port`, `[IPv6]` or `[IPv6]:port`.
     ///
     /// # Errors
     /// When it is anything else.
@@ -60,42 +61,42 @@ impl fmt::Display for OtherHost {
     }
 }
 
-/// What becomes of a redirection.
+/// What happens with a redirect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Redirect {
     /// It may be followed.
     To(OtherHost),
-    /// It is not.
+    /// It must not be followed.
     NotFollowed {
         /// The host in the peer's own words.
         said: String,
-        /// Why.
+        /// The reason.
         reason: NotFollowed,
     },
 }
 
-/// Why a redirection is not followed.
+/// Why a redirect is not followed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotFollowed {
-    /// Before TLS anybody on the way may have written it.
-    #[error("the stream is not encrypted, so anybody on the way may have written it")]
+    /// Before TLS, an attacker on the path may have inserted it.
+    #[error("the stream is not encrypted, so an attacker may have inserted it")]
     NotEncrypted,
-    /// The text is of no use.
+    /// The text is unusable.
     #[error(transparent)]
     NotAHost(#[from] NotAHost),
     /// The chain of hosts leads back.
-    #[error("we come from there")]
+    #[error("it points back to a host that was already tried")]
     Loop,
     /// The chain of hosts is too long.
-    #[error("{MAX_HOPS} redirections were followed already")]
+    #[error("{MAX_HOPS} redirects have already been followed")]
     TooMany,
-    /// Where a backend is, its configuration says.
-    #[error("a backend is only dialled where the configuration says")]
+    /// The configuration decides where a backend is.
+    #[error("the engine connects to a backend only at its configured address")]
     Backend,
 }
 
 impl Redirect {
-    /// What `<see-other-host/>` says.
+    /// Parses the text of `<see-other-host/>`.
     pub(crate) fn read(text: &str) -> Self {
         match OtherHost::parse(text) {
             Ok(other) => Self::To(other),
@@ -106,7 +107,7 @@ impl Redirect {
         }
     }
 
-    /// A reason not to follow it, unless there was one before.
+    /// Adds a reason not to follow it, unless there is one already.
     #[must_use]
     pub fn not_followed(self, reason: NotFollowed) -> Self {
         match self {
@@ -127,15 +128,15 @@ impl fmt::Display for Redirect {
     }
 }
 
-/// The redirections that were followed for one stream.
+/// The redirects that were followed for one stream.
 #[derive(Debug, Default)]
 pub struct Hops(Vec<OtherHost>);
 
 impl Hops {
-    /// Notes the next hop.
+    /// Records the next hop.
     ///
     /// # Errors
-    /// When it is one too many, or was there before.
+    /// When it is one too many, or was visited before.
     pub fn follow(&mut self, other: &OtherHost) -> Result<(), NotFollowed> {
         if self.0.contains(other) {
             return Err(NotFollowed::Loop);

@@ -1,4 +1,4 @@
-//! What we refuse of a peer, for the evidence: the end of a stream on which nothing was proven, or the answer to a dialback
+//! Refusals of a peer, for the evidence: the end of a stream without an authenticated pair, or the answer to a dialback
 //! request.
 
 use crds::word::Word;
@@ -8,30 +8,30 @@ use crate::Domain;
 use crate::dialback::Verification;
 use crate::pair::Pair;
 
-/// A claim that we did not accept. Nothing in it is proven.
+/// A claim that we did not accept. Nothing in it is authenticated.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rejection {
-    /// Who the peer says it is.
+    /// The domain that the peer claims.
     pub from: Option<Domain>,
-    /// Whom it asked for; not necessarily a domain of this side.
+    /// The domain that it addressed; not necessarily a domain of this side.
     pub to: Option<Domain>,
     /// The stable word for the reason.
     pub reason: Word,
     /// The true cause.
     pub text: String,
-    /// The stream ends with an error.
+    /// The stream closes with an error.
     pub ends: bool,
 }
 
 impl Rejection {
-    /// The stream ends with this error.
+    /// The stream closes with this error.
     pub fn of_stream(named: &Named, error: &StreamError) -> Self {
         let Named { from, to } = named.clone();
         let text = error.cause.clone().unwrap_or_else(|| error.text.clone());
         Self { from, to, reason: error.reason.clone(), text, ends: true }
     }
 
-    /// A dialback request is answered like this; none when it was granted.
+    /// The answer to a dialback request; none when it was accepted.
     pub(crate) fn of_pair(
         pair: &Pair,
         reason: Option<Word>,
@@ -40,7 +40,7 @@ impl Rejection {
         let (label, text) = match answer {
             Verification::Valid => return None,
             Verification::Invalid => {
-                let text = "the authoritative server does not know the dialback key";
+                let text = "the authoritative server reports that the dialback key is invalid";
                 (Word::DialbackInvalid, text.to_owned())
             }
             Verification::Error { cause: Some(cause), .. } => (Word::DialbackError, cause.clone()),
@@ -54,11 +54,11 @@ impl Rejection {
     }
 }
 
-/// What the last header named.
+/// The domains in the last header.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
-    /// Who the peer says it is.
+    /// The domain that the peer claims.
     pub from: Option<Domain>,
-    /// Whom it asked for, served here or not.
+    /// The domain that it addressed, served here or not.
     pub to: Option<Domain>,
 }

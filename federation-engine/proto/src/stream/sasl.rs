@@ -9,10 +9,10 @@ use crate::xml::{Namespace, Node};
 
 use super::Out;
 
-/// Consent of the receiving entity (§6.4.6).
+/// Success of the receiving entity (§6.4.6).
 pub(crate) const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 
-/// Attempts on one stream before it is closed (§6.4.5 asks for 2 to 5).
+/// Maximum attempts on one stream before it is closed (§6.4.5 requires 2 to 5).
 pub(crate) const MAX_ATTEMPTS: u8 = 3;
 
 /// Refuses an attempt (§6.4.5).
@@ -22,11 +22,11 @@ pub(crate) fn write_failure(out: &mut Out, condition: &SaslCondition) {
     out.put("/></failure>");
 }
 
-/// Judges what the initiating entity sent: `offered` says whether EXTERNAL was offered, `from` is the domain that its
-/// certificate proves, which is the `from` of its header.
+/// Checks the request of the initiating entity. `offered`: EXTERNAL was offered. `from` is the domain that its
+/// certificate authenticates, which is the `from` of its header.
 ///
-/// An absent initial response, `=` and the domain itself mean the same (XEP-0178 §3 asks senders for the domain, RFC 6120
-/// §6.3.8 for `=`); the domain is compared after normalisation.
+/// An absent initial response, `=` and the domain itself mean the same (XEP-0178 §3 requires the domain from senders,
+/// RFC 6120 §6.3.8 `=`); the domain is compared after normalisation.
 ///
 /// # Errors
 /// The failure to answer with.
@@ -51,7 +51,8 @@ pub(crate) fn judge(element: &Node, offered: bool, from: &Domain) -> Result<(), 
     }
 }
 
-/// Writes the request of the initiating entity, with the authorization identity that older servers insist on (XEP-0178 §3).
+/// Writes the request of the initiating entity, with the authorization identity that older servers require (XEP-0178
+/// §3).
 pub(crate) fn write_auth(out: &mut Out, local: &Domain) {
     out.put("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>");
     out.put(&STANDARD.encode(local.as_str()));
@@ -61,7 +62,7 @@ pub(crate) fn write_auth(out: &mut Out, local: &Domain) {
 /// Condition and text of a `<failure/>`.
 pub(crate) fn read_failure(failure: &Node) -> (SaslCondition, String) {
     let condition = failure.children.iter().find(|child| child.local != "text");
-    // A failure without one says as little as a stream error with this condition; SASL has no name for that.
+    // A failure without one is as uninformative as a stream error with this condition; SASL has no name for that.
     let condition = condition
         .map_or(StreamCondition::UndefinedCondition.as_str(), |child| child.local.as_str());
     let text = failure.child(Namespace::Sasl, "text").map_or("", |text| text.text.as_str());

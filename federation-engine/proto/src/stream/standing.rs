@@ -1,14 +1,14 @@
-//! Whether a stream that was proven under one configuration may go on under another one. Pure.
+//! Whether a stream that was authenticated under one configuration may continue under another one. Pure.
 
 use crds::peer::{TlsMode, Verification};
 use crds::rules::KeyConfirmation;
 
 use super::{Authentication, PeerRules};
 
-/// The grounds on which a pair of a stream was proven.
+/// How a pair of a stream was authenticated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Standing {
-    /// How it was proven.
+    /// The method.
     pub how: Authentication,
     /// The stream is encrypted.
     pub is_encrypted: bool,
@@ -17,8 +17,8 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Whether the pair could be proven in this way under these rules. `certificate` tells whether the peer's certificate
-    /// is valid, and is only asked where that decides.
+    /// Whether the pair could be authenticated in this way under these rules. `certificate` returns whether the peer's
+    /// certificate is valid, and is only called if that decides.
     pub fn fits(self, rules: PeerRules, certificate: impl FnOnce() -> bool) -> bool {
         let by_certificate = match self.how {
             Authentication::External => !self.is_ours,

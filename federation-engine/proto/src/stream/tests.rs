@@ -1,4 +1,4 @@
-//! The machines, rule by rule, without sockets and clocks. What a peer writes goes through the real scanner.
+//! The machines, rule by rule, without sockets and clocks. The peer's data goes through the real scanner.
 
 mod answers;
 mod authority;
@@ -23,130 +23,18 @@ use bytes::BytesMut;
 use crds::peer::{Dialback, Profile, TlsMode, Verification as CertificateRole};
 use crds::rules::KeyConfirmation;
 
+use super::testing::{LIMITS, World, domain, pair};
 use super::{
-    Action, Inbound, Limits, Out, Outbound, PeerChain, PeerRules, Purpose, StreamId, Surroundings,
+    Action, Inbound, Out, Outbound, PeerChain, PeerRules, Purpose, StreamId, Surroundings,
     Transport,
 };
-use crate::Domain;
-use crate::dialback::{Key, KeyInquiry, Secret};
+use crate::dialback::KeyInquiry;
 use crate::pair::Pair;
-use crate::reason::{CertificateReason, Failure, Refusal, SetBy};
+use crate::reason::{CertificateReason, Failure, Refusal};
 use crate::xml::{Bounds, Scanner};
-
-const LIMITS: Limits = Limits {
-    negotiation: Duration::from_secs(30),
-    dialback: Duration::from_secs(20),
-    pairs: 8,
-    acknowledgement: Duration::from_mins(1),
-    silence: Duration::from_mins(5),
-    idle: Some(Duration::from_mins(10)),
-    unauthenticated_bytes: 10_000,
-    authenticated: Bounds::AUTHENTICATED,
-};
-
-fn domain(text: &str) -> Domain {
-    Domain::parse(text).unwrap()
-}
-
-fn pair(from: &str, to: &str) -> Pair {
-    Pair { from: domain(from), to: domain(to) }
-}
 
 fn rules(profile: Profile) -> PeerRules {
     profile.preset().rules()
-}
-
-/// A leg that serves `us.example` and `chat.us.example`; `them.example` and all others are remote.
-struct World {
-    local: Vec<Domain>,
-    rules: PeerRules,
-    profile: Profile,
-    /// Domains whose certificate is valid.
-    proven: Vec<Domain>,
-    denied: Vec<Pair>,
-    secret: Secret,
-    inquiry: KeyInquiry,
-}
-
-impl World {
-    fn new(profile: Profile) -> Self {
-        Self {
-            local: vec![domain("us.example"), domain("chat.us.example")],
-            rules: rules(profile),
-            profile,
-            proven: Vec::new(),
-            denied: Vec::new(),
-            secret: Secret::new(b"secret"),
-            inquiry: KeyInquiry::NotSeen,
-        }
-    }
-
-    fn trusting(profile: Profile) -> Self {
-        Self { proven: vec![domain("them.example")], ..Self::new(profile) }
-    }
-
-    /// The other side of this world: what is local here is remote there.
-    fn mirrored(profile: Profile) -> Self {
-        Self {
-            local: vec![domain("them.example")],
-            secret: Secret::new(b"their secret"),
-            ..Self::new(profile)
-        }
-    }
-}
-
-impl Surroundings for World {
-    fn serves(&self, domain: &Domain) -> bool {
-        self.local.contains(domain)
-    }
-
-    fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
-        if self.denied.contains(pair) {
-            return Err(Refusal::PolicyDenied);
-        }
-        // Nobody on the other side of a stream is one of us.
-        if self.serves(&pair.from) && self.serves(&pair.to) {
-            return Err(Refusal::InvalidFrom);
-        }
-        Ok(())
-    }
-
-    fn peer(&self, _: &Domain) -> PeerRules {
-        self.rules
-    }
-
-    fn set_by(&self, _: &Domain) -> SetBy {
-        SetBy::Peer(self.profile)
-    }
-
-    fn judge(&self, _: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
-        if self.proven.contains(remote) { Ok(()) } else { Err(CertificateReason::SelfSigned) }
-    }
-
-    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
-        self.secret.key(receiving, originating, id)
-    }
-
-    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
-        self.secret.key(receiving, originating, id).matches(key)
-    }
-
-    fn takes_bidi(&self, pair: &Pair) -> bool {
-        !self.denied.contains(pair)
-    }
-
-    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
-        assert!(self.serves(&pair.from) && !id.is_empty(), "{pair} {id}");
-        self.inquiry
-    }
-
-    fn is_authoritative_for(&self, domain: &Domain) -> bool {
-        self.serves(domain)
-    }
-
-    fn stream_id(&self) -> StreamId {
-        StreamId::new(rand::random())
-    }
 }
 
 /// Either machine with its scanner.
@@ -164,7 +52,7 @@ impl<M> Side<M> {
         Self { machine, scanner, buf: BytesMut::new(), actions: Vec::new(), now }
     }
 
-    /// What a driver does with the output; the written text is returned.
+    /// Handles the output as a driver does; returns the written text.
     fn take(&mut self, out: Out) -> String {
         for action in out.actions {
             match &action {
@@ -231,7 +119,7 @@ impl Receiving {
         (side, id_of(&written))
     }
 
-    /// On an encrypted stream that EXTERNAL has proven to be of `them.example`.
+    /// On an encrypted stream that EXTERNAL has authenticated for `them.example`.
     fn authenticated(world: &World) -> Self {
         let (mut side, _) = Self::opened(world);
         let written = side.send(&auth("="), world);
@@ -401,7 +289,7 @@ fn with(profile: Profile, change: impl FnOnce(&mut PeerRules)) -> World {
     world
 }
 
-/// Certificates count, and keys are verified with the authoritative server all the same.
+/// Certificates count, and keys are still verified with the authoritative server.
 fn asking() -> World {
     with(Profile::Standards, |rules| rules.key_confirmation = KeyConfirmation::AuthoritativeServer)
 }

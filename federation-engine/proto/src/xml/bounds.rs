@@ -1,6 +1,6 @@
-//! How much of anything a peer may send at once.
+//! Limits of the data that a peer may send at once.
 
-/// How many times as many bytes as an authenticated peer may put into an element are skipped of a larger one.
+/// Factor by which the bytes that are skipped of a larger element exceed the limit of an authenticated peer's element.
 const SKIPPED_TIMES: usize = 16;
 
 /// Bounds of one first-level element. The stream's opening tag obeys them too.
@@ -8,8 +8,8 @@ const SKIPPED_TIMES: usize = 16;
 pub struct Bounds {
     /// Bytes of the element from its `<` to its last `>` (RFC 6120 §13.12).
     pub element_bytes: usize,
-    /// Bytes that are skipped of an element that exceeds `element_bytes`, so that it costs itself and not what follows it;
-    /// with none the stream ends at it.
+    /// Bytes that are skipped of an element that exceeds `element_bytes`, so that only this element is lost; with none,
+    /// the stream closes on it.
     pub skipped_bytes: usize,
     /// Levels of elements; a first-level element without children has 1.
     pub depth: usize,

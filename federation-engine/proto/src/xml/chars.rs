@@ -1,4 +1,4 @@
-//! Which characters and references may stand where (XML 1.0 §2.2, §2.3, §2.4, §4.1).
+//! Which characters and references may occur where (XML 1.0 §2.2, §2.3, §2.4, §4.1).
 
 use super::error::{Malformation, XmlError};
 use super::{names, steps};
@@ -13,7 +13,7 @@ pub(crate) fn is_name_start(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_alphabetic() || c == '_' } else { names::is_letter(c) }
 }
 
-/// Whether it can stand in a name without a colon after its beginning (production 4, `NameChar`).
+/// Whether it may occur in a name without a colon after its beginning (production 4, `NameChar`).
 pub(crate) fn is_name_char(c: char) -> bool {
     if c.is_ascii() {
         c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
@@ -27,12 +27,12 @@ pub(crate) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Where checked characters stand.
+/// The context of checked characters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
-    /// Character data: references are read, `]]>` is refused (§2.4).
+    /// Character data: references are parsed, `]]>` is rejected (§2.4).
     Text,
-    /// Attribute value without its quotes: references are read, `<` is refused (§3.1).
+    /// Attribute value without its quotes: references are parsed, `<` is rejected (§3.1).
     Attribute,
     /// CDATA section: neither.
     Cdata,
@@ -47,7 +47,7 @@ const SPACE: u8 = 5;
 /// First byte of the UTF-8 form of U+F000 to U+FFFF, among them U+FFFE and U+FFFF.
 const HIGH: u8 = 6;
 
-/// What has to be looked at more closely, by byte.
+/// The closer check that each byte needs.
 static CLASS: [u8; 256] = classes();
 
 #[allow(clippy::indexing_slicing)] // evaluated by the compiler: an index out of range does not compile
@@ -73,11 +73,11 @@ fn class(byte: u8) -> u8 {
     CLASS.get(usize::from(byte)).copied().unwrap_or(PLAIN)
 }
 
-/// Bytes that are looked at together.
+/// Bytes that are checked together.
 const CHUNK: usize = 32;
 
-/// Whether none of the bytes has to be looked at more closely. It has no branch, so that the compiler takes vector
-/// instructions; the text of a stanza is most of its bytes, and most of it is plain.
+/// Whether none of the bytes needs a closer check. It has no branch, so that the compiler uses vector instructions; the
+/// text of a stanza is most of its bytes, and most of it is plain.
 fn is_plain(chunk: &[u8; CHUNK]) -> bool {
     let special = |byte: u8| {
         u8::from(byte < 0x20)
@@ -89,15 +89,15 @@ fn is_plain(chunk: &[u8; CHUNK]) -> bool {
     chunk.iter().fold(0, |seen, byte| seen | special(*byte)) == 0
 }
 
-/// The first byte that has to be looked at more closely.
+/// The first byte that needs a closer check.
 fn next_special(bytes: &[u8]) -> Option<usize> {
     let plain = bytes.as_chunks().0.iter().take_while(|chunk| is_plain(chunk)).count() * CHUNK;
     let rest = bytes.get(plain..)?;
     rest.iter().position(|byte| class(*byte) != PLAIN).map(|at| plain + at)
 }
 
-/// Checks a run of valid UTF-8. The result says whether an attribute value means just what its bytes are: no reference,
-/// and no white space that reading would turn into a space (§3.3.3).
+/// Checks a run of valid UTF-8. Returns whether an attribute value equals its bytes: no reference, and no white space
+/// that parsing would convert to a space (§3.3.3).
 pub(super) fn check(bytes: &[u8], place: Place) -> Result<bool, XmlError> {
     steps::count(bytes.len());
     let mut plain = true;
@@ -134,9 +134,10 @@ pub(super) fn check(bytes: &[u8], place: Place) -> Result<bool, XmlError> {
     Ok(plain)
 }
 
-/// Most digits of a character reference; no character needs more. More leading zeros are valid XML that rxml refuses.
+/// Maximum digits of a character reference; no character needs more. More leading zeros are valid XML that rxml
+/// rejects.
 const MAX_DIGITS: usize = 8;
-/// Where the `;` of a reference is at the latest, counted from behind the `&`.
+/// Last position of the `;` of a reference, counted from after the `&`.
 const MAX_REFERENCE: usize = "#x".len() + MAX_DIGITS + 1;
 
 fn check_reference(name: &[u8]) -> Result<(), XmlError> {

@@ -1,4 +1,4 @@
-//! A complete first-level element: the bytes that were validated, and the facts found on the way.
+//! A complete first-level element: the validated bytes, and the facts found on the way.
 
 mod names;
 
@@ -14,7 +14,7 @@ use super::scope::StreamScope;
 use super::tag::{Span, ValueSpan};
 use super::tree::{Node, TooManyNodes};
 
-/// What the scanner noted while it validated; offsets count from the first byte of the element.
+/// The facts that the scanner recorded during validation; offsets count from the first byte of the element.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) namespace: Namespace,
@@ -47,7 +47,7 @@ pub struct Name<'a> {
     pub local: &'a str,
 }
 
-/// An attribute whose value is copied as it was written.
+/// An attribute whose value is copied as written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Copied {
     /// The attribute `from`.
@@ -63,8 +63,8 @@ impl Element {
         Self { bytes, facts, scope }
     }
 
-    /// Reads a stanza again that the scanner has passed once: to answer one that could not be sent. Not on the path of
-    /// stanzas that can.
+    /// Scans again a stanza that the scanner has accepted once, to answer one that could not be sent. Not used for
+    /// stanzas that can be sent.
     pub fn parse(stanza: &[u8]) -> Option<Self> {
         const HEADER: &[u8] = b"<stream:stream xmlns='jabber:server' \
             xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -79,14 +79,9 @@ impl Element {
         }
     }
 
-    /// The bytes as they came, from `<` to `>`.
+    /// The bytes as received, from `<` to `>`.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
-    }
-
-    /// The bytes, when the facts are no longer needed.
-    pub fn into_bytes(self) -> Bytes {
-        self.bytes
     }
 
     /// The expanded name.
@@ -152,7 +147,7 @@ impl Element {
         })
     }
 
-    /// The value of an attribute as it was written, with its quotes: to be copied without change.
+    /// The value of an attribute as written, with its quotes: to be copied unchanged.
     pub(crate) fn as_written(&self, which: Copied) -> Option<&[u8]> {
         let range = self.raw_range(which)?;
         self.bytes.get(range.start.checked_sub(1)?..range.end.checked_add(1)?)
@@ -168,7 +163,7 @@ impl Element {
         value.map(|value| value.span.range())
     }
 
-    /// Reads the element into a tree. For small negotiation elements only; stanzas on their way are not read.
+    /// Parses the element into a tree. For small negotiation elements only; relayed stanzas are not parsed.
     ///
     /// # Errors
     /// When it has more nodes than any negotiation element.

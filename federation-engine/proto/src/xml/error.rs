@@ -9,11 +9,11 @@ pub enum XmlError {
     /// A feature of XML that XMPP forbids (RFC 6120 §11.1).
     #[error("XMPP forbids {0} in a stream")]
     Restricted(&'static str),
-    /// Anything but UTF-8 (RFC 6120 §11.6).
+    /// Any encoding other than UTF-8 (RFC 6120 §11.6).
     #[error("the stream is not encoded in UTF-8")]
     UnsupportedEncoding,
-    /// Larger than we accept (RFC 6120 §13.12).
-    #[error("{0} more than is accepted here")]
+    /// Larger than a limit (RFC 6120 §13.12).
+    #[error("{0}")]
     Exceeded(#[from] Bound),
 }
 
@@ -51,10 +51,10 @@ pub enum Malformation {
     #[error("the bytes are not UTF-8")]
     Utf8,
     /// XML 1.0 §2.4.
-    #[error("']]>' stands in character data")]
+    #[error("character data contains ']]>'")]
     CdataEnd,
-    /// Text between first-level elements (RFC 6120 §4.1 knows only elements and whitespace there).
-    #[error("text stands outside of any element")]
+    /// Text between first-level elements (RFC 6120 §4.1 permits only elements and whitespace there).
+    #[error("text occurs outside of an element")]
     StrayText,
     /// XML 1.0 §2.8.
     #[error("the XML declaration is malformed")]
@@ -71,37 +71,45 @@ pub enum Malformation {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Bound {
     /// [`element_bytes`](super::Bounds::element_bytes).
-    #[error("an element has {limit} bytes or")]
+    #[error("an element exceeds the limit of {limit} bytes")]
     ElementBytes {
         /// The bound.
         limit: usize,
     },
+    /// Bytes of a stream before it is authenticated, white space included.
+    #[error("the peer has sent {limit} bytes before authentication or")]
+    UnauthenticatedBytes {
+        /// The bound.
+        limit: usize,
+    },
     /// [`depth`](super::Bounds::depth).
-    #[error("elements are nested {limit} deep or")]
+    #[error("elements are nested deeper than the limit of {limit}")]
     Depth {
         /// The bound.
         limit: usize,
     },
     /// [`attributes`](super::Bounds::attributes).
-    #[error("a tag has {limit} attributes or")]
+    #[error("a tag exceeds the limit of {limit} attributes")]
     Attributes {
         /// The bound.
         limit: usize,
     },
     /// Namespace declarations in scope; see [`attributes`](super::Bounds::attributes).
-    #[error("{limit} namespace declarations are in scope or")]
+    #[error("the namespace declarations in scope exceed the limit of {limit}")]
     Declarations {
         /// The bound.
         limit: usize,
     },
     /// Declarations that an element inherits from the stream's opening tag.
-    #[error("an element inherits namespace declarations of {limit} bytes or")]
+    #[error(
+        "the namespace declarations that an element inherits exceed the limit of {limit} bytes"
+    )]
     Inherited {
         /// The bound.
         limit: usize,
     },
     /// [`name_bytes`](super::Bounds::name_bytes).
-    #[error("a name has {limit} bytes or")]
+    #[error("a name exceeds the limit of {limit} bytes")]
     NameBytes {
         /// The bound.
         limit: usize,

@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 
-/// Appends `text` as character data. Only what ends it is escaped (XML 1.0 §2.4), and the carriage return, which a reader
-/// would turn into a line feed (§2.11).
+/// Appends `text` as character data. Escapes only characters that end it (XML 1.0 §2.4), and the carriage return, which
+/// a parser would convert to a line feed (§2.11).
 pub fn escape_into(out: &mut BytesMut, text: &str) {
     let mut brackets = 0_u8;
     for byte in text.bytes() {
@@ -18,8 +18,8 @@ pub fn escape_into(out: &mut BytesMut, text: &str) {
     }
 }
 
-/// Appends `text` as an attribute value within `quote`. Only what ends the value is escaped (XML 1.0 §2.3), and white space
-/// that a reader would turn into spaces (§3.3.3).
+/// Appends `text` as an attribute value within `quote`. Escapes only characters that end the value (XML 1.0 §2.3), and
+/// white space that a parser would convert to spaces (§3.3.3).
 pub(crate) fn quoted_into(out: &mut BytesMut, text: &str, quote: u8) {
     for byte in text.bytes() {
         match byte {
@@ -35,8 +35,8 @@ pub(crate) fn quoted_into(out: &mut BytesMut, text: &str, quote: u8) {
     }
 }
 
-/// Appends ` name='value'`, in the quotes that the value has fewer of: no value that was read from XML becomes longer than
-/// by a fifth, whatever it consists of.
+/// Appends ` name='value'`, in the quotes that occur less often in the value: no value from XML becomes longer by more
+/// than a fifth, whatever its content.
 pub fn attribute_into(out: &mut BytesMut, name: &str, value: &str) {
     out.extend_from_slice(b" ");
     out.extend_from_slice(name.as_bytes());

@@ -1,4 +1,4 @@
-//! The opening tag of a stream, as the scanner read it; its meaning is judged by the stream machines.
+//! The opening tag of a stream, as the scanner parsed it; the stream machines interpret it.
 
 use super::namespace::Namespace;
 
@@ -11,7 +11,7 @@ pub struct HeaderAttributes {
     pub local: String,
     /// Prefix of the root element, usually `stream`; empty when the stream namespace is the default one.
     pub prefix: String,
-    /// The default namespace, that is the content namespace (RFC 6120 §4.8.2).
+    /// The default namespace, which is the content namespace (RFC 6120 §4.8.2).
     pub content: Namespace,
     /// A prefix is bound to `jabber:server:dialback` (XEP-0220 §2.4.1).
     pub declares_dialback: bool,

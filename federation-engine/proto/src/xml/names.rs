@@ -1,8 +1,8 @@
 //! Characters of names outside of ASCII: those of XML 1.0 **fourth** edition, Appendix B.
 //!
-//! The fifth edition allows hundreds of thousands more (§2.3, productions 4 and 4a), which libexpat, and with it Prosody and
-//! ejabberd, refuses: a name of the fifth edition ends their streams. Every name of the fourth edition is one of the fifth,
-//! so the narrower set is understood by parsers of either.
+//! The fifth edition allows hundreds of thousands more (§2.3, productions 4 and 4a), which libexpat rejects, and with
+//! it Prosody and ejabberd: a name of the fifth edition closes their streams. Every name of the fourth edition is one
+//! of the fifth, so parsers of both editions accept the narrower set.
 
 /// `BaseChar` and `Ideographic` (productions 85 and 86).
 #[rustfmt::skip]
@@ -109,7 +109,7 @@ mod tests {
         }
     }
 
-    /// The counts are those of libexpat 2.5.0, asked about every character of the basic plane.
+    /// The counts are those of libexpat 2.5.0, tested with every character of the basic plane.
     #[test]
     fn xml_1_0_fourth_edition_appendix_b_has_this_many_characters() {
         assert_eq!((count(&LETTERS), count(&FOLLOWING)), (34_462, 594));

@@ -1,6 +1,6 @@
-//! The namespaces that decide something here.
+//! The namespaces that this crate distinguishes.
 
-/// A namespace name, told apart as far as the engine acts on it.
+/// A namespace name, distinguished as far as the engine acts on it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Namespace {
     /// No namespace.
@@ -78,7 +78,7 @@ impl Namespace {
     }
 
     /// The namespace name; empty for [`Self::None`] and [`Self::Other`].
-    pub fn uri(self) -> &'static str {
+    pub(crate) fn uri(self) -> &'static str {
         TABLE.iter().find(|(_, known)| *known == self).map_or("", |(uri, _)| *uri)
     }
 }

@@ -16,15 +16,15 @@ use super::skip::{Skip, Skipped};
 use super::steps;
 use super::tag::{self, Attribute, Span};
 
-/// What a stream consists of at its first level.
+/// The parts of a stream at its first level.
 #[derive(Clone, Debug)]
 pub enum Item {
     /// The opening tag.
     Header(HeaderAttributes),
     /// A complete first-level element.
     Element(Element),
-    /// The start tag, closed in itself, of a first-level element above the bound of bytes. Its content is not kept: it can
-    /// be answered, but not relayed. The stream goes on behind its end.
+    /// The start tag, closed in itself, of a first-level element above the limit of bytes. Its content is not kept: it
+    /// can be answered, but not relayed. The stream continues after its end.
     Oversized(Element),
     /// `</stream:stream>`.
     Close,
@@ -33,7 +33,7 @@ pub enum Item {
 /// Longest XML declaration; the longest useful one has 56 bytes.
 const MAX_DECLARATION: usize = 128;
 
-/// Cuts the bytes of a stream into [`Item`]s. Every byte is looked at once, however the input is split.
+/// Splits the bytes of a stream into [`Item`]s. Every byte is examined once, however the input is split.
 #[derive(Debug)]
 pub struct Scanner {
     bounds: Bounds,
@@ -54,20 +54,20 @@ pub struct Scanner {
     /// Qualified name of the stream's opening tag.
     root: Vec<u8>,
     facts: Option<Facts>,
-    /// An element above the bound of bytes whose end has not come yet.
+    /// An element above the limit of bytes whose end has not arrived yet.
     skip: Option<Skip>,
     outer_prefixes: u32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    /// Before the first byte: an XML declaration may come.
+    /// Before the first byte: an XML declaration may follow.
     Start,
     /// Before the opening tag.
     Prolog,
     /// Inside the stream.
     Content,
-    /// The opening tag closed itself; the end has to be reported.
+    /// The opening tag closed itself; the end must be reported.
     SelfClosed,
     /// After the end.
     Closed,
@@ -78,7 +78,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     name: Span,
-    /// Declarations in force outside of it.
+    /// Declarations in effect outside of it.
     mark: usize,
 }
 
@@ -111,7 +111,7 @@ impl Scanner {
         }
     }
 
-    /// Other bounds from the next byte on.
+    /// Other bounds apply from the next byte on.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
@@ -121,7 +121,7 @@ impl Scanner {
         *self = Self::new(self.bounds);
     }
 
-    /// Cuts the next item off the front of `buf`; `None` when more input is needed. White space between first-level
+    /// Removes the next item from the front of `buf`; `None` when more input is needed. White space between first-level
     /// elements is consumed; after the end of the stream everything is.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl Scanner {
                 self.skip_whitespace(buf);
             }
             let step = match self.step(buf) {
-                // At least one more byte belongs to what has begun.
+                // At least one more byte belongs to the current token.
                 Ok(Step::Incomplete) if !buf.is_empty() => {
                     self.fits(buf.len() + 1).map(|()| Step::Incomplete)
                 }
@@ -180,7 +180,7 @@ impl Scanner {
         }
     }
 
-    /// Gives up the element that is being read, except for its start tag, and goes on behind its end. `None`: not without
+    /// Drops the current element, except for its start tag, and continues after its end. `None`: not possible without
     /// the complete start tag of an element of a peer that may send such.
     fn oversized(&mut self, buf: &mut BytesMut) -> Option<Item> {
         if self.bounds.skipped_bytes == 0 {
@@ -242,8 +242,8 @@ impl Scanner {
         }
     }
 
-    /// The first byte of something that is neither markup nor white space. UTF-16 and UTF-32 begin with a byte order
-    /// mark or with a zero byte; U+FEFF in UTF-8 is no byte order mark but text (RFC 6120 §11.6).
+    /// The first byte of data that is neither markup nor white space. UTF-16 and UTF-32 begin with a byte order mark or
+    /// with a zero byte; U+FEFF in UTF-8 is not a byte order mark but text (RFC 6120 §11.6).
     fn stray(&self, first: u8) -> XmlError {
         match (self.phase, first) {
             (Phase::Start, 0x00 | 0xFE | 0xFF) => XmlError::UnsupportedEncoding,
@@ -252,7 +252,7 @@ impl Scanner {
         }
     }
 
-    /// Goes on searching for the end of a token; remembers how far it came.
+    /// Continues the search for the end of a token; remembers the position.
     fn find(&mut self, buf: &[u8], needle: u8) -> Option<usize> {
         let found = memchr::memchr(needle, buf.get(self.searched..).unwrap_or_default());
         let at = found.map(|offset| self.searched + offset);
@@ -402,7 +402,7 @@ impl Scanner {
 
     fn finish(&mut self, buf: &mut BytesMut, end: usize) -> Result<Step, XmlError> {
         let outer_prefixes = std::mem::take(&mut self.outer_prefixes);
-        // Every first-level start tag leaves its facts.
+        // Records the facts of every first-level start tag.
         let facts = self.facts.take().ok_or(Malformation::Tag)?;
         if outer_prefixes != 0 && self.stream.is_too_much(outer_prefixes) {
             return Err(Bound::Inherited { limit: MAX_INHERITED }.into());

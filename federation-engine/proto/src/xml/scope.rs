@@ -1,8 +1,8 @@
-//! Which namespace a prefix stands for at each place (Namespaces in XML §6).
+//! The namespace of each prefix at each place (Namespaces in XML §6).
 //!
-//! The cost of every question is bounded by the bytes of the name that it is about, however many declarations are in force
-//! and however long their namespace names are: a namespace name is decoded once, where it is declared; prefixes are found
-//! by a keyed hash; and attributes of different prefixes are compared by numbers that stand for the namespace names.
+//! The cost of every lookup is bounded by the bytes of the name, however many declarations are in effect and however
+//! long their namespace names are. A namespace name is decoded once, where it is declared; prefixes are found by a
+//! keyed hash; and attributes of different prefixes are compared by numbers that represent the namespace names.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -15,10 +15,10 @@ use super::namespace::Namespace;
 use super::steps;
 use super::tag::{Span, ValueSpan};
 
-/// Stands for a namespace name: equal names have equal numbers within one first-level element.
+/// Represents a namespace name: equal names have equal numbers within one first-level element.
 pub(super) type NameId = u32;
 
-/// Of `http://www.w3.org/XML/1998/namespace`, to which no prefix but `xml` can be bound.
+/// The number of `http://www.w3.org/XML/1998/namespace`, to which only the prefix `xml` can be bound.
 const XML_ID: NameId = NameId::MAX;
 
 /// A prefix that the stream's opening tag declares.
@@ -34,7 +34,7 @@ struct StreamPrefix {
     written: usize,
 }
 
-/// Declarations of the stream's opening tag, kept for as long as the stream lives.
+/// Declarations of the stream's opening tag, kept as long as the stream lives.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StreamScope {
     /// Namespace name of the default namespace; empty when there is none.
@@ -49,8 +49,8 @@ pub(super) struct StreamScope {
 /// As many as [`super::element::Facts::outer_prefixes`] has bits.
 pub(super) const MAX_STREAM_PREFIXES: usize = 32;
 
-/// Bytes of declarations that an element can inherit from the stream's opening tag. Where it is relayed they are written
-/// into its own start tag (RFC 6120 §4.8.5), so without a bound few bytes would make many.
+/// Maximum bytes of declarations that an element can inherit from the stream's opening tag. When it is relayed, they
+/// are written into its own start tag (RFC 6120 §4.8.5), so without a limit a few bytes would become many.
 pub(super) const MAX_INHERITED: usize = 1_024;
 
 impl StreamScope {
@@ -115,7 +115,7 @@ impl StreamScope {
             .map(|(_, declaration)| declaration)
     }
 
-    /// Whether the declarations whose bits are set are more than an element can inherit.
+    /// Whether the declarations whose bits are set exceed what an element can inherit.
     pub(super) fn is_too_much(&self, bits: u32) -> bool {
         let used = self.prefixes.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
         used.map(|(_, known)| known.written).fold(0, usize::saturating_add) > MAX_INHERITED
@@ -132,7 +132,7 @@ impl StreamScope {
         Some((index, self.prefixes.get(index)?))
     }
 
-    /// The number of a namespace name, when a prefix of the stream stands for it.
+    /// The number of a namespace name, if a prefix of the stream represents it.
     fn id_of(&self, uri: &str) -> Option<NameId> {
         let known = |index: &u8| self.prefixes.get(usize::from(*index));
         let at = self
@@ -153,27 +153,27 @@ struct Binding {
     prefix: Span,
     uri: ValueSpan,
     namespace: Namespace,
-    /// Once it was asked for.
+    /// Set once it was looked up.
     id: Option<NameId>,
     /// Index of the bucket that the prefix belongs to.
     bucket: usize,
-    /// The declaration that was the last one of the bucket before, by its index plus 1.
+    /// The previous last declaration of the bucket, by its index plus 1.
     hidden: u32,
 }
 
-/// Chains of declarations by the hash of their prefix. With a keyed hash nobody can choose prefixes that meet in one.
+/// Chains of declarations by the hash of their prefix. With a keyed hash, no peer can choose prefixes that collide.
 const BUCKETS: usize = 32;
-/// That of the default namespace.
+/// The chain of the default namespace.
 const DEFAULT: usize = BUCKETS;
 
-/// The declarations in force inside the element that is being scanned. The buffers are reused for every element.
+/// The declarations in effect inside the element that is being scanned. The buffers are reused for every element.
 #[derive(Debug)]
 pub(super) struct ElementScope {
     bindings: Vec<Binding>,
     /// The last declaration of each bucket by its index plus 1; 0 is none.
     last: [u32; BUCKETS + 1],
     hasher: RandomState,
-    /// Numbers of the namespace names that are not the stream's, as far as they were asked for.
+    /// Numbers of the namespace names that are not the stream's, as far as they were looked up.
     names: HashMap<Box<str>, NameId>,
 }
 
@@ -185,7 +185,7 @@ impl Default for ElementScope {
     }
 }
 
-/// What a prefix resolves to.
+/// The resolution of a prefix.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Resolved {
     /// Declared inside the element, with the index of the declaration.
@@ -214,7 +214,7 @@ impl ElementScope {
         }
     }
 
-    /// Declarations in force; hand it to [`Self::leave`] when the element that made new ones ends.
+    /// Declarations in effect; pass it to [`Self::leave`] when the element that added declarations ends.
     pub(super) fn mark(&self) -> usize {
         self.bindings.len()
     }
@@ -267,7 +267,7 @@ impl ElementScope {
         self.chain(DEFAULT).next().map_or(stream.content(), |(_, binding)| binding.namespace)
     }
 
-    /// What a prefix that is not empty stands for.
+    /// The namespace of a non-empty prefix.
     pub(super) fn resolve(
         &self,
         bytes: &[u8],
@@ -322,16 +322,16 @@ impl ElementScope {
     }
 }
 
-/// Namespaces §3: reserved names, and no undeclaring of prefixes. The namespace, where the declaration is allowed.
+/// Namespaces §3: reserved names, and no undeclaring of prefixes. Returns the namespace if the declaration is allowed.
 ///
-/// A namespace name is a URI reference (§2), so white space and control characters have no place in it. Parsers that put
-/// namespace and local name into one string separate them by such a character, and refuse a name that contains theirs:
-/// libexpat does so for Prosody and ejabberd.
+/// A namespace name is a URI reference (§2), so it cannot contain white space or control characters. Parsers that store
+/// namespace and local name in one string separate them by such a character, and reject a name that contains their
+/// separator: libexpat does so for Prosody and ejabberd.
 pub(super) fn check_declaration(prefix: &str, uri: &str) -> Result<Namespace, XmlError> {
     steps::count(uri.len());
     let namespace = Namespace::of(uri);
     let separates = |c: char| c.is_whitespace() || c.is_control();
-    // Nearly every name is of visible ASCII alone; without a branch for each byte that is seen at once.
+    // Nearly every name consists of visible ASCII only, which a check without a branch for each byte finds out at once.
     let visible = uri.bytes().fold(true, |all, byte| all & matches!(byte, 0x21..=0x7E));
     if !visible && namespace == Namespace::Other && uri.contains(separates) {
         return Err(Malformation::NamespaceDeclaration.into());

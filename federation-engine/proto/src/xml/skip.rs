@@ -1,7 +1,7 @@
 //! Finds the end of an element that is too large to be kept.
 //!
-//! Only delimiters are read and only the depth is kept. Skipped bytes are not relayed, so they are not validated.
-//! Constructs that XMPP forbids (RFC 6120 §11.1) are refused here too, because they would change the delimiters.
+//! Only delimiters are parsed and only the depth is kept. Skipped bytes are not relayed, so they are not validated.
+//! Constructs that XMPP forbids (RFC 6120 §11.1) are rejected here as well, because they would change the delimiters.
 
 use bytes::{Buf, BytesMut};
 
@@ -35,17 +35,17 @@ enum Place {
     Cdata(u8),
 }
 
-/// What follows `<` where a CDATA section begins.
+/// The text after `<` at the beginning of a CDATA section.
 const CDATA: &[u8] = b"![CDATA[";
 
-/// What [`Skip::advance`] came to.
+/// The result of [`Skip::advance`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Skipped {
     /// The end of the element.
     All,
     /// The end of the input.
     Some,
-    /// The end of what may be skipped.
+    /// The limit of skipped bytes.
     TooMuch,
 }
 
@@ -62,7 +62,7 @@ impl Skip {
             if window.is_empty() {
                 return Ok(Skipped::TooMuch);
             }
-            // Text and values are most of what is large.
+            // Text and values are most of a large element.
             let plain = match self.place {
                 Place::Text => memchr::memchr(b'<', window),
                 Place::Value(quote) => memchr::memchr(quote, window),
@@ -84,7 +84,7 @@ impl Skip {
         Ok(Skipped::Some)
     }
 
-    /// Takes one byte; true at the end of the element.
+    /// Handles one byte; true at the end of the element.
     fn step(&mut self, byte: u8) -> Result<bool, XmlError> {
         self.place = match (self.place, byte) {
             (Place::Text, b'<') => Place::Markup,

@@ -1,5 +1,5 @@
-//! Counts what the scanner does, for the tests that bound it by the bytes of the input: a step is a byte that is looked
-//! at, hashed, decoded or compared. Outside of tests it is nothing.
+//! Counts the scanner's work, for the tests that bound it by the bytes of the input: a step is a byte that is examined,
+//! hashed, decoded or compared. Outside of tests it does nothing.
 
 #[cfg(test)]
 thread_local! {

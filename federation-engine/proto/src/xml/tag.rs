@@ -50,13 +50,13 @@ impl Span {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueSpan {
     pub(super) span: Span,
-    /// It means just what its bytes are.
+    /// It equals its bytes.
     pub(super) plain: bool,
 }
 
 impl ValueSpan {
     /// References are replaced and white space is normalised (XML 1.0 §3.3.3). The value has been checked, so quick-xml
-    /// finds no fault with it.
+    /// finds no error in it.
     pub(super) fn decode(self, raw: &str) -> Cow<'_, str> {
         if self.plain {
             return Cow::Borrowed(raw);
@@ -148,7 +148,7 @@ pub(super) fn parse_end(bytes: &[u8], start: usize, end: usize) -> Result<Span, 
     Ok(Span::new(start + 2, end - 1 - trailing))
 }
 
-/// Checks what stands in an XML declaration between `<?xml` and `?>` (XML 1.0 §2.8).
+/// Checks the text of an XML declaration between `<?xml` and `?>` (XML 1.0 §2.8).
 pub(super) fn parse_declaration(
     bytes: &[u8],
     start: usize,
@@ -191,7 +191,7 @@ pub(super) fn parse_declaration(
 
 /// XML 1.0 §3.1, WFC: Unique Att Spec, by name as written; two names for the same expanded name are found elsewhere.
 fn unique(bytes: &[u8], attributes: &[Attribute]) -> Result<(), XmlError> {
-    /// Up to here comparing each with each is quicker than sorting.
+    /// Up to this number, comparing each with each is faster than sorting.
     const FEW: usize = 16;
     let name = |attribute: &Attribute| attribute.name.span.of(bytes);
     let duplicate = if attributes.len() <= FEW {
@@ -229,7 +229,7 @@ const NAME_INNER: u8 = 2;
 const COLON: u8 = 3;
 const NON_ASCII: u8 = 4;
 
-/// What a byte may be in a name.
+/// The positions in a name where a byte may occur.
 static NAME_CLASS: [u8; 256] = name_classes();
 
 #[allow(clippy::indexing_slicing)] // evaluated by the compiler: an index out of range does not compile

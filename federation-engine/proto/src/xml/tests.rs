@@ -15,7 +15,7 @@ use super::{Bounds, Element, Item, Malformation, Scanner, XmlError};
 const HEADER: &str = "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
                       xmlns:db='jabber:server:dialback' to='a.example' version='1.0'>";
 
-/// What came out, comparable.
+/// The output, comparable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Seen {
     Header,

@@ -1,4 +1,4 @@
-//! A small element read into a tree: stream features, SASL and dialback elements, errors.
+//! A small element parsed into a tree: stream features, SASL and dialback elements, errors.
 
 use quick_xml::NsReader;
 use quick_xml::XmlVersion;
@@ -8,7 +8,7 @@ use quick_xml::name::{PrefixDeclaration, ResolveResult};
 use super::namespace::Namespace;
 use super::scope::StreamScope;
 
-/// Nodes in a tree at most. The largest elements of stream negotiation have a few dozen.
+/// Maximum nodes in a tree. The largest elements of stream negotiation have a few dozen.
 const MAX_NODES: usize = 512;
 
 /// An element with its content.
@@ -26,19 +26,19 @@ pub struct Node {
     pub children: Vec<Node>,
 }
 
-/// The element is no negotiation element.
+/// The element is not a negotiation element.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the element has more than {MAX_NODES} nodes or is not complete")]
+#[error("the element has more than {MAX_NODES} nodes or is incomplete")]
 pub struct TooManyNodes;
 
-/// Reads the events of one element that the scanner has accepted, in the scope of its stream.
+/// Parses the events of one element that the scanner has accepted, in the scope of its stream.
 pub(super) fn reader<'a>(
     element: &'a str,
     scope: Option<&StreamScope>,
 ) -> Result<NsReader<&'a [u8]>, TooManyNodes> {
     let mut reader = NsReader::from_str(element);
     let resolver = reader.resolver_mut();
-    // An element that uses no prefix of the header comes without its scope; the content namespace is a fixed one.
+    // An element that uses no prefix of the header is passed without its scope; the content namespace is a fixed one.
     let default = scope.map_or(Namespace::Server.uri(), |scope| &scope.default);
     resolver
         .add(PrefixDeclaration::Default, quick_xml::name::Namespace(default))
@@ -54,7 +54,7 @@ pub(super) fn reader<'a>(
 }
 
 impl Node {
-    /// Reads one element that the scanner has accepted.
+    /// Parses one element that the scanner has accepted.
     ///
     /// # Errors
     /// When it has more than 512 nodes.
@@ -137,7 +137,7 @@ impl Node {
     }
 
     /// Whether this is the element `local` of `namespace`.
-    pub fn is(&self, namespace: Namespace, local: &str) -> bool {
+    pub(crate) fn is(&self, namespace: Namespace, local: &str) -> bool {
         self.namespace == namespace && self.local == local
     }
 

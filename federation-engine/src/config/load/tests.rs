@@ -16,15 +16,15 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\npeers:\n  - domain: b.example\n    tls:\n      mod: Required\n",
-        ":5:7: peers[0].tls.mod: there is no such field here",
+        ":5:7: peers[0].tls.mod: there is no such field",
     ),
     (
         "domains: [{name: a.example}]\npeerDefaults: {profil: Strict}\n",
-        ":2:16: peerDefaults.profil: there is no such field here",
+        ":2:16: peerDefaults.profil: there is no such field",
     ),
     (
         "domains: [{name: a.example}]\nlimits: {stanzaByte: 20000}\n",
-        ":2:10: limits.stanzaByte: there is no such field here",
+        ":2:10: limits.stanzaByte: there is no such field",
     ),
     (
         "domains: [{name: a.example}]\npeers: [{domain: b.example, profile: Loose}]\n",
@@ -57,7 +57,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\ndnssec: {trustAnchors: ''}\n",
-        ":2:10: dnssec.trustAnchors: a file name is needed",
+        ":2:10: dnssec.trustAnchors: a file name is required",
     ),
     ("domains: [{name: a.example}]\nhost: [", ":2:"),
     ("domains: [{name: a.example}]\ndomains: []\n", ":2:1: duplicate mapping key: domains"),
@@ -67,14 +67,14 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example, contact: {abus: []}}]\n",
-        ":1:39: domains[0].contact.abus: there is no such field here",
+        ":1:39: domains[0].contact.abus: there is no such field",
     ),
     // Consistency.
     (
         "domains:\n  - name: a.example\n    contact:\n      admin: ['xmpp:1', 'xmpp:2', 'xmpp:3', 'xmpp:4', 'xmpp:5']\n",
         ":4:7: domains[0].contact.admin: at most 4 entries are allowed",
     ),
-    ("domains: []\n", ":1:1: domains: at least one entry is needed"),
+    ("domains: []\n", ":1:1: domains: at least one entry is required"),
     (
         "domains:\n  - name: a.example\n  - name: A.Example.\n",
         ":3:5: domains[1].name: the domain a.example is listed twice",
@@ -85,15 +85,15 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\nbackends: [{name: im}]\n",
-        ":2:12: backends[0]: a backend has exactly one of",
+        ":2:12: backends[0]: a backend must have exactly one of",
     ),
     (
         "domains: [{name: a.example}]\nbackends: [{name: Im, server: {host: x}}]\n",
-        ":2:13: backends[0].name: a backend name has",
+        ":2:13: backends[0].name: a backend name must have",
     ),
     (
         "domains: [{name: a.example}]\nbackends:\n  - {name: im, server: {host: x}}\n  - {name: im, server: {host: y}}\n",
-        ":4:6: backends[1].name: a backend named \"im\" exists already",
+        ":4:6: backends[1].name: the backend name \"im\" is used twice",
     ),
     (
         "domains: [{name: a.example}]\nbackends: [{name: im, server: {host: 'x:5269'}}]\n",
@@ -117,7 +117,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\npeers: [{domain: b.example, tls: {pins: [sha256/AAAA]}}]\n",
-        ":2:42: peers[0].tls.pins[0]: \"sha256/AAAA\": a pin is",
+        ":2:42: peers[0].tls.pins[0]: \"sha256/AAAA\": a pin must be",
     ),
     (
         "domains: [{name: a.example}]\nlimits: {stanzaBytes: 9999}\n",
@@ -133,15 +133,15 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\nlisten:\n  s2s: '[::]:5269'\n  admin: 127.0.0.1:5269\n",
-        ":4:3: listen.admin: 127.0.0.1:5269 is already taken by `listen.s2s`",
+        ":4:3: listen.admin: `listen.s2s` already uses 127.0.0.1:5269",
     ),
     (
         "domains: [{name: a.example}]\nresolvers: ['198.18.0.53:0']\n",
-        ":2:13: resolvers[0]: 198.18.0.53:0 cannot be asked",
+        ":2:13: resolvers[0]: 198.18.0.53:0 cannot be a resolver",
     ),
     (
         "domains: [{name: a.example}]\nsplitHorizon: {address: '::', port: 5269}\n",
-        ":2:16: splitHorizon.address: :: cannot be reached",
+        ":2:16: splitHorizon.address: a backend cannot connect to ::",
     ),
     (
         "domains: [{name: xfed-probe.im.example}]\nhost: im.example\n",
@@ -153,7 +153,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "domains: [{name: a.example}]\ndialback: {secretFile: ''}\n",
-        ":2:12: dialback.secretFile: a file name is needed",
+        ":2:12: dialback.secretFile: a file name is required",
     ),
 ];
 

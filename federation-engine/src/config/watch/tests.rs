@@ -2,14 +2,14 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// Well below [`RECHECK`]: what comes within it came by an event.
+/// Well below [`RECHECK_INTERVAL`]: a change noticed within it was reported by an event.
 async fn noticed(watch: &mut FileWatch) {
     tokio::time::timeout(Duration::from_secs(30), watch.changed()).await.unwrap();
 }
 
 /// Longer than a burst takes to be reported.
 async fn unnoticed(watch: &mut FileWatch) {
-    assert!(timeout(QUIET * 5, watch.changed()).await.is_err());
+    assert!(timeout(QUIET_INTERVAL * 5, watch.changed()).await.is_err());
 }
 
 fn watch(files: &[&Path]) -> FileWatch {

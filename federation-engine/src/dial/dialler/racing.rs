@@ -45,7 +45,7 @@ struct World {
     hosts: HashMap<&'static str, [Family; 2]>,
     fates: HashMap<IpAddr, Fate>,
     start: Option<tokio::time::Instant>,
-    /// What was asked for and dialled, and when.
+    /// The queries and connection attempts, and when they happened.
     log: Mutex<Vec<(String, u128)>>,
 }
 
@@ -131,7 +131,7 @@ impl Run {
         std::mem::take(&mut *self.world.log.lock().unwrap())
     }
 
-    /// Puts the one run and what it did beside each other.
+    /// Compares a run with the expected one.
     async fn expect(mut self, winner: (&str, u128), log: &[(&str, u128)]) {
         let won = self.connect().await.unwrap();
         assert_eq!((&*won.0, won.1), winner);
@@ -203,7 +203,7 @@ async fn rfc8305_5_a_host_without_a_route_for_a_family_goes_on_at_once() {
     let fates = |v6: &Fate, v4: &Fate| {
         [("2a00::1", v6.clone()), ("2a00::2", v6.clone()), ("1.1.1.1", v4.clone())]
     };
-    // The answer about IPv4 is awaited when IPv6 has failed, and nobody else is asked for meanwhile.
+    // The answer about IPv4 is awaited when IPv6 has failed, and no other target is queried meanwhile.
     run(
         &[("a", 0, addresses.0.clone(), addresses.1.clone()), ("b", 0, absent(0), absent(0))],
         &fates(&NoRoute, &Connects(40)),
@@ -339,7 +339,7 @@ async fn after_a_useless_connection_everything_that_was_not_tried_is() {
             ("1.1.1.3", Refuses(0)),
         ],
     );
-    // 1.1.1.1 was slower than 1.1.1.2, which then is of no use; 2a00::1 had no chance to be known.
+    // 1.1.1.1 was slower than 1.1.1.2, which then is useless; 2a00::1 could not become known in time.
     assert_eq!(run.connect().await.unwrap().0, "1.1.1.2");
     assert!(!run.dialler.is_exhausted());
     assert_eq!(run.connect().await.unwrap().0, "1.1.1.1");

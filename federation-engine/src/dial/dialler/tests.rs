@@ -11,7 +11,7 @@ use crate::Domain;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Host names and what DNS says about them.
+/// Host names and their DNS answers.
 struct Zone(HashMap<&'static str, Answer<IpAddr>>);
 
 /// A host whose TLSA records are bogus.
@@ -36,7 +36,7 @@ fn zone(hosts: &[(&'static str, &[&str])]) -> Zone {
     Zone(hosts.iter().map(|(host, list)| (*host, answer(list))).collect())
 }
 
-/// Connects to the addresses it is told, refuses the others, remembers all.
+/// Connects to the given addresses, refuses the others, and records all attempts.
 #[derive(Default)]
 struct Network {
     open: Vec<SocketAddr>,
@@ -217,7 +217,7 @@ async fn xep0368_3_an_attempt_is_an_address_and_a_way_to_start_tls() {
     }
     assert_eq!(starts.len(), 2, "{starts:?}");
     assert_ne!(starts.first(), starts.last());
-    // What TCP refuses is refused for both ways.
+    // An address that refuses TCP is refused for both ways.
     let closed = Network::default();
     let failure = dialled(&targets, &zone, &closed, &Guard::default()).await.unwrap_err();
     assert_eq!(failure.to_string(), "1.1.1.1:5269: connection refused");

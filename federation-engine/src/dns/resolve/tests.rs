@@ -115,7 +115,7 @@ async fn existence_absence_and_ignorance_are_three_things() {
     assert_eq!(old[0].to_string(), "old.example:5269");
 
     for (broken, detail) in
-        [("broken", "Server Failure"), ("refused", "Query Refused"), ("lame", "recurse")]
+        [("broken", "Server Failure"), ("refused", "Query Refused"), ("lame", "recursion")]
     {
         let error = resolver.targets(&domain(&format!("{broken}.example")), false, true).await;
         let Err(DnsReason::ResolverUnavailable { detail: said, .. }) = error else {

@@ -1,4 +1,4 @@
-//! What is said to the backend. Pure: query in, decision out.
+//! Answers to the backend. Pure: query in, decision out.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::Domain;
 use crate::dns::ask::absolute;
 use crate::dns::exchange::{HEADER, question};
 
-/// Seconds that an answer of ours is kept. Short: the address of the engine's Service may change.
+/// TTL of our own answers in seconds. Short, because the address of the engine's Service may change.
 const TTL: u32 = 30;
 /// Octets of a UDP answer to a client without EDNS (RFC 1035 §2.3.4).
 const PLAIN_UDP: u16 = 512;
@@ -22,11 +22,11 @@ const UDP_PAYLOAD: u16 = 1232;
 /// QR in the third octet of the header (RFC 1035 §4.1.1).
 const QUERY_OR_RESPONSE: u8 = 0x80;
 /// Opcode and RD in the third octet, which a response repeats.
-const KEPT: u8 = 0x79;
+const COPIED_FLAGS: u8 = 0x79;
 /// RCODE in the fourth octet.
 const REFUSED: u8 = 5;
 
-/// The engine as the backend reaches it.
+/// The address at which the backend reaches the engine.
 #[derive(Clone, Debug)]
 pub struct SynthConfig {
     local: HashSet<Domain>,
@@ -44,26 +44,26 @@ pub enum Transport {
     Tcp,
 }
 
-/// What to do with a query.
+/// The decision about a query.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Decision {
-    /// Send this.
+    /// Send this answer.
     Reply(Vec<u8>),
-    /// Ask the ordinary resolvers.
+    /// Forward to the ordinary resolvers.
     Forward,
-    /// No query; an answer could start a loop (RFC 5625 §4.1 in spirit).
+    /// Not a query; an answer could start a loop (RFC 5625 §4.1 in spirit).
     Drop,
 }
 
 /// The name of the engine does not fit into DNS.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is too long: `xfed-engine.` in front of it must still be a DNS name")]
+#[error("{0} is too long: `xfed-engine.{0}` must also be a valid DNS name")]
 pub struct NameTooLong(pub Domain);
 
 impl SynthConfig {
-    /// `host` is the federation's own host name; the engine's inner name is made below it, because backends' resolvers
-    /// treat names of the reserved top-level domains on their own. `address` and `port` are the inner leg as the backend
-    /// reaches it; `local` are the domains that are not led to the engine.
+    /// `host` is the federation's own host name; the engine's inner name is below it, because resolvers of backends
+    /// treat names of the reserved top-level domains specially. `address` and `port` are the inner leg as the backend
+    /// reaches it; `local` are the domains that do not point to the engine.
     ///
     /// # Errors
     /// When `host` is too long.
@@ -103,7 +103,7 @@ impl SynthConfig {
         }
     }
 
-    /// Records for a question that is ours to answer.
+    /// Records for a question that the engine answers itself.
     fn sections(&self, question: &Query) -> Option<Sections> {
         if question.query_class() != DNSClass::IN {
             return None;
@@ -145,9 +145,9 @@ enum Sections {
 
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Service {
-    /// `_xmpp-server`, and `_jabber` of the time before.
+    /// `_xmpp-server`, and `_jabber` of earlier specifications.
     StartTls,
-    /// `_xmpps-server`: NODATA keeps the backend off Direct TLS.
+    /// `_xmpps-server`: NODATA keeps the backend from using Direct TLS.
     DirectTls,
 }
 
@@ -199,8 +199,8 @@ fn finish(query: &Message, question: &Query, sections: Sections, transport: Tran
     }
 }
 
-/// REFUSED for a client that is not served: header and question alone, never longer than the query, so that a forged source
-/// address gains nothing. `None`: no query.
+/// REFUSED for a client that is not served: header and question alone, never longer than the query, so that a forged
+/// source address gains nothing. `None`: not a query.
 pub(super) fn refused(query: &[u8]) -> Option<Vec<u8>> {
     let [id_high, id_low, flags, _, questions @ .., _, _, _, _, _, _] =
         *query.first_chunk::<HEADER>()?;
@@ -208,13 +208,13 @@ pub(super) fn refused(query: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let question = question(query).filter(|_| questions == [0, 1]);
-    let mut reply = vec![id_high, id_low, (flags & KEPT) | QUERY_OR_RESPONSE, REFUSED];
+    let mut reply = vec![id_high, id_low, (flags & COPIED_FLAGS) | QUERY_OR_RESPONSE, REFUSED];
     reply.extend([0, u8::from(question.is_some()), 0, 0, 0, 0, 0, 0]);
     reply.extend_from_slice(question.unwrap_or_default());
     Some(reply)
 }
 
-/// SERVFAIL for a query that nobody could answer.
+/// SERVFAIL for a query that no resolver could answer.
 pub(super) fn server_failure(query: &[u8]) -> Option<Vec<u8>> {
     let message = Message::from_vec(query).ok()?;
     let mut reply = Message::response(message.metadata.id, message.metadata.op_code);

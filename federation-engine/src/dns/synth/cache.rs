@@ -1,9 +1,9 @@
-//! Answers of the resolvers, kept as the bytes that came, for as long as their TTL allows (RFC 1035 §7.4, RFC 2308 §5).
+//! Answers of the resolvers, cached as received for as long as their TTL allows (RFC 1035 §7.4, RFC 2308 §5).
 //!
 //! The resolver library has a cache of its own. It is bounded in answers but not in bytes, and its key is the question
-//! alone: flags, the DNSSEC bit and EDNS options of a client, which decide how an answer looks, are not in it. Here the key
-//! is the whole query but for its ID and the case of its name, so that only a query that reads the same gets the same
-//! answer. Pure: time is an argument.
+//! alone. The flags, the DNSSEC bit and the EDNS options of a client determine the form of an answer, and are not in
+//! that key. Here the key is the whole query except for its ID and the case of its name, so only an identical query
+//! gets the same answer. Pure: time is an argument.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -22,9 +22,9 @@ const MAX_BYTES: usize = 1 << 20;
 const OVERHEAD: usize = 160;
 /// Bytes of one answer. One that is larger would drop many others.
 const MAX_ANSWER: usize = 4096;
-/// A changed record is noticed after this time at the latest.
+/// Maximum delay until a changed record is seen.
 const MAX_POSITIVE_TTL: Duration = Duration::from_hours(1);
-/// A new record is noticed after this time at the latest.
+/// Maximum delay until a new record is seen.
 const MAX_NEGATIVE_TTL: Duration = Duration::from_mins(1);
 
 /// AA in the third octet of the header: an answer out of a cache is not authoritative (RFC 1035 §4.1.1).
@@ -86,7 +86,7 @@ impl Cache {
         Some(answer)
     }
 
-    /// Keeps an answer if it may be kept.
+    /// Caches an answer if it may be cached.
     pub(super) fn put(&mut self, query: &[u8], transport: Transport, answer: &[u8], now: Instant) {
         let Some(key) = key(query, transport) else { return };
         let Some((lifetime, records)) = lifetime(answer) else { return };
@@ -111,7 +111,8 @@ impl Cache {
     }
 }
 
-/// The query without its ID, its name in lower case, after a mark of the transport: over UDP an answer may be cut.
+/// The query without its ID, its name in lower case, after a mark of the transport: over UDP an answer may be
+/// truncated.
 fn key(query: &[u8], transport: Transport) -> Option<Box<[u8]>> {
     let asked = question(query)?;
     let (name, _) = asked.split_last_chunk::<4>()?;
@@ -132,13 +133,13 @@ fn lifetime(answer: &[u8]) -> Option<(Duration, Records)> {
         return None;
     }
     let records = Records::read(answer)?;
-    // NOERROR and NXDOMAIN are knowledge; other codes pass by (RFC 2308 §7).
+    // NOERROR and NXDOMAIN are answers; other codes are not cached (RFC 2308 §7).
     if !matches!(records.code, 0 | 3) {
         return None;
     }
     let longest = match records.negative_ttl {
         Some(ttl) => MAX_NEGATIVE_TTL.min(Duration::from_secs(ttl.into())),
-        // Absence without a SOA record is not kept (RFC 2308 §5).
+        // Absence without a SOA record is not cached (RFC 2308 §5).
         None if records.answers == 0 => return None,
         None => MAX_POSITIVE_TTL,
     };

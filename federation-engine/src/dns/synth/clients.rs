@@ -1,4 +1,4 @@
-//! Clients whose queries are answered. An open resolver would work for strangers, and amplify queries with forged source
+//! Clients whose queries are answered. An open resolver would serve everyone, and amplify queries with forged source
 //! addresses (RFC 5358). Pure.
 
 use std::net::IpAddr;

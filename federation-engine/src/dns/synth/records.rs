@@ -1,4 +1,4 @@
-//! Walks the records of a DNS message without decoding them: where the TTLs are, and what they say. Pure.
+//! Walks the records of a DNS message without decoding them: where the TTLs are, and their values. Pure.
 
 use crate::dns::exchange::{HEADER, question};
 
@@ -7,7 +7,7 @@ const SOA: u16 = 6;
 /// OPT, whose TTL field has flags and the upper bits of the response code (RFC 6891 §6.1.3).
 const OPT: u16 = 41;
 
-/// What the records of an answer say about their time.
+/// The TTL data of an answer's records.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Records {
     /// The whole response code.
@@ -40,9 +40,9 @@ impl Records {
         Some(records)
     }
 
-    /// Adds the record at an offset; returns the offset behind it.
+    /// Adds the record at an offset; returns the offset after it.
     fn add(&mut self, message: &[u8], at: usize, is_authority: bool) -> Option<usize> {
-        // Behind the name: type, class, TTL, length of the data, data (RFC 1035 §4.1.3).
+        // After the name: type, class, TTL, length of the data, data (RFC 1035 §4.1.3).
         let fixed = after_name(message, at)?;
         let kind = number(message, fixed)?;
         let ttl: [u8; 4] = octets(message, fixed + 4)?;
@@ -73,7 +73,7 @@ fn number(message: &[u8], at: usize) -> Option<u16> {
     octets(message, at).map(u16::from_be_bytes)
 }
 
-/// The offset behind a name, which may end with a pointer (RFC 1035 §4.1.4).
+/// The offset after a name, which may end with a pointer (RFC 1035 §4.1.4).
 fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *message.get(at)? {

@@ -23,38 +23,38 @@ use crate::accept;
 use crate::dns::exchange::{ask, udp as ask_udp, write_framed};
 use crate::observe::label::DnsResult;
 
-/// Queries forwarded at once; more are dropped, and their clients ask again.
+/// Maximum queries forwarded at once; more are dropped, and their clients retry.
 const MAX_FORWARDS: usize = 256;
-/// TCP clients at once; more wait.
+/// Maximum TCP clients at once; more wait.
 const MAX_CLIENTS: usize = 64;
-/// Largest query: one question and EDNS fit many times.
+/// Largest query: one question and EDNS fit many times over.
 const MAX_QUERY: usize = 4096;
 /// For one upstream resolver. Clients give up after 5 s (resolv.conf(5)); two upstreams fit.
-const UPSTREAM: Duration = Duration::from_secs(2);
-/// A TCP client that asks nothing is closed (RFC 7766 §6.2.3).
-const IDLE: Duration = Duration::from_secs(10);
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(2);
+/// A TCP client that sends no query for this time is closed (RFC 7766 §6.2.3).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the responder works with; replaced as a whole on a reload.
+/// State of the responder; replaced as a whole on a reload.
 #[derive(Debug)]
 pub struct Horizon {
     config: SynthConfig,
     clients: Clients,
     upstreams: Vec<SocketAddr>,
-    /// Goes with the resolvers that the answers are of.
+    /// Replaced together with the resolvers whose answers it holds.
     cache: Mutex<Cache>,
 }
 
 impl Horizon {
-    /// `config` is what is answered here, `upstreams` are recursive resolvers for everything else, in order; never the
-    /// responder itself.
+    /// `config` determines the engine's own answers, `upstreams` are recursive resolvers for everything else, in order;
+    /// never the responder itself.
     pub fn new(config: SynthConfig, clients: Clients, upstreams: Vec<SocketAddr>) -> Self {
         Self { config, clients, upstreams, cache: Mutex::default() }
     }
 }
 
-/// Learns what becomes of queries.
+/// Is notified of the result of queries.
 pub trait Witness: Send + Sync + 'static {
-    /// A query was dealt with.
+    /// A query was handled.
     fn count(&self, result: DnsResult);
     /// A query, or a TCP connection, of a host that is not a client was refused.
     fn refused(&self, source: IpAddr);
@@ -81,13 +81,13 @@ impl Sockets {
     /// The address, with the port that the system chose if none was given.
     ///
     /// # Errors
-    /// When the operating system does not say.
+    /// When the operating system does not report it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 }
 
-/// Answers until `shutdown`, then lets running queries end.
+/// Answers until `shutdown`, then lets running queries finish.
 pub async fn serve(
     sockets: Sockets,
     horizon: Arc<ArcSwap<Horizon>>,
@@ -152,10 +152,11 @@ impl<W: Witness> Responder<W> {
         decision
     }
 
-    /// Asks the upstreams in turn. Over UDP a truncated answer goes back as it is, so that the client comes again by TCP.
+    /// Queries the upstreams in turn. Over UDP a truncated answer is returned as it is, so that the client retries over
+    /// TCP.
     async fn forward(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let Ok(_permit) = self.forwards.try_acquire() else {
-            debug!("DNS query dropped: {MAX_FORWARDS} are being forwarded already");
+            debug!("DNS query dropped: {MAX_FORWARDS} queries are already being forwarded");
             self.witness.count(DnsResult::Dropped);
             return None;
         };
@@ -175,8 +176,8 @@ impl<W: Witness> Responder<W> {
         let begun = on_the_way.begin(query);
         if !begun && on_the_way.warns(Instant::now()) {
             warn!(
-                "the same DNS query arrives again while it is being forwarded: a resolver of /etc/resolv.conf forwards to \
-                 the engine; let it forward the backend's names only, or set `resolvers`"
+                "DNS forwarding loop: a query arrived again while it was being forwarded. A resolver in /etc/resolv.conf \
+                 forwards to the engine. Let it forward only the backend's names, or set `resolvers`"
             );
         }
         begun
@@ -187,8 +188,8 @@ impl<W: Witness> Responder<W> {
         let order = lock(&self.silent).order(&horizon.upstreams, Instant::now());
         for upstream in order {
             let answer = match transport {
-                Transport::Udp => ask_udp(upstream, query, UPSTREAM).await,
-                Transport::Tcp => ask(upstream, query, UPSTREAM).await,
+                Transport::Udp => ask_udp(upstream, query, UPSTREAM_TIMEOUT).await,
+                Transport::Tcp => ask(upstream, query, UPSTREAM_TIMEOUT).await,
             };
             match answer {
                 Ok(answer) => {
@@ -197,7 +198,7 @@ impl<W: Witness> Responder<W> {
                     return Some(answer);
                 }
                 Err(error) => {
-                    debug!(%error, "DNS query not forwarded");
+                    debug!(%error, "cannot forward a DNS query");
                     lock(&self.silent).failed(upstream, Instant::now());
                 }
             }
@@ -244,7 +245,7 @@ async fn serve_udp<W: Witness>(
 
 async fn send(socket: &UdpSocket, reply: &[u8], client: SocketAddr) {
     if let Err(error) = socket.send_to(reply, client).await {
-        debug!(%client, %error, "DNS answer not sent");
+        debug!(%client, %error, "cannot send a DNS answer");
     }
 }
 
@@ -260,7 +261,7 @@ async fn serve_tcp<W: Witness>(
         let Ok(permit) = Arc::clone(&clients).acquire_owned().await else { return };
         let (stream, source) = accept::next(&listener, "dns").await;
         if !responder.admits(source.ip()) {
-            // Closed at once: over TCP the source is not forged, and a place is for clients.
+            // Closed at once: over TCP the source is not forged, and places are reserved for clients.
             continue;
         }
         let (responder, shutdown) = (Arc::clone(responder), shutdown.clone());
@@ -269,7 +270,7 @@ async fn serve_tcp<W: Witness>(
             tokio::select! {
                 result = client(stream, &responder) => {
                     if let Err(error) = result {
-                        debug!(%error, "DNS client ended");
+                        debug!(%error, "the connection of a DNS client ended with an error");
                     }
                 }
                 () = shutdown.cancelled() => {}
@@ -290,7 +291,7 @@ async fn client<W: Witness>(mut stream: TcpStream, responder: &Responder<W>) -> 
             stream.read_exact(&mut query).await?;
             Ok(query)
         };
-        let query = match timeout(IDLE, read).await {
+        let query = match timeout(IDLE_TIMEOUT, read).await {
             Ok(Ok(query)) => query,
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Ok(Err(error)) => return Err(error),
@@ -302,7 +303,7 @@ async fn client<W: Witness>(mut stream: TcpStream, responder: &Responder<W>) -> 
             Decision::Forward => responder.forward(&query, Transport::Tcp).await,
         };
         let Some(reply) = reply else { return Ok(()) };
-        timeout(IDLE, write_framed(&mut stream, &reply)).await??;
+        timeout(IDLE_TIMEOUT, write_framed(&mut stream, &reply)).await??;
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which resolver the responder asks next, and which questions it no longer forwards. Pure: time is an argument.
+//! Selects the resolver that the responder queries next, and the questions that it no longer forwards. Pure: time is an
+//! argument.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,25 +7,25 @@ use std::time::{Duration, Instant};
 
 use crate::dns::exchange;
 
-/// How long a resolver that did not answer is asked after the others.
-const REST: Duration = Duration::from_secs(30);
-/// How often one question may be on its way at once. A question that comes more often comes back: a resolver forwards to
-/// this responder.
+/// Time for which a resolver that did not answer is queried after the others.
+const FAILED_UPSTREAM_PAUSE: Duration = Duration::from_secs(30);
+/// Maximum forwards of one question at once. A question that arrives more often is a loop: a resolver forwards to this
+/// responder.
 const MAX_SAME_QUESTION: usize = 4;
 
-/// The resolvers that did not answer lately.
+/// The resolvers that did not answer recently.
 #[derive(Debug, Default)]
 pub(super) struct Silent {
     since: HashMap<SocketAddr, Instant>,
 }
 
 impl Silent {
-    /// The order in which to ask: as configured, the silent ones last.
+    /// The order of the queries: as configured, the unresponsive ones last.
     pub(super) fn order(&self, configured: &[SocketAddr], now: Instant) -> Vec<SocketAddr> {
         let rests = |upstream: &SocketAddr| {
             self.since
                 .get(upstream)
-                .is_some_and(|since| now.saturating_duration_since(*since) < REST)
+                .is_some_and(|since| now.saturating_duration_since(*since) < FAILED_UPSTREAM_PAUSE)
         };
         let (silent, others): (Vec<_>, Vec<_>) = configured.iter().partition(|one| rests(one));
         others.into_iter().chain(silent).copied().collect()
@@ -41,10 +42,10 @@ impl Silent {
     }
 }
 
-/// How often it is said that questions come back, at most.
+/// Minimum interval of the warnings about a loop.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The questions that are on their way to a resolver.
+/// The questions that are being forwarded to a resolver.
 #[derive(Debug, Default)]
 pub(super) struct OnTheWay {
     questions: HashMap<Box<[u8]>, usize>,
@@ -52,7 +53,7 @@ pub(super) struct OnTheWay {
 }
 
 impl OnTheWay {
-    /// Takes a query on; `false` if its question is on its way too often already.
+    /// Accepts a query; `false` if its question is already being forwarded too often.
     pub(super) fn begin(&mut self, query: &[u8]) -> bool {
         let count = self.questions.entry(question(query)).or_default();
         if *count >= MAX_SAME_QUESTION {
@@ -62,7 +63,7 @@ impl OnTheWay {
         true
     }
 
-    /// Whether somebody should hear of a question that came back.
+    /// Whether to warn of a loop now.
     pub(super) fn warns(&mut self, now: Instant) -> bool {
         let recent = |warned| now.saturating_duration_since(warned) < WARNING_INTERVAL;
         let due = !self.warned.is_some_and(recent);
@@ -72,7 +73,7 @@ impl OnTheWay {
         due
     }
 
-    /// The query that [`Self::begin`] took on has its answer or none.
+    /// The query that [`Self::begin`] accepted has its answer or none.
     pub(super) fn end(&mut self, query: &[u8]) {
         let question = question(query);
         if let Some(count) = self.questions.get_mut(&question) {
@@ -105,7 +106,7 @@ mod tests {
         assert_eq!(silent.order(&[one, other], start), [one, other]);
         silent.failed(one, start);
         assert_eq!(silent.order(&[one, other], start), [other, one]);
-        assert_eq!(silent.order(&[one, other], start + REST), [one, other]);
+        assert_eq!(silent.order(&[one, other], start + FAILED_UPSTREAM_PAUSE), [one, other]);
         silent.answered(&one);
         assert_eq!(silent.order(&[one, other], start), [one, other]);
     }

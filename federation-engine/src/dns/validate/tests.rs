@@ -1,4 +1,4 @@
-//! Whom a denial is believed. Signatures and look-ups are tested against a signed zone, in `tests/tests/dnssec.rs`.
+//! Which denials are accepted. Signatures and lookups are tested with a signed zone, in `tests/engine/tests/dnssec.rs`.
 
 use hickory_proto::rr::rdata::{CNAME, NS, SOA};
 

@@ -16,7 +16,7 @@ use crate::tls::config::provider;
 /// Shortest token; the operator generates 32 bytes and more.
 const MIN_TOKEN_BYTES: usize = 16;
 
-/// What the control listener proves itself with, and what it asks for.
+/// The certificate that the control listener presents, and the token that it requires.
 #[derive(Debug)]
 pub struct Credentials {
     tls: Arc<ServerConfig>,
@@ -31,15 +31,15 @@ pub enum CredentialsError {
     Unreadable {
         /// The file.
         place: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: std::io::Error,
     },
     /// Broken PEM.
-    #[error("{place}: no usable PEM block in it: {detail}")]
+    #[error("{place}: contains no usable PEM block: {detail}")]
     Malformed {
         /// The file.
         place: String,
-        /// What the parser said.
+        /// The error of the parser.
         detail: String,
     },
     /// Certificate and key do not work together.
@@ -47,7 +47,7 @@ pub enum CredentialsError {
     Unusable {
         /// The certificate file.
         place: String,
-        /// What the TLS library said.
+        /// The error of the TLS library.
         error: rustls::Error,
     },
     /// The token is too short to be secret.
@@ -107,7 +107,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
         .map_err(|error| CredentialsError::Unreadable { place: path.display().to_string(), error })
 }
 
-/// A bearer token, kept as its digest: comparing digests in constant time tells neither content nor length.
+/// A bearer token, kept as its digest: comparing digests in constant time reveals neither content nor length.
 pub struct Token([u8; 32]);
 
 impl Token {

@@ -119,7 +119,7 @@ async fn evidence_comes_with_an_etag_and_waits_for_news() {
     assert!(waited.starts_with("HTTP/1.1 304"), "{waited}");
 
     let (held, ()) = tokio::join!(server.get("/v1/evidence?wait=50", &known), async {
-        // Whether the request or the news comes first, the answer is the news.
+        // Whichever comes first, the request or the change: the answer has the change.
         server.news("tls.crt");
     });
     assert!(held.starts_with("HTTP/1.1 200"), "{held}");
@@ -265,7 +265,7 @@ fn bad_files_are_named() {
     let pair = self_signed(&name, Duration::from_hours(24), now).unwrap();
     std::fs::write(&files.certificate_file, &pair.certificate).unwrap();
     std::fs::write(&files.private_key_file, "no key").unwrap();
-    assert!(error().contains("tls.key: no usable PEM block"), "{}", error());
+    assert!(error().contains("tls.key: contains no usable PEM block"), "{}", error());
     std::fs::write(&files.private_key_file, &pair.private_key).unwrap();
     std::fs::write(&files.token_file, "short").unwrap();
     assert!(error().ends_with("token: the token has fewer than 16 bytes"), "{}", error());

@@ -1,4 +1,4 @@
-//! The records behind the journal: plain data and its bounds.
+//! The records of the journal: plain data and its bounds.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -13,23 +13,23 @@ use crate::observe::evidence::{
     MAX_PEERS, MAX_REFUSALS, PeerEvidence, PeerStream, Problem, ServedCertificate,
 };
 
-/// Longest text kept of a remote server's own words, in bytes.
+/// Maximum bytes kept of a text from a remote server.
 const MAX_TEXT: usize = 512;
 /// Longest `id` of a ping; the engine's own are shorter.
 const MAX_PING: usize = 64;
 /// Records dropped at once when there is no room, so that a flood of new names costs little for each.
 const BATCH: usize = 16;
 
-/// What a write changed.
+/// The change that a write made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Change {
-    /// Nothing.
+    /// No change.
     None,
-    /// The time of something known.
+    /// A newer time of a known fact.
     Refresh,
-    /// Something new that strangers can cause as often as they like.
+    /// A new fact that remote servers can cause at will.
     Waits,
-    /// Something new.
+    /// A new fact.
     New,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Records {
     refusals: Refusals<MAX_REFUSALS>,
     /// When the last revision was made.
     pub(super) published: Timestamp,
-    /// There is news that has made no revision.
+    /// There are changes without a revision.
     pub(super) waiting: bool,
 }
 
@@ -160,15 +160,15 @@ impl Records {
                 return Change::None;
             }
         }
-        // Whoever is first shows that the way is open; more unproven names show nothing new.
+        // The first one shows that the path is open; further unauthenticated names show nothing new.
         let opened = InboundKind::StreamOpened;
         let another = key.1 == opened && self.inbound.keys().any(|(_, kind)| *kind == opened);
         self.inbound.insert(key, observation);
         if another { Change::Waits } else { Change::New }
     }
 
-    /// Kept with the peer that it names, unless that one is connected to us now: then the name says nothing about it.
-    /// Strangers get no record of their own, and their names keep none alive.
+    /// Kept with the peer that it names, unless that peer is connected to us now: then the name is no evidence about
+    /// it. Unknown servers get no record of their own, and their names keep none alive.
     pub(super) fn refused(&mut self, mut refusal: InboundRefusal) -> Change {
         truncate(&mut refusal.message);
         let record = refusal
@@ -189,7 +189,7 @@ impl Records {
         let known = self.backends.insert(round_trip.domain.clone(), round_trip.clone());
         let same = known.is_some_and(|known| {
             let ping = round_trip.ping.clone();
-            // Which ping it was matters only to one that has no answer here.
+            // The ID of the ping matters only for one without an answer here.
             let good = round_trip.outcome == BackendOutcome::RoundTripSeen;
             let ping = if good { ping } else { known.ping.clone() };
             BackendRoundTrip { at: now, ping, ..known } == round_trip
@@ -229,7 +229,7 @@ impl Records {
         }
         *slot = Some(stream);
         if record.inbound.as_ref().is_some_and(|inbound| inbound.connected) {
-            // It has proven itself since.
+            // It has authenticated since.
             record.refusals = Refusals::default();
         }
         Change::New
@@ -238,7 +238,7 @@ impl Records {
     pub(super) fn attempt(&mut self, peer: &Domain, mut attempt: Attempt) -> Change {
         truncate(&mut attempt.message);
         let Some(record) = self.peer(peer, attempt.at) else { return Change::None };
-        // Two alike in a row tell an observer what a third one could.
+        // Two equal ones in a row give an observer the same information as three.
         let alike = |known: &&Attempt| Attempt { at: attempt.at, ..(*known).clone() } == attempt;
         let repeated = record.attempts.iter().rev().take_while(alike).take(2).count() == 2;
         if record.attempts.len() >= MAX_ATTEMPTS {
@@ -266,7 +266,7 @@ impl Records {
         }
     }
 
-    /// The record of a peer, made if need be. `None` when configured peers fill all places.
+    /// The record of a peer, created if needed. `None` when configured peers fill all places.
     fn peer(&mut self, domain: &Domain, now: Timestamp) -> Option<&mut PeerRecord> {
         if !self.peers.contains_key(domain) {
             self.make_room_for_peer();
@@ -280,7 +280,7 @@ impl Records {
         Some(record)
     }
 
-    /// Drops the peers that say least: not configured, without a stream, longest untouched.
+    /// Drops the least informative peers: not configured, without a stream, longest unchanged.
     fn make_room_for_peer(&mut self) {
         if self.peers.len() < MAX_PEERS {
             return;
@@ -297,8 +297,8 @@ impl Records {
         }
     }
 
-    /// A stranger can open streams under any name, so the weakest kind goes first, and the oldest of it; never one that
-    /// is stronger than what needs the room.
+    /// An unknown server can open streams under any name, so the weakest kind goes first, and the oldest of it; never
+    /// one that is stronger than the one that needs the room.
     fn make_room_for_inbound(&mut self, needed_for: InboundKind) {
         let mut weaker: Vec<_> = self
             .inbound

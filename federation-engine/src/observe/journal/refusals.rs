@@ -1,12 +1,12 @@
-//! The last refusals, at most `MAX` of them. Whoever is refused can be anybody and come as often as it likes, so repetitions
-//! are one entry, and no source pushes out what others did.
+//! The last refusals, at most `MAX` of them. Any server can be refused, as often as it likes, so repetitions are one
+//! entry, and no source displaces the entries of others.
 
 use std::collections::VecDeque;
 
 use crate::observe::evidence::InboundRefusal;
 use crate::source::Prefix;
 
-/// Entries that one source prefix may have.
+/// Maximum entries of one source prefix.
 const MAX_PER_SOURCE: usize = 4;
 
 /// Oldest first.
@@ -14,7 +14,7 @@ const MAX_PER_SOURCE: usize = 4;
 pub(super) struct Refusals<const MAX: usize>(VecDeque<InboundRefusal>);
 
 impl<const MAX: usize> Refusals<MAX> {
-    /// Whether it is anything new.
+    /// Whether it is new.
     pub(super) fn add(&mut self, mut refusal: InboundRefusal) -> bool {
         let known = self.0.iter().position(|known| {
             (&known.peer, &known.local, known.source)
@@ -32,7 +32,7 @@ impl<const MAX: usize> Refusals<MAX> {
         same.is_none()
     }
 
-    /// The source's own oldest entry goes first, when it has many; else the oldest of all.
+    /// The source's own oldest entry goes first, if it has many; else the oldest of all.
     fn make_room(&mut self, needed_for: &InboundRefusal) {
         let source = Prefix::from(needed_for.source);
         let mut own = self

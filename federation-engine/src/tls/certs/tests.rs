@@ -34,7 +34,7 @@ fn each_domain_gets_the_certificate_that_covers_it_and_the_first_one_stands_in()
     let [problem] = problems.as_slice() else { panic!("{problems:?}") };
     assert_eq!(
         problem.to_string(),
-        "no certificate covers c.example; those present are for a.example, b.example, *.b.example"
+        "no certificate covers c.example; the loaded certificates are for a.example, b.example, *.b.example"
     );
 }
 

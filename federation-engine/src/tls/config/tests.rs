@@ -17,7 +17,7 @@ fn presented(root: &Ca, name: &str) -> Presented {
     Presented::new(Arc::new(key)).unwrap()
 }
 
-/// Moves bytes between the two until both are done, or one refuses.
+/// Moves bytes between the two until both are done, or one fails.
 fn handshake(
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,

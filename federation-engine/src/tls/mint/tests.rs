@@ -78,7 +78,8 @@ fn a_ca_that_cannot_sign_is_refused_with_its_reason() {
     let (one, two) = (ca(10), ca(10));
     let mixed = PemPair { certificate: one.certificate.clone(), private_key: two.private_key };
     assert!(matches!(Mint::new(&mixed, []), Err(IssueError::KeyMismatch)));
-    let leaf = crate::tls::issue::self_signed(&[domain("a.example")], LIFETIME, now()).unwrap();
+    let leaf =
+        crate::tls::issue::self_signed(&[domain("a.example")], LEAF_LIFETIME, now()).unwrap();
     assert!(matches!(Mint::new(&leaf, []), Err(IssueError::Certificate(_))));
     let no_key = PemPair { certificate: one.certificate.clone(), private_key: "x".to_owned() };
     assert!(matches!(Mint::new(&no_key, []), Err(IssueError::Key(_))));

@@ -16,6 +16,7 @@ fn applied(federation: &Validated, material: &Material) -> Existing {
         backend_ca: secrets::backend_ca(federation, &given),
         backend_tls: secrets::backend_tls(federation, &given),
         self_signed: secrets::self_signed(federation, &given),
+        serving: None,
     }
 }
 
@@ -117,4 +118,13 @@ fn what_the_resource_brings_itself_is_not_made() {
     assert!(material.dialback.is_none());
     assert!(material.backend.is_none());
     assert!(material.self_signed.is_none());
+}
+
+#[test]
+fn an_issuer_without_effect_yet_leaves_the_self_signed_certificate() {
+    let mut spec = json!({"domains": [{"name": "example.com"}]});
+    let (_, first, existing) = made(&spec);
+    spec["tls"] = json!({"certificate": {"issuerRef": {"name": "ca"}}});
+    let second = complete(&existing, &validated(&spec), now()).unwrap();
+    assert!(second.self_signed.is_some() && second.self_signed == first.self_signed);
 }

@@ -123,3 +123,60 @@ fn domain_uncontested() {
     });
     assert_eq!(early.reason.to_string(), "DomainClaimedElsewhere");
 }
+
+/// The service of the note: DNS has the address and the ports of a firewall.
+fn behind_nat() -> serde_json::Value {
+    let mut spec = smallest();
+    spec["service"] = json!({
+        "publicAddresses": ["203.0.113.10"], "publicPorts": {"s2s": 15_269, "s2sTls": 443}
+    });
+    spec
+}
+
+#[test]
+fn records_are_compared_with_the_public_addresses_and_ports() {
+    let host = |found: &str| {
+        of(&behind_nat(), ConditionType::HostResolves, |seen| {
+            seen.dns.host = told([found.parse().unwrap()].into());
+        })
+    };
+    assert_eq!(host("203.0.113.10").reason.to_string(), "RecordsMatch");
+    // The load balancer's own address.
+    let wrong = host(crate::fixtures::ADDRESS);
+    assert_eq!(wrong.reason.to_string(), "AddressMismatch");
+    let expected = "expected 203.0.113.10, as set in spec.service.publicAddresses.";
+    assert!(wrong.message.contains(expected), "{wrong:?}");
+    let srv = |port: u16| {
+        of(&behind_nat(), ConditionType::SRVResolves, |seen| {
+            seen.dns.services[0].1 = told([srv(port, "xmpp.example.com")].into());
+        })
+    };
+    assert_eq!(srv(15_269).reason.to_string(), "RecordsMatch");
+    assert_eq!(srv(5269).reason.to_string(), "SRVPortMismatch");
+}
+
+#[test]
+fn the_zone_snippet_has_public_addresses_and_never_a_private_one_that_nobody_asked_for() {
+    let snippet = |spec: &serde_json::Value| {
+        let federation = validated(spec);
+        let mut seen = evidence(&federation);
+        let private = Address::Ips(vec!["10.1.2.3".parse().unwrap()]);
+        seen.cluster.service.as_mut().unwrap().address = Some(private);
+        seen.dns.host = told([].into());
+        for (_, found) in &mut seen.dns.services {
+            *found = told([].into());
+        }
+        let view = View { federation: &federation, seen: &seen };
+        crate::dns::zone::snippet(&crate::dns::compare::records(view))
+    };
+    assert_eq!(
+        snippet(&behind_nat()).unwrap(),
+        "xmpp.example.com. 300 IN A 203.0.113.10\n\
+         _xmpp-server._tcp.example.com. 300 IN SRV 0 5 15269 xmpp.example.com.\n\
+         _xmpps-server._tcp.example.com. 300 IN SRV 0 5 443 xmpp.example.com.\n"
+    );
+    assert_eq!(snippet(&smallest()), None);
+    let mut inside = smallest();
+    inside["egress"] = json!({"allowNetworks": ["10.0.0.0/8"]});
+    assert!(snippet(&inside).unwrap().starts_with("xmpp.example.com. 300 IN A 10.1.2.3\n"));
+}

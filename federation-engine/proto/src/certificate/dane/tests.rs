@@ -65,7 +65,7 @@ fn misnamed(verdict: &Result<(), CertificateReason>) -> bool {
     matches!(verdict, Err(CertificateReason::NameMismatch { .. }))
 }
 
-/// For another name, and over.
+/// For another name, and expired.
 fn expired_of_another(params: &mut rcgen::CertificateParams) {
     params.not_after = date_time_ymd(2026, 5, 1);
 }
@@ -173,7 +173,7 @@ fn rfc6698_2_1_1_pkix_ta_is_on_the_path_to_one_of_our_roots() {
         assert_eq!(by(&whole, &root.certificate, selector), Ok(()), "{selector}");
         assert_eq!(by(&whole, &elsewhere, selector), mismatch(), "{selector}");
     }
-    // Of a root that is not presented the key is known, its certificate is not.
+    // Of a root that is not presented, the key is known and the certificate is not.
     assert_eq!(by(&short, &root.certificate, 1), Ok(()));
     assert_eq!(by(&short, &root.certificate, 0), mismatch());
     let untrusted = verdict(&whole, &[about(&root.certificate, 0, 1, 1)], &Trust::none());

@@ -1,4 +1,4 @@
-//! Every verdict of the judge, one certificate property at a time.
+//! Every verdict about a certificate, one property at a time.
 
 use rcgen::{
     CertificateParams, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair, NameConstraints,
@@ -13,7 +13,7 @@ const UTF8_STRING: u8 = 0x0c;
 const XMPP_ADDR: u8 = 5;
 const DNS_SRV: u8 = 7;
 
-/// A leaf for `names` below one root, judged for `name`.
+/// A leaf for `names` below one root, verified for `name`.
 fn verdict(
     names: &[&str],
     name: &str,
@@ -301,7 +301,7 @@ fn only_the_very_certificate_of_the_bundle_stands_without_an_issuer() {
     assert_eq!(judged(&trusted, &trust, "a.example"), Ok(()));
     let twin = of_key("bank.example", &|_| {});
     assert_eq!(judged(&twin, &trust, "bank.example"), Err(CertificateReason::SelfSigned));
-    // Nor does the bundle make up for what a path would have refused.
+    // Nor does the bundle replace the checks that a path would have failed.
     for change in [
         &(|p: &mut CertificateParams| p.not_after = date_time_ymd(2026, 5, 1))
             as &dyn Fn(&mut CertificateParams),
@@ -313,7 +313,7 @@ fn only_the_very_certificate_of_the_bundle_stands_without_an_issuer() {
         let trust = Trust::from_pem(own.pem().as_bytes(), "bundle").unwrap();
         assert!(judged(&own, &trust, "a.example").is_err());
     }
-    // A certificate that a person trusts by itself needs no issuer.
+    // A certificate that is trusted by configuration needs no issuer.
     let (leaf, _) = Ca::root("Unknown").leaf(&["a.example"], server_auth);
     let trust = Trust::from_pem(leaf.pem().as_bytes(), "bundle").unwrap();
     assert_eq!(judged(&leaf, &trust, "a.example"), Ok(()));
@@ -380,7 +380,7 @@ fn a_pinned_ca_in_the_chain_proves_only_what_it_signed() {
         let pins = [pin_of(&pinned.certificate)];
         judge(&presented, &domain("a.example"), &Trust::none(), &pins, now())
     };
-    // It is no part of the chain, or has no more than the name of the issuer.
+    // It is not part of the chain, or has only the name of the issuer.
     assert_eq!(judged(&Ca::root("Pinned")), Err(CertificateReason::PinMismatch));
     let namesake = judged(&Ca::root("Other"));
     assert!(matches!(namesake, Err(CertificateReason::Invalid { .. })), "{namesake:?}");
@@ -406,7 +406,7 @@ fn rsa_is_accepted_from_2048_bits_on_and_sha1_never() {
     for (leaf, ca, refused) in [
         ("rsa-sha256", "rsa2048-ca", None),
         ("rsa-sha1", "rsa2048-ca", Some("an algorithm that is not accepted")),
-        ("by-rsa1024", "rsa1024-ca", Some("a signature in the chain is wrong")),
+        ("by-rsa1024", "rsa1024-ca", Some("a signature in the chain is invalid")),
     ] {
         let pem = std::fs::read(format!("{}/../testdata/tls/{ca}.pem", env!("CARGO_MANIFEST_DIR")));
         let trust = Trust::from_pem(&pem.unwrap(), ca).unwrap();

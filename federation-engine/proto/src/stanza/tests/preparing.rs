@@ -6,7 +6,7 @@ use crate::stanza::{address::is_well_formed, preparation::keeps};
 /// A line of `addresses.txt`.
 struct Recorded {
     prosody: bool,
-    /// Nothing is left of a part.
+    /// A part becomes empty.
     vanishes: bool,
     address: String,
 }

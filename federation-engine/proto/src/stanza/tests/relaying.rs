@@ -17,7 +17,7 @@ fn assert_relayed(stanza: &str, lang: Option<&str>, expected: &str) {
     let bytes = relayed(&element(stanza), lang);
     let text = std::str::from_utf8(&bytes).unwrap();
     assert_eq!(text, expected);
-    // What goes out is accepted by the same rules, without the prefixes of this header.
+    // The output is accepted by the same rules, without the prefixes of this header.
     let again = element_of("", text);
     assert!(again.is_self_contained(), "{text}");
 }

@@ -16,7 +16,7 @@ use crate::stream::rejection::Named;
 use crate::stream::{Action, Authentication, Out, PeerRules, StreamLimits, Surroundings};
 use crate::xml::HeaderAttributes;
 
-/// What the header says, once it is acceptable.
+/// The content of the header, once it is acceptable.
 struct Addressed {
     from: Option<Domain>,
     to: Option<Domain>,
@@ -36,7 +36,7 @@ impl Inbound {
         self.named = Named { from: from.clone(), to: to.clone() };
         let to = to.filter(|to| around.serves(to));
         let versioned = !matches!(negotiated(header), Ok(None));
-        // The response header comes first whatever is wrong (§4.9.1.2); it never repeats a name that we do not serve
+        // The response header comes first whatever the error (§4.9.1.2); it never repeats a name that we do not serve
         // (§4.9.1.3).
         let response = Response {
             from: to.as_ref().map_or("", Domain::as_str),
@@ -61,7 +61,7 @@ impl Inbound {
             Ok(features) => Features {
                 limits: self.accepted(&addressed, &features, around),
                 bidi: self.takes_bidi(&addressed, &features, around),
-                // Only once the peer is proven (XEP-0198 §3); after dialback no features follow.
+                // Only once the peer is authenticated (XEP-0198 §3); after dialback no features follow.
                 management: self.external.is_some(),
                 ..features
             },
@@ -77,14 +77,14 @@ impl Inbound {
             versioned: addressed.versioned,
             offered: if addressed.versioned { features } else { Features::default() },
         });
-        // Only after features without anything mandatory may stanzas follow (§4.3.5).
+        // Stanzas may follow only after features without a mandatory one (§4.3.5).
         if let Some(pair) = self.external.take() {
             self.authorized(&pair, Authentication::External, out);
         }
     }
 
-    /// What is told of our limits (XEP-0478). As long as other features follow, no stanzas are allowed, and what is allowed
-    /// is small; features that offer dialback may be the last ones, so they speak of stanzas.
+    /// Our announced limits (XEP-0478). As long as other features follow, stanzas are not allowed, and the limit is
+    /// small. Features that offer dialback may be the last ones, so they announce the limit of stanzas.
     fn accepted(
         &self,
         addressed: &Addressed,
@@ -101,7 +101,7 @@ impl Inbound {
         StreamLimits { max_bytes: Some(max_bytes), idle: self.limits.idle }
     }
 
-    /// Offered where the peer can prove itself next, because it has to ask before it does (XEP-0288 §2.2).
+    /// Offered if the peer can authenticate next, because it must request this before it does (XEP-0288 §2.2).
     fn takes_bidi(
         &self,
         addressed: &Addressed,
@@ -132,11 +132,11 @@ impl Inbound {
         }
         let claimed = &self.claimed;
         if claimed.from.is_some() && from.is_some() && claimed.from != from {
-            let text = "the 'from' of the stream changed on the way";
+            let text = "the 'from' of the stream changed during negotiation";
             return Err(StreamError::new(StreamCondition::InvalidFrom, text));
         }
         if claimed.to.is_some() && claimed.to != to {
-            let text = "the 'to' of the stream changed on the way";
+            let text = "the 'to' of the stream changed during negotiation";
             return Err(StreamError::new(StreamCondition::PolicyViolation, text));
         }
         if let (Some(from), Some(to)) = (&from, &to) {
@@ -147,21 +147,21 @@ impl Inbound {
         Ok(Addressed { from, to, versioned })
     }
 
-    /// A server from before version 1.0 need not say whom it wants: `to` was a SHOULD (RFC 3920 §4.2), and jabberd2 without a
-    /// certificate still sends none. On such a stream nothing but dialback can follow, whose elements name both domains
-    /// and are judged one by one, so a header without `to` gains nothing. From version 1.0 on, and inside TLS, whose
+    /// A server from before version 1.0 may omit `to`: it was a SHOULD (RFC 3920 §4.2), and jabberd2 without a
+    /// certificate still omits it. On such a stream only dialback can follow, whose elements name both domains and are
+    /// verified one by one, so a header without `to` gains nothing. From version 1.0 on, and inside TLS, whose
     /// certificate is the one for `to`, it is a MUST (RFC 6120 §4.7.2).
     fn leaves_to_dialback(&self, header: &HeaderAttributes, versioned: bool) -> bool {
         header.to.is_none() && !versioned && self.tls.is_none() && header.declares_dialback
     }
 
-    /// What to offer; an error when nothing that the peer could do would lead to an authenticated stream.
+    /// The features to offer; an error if no action of the peer could lead to an authenticated stream.
     fn features(
         &self,
         addressed: &Addressed,
         around: &dyn Surroundings,
     ) -> Result<Features, StreamError> {
-        // A peer that does not say who it is (allowed before TLS, §4.7.1) is judged at its first dialback request.
+        // A peer that does not name its domain (allowed before TLS, §4.7.1) is checked at its first dialback request.
         let Some(from) = &addressed.from else {
             let starttls = self.tls.is_none().then_some(StartTls::Optional);
             return Ok(Features { starttls, dialback: Some(DIALBACK), ..Features::default() });
@@ -177,7 +177,7 @@ impl Inbound {
         let looks = rules.verification != CertificateRole::None;
         let verdict = if looks { Some(around.judge(chain, from)) } else { None };
         // Closed at once instead of leaving the peer to a timeout (§6.4.5).
-        let say = |reason| format!("the certificate does not prove {from}: {reason}");
+        let say = |reason| format!("the certificate does not authenticate {from}: {reason}");
         let (why_not, cause) = match &verdict {
             Some(Err(reason)) => (say(reason.told()), say(reason.to_string())),
             _ if rules.accepts_external() => {
@@ -187,7 +187,7 @@ impl Inbound {
             _ => {
                 let settings = AgainstExternal::of(rules, around.set_by(from), Direction::Inbound);
                 let cause = format!("SASL EXTERNAL is not accepted because {settings}");
-                ("no authentication method is left".to_owned(), cause)
+                ("no authentication method is available".to_owned(), cause)
             }
         };
         let proven = matches!(verdict, Some(Ok(())));

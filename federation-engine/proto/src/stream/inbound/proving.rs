@@ -1,4 +1,5 @@
-//! How a peer proves a pair to the receiving entity: SASL EXTERNAL (XEP-0178 §3) and Server Dialback (XEP-0220 §2.2).
+//! How a peer authenticates a pair to the receiving entity: SASL EXTERNAL (XEP-0178 §3) and Server Dialback (XEP-0220
+//! §2.2).
 
 use std::time::Instant;
 
@@ -21,15 +22,15 @@ use crate::stream::sasl::{self, MAX_ATTEMPTS};
 use crate::stream::{Action, Authentication, Out, StreamId, Surroundings};
 use crate::xml::Element;
 
-/// Dialback requests that are taken up on a stream that has proven nothing. Each may cost a judgement of the certificate and a
-/// verification; a server that hosts many domains proves its first one before that.
+/// Maximum dialback requests on a stream without an authenticated pair. Each may cost a verification of the certificate
+/// and of a key; a server that hosts many domains authenticates its first one before that.
 const MAX_UNPROVEN_REQUESTS: u8 = 16;
 
 impl Inbound {
     pub(super) fn on_sasl(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let (Some(opened), Ok(node)) = (&self.opened, element.tree()) else { return self.end(out) };
         if opened.from.as_ref().is_some_and(|from| self.proven.has_peer(from)) {
-            let text = "the stream is authenticated already";
+            let text = "the stream is already authenticated";
             return self.fail(
                 &StreamError::new(StreamCondition::PolicyViolation, text),
                 around,
@@ -58,7 +59,7 @@ impl Inbound {
         sasl::write_failure(out, condition);
         self.failures += 1;
         if self.failures >= MAX_ATTEMPTS {
-            let text = "too many failed attempts at authentication";
+            let text = "too many failed authentication attempts";
             self.fail(&StreamError::new(StreamCondition::PolicyViolation, text), around, out);
         }
     }
@@ -78,8 +79,8 @@ impl Inbound {
                 self.questioned = true;
                 authority::reply(&question, around, out);
             }
-            // We ask nothing on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It changes
-            // nothing.
+            // We send no requests on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It
+            // has no effect.
             Ok(Step::ResultAnswer { .. } | Step::VerifyAnswer { .. }) => {
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
             }
@@ -110,7 +111,7 @@ impl Inbound {
         if self.proven.is_empty() {
             self.requests = self.requests.saturating_add(1);
             if self.requests > MAX_UNPROVEN_REQUESTS {
-                let text = "too many dialback requests on a stream that has proven nothing";
+                let text = "too many dialback requests on a stream without an authenticated domain";
                 let answer = Verification::error(StanzaCondition::ResourceConstraint, text);
                 return self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
             }
@@ -124,13 +125,13 @@ impl Inbound {
                     return self.answer_result(&pair, objection.answer, reason, out);
                 };
                 Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
-                // The request says who and whom; a header from before version 1.0 does not.
+                // The request names both domains; a header from before version 1.0 does not.
                 self.named = Named { from: Some(pair.from), to: Some(pair.to) };
                 return self.fail(&(*error).because(objection.reason), around, out);
             }
         };
         let id = opened.id.clone();
-        // The driver has some of them verified at once; the others wait for their turn.
+        // The driver verifies some of them at once; the others wait for their turn.
         let cap = self.limits.pairs.saturating_sub(self.proven.len());
         match (
             self.pending.insert(&pair, clock::after(now, self.limits.dialback), cap),
@@ -144,7 +145,8 @@ impl Inbound {
                 self.answer_result(&pair, Verification::Valid, None, out);
                 self.authorized(&pair, Authentication::DialbackByCertificate, out);
             }
-            // The first request will be answered; a second answer would be taken for the answer to another one.
+            // The first request will be answered; the peer would interpret a second answer as the answer to another
+            // request.
             (Err(NotTaken::Duplicate), _) => {}
             (Err(NotTaken::TooMany), _) => {
                 let text = NotTaken::TooMany.to_string();
@@ -154,10 +156,10 @@ impl Inbound {
         }
     }
 
-    /// Who confirms a key for the pair.
+    /// How a key of the pair is confirmed.
     ///
     /// # Errors
-    /// Why nobody does.
+    /// Why it is refused.
     fn confirmed_by(
         &self,
         opened: &Opened,
@@ -190,7 +192,7 @@ impl Inbound {
                 "TLS is required here",
                 Word::TlsRequired,
             );
-            // Such a peer has no way to come back with TLS on this stream.
+            // Such a peer cannot retry with TLS on this stream.
             return Err(if opened.versioned { objection } else { objection.fatal() });
         }
         if let Some(setting) = Setting::against_dialback(rules, around.set_by(&pair.from)) {
@@ -201,7 +203,7 @@ impl Inbound {
         }
         let required = rules.verification == CertificateRole::Required;
         let by_certificate = rules.key_confirmation == KeyConfirmation::CertificateFirst;
-        // Of the key's own sender and at the time of the key (XEP-0344 §2.5), not of the stream's header.
+        // For the sender of the key and at the time of the key (XEP-0344 §2.5), not for the stream's header.
         let verdict = match &self.tls {
             Some(chain) if required || by_certificate => around.judge(chain, &pair.from),
             _ => return Ok(ConfirmedBy::AuthoritativeServer),
@@ -209,8 +211,9 @@ impl Inbound {
         match verdict {
             Ok(()) if by_certificate => Ok(ConfirmedBy::Certificate),
             Err(reason) if required => {
-                let say =
-                    |reason| format!("the certificate does not prove {}: {reason}", pair.from);
+                let say = |reason| {
+                    format!("the certificate does not authenticate {}: {reason}", pair.from)
+                };
                 let (text, cause) = (say(reason.told()), say(reason.to_string()));
                 let answer = Verification::error_of(StanzaCondition::PolicyViolation, text, cause);
                 Err(Objection { answer, reason: reason.word(), fatal: None }.fatal())
@@ -219,8 +222,8 @@ impl Inbound {
         }
     }
 
-    /// What came of [`Action::Verify`], with its pair and ID. An answer to a question that is not waiting (any more), or
-    /// that was about the stream before its last restart, has no effect.
+    /// The result of [`Action::Verify`], with its pair and ID. An answer to a request that is not pending (any more),
+    /// or that was about the stream before its last restart, has no effect.
     pub fn on_verification(
         &mut self,
         pair: &Pair,
@@ -238,7 +241,7 @@ impl Inbound {
         let answer = match result {
             Verification::Invalid if !ends => Verification::error(
                 StanzaCondition::Forbidden,
-                "the authoritative server does not know the key",
+                "the authoritative server reports that the key is invalid",
             ),
             other => other,
         };
@@ -251,7 +254,7 @@ impl Inbound {
         }
     }
 
-    /// Answers a dialback request; `reason` says more about a refusal than the answer does.
+    /// Answers a dialback request; `reason` is more specific about a refusal than the answer.
     pub(super) fn answer_result(
         &mut self,
         pair: &Pair,
@@ -267,21 +270,21 @@ impl Inbound {
     }
 }
 
-/// Who confirms a dialback key.
+/// How a dialback key is confirmed.
 #[derive(Clone, Copy)]
 enum ConfirmedBy {
     /// The authoritative server of the pair's `from` (XEP-0220 §2.2).
     AuthoritativeServer,
-    /// The certificate of this stream, which proves the pair's `from` (XEP-0344 §2.4).
+    /// The certificate of this stream, which authenticates the pair's `from` (XEP-0344 §2.4).
     Certificate,
 }
 
-/// An answer to the initiating server without asking the authoritative one.
+/// An answer to the initiating server without querying the authoritative one.
 struct Objection {
     answer: Verification,
     /// The stable word for it.
     reason: Word,
-    /// The stream ends with this error, too.
+    /// The stream closes with this error as well.
     fatal: Option<Box<StreamError>>,
 }
 

@@ -14,7 +14,7 @@ use crate::stream::{Action, Authentication, Out, StreamLimits, Surroundings, sas
 use crate::xml::{Element, HeaderAttributes};
 
 impl Outbound {
-    /// Sends the header. On Direct TLS the certificate is judged first.
+    /// Sends the header. On Direct TLS the certificate is verified first.
     pub fn begin(&mut self, around: &dyn Surroundings, out: &mut Out) {
         let blocked = match &self.purpose {
             Purpose::Send(pair) | Purpose::Verify { pair, .. } => around.admits(pair).is_err(),
@@ -25,7 +25,7 @@ impl Outbound {
         self.open_stream(around, out);
     }
 
-    /// Writes a header, unless the TLS below it does not satisfy the rules of the peer.
+    /// Writes a header, unless its TLS does not satisfy the rules of the peer.
     pub(super) fn open_stream(&mut self, around: &dyn Surroundings, out: &mut Out) {
         let required = around.peer(&self.remote).verification == CertificateRole::Required;
         if let Some(Err(reason)) =
@@ -49,7 +49,7 @@ impl Outbound {
         let version = match check_namespaces(header).and_then(|()| negotiated(header)) {
             Ok(version) => version,
             Err(error) => {
-                error.write(out);
+                error.write(&mut out.bytes);
                 return self.give_up(Failure::NotXmpp(error.text), out);
             }
         };
@@ -61,7 +61,7 @@ impl Outbound {
             self.state = State::AwaitFeatures;
             return;
         }
-        // A peer from before version 1.0 sends no features and knows nothing but dialback (RFC 6120 §4.7.5 rule 4).
+        // A peer from before version 1.0 sends no features and supports only dialback (RFC 6120 §4.7.5 rule 4).
         if self.tls.is_none() && around.peer(&self.remote).tls == TlsMode::Required {
             return self.give_up(Failure::StartTlsNotOffered, out);
         }
@@ -84,7 +84,7 @@ impl Outbound {
             return self.authenticate(now, around, out);
         }
         let starttls = match (around.peer(&self.remote).tls, self.features.starttls) {
-            // Whoever strips the offer out of the stream must not win anything (RFC 7590 §3.1).
+            // An attacker that strips the offer must not gain anything (RFC 7590 §3.1).
             (TlsMode::Required, _) | (TlsMode::Optional, Some(_)) => true,
             (TlsMode::Optional, None) | (TlsMode::Disabled, None | Some(StartTls::Optional)) => {
                 false
@@ -161,7 +161,7 @@ impl Outbound {
         }
     }
 
-    /// The setting that forbids to prove ourselves by dialback.
+    /// The setting that forbids authenticating ourselves by dialback.
     pub(super) fn against_dialback(&self, around: &dyn Surroundings) -> Option<Setting> {
         Setting::against_dialback(around.peer(&self.remote), around.set_by(&self.remote))
     }

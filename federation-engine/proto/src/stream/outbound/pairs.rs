@@ -1,5 +1,5 @@
-//! Dialback as initiating server and as receiving server that asks (XEP-0220 §2.1), and several pairs on one stream
-//! (§2.6).
+//! Dialback as initiating server and as receiving server that sends db:verify (XEP-0220 §2.1), and several pairs on one
+//! stream (§2.6).
 
 use std::time::Instant;
 
@@ -17,8 +17,8 @@ use crate::stream::{Action, Authentication, Out, Surroundings};
 use crate::xml::Element;
 
 impl Outbound {
-    /// Whether the stream can be asked to carry this pair too: the same target, or another one when the peer advertised
-    /// dialback errors (XEP-0220 §2.6; that address and port of the other target are the same is the caller's to know).
+    /// Whether this pair can be requested on the stream as well: the same target, or another one if the peer advertised
+    /// dialback errors (XEP-0220 §2.6; the caller knows whether address and port of the other target are the same).
     pub fn can_add(&self, pair: &Pair, around: &dyn Surroundings) -> bool {
         let errors = self.features.dialback.is_some_and(|dialback| dialback.errors);
         let rules = around.peer(&pair.to);
@@ -33,7 +33,7 @@ impl Outbound {
             && (rules.verification != CertificateRole::Required || self.proves(&pair.to, around))
     }
 
-    /// Asks for another pair; `Authorized` or `PairFailed` follows.
+    /// Requests another pair; `Authorized` or `PairFailed` follows.
     pub fn add_pair(&mut self, pair: Pair, now: Instant, around: &dyn Surroundings, out: &mut Out) {
         if self.pairs.iter().any(|requested| requested.pair == pair) {
             return;
@@ -45,8 +45,9 @@ impl Outbound {
         self.request(pair, now, around, out);
     }
 
-    /// Whether this pair may send now.
-    pub fn carries(&self, pair: &Pair) -> bool {
+    /// Whether this pair may send now. A driver knows it by [`Action::Authorized`].
+    #[cfg(test)]
+    pub(crate) fn carries(&self, pair: &Pair) -> bool {
         self.state == State::Open
             && self.pairs.iter().any(|known| known.waits.is_none() && known.pair == *pair)
     }
@@ -67,7 +68,7 @@ impl Outbound {
         Step::Result { pair, key }.write(out);
     }
 
-    /// Step 2: the question to the authoritative server.
+    /// Step 2: the request to the authoritative server.
     pub(super) fn ask(&mut self, now: Instant, out: &mut Out) {
         let Purpose::Verify { pair, id, key } = &self.purpose else { return };
         let (id, key) = (id.to_string(), key.clone());
@@ -87,26 +88,26 @@ impl Outbound {
             Ok(Step::ResultAnswer { pair, answer }) if self.awaits(&pair.reversed()) => {
                 self.on_result_answer(&pair.reversed(), answer, now, around, out);
             }
-            // On a stream that goes both ways the peer may ask about a key that came to it on another one.
+            // On a bidirectional stream the peer may verify a key that it received on another one.
             Ok(Step::Verify { pair, id, key }) if self.bidi => {
                 let encrypted = self.is_encrypted();
                 let question = Question { pair: &pair, id: &id, key: &key, encrypted };
                 authority::reply(&question, around, out);
             }
-            // XEP-0288 §2.2 lets the peer ask for further pairs; it can open a stream of its own for them.
+            // XEP-0288 §2.2 lets the peer request further pairs; it can open another stream for them.
             Ok(Step::Result { pair, .. }) if self.bidi => {
-                let text = "only the pairs of this stream go both ways; open a stream for this one";
+                let text = "this stream is bidirectional only for its own pairs; open another stream for this pair";
                 let answer = Verification::error(StanzaCondition::PolicyViolation, text);
                 Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
             }
             Ok(Step::VerifyAnswer { pair, id, answer }) if self.asked(&pair, &id) => {
-                out.act(Action::VerifyAnswered(answer));
-                // Such a stream serves nothing else (§2.1.2).
+                out.act(Action::VerifyAnswered(answer.relayed()));
+                // Such a stream has no other purpose (§2.1.2).
                 out.put("</stream:stream>");
                 self.end(out);
             }
-            // Answers to what we did not ask on this very stream are forged or late (§2.1.1, §2.1.2, §3.1); requests have
-            // no place on a stream that we opened. Neither has an effect.
+            // Answers without a request on this very stream are forged or late (§2.1.1, §2.1.2, §3.1); requests are not
+            // allowed on a stream that we opened. Neither has an effect.
             Ok(_) | Err(_) => {
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
             }
@@ -156,7 +157,8 @@ impl Outbound {
         self.close_if_useless(now, out);
     }
 
-    /// When dialback only ran because the peer had rejected our certificate, the person at our end has to hear of that.
+    /// If dialback was only used because the peer had rejected our certificate, the local administrator must see that
+    /// cause.
     fn pair_failed(&mut self, pair: &Pair, failure: Failure, out: &mut Out) {
         self.pairs.retain(|requested| requested.pair != *pair);
         let failure = self.rejected.take().unwrap_or(failure);

@@ -1,4 +1,4 @@
-//! Answers that a peer sends on the stream that brought it what it answers.
+//! Answers that a peer sends on the stream that brought it the answered stanza.
 
 use super::initiating::{established_by_dialback, established_by_external};
 use super::*;

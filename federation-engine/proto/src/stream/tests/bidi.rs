@@ -1,4 +1,4 @@
-//! Streams that go both ways (XEP-0288 §2).
+//! Bidirectional streams (XEP-0288 §2).
 
 use super::*;
 use crate::dialback::Verification;
@@ -211,7 +211,7 @@ fn xep0288_2_2_further_pairs_and_keys_on_a_stream_that_we_opened() {
     side.send("<db:result from='them.example' to='us.example' type='valid'/>", &world);
     let written = side.send(&result("chat.them.example", "us.example", "key"), &world);
     assert_dialback_error(&written, "policy-violation");
-    // A key that came to the peer on another stream may be asked about here (XEP-0220 §2.2.2).
+    // A key that came to the peer on another stream may be verified here (XEP-0220 §2.2.2).
     let key = world.secret.key(&domain("them.example"), &domain("us.example"), "other");
     let verify = format!(
         "<db:verify from='them.example' to='us.example' id='other'>{}</db:verify>",

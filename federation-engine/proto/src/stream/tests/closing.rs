@@ -84,7 +84,7 @@ fn rfc6120_4_9_a_peers_error_is_reported_in_its_own_words_and_not_answered_by_an
 fn error_texts_are_escaped_and_bounded() {
     let mut out = Out::default();
     StreamError::new(StreamCondition::PolicyViolation, format!("<&'{}\u{0}", "x".repeat(5000)))
-        .write(&mut out);
+        .write(&mut out.bytes);
     let written = String::from_utf8(out.bytes.to_vec()).unwrap();
     assert!(written.contains("&lt;&amp;'xxx") && written.len() < 1000, "{written}");
 }

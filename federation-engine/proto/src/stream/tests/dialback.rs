@@ -74,7 +74,7 @@ fn xep0220_2_5_an_authoritative_server_that_cannot_be_asked_is_reported() {
         Failure::Dns(crate::reason::DnsReason::DomainNotFound { name: "them.example".to_owned() });
     let written = side.verified(Verification::from(&failure));
     assert_dialback_error(&written, "remote-server-not-found");
-    assert!(written.contains("DNS knows no server for this domain"), "{written}");
+    assert!(written.contains("DNS has no SRV or address records for this domain"), "{written}");
     // The evidence has the true cause.
     assert!(side.actions.iter().any(|action| matches!(action, Action::Rejected(rejection)
         if rejection.text == failure.to_string())));
@@ -182,7 +182,7 @@ fn a_pair_that_is_proven_is_confirmed_without_asking_again() {
     let written = side.send(&result("them.example", "us.example", "key"), &world);
     assert!(written.contains(" type='valid'>"), "{written}");
     assert_eq!(asked(&side), 0);
-    // Another target on the same stream has to be proven by itself.
+    // Another target on the same stream must be authenticated separately.
     side.send(&result("them.example", "chat.us.example", "key"), &world);
     side.verified(Verification::Valid);
     assert_eq!(side.authorized().len(), 2);
@@ -354,7 +354,7 @@ fn a_stream_that_proves_nothing_causes_few_verifications() {
         assert_dialback_error(&side.send(&request(n), &world), "resource-constraint");
     }
     assert_eq!(asked(&side), 16);
-    // One that proves its first domain has as many as it likes, one after the other.
+    // A stream that authenticates its first domain may have any number of requests, one after the other.
     let (mut side, _) = Receiving::opened(&world);
     for n in 0..8 {
         side.send(&request(n), &world);

@@ -31,7 +31,7 @@ fn rfc6120_13_7_2_3_our_own_stream_is_reset_when_the_first_certificate_expires()
         assert_eq!(side.machine.deadline(), Some(side.now + Duration::from_secs(1)));
         let written = side.pass(Duration::from_secs(1));
         assert_stream_error(&side, &written, "reset");
-        // An end that we made is no failure of the peer.
+        // A stream that we closed is not a failure of the peer.
         assert_eq!(side.failure(), None);
     }
 }

@@ -79,7 +79,7 @@ fn rfc6120_6_5_other_mechanisms_and_elements_fail() {
         let written = side.send(&input, &world);
         assert!(written.contains(&format!("<{condition}/>")), "{input}: {written}");
     }
-    // Not offered: in the clear, and where the certificate proves nothing.
+    // Not offered: unencrypted, and if the certificate authenticates nothing.
     let mut clear = Receiving::new();
     clear.send(&header("them.example", "us.example"), &world);
     assert!(clear.send(&auth("="), &world).contains("<invalid-mechanism/>"));

@@ -229,7 +229,7 @@ fn a_rejected_certificate_stays_the_cause_when_nothing_else_works() {
     }
 }
 
-/// The one failure, as our people read it.
+/// The one failure, as local administrators read it.
 fn said(side: &Initiating) -> String {
     side.failure().unwrap().to_string()
 }
@@ -286,7 +286,7 @@ fn the_setting_that_forbids_external_is_named_to_our_people() {
             OFFER_BOTH.replace("<dialback xmlns='urn:xmpp:features:dialback'/>", "");
         side.send(&format!("{MODERN}{external_alone}"), &world);
         let text = said(&side);
-        assert!(text.ends_with(", and the peer does not know dialback"), "{text}");
+        assert!(text.ends_with(", and the peer does not support dialback"), "{text}");
         assert!(text.contains(settings), "{text}");
     }
 }
@@ -324,7 +324,7 @@ fn a_peer_that_offers_nothing_we_may_use_is_named() {
             OFFER_DIALBACK,
             "does not offer SASL EXTERNAL",
         ),
-        (standards(), MODERN.to_owned(), OFFER_NOTHING, "does not know dialback"),
+        (standards(), MODERN.to_owned(), OFFER_NOTHING, "does not support dialback"),
     ] {
         let mut side = encrypted(&world);
         side.send(&format!("{header}{features}"), &world);

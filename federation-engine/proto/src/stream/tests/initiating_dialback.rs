@@ -57,11 +57,15 @@ fn what_we_were_asked_about_the_key_is_part_of_the_failure() {
         (
             KeyInquiry::NotSeen,
             "DialbackInvalidUnasked",
-            "no db:verify about it reached this replica",
+            "sent no db:verify request about it to this replica",
         ),
-        (KeyInquiry::Confirmed, "DialbackInvalid", "was asked about it and confirmed it"),
-        (KeyInquiry::Denied, "DialbackInvalid", "was asked and did not know it"),
-        (KeyInquiry::Refused, "DialbackInvalid", "was asked and gave no verdict"),
+        (KeyInquiry::Confirmed, "DialbackInvalid", "confirmed the key when the peer verified it"),
+        (KeyInquiry::Denied, "DialbackInvalid", "did not recognise the key that the peer verified"),
+        (
+            KeyInquiry::Refused,
+            "DialbackInvalid",
+            "answered the peer's db:verify request with an error",
+        ),
     ] {
         let world = World { inquiry, ..standards() };
         let mut side = encrypted(&world);
@@ -71,7 +75,7 @@ fn what_we_were_asked_about_the_key_is_part_of_the_failure() {
         assert_eq!(failure, &Failure::DialbackInvalid(inquiry));
         assert_eq!(failure.word().as_str(), label);
         let text = failure.to_string();
-        assert!(text.starts_with("the peer says that our dialback key is invalid, "), "{text}");
+        assert!(text.starts_with("the peer reports that our dialback key is invalid, "), "{text}");
         assert!(text.contains(words), "{text}");
     }
 }
@@ -160,7 +164,7 @@ fn xep0220_2_1_2_the_authoritative_server_is_asked_without_authentication() {
         format!("<db:verify from='us.example' to='them.example' id='{id}'>k&lt;e>y</db:verify>")
     );
     let answer = format!("<db:verify from='them.example' to='us.example' id='{id}' type='valid'/>");
-    // Everything that does not answer this question on this stream has no effect.
+    // Elements that do not answer this request on this stream have no effect.
     for forged in [
         answer.replace(id.as_str(), "other"),
         answer.replace("from='them.example'", "from='evil.example'"),
@@ -194,6 +198,43 @@ fn a_question_about_a_key_that_is_not_answered_fails_in_time() {
         Verification::from(&Failure::DialbackTimedOut),
         Verification::Error { condition: StanzaCondition::RemoteServerTimeout, .. }
     ));
+}
+
+#[test]
+fn xep0220_2_5_the_authoritative_server_does_not_know_the_domain() {
+    let world = World::new(Profile::LegacyDialback);
+    let not_found = |answer: &Verification| {
+        let expected = StanzaCondition::RemoteServerNotFound;
+        matches!(answer, Verification::Error { condition, .. } if *condition == expected)
+    };
+    let (purpose, id) = verify_purpose();
+    let asked = |purpose| {
+        let mut side = Initiating::new(purpose);
+        side.begin(&world);
+        assert!(side.send(&header_with("id='i'"), &world).starts_with("<db:verify "));
+        side
+    };
+    let mut side = asked(purpose);
+    side.send(
+        &format!(
+            "<db:verify from='them.example' to='us.example' id='{id}' type='error'><error type='cancel'>\
+             <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:verify>"
+        ),
+        &world,
+    );
+    let answer = side.actions.iter().find_map(|action| match action {
+        Action::VerifyAnswered(answer) => Some(answer),
+        _ => None,
+    });
+    assert!(answer.is_some_and(not_found), "{answer:?}");
+
+    let mut side = asked(verify_purpose().0);
+    side.send(
+        "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+        &world,
+    );
+    let answer = Verification::from(side.failure().unwrap());
+    assert!(not_found(&answer), "{answer:?}");
 }
 
 #[test]

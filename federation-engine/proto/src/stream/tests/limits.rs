@@ -1,4 +1,4 @@
-//! What both sides accept: XEP-0478.
+//! The limits that both sides announce: XEP-0478.
 
 use super::initiating::{OFFER_DIALBACK, encrypted, established_by_external};
 use super::*;

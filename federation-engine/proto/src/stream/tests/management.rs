@@ -23,7 +23,7 @@ fn acknowledged<M>(side: &Side<M>) -> Vec<u32> {
     counts.collect()
 }
 
-/// A stream that we opened, proven, to a peer that acknowledges; and what we wrote last.
+/// A stream that we opened, authenticated, to a peer that acknowledges; and the data that we wrote last.
 fn managed(world: &World) -> (Initiating, String) {
     let now = Instant::now();
     let transport = Transport::DirectTls(PeerChain::default());
@@ -173,6 +173,23 @@ fn rfc6120_4_6_3_a_peer_that_does_not_answer_is_gone_and_one_that_is_silent_is_n
     assert!(!side.closed());
     sends(&mut side, 1);
     let written = side.pass(LIMITS.acknowledgement);
+    assert!(matches!(side.failure(), Some(Failure::ConnectionLost(_))), "{:?}", side.actions);
+    assert_stream_error(&side, &written, "connection-timeout");
+}
+
+#[test]
+fn an_answer_that_acknowledges_nothing_does_not_keep_the_stream() {
+    let world = standards();
+    let (mut side, _) = managed(&world);
+    side.send("<enabled xmlns='urn:xmpp:sm:3'/>", &world);
+    assert_eq!(sends(&mut side, 2), ASK);
+    side.send(&answer(0), &world);
+    assert_eq!(sends(&mut side, 0), "", "the answer would be the same");
+    let half = LIMITS.acknowledgement / 2;
+    assert_eq!(side.pass(half), "");
+    assert_eq!(sends(&mut side, 1), ASK);
+    side.send(&answer(0), &world);
+    let written = side.pass(half);
     assert!(matches!(side.failure(), Some(Failure::ConnectionLost(_))), "{:?}", side.actions);
     assert_stream_error(&side, &written, "connection-timeout");
 }

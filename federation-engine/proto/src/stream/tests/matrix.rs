@@ -3,21 +3,21 @@
 use super::*;
 use crate::stream::Authentication;
 
-/// How a stream from `us.example` to `them.example` ends up.
+/// The result of a stream from `us.example` to `them.example`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Outcome {
     encrypted: bool,
     by: Authentication,
 }
 
-/// Who has a certificate that the other side trusts.
+/// The sides that have a certificate that the other side trusts.
 #[derive(Clone, Copy)]
 struct Trust {
     ours: bool,
     theirs: bool,
 }
 
-/// Runs a stream until nothing moves any more. The dialback question is answered by the initiating world itself, as its
+/// Runs a stream until nothing changes any more. The initiating world itself answers the db:verify request, as its
 /// authoritative server would.
 fn run(ours: Profile, theirs: Profile, trust: Trust) -> Option<Outcome> {
     let mut us = World::new(ours);
@@ -62,7 +62,7 @@ fn run(ours: Profile, theirs: Profile, trust: Trust) -> Option<Outcome> {
     assert_eq!(initiating.machine.carries(&wanted), initiating.failure().is_none());
     initiating.machine.carries(&wanted).then(|| {
         let by = how(&receiving).unwrap();
-        // What confirmed a key is the receiving side's affair.
+        // How a key was confirmed matters only to the receiving side.
         let seen = if by == Authentication::External { by } else { Authentication::Dialback };
         assert_eq!(how(&initiating), Some(seen), "{ours:?} {theirs:?}");
         Outcome { encrypted: initiating.machine.is_encrypted(), by }
@@ -113,7 +113,7 @@ fn with_self_signed_certificates() {
     assert_eq!(run(Standards, WebexMessenger, nobody), TLS_DIALBACK);
     assert_eq!(run(Standards, Strict, nobody), None);
     assert_eq!(run(Strict, Standards, nobody), None);
-    // Only the certificate of the one that has to prove itself matters, unless both are required.
+    // Only the certificate of the side that must authenticate matters, unless both are required.
     assert_eq!(run(Standards, Standards, Trust { ours: true, theirs: false }), EXTERNAL);
     assert_eq!(run(Standards, Standards, Trust { ours: false, theirs: true }), TLS_DIALBACK);
     assert_eq!(run(Strict, Strict, Trust { ours: true, theirs: false }), None);

@@ -65,17 +65,17 @@ fn rfc3920_4_2_before_version_1_0_dialback_may_say_whom_the_peer_wants() {
     assert!(written.contains(" from='' ") && written.ends_with("xml:lang='en'>"), "{written}");
     assert!(side.actions.is_empty(), "{:?}", side.actions);
     let id = id_of(&written);
-    // Nothing is proven by the header, whatever comes.
+    // The header authenticates nothing, whatever follows.
     side.send(&result("them.example", "us.example", "key"), &world);
     assert!(side.authorized().is_empty());
     side.verified(crate::dialback::Verification::Valid);
     assert_eq!(side.authorized(), [pair("them.example", "us.example")]);
     side.send("<message from='them.example' to='us.example'/>", &world);
     assert_eq!(side.delivered(), 1);
-    // Each pair by itself: another domain of ours is another one, and what we do not serve stays so.
+    // Each pair is separate: another local domain makes another pair, and a domain that we do not serve stays refused.
     let written = side.send(&result("them.example", "nowhere.example", "key"), &world);
     assert_dialback_error(&written, "item-not-found");
-    // The question about our own key comes over such a stream, too.
+    // The request about our own key comes over such a stream as well.
     let mut side = Receiving::new();
     side.send(&header_with(""), &world);
     let key = world.dialback_key(&domain("them.example"), &domain("us.example"), &id);

@@ -1,4 +1,4 @@
-//! What is told of a peer that was refused: who it said it is, whom it asked for, the stable word and the true cause.
+//! The report about a refused peer: the claimed domain, the addressed domain, the stable word and the true cause.
 
 use crds::xmpp::{StanzaCondition, StreamCondition};
 
@@ -15,7 +15,7 @@ fn rejections(side: &Receiving) -> Vec<Rejection> {
     rejections.collect()
 }
 
-/// The one rejection; `ends` is whether the stream ends with an error.
+/// The one rejection; `ends`: the stream closes with an error.
 fn only(side: &Receiving, from: Option<&str>, to: Option<&str>, ends: bool) -> (String, String) {
     let all = rejections(side);
     let [rejection] = &*all else { panic!("{all:?}") };
@@ -34,7 +34,10 @@ fn a_certificate_that_proves_nothing_is_the_reason_of_the_refusal() {
     side.send(&header("them.example", "us.example"), &world);
     let (reason, text) = only(&side, THEM, US, true);
     assert_eq!(reason, "CertificateSelfSigned");
-    assert_eq!(text, "the certificate does not prove them.example: the certificate is self-signed");
+    assert_eq!(
+        text,
+        "the certificate does not authenticate them.example: the certificate is self-signed"
+    );
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn policy_and_missing_tls_are_told_apart() {
     side.send(&header_with("to='us.example'"), &standards());
     side.send(&result("them.example", "us.example", "key"), &standards());
     assert_eq!(only(&side, THEM, US, true).0, "TLSRequired");
-    // It may come back with TLS on the same stream.
+    // It may retry with TLS on the same stream.
     let mut side = Receiving::new();
     side.send(&header("them.example", "us.example"), &standards());
     side.send(&result("them.example", "us.example", "key"), &standards());
@@ -80,7 +83,7 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
     assert_eq!(only(&side, THEM, US, false).0, "DialbackDisabled");
 
     for (answer, reason, said) in [
-        (Verification::Invalid, "DialbackInvalid", "does not know the dialback key"),
+        (Verification::Invalid, "DialbackInvalid", "reports that the dialback key is invalid"),
         (
             Verification::error(
                 StanzaCondition::RemoteConnectionFailed,
@@ -101,11 +104,14 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
     let world = World::new(Profile::Standards);
     let (mut side, _) = Receiving::opened(&world);
     side.send(&result("them.example", "us.example", "key"), &world);
-    side.verified(Verification::error(StanzaCondition::ItemNotFound, "DNS knows no server"));
-    // The peer leaves it at that; the first cause stays the cause.
+    side.verified(Verification::error(
+        StanzaCondition::ItemNotFound,
+        "DNS has no SRV or address records",
+    ));
+    // The peer does nothing else; the first cause remains the cause.
     side.pass(LIMITS.negotiation, &world);
     let causes: Vec<_> = rejections(&side).into_iter().map(|one| (one.text, one.ends)).collect();
-    let cause = |ends| ("DNS knows no server".to_owned(), ends);
+    let cause = |ends| ("DNS has no SRV or address records".to_owned(), ends);
     assert_eq!(causes, [cause(false), cause(true)]);
 
     let (mut side, _) = Receiving::opened(&world);
@@ -174,7 +180,7 @@ fn a_stream_that_was_of_use_or_ends_for_our_reasons_was_not_refused() {
     side.send(&header("them.example", "us.example"), &world);
     side.pass(LIMITS.negotiation, &world);
     assert_eq!(only(&side, THEM, US, true).0, "NegotiationTimedOut");
-    // Opened for a question, answered, and left open.
+    // Opened for a db:verify request, answered, and left open.
     let (mut side, _) = Receiving::opened(&World::new(Profile::Standards));
     side.send("<db:verify from='them.example' to='us.example' id='i'>key</db:verify>", &world);
     side.pass(LIMITS.negotiation, &world);

@@ -1,4 +1,4 @@
-//! Who may send what to whom: RFC 6120 §4.3.5, §4.8.4, §8.1.
+//! Which stanzas a stream may carry: RFC 6120 §4.3.5, §4.8.4, §8.1.
 
 use super::*;
 

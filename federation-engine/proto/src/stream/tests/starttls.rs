@@ -101,7 +101,7 @@ fn dialback_in_the_clear_is_refused_where_tls_is_required() {
     let written = side.send(&result("them.example", "us.example", "key"), &world);
     assert_dialback_error(&written, "policy-violation");
     assert!(!side.closed());
-    // A peer from before 1.0 that hid its name has no other way: the stream ends, too.
+    // A peer from before 1.0 that omitted its name has no other option: the stream closes as well.
     let mut side = Receiving::new();
     side.send(&header_with("to='us.example'"), &world);
     let written = side.send(&result("them.example", "us.example", "key"), &world);

@@ -1,5 +1,5 @@
-//! The names of an element and of its children with their namespaces. Off the path of stanzas: for what is decided after a
-//! failure, and for messages.
+//! The names of an element and of its children with their namespaces. Not used for relayed stanzas: only for decisions
+//! after a failure, and for messages.
 
 use quick_xml::events::Event;
 use quick_xml::name::ResolveResult;
@@ -8,7 +8,7 @@ use super::Element;
 use crate::xml::escape::printable;
 use crate::xml::tree;
 
-/// Bytes of a name in a message.
+/// Maximum bytes of a name in a message.
 const MAX_NAME: usize = 128;
 
 impl Element {
@@ -18,7 +18,7 @@ impl Element {
     }
 
     /// The element as a message names it: `<name xmlns='namespace'/>`.
-    pub fn described(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         let mut described = String::new();
         self.find(|_, namespace, name| {
             let (name, namespace) = (printable(name, MAX_NAME), printable(namespace, MAX_NAME));
@@ -28,7 +28,7 @@ impl Element {
         described
     }
 
-    /// Reads start tags, with their depth, until one is wanted. False if none is.
+    /// Parses start tags, with their depth, until one matches. False if none does.
     fn find(&self, mut wanted: impl FnMut(usize, &str, &str) -> bool) -> bool {
         let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
         let Ok(mut reader) = tree::reader(text, self.scope.as_deref()) else { return false };

@@ -1,4 +1,4 @@
-//! What a start tag means: namespaces, the facts of a first-level element, the attributes of the header.
+//! The meaning of a start tag: namespaces, the facts of a first-level element, the attributes of the header.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::xml::steps;
 use crate::xml::tag::{QualifiedName, Span, StartTag};
 
 impl Scanner {
-    /// Takes up the declarations of the tag, then checks that the prefixes of its attributes are declared and that no two
+    /// Adds the declarations of the tag, then checks that the prefixes of its attributes are declared and that no two
     /// of them have the same expanded name (Namespaces in XML §6.3).
     pub(super) fn declare(&mut self, bytes: &[u8]) -> Result<(), XmlError> {
         let mut prefixed = 0;
@@ -48,7 +48,7 @@ impl Scanner {
             if let Resolved::Outer(_, index) = resolved {
                 self.outer_prefixes |= 1 << index;
             }
-            // The usual lonely xml:lang has nothing to be compared with.
+            // A single xml:lang, as usual, needs no comparison.
             if prefixed > 1 {
                 let id = self.scope.id(bytes, resolved, &self.stream);
                 let id = id.ok_or(Malformation::NamespaceDeclaration)?;

@@ -119,7 +119,7 @@ fn the_end_of_an_element_above_the_limit_is_awaited_up_to_a_bound() {
     // Without an end, and without a start tag that is complete.
     assert_eq!(last(&format!("<a>{}", "x".repeat(10_000))), too_large);
     assert_eq!(last(&format!("<a b='{}'>", "x".repeat(300))), too_large);
-    // What XMPP forbids is forbidden there, too (RFC 6120 §11.1).
+    // XML features that XMPP forbids are forbidden there as well (RFC 6120 §11.1).
     for (forbidden, what) in [
         ("<!-- -->", "comments"),
         ("<!DOCTYPE a>", "document type declarations"),

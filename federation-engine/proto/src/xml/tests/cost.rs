@@ -3,10 +3,10 @@
 use super::*;
 use crate::xml::steps;
 
-/// Steps that a byte may cost at most. The worst is a name that is sorted among as many as a tag may have.
+/// Maximum steps for each byte. The worst case is a name that is sorted among as many as a tag may have.
 const STEPS_PER_BYTE: u64 = 24;
 
-/// Bytes of each input; nothing may depend on it.
+/// Bytes of each input; no result may depend on it.
 const SIZES: [usize; 2] = [32 * 1024, 256 * 1024];
 
 /// Fills an element with as many copies of `child` as `size` holds.
@@ -23,7 +23,7 @@ fn used(prefixes: usize) -> String {
     (0..prefixes).fold(String::new(), |all, n| all + &format!(" p{n:02}:a=''"))
 }
 
-/// The inputs that cost most, by what is wrong with them.
+/// The most expensive inputs, by their defect.
 fn corpus(size: usize) -> Vec<(&'static str, String)> {
     let long = |n: usize| format!("urn:{}{n:02}", "x".repeat(1_000));
     let references = |n: usize| format!("urn:{}{n:02}", "&#x78;".repeat(200));

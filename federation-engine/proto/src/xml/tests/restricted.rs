@@ -1,4 +1,4 @@
-//! RFC 6120 §11.1: what XML allows and XMPP does not.
+//! RFC 6120 §11.1: features that XML allows and XMPP does not.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn rfc6120_11_1_comments_and_processing_instructions_are_restricted_everywhere()
             );
         }
     }
-    // Inside a tag they are no markup at all.
+    // Inside a tag they are not markup.
     refused("<a <!-- x --> b=''/>", Malformation::Name);
     refused("<a b='<!-- x -->'/>", Malformation::LessThanInAttribute);
 }

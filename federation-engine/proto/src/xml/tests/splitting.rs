@@ -6,7 +6,7 @@ use quick_xml::events::Event;
 
 use super::*;
 
-/// Fragments that meet the scanner's decisions at every corner when they are put together.
+/// Fragments that reach every decision of the scanner when they are combined.
 fn fragment() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "<a>",
@@ -70,7 +70,7 @@ proptest! {
     }
 }
 
-/// Bytes of the first element as quick-xml reads it, every check of its own on.
+/// Bytes of the first element as quick-xml parses it, with all of its own checks.
 fn extent(text: &str) -> usize {
     let document = format!("{HEADER}{text}");
     let mut reader = NsReader::from_str(&document);

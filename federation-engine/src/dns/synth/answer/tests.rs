@@ -29,7 +29,7 @@ fn decided(message: &Message) -> Decision {
     config("10.96.3.7").answer(&message.to_vec().unwrap(), Transport::Udp)
 }
 
-/// The reply to a question that must be answered here.
+/// The reply to a question that the engine must answer itself.
 fn replied(name: &str, kind: RecordType) -> Message {
     let Decision::Reply(bytes) = decided(&query(name, kind)) else { panic!("{name} {kind}") };
     let reply = Message::from_vec(&bytes).unwrap();

@@ -16,7 +16,7 @@ use crate::dns::testing::{TestServer, found, nobody, respond};
 /// Longer than an answer takes on a busy machine.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Counts what it learns.
+/// Counts its notifications.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<(Vec<DnsResult>, Vec<IpAddr>)>>);
 

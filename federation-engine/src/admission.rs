@@ -1,0 +1,10 @@
+//! What a source or a peer may hold at once, and whose turn it is.
+
+pub(crate) mod holders;
+pub(crate) mod judging;
+pub(crate) mod line;
+pub(crate) mod lookup_rate;
+pub(crate) mod newcomers;
+mod places;
+pub(crate) mod proven;
+pub(crate) mod stanza_rate;

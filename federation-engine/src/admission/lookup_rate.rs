@@ -1,0 +1,121 @@
+//! How often unknown servers may cause a DNS lookup: token buckets for each source prefix and for the process. Pure;
+//! time is an argument.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::source::Prefix;
+
+/// For one source prefix. It suffices for a hoster that reconnects all of its domains at once.
+const PER_SOURCE: Rate = Rate { burst: 512, interval: Duration::from_millis(125) };
+/// For all sources together: each lookup causes about ten queries to other people's servers.
+const IN_ALL: Rate = Rate { burst: 4096, interval: Duration::from_millis(10) };
+/// Sources remembered before those with a full bucket are removed.
+const MAX_SOURCES: usize = 8192;
+
+/// A token bucket: a maximum number of tokens, and a new one at every interval.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    burst: u32,
+    interval: Duration,
+}
+
+/// A bucket, kept as the time at which it is full again.
+#[derive(Clone, Copy, Debug)]
+struct Bucket(Instant);
+
+impl Bucket {
+    /// When it is full again if a token is taken now, and how long to wait for that token.
+    fn after_one(self, rate: Rate, now: Instant) -> Option<(Self, Duration)> {
+        let full = self.0.max(now).checked_add(rate.interval)?;
+        let missing = full.saturating_duration_since(now);
+        let wait = missing.saturating_sub(rate.interval.saturating_mul(rate.burst));
+        Some((Self(full), wait))
+    }
+}
+
+/// The buckets.
+#[derive(Debug, Default)]
+pub(crate) struct LookupRate {
+    sources: HashMap<Prefix, Bucket>,
+    all: Option<Bucket>,
+}
+
+impl LookupRate {
+    /// Takes a token for a lookup that this source causes, and returns from when it is valid. None: that would be more
+    /// than `patience` from now, and no token is taken.
+    pub(crate) fn take(
+        &mut self,
+        source: IpAddr,
+        now: Instant,
+        patience: Duration,
+    ) -> Option<Instant> {
+        let prefix = Prefix::from(source);
+        let full = Bucket(now);
+        let of_source = self.sources.get(&prefix).copied().unwrap_or(full);
+        let of_all = self.all.unwrap_or(full);
+        let (of_source, own_wait) = of_source.after_one(PER_SOURCE, now)?;
+        let (of_all, wait) = of_all.after_one(IN_ALL, now)?;
+        let wait = wait.max(own_wait);
+        if wait > patience {
+            return None;
+        }
+        if self.sources.len() >= MAX_SOURCES {
+            self.sources.retain(|_, bucket| bucket.0 > now);
+        }
+        self.sources.insert(prefix, of_source);
+        self.all = Some(of_all);
+        now.checked_add(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(rate: &mut LookupRate, source: &str, now: Instant) -> usize {
+        let source = source.parse().unwrap();
+        let take = |_: &u32| rate.take(source, now, Duration::ZERO) == Some(now);
+        (0..10_000).take_while(take).count()
+    }
+
+    #[test]
+    fn a_burst_of_a_hoster_passes_and_what_follows_is_slowed_down_by_prefix() {
+        let (mut rate, now) = (LookupRate::default(), Instant::now());
+        assert_eq!(taken(&mut rate, "198.18.1.1", now), 512);
+        assert_eq!(taken(&mut rate, "198.18.1.200", now), 0, "the same /24");
+        assert_eq!(taken(&mut rate, "2a00:1::1", now), 512);
+        assert_eq!(taken(&mut rate, "198.18.1.1", now + Duration::from_secs(1)), 8);
+        assert_eq!(taken(&mut rate, "198.18.1.1", now + Duration::from_hours(1)), 512);
+    }
+
+    #[test]
+    fn what_comes_after_the_burst_waits_for_its_turn_if_that_comes_soon() {
+        let (mut rate, now) = (LookupRate::default(), Instant::now());
+        assert_eq!(taken(&mut rate, "198.18.1.1", now), 512);
+        let source = "198.18.1.1".parse().unwrap();
+        let mut waits = || Some(rate.take(source, now, Duration::from_secs(20))? - now);
+        assert_eq!((waits(), waits()), (Some(PER_SOURCE.interval), Some(PER_SOURCE.interval * 2)));
+        let rest: Vec<_> = (0..1_000).map_while(|_| waits()).collect();
+        assert_eq!((rest.len(), rest.last()), (158, Some(&Duration::from_secs(20))));
+    }
+
+    #[test]
+    fn many_sources_together_have_a_bound_and_memory_has_one() {
+        let (mut rate, mut now) = (LookupRate::default(), Instant::now());
+        let of = |rate: &mut LookupRate, now| {
+            let source = |n: u128| IpAddr::from(((0x2a00 << 112) | (n << 72)).to_be_bytes());
+            let taken = |n: &u128| rate.take(source(*n), now, Duration::ZERO).is_some();
+            (0..20_000).filter(taken).count()
+        };
+        assert_eq!(of(&mut rate, now), 4096);
+        now += Duration::from_secs(1);
+        assert_eq!(of(&mut rate, now), 100);
+        for _ in 0..10 {
+            now += Duration::from_hours(1);
+            of(&mut rate, now);
+            assert!(rate.sources.len() <= MAX_SOURCES);
+        }
+    }
+}

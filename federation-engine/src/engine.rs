@@ -1,0 +1,145 @@
+//! State that all tasks share.
+
+mod delegated;
+mod inner;
+pub(crate) mod life;
+pub(crate) mod network;
+mod outer;
+pub(crate) mod surroundings;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use s2s_proto::dialback::Inquiries;
+
+use self::life::Life;
+use self::network::Network;
+use crate::admission::holders::Holders;
+use crate::admission::judging::Judging;
+use crate::admission::line::Line;
+use crate::admission::lookup_rate::LookupRate;
+use crate::admission::newcomers::Newcomers;
+use crate::budget::ledger::Ledger;
+use crate::dns::inside::Inside;
+use crate::dns::resolve::Resolver;
+use crate::in_force::InForce;
+use crate::in_force::snapshot::Snapshot;
+use crate::observe::journal::Journal;
+use crate::observe::recorder::Recorder;
+use crate::relay::{Relay, Starter};
+use crate::route::link::Link;
+use crate::route::streams::Streams;
+
+/// Maximum time for which a lookup caused by an unknown server waits for its turn. The server that requested dialback
+/// does not wait longer for the answer.
+const LOOKUP_TURN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Runs the task of a link, which is above the engine.
+pub(crate) type RunLink = fn(&Arc<Engine>, &Arc<Link>);
+
+/// The running engine.
+pub(crate) struct Engine {
+    /// The configuration in force.
+    pub(crate) in_force: Arc<InForce>,
+    /// What is seen of streams.
+    pub(crate) recorder: Arc<Recorder>,
+    /// The links, and what stanzas are relayed with.
+    pub(crate) relay: Arc<Relay>,
+    /// How others are reached.
+    pub(crate) network: Network,
+    /// What tasks follow.
+    pub(crate) life: Life,
+    /// How much of the budget of the process is used.
+    pub(crate) ledger: Arc<Ledger>,
+    /// The connections of streams.
+    pub(crate) holders: Holders,
+    /// The unauthenticated connections of the outer leg.
+    pub(crate) unauthenticated: Newcomers,
+    /// Those of the inner leg: a client that can reach it must not keep the backends out.
+    pub(crate) unauthenticated_inner: Newcomers,
+    pub(crate) verifications: Line,
+    lookup_rate: Mutex<LookupRate>,
+    pub(crate) judging: Judging,
+    /// Open streams that may carry more pairs than the one they were opened for.
+    pub(crate) streams: Streams,
+    inquiries: Mutex<Inquiries>,
+}
+
+/// Runs the links of an engine for as long as it exists.
+struct Links {
+    engine: Weak<Engine>,
+    run: RunLink,
+}
+
+impl Starter for Links {
+    fn start(&self, link: &Arc<Link>) {
+        if let Some(engine) = self.engine.upgrade() {
+            (self.run)(&engine, link);
+        }
+    }
+}
+
+impl Engine {
+    /// An engine without listeners.
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        resolver: Resolver,
+        inside: Inside,
+        journal: Arc<Journal>,
+        run: RunLink,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|engine| {
+            let in_force = Arc::new(InForce::new(snapshot));
+            let recorder = Arc::new(Recorder::new(journal));
+            let life = Life::default();
+            let links = Box::new(Links { engine: Weak::clone(engine), run });
+            let relay = Relay::new(&in_force, &recorder, life.bouncing.clone(), links);
+            Self {
+                network: Network::new(&in_force, resolver, inside),
+                in_force,
+                recorder,
+                ledger: Arc::clone(&relay.ledger),
+                relay: Arc::new(relay),
+                life,
+                holders: Holders::default(),
+                unauthenticated: Newcomers::default(),
+                unauthenticated_inner: Newcomers::default(),
+                verifications: Line::default(),
+                lookup_rate: Mutex::default(),
+                judging: Judging::default(),
+                streams: Streams::default(),
+                inquiries: Mutex::default(),
+            }
+        })
+    }
+
+    /// The configuration and materials in effect.
+    pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.in_force.load()
+    }
+
+    /// The same, to hold across await points.
+    pub(crate) fn snapshot_owned(&self) -> Arc<Snapshot> {
+        self.in_force.load_owned()
+    }
+
+    /// Puts another configuration into effect. Verified streams stay; caches that depend on the old configuration are
+    /// rebuilt.
+    pub(crate) fn replace(&self, snapshot: Snapshot) {
+        let revision = self.in_force.replace(snapshot);
+        self.relay.table.forgive();
+        self.life.revise(revision);
+    }
+
+    /// The db:verify requests that other servers sent about our dialback keys; never held across await points.
+    pub(crate) fn inquiries(&self) -> MutexGuard<'_, Inquiries> {
+        self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When one more lookup that this unknown server causes may start; none: not soon.
+    pub(crate) fn may_look_up(&self, source: IpAddr) -> Option<Instant> {
+        let mut rate = self.lookup_rate.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.take(source, Instant::now(), LOOKUP_TURN_TIMEOUT)
+    }
+}

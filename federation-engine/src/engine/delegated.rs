@@ -1,0 +1,117 @@
+//! The side of remote servers, on a stream to a server about which DNSSEC authenticates facts (RFC 7673).
+
+use std::sync::Arc;
+
+use crds::peer::{TlsMode, Verification};
+use rustls_pki_types::UnixTime;
+use s2s_proto::certificate::dane::Delegation;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
+use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
+
+use crate::Domain;
+use crate::engine::outer::Outer;
+
+/// Answers the queries of a stream to that server.
+pub(crate) struct ProvenServer {
+    /// Answers the queries of streams of the outer leg.
+    pub(crate) outer: Outer,
+    /// The facts about the server that DNSSEC authenticates.
+    pub(crate) server: Arc<Delegation>,
+}
+
+impl Surroundings for ProvenServer {
+    fn serves(&self, domain: &Domain) -> bool {
+        self.outer.serves(domain)
+    }
+
+    fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
+        self.outer.admits(pair)
+    }
+
+    fn peer(&self, remote: &Domain) -> PeerRules {
+        let rules = self.outer.peer(remote);
+        if *remote != self.server.domain {
+            return rules;
+        }
+        let by_dane = self.outer.0.snapshot().is_judged_by_dane(&self.server);
+        harden(rules, self.server.requires_tls(), by_dane)
+    }
+
+    fn set_by(&self, remote: &Domain) -> SetBy {
+        self.outer.set_by(remote)
+    }
+
+    fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
+        if *remote != self.server.domain {
+            return self.outer.judge(chain, remote);
+        }
+        self.outer.0.snapshot().judge_server(chain, &self.server, UnixTime::now())
+    }
+
+    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
+        self.outer.dialback_key(receiving, originating, id)
+    }
+
+    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
+        self.outer.key_is_ours(receiving, originating, id, key)
+    }
+
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        self.outer.key_inquiry(pair, id)
+    }
+
+    fn takes_bidi(&self, pair: &Pair) -> bool {
+        self.outer.takes_bidi(pair)
+    }
+
+    fn is_authoritative_for(&self, domain: &Domain) -> bool {
+        self.outer.is_authoritative_for(domain)
+    }
+
+    fn stream_id(&self) -> StreamId {
+        self.outer.stream_id()
+    }
+}
+
+/// If the peer's records show that it offers TLS, `Optional` would only let an attacker strip the offer. If they name
+/// the certificate, another one closes the stream, and dialback does not replace it (RFC 7673 §3.4, RFC 6698 §4.1). A
+/// setting that an administrator switched off stays off: `Disabled` never gets here, and `None` is not verified.
+fn harden(rules: PeerRules, requires_tls: bool, by_dane: bool) -> PeerRules {
+    let tls = match rules.tls {
+        TlsMode::Optional if requires_tls => TlsMode::Required,
+        as_set => as_set,
+    };
+    let verification = match rules.verification {
+        Verification::Preferred if by_dane => Verification::Required,
+        as_set => as_set,
+    };
+    PeerRules { tls, verification, ..rules }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crds::peer::Profile;
+
+    fn rules(tls: TlsMode, verification: Verification) -> PeerRules {
+        PeerRules { tls, verification, ..Profile::Standards.preset().rules() }
+    }
+
+    #[test]
+    fn rfc7673_3_4_tlsa_records_require_tls_and_their_certificate() {
+        let optional = rules(TlsMode::Optional, Verification::Preferred);
+        assert_eq!(harden(optional, false, false), optional);
+        let encrypted = rules(TlsMode::Required, Verification::Preferred);
+        assert_eq!(harden(optional, true, false), encrypted, "unusable records");
+        let strict = rules(TlsMode::Required, Verification::Required);
+        assert_eq!(harden(optional, true, true), strict);
+    }
+
+    #[test]
+    fn what_a_person_switched_off_stays_off() {
+        let unseen = rules(TlsMode::Required, Verification::None);
+        assert_eq!(harden(unseen, true, true), unseen);
+    }
+}

@@ -1,0 +1,105 @@
+//! The side of the backends: here the engine represents every remote domain.
+
+use std::sync::Arc;
+
+use crds::backend::BackendAuthentication;
+use crds::peer::{Dialback, TlsMode, Verification};
+use crds::rules::Preset;
+use rustls_pki_types::UnixTime;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
+use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
+
+use crate::Domain;
+use crate::engine::Engine;
+
+/// Answers the queries of streams of the inner leg.
+pub(crate) struct Inner(pub(crate) Arc<Engine>);
+
+impl Surroundings for Inner {
+    fn serves(&self, domain: &Domain) -> bool {
+        self.0.snapshot().config.local(domain).is_none()
+    }
+
+    fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
+        let snapshot = self.0.snapshot();
+        match (
+            snapshot.config.local(&pair.from).is_some(),
+            snapshot.config.local(&pair.to).is_some(),
+        ) {
+            // A pair from the backend to a remote domain, or the reverse one.
+            (true, false) | (false, true) => Ok(()),
+            // A backend that claims a remote domain.
+            (false, false) => Err(Refusal::InvalidFrom),
+            // Backends reach their own domains without the engine.
+            (true, true) => Err(Refusal::HostUnknown),
+        }
+    }
+
+    /// A stanza of a backend may be for any peer.
+    fn stanza_bytes(&self, _local: &Domain) -> Option<usize> {
+        Some(self.0.snapshot().config.peers.largest_stanza_bytes())
+    }
+
+    fn peer(&self, local: &Domain) -> PeerRules {
+        rules(self.0.snapshot().backend_authentication(local))
+    }
+
+    fn set_by(&self, local: &Domain) -> SetBy {
+        SetBy::Backend(self.0.snapshot().backend_authentication(local))
+    }
+
+    fn judge(&self, chain: &PeerChain, local: &Domain) -> Result<(), CertificateReason> {
+        self.0.snapshot().judge_backend(chain, local, UnixTime::now())
+    }
+
+    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
+        self.0.snapshot().dialback.key(receiving, originating, id)
+    }
+
+    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
+        self.0.snapshot().dialback.confirms(receiving, originating, id, key)
+    }
+
+    /// Not the engine's own pings: their answers must show that the backend finds the engine by itself.
+    fn takes_bidi(&self, pair: &Pair) -> bool {
+        let snapshot = self.0.snapshot();
+        let probe = &snapshot.config.probe_domain;
+        pair.from != *probe && pair.to != *probe
+    }
+
+    /// Likewise.
+    fn takes_answers(&self, pair: &Pair) -> bool {
+        self.takes_bidi(pair)
+    }
+
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        self.0.inquiries().of(pair, id)
+    }
+
+    /// The engine answers `db:verify` for every remote domain, so that a backend that uses dialback accepts it.
+    fn is_authoritative_for(&self, domain: &Domain) -> bool {
+        self.serves(domain)
+    }
+
+    fn stream_id(&self) -> StreamId {
+        StreamId::new(rand::random())
+    }
+}
+
+/// The rules for streams with a backend.
+fn rules(authentication: BackendAuthentication) -> PeerRules {
+    let (tls, verification, external, dialback) = match authentication {
+        BackendAuthentication::Minted => {
+            (TlsMode::Required, Verification::Required, true, Dialback::Disabled)
+        }
+        BackendAuthentication::Dialback => {
+            (TlsMode::Required, Verification::None, false, Dialback::Required)
+        }
+        BackendAuthentication::PlainDialback => {
+            (TlsMode::Disabled, Verification::None, false, Dialback::Required)
+        }
+    };
+    Preset { tls, verification, external, dialback }.rules()
+}

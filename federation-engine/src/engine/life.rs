@@ -1,0 +1,103 @@
+//! The life of the engine as its tasks see it: what changes, how far the end has come, and who is waited for.
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Stage of the shutdown.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Stage {
+    /// The shutdown has not begun.
+    #[default]
+    Serving,
+    /// No connection is accepted, no stanza is read; queued stanzas are sent.
+    Draining,
+    /// Stanzas that could not be sent, and those that still arrive, are bounced.
+    Bouncing,
+    /// No stanza is read any more; the last errors are sent.
+    Flushing,
+    /// Streams close.
+    Leaving,
+}
+
+/// The state of the engine that sessions follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct News {
+    /// Changes with the configuration.
+    pub(crate) revision: u64,
+    /// Stage of the shutdown.
+    pub(crate) stage: Stage,
+}
+
+/// What tasks follow, and what follows them.
+#[derive(Default)]
+pub(crate) struct Life {
+    news: watch::Sender<News>,
+    /// The stages that more than sessions wait for.
+    pub(crate) draining: CancellationToken,
+    pub(crate) bouncing: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Life {
+    /// The state that sessions follow, now and after every change.
+    pub(crate) fn news(&self) -> watch::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// Another configuration is in force.
+    pub(crate) fn revise(&self, revision: u64) {
+        self.news.send_modify(|news| news.revision = revision);
+    }
+
+    /// The end has come so far.
+    pub(crate) fn reach(&self, stage: Stage) {
+        self.news.send_modify(|news| news.stage = stage);
+        let begun = [
+            (Stage::Draining, &self.draining),
+            (Stage::Bouncing, &self.bouncing),
+            (Stage::Leaving, &self.shutdown),
+        ];
+        for (_, token) in begun.iter().filter(|(begins, _)| stage >= *begins) {
+            token.cancel();
+        }
+    }
+
+    /// Runs a task that the end waits for.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Waits for the end of every task.
+    pub(crate) async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stage_of_the_end_keeps_what_the_stages_before_began() {
+        let life = Life::default();
+        let tokens = || {
+            let all = [&life.draining, &life.bouncing, &life.shutdown];
+            all.map(CancellationToken::is_cancelled)
+        };
+        let mut news = life.news();
+        for (stage, cancelled) in [
+            (Stage::Serving, [false, false, false]),
+            (Stage::Draining, [true, false, false]),
+            (Stage::Bouncing, [true, true, false]),
+            (Stage::Flushing, [true, true, false]),
+            (Stage::Leaving, [true, true, true]),
+        ] {
+            life.reach(stage);
+            assert_eq!(tokens(), cancelled, "{stage:?}");
+            assert_eq!(news.borrow_and_update().stage, stage);
+        }
+    }
+}

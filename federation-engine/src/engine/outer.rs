@@ -1,0 +1,101 @@
+//! The side of remote servers: here the engine represents the local domains.
+
+use std::sync::Arc;
+
+use rustls_pki_types::UnixTime;
+use s2s_proto::dialback::{Key, KeyInquiry};
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+use s2s_proto::policy::decide::allows;
+use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
+use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
+
+use crate::Domain;
+use crate::engine::Engine;
+use crate::source::Prefix;
+
+/// Answers the queries of streams of the outer leg.
+pub(crate) struct Outer(
+    pub(crate) Arc<Engine>,
+    /// Source of a stream that a peer opened.
+    pub(crate) Option<Prefix>,
+);
+
+impl Surroundings for Outer {
+    fn serves(&self, domain: &Domain) -> bool {
+        self.0.snapshot().config.local(domain).is_some()
+    }
+
+    fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
+        let snapshot = self.0.snapshot();
+        let config = &snapshot.config;
+        let own =
+            |domain: &Domain| config.local(domain).is_some() || *domain == config.probe_domain;
+        match (own(&pair.from), own(&pair.to)) {
+            // A pair from the peer to us.
+            (false, true) => {
+                if allows(&config.policy, &pair.from, Direction::Inbound) {
+                    Ok(())
+                } else {
+                    Err(Refusal::PolicyDenied)
+                }
+            }
+            // A pair from us to the peer. Whether a stanza may leave is decided where it is forwarded, so that its
+            // sender is notified.
+            (true, false) => Ok(()),
+            // A peer that claims one of our domains.
+            (true, true) => Err(Refusal::InvalidFrom),
+            (false, false) => Err(Refusal::HostUnknown),
+        }
+    }
+
+    fn has_room(&self, chain: Option<&PeerChain>, remote: &Domain) -> Result<(), Refusal> {
+        let Some(source) = self.1 else { return Ok(()) };
+        let certificate = chain.and_then(PeerChain::fingerprint);
+        let room = self.0.holders.has_room_for(source, certificate, remote);
+        room.map_err(|_| Refusal::TooManyNames)
+    }
+
+    fn stanza_bytes(&self, remote: &Domain) -> Option<usize> {
+        Some(self.0.snapshot().config.peers.resolve(remote).stanza_bytes)
+    }
+
+    fn peer(&self, remote: &Domain) -> PeerRules {
+        self.0.snapshot().config.peers.resolve(remote).rules
+    }
+
+    fn set_by(&self, remote: &Domain) -> SetBy {
+        SetBy::Peer(self.0.snapshot().config.peers.resolve(remote).profile)
+    }
+
+    fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
+        self.0.snapshot().judge_peer(chain, remote, UnixTime::now())
+    }
+
+    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
+        self.0.snapshot().dialback.key(receiving, originating, id)
+    }
+
+    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
+        self.0.snapshot().dialback.confirms(receiving, originating, id, key)
+    }
+
+    /// Streams opened by peers are used in both directions. Streams that we open are not, until a remote server has
+    /// reached the domain on a stream of its own. With the answers on our streams, nobody would notice that the domain
+    /// is unreachable.
+    fn takes_bidi(&self, pair: &Pair) -> bool {
+        !self.serves(&pair.to) || self.0.recorder.journal.is_reached(&pair.to)
+    }
+
+    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
+        self.0.inquiries().of(pair, id)
+    }
+
+    fn is_authoritative_for(&self, domain: &Domain) -> bool {
+        self.serves(domain)
+    }
+
+    fn stream_id(&self) -> StreamId {
+        StreamId::new(rand::random())
+    }
+}

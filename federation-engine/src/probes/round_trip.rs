@@ -1,0 +1,208 @@
+//! Pings each local domain at its backend from the engine's own probe domain. The answer must come back through the
+//! backend's DNS and its own stream to the engine, so one round trip verifies both directions, their authentication and
+//! the DNS set-up.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::xmpp::StreamCondition;
+use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::{ConnectReason, Failure};
+use s2s_proto::stanza::bounce::ping;
+use s2s_proto::stream::StreamId;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout_at};
+
+use crate::Domain;
+use crate::engine::Engine;
+use crate::leg::Leg;
+use crate::observe::evidence::{BackendOutcome, BackendRoundTrip};
+use crate::route::link::{Link, Phase};
+
+/// Timeout for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of the round trips when the last one succeeded, and when it did not.
+const ANSWERED_INTERVAL: Duration = Duration::from_mins(1);
+const UNANSWERED_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Keeps the evidence of one domain's backend fresh until the configuration changes.
+pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: String) {
+    let revision = engine.in_force.revision();
+    let mut revisions = engine.in_force.revisions();
+    let mut last = None;
+    let mut pause = UNANSWERED_INTERVAL;
+    while engine.in_force.revision() == revision {
+        let trip = Trip::new(&engine, &domain, &backend);
+        // A ping whose answer comes to another replica ends here like an unanswered one. In this state, only the end of
+        // a ping is reported, so that the condition in the operator does not alternate.
+        let tell = !matches!(last, Some(BackendOutcome::RoundTripSeen | BackendOutcome::NoAnswer));
+        let (outcome, detail) = trip.run(tell).await;
+        tracing::debug!(%domain, backend, ?outcome, "round trip: {detail}");
+        engine.recorder.saw_backend(trip.evidence(outcome, detail));
+        pause = match outcome {
+            BackendOutcome::RoundTripSeen => ANSWERED_INTERVAL,
+            // The other replicas may have the answers; then this continues forever. `Backoff` is not used, because it
+            // would restart after the answers that come to this replica.
+            BackendOutcome::NoAnswer => (pause * 2).min(ANSWERED_INTERVAL),
+            _ => UNANSWERED_INTERVAL,
+        };
+        last = Some(outcome);
+        tokio::select! {
+            () = sleep(pause) => {}
+            // The backend is down, or is restarting.
+            () = trip.link.lost() => {}
+            _ = revisions.changed() => {}
+            () = engine.life.draining.cancelled() => return,
+        }
+    }
+}
+
+/// One ping and its result.
+struct Trip<'a> {
+    engine: &'a Arc<Engine>,
+    backend: &'a str,
+    pair: Pair,
+    id: String,
+    link: Arc<Link>,
+}
+
+impl<'a> Trip<'a> {
+    fn new(engine: &'a Arc<Engine>, domain: &Domain, backend: &'a str) -> Self {
+        let pair = Pair { from: engine.snapshot().config.probe_domain.clone(), to: domain.clone() };
+        let link = engine.relay.table.link(&pair, Leg::Inner);
+        Self { engine, backend, pair, id: StreamId::new(rand::random()).to_string(), link }
+    }
+
+    /// Pings, and waits for the answer, a failure, or the timeout. With `tell`, it is notified as soon as the backend
+    /// has the ping.
+    async fn run(&self, tell: bool) -> (BackendOutcome, String) {
+        let answer = self.engine.relay.round_trips.begin(&self.id);
+        // The pause after an earlier failure does not apply: this check finds out whether the failure is over.
+        if self.link.wake() {
+            self.engine.relay.start(&self.link);
+        }
+        let stanza = ping(self.pair.from.as_str(), self.pair.to.as_str(), &self.id);
+        self.engine.recorder.metrics.stanzas_generated.inc();
+        self.engine.relay.queue(&self.link, stanza, Instant::now()).await;
+        let outcome = self.wait(answer, tell).await;
+        self.engine.relay.round_trips.end(&self.id);
+        outcome
+    }
+
+    async fn wait(
+        &self,
+        mut answer: oneshot::Receiver<()>,
+        mut tell: bool,
+    ) -> (BackendOutcome, String) {
+        let deadline = clock::after(Instant::now(), ANSWER_TIMEOUT);
+        loop {
+            let settled = self.link.settled();
+            if let Some(failure) = self.link.last_failure() {
+                return (outcome_of(&failure), failure.to_string());
+            }
+            if tell && self.link.phase() == Phase::Established {
+                tell = false;
+                let awaited = self.evidence(BackendOutcome::AnswerAwaited, String::new());
+                self.engine.recorder.saw_backend(awaited);
+            }
+            tokio::select! {
+                biased;
+                answered = timeout_at(deadline.into(), &mut answer) => return match answered {
+                    Ok(_) => self.came_back(),
+                    Err(_) => self.silence(),
+                },
+                () = settled => {}
+            }
+        }
+    }
+
+    fn came_back(&self) -> (BackendOutcome, String) {
+        let Pair { from, to } = &self.pair;
+        let detail = format!("{to} answered a ping over its own stream to {from}");
+        (BackendOutcome::RoundTripSeen, detail)
+    }
+
+    /// No answer came in time.
+    fn silence(&self) -> (BackendOutcome, String) {
+        let Pair { from, to } = &self.pair;
+        if self.link.phase() == Phase::Established {
+            let detail = format!(
+                "the backend accepted the ping for {to}, but no answer came back: its own stream to {from} has not reached the engine"
+            );
+            (BackendOutcome::NoAnswer, detail)
+        } else {
+            let detail = "opening a stream to the backend timed out".to_owned();
+            (BackendOutcome::ConnectTimedOut, detail)
+        }
+    }
+
+    fn evidence(&self, outcome: BackendOutcome, detail: String) -> BackendRoundTrip {
+        BackendRoundTrip {
+            backend: self.backend.to_owned(),
+            domain: self.pair.to.clone(),
+            outcome,
+            detail,
+            ping: self.id.clone(),
+            at: Timestamp::now(),
+        }
+    }
+}
+
+fn outcome_of(failure: &Failure) -> BackendOutcome {
+    match failure {
+        Failure::Dns(_) => BackendOutcome::HostNotFound,
+        Failure::Connect(attempts) => match attempts.last() {
+            Some((_, ConnectReason::Refused)) => BackendOutcome::ConnectRefused,
+            _ => BackendOutcome::ConnectTimedOut,
+        },
+        Failure::Certificate(_) => BackendOutcome::BackendCertificateUntrusted,
+        Failure::DialbackInvalid(_) | Failure::DialbackError { .. } | Failure::DialbackTimedOut => {
+            BackendOutcome::BackendDialbackFailed
+        }
+        Failure::StreamError { condition: StreamCondition::HostUnknown, .. } => {
+            BackendOutcome::DomainNotHosted
+        }
+        // A server that does not accept our certificate does not offer EXTERNAL (XEP-0178), refuses it, or closes the
+        // stream or the handshake.
+        Failure::NoAuthenticationMethod(_)
+        | Failure::ExternalRejected { .. }
+        | Failure::StreamError { condition: StreamCondition::NotAuthorized, .. } => {
+            BackendOutcome::BackendRejectsMintedCertificate
+        }
+        Failure::NoBackend => BackendOutcome::ComponentNotConnected,
+        _ => BackendOutcome::StreamFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use s2s_proto::dialback::KeyInquiry;
+
+    #[test]
+    fn each_failure_names_the_broken_part_of_the_way() {
+        let address = "198.18.0.9:5269".parse().unwrap();
+        let error = |condition: &str| Failure::StreamError {
+            condition: condition.into(),
+            text: String::new(),
+        };
+        for (failure, outcome) in [
+            (
+                Failure::Connect(vec![(address, ConnectReason::Refused)]),
+                BackendOutcome::ConnectRefused,
+            ),
+            (
+                Failure::Connect(vec![(address, ConnectReason::TimedOut)]),
+                BackendOutcome::ConnectTimedOut,
+            ),
+            (error("host-unknown"), BackendOutcome::DomainNotHosted),
+            (error("not-authorized"), BackendOutcome::BackendRejectsMintedCertificate),
+            (error("internal-server-error"), BackendOutcome::StreamFailed),
+            (Failure::DialbackInvalid(KeyInquiry::NotSeen), BackendOutcome::BackendDialbackFailed),
+        ] {
+            assert_eq!(outcome_of(&failure), outcome, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Open streams that may carry stanzas of more pairs than the one they were opened for: back to the peer that opened
+//! them (XEP-0288), or for other local or remote domains (XEP-0220 §2.6).
+
+use std::collections::HashMap;
+use std::num::NonZeroU16;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use s2s_proto::dialback::Verification;
+use s2s_proto::pair::Pair;
+use s2s_proto::plan::Host;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::StreamId;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::Domain;
+use crate::leg::Leg;
+use crate::route::link::Link;
+
+/// A host and a port, as DNS or the configuration names them.
+pub(crate) type Place = (Host, NonZeroU16);
+
+/// How a stream ended, as far as a link that it carried is concerned.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    /// The failure that broke it; `None`: it was closed in order.
+    pub(crate) failure: Option<Failure>,
+    /// It accepted stanzas of the link, or we closed it.
+    pub(crate) useful: bool,
+    /// The peer closed it on a stanza, of whichever link.
+    pub(crate) at_stanza: bool,
+}
+
+/// A request to a stream to carry a link.
+pub(crate) struct Request {
+    pub(crate) link: Arc<Link>,
+    /// Dropped if the stream refuses; otherwise the notification of the end of the stream.
+    pub(crate) answer: oneshot::Sender<oneshot::Receiver<End>>,
+}
+
+/// What comes to a stream from elsewhere in the engine.
+pub(crate) enum Event {
+    /// The authoritative server's answer about a pair, and the stream ID that was verified.
+    Verdict(Box<(Pair, StreamId, Verification)>),
+    /// A link wants to use the stream.
+    Carry(Request),
+    /// The stream must make room.
+    Shed,
+    /// Another stream of the same peer needs the place of one that is idle.
+    CloseIfIdle,
+}
+
+/// The remote end of a stream.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Far {
+    /// An authenticated domain, or the one to which we connected.
+    Domain(Domain),
+    /// The target to which we connected; other domains may be served there as well. Equal host and port mean equal
+    /// addresses.
+    Target(Place),
+}
+
+type Key = (Leg, Far);
+
+#[derive(Default)]
+struct Open {
+    by_end: HashMap<Key, Vec<(u64, mpsc::Sender<Event>)>>,
+    next: u64,
+}
+
+/// The streams, by their remote end.
+#[derive(Clone, Default)]
+pub(crate) struct Streams(Arc<Mutex<Open>>);
+
+impl Streams {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        // No code that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests the streams to that end to carry a link, the newest first.
+    pub(crate) async fn adopt(&self, far: Far, link: &Arc<Link>) -> Option<oneshot::Receiver<End>> {
+        let streams: Vec<_> = {
+            let open = self.open();
+            let streams = open.by_end.get(&(link.leg, far))?;
+            streams.iter().rev().map(|(_, requests)| requests.clone()).collect()
+        };
+        for requests in streams {
+            let (answer, carried) = oneshot::channel();
+            let request = Request { link: Arc::clone(link), answer };
+            // A stream that closes in between refuses by dropping the request.
+            if requests.send(Event::Carry(request)).await.is_ok()
+                && let Ok(end) = carried.await
+            {
+                return Some(end);
+            }
+        }
+        None
+    }
+}
+
+/// Keeps a stream registered while it is open.
+pub(crate) struct Registration {
+    streams: Streams,
+    key: Key,
+    id: u64,
+}
+
+impl Registration {
+    /// Registers a stream.
+    pub(crate) fn new(
+        streams: &Streams,
+        leg: Leg,
+        far: Far,
+        requests: mpsc::Sender<Event>,
+    ) -> Self {
+        let key = (leg, far);
+        let mut open = streams.open();
+        open.next += 1;
+        let id = open.next;
+        open.by_end.entry(key.clone()).or_default().push((id, requests));
+        Self { streams: streams.clone(), key, id }
+    }
+
+    /// Whether it is registered for this end.
+    pub(crate) fn is_of(&self, far: &Far) -> bool {
+        self.key.1 == *far
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut open = self.streams.open();
+        if let Some(streams) = open.by_end.get_mut(&self.key) {
+            streams.retain(|(id, _)| *id != self.id);
+            if streams.is_empty() {
+                open.by_end.remove(&self.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Listening sockets and their accept loops.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::accept;
+use crate::admission::newcomers::{Admitted, MAX_UNAUTHENTICATED_INNER};
+use crate::engine::Engine;
+use crate::leg::Leg;
+use crate::run::receive;
+use crate::source::Prefix;
+
+/// A listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another process has the port.
+    #[error(
+        "listen.{name}: {address} is in use by another process; stop it or choose another port"
+    )]
+    InUse {
+        /// Name of the listener in the configuration.
+        name: &'static str,
+        /// Address from the configuration.
+        address: SocketAddr,
+    },
+    /// Anything else.
+    #[error("listen.{name}: cannot listen on {address}: {source}")]
+    Failed {
+        /// Name of the listener in the configuration.
+        name: &'static str,
+        /// Address from the configuration.
+        address: SocketAddr,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+impl ListenError {
+    /// From the operating system's error.
+    pub(crate) fn new(name: &'static str, address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { name, address },
+            _ => Self::Failed { name, address, source },
+        }
+    }
+}
+
+/// Binds a TCP listener. `[::]` serves both families; where the machine has no IPv6, `0.0.0.0` stands in for it.
+///
+/// # Errors
+/// When the port is taken or the address is not usable.
+pub(crate) async fn bind(
+    name: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, ListenError> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if address.ip().is_unspecified() && address.is_ipv6() && has_no_ipv6(&error) => {
+            let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+            TcpListener::bind(v4).await.map_err(|error| ListenError::new(name, v4, error))
+        }
+        Err(error) => Err(ListenError::new(name, address, error)),
+    }
+}
+
+fn has_no_ipv6(error: &io::Error) -> bool {
+    // EAFNOSUPPORT: the kernel was built or booted without IPv6.
+    error.raw_os_error() == Some(97) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+/// Accepts S2S connections until the shutdown begins.
+pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) {
+    let name = match leg {
+        Leg::Outer => "outer",
+        Leg::Inner => "inner",
+    };
+    while let Some((tcp, source)) =
+        engine.life.draining.run_until_cancelled(accept::next(&listener, name)).await
+    {
+        admit(&engine, tcp, source, leg);
+    }
+}
+
+fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
+    let (places, limit) = match leg {
+        Leg::Outer => {
+            (&engine.unauthenticated, engine.snapshot().config.limits.unauthenticated_streams)
+        }
+        Leg::Inner => (&engine.unauthenticated_inner, MAX_UNAUTHENTICATED_INNER),
+    };
+    let newcomer = match leg {
+        Leg::Outer if engine.ledger.is_exhausted() => Err("memory is low".to_owned()),
+        Leg::Outer | Leg::Inner => places.admit(source.ip(), limit).ok_or_else(|| {
+            format!("the source has {limit} unauthenticated connections, or all sources together have too many")
+        }),
+    };
+    let newcomer = match newcomer {
+        Ok(newcomer) => newcomer,
+        Err(text) => return engine.recorder.saw_refused_connection(leg, source, text),
+    };
+    let prefix = Some(Prefix::from(source.ip()));
+    // When others have used up the budget, a backend can still open streams.
+    let eviction = (leg == Leg::Outer).then(|| newcomer.eviction());
+    let holding = engine.holders.enter(&engine.ledger.total, leg, prefix, eviction);
+    let admitted = Admitted { newcomer, holding };
+    engine.life.spawn(receive::run(Arc::clone(engine), tcp, source, leg, admitted));
+}

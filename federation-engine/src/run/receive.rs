@@ -1,0 +1,153 @@
+//! A connection that was opened to us: the first byte distinguishes TLS and XML (XEP-0368 §4); then it becomes a
+//! stream.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use rustls_pki_types::UnixTime;
+use s2s_proto::clock;
+use s2s_proto::plan::TlsStart;
+use s2s_proto::stream::Transport;
+use s2s_proto::stream::rejection::Named;
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+use tokio_rustls::{LazyConfigAcceptor, TlsStream};
+
+use crate::admission::newcomers::Admitted;
+use crate::engine::Engine;
+use crate::in_force::snapshot::no_certificate;
+use crate::leg::Leg;
+use crate::session::Session;
+use crate::sockets::connection::Connection;
+use crate::sockets::socket::Socket;
+use crate::tls::config::Presented;
+use crate::tls::handshake::Offer;
+use crate::tls::sniff::{self, FirstByte};
+
+/// Serves one accepted connection until it is a stream, which gets its own task. The state of a stream is allocated
+/// only when its first byte has arrived: a connection that is silent or waits in the queue holds little more than its
+/// socket.
+pub(crate) async fn run(
+    engine: Arc<Engine>,
+    tcp: TcpStream,
+    source: SocketAddr,
+    leg: Leg,
+    admitted: Admitted,
+) {
+    if let Err(error) = engine.network.tcp().configure(&tcp) {
+        tracing::debug!(%source, %error, "cannot set a socket option");
+    }
+    let negotiation = engine.snapshot().config.timeouts.negotiation;
+    let in_line_until = clock::after(Instant::now(), negotiation);
+    let turn = tokio::select! {
+        turn = timeout_at(in_line_until.into(), admitted.newcomer.turn()) => turn,
+        () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
+    };
+    if turn.is_err() {
+        let text = "too many earlier connections from this source are waiting";
+        return engine.recorder.saw_refused_connection(leg, source, text.to_owned());
+    }
+    let started = Instant::now();
+    let deadline = clock::after(started, negotiation);
+    let first = tokio::select! {
+        first = timeout_at(deadline.into(), first_byte(&tcp)) => first,
+        () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
+    };
+    match first {
+        // Connect and close, without a byte: a load balancer's health check. Not worth a line in the log.
+        Err(_) | Ok(Err(_) | Ok(None)) => {}
+        Ok(Ok(Some(FirstByte::Xml))) => {
+            let connection = Connection::plain(tcp);
+            let transport = Transport::Tcp;
+            let session =
+                Session::receiving(&engine, leg, connection, transport, source, admitted, started);
+            engine.life.spawn(session.serve().map(drop));
+        }
+        Ok(Ok(Some(FirstByte::Tls))) => {
+            let times = (started, deadline);
+            Box::pin(secure(&engine, tcp, source, leg, admitted, times)).await;
+        }
+        Ok(Ok(Some(FirstByte::Other))) => {
+            tracing::debug!(%source, ?leg, "connection closed: it speaks neither XMPP nor TLS");
+        }
+    }
+}
+
+/// Runs the handshake of Direct TLS, and starts the stream inside.
+async fn secure(
+    engine: &Arc<Engine>,
+    tcp: TcpStream,
+    source: SocketAddr,
+    leg: Leg,
+    admitted: Admitted,
+    (started, deadline): (Instant, Instant),
+) {
+    let handshake = tokio::select! {
+        handshake = timeout_at(deadline.into(), accept_direct(engine, leg, tcp)) => handshake,
+        () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
+    };
+    match handshake {
+        Ok(Ok((tls, presented))) => {
+            let connection = Connection::tls(tls);
+            let transport = Transport::DirectTls(connection.peer_chain());
+            let mut session =
+                Session::receiving(engine, leg, connection, transport, source, admitted, started);
+            session.presented_until(presented.first_expiry(Timestamp::now()));
+            engine.life.spawn(session.serve().map(drop));
+        }
+        Ok(Err(error)) => {
+            engine.recorder.saw_failed_handshake(leg, source, Named::default(), &error);
+        }
+        Err(_) => {}
+    }
+}
+
+/// Accepts Direct TLS; the server name selects the certificate (XEP-0368 §3).
+async fn accept_direct(
+    engine: &Engine,
+    leg: Leg,
+    tcp: TcpStream,
+) -> io::Result<(TlsStream<Socket>, Presented)> {
+    let (acceptor, socket) = (rustls::server::Acceptor::default(), Socket::new(tcp));
+    let start = LazyConfigAcceptor::new(acceptor, socket).await?;
+    let presented = {
+        let hello = start.client_hello();
+        engine.snapshot().present_for_sni(leg, hello.server_name(), UnixTime::now())
+    };
+    let presented = presented.ok_or_else(no_certificate)?;
+    let offer = Offer::of(&start.client_hello());
+    let accepted = start.into_stream(presented.server(TlsStart::Direct)).await;
+    let tls = accepted.map_err(|error| offer.explain(&error))?;
+    Ok((tls.into(), presented))
+}
+
+async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {
+    let mut byte = [0];
+    match tcp.peek(&mut byte).await? {
+        0 => Ok(None),
+        _ => Ok(byte.first().map(|byte| sniff::classify(*byte))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Run<F> = fn(Arc<Engine>, TcpStream, SocketAddr, Leg, Admitted) -> F;
+
+    fn size_of_future<F>(_: Run<F>) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every connection that is silent, or waits in the queue, holds this.
+    #[test]
+    fn a_connection_that_waits_holds_no_room_for_what_may_come() {
+        let task = size_of_future(run);
+        println!("task {task}");
+        assert!(task <= 1_536, "task {task}");
+    }
+}

@@ -1,0 +1,554 @@
+//! The life of a stream: drives its machine over a connection, passes on the stanzas that the peer sends, and sends
+//! those that its links hold.
+//!
+//! This file has the loop. [`actions`] performs the actions of the machine, [`delivery`] finds out which stanzas the
+//! peer has, [`ending`] closes the stream on shutdown, [`events`] delivers requests of other tasks, [`limits`] enforces
+//! the peer's limits, [`opening`] begins streams that we open, [`negotiate`] brings them to their first pair,
+//! [`reload`] closes the stream when the configuration no longer allows it, and [`sharing`] lets
+//! further links use it.
+
+mod actions;
+mod attempt;
+mod delivery;
+mod ending;
+mod events;
+mod expiry;
+mod limits;
+mod machine;
+pub(crate) mod negotiate;
+mod opening;
+mod reload;
+mod report;
+mod sharing;
+mod stream_end;
+pub(crate) mod target;
+mod verify;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use crds::xmpp::StreamCondition;
+use jiff::Timestamp;
+use s2s_proto::clock;
+use s2s_proto::pair::Pair;
+use s2s_proto::reason::Failure;
+use s2s_proto::stream::error::StreamError;
+use s2s_proto::stream::{Authentication, Inbound, Out, Surroundings, Transport};
+use s2s_proto::xml::{Item, Scanner};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep_until;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::admission::holders::{self, Holding};
+use crate::admission::newcomers::{Admitted, Newcomer};
+use crate::engine::life::{News, Stage};
+use crate::engine::{Engine, surroundings};
+use crate::in_force;
+use crate::leg::Leg;
+use crate::relay::intake::Intake;
+use crate::relay::outlet::Outlet;
+use crate::route::streams::{End, Place, Registration, Request};
+use crate::session::attempt::Attempt;
+use crate::session::machine::Machine;
+use crate::session::report::StreamReport;
+use crate::session::stream_end::StreamEnd;
+use crate::sockets::connection::{Connection, Progress};
+use events::Events;
+
+/// Maximum output that a peer has not read. Above it, the peer is not read any more: it causes answers and does not
+/// read them.
+const MAX_UNSENT_BYTES: usize = 256 * 1024;
+
+/// Divisor of the idle time of a stream to a backend if only errors came from there: unknown servers choose the names
+/// for which there are such streams. By default, such a stream closes after 30 s.
+const UNANSWERED_SHARE: u32 = 20;
+
+/// Time for which a stream without traffic keeps the buffers of a busy one.
+const BUFFER_RETENTION: Duration = Duration::from_secs(10);
+
+/// Interval of the checks whether there is memory to continue reading.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Notifies the tasks of a stream that it has ended.
+struct Ended {
+    token: CancellationToken,
+    _guard: DropGuard,
+}
+
+impl Ended {
+    fn not_yet() -> Self {
+        let token = CancellationToken::new();
+        Self { _guard: token.clone().drop_guard(), token }
+    }
+}
+
+/// Whether the stream continues.
+#[derive(PartialEq)]
+enum Flow {
+    Continue,
+    Stop,
+}
+
+/// The other end, as it is known and counted.
+struct Peer {
+    address: SocketAddr,
+    report: StreamReport,
+    holding: Holding,
+}
+
+/// A stream in either role.
+pub(crate) struct Session {
+    engine: Arc<Engine>,
+    leg: Leg,
+    address: SocketAddr,
+    around: Box<dyn Surroundings + Send + Sync>,
+    connection: Connection,
+    scanner: Scanner,
+    machine: Machine,
+    out: Out,
+    intake: Intake,
+    outlet: Outlet,
+    report: StreamReport,
+    events: Events,
+    /// Turns of the verifications that the peer requested.
+    verifications: Option<Arc<Semaphore>>,
+    /// Cancels the verifications that the peer requested.
+    ended: Ended,
+    /// Where links find the stream.
+    registrations: Vec<Registration>,
+    /// The authenticated pairs, and how they were authenticated.
+    proven: Vec<(Pair, Authentication)>,
+    /// The target of a stream that we opened.
+    place: Option<Place>,
+    /// Links whose pair was requested from the peer (XEP-0220 §2.6).
+    requested: Vec<Request>,
+    /// How the peer of a stream that we opened authenticated us.
+    how: Option<Authentication>,
+    /// The resources of the budget that the stream holds.
+    holding: Holding,
+    /// The limits that the configuration sets for the peer.
+    limits: limits::Limits,
+    /// Held until the stream is authenticated.
+    newcomer: Option<Newcomer>,
+    unauthenticated_bytes: usize,
+    /// Expiry of the certificate that we presented.
+    own_expiry: Option<Timestamp>,
+    last_stanza: Instant,
+    /// Time of the last sent or received data.
+    last_traffic: Instant,
+    /// Deadline for the peer to accept the data that is being sent.
+    write_by: Option<Instant>,
+    /// Nothing is sent any more: our side of the stream is closed, or will be.
+    closing: bool,
+    /// The state of the engine, and the part of it that was read last.
+    news: watch::Receiver<News>,
+    revision: u64,
+    stage: Stage,
+    /// The engine is shutting down and stanzas are unacknowledged: time of the next check, and how many they were.
+    stuck: Option<(Instant, u64)>,
+    /// It is making room.
+    shed: bool,
+    /// The engine is shutting down: latest time at which the stream closes.
+    leave_by: Option<Instant>,
+    /// The failure that broke the stream.
+    failure: Option<Failure>,
+    /// How it ended otherwise.
+    stream_end: Option<StreamEnd>,
+    /// What its negotiation has come to; none once the stream is of use.
+    attempt: Option<Box<Attempt>>,
+}
+
+impl Session {
+    /// A stream that the peer opens.
+    pub(crate) fn receiving(
+        engine: &Arc<Engine>,
+        leg: Leg,
+        connection: Connection,
+        transport: Transport,
+        address: SocketAddr,
+        Admitted { newcomer, holding }: Admitted,
+        started: Instant,
+    ) -> Self {
+        let direct = matches!(transport, Transport::DirectTls(_));
+        let machine = Machine::Receiving(Inbound::new(
+            transport,
+            in_force::limits::stream(&engine.snapshot().config),
+            started,
+        ));
+        let report = StreamReport::inbound(leg, address, direct);
+        let (newcomer, around) =
+            (Some(newcomer), surroundings::of_source(engine, leg, address.ip()));
+        let by = Peer { address, report, holding };
+        let fresh = Self::over(engine, leg, connection, by, machine, started);
+        Self { around, newcomer, ..fresh }
+    }
+
+    fn over(
+        engine: &Arc<Engine>,
+        leg: Leg,
+        connection: Connection,
+        Peer { address, report, holding }: Peer,
+        machine: Machine,
+        now: Instant,
+    ) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            leg,
+            address,
+            around: surroundings::of_leg(engine, leg),
+            connection,
+            scanner: Scanner::new(in_force::limits::before_authentication(
+                &engine.snapshot().config,
+            )),
+            machine,
+            out: Out::default(),
+            intake: Intake::new(&engine.relay, leg),
+            outlet: Outlet::new(leg),
+            report,
+            events: Events::default(),
+            verifications: None,
+            ended: Ended::not_yet(),
+            registrations: Vec::new(),
+            proven: Vec::new(),
+            place: None,
+            requested: Vec::new(),
+            how: None,
+            holding,
+            limits: limits::Limits::default(),
+            newcomer: None,
+            unauthenticated_bytes: 0,
+            own_expiry: None,
+            last_stanza: now,
+            last_traffic: now,
+            write_by: None,
+            closing: false,
+            revision: engine.life.news().borrow().revision,
+            news: engine.life.news(),
+            stage: Stage::Serving,
+            stuck: None,
+            shed: false,
+            leave_by: None,
+            failure: None,
+            stream_end: None,
+            attempt: None,
+        }
+    }
+
+    /// The expiry of the certificate that was presented before the stream began.
+    pub(crate) fn presented_until(&mut self, end: Option<Timestamp>) {
+        self.own_expiry = end;
+    }
+
+    /// Serves the stream to its end. The returned value is that end as seen by the link for which the stream was
+    /// opened. The future holds the session once: an `async fn` would keep space for its argument as well.
+    #[expect(clippy::manual_async_fn, reason = "an async fn holds its argument twice")]
+    pub(crate) fn serve(mut self) -> impl Future<Output = Option<End>> + Send {
+        async move {
+            self.run().await;
+            self.withdraw();
+            if let Some(failure) = &self.failure {
+                self.report.lost(&self.engine, failure);
+            } else {
+                let end = self.stream_end.take().unwrap_or(StreamEnd::Disconnected);
+                self.report.ended(&self.engine, &end);
+            }
+            self.settle().await;
+            let end = self.outlet.release(&self.engine.relay, self.failure.as_ref(), self.closing);
+            // A stanza that waits for room remains; the connection is closed.
+            drop((self.connection, self.holding));
+            self.intake.finish().await;
+            end
+        }
+    }
+
+    async fn run(&mut self) {
+        // Data that arrived together with the end of the negotiation.
+        let mut flow = self.process().await;
+        while flow == Flow::Continue {
+            self.fill();
+            flow = if self.leave_by.is_some() && self.outlet.is_confirmed() {
+                self.leave().await
+            } else {
+                self.step().await
+            };
+        }
+    }
+
+    /// Writes stanzas to the output when it is empty.
+    fn fill(&mut self) {
+        let patience = self.engine.snapshot().config.timeouts.user_timeout;
+        let own_limit = self.stanza_bytes();
+        if self.connection.output.is_empty() {
+            self.write_by = None;
+            self.note_batch();
+            if self.outlet.ask_at().is_some_and(|at| at <= Instant::now()) {
+                self.ask();
+            }
+            if !self.closing {
+                let output = &mut self.connection.output;
+                let limits = self.machine.peer_limits().or_bytes(own_limit);
+                let management = self.machine.management();
+                let filled = self.outlet.fill(&self.engine.relay, &limits, management, output);
+                if filled {
+                    self.last_stanza = Instant::now();
+                }
+                management.request(self.last_stanza, patience, &mut self.out);
+                // Without the rest of that buffer, which would keep all of it alive.
+                output.unsplit(std::mem::take(&mut self.out.bytes));
+                if filled {
+                    self.connection.begin_batch();
+                    self.machine.traffic(self.last_stanza);
+                }
+            }
+        }
+        if !self.connection.output.is_empty() && self.write_by.is_none() {
+            self.last_traffic = Instant::now();
+            self.write_by = self.last_traffic.checked_add(patience);
+        }
+    }
+
+    /// The resources that the stream holds.
+    fn held(&self) -> usize {
+        let proven = if self.newcomer.is_none() { holders::PROVEN } else { 0 };
+        holders::held(&self.connection).saturating_add(proven + self.outlet.held())
+    }
+
+    /// Waits for one event, and handles it.
+    async fn step(&mut self) -> Flow {
+        self.holding.report(self.held(), self.last_stanza);
+        let exhausted = self.engine.ledger.is_exhausted();
+        let reading = !exhausted
+            && self.limits.allow_reading()
+            && !self.intake.is_full()
+            && self.connection.output.len() < MAX_UNSENT_BYTES
+            && self.is_read();
+        let look_again = exhausted.then(|| clock::after(Instant::now(), EXHAUSTED_PAUSE));
+        let sending = self.connection.output.is_empty() && !self.closing;
+        let idle = self.idle_at();
+        let deadlines = [
+            self.machine.deadline(),
+            idle,
+            self.write_by,
+            self.leave_by,
+            self.shrink_at(),
+            self.outlet.ask_at(),
+            self.stuck.map(|(at, _)| at),
+            look_again,
+            self.limits.deadline(),
+        ];
+        let deadline = deadlines.into_iter().flatten().min();
+        tokio::select! {
+            // Rare events come first, and work last: a stanza written after the peer's stream close would be lost.
+            biased;
+            Ok(()) = self.news.changed() => self.on_news().await,
+            () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
+                self.on_deadline(Instant::now(), idle).await
+            }
+            () = evicted(self.newcomer.as_ref()), if self.newcomer.is_some() => {
+                self.on_evicted().await
+            }
+            Some(event) = self.events.next() => self.on_event(event).await,
+            progress = self.connection.exchange(reading) => match progress {
+                Ok(Progress::Received(0)) => self.on_lost(StreamEnd::Disconnected),
+                Err(error) => self.on_lost(StreamEnd::Broken(error)),
+                Ok(Progress::Received(number)) => self.received(number).await,
+                Ok(Progress::Sent) => Flow::Continue,
+            },
+            () = self.intake.room() => {
+                self.intake.retry();
+                self.process().await
+            }
+            () = self.outlet.work(), if sending => Flow::Continue,
+        }
+    }
+
+    /// An idle stream is closed without an error; only an authenticated one can be idle.
+    fn idle_at(&self) -> Option<Instant> {
+        let own = self.engine.snapshot().config.timeouts.idle;
+        let answered = self.outlet.is_answered() || self.intake.has_answered();
+        let own = if self.leg == Leg::Inner && !answered {
+            own.map(|own| own / UNANSWERED_SHARE)
+        } else {
+            own
+        };
+        let idle = self.machine.peer_limits().idle_time(own)?;
+        let is_idle = !self.closing
+            && self.newcomer.is_none()
+            && self.outlet.is_idle()
+            && !self.intake.is_full();
+        is_idle.then(|| clock::after(self.last_stanza, idle))
+    }
+
+    /// Time at which the buffers of a busy stream are released.
+    fn shrink_at(&self) -> Option<Instant> {
+        let swollen = self.connection.is_swollen() && !self.intake.is_full();
+        swollen.then(|| self.last_traffic.checked_add(BUFFER_RETENTION)).flatten()
+    }
+
+    fn shrink(&mut self, now: Instant) {
+        self.last_traffic = now;
+        self.connection.shrink();
+        self.outlet.shrink();
+        if self.out.bytes.is_empty() {
+            self.out.bytes = BytesMut::new();
+        }
+    }
+
+    async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.write_by) {
+            let text = "sending; the peer accepted no data for `timeouts.userTimeoutSeconds`";
+            self.failure = Some(Failure::ConnectionLost(text));
+            return Flow::Stop;
+        }
+        if due(self.leave_by) {
+            return self.leave().await;
+        }
+        if let Some((_, confirmed)) = self.stuck.filter(|(at, _)| *at <= now) {
+            self.watch_progress(now);
+            if self.stuck.is_some_and(|(_, then)| then == confirmed) {
+                self.closing = true;
+                return self.leave().await;
+            }
+        }
+        if due(self.limits.deadline()) {
+            self.on_limits_due(now);
+            // Data that has already been received waits to be processed.
+            return self.process().await;
+        }
+        if due(self.shrink_at()) {
+            self.shrink(now);
+        }
+        if due(self.outlet.ask_at()) {
+            self.ask();
+        }
+        if !due(idle) && !due(self.machine.deadline()) {
+            return Flow::Continue;
+        }
+        if due(idle) {
+            self.closing = true;
+            self.stream_end =
+                Some(StreamEnd::Idle(now.saturating_duration_since(self.last_stanza)));
+            self.machine.close(now, &mut self.out);
+        } else {
+            self.machine.on_timeout(now, &*self.around, &mut self.out);
+        }
+        let flow = self.perform().await;
+        // If we closed the stream, because it was idle or a certificate expired, that is not a failure of the peer.
+        self.closing |= flow == Flow::Stop && self.failure.is_none();
+        flow
+    }
+
+    /// The connection closed without a stream error.
+    fn on_lost(&mut self, end: StreamEnd) -> Flow {
+        self.stream_end.get_or_insert(end);
+        if matches!(self.machine, Machine::Initiating(_)) && !self.closing {
+            self.failure.get_or_insert(Failure::ConnectionLost("waiting for stanzas"));
+        }
+        Flow::Stop
+    }
+
+    /// Counts the bytes that a stream receives before it is authenticated, then processes them.
+    async fn received(&mut self, number: usize) -> Flow {
+        self.last_traffic = Instant::now();
+        self.machine.traffic(self.last_traffic);
+        if self.newcomer.is_some() {
+            self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
+            let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;
+            if self.unauthenticated_bytes > limit {
+                let text = format!("the peer sent more than {limit} bytes before authentication");
+                let error = StreamError::new(StreamCondition::PolicyViolation, text);
+                self.machine.fail(&error, &*self.around, &mut self.out);
+                return self.perform().await;
+            }
+        }
+        self.process().await
+    }
+
+    /// Processes received data, until a stanza finds no room.
+    async fn process(&mut self) -> Flow {
+        let now = Instant::now();
+        while !self.intake.is_full() && self.may_go_on(now) {
+            match self.scanner.next(&mut self.connection.input) {
+                Ok(Some(Item::Element(element))) => {
+                    if let Ok(pair) = self.machine.authorize(&element) {
+                        self.last_stanza = now;
+                        self.intake.take(&element, pair, now);
+                        self.machine.handled();
+                        self.count_stanza(now);
+                        continue;
+                    }
+                    self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
+                }
+                Ok(Some(Item::Oversized(element))) => {
+                    if let Ok(pair) = self.machine.authorize(&element) {
+                        self.last_stanza = now;
+                        self.intake.refuse_oversized(&element, pair, self.stanza_bytes());
+                        self.machine.handled();
+                        self.count_stanza(now);
+                        continue;
+                    }
+                    let item = Item::Oversized(element);
+                    self.machine.on_item(item, now, &*self.around, &mut self.out);
+                }
+                Ok(Some(item)) => {
+                    if matches!(item, Item::Close) {
+                        self.stream_end.get_or_insert(StreamEnd::ByPeer);
+                    }
+                    if let Item::Header(header) = &item {
+                        self.intake.header(header.lang.as_deref());
+                        if let Some(newcomer) = &self.newcomer {
+                            newcomer.heard();
+                        }
+                        if !Box::pin(self.judge_ahead(header.from.as_deref())).await {
+                            let text = "the server is busy";
+                            let condition = StreamCondition::ResourceConstraint;
+                            let error = StreamError::new(condition, text);
+                            self.machine.fail(&error, &*self.around, &mut self.out);
+                            return self.perform().await;
+                        }
+                    }
+                    self.machine.on_item(item, now, &*self.around, &mut self.out);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    if let Some(omitted) = self.may_log() {
+                        tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "invalid input refused");
+                    }
+                    self.machine.on_xml_error(error, &*self.around, &mut self.out);
+                    return self.perform().await;
+                }
+            }
+            if self.perform().await == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+        Flow::Continue
+    }
+}
+
+async fn evicted(newcomer: Option<&Newcomer>) {
+    match newcomer {
+        Some(newcomer) => newcomer.evicted().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F>(_: fn(Session) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every stream holds this as long as it lives.
+    #[test]
+    fn a_stream_is_small_and_its_task_holds_it_once() {
+        let (session, task) = (size_of::<Session>(), size_of_future(Session::serve));
+        println!("session {session}, task {task}");
+        assert!(session <= 3 * 1024 && task < 2 * session, "session {session}, task {task}");
+    }
+}

@@ -1,0 +1,10 @@
+//! A federation as the watch delivers it.
+
+use crds::XmppFederation;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+
+/// A federation as received from the watch: one that cannot be parsed does not stop the others.
+pub type Federation = DeserializeGuard<XmppFederation>;
+/// Identifies a federation.
+pub type FederationRef = ObjectRef<Federation>;

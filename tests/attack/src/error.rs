@@ -1,0 +1,36 @@
+//! Failures that end an attack or its measurement.
+
+use std::io;
+
+use harness::engine::EngineError;
+use harness::loopback::LoopbackError;
+use harness::usage::UsageError;
+use s2s_peer::error::PeerError;
+
+/// Result of everything here.
+pub type Result<T, E = AttackError> = std::result::Result<T, E>;
+
+/// Why there is no result.
+#[derive(thiserror::Error)]
+pub enum AttackError {
+    /// The attack needs something that was not given.
+    #[error("{0}")]
+    Missing(String),
+    /// A conversation failed that must work.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The world around the engine could not be made.
+    #[error(transparent)]
+    Loopback(#[from] LoopbackError),
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The usage of a process could not be read.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// A file or socket could not be used.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+s2s_peer::debug_as_sentence!(AttackError);

@@ -1,0 +1,182 @@
+//! The list of attacks.
+
+use std::fmt;
+use std::str::FromStr;
+
+use s2s_peer::error::Result;
+
+use super::aim::Aim;
+use super::tally::Tally;
+use super::{amplification, attributes, chains, connections, dialback, names, white_space};
+
+/// An attack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Certificates with many intermediates of one name and key.
+    CertificateChains,
+    /// Stanzas with many prefixed attributes.
+    PrefixedAttributes,
+    /// A header that binds a prefix to a long name, and small stanzas that use it.
+    LongNamespaces,
+    /// Dialback requests from domains that have to be looked up.
+    DialbackLookups,
+    /// Dialback requests from domains whose server never answers.
+    DialbackHanging,
+    /// Connections that send nothing.
+    SilentConnections,
+    /// Connections that stop within their header.
+    SlowHeaders,
+    /// Encrypted streams that never authenticate.
+    UnauthenticatedStreams,
+    /// Many streams of one certificate.
+    AuthenticatedStreams,
+    /// Small stanzas with white space between them, to a receiver that does not read.
+    WhiteSpace,
+    /// Silent connections to the port of the probes.
+    AdminPort,
+    /// One wildcard certificate for many names.
+    WildcardNames,
+    /// Streams that are refused at once.
+    LogFlood,
+}
+
+/// The standing that an attacker needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Anybody.
+    Stranger,
+    /// Somebody who knows the name of an authority that the target trusts.
+    KnowsAuthority,
+    /// Somebody with a certificate that the target trusts.
+    Authenticated,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::CertificateChains,
+        Self::PrefixedAttributes,
+        Self::LongNamespaces,
+        Self::DialbackLookups,
+        Self::DialbackHanging,
+        Self::SilentConnections,
+        Self::SlowHeaders,
+        Self::UnauthenticatedStreams,
+        Self::AuthenticatedStreams,
+        Self::WhiteSpace,
+        Self::AdminPort,
+        Self::WildcardNames,
+        Self::LogFlood,
+    ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CertificateChains => "certificate-chains",
+            Self::PrefixedAttributes => "prefixed-attributes",
+            Self::LongNamespaces => "long-namespaces",
+            Self::DialbackLookups => "dialback-lookups",
+            Self::DialbackHanging => "dialback-hanging",
+            Self::SilentConnections => "silent-connections",
+            Self::SlowHeaders => "slow-headers",
+            Self::UnauthenticatedStreams => "unauthenticated-streams",
+            Self::AuthenticatedStreams => "authenticated-streams",
+            Self::WhiteSpace => "white-space",
+            Self::AdminPort => "admin-port",
+            Self::WildcardNames => "wildcard-names",
+            Self::LogFlood => "log-flood",
+        }
+    }
+
+    /// The standing that it needs.
+    pub fn standing(self) -> Standing {
+        match self {
+            Self::CertificateChains => Standing::KnowsAuthority,
+            Self::PrefixedAttributes
+            | Self::LongNamespaces
+            | Self::AuthenticatedStreams
+            | Self::WhiteSpace
+            | Self::WildcardNames => Standing::Authenticated,
+            Self::DialbackLookups
+            | Self::DialbackHanging
+            | Self::SilentConnections
+            | Self::SlowHeaders
+            | Self::UnauthenticatedStreams
+            | Self::AdminPort
+            | Self::LogFlood => Standing::Stranger,
+        }
+    }
+
+    /// As many connections as were enough to harm servers that bound nothing.
+    pub fn connections(self) -> usize {
+        match self {
+            Self::CertificateChains | Self::PrefixedAttributes | Self::LongNamespaces => 2,
+            Self::WhiteSpace => 4,
+            Self::DialbackLookups | Self::DialbackHanging | Self::LogFlood => 8,
+            Self::WildcardNames => 150,
+            Self::AdminPort => 400,
+            Self::SilentConnections | Self::SlowHeaders | Self::AuthenticatedStreams => 2_100,
+            Self::UnauthenticatedStreams => 1_000,
+        }
+    }
+
+    /// Runs it until the tally is told to stop.
+    ///
+    /// # Errors
+    /// When the aim lacks something. A target that refuses or ends connections is no error.
+    pub fn run(self, aim: &Aim, tally: &Tally) -> Result<()> {
+        match self {
+            Self::CertificateChains => chains::chains(aim, tally),
+            Self::PrefixedAttributes => attributes::attributes(aim, tally),
+            Self::LongNamespaces => amplification::namespaces(aim, tally),
+            Self::DialbackLookups => dialback::lookups(aim, tally),
+            Self::DialbackHanging => dialback::hanging(aim, tally),
+            Self::SilentConnections | Self::AdminPort => {
+                connections::silent(aim, tally);
+                Ok(())
+            }
+            Self::SlowHeaders => {
+                connections::slow_headers(aim, tally);
+                Ok(())
+            }
+            Self::LogFlood => {
+                connections::log_flood(aim, tally);
+                Ok(())
+            }
+            Self::UnauthenticatedStreams => connections::unauthenticated(aim, tally),
+            Self::AuthenticatedStreams => connections::authenticated(aim, tally),
+            Self::WhiteSpace => white_space::white_space(aim, tally),
+            Self::WildcardNames => names::wildcard(aim, tally),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let names = || Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| format!("unknown attack {name:?}; expected one of {}", names()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_parsed_and_no_other() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.name().parse(), Ok(kind));
+        }
+        let refused = "smurf".parse::<Kind>().unwrap_err();
+        assert!(refused.contains("log-flood"), "{refused}");
+    }
+}

@@ -1,0 +1,88 @@
+//! What makes a benchmark fail.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use harness::engine::EngineError;
+use harness::launch::error::LaunchError;
+use harness::usage::UsageError;
+use s2s_peer::error::PeerError;
+
+use super::tally::Disorder;
+
+/// Result of everything the benchmark does.
+pub type Result<T, E = BenchError> = std::result::Result<T, E>;
+
+/// Why there is no figure.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A file or program could not be used.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done, with the path.
+        doing: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A scripted server could not go on.
+    #[error("{doing}: {source}")]
+    Peer {
+        /// Which one, and when.
+        doing: &'static str,
+        /// Why.
+        source: PeerError,
+    },
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Prosody did not start.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// Prosody's root file system could not be built.
+    #[error(transparent)]
+    Lab(#[from] lab::error::Error),
+    /// The usage of a process could not be read.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// Something of the operating system is not as it should be; the sentence says what to do.
+    #[error("{0}")]
+    State(String),
+    /// What arrived is not what was sent.
+    #[error("{subject} did not deliver what was sent: {disorder}")]
+    Disorder {
+        /// The server under test.
+        subject: &'static str,
+        /// The first difference.
+        disorder: Disorder,
+    },
+    /// Not all stanzas arrived.
+    #[error(
+        "{subject} delivered {arrived} of {sent} stanzas and then nothing for {patience:?}; {ended}"
+    )]
+    Lost {
+        /// The server under test.
+        subject: &'static str,
+        /// Stanzas that arrived.
+        arrived: u64,
+        /// Stanzas that were sent.
+        sent: u64,
+        /// How long was waited.
+        patience: Duration,
+        /// How the receiving stream ended, if it did.
+        ended: String,
+    },
+}
+
+impl BenchError {
+    /// For `map_err` on file and process operations.
+    pub fn io(doing: &str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let doing = format!("{doing} {}", path.as_ref().display());
+        move |source| Self::Io { doing, source }
+    }
+
+    /// For `map_err` on what scripted servers do.
+    pub fn peer(doing: &'static str) -> impl FnOnce(PeerError) -> Self {
+        move |source| Self::Peer { doing, source }
+    }
+}

@@ -1,0 +1,52 @@
+//! Nothing between sender and receiver: what the benchmark itself can do at most.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use rustls::RootCertStore;
+use s2s_peer::acceptor::{Acceptor, Proof};
+use s2s_peer::authority::Identity;
+use s2s_peer::dialback::Secret;
+
+use super::error::{BenchError, Result};
+use super::load::RECEIVER;
+use super::sink::Sink;
+use super::subject::{Certificates, MAX_SILENCE, Subject};
+
+/// The receiving peer alone.
+pub fn start(certificates: &Certificates) -> Result<Subject> {
+    let failed = || BenchError::peer("certificates");
+    let local = certificates.authority.issue(&[RECEIVER]).map_err(failed())?;
+    let sink = Sink::default();
+    let roots = certificates.authority.roots().map_err(failed())?;
+    let address = receive(local, roots, &sink)?;
+    Ok(Subject { name: "nothing between", address, pid: None, sink })
+}
+
+/// A receiving peer on a free port, whose streams are counted.
+pub fn receive(identity: Identity, roots: Arc<RootCertStore>, sink: &Sink) -> Result<SocketAddr> {
+    let acceptor = Acceptor {
+        domain: RECEIVER.to_owned(),
+        identity,
+        roots,
+        proof: Proof::Certificate,
+        secret: Secret::new("unused: certificates prove everybody"),
+        patience: MAX_SILENCE,
+    };
+    let listening = || BenchError::io("listening for", "the receiving peer");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(listening())?;
+    let address = listener.local_addr().map_err(listening())?;
+    let sink = sink.clone();
+    // It ends with the benchmark.
+    thread::spawn(move || {
+        for tcp in listener.incoming().flatten() {
+            match acceptor.accept(tcp) {
+                Ok(Some(session)) => sink.drain(session.stream),
+                Ok(None) => {}
+                Err(error) => eprintln!("receiving peer: {error}"),
+            }
+        }
+    });
+    Ok(address)
+}

@@ -1,0 +1,110 @@
+//! Foreign servers that a server under test has never met, and the name server that knows them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use s2s_peer::acceptor::{Acceptor, Proof};
+use s2s_peer::dialback::Secret;
+use s2s_peer::nameserver::{Nameserver, Zone};
+use s2s_peer::server::Server;
+
+use super::error::{BenchError, Result};
+use super::subject::{Certificates, MAX_SILENCE};
+
+/// Not the address of the server under test: none dials its own.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// How strangers want to be convinced, over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By the certificate (SASL EXTERNAL, XEP-0178).
+    External,
+    /// By dialback (XEP-0220): they ask the server under test about its key, over TLS.
+    Dialback,
+}
+
+impl Way {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::External, Self::Dialback];
+
+    /// Its name in domains and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::External => "external",
+            Self::Dialback => "dialback",
+        }
+    }
+}
+
+/// A server that has a domain and a certificate of its own.
+#[derive(Debug)]
+pub struct Stranger {
+    /// Its domain.
+    pub domain: String,
+    /// It listens, and tells what it gets.
+    pub server: Server,
+}
+
+/// Some of them for each way, for one server under test.
+#[derive(Debug)]
+pub struct Strangers {
+    external: Vec<Stranger>,
+    dialback: Vec<Stranger>,
+    nameserver: Nameserver,
+}
+
+impl Strangers {
+    /// So many of each, which dial back to that address.
+    pub fn start(certificates: &Certificates, authority: SocketAddr, count: usize) -> Result<Self> {
+        let some = |way: Way| {
+            let one = |number| Stranger::start(certificates, way, authority, number);
+            (0..count).map(one).collect::<Result<Vec<_>>>()
+        };
+        let (external, dialback) = (some(Way::External)?, some(Way::Dialback)?);
+        let zone = external.iter().chain(&dialback).try_fold(Zone::default(), |zone, stranger| {
+            let host = format!("xmpp.{}", stranger.domain);
+            let port = stranger.server.address().port();
+            zone.address(&host, ADDRESS)?.server("_xmpp-server", &stranger.domain, &host, port)
+        });
+        let nameserver = zone.and_then(|zone| Nameserver::start((ADDRESS, 0).into(), zone));
+        let nameserver = nameserver.map_err(BenchError::peer("name server of the strangers"))?;
+        Ok(Self { external, dialback, nameserver })
+    }
+
+    /// Those that want to be convinced in that way.
+    pub fn of(&self, way: Way) -> &[Stranger] {
+        match way {
+            Way::External => &self.external,
+            Way::Dialback => &self.dialback,
+        }
+    }
+
+    /// Who knows where they are.
+    pub fn resolver(&self) -> SocketAddr {
+        self.nameserver.address()
+    }
+}
+
+impl Stranger {
+    fn start(
+        certificates: &Certificates,
+        way: Way,
+        authority: SocketAddr,
+        number: usize,
+    ) -> Result<Self> {
+        let failed = || BenchError::peer("starting a stranger");
+        let domain = format!("p{number}.{}.bench.example", way.name());
+        let acceptor = Acceptor {
+            domain: domain.clone(),
+            identity: certificates.authority.issue(&[&domain]).map_err(failed())?,
+            roots: certificates.authority.roots().map_err(failed())?,
+            proof: match way {
+                Way::External => Proof::Certificate,
+                Way::Dialback => Proof::Dialback { authority },
+            },
+            secret: Secret::new(format!("the secret of {domain}")),
+            patience: MAX_SILENCE,
+        };
+        let server = Server::start((ADDRESS, 0).into(), acceptor).map_err(failed())?;
+        Ok(Self { domain, server })
+    }
+}

@@ -1,0 +1,202 @@
+//! The end of the engine: every stanza that it has acknowledged (XEP-0198) is delivered or answered. The real engine program between scripted
+//! servers. Loopback only.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use harness::loopback::{DEADLINE, LOCAL, ORDINARY, PEER, World, until};
+use harness::program::engine;
+use s2s_peer::element::Element;
+use s2s_peer::error::PeerError;
+use s2s_peer::listener::Listener;
+use s2s_peer::namespace::STREAM_MANAGEMENT;
+use s2s_peer::stream::Stream;
+use serde_json::json;
+
+/// The engine refuses to dial its own address, and other servers have theirs.
+const BACKEND: [u8; 4] = [127, 0, 0, 5];
+
+/// Together 12 MB: more than the system's buffers and the engine's queues hold.
+const STANZAS: usize = 2_000;
+const BODY: usize = 6_000;
+
+/// Looks without a change after which a sender is held up.
+const LOOKS: usize = 20;
+
+/// An engine that is full of a peer's stanzas because its backend reads none, and a peer that has more.
+struct Scene {
+    world: World,
+    sender: JoinHandle<Stream>,
+    backend: Stream,
+    _others: Vec<Stream>,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let mut listener = None;
+        let world = World::start_with(engine(), ORDINARY, |_, config| {
+            let bound = Listener::bind(SocketAddr::from((BACKEND, 0))).unwrap();
+            let server = &mut config["backends"][0]["server"];
+            server["host"] = json!(bound.address().ip().to_string());
+            server["port"] = json!(bound.address().port());
+            listener = Some(bound);
+        })
+        .unwrap();
+        let identity = world.ground.authority.issue(&[PEER]).unwrap();
+        let roots = world.ground.authority.roots().unwrap();
+        let mut from_peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+        from_peer.send(format!("<enable xmlns='{STREAM_MANAGEMENT}'/>")).unwrap();
+        from_peer.expect(STREAM_MANAGEMENT, "enabled", "consent").unwrap();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sent);
+        let sender = thread::spawn(move || {
+            let body = "x".repeat(BODY);
+            for id in 0..STANZAS {
+                let stanza = format!(
+                    "<message from='romeo@{PEER}/r' to='juliet@{LOCAL}' id='{id}'><body>{body}</body></message>"
+                );
+                if from_peer.send(stanza).is_err() {
+                    // The engine has ended, and did not take this one.
+                    from_peer.transport().forget_unsent().unwrap();
+                    break;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            from_peer
+        });
+        let (backend, others) = accept_from_peer(&world, &listener.unwrap());
+        let (mut last, mut same) = (0, 0);
+        until("a sender that is held up", || {
+            let now = sent.load(Ordering::Relaxed);
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+            now > 0 && same > LOOKS
+        })
+        .unwrap();
+        assert!(last < STANZAS, "everything is in some buffer");
+        Self { world, sender, backend, _others: others }
+    }
+
+    /// SIGTERM, and the wait until the engine has begun to end.
+    fn terminate(&self) {
+        self.world.engine.terminate().unwrap();
+        let refused = || TcpStream::connect(self.world.ground.outer).is_err();
+        until("no more connections", refused).unwrap();
+    }
+
+    /// The stanzas that came back, up to the end of the engine's stream to the peer.
+    fn bounced(&mut self) -> Vec<usize> {
+        let mut bounced = Vec::new();
+        let told = loop {
+            match self.world.peer.stanza() {
+                Ok(bounce) => {
+                    assert_eq!(bounce.attribute("type"), Some("error"), "{bounce}");
+                    bounced.push(id(&bounce));
+                }
+                Err(told) => break told,
+            }
+        };
+        assert!(is_shutdown(&told), "{told}\n{}", self.world.engine.log());
+        bounced
+    }
+}
+
+/// The engine's stream to the backend for the peer's stanzas, and others, for its own pings.
+fn accept_from_peer(world: &World, listener: &Listener) -> (Stream, Vec<Stream>) {
+    let acceptor = world.ground.backend_acceptor().unwrap();
+    let mut others = Vec::new();
+    loop {
+        let session = acceptor.accept(listener.accept(DEADLINE).unwrap()).unwrap().unwrap();
+        if session.from == PEER {
+            return (session.stream, others);
+        }
+        others.push(session.stream);
+    }
+}
+
+fn is_shutdown(error: &PeerError) -> bool {
+    matches!(error, PeerError::Stream { condition, .. } if condition == "system-shutdown")
+}
+
+fn id(stanza: &Element) -> usize {
+    stanza.attribute("id").and_then(|id| id.parse().ok()).unwrap()
+}
+
+/// How many stanzas the engine has acknowledged before it ended the stream.
+fn acknowledged(stream: &mut Stream) -> usize {
+    let mut count = 0;
+    loop {
+        match stream.element("the last acknowledgement and the end of the stream") {
+            Ok(element) if element.is(STREAM_MANAGEMENT, "a") => {
+                count = element.attribute("h").and_then(|h| h.parse().ok()).unwrap();
+            }
+            Ok(_) => {}
+            Err(told) => {
+                assert!(is_shutdown(&told), "{told}");
+                return count;
+            }
+        }
+    }
+}
+
+/// Each of `acknowledged` stanzas was delivered, or came back. `unsure`: so many bytes may have done both.
+fn assert_complete(acknowledged: usize, delivered: usize, mut bounced: Vec<usize>, unsure: usize) {
+    bounced.sort_unstable();
+    let first = bounced.first().copied().unwrap_or(acknowledged);
+    let gaps = || (first..acknowledged).filter(|id| !bounced.contains(id)).count();
+    assert!(
+        bounced.iter().copied().eq(first..acknowledged),
+        "{} of {first}..{acknowledged} came back, {} are missing",
+        bounced.len(),
+        gaps()
+    );
+    let twice = delivered.checked_sub(first).unwrap();
+    assert!(twice * BODY <= unsure, "{delivered} were delivered, and {first} came back");
+}
+
+#[test]
+fn what_waits_for_a_slow_backend_is_delivered_and_the_rest_comes_back() {
+    let mut scene = Scene::start();
+    let received = scene.world.count("stanzas_received_total", &[("leg", "outer")]).unwrap();
+    scene.terminate();
+    let mut delivered = 0;
+    let told = loop {
+        match scene.backend.element("a stanza") {
+            Ok(stanza) if stanza.name == "message" => {
+                assert_eq!(id(&stanza), delivered);
+                delivered += 1;
+            }
+            Ok(_) => {}
+            Err(told) => break told,
+        }
+    };
+    assert!(is_shutdown(&told), "{told}\n{}", scene.world.engine.log());
+    assert!(delivered as u64 >= received, "{delivered} of {received}");
+    let bounced = scene.bounced();
+    let acknowledged = acknowledged(&mut scene.sender.join().unwrap());
+    assert_complete(acknowledged, delivered, bounced, 0);
+}
+
+#[test]
+fn what_a_backend_does_not_take_in_time_comes_back_to_its_senders() {
+    let mut scene = Scene::start();
+    scene.terminate();
+    let bounced = scene.bounced();
+    let acknowledged = acknowledged(&mut scene.sender.join().unwrap());
+    // The backend's TCP had taken these.
+    let mut delivered = 0;
+    while let Ok(stanza) = scene.backend.element("a stanza") {
+        assert_eq!(id(&stanza), delivered);
+        delivered += 1;
+    }
+    // A TLS record is of use as a whole only.
+    assert_complete(acknowledged, delivered, bounced, 2 * 16 * 1024);
+}

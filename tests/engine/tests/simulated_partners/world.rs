@@ -1,0 +1,183 @@
+//! The real engine between a simulated partner and a backend, on loopback.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use harness::claim;
+use harness::engine::Engine;
+use harness::loopback::{
+    BACKEND_ADDRESS, DEADLINE, Ground, LOCAL, LoopbackError, PEER_ADDRESS, serve,
+};
+use s2s_peer::acceptor::Proof;
+use s2s_peer::authority::{Authority, Identity};
+use s2s_peer::initiator::{Initiator, Security};
+use s2s_peer::nameserver::{Nameserver, Zone};
+use s2s_peer::partners::partner::{Claim, Partner};
+use s2s_peer::partners::wire::Wire;
+use s2s_peer::server::Server;
+use s2s_peer::stream::Stream;
+use serde_json::{Value, json};
+
+/// The partner's domain.
+pub(crate) const PARTNER: &str = "partner.example";
+
+/// Shortest time that the configuration allows for a stanza to wait for its stream: for a test that waits for what comes
+/// back after a failure that may pass.
+pub(crate) const SHORTEST_QUEUE_SECONDS: u16 = 5;
+
+/// How the partner is there, and what is set for it at ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// Its system.
+    pub(crate) wire: Wire,
+    /// The settings of its entry in `peers`.
+    pub(crate) settings: Value,
+    /// It has a customer with our domain.
+    pub(crate) claim: Option<Claim>,
+    /// How DNS names it.
+    pub(crate) records: Records,
+    /// What our domain presents.
+    pub(crate) certificate: Certificate,
+    /// How long a stanza waits for its stream; absent, as long as the engine lets it.
+    pub(crate) queue_seconds: Option<u16>,
+}
+
+/// SRV records of the partner.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Records {
+    /// One, as everybody has today.
+    One,
+    /// These hosts with their priorities, of which only the last is there.
+    LastOfMany(&'static [(u16, &'static str)]),
+    /// One of the time before RFC 3920, `_jabber._tcp`.
+    Jabber,
+}
+
+/// The certificate of our domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    /// Of an authority that all trust.
+    Trusted,
+    /// Signed by itself, what a federation has that names none.
+    SelfSigned,
+    /// Of an authority that all trust, for some other domain.
+    OfAnotherDomain,
+}
+
+impl Setup {
+    /// A partner with one record in DNS that has no customer of our name, and a trusted certificate for our domain.
+    pub(crate) fn new(wire: Wire, settings: Value) -> Self {
+        Self {
+            wire,
+            settings,
+            claim: None,
+            records: Records::One,
+            certificate: Certificate::Trusted,
+            queue_seconds: None,
+        }
+    }
+}
+
+/// Everything runs.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// Certificates, files and ports.
+    pub(crate) ground: Ground,
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// The partner, to open streams as.
+    pub(crate) partner: Arc<Partner>,
+    /// The partner's server.
+    pub(crate) server: Server,
+    /// Our backend.
+    pub(crate) backend: Server,
+    /// Answers as long as it is here.
+    _nameserver: Nameserver,
+}
+
+impl World {
+    /// Starts everything.
+    pub(crate) fn start(engine: &Path, setup: &Setup) -> Result<Self, LoopbackError> {
+        let ground = Ground::new()?;
+        install(&ground, setup.certificate)?;
+        let partner = Arc::new(Partner {
+            domain: PARTNER.to_owned(),
+            wire: setup.wire,
+            identity: ground.authority.issue(&[PARTNER])?,
+            roots: ground.authority.roots()?,
+            others: ground.outer,
+            claim: setup.claim,
+            patience: DEADLINE,
+        });
+        let server = Server::start((PEER_ADDRESS, 0).into(), Arc::clone(&partner))?;
+        let backend = serve(BACKEND_ADDRESS, LOCAL, Proof::Certificate, &ground.backend_ca)?;
+        let zone = zone(setup.records, server.address().port())?;
+        let nameserver = Nameserver::start((PEER_ADDRESS, 0).into(), zone)?;
+        let mut config = ground.config(backend.address(), nameserver.address());
+        let mut entry = json!({"domain": PARTNER, "probe": {"mode": "Off"}});
+        if let (Some(entry), Some(settings)) = (entry.as_object_mut(), setup.settings.as_object()) {
+            entry.extend(settings.clone());
+        }
+        if let Some(config) = config.as_object_mut() {
+            config.insert("peers".to_owned(), json!([entry]));
+            if let Some(seconds) = setup.queue_seconds {
+                config.insert("timeouts".to_owned(), json!({"queueSeconds": seconds}));
+            }
+        }
+        let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
+        Ok(Self { ground, engine, partner, server, backend, _nameserver: nameserver })
+    }
+
+    /// Opens a stream as our backend, for stanzas to the partner.
+    pub(crate) fn stream_from_backend(&self) -> Result<Stream, LoopbackError> {
+        let identity = self.ground.backend_ca.issue(&[LOCAL])?;
+        let initiator = Initiator {
+            address: self.ground.inner,
+            from: LOCAL,
+            to: PARTNER,
+            identity: Some(&identity),
+            roots: &self.ground.backend_ca.roots()?,
+            security: Security::StartTls,
+            patience: DEADLINE,
+        };
+        Ok(initiator.external()?)
+    }
+}
+
+fn install(ground: &Ground, certificate: Certificate) -> Result<(), LoopbackError> {
+    let identity: Identity = match certificate {
+        Certificate::Trusted => return Ok(()),
+        Certificate::SelfSigned => Authority::self_signed(&[LOCAL])?,
+        Certificate::OfAnotherDomain => ground.authority.issue(&["other.example"])?,
+    };
+    ground.write("tls.key", identity.key_pem())?;
+    ground.write("tls.crt", identity.certificate_pem())
+}
+
+fn zone(records: Records, port: u16) -> Result<Zone, LoopbackError> {
+    let host = format!("xmpp.{PARTNER}");
+    let zone = Zone::default();
+    Ok(match records {
+        Records::One => {
+            zone.address(&host, PEER_ADDRESS)?.server("_xmpp-server", PARTNER, &host, port)?
+        }
+        Records::Jabber => {
+            zone.address(&host, PEER_ADDRESS)?.server("_jabber", PARTNER, &host, port)?
+        }
+        Records::LastOfMany(targets) => {
+            let mut zone = zone;
+            for (index, (priority, host)) in targets.iter().enumerate() {
+                let is_last = index + 1 == targets.len();
+                let port = if is_last { port } else { claim::port()?.port() };
+                let service = "_xmpp-server";
+                zone = zone.address(host, PEER_ADDRESS)?.server_with_priority(
+                    service,
+                    PARTNER,
+                    host,
+                    (*priority, port),
+                )?;
+            }
+            zone
+        }
+    })
+}

@@ -1,0 +1,23 @@
+//! The interoperability matrix: real servers as peers of the engine alone, without a cluster.
+//!
+//! A [`cell`] is a pair of settings, ours and theirs. [`expect`] computes from them what must happen in each direction,
+//! [`matrix`] makes it happen between the engine and a server ([`release`]) and looks. All of it runs in a network namespace
+//! of its own ([`sandbox`]), so that every cell has the real ports.
+
+mod cell;
+mod certificate;
+mod distance;
+mod ejabberd;
+pub mod error;
+pub mod errors;
+pub mod expect;
+pub mod extended;
+mod jabberd;
+mod login;
+pub mod matrix;
+mod ours;
+mod prosody;
+pub mod release;
+mod result;
+pub mod sandbox;
+mod site;

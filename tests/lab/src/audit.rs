@@ -1,0 +1,85 @@
+//! The audit log of an API server: who asked for what, and what the server answered.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::paths::read;
+
+/// Every request once, when it is answered (a watch: when it begins), without bodies.
+pub(crate) const POLICY: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules: [{level: Metadata}]
+";
+
+/// One request to the API server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Request {
+    /// The verb as roles have it.
+    pub verb: String,
+    /// API group; empty for the core.
+    pub group: String,
+    /// Resource, with its subresource as roles have it: `deployments`, `xmppfederations/status`.
+    pub resource: String,
+    /// Namespace; empty for all, or for what has none.
+    pub namespace: String,
+    /// HTTP status of the answer.
+    pub code: u16,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    verb: String,
+    user: User,
+    object_ref: Option<ObjectRef>,
+    response_status: Option<ResponseStatus>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectRef {
+    resource: Option<String>,
+    #[serde(default)]
+    subresource: String,
+    #[serde(default)]
+    api_group: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+#[derive(Deserialize)]
+struct ResponseStatus {
+    #[serde(default)]
+    code: u16,
+}
+
+/// The requests of a user for resources, in the order of the log; each as often as it was made.
+pub(crate) fn requests_of(log: &Path, user: &str) -> Result<Vec<Request>> {
+    let mut requests = Vec::new();
+    let text = read(log)?;
+    // The server may be at work on the last line.
+    let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+    for line in whole.lines() {
+        let event: Event = serde_json::from_str(line).map_err(Error::json("the audit log"))?;
+        let (Some(object), Some(answer)) = (event.object_ref, event.response_status) else {
+            continue;
+        };
+        let Some(mut resource) = object.resource.filter(|_| event.user.username == user) else {
+            continue;
+        };
+        if !object.subresource.is_empty() {
+            resource = format!("{resource}/{}", object.subresource);
+        }
+        let (group, namespace) = (object.api_group, object.namespace);
+        requests.push(Request { verb: event.verb, group, resource, namespace, code: answer.code });
+    }
+    Ok(requests)
+}

@@ -1,0 +1,180 @@
+//! From nothing to two people who chat through the engine, on a real cluster. The README's first command.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use lab::client::Client;
+use lab::cluster;
+use lab::conditions::{Condition, Snapshot, Watch};
+use lab::error::{Error, Result};
+use lab::federation::{self, NAME, NAMESPACE};
+use lab::kubernetes::kubectl;
+use lab::network::Host;
+use lab::paths::Paths;
+use lab::person::Person;
+use lab::progress::{step, title};
+use lab::public_dns::{LOCAL_ZONE, dig};
+use lab::scenario::conversation;
+use lab::wait::Wait;
+
+/// How long the federation may take from `kubectl apply` to Ready, once its backend runs.
+const READY: Duration = Duration::from_mins(2);
+/// Most characters of a condition's message that fit on the screen beside the rest.
+const MESSAGE_WIDTH: usize = 100;
+
+fn main() -> ExitCode {
+    let begun = Instant::now();
+    let paths = match Paths::from_env() {
+        Ok(paths) => paths,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match demo(&paths) {
+        Ok(()) => {
+            println!("\nEvery step succeeded ({:.0} s).", begun.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("\ndemo: {error}");
+            match federation::pod_logs(&paths) {
+                Ok(logs) => eprintln!("\n--- pods, objects, events\n{logs}"),
+                Err(error) => eprintln!("no pod logs: {error}"),
+            }
+            eprintln!(
+                "\nThe lab keeps running, so that you can look at it. `make lab-down` stops it."
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo(paths: &Paths) -> Result<()> {
+    title("A cluster and a small internet on this machine");
+    cluster::up(paths)?;
+    step("the removal of an earlier demo", || federation::clear(paths))?;
+
+    title("The operator, by helm");
+    step("images and chart", || federation::install(paths))?;
+
+    title("kubectl apply");
+    let manifest = federation::short_federation(paths)?;
+    for line in manifest.lines().filter(|line| !line.starts_with('#')) {
+        println!("    {line}");
+    }
+    println!();
+    let applied = Instant::now();
+    federation::federate(paths, &manifest)?;
+    let mut watch = federation::watch(paths)?;
+    turn_ready(paths, &mut watch, applied)?;
+
+    title("DNS, as every host on the internet sees it");
+    show_records()?;
+
+    title("cupuser1@cupdomain.example and jdoe1@partner.example, each at their own server");
+    converse(paths)?;
+
+    title("The status of the federation now");
+    let wait = Wait::new("InboundReachable, from evidence of the partner's server", READY);
+    watch.until(
+        wait,
+        READY,
+        |before, now| show(applied, before, now),
+        |now| now.is_true("InboundReachable") && now.is_true("Ready"),
+    )?;
+    println!("{}\n", kubectl(paths)?.args(["get", "xfed", "-n", NAMESPACE]).stdout()?);
+    println!("{}", watch.last.table());
+    println!("{}", what_next());
+    Ok(())
+}
+
+fn turn_ready(paths: &Paths, watch: &mut Watch, applied: Instant) -> Result<()> {
+    let wait = Wait::new("the status to name the backend's DNS server", READY);
+    watch.until(
+        wait,
+        READY,
+        |before, now| show(applied, before, now),
+        |now| federation::backend_dns(now).is_some(),
+    )?;
+    let server = federation::backend_dns(&watch.last)
+        .ok_or_else(|| Error::State("the status names no DNS server".into()))?;
+    federation::attach_backend(paths, server)?;
+    println!("    {:5.1} s  the backend is applied: its DNS is {server}", seconds(applied));
+    watch.until(
+        Wait::new("the federation to be Ready", READY),
+        READY,
+        |before, now| show(applied, before, now),
+        |now| now.is_true("Ready"),
+    )
+}
+
+fn show_records() -> Result<()> {
+    for (name, kind) in [
+        (format!("_xmpp-server._tcp.{LOCAL_ZONE}"), "SRV"),
+        (format!("_xmpps-server._tcp.{LOCAL_ZONE}"), "SRV"),
+        (format!("xmpp.{LOCAL_ZONE}"), "A"),
+    ] {
+        let answers = dig(Host::Client, &name, kind)?;
+        if answers.is_empty() {
+            return Err(Error::State(format!("the public DNS has no {kind} record of {name}")));
+        }
+        println!("    {name} {kind} {}", answers.join(", "));
+    }
+    Ok(())
+}
+
+fn converse(paths: &Paths) -> Result<()> {
+    federation::wait_for_backend(paths)?;
+    federation::wait_for_public_port(paths, NAME)?;
+    let backend = federation::backend_server(paths)?;
+    let mut ours = Client::log_in(paths, Host::Node, &Person::cupuser1(), &backend)?;
+    let partner = federation::partner_server(paths);
+    let mut theirs = Client::log_in(paths, Host::Client, &Person::jdoe1(), &partner)?;
+    let begun = Instant::now();
+    conversation::both_directions(&mut ours, &mut theirs, &mut |line| {
+        println!("    {:5.1} s  {line}", seconds(begun));
+    })
+}
+
+/// A line for each condition that turned True or False.
+fn show(since: Instant, before: &Snapshot, now: &Snapshot) {
+    for condition in now.changes_since(before).filter(|condition| condition.status != "Unknown") {
+        println!("    {:5.1} s  {}", seconds(since), short(condition));
+    }
+}
+
+fn short(condition: &Condition) -> String {
+    let Condition { kind, status, reason, message } = condition;
+    let mark = if status == "True" { "●" } else { "○" };
+    let mut end = message.chars();
+    let mut text: String = end.by_ref().take(MESSAGE_WIDTH).collect();
+    if end.next().is_some() {
+        text.push('…');
+    }
+    format!("{mark} {kind:<18} {status:<6} {reason:<20} {text}")
+}
+
+fn seconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64()
+}
+
+fn what_next() -> String {
+    // Built beside this program.
+    let lab = std::env::current_exe().unwrap_or_default().with_file_name("lab");
+    let lab = lab.display();
+    format!(
+        "
+== To look at next
+    alias lab='{lab}' k='{lab} kubectl --'
+    k describe xfed {NAME} -n {NAMESPACE}            every condition, with what to do when it is not True
+    k get xfed {NAME} -n {NAMESPACE} -o yaml         peers, backends, DNS records as found
+    k logs -n {NAMESPACE} deployment/{NAME}          what the engine does
+    lab status                                       every program of the lab
+    lab logs partner                                 the partner's server
+    lab partner stop                                 and see what the status says
+
+== To clean up
+    make lab-down"
+    )
+}

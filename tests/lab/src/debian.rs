@@ -1,0 +1,177 @@
+//! Root file systems of the foreign servers that interoperability is tested with: the files of Debian's packages and of what
+//! they need, unpacked and nothing else.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::command::Run;
+use crate::error::{Error, Result};
+use crate::paths::{make_dir, write};
+
+/// A server of a Debian release. (Debian 12's Prosody is the lab's own.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Debian {
+    /// Prosody of Debian 13.
+    Prosody13,
+    /// ejabberd of Debian 12.
+    Ejabberd12,
+    /// ejabberd of Debian 13.
+    Ejabberd13,
+    /// jabberd2 of Debian 12.
+    Jabberd12,
+}
+
+/// Everything that decides what is in a root file system.
+#[derive(Debug)]
+struct Recipe {
+    name: &'static str,
+    version: &'static str,
+    suite: &'static str,
+    packages: &'static str,
+}
+
+/// Raised when the way of building changes, so that old ones are not taken for new.
+const WAY: u8 = 1;
+/// What no XMPP server reads; a third of the size.
+const SUPERFLUOUS: [&str; 14] = [
+    "usr/include",
+    "usr/share/bash-completion",
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/lintian",
+    "usr/share/locale",
+    "usr/share/man",
+    "usr/share/perl",
+    "usr/share/perl5",
+    "usr/lib/x86_64-linux-gnu/gconv",
+    "usr/lib/x86_64-linux-gnu/perl",
+    "usr/lib/x86_64-linux-gnu/perl-base",
+    "var/cache",
+    "var/lib/dpkg",
+];
+
+impl Debian {
+    /// Name and version, for people.
+    pub const fn title(self) -> (&'static str, &'static str) {
+        let recipe = self.recipe();
+        (recipe.name, recipe.version)
+    }
+
+    /// For the cache key.
+    pub fn key(self) -> String {
+        format!("{:?} {WAY}", self.recipe())
+    }
+
+    const fn recipe(self) -> Recipe {
+        match self {
+            Self::Prosody13 => Recipe {
+                name: "prosody",
+                version: "13.0.1",
+                suite: "trixie",
+                packages: "prosody,lua-unbound,lua-sec,ca-certificates",
+            },
+            Self::Ejabberd12 => Recipe {
+                name: "ejabberd",
+                version: "23.01",
+                suite: "bookworm",
+                packages: "ejabberd",
+            },
+            Self::Ejabberd13 => {
+                Recipe { name: "ejabberd", version: "24.12", suite: "trixie", packages: "ejabberd" }
+            }
+            Self::Jabberd12 => Recipe {
+                name: "jabberd2",
+                version: "2.7.0",
+                suite: "bookworm",
+                packages: "jabberd2",
+            },
+        }
+    }
+
+    /// Makes `rootfs` in `out`.
+    pub fn build(self, out: &Path) -> Result<()> {
+        let recipe = self.recipe();
+        let root = out.join("rootfs");
+        Run::building("mmdebstrap")
+            .args(["--quiet", "--variant=extract", "--format=directory"])
+            .arg(format!("--include={}", recipe.packages))
+            .arg(recipe.suite)
+            .arg(&root)
+            .ok()?;
+        let changelog = format!("usr/share/doc/{}/changelog.Debian.gz", recipe.name);
+        check_version(&recipe, &Run::new("zcat").arg(root.join(changelog)).stdout()?)?;
+        for path in SUPERFLUOUS.map(|path| root.join(path)).into_iter().filter(|path| path.exists())
+        {
+            fs::remove_dir_all(&path).map_err(Error::io("removing", &path))?;
+        }
+        furnish(&root)
+    }
+}
+
+/// An update within a release keeps the upstream version; another one may behave in another way. The first line of the
+/// changelog names the package's version (Debian policy 4.4).
+fn check_version(recipe: &Recipe, changelog: &str) -> Result<()> {
+    let found = changelog
+        .split_once(" (")
+        .filter(|(name, _)| *name == recipe.name)
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .map_or("unknown", |(version, _)| version);
+    if found.strip_prefix(recipe.version).is_some_and(|rest| rest.starts_with('-')) {
+        return Ok(());
+    }
+    Err(Error::State(format!(
+        "{} of {} is {found} and the tests were written for {}: see that they pass, then change the version in tests/lab/src/debian.rs",
+        recipe.name, recipe.suite, recipe.version
+    )))
+}
+
+/// What maintainer scripts would make, which unpacking does not run. The server's own directory is mounted at `/run`.
+fn furnish(root: &Path) -> Result<()> {
+    for directory in ["lib", "lib64", "bin", "sbin"] {
+        let link = root.join(directory);
+        if !link.exists() {
+            symlink(format!("usr/{directory}"), &link).map_err(Error::io("linking", &link))?;
+        }
+    }
+    for directory in ["dev", "etc/ssl/certs", "proc", "run", "tmp"] {
+        make_dir(&root.join(directory))?;
+    }
+    for (file, content) in [
+        ("etc/passwd", "root:x:0:0::/run:/\n"),
+        ("etc/group", "root:x:0:\n"),
+        ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+    ] {
+        write(&root.join(file), content)?;
+    }
+    for file in ["hosts", "resolv.conf"] {
+        let link = root.join("etc").join(file);
+        // mmdebstrap leaves the machine's own.
+        match fs::remove_file(&link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("removing", &link)(error));
+            }
+            _ => {}
+        }
+        symlink(format!("/run/{file}"), &link).map_err(Error::io("linking", &link))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_within_the_release_is_the_same_version_and_another_one_is_not() {
+        let recipe = Debian::Ejabberd13.recipe();
+        let changelog = |version: &str| {
+            format!("ejabberd ({version}) trixie; urgency=high\n\nejabberd (23.01-1) unstable\n")
+        };
+        assert!(check_version(&recipe, &changelog("24.12-3+deb13u2")).is_ok());
+        assert!(check_version(&recipe, &changelog("24.12.1-1")).is_err());
+        assert!(check_version(&recipe, &changelog("25.03-1")).is_err());
+        assert!(check_version(&recipe, "").is_err());
+    }
+}

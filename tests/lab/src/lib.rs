@@ -1,0 +1,35 @@
+//! The lab: a real one-node Kubernetes cluster with a real internet around it, on one machine, in namespaces;
+//! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
+//!
+//! Beside it, [`parts`] builds what is kept between runs, and [`pipeline`] is `make test`.
+
+pub mod addons;
+pub mod apiserver;
+mod audit;
+mod cgroups;
+pub mod client;
+pub mod cluster;
+pub mod command;
+pub mod conditions;
+pub mod debian;
+pub mod error;
+pub mod federation;
+mod go;
+pub mod host;
+pub mod kubernetes;
+pub mod manifest;
+pub mod network;
+pub mod node;
+pub mod packages;
+pub mod partner;
+pub mod parts;
+pub mod paths;
+pub mod person;
+pub mod pipeline;
+pub mod pki;
+mod process;
+pub mod progress;
+pub mod public_dns;
+mod rootfs;
+pub mod scenario;
+pub mod wait;

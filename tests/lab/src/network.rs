@@ -1,0 +1,210 @@
+//! The lab's map: which hosts there are, their addresses, and the links between them.
+//!
+//! ```text
+//!   cluster side                          │            "the internet", 198.19.0.0/24
+//!   node 198.18.0.1 ── 198.18.0.254 ── router ── 198.19.0.254 ──┬── dns     198.19.0.53
+//!    ├ Services      198.18.64.0/20       │                     ├── partner 198.19.0.10
+//!    ├ pods          198.18.128.0/18      │                     ├── client  198.19.0.20
+//!    └ LoadBalancers 198.18.200.0/24      │                     └── other   198.19.0.30
+//! ```
+//! All of it is 198.18.0.0/15, the range for benchmarks of network devices (RFC 2544), and exists only inside network
+//! namespaces. Packets that leave the node for the internet carry the node's address, as behind any NAT gateway;
+//! packets from the internet reach LoadBalancer addresses with their own.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use crate::command::Run;
+use crate::error::Result;
+
+/// Addresses of Services.
+pub const SERVICE_CIDR: &str = "198.18.64.0/20";
+/// First address of [`SERVICE_CIDR`], which Kubernetes gives to the API server.
+pub const API_SERVICE: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 1);
+/// The cluster's DNS server.
+pub const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 10);
+/// Addresses of pods.
+pub const POD_CIDR: &str = "198.18.128.0/18";
+/// Addresses that MetalLB gives to LoadBalancer Services.
+pub const LOAD_BALANCER_CIDR: &str = "198.18.200.0/24";
+/// Everything that lies in the cluster or in front of it.
+pub const CLUSTER_SIDE: &str = "198.18.0.0/16";
+/// The router's address towards the node.
+const ROUTER_TO_NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 254);
+
+/// A host: network, mount, process, name and IPC namespaces of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// The Kubernetes node.
+    Node,
+    /// The router between the node and the internet.
+    Router,
+    /// The public DNS server.
+    Dns,
+    /// The partner's XMPP server.
+    Partner,
+    /// A person's computer at the partner's.
+    Client,
+    /// Anybody else on the internet.
+    Other,
+}
+
+impl Host {
+    /// All hosts, in the order in which they are made.
+    pub const ALL: [Self; 6] =
+        [Self::Router, Self::Node, Self::Dns, Self::Partner, Self::Client, Self::Other];
+
+    /// Its name, also its host name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Router => "router",
+            Self::Dns => "dns",
+            Self::Partner => "partner",
+            Self::Client => "client",
+            Self::Other => "other",
+        }
+    }
+
+    /// The host of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|host| host.name() == name)
+    }
+
+    /// Its address (the router's is the one on the internet side).
+    pub const fn address(self) -> Ipv4Addr {
+        match self {
+            Self::Node => Ipv4Addr::new(198, 18, 0, 1),
+            Self::Router => Ipv4Addr::new(198, 19, 0, 254),
+            Self::Dns => Ipv4Addr::new(198, 19, 0, 53),
+            Self::Partner => Ipv4Addr::new(198, 19, 0, 10),
+            Self::Client => Ipv4Addr::new(198, 19, 0, 20),
+            Self::Other => Ipv4Addr::new(198, 19, 0, 30),
+        }
+    }
+
+    /// The name of its network namespace.
+    pub fn namespace(self) -> String {
+        format!("xfed-{}", self.name())
+    }
+
+    /// The file by which its network namespace is entered.
+    pub fn namespace_file(self) -> PathBuf {
+        PathBuf::from("/run/netns").join(self.namespace())
+    }
+
+    const fn on_the_internet(self) -> bool {
+        matches!(self, Self::Dns | Self::Partner | Self::Client | Self::Other)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Makes all namespaces, links, addresses and routes.
+pub fn create() -> Result<()> {
+    let namespaces = Host::ALL.map(|host| format!("netns add {}\n", host.namespace()));
+    Run::new("ip").args(["-batch", "-"]).input(namespaces.concat()).ok()?;
+    let (node, router) = (Host::Node.address(), Host::Router.address());
+    in_host(
+        Host::Router,
+        format!(
+            "link set lo up\n\
+             link add node type veth peer name uplink netns {}\n\
+             addr add {ROUTER_TO_NODE}/24 dev node\n\
+             link set node up\n\
+             link add internet type bridge\n\
+             addr add {router}/24 dev internet\n\
+             link set internet up\n\
+             route add {LOAD_BALANCER_CIDR} via {node}\n",
+            Host::Node.namespace()
+        ),
+    )?;
+    in_host(
+        Host::Node,
+        format!(
+            "link set lo up\n\
+             addr add {node}/24 dev uplink\n\
+             link set uplink up\n\
+             route add default via {ROUTER_TO_NODE}\n"
+        ),
+    )?;
+    for host in Host::ALL.into_iter().filter(|host| host.on_the_internet()) {
+        in_host(
+            Host::Router,
+            format!(
+                "link add {host} type veth peer name uplink netns {}\n\
+                 link set {host} master internet\n\
+                 link set {host} up\n",
+                host.namespace()
+            ),
+        )?;
+        in_host(
+            host,
+            format!(
+                "link set lo up\n\
+                 addr add {}/24 dev uplink\n\
+                 link set uplink up\n\
+                 route add default via {router}\n",
+                host.address()
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+/// Takes away what [`create`] made and is still there; links go with their namespaces.
+pub fn remove() -> Result<()> {
+    for host in Host::ALL.into_iter().filter(|host| host.namespace_file().exists()) {
+        Run::new("ip").args(["netns", "del", &host.namespace()]).ok()?;
+    }
+    Ok(())
+}
+
+/// The packet filter rules of the node: what leaves for the internet carries the node's address.
+pub fn node_rules() -> String {
+    format!(
+        "table ip internet {{\n\
+           chain leave {{\n\
+             type nat hook postrouting priority srcnat; policy accept;\n\
+             ip saddr {POD_CIDR} ip daddr != {CLUSTER_SIDE} masquerade\n\
+           }}\n\
+         }}\n"
+    )
+}
+
+fn in_host(host: Host, batch: String) -> Result<()> {
+    Run::new("ip").args(["-n", &host.namespace(), "-batch", "-"]).input(batch).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_is_found_by_its_name() {
+        for host in Host::ALL {
+            assert_eq!(Host::from_name(host.name()), Some(host));
+        }
+        assert_eq!(Host::from_name("moon"), None);
+    }
+
+    #[test]
+    fn every_address_lies_in_the_benchmark_range() {
+        for host in Host::ALL {
+            let [first, second, ..] = host.address().octets();
+            assert_eq!((first, second & 0xfe), (198, 18), "{host}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_the_internet_are_told_from_cluster_addresses_by_their_second_octet() {
+        for host in Host::ALL.into_iter().filter(|host| host.on_the_internet()) {
+            assert_eq!(host.address().octets()[1], 19, "{host}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The parts that the lab is made of: which there are, which versions, and how each is built into the cache.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use mkimage::{Image, layer_of_files};
+use sha2::{Digest as _, Sha256};
+
+use crate::command::Run;
+use crate::debian::Debian;
+use crate::error::{Error, Result};
+use crate::paths::{Paths, make_dir};
+use crate::progress::step;
+use crate::rootfs::pack;
+use crate::{go, packages, rootfs};
+
+const KUBERNETES: &str = "1.36.3";
+const EXTERNAL_DNS: &str = "0.22.0";
+const COREDNS: &str = "1.13.1";
+const METALLB: &str = "0.13.12";
+const HELM: &str = "4.2.4";
+/// Debian 12's Prosody; also the tag of its image.
+pub const PROSODY: &str = "0.12.3";
+/// The name of Prosody's image on the node.
+pub const PROSODY_IMAGE: &str = "localhost/prosody:0.12.3";
+/// The name of CoreDNS' image on the node.
+pub const COREDNS_IMAGE: &str = "localhost/coredns:1.13.1";
+/// The name of the image that holds a pod's namespaces.
+pub const PAUSE_IMAGE: &str = "localhost/pause:1.36.3";
+
+/// Raised when the way in which parts are built changes, so that old ones are not taken for new.
+const RECIPE: &str = "1";
+
+/// How the names of directories begin in which a part is being built.
+pub(crate) const UNFINISHED: &str = ".building-";
+
+/// The six commands of Kubernetes, in the order in which the lab needs them.
+const KUBERNETES_COMMANDS: [&str; 6] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+];
+
+/// One part: a directory in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `kubelet`, `kube-proxy`, `kubectl`; `pause.tar`.
+    Kubernetes,
+    /// `external-dns` and the DNSEndpoint CRD.
+    ExternalDns,
+    /// `coredns` and `coredns.tar`.
+    CoreDns,
+    /// MetalLB's `controller` and its CRDs.
+    MetalLb,
+    /// `helm`.
+    Helm,
+    /// Prosody's root file system, `rootfs`, and `prosody.tar`.
+    Prosody,
+    /// Another server's root file system, `rootfs`.
+    Server(Debian),
+}
+
+impl Part {
+    /// All parts of the lab, the ones needed first before the others.
+    pub const ALL: [Self; 6] = [
+        Self::Prosody,
+        Self::Kubernetes,
+        Self::CoreDns,
+        Self::MetalLb,
+        Self::Helm,
+        Self::ExternalDns,
+    ];
+    /// What the interoperability tests need and the lab does not.
+    pub const SERVERS: [Self; 4] = [
+        Self::Server(Debian::Ejabberd12),
+        Self::Server(Debian::Jabberd12),
+        Self::Server(Debian::Prosody13),
+        Self::Server(Debian::Ejabberd13),
+    ];
+
+    /// Name and version, for people.
+    pub const fn title(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Kubernetes => ("kubernetes", KUBERNETES),
+            Self::ExternalDns => ("external-dns", EXTERNAL_DNS),
+            Self::CoreDns => ("coredns", COREDNS),
+            Self::MetalLb => ("metallb", METALLB),
+            Self::Helm => ("helm", HELM),
+            Self::Prosody => ("prosody", PROSODY),
+            Self::Server(server) => server.title(),
+        }
+    }
+
+    /// Whether it is made of Debian packages and needs no Go.
+    const fn is_unpacked(self) -> bool {
+        matches!(self, Self::Prosody | Self::Server(_))
+    }
+
+    /// Its directory in the cache: name, version, and a key of everything else that decides what it holds.
+    pub fn dir(self, paths: &Paths) -> Result<PathBuf> {
+        let (name, version) = self.title();
+        let tools = match self {
+            Self::Kubernetes | Self::ExternalDns => go::tools_text(&self.tools(paths))?,
+            Self::Prosody => rootfs::RECIPE.to_owned(),
+            Self::Server(server) => server.key(),
+            Self::CoreDns | Self::MetalLb | Self::Helm => String::new(),
+        };
+        let digest = Sha256::digest(format!("{RECIPE}\n{tools}"));
+        let key: String = HEXLOWER.encode(&digest).chars().take(8).collect();
+        Ok(paths.cache.join(format!("{name}-{version}-{key}")))
+    }
+
+    /// A file of the part; that it is missing is an error that says what to do.
+    pub fn file(self, paths: &Paths, file: &str) -> Result<PathBuf> {
+        let path = self.dir(paths)?.join(file);
+        if path.exists() {
+            return Ok(path);
+        }
+        let (name, version) = self.title();
+        Err(Error::MissingTool {
+            tool: format!("{name} {version}: {file}"),
+            remedy: "build the lab's parts with `lab build`".into(),
+        })
+    }
+
+    fn tools(self, paths: &Paths) -> PathBuf {
+        paths.source.join("tools").join(self.title().0)
+    }
+
+    fn build(self, paths: &Paths, out: &Path) -> Result<()> {
+        match self {
+            Self::Kubernetes => kubernetes(&self.tools(paths), out),
+            Self::ExternalDns => external_dns(&self.tools(paths), out),
+            Self::CoreDns => coredns(out),
+            Self::MetalLb => metallb(out),
+            Self::Helm => step(&format!("helm {HELM}"), || {
+                go::install(out, &format!("helm.sh/helm/v4/cmd/helm@v{HELM}"))
+            }),
+            Self::Prosody => step(&format!("prosody {PROSODY}"), || rootfs::prosody(out)),
+            Self::Server(server) => {
+                let (name, version) = server.title();
+                step(&format!("{name} {version}"), || server.build(out))
+            }
+        }
+    }
+}
+
+/// Installs the Debian packages and builds every part that is not in the cache.
+pub fn build(paths: &Paths) -> Result<()> {
+    build_only(paths, &Part::ALL)
+}
+
+/// Like [`build`], for some of the parts.
+pub fn build_only(paths: &Paths, parts: &[Part]) -> Result<()> {
+    packages::install()?;
+    make_dir(&paths.cache)?;
+    // One build at a time; what an interrupted one left is of no use.
+    let lock_file = paths.cache.join(".lock");
+    let lock = File::create(&lock_file).map_err(Error::io("opening", &lock_file))?;
+    lock.lock().map_err(Error::io("locking", &lock_file))?;
+    let entries = fs::read_dir(&paths.cache).map_err(Error::io("listing", &paths.cache))?;
+    for left in entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
+    {
+        // A program of a killed build may still write there for a moment; the next build removes the rest.
+        let _ = fs::remove_dir_all(left.path());
+    }
+    for &part in parts {
+        let dir = part.dir(paths)?;
+        if dir.exists() {
+            continue;
+        }
+        if !part.is_unpacked() {
+            packages::require_go()?;
+        }
+        // Beside the final place, so that the rename is atomic; removed if the build fails.
+        let out = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(&paths.cache)
+            .map_err(Error::io("making a directory in", &paths.cache))?;
+        part.build(paths, out.path())?;
+        let built = out.keep();
+        fs::rename(&built, &dir).map_err(Error::io("moving what was built to", &dir))?;
+    }
+    Ok(())
+}
+
+fn kubernetes(tools: &Path, out: &Path) -> Result<()> {
+    // Without a version the servers call themselves v0.0.0, and charts' `kubeVersion` refuses them.
+    let version = "k8s.io/component-base/version";
+    let minor = KUBERNETES.split('.').nth(1).unwrap_or_default();
+    let ldflags = format!(
+        "-s -w -X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor={minor}"
+    );
+    for command in KUBERNETES_COMMANDS {
+        step(&format!("{command} {KUBERNETES}"), || {
+            go::build(tools, out, &ldflags, &format!("k8s.io/kubernetes/cmd/{command}"))
+        })?;
+    }
+    step("pause image", || {
+        let source = go::module_in(tools, "k8s.io/kubernetes")?.join("build/pause/linux/pause.c");
+        let program = out.join("pause");
+        Run::building("gcc")
+            .args(["-Os", "-static", "-DVERSION=lab", "-o"])
+            .arg(&program)
+            .arg(source)
+            .ok()?;
+        let image = Image { user: "65535:65535".into(), entrypoint: vec!["/pause".into()] };
+        let layer = layer_of_files(&[(program, "/pause".into())]);
+        pack(&image, &out.join("pause.tar"), PAUSE_IMAGE, layer)
+    })
+}
+
+fn external_dns(tools: &Path, out: &Path) -> Result<()> {
+    step(&format!("external-dns {EXTERNAL_DNS}"), || {
+        go::build(tools, out, "-s -w", "sigs.k8s.io/external-dns")?;
+        let crd = "config/crd/standard/dnsendpoints.externaldns.k8s.io.yaml";
+        let from = go::module_in(tools, "sigs.k8s.io/external-dns")?.join(crd);
+        copy(&from, &out.join("dnsendpoints.yaml"))
+    })
+}
+
+fn coredns(out: &Path) -> Result<()> {
+    step(&format!("coredns {COREDNS}"), || {
+        go::install(out, &format!("github.com/coredns/coredns@v{COREDNS}"))?;
+        let image = Image { user: "65534:65534".into(), entrypoint: vec!["/coredns".into()] };
+        let layer = layer_of_files(&[(out.join("coredns"), "/coredns".into())]);
+        pack(&image, &out.join("coredns.tar"), COREDNS_IMAGE, layer)
+    })
+}
+
+fn metallb(out: &Path) -> Result<()> {
+    step(&format!("metallb {METALLB}"), || {
+        go::install(out, &format!("go.universe.tf/metallb/controller@v{METALLB}"))?;
+        let crds =
+            go::module(&format!("go.universe.tf/metallb@v{METALLB}"))?.join("config/crd/bases");
+        let target = out.join("crds");
+        make_dir(&target)?;
+        let entries = fs::read_dir(&crds).map_err(Error::io("listing", &crds))?;
+        for entry in entries {
+            let entry = entry.map_err(Error::io("listing", &crds))?;
+            copy(&entry.path(), &target.join(entry.file_name()))?;
+        }
+        Ok(())
+    })
+}
+
+/// Copies content only: files of the Go module cache are read-only.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let content = fs::read(from).map_err(Error::io("reading", from))?;
+    fs::write(to, content).map_err(Error::io("writing", to))
+}

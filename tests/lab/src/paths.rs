@@ -1,0 +1,94 @@
+//! Where the lab keeps things: what it built (cache), what it runs on (state), what is its own (source).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::process::Daemons;
+
+/// The directories of the lab.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// Built parts, kept between runs: `XFED_CACHE`, else `~/.cache/xmpp-federation`.
+    pub cache: PathBuf,
+    /// The running lab: `XFED_LAB_STATE`, else `/var/tmp/xfed-lab`. Removed by `lab down`.
+    pub state: PathBuf,
+    /// This directory of the source tree, `tests/lab`.
+    pub source: PathBuf,
+}
+
+impl Paths {
+    /// The directories that the environment names, or else the usual ones. Every program and test of the lab starts here.
+    pub fn from_env() -> Result<Self> {
+        // Servers that run as other users read what this process writes, under a umask of 077 too.
+        rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+        let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+        let cache = match (named("XFED_CACHE"), named("HOME")) {
+            (Some(cache), _) => cache,
+            (None, Some(home)) => home.join(".cache/xmpp-federation"),
+            (None, None) => {
+                return Err(Error::State(
+                    "neither XFED_CACHE nor HOME is set: set XFED_CACHE to a directory for built parts".into(),
+                ));
+            }
+        };
+        Ok(Self {
+            cache,
+            state: named("XFED_LAB_STATE").unwrap_or_else(|| "/var/tmp/xfed-lab".into()),
+            source: env!("CARGO_MANIFEST_DIR").into(),
+        })
+    }
+
+    /// The source tree.
+    pub fn tree(&self) -> PathBuf {
+        self.source.join("../..")
+    }
+
+    /// Records and logs of the programs in the background.
+    pub fn daemons(&self) -> Daemons {
+        Daemons::new(self.state.join("pids"), self.logs())
+    }
+
+    /// One log per program.
+    pub fn logs(&self) -> PathBuf {
+        self.state.join("log")
+    }
+
+    /// Certificates and keys.
+    pub fn pki(&self) -> PathBuf {
+        self.state.join("pki")
+    }
+
+    /// What one host or program keeps.
+    pub fn host(&self, name: &str) -> PathBuf {
+        self.state.join("hosts").join(name)
+    }
+
+    /// The administrator's way into the cluster.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("kubeconfig")
+    }
+
+    /// containerd's socket; it exists in the node's own `/run` no less than here.
+    pub fn containerd_socket(&self) -> PathBuf {
+        self.host("node").join("containerd.sock")
+    }
+}
+
+/// Makes a directory and those above it.
+pub fn make_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(Error::io("making", path))
+}
+
+/// Writes a file, making its directory first.
+pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    if let Some(dir) = path.parent() {
+        make_dir(dir)?;
+    }
+    fs::write(path, content).map_err(Error::io("writing", path))
+}
+
+/// Reads a text file.
+pub fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(Error::io("reading", path))
+}

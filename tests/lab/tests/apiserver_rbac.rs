@@ -1,0 +1,324 @@
+//! The chart's roles on a real API server: they permit what the operator does, nothing else, and the operator lives
+//! within them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test states its expectations so"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crds::condition::ConditionType;
+use harness::program;
+use lab::apiserver::{ApiServer, Program, free_ports};
+use lab::command::Run;
+use lab::error::Result;
+use lab::parts::Part;
+use lab::paths::Paths;
+use lab::wait::{Seen, Wait};
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "xmpp-federation-system";
+const ACCOUNT: &str = "xmpp-federation-operator";
+
+/// What the chart renders.
+fn rendered(server: &ApiServer, values: &[&str]) -> String {
+    let helm = Part::Helm.file(&Paths::from_env().unwrap(), "helm").unwrap();
+    let mut run = Run::new(helm)
+        .env("HOME", server.dir().as_os_str())
+        .args(["template", ACCOUNT])
+        .arg(source().join("charts/xmpp-federation-operator"))
+        .args(["--namespace", NAMESPACE]);
+    for value in values {
+        run = run.args(["--set", value]);
+    }
+    run.stdout().unwrap()
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A server with the chart's objects, where the operator's service account can log in.
+fn installed(values: &[&str]) -> ApiServer {
+    let server = ApiServer::start(&Paths::from_env().unwrap()).unwrap();
+    for namespace in [NAMESPACE, "im"] {
+        server.kubectl().args(["create", "namespace", namespace]).ok().unwrap();
+    }
+    server.apply(&rendered(&server, values)).unwrap();
+    server.wait_for_resource().unwrap();
+    server.log_in(NAMESPACE, ACCOUNT).unwrap();
+    server
+}
+
+/// Waits until the operator may do in a namespace what is expected and nothing else. The API server's authorizer reads roles
+/// and bindings, those that every account has included, some time after they were made: whoever asks before is refused.
+fn wait_for_permissions(server: &ApiServer, namespace: &str, wanted: &BTreeSet<String>) {
+    Wait::new(format!("the operator's permissions in namespace {namespace}"), PERMISSIONS)
+        .until(|| {
+            let found = match permissions(server, namespace) {
+                Ok(found) => found,
+                Err(error) => return Ok(Seen::NotYet(error.to_string())),
+            };
+            let missing: Vec<_> = wanted.difference(&found).collect();
+            let superfluous: Vec<_> = found.difference(wanted).collect();
+            let seen = format!("missing {missing:?}, superfluous {superfluous:?}");
+            Ok(Seen::done_if(found == *wanted, seen))
+        })
+        .unwrap();
+}
+
+/// How long the authorizer may take to know the roles.
+const PERMISSIONS: Duration = Duration::from_mins(3);
+
+/// Everything that the operator may do in a namespace: `verb group/resource`.
+fn permissions(server: &ApiServer, namespace: &str) -> Result<BTreeSet<String>> {
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace}
+    });
+    let run =
+        server.kubectl_as(ACCOUNT).args(["create", "--validate=false", "-f", "-", "-o", "json"]);
+    let review: Value = run.input(review.to_string()).json()?;
+    assert_eq!(review["status"]["incomplete"], json!(false), "{review}");
+    let words = |rule: &Value, key: &str| -> Vec<String> {
+        let list = rule[key].as_array().cloned().unwrap_or_default();
+        list.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    let mut found = BTreeSet::new();
+    for rule in review["status"]["resourceRules"].as_array().unwrap() {
+        for (group, resource, verb) in words(rule, "apiGroups").iter().flat_map(|group| {
+            words(rule, "resources").into_iter().flat_map(move |resource| {
+                words(rule, "verbs")
+                    .into_iter()
+                    .map(move |verb| (group.clone(), resource.clone(), verb))
+            })
+        }) {
+            // Every account may ask about itself.
+            if group != "authorization.k8s.io" && group != "authentication.k8s.io" {
+                found.insert(format!("{verb} {group}/{resource}"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+const NODES: (&str, &str) = ("/nodes", "list");
+const NETWORKS: (&str, &str) = ("networking.k8s.io/servicecidrs", "list");
+const LEASES: (&str, &str) = ("coordination.k8s.io/leases", "get create patch");
+
+/// The list in the operator's documentation of its context, written out.
+fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
+    const CHILD: &str = "get list watch create patch delete";
+    [
+        ("xmppfederation.dev/xmppfederations", "get list watch"),
+        ("xmppfederation.dev/xmppfederations/status", "patch"),
+        ("xmppfederation.dev/xmppfederations/finalizers", "update"),
+        ("/services", CHILD),
+        ("/configmaps", CHILD),
+        ("/secrets", CHILD),
+        ("/serviceaccounts", CHILD),
+        ("apps/deployments", CHILD),
+        ("networking.k8s.io/networkpolicies", CHILD),
+        ("policy/poddisruptionbudgets", CHILD),
+        ("externaldns.k8s.io/dnsendpoints", CHILD),
+        ("/pods", "get list watch patch"),
+        ("/events", "list"),
+        ("events.k8s.io/events", "create patch"),
+    ]
+    .iter()
+    .chain(extra)
+    .flat_map(|(resource, verbs)| verbs.split(' ').map(move |verb| format!("{verb} {resource}")))
+    .collect()
+}
+
+#[test]
+fn cluster_wide_the_roles_permit_what_the_operator_does_and_nothing_else() {
+    let server = installed(&[]);
+    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
+    wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES]));
+    let may = |question: &[&str]| {
+        let run = server.kubectl_as(ACCOUNT).args(["auth", "can-i"]).args(question);
+        run.output().unwrap().status.success()
+    };
+    assert!(may(&["watch", "secrets", "-A"]));
+    for never in [
+        &["create", "clusterrolebindings"][..],
+        &["create", "pods", "--subresource=exec"],
+        &["create", "serviceaccounts", "--subresource=token"],
+        &["update", "xmppfederations"],
+        &["delete", "nodes"],
+        &["impersonate", "users"],
+    ] {
+        assert!(!may(never), "{never:?}");
+    }
+}
+
+#[test]
+fn in_one_namespace_the_operator_may_do_nothing_in_others() {
+    let server = installed(&["rbac.clusterWide=false"]);
+    wait_for_permissions(&server, NAMESPACE, &expected(&[LEASES]));
+    assert_eq!(permissions(&server, "im").unwrap(), BTreeSet::new());
+}
+
+#[test]
+fn the_operator_lives_within_its_roles() {
+    let paths = Paths::from_env().unwrap();
+    let server = installed(&[]);
+    let endpoints = Part::ExternalDns.file(&paths, "dnsendpoints.yaml").unwrap();
+    server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
+    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
+    wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES]));
+    // Those of the review above, which may have been refused.
+    let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
+    let before = server.requests_of(&user).unwrap().len();
+    let mut operator = start_operator(&server);
+    server
+        .apply(
+            "apiVersion: xmppfederation.dev/v1alpha1
+kind: XmppFederation
+metadata: {name: example, namespace: im}
+spec:
+  domains: [{name: example.com}]
+  backends: [{name: im, server: {host: prosody.im.svc}}]
+  dns: {publish: Always}
+",
+        )
+        .unwrap();
+    let mut children: BTreeSet<String> = [
+        "configmap/example-backend-ca",
+        "configmap/example-engine",
+        "deployment.apps/example",
+        "networkpolicy.networking.k8s.io/example",
+        "poddisruptionbudget.policy/example",
+        "secret/example-backend-ca",
+        "secret/example-backend-tls",
+        "secret/example-control",
+        "secret/example-dialback",
+        "secret/example-tls-self-signed",
+        "service/example",
+        "service/example-backend",
+        "serviceaccount/example",
+    ]
+    .map(str::to_owned)
+    .into();
+    wait_for_children(&server, &mut operator, &children);
+    // What the load balancer's controller would say; only then it is known where the records are to lead.
+    let address = r#"{"status": {"loadBalancer": {"ingress": [{"ip": "198.18.80.1"}]}}}"#;
+    let patch = ["patch", "service", "example", "-n", "im", "--subresource=status"];
+    server.kubectl().args(patch).args(["--type=merge", "-p", address]).ok().unwrap();
+    children.insert("dnsendpoint.externaldns.k8s.io/example-srv".into());
+    wait_for_children(&server, &mut operator, &children);
+    wait_for_ladder(&server, &mut operator);
+    // Less is wanted: what is no longer needed goes.
+    let less = r#"{"spec": {"replicas": 1, "dns": {"mode": "Manual"}}}"#;
+    let patch = ["patch", "xfed", "example", "-n", "im", "--type=merge", "-p", less];
+    server.kubectl().args(patch).ok().unwrap();
+    let fewer = children
+        .into_iter()
+        .filter(|child| !child.starts_with("poddisruption") && !child.starts_with("dnsendpoint"))
+        .collect();
+    wait_for_children(&server, &mut operator, &fewer);
+
+    // The audit log sees the operator at all, in each way that the roles are there for. It is written when a request has been
+    // answered, so a moment after what the request did can be seen.
+    let wanted = [
+        ("watch", "xmppfederations"),
+        ("patch", "xmppfederations/status"),
+        ("patch", "deployments"),
+        ("delete", "poddisruptionbudgets"),
+        ("delete", "dnsendpoints"),
+        ("list", "nodes"),
+    ];
+    let requests = Wait::new("the operator's requests in the audit log", Duration::from_mins(3))
+        .log(operator.log())
+        .until(|| {
+            let requests = server.requests_of(&user)?.split_off(before);
+            let made = |(verb, resource): &(&str, &str)| {
+                requests.iter().any(|made| made.verb == *verb && made.resource == *resource)
+            };
+            let missing: Vec<_> = wanted.iter().filter(|request| !made(request)).collect();
+            if missing.is_empty() {
+                return Ok(Seen::Done(requests));
+            }
+            Ok(Seen::NotYet(format!("no {missing:?} among {} requests", requests.len())))
+        })
+        .unwrap();
+    let denied: BTreeSet<_> = requests.iter().filter(|request| request.code == 403).collect();
+    assert_eq!(denied, BTreeSet::new());
+}
+
+/// The operator as the chart's Deployment starts it, outside of the cluster.
+fn start_operator(server: &ApiServer) -> Program {
+    let program = program::build("operator", ACCOUNT).unwrap();
+    let deployment: Value = server
+        .kubectl()
+        .args(["get", "deployment", ACCOUNT, "-n", NAMESPACE, "-o", "json"])
+        .json()
+        .unwrap();
+    let [port] = free_ports().unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let mut arguments: Vec<String> = container["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|argument| argument.as_str().unwrap().to_owned())
+        .filter(|argument| !argument.starts_with("--listen="))
+        .collect();
+    arguments.push(format!("--listen=127.0.0.1:{port}"));
+    arguments.push(format!("--kubeconfig={}", server.kubeconfig(ACCOUNT).display()));
+    let environment = [("POD_NAME", "operator-0"), ("POD_NAMESPACE", NAMESPACE)];
+    Program::start(server.dir(), &program, &arguments, &environment).unwrap()
+}
+
+fn wait_for_children(server: &ApiServer, operator: &mut Program, wanted: &BTreeSet<String>) {
+    let kinds = "configmaps,deployments,dnsendpoints,networkpolicies,poddisruptionbudgets,secrets,services,serviceaccounts";
+    let list = ["get", kinds, "-n", "im", "-l", "app.kubernetes.io/managed-by", "-o", "name"];
+    Wait::new("the children", Duration::from_mins(3))
+        .log(operator.log())
+        .until(|| {
+            operator.must_run()?;
+            let listed = server.kubectl().args(list).stdout()?;
+            let found: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
+            let missing: Vec<_> = wanted.difference(&found).collect();
+            let superfluous: Vec<_> = found.difference(wanted).collect();
+            let seen = format!("missing {missing:?}, superfluous {superfluous:?}");
+            Ok(Seen::done_if(found == *wanted, seen))
+        })
+        .unwrap();
+}
+
+/// All rungs are there, in order, and the first two hold: nothing was forbidden on the way.
+fn wait_for_ladder(server: &ApiServer, operator: &mut Program) {
+    Wait::new("the ladder", Duration::from_mins(3))
+        .log(operator.log())
+        .until(|| {
+            operator.must_run()?;
+            let get = ["get", "xfed", "example", "-n", "im", "-o", "json"];
+            let federation: Value = server.kubectl().args(get).json()?;
+            let conditions = federation["status"]["conditions"].as_array().cloned();
+            let seen: Vec<String> = conditions
+                .unwrap_or_default()
+                .iter()
+                .map(|condition| {
+                    let word = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+                    format!("{}={}/{}", word("type"), word("status"), word("reason"))
+                })
+                .collect();
+            let types: Vec<&str> = seen.iter().filter_map(|s| s.split('=').next()).collect();
+            let ladder = ConditionType::LADDER.map(ConditionType::as_str);
+            let whole = types.starts_with(&ladder) && types.contains(&"Ready");
+            let held = seen.starts_with(&[
+                "Accepted=True/Accepted".to_owned(),
+                "ResolvedRefs=True/ResolvedRefs".to_owned(),
+                "CertificateReady=True/SelfSigned".to_owned(),
+            ]);
+            Ok(Seen::done_if(whole && held, seen.join(" ")))
+        })
+        .unwrap();
+}

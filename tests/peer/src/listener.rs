@@ -1,0 +1,70 @@
+//! A port on which the target is expected, or must not be seen.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::error::{PeerError, Result};
+
+/// A listening port and the connections that came to it.
+#[derive(Debug)]
+pub struct Listener {
+    address: SocketAddr,
+    connections: Mutex<Receiver<TcpStream>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Listener {
+    /// Listens.
+    pub fn bind(address: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address).map_err(PeerError::listen(address))?;
+        let address = listener.local_addr().map_err(PeerError::listen(address))?;
+        let (sender, connections) = channel();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopped);
+        thread::spawn(move || {
+            for tcp in listener.incoming().flatten() {
+                if stop.load(Ordering::Relaxed) || sender.send(tcp).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { address, connections: Mutex::new(connections), stopped })
+    }
+
+    /// Where.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Receiver<TcpStream>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next connection, if one comes in that time.
+    pub fn next(&self, patience: Duration) -> Option<TcpStream> {
+        self.connections().recv_timeout(patience).ok()
+    }
+
+    /// The next connection, which must come in that time.
+    pub fn accept(&self, patience: Duration) -> Result<TcpStream> {
+        let awaited = "a connection to the scripted server";
+        self.next(patience).ok_or(PeerError::Deadline { awaited, patience })
+    }
+
+    /// Drops the connections that have come, and tells how many there were.
+    pub fn clear(&self) -> usize {
+        self.connections().try_iter().count()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts, so that it sees the flag.
+        drop(TcpStream::connect_timeout(&self.address, Duration::from_secs(1)));
+    }
+}

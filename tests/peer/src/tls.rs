@@ -1,0 +1,62 @@
+//! TLS of scripted servers: one provider, private roots, client certificates asked for and not insisted on.
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::authority::Identity;
+use super::error::{PeerError, Result};
+
+/// XEP-0368 §4: what Direct TLS between servers negotiates.
+const ALPN: &[u8] = b"xmpp-server";
+
+/// How an initiating server speaks TLS. Without an identity it presents no certificate.
+pub fn client(
+    identity: Option<&Identity>,
+    roots: &Arc<RootCertStore>,
+    direct: bool,
+) -> Result<Arc<ClientConfig>> {
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(Arc::clone(roots));
+    let mut config = match identity {
+        Some(identity) => config.with_client_auth_cert(identity.chain(), identity.key())?,
+        None => config.with_no_client_auth(),
+    };
+    if direct {
+        config.alpn_protocols.push(ALPN.to_vec());
+    }
+    Ok(Arc::new(config))
+}
+
+/// How a receiving server speaks TLS: a client certificate that is presented must lead to the roots, and may be absent.
+pub fn server(identity: &Identity, roots: &Arc<RootCertStore>) -> Result<Arc<ServerConfig>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| PeerError::Script(format!("roots of trust: {error}")))?;
+    Ok(Arc::new(
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(identity.chain(), identity.key())?,
+    ))
+}
+
+/// A domain as TLS names it.
+pub fn server_name(domain: &str) -> Result<ServerName<'static>> {
+    ServerName::try_from(domain.to_owned())
+        .map_err(|error| PeerError::Script(format!("{domain:?} is not a domain: {error}")))
+}
+
+/// Whether a certificate, already known to lead to a root, is for this domain.
+pub fn covers(certificate: &CertificateDer<'_>, domain: &str) -> bool {
+    let Ok(name) = ServerName::try_from(domain) else { return false };
+    webpki::EndEntityCert::try_from(certificate)
+        .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
+}

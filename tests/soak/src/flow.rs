@@ -1,0 +1,71 @@
+//! The flows: one for each pair of domains and direction.
+
+use harness::loopback::LOCAL;
+
+/// A flow of stanzas.
+#[derive(Debug, Clone)]
+pub(crate) struct Flow {
+    /// Its place among all; that of the reverse pair differs in the last bit.
+    pub index: usize,
+    /// The domain that sends.
+    pub from: String,
+    /// The domain that receives.
+    pub to: String,
+    /// Its sender asks for acknowledgements (XEP-0198), and repeats what was not acknowledged.
+    pub sender_asks: bool,
+    /// Its receiver acknowledges.
+    pub receiver_acknowledges: bool,
+    /// Nothing is sent: the last peer, which the policy denies at times, only receives. Errors could not come back to it.
+    pub is_silent: bool,
+}
+
+impl Flow {
+    /// Whether it goes from a peer to the backend.
+    pub(crate) fn is_inward(&self) -> bool {
+        self.index % 2 == 1
+    }
+}
+
+/// Both flows of so many peers. Four peers have every combination of acknowledgements.
+pub(crate) fn flows(peers: usize) -> Vec<Flow> {
+    let mut flows = Vec::new();
+    for peer in 0..peers {
+        let domain = peer_domain(peer);
+        let (receiver_acknowledges, sender_asks) = (peer % 2 == 0, peer / 2 % 2 == 0);
+        for inward in [false, true] {
+            let local = LOCAL.to_owned();
+            let (from, to) = if inward { (domain.clone(), local) } else { (local, domain.clone()) };
+            let index = flows.len();
+            let is_silent = inward && peer + 1 == peers;
+            let flow = Flow { index, from, to, sender_asks, receiver_acknowledges, is_silent };
+            flows.push(flow);
+        }
+    }
+    flows
+}
+
+/// The domain of that peer.
+pub(crate) fn peer_domain(peer: usize) -> String {
+    format!("p{peer}.example")
+}
+
+/// The flow of the reverse pair, on which errors come back.
+pub(crate) fn reverse(index: usize) -> usize {
+    index ^ 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reverse_flow_has_the_domains_swapped() {
+        let flows = flows(3);
+        for flow in &flows {
+            let back = &flows[reverse(flow.index)];
+            assert_eq!((&back.from, &back.to), (&flow.to, &flow.from));
+            assert_eq!(reverse(back.index), flow.index);
+        }
+        assert_eq!(flows.iter().filter(|flow| flow.is_silent).count(), 1);
+    }
+}
