@@ -1,14 +1,15 @@
 //! The life of a stream: drives its machine over a connection, passes on the stanzas that the peer sends, and sends
 //! those that its links hold.
 //!
-//! This file has the loop. [`actions`] performs the actions of the machine, [`delivery`] finds out which stanzas the
-//! peer has, [`ending`] closes the stream on shutdown, [`events`] delivers requests of other tasks, [`limits`] enforces
-//! the peer's limits, [`opening`] begins streams that we open, [`negotiate`] brings them to their first pair,
-//! [`reload`] closes the stream when the configuration no longer allows it, and [`sharing`] lets
-//! further links use it.
+//! This file has the loop. [`reading`] delimits and passes on what was received, [`actions`] performs the actions of the
+//! machine, [`deadlines`] acts when time has passed, [`delivery`] finds out which stanzas the peer has, [`ending`] closes
+//! the stream on shutdown, [`events`] delivers requests of other tasks, [`limits`] enforces the peer's limits,
+//! [`opening`] begins streams that we open, [`negotiate`] brings them to their first pair, [`reload`] closes the stream
+//! when the configuration no longer allows it, and [`sharing`] lets further links use it.
 
 mod actions;
 mod attempt;
+mod deadlines;
 mod delivery;
 mod ending;
 mod events;
@@ -17,6 +18,7 @@ mod limits;
 mod machine;
 pub(crate) mod negotiate;
 mod opening;
+mod reading;
 mod reload;
 mod report;
 mod sharing;
@@ -28,15 +30,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::Failure;
-use s2s_proto::stream::error::StreamError;
 use s2s_proto::stream::{Authentication, Inbound, Out, Surroundings, Transport};
-use s2s_proto::xml::{Item, Scanner};
+use s2s_proto::xml::Scanner;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -60,13 +59,6 @@ use events::Events;
 /// Maximum output that a peer has not read. Above it, the peer is not read any more: it causes answers and does not
 /// read them.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
-
-/// Divisor of the idle time of a stream to a backend if only errors came from there: unknown servers choose the names
-/// for which there are such streams. By default, such a stream closes after 30 s.
-const UNANSWERED_SHARE: u32 = 20;
-
-/// Time for which a stream without traffic keeps the buffers of a busy one.
-const BUFFER_RETENTION: Duration = Duration::from_secs(10);
 
 /// Interval of the checks whether there is memory to continue reading.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -364,83 +356,6 @@ impl Session {
         }
     }
 
-    /// An idle stream is closed without an error; only an authenticated one can be idle.
-    fn idle_at(&self) -> Option<Instant> {
-        let own = self.engine.snapshot().config.timeouts.idle;
-        let answered = self.outlet.is_answered() || self.intake.has_answered();
-        let own = if self.leg == Leg::Inner && !answered {
-            own.map(|own| own / UNANSWERED_SHARE)
-        } else {
-            own
-        };
-        let idle = self.machine.peer_limits().idle_time(own)?;
-        let is_idle = !self.closing
-            && self.newcomer.is_none()
-            && self.outlet.is_idle()
-            && !self.intake.is_full();
-        is_idle.then(|| clock::after(self.last_stanza, idle))
-    }
-
-    /// Time at which the buffers of a busy stream are released.
-    fn shrink_at(&self) -> Option<Instant> {
-        let swollen = self.connection.is_swollen() && !self.intake.is_full();
-        swollen.then(|| self.last_traffic.checked_add(BUFFER_RETENTION)).flatten()
-    }
-
-    fn shrink(&mut self, now: Instant) {
-        self.last_traffic = now;
-        self.connection.shrink();
-        self.outlet.shrink();
-        if self.out.bytes.is_empty() {
-            self.out.bytes = BytesMut::new();
-        }
-    }
-
-    async fn on_deadline(&mut self, now: Instant, idle: Option<Instant>) -> Flow {
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if due(self.write_by) {
-            let text = "sending; the peer accepted no data for `timeouts.userTimeoutSeconds`";
-            self.failure = Some(Failure::ConnectionLost(text));
-            return Flow::Stop;
-        }
-        if due(self.leave_by) {
-            return self.leave().await;
-        }
-        if let Some((_, confirmed)) = self.stuck.filter(|(at, _)| *at <= now) {
-            self.watch_progress(now);
-            if self.stuck.is_some_and(|(_, then)| then == confirmed) {
-                self.closing = true;
-                return self.leave().await;
-            }
-        }
-        if due(self.limits.deadline()) {
-            self.on_limits_due(now);
-            // Data that has already been received waits to be processed.
-            return self.process().await;
-        }
-        if due(self.shrink_at()) {
-            self.shrink(now);
-        }
-        if due(self.outlet.ask_at()) {
-            self.ask();
-        }
-        if !due(idle) && !due(self.machine.deadline()) {
-            return Flow::Continue;
-        }
-        if due(idle) {
-            self.closing = true;
-            self.stream_end =
-                Some(StreamEnd::Idle(now.saturating_duration_since(self.last_stanza)));
-            self.machine.close(now, &mut self.out);
-        } else {
-            self.machine.on_timeout(now, &*self.around, &mut self.out);
-        }
-        let flow = self.perform().await;
-        // If we closed the stream, because it was idle or a certificate expired, that is not a failure of the peer.
-        self.closing |= flow == Flow::Stop && self.failure.is_none();
-        flow
-    }
-
     /// The connection closed without a stream error.
     fn on_lost(&mut self, end: StreamEnd) -> Flow {
         self.stream_end.get_or_insert(end);
@@ -448,84 +363,6 @@ impl Session {
             self.failure.get_or_insert(Failure::ConnectionLost("waiting for stanzas"));
         }
         Flow::Stop
-    }
-
-    /// Counts the bytes that a stream receives before it is authenticated, then processes them.
-    async fn received(&mut self, number: usize) -> Flow {
-        self.last_traffic = Instant::now();
-        self.machine.traffic(self.last_traffic);
-        if self.newcomer.is_some() {
-            self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
-            let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;
-            if self.unauthenticated_bytes > limit {
-                let text = format!("the peer sent more than {limit} bytes before authentication");
-                let error = StreamError::new(StreamCondition::PolicyViolation, text);
-                self.machine.fail(&error, &*self.around, &mut self.out);
-                return self.perform().await;
-            }
-        }
-        self.process().await
-    }
-
-    /// Processes received data, until a stanza finds no room.
-    async fn process(&mut self) -> Flow {
-        let now = Instant::now();
-        while !self.intake.is_full() && self.may_go_on(now) {
-            match self.scanner.next(&mut self.connection.input) {
-                Ok(Some(Item::Element(element))) => {
-                    if let Ok(pair) = self.machine.authorize(&element) {
-                        self.last_stanza = now;
-                        self.intake.take(&element, pair, now);
-                        self.machine.handled();
-                        self.count_stanza(now);
-                        continue;
-                    }
-                    self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
-                }
-                Ok(Some(Item::Oversized(element))) => {
-                    if let Ok(pair) = self.machine.authorize(&element) {
-                        self.last_stanza = now;
-                        self.intake.refuse_oversized(&element, pair, self.stanza_bytes());
-                        self.machine.handled();
-                        self.count_stanza(now);
-                        continue;
-                    }
-                    let item = Item::Oversized(element);
-                    self.machine.on_item(item, now, &*self.around, &mut self.out);
-                }
-                Ok(Some(item)) => {
-                    if matches!(item, Item::Close) {
-                        self.stream_end.get_or_insert(StreamEnd::ByPeer);
-                    }
-                    if let Item::Header(header) = &item {
-                        self.intake.header(header.lang.as_deref());
-                        if let Some(newcomer) = &self.newcomer {
-                            newcomer.heard();
-                        }
-                        if !Box::pin(self.judge_ahead(header.from.as_deref())).await {
-                            let text = "the server is busy";
-                            let condition = StreamCondition::ResourceConstraint;
-                            let error = StreamError::new(condition, text);
-                            self.machine.fail(&error, &*self.around, &mut self.out);
-                            return self.perform().await;
-                        }
-                    }
-                    self.machine.on_item(item, now, &*self.around, &mut self.out);
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    if let Some(omitted) = self.may_log() {
-                        tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "invalid input refused");
-                    }
-                    self.machine.on_xml_error(error, &*self.around, &mut self.out);
-                    return self.perform().await;
-                }
-            }
-            if self.perform().await == Flow::Stop {
-                return Flow::Stop;
-            }
-        }
-        Flow::Continue
     }
 }
 

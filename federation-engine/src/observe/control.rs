@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Domain;
 use crate::observe::http::{
-    Answer, ClientLimits, PATIENCE, Place, answer, refuse, serve_connections, speak, wrong_method,
+    Answer, CLIENT_TIMEOUT, ClientLimits, Place, answer, refuse, serve_connections, speak,
+    wrong_method,
 };
 use crate::observe::journal::Journal;
 
@@ -66,7 +67,7 @@ impl ControlState {
 }
 
 /// A client with the token may keep its connection; one that has not presented it makes room.
-const CLIENT_LIMITS: ClientLimits = ClientLimits { head_timeout: PATIENCE, keep_alive: true };
+const CLIENT_LIMITS: ClientLimits = ClientLimits { head_timeout: CLIENT_TIMEOUT, keep_alive: true };
 
 /// Serves until the shutdown.
 pub async fn serve(listener: TcpListener, state: Arc<ControlState>, shutdown: CancellationToken) {
@@ -91,7 +92,7 @@ async fn connection(
         return;
     };
     let handshake = TlsAcceptor::from(credentials.tls()).accept(stream);
-    let tls = match tokio::time::timeout(PATIENCE, handshake).await {
+    let tls = match tokio::time::timeout(CLIENT_TIMEOUT, handshake).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => {
             tracing::debug!(%error, "the TLS handshake of a control connection failed");
@@ -186,7 +187,7 @@ struct ProbeRequest {
 
 async fn probe(state: &ControlState, body: Incoming) -> Answer {
     let body = Limited::new(body, MAX_BODY_BYTES).collect();
-    let body = match tokio::time::timeout(PATIENCE, body).await {
+    let body = match tokio::time::timeout(CLIENT_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => {
             return refuse(

@@ -27,7 +27,7 @@ use crate::observe::visitors::Visitors;
 /// all have been, it waits in the backlog.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 /// Timeout for the head of a request, for the TLS handshake, and for a request's body, each.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 

@@ -9,7 +9,7 @@ use s2s_proto::reason::Records;
 use super::*;
 use crate::Domain;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Host names and their DNS answers.
 struct Zone(HashMap<&'static str, Answer<IpAddr>>);
@@ -89,7 +89,7 @@ async fn dialled(
     guard: &Guard,
 ) -> Result<String, Failure> {
     let mut dialler = Dialler::new("partner.example".to_owned(), targets.to_vec());
-    let connection = dialler.connect(zone, network, guard, PATIENCE).await?;
+    let connection = dialler.connect(zone, network, guard, CONNECT_TIMEOUT).await?;
     assert_eq!(connection.target.port.get(), connection.address.port());
     Ok(format!("{} ({})", connection.address, connection.target.host))
 }
@@ -186,7 +186,8 @@ async fn records_of_a_stranger_cost_other_zones_a_few_questions_at_most() {
         let resolver = Counted::default();
         let mut dialler = Dialler::new("partner.example".to_owned(), srv_targets(&names));
         let network = Network::default();
-        let outcome = dialler.connect(&resolver, &network, &Guard::default(), PATIENCE).await;
+        let outcome =
+            dialler.connect(&resolver, &network, &Guard::default(), CONNECT_TIMEOUT).await;
         assert!(matches!(outcome.map(|_| ()), Err(Failure::Dns(_))));
         assert_eq!(resolver.0.into_inner().unwrap(), names[..4]);
         assert!(dialler.is_exhausted());
@@ -210,7 +211,7 @@ async fn xep0368_3_an_attempt_is_an_address_and_a_way_to_start_tls() {
     let mut starts = Vec::new();
     while !dialler.is_exhausted() {
         let guard = Guard::default();
-        match dialler.connect(&zone, &network, &guard, PATIENCE).await {
+        match dialler.connect(&zone, &network, &guard, CONNECT_TIMEOUT).await {
             Ok(connection) => starts.push(connection.target.start),
             Err(_) => break,
         }

@@ -4,7 +4,7 @@ use super::initiating::{established_by_dialback, established_by_external};
 use super::*;
 
 const ALMOST: Duration = Duration::from_secs(3599);
-const SOON: Duration = Duration::from_hours(1);
+const UNTIL_EXPIRY: Duration = Duration::from_hours(1);
 const LATER: Duration = Duration::from_hours(2);
 
 #[test]
@@ -13,8 +13,8 @@ fn rfc6120_13_7_2_3_a_peers_stream_is_reset_when_the_first_certificate_expires()
     let mut side = Receiving::authenticated(&world);
     assert_eq!(side.machine.deadline(), None);
     side.machine.expires(side.now + LATER);
-    side.machine.expires(side.now + SOON);
-    assert_eq!(side.machine.deadline(), Some(side.now + SOON));
+    side.machine.expires(side.now + UNTIL_EXPIRY);
+    assert_eq!(side.machine.deadline(), Some(side.now + UNTIL_EXPIRY));
     assert_eq!(side.pass(ALMOST, &world), "");
     assert!(!side.closed());
     let written = side.pass(Duration::from_secs(1), &world);
@@ -25,7 +25,7 @@ fn rfc6120_13_7_2_3_a_peers_stream_is_reset_when_the_first_certificate_expires()
 fn rfc6120_13_7_2_3_our_own_stream_is_reset_when_the_first_certificate_expires() {
     let world = standards();
     for mut side in [established_by_external(&world), established_by_dialback(&world)] {
-        side.machine.expires(side.now + SOON);
+        side.machine.expires(side.now + UNTIL_EXPIRY);
         side.machine.expires(side.now + LATER);
         assert_eq!(side.pass(ALMOST), " ", "a sign of life, and no end");
         assert_eq!(side.machine.deadline(), Some(side.now + Duration::from_secs(1)));

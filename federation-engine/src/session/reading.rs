@@ -1,0 +1,90 @@
+//! Reads a stream: delimits elements, passes on the stanzas of authenticated pairs, and leaves the rest to the machine.
+
+use std::time::Instant;
+
+use crds::xmpp::StreamCondition;
+use s2s_proto::stream::error::StreamError;
+use s2s_proto::xml::Item;
+
+use super::stream_end::StreamEnd;
+use super::{Flow, Session};
+
+impl Session {
+    /// Counts the bytes that a stream receives before it is authenticated, then processes them.
+    pub(super) async fn received(&mut self, number: usize) -> Flow {
+        self.last_traffic = Instant::now();
+        self.machine.traffic(self.last_traffic);
+        if self.newcomer.is_some() {
+            self.unauthenticated_bytes = self.unauthenticated_bytes.saturating_add(number);
+            let limit = self.engine.snapshot().config.limits.pre_auth_stream_bytes;
+            if self.unauthenticated_bytes > limit {
+                let text = format!("the peer sent more than {limit} bytes before authentication");
+                let error = StreamError::new(StreamCondition::PolicyViolation, text);
+                self.machine.fail(&error, &*self.around, &mut self.out);
+                return self.perform().await;
+            }
+        }
+        self.process().await
+    }
+
+    /// Processes received data, until a stanza finds no room.
+    pub(super) async fn process(&mut self) -> Flow {
+        let now = Instant::now();
+        while !self.intake.is_full() && self.may_go_on(now) {
+            match self.scanner.next(&mut self.connection.input) {
+                Ok(Some(Item::Element(element))) => {
+                    if let Ok(pair) = self.machine.authorize(&element) {
+                        self.last_stanza = now;
+                        self.intake.take(&element, pair, now);
+                        self.machine.handled();
+                        self.count_stanza(now);
+                        continue;
+                    }
+                    self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
+                }
+                Ok(Some(Item::Oversized(element))) => {
+                    if let Ok(pair) = self.machine.authorize(&element) {
+                        self.last_stanza = now;
+                        self.intake.refuse_oversized(&element, pair, self.stanza_bytes());
+                        self.machine.handled();
+                        self.count_stanza(now);
+                        continue;
+                    }
+                    let item = Item::Oversized(element);
+                    self.machine.on_item(item, now, &*self.around, &mut self.out);
+                }
+                Ok(Some(item)) => {
+                    if matches!(item, Item::Close) {
+                        self.stream_end.get_or_insert(StreamEnd::ByPeer);
+                    }
+                    if let Item::Header(header) = &item {
+                        self.intake.header(header.lang.as_deref());
+                        if let Some(newcomer) = &self.newcomer {
+                            newcomer.heard();
+                        }
+                        if !Box::pin(self.judge_ahead(header.from.as_deref())).await {
+                            let text = "the server is busy";
+                            let condition = StreamCondition::ResourceConstraint;
+                            let error = StreamError::new(condition, text);
+                            self.machine.fail(&error, &*self.around, &mut self.out);
+                            return self.perform().await;
+                        }
+                    }
+                    self.machine.on_item(item, now, &*self.around, &mut self.out);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    if let Some(omitted) = self.may_log() {
+                        tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "invalid input refused");
+                    }
+                    self.machine.on_xml_error(error, &*self.around, &mut self.out);
+                    return self.perform().await;
+                }
+            }
+            if self.perform().await == Flow::Stop {
+                return Flow::Stop;
+            }
+        }
+        Flow::Continue
+    }
+}
