@@ -27,7 +27,7 @@ pub struct PolicyRule {
     pub domains: Vec<DomainPattern>,
     /// Direction of the stanza, seen from the local domains. Default: `Both`.
     #[serde(default)]
-    pub direction: Direction,
+    pub direction: RuleDirection,
     /// Action of the rule.
     pub action: Action,
 }
@@ -44,7 +44,7 @@ pub enum Action {
 
 /// Direction of a stanza, seen from the local domains.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
-pub enum Direction {
+pub enum RuleDirection {
     /// Both directions.
     #[default]
     Both,

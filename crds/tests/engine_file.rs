@@ -18,7 +18,7 @@ use crds::peer::{
     Dialback, Enforcement, External, PeerAuthentication, PeerLimits, PeerSettings, PeerTls, Probe,
     ProbeMode, Profile, Route, TlsMode, Verification,
 };
-use crds::policy::{Action, Direction, Policy, PolicyRule};
+use crds::policy::{Action, Policy, PolicyRule, RuleDirection};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(format!("/etc/xmpp-federation/{name}"))
@@ -162,7 +162,7 @@ fn file() -> EngineFile {
             default: Action::Deny,
             rules: vec![PolicyRule {
                 domains: vec!["*.example".parse().unwrap()],
-                direction: Direction::Inbound,
+                direction: RuleDirection::Inbound,
                 action: Action::Allow,
             }],
         },

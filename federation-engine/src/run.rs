@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use listeners::Listeners;
-use material::Material;
+use material::ReloadedState;
 use s2s_proto::pair::Pair;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -88,7 +88,7 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
         Arc::clone(&journal),
         links::start,
     );
-    let material = Material::new(&engine, file);
+    let material = ReloadedState::new(&engine, file);
     let readiness = Arc::new(Readiness::awaiting([SERVING]));
 
     for listener in listeners.outer {

@@ -61,7 +61,7 @@ fn the_file_is_refused_in_the_words_of_the_resource() {
         }
         for bad in &case.bad {
             let refused = parse_text(&file(bad)).unwrap_err();
-            assert_eq!(refused.fault.to_string(), case.message, "{bad}");
+            assert_eq!(refused.kind.to_string(), case.message, "{bad}");
             let at = if case.at == "spec.peerDefaults" { "peerDefaults" } else { "peers[0]" };
             assert_eq!(refused.field, at, "{bad}");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use federation_engine::observe::http::{
-    self as server, Answer, OPEN_METRICS, PLAIN_TEXT, serve_reads,
+    self as server, HttpResponse, OPEN_METRICS, PLAIN_TEXT, serve_reads,
 };
 use http::StatusCode;
 use tokio::net::TcpListener;
@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) {
     serve_reads(listener, "health and metrics", &never, respond).await;
 }
 
-fn answer(path: &str, health: &Health, metrics: &Metrics) -> Answer {
+fn answer(path: &str, health: &Health, metrics: &Metrics) -> HttpResponse {
     match path {
         // An answer means that the process is alive: a stuck runtime does not get here.
         "/livez" => text(StatusCode::OK, "ok\n"),
@@ -72,7 +72,7 @@ fn answer(path: &str, health: &Health, metrics: &Metrics) -> Answer {
     }
 }
 
-fn text(status: StatusCode, body: impl Into<String>) -> Answer {
+fn text(status: StatusCode, body: impl Into<String>) -> HttpResponse {
     server::answer(status, PLAIN_TEXT, body.into())
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crds::XmppFederation;
 use crds::word::Word;
 use federation_engine::observe::evidence::{
-    BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind, InboundObservation,
+    BackendOutcome, BackendRoundTrip, EngineEvidence, InboundKind, InboundObservation,
     InboundRefusal, PeerEvidence, PeerStream,
 };
 use federation_engine::tls::issue::PemPair;

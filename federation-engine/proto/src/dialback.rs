@@ -11,4 +11,4 @@ pub mod steps;
 pub use inquiries::Inquiries;
 pub use inquiry::KeyInquiry;
 pub use key::{Key, Secret};
-pub use receiving::Verification;
+pub use receiving::KeyVerdict;

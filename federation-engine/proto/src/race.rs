@@ -32,7 +32,7 @@ pub const MAX_ATTEMPTS: usize = 16;
 
 /// The next step.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Step {
+pub enum RaceStep {
     /// Query the addresses of a target: [`Race::on_answer`] as often as there are answers, then [`Race::on_answered`].
     Ask(usize, Host),
     /// Connect: [`Race::on_connected`] or [`Race::on_failed`].
@@ -156,7 +156,7 @@ impl Race {
         }
     }
 
-    /// The target that [`Step`] names.
+    /// The target that [`RaceStep`] names.
     pub fn target(&self, index: usize) -> Option<&Target> {
         self.lanes.get(index).map(|lane| &lane.target)
     }
@@ -192,9 +192,9 @@ impl Race {
     }
 
     /// The step at this time.
-    pub fn step(&mut self, now: Instant) -> Step {
+    pub fn step(&mut self, now: Instant) -> RaceStep {
         if self.attempts.len() >= MAX_ATTEMPTS {
-            return if self.is_running() { Step::Wait(None) } else { Step::Lost };
+            return if self.is_running() { RaceStep::Wait(None) } else { RaceStep::Lost };
         }
         let mut wake = None;
         let next = self.lanes.iter().position(|lane| is_open(lane, now));
@@ -215,7 +215,7 @@ impl Race {
         }
         let held = |lane: &Lane| lane.open_from.filter(|at| !lane.is_empty() && *at > now);
         wake = wake.into_iter().chain(self.lanes.iter().filter_map(held)).min();
-        if wake.is_none() && !self.is_busy() { Step::Lost } else { Step::Wait(wake) }
+        if wake.is_none() && !self.is_busy() { RaceStep::Lost } else { RaceStep::Wait(wake) }
     }
 
     /// One answer about the addresses of a target.
@@ -386,25 +386,25 @@ impl Race {
         better.chain(last.map(|at| clock::after(at, ATTEMPT_DELAY))).max()
     }
 
-    fn dial(&mut self, index: usize, now: Instant) -> Step {
-        let Some(lane) = self.lanes.get_mut(index) else { return Step::Lost };
-        let Some(address) = lane.take() else { return Step::Lost };
+    fn dial(&mut self, index: usize, now: Instant) -> RaceStep {
+        let Some(lane) = self.lanes.get_mut(index) else { return RaceStep::Lost };
+        let Some(address) = lane.take() else { return RaceStep::Lost };
         if self.is_unreachable(address) {
             return self.step(now);
         }
-        let Some(lane) = self.lanes.get_mut(index) else { return Step::Lost };
+        let Some(lane) = self.lanes.get_mut(index) else { return RaceStep::Lost };
         lane.touched = Some(now);
         self.attempts.push(Attempt { lane: index, address, state: AttemptState::Running });
         (self.last_attempt, self.last_start) = (Some(now), Some(now));
-        Step::Connect(index, address)
+        RaceStep::Connect(index, address)
     }
 
-    fn ask(&mut self, index: usize, now: Instant) -> Step {
-        let Some(lane) = self.lanes.get_mut(index) else { return Step::Lost };
+    fn ask(&mut self, index: usize, now: Instant) -> RaceStep {
+        let Some(lane) = self.lanes.get_mut(index) else { return RaceStep::Lost };
         lane.asked = Asked::Waiting;
         lane.touched = Some(now);
         self.last_start = Some(now);
-        Step::Ask(index, lane.target.host.clone())
+        RaceStep::Ask(index, lane.target.host.clone())
     }
 }
 

@@ -25,7 +25,7 @@ use bytes::BytesMut;
 use error::StreamError;
 
 use crate::Domain;
-use crate::dialback::{Key, KeyInquiry, Verification};
+use crate::dialback::{Key, KeyInquiry, KeyVerdict};
 use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal, SetBy};
 use crate::xml::{Bounds, Element};
@@ -190,10 +190,10 @@ pub enum Action {
         /// ID of the stream on which the receiving server got the key.
         id: String,
         /// Our answer.
-        answer: Verification,
+        answer: KeyVerdict,
     },
     /// Outbound, [`Purpose::Verify`]: the authoritative server's answer.
-    VerifyAnswered(Verification),
+    VerifyAnswered(KeyVerdict),
     /// Outbound: this stream will not carry this pair; others may continue.
     PairFailed {
         /// The pair.

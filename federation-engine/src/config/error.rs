@@ -36,11 +36,11 @@ pub struct ConfigError {
     /// Path of the field such as `peers[2].tls.mode`; empty for the document as a whole.
     pub field: String,
     /// The error.
-    pub fault: Box<Fault>,
+    pub kind: Box<ConfigErrorKind>,
 }
 
 impl ConfigError {
-    /// File and line, as `evidence::Problem::place` has it.
+    /// File and line, as `evidence::LoadError::place` has it.
     pub fn place(&self) -> String {
         match self.position {
             Some(position) => format!("{}:{position}", self.file.display()),
@@ -55,13 +55,13 @@ impl fmt::Display for ConfigError {
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
-        self.fault.fmt(f)
+        self.kind.fmt(f)
     }
 }
 
 /// The kinds of errors.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum ConfigErrorKind {
     /// The file cannot be read.
     #[error("cannot read the file: {0}")]
     Unreadable(io::Error),

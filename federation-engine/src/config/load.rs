@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use serde::Deserialize as _;
 use sha2::{Digest, Sha256};
 
-use crate::config::error::{ConfigError, Fault};
+use crate::config::error::{ConfigError, ConfigErrorKind};
 use crate::config::locate::{locate, position};
 use crate::config::{Config, parse};
 
@@ -21,20 +21,20 @@ pub const MAX_FILE_BYTES: u64 = 1 << 20;
 /// # Errors
 /// The first error; see [`ConfigError`].
 pub fn load(file: &Path) -> Result<Config, ConfigError> {
-    let whole = |fault| ConfigError {
+    let whole = |kind| ConfigError {
         file: file.to_owned(),
         position: None,
         field: String::new(),
-        fault: Box::new(fault),
+        kind: Box::new(kind),
     };
     let mut bytes = Vec::new();
     FsFile::open(file)
         .and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| whole(Fault::Unreadable(error)))?;
+        .map_err(|error| whole(ConfigErrorKind::Unreadable(error)))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(whole(Fault::FileTooLarge { limit: MAX_FILE_BYTES }));
+        return Err(whole(ConfigErrorKind::FileTooLarge { limit: MAX_FILE_BYTES }));
     }
-    let text = String::from_utf8(bytes).map_err(|_| whole(Fault::NotText))?;
+    let text = String::from_utf8(bytes).map_err(|_| whole(ConfigErrorKind::NotText))?;
     parse_text(&text).map_err(|error| ConfigError { file: file.to_owned(), ..error })
 }
 
@@ -45,11 +45,11 @@ pub fn load(file: &Path) -> Result<Config, ConfigError> {
 pub fn parse_text(text: &str) -> Result<Config, ConfigError> {
     let raw = deserialize(text)?;
     let hash = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
-    parse::parse(raw, hash).map_err(|(field, fault)| ConfigError {
+    parse::parse(raw, hash).map_err(|(field, kind)| ConfigError {
         file: PathBuf::new(),
         position: locate(text, &field),
         field,
-        fault: Box::new(fault),
+        kind: Box::new(kind),
     })
 }
 
@@ -71,7 +71,7 @@ fn deserialize(text: &str) -> Result<EngineFile, ConfigError> {
             file: PathBuf::new(),
             position: locate(text, &field),
             field,
-            fault: Box::new(Fault::UnknownField),
+            kind: Box::new(ConfigErrorKind::UnknownField),
         }),
         (Err(error), _) => {
             let path = track.path().to_string();
@@ -80,7 +80,7 @@ fn deserialize(text: &str) -> Result<EngineFile, ConfigError> {
                 position: error.location().and_then(position),
                 // "." is the document, "?" a place without a name.
                 field: if matches!(path.as_str(), "." | "?") { String::new() } else { path },
-                fault: Box::new(Fault::Malformed(sentence(&error))),
+                kind: Box::new(ConfigErrorKind::Malformed(sentence(&error))),
             })
         }
     }

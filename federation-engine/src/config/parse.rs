@@ -20,7 +20,7 @@ use crds::target::{RouteHost, RouteTarget};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::Domain;
-use crate::config::error::Fault;
+use crate::config::error::ConfigErrorKind;
 use crate::config::peer::Peer;
 use crate::config::resolve::Peers;
 use crate::config::{Attachment, Backend, Config, LocalDomain, range};
@@ -36,7 +36,7 @@ pub const MAX_CLIENT_NETWORKS: usize = 1024;
 /// Entries of `policy.rules`.
 pub const MAX_RULES: usize = 4096;
 
-type Parsed<T> = Result<T, (String, Fault)>;
+type Parsed<T> = Result<T, (String, ConfigErrorKind)>;
 
 /// Checks the relations between values, and fills in defaults. `hash` is that of the file.
 ///
@@ -54,7 +54,7 @@ pub fn parse(file: EngineFile, hash: String) -> Parsed<Config> {
     let not_in_effect = file.not_in_effect();
     let host = host(file.host, &file.domains)?;
     let probe_domain = Domain::parse(&format!("xfed-probe.{host}"))
-        .map_err(|_| ("host".to_owned(), Fault::HostTooLong(host.clone())))?;
+        .map_err(|_| ("host".to_owned(), ConfigErrorKind::HostTooLong(host.clone())))?;
     let backends = backends(file.backends)?;
     let domains = domains(file.domains, &backends, &probe_domain)?;
     let limits = file.limits.resolve();
@@ -85,28 +85,28 @@ pub fn parse(file: EngineFile, hash: String) -> Parsed<Config> {
     })
 }
 
-fn at(field: impl Into<String>, fault: Fault) -> (String, Fault) {
-    (field.into(), fault)
+fn at(field: impl Into<String>, kind: ConfigErrorKind) -> (String, ConfigErrorKind) {
+    (field.into(), kind)
 }
 
 /// Puts the path of a struct before the path of its field.
-fn below(parent: &str) -> impl Fn((String, Fault)) -> (String, Fault) + '_ {
-    move |(field, fault)| {
+fn below(parent: &str) -> impl Fn((String, ConfigErrorKind)) -> (String, ConfigErrorKind) + '_ {
+    move |(field, kind)| {
         let path = if field.is_empty() { parent.to_owned() } else { format!("{parent}.{field}") };
-        (path, fault)
+        (path, kind)
     }
 }
 
 fn bounded(field: &str, length: usize, limit: usize) -> Parsed<()> {
-    if length > limit { Err(at(field, Fault::TooMany { limit })) } else { Ok(()) }
+    if length > limit { Err(at(field, ConfigErrorKind::TooMany { limit })) } else { Ok(()) }
 }
 
 fn host(given: Option<Domain>, domains: &[FileDomain]) -> Parsed<Domain> {
-    let Some(first) = domains.first() else { return Err(at("domains", Fault::Empty)) };
+    let Some(first) = domains.first() else { return Err(at("domains", ConfigErrorKind::Empty)) };
     match given {
         Some(host) => Ok(host),
         None => Domain::parse(&format!("xmpp.{}", first.name))
-            .map_err(|_| at("domains[0].name", Fault::HostTooLong(first.name.clone()))),
+            .map_err(|_| at("domains[0].name", ConfigErrorKind::HostTooLong(first.name.clone()))),
     }
 }
 
@@ -117,25 +117,25 @@ fn backends(given: Vec<FileBackend>) -> Parsed<Vec<Arc<Backend>>> {
         let FileBackend { name, server, component } = entry;
         let usable = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if name.is_empty() || name.len() > 63 || !name.bytes().all(usable) {
-            return Err(at(format!("{field}.name"), Fault::BackendName));
+            return Err(at(format!("{field}.name"), ConfigErrorKind::BackendName));
         }
         if !names.insert(name.clone()) {
-            return Err(at(format!("{field}.name"), Fault::DuplicateBackend(name)));
+            return Err(at(format!("{field}.name"), ConfigErrorKind::DuplicateBackend(name)));
         }
         let attachment = match (server, component) {
             (Some(server), None) => server_attachment(server)
-                .map_err(|fault| at(format!("{field}.server.host"), fault))?,
+                .map_err(|kind| at(format!("{field}.server.host"), kind))?,
             (None, Some(component)) => Attachment::Component(component),
-            _ => return Err(at(field, Fault::BackendKind)),
+            _ => return Err(at(field, ConfigErrorKind::BackendKind)),
         };
         Ok(Arc::new(Backend { name, attachment }))
     };
     given.into_iter().enumerate().map(backend).collect()
 }
 
-fn server_attachment(server: FileServer) -> Result<Attachment, Fault> {
+fn server_attachment(server: FileServer) -> Result<Attachment, ConfigErrorKind> {
     let FileServer { host, port, authentication, trust } = server;
-    let host = host.parse::<RouteHost>().map_err(|_| Fault::Host(host))?;
+    let host = host.parse::<RouteHost>().map_err(|_| ConfigErrorKind::Host(host))?;
     let port = port.or(NonZeroU16::new(S2S_PORT)).unwrap_or(NonZeroU16::MIN);
     Ok(Attachment::Server { target: RouteTarget { host, port }, authentication, trust })
 }
@@ -149,18 +149,24 @@ fn domains(
     let mut domains = Vec::with_capacity(given.len());
     for (index, FileDomain { name, backend, contact }) in given.into_iter().enumerate() {
         if name == *probe_domain {
-            return Err(at(format!("domains[{index}].name"), Fault::ProbeDomainTaken(name)));
+            return Err(at(
+                format!("domains[{index}].name"),
+                ConfigErrorKind::ProbeDomainTaken(name),
+            ));
         }
         if !seen.insert(name.clone()) {
-            return Err(at(format!("domains[{index}].name"), Fault::DuplicateDomain(name)));
+            return Err(at(
+                format!("domains[{index}].name"),
+                ConfigErrorKind::DuplicateDomain(name),
+            ));
         }
         let backend = match backend {
             None => backends.first().cloned(),
             Some(wanted) => {
                 let Some(found) = backends.iter().find(|backend| backend.name == wanted) else {
                     let known = backends.iter().map(|backend| backend.name.clone()).collect();
-                    let fault = Fault::UnknownBackend { name: wanted, known };
-                    return Err(at(format!("domains[{index}].backend"), fault));
+                    let kind = ConfigErrorKind::UnknownBackend { name: wanted, known };
+                    return Err(at(format!("domains[{index}].backend"), kind));
                 };
                 Some(Arc::clone(found))
             }
@@ -193,8 +199,8 @@ fn peers(
         if let DomainPattern::Exact(name) = &pattern
             && domains.iter().any(|local| local.name == *name)
         {
-            let fault = Fault::LocalDomainAsPeer(name.clone());
-            return Err(at(format!("{field}.domain"), fault));
+            let kind = ConfigErrorKind::LocalDomainAsPeer(name.clone());
+            return Err(at(format!("{field}.domain"), kind));
         }
         if let Some(own) = &settings.limits {
             range::check(own).map_err(below(&format!("{field}.limits")))?;
@@ -202,7 +208,7 @@ fn peers(
         let merged = effective(defaults, Some(&settings));
         let peer = Peer::parse(Some(pattern.clone()), merged, limits).map_err(below(&field))?;
         if !table.insert(&pattern, peer) {
-            return Err(at(format!("{field}.domain"), Fault::DuplicatePeer(pattern)));
+            return Err(at(format!("{field}.domain"), ConfigErrorKind::DuplicatePeer(pattern)));
         }
     }
     Ok(table)
@@ -228,7 +234,7 @@ fn listeners(listen: &FileListen) -> Parsed<()> {
                     || address.ip().is_unspecified())
         };
         if let Some((other, _)) = taken.iter().find(|(_, other)| collides(*other)) {
-            return Err(at(field, Fault::DuplicatePort { address, other }));
+            return Err(at(field, ConfigErrorKind::DuplicatePort { address, other }));
         }
         if address.port() != 0 {
             taken.push((field, address));
@@ -240,7 +246,7 @@ fn listeners(listen: &FileListen) -> Parsed<()> {
 fn resolvers(given: &[SocketAddr]) -> Parsed<()> {
     for (index, resolver) in given.iter().enumerate() {
         if resolver.port() == 0 || resolver.ip().is_unspecified() {
-            return Err(at(format!("resolvers[{index}]"), Fault::Resolver(*resolver)));
+            return Err(at(format!("resolvers[{index}]"), ConfigErrorKind::Resolver(*resolver)));
         }
     }
     Ok(())
@@ -254,7 +260,7 @@ fn split_horizon(
 ) -> Parsed<Option<SplitHorizon>> {
     let Some(mut split) = given else { return Ok(None) };
     if split.address.is_unspecified() {
-        return Err(at("splitHorizon.address", Fault::UnspecifiedAddress(split.address)));
+        return Err(at("splitHorizon.address", ConfigErrorKind::UnspecifiedAddress(split.address)));
     }
     bounded("splitHorizon.clients", split.clients.len(), MAX_CLIENT_NETWORKS)?;
     if split.clients.is_empty() {
@@ -311,7 +317,7 @@ fn file_names(file: &EngineFile) -> Parsed<()> {
         .chain(anchors)
         .find(|(_, path)| path.as_os_str().is_empty())
     {
-        Some((field, _)) => Err(at(field, Fault::EmptyPath)),
+        Some((field, _)) => Err(at(field, ConfigErrorKind::EmptyPath)),
         None => Ok(()),
     }
 }

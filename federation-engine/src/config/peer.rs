@@ -11,7 +11,7 @@ use crds::peer::{Enforcement, Profile, Route};
 use crds::rules::PeerRules;
 use s2s_proto::certificate::pin::Pin;
 
-use crate::config::error::Fault;
+use crate::config::error::ConfigErrorKind;
 
 /// Settings of a remote domain, every gap filled. Only combinations that a peer can satisfy exist.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,12 +51,12 @@ impl Peer {
         entry: Option<DomainPattern>,
         settings: EffectivePeer<PathBuf>,
         limits: &EffectiveLimits,
-    ) -> Result<Self, (String, Fault)> {
+    ) -> Result<Self, (String, ConfigErrorKind)> {
         impossible::check(&settings)
-            .map_err(|reason| (String::new(), Fault::Impossible(reason)))?;
+            .map_err(|reason| (String::new(), ConfigErrorKind::Impossible(reason)))?;
         let pin = |(index, text): (usize, &String)| {
             text.parse().map_err(|error| {
-                (format!("tls.pins[{index}]"), Fault::Pin { text: text.clone(), error })
+                (format!("tls.pins[{index}]"), ConfigErrorKind::Pin { text: text.clone(), error })
             })
         };
         Ok(Self {

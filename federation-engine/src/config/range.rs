@@ -4,13 +4,13 @@ use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::error::Fault;
+use crate::config::error::ConfigErrorKind;
 
 /// Checks every number that is set against `minimum` and `maximum` of its field's schema.
 ///
 /// # Errors
 /// The first field outside its range, by its name in the file.
-pub fn check<T: JsonSchema + Serialize>(settings: &T) -> Result<(), (String, Fault)> {
+pub fn check<T: JsonSchema + Serialize>(settings: &T) -> Result<(), (String, ConfigErrorKind)> {
     let schema = schema_for!(T);
     let Ok(Value::Object(fields)) = serde_json::to_value(settings) else { return Ok(()) };
     for (name, value) in &fields {
@@ -23,7 +23,7 @@ pub fn check<T: JsonSchema + Serialize>(settings: &T) -> Result<(), (String, Fau
         };
         let (min, max) = (bound("minimum", 0), bound("maximum", u64::MAX));
         if !(min..=max).contains(&value) {
-            return Err((name.clone(), Fault::OutOfRange { value, min, max }));
+            return Err((name.clone(), ConfigErrorKind::OutOfRange { value, min, max }));
         }
     }
     Ok(())
@@ -37,9 +37,9 @@ mod tests {
     #[test]
     fn a_number_outside_its_range_is_named_with_the_range() {
         let limits = Limits { stanza_bytes: Some(9_999), ..Limits::default() };
-        let (field, fault) = check(&limits).unwrap_err();
+        let (field, kind) = check(&limits).unwrap_err();
         assert_eq!(
-            (field.as_str(), fault.to_string().as_str()),
+            (field.as_str(), kind.to_string().as_str()),
             ("stanzaBytes", "9999 is outside the range from 10000 to 16777216")
         );
         let timeouts = Timeouts { connect_seconds: Some(121), ..Timeouts::default() };

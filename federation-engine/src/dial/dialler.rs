@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt};
 use s2s_proto::certificate::dane::Delegation;
 use s2s_proto::guard::Guard;
 use s2s_proto::plan::{Answer, Host, Origin, Target};
-use s2s_proto::race::{Race, Step, Unanswered};
+use s2s_proto::race::{Race, RaceStep, Unanswered};
 use s2s_proto::reason::{ConnectReason, DnsReason, Failure};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -122,22 +122,22 @@ impl Dialler {
         loop {
             let now = Instant::now().into_std();
             let wake = match self.race.step(now) {
-                Step::Ask(index, Host::Address(address)) => {
+                RaceStep::Ask(index, Host::Address(address)) => {
                     self.race.on_answer(index, Answer::Records(vec![address]), guard, now);
                     self.race.on_answered(index, now);
                     continue;
                 }
-                Step::Ask(index, Host::Name(name)) => {
+                RaceStep::Ask(index, Host::Name(name)) => {
                     let Some(target) = self.race.target(index).cloned() else { continue };
                     asking.push(next(index, Box::pin(ask(resolver, target, name))));
                     continue;
                 }
-                Step::Connect(index, address) => {
+                RaceStep::Connect(index, address) => {
                     connecting.push(attempt(index, address));
                     continue;
                 }
-                Step::Wait(until) => until.map(Instant::from_std),
-                Step::Lost => return Err(self.failure()),
+                RaceStep::Wait(until) => until.map(Instant::from_std),
+                RaceStep::Lost => return Err(self.failure()),
             };
             tokio::select! {
                 // A connection is checked first: a DNS answer that arrives meanwhile starts no competing attempt.

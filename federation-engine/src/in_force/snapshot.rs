@@ -20,7 +20,7 @@ use crate::Domain;
 use crate::config::peer::Peer;
 use crate::config::{Attachment, Backend, Config};
 use crate::leg::Leg;
-use crate::observe::evidence::{Problem, ServedCertificate};
+use crate::observe::evidence::{LoadError, ServedCertificate};
 use crate::tls::certs::{LocalCertificate, LocalCertificates};
 use crate::tls::config::Presented;
 use crate::tls::issue::PemPair;
@@ -62,7 +62,7 @@ pub(crate) struct Snapshot {
     peer_trust: HashMap<Vec<PathBuf>, Arc<Trust>>,
     backend_trust: HashMap<String, Arc<Trust>>,
     /// Problems of files that could not be loaded; the last valid content is used where there was one.
-    pub(crate) problems: Vec<Problem>,
+    pub(crate) problems: Vec<LoadError>,
 }
 
 /// Replacement for a file that is unusable: the content that was loaded last.
@@ -72,7 +72,7 @@ struct Loader<'a> {
 }
 
 impl Snapshot {
-    /// Loads the files that the configuration names. A file that is missing or malformed is a [`Problem`], not the end
+    /// Loads the files that the configuration names. A file that is missing or malformed is a [`LoadError`], not the end
     /// of the process: the last valid content stays in use.
     pub(crate) fn load(config: Config, last: Option<&Self>) -> Self {
         let loader = Loader { last };
@@ -217,14 +217,14 @@ pub(crate) fn no_certificate() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "no certificate is loaded for this domain")
 }
 
-fn problem(place: &Path, message: impl std::fmt::Display) -> Problem {
-    Problem { place: place.display().to_string(), message: message.to_string() }
+fn problem(place: &Path, message: impl std::fmt::Display) -> LoadError {
+    LoadError { place: place.display().to_string(), message: message.to_string() }
 }
 
 fn load_trust(
     files: &TrustFiles,
     last: Option<&Arc<Trust>>,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<LoadError>,
 ) -> Arc<Trust> {
     match crate::tls::roots::load(files.system_roots, &files.bundles) {
         Ok(trust) => Arc::new(trust),
@@ -237,7 +237,7 @@ fn load_trust(
 }
 
 impl Loader<'_> {
-    fn certificates(self, config: &Config, problems: &mut Vec<Problem>) -> LocalCertificates {
+    fn certificates(self, config: &Config, problems: &mut Vec<LoadError>) -> LocalCertificates {
         let mut loaded = Vec::new();
         for files in &config.certificates {
             match LocalCertificate::load(&files.certificate_file, &files.private_key_file) {
@@ -260,7 +260,7 @@ impl Loader<'_> {
         certificates
     }
 
-    fn mint(self, config: &Config, problems: &mut Vec<Problem>) -> Option<Arc<Mint>> {
+    fn mint(self, config: &Config, problems: &mut Vec<LoadError>) -> Option<Arc<Mint>> {
         let files = config.backend_ca.as_ref()?;
         let load = || -> Result<Mint, String> {
             let read =
@@ -284,7 +284,7 @@ impl Loader<'_> {
         config: &Config,
         backend: &Backend,
         last: Option<&Arc<Trust>>,
-        problems: &mut Vec<Problem>,
+        problems: &mut Vec<LoadError>,
     ) -> Option<Arc<Trust>> {
         let Attachment::Server { trust, .. } = &backend.attachment else { return None };
         // If absent: the CA that was issued for the backend, else the roots of the system.
@@ -297,7 +297,7 @@ impl Loader<'_> {
         Some(load_trust(&files, last, problems))
     }
 
-    fn dialback(self, config: &Config, problems: &mut Vec<Problem>) -> DialbackSecrets {
+    fn dialback(self, config: &Config, problems: &mut Vec<LoadError>) -> DialbackSecrets {
         let mut read = |path: &Path, required: bool| match std::fs::read(path) {
             Ok(bytes) if bytes.is_empty() => {
                 problems.push(problem(path, "the dialback secret is empty"));

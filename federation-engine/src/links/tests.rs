@@ -1,7 +1,7 @@
 //! The task of a link between its attempts, without streams.
 
 use super::*;
-use crate::observe::evidence::Evidence;
+use crate::observe::evidence::EngineEvidence;
 use crate::relay::testing::{Started, pair, relay};
 use crate::route::link::Push;
 use s2s_proto::pair::Pair;
@@ -56,7 +56,7 @@ fn what_will_not_pass_by_itself_comes_back_at_once_and_is_evidence() {
     give_up(&relay, &link, gone().into(), Stage::Attempt);
     let back = answers(&relay, &started);
     assert!(link.is_empty() && back > 0, "{back}");
-    let (_, Evidence { peers, .. }) = relay.recorder.journal.snapshot();
+    let (_, EngineEvidence { peers, .. }) = relay.recorder.journal.snapshot();
     assert!(peers.iter().any(|peer| peer.domain.as_str() == "peer.example"), "{peers:?}");
 }
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::http::{Answer, OPEN_METRICS, PLAIN_TEXT, answer, refuse, serve_reads};
+use crate::observe::http::{HttpResponse, OPEN_METRICS, PLAIN_TEXT, answer, refuse, serve_reads};
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 
@@ -24,7 +24,7 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: Canc
     serve_reads(listener, "admin", &shutdown, move |path| route(&state, path)).await;
 }
 
-fn route(state: &AdminState, path: &str) -> Answer {
+fn route(state: &AdminState, path: &str) -> HttpResponse {
     match path {
         "/livez" => answer(StatusCode::OK, PLAIN_TEXT, "ok\n"),
         "/readyz" => {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Domain;
 use crate::observe::http::{
-    Answer, CLIENT_TIMEOUT, ClientLimits, Place, answer, refuse, serve_connections, speak,
+    CLIENT_TIMEOUT, ClientLimits, HttpResponse, Place, answer, refuse, serve_connections, speak,
     wrong_method,
 };
 use crate::observe::journal::Journal;
@@ -108,7 +108,7 @@ async fn route(
     request: Request<Incoming>,
     shutdown: &CancellationToken,
     place: &Place,
-) -> Answer {
+) -> HttpResponse {
     let presented = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let token = presented.and_then(|value| value.strip_prefix(b"Bearer "));
     if !token.is_some_and(|token| state.accepts(token)) {
@@ -147,7 +147,7 @@ async fn evidence(
     headers: &HeaderMap,
     wait: Duration,
     shutdown: &CancellationToken,
-) -> Answer {
+) -> HttpResponse {
     let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let mut revisions = state.journal.subscribe();
     let current = *revisions.borrow_and_update();
@@ -172,7 +172,7 @@ async fn evidence(
     found
 }
 
-fn tag(answer: &mut Answer, etag: &str) {
+fn tag(answer: &mut HttpResponse, etag: &str) {
     if let Ok(value) = HeaderValue::from_str(etag) {
         answer.headers_mut().insert(ETAG, value);
     }
@@ -185,7 +185,7 @@ struct ProbeRequest {
     peer: Domain,
 }
 
-async fn probe(state: &ControlState, body: Incoming) -> Answer {
+async fn probe(state: &ControlState, body: Incoming) -> HttpResponse {
     let body = Limited::new(body, MAX_BODY_BYTES).collect();
     let body = match tokio::time::timeout(CLIENT_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),

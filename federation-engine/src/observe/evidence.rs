@@ -29,13 +29,13 @@ pub const MAX_REFUSALS: usize = 32;
 /// Everything one engine replica knows.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Evidence {
+pub struct EngineEvidence {
     /// Version of the engine.
     pub version: String,
     /// SHA-256 (hex) of the configuration file in effect.
     pub config_hash: String,
     /// Files that have been unusable since the last valid state; the engine continues with the last valid ones.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<LoadError>,
     /// Certificates in use, by local domain.
     pub certificates: Vec<ServedCertificate>,
     /// Streams and dialback requests that came in on the outer leg.
@@ -55,7 +55,7 @@ pub struct Evidence {
 /// Something that could not be loaded.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Problem {
+pub struct LoadError {
     /// File, with line and field where they are known.
     pub place: String,
     /// The error and the action.

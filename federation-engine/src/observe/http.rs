@@ -43,7 +43,7 @@ pub const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The answer to a request, with its whole body.
-pub type Answer = Response<Full<Bytes>>;
+pub type HttpResponse = Response<Full<Bytes>>;
 
 /// A connection's place on its listener; dropping it releases the place.
 pub(super) struct Place {
@@ -129,7 +129,7 @@ pub(super) async fn speak<F>(
     limits: ClientLimits,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
-    F: Future<Output = Answer>,
+    F: Future<Output = HttpResponse>,
 {
     let service = service_fn(|request| {
         let answered = answer(request);
@@ -166,7 +166,7 @@ pub async fn serve_reads<R>(
     shutdown: &CancellationToken,
     respond: R,
 ) where
-    R: Fn(&str) -> Answer + Clone + Send + Sync + 'static,
+    R: Fn(&str) -> HttpResponse + Clone + Send + Sync + 'static,
 {
     serve_connections(listener, name, shutdown, |stream, _place| {
         let (respond, shutdown) = (respond.clone(), shutdown.clone());
@@ -186,7 +186,11 @@ pub async fn serve_reads<R>(
 }
 
 /// An answer with a body.
-pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> HttpResponse {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -194,13 +198,13 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<By
 }
 
 /// A refusal with its reason.
-pub(super) fn refuse(status: StatusCode, why: &str) -> Answer {
+pub(super) fn refuse(status: StatusCode, why: &str) -> HttpResponse {
     let body = serde_json::json!({ "error": why }).to_string();
     answer(status, "application/json", body)
 }
 
 /// 405 with the permitted method.
-pub(super) fn wrong_method(allowed: &Method) -> Answer {
+pub(super) fn wrong_method(allowed: &Method) -> HttpResponse {
     let mut response =
         refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("method not allowed; use {allowed}"));
     if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {

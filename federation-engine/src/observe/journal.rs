@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendAnswer, BackendRoundTrip, Evidence, InboundObservation, InboundRefusal,
-    PeerStream, Problem, ServedCertificate,
+    Attempt, BackendAnswer, BackendRoundTrip, EngineEvidence, InboundObservation, InboundRefusal,
+    LoadError, PeerStream, ServedCertificate,
 };
 use records::{Change, Records};
 
@@ -50,7 +50,7 @@ impl Journal {
     }
 
     /// All files that are currently unusable; replaces the previous list.
-    pub fn problems(&self, problems: Vec<Problem>, now: Timestamp) {
+    pub fn problems(&self, problems: Vec<LoadError>, now: Timestamp) {
         self.record(now, |records| records.problems(problems));
     }
 
@@ -102,7 +102,7 @@ impl Journal {
     }
 
     /// All evidence, in a stable order, with its revision.
-    pub fn snapshot(&self) -> (u64, Evidence) {
+    pub fn snapshot(&self) -> (u64, EngineEvidence) {
         let records = self.lock();
         (*self.revision.borrow(), records.snapshot())
     }

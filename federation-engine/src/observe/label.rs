@@ -1,7 +1,7 @@
 //! Label values of metrics: closed enums, so that nothing from the network ever becomes a label.
 
 use crds::xmpp::StanzaCondition;
-use s2s_proto::dialback::Verification;
+use s2s_proto::dialback::KeyVerdict;
 
 use crate::leg::Leg;
 
@@ -48,15 +48,15 @@ pub enum VerificationResult {
     TimedOut,
 }
 
-impl From<&Verification> for VerificationResult {
-    fn from(verification: &Verification) -> Self {
+impl From<&KeyVerdict> for VerificationResult {
+    fn from(verification: &KeyVerdict) -> Self {
         match verification {
-            Verification::Valid => Self::Valid,
-            Verification::Invalid => Self::Invalid,
-            Verification::Error { condition: StanzaCondition::RemoteServerTimeout, .. } => {
+            KeyVerdict::Valid => Self::Valid,
+            KeyVerdict::Invalid => Self::Invalid,
+            KeyVerdict::Error { condition: StanzaCondition::RemoteServerTimeout, .. } => {
                 Self::TimedOut
             }
-            Verification::Error { .. } => Self::Error,
+            KeyVerdict::Error { .. } => Self::Error,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use s2s_proto::dialback::Verification;
+use s2s_proto::dialback::KeyVerdict;
 use s2s_proto::pair::Pair;
 use s2s_proto::plan::Host;
 use s2s_proto::reason::Failure;
@@ -40,7 +40,7 @@ pub(crate) struct Request {
 /// What comes to a stream from elsewhere in the engine.
 pub(crate) enum Event {
     /// The authoritative server's answer about a pair, and the stream ID that was verified.
-    Verdict(Box<(Pair, StreamId, Verification)>),
+    Verdict(Box<(Pair, StreamId, KeyVerdict)>),
     /// A link wants to use the stream.
     Carry(Request),
     /// The stream must make room.

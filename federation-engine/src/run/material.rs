@@ -21,21 +21,21 @@ use crate::dns::synth::serve::{Horizon, Sockets, Witness, serve};
 use crate::engine::Engine;
 use crate::in_force::snapshot::Snapshot;
 use crate::observe::control::Credentials;
-use crate::observe::evidence::Problem;
+use crate::observe::evidence::LoadError;
 use crate::observe::label::DnsResult;
 use crate::probes::{peers, round_trip};
 
 type CredentialsInForce = Option<Arc<Credentials>>;
 
 /// The state in effect outside of the engine's own snapshot.
-pub(super) struct Material {
+pub(super) struct ReloadedState {
     engine: Arc<Engine>,
     file: PathBuf,
     horizon: Option<Arc<ArcSwap<Horizon>>>,
     credentials: watch::Sender<CredentialsInForce>,
 }
 
-impl Material {
+impl ReloadedState {
     /// From the snapshot with which the engine was created.
     pub(super) fn new(engine: &Arc<Engine>, file: &Path) -> Self {
         let horizon = horizon(&engine.snapshot().config);
@@ -86,7 +86,7 @@ impl Material {
                 );
                 let place = self.file.display().to_string();
                 let mut problems = last.problems.clone();
-                problems.push(Problem { place, message: error.to_string() });
+                problems.push(LoadError { place, message: error.to_string() });
                 return self.report(problems);
             }
         };
@@ -108,7 +108,7 @@ impl Material {
 
     /// A changed configuration gets another resolver, which finds out again whether answers can be validated. If that
     /// fails, the last one stays, so that validation is never lost silently.
-    fn resolver(&self, config: &Config, last: &Config) -> Result<(), Problem> {
+    fn resolver(&self, config: &Config, last: &Config) -> Result<(), LoadError> {
         let load = || {
             let same = config.resolvers == last.resolvers
                 && self.engine.network.resolver().validates_as(&config.dnssec)?;
@@ -118,7 +118,7 @@ impl Material {
             }
             Ok(())
         };
-        load().map_err(|error: ResolverError| Problem {
+        load().map_err(|error: ResolverError| LoadError {
             place: "resolvers".to_owned(),
             message: error.to_string(),
         })
@@ -142,7 +142,7 @@ impl Material {
                 Ok(credentials) => {
                     self.credentials.send_replace(Some(Arc::new(credentials)));
                 }
-                Err(error) => problems.push(Problem {
+                Err(error) => problems.push(LoadError {
                     place: "listen.control".to_owned(),
                     message: error.to_string(),
                 }),
@@ -155,7 +155,7 @@ impl Material {
         self.keep_evidence_fresh(config);
     }
 
-    fn report(&self, problems: Vec<Problem>) {
+    fn report(&self, problems: Vec<LoadError>) {
         self.engine
             .recorder
             .metrics

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crds::peer::Verification as CertificateRole;
+use crds::peer::Verification;
 use crds::word::Word;
 use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
 use rustls_pki_types::UnixTime;
 use s2s_proto::clock;
-use s2s_proto::dialback::Verification;
+use s2s_proto::dialback::KeyVerdict;
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
 use s2s_proto::plan::TlsStart;
@@ -258,16 +258,16 @@ impl Session {
         self.perform().await
     }
 
-    fn key_answered(&self, pair: &Pair, id: &str, answer: &Verification) {
+    fn key_answered(&self, pair: &Pair, id: &str, answer: &KeyVerdict) {
         self.engine.inquiries().note(pair, id, answer);
         self.engine.recorder.metrics.keys_answered.inc(VerificationResult::from(answer));
         let receiving = matches!(self.machine, Machine::Receiving(_));
-        if *answer == Verification::Valid {
+        if *answer == KeyVerdict::Valid {
             // Only a server to which we opened a stream knows such a key, although any server may send the request
             // (XEP-0220 §2.1.2).
             self.engine.relay.table.peer_is_back(pair);
         }
-        if *answer == Verification::Valid && receiving && self.leg == Leg::Outer {
+        if *answer == KeyVerdict::Valid && receiving && self.leg == Leg::Outer {
             let source = self.address.ip();
             self.engine.recorder.saw_inbound(
                 InboundKind::DialbackVerified,
@@ -313,7 +313,7 @@ impl Session {
     /// RFC 6120 §13.7.2.3: the stream closes when a certificate that it depends on expires.
     fn watch_expiry(&mut self, remote: &Domain, valid: bool) {
         let now = Timestamp::now();
-        let judged = valid && self.around.peer(remote).verification != CertificateRole::None;
+        let judged = valid && self.around.peer(remote).verification != Verification::None;
         let theirs = self.connection.peer_chain().first_expiry(now).filter(|_| judged);
         let deadline = expiry::deadline([theirs, self.own_expiry], now, Instant::now());
         if let Some(at) = deadline {
@@ -346,7 +346,7 @@ impl Session {
         let chain = self.connection.peer_chain();
         let from = from.filter(|_| !chain.is_empty()).and_then(|from| Domain::parse(from).ok());
         let Some(from) = from else { return true };
-        if self.around.peer(&from).verification == CertificateRole::None {
+        if self.around.peer(&from).verification == Verification::None {
             return true;
         }
         let deadline = machine.deadline().unwrap_or_else(far_future);

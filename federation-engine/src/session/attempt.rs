@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::BytesMut;
-use s2s_proto::dialback::Verification;
+use s2s_proto::dialback::KeyVerdict;
 use s2s_proto::reason::Failure;
 
 /// The result of a negotiation for one purpose.
@@ -11,7 +11,7 @@ pub(super) enum Outcome {
     /// The pair may send.
     Authorized,
     /// The authoritative server has answered.
-    Verified(Verification),
+    Verified(KeyVerdict),
 }
 
 /// The negotiation of a stream that we open.

@@ -65,7 +65,7 @@ pub(crate) enum Opening {
     /// An open stream carries the link; this notifies of its end.
     Shared(oneshot::Receiver<End>),
     /// The authoritative server's answer, and the stream that it came on.
-    Verified(Box<Session>, dialback::Verification),
+    Verified(Box<Session>, dialback::KeyVerdict),
 }
 
 /// Opens a stream for `purpose`. Targets are tried in the order of the plan. If a target accepts TCP but no stream can

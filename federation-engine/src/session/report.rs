@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crds::peer::Verification as CertificateRole;
+use crds::peer::Verification;
 use crds::word::Word;
 use jiff::Timestamp;
 use s2s_proto::certificate::chain::PeerChain;
@@ -79,8 +79,8 @@ impl StreamReport {
         let by_dane = self.delegation.as_ref().is_some_and(|server| {
             server.domain == *remote && engine.snapshot().is_judged_by_dane(server)
         });
-        let looked_at = engine.snapshot().config.peers.resolve(remote).rules.verification
-            != CertificateRole::None;
+        let looked_at =
+            engine.snapshot().config.peers.resolve(remote).rules.verification != Verification::None;
         let valid = (looked_at && judgement.is_ok()).then_some(by_dane);
         let by = authenticated_by(self.direction, how, valid, self.by_route);
         let how = match (how, tls_version) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::xmpp::StanzaCondition;
-use s2s_proto::dialback::Verification;
+use s2s_proto::dialback::KeyVerdict;
 use s2s_proto::pair::Pair;
 use s2s_proto::public::is_public;
 use s2s_proto::stream::{Purpose, StreamId};
@@ -23,7 +23,7 @@ use crate::session::negotiate::{self, NotOpened, Opening};
 ///
 /// # Errors
 /// The answer to the source if not (XEP-0220 §2.5).
-pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), Verification> {
+pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), KeyVerdict> {
     let snapshot = engine.snapshot();
     // If the configuration has an entry or a route for it, the name is known here.
     let peer = snapshot.config.peers.resolve(&pair.from);
@@ -34,7 +34,7 @@ pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), V
             "{}: {text}, and no entry of `peers` covers it. Add one if it is a peer",
             pair.from
         );
-        return Err(Verification::error_of(StanzaCondition::RemoteServerNotFound, text, cause));
+        return Err(KeyVerdict::error_of(StanzaCondition::RemoteServerNotFound, text, cause));
     }
     Ok(())
 }
@@ -49,9 +49,9 @@ pub(crate) async fn turn(
     leg: Leg,
     source: IpAddr,
     domain: &Domain,
-) -> Result<Permit, Verification> {
+) -> Result<Permit, KeyVerdict> {
     let too_many = || {
-        Verification::error(
+        KeyVerdict::error(
             StanzaCondition::ResourceConstraint,
             "too many verifications for this source",
         )
@@ -74,7 +74,7 @@ pub(crate) async fn ask(
     pair: Pair,
     id: StreamId,
     key: String,
-) -> Verification {
+) -> KeyVerdict {
     let purpose = Purpose::Verify { pair: pair.clone(), id, key };
     match negotiate::open(engine, leg, purpose, None).await {
         Ok(Opening::Verified(mut opened, answer)) => {
@@ -82,7 +82,7 @@ pub(crate) async fn ask(
             opened.connection.close(negotiate::CLOSE_TIMEOUT).await;
             answer
         }
-        Ok(Opening::Own(_) | Opening::Shared(_)) => Verification::error(
+        Ok(Opening::Own(_) | Opening::Shared(_)) => KeyVerdict::error(
             StanzaCondition::InternalServerError,
             "the authoritative server did not answer",
         ),
@@ -93,7 +93,7 @@ pub(crate) async fn ask(
             if let Some(omitted) = engine.recorder.may_log(server) {
                 tracing::info!(%pair, ?leg, ?address, reason = failure.word().as_str(), omitted, "dialback verification failed: {failure}");
             }
-            Verification::from(&failure)
+            KeyVerdict::from(&failure)
         }
     }
 }
@@ -102,16 +102,16 @@ pub(crate) async fn ask(
 /// of the end of the stream: then nobody waits, and there is no answer. The verification ends with it and releases what
 /// it holds, so that silent servers cannot use up the verifications of a source.
 pub(crate) async fn bounded(
-    question: impl Future<Output = Verification>,
+    question: impl Future<Output = KeyVerdict>,
     time: Duration,
     ended: CancellationToken,
-) -> Option<Verification> {
+) -> Option<KeyVerdict> {
     tokio::select! {
         biased;
         () = ended.cancelled() => None,
         answer = timeout(time, question) => Some(answer.unwrap_or_else(|_| {
             let text = "the authoritative server did not answer in time";
-            Verification::error(StanzaCondition::RemoteServerTimeout, text)
+            KeyVerdict::error(StanzaCondition::RemoteServerTimeout, text)
         })),
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     fn silent(
         line: &Line,
         ended: &CancellationToken,
-    ) -> Vec<tokio::task::JoinHandle<Option<Verification>>> {
+    ) -> Vec<tokio::task::JoinHandle<Option<KeyVerdict>>> {
         let source: IpAddr = "198.18.0.1".parse().unwrap();
         let domain = Domain::parse("peer.example").unwrap();
         let ask = |_| {
@@ -154,7 +154,7 @@ mod tests {
             let answer = task.await.unwrap();
             assert!(matches!(
                 answer,
-                Some(Verification::Error { condition: StanzaCondition::RemoteServerTimeout, .. })
+                Some(KeyVerdict::Error { condition: StanzaCondition::RemoteServerTimeout, .. })
             ));
         }
         assert_eq!(start.elapsed().as_secs(), TIME.as_secs());

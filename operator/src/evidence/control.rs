@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use federation_engine::observe::evidence::Evidence;
+use federation_engine::observe::evidence::EngineEvidence;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -107,7 +107,7 @@ impl Control {
     ///
     /// # Errors
     /// When the engine does not answer, rejects the token, or sends something else.
-    pub async fn next(&mut self) -> Result<Option<Evidence>, ControlError> {
+    pub async fn next(&mut self) -> Result<Option<EngineEvidence>, ControlError> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = match &self.etag {
             Some(_) => http::Uri::from_static(HELD),

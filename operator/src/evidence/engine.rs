@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use federation_engine::dial::backoff::Backoff;
-use federation_engine::observe::evidence::{Evidence, InboundRefusal};
+use federation_engine::observe::evidence::{EngineEvidence, InboundRefusal};
 use http::HeaderValue;
 use jiff::Timestamp;
 use rustls::ClientConfig;
@@ -57,7 +57,7 @@ pub enum Report {
     /// It has not answered yet.
     Waiting,
     /// Its evidence.
-    Seen(Arc<Evidence>),
+    Seen(Arc<EngineEvidence>),
     /// It cannot be queried; the text completes "Cannot query engine pod NAME: ...".
     Unreachable(String),
 }
@@ -238,7 +238,7 @@ fn tells_the_same(one: &Report, other: &Report) -> bool {
     }
 }
 
-fn timeless(evidence: &Evidence) -> Evidence {
+fn timeless(evidence: &EngineEvidence) -> EngineEvidence {
     let mut evidence = evidence.clone();
     for observation in &mut evidence.inbound {
         observation.at = Timestamp::UNIX_EPOCH;
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_later_stream_of_the_same_kind_is_no_news_and_a_lost_backend_is() {
         let federation = validated(&smallest());
-        let seen = |change: fn(&mut Evidence)| {
+        let seen = |change: fn(&mut EngineEvidence)| {
             let mut evidence = engine(&federation);
             change(&mut evidence);
             Report::Seen(Arc::new(evidence))

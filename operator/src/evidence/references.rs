@@ -16,7 +16,7 @@ const MIN_DIALBACK_SECRET: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct References {
     /// The problems, in the order of the spec.
-    pub problems: Vec<ReferenceProblem>,
+    pub problems: Vec<ReferenceError>,
     /// The certificate of the Secret that the spec names; `None` if it cannot be read, which is then one of the problems.
     pub certificate: Option<CertificateSeen>,
     /// The certificate that the pods serve; `None` if there is none.
@@ -25,7 +25,7 @@ pub struct References {
 
 /// A reference to an object that does not exist or is not valid.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ReferenceProblem {
+pub struct ReferenceError {
     /// The reason.
     pub reason: ResolvedRefsReason,
     /// The field, the object, the problem, and what to do.

@@ -83,7 +83,7 @@ impl Rival {
 
 /// Why a federation is rejected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Rejection {
+pub enum InvalidFederation {
     /// The API server returned an object that is not an `XmppFederation` of this version.
     #[error(
         "the operator cannot read the resource: {0}; correct it, or check that the installed CustomResourceDefinition has the operator's version"
@@ -115,18 +115,18 @@ pub enum Rejection {
 /// Judges a federation beside its rivals.
 ///
 /// # Errors
-/// The [`Rejection`].
-pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, Rejection> {
+/// The [`InvalidFederation`].
+pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, InvalidFederation> {
     let name = object.name_any();
     let invalid = crds::validate::validate(&name, &object.spec);
     if !invalid.is_empty() {
-        return Err(Rejection::Invalid(invalid));
+        return Err(InvalidFederation::Invalid(invalid));
     }
     let Some(claims) = Rival::of(object) else {
-        return Err(Rejection::Invalid(vec![InvalidSpec::Host]));
+        return Err(InvalidFederation::Invalid(vec![InvalidSpec::Host]));
     };
     let Some(owner) = object.controller_owner_ref(&()) else {
-        return Err(Rejection::Unreadable("it has no UID".to_owned()));
+        return Err(InvalidFederation::Unreadable("it has no UID".to_owned()));
     };
     for rival in rivals {
         if rival.reference == claims.reference || !rival.precedes(&claims) {
@@ -134,10 +134,10 @@ pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, 
         }
         let other = rival.reference.clone();
         if let Some(domain) = claims.domains.iter().find(|domain| rival.domains.contains(domain)) {
-            return Err(Rejection::DomainConflict { domain: domain.clone(), other });
+            return Err(InvalidFederation::DomainConflict { domain: domain.clone(), other });
         }
         if rival.host == claims.host {
-            return Err(Rejection::HostConflict { host: claims.host, other });
+            return Err(InvalidFederation::HostConflict { host: claims.host, other });
         }
     }
     Ok(Validated {
@@ -183,7 +183,7 @@ mod tests {
         assert!(validate(&object, &[younger, stranger]).is_ok());
         let rejection = validate(&object, &[older]).unwrap_err();
         assert!(
-            matches!(&rejection, Rejection::DomainConflict { other, .. } if other == "other/a")
+            matches!(&rejection, InvalidFederation::DomainConflict { other, .. } if other == "other/a")
         );
     }
 
@@ -192,7 +192,7 @@ mod tests {
         let object =
             federation(&json!({"domains": [{"name": "example.com"}], "host": "xmpp.example.org"}));
         let older = rival("other/a", "2026-01-01T00:00:00Z", "example.org");
-        assert!(matches!(validate(&object, &[older]), Err(Rejection::HostConflict { .. })));
+        assert!(matches!(validate(&object, &[older]), Err(InvalidFederation::HostConflict { .. })));
     }
 
     #[test]

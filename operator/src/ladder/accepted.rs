@@ -4,7 +4,7 @@ use crds::reason::AcceptedReason;
 
 use super::View;
 use super::verdict::Verdict;
-use crate::federation::validated::Rejection;
+use crate::federation::validated::InvalidFederation;
 use crate::reconcile::apply::Applied;
 
 /// Judges a federation that passed validation.
@@ -43,11 +43,13 @@ pub fn check(view: View<'_>) -> Verdict {
 }
 
 /// The verdict about a federation that did not pass validation.
-pub fn rejected(rejection: &Rejection) -> Verdict {
+pub fn rejected(rejection: &InvalidFederation) -> Verdict {
     let reason = match rejection {
-        Rejection::Unreadable(_) | Rejection::Invalid(_) => AcceptedReason::InvalidSpec,
-        Rejection::DomainConflict { .. } => AcceptedReason::DomainConflict,
-        Rejection::HostConflict { .. } => AcceptedReason::HostConflict,
+        InvalidFederation::Unreadable(_) | InvalidFederation::Invalid(_) => {
+            AcceptedReason::InvalidSpec
+        }
+        InvalidFederation::DomainConflict { .. } => AcceptedReason::DomainConflict,
+        InvalidFederation::HostConflict { .. } => AcceptedReason::HostConflict,
     };
     Verdict::new(reason, rejection.to_string())
 }

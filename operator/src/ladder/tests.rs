@@ -8,8 +8,8 @@ use crds::condition::{ConditionStatus, ConditionType};
 use crds::reason::ResolvedRefsReason;
 use crds::word::Word;
 use federation_engine::observe::evidence::{
-    BackendAnswer, BackendOutcome, BackendRoundTrip, Evidence as EngineEvidence, InboundKind,
-    InboundObservation, InboundRefusal, PeerStream, Problem,
+    BackendAnswer, BackendOutcome, BackendRoundTrip, EngineEvidence, InboundKind,
+    InboundObservation, InboundRefusal, LoadError, PeerStream,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
 use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
-use crate::evidence::references::ReferenceProblem;
+use crate::evidence::references::ReferenceError;
 use crate::federation::serving::Source;
 use crate::fixtures::{evidence, now, readable, refusal, smallest, told, validated};
 use crate::reconcile::apply::Applied;
@@ -111,7 +111,7 @@ fn accepted() {
 #[test]
 fn resolved_refs() {
     let verdict = after(ConditionType::ResolvedRefs, |seen| {
-        seen.references.problems = vec![ReferenceProblem {
+        seen.references.problems = vec![ReferenceError {
             reason: ResolvedRefsReason::SecretNotFound,
             message: "Secret own does not exist".into(),
         }];
@@ -228,7 +228,7 @@ fn a_certificate_for_servers_alone_is_valid_and_its_consequence_is_stated() {
 #[test]
 fn a_reference_to_nothing_is_reported_with_the_certificate_that_is_served() {
     let typo = |seen: &mut Evidence| {
-        seen.references.problems = vec![ReferenceProblem {
+        seen.references.problems = vec![ReferenceError {
             reason: ResolvedRefsReason::SecretNotFound,
             message: "spec.tls.certificate.secretRef: Secret own does not exist; create it".into(),
         }];
@@ -365,7 +365,7 @@ fn half_of_the_engine_pods_are_enough_and_an_old_configuration_is_not() {
         "EngineAvailable"
     );
     assert_eq!(
-        reason(rung, |seen| engine(seen, |report| report.problems = vec![Problem {
+        reason(rung, |seen| engine(seen, |report| report.problems = vec![LoadError {
             place: "/etc/xmpp-federation/config/engine.yaml:3".into(),
             message: "unknown field".into(),
         }])),

@@ -1,6 +1,6 @@
 //! What the rungs are judged by.
 
-use federation_engine::observe::evidence::Evidence as EngineEvidence;
+use federation_engine::observe::evidence::EngineEvidence;
 
 use crate::build::Address;
 use crate::evidence::Evidence;

@@ -15,7 +15,7 @@ use s2s_proto::certificate::trust::Trust;
 use crate::build::{bundles, paths};
 use crate::children::is_controlled_by;
 use crate::evidence::certificate::{self, CertificateSeen};
-use crate::evidence::references::{self, ReferenceProblem, References};
+use crate::evidence::references::{self, ReferenceError, References};
 use crate::federation::material::{Existing, Material};
 use crate::federation::names;
 use crate::federation::serving::{Offer, Offers, Source};
@@ -148,8 +148,8 @@ impl Dereferenced {
     }
 }
 
-fn invalid(reason: ResolvedRefsReason, message: String) -> ReferenceProblem {
-    ReferenceProblem { reason, message }
+fn invalid(reason: ResolvedRefsReason, message: String) -> ReferenceError {
+    ReferenceError { reason, message }
 }
 
 struct Reader<'a> {
@@ -158,7 +158,7 @@ struct Reader<'a> {
 }
 
 /// The outer error ends the reconcile, the inner one is a finding.
-type Found<T> = Result<Result<T, ReferenceProblem>, kube::Error>;
+type Found<T> = Result<Result<T, ReferenceError>, kube::Error>;
 
 impl Reader<'_> {
     async fn certificate(
@@ -282,7 +282,7 @@ fn permitted<T>(
     kind: &str,
     name: &str,
     result: Result<T, kube::Error>,
-) -> Result<Result<T, ReferenceProblem>, kube::Error> {
+) -> Result<Result<T, ReferenceError>, kube::Error> {
     match result {
         Ok(found) => Ok(Ok(found)),
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Err(invalid(

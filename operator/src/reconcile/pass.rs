@@ -31,7 +31,7 @@ use crate::evidence::references::ServedCertificate;
 use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
 use crate::federation::material::{self, ControlMaterial};
 use crate::federation::names;
-use crate::federation::validated::{Rejection, Rival, Validated, validate};
+use crate::federation::validated::{InvalidFederation, Rival, Validated, validate};
 use crate::ladder::{View, accepted};
 
 /// How long network answers are reused while they are not as wanted. Shorter than
@@ -322,7 +322,7 @@ async fn reject(
     context: &Context,
     object: &XmppFederation,
     old: &XmppFederationStatus,
-    rejection: &Rejection,
+    rejection: &InvalidFederation,
     now: Timestamp,
 ) -> Result<Action, Error> {
     let generation = object.metadata.generation;
@@ -330,9 +330,9 @@ async fn reject(
     let status = status::rejected(old, verdict, generation, now);
     report::status(context, object, &status).await?;
     Ok(match rejection {
-        Rejection::Unreadable(_) | Rejection::Invalid(_) => Action::await_change(),
+        InvalidFederation::Unreadable(_) | InvalidFederation::Invalid(_) => Action::await_change(),
         // The older federation may be deleted.
-        Rejection::DomainConflict { .. } | Rejection::HostConflict { .. } => {
+        InvalidFederation::DomainConflict { .. } | InvalidFederation::HostConflict { .. } => {
             Action::requeue(std::time::Duration::from_secs(30))
         }
     })
@@ -358,7 +358,7 @@ async fn unreadable(context: &Context, invalid: &InvalidObject) -> Result<Action
         .get("status")
         .and_then(|status| serde_json::from_value(status.clone()).ok())
         .unwrap_or_default();
-    let verdict = accepted::rejected(&Rejection::Unreadable(invalid.error.clone()));
+    let verdict = accepted::rejected(&InvalidFederation::Unreadable(invalid.error.clone()));
     let new = status::rejected(&old, verdict, object.meta().generation, Timestamp::now());
     if new != old {
         report::write(context, &namespace, &name, &new).await?;

@@ -1,7 +1,7 @@
 //! The scanner and what reads its elements.
 
 use bytes::BytesMut;
-use s2s_proto::dialback::steps::Step;
+use s2s_proto::dialback::steps::DialbackElement;
 use s2s_proto::pair::Pair;
 use s2s_proto::stanza::address::{Jid, domainpart, is_well_formed};
 use s2s_proto::stanza::relay::{self, StreamContext};
@@ -104,7 +104,7 @@ pub(crate) fn dialback(data: &[u8]) {
     let input = [OPENING, data].concat();
     let (_, elements) = scan(&mut std::iter::once(input.as_slice()), Bounds::PRE_AUTHENTICATION);
     for element in elements {
-        let _ = Step::read(&element);
+        let _ = DialbackElement::read(&element);
         if let Ok(tree) = element.tree() {
             let _ = OtherHost::parse(&tree.text);
         }

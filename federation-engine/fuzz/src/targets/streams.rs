@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use crds::peer::Profile;
-use s2s_proto::dialback::Verification;
+use s2s_proto::dialback::KeyVerdict;
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::testing::{LIMITS, World, domain, pair};
@@ -216,7 +216,7 @@ impl<'a> Stream<'a> {
             (Machine::Inbound(machine), KEY_IS_VALID | KEY_IS_INVALID) => {
                 let Some((pair, id)) = self.verifying.pop() else { return };
                 let answer =
-                    if event == KEY_IS_VALID { Verification::Valid } else { Verification::Invalid };
+                    if event == KEY_IS_VALID { KeyVerdict::Valid } else { KeyVerdict::Invalid };
                 if event == KEY_IS_VALID {
                     self.valid.push(pair.clone());
                 }

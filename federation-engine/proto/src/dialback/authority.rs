@@ -4,8 +4,8 @@
 use crds::peer::TlsMode;
 use crds::xmpp::StanzaCondition;
 
-use super::Verification;
-use super::steps::Step;
+use super::KeyVerdict;
+use super::steps::DialbackElement;
 use crate::pair::Pair;
 use crate::stream::{Action, Out, Surroundings};
 
@@ -27,31 +27,31 @@ pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mu
     let pair = question.pair.reversed();
     let (answer, id) = (answer(question, around), question.id.to_owned());
     let told = answer.clone();
-    Step::VerifyAnswer { pair: pair.clone(), id: id.clone(), answer: told }.write(out);
+    DialbackElement::VerifyAnswer { pair: pair.clone(), id: id.clone(), answer: told }.write(out);
     out.act(Action::KeyAnswered { pair, id, answer });
 }
 
 /// The answer. The server that sends the request need not be authenticated (XEP-0220 §2.1.2).
-pub(crate) fn answer(question: &Question<'_>, around: &dyn Surroundings) -> Verification {
+pub(crate) fn answer(question: &Question<'_>, around: &dyn Surroundings) -> KeyVerdict {
     let Pair { from: receiving, to: originating } = question.pair;
     if !around.is_authoritative_for(originating) {
-        return Verification::error(
+        return KeyVerdict::error(
             StanzaCondition::ItemNotFound,
             format!("{originating} is not served here"),
         );
     }
     if let Err(refusal) = around.admits(question.pair) {
-        return Verification::error(StanzaCondition::PolicyViolation, refusal.to_string());
+        return KeyVerdict::error(StanzaCondition::PolicyViolation, refusal.to_string());
     }
     if around.peer(receiving).tls == TlsMode::Required && !question.encrypted {
-        return Verification::error(
+        return KeyVerdict::error(
             StanzaCondition::PolicyViolation,
             "TLS is required here, for db:verify as well",
         );
     }
     if around.key_is_ours(receiving, originating, question.id, question.key) {
-        Verification::Valid
+        KeyVerdict::Valid
     } else {
-        Verification::Invalid
+        KeyVerdict::Invalid
     }
 }

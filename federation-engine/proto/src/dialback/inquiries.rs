@@ -6,7 +6,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
 
-use super::{KeyInquiry, Verification};
+use super::{KeyInquiry, KeyVerdict};
 use crate::pair::Pair;
 
 /// Requests remembered of each kind. A peer answers our key within seconds of its request.
@@ -32,12 +32,12 @@ impl fmt::Display for KeyInquiry {
     }
 }
 
-impl From<&Verification> for KeyInquiry {
-    fn from(answer: &Verification) -> Self {
+impl From<&KeyVerdict> for KeyInquiry {
+    fn from(answer: &KeyVerdict) -> Self {
         match answer {
-            Verification::Valid => Self::Confirmed,
-            Verification::Invalid => Self::Denied,
-            Verification::Error { .. } => Self::Refused,
+            KeyVerdict::Valid => Self::Confirmed,
+            KeyVerdict::Invalid => Self::Denied,
+            KeyVerdict::Error { .. } => Self::Refused,
         }
     }
 }
@@ -54,7 +54,7 @@ pub struct Inquiries {
 impl Inquiries {
     /// A request about the key of `pair` (`from` is the domain whose key it is) on the stream of that ID was answered
     /// with this.
-    pub fn note(&mut self, pair: &Pair, id: &str, answer: &Verification) {
+    pub fn note(&mut self, pair: &Pair, id: &str, answer: &KeyVerdict) {
         let digest = self.digests.hash_one((pair, id));
         match KeyInquiry::from(answer) {
             KeyInquiry::Confirmed => remember(&mut self.confirmed, digest),
@@ -97,12 +97,12 @@ mod tests {
     #[test]
     fn a_question_is_known_by_pair_and_stream() {
         let mut inquiries = Inquiries::default();
-        inquiries.note(&pair("them.example"), "s1", &Verification::Valid);
-        inquiries.note(&pair("them.example"), "s2", &Verification::Invalid);
+        inquiries.note(&pair("them.example"), "s1", &KeyVerdict::Valid);
+        inquiries.note(&pair("them.example"), "s2", &KeyVerdict::Invalid);
         inquiries.note(
             &pair("them.example"),
             "s3",
-            &Verification::error(StanzaCondition::PolicyViolation, ""),
+            &KeyVerdict::error(StanzaCondition::PolicyViolation, ""),
         );
         for (to, id, expected) in [
             ("them.example", "s1", KeyInquiry::Confirmed),
@@ -119,15 +119,15 @@ mod tests {
     fn the_memory_is_bounded_and_strangers_cannot_push_out_what_was_confirmed() {
         let mut inquiries = Inquiries::default();
         let them = pair("them.example");
-        inquiries.note(&them, "ours", &Verification::Valid);
+        inquiries.note(&them, "ours", &KeyVerdict::Valid);
         for n in 0..2 * MAX_INQUIRIES_PER_KIND {
-            inquiries.note(&them, &format!("stranger-{n}"), &Verification::Invalid);
+            inquiries.note(&them, &format!("stranger-{n}"), &KeyVerdict::Invalid);
         }
         assert_eq!(inquiries.of(&them, "ours"), KeyInquiry::Confirmed);
         assert_eq!(inquiries.of(&them, "stranger-0"), KeyInquiry::NotSeen);
         assert_eq!(inquiries.others.len(), MAX_INQUIRIES_PER_KIND);
         for n in 0..MAX_INQUIRIES_PER_KIND {
-            inquiries.note(&them, &format!("later-{n}"), &Verification::Valid);
+            inquiries.note(&them, &format!("later-{n}"), &KeyVerdict::Valid);
         }
         assert_eq!(inquiries.of(&them, "ours"), KeyInquiry::NotSeen);
         assert_eq!(inquiries.confirmed.len(), MAX_INQUIRIES_PER_KIND);

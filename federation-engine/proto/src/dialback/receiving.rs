@@ -9,7 +9,7 @@ use crate::reason::{DnsReason, Failure};
 
 /// The answer to came of asking the authoritative server.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verification {
+pub enum KeyVerdict {
     /// The server confirmed the key.
     Valid,
     /// The server reported the key as invalid.
@@ -25,7 +25,7 @@ pub enum Verification {
     },
 }
 
-impl Verification {
+impl KeyVerdict {
     /// An error of this side.
     pub fn error(condition: StanzaCondition, text: impl Into<String>) -> Self {
         Self::Error { condition, text: text.into(), cause: None }
@@ -54,7 +54,7 @@ impl Verification {
 }
 
 /// What the initiating server if the authoritative one could not be queried (XEP-0220 §2.5).
-impl From<&Failure> for Verification {
+impl From<&Failure> for KeyVerdict {
     fn from(failure: &Failure) -> Self {
         let condition = match failure {
             Failure::Dns(DnsReason::ResolverUnavailable { .. } | DnsReason::Bogus { .. })
@@ -183,10 +183,8 @@ mod tests {
             (Failure::Handshake("eof".to_owned()), "remote-connection-failed"),
             (Failure::ShuttingDown, "remote-connection-failed"),
         ] {
-            let answer = Verification::from(&failure);
-            let Verification::Error { condition, text, cause } = answer else {
-                panic!("{answer:?}")
-            };
+            let answer = KeyVerdict::from(&failure);
+            let KeyVerdict::Error { condition, text, cause } = answer else { panic!("{answer:?}") };
             assert_eq!(condition.as_str(), expected, "{failure}");
             assert_eq!((text.as_str(), cause), (failure.told(), Some(failure.to_string())));
         }

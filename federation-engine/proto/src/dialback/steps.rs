@@ -9,7 +9,7 @@ use crate::xml::chars::{is_name_char, is_name_start};
 use crate::xml::escape::{attribute_into, escape_into, printable};
 use crate::xml::{Element, Namespace, Node};
 
-use super::Verification;
+use super::KeyVerdict;
 
 /// Longest key that is relayed. Those of XEP-0185 have 64 bytes; keys of other servers are opaque.
 const MAX_KEY: usize = 1024;
@@ -18,7 +18,7 @@ const MAX_TEXT: usize = 512;
 
 /// A dialback element. Pairs are as the attributes `from` and `to` of the element itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Step {
+pub enum DialbackElement {
     /// Step 1: the initiating server claims `from` (§2.1.1).
     Result {
         /// Claimed domain, and the domain to which it wants to send.
@@ -42,14 +42,14 @@ pub enum Step {
         /// As in the request.
         id: String,
         /// The answer.
-        answer: Verification,
+        answer: KeyVerdict,
     },
     /// Step 4: the receiving server answers (§2.2.1).
     ResultAnswer {
         /// Receiving domain, initiating domain.
         pair: Pair,
         /// The answer.
-        answer: Verification,
+        answer: KeyVerdict,
     },
 }
 
@@ -64,7 +64,7 @@ pub enum NotAStep {
     Malformed,
 }
 
-impl Step {
+impl DialbackElement {
     /// Reads an element of the namespace `jabber:server:dialback`, whatever its prefix (§2.4.1).
     ///
     /// # Errors
@@ -77,8 +77,8 @@ impl Step {
         let node = element.tree().map_err(|_| NotAStep::Malformed)?;
         let answer = match element.type_().as_deref() {
             None => None,
-            Some("valid") => Some(Verification::Valid),
-            Some("invalid") => Some(Verification::Invalid),
+            Some("valid") => Some(KeyVerdict::Valid),
+            Some("invalid") => Some(KeyVerdict::Invalid),
             Some("error") => Some(read_error(&node)),
             Some(_) => return Err(NotAStep::Malformed),
         };
@@ -132,7 +132,7 @@ fn key(node: &Node) -> Result<String, NotAStep> {
     Ok(key.to_owned())
 }
 
-fn read_error(node: &Node) -> Verification {
+fn read_error(node: &Node) -> KeyVerdict {
     let error = node.children.iter().find(|child| child.local == "error");
     let part = |text: bool| {
         error.and_then(|error| {
@@ -141,7 +141,7 @@ fn read_error(node: &Node) -> Verification {
             })
         })
     };
-    Verification::Error {
+    KeyVerdict::Error {
         condition: part(false)
             .map_or(StanzaCondition::UndefinedCondition, |child| child.local.as_str().into()),
         text: part(true).map_or_else(String::new, |text| printable(text.text.trim(), MAX_TEXT)),
@@ -149,17 +149,17 @@ fn read_error(node: &Node) -> Verification {
     }
 }
 
-fn write_answer(out: &mut Out, answer: &Verification) {
+fn write_answer(out: &mut Out, answer: &KeyVerdict) {
     let (condition, text) = match answer {
-        Verification::Valid => return out.put(" type='valid'>"),
-        Verification::Invalid => return out.put(" type='invalid'>"),
+        KeyVerdict::Valid => return out.put(" type='valid'>"),
+        KeyVerdict::Invalid => return out.put(" type='invalid'>"),
         // From the authoritative server; a text that is not a name could become markup.
-        Verification::Error { condition: StanzaCondition::Other(name), text, .. }
+        KeyVerdict::Error { condition: StanzaCondition::Other(name), text, .. }
             if !is_name(name) =>
         {
             (&StanzaCondition::UndefinedCondition, text)
         }
-        Verification::Error { condition, text, .. } => (condition, text),
+        KeyVerdict::Error { condition, text, .. } => (condition, text),
     };
     out.put(" type='error'><error");
     // Not the types of RFC 6120 §8.3.3: "modify" and "auth" are about a stanza, and §2.5 has none. After a temporary
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::xml::{Bounds, Item, Scanner};
 
-    fn read(element: &str) -> Result<Step, NotAStep> {
+    fn read(element: &str) -> Result<DialbackElement, NotAStep> {
         let input = format!(
             "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
              xmlns:db='jabber:server:dialback'>{element}"
@@ -204,7 +204,7 @@ mod tests {
         let mut buf = bytes::BytesMut::from(input.as_str());
         scanner.next(&mut buf).unwrap();
         let Ok(Some(Item::Element(element))) = scanner.next(&mut buf) else { panic!("{element}") };
-        Step::read(&element)
+        DialbackElement::read(&element)
     }
 
     #[test]
@@ -213,17 +213,22 @@ mod tests {
         let pair = Pair { from: domain("b\u{fc}cher.example"), to: domain("b.example") };
         let id = "i'<1>".to_owned();
         let mut steps = vec![
-            Step::Result { pair: pair.clone(), key: "k&<>".to_owned() },
-            Step::Verify { pair: pair.clone(), id: id.clone(), key: "k".to_owned() },
+            DialbackElement::Result { pair: pair.clone(), key: "k&<>".to_owned() },
+            DialbackElement::Verify { pair: pair.clone(), id: id.clone(), key: "k".to_owned() },
         ];
         for answer in [
-            Verification::Valid,
-            Verification::Invalid,
-            Verification::error(StanzaCondition::RemoteServerTimeout, "too \"late\" & <gone>"),
-            Verification::error(StanzaCondition::ItemNotFound, ""),
+            KeyVerdict::Valid,
+            KeyVerdict::Invalid,
+            KeyVerdict::error(StanzaCondition::RemoteServerTimeout, "too \"late\" & <gone>"),
+            KeyVerdict::error(StanzaCondition::ItemNotFound, ""),
         ] {
-            steps.push(Step::ResultAnswer { pair: pair.clone(), answer: answer.clone() });
-            steps.push(Step::VerifyAnswer { pair: pair.clone(), id: id.clone(), answer });
+            steps
+                .push(DialbackElement::ResultAnswer { pair: pair.clone(), answer: answer.clone() });
+            steps.push(DialbackElement::VerifyAnswer {
+                pair: pair.clone(),
+                id: id.clone(),
+                answer,
+            });
         }
         for step in steps {
             let mut out = Out::default();
@@ -237,7 +242,7 @@ mod tests {
     fn a_condition_that_is_no_name_cannot_become_markup() {
         for condition in ["", "x/><evil", "1", "a b"] {
             let mut out = Out::default();
-            write_answer(&mut out, &Verification::error(condition.into(), ""));
+            write_answer(&mut out, &KeyVerdict::error(condition.into(), ""));
             let text = String::from_utf8(out.bytes.to_vec()).unwrap();
             assert!(text.contains("<undefined-condition "), "{text}");
         }
@@ -249,7 +254,9 @@ mod tests {
             read(&format!("<db:result from='a.example' to='b.example'>{key}</db:result>"))
         };
         for key in ["0123456789abcdef0123456789abcdef01234567", "any thing"] {
-            assert!(matches!(with(key), Ok(Step::Result { key: read, .. }) if read == key));
+            assert!(
+                matches!(with(key), Ok(DialbackElement::Result { key: read, .. }) if read == key)
+            );
         }
         for key in ["", "  ", "<x/>k", &"k".repeat(1025)] {
             assert_eq!(with(key), Err(NotAStep::Malformed), "{key}");

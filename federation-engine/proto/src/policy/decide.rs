@@ -1,6 +1,6 @@
 //! The ordered rules of `policy`: the first match wins, like a firewall.
 
-use crds::policy::{Action, Direction as RuleDirection, Policy, PolicyRule};
+use crds::policy::{Action, Policy, PolicyRule, RuleDirection};
 
 use crate::Domain;
 use crate::direction::Direction;

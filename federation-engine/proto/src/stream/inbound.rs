@@ -22,7 +22,7 @@ use super::{
 };
 use crate::Domain;
 use crate::clock;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 use crate::dialback::receiving::Pending;
 use crate::pair::Pair;
 use crate::reason::Refusal;
@@ -205,7 +205,7 @@ impl Inbound {
         }
         while let Some(pair) = self.pending.expired(now) {
             let timeout = "the authoritative server did not answer in time";
-            let answer = Verification::error(StanzaCondition::RemoteServerTimeout, timeout);
+            let answer = KeyVerdict::error(StanzaCondition::RemoteServerTimeout, timeout);
             self.answer_result(&pair, answer, None, out);
         }
         if self.negotiation.is_some_and(|deadline| deadline <= now) {

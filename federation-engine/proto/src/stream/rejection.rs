@@ -5,7 +5,7 @@ use crds::word::Word;
 
 use super::error::StreamError;
 use crate::Domain;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 use crate::pair::Pair;
 
 /// A claim that we did not accept. Nothing in it is authenticated.
@@ -32,22 +32,18 @@ impl Rejection {
     }
 
     /// The answer to a dialback request; none when it was accepted.
-    pub(crate) fn of_pair(
-        pair: &Pair,
-        reason: Option<Word>,
-        answer: &Verification,
-    ) -> Option<Self> {
+    pub(crate) fn of_pair(pair: &Pair, reason: Option<Word>, answer: &KeyVerdict) -> Option<Self> {
         let (label, text) = match answer {
-            Verification::Valid => return None,
-            Verification::Invalid => {
+            KeyVerdict::Valid => return None,
+            KeyVerdict::Invalid => {
                 let text = "the authoritative server reports that the dialback key is invalid";
                 (Word::DialbackInvalid, text.to_owned())
             }
-            Verification::Error { cause: Some(cause), .. } => (Word::DialbackError, cause.clone()),
-            Verification::Error { condition, text, .. } if text.is_empty() => {
+            KeyVerdict::Error { cause: Some(cause), .. } => (Word::DialbackError, cause.clone()),
+            KeyVerdict::Error { condition, text, .. } if text.is_empty() => {
                 (Word::DialbackError, format!("the dialback key was not verified: {condition}"))
             }
-            Verification::Error { text, .. } => (Word::DialbackError, text.clone()),
+            KeyVerdict::Error { text, .. } => (Word::DialbackError, text.clone()),
         };
         let (from, to) = (Some(pair.from.clone()), Some(pair.to.clone()));
         Some(Self { from, to, reason: reason.unwrap_or(label), text, ends: false })

@@ -20,7 +20,7 @@ mod starttls;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use crds::peer::{Dialback, Profile, TlsMode, Verification as CertificateRole};
+use crds::peer::{Dialback, Profile, TlsMode, Verification};
 use crds::rules::KeyConfirmation;
 
 use super::testing::{LIMITS, World, domain, pair};
@@ -154,7 +154,7 @@ impl Receiving {
         self.take(out);
     }
 
-    fn verified(&mut self, result: crate::dialback::Verification) -> String {
+    fn verified(&mut self, result: crate::dialback::KeyVerdict) -> String {
         let Some(Action::Verify { pair, id, .. }) =
             self.actions.iter().rfind(|action| matches!(action, Action::Verify { .. }))
         else {

@@ -308,13 +308,13 @@ fn a_file_that_cannot_be_read_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("engine.yaml");
     let error = load(&file).unwrap_err();
-    assert!(matches!(*error.fault, Fault::Unreadable(_)));
+    assert!(matches!(*error.kind, ConfigErrorKind::Unreadable(_)));
     assert!(error.to_string().starts_with(&file.display().to_string()), "{error}");
 
     std::fs::write(&file, [0xff, 0xfe]).unwrap();
-    assert!(matches!(*load(&file).unwrap_err().fault, Fault::NotText));
+    assert!(matches!(*load(&file).unwrap_err().kind, ConfigErrorKind::NotText));
     std::fs::write(&file, vec![b' '; usize::try_from(MAX_FILE_BYTES).unwrap() + 1]).unwrap();
-    assert!(matches!(*load(&file).unwrap_err().fault, Fault::FileTooLarge { .. }));
+    assert!(matches!(*load(&file).unwrap_err().kind, ConfigErrorKind::FileTooLarge { .. }));
     std::fs::write(&file, "domains: [{name: a.example}]\nx: 1").unwrap();
     assert!(load(&file).unwrap_err().to_string().contains("engine.yaml:2:1: x: unknown field"));
 }

@@ -7,7 +7,7 @@ use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::observe::evidence::{Evidence, InboundRefusal, Problem};
+use crate::observe::evidence::{EngineEvidence, InboundRefusal, LoadError};
 use crate::observe::testing::{deadline, exchange};
 use crate::tls::issue::self_signed;
 
@@ -90,7 +90,7 @@ impl Server {
     }
 
     fn news(&self, place: &str) {
-        let problem = Problem { place: place.to_owned(), message: "missing".to_owned() };
+        let problem = LoadError { place: place.to_owned(), message: "missing".to_owned() };
         self.journal.problems(vec![problem], Timestamp::now());
     }
 }
@@ -100,7 +100,7 @@ fn etag(answer: &str) -> String {
     line.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-fn body(answer: &str) -> Evidence {
+fn body(answer: &str) -> EngineEvidence {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 

@@ -8,9 +8,9 @@ use super::refusals::Refusals;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendAnswer, BackendOutcome, BackendRoundTrip, Evidence, InboundKind,
-    InboundObservation, InboundRefusal, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEER_REFUSALS,
-    MAX_PEERS, MAX_REFUSALS, PeerEvidence, PeerStream, Problem, ServedCertificate,
+    Attempt, BackendAnswer, BackendOutcome, BackendRoundTrip, EngineEvidence, InboundKind,
+    InboundObservation, InboundRefusal, LoadError, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND,
+    MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS, PeerEvidence, PeerStream, ServedCertificate,
 };
 
 /// Maximum bytes kept of a text from a remote server.
@@ -43,7 +43,7 @@ impl Change {
 pub(super) struct Records {
     version: String,
     config_hash: String,
-    problems: Vec<Problem>,
+    problems: Vec<LoadError>,
     certificates: Vec<ServedCertificate>,
     inbound: HashMap<(Domain, InboundKind), InboundObservation>,
     backends: BTreeMap<Domain, BackendRoundTrip>,
@@ -129,7 +129,7 @@ impl Records {
         Change::New
     }
 
-    pub(super) fn problems(&mut self, problems: Vec<Problem>) -> Change {
+    pub(super) fn problems(&mut self, problems: Vec<LoadError>) -> Change {
         let changed = self.problems != problems;
         self.problems = problems;
         Change::new_if(changed)
@@ -248,12 +248,12 @@ impl Records {
         if repeated { Change::Refresh } else { Change::New }
     }
 
-    pub(super) fn snapshot(&self) -> Evidence {
+    pub(super) fn snapshot(&self) -> EngineEvidence {
         let mut inbound: Vec<_> = self.inbound.values().cloned().collect();
         inbound.sort_by(|a, b| (a.kind, &a.peer).cmp(&(b.kind, &b.peer)));
         let mut peers: Vec<_> = self.peers.iter().map(evidence).collect();
         peers.sort_by(|a, b| (!a.configured, &a.domain).cmp(&(!b.configured, &b.domain)));
-        Evidence {
+        EngineEvidence {
             version: self.version.clone(),
             config_hash: self.config_hash.clone(),
             problems: self.problems.clone(),

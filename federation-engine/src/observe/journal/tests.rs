@@ -308,7 +308,7 @@ async fn a_reader_that_waits_is_woken_by_news() {
     journal.problems(Vec::new(), at(1));
     assert!(!reader.has_changed().unwrap());
     journal.problems(
-        vec![Problem { place: "tls.crt".to_owned(), message: "no certificate".to_owned() }],
+        vec![LoadError { place: "tls.crt".to_owned(), message: "no certificate".to_owned() }],
         at(1),
     );
     reader.changed().await.unwrap();

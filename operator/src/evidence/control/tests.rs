@@ -2,7 +2,7 @@
 
 use crds::engine_file::ControlFiles;
 use federation_engine::observe::control::{ControlState, Credentials, serve};
-use federation_engine::observe::evidence::Problem;
+use federation_engine::observe::evidence::LoadError;
 use federation_engine::observe::journal::Journal;
 use federation_engine::tls::issue::{PemPair, self_signed};
 use jiff::Timestamp;
@@ -93,7 +93,7 @@ async fn evidence_comes_at_once_and_then_when_it_changes() {
     let journal = Arc::clone(&engine.journal);
     let (later, ()) = tokio::join!(control.next(), async {
         let place = "engine.yaml".to_owned();
-        journal.problems(vec![Problem { place, message: "bad".into() }], Timestamp::now());
+        journal.problems(vec![LoadError { place, message: "bad".into() }], Timestamp::now());
     });
     let later = later.unwrap().expect("evidence as soon as it changed");
     assert_eq!(later.problems[0].message, "bad");

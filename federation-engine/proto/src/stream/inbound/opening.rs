@@ -1,6 +1,6 @@
 //! Headers and features of the receiving entity (RFC 6120 §4.3, §4.7, §5.3, §6.3).
 
-use crds::peer::{TlsMode, Verification as CertificateRole};
+use crds::peer::{TlsMode, Verification};
 use crds::word::Word;
 use crds::xmpp::StreamCondition;
 
@@ -174,7 +174,7 @@ impl Inbound {
         if self.external.is_some() {
             return Ok(Features { dialback, ..Features::default() });
         }
-        let looks = rules.verification != CertificateRole::None;
+        let looks = rules.verification != Verification::None;
         let verdict = if looks { Some(around.judge(chain, from)) } else { None };
         // Closed at once instead of leaving the peer to a timeout (§6.4.5).
         let say = |reason| format!("the certificate does not authenticate {from}: {reason}");
@@ -195,7 +195,7 @@ impl Inbound {
             Some(Err(reason)) => reason.word(),
             _ => Word::NoAuthenticationMethod,
         };
-        if rules.verification == CertificateRole::Required && !proven {
+        if rules.verification == Verification::Required && !proven {
             let error = StreamError::new(StreamCondition::PolicyViolation, why_not);
             return Err(error.because(reason).caused_by(cause));
         }

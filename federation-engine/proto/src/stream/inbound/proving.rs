@@ -3,17 +3,17 @@
 
 use std::time::Instant;
 
-use crds::peer::{TlsMode, Verification as CertificateRole};
+use crds::peer::{TlsMode, Verification};
 use crds::rules::KeyConfirmation;
 use crds::word::Word;
 use crds::xmpp::{SaslCondition, StanzaCondition, StreamCondition};
 
 use super::{Inbound, Opened};
 use crate::clock;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 use crate::dialback::authority::{self, Question};
 use crate::dialback::receiving::NotTaken;
-use crate::dialback::steps::{NotAStep, Step};
+use crate::dialback::steps::{DialbackElement, NotAStep};
 use crate::pair::Pair;
 use crate::reason::{Refusal, Setting};
 use crate::stream::error::StreamError;
@@ -71,9 +71,11 @@ impl Inbound {
         around: &dyn Surroundings,
         out: &mut Out,
     ) {
-        match Step::read(&element) {
-            Ok(Step::Result { pair, key }) => self.on_result(pair, key, now, around, out),
-            Ok(Step::Verify { pair, id, key }) => {
+        match DialbackElement::read(&element) {
+            Ok(DialbackElement::Result { pair, key }) => {
+                self.on_result(pair, key, now, around, out)
+            }
+            Ok(DialbackElement::Verify { pair, id, key }) => {
                 let encrypted = self.is_encrypted();
                 let question = Question { pair: &pair, id: &id, key: &key, encrypted };
                 self.questioned = true;
@@ -81,7 +83,7 @@ impl Inbound {
             }
             // We send no requests on a stream that a peer opened, so every answer on it is forged (XEP-0220 §2.2). It
             // has no effect.
-            Ok(Step::ResultAnswer { .. } | Step::VerifyAnswer { .. }) => {
+            Ok(DialbackElement::ResultAnswer { .. } | DialbackElement::VerifyAnswer { .. }) => {
                 out.act(Action::Refused { element, refusal: Refusal::NotAuthorized });
             }
             Err(NotAStep::Addresses) => {
@@ -106,13 +108,13 @@ impl Inbound {
         out: &mut Out,
     ) {
         if self.proven.contains(&pair) {
-            return self.answer_result(&pair, Verification::Valid, None, out);
+            return self.answer_result(&pair, KeyVerdict::Valid, None, out);
         }
         if self.proven.is_empty() {
             self.requests = self.requests.saturating_add(1);
             if self.requests > MAX_UNPROVEN_REQUESTS {
                 let text = "too many dialback requests on a stream without an authenticated domain";
-                let answer = Verification::error(StanzaCondition::ResourceConstraint, text);
+                let answer = KeyVerdict::error(StanzaCondition::ResourceConstraint, text);
                 return self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
             }
         }
@@ -124,7 +126,8 @@ impl Inbound {
                     let reason = Some(objection.reason);
                     return self.answer_result(&pair, objection.answer, reason, out);
                 };
-                Step::ResultAnswer { pair: pair.reversed(), answer: objection.answer }.write(out);
+                DialbackElement::ResultAnswer { pair: pair.reversed(), answer: objection.answer }
+                    .write(out);
                 // The request names both domains; a header from before version 1.0 does not.
                 self.named = Named { from: Some(pair.from), to: Some(pair.to) };
                 return self.fail(&(*error).because(objection.reason), around, out);
@@ -142,7 +145,7 @@ impl Inbound {
             }
             (Ok(()), ConfirmedBy::Certificate) => {
                 self.pending.remove(&pair);
-                self.answer_result(&pair, Verification::Valid, None, out);
+                self.answer_result(&pair, KeyVerdict::Valid, None, out);
                 self.authorized(&pair, Authentication::DialbackByCertificate, out);
             }
             // The first request will be answered; the peer would interpret a second answer as the answer to another
@@ -150,7 +153,7 @@ impl Inbound {
             (Err(NotTaken::Duplicate), _) => {}
             (Err(NotTaken::TooMany), _) => {
                 let text = NotTaken::TooMany.to_string();
-                let answer = Verification::error(StanzaCondition::ResourceConstraint, text);
+                let answer = KeyVerdict::error(StanzaCondition::ResourceConstraint, text);
                 self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
             }
         }
@@ -165,10 +168,10 @@ impl Inbound {
         opened: &Opened,
         pair: &Pair,
         around: &dyn Surroundings,
-    ) -> Result<ConfirmedBy, Objection> {
+    ) -> Result<ConfirmedBy, EarlyAnswer> {
         if !around.serves(&pair.to) {
             let text = format!("{} is not served here", pair.to);
-            return Err(Objection::new(
+            return Err(EarlyAnswer::new(
                 StanzaCondition::ItemNotFound,
                 text,
                 Refusal::HostUnknown.word(),
@@ -176,10 +179,10 @@ impl Inbound {
         }
         if let Err(refusal) = around.admits(pair) {
             let text = refusal.to_string();
-            return Err(Objection::new(StanzaCondition::PolicyViolation, text, refusal.word()));
+            return Err(EarlyAnswer::new(StanzaCondition::PolicyViolation, text, refusal.word()));
         }
         if let Err(refusal) = around.has_room(self.tls.as_ref(), &pair.from) {
-            return Err(Objection::new(
+            return Err(EarlyAnswer::new(
                 StanzaCondition::ResourceConstraint,
                 refusal.to_string(),
                 refusal.word(),
@@ -187,7 +190,7 @@ impl Inbound {
         }
         let rules = around.peer(&pair.from);
         if rules.tls == TlsMode::Required && self.tls.is_none() {
-            let objection = Objection::new(
+            let objection = EarlyAnswer::new(
                 StanzaCondition::PolicyViolation,
                 "TLS is required here",
                 Word::TlsRequired,
@@ -198,10 +201,10 @@ impl Inbound {
         if let Some(setting) = Setting::against_dialback(rules, around.set_by(&pair.from)) {
             let text = "this domain must authenticate by SASL EXTERNAL";
             let cause = format!("dialback is not accepted because {setting}");
-            let answer = Verification::error_of(StanzaCondition::PolicyViolation, text, cause);
-            return Err(Objection { answer, reason: Word::DialbackDisabled, fatal: None });
+            let answer = KeyVerdict::error_of(StanzaCondition::PolicyViolation, text, cause);
+            return Err(EarlyAnswer { answer, reason: Word::DialbackDisabled, fatal: None });
         }
-        let required = rules.verification == CertificateRole::Required;
+        let required = rules.verification == Verification::Required;
         let by_certificate = rules.key_confirmation == KeyConfirmation::CertificateFirst;
         // For the sender of the key and at the time of the key (XEP-0344 §2.5), not for the stream's header.
         let verdict = match &self.tls {
@@ -215,8 +218,8 @@ impl Inbound {
                     format!("the certificate does not authenticate {}: {reason}", pair.from)
                 };
                 let (text, cause) = (say(reason.told()), say(reason.to_string()));
-                let answer = Verification::error_of(StanzaCondition::PolicyViolation, text, cause);
-                Err(Objection { answer, reason: reason.word(), fatal: None }.fatal())
+                let answer = KeyVerdict::error_of(StanzaCondition::PolicyViolation, text, cause);
+                Err(EarlyAnswer { answer, reason: reason.word(), fatal: None }.fatal())
             }
             Ok(()) | Err(_) => Ok(ConfirmedBy::AuthoritativeServer),
         }
@@ -228,18 +231,18 @@ impl Inbound {
         &mut self,
         pair: &Pair,
         id: &StreamId,
-        result: Verification,
+        result: KeyVerdict,
         out: &mut Out,
     ) {
         let current = self.opened.as_ref().is_some_and(|opened| opened.id == *id);
         if !current || !self.pending.remove(pair) {
             return;
         }
-        let valid = result == Verification::Valid;
+        let valid = result == KeyVerdict::Valid;
         // XEP-0220 §2.2.1: the first pair's failure ends the stream, a further pair's does not.
-        let ends = result == Verification::Invalid && self.proven.is_empty();
+        let ends = result == KeyVerdict::Invalid && self.proven.is_empty();
         let answer = match result {
-            Verification::Invalid if !ends => Verification::error(
+            KeyVerdict::Invalid if !ends => KeyVerdict::error(
                 StanzaCondition::Forbidden,
                 "the authoritative server reports that the key is invalid",
             ),
@@ -258,7 +261,7 @@ impl Inbound {
     pub(super) fn answer_result(
         &mut self,
         pair: &Pair,
-        answer: Verification,
+        answer: KeyVerdict,
         reason: Option<Word>,
         out: &mut Out,
     ) {
@@ -266,7 +269,7 @@ impl Inbound {
             out.act(Action::Rejected(rejection.clone()));
             self.refused = Some(rejection);
         }
-        Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
+        DialbackElement::ResultAnswer { pair: pair.reversed(), answer }.write(out);
     }
 }
 
@@ -280,23 +283,23 @@ enum ConfirmedBy {
 }
 
 /// An answer to the initiating server without querying the authoritative one.
-struct Objection {
-    answer: Verification,
+struct EarlyAnswer {
+    answer: KeyVerdict,
     /// The stable word for it.
     reason: Word,
     /// The stream closes with this error as well.
     fatal: Option<Box<StreamError>>,
 }
 
-impl Objection {
+impl EarlyAnswer {
     fn new(condition: StanzaCondition, text: impl Into<String>, reason: Word) -> Self {
-        Self { answer: Verification::error(condition, text), reason, fatal: None }
+        Self { answer: KeyVerdict::error(condition, text), reason, fatal: None }
     }
 
     fn fatal(self) -> Self {
         let (text, cause) = match &self.answer {
-            Verification::Error { text, cause, .. } => (text.clone(), cause.clone()),
-            Verification::Valid | Verification::Invalid => (String::new(), None),
+            KeyVerdict::Error { text, cause, .. } => (text.clone(), cause.clone()),
+            KeyVerdict::Valid | KeyVerdict::Invalid => (String::new(), None),
         };
         let error = StreamError::new(StreamCondition::PolicyViolation, text);
         Self { fatal: Some(Box::new(StreamError { cause, ..error })), ..self }

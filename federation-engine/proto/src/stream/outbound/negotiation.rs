@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crds::peer::{TlsMode, Verification as CertificateRole};
+use crds::peer::{TlsMode, Verification};
 
 use super::{Outbound, Purpose, State};
 use crate::direction::Direction;
@@ -27,7 +27,7 @@ impl Outbound {
 
     /// Writes a header, unless its TLS does not satisfy the rules of the peer.
     pub(super) fn open_stream(&mut self, around: &dyn Surroundings, out: &mut Out) {
-        let required = around.peer(&self.remote).verification == CertificateRole::Required;
+        let required = around.peer(&self.remote).verification == Verification::Required;
         if let Some(Err(reason)) =
             self.tls.as_ref().filter(|_| required).map(|chain| around.judge(chain, &self.remote))
         {

@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
-use crds::peer::Verification as CertificateRole;
+use crds::peer::Verification;
 use crds::xmpp::StanzaCondition;
 
 use super::{Outbound, Purpose, Requested, State};
 use crate::clock;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 use crate::dialback::authority::{self, Question};
-use crate::dialback::steps::Step;
+use crate::dialback::steps::DialbackElement;
 use crate::pair::Pair;
 use crate::reason::{Failure, NoMethod, Refusal};
 use crate::stream::{Action, Authentication, Out, Surroundings};
@@ -30,7 +30,7 @@ impl Outbound {
             && rules == around.peer(&self.remote)
             && rules.allows_dialback()
             && (pair.to == self.remote || errors)
-            && (rules.verification != CertificateRole::Required || self.proves(&pair.to, around))
+            && (rules.verification != Verification::Required || self.proves(&pair.to, around))
     }
 
     /// Requests another pair; `Authorized` or `PairFailed` follows.
@@ -65,14 +65,14 @@ impl Outbound {
         let waits = Some(clock::after(now, self.limits.dialback));
         self.negotiation = None;
         self.pairs.push(Requested { pair: pair.clone(), waits });
-        Step::Result { pair, key }.write(out);
+        DialbackElement::Result { pair, key }.write(out);
     }
 
     /// Step 2: the request to the authoritative server.
     pub(super) fn ask(&mut self, now: Instant, out: &mut Out) {
         let Purpose::Verify { pair, id, key } = &self.purpose else { return };
         let (id, key) = (id.to_string(), key.clone());
-        Step::Verify { pair: pair.reversed(), id, key }.write(out);
+        DialbackElement::Verify { pair: pair.reversed(), id, key }.write(out);
         self.state = State::Open;
         self.negotiation = Some(clock::after(now, self.limits.dialback));
     }
@@ -84,23 +84,23 @@ impl Outbound {
         around: &dyn Surroundings,
         out: &mut Out,
     ) {
-        match Step::read(&element) {
-            Ok(Step::ResultAnswer { pair, answer }) if self.awaits(&pair.reversed()) => {
+        match DialbackElement::read(&element) {
+            Ok(DialbackElement::ResultAnswer { pair, answer }) if self.awaits(&pair.reversed()) => {
                 self.on_result_answer(&pair.reversed(), answer, now, around, out);
             }
             // On a bidirectional stream the peer may verify a key that it received on another one.
-            Ok(Step::Verify { pair, id, key }) if self.bidi => {
+            Ok(DialbackElement::Verify { pair, id, key }) if self.bidi => {
                 let encrypted = self.is_encrypted();
                 let question = Question { pair: &pair, id: &id, key: &key, encrypted };
                 authority::reply(&question, around, out);
             }
             // XEP-0288 §2.2 lets the peer request further pairs; it can open another stream for them.
-            Ok(Step::Result { pair, .. }) if self.bidi => {
+            Ok(DialbackElement::Result { pair, .. }) if self.bidi => {
                 let text = "this stream is bidirectional only for its own pairs; open another stream for this pair";
-                let answer = Verification::error(StanzaCondition::PolicyViolation, text);
-                Step::ResultAnswer { pair: pair.reversed(), answer }.write(out);
+                let answer = KeyVerdict::error(StanzaCondition::PolicyViolation, text);
+                DialbackElement::ResultAnswer { pair: pair.reversed(), answer }.write(out);
             }
-            Ok(Step::VerifyAnswer { pair, id, answer }) if self.asked(&pair, &id) => {
+            Ok(DialbackElement::VerifyAnswer { pair, id, answer }) if self.asked(&pair, &id) => {
                 out.act(Action::VerifyAnswered(answer.relayed()));
                 // Such a stream has no other purpose (§2.1.2).
                 out.put("</stream:stream>");
@@ -128,22 +128,20 @@ impl Outbound {
     fn on_result_answer(
         &mut self,
         pair: &Pair,
-        answer: Verification,
+        answer: KeyVerdict,
         now: Instant,
         around: &dyn Surroundings,
         out: &mut Out,
     ) {
         let failure = match answer {
-            Verification::Valid => {
+            KeyVerdict::Valid => {
                 return self.authorized(pair, Authentication::Dialback, now, around, out);
             }
-            Verification::Invalid => {
+            KeyVerdict::Invalid => {
                 let id = self.id.as_deref().unwrap_or_default();
                 Failure::DialbackInvalid(around.key_inquiry(pair, id))
             }
-            Verification::Error { condition, text, .. } => {
-                Failure::DialbackError { condition, text }
-            }
+            KeyVerdict::Error { condition, text, .. } => Failure::DialbackError { condition, text },
         };
         self.pair_failed(pair, failure, out);
         self.close_if_useless(now, out);

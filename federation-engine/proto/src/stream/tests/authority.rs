@@ -1,7 +1,7 @@
 //! Dialback as authoritative server: XEP-0220 §2.2.2.
 
 use super::*;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 
 fn verify(id: &str, key: &str) -> String {
     format!("<db:verify from='them.example' to='us.example' id='{id}'>{key}</db:verify>")
@@ -21,7 +21,7 @@ fn xep0220_2_2_2_our_own_key_is_valid_without_authentication() {
         "<db:verify from='us.example' to='them.example' id='their-id' type='valid'></db:verify>"
     );
     assert!(matches!(side.actions.last(),
-        Some(Action::KeyAnswered { pair: issued, id, answer: Verification::Valid })
+        Some(Action::KeyAnswered { pair: issued, id, answer: KeyVerdict::Valid })
             if *issued == pair("us.example", "them.example") && id == "their-id"));
     assert!(side.authorized().is_empty(), "asking proves nothing");
 }
@@ -38,7 +38,7 @@ fn xep0220_2_2_2_every_other_key_is_invalid() {
         assert!(written.contains(" type='invalid'>"), "{id} {key}: {written}");
         assert!(matches!(
             side.actions.last(),
-            Some(Action::KeyAnswered { answer: Verification::Invalid, .. })
+            Some(Action::KeyAnswered { answer: KeyVerdict::Invalid, .. })
         ));
         assert!(!side.closed());
     }
@@ -57,7 +57,7 @@ fn xep0220_2_2_2_a_domain_that_is_not_ours_gets_item_not_found() {
     assert!(!side.closed());
     assert!(matches!(
         side.actions.last(),
-        Some(Action::KeyAnswered { answer: Verification::Error { .. }, .. })
+        Some(Action::KeyAnswered { answer: KeyVerdict::Error { .. }, .. })
     ));
 }
 

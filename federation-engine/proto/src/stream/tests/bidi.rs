@@ -1,7 +1,7 @@
 //! Bidirectional streams (XEP-0288 §2).
 
 use super::*;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 use crate::stream::Authentication;
 
 const FEATURE: &str = "<bidi xmlns='urn:xmpp:features:bidi'/>";
@@ -90,9 +90,9 @@ fn xep0288_2_2_with_dialback_each_proven_pair_goes_both_ways() {
     let back = pair("us.example", "them.example");
     side.send(&result("them.example", "us.example", "key"), &world);
     assert!(!side.machine.carries(&back, &world));
-    side.verified(Verification::Valid);
+    side.verified(KeyVerdict::Valid);
     side.send(&result("them.example", "chat.us.example", "key"), &world);
-    side.verified(Verification::Valid);
+    side.verified(KeyVerdict::Valid);
     assert_eq!(both_ways(&side), [back, pair("chat.us.example", "them.example")]);
 }
 

@@ -3,7 +3,7 @@
 use crds::xmpp::StanzaCondition;
 
 use super::*;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 use crate::stream::Authentication;
 
 fn untrusting() -> World {
@@ -21,7 +21,7 @@ fn xep0220_2_2_1_a_valid_key_authorises_exactly_its_pair() {
     assert_eq!(side.send(&result("them.example", "us.example", "the-key"), &world), "");
     assert!(matches!(side.actions.last(), Some(Action::Verify { pair: asked, id, key })
         if *asked == pair("them.example", "us.example") && id.as_str() == our_id && key == "the-key"));
-    let written = side.verified(Verification::Valid);
+    let written = side.verified(KeyVerdict::Valid);
     assert_eq!(written, "<db:result from='us.example' to='them.example' type='valid'></db:result>");
     assert!(matches!(
         side.actions.last(),
@@ -47,7 +47,7 @@ fn xep0220_2_2_1_invalid_on_the_first_pair_ends_the_stream() {
     let world = untrusting();
     let (mut side, _) = Receiving::opened(&world);
     side.send(&result("them.example", "us.example", "key"), &world);
-    let written = side.verified(Verification::Invalid);
+    let written = side.verified(KeyVerdict::Invalid);
     assert!(written.contains(" type='invalid'>") && written.ends_with("</stream:stream>"));
     assert!(side.closed() && side.authorized().is_empty());
 }
@@ -57,9 +57,9 @@ fn xep0220_2_2_1_a_further_pair_that_fails_leaves_the_first_one_working() {
     let world = untrusting();
     let (mut side, _) = Receiving::opened(&world);
     side.send(&result("them.example", "us.example", "key"), &world);
-    side.verified(Verification::Valid);
+    side.verified(KeyVerdict::Valid);
     side.send(&result("evil.example", "us.example", "key"), &world);
-    assert_dialback_error(&side.verified(Verification::Invalid), "forbidden");
+    assert_dialback_error(&side.verified(KeyVerdict::Invalid), "forbidden");
     assert!(!side.closed());
     side.send("<message from='a@them.example' to='b@us.example'/>", &world);
     assert_eq!(side.delivered(), 1);
@@ -72,7 +72,7 @@ fn xep0220_2_5_an_authoritative_server_that_cannot_be_asked_is_reported() {
     side.send(&result("them.example", "us.example", "key"), &world);
     let failure =
         Failure::Dns(crate::reason::DnsReason::DomainNotFound { name: "them.example".to_owned() });
-    let written = side.verified(Verification::from(&failure));
+    let written = side.verified(KeyVerdict::from(&failure));
     assert_dialback_error(&written, "remote-server-not-found");
     assert!(written.contains("DNS has no SRV or address records for this domain"), "{written}");
     // The evidence has the true cause.
@@ -92,7 +92,7 @@ fn xep0220_2_5_silence_of_the_authoritative_server_is_reported() {
     assert_eq!(side.machine.deadline(), Some(side.now + LIMITS.dialback));
     assert_dialback_error(&side.pass(LIMITS.dialback, &world), "remote-server-timeout");
     // The late answer has no effect.
-    assert_eq!(side.verified(Verification::Valid), "");
+    assert_eq!(side.verified(KeyVerdict::Valid), "");
     assert!(side.authorized().is_empty());
 }
 
@@ -169,7 +169,7 @@ fn the_number_of_pairs_on_a_stream_is_bounded() {
     let (mut side, _) = Receiving::opened(&world);
     for n in 0..LIMITS.pairs {
         side.send(&result(&format!("d{n}.example"), "us.example", "key"), &world);
-        side.verified(Verification::Valid);
+        side.verified(KeyVerdict::Valid);
     }
     let written = side.send(&result("more.example", "us.example", "key"), &world);
     assert_dialback_error(&written, "resource-constraint");
@@ -184,7 +184,7 @@ fn a_pair_that_is_proven_is_confirmed_without_asking_again() {
     assert_eq!(asked(&side), 0);
     // Another target on the same stream must be authenticated separately.
     side.send(&result("them.example", "chat.us.example", "key"), &world);
-    side.verified(Verification::Valid);
+    side.verified(KeyVerdict::Valid);
     assert_eq!(side.authorized().len(), 2);
 }
 
@@ -311,7 +311,7 @@ fn an_answer_about_the_stream_before_a_restart_has_no_effect() {
     side.machine.on_verification(
         &pair("other.example", "us.example"),
         &old,
-        Verification::Valid,
+        KeyVerdict::Valid,
         &mut out,
     );
     assert!(out.actions.is_empty() && out.bytes.is_empty());
@@ -347,7 +347,7 @@ fn a_stream_that_proves_nothing_causes_few_verifications() {
     let request = |n: usize| result(&format!("d{n}.example"), "us.example", "key");
     for n in 0..16 {
         side.send(&request(n), &world);
-        side.verified(Verification::error(StanzaCondition::RemoteServerNotFound, ""));
+        side.verified(KeyVerdict::error(StanzaCondition::RemoteServerNotFound, ""));
     }
     assert_eq!(asked(&side), 16);
     for n in 16..40 {
@@ -358,7 +358,7 @@ fn a_stream_that_proves_nothing_causes_few_verifications() {
     let (mut side, _) = Receiving::opened(&world);
     for n in 0..8 {
         side.send(&request(n), &world);
-        side.verified(Verification::Valid);
+        side.verified(KeyVerdict::Valid);
     }
     for n in 8..40 {
         assert_dialback_error(&side.send(&request(n), &world), "resource-constraint");

@@ -17,7 +17,7 @@ fn rfc6120_6_3_4_external_is_offered_only_to_whom_it_will_succeed() {
     assert!(!offers(&World::new(Profile::Standards)));
     assert!(!offers(&with(Profile::Standards, |rules| rules.external_inbound = false)));
     assert!(!offers(&with(Profile::Standards, |rules| rules.dialback = Dialback::Required)));
-    assert!(!offers(&with(Profile::Standards, |rules| rules.verification = CertificateRole::None)));
+    assert!(!offers(&with(Profile::Standards, |rules| rules.verification = Verification::None)));
 }
 
 #[test]

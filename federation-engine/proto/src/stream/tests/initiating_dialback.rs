@@ -7,7 +7,7 @@ use super::initiating::{
     established_by_external, wanted,
 };
 use super::*;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 
 #[test]
 fn xep0220_2_1_1_answers_are_matched_by_the_pair() {
@@ -174,7 +174,7 @@ fn xep0220_2_1_2_the_authoritative_server_is_asked_without_authentication() {
         assert_eq!(side.send(&forged, &world), "", "{forged}");
     }
     assert_eq!(side.send(&answer, &world), "</stream:stream>");
-    assert!(side.actions.iter().any(|a| matches!(a, Action::VerifyAnswered(Verification::Valid))));
+    assert!(side.actions.iter().any(|a| matches!(a, Action::VerifyAnswered(KeyVerdict::Valid))));
     assert!(side.closed());
 }
 
@@ -195,17 +195,17 @@ fn a_question_about_a_key_that_is_not_answered_fails_in_time() {
     side.pass(LIMITS.dialback);
     assert_eq!(side.failure(), Some(&Failure::DialbackTimedOut));
     assert!(matches!(
-        Verification::from(&Failure::DialbackTimedOut),
-        Verification::Error { condition: StanzaCondition::RemoteServerTimeout, .. }
+        KeyVerdict::from(&Failure::DialbackTimedOut),
+        KeyVerdict::Error { condition: StanzaCondition::RemoteServerTimeout, .. }
     ));
 }
 
 #[test]
 fn xep0220_2_5_the_authoritative_server_does_not_know_the_domain() {
     let world = World::new(Profile::LegacyDialback);
-    let not_found = |answer: &Verification| {
+    let not_found = |answer: &KeyVerdict| {
         let expected = StanzaCondition::RemoteServerNotFound;
-        matches!(answer, Verification::Error { condition, .. } if *condition == expected)
+        matches!(answer, KeyVerdict::Error { condition, .. } if *condition == expected)
     };
     let (purpose, id) = verify_purpose();
     let asked = |purpose| {
@@ -233,7 +233,7 @@ fn xep0220_2_5_the_authoritative_server_does_not_know_the_domain() {
         "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
         &world,
     );
-    let answer = Verification::from(side.failure().unwrap());
+    let answer = KeyVerdict::from(side.failure().unwrap());
     assert!(not_found(&answer), "{answer:?}");
 }
 
@@ -247,8 +247,7 @@ fn a_denied_domain_is_not_asked_about_keys() {
 
 #[test]
 fn xep0220_2_6_another_target_must_be_as_proven_as_on_a_stream_of_its_own() {
-    let mut world =
-        with(Profile::Standards, |rules| rules.verification = CertificateRole::Required);
+    let mut world = with(Profile::Standards, |rules| rules.verification = Verification::Required);
     let side = established_by_external(&world);
     let rooms = pair("us.example", "rooms.them.example");
     assert!(!side.machine.can_add(&rooms, &world), "the certificate is not for the rooms");

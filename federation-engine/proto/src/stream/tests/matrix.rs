@@ -39,7 +39,7 @@ fn run(ours: Profile, theirs: Profile, trust: Trust) -> Option<Outcome> {
             if let Action::Verify { pair, id, key } = &receiving.actions[index] {
                 let valid = us.key_is_ours(&pair.to, &pair.from, id.as_str(), key);
                 assert!(valid, "both sides make the same key of {pair} {id}");
-                to_us += &receiving.verified(crate::dialback::Verification::Valid);
+                to_us += &receiving.verified(crate::dialback::KeyVerdict::Valid);
             }
         }
         seen_them = receiving.actions.len();

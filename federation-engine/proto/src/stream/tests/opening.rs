@@ -68,7 +68,7 @@ fn rfc3920_4_2_before_version_1_0_dialback_may_say_whom_the_peer_wants() {
     // The header authenticates nothing, whatever follows.
     side.send(&result("them.example", "us.example", "key"), &world);
     assert!(side.authorized().is_empty());
-    side.verified(crate::dialback::Verification::Valid);
+    side.verified(crate::dialback::KeyVerdict::Valid);
     assert_eq!(side.authorized(), [pair("them.example", "us.example")]);
     side.send("<message from='them.example' to='us.example'/>", &world);
     assert_eq!(side.delivered(), 1);

@@ -3,7 +3,7 @@
 use crds::xmpp::{StanzaCondition, StreamCondition};
 
 use super::*;
-use crate::dialback::Verification;
+use crate::dialback::KeyVerdict;
 use crate::stream::Rejection;
 use crate::stream::error::StreamError;
 
@@ -83,16 +83,16 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
     assert_eq!(only(&side, THEM, US, false).0, "DialbackDisabled");
 
     for (answer, reason, said) in [
-        (Verification::Invalid, "DialbackInvalid", "reports that the dialback key is invalid"),
+        (KeyVerdict::Invalid, "DialbackInvalid", "reports that the dialback key is invalid"),
         (
-            Verification::error(
+            KeyVerdict::error(
                 StanzaCondition::RemoteConnectionFailed,
                 "198.18.0.9:5269: connection refused",
             ),
             "DialbackError",
             "198.18.0.9:5269: connection refused",
         ),
-        (Verification::error(StanzaCondition::ItemNotFound, ""), "DialbackError", "item-not-found"),
+        (KeyVerdict::error(StanzaCondition::ItemNotFound, ""), "DialbackError", "item-not-found"),
     ] {
         let world = World::new(Profile::Standards);
         let (mut side, _) = Receiving::opened(&world);
@@ -104,7 +104,7 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
     let world = World::new(Profile::Standards);
     let (mut side, _) = Receiving::opened(&world);
     side.send(&result("them.example", "us.example", "key"), &world);
-    side.verified(Verification::error(
+    side.verified(KeyVerdict::error(
         StanzaCondition::ItemNotFound,
         "DNS has no SRV or address records",
     ));
@@ -116,7 +116,7 @@ fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
 
     let (mut side, _) = Receiving::opened(&world);
     side.send(&result("them.example", "us.example", "key"), &world);
-    side.verified(Verification::Valid);
+    side.verified(KeyVerdict::Valid);
     assert_eq!(rejections(&side), []);
 }
 
