@@ -278,16 +278,22 @@ impl Scanner {
         const OPENING: &[u8] = b"<![CDATA[";
         const CLOSING: &[u8] = b"]]>";
         let token = buf.get(self.token..).unwrap_or_default();
-        match token.get(2) {
-            None => return Ok(Step::Incomplete),
-            Some(b'[') if !self.at_first_level() => {}
-            Some(b'[') => return Err(Malformation::StrayText.into()),
-            Some(b'-') => return Err(XmlError::Restricted("comments")),
-            Some(_) => return Err(XmlError::Restricted("document type declarations")),
+        let Some(third) = token.get(2) else { return Ok(Step::Incomplete) };
+        self.fits(self.token + 3)?;
+        match third {
+            b'[' if !self.at_first_level() => {}
+            b'[' => return Err(Malformation::StrayText.into()),
+            b'-' => return Err(XmlError::Restricted("comments")),
+            _ => return Err(XmlError::Restricted("document type declarations")),
         }
-        if !token.starts_with(OPENING) {
-            let partial = OPENING.starts_with(token);
-            return if partial { Ok(Step::Incomplete) } else { Err(Malformation::Tag.into()) };
+        let known = OPENING.iter().zip(token).take_while(|(known, byte)| known == byte).count();
+        if known < OPENING.len() {
+            if known == token.len() {
+                return Ok(Step::Incomplete);
+            }
+            // The limit comes first: in smaller pieces, it is exceeded before the wrong byte arrives.
+            self.fits(self.token + known + 1)?;
+            return Err(Malformation::Tag.into());
         }
         let content = self.token + OPENING.len();
         let from = self.searched.max(content);

@@ -41,6 +41,24 @@ fn fragment() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+/// Found by fuzzing: whether the limit of an element or the wrong byte of its markup was found first depended on where the
+/// input was split.
+#[test]
+fn the_limit_counts_before_a_wrong_byte_wherever_the_input_is_split() {
+    const LIMIT: usize = 300;
+    let bounds = Bounds::AUTHENTICATED.with_element_bytes(LIMIT);
+    for markup in
+        ["<!-- x -->", "<!DOCTYPE x>", "<![CDATult>", "<![CDATA[x]]>", "<?x?>", "</b>", "<b\0>"]
+    {
+        for length in LIMIT - 30..LIMIT {
+            let text = "x".repeat(length);
+            let input = format!("{HEADER}<message>{text}{markup}</message><a/>");
+            // Compares the whole with the bytewise scan.
+            scan_with(bounds, input.as_bytes());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn items_do_not_depend_on_where_the_input_is_split(
