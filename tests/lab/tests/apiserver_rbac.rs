@@ -201,6 +201,7 @@ spec:
         "secret/example-control",
         "secret/example-dialback",
         "secret/example-tls-self-signed",
+        "secret/example-tls-serving",
         "service/example",
         "service/example-backend",
         "serviceaccount/example",
