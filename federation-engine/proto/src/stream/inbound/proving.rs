@@ -73,7 +73,7 @@ impl Inbound {
     ) {
         match DialbackElement::read(&element) {
             Ok(DialbackElement::Result { pair, key }) => {
-                self.on_result(pair, key, now, around, out)
+                self.on_result(pair, key, now, around, out);
             }
             Ok(DialbackElement::Verify { pair, id, key }) => {
                 let encrypted = self.is_encrypted();
