@@ -20,32 +20,32 @@ use super::receiving::Receiving;
 use super::stream::{Item, Stream};
 use super::tls;
 
-/// How the initiating server must prove itself.
+/// The method by which the initiating server must authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// By its certificate; EXTERNAL is offered when it holds (XEP-0178).
+    /// By its certificate; the server offers EXTERNAL when the certificate is valid (XEP-0178).
     Certificate,
-    /// By dialback, whatever its certificate says: its keys are verified with the server at this address (XEP-0220).
+    /// By dialback, regardless of its certificate: its keys are verified with the server at this address (XEP-0220).
     Dialback {
-        /// Where the authoritative server for every domain listens.
+        /// The address at which the authoritative server for every domain listens.
         authority: SocketAddr,
     },
 }
 
-/// A receiving server, and the authoritative one for its domain.
+/// A receiving server, which is also the authoritative server for its domain.
 #[derive(Debug)]
 pub struct Acceptor {
-    /// The domain that it is.
+    /// Its domain.
     pub domain: String,
     /// The certificate that it presents.
     pub identity: Identity,
-    /// What certificates of initiating servers must lead to.
+    /// The roots that certificates of initiating servers must chain to.
     pub roots: Arc<RootCertStore>,
-    /// What it asks of initiating servers.
+    /// The authentication that it requires of initiating servers.
     pub proof: Proof,
-    /// Its dialback secret, which it verifies keys by.
+    /// Its dialback secret, with which it verifies keys.
     pub secret: Secret,
-    /// How long each next element may take.
+    /// Maximum time for each next element.
     pub patience: Duration,
 }
 
@@ -54,27 +54,27 @@ pub struct Acceptor {
 pub struct Session {
     /// The stream.
     pub stream: Stream,
-    /// The domain that was proven.
+    /// The authenticated domain.
     pub from: String,
     /// The stream's id.
     pub id: String,
-    /// It may carry our stanzas, too (XEP-0288).
+    /// The stream may also carry our stanzas (XEP-0288).
     pub both_ways: bool,
 }
 
 impl Acceptor {
-    /// Negotiates. `None` when the initiating server only wanted keys verified and has closed.
+    /// Negotiates a stream. `None` if the initiating server only had keys verified and closed the connection.
     pub fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
         self.accept_offering(tcp, "")
     }
 
-    /// The same, with more in every list of features.
+    /// The same, with these features added to every list of features.
     pub fn accept_offering(&self, tcp: TcpStream, features: &str) -> Result<Option<Session>> {
         let stream = self.secured(tcp, features)?;
         self.authenticate(stream, features)
     }
 
-    /// The same up to TLS.
+    /// The same, up to the TLS handshake.
     pub fn secured(&self, tcp: TcpStream, features: &str) -> Result<Stream> {
         let mut stream = Stream::accepted(tcp, self.patience)?;
         if !stream.begins_with_tls()? {
@@ -122,7 +122,7 @@ impl Acceptor {
         }
     }
 
-    /// Answers an element of dialback; gives the domain that it proved, if it proved one.
+    /// Answers a dialback element. Returns the domain that it authenticated, if any.
     pub fn dialback(
         &self,
         stream: &mut Stream,
@@ -179,12 +179,12 @@ impl Receiving for Acceptor {
     }
 }
 
-/// An acceptor with more in every list of features.
+/// An acceptor that adds features to every list of features.
 #[derive(Debug)]
 pub struct Offering {
-    /// What negotiates.
+    /// The acceptor that negotiates.
     pub acceptor: Acceptor,
-    /// What it offers besides.
+    /// The features that it adds.
     pub features: &'static str,
 }
 
@@ -202,7 +202,8 @@ impl Receiving for Offering {
     }
 }
 
-/// RFC 6120 §6.3.8 and XEP-0178 §3: between servers the identity is the `from` of the header, or not said at all.
+/// RFC 6120 §6.3.8 and XEP-0178 §3: between servers the authorization identity equals the `from` of the header, or is
+/// absent.
 pub(crate) fn check_authzid(auth: &Element, from: &str) -> Result<()> {
     let said = auth.text.trim();
     if auth.attribute("mechanism") == Some("EXTERNAL")
@@ -213,7 +214,7 @@ pub(crate) fn check_authzid(auth: &Element, from: &str) -> Result<()> {
     Err(PeerError::unexpected("EXTERNAL as the domain of the header", auth))
 }
 
-/// Ids need to differ; here nobody guesses them.
+/// Ids must differ; in these tests they need not be unpredictable.
 pub(crate) fn stream_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("s{:08}", NEXT.fetch_add(1, Ordering::Relaxed))

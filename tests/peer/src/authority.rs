@@ -1,4 +1,4 @@
-//! A private certificate authority in memory, and what it signs.
+//! A private certificate authority in memory, and the certificates that it signs.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct Authority {
 #[derive(Debug)]
 pub struct Identity {
     certificate: CertificateDer<'static>,
-    /// What TLS sends behind it.
+    /// The certificates that TLS sends after it.
     intermediates: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     certificate_pem: String,
@@ -30,13 +30,13 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// Makes an authority of that common name.
+    /// Creates an authority with that common name.
     pub fn new(name: &str) -> Result<Self> {
         Self::with_key(name, KeyPair::generate()?)
     }
 
-    /// The authority of that common name whose key this is, in PEM. Who trusts a certificate that was made of both before
-    /// trusts what it signs.
+    /// The authority with that common name and this key, in PEM. A party that trusts a certificate made from both also
+    /// trusts the certificates that this authority signs.
     pub fn from_key_pem(name: &str, key: &str) -> Result<Self> {
         Self::with_key(name, KeyPair::from_pem(key)?)
     }
@@ -49,13 +49,13 @@ impl Authority {
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, key)? })
     }
 
-    /// Signs a leaf for these domains, good for both ends of a stream: public authorities no longer issue such, private
-    /// ones do, and peers differ in which usage they ask for.
+    /// Signs a leaf certificate for these domains, valid for both ends of a stream. Public authorities no longer issue
+    /// such certificates; private ones do. Peers differ in the extended key usage that they require.
     pub fn issue(&self, domains: &[&str]) -> Result<Identity> {
         self.issue_with(domains, |_| {})
     }
 
-    /// The same, with something changed before it is signed.
+    /// The same, with a change before the certificate is signed.
     pub fn issue_with(
         &self,
         domains: &[&str],
@@ -79,7 +79,7 @@ impl Authority {
         })
     }
 
-    /// A certificate that vouches for itself alone, as the one that a federation gets when it names none.
+    /// A self-signed certificate, like the one that a federation gets when it names none.
     pub fn self_signed(domains: &[&str]) -> Result<Identity> {
         let names: Vec<String> = domains.iter().map(|&name| name.to_owned()).collect();
         let key = KeyPair::generate()?;
@@ -100,30 +100,31 @@ impl Authority {
         Ok(Arc::new(roots))
     }
 
-    /// The authority's certificate in PEM.
+    /// The authority's certificate, in PEM.
     pub fn certificate_pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// The authority's key in PEM.
+    /// The authority's key, in PEM.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 }
 
 impl Identity {
-    /// The certificate as TLS sends it.
+    /// The certificate chain as TLS sends it.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         std::iter::once(&self.certificate).chain(&self.intermediates).cloned().collect()
     }
 
-    /// The same identity, with these certificates behind its own.
+    /// The same identity, with these certificates after its own.
     #[must_use]
     pub fn with_intermediates(self, intermediates: Vec<CertificateDer<'static>>) -> Self {
         Self { intermediates, ..self }
     }
 
-    /// What PEM files hold: the certificate with what follows it, and the private key.
+    /// The identity from the content of PEM files: the certificate with the certificates that follow it, and the
+    /// private key.
     pub fn from_pem(certificates: &str, key: &str) -> Result<Self> {
         let unreadable = |error| PeerError::Script(format!("not a PEM file: {error}"));
         let chain: Result<Vec<_>, _> =
@@ -144,12 +145,12 @@ impl Identity {
         self.key.clone_key()
     }
 
-    /// The certificate in PEM.
+    /// The certificate, in PEM.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// The private key in PEM.
+    /// The private key, in PEM.
     pub fn key_pem(&self) -> &str {
         &self.key_pem
     }

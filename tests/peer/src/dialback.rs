@@ -1,4 +1,4 @@
-//! Server Dialback (XEP-0220) as scripted servers speak it.
+//! Server Dialback (XEP-0220), as scripted servers use it.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -9,7 +9,7 @@ use super::error::{PeerError, Result};
 use super::namespace::DIALBACK;
 use super::stream::Stream;
 
-/// A server's dialback secret, and how its keys look.
+/// The dialback secret of a server, and the form of its keys.
 #[derive(Debug, Clone)]
 pub struct Secret {
     text: String,
@@ -17,21 +17,22 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Any text is a secret; keys are those of XEP-0185, 64 hexadecimal digits.
+    /// Accepts any text as the secret. The keys are those of XEP-0185: 64 hexadecimal digits.
     pub fn new(secret: impl Into<String>) -> Self {
         Self { text: secret.into(), digits: 64 }
     }
 
-    /// Keys of so many digits, which only their maker can tell from others: XEP-0220 §2.1.1 leaves their form to it.
+    /// Sets the number of digits of the keys. Only the server that generates keys can distinguish them from others:
+    /// XEP-0220 §2.1.1 leaves their form to that server.
     #[must_use]
     pub fn of_digits(self, digits: usize) -> Self {
         Self { digits, ..self }
     }
 
-    /// The key for a stream of that id (XEP-0185 §3), cut to the length of this server's keys.
+    /// The key for a stream with that id (XEP-0185 §3), cut to the key length of this server.
     pub fn key(&self, receiving: &str, originating: &str, id: &str) -> String {
         let digest = HEXLOWER.encode(&Sha256::digest(self.text.as_bytes()));
-        // HMAC takes keys of every length.
+        // HMAC accepts keys of any length.
         let mut key = Hmac::<Sha256>::new_from_slice(digest.as_bytes()).map_or_else(
             |_| String::new(),
             |mut mac| {
@@ -44,7 +45,8 @@ impl Secret {
     }
 }
 
-/// As initiating server: offers the key for (`from`, `to`) on a stream of that id and waits for the verdict (step 1 and 4).
+/// As initiating server: offers the key for (`from`, `to`) on a stream with that id and waits for the result (steps 1
+/// and 4).
 pub fn authenticate(
     stream: &mut Stream,
     secret: &Secret,
@@ -61,7 +63,7 @@ pub fn authenticate(
     }
 }
 
-/// As receiving server: asks the authoritative server whether it made that key (step 2 and 3).
+/// As receiving server: queries the authoritative server whether it generated that key (steps 2 and 3).
 pub fn verify(stream: &mut Stream, request: &Element, id: &str) -> Result<bool> {
     let (receiving, originating) = pair(request, "to", "from")?;
     let key = &request.text;
@@ -72,7 +74,7 @@ pub fn verify(stream: &mut Stream, request: &Element, id: &str) -> Result<bool> 
     Ok(answer.attribute("type") == Some("valid") && answer.attribute("id") == Some(id))
 }
 
-/// As authoritative server: answers a request to verify a key (step 3). Tells whether the key was ours.
+/// As authoritative server: answers a request to verify a key (step 3). Returns whether the key was ours.
 pub fn answer_verify(stream: &mut Stream, secret: &Secret, request: &Element) -> Result<bool> {
     let (receiving, originating) = pair(request, "from", "to")?;
     let id = request.attribute("id").unwrap_or_default();
@@ -84,7 +86,7 @@ pub fn answer_verify(stream: &mut Stream, secret: &Secret, request: &Element) ->
     Ok(valid)
 }
 
-/// As receiving server: tells the verdict (step 4).
+/// As receiving server: sends the result (step 4).
 pub fn answer_result(stream: &mut Stream, request: &Element, valid: bool) -> Result<()> {
     let (from, to) = pair(request, "from", "to")?;
     let verdict = if valid { "valid" } else { "invalid" };

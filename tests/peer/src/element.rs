@@ -1,4 +1,4 @@
-//! A small tree for what is negotiated and for the stanzas that tests look into.
+//! A small element tree for negotiation, and for the stanzas that tests examine.
 
 use std::fmt;
 
@@ -9,20 +9,20 @@ use quick_xml::name::ResolveResult;
 /// An element with its name resolved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Element {
-    /// Namespace name; empty when there is none.
+    /// Namespace name; empty if there is none.
     pub namespace: String,
     /// Local name.
     pub name: String,
-    /// Attributes by their qualified names, namespace declarations left out.
+    /// Attributes by qualified name, without namespace declarations.
     pub attributes: Vec<(String, String)>,
     /// Child elements in order.
     pub children: Vec<Element>,
-    /// All character data directly inside, joined.
+    /// All character data directly inside the element, joined.
     pub text: String,
 }
 
 impl Element {
-    /// From a start tag.
+    /// The element of a start tag.
     pub(super) fn of(
         namespace: &ResolveResult<'_>,
         tag: &BytesStart<'_>,
@@ -44,7 +44,7 @@ impl Element {
         Ok(Self { namespace, name, attributes, ..Self::default() })
     }
 
-    /// Whether this is the element of that name.
+    /// Whether the element has that name.
     pub fn is(&self, namespace: &str, name: &str) -> bool {
         self.namespace == namespace && self.name == name
     }
@@ -54,13 +54,13 @@ impl Element {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The first child of that name.
+    /// The first child with that name.
     pub fn child(&self, namespace: &str, name: &str) -> Option<&Element> {
         self.children.iter().find(|child| child.is(namespace, name))
     }
 }
 
-/// As XML, for messages to people.
+/// The element as XML, for error messages.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{} xmlns='{}'", self.name, self.namespace)?;

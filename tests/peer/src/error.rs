@@ -1,4 +1,4 @@
-//! What can go wrong while a scripted server speaks.
+//! Errors of a scripted server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::element::Element;
 use super::namespace::{STREAM_ERRORS, STREAMS};
 
-/// Result of everything a scripted server does.
+/// Result of every operation of a scripted server.
 pub type Result<T, E = PeerError> = std::result::Result<T, E>;
 
-/// A test that unwraps an error prints its `Debug`: that is the sentence, too. For the error types of tests.
+/// Makes the `Debug` output of an error its message, because a test that unwraps an error prints `Debug`. For the error
+/// types of tests.
 #[macro_export]
 macro_rules! debug_as_sentence {
     ($error:ident) => {
@@ -23,54 +24,54 @@ macro_rules! debug_as_sentence {
     };
 }
 
-/// Why a scripted server could not go on.
+/// The reason why a scripted server could not continue.
 #[derive(Clone, thiserror::Error)]
 pub enum PeerError {
     /// The socket failed.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: Arc<io::Error>,
     },
-    /// The address is not ours to listen on.
+    /// The address is not available for listening.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address and port.
         address: SocketAddr,
-        /// The system's answer.
+        /// The system error.
         source: Arc<io::Error>,
     },
-    /// Nothing came in time.
+    /// Nothing was received in time.
     #[error("timed out after {patience:?} while waiting for {awaited}")]
     Deadline {
-        /// What should have come.
+        /// The expected item.
         awaited: &'static str,
-        /// How long was waited.
+        /// The time that the server waited.
         patience: Duration,
     },
-    /// The other side ended the stream or the connection.
+    /// The other side closed the stream or the connection.
     #[error("the other side closed the connection while the test waited for {awaited}")]
     Closed {
-        /// What should have come.
+        /// The expected item.
         awaited: &'static str,
     },
-    /// What came is not XML.
+    /// The received bytes are not XML.
     #[error("error while waiting for {awaited}: {source}")]
     Xml {
-        /// What should have come.
+        /// The expected item.
         awaited: &'static str,
-        /// The parser's answer.
+        /// The parser error.
         source: quick_xml::Error,
     },
-    /// TLS could not be set up, or the handshake failed.
+    /// The TLS setup or the handshake failed.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// A certificate could not be made.
+    /// A certificate could not be created.
     #[error("making a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// The other side ended the stream with an error (RFC 6120 §4.9).
+    /// The other side closed the stream with an error (RFC 6120 §4.9).
     #[error("stream error {condition}: {}", .text.as_deref().unwrap_or("no text"))]
     Stream {
         /// The defined condition.
@@ -78,21 +79,21 @@ pub enum PeerError {
         /// The text, if any.
         text: Option<String>,
     },
-    /// The other side did not accept our proof (RFC 6120 §6.4.5, XEP-0220 §2.4).
+    /// The other side refused our authentication (RFC 6120 §6.4.5, XEP-0220 §2.4).
     #[error("authentication was refused: {answer}")]
     Refused {
         /// The answer, as XML.
         answer: String,
     },
-    /// Something else came.
+    /// Another item was received.
     #[error("expected {awaited}, received: {got}")]
     Unexpected {
-        /// What should have come.
+        /// The expected item.
         awaited: &'static str,
-        /// What came, as XML.
+        /// The received item, as XML.
         got: String,
     },
-    /// An argument of the script makes no sense; the sentence says which.
+    /// An argument of the script is invalid; the message names it.
     #[error("{0}")]
     Script(String),
 }
@@ -105,12 +106,12 @@ impl PeerError {
         move |source| Self::Io { doing, source: Arc::new(source) }
     }
 
-    /// For `map_err` on what binds a socket.
+    /// For `map_err` on operations that bind a socket.
     pub fn listen(address: SocketAddr) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Listen { address, source: Arc::new(source) }
     }
 
-    /// The error for an element that should have been another.
+    /// The error for an element that differs from the expected one.
     pub fn unexpected(awaited: &'static str, got: &Element) -> Self {
         if got.is(STREAMS, "error") {
             return Self::of_stream_error(got);

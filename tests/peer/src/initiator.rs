@@ -1,4 +1,4 @@
-//! The initiating server: from nothing to a stream that may carry stanzas.
+//! The initiating server: from a new connection to a stream that may carry stanzas.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -16,44 +16,44 @@ use super::namespace::{SASL, TLS};
 use super::stream::Stream;
 use super::tls;
 
-/// How a stream is encrypted.
+/// The encryption of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
     /// STARTTLS (RFC 6120 §5).
     StartTls,
     /// TLS from the first byte (XEP-0368).
     DirectTls,
-    /// Not at all.
+    /// No encryption.
     Plain,
 }
 
-/// Whom to connect, as whom, and how.
+/// The server to connect to, our identity, and the connection method.
 #[derive(Debug, Clone)]
 pub struct Initiator<'a> {
-    /// Where the receiving server listens.
+    /// The address at which the receiving server listens.
     pub address: SocketAddr,
-    /// The domain that we are.
+    /// Our domain.
     pub from: &'a str,
-    /// The domain that we want.
+    /// The domain that we connect to.
     pub to: &'a str,
     /// The certificate that we present, if any.
     pub identity: Option<&'a Identity>,
-    /// What the receiving server's certificate must lead to.
+    /// The roots that the receiving server's certificate must chain to.
     pub roots: &'a Arc<RootCertStore>,
-    /// How the stream is encrypted.
+    /// The encryption of the stream.
     pub security: Security,
-    /// How long each answer may take.
+    /// Maximum time for each answer.
     pub patience: Duration,
 }
 
-/// A stream that is encrypted as asked and has shown what it offers to authenticate with.
+/// A stream that is encrypted as configured, on which the receiving server has sent its features for authentication.
 #[derive(Debug)]
 pub struct Opened {
     /// The stream.
     pub stream: Stream,
-    /// The id that the receiving server gave it.
+    /// The id that the receiving server assigned.
     pub id: String,
-    /// What it offers.
+    /// The features that the receiving server offers.
     pub features: Element,
 }
 
@@ -95,17 +95,17 @@ impl Initiator<'_> {
         Ok(Opened { stream, id, features })
     }
 
-    /// Opens a stream that our certificate proves (XEP-0178).
+    /// Opens a stream that our certificate authenticates (XEP-0178).
     pub fn external(&self) -> Result<Stream> {
         self.external_after("")
     }
 
-    /// The same on a connection that is there.
+    /// The same on an existing connection.
     pub fn external_on(&self, tcp: TcpStream) -> Result<Stream> {
         self.authenticate(self.open_on(Stream::accepted(tcp, self.patience)?)?, "")
     }
 
-    /// The same, with a request before the proof.
+    /// The same, with a request before authentication.
     pub fn external_after(&self, request: &str) -> Result<Stream> {
         self.authenticate(self.open()?, request)
     }
@@ -128,14 +128,15 @@ impl Initiator<'_> {
         self.greet(stream.restarted()).map(|opened| opened.stream)
     }
 
-    /// Opens a stream that dialback proves (XEP-0220). Whoever answers for our domain must know the secret.
+    /// Opens a stream that dialback authenticates (XEP-0220). The authoritative server for our domain must have the
+    /// secret.
     pub fn dialback(&self, secret: &Secret) -> Result<Stream> {
         let Opened { mut stream, id, .. } = self.open()?;
         dialback::authenticate(&mut stream, secret, self.from, self.to, &id)?;
         Ok(stream)
     }
 
-    /// As receiving server: opens a stream to the authoritative server and asks it about the key in `request`.
+    /// As receiving server: opens a stream to the authoritative server and queries it about the key in `request`.
     pub fn verify(&self, request: &Element, id: &str) -> Result<bool> {
         dialback::verify(&mut self.open()?.stream, request, id)
     }

@@ -1,8 +1,8 @@
-//! Scripted XMPP servers for tests and benchmarks: correct on the wire (RFC 6120, XEP-0178, XEP-0220, XEP-0368), on
-//! blocking sockets, one thread per connection, with a deadline on everything that is awaited.
+//! Scripted XMPP servers for tests and benchmarks. They conform to RFC 6120, XEP-0178, XEP-0220 and XEP-0368 on the
+//! wire. They use blocking sockets, one thread per connection, and a deadline for every wait.
 //!
-//! [`initiator::Initiator`] opens streams, [`acceptor::Acceptor`] negotiates accepted ones, [`server::Server`] is both a
-//! listener and a channel of what happened, [`nameserver::Nameserver`] lets others find them.
+//! [`initiator::Initiator`] opens streams, and [`acceptor::Acceptor`] negotiates accepted ones. [`server::Server`] is
+//! both a listener and a channel of events. [`nameserver::Nameserver`] publishes their addresses in DNS.
 
 pub mod acceptor;
 pub mod authority;

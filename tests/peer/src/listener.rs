@@ -1,4 +1,4 @@
-//! A port on which the target is expected, or must not be seen.
+//! A port to which the target must connect, or must not connect.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::{PeerError, Result};
 
-/// A listening port and the connections that came to it.
+/// A listening port and the connections that it accepted.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
@@ -18,7 +18,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens.
+    /// Starts to listen.
     pub fn bind(address: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(address).map_err(PeerError::listen(address))?;
         let address = listener.local_addr().map_err(PeerError::listen(address))?;
@@ -35,7 +35,7 @@ impl Listener {
         Ok(Self { address, connections: Mutex::new(connections), stopped })
     }
 
-    /// Where.
+    /// The address of the port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -44,18 +44,18 @@ impl Listener {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next connection, if one comes in that time.
+    /// The next connection, if one arrives within that time.
     pub fn next(&self, patience: Duration) -> Option<TcpStream> {
         self.connections().recv_timeout(patience).ok()
     }
 
-    /// The next connection, which must come in that time.
+    /// The next connection, which must arrive within that time.
     pub fn accept(&self, patience: Duration) -> Result<TcpStream> {
         let awaited = "a connection to the scripted server";
         self.next(patience).ok_or(PeerError::Deadline { awaited, patience })
     }
 
-    /// Drops the connections that have come, and tells how many there were.
+    /// Drops the connections that have arrived, and returns their number.
     pub fn clear(&self) -> usize {
         self.connections().try_iter().count()
     }
@@ -64,7 +64,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
-        // Wakes the thread that accepts, so that it sees the flag.
+        // Wakes the accepting thread, so that it reads the flag.
         drop(TcpStream::connect_timeout(&self.address, Duration::from_secs(1)));
     }
 }

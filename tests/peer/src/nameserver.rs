@@ -1,4 +1,5 @@
-//! A small authoritative name server over UDP (RFC 1035), for what a test wants found. It can sign (RFC 4035 §3).
+//! A small authoritative name server over UDP (RFC 1035) for the names that a test publishes. It can sign (RFC 4035
+//! §3).
 
 use std::collections::HashMap;
 use std::io;
@@ -15,21 +16,21 @@ use super::error::{PeerError, Result};
 use super::signer::{Flaw, Signer};
 
 const TTL: u32 = 5;
-/// Without EDNS a message has at most 512 bytes (RFC 1035 §4.2.1); a little more does no harm in what is only received.
+/// Without EDNS a message has at most 512 bytes (RFC 1035 §4.2.1). A larger buffer for received messages does no harm.
 const MESSAGE: usize = 4096;
 
-/// The records that it serves.
+/// The records that the server publishes.
 #[derive(Debug, Clone, Default)]
 pub struct Zone {
     records: HashMap<Name, Vec<RData>>,
     signer: Option<Arc<Signer>>,
-    /// Names below which nothing is signed.
+    /// Zones without signatures.
     unsigned: Vec<Name>,
     flaws: HashMap<(Name, RecordType), Flaw>,
 }
 
 impl Zone {
-    /// An address of a host.
+    /// An address record of a host.
     pub fn address(mut self, host: &str, address: impl Into<IpAddr>) -> Result<Self> {
         let record = match address.into() {
             IpAddr::V4(address) => RData::A(A(address)),
@@ -39,12 +40,12 @@ impl Zone {
         Ok(self)
     }
 
-    /// A server for a domain: `service` is `_xmpp-server` or `_xmpps-server` (RFC 6120 §3.2.1, XEP-0368).
+    /// An SRV record of a domain: `service` is `_xmpp-server` or `_xmpps-server` (RFC 6120 §3.2.1, XEP-0368).
     pub fn server(self, service: &str, domain: &str, host: &str, port: u16) -> Result<Self> {
         self.server_with_priority(service, domain, host, (0, port))
     }
 
-    /// The same with a priority before the port; the lower one is tried first (RFC 2782).
+    /// The same with a priority before the port; clients try the lowest priority first (RFC 2782).
     pub fn server_with_priority(
         mut self,
         service: &str,
@@ -58,7 +59,7 @@ impl Zone {
         Ok(self)
     }
 
-    /// What a server's certificate is (RFC 6698 §2): usage, selector, matching type and data.
+    /// A TLSA record for a server's certificate (RFC 6698 §2): usage, selector, matching type and data.
     pub fn certificate(
         mut self,
         host: &str,
@@ -71,19 +72,19 @@ impl Zone {
         Ok(self)
     }
 
-    /// Every answer is signed by the key of the root, for whoever asks for signatures.
+    /// Signs every answer with the key of the root if the client requests signatures.
     #[must_use]
     pub fn signed(self, signer: impl Into<Arc<Signer>>) -> Self {
         Self { signer: Some(signer.into()), ..self }
     }
 
-    /// This name and those below are a zone of their own, which is not signed and provably so.
+    /// Makes this name and the names below it a zone of its own, which is provably unsigned.
     pub fn unsigned(mut self, zone: &str) -> Result<Self> {
         self.unsigned.push(name(zone)?);
         Ok(self)
     }
 
-    /// Something is wrong with the signature of these records.
+    /// Adds a flaw to the signature of these records.
     pub fn flawed(mut self, owner: &str, kind: RecordType, flaw: Flaw) -> Result<Self> {
         self.flaws.insert((name(owner)?, kind), flaw);
         Ok(self)
@@ -93,7 +94,7 @@ impl Zone {
         let mut response = Message::response(request.metadata.id, OpCode::Query);
         response.metadata.authoritative = true;
         response.metadata.recursion_desired = request.metadata.recursion_desired;
-        // A resolver that asked us for recursion takes what we say as final.
+        // A resolver that requests recursion treats our answer as final.
         response.metadata.recursion_available = true;
         response.add_queries(request.queries.iter().cloned());
         let Some(query) = request.queries.first() else {
@@ -132,7 +133,7 @@ impl Zone {
         if asked.is_root() {
             data.extend([signer.key(), soa(), RData::NS(NS(Name::root()))]);
         }
-        // Of a delegation DS is a matter of the zone above (RFC 4035 §3.1.4.1).
+        // At a delegation, the parent zone answers for DS (RFC 4035 §3.1.4.1).
         let cut = self.unsigned.iter().find(|zone| zone.zone_of(asked));
         if let Some(zone) = cut.filter(|zone| *zone != asked || kind != RecordType::DS) {
             if zone == asked {
@@ -200,7 +201,7 @@ pub struct Nameserver {
 }
 
 impl Nameserver {
-    /// Serves on that address (port 0: a free one).
+    /// Serves at that address (port 0: any free port).
     pub fn start(address: SocketAddr, zone: Zone) -> Result<Self> {
         let socket = UdpSocket::bind(address).map_err(PeerError::listen(address))?;
         let address = socket.local_addr().map_err(PeerError::listen(address))?;
@@ -209,14 +210,14 @@ impl Nameserver {
         thread::spawn(move || {
             let mut buffer = vec![0; MESSAGE];
             while !stop.load(Ordering::Relaxed) {
-                // A datagram that is no query, or an answer that cannot be sent, is the asker's loss.
+                // The client bears the loss if a datagram is not a query or an answer cannot be sent.
                 let _ = answer_one(&socket, &mut buffer, &zone);
             }
         });
         Ok(Self { address, stopped })
     }
 
-    /// Where it listens.
+    /// The address at which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -233,7 +234,7 @@ fn answer_one(socket: &UdpSocket, buffer: &mut [u8], zone: &Zone) -> io::Result<
 impl Drop for Nameserver {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
-        // An empty datagram wakes the thread, so that it sees the flag.
+        // An empty datagram wakes the thread, so that it reads the flag.
         if let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) {
             let _ = socket.send_to(&[], self.address);
         }

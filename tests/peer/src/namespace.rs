@@ -1,4 +1,4 @@
-//! The namespaces that servers negotiate in.
+//! The namespaces in which servers negotiate.
 
 /// Content namespace between servers (RFC 6120 §4.8.2).
 pub const SERVER: &str = "jabber:server";
@@ -18,7 +18,7 @@ pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// Server Dialback (XEP-0220).
 pub const DIALBACK: &str = "jabber:server:dialback";
-/// A request for a stream that goes both ways (XEP-0288 §2.2).
+/// A request for a bidirectional stream (XEP-0288 §2.2).
 pub const BIDI: &str = "urn:xmpp:bidi";
 /// Stream Management (XEP-0198).
 pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";

@@ -1,10 +1,11 @@
-//! Partners that nobody can install any more, or that are a service: simulated, as their vendors documented them.
+//! Simulations of partner systems that can no longer be installed or that are a hosted service. They follow the
+//! documentation of the vendors.
 //!
-//! [`wire::Wire`] is how a system behaves towards other servers, and each of the modules named after one is its
-//! description; [`partner::Partner`] is a domain on such a system, in both roles: [`receiving`] and [`initiating`].
-//! What is simulated and what a person has to set: `docs/partners`.
+//! [`wire::Wire`] is the behaviour of a system towards other servers, and each module named after a system is its
+//! description. [`partner::Partner`] is a domain on such a system, in both roles: [`receiving`] and [`initiating`].
+//! `docs/partners` lists the simulated behaviour and the settings that an administrator must make.
 //!
-//! The tags `[S-nn]` in the descriptions are those of the list of sources in `docs/partners/README.md`.
+//! The tags `[S-nn]` in the descriptions refer to the list of sources in `docs/partners/README.md`.
 
 pub mod cisco_imp;
 pub mod expressway;

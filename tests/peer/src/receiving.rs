@@ -1,4 +1,4 @@
-//! What a scripted server that listens has to know.
+//! The interface of a scripted server that listens.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use super::element::Element;
 use super::error::Result;
 use super::stream::Stream;
 
-/// A receiving server, and the authoritative one for its domain.
+/// A receiving server, which is also the authoritative server for its domain.
 pub trait Receiving: Send + Sync + 'static {
-    /// Negotiates. `None` when no stanza will follow: the other side only wanted keys verified, or was refused.
+    /// Negotiates a stream. `None` if no stanza will follow: the other side only had keys verified, or was refused.
     fn accept(&self, tcp: TcpStream) -> Result<Option<Session>>;
 
-    /// Answers an element of dialback; gives the domain that it proved, if it proved one.
+    /// Answers a dialback element. Returns the domain that it authenticated, if any.
     fn dialback(&self, stream: &mut Stream, element: &Element, id: &str) -> Result<Option<String>>;
 
-    /// How long each next element may take.
+    /// Maximum time for each next element.
     fn patience(&self) -> Duration;
 
-    /// Whether a stream counts as idle, and is closed in order, as soon as nothing follows a stanza.
+    /// Whether a stream counts as idle, and is closed cleanly, as soon as nothing follows a stanza.
     fn closes_idle_streams(&self) -> bool {
         false
     }

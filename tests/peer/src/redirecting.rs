@@ -1,4 +1,4 @@
-//! A server that sends everybody to another host (RFC 6120 §4.9.3.19).
+//! A server that redirects every client to another host (RFC 6120 §4.9.3.19).
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::namespace::STREAM_ERRORS;
 use super::receiving::Receiving;
 use super::stream::Stream;
 
-/// Says `<see-other-host/>` instead of features.
+/// Sends `<see-other-host/>` instead of features.
 #[derive(Debug)]
 pub struct Redirecting {
-    /// What does TLS.
+    /// The acceptor that negotiates TLS.
     pub acceptor: Acceptor,
-    /// Parses the text of `<see-other-host/>`.
+    /// The text of `<see-other-host/>`.
     pub to: String,
-    /// It does so before TLS.
+    /// Redirects before TLS.
     pub in_the_clear: bool,
 }
 
@@ -41,7 +41,7 @@ impl Receiving for Redirecting {
     }
 }
 
-/// Answers the header of a stream, and ends the stream by sending its opener to another host.
+/// Answers the header of a stream, and closes the stream by redirecting the initiating server to another host.
 pub fn redirect(stream: &mut Stream, to: &str) -> Result<Element> {
     let header = stream.header()?;
     let (from, domain) = (header.attribute("to"), header.attribute("from"));

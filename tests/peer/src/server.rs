@@ -1,4 +1,4 @@
-//! A scripted server on a port: it accepts whoever proves itself and tells a channel what happened.
+//! A scripted server on a port: it accepts every server that authenticates, and reports events to a channel.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -14,31 +14,31 @@ use super::namespace::{DIALBACK, SERVER};
 use super::receiving::Receiving;
 use super::stream::Item;
 
-/// What happened at a server.
+/// An event of a server.
 #[derive(Debug)]
 pub enum Event {
-    /// A domain has proven itself.
+    /// A domain has authenticated.
     Authenticated {
         /// The domain.
         from: String,
     },
-    /// A stanza came from a domain that has proven itself.
+    /// A stanza arrived from an authenticated domain.
     Stanza {
-        /// The domain that was proven.
+        /// The authenticated domain.
         from: String,
         /// The stanza.
         stanza: Element,
     },
-    /// A stream ended in order.
+    /// A stream was closed cleanly.
     Ended {
-        /// The domain that was proven, if any.
+        /// The authenticated domain, if any.
         from: Option<String>,
     },
-    /// A stream ended by an error.
+    /// A stream was closed with an error.
     Failed(PeerError),
 }
 
-/// A running server. Its connections end when their other sides do, or when their patience ends.
+/// A running server. Its connections end when the other side closes them, or when they time out.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -57,7 +57,7 @@ impl Server {
         Self::start(address, Offering { acceptor, features })
     }
 
-    /// Serves on that address (port 0: a free one).
+    /// Serves at that address (port 0: any free port).
     pub fn start(address: SocketAddr, acceptor: impl Receiving) -> Result<Self> {
         let listener = TcpListener::bind(address).map_err(PeerError::listen(address))?;
         let address = listener.local_addr().map_err(PeerError::listen(address))?;
@@ -74,7 +74,7 @@ impl Server {
                 let (acceptor, sender) = (Arc::clone(&acceptor), sender.clone());
                 thread::spawn(move || {
                     let ending = serve(&*acceptor, tcp, &sender);
-                    // Nobody listens any more once the test has ended.
+                    // The channel has no receiver after the test has ended.
                     let _ = sender.send(ending.unwrap_or_else(Event::Failed));
                 });
             }
@@ -82,12 +82,12 @@ impl Server {
         Ok(Self { address, events, stopped, patience })
     }
 
-    /// Where it listens.
+    /// The address at which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The next event that `pick` recognises; others are skipped, failures of streams are errors.
+    /// The next event that `pick` accepts. Other events are skipped; failures of streams are errors.
     pub fn wait<T>(
         &self,
         awaited: &'static str,
@@ -113,7 +113,7 @@ impl Server {
         }
     }
 
-    /// The next stanza, from whichever domain.
+    /// The next stanza, from any domain.
     pub fn stanza(&self) -> Result<Element> {
         self.wait("a stanza", |event| match event {
             Event::Stanza { stanza, .. } => Some(stanza),
@@ -121,7 +121,7 @@ impl Server {
         })
     }
 
-    /// The next message; the engine's own pings of a backend come in between.
+    /// The next message. The engine's own pings of a backend, which arrive in between, are skipped.
     pub fn message(&self) -> Result<Element> {
         self.wait("a message", |event| match event {
             Event::Stanza { stanza, .. } if stanza.name == "message" => Some(stanza),
@@ -129,7 +129,7 @@ impl Server {
         })
     }
 
-    /// What has happened and was not waited for.
+    /// The events that no caller has waited for.
     pub fn events(&self) -> Vec<Event> {
         self.events.try_iter().collect()
     }
@@ -138,7 +138,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
-        // Wakes the thread that accepts, so that it sees the flag.
+        // Wakes the accepting thread, so that it reads the flag.
         drop(TcpStream::connect_timeout(&self.address, self.patience));
     }
 }
@@ -182,7 +182,7 @@ fn serve(acceptor: &impl Receiving, tcp: TcpStream, events: &Sender<Event>) -> R
     }
 }
 
-/// The domainpart of a JID (RFC 7622 §3.1): the resource is cut first, then the local part.
+/// The domainpart of a JID (RFC 7622 §3.1): removes the resource first, then the local part.
 fn domain_of(jid: &str) -> &str {
     let bare = jid.split_once('/').map_or(jid, |(bare, _)| bare);
     bare.split_once('@').map_or(bare, |(_, domain)| domain)

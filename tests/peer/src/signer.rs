@@ -1,4 +1,4 @@
-//! A key that signs a zone (RFC 4034), and what may be wrong with its signatures.
+//! A key that signs a zone (RFC 4034), and possible flaws of its signatures.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,23 +13,23 @@ use rcgen::date_time_ymd;
 
 use super::error::{PeerError, Result};
 
-/// How long a signature is valid.
+/// Validity of a signature.
 const LIFE: Duration = Duration::from_hours(1);
 
-/// What is wrong with the signature of a set of records.
+/// The flaw of the signature of a set of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// It is of other bytes.
+    /// The signature covers other bytes.
     Forged,
-    /// It was valid yesterday.
+    /// The signature expired yesterday.
     Expired,
-    /// It is not there.
+    /// The signature is missing.
     Missing,
-    /// The records are not there either, and their absence is said by an unsigned zone that has nothing to do with it.
+    /// The records are missing too, and an unrelated, unsigned zone reports their absence.
     Denied,
 }
 
-/// The key of the root, for which it signs every name.
+/// The key of the root, with which the server signs every name.
 pub struct Signer {
     signer: DnssecSigner,
     asleep: AtomicBool,
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Makes a key.
+    /// Generates a key.
     pub fn new() -> Result<Self> {
         let failed = |error| PeerError::Script(format!("no key for the zone: {error}"));
         let der = Ed25519SigningKey::generate_pkcs8().map_err(failed)?;
@@ -54,7 +54,7 @@ impl Signer {
         })
     }
 
-    /// Answers have no signatures from now on, as behind a resolver that strips them, or have them again.
+    /// Stops or resumes signing: while stopped, answers have no signatures, as behind a resolver that strips them.
     pub fn sleep(&self, asleep: bool) {
         self.asleep.store(asleep, Ordering::Relaxed);
     }
@@ -72,12 +72,12 @@ impl Signer {
         format!(". 3600 IN DNSKEY {flags} 3 {algorithm} {public}\n")
     }
 
-    /// The key as a record of the root.
+    /// The key as a DNSKEY record of the root.
     pub fn key(&self) -> RData {
         RData::DNSSEC(DNSSECRData::DNSKEY(self.signer.to_dnskey()))
     }
 
-    /// What proves that of this name there are these types and no others (RFC 4034 §4), made for the question (RFC 4470).
+    /// Proof that this name has these types and no others (RFC 4034 §4), generated for the query (RFC 4470).
     pub fn only(&self, name: &Name, types: impl IntoIterator<Item = RecordType>) -> Result<RData> {
         let next = name.prepend_label(&b"\0"[..]).map_err(|error| broken(&error))?;
         Ok(RData::DNSSEC(DNSSECRData::NSEC(NSEC::new_cover_self(next, types))))

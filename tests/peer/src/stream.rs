@@ -17,7 +17,7 @@ use super::namespace::{DIALBACK, SERVER, STREAMS};
 use super::tls;
 use super::transport::{Timed, Transport};
 
-/// What a stream can bring.
+/// The items that a stream can deliver.
 #[derive(Debug)]
 pub enum Item {
     /// The stream's start tag.
@@ -28,7 +28,7 @@ pub enum Item {
     End,
 }
 
-/// One direction each way of XML over one connection.
+/// One XML stream in each direction over one connection.
 #[derive(Debug)]
 pub struct Stream {
     reader: NsReader<Transport>,
@@ -44,7 +44,7 @@ impl Stream {
         Self::accepted(tcp, patience)
     }
 
-    /// On a connection that was accepted.
+    /// A stream over an accepted connection.
     pub fn accepted(tcp: TcpStream, patience: Duration) -> Result<Self> {
         let timed =
             Timed::new(tcp, patience).map_err(PeerError::io("setting time-outs of a socket"))?;
@@ -55,13 +55,13 @@ impl Stream {
         Self { reader: NsReader::from_reader(transport), buffer: Vec::new(), inside: false }
     }
 
-    /// A new stream over the same connection (RFC 6120 §4.3.3): what was declared and opened before is gone.
+    /// A new stream over the same connection (RFC 6120 §4.3.3), without the declarations and elements of the old one.
     #[must_use]
     pub fn restarted(self) -> Self {
         Self::over(self.reader.into_inner())
     }
 
-    /// TLS from here on, as its client (RFC 6120 §5.4.3).
+    /// Starts TLS as client (RFC 6120 §5.4.3).
     pub fn secured_as_client(self, config: Arc<ClientConfig>, domain: &str) -> Result<Self> {
         let mut session = ClientConnection::new(config, tls::server_name(domain)?)?;
         let mut timed = self.plain()?;
@@ -69,7 +69,7 @@ impl Stream {
         Ok(Self::over(Transport::Client(Box::new(StreamOwned::new(session, timed)))))
     }
 
-    /// TLS from here on, as its server (RFC 6120 §5.4.3).
+    /// Starts TLS as server (RFC 6120 §5.4.3).
     pub fn secured_as_server(self, config: Arc<ServerConfig>) -> Result<Self> {
         let mut session = ServerConnection::new(config)?;
         let mut timed = self.plain()?;
@@ -87,7 +87,7 @@ impl Stream {
         }
     }
 
-    /// Whether the other side speaks TLS first: a record of a handshake begins with 22 (RFC 8446 §5.1), XML never does.
+    /// Whether the other side starts with TLS: a handshake record begins with 22 (RFC 8446 §5.1), XML never does.
     pub fn begins_with_tls(&mut self) -> Result<bool> {
         let transport = self.transport();
         transport.begin();
@@ -95,7 +95,7 @@ impl Stream {
         Ok(seen.first() == Some(&22))
     }
 
-    /// Whether the other side presented a certificate that leads to our roots and is for this domain.
+    /// Whether the other side presented a certificate that chains to our roots and covers this domain.
     pub fn is_proven(&self, domain: &str) -> bool {
         let transport: &Transport = self.reader.get_ref();
         transport.peer_certificate().is_some_and(|leaf| tls::covers(leaf, domain))
@@ -106,12 +106,12 @@ impl Stream {
         self.reader.get_mut()
     }
 
-    /// Sends a stream header between servers; an empty `from` or `id` is left out.
+    /// Sends a stream header between servers, without `from` or `id` if empty.
     pub fn send_header(&mut self, from: &str, to: &str, id: &str) -> Result<()> {
         self.send_header_in(SERVER, from, to, id)
     }
 
-    /// Sends a stream header in that content namespace; an empty `from` or `id` is left out.
+    /// Sends a stream header in that content namespace, without `from` or `id` if empty.
     pub fn send_header_in(&mut self, content: &str, from: &str, to: &str, id: &str) -> Result<()> {
         let mut header = format!("<?xml version='1.0'?><stream:stream xmlns='{content}'");
         if content == SERVER {
@@ -127,8 +127,8 @@ impl Stream {
         self.send(&header)
     }
 
-    /// Sends a header of the time before version 1.0, in which no features follow (RFC 6120 §4.7.5 rule 4); names
-    /// that are empty are left out.
+    /// Sends a header from before version 1.0, after which no features follow (RFC 6120 §4.7.5 rule 4). Empty names are
+    /// omitted.
     pub fn send_unversioned_header(&mut self, from: &str, to: &str, id: &str) -> Result<()> {
         let mut header = format!(
             "<stream:stream xmlns='{SERVER}' xmlns:db='{DIALBACK}' xmlns:stream='{STREAMS}'"
@@ -151,7 +151,7 @@ impl Stream {
             .map_err(PeerError::io("sending"))
     }
 
-    /// Ends our direction of the stream (RFC 6120 §4.4) and of TLS below it.
+    /// Closes our direction of the stream (RFC 6120 §4.4) and of TLS below it.
     pub fn close(mut self) -> Result<()> {
         self.send("</stream:stream>")?;
         self.transport().send_close_notify().map_err(PeerError::io("closing TLS"))
@@ -179,7 +179,7 @@ impl Stream {
         }
     }
 
-    /// The next item, which must be an element and no stream error.
+    /// The next item, which must be an element and not a stream error.
     pub fn element(&mut self, awaited: &'static str) -> Result<Element> {
         match self.receive(awaited)? {
             Item::Element(got) if got.is(STREAMS, "error") => {
@@ -191,7 +191,7 @@ impl Stream {
         }
     }
 
-    /// The next item, which must be the element of that name.
+    /// The next item, which must be the element with that name.
     pub fn expect(
         &mut self,
         namespace: &str,

@@ -1,4 +1,4 @@
-//! TLS of scripted servers: one provider, private roots, client certificates asked for and not insisted on.
+//! TLS of scripted servers: one provider, private roots, client certificates requested but not required.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use super::authority::Identity;
 use super::error::{PeerError, Result};
 
-/// XEP-0368 §4: what Direct TLS between servers negotiates.
+/// The ALPN protocol that Direct TLS between servers negotiates (XEP-0368 §4).
 const ALPN: &[u8] = b"xmpp-server";
 
-/// How an initiating server speaks TLS. Without an identity it presents no certificate.
+/// The TLS configuration of an initiating server. Without an identity it presents no certificate.
 pub fn client(
     identity: Option<&Identity>,
     roots: &Arc<RootCertStore>,
@@ -32,7 +32,8 @@ pub fn client(
     Ok(Arc::new(config))
 }
 
-/// How a receiving server speaks TLS: a client certificate that is presented must lead to the roots, and may be absent.
+/// The TLS configuration of a receiving server. A client certificate is optional; if presented, it must chain to the
+/// roots.
 pub fn server(identity: &Identity, roots: &Arc<RootCertStore>) -> Result<Arc<ServerConfig>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier =
@@ -48,13 +49,13 @@ pub fn server(identity: &Identity, roots: &Arc<RootCertStore>) -> Result<Arc<Ser
     ))
 }
 
-/// A domain as TLS names it.
+/// The TLS server name of a domain.
 pub fn server_name(domain: &str) -> Result<ServerName<'static>> {
     ServerName::try_from(domain.to_owned())
         .map_err(|error| PeerError::Script(format!("{domain:?} is not a domain: {error}")))
 }
 
-/// Whether a certificate, already known to lead to a root, is for this domain.
+/// Whether a certificate that is already verified to chain to a root covers this domain.
 pub fn covers(certificate: &CertificateDer<'_>, domain: &str) -> bool {
     let Ok(name) = ServerName::try_from(domain) else { return false };
     webpki::EndEntityCert::try_from(certificate)

@@ -1,4 +1,4 @@
-//! Bytes: TCP, or TLS over TCP, with a deadline on every read.
+//! The byte transport: TCP, or TLS over TCP, with a deadline for every read.
 
 use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
 use std::net::TcpStream;
@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConnection, ServerConnection, StreamOwned};
 
-/// Bytes that one read asks the system for: a stream at full speed should be bound by TLS, not by system calls.
+/// Bytes that one read requests from the system. TLS, and not the number of system calls, should limit a stream at full
+/// speed.
 const READ_AHEAD: usize = 256 * 1024;
 
-/// A TCP connection whose reads end at a deadline. It reads ahead, so nothing of a TLS handshake can be lost when the
+/// A TCP connection whose reads have a deadline. It reads ahead, so no byte of a TLS handshake is lost when the
 /// connection changes from plain to TLS.
 #[derive(Debug)]
 pub struct Timed {
@@ -20,7 +21,7 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// Every write, and every read after [`Transport::begin`], may take that long.
+    /// Limits every write, and every read after [`Transport::begin`], to that time.
     pub fn new(tcp: TcpStream, patience: Duration) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         tcp.set_write_timeout(Some(patience))?;
@@ -40,7 +41,8 @@ impl Timed {
     }
 }
 
-/// A read that a socket time-out ended reports `WouldBlock` on Linux (socket(7), `SO_RCVTIMEO`).
+/// Converts the error of a socket time-out: a read that times out reports `WouldBlock` on Linux (socket(7),
+/// `SO_RCVTIMEO`).
 fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }
@@ -68,7 +70,7 @@ impl Write for Timed {
         self.tcp.get_mut().write(buffer).map_err(timed_out)
     }
 
-    /// All at once, as TLS wants to end a handshake that failed: what comes behind the first buffer is the alert.
+    /// Writes all buffers at once. TLS needs this to close a failed handshake: the alert follows the first buffer.
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.tcp.get_mut().write_vectored(buffers).map_err(timed_out)
     }
@@ -83,14 +85,14 @@ impl Write for Timed {
 pub enum Transport {
     /// TCP.
     Plain(Timed),
-    /// TLS, and we are its client.
+    /// TLS, as its client.
     Client(Box<StreamOwned<ClientConnection, Timed>>),
-    /// TLS, and we are its server.
+    /// TLS, as its server.
     Server(Box<StreamOwned<ServerConnection, Timed>>),
 }
 
 impl Transport {
-    /// Starts the clock for what is read next and tells how long it may take.
+    /// Starts the deadline of the next reads and returns the maximum time for them.
     pub fn begin(&mut self) -> Duration {
         let timed = match self {
             Self::Plain(timed) => timed,
@@ -101,7 +103,7 @@ impl Transport {
         timed.patience
     }
 
-    /// Whether something has come that is not read yet, or comes within that time. The clock of [`Self::begin`] starts again.
+    /// Whether unread bytes are available, or arrive within that time. Restarts the deadline of [`Self::begin`].
     pub fn is_readable_within(&mut self, time: Duration) -> io::Result<bool> {
         let deadline = Instant::now() + time;
         match self {
@@ -118,7 +120,7 @@ impl Transport {
         seen
     }
 
-    /// How long every write, and every read after the next [`Self::begin`], may take from now on.
+    /// Sets the maximum time for every later write, and for every read after the next [`Self::begin`].
     pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
         let timed = match self {
             Self::Plain(timed) => timed,
@@ -129,7 +131,7 @@ impl Transport {
         timed.tcp.get_ref().set_write_timeout(Some(patience))
     }
 
-    /// The port at our end.
+    /// The local port.
     pub fn local_port(&self) -> io::Result<u16> {
         let timed = match self {
             Self::Plain(timed) => timed,
@@ -139,7 +141,7 @@ impl Transport {
         Ok(timed.tcp.get_ref().local_addr()?.port())
     }
 
-    /// Says that nothing more will be sent (RFC 8446 §6.1).
+    /// Notifies the other side that no more data follows (RFC 8446 §6.1).
     pub fn send_close_notify(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => return Ok(()),
@@ -149,7 +151,7 @@ impl Transport {
         self.flush()
     }
 
-    /// Drops what could not be sent, so that reading does not wait for it. Nothing can be sent after this.
+    /// Drops unsent data, so that a read does not wait for it. Nothing can be sent afterwards.
     pub fn forget_unsent(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => {}
@@ -167,7 +169,7 @@ impl Transport {
         Ok(())
     }
 
-    /// The other side's certificate, once TLS has verified that it leads to a root.
+    /// The certificate of the other side, after TLS has verified that it chains to a root.
     pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
         let chain = match self {
             Self::Plain(_) => None,

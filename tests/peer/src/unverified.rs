@@ -1,5 +1,5 @@
-//! TLS that asks nothing of the other side's certificate but that its holder has the key: for servers that look at the
-//! name alone, or at nothing. Which of the two is decided once the certificate is there.
+//! TLS that verifies only that the other side holds the key of its certificate. For servers that check only the name,
+//! or nothing. The server chooses between the two after it has the certificate.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use rustls::{
 use super::authority::Identity;
 use super::error::Result;
 
-/// An initiating server. Without an identity it presents no certificate.
+/// The configuration of an initiating server. Without an identity it presents no certificate.
 pub fn client(identity: Option<&Identity>) -> Result<Arc<ClientConfig>> {
     let (provider, anybody) = anybody();
     let config = ClientConfig::builder_with_provider(provider)
@@ -27,7 +27,7 @@ pub fn client(identity: Option<&Identity>) -> Result<Arc<ClientConfig>> {
     }))
 }
 
-/// A receiving server that does not ask for a certificate.
+/// The configuration of a receiving server that requests no certificate.
 pub fn server_that_asks_for_none(identity: &Identity) -> Result<Arc<ServerConfig>> {
     let (provider, _) = anybody();
     Ok(Arc::new(
@@ -38,7 +38,7 @@ pub fn server_that_asks_for_none(identity: &Identity) -> Result<Arc<ServerConfig
     ))
 }
 
-/// A receiving server that asks for a certificate and takes any, or none.
+/// The configuration of a receiving server that requests a certificate and accepts any, or none.
 pub fn server_that_takes_any(identity: &Identity) -> Result<Arc<ServerConfig>> {
     let (provider, anybody) = anybody();
     Ok(Arc::new(
@@ -49,13 +49,13 @@ pub fn server_that_takes_any(identity: &Identity) -> Result<Arc<ServerConfig>> {
     ))
 }
 
-/// The provider, and a verifier that believes every certificate.
+/// The provider, and a verifier that accepts every certificate.
 pub fn anybody() -> (Arc<CryptoProvider>, Arc<Anybody>) {
     let provider = Arc::new(aws_lc_rs::default_provider());
     (Arc::clone(&provider), Arc::new(Anybody(provider)))
 }
 
-/// Believes every certificate.
+/// Accepts every certificate.
 #[derive(Debug)]
 pub struct Anybody(Arc<CryptoProvider>);
 

@@ -1,4 +1,5 @@
-//! The scripted servers speak with each other, so that a test that fails with them has found something else.
+//! The scripted servers talk to each other. If these tests pass, a failure of another test is not a fault of the
+//! scripted servers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use s2s_peer::initiator::{Initiator, Security};
 use s2s_peer::server::{Event, Server};
 use s2s_peer::stream::{Item, Stream};
 
-/// Longest wait for something that must happen; only a test that fails waits it out.
+/// Maximum wait for a required event; only a failing test waits that long.
 const DEADLINE: Duration = Duration::from_secs(90);
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const HELLO: &str = "<message from='x@a.example/r' to='y@b.example'><body>Hello &amp; &#x67;oodbye</body></message>";

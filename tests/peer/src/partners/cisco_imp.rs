@@ -1,4 +1,4 @@
-//! CUPS 8.x, later the IM and Presence Service, as a partner: one of three modes for a whole node ([S-2]).
+//! CUPS 8.x, later the IM and Presence Service, as a partner: one of three modes applies to a whole node ([S-2]).
 
 use super::wire::{Certificate, Tls, Version, Wire};
 
@@ -13,14 +13,14 @@ pub const NO_TLS: Wire = Wire {
     closes_idle_streams: false,
 };
 
-/// "TLS Optional", with neither of the boxes for SASL EXTERNAL ticked and no client certificates required, as the note has it
-/// for WebEx ([S-1]).
+/// "TLS Optional", with both checkboxes for SASL EXTERNAL cleared and client certificates not required, as the note
+/// specifies for WebEx ([S-1]).
 pub const TLS_OPTIONAL: Wire = Wire { tls: Tls::Optional, ..NO_TLS };
 
-/// "TLS Required", client certificates and both boxes for SASL EXTERNAL ([S-2]).
+/// "TLS Required", with client certificates and both checkboxes for SASL EXTERNAL selected ([S-2]).
 pub const TLS_REQUIRED: Wire =
     Wire { tls: Tls::Required, certificate: Certificate::Trusted, external: true, ..NO_TLS };
 
-/// "TLS Optional" on a box that knows nothing later than TLS 1.0. From memory: no source says what CUPS 8.x speaks, nor what
-/// it announces.
+/// "TLS Optional" on a system that supports no version later than TLS 1.0. From memory: no source states the versions
+/// that CUPS 8.x supports, or the features that it announces.
 pub const OLD_TLS: Wire = Wire { tls: Tls::TooOld, announces_dialback: true, ..NO_TLS };

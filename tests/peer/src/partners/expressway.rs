@@ -2,8 +2,8 @@
 
 use super::wire::{Certificate, Tls, Version, Wire};
 
-/// TLS is required by default; dialback always runs and SASL EXTERNAL is not supported; the domain has to be in the
-/// certificate even when certificates are not checked; streams are closed after ten idle minutes ([S-3]). Keys have 40
+/// TLS is required by default. Dialback always runs, and SASL EXTERNAL is not supported. The certificate must contain
+/// the domain even if certificates are not checked. Streams are closed after ten idle minutes ([S-3]). Keys have 40
 /// hexadecimal digits ([S-4]).
 pub const WIRE: Wire = Wire {
     version: Version::One,

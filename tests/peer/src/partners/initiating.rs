@@ -19,19 +19,19 @@ use crate::{tls, unverified};
 pub struct HasOpened {
     /// The stream.
     pub stream: Stream,
-    /// The id that the receiving server gave it.
+    /// The id that the receiving server assigned.
     pub id: String,
-    /// What it offers; empty where there are no versions.
+    /// The features that the receiving server offers; empty on a stream without a version.
     pub features: Element,
 }
 
 impl Partner {
-    /// Connects the server of `to` and encrypts as this partner does.
+    /// Connects to the server of `to` and encrypts as this partner does.
     pub fn open(&self, to: &str) -> Result<HasOpened> {
         self.open_at(self.others, to)
     }
 
-    /// The same at another address.
+    /// The same, at another address.
     pub fn open_at(&self, address: SocketAddr, to: &str) -> Result<HasOpened> {
         let opened = self.greet_as_client(Stream::connect(address, self.patience)?, to)?;
         let offered = opened.features.child(TLS, "starttls").is_some();
@@ -63,7 +63,7 @@ impl Partner {
         self.stream_at(self.others, to)
     }
 
-    /// The same at another address.
+    /// The same, at another address.
     pub fn stream_at(&self, address: SocketAddr, to: &str) -> Result<Stream> {
         let HasOpened { mut stream, id, features } = self.open_at(address, to)?;
         let offered = features

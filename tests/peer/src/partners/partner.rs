@@ -15,28 +15,29 @@ use crate::dialback::Secret;
 pub struct Partner {
     /// Its domain.
     pub domain: String,
-    /// How its system behaves.
+    /// The behaviour of its system.
     pub wire: Wire,
     /// The certificate of its domain.
     pub identity: Identity,
-    /// What it believes certificates by, if it looks at them.
+    /// The roots by which it verifies certificates, if it checks them.
     pub roots: Arc<RootCertStore>,
-    /// Where it finds the server of every other domain.
+    /// The address at which it finds the server of every other domain.
     pub others: SocketAddr,
-    /// What it says to a domain that another customer of it has.
+    /// Its answer to a domain that another of its customers owns.
     pub claim: Option<Claim>,
-    /// How long each answer may take.
+    /// Maximum time for each answer.
     pub patience: Duration,
 }
 
-/// How a hoster answers the dialback key of a domain that it believes to host itself. It never asks the domain's server.
+/// The answer of a hosting provider to the dialback key of a domain that it believes to host itself. It never queries
+/// the domain's server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// By `undefined-condition` and a text, as Google Talk did; `{}` in the text is the domain.
+    /// `undefined-condition` and a text, as Google Talk answered; `{}` in the text is the domain.
     StreamError(&'static str),
-    /// By `type='invalid'`: its own secret made another key.
+    /// `type='invalid'`: its own secret generates a different key.
     Invalid,
-    /// By `type='error'` with that condition and a text (XEP-0220 §2.5).
+    /// `type='error'` with that condition and a text (XEP-0220 §2.5).
     Error {
         /// The condition of the stanza error.
         condition: &'static str,
@@ -46,7 +47,7 @@ pub enum Claim {
 }
 
 impl Partner {
-    /// What its keys are made with.
+    /// The secret from which it generates its keys.
     pub fn secret(&self) -> Secret {
         Secret::new(format!("the secret of {}", self.domain)).of_digits(self.wire.key_digits)
     }

@@ -1,4 +1,4 @@
-//! A simulated partner as receiving server, and as the authoritative one for its domain.
+//! A simulated partner as receiving server, and as the authoritative server for its domain.
 
 use std::fmt::Write as _;
 use std::net::TcpStream;
@@ -16,10 +16,11 @@ use crate::receiving::Receiving;
 use crate::stream::{Item, Stream};
 use crate::{tls, unverified};
 
-/// A fatal alert `protocol_version` in a record of TLS 1.0 (RFC 5246 §7.2), the answer of a server that knows nothing later.
+/// A fatal alert `protocol_version` in a record of TLS 1.0 (RFC 5246 §7.2): the answer of a server that supports no
+/// later version.
 const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
-/// What was said in the headers in force.
+/// The values of the stream headers in force.
 struct Greeted {
     from: String,
     id: String,
@@ -136,7 +137,7 @@ impl Partner {
     }
 }
 
-/// Ends the stream with an error; there will be no session.
+/// Closes the stream with an error; there is no session.
 fn refuse(stream: &mut Stream, condition: &str, text: &str) -> Result<Option<Session>> {
     let text = if text.is_empty() {
         String::new()

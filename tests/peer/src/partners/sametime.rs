@@ -9,7 +9,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use super::wire::{Certificate, Tls, Version, Wire};
 use crate::error::{PeerError, Result};
 
-/// With TLS: required, with exchanged certificates, and SASL has to be on ([S-2], [S-14], [S-15]).
+/// With TLS: it is required, certificates are exchanged, and SASL must be enabled ([S-2], [S-14], [S-15]).
 pub const OVER_TLS: Wire = Wire {
     version: Version::One,
     tls: Tls::Required,
@@ -20,11 +20,12 @@ pub const OVER_TLS: Wire = Wire {
     closes_idle_streams: false,
 };
 
-/// Without: dialback over TCP.
+/// Without TLS: dialback over TCP.
 pub const PLAIN: Wire =
     Wire { tls: Tls::Never, certificate: Certificate::Nothing, external: false, ..OVER_TLS };
 
-/// The server of a domain as this gateway finds it: behind the first SRV record of the answer, and no other ([S-8]).
+/// The server of a domain as this gateway finds it: the target of the first SRV record in the answer, and no other
+/// ([S-8]).
 pub fn first_server(resolver: SocketAddr, domain: &str, patience: Duration) -> Result<SocketAddr> {
     let service = format!("_xmpp-server._tcp.{domain}.");
     let records = ask(resolver, &service, RecordType::SRV, patience)?;

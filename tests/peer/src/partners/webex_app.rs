@@ -1,9 +1,9 @@
-//! Today's Webex App: as the Messenger on the wire, with less inside.
+//! The current Webex App: the same as the Messenger on the wire, with fewer functions inside.
 
 use super::wire::Wire;
 
-/// TLS only where the other side takes it without authentication ([S-12]).
+/// TLS only if the other side accepts it without authentication ([S-12]).
 pub const WIRE: Wire = super::webex_messenger::WIRE;
 
-/// Its people look away to everybody outside, whatever they do ([S-12]).
+/// External contacts always see its users as away, whatever the users do ([S-12]).
 pub const SHOW: &str = "away";

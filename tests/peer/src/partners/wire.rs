@@ -1,28 +1,29 @@
-//! How a system behaves towards other servers.
+//! The behaviour of a system towards other servers.
 
 /// The traits in which partners differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wire {
-    /// Its streams have a version, and features.
+    /// Whether its streams have a version, and features.
     pub version: Version,
-    /// What it does about encryption.
+    /// Its policy for encryption.
     pub tls: Tls,
-    /// What a certificate is to it.
+    /// Its policy for certificates.
     pub certificate: Certificate,
-    /// It offers and uses SASL EXTERNAL (XEP-0178), and knows dialback besides.
+    /// It offers and uses SASL EXTERNAL (XEP-0178), and also supports dialback.
     pub external: bool,
-    /// It announces dialback as a stream feature (XEP-0220 §2.4.2), besides declaring its namespace as all do.
+    /// It announces dialback as a stream feature (XEP-0220 §2.4.2), in addition to the namespace that every system
+    /// declares.
     pub announces_dialback: bool,
-    /// Hexadecimal digits of its dialback keys, which are opaque to everybody else.
+    /// Hexadecimal digits of its dialback keys, which are opaque to every other server.
     pub key_digits: usize,
-    /// It closes streams that are idle.
+    /// It closes idle streams.
     pub closes_idle_streams: bool,
 }
 
-/// RFC 6120 §4.7.5.
+/// The version of a stream (RFC 6120 §4.7.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// None: no features follow, and its own headers name nobody but the domain that is wanted.
+    /// None: no features follow, and its own headers name only the domain that it connects to.
     None,
     /// 1.0.
     One,
@@ -31,24 +32,24 @@ pub enum Version {
 /// Encryption of streams, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
-    /// It knows no STARTTLS.
+    /// It does not support STARTTLS.
     Never,
-    /// It offers STARTTLS and uses it where it is offered, and does without.
+    /// It offers STARTTLS, uses it if offered, and continues without TLS otherwise.
     Optional,
-    /// It insists on STARTTLS.
+    /// It requires STARTTLS.
     Required,
-    /// It offers STARTTLS, and knows no version of TLS that is still in use.
+    /// It offers STARTTLS, but supports no version of TLS that is still in use.
     TooOld,
 }
 
-/// What a certificate of the other side is to it.
+/// The policy for a certificate of the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certificate {
-    /// Nothing: it asks for none, presents none as a client, and looks at none.
+    /// Certificates are not used: it requests none, presents none as a client, and checks none.
     Nothing,
-    /// Its names are looked at, its issuer is not.
+    /// It checks the names of the certificate, but not the issuer.
     Named,
-    /// It proves the other side when it leads to a root.
+    /// The certificate authenticates the other side if it chains to a root.
     Trusted,
 }
 
