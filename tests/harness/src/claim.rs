@@ -1,8 +1,8 @@
-//! Ports and loopback networks that one process has to itself until it ends, among all processes of the machine that claim
-//! them here: tests run as processes beside each other, also those of two clones.
+//! Ports and loopback networks that one process reserves until it exits. Other processes of the machine that claim
+//! ports here do not get them: tests run as parallel processes, also those of two clones.
 //!
-//! A claim is an abstract Unix socket (unix(7)) of that name. The kernel gives a name to one process of a network namespace,
-//! and takes it back when the process ends, however it ends. Child processes do not inherit it.
+//! A claim is an abstract Unix socket (unix(7)) with that name. The kernel gives a name to one process of a network
+//! namespace. It releases the name when the process exits for any reason. Child processes do not inherit it.
 
 use std::fs;
 use std::io;
@@ -12,18 +12,18 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::sync::{Mutex, PoisonError};
 
-/// Ports that may be claimed: those of users, below the ports of Kubernetes' Services (30000 to 32767).
+/// The range of ports that can be claimed: user ports below the port range of Kubernetes Services (30000 to 32767).
 const PORTS: RangeInclusive<u16> = 10_000..=29_999;
-/// Second and third byte of networks that may be claimed: 127.64.0.0/24 to 127.127.255.0/24.
+/// Second and third byte of networks that can be claimed: 127.64.0.0/24 to 127.127.255.0/24.
 const NETWORKS: RangeInclusive<u16> = 0x4000..=0x7fff;
-/// From which ports the kernel takes one for a socket that names none.
+/// The range from which the kernel assigns a port to a socket that requests none.
 const EPHEMERAL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/// The sockets that hold what this process has claimed.
+/// The sockets that hold the claims of this process.
 static CLAIMS: Mutex<Vec<UnixDatagram>> = Mutex::new(Vec::new());
 
-/// A port of 127.0.0.1 on which nobody listens. No other claim gives it, whatever the loopback address, and the kernel gives
-/// it to no socket that names none.
+/// A port of 127.0.0.1 on which no process listens. No other claim returns it, for any loopback address. The kernel
+/// does not assign it to a socket that requests no port.
 pub fn port() -> io::Result<SocketAddr> {
     let ephemeral = ephemeral_ports()?;
     let port = first(PORTS, |port| {
@@ -33,12 +33,12 @@ pub fn port() -> io::Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, port).into())
 }
 
-/// A network of 254 loopback addresses, of which a test may use every port.
+/// A network of 254 loopback addresses; a test may use all their ports.
 #[derive(Debug, Clone, Copy)]
 pub struct Network(u16);
 
 impl Network {
-    /// Claims one.
+    /// Claims a network.
     pub fn claim() -> io::Result<Self> {
         first(NETWORKS, |number| claim(&format!("network {}", Self(number).host(0)))).map(Self)
     }
@@ -50,13 +50,13 @@ impl Network {
     }
 }
 
-/// The first of these that can be had. Each process begins at another one, so that few are tried in vain.
+/// The first number of the range that is free. Each process starts at a different number, so that few attempts fail.
 fn first(
     all: RangeInclusive<u16>,
     mut can_be_had: impl FnMut(u16) -> io::Result<bool>,
 ) -> io::Result<u16> {
     let (low, count) = (u32::from(*all.start()), u32::from(all.end() - all.start()) + 1);
-    // Process ids that follow each other are spread by the golden ratio (Knuth).
+    // The golden ratio spreads consecutive process ids (Knuth).
     let begin = std::process::id().wrapping_mul(0x9e37_79b9) >> 8;
     for step in 0..count {
         let candidate = low + begin.wrapping_add(step) % count;
@@ -68,7 +68,7 @@ fn first(
     Err(io::Error::other(format!("all of {all:?} are claimed or in use")))
 }
 
-/// Whether the name was free and is this process's now.
+/// Claims the name. Returns whether the name was free.
 fn claim(name: &str) -> io::Result<bool> {
     let name = UnixAddress::from_abstract_name(format!("xmpp-federation {name}"))?;
     match UnixDatagram::bind_addr(&name) {
@@ -81,7 +81,7 @@ fn claim(name: &str) -> io::Result<bool> {
     }
 }
 
-/// Whether no program that claims nothing listens there.
+/// Whether the port is free of programs that do not use claims.
 fn is_free(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
 }
@@ -90,7 +90,7 @@ fn ephemeral_ports() -> io::Result<RangeInclusive<u16>> {
     let text = fs::read_to_string(EPHEMERAL)?;
     let mut ports = text.split_whitespace().map(str::parse);
     match (ports.next(), ports.next()) {
-        // A machine whose range leaves none of ours has no better ones.
+        // If the range of the kernel covers all our ports, the machine has no better ones.
         (Some(Ok(low)), Some(Ok(high))) if low <= *PORTS.start() && high >= *PORTS.end() => {
             Ok(RangeInclusive::new(1, 0))
         }
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// In the environment of the process that the test starts: what it tries to claim.
+    /// The claims that the child process of the test attempts, in its environment.
     const CHILD: &str = "XFED_TEST_CLAIMS";
 
     #[test]

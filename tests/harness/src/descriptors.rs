@@ -1,23 +1,23 @@
-//! Open files: many systems give a user 1,024, until a process asks for as many as it may have.
+//! Limit of open files: many systems allow a user 1,024 until a process raises the limit up to its maximum.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Enough for every suite, also where each of thousands of connections has its two ends in one process. Not more: some real
-/// servers inherit the limit and work through all descriptors that they may have.
+/// Enough for every suite, even if each of thousands of connections has both ends in one process. Not more: some real
+/// servers inherit the limit and iterate over all descriptors that it allows.
 const WANTED: u64 = 16_384;
 
-/// Lets this process have as many as the suites need, as far as the system permits it.
+/// Raises the limit of this process to the value that the suites need, up to the maximum that the system permits.
 ///
 /// # Errors
-/// When the system refuses a limit that it permits.
+/// Returns an error if the system refuses a limit that it permits.
 pub fn raise() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, raised(limit))?)
 }
 
-/// Absent means without limit.
+/// An absent value means no limit.
 fn raised(Rlimit { current, maximum }: Rlimit) -> Rlimit {
     let permitted = maximum.map_or(WANTED, |maximum| WANTED.min(maximum));
     Rlimit { current: current.map(|current| current.max(permitted)), maximum }

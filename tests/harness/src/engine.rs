@@ -1,4 +1,4 @@
-//! The real engine binary as a child process, with a configuration that a test or benchmark wrote.
+//! The real engine binary as a child process, with a configuration from a test or benchmark.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -13,38 +13,38 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::environment;
 
-/// How long it may take to be ready on a busy machine, and to answer a request.
+/// Maximum time until the engine is ready on a busy machine, and until it answers a request.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
-/// Between two looks at `/readyz`; readiness has no other announcement.
+/// Interval of the checks of `/readyz`; the engine does not announce readiness in another way.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Why there is no running engine.
+/// The reason why no engine runs.
 #[derive(Clone, thiserror::Error)]
 pub enum EngineError {
     /// A file or the program could not be used.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done, with the path.
+        /// The operation that failed, with the path.
         doing: String,
-        /// The system's answer.
+        /// The system error.
         source: Arc<io::Error>,
     },
-    /// It ended by itself.
+    /// The engine exited without a request.
     #[error("the engine exited with {status}:\n{log}")]
     Ended {
-        /// How.
+        /// The exit status.
         status: ExitStatus,
-        /// What it said.
+        /// The log.
         log: String,
     },
-    /// It runs and is not ready.
+    /// The engine runs but is not ready.
     #[error(
         "the engine was not ready within {START_TIMEOUT:?}; last seen at /readyz: {seen}\n{log}"
     )]
     NotReady {
         /// The last answer.
         seen: String,
-        /// What it said.
+        /// The log.
         log: String,
     },
 }
@@ -56,7 +56,7 @@ fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> EngineError {
     move |source| EngineError::Io { doing, source: Arc::new(source) }
 }
 
-/// A running engine, ended when dropped.
+/// A running engine, stopped when dropped.
 #[derive(Debug)]
 pub struct Engine {
     process: Child,
@@ -64,8 +64,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts `binary` with that configuration (JSON is YAML), which is written into `directory` with the log, and waits
-    /// until `admin` says that it is ready.
+    /// Starts `binary` with that configuration (JSON is YAML), and waits until `admin` reports that it is ready. Writes
+    /// the configuration and the log to `directory`.
     pub fn start(
         binary: &Path,
         directory: &Path,
@@ -100,19 +100,19 @@ impl Engine {
         }
     }
 
-    /// Its process.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Tells it to end (SIGTERM).
+    /// Requests the shutdown of the engine (SIGTERM).
     pub fn terminate(&self) -> io::Result<()> {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(kill_process(pid, Signal::TERM)?)
     }
 
-    /// How it ended; `None` if it still runs after that time.
+    /// The exit status; `None` if the engine still runs after that time.
     pub fn ended_within(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
         let begun = Instant::now();
         loop {
@@ -124,7 +124,7 @@ impl Engine {
         }
     }
 
-    /// What it has said so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string())
     }
@@ -135,7 +135,7 @@ impl Drop for Engine {
         if thread::panicking() {
             eprintln!("--- log of the engine\n{}", self.log());
         }
-        // It may have ended by itself.
+        // The engine may have exited already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -156,7 +156,7 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, EngineError>
         .map_err(failed("starting", binary))
 }
 
-/// What an HTTP server answers, head and body.
+/// The response of an HTTP server, head and body.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut tcp = TcpStream::connect_timeout(&address, START_TIMEOUT)?;
     tcp.set_read_timeout(Some(START_TIMEOUT))?;

@@ -1,17 +1,19 @@
-//! The environment of the programs that tests and the lab start: the same on every machine, whatever the user's own holds.
+//! The environment of the programs that tests and the lab start. It is the same on every machine, regardless of the
+//! user's own environment.
 //!
-//! In the lab, etcd, external-dns, helm, kubectl, Python and every Go program read variables of their own, and a proxy would be asked
-//! for addresses that exist only in the lab. Therefore nothing is inherited that is not named here.
+//! In the lab, etcd, external-dns, helm, kubectl, Python and every Go program read their own variables. A proxy would
+//! be queried for addresses that exist only in the lab. Therefore programs inherit only the variables that this file
+//! names.
 
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
-/// What an interactive program such as `lab kubectl -- edit` needs of the user's environment.
+/// The variables of the user's environment that an interactive program such as `lab kubectl -- edit` needs.
 const INHERITED: [&str; 8] =
     ["HOME", "TERM", "COLORTERM", "EDITOR", "VISUAL", "KUBE_EDITOR", "PAGER", "RUST_BACKTRACE"];
 /// Directories that an ordinary user's PATH lacks on Debian.
 const SYSTEM_DIRECTORIES: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
-/// Variables that lead connections elsewhere, or change what is logged.
+/// Variables that redirect connections, or change the log output.
 const FOREIGN: [&str; 9] = [
     "ALL_PROXY",
     "HTTP_PROXY",
@@ -24,12 +26,12 @@ const FOREIGN: [&str; 9] = [
     "XFED_LOG",
 ];
 
-/// Messages are in English and sorted by byte: tests and waits read them.
+/// Messages are in English and sorted by byte, because tests and waits parse them.
 const LOCALE: (&str, &str) = ("LC_ALL", "C.UTF-8");
-/// All logs tell the time in one zone.
+/// All logs use one time zone.
 const TIME_ZONE: (&str, &str) = ("TZ", "UTC");
 
-/// Gives a command the lab's environment. Variables that are set afterwards are added to it.
+/// Sets the environment of the lab for a command. Variables that are set afterwards are added to it.
 pub fn of_lab(command: &mut Command) {
     command.env_clear();
     for name in INHERITED {
@@ -40,12 +42,13 @@ pub fn of_lab(command: &mut Command) {
     command.env("PATH", path()).env(LOCALE.0, LOCALE.1).env(TIME_ZONE.0, TIME_ZONE.1);
 }
 
-/// Gives a command the user's environment, proxies and caches included, with messages in English: for programs that download.
+/// Sets the environment of the user for a command, including proxies and caches, with messages in English. For programs
+/// that download.
 pub fn of_user(command: &mut Command) {
     command.env("PATH", path()).env(LOCALE.0, LOCALE.1);
 }
 
-/// Takes what would lead a program under test elsewhere out of the user's environment.
+/// Removes the variables that would redirect a program under test from the user's environment.
 pub fn strip(command: &mut Command) -> &mut Command {
     for variable in FOREIGN {
         command.env_remove(variable);
@@ -53,7 +56,7 @@ pub fn strip(command: &mut Command) -> &mut Command {
     command
 }
 
-/// The user's PATH with the system's directories behind it.
+/// The user's PATH followed by the system directories.
 pub fn path() -> OsString {
     with_system_directories(&std::env::var_os("PATH").unwrap_or_default())
 }

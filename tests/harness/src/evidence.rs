@@ -1,4 +1,4 @@
-//! What the engine says about its peer at `/v1/evidence`.
+//! The evidence of the engine about its peer, from `/v1/evidence`.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -17,8 +17,8 @@ pub const CONTROL_NAME: &str = "control.example";
 /// The token of the control port.
 pub const TOKEN: &str = "only for this test, on loopback";
 
-/// Has an engine of that configuration serve the control port, with files of the ground that the caller writes:
-/// `control.crt`, `control.key` and `token`.
+/// Configures the engine to serve the control port. The caller writes the files to the ground: `control.crt`,
+/// `control.key` and `token`.
 pub fn listen(ground: &Ground, config: &mut Value, control: SocketAddr) {
     let file = |name: &str| ground.path(name).display().to_string();
     let own = json!({
@@ -32,14 +32,14 @@ pub fn listen(ground: &Ground, config: &mut Value, control: SocketAddr) {
     }
 }
 
-/// One direction with the peer.
+/// One direction of the streams with the peer.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PeerStream {
     /// `Connected`, or the label of the failure.
     pub reason: String,
     /// How the stream is encrypted; absent on plain TCP.
     pub tls: Option<TlsFacts>,
-    /// How the sender's domain was authenticated.
+    /// The method by which the sender's domain was authenticated.
     pub authentication: Option<String>,
 }
 
@@ -50,14 +50,14 @@ pub struct TlsFacts {
     pub direct: bool,
 }
 
-/// What is known of the peer.
+/// The evidence about the peer.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct PeerEvidence {
     /// The peer's domain.
     pub domain: String,
-    /// From us to them.
+    /// The stream from us to the peer.
     pub outbound: Option<PeerStream>,
-    /// From them to us.
+    /// The stream from the peer to us.
     pub inbound: Option<PeerStream>,
 }
 
@@ -75,7 +75,7 @@ pub fn of_peer(
     Ok(evidence.peers.into_iter().find(|peer| peer.domain == PEER).unwrap_or_default())
 }
 
-/// All of the evidence, as far as `T` reads it.
+/// The complete evidence, as far as `T` deserializes it.
 pub fn of_all<T: DeserializeOwned>(
     control: SocketAddr,
     roots: &Arc<RootCertStore>,

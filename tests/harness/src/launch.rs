@@ -1,7 +1,7 @@
-//! A real server's programs: their files, their start in a root file system, their end.
+//! The programs of a real server: their files, their start in a root file system, and their shutdown.
 //!
-//! The root file system is only read. The server has a directory of its own, which it sees as `/run`: its settings, what it
-//! stores, and its logs.
+//! The server only reads the root file system. It has its own directory, mounted as `/run`, for its settings, its data
+//! and its logs.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
@@ -18,11 +18,11 @@ pub mod prosody;
 
 use error::{LaunchError, Result};
 
-/// How long a server may take to listen, on a machine that is busy.
+/// Maximum time until a server listens, on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
-/// Between two looks at a server that is starting; it has no other way to say that it is there.
+/// Interval of the checks of a starting server, which cannot announce in another way that it is ready.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Most bytes of one log that an error repeats.
+/// Maximum bytes of one log that an error quotes.
 const LOG_IN_ERROR: usize = 12_000;
 
 /// One program of a server.
@@ -34,22 +34,23 @@ pub struct Program {
     pub command: Vec<String>,
     /// Its whole environment.
     pub environment: Vec<(&'static str, String)>,
-    /// Where it listens once it has started.
+    /// The addresses on which it listens after its start.
     pub listens: Vec<SocketAddr>,
-    /// What its log of that name says when it has started, for one that listens too early.
+    /// For a program that listens before it is ready: the name of a log, and the text in it that shows that the program
+    /// is ready.
     pub says: Option<(&'static str, &'static str)>,
 }
 
-/// What starts a server.
+/// The files and programs of a server, for its start.
 #[derive(Debug, Default)]
 pub struct Launch {
-    /// Files below its directory.
+    /// Files below the server's directory.
     pub files: Vec<(String, String)>,
-    /// Its programs, each started when the one before listens.
+    /// Its programs, each started after the previous one listens.
     pub programs: Vec<Program>,
 }
 
-/// A running server, ended when dropped.
+/// A running server, stopped when dropped.
 #[derive(Debug)]
 pub struct Running {
     processes: Vec<Child>,
@@ -57,7 +58,7 @@ pub struct Running {
 }
 
 impl Launch {
-    /// Starts the server on the files of `root` and waits until it listens. All that it has of its own is below `home`.
+    /// Starts the server on the files of `root` and waits until it listens. All files of its own are below `home`.
     pub fn start(&self, root: &Path, home: &Path) -> Result<Running> {
         for (name, content) in &self.files {
             let file = home.join(name);
@@ -85,7 +86,7 @@ impl Launch {
 }
 
 impl Running {
-    /// The process of the program that was started last.
+    /// The process id of the program that was started last.
     pub fn pid(&self) -> Option<u32> {
         self.processes.last().map(Child::id)
     }
@@ -104,7 +105,7 @@ impl Running {
         Ok(())
     }
 
-    /// The ends of what its programs said.
+    /// The last lines of the logs of its programs.
     pub fn log(&self) -> String {
         let mut logs: Vec<PathBuf> = fs::read_dir(&self.home)
             .into_iter()
@@ -126,14 +127,15 @@ fn log_end(log: &Path) -> String {
 impl Drop for Running {
     fn drop(&mut self) {
         for process in &mut self.processes {
-            // It may have ended by itself.
+            // The program may have exited already.
             let _ = process.kill();
             let _ = process.wait();
         }
     }
 }
 
-/// In a user and mount namespace of its own: no root is needed, and one root file system serves many servers at a time.
+/// Starts a program in its own user and mount namespace. It needs no root, and one root file system serves many servers
+/// at a time.
 fn spawn(program: &Program, root: &Path, home: &Path) -> Result<Child> {
     let log = home.join(format!("{}.log", program.name));
     let output = File::create(&log).map_err(LaunchError::io("creating", &log))?;

@@ -1,6 +1,6 @@
-//! What the suites share: ports that are claimed ([`claim`]), open files ([`descriptors`]), programs of this tree
-//! ([`program`]), the engine as a process ([`engine`]), alone between scripted servers on loopback ([`loopback`]), and real
-//! servers ([`launch`]).
+//! Helpers that the suites share: claimed ports ([`claim`]), open files ([`descriptors`]), programs of this tree
+//! ([`program`]) and the engine as a process ([`engine`]). Also the engine alone between scripted servers on loopback
+//! ([`loopback`]), and real servers ([`launch`]).
 
 pub mod claim;
 pub mod descriptors;

@@ -1,5 +1,5 @@
-//! The real engine between scripted servers on loopback: a peer outside, a backend inside, a name server that knows
-//! the peer. No root, no cluster.
+//! The real engine between scripted servers on loopback: a peer outside, a backend inside, and a name server that
+//! publishes the peer. It needs no root and no cluster.
 
 use std::fmt::Debug;
 use std::fs;
@@ -28,27 +28,27 @@ use crate::engine::{Engine, EngineError};
 use crate::launch::error::LaunchError;
 use crate::metrics::Metrics;
 
-/// The peer outside.
+/// The domain of the peer outside.
 pub const PEER: &str = "peer.example";
 /// The domain that the engine serves.
 pub const LOCAL: &str = "local.example";
-/// A domain whose server is never there: DNS names a port that nothing listens on.
+/// A domain whose server is never reachable: DNS publishes a port on which no process listens.
 pub const CLOSED: &str = "closed.example";
-/// Longest wait for something that must happen. It is waited out only by a test that fails, so it is longer than anything
-/// takes on a busy machine, and than the engine leaves a file unread whose change no event announced (a minute).
+/// Maximum wait for a required event. Only a failing test waits that long. It is longer than any operation on a busy
+/// machine. It is also longer than the engine's delay (one minute) for a changed file without a change event.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 /// Interval of the checks.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The engine refuses to dial its own address, so the others have theirs.
+/// The engine refuses to dial its own address, so the peer and the backend have other addresses.
 pub const PEER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// The backend's.
+/// The address of the backend.
 pub const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
-/// Why there is no such world.
+/// The reason why the world cannot start.
 #[derive(thiserror::Error)]
 pub enum LoopbackError {
-    /// A scripted server could not go on.
+    /// A scripted server could not continue.
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The engine did not start.
@@ -60,57 +60,57 @@ pub enum LoopbackError {
     /// A file or port could not be used.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The engine answered something else than evidence.
+    /// The answer of the engine is not evidence.
     #[error("/v1/evidence: {0}")]
     Evidence(String),
 }
 
 s2s_peer::debug_as_sentence!(LoopbackError);
 
-/// How the peer is there.
+/// The properties of the peer.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerKind {
-    /// It proves senders by dialback and not by their certificates.
+    /// It authenticates senders by dialback and not by their certificates.
     pub dialback: bool,
-    /// The SRV service that DNS announces: `_xmpp-server` or `_xmpps-server`.
+    /// The SRV service in DNS: `_xmpp-server` or `_xmpps-server`.
     pub service: &'static str,
 }
 
-/// A peer that knows certificates and is announced for STARTTLS.
+/// A peer that authenticates by certificates and announces STARTTLS.
 pub const ORDINARY: PeerKind = PeerKind { dialback: false, service: "_xmpp-server" };
 
-/// Certificates, files and ports of one world, before the engine runs.
+/// Certificates, files and ports of one world, before the engine starts.
 #[derive(Debug)]
 pub struct Ground {
     directory: TempDir,
-    /// Signs what the world outside presents; trusted by all of it.
+    /// Signs the certificates of all servers outside, which trust it.
     pub authority: Authority,
-    /// Signs what the backend presents, and what the engine mints for it.
+    /// Signs the certificate of the backend, and the certificates that the engine issues for the backend.
     pub backend_ca: Authority,
-    /// Where the engine takes streams of peers.
+    /// The address at which the engine accepts streams of peers.
     pub outer: SocketAddr,
-    /// Where the engine takes Direct TLS streams of peers.
+    /// The address at which the engine accepts Direct TLS streams of peers.
     pub outer_tls: SocketAddr,
-    /// Where the engine takes streams of the backend.
+    /// The address at which the engine accepts streams of the backend.
     pub inner: SocketAddr,
-    /// `/readyz` of the engine.
+    /// The address of `/readyz` of the engine.
     pub admin: SocketAddr,
 }
 
 /// A running engine with a peer and a backend.
 #[derive(Debug)]
 pub struct World {
-    /// What all of it stands on.
+    /// The certificates, files and ports.
     pub ground: Ground,
     /// The engine.
     pub engine: Engine,
-    /// The peer, which listens and counts what it gets.
+    /// The peer, which listens and reports the events of its streams.
     pub peer: Server,
-    /// The backend, likewise.
+    /// The backend, which listens and reports events in the same way.
     pub backend: Server,
-    /// What the engine was started with.
+    /// The configuration of the engine at its start.
     pub config: Value,
-    /// Where DNS says that [`CLOSED`] is.
+    /// The address that DNS publishes for [`CLOSED`].
     pub closed: SocketAddr,
     nameserver: Nameserver,
 }
@@ -136,8 +136,8 @@ impl Ground {
         Ok(ground)
     }
 
-    /// Issues a new certificate for the local domain and puts it where the engine reads it; key first, so that a pair
-    /// that does not match is never taken for the new one.
+    /// Issues a new certificate for the local domain and writes it to the files that the engine reads. It writes the
+    /// key first, so that the engine never loads a mismatched pair as the new one.
     pub fn install_certificate(&self) -> Result<(), LoopbackError> {
         self.install_certificate_for(&[LOCAL])
     }
@@ -149,29 +149,29 @@ impl Ground {
         self.write("tls.crt", local.certificate_pem())
     }
 
-    /// Writes one of the engine's files, whole at once.
+    /// Writes one of the engine's files atomically.
     pub fn write(&self, name: &str, content: &str) -> Result<(), LoopbackError> {
         let beside = self.directory.path().join(format!(".{name}"));
         fs::write(&beside, content)?;
         Ok(fs::rename(&beside, self.path(name))?)
     }
 
-    /// Where one of the engine's files is.
+    /// The path of one of the engine's files.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Where everything is.
+    /// The directory of all files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The backend, for tests that accept its streams themselves; it believes certificates.
+    /// The backend, for tests that accept its streams themselves; it authenticates the engine by certificate.
     pub fn backend_acceptor(&self) -> Result<Acceptor, PeerError> {
         acceptor(LOCAL, &self.backend_ca)
     }
 
-    /// A configuration for one local domain behind that backend, everything outside found by that name server.
+    /// A configuration for one local domain behind that backend; that name server resolves all remote domains.
     pub fn config(&self, backend: SocketAddr, resolver: SocketAddr) -> Value {
         let file = |name: &str| self.path(name).display().to_string();
         json!({
@@ -205,12 +205,12 @@ impl Ground {
 }
 
 impl World {
-    /// Starts everything.
+    /// Starts the engine, the peer, the backend and the name server.
     pub fn start(engine: &Path, kind: PeerKind) -> Result<Self, LoopbackError> {
         Self::start_with(engine, kind, |_, _| {})
     }
 
-    /// Starts everything, with a configuration and files that `change` has changed.
+    /// Starts all of them, after `change` has changed the configuration and the files.
     pub fn start_with(
         engine: &Path,
         kind: PeerKind,
@@ -219,7 +219,7 @@ impl World {
         Self::start_among(engine, kind, Zone::default(), change)
     }
 
-    /// The same in a world whose DNS knows others, too.
+    /// The same in a world whose DNS also publishes other servers.
     pub fn start_among(
         engine: &Path,
         kind: PeerKind,
@@ -248,22 +248,22 @@ impl World {
         Ok(Self { ground, engine, peer, backend, config, closed, nameserver })
     }
 
-    /// A server of that domain, as the world outside trusts it; it believes certificates.
+    /// A server of that domain that the servers outside trust; it authenticates senders by certificate.
     pub fn acceptor(&self, domain: &str) -> Result<Acceptor, PeerError> {
         acceptor(domain, &self.ground.authority)
     }
 
-    /// What the engine has counted: the sum of a metric over all that have these labels.
+    /// A counter of the engine: the sum of a metric over all series with these labels.
     pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> Result<u64, LoopbackError> {
         Ok(Metrics::of(self.ground.admin)?.sum(name, labels))
     }
 
-    /// Where the world's name server listens.
+    /// The address at which the world's name server listens.
     pub fn resolver(&self) -> SocketAddr {
         self.nameserver.address()
     }
 
-    /// The peer's way to the engine.
+    /// The initiator of streams from the peer to the engine.
     pub fn from_peer<'a>(
         &self,
         identity: Option<&'a Identity>,
@@ -280,14 +280,14 @@ impl World {
         }
     }
 
-    /// A stream of the backend to the engine, which is `to` for it, proven by the backend's certificate.
+    /// A stream from the backend to the engine as `to`, authenticated by the backend's certificate.
     pub fn stream_from_backend(&self, to: &str) -> Result<Stream, LoopbackError> {
         let identity = self.ground.backend_ca.issue(&[LOCAL])?;
         let roots = self.ground.backend_ca.roots()?;
         Ok(self.from_backend(&identity, &roots, to).external()?)
     }
 
-    /// The backend's way to the engine, which is `to` for it.
+    /// The initiator of streams from the backend to the engine as `to`.
     pub fn from_backend<'a>(
         &self,
         identity: &'a Identity,
@@ -306,7 +306,7 @@ impl World {
     }
 }
 
-/// Has an engine of that configuration look for its backend there.
+/// Sets the address of the backend in a configuration of the engine.
 pub fn put_backend(config: &mut Value, address: SocketAddr) {
     if let Some(server) = config.pointer_mut("/backends/0/server").and_then(Value::as_object_mut) {
         server.insert("host".to_owned(), json!(address.ip().to_string()));
@@ -314,10 +314,10 @@ pub fn put_backend(config: &mut Value, address: SocketAddr) {
     }
 }
 
-/// Waits for what shows only when one looks.
+/// Polls until a condition that nothing announces becomes true.
 ///
 /// # Errors
-/// When it does not come about.
+/// Returns an error if it does not become true in time.
 pub fn until(what: &'static str, mut seen: impl FnMut() -> bool) -> Result<(), PeerError> {
     let begun = Instant::now();
     while !seen() {
@@ -329,10 +329,10 @@ pub fn until(what: &'static str, mut seen: impl FnMut() -> bool) -> Result<(), P
     Ok(())
 }
 
-/// Waits until what is seen equals what must come about.
+/// Polls until the observed value equals the expected value.
 ///
 /// # Errors
-/// When it does not, with what was seen last.
+/// Returns an error with the last observed value if the values do not become equal in time.
 pub fn eventually<T: PartialEq + Debug>(
     what: &str,
     expected: &T,
@@ -359,7 +359,7 @@ pub fn secret_of(domain: &str) -> Secret {
     Secret::new(format!("the secret of {domain}"))
 }
 
-/// A server of a domain, as those see it who trust `authority`; it believes certificates.
+/// A server of a domain, trusted by servers that trust `authority`; it authenticates senders by certificate.
 fn acceptor(domain: &str, authority: &Authority) -> Result<Acceptor, PeerError> {
     Ok(Acceptor {
         domain: domain.to_owned(),
@@ -371,10 +371,10 @@ fn acceptor(domain: &str, authority: &Authority) -> Result<Acceptor, PeerError> 
     })
 }
 
-/// Starts a server of a domain at any port of that address, as those see it who trust `authority`.
+/// Starts a server of a domain at any free port of that address, trusted by servers that trust `authority`.
 ///
 /// # Errors
-/// When there is no certificate or no port.
+/// Returns an error if no certificate or no port is available.
 pub fn serve(
     address: Ipv4Addr,
     domain: &str,

@@ -1,30 +1,30 @@
-//! What the engine counts, as `/metrics` says it (Prometheus' text format).
+//! The metrics of the engine, from `/metrics` (Prometheus text format).
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::engine::get;
 
-/// Stands before every name.
+/// The prefix of every metric name.
 const PREFIX: &str = "xmpp_federation_";
 
-/// All counts at one moment.
+/// All metrics at one moment.
 #[derive(Debug)]
 pub struct Metrics(String);
 
 impl Metrics {
-    /// Asks the engine whose `/metrics` is there.
+    /// Queries `/metrics` of the engine at that address.
     pub fn of(admin: SocketAddr) -> io::Result<Self> {
         Ok(Self(get(admin, "/metrics")?))
     }
 
-    /// The sum of a metric, named without its prefix, over all that have these labels; 0 when nothing was counted yet.
+    /// The sum of a metric, named without its prefix, over all series with these labels; 0 if nothing was counted yet.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let of = |line: &str| {
             let rest = line.strip_prefix(PREFIX)?.strip_prefix(name)?;
             let (own, value) = rest.rsplit_once(' ')?;
             if !own.is_empty() && !own.starts_with('{') {
-                // Another metric whose name begins in the same way.
+                // Another metric whose name starts with the same text.
                 return None;
             }
             let own: Vec<&str> = own.trim_matches(['{', '}']).split(',').collect();

@@ -1,28 +1,29 @@
-//! The product's programs: built for a test in its own profile and target directory, or for the whole run before it.
+//! The programs of the product: built for a test in its own profile and target directory, or built before the whole
+//! run.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Why there is no program.
+/// The reason why no program is available.
 #[derive(thiserror::Error)]
 pub enum ProgramError {
-    /// This program or cargo could not be used.
+    /// This program or cargo could not be run.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
-    /// It was not built for this run.
+    /// The program was not built for this run.
     #[error(
         "{BINARIES} is set and {binary} does not exist. Build it first, or unset {BINARIES}.",
         binary = .0.display()
     )]
     Missing(PathBuf),
-    /// The compiler refused it.
+    /// The program does not compile.
     #[error("{0} does not compile")]
     Compilation(String),
 }
@@ -31,14 +32,14 @@ s2s_peer::debug_as_sentence!(ProgramError);
 
 type Result<T> = std::result::Result<T, ProgramError>;
 
-/// The variable that names a directory of binaries that were built for this run. Where it is set nothing is built: when each
-/// test is a process of its own, cargo would be run as many times.
+/// The variable that names a directory of binaries that were built for this run. If it is set, nothing is built: if
+/// each test is its own process, cargo would run once for each test.
 pub const BINARIES: &str = "XFED_BINARIES";
 
 /// The engine, built once for each test program.
 ///
 /// # Panics
-/// When there is none: a test that has no engine must fail.
+/// Panics if no engine is available: a test without an engine must fail.
 pub fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -52,8 +53,8 @@ pub fn engine() -> &'static Path {
     })
 }
 
-/// The path of a program of the workspace. Builds it, which takes a moment at most when it is built, or takes it from
-/// [`BINARIES`].
+/// The path of a program of the workspace. Takes it from [`BINARIES`], or builds it; an existing build takes a moment
+/// at most.
 pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
     match std::env::var_os(BINARIES) {
         Some(directory) => built(&PathBuf::from(directory).join(binary)),
@@ -61,7 +62,7 @@ pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
     }
 }
 
-/// The same path, if there is a file.
+/// The same path, if the file exists.
 fn built(binary: &Path) -> Result<PathBuf> {
     if binary.is_file() {
         return Ok(binary.to_owned());
@@ -81,8 +82,8 @@ fn build_now(package: &str, binary: &str) -> Result<PathBuf> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    // What cargo tells a test about the test's own package would make build scripts run again, and all that depends on
-    // them be compiled again.
+    // Cargo sets variables about the test's own package. They would make build scripts run again, and all dependents
+    // compile again.
     for (name, _) in std::env::vars_os() {
         let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_EXE_", "CARGO_CRATE_"];
         if own.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {

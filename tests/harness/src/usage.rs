@@ -1,10 +1,10 @@
-//! What a process has used, as the kernel tells it (proc(5)).
+//! The resource usage of a process, as the kernel reports it (proc(5)).
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// Why the usage of a process is not known.
+/// The reason why the usage of a process is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// The kernel's file could not be read.
@@ -12,23 +12,23 @@ pub enum UsageError {
     Io {
         /// The file.
         path: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
-    /// The file is not as documented.
+    /// The format of the file differs from its documentation.
     #[error("{path} has no {field}")]
     Format {
         /// The file.
         path: String,
-        /// What is missing.
+        /// The missing field.
         field: &'static str,
     },
 }
 
-/// Result of every look at a process.
+/// Result of every usage query.
 type Result<T> = std::result::Result<T, UsageError>;
 
-/// Clock ticks per second in `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that Linux runs this on.
+/// Clock ticks in `/proc/PID/stat`: `USER_HZ` is 100 per second on every supported Linux architecture.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Processor time of all threads, user and system.
@@ -38,7 +38,7 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     parse_cpu(&text).ok_or(UsageError::Format { path, field: "processor time" })
 }
 
-/// Fields 14 and 15; the name in field 2 may hold anything, so fields are counted from its closing bracket.
+/// Fields 14 and 15. The name in field 2 may contain any character, so fields are counted from its closing bracket.
 fn parse_cpu(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u32>);
@@ -51,7 +51,7 @@ pub fn resident(pid: u32) -> Result<u64> {
     status(pid, "VmRSS:")
 }
 
-/// Resident memory that is no file's, in KiB: what the process has allocated.
+/// Resident memory that is not backed by a file, in KiB: the memory that the process has allocated.
 pub fn anonymous(pid: u32) -> Result<u64> {
     status(pid, "RssAnon:")
 }

@@ -1,4 +1,4 @@
-//! The operator's program where it can do nothing: what it says, and how it ends.
+//! The operator without a cluster: its log, and its shutdown.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -35,7 +35,7 @@ fn an_api_server_that_is_not_there_is_named_and_does_not_hold_up_the_end() {
         .unwrap();
     let (tell, said) = channel();
     let log = BufReader::new(operator.stderr.take().unwrap());
-    // Ends with the program's output.
+    // The thread ends when the program's output ends.
     let reader = thread::spawn(move || {
         log.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
     });
@@ -47,7 +47,7 @@ fn an_api_server_that_is_not_there_is_named_and_does_not_hold_up_the_end() {
 
     let pid = Pid::from_child(&operator);
     kill_process(pid, Signal::TERM).unwrap();
-    // The channel closes when the program has ended.
+    // The channel closes when the program has exited.
     let mut log = line;
     let end = loop {
         match said.recv_timeout(DEADLINE) {
@@ -56,7 +56,7 @@ fn an_api_server_that_is_not_there_is_named_and_does_not_hold_up_the_end() {
         }
     };
     if end == RecvTimeoutError::Timeout {
-        // Nothing of what failed stays behind.
+        // No process of a failed run stays behind.
         operator.kill().unwrap();
     }
     let status = operator.wait().unwrap();

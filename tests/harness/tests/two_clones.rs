@@ -1,4 +1,5 @@
-//! Two clones on one machine: `claim_target` of `scripts/environment`. Cargo takes what one built for what the other needs.
+//! Two clones on one machine: `claim_target` of `scripts/environment`. Cargo reuses the build of one clone as a build
+//! for the other.
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 
@@ -8,7 +9,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Has a clone claim `target`, while another run holds the lab and builds in `theirs`. Returns the exit code and the message.
+/// Runs the claim of `target` in a clone, while another run holds the lab and builds in `theirs`. Returns the exit code
+/// and the message.
 fn claim(clone: &Path, target: &Path, theirs: &Path) -> (Option<i32>, String) {
     let lock = clone.join("lock");
     fs::write(&lock, format!("make test in another clone\n{}\n", theirs.display())).unwrap();

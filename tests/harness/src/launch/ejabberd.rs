@@ -7,11 +7,12 @@ use std::path::Path;
 use super::Program;
 use super::error::{LaunchError, Result};
 
-/// Where its settings are, below its directory.
+/// The path of its settings, below its directory.
 pub const SETTINGS: &str = "ejabberd.yml";
 const ERLANG: &str = "/usr/lib/erlang";
 
-/// The program, and where it listens: Erlang itself, because the usual script wants a shell and a daemon for names of nodes.
+/// The program, and the addresses on which it listens. It starts Erlang itself, because the usual script needs a shell
+/// and a daemon for node names.
 pub fn program(root: &Path, listens: Vec<SocketAddr>) -> Result<Program> {
     let runtime = runtime(root)?;
     let arguments = [
@@ -59,7 +60,7 @@ pub fn program(root: &Path, listens: Vec<SocketAddr>) -> Result<Program> {
     })
 }
 
-/// The files by which it finds names: it asks that name server only, at port 53.
+/// The files that configure its name resolution: it queries only that name server, at port 53.
 pub fn resolver(address: Ipv4Addr) -> [(String, String); 3] {
     let [a, b, c, d] = address.octets();
     let inetrc = format!(
@@ -72,7 +73,7 @@ pub fn resolver(address: Ipv4Addr) -> [(String, String); 3] {
     ]
 }
 
-/// The directory of the runtime's programs, which has Erlang's version in its name.
+/// The directory of the runtime's programs; its name contains Erlang's version.
 fn runtime(root: &Path) -> Result<String> {
     let erlang = root.join(ERLANG.trim_start_matches('/'));
     fs::read_dir(&erlang)

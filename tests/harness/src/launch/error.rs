@@ -1,28 +1,28 @@
-//! Why a real server does not run.
+//! The reason why a real server does not run.
 
 use std::io;
 use std::path::Path;
 
-/// Result of everything about starting one.
+/// Result of every operation that starts a server.
 pub type Result<T, E = LaunchError> = std::result::Result<T, E>;
 
-/// Why it does not run.
+/// The reason why the server does not run.
 #[derive(thiserror::Error)]
 pub enum LaunchError {
     /// A file or program could not be used.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done, with the path.
+        /// The operation that failed, with the path.
         doing: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
-    /// It ended, or does not do what it must.
+    /// The server exited, or does not behave as required.
     #[error("{what}\n{log}")]
     Server {
-        /// What is the matter.
+        /// The failure.
         what: String,
-        /// The end of what it said.
+        /// The last lines of its log.
         log: String,
     },
 }

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Program;
 
-/// Where its settings are, below its directory.
+/// The path of its settings, below its directory.
 pub const SETTINGS: &str = "prosody.cfg.lua";
 
-/// The program, and where it listens.
+/// The program, and the addresses on which it listens.
 pub fn program(listens: Vec<SocketAddr>) -> Program {
     let config = format!("/run/{SETTINGS}");
     let command = ["/usr/bin/lua5.4", "/usr/bin/prosody", "-F", "--config", &config];
@@ -20,8 +20,8 @@ pub fn program(listens: Vec<SocketAddr>) -> Program {
     }
 }
 
-/// Settings that are the same wherever it runs: it is root of its own user namespace only, keeps everything below `/run`, and
-/// listens on that address.
+/// Settings that every Prosody of the tests shares. It is root only in its own user namespace, writes all its files
+/// below `/run`, and listens on that address.
 pub fn housing(address: IpAddr, level: &str) -> String {
     format!(
         r#"run_as_root = true
@@ -34,7 +34,7 @@ interfaces = {{ "{address}" }}
     )
 }
 
-/// The setting by which libunbound asks that name server only, and forgets its rule against asking loopback.
+/// The setting that makes libunbound query only that name server, and disables its rule against queries to loopback.
 pub fn resolver(address: SocketAddr) -> String {
     let (ip, port) = (address.ip(), address.port());
     format!(
@@ -44,7 +44,7 @@ pub fn resolver(address: SocketAddr) -> String {
     )
 }
 
-/// The file of an account with that password, and its content.
+/// The file of an account with that password, and the content of the file.
 pub fn account(user: &str, domain: &str, password: &str) -> (String, String) {
     let file = format!("{}/accounts/{user}.dat", domain.replace('.', "%2e"));
     (file, format!("return {{ password = \"{password}\" }};\n"))
