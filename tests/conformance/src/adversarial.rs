@@ -1,7 +1,8 @@
-//! The adversarial list: input of hostile peers. A case is put to a target over sockets where a conversation shows the
-//! result; else it names the statement or the test of the engine that shows it.
+//! The adversarial list: input of hostile peers. A case runs against a target over sockets if a conversation can show
+//! the result. Otherwise it names the statement or the engine test that shows the result.
 //!
-//! Groups: A identity, B STARTTLS and TLS, C resources (which measure the target's process), D XML, E policy and operations.
+//! Groups: A identity, B STARTTLS and TLS, C resources (these cases measure the target's process), D XML, E policy and
+//! operations.
 
 mod identity;
 mod measured;
@@ -18,7 +19,7 @@ use super::target::Target;
 pub struct Case {
     /// Its name: a letter for the group and a number.
     pub name: &'static str,
-    /// The behaviour of a server that passes.
+    /// The behaviour of a conforming server.
     pub sentence: &'static str,
     /// The proof.
     pub proof: Proof,
@@ -29,16 +30,16 @@ pub struct Case {
 pub enum Proof {
     /// A conversation with the target.
     Check(fn(&Target) -> Finding),
-    /// The statement of that number, which is run against every target.
+    /// The statement with that number, which runs against every target.
     Statement(u8),
     /// A test of the engine: file and function.
     Test(&'static str, &'static str),
-    /// The way that the engine is built; the sentence says how.
+    /// A property of the engine's construction; the sentence describes it.
     Construction(&'static str),
 }
 
 impl Case {
-    /// Puts it to that target, if it is put over sockets.
+    /// Runs the case against that target, if the case runs over sockets.
     pub fn put(&self, target: &Target) -> Option<Outcome> {
         match self.proof {
             Proof::Check(check) => Some(check(target).into()),
@@ -46,7 +47,7 @@ impl Case {
         }
     }
 
-    /// Its row in the table of all cases.
+    /// The row of the case in the table of all cases.
     pub fn row(&self) -> String {
         let shown = match self.proof {
             Proof::Check(_) => "run against every target".to_owned(),

@@ -18,12 +18,12 @@ pub struct Dialled {
     pub stream: Stream,
     /// The target's last header.
     pub header: Element,
-    /// The id that we gave it.
+    /// The id that we assigned to the stream.
     pub id: String,
 }
 
 impl Dialled {
-    /// Takes STARTTLS or Direct TLS, and offers these features after it.
+    /// Accepts STARTTLS or Direct TLS, and offers these features after it.
     pub fn accept(mut stream: Stream, identity: &Identity, features: &str) -> Finding<Self> {
         if !stream.begins_with_tls()? {
             stream = Self::proceed(stream)?;
@@ -32,7 +32,7 @@ impl Dialled {
         Self::greet(stream, features)
     }
 
-    /// Up to our `<proceed/>`.
+    /// Negotiates up to our `<proceed/>`.
     pub fn proceed(stream: Stream) -> Finding<Stream> {
         let starttls = format!("<starttls xmlns='{TLS}'><required/></starttls>");
         let mut stream = Self::greet(stream, &starttls)?.stream;
@@ -51,8 +51,8 @@ impl Dialled {
         Ok(Self { stream, header, id })
     }
 
-    /// The target's question about a key. Some servers first offer a key of their own on the same stream, and ask when it
-    /// is accepted.
+    /// The target's verification request for a key. Some servers first offer a key of their own on the same stream, and
+    /// send the request after it is accepted.
     pub fn question(&mut self) -> Finding<Element> {
         loop {
             let element = self.stream.element("a db:verify request")?;
@@ -63,7 +63,8 @@ impl Dialled {
         }
     }
 
-    /// Lets the target prove itself, by whichever of both it begins with, and gives the stream with that done.
+    /// Authenticates the target by SASL EXTERNAL or dialback, whichever the target starts, and returns the
+    /// authenticated stream.
     pub fn admit(self) -> Finding<Self> {
         let mut stream = self.stream;
         let proof = stream.element("the target's authentication")?;
@@ -76,7 +77,7 @@ impl Dialled {
         Ok(admitted)
     }
 
-    /// The next stanza; questions about keys that come before it are left without an answer.
+    /// The next stanza. Verification requests before it are not answered.
     pub fn stanza(&mut self) -> Finding<Element> {
         loop {
             let element = self.stream.element("a stanza of the target")?;
@@ -86,7 +87,7 @@ impl Dialled {
         }
     }
 
-    /// Answers a dialback key; `rest` is what follows the addresses in the start tag.
+    /// Answers a dialback key; `rest` is the text after the addresses in the start tag.
     pub fn answer_key(&mut self, request: &Element, rest: &str) -> Finding {
         let (Some(from), Some(to)) = (request.attribute("from"), request.attribute("to")) else {
             return violated(format!("a dialback key without addresses: {request}"));
@@ -98,7 +99,7 @@ impl Dialled {
     }
 }
 
-/// Ids need to differ; nobody guesses them here.
+/// Ids must differ; in this suite they need not be unpredictable.
 fn next_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut id = String::from("conformance");

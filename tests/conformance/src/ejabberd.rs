@@ -1,5 +1,4 @@
-//! ejabberd as a target, on the files of a root file system and without root where port 53 of loopback
-//! may be bound.
+//! ejabberd as a target, on the files of a root file system. It needs no root if port 53 of loopback can be bound.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -15,29 +14,29 @@ use tempfile::TempDir;
 use super::outside::Outside;
 use super::target::Target;
 
-/// Erlang asks no other port.
+/// Erlang queries no other port.
 const DNS: u16 = 53;
-/// How long its certificate is valid.
+/// Validity of its certificate.
 const LIFETIME: Duration = Duration::from_hours(24);
 
-/// A running ejabberd, ended when dropped.
+/// A running ejabberd, stopped when dropped.
 #[derive(Debug)]
 pub struct Ejabberd {
     _running: Running,
-    /// ejabberd, seen from outside.
+    /// ejabberd as the outside sees it.
     pub target: Target,
     _directory: TempDir,
 }
 
 impl Ejabberd {
-    /// Starts it on the files of `root`.
+    /// Starts ejabberd on the files of `root`.
     pub fn start(root: &Path, patience: Duration) -> Result<Self, LoopbackError> {
         let directory = tempfile::tempdir()?;
         let authority = Authority::new("Conformance CA")?;
         let network = Network::claim()?;
         let [us, trap, address] = [1, 2, 4].map(|host| network.host(host));
         let outside = Outside::start(PEER, us, trap, Some(SocketAddr::from((us, DNS))))?;
-        // It sets a timer for the end of a certificate, and one in some thousand years makes it crash.
+        // ejabberd sets a timer for the expiry of a certificate; an expiry in some thousand years crashes it.
         let identity = authority.issue_with(&[LOCAL], |params| {
             params.not_after = (SystemTime::now() + LIFETIME).into();
         })?;
@@ -58,11 +57,11 @@ impl Ejabberd {
             second_domain: None,
             peer: PEER.to_owned(),
             authority,
-            // It draws one by itself.
+            // ejabberd generates a random secret.
             secret: None,
             outside: Some(outside),
             inside: None,
-            // Whether it takes a domain by its certificate only is not set for each domain.
+            // ejabberd has no setting for each domain that requires authentication by certificate only.
             strict: None,
             closes_idle: false,
             process: running.pid(),
@@ -72,8 +71,8 @@ impl Ejabberd {
     }
 }
 
-/// As most federate: TLS required, which here includes good certificates, and dialback. Its own time-outs are shorter than
-/// the suite's patience, so that they end what hangs.
+/// The usual federation setup: TLS required, which here includes valid certificates, and dialback. Its own timeouts are
+/// shorter than the suite's timeout, so that they end stalled streams.
 fn config(address: Ipv4Addr, patience: Duration) -> String {
     let limit = patience.as_secs().saturating_sub(2).max(1);
     format!(

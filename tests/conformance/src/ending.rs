@@ -1,4 +1,4 @@
-//! How the target ends a stream.
+//! The end of a stream that the target closes.
 
 use std::io::{self, Read as _};
 
@@ -12,14 +12,14 @@ use super::outcome::{Finding, ensure, violated};
 /// Everything up to the end of a stream.
 #[derive(Debug, Default)]
 pub struct Ending {
-    /// What came before it.
+    /// The elements before the end.
     pub elements: Vec<Element>,
-    /// The condition of the stream error, if one came.
+    /// The condition of the stream error, if one was received.
     pub error: Option<String>,
 }
 
 impl Ending {
-    /// Reads to the end.
+    /// Reads to the end of the stream.
     pub fn of(stream: &mut Stream) -> Finding<Self> {
         let mut ending = Self::default();
         loop {
@@ -44,7 +44,7 @@ impl Ending {
         }
     }
 
-    /// For people.
+    /// A description for error messages.
     pub fn seen(&self) -> String {
         let elements: String = self.elements.iter().map(ToString::to_string).collect();
         let text = match &self.error {
@@ -55,7 +55,7 @@ impl Ending {
     }
 }
 
-/// A connection that is gone without more words ends the stream, too.
+/// A broken connection without further data also ends the stream.
 fn is_disconnection(error: &PeerError) -> bool {
     let of_io = |kind| {
         matches!(
@@ -76,7 +76,7 @@ pub fn expect_error(stream: &mut Stream, conditions: &[&str]) -> Finding {
     ensure(matches, || format!("expected {}, got: {}", conditions.join(" or "), ending.seen()))
 }
 
-/// The bytes up to the end of the connection, and whether TLS (where there is any) was closed in order.
+/// The bytes up to the end of the connection, and whether TLS (if used) was closed cleanly.
 pub fn rest(stream: &mut Stream) -> Finding<(String, bool)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     let orderly = loop {

@@ -1,27 +1,27 @@
-//! A stream header in every spelling, right and wrong.
+//! A stream header in every form, valid and invalid.
 
 use std::fmt;
 
 use s2s_peer::namespace::{DIALBACK, SERVER, STREAMS};
 
-/// A header; each part can be another than it should be.
+/// A header; each part can differ from its required value.
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'a> {
-    /// The XML declaration, or nothing.
+    /// The XML declaration, or an empty string.
     pub declaration: &'a str,
     /// The prefix of the root element.
     pub prefix: &'a str,
-    /// What the prefix is bound to.
+    /// The namespace of the prefix.
     pub streams: &'a str,
     /// The content namespace.
     pub content: &'a str,
-    /// Who we say we are.
+    /// Our domain, as we claim it.
     pub from: Option<&'a str>,
-    /// Whom we want.
+    /// The domain that we connect to.
     pub to: Option<&'a str>,
     /// The version.
     pub version: Option<&'a str>,
-    /// More attributes, each with a space before it.
+    /// Additional attributes, each with a space before it.
     pub extra: &'a str,
 }
 

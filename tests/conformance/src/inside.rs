@@ -1,4 +1,4 @@
-//! Who is behind the target, where the suite has somebody there.
+//! The server behind the target, if the suite runs one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use s2s_peer::stream::Stream;
 /// A server behind the target, which sends and receives for the target's domain.
 #[derive(Debug)]
 pub struct Inside {
-    /// Takes what the target hands on.
+    /// The server that accepts the stanzas that the target forwards.
     pub server: Server,
-    /// Where the target takes streams of this server.
+    /// The address at which the target accepts streams of this server.
     pub address: SocketAddr,
-    /// What this server presents there.
+    /// The certificate that this server presents to the target.
     pub identity: Identity,
-    /// What certificates of the target must lead to there.
+    /// The roots that certificates of the target must chain to on these streams.
     pub roots: Arc<RootCertStore>,
     /// The target's domain.
     pub domain: String,
-    /// How long anything may take.
+    /// Maximum time for each operation.
     pub patience: Duration,
 }
 
 impl Inside {
-    /// A stream on which stanzas to that foreign domain can be sent.
+    /// A stream for stanzas to that remote domain.
     pub fn stream_to(&self, foreign: &str) -> Result<Stream> {
         let initiator = Initiator {
             address: self.address,
@@ -44,7 +44,7 @@ impl Inside {
         initiator.external()
     }
 
-    /// The next stanza whose id begins so; the target's own come in between.
+    /// The next stanza whose id starts with `id`. The target's own stanzas, which arrive in between, are skipped.
     pub fn received(&self, id: &str) -> Result<Element> {
         self.server.wait("a stanza at the inner server", |event| match event {
             Event::Stanza { stanza, .. }

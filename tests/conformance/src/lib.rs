@@ -1,5 +1,5 @@
-//! A conformance suite for XMPP between servers: 71 rules that implementers get wrong, each put to a server over real
-//! sockets by a check of its own, in one file per section of the RFC or XEP.
+//! A conformance suite for XMPP between servers: 71 rules that implementers often violate. A separate check tests each
+//! rule against a server over real sockets. Each section of an RFC or XEP has its own file.
 //!
 //! A check is a function over a [`target::Target`]; [`statements`] lists all of them. The program is `s2s-conformance`.
 
@@ -32,27 +32,27 @@ mod xep0368;
 use outcome::{Finding, Outcome};
 use target::Target;
 
-/// How many statements there are.
+/// Number of statements.
 pub const STATEMENTS: u8 = 71;
 
-/// One statement and how it is put to a target.
+/// One statement and its check against a target.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
     /// Its number, 1 to 71.
     pub id: u8,
-    /// Its origin.
+    /// The section that defines it.
     pub section: &'static str,
-    /// What a server does that conforms.
+    /// The behaviour of a conforming server.
     pub sentence: &'static str,
     /// The conversation.
     pub run: fn(&Target) -> Finding,
 }
 
 impl Check {
-    /// Puts it to that target.
+    /// Runs the check against that target.
     pub fn put(&self, target: &Target) -> Outcome {
         if let Some(outside) = &target.outside {
-            // What an earlier check left behind is not this one's.
+            // This check must not see the connections of an earlier check.
             outside.starttls.clear();
             outside.direct.clear();
             outside.trap.clear();
@@ -61,7 +61,7 @@ impl Check {
     }
 }
 
-/// All checks, by their numbers.
+/// All checks, in the order of their numbers.
 pub fn statements() -> Vec<Check> {
     let mut all = [
         rfc6120::checks(),

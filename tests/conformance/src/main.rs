@@ -1,4 +1,4 @@
-//! `s2s-conformance`: puts 71 rules of XMPP between servers to a server, and says which it keeps.
+//! `s2s-conformance`: tests a server against 71 rules of XMPP between servers, and reports which rules it keeps.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
@@ -20,83 +20,84 @@ use s2s_peer::authority::Authority;
 use s2s_peer::dialback::Secret;
 use serde_json::Value;
 
-/// Puts the rules of RFC 6120, XEP-0220 and others to an XMPP server, as a foreign server that opens streams to it and
-/// takes streams from it.
+/// Tests an XMPP server against the rules of RFC 6120, XEP-0220 and others. The suite acts as a remote server that
+/// opens streams to the target and accepts streams from it.
 ///
-/// The target has to trust the suite's authority, which is made on first use (--ca); to answer for the statements about
-/// streams that the target opens, it has to find the suite's own server (--listen, and a name server that is asked by the
-/// target: --resolver). What is not given leaves some statements without an answer, and the report says which.
+/// The target must trust the suite's authority, which is created on first use (--ca). For the statements about streams
+/// that the target opens, the target must find the suite's own server (--listen). It also must query the suite's name
+/// server (--resolver). Without these options some statements are not answered, and the report names the missing
+/// options.
 ///
-/// Exit code: 0 when nothing is violated, 1 when something is, 2 when the suite could not run.
+/// Exit code: 0 if no statement is violated, 1 if a statement is violated, 2 if the suite could not run.
 #[derive(Debug, Parser)]
 #[command(name = "s2s-conformance")]
 struct Arguments {
-    /// Where the target takes streams of servers, as host:port.
+    /// Address at which the target accepts streams of servers, as host:port.
     #[arg(long, required_unless_present_any = ["engine", "prosody", "ejabberd", "table", "adversarial_table"])]
     target: Option<String>,
     /// A domain that the target serves.
     #[arg(long, requires = "target")]
     domain: Option<String>,
-    /// Another domain that it serves, with a certificate of its own.
+    /// Another domain that the target serves, with its own certificate.
     #[arg(long, requires = "target")]
     second_domain: Option<String>,
-    /// The domain that the suite is.
+    /// The domain of the suite.
     #[arg(long, default_value = "peer.example")]
     peer: String,
-    /// Directory of the suite's authority: ca.crt is what the target has to trust.
+    /// Directory of the suite's authority; the target must trust its ca.crt.
     #[arg(long, default_value = "s2s-conformance-ca")]
     ca: PathBuf,
-    /// Where the target takes Direct TLS, as host:port.
+    /// Address at which the target accepts Direct TLS, as host:port.
     #[arg(long)]
     direct_tls: Option<String>,
-    /// Address of the suite's own server, on the ports 5269 and 5270.
+    /// Address of the suite's own server, which listens on ports 5269 and 5270.
     #[arg(long)]
     listen: Option<Ipv4Addr>,
-    /// Another address, where nobody should connect. [default: the one after --listen]
+    /// Another address, to which no server should connect. [default: the one after --listen]
     #[arg(long, requires = "listen")]
     trap: Option<Ipv4Addr>,
-    /// Address and port on which the suite answers DNS for its domain; the target's resolver has to ask there.
+    /// Address and port on which the suite answers DNS queries for its domain; the target's resolver must query it.
     #[arg(long, requires = "listen")]
     resolver: Option<SocketAddr>,
-    /// A domain of the suite that the target takes by its certificate alone; best `only.strict.<peer>`.
+    /// A domain of the suite that the target authenticates by certificate only; preferably `only.strict.<peer>`.
     #[arg(long)]
     strict: Option<String>,
     /// The target's dialback secret.
     #[arg(long)]
     dialback_secret: Option<String>,
-    /// The target's process, which is told to end at last.
+    /// The process ID of the target, which receives SIGTERM at the end.
     #[arg(long)]
     pid: Option<u32>,
-    /// Seconds that anything may take.
+    /// Maximum time for each operation, in seconds.
     #[arg(long, default_value_t = 15)]
     patience: u64,
-    /// Only these statements.
+    /// Run only these statements.
     #[arg(long, value_delimiter = ',')]
     only: Vec<u8>,
-    /// Put the adversarial cases instead: all, or those that are named, such as C7.
+    /// Run the adversarial cases instead: all, or the named ones, such as C7.
     #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "CASE,...")]
     adversarial: Option<String>,
-    /// Start this engine, anew for each statement, and put them to it.
+    /// Start this engine, anew for each statement, and run the statements against it.
     #[arg(long, conflicts_with = "target")]
     engine: Option<PathBuf>,
-    /// Start Prosody on this root file system and put the statements to it.
+    /// Start Prosody on this root file system and run the statements against it.
     #[arg(long, conflicts_with_all = ["target", "engine"])]
     prosody: Option<PathBuf>,
-    /// Start ejabberd on this root file system and put the statements to it.
+    /// Start ejabberd on this root file system and run the statements against it.
     #[arg(long, conflicts_with_all = ["target", "engine", "prosody"])]
     ejabberd: Option<PathBuf>,
-    /// Print the table of the adversarial cases in Markdown, and do nothing else.
+    /// Print the table of the adversarial cases in Markdown and exit.
     #[arg(long)]
     adversarial_table: bool,
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
-    /// Print reports (name=file, as --json wrote them) side by side in Markdown, and do nothing else.
+    /// Print reports (name=file, as --json wrote them) side by side in Markdown and exit.
     #[arg(long, num_args = 1.., value_name = "NAME=FILE")]
     table: Vec<String>,
 }
 
-/// What keeps the suite from running.
+/// The reason why the suite cannot run.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -126,7 +127,7 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     }
     let mut checks = statements();
     checks.retain(|check| arguments.only.is_empty() || arguments.only.contains(&check.id));
-    // The end of the target comes last.
+    // The shutdown of the target must come last.
     checks.sort_by_key(|check| (check.id == SHUTDOWN, check.id));
     let patience = Duration::from_secs(arguments.patience);
     let mut report = Report::default();
@@ -154,7 +155,7 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     Ok(violated == 0)
 }
 
-/// Puts the adversarial cases of those names, or all, that are put over sockets.
+/// Runs the adversarial cases with those names, or all, if they run over sockets.
 fn adversarial(arguments: &Arguments, names: &str) -> Result<bool, Failure> {
     let patience = Duration::from_secs(arguments.patience);
     let wanted = |case: &Case| names.is_empty() || names.split(',').any(|name| name == case.name);
@@ -177,10 +178,10 @@ fn adversarial(arguments: &Arguments, names: &str) -> Result<bool, Failure> {
     Ok(holds)
 }
 
-/// The statement about shutting down.
+/// The statement about shutdown.
 const SHUTDOWN: u8 = 65;
 
-/// To one target that stays, as another domain for each where the suite says what DNS says.
+/// Runs all checks against one target that keeps running. If the suite answers DNS, each check uses a different domain.
 fn put_all(checks: &[Check], target: &mut Target, quiet: bool, report: &mut Report) {
     let peer = target.peer.clone();
     for check in checks {
@@ -233,7 +234,7 @@ fn after(address: Ipv4Addr) -> Ipv4Addr {
     Ipv4Addr::from_bits(address.to_bits().wrapping_add(1))
 }
 
-/// IPv4 first: so are the suite's own addresses.
+/// IPv4 first, because the suite's own addresses are IPv4.
 fn resolve(place: &str) -> Result<SocketAddr, Failure> {
     let mut addresses: Vec<SocketAddr> =
         place.to_socket_addrs().map_err(|error| format!("{place}: {error}"))?.collect();
@@ -244,7 +245,7 @@ fn resolve(place: &str) -> Result<SocketAddr, Failure> {
         .ok_or_else(|| format!("{place} does not resolve to an address").into())
 }
 
-/// The suite's authority, made on first use.
+/// The suite's authority, created on first use.
 fn authority(directory: &Path) -> Result<Authority, Failure> {
     const NAME: &str = "S2S conformance suite";
     let (certificate, key) = (directory.join("ca.crt"), directory.join("ca.key"));

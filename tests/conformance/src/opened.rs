@@ -14,9 +14,10 @@ pub struct Opened {
     pub stream: Stream,
     /// The target's header.
     pub header: Element,
-    /// What it offers.
+    /// The features that the target offers.
     pub features: Element,
-    /// Connections of the target that belong to this stream: some take the end of one for a failure of the other.
+    /// Connections of the target that belong to this stream. Some targets treat the end of such a connection as a
+    /// failure of the stream.
     pub kept: Vec<Stream>,
 }
 
@@ -32,7 +33,7 @@ impl Opened {
         Ok(Self { stream, header, features, kept: Vec::new() })
     }
 
-    /// The id that the target gave the stream.
+    /// The id that the target assigned to the stream.
     pub fn id(&self) -> String {
         self.header.attribute("id").unwrap_or_default().to_owned()
     }
@@ -45,12 +46,12 @@ impl Opened {
             .unwrap_or_default()
     }
 
-    /// Whether SASL EXTERNAL is among them.
+    /// Whether the mechanisms include SASL EXTERNAL.
     pub fn offers_external(&self) -> bool {
         self.mechanisms().contains(&"EXTERNAL")
     }
 
-    /// Whether dialback is offered.
+    /// Whether the target offers dialback.
     pub fn offers_dialback(&self) -> bool {
         self.features.child(DIALBACK_FEATURE, "dialback").is_some()
     }

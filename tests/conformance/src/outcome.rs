@@ -1,4 +1,4 @@
-//! What came of a check.
+//! The outcome of a check.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "camelCase")]
 pub enum Outcome {
-    /// The target does what the statement asks.
+    /// The target conforms to the statement.
     Holds,
-    /// The target was seen to do something else.
+    /// The target showed another behaviour.
     Violated {
-        /// What it did.
+        /// The observed behaviour.
         seen: String,
     },
-    /// The statement could not be put to this target.
+    /// The check could not run against this target.
     NotApplicable {
-        /// What is missing.
+        /// The missing precondition.
         why: String,
     },
 }
@@ -33,25 +33,25 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What keeps a check from its end.
+/// The reason why a check stopped early.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Obstacle {
-    /// The statement is violated; the text says what was seen.
+    /// The statement is violated; the text describes the observed behaviour.
     #[error("{0}")]
     Violated(String),
-    /// The statement cannot be put to this target; the text says why.
+    /// The check cannot run against this target; the text states the reason.
     #[error("{0}")]
     NotApplicable(String),
 }
 
-/// A conversation that goes another way than a script demands is what was seen.
+/// If a conversation differs from its script, the difference is the observed behaviour.
 impl From<PeerError> for Obstacle {
     fn from(error: PeerError) -> Self {
         Self::Violated(error.to_string())
     }
 }
 
-/// The result of a check, and of every step in one.
+/// The result of a check, and of every step of a check.
 pub type Finding<T = ()> = Result<T, Obstacle>;
 
 impl From<Finding> for Outcome {
@@ -69,12 +69,12 @@ pub fn violated<T>(seen: impl Into<String>) -> Finding<T> {
     Err(Obstacle::Violated(seen.into()))
 }
 
-/// The statement cannot be put to this target.
+/// The check cannot run against this target.
 pub fn not_applicable<T>(why: impl Into<String>) -> Finding<T> {
     Err(Obstacle::NotApplicable(why.into()))
 }
 
-/// Goes on when `condition` is true; else that is a violation.
+/// Continues if `condition` is true; otherwise the statement is violated.
 pub fn ensure(condition: bool, seen: impl FnOnce() -> String) -> Finding {
     if condition { Ok(()) } else { violated(seen()) }
 }

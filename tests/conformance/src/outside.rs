@@ -1,4 +1,4 @@
-//! Our side as the target finds it: the domains that we are, where DNS says that they are, and the ports there.
+//! Our side as the target finds it: our domains, their DNS records, and the ports that the records name.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,52 +9,52 @@ use s2s_peer::nameserver::{Nameserver, Zone};
 use super::STATEMENTS;
 use super::signed::{self, Signed};
 
-/// The port of S2S, where a fallback to address records would lead (RFC 6120 §3.2.2).
+/// The default S2S port, which a fallback to address records would use (RFC 6120 §3.2.2).
 pub(super) const S2S: u16 = 5269;
-/// Nothing listens here.
+/// A port on which no process listens.
 const CLOSED: u16 = 9;
 
 /// The ports of our domains.
 #[derive(Debug)]
 pub struct Outside {
-    /// STARTTLS.
+    /// The listener for STARTTLS.
     pub starttls: Listener,
-    /// Direct TLS.
+    /// The listener for Direct TLS.
     pub direct: Listener,
-    /// Where nobody should come: what address records of the domains themselves say.
+    /// The listener to which no target should connect; the address records of the domains themselves point to it.
     pub trap: Listener,
-    /// What is different for a target that validates what our name server says.
+    /// The additional data for a target that validates the answers of our name server.
     pub signed: Option<Signed>,
     nameserver: Option<Nameserver>,
 }
 
-/// Names below our domain, each with one peculiarity in DNS.
+/// Names below our domain, each with one special property in DNS.
 pub mod names {
-    /// On the same port as the domain itself.
+    /// It uses the same port as the domain itself.
     pub const SECOND: &str = "second";
-    /// Only `_xmpps-server`.
+    /// It has only `_xmpps-server`.
     pub const DIRECT: &str = "direct";
-    /// The SRV target refuses connections; the address record leads to the trap.
+    /// The SRV target refuses connections; the address record points to the trap.
     pub const REFUSED: &str = "refused";
-    /// The only SRV target is `.`; the address record leads to the trap.
+    /// The only SRV target is `.`; the address record points to the trap.
     pub const DISABLED: &str = "disabled";
-    /// `_xmpps-server` is `.`, `_xmpp-server` leads to us.
+    /// `_xmpps-server` is `.`, `_xmpp-server` points to us.
     pub const NO_DIRECT: &str = "no-direct";
-    /// `_xmpps-server` is `.`, there is no `_xmpp-server`; the address record leads to the trap.
+    /// `_xmpps-server` is `.`, and `_xmpp-server` does not exist; the address record points to the trap.
     pub const ONLY_DISABLED_DIRECT: &str = "only-disabled-direct";
-    /// `_xmpp-server` has the better priority.
+    /// `_xmpp-server` has the preferred priority.
     pub const STARTTLS_FIRST: &str = "starttls-first";
-    /// `_xmpps-server` has the better priority.
+    /// `_xmpps-server` has the preferred priority.
     pub const DIRECT_FIRST: &str = "direct-first";
-    /// What the target is told to trust by its certificate only.
+    /// A target is configured to authenticate this domain by certificate only.
     pub const STRICT: &str = "only.strict";
-    /// Does not exist.
+    /// The name does not exist.
     pub const NOWHERE: &str = "nowhere";
 }
 
 impl Outside {
-    /// Listens on `address` (STARTTLS on 5269, Direct TLS on 5270) and, for the trap, on 5269 of `trap`; with
-    /// `resolver`, answers there for `peer`, and for a domain below it for each statement.
+    /// Listens on `address` (STARTTLS on 5269, Direct TLS on 5270) and, for the trap, on 5269 of `trap`. With
+    /// `resolver`, it answers DNS queries there for `peer`, and for a domain below `peer` for each statement.
     pub fn start(
         peer: &str,
         address: Ipv4Addr,
@@ -68,7 +68,7 @@ impl Outside {
         Self::listen(address, trap, zones, None)
     }
 
-    /// The same with a zone that is signed, for one statement.
+    /// The same with a signed zone, for one statement.
     pub fn start_signed(
         peer: &str,
         address: Ipv4Addr,
@@ -96,13 +96,13 @@ impl Outside {
         })
     }
 
-    /// Where our name server is asked.
+    /// The address of our name server.
     pub fn resolver(&self) -> Option<SocketAddr> {
         self.nameserver.as_ref().map(Nameserver::address)
     }
 }
 
-/// Our domain while that statement is put. A target remembers who failed, and one check must not suffer from another.
+/// Our domain during that statement. A target remembers failed domains, and one check must not affect another.
 pub fn domain_for(statement: u8, peer: &str) -> String {
     format!("s{statement}.{peer}")
 }

@@ -1,4 +1,4 @@
-//! Prosody as a target, on the files of a root file system and without root.
+//! Prosody as a target, on the files of a root file system. It needs no root.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -15,20 +15,20 @@ use tempfile::TempDir;
 use super::outside::{Outside, names};
 use super::target::Target;
 
-/// Any port will do for a name server that only Prosody asks.
+/// A name server that only Prosody queries may use any port.
 const DNS: u16 = 5353;
 const SECRET: &str = "the dialback secret of Prosody";
-/// A running Prosody, ended when dropped.
+/// A running Prosody, stopped when dropped.
 #[derive(Debug)]
 pub struct Prosody {
     _running: Running,
-    /// Prosody, seen from outside.
+    /// Prosody as the outside sees it.
     pub target: Target,
     _directory: TempDir,
 }
 
 impl Prosody {
-    /// Starts it on the files of `root`.
+    /// Starts Prosody on the files of `root`.
     pub fn start(root: &Path, patience: Duration) -> Result<Self, LoopbackError> {
         let directory = tempfile::tempdir()?;
         let authority = Authority::new("Conformance CA")?;
@@ -68,8 +68,9 @@ impl Prosody {
     }
 }
 
-/// As most federate: TLS required, certificates where they are good, dialback otherwise; and one domain by certificate
-/// only. Its own time-outs are shorter than the suite's patience, so that they end what hangs.
+/// The usual federation setup: TLS required, authentication by valid certificates, and by dialback otherwise. One
+/// domain is authenticated by certificate only. Its own timeouts are shorter than the suite's timeout, so that they end
+/// stalled streams.
 fn config(address: Ipv4Addr, dns: SocketAddr, patience: Duration) -> String {
     let limit = patience.as_secs().saturating_sub(2).max(1);
     let (housing, resolver) = (housing(address.into(), "debug"), resolver(dns));

@@ -1,4 +1,4 @@
-//! Results for people and for programs.
+//! Reports for people and for programs.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use super::outcome::Outcome;
 /// The result of one check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
-    /// Number of the statement.
+    /// The number of the statement.
     pub id: u8,
-    /// Its origin.
+    /// The section that defines it.
     pub section: &'static str,
-    /// What a server does that conforms.
+    /// The behaviour of a conforming server.
     pub sentence: &'static str,
-    /// What came of it.
+    /// The outcome of the check.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
@@ -48,12 +48,12 @@ impl fmt::Display for Line {
 /// The results for one target.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// By the numbers of the statements.
+    /// The results, in the order of the statements' numbers.
     pub statements: Vec<Line>,
 }
 
 impl Report {
-    /// How many hold, are violated, and were not run.
+    /// The numbers of statements that hold, that are violated, and that were not run.
     pub fn counts(&self) -> (usize, usize, usize) {
         let count = |wanted: fn(&Outcome) -> bool| {
             self.statements.iter().filter(|line| wanted(&line.outcome)).count()
@@ -76,7 +76,7 @@ impl fmt::Display for Report {
 /// Several reports, as `--json` writes them, side by side in Markdown.
 ///
 /// # Errors
-/// When one is no report.
+/// Returns an error if one of them is not a report.
 pub fn table(reports: &[(String, Value)], checks: &[Check]) -> Result<String, String> {
     let mut lines = vec!["| | statement | section |".to_owned(), "| --- | --- | --- |".to_owned()];
     let mut notes = Vec::new();
@@ -109,7 +109,7 @@ fn push(lines: &mut [String], index: usize, text: &str) {
     }
 }
 
-/// How a cell says it, and what was seen when that is worth a line.
+/// The text of a cell, and the observed behaviour if the table must show it.
 fn mark(report: &Value, id: u8) -> Option<(&'static str, Option<String>)> {
     let lines = report.get("statements")?.as_array()?;
     let line = lines.iter().find(|line| line.get("id") == Some(&Value::from(id)))?;
@@ -121,10 +121,10 @@ fn mark(report: &Value, id: u8) -> Option<(&'static str, Option<String>)> {
     })
 }
 
-/// Characters of what was seen that the table's notes show.
+/// Maximum characters of the observed behaviour in the table's notes.
 const SHOWN: usize = 240;
 
-/// Text that does not end a cell or become markup.
+/// Escapes text so that it cannot end a cell or become markup.
 fn cell(text: &str) -> String {
     let mut shown: String = text.trim().chars().take(SHOWN).collect();
     if shown.len() < text.trim().len() {

@@ -1,4 +1,4 @@
-//! What our side is in a zone that is signed (RFC 7673): for a target that trusts the zone's key.
+//! Our side in a signed zone (RFC 7673), for a target that trusts the zone's key.
 
 use std::net::Ipv4Addr;
 
@@ -20,22 +20,24 @@ pub(crate) mod names {
     pub(crate) const BOGUS_ADDRESS: &str = "bogus-address";
     /// The TLSA records of its server are bogus.
     pub(crate) const BOGUS_CERTIFICATE: &str = "bogus-tlsa";
-    /// The TLSA record of their servers is about a certificate that nothing else speaks for. Taken by certificate only.
+    /// The TLSA record of their servers matches a certificate that nothing else authenticates. Authenticated by
+    /// certificate only.
     pub(crate) const DANE: [&str; 2] = ["dane.strict", "dane-other.strict"];
-    /// Their servers have no TLSA record. Taken by certificate only.
+    /// Their servers have no TLSA record. Authenticated by certificate only.
     pub(crate) const NO_TLSA: [&str; 3] = ["over.strict", "valid.strict", "of-host.strict"];
 }
 
-/// What only a target sees that trusts the zone's key.
+/// The data that only a target that trusts the zone's key can use.
 #[derive(Debug)]
 pub struct Signed {
     /// The key as a trust anchor.
     pub anchor: String,
-    /// What the TLSA record of [`names::DANE`] is about: of nobody's authority, for another name, and over.
+    /// The certificate that the TLSA record of [`names::DANE`] matches: of an unknown authority, for another name, and
+    /// expired.
     pub identity: Identity,
 }
 
-/// The server of each of them, below it.
+/// The name of the server of each domain, below the domain.
 pub(crate) const SERVER: &str = "server";
 
 /// Adds these names to a zone, and signs it.

@@ -1,4 +1,4 @@
-//! The server that is examined, and what the suite knows and has of it.
+//! The server under test, and the data that the suite has about it.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -21,37 +21,37 @@ use super::outcome::{Finding, not_applicable, violated};
 use super::outside::Outside;
 use super::tls::Client;
 
-/// How long one of two things is awaited before the other one is looked for.
+/// Interval for alternating between two awaited events.
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// A server and how to reach it. What is `None` leaves some statements without an answer.
+/// A server and the ways to reach it. A field that is `None` leaves some statements without an answer.
 #[derive(Debug)]
 pub struct Target {
-    /// Where it takes streams.
+    /// The address at which it accepts streams.
     pub address: SocketAddr,
-    /// Where it takes Direct TLS streams.
+    /// The address at which it accepts Direct TLS streams.
     pub direct_tls: Option<SocketAddr>,
     /// A domain that it serves.
     pub domain: String,
-    /// Another one, with a certificate of its own.
+    /// Another domain that it serves, with its own certificate.
     pub second_domain: Option<String>,
-    /// The domain that we are.
+    /// Our domain.
     pub peer: String,
-    /// Signs our certificates; the target trusts it.
+    /// The authority that signs our certificates; the target trusts it.
     pub authority: Authority,
     /// Its dialback secret.
     pub secret: Option<Secret>,
-    /// Where it finds us.
+    /// The servers and DNS records by which the target finds us.
     pub outside: Option<Outside>,
-    /// Who is behind it.
+    /// The server behind the target.
     pub inside: Option<Inside>,
-    /// A domain of ours that it takes by its certificate only.
+    /// A domain of ours that it authenticates by certificate only.
     pub strict: Option<String>,
-    /// It closes streams that are idle for so long that the suite can wait for it.
+    /// Whether it closes idle streams within the time that the suite can wait.
     pub closes_idle: bool,
-    /// Its process, which may be ended.
+    /// Its process ID; the suite may terminate the process.
     pub process: Option<u32>,
-    /// How long anything that must come may take.
+    /// Maximum time for each required event.
     pub patience: Duration,
 }
 
@@ -76,12 +76,12 @@ impl Target {
         Ok(Stream::connect(self.address, self.patience)?)
     }
 
-    /// A stream in the clear, up to the first features.
+    /// An unencrypted stream, up to the first features.
     pub fn clear(&self, header: &Header<'_>) -> Finding<Opened> {
         Opened::greet(self.connect()?, header)
     }
 
-    /// A connection on which the target has said `<proceed/>`.
+    /// A connection on which the target has sent `<proceed/>`.
     pub fn proceeding(&self, header: &Header<'_>) -> Finding<Stream> {
         let Opened { mut stream, features, .. } = self.clear(header)?;
         if features.child(TLS, "starttls").is_none() {
@@ -104,7 +104,7 @@ impl Target {
         Opened::greet(self.secured(header, identity)?, header)
     }
 
-    /// An encrypted stream of our domain, which has a good certificate.
+    /// An encrypted stream of our domain with a valid certificate.
     pub fn proven(&self) -> Finding<Opened> {
         let identity = self.identity(&[&self.peer])?;
         self.encrypted(&self.header(), Some(&identity))
@@ -131,8 +131,8 @@ impl Target {
         Opened::greet(stream.restarted(), header)
     }
 
-    /// Whether that certificate proves that domain to the target. One that ends the stream, or offers EXTERNAL and lets it
-    /// fail, is not convinced.
+    /// Whether that certificate authenticates that domain to the target. If the target closes the stream, or offers
+    /// EXTERNAL and then fails it, the certificate does not authenticate the domain.
     pub fn proves(&self, from: &str, identity: &Identity) -> bool {
         let header = Header { from: Some(from), ..self.header() };
         let Ok(mut opened) = self.encrypted(&header, Some(identity)) else { return false };
@@ -142,7 +142,7 @@ impl Target {
             && opened.stream.expect(SASL, "success", awaited).is_ok()
     }
 
-    /// Where the target finds us.
+    /// The servers and DNS records by which the target finds us.
     pub fn outside(&self) -> Finding<&Outside> {
         match &self.outside {
             Some(outside) => Ok(outside),
@@ -150,7 +150,7 @@ impl Target {
         }
     }
 
-    /// The same when the suite also says what DNS says.
+    /// The same, only if the suite also answers DNS.
     pub fn resolved(&self) -> Finding<&Outside> {
         let outside = self.outside()?;
         match outside.resolver() {
@@ -161,7 +161,7 @@ impl Target {
         }
     }
 
-    /// Who is behind the target.
+    /// The server behind the target.
     pub fn inside(&self) -> Finding<&Inside> {
         match &self.inside {
             Some(inside) => Ok(inside),
@@ -169,7 +169,7 @@ impl Target {
         }
     }
 
-    /// The key that we, as `originating`, offer on a stream of that id.
+    /// The key that we, as `originating`, offer on a stream with that id.
     pub fn key(&self, originating: &str, id: &str) -> String {
         our_secret().key(&self.domain, originating, id)
     }
@@ -180,7 +180,7 @@ impl Target {
         Ok(opened.stream.send(format!("<db:result from='{from}' to='{to}'>{key}</db:result>"))?)
     }
 
-    /// Makes the target ask us about a key of that domain of ours: the stream on which the answer is awaited.
+    /// Makes the target verify a key of that domain of ours. Returns the stream on which we await the answer.
     pub fn make_verify(&self, from: &str) -> Finding<Opened> {
         self.outside()?;
         let mut opened = self.encrypted(&Header { from: Some(from), ..self.header() }, None)?;
@@ -204,13 +204,13 @@ impl Target {
         }
     }
 
-    /// The next connection of the target, as the server of those domains, up to the features after TLS.
+    /// The next connection of the target, with us as the server of those domains, up to the features after TLS.
     pub fn accept_dialled(&self, domains: &[&str], features: &str) -> Finding<Dialled> {
         let identity = self.identity(domains)?;
         Dialled::accept(self.accept()?, &identity, features)
     }
 
-    /// Answers the target's question about a key, on a connection that is given back to be kept.
+    /// Answers the target's verification request on a connection, which the caller must keep open.
     pub fn answer_verification(&self, domains: &[&str]) -> Finding<Stream> {
         self.answer_verification_on(self.accept()?, domains)
     }
@@ -230,13 +230,13 @@ impl Target {
         Ok(opened)
     }
 
-    /// Answers the question about the key that was offered, and awaits the target's verdict.
+    /// Answers the verification request for the offered key, and awaits the target's result.
     pub fn prove_by_dialback(&self, opened: &mut Opened, from: &str) -> Finding {
         opened.kept.push(self.answer_verification(&[from])?);
         Self::expect_valid(opened)
     }
 
-    /// The same on a stream whose certificate proves us: the target need not ask (XEP-0344 §2.4).
+    /// The same on a stream whose certificate authenticates us: the target need not verify the key (XEP-0344 §2.4).
     pub fn prove_by_dialback_or_certificate(&self, opened: &mut Opened, from: &str) -> Finding {
         let listener = &self.outside()?.starttls;
         let begun = Instant::now();
@@ -267,8 +267,8 @@ impl Target {
         }
     }
 
-    /// Makes the target want to send something to that domain of ours, whose id is `id`. What is returned is kept until it
-    /// has come.
+    /// Makes the target send a stanza with that `id` to that domain of ours. The caller must keep the returned stream
+    /// until the stanza arrives.
     pub fn make_send(&self, foreign: &str, id: &str) -> Finding<Stream> {
         self.outside()?;
         let domain = &self.domain;
@@ -286,7 +286,7 @@ impl Target {
         Ok(stream)
     }
 
-    /// Makes the target connect to that domain of ours and learn that it has failed; `Ok` when it says so.
+    /// Makes the target fail to connect to that domain of ours. Returns `Ok` if the target reports the failure.
     pub fn make_fail(&self, foreign: &str) -> Finding<Element> {
         self.resolved()?;
         let mut opened = self.make_verify(foreign)?;
@@ -295,10 +295,10 @@ impl Target {
     }
 }
 
-/// What our servers offer for dialback alone.
+/// The features that our servers offer for dialback alone.
 pub const DIALBACK_FEATURES: &str =
     "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>";
-/// What our servers offer for a certificate, and dialback beside it.
+/// The features that our servers offer for certificates, with dialback as the alternative.
 pub const EXTERNAL_FEATURES: &str = "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>\
     <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms>";
 
@@ -312,7 +312,7 @@ pub fn send_auth(stream: &mut Stream, initial: &str) -> Finding {
     Ok(stream.send(format!("<auth xmlns='{SASL}' mechanism='EXTERNAL'>{initial}</auth>"))?)
 }
 
-/// What the next item is, for checks that accept several.
+/// The next item, for checks that accept several kinds.
 pub fn next(stream: &mut Stream, awaited: &'static str) -> Finding<Option<Element>> {
     match stream.receive(awaited)? {
         Item::Header(element) | Item::Element(element) => Ok(Some(element)),

@@ -1,4 +1,5 @@
-//! TLS that judges nothing: the suite looks at certificates itself, and a target may have one from anywhere.
+//! TLS without certificate verification: the suite checks certificates itself, and a target may have a certificate from
+//! any authority.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,16 +14,16 @@ use s2s_peer::unverified::anybody;
 /// The ALPN name of XMPP between servers (XEP-0368 §4).
 const ALPN: &[u8] = b"xmpp-server";
 
-/// How we speak TLS as its client, and whether we were asked for a certificate.
+/// The TLS configuration of our client, and whether the server requested a certificate.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    /// For one connection.
+    /// The configuration for one connection.
     pub config: Arc<ClientConfig>,
     asked: Arc<AtomicBool>,
 }
 
 impl Client {
-    /// With that certificate, or without one.
+    /// A client with that certificate, or without one.
     pub(crate) fn new(identity: Option<&Identity>, direct: bool) -> Result<Self> {
         let (provider, anybody) = anybody();
         let key = match identity {
@@ -44,7 +45,7 @@ impl Client {
         Ok(Self { config: Arc::new(config), asked })
     }
 
-    /// Whether the server asked for a certificate.
+    /// Whether the server requested a certificate.
     pub(crate) fn was_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
@@ -62,7 +63,7 @@ impl ResolvesClientCert for Ours {
         self.key.clone()
     }
 
-    // Also without one: only who has one is told that it was asked for.
+    // Always true: rustls reports a certificate request only to a client that has a certificate.
     fn has_certs(&self) -> bool {
         true
     }

@@ -18,39 +18,40 @@ use super::target::Target;
 
 /// The engine's other domain.
 const SECOND_LOCAL: &str = "second.example";
-/// What [`Ground`] writes as the engine's dialback secret.
+/// The engine's dialback secret, which [`Ground`] writes.
 const SECRET: &str = "a secret that is only the engine's";
-/// How long a stanza may wait for a server that fails, where its return is waited for: as short as the configuration allows.
+/// Maximum time that a stanza waits for a failing server in checks that await its return: the minimum that the
+/// configuration allows.
 const QUEUE_SECONDS: u16 = 5;
-/// Statements about stanzas that come back from a server that fails.
+/// Statements about stanzas that are returned because of a failing server.
 const ABOUT_FAILING_SERVERS: [u8; 3] = [59, 60, 70];
-/// Statements about streams that are idle.
+/// Statements about idle streams.
 const ABOUT_IDLE_STREAMS: [u8; 2] = [63, 64];
 
-/// Time for negotiation and dialback where a peer lets them pass.
+/// Timeout of negotiation and dialback for hostile peers, who let these timeouts expire.
 const HOSTILE_SECONDS: u16 = 5;
 
-/// The statement for which the zone is signed.
+/// The statement that needs a signed zone.
 const ABOUT_DANE: u8 = 28;
 
 /// A running engine as a target.
 #[derive(Debug)]
 pub struct World {
-    /// The engine, seen from outside.
+    /// The engine as the outside sees it.
     pub target: Target,
-    /// Its process, ended with the world.
+    /// The engine's process, stopped with the world.
     pub engine: Engine,
     /// Its files.
     pub ground: Ground,
 }
 
 impl World {
-    /// Starts the engine, configured for the statement of that number.
+    /// Starts the engine, configured for the statement with that number.
     pub fn start(engine: &Path, statement: u8) -> Result<Self, LoopbackError> {
         Self::configured(engine, statement, timeouts(statement))
     }
 
-    /// Starts the engine for an adversarial case: what never ends is ended soon.
+    /// Starts the engine for an adversarial case, with short timeouts for negotiation and dialback that never finish.
     pub fn start_hostile(engine: &Path) -> Result<Self, LoopbackError> {
         let seconds = HOSTILE_SECONDS;
         let timeouts = json!({"negotiationSeconds": seconds, "dialbackSeconds": seconds});
@@ -59,7 +60,7 @@ impl World {
 
     fn configured(engine: &Path, statement: u8, timeouts: Value) -> Result<Self, LoopbackError> {
         let ground = Ground::new()?;
-        // Outside the ports are fixed: of two worlds on one address the second one would not start.
+        // The outside ports are fixed: of two worlds on one address the second one could not start.
         let network = Network::claim()?;
         let [outside, trap, backend] = [1, 2, 3].map(|host| network.host(host));
         let resolver = SocketAddr::from((outside, 0));
@@ -116,8 +117,8 @@ impl World {
     }
 }
 
-/// A second domain with a certificate of its own, a peer that is taken by its certificate only, and the times that the
-/// statement needs.
+/// A second domain with its own certificate, a peer that is authenticated by certificate only, and the timeouts that
+/// the statement needs.
 fn particulars(ground: &Ground, config: &mut Value, timeouts: Value) -> Result<(), LoopbackError> {
     let second = ground.authority.issue(&[SECOND_LOCAL])?;
     ground.write("second.key", second.key_pem())?;
@@ -136,7 +137,7 @@ fn particulars(ground: &Ground, config: &mut Value, timeouts: Value) -> Result<(
         }
     }
     if let Some(config) = config.as_object_mut() {
-        // A pattern: to a peer that is named the engine would connect by itself.
+        // A pattern, because the engine itself would connect to a peer with a full name.
         let strict = format!("{}.{PEER}", names::STRICT).replace("only.", "*.");
         config.insert("peers".into(), json!([{"domain": strict, "profile": "Strict"}]));
         config.insert("timeouts".into(), timeouts);
@@ -144,7 +145,7 @@ fn particulars(ground: &Ground, config: &mut Value, timeouts: Value) -> Result<(
     Ok(())
 }
 
-/// The engine's own, where the statement needs no other.
+/// The engine's own timeouts, unless the statement needs others.
 fn timeouts(statement: u8) -> Value {
     if ABOUT_IDLE_STREAMS.contains(&statement) {
         json!({"idleSeconds": 1})

@@ -1,5 +1,5 @@
-//! The adversarial cases against the real engine on loopback: one test for each that is put over sockets. What proves the
-//! others exists, and the table in docs/conformance.md has them all.
+//! The adversarial cases against the real engine on loopback: one test for each case that runs over sockets. The tests
+//! also verify that the proofs of the other cases exist, and that the table in docs/conformance.md contains all cases.
 
 use std::error::Error;
 use std::fs;
@@ -25,7 +25,7 @@ macro_rules! cases {
     ($($test:ident = $case:literal;)*) => {
         $(#[test] fn $test() -> Result<(), Box<dyn Error>> { holds($case) })*
 
-        /// The cases that a test of this file asserts to hold.
+        /// The cases that a test of this file asserts.
         const ASSERTED: &[&str] = &[$($case),*];
     };
 }
@@ -86,7 +86,7 @@ fn every_case_that_is_put_has_a_test_and_every_other_proof_exists() {
             Proof::Test(file, name) => {
                 let text = fs::read_to_string(tree().join(file)).unwrap();
                 let function = format!("fn {name}(");
-                // The attacks are tests that a macro writes.
+                // A macro writes the tests of the attacks.
                 let in_macro = format!("    {name} = ");
                 let exists = text.contains(&function) || text.contains(&in_macro);
                 assert!(exists, "{}: no test {name} in {file}", case.name);

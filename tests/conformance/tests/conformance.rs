@@ -7,10 +7,10 @@ use s2s_conformance::outcome::Outcome;
 use s2s_conformance::world::World;
 use s2s_conformance::{Check, STATEMENTS, statements};
 
-/// Why a statement could not be put.
+/// The reason why a check could not run.
 type Failure = Box<dyn Error>;
 
-/// Puts one statement to an engine of its own.
+/// Runs one check against an engine of its own.
 fn put(id: u8) -> Result<(Check, Outcome, String), Failure> {
     let found = statements().into_iter().find(|check| check.id == id);
     let check = found.ok_or_else(|| format!("there is no statement {id}"))?;
@@ -30,7 +30,7 @@ macro_rules! statements {
     ($($name:ident = $id:literal;)*) => {
         $(#[test] fn $name() -> Result<(), Failure> { holds($id) })*
 
-        /// The statements that a test of this file asserts to hold.
+        /// The statements that a test of this file asserts.
         const ASSERTED: &[u8] = &[$($id),*];
     };
 }

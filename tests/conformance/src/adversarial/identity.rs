@@ -1,4 +1,4 @@
-//! A: who may speak for whom.
+//! A: authorization of senders for domains.
 
 use std::time::{Duration, SystemTime};
 
@@ -145,7 +145,7 @@ fn answers_of_others(target: &Target) -> Finding {
         ("other.invalid", domain.as_str(), id),
         (peer.as_str(), "other.invalid", id),
     ] {
-        // The target may end the connection at the first one.
+        // The target may close the connection at the first answer.
         let answer = format!("<db:verify from='{from}' to='{to}' id='{id}' type='valid'/>");
         let _ = dialled.stream.send(answer);
     }
@@ -164,11 +164,11 @@ fn late_answer(target: &Target) -> Finding {
     let (to, id) = (&target.domain, request.attribute("id").unwrap_or_default());
     let _ =
         dialled.stream.send(format!("<db:verify from='{peer}' to='{to}' id='{id}' type='valid'/>"));
-    // It serves the next one.
+    // The target still serves the next connection.
     target.clear(&target.header()).map(drop)
 }
 
-/// A stanza that must not pass ends its stream with an error, or is answered with one.
+/// Sends an unauthorized stanza: the target must close its stream with an error, or answer the stanza with an error.
 fn refused(target: &Target, stream: &mut Stream, from: &str, to: &str, id: &str) -> Finding {
     let _ = stream.send(format!(
         "<message from='{from}' to='{to}' id='{id}'><body/></message></stream:stream>"
@@ -223,7 +223,7 @@ fn other_to_after_sasl(target: &Target) -> Finding {
     stream.send(format!("<auth xmlns='{SASL}' mechanism='EXTERNAL'>=</auth>"))?;
     stream.expect(SASL, "success", "the answer to SASL EXTERNAL")?;
     let header = Header { to: Some(other), ..target.header() };
-    // A target that refuses the header says so by a stream error.
+    // A target that refuses the header sends a stream error.
     let Ok(Opened { mut stream, .. }) = Opened::greet(stream.restarted(), &header) else {
         return Ok(());
     };

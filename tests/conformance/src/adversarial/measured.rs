@@ -7,17 +7,18 @@ use harness::usage;
 use crate::outcome::{Finding, Obstacle, ensure, not_applicable};
 use crate::target::Target;
 
-/// Memory that a hostile input may leave or hold, beside what the target needs for any stream.
+/// Maximum memory that a hostile input may leak or hold, in addition to the memory that the target needs for any
+/// stream.
 pub(super) const MAX_MEMORY_KIB: u64 = 24 * 1024;
-/// Processor time that 8 MB of hostile input may cost, unoptimised and with all that goes on beside it. A parser whose cost
-/// is not linear needs minutes.
+/// Maximum processor time for 8 MB of hostile input, in an unoptimised build with all concurrent work. A parser with
+/// non-linear cost needs minutes.
 pub(super) const MAX_CPU: Duration = Duration::from_secs(10);
 
 fn failed(error: impl std::fmt::Display) -> Obstacle {
     Obstacle::NotApplicable(error.to_string())
 }
 
-/// Runs a conversation and bounds what it costs the target: memory, and processor time.
+/// Runs a conversation and limits its cost for the target: memory and processor time.
 pub(super) fn within(target: &Target, conversation: impl FnOnce() -> Finding) -> Finding {
     let Some(pid) = target.process else {
         return not_applicable("it needs the target's process on this machine (--pid)");

@@ -1,4 +1,4 @@
-//! C: memory and work that strangers and peers can cause. The checks measure the target's process.
+//! C: memory and work that unauthenticated servers and peers can cause. The checks measure the target's process.
 
 use std::fmt::Write as _;
 
@@ -14,9 +14,9 @@ use crate::target::Target;
 
 /// Bytes of a large hostile input.
 const LARGE: usize = 8 * 1024 * 1024;
-/// Elements, attributes or levels of one.
+/// Number of elements, attributes or levels in one input.
 const MANY: usize = 100_000;
-/// Streams of strangers in a row.
+/// Number of consecutive streams of unauthenticated servers.
 const STREAMS: usize = 500;
 
 pub(super) const CASES: &[Case] = &[
@@ -147,12 +147,12 @@ pub(super) const CASES: &[Case] = &[
 
 /// Sends bytes that the target may refuse midway, and reads to the end of the stream.
 fn flood(stream: &mut Stream, bytes: &str) -> Finding<Ending> {
-    // The target may close before everything is written.
+    // The target may close the connection before everything is written.
     let _ = stream.send(bytes);
     Ending::of(stream)
 }
 
-/// A stranger's element ends the stream with an error, or without a word.
+/// Sends an element from an unauthenticated server: the target must close the stream, with or without an error.
 fn is_refused(target: &Target, element: &str) -> Finding {
     within(target, || {
         let mut stream = target.encrypted(&target.header(), None)?.stream;
@@ -179,7 +179,7 @@ fn many_attributes(target: &Target) -> Finding {
 
 fn deep(target: &Target) -> Finding {
     is_refused(target, &format!("<x xmlns='urn:example:x'>{}", "<a>".repeat(MANY)))?;
-    // One that is authenticated may send more at once.
+    // An authenticated server may send more at once.
     within(target, || {
         let mut stream = target.authenticated()?;
         let (peer, domain) = (&target.peer, &target.domain);
@@ -251,7 +251,7 @@ fn many_requests(target: &Target) -> Finding {
                     answered += 1;
                 }
                 Ok(other) => return ensure(false, || other.to_string()),
-                // It refuses the rest by ending the stream.
+                // The target refuses the rest by closing the stream.
                 Err(s2s_peer::error::PeerError::Deadline { .. }) => {
                     return ensure(false, || {
                         format!("{answered} of 50 requests were answered, then no more")
@@ -298,7 +298,7 @@ fn nothing_is_left(target: &Target) -> Finding {
         stream.send("'>")?;
         Ending::of(&mut stream).map(drop)
     };
-    // The first ones fill buffers and caches that the process keeps.
+    // The first streams fill buffers and caches that the process retains.
     for _ in 0..STREAMS {
         garbage()?;
     }
@@ -308,7 +308,7 @@ fn nothing_is_left(target: &Target) -> Finding {
 fn numbered(count: usize, mut one: impl FnMut(&mut String, usize) -> std::fmt::Result) -> String {
     let mut text = String::new();
     for number in 0..count {
-        // A string takes everything.
+        // A write to a string cannot fail.
         let _ = one(&mut text, number);
     }
     text

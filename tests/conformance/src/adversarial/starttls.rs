@@ -105,7 +105,7 @@ fn after_proceed(target: &Target) -> Finding {
     let mut stream = Dialled::greet(target.accept()?, &offer)?.stream;
     stream.expect(TLS, "starttls", "STARTTLS")?;
     let id = opened.id();
-    // A whole conversation that would confirm the key.
+    // A complete conversation that would confirm the key.
     stream.send(format!(
         "<proceed xmlns='{TLS}'/><stream:stream xmlns='jabber:server' xmlns:db='{DIALBACK}' \
          xmlns:stream='http://etherx.jabber.org/streams' version='1.0' from='{peer}' to='{domain}' id='b2'>\
@@ -152,7 +152,7 @@ fn other_protocols(target: &Target) -> Finding {
 
 fn slow_handshake(target: &Target) -> Finding {
     let mut stream = target.proceeding(&target.header())?;
-    // The head of a record, and no more.
+    // The first bytes of a record, and no more.
     stream.send([0x16, 0x03, 0x01, 0x02, 0x00])?;
     rest(&mut stream).map(drop)
 }

@@ -1,4 +1,4 @@
-//! D: XML that parsers disagree about.
+//! D: XML that different parsers interpret differently.
 
 use super::{Case, Proof};
 use crate::ending::Ending;
@@ -72,14 +72,14 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Each of these inside a stanza ends the stream with an error.
+/// Each of these inputs inside a stanza must close the stream with an error.
 fn each_ends(target: &Target, hostile: &[(&str, &[u8])]) -> Finding {
     let (peer, domain) = (&target.peer, &target.domain);
     for (what, bytes) in hostile {
         let mut stream = target.authenticated()?;
         let start = format!("<message from='x@{peer}' to='y@{domain}' id='d'>");
         let end = b"</message></stream:stream>";
-        // The target may close before everything is written.
+        // The target may close the connection before everything is written.
         let _ = stream.send([start.as_bytes(), bytes, end].concat());
         let ending = Ending::of(&mut stream)?;
         ensure(ending.error.is_some(), || format!("{what}: {}", ending.seen()))?;

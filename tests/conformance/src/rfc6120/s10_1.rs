@@ -14,7 +14,7 @@ pub(super) const CHECKS: &[Check] = &[Check {
     run: order,
 }];
 
-/// Stanzas before and after the reconnection.
+/// Number of stanzas before and after the reconnection.
 const EACH: usize = 50;
 
 fn order(target: &Target) -> Finding {

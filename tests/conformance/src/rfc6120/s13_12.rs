@@ -18,9 +18,9 @@ pub(super) const CHECKS: &[Check] = &[Check {
     run: sizes,
 }];
 
-/// More than servers take in one stanza (the engine, Prosody and ejabberd 512 KiB).
+/// Larger than the stanza size limit of servers (512 KiB for the engine, Prosody and ejabberd).
 const OVERSIZE: usize = 1024 * 1024;
-/// What the peer of XEP-0478 announces.
+/// The stanza size limit that the peer announces by XEP-0478.
 const ANNOUNCED: usize = 12_000;
 
 fn sizes(target: &Target) -> Finding {
@@ -37,13 +37,13 @@ fn sizes(target: &Target) -> Finding {
     ensure(ending.error.is_none(), || format!("10 000 bytes: {}", ending.seen()))?;
 
     let mut stream = target.authenticated()?;
-    // The target may close before everything is written.
+    // The target may close the connection before everything is written.
     let _ = stream.send(stanza("s61b", OVERSIZE) + "</stream:stream>");
     refused_for_policy(target, &Ending::of(&mut stream)?)?;
     if target.inside.is_some() { announced(target) } else { Ok(()) }
 }
 
-/// By a stream error, or by a stanza error: on this stream, or on one that the target opens to the sender.
+/// The target refuses by a stream error, or by a stanza error: on this stream, or on one that it opens to the sender.
 fn refused_for_policy(target: &Target, ending: &Ending) -> Finding {
     let answers = |element: &Element| {
         element.attribute("id") == Some("s61b")

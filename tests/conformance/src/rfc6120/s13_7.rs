@@ -36,10 +36,10 @@ pub(super) const CHECKS: &[Check] = &[
     },
 ];
 
-/// id-on-xmppAddr and id-on-dnsSRV end in these (RFC 6120 §13.7.1.4, RFC 4985 §2).
+/// The last arcs of id-on-xmppAddr and id-on-dnsSRV (RFC 6120 §13.7.1.4, RFC 4985 §2).
 const XMPP_ADDR: u8 = 5;
 const DNS_SRV: u8 = 7;
-/// ASN.1 tags of the strings in them.
+/// ASN.1 tags of the strings in these names.
 const UTF8_STRING: u8 = 0x0c;
 const IA5_STRING: u8 = 0x16;
 
@@ -90,7 +90,7 @@ fn expiry(target: &Target) -> Finding {
     expect_error(&mut stream, &["reset"])
 }
 
-/// A stream that a certificate authenticates which is valid for so long.
+/// A stream that a certificate with this validity authenticates.
 fn authenticated_for(life: Duration, target: &Target) -> Finding<Stream> {
     let end = (SystemTime::now() + life).into();
     let short = |params: &mut CertificateParams| params.not_after = end;
@@ -105,14 +105,14 @@ fn authenticated_for(life: Duration, target: &Target) -> Finding<Stream> {
     Ok(Opened::greet(stream.restarted(), &target.header())?.stream)
 }
 
-/// A subjectAltName with one `otherName` (RFC 5280 §4.2.1.6) of the arc 1.3.6.1.5.5.7.8.
+/// A subjectAltName with one `otherName` (RFC 5280 §4.2.1.6) whose OID is below 1.3.6.1.5.5.7.8.
 fn subject_alt_name(last_arc: u8, tag: u8, text: &str) -> CustomExtension {
     let mut body = vec![0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x08, last_arc];
     body.extend(tlv(0xa0, &tlv(tag, text.as_bytes())));
     CustomExtension::from_oid_content(&[2, 5, 29, 17], tlv(0x30, &tlv(0xa0, &body)))
 }
 
-/// DER with a length of one or two bytes.
+/// A DER element whose length has one or two bytes.
 fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let low = length.last().copied().unwrap_or_default();

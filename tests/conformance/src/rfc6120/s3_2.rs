@@ -1,4 +1,4 @@
-//! RFC 6120 §3.2: finding the server.
+//! RFC 6120 §3.2: resolution of the server.
 
 use crate::Check;
 use crate::outcome::{Finding, ensure};
@@ -16,7 +16,7 @@ fn no_fallback(target: &Target) -> Finding {
     target.resolved()?;
     for name in [names::REFUSED, names::DISABLED] {
         let foreign = target.below(name);
-        // Also who does not say that it failed (XEP-0220 §2.5) has failed by then.
+        // A target that does not report its failure (XEP-0220 §2.5) has also failed by then.
         let _ = target.make_fail(&foreign);
         ensure(target.outside()?.trap.clear() == 0, || {
             format!("{foreign}: the target connected to its address record")

@@ -15,9 +15,9 @@ pub(super) const CHECKS: &[Check] = &[Check {
     run: spaced_out,
 }];
 
-/// Stanzas that want to be sent after the first failure.
+/// Number of stanzas that are sent after the first failure.
 const BURST: usize = 20;
-/// Between two looks at whether all have come back.
+/// Interval of the checks whether all stanzas have been returned.
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn spaced_out(target: &Target) -> Finding {

@@ -47,7 +47,7 @@ fn ids_never_repeat(target: &Target) -> Finding {
         ids.push(target.external(&header)?.id());
     }
     let distinct: BTreeSet<&String> = ids.iter().collect();
-    // Eight characters are the least that cannot be guessed in the time of one stream.
+    // Eight characters are the minimum length that cannot be guessed during one stream.
     let good = ids.iter().all(|id| id.len() >= 8) && distinct.len() == ids.len();
     ensure(good, || format!("the ids were {ids:?}"))
 }

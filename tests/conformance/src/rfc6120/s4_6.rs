@@ -1,4 +1,4 @@
-//! RFC 6120 §4.6: silent peers.
+//! RFC 6120 §4.6: peers that stop responding.
 
 use s2s_peer::stream::Item;
 
@@ -24,7 +24,7 @@ fn idle(target: &Target) -> Finding {
         Ok(Item::Element(element)) => {
             violated(format!("received within {:?}: {element}", target.patience))
         }
-        // Left alone all the time, or closed without an error.
+        // The target kept the stream open all the time, or closed it without an error.
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -91,13 +91,13 @@ fn from_before_tls(target: &Target) -> Finding {
     let opened = target.clear(&nameless)?;
     ensure(opened.features.child(TLS, "starttls").is_some(), || opened.features.to_string())?;
 
-    // A certificate for somebody else, whom only the header before TLS names.
+    // A certificate for another domain, which only the header before TLS names.
     let other = target.below("other");
     let identity = target.identity(&[&other])?;
     let before = Header { from: Some(&other), ..target.header() };
     for after in [target.header(), nameless] {
         let stream = target.secured(&before, Some(&identity))?;
-        // Ending the stream is as good as not offering anything, and an offer that fails proves nothing, either.
+        // Closing the stream is as good as not offering EXTERNAL. An offer that fails authenticates nothing either.
         let Ok(mut opened) = Opened::greet(stream, &after) else { continue };
         if !opened.offers_external() {
             continue;

@@ -90,10 +90,12 @@ fn see_other_host(target: &Target) -> Finding {
     let mut waiting = target.make_verify(&target.peer)?;
     let mut stream = target.accept()?;
     redirect(&mut stream, &trap)?;
-    // Whatever the target makes of it: once it has said so, or time is over, it has not followed.
+    // The target may react in any way. After it reports an error, or after the timeout, it has not followed the
+    // redirect.
     let _ = waiting.stream.element("a dialback error");
     ensure(outside.trap.clear() == 0, || "an unencrypted see-other-host was followed".to_owned())?;
-    // After TLS it may be followed, or not. Who does wants the same domain there, by the same means.
+    // After TLS the target may follow the redirect or not. If it follows, it must request the same domain there, by the
+    // same method.
     let _waiting = target.make_verify(&target.peer)?;
     let stream = Dialled::proceed(target.accept()?)?;
     let identity = target.identity(&[&target.peer])?;

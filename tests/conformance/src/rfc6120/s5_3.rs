@@ -47,8 +47,8 @@ fn nothing_in_between(target: &Target) -> Finding {
     Ok(())
 }
 
-/// A header in the same segment as `<starttls/>`. If the target reads it inside TLS, it answers before it sees our own,
-/// which is for a domain that nobody serves.
+/// A header in the same segment as `<starttls/>`. If the target reads it inside TLS, it answers before it receives our
+/// own header, which names a domain that no server hosts.
 fn injected_by_the_initiator(target: &Target) -> Finding {
     let mut stream = target.clear(&target.header())?.stream;
     stream.send(format!("<starttls xmlns='{TLS}'/>{}", target.header()))?;

@@ -52,7 +52,7 @@ fn offered_when_it_succeeds(target: &Target) -> Finding {
         ("a certificate for another domain", Some(&other)),
     ];
     for (what, identity) in cases {
-        // A target that ends the stream instead does not offer it, either.
+        // A target that closes the stream instead does not offer EXTERNAL either.
         let Ok(opened) = target.encrypted(&target.header(), identity) else { continue };
         ensure(!opened.offers_external(), || format!("EXTERNAL is offered for {what}"))?;
     }
@@ -77,7 +77,7 @@ fn external_first(target: &Target) -> Finding {
     ensure(tried && said, || first.to_string())
 }
 
-/// What the target answers to that initial response.
+/// The target's answer to that initial response.
 fn answer(target: &Target, initial: &str) -> Finding<Element> {
     let mut stream = target.proven()?.stream;
     send_auth(&mut stream, initial)?;
@@ -114,14 +114,14 @@ fn bare_domain(target: &Target) -> Finding {
 }
 
 fn strict_base64(target: &Target) -> Finding {
-    // Padded with a dot or not, one length leaves bits over.
+    // Try the domain with and without a trailing dot, because one of the two lengths needs padding.
     let plain = ["", "."].map(|end| BASE64_STANDARD.encode(format!("{}{end}", target.peer)));
     let Some(padded) = plain.iter().find(|text| text.ends_with('=')) else {
         return violated("the suite's domain has no padded form; this is an error of the suite");
     };
     let digits = padded.trim_end_matches('=');
     let (front, last) = digits.split_at(digits.len().saturating_sub(1));
-    // The last digit before padding carries zero bits; the next digit of the alphabet sets one of them.
+    // The last digit before the padding ends in zero bits; the next digit of the alphabet sets one of them.
     let loose: String = last.chars().filter_map(|c| char::from_u32(u32::from(c) + 1)).collect();
     let padding = padded.get(digits.len()..).unwrap_or_default();
     let (head, tail) = padded.split_at(4);

@@ -26,7 +26,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
 ];
 
-/// A message with these attributes on a good stream.
+/// Sends a message with these attributes on a valid stream.
 fn refused(target: &Target, attributes: &str, condition: &str) -> Finding {
     let mut stream = target.authenticated()?;
     stream.send(format!("<message {attributes}><body>x</body></message>"))?;

@@ -49,7 +49,7 @@ fn verification_is_encrypted(target: &Target) -> Finding {
         Err(PeerError::Deadline { awaited, .. }) => {
             ensure(false, || format!("{awaited} did not arrive"))
         }
-        // It has closed, with an error or without.
+        // The target closed the stream, with or without an error.
         Err(_) => Ok(()),
     }
 }

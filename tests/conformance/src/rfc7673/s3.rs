@@ -22,7 +22,7 @@ fn dane(target: &Target) -> Finding {
     };
     for name in [names::BOGUS_SERVICE, names::BOGUS_ADDRESS, names::BOGUS_CERTIFICATE] {
         let foreign = target.below(name);
-        // Also who does not say that it failed (XEP-0220 §2.5) has failed by then.
+        // A target that does not report its failure (XEP-0220 §2.5) has also failed by then.
         let _ = target.make_fail(&foreign);
         let connections = outside.starttls.clear() + outside.trap.clear();
         ensure(connections == 0, || format!("{foreign}: the target connected to its server"))?;
@@ -31,7 +31,7 @@ fn dane(target: &Target) -> Finding {
     let [over, plain, by_host] = names::NO_TLSA.map(|name| target.below(name));
     let valid = target.identity(&[&other, &plain])?;
     let of_host = target.identity(&[&format!("{SERVER}.{by_host}")])?;
-    // Each at a domain of its own: who was refused once is not dialled again at once.
+    // Each case uses its own domain, because a target does not immediately redial a domain that it refused.
     let cases = [
         (true, &named, &signed.identity, "the certificate of its TLSA record"),
         (false, &other, &valid, "a valid certificate that no TLSA record matches"),
@@ -52,8 +52,8 @@ fn dane(target: &Target) -> Finding {
     Ok(())
 }
 
-/// Whether the target proves itself and sends where this certificate is presented. What waits is taken, so that it does not
-/// come again in the middle of another case.
+/// Whether the target authenticates and sends a stanza if our server presents this certificate. Reads the queued
+/// stanza, so that it does not arrive again during another case.
 fn believes(target: &Target, foreign: &str, identity: &Identity, id: &str) -> Finding<bool> {
     let _waiting = target.make_send(foreign, id)?;
     let dialled = Dialled::accept(target.accept()?, identity, EXTERNAL_FEATURES);

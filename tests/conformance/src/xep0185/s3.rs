@@ -1,4 +1,4 @@
-//! XEP-0185 §3: how a dialback key is made.
+//! XEP-0185 §3: generation of a dialback key.
 
 use s2s_peer::dialback::Secret;
 use s2s_peer::namespace::DIALBACK;
@@ -15,7 +15,8 @@ pub(super) const CHECKS: &[Check] = &[Check {
     run: keys,
 }];
 
-/// XEP-0220 §2.1.1 and another one: secret, receiving, originating, id, how the key begins and ends.
+/// The example of XEP-0220 §2.1.1 and another one: secret, receiving, originating, id, first and last characters of the
+/// key.
 const KNOWN: [[&str; 6]; 2] = [
     ["s3cr3tf0rd14lb4ck", "montague.example", "capulet.example", "D60000229F", "b4835385", "3df3"],
     ["d14lb4ck43v3r", "capulet.example", "montague.example", "417GAF25", "225cc5aa", "972d"],
@@ -48,7 +49,7 @@ fn keys(target: &Target) -> Finding {
     })
 }
 
-/// Whether the target, asked as authoritative server, says that the key is its own.
+/// Whether the target, queried as authoritative server, confirms the key as its own.
 fn confirmed(target: &Target, key: &str, id: &str) -> Finding<bool> {
     let mut stream = target.encrypted(&target.header(), None)?.stream;
     let (peer, domain) = (&target.peer, &target.domain);

@@ -78,7 +78,7 @@ fn what_is_returned(target: &Target) -> Finding {
             .child(SERVER, "error")
             .is_some_and(|error| error.child(STANZA_ERRORS, condition).is_some());
         ensure(returned, || format!("{answer}: expected {condition}, received: {bounce}"))?;
-        // The stanza itself never came.
+        // The target must not have sent the stanza itself.
         let ending = Ending::of(&mut dialled.stream)?;
         ensure(ending.elements.is_empty(), || format!("{answer}: {}", ending.seen()))?;
     }

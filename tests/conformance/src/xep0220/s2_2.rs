@@ -73,7 +73,7 @@ fn unsolicited(target: &Target) -> Finding {
     if refused {
         return Ok(());
     }
-    // Silence tells nothing. What comes back after a request that was authorised does.
+    // Silence shows nothing. The first stanza after an authorised request does.
     let _sending = target.make_send(peer, "s40good")?;
     let mut dialled = target.accept_dialled(&[peer], EXTERNAL_FEATURES)?.admit()?;
     let first = dialled.stanza()?;
@@ -92,7 +92,7 @@ fn unknown_to(target: &Target) -> Finding {
     let peer = &target.peer;
     for (name, id) in [("result", ""), ("verify", " id='s44'")] {
         let mut stream = target.encrypted(&target.header(), None)?.stream;
-        // Twice: the second answer shows that the stream stayed open.
+        // Send it twice: the second answer shows that the stream stayed open.
         for _ in 0..2 {
             stream.send(format!(
                 "<db:{name} from='{peer}' to='nowhere.invalid'{id}>0123456789abcdef</db:{name}>"
@@ -158,7 +158,7 @@ fn answers(target: &Target) -> Finding {
     let mut dialled = target.accept_dialled(&[&target.peer], DIALBACK_FEATURES)?;
     let request = dialled.stream.element("a db:verify request")?;
     if request.is(DIALBACK, "result") {
-        // It is not for verification alone.
+        // The target does not use the stream only for verification.
         return Ok(());
     }
     dialback::answer_verify(&mut dialled.stream, &our_secret(), &request)?;

@@ -22,7 +22,7 @@ fn directions(target: &Target) -> Finding {
         ))?;
         None
     };
-    // It comes on a connection of the target's own, and only after a proof there.
+    // The stanza must arrive on a connection that the target opens, and only after authentication there.
     let mut dialled = target.accept_dialled(&[&target.peer], DIALBACK_FEATURES)?.admit()?;
     let stanza = dialled.stanza()?;
     ensure(stanza.attribute("id") == Some("s50"), || stanza.to_string())

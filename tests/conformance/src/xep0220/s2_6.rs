@@ -21,7 +21,7 @@ fn multiplexing(target: &Target) -> Finding {
     let mut opened = target.dialback(&target.peer)?;
     target.offer_key(&mut opened, &second)?;
     target.prove_by_dialback(&mut opened, &second)?;
-    // Connections that were opened for verification may be used for more.
+    // The target may reuse connections that it opened for verification.
     drop(opened);
 
     let silent_on_errors = "<dialback xmlns='urn:xmpp:features:dialback'/>";

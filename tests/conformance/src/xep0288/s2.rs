@@ -27,7 +27,7 @@ fn bidi(target: &Target) -> Finding {
     stream.send(format!(
         "<bidi xmlns='{REQUEST}'/><message from='romeo@{peer}/r' to='juliet@{domain}'><body/></message>"
     ))?;
-    // With or without an error: how a stanza that comes too early is refused is said by RFC 6120 §4.3.5.
+    // With or without an error: RFC 6120 §4.3.5 defines the refusal of a stanza that arrives too early.
     let ending = Ending::of(&mut stream)?;
     ensure(ending.elements.is_empty(), || {
         format!("a stanza before authentication: {}", ending.seen())
@@ -47,7 +47,7 @@ fn bidi(target: &Target) -> Finding {
     if target.resolved().is_err() {
         return Ok(());
     }
-    // The question about our key has to come on another connection than the key.
+    // The verification request for our key must arrive on another connection than the key.
     let second = target.below(names::SECOND);
     let mut opened = target.encrypted(&Header { from: Some(&second), ..target.header() }, None)?;
     if opened.features.children.iter().any(|feature| feature.name == "bidi") {
