@@ -63,8 +63,8 @@ impl Dialled {
         }
     }
 
-    /// Authenticates the target by SASL EXTERNAL or dialback, whichever the target starts, and returns the
-    /// authenticated stream.
+    /// Accepts the target's authentication by SASL EXTERNAL or dialback, whichever it starts. Returns the authenticated
+    /// stream.
     pub fn admit(self) -> Finding<Self> {
         let mut stream = self.stream;
         let proof = stream.element("the target's authentication")?;

@@ -14,7 +14,7 @@ use super::outside::S2S;
 
 /// Names below our domain.
 pub(crate) mod names {
-    /// Its SRV records are bogus; the address record leads to the trap.
+    /// Its SRV records are bogus; the address record points to the trap.
     pub(crate) const BOGUS_SERVICE: &str = "bogus-srv";
     /// The address of its server is bogus.
     pub(crate) const BOGUS_ADDRESS: &str = "bogus-address";

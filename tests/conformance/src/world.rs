@@ -28,7 +28,7 @@ const ABOUT_FAILING_SERVERS: [u8; 3] = [59, 60, 70];
 /// Statements about idle streams.
 const ABOUT_IDLE_STREAMS: [u8; 2] = [63, 64];
 
-/// Timeout of negotiation and dialback for hostile peers, who let these timeouts expire.
+/// Timeout of negotiation and dialback for hostile peers, which let these timeouts expire.
 const HOSTILE_SECONDS: u16 = 5;
 
 /// The statement that needs a signed zone.

@@ -37,7 +37,7 @@ pub fn listen(ground: &Ground, config: &mut Value, control: SocketAddr) {
 pub struct PeerStream {
     /// `Connected`, or the label of the failure.
     pub reason: String,
-    /// How the stream is encrypted; absent on plain TCP.
+    /// The encryption of the stream; absent on plain TCP.
     pub tls: Option<TlsFacts>,
     /// The method by which the sender's domain was authenticated.
     pub authentication: Option<String>,

@@ -48,7 +48,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// As [`Self::start`], with more in every list of features.
+    /// Like [`Self::start`], with these features added to every list of features.
     pub fn start_offering(
         address: SocketAddr,
         acceptor: Acceptor,

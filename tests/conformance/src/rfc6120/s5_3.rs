@@ -73,7 +73,7 @@ fn sent_by_the_target(target: &Target) -> Finding {
     ensure(first == [22], || format!("{first:?} came before the ClientHello"))
 }
 
-/// Features in the same segment as `<proceed/>`. If the target reads them inside TLS, it authenticates without a header.
+/// Features in the same segment as `<proceed/>`. If the target reads them inside TLS, it authenticates without header.
 fn injected_by_the_receiver(target: &Target) -> Finding {
     let _waiting = target.make_verify(&target.peer)?;
     let mut stream = target.accept()?;
