@@ -1,11 +1,11 @@
 //! The life of a stream: drives its machine over a connection, passes on the stanzas that the peer sends, and sends
 //! those that its links hold.
 //!
-//! This file has the loop. [`reading`] delimits and passes on received data, [`actions`] performs the actions of the
-//! machine, [`deadlines`] acts when time has passed, [`delivery`] finds out which stanzas the peer has, [`ending`]
-//! closes the stream on shutdown, [`events`] delivers requests of other tasks, [`limits`] enforces the peer's limits,
-//! [`opening`] begins streams that we open, [`negotiate`] brings them to their first pair, [`reload`] closes the stream
-//! when the configuration no longer allows it, and [`sharing`] lets further links use it.
+//! This file has the loop. [`reading`] delimits and passes on received data, and [`actions`] performs the actions of
+//! the machine. [`deadlines`] acts when time has passed, and [`delivery`] determines which stanzas the peer has.
+//! [`ending`] closes the stream on shutdown, [`events`] delivers requests of other tasks, and [`limits`] enforces the
+//! peer's limits. [`opening`] begins streams that we open, and [`negotiate`] brings them to their first pair.
+//! [`reload`] closes the stream when the configuration no longer allows it, and [`sharing`] lets further links use it.
 
 mod actions;
 mod attempt;

@@ -69,8 +69,8 @@ pub(crate) enum Opening {
 }
 
 /// Opens a stream for `purpose`. Targets are tried in the order of the plan. If a target accepts TCP but no stream can
-/// be negotiated, the next one is tried, because a dead TLS endpoint is as useless as a closed port. An open stream to
-/// the same place may carry the link instead (XEP-0220 §2.6).
+/// be negotiated, the next one is tried: a dead TLS endpoint is as useless as a closed port. An open stream to the same
+/// place may carry the link instead (XEP-0220 §2.6).
 pub(crate) async fn open(
     engine: &Arc<Engine>,
     leg: Leg,

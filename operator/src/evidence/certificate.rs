@@ -124,8 +124,8 @@ fn purpose(pem: &[u8]) -> Purpose {
 }
 
 /// The issuer that peers do not find. A chain may end below its root, because peers have the root. An issuer is
-/// therefore missing only under two conditions: the roots do not contain it, and the last certificate states where to
-/// fetch its issuer (caIssuers, RFC 5280 §4.2.2.1), as certificates below intermediates do.
+/// therefore missing only under two conditions. The roots do not contain it, and the last certificate states where to
+/// fetch its issuer (caIssuers, RFC 5280 §4.2.2.1). Certificates below intermediates state this.
 fn missing_issuer(pem: &[u8], domains: &[Domain], trust: &Trust, now: Timestamp) -> Option<String> {
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(pem).take(MAX_CHAIN).collect::<Result<_, _>>().ok()?;

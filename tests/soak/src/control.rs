@@ -44,7 +44,7 @@ pub(crate) struct State {
     pub down: Vec<bool>,
     /// Number of streams that their receiver has closed in its direction and that the engine has not ended yet.
     pub closing: usize,
-    /// Incremented each time the engine is told to shut down.
+    /// Incremented with each requested shutdown of the engine.
     pub epoch: u64,
     /// The epoch of the engine that is running, or ran last.
     pub running: u64,

@@ -1,8 +1,9 @@
 //! The account of one flow: the outcomes of each of its numbered stanzas. Pure.
 //!
 //! The *outcomes* of a stanza are its arrivals and its returns as an error. It has at least one outcome, and at most as
-//! many as it was handed over: once by its sender, once more for each necessary repetition by its sender, and once more
-//! each time an outcome was on a stream that broke before the engine could detect its delivery.
+//! many as the number of times it was handed over. Its sender hands it over once, and once more for each necessary
+//! repetition. One more counts each time an outcome was on a stream that broke before the engine could detect its
+//! delivery.
 
 #[cfg(test)]
 mod tests;
@@ -32,10 +33,10 @@ pub enum Loss {
     /// The stanza was on a stream without acknowledgements that was reset: the receiver's TCP had the stanza or its
     /// error.
     WithStream,
-    /// The engine had accepted it and was told to shut down.
+    /// The engine had accepted it before it was requested to shut down.
     AtEnd,
-    /// The stanza was written to an engine that was told to shut down, on a stream without acknowledgements. The engine
-    /// may not have read it.
+    /// The stanza was written to an engine whose shutdown was requested, on a stream without acknowledgements. The
+    /// engine may not have read it.
     NotTaken,
 }
 
@@ -158,7 +159,7 @@ impl Entry {
         if self.expected == Expected::NoAnswer {
             Some(Loss::Silent)
         } else if self.risk.with_stream || self.risk.with_answers {
-            // An engine that is told to shut down later is not the cause.
+            // A later shutdown of the engine is not the cause.
             Some(Loss::WithStream)
         } else if self.risk.at_end {
             Some(if self.taken { Loss::AtEnd } else { Loss::NotTaken })
@@ -363,7 +364,7 @@ impl Account {
         }
     }
 
-    /// The engine that may have accepted all numbers from `from` on was told to shut down.
+    /// A shutdown was requested of the engine that may have accepted all numbers from `from` on.
     pub fn ended(&mut self, from: u64) {
         let behind = usize::try_from(from.saturating_sub(self.base)).unwrap_or(usize::MAX);
         for entry in self.entries.iter_mut().skip(behind).filter(|entry| entry.outcomes() == 0) {

@@ -30,7 +30,7 @@ pub(crate) enum Disturbance {
     RenewCertificate,
     /// A peer is denied, or allowed again.
     ChangePolicy,
-    /// The engine is told to shut down, and is started again.
+    /// The engine is requested to shut down, and is started again.
     Restart,
 }
 

@@ -72,7 +72,7 @@ struct Progress {
     next: u64,
     /// All lower numbers are acknowledged, or need no acknowledgement.
     taken: u64,
-    /// Number of engines that were told to shut down.
+    /// Number of requested engine shutdowns.
     epoch: u64,
 }
 
@@ -199,7 +199,7 @@ impl Sender {
         }
     }
 
-    /// The engine of a stream was told to shut down: reads the remaining input to its end.
+    /// The engine of a stream was requested to shut down: reads the remaining input to its end.
     fn follow_engine(&self, progress: &mut Progress) {
         if let Some(mut stream) = progress.stream.take() {
             let epoch = stream.epoch;

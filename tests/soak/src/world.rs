@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// Tells the engine to shut down, waits until it has exited, and starts another one.
+    /// Requests the engine to shut down, waits until it has exited, and starts another one.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.shared.control.change(|state| state.epoch += 1);
         if let Some(mut engine) = self.engine.take() {
