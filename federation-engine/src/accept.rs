@@ -8,12 +8,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-/// Delay between two attempts while file descriptors or memory are exhausted: the kernel reports the error at once,
+/// Delay between two attempts while file descriptors or memory are exhausted. The kernel reports the error at once,
 /// until some are free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The next connection to the listener of this name. Everything else has its turn before: connections that come as fast as they
-/// can be accepted would else be accepted 128 at a time. Cancel-safe.
+/// The next connection to the listener of this name. All other tasks have their turn first: otherwise, connections that
+/// arrive as fast as they can be accepted would be accepted 128 at a time. Cancel-safe.
 pub async fn next(listener: &TcpListener, name: &str) -> (TcpStream, SocketAddr) {
     yield_now().await;
     loop {

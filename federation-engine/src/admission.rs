@@ -1,4 +1,4 @@
-//! What a source or a peer may hold at once, and whose turn it is.
+//! Limits on the resources that a source or a peer may hold at once, and the order in which sources are served.
 
 pub(crate) mod holders;
 pub(crate) mod judging;

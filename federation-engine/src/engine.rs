@@ -35,28 +35,29 @@ use crate::route::streams::Streams;
 /// does not wait longer for the answer.
 const LOOKUP_TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs the task of a link, which is above the engine.
+/// Runs the task of a link. This code belongs to a layer above the engine.
 pub(crate) type RunLink = fn(&Arc<Engine>, &Arc<Link>);
 
 /// The running engine.
 pub(crate) struct Engine {
     /// The configuration in force.
     pub(crate) in_force: Arc<InForce>,
-    /// What is seen of streams.
+    /// Records events of streams.
     pub(crate) recorder: Arc<Recorder>,
-    /// The links, and what stanzas are relayed with.
+    /// The links, and the means to relay stanzas.
     pub(crate) relay: Arc<Relay>,
-    /// How others are reached.
+    /// Resolvers and connection options.
     pub(crate) network: Network,
-    /// What tasks follow.
+    /// State and shutdown of the tasks.
     pub(crate) life: Life,
-    /// How much of the budget of the process is used.
+    /// The used part of the process budget.
     pub(crate) ledger: Arc<Ledger>,
     /// The connections of streams.
     pub(crate) holders: Holders,
     /// The unauthenticated connections of the outer leg.
     pub(crate) unauthenticated: Newcomers,
-    /// Those of the inner leg: a client that can reach it must not keep the backends out.
+    /// The unauthenticated connections of the inner leg. Their limit prevents a client that can reach this leg from
+    /// keeping the backends out.
     pub(crate) unauthenticated_inner: Newcomers,
     pub(crate) verifications: Line,
     lookup_rate: Mutex<LookupRate>,
@@ -119,7 +120,7 @@ impl Engine {
         self.in_force.load()
     }
 
-    /// The same, to hold across await points.
+    /// The configuration and materials in effect, to hold across await points.
     pub(crate) fn snapshot_owned(&self) -> Arc<Snapshot> {
         self.in_force.load_owned()
     }
@@ -137,7 +138,7 @@ impl Engine {
         self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When one more lookup that this unknown server causes may start; none: not soon.
+    /// Earliest start of one more lookup that this unknown server causes; `None`: no lookup is possible soon.
     pub(crate) fn may_look_up(&self, source: IpAddr) -> Option<Instant> {
         let mut rate = self.lookup_rate.lock().unwrap_or_else(PoisonError::into_inner);
         rate.take(source, Instant::now(), LOOKUP_TURN_TIMEOUT)

@@ -1,4 +1,4 @@
-//! What is in force: the configuration with the files that it names, and the limits that follow from it.
+//! The state in force: the configuration, the files that it names, and the limits that follow from it.
 
 pub(crate) mod limits;
 pub(crate) mod snapshot;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use self::snapshot::Snapshot;
 
-/// The snapshot in force, and how often it was replaced.
+/// The snapshot in force, and the number of its replacements.
 pub(crate) struct InForce {
     snapshot: ArcSwap<Snapshot>,
     /// Read for every stanza.
@@ -34,7 +34,7 @@ impl InForce {
         self.snapshot.load()
     }
 
-    /// The same, to hold across await points.
+    /// The configuration and materials in effect, to hold across await points.
     pub(crate) fn load_owned(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }

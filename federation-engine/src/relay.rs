@@ -1,5 +1,5 @@
-//! The way of a stanza between two streams: from the stream that brought it to its link, and from the link to the stream that
-//! takes it away.
+//! The path of a stanza between two streams: from the receiving stream to its link, and from the link to the sending
+//! stream.
 
 mod alone;
 pub(crate) mod forward;
@@ -21,27 +21,27 @@ use crate::route::link::Link;
 use crate::route::queue;
 use crate::route::table::Table;
 
-/// Runs the tasks of links. They open streams, which is above what a stanza needs to know.
+/// Runs the tasks of links. They open streams, which belongs to a layer above this module.
 pub(crate) trait Starter: Send + Sync {
-    /// Starts the task of a link; the link has reported that none runs.
+    /// Starts the task of a link. The link has reported that none is running.
     fn start(&self, link: &Arc<Link>);
 }
 
-/// What stanzas are relayed with.
+/// The links, and the means to relay stanzas.
 pub(crate) struct Relay {
     pub(crate) in_force: Arc<InForce>,
     pub(crate) recorder: Arc<Recorder>,
-    /// How much of the budget of the process is used.
+    /// The used part of the process budget.
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) table: Table,
     pub(crate) round_trips: RoundTrips,
-    /// Nothing is queued any more: the engine ends.
+    /// No stanza is queued any more, because the engine is shutting down.
     pub(crate) bouncing: CancellationToken,
     starter: Box<dyn Starter>,
 }
 
 impl Relay {
-    /// Relays under that configuration, over links whose tasks `starter` runs, until `bouncing`.
+    /// Relays under that configuration until `bouncing`, over links whose tasks `starter` runs.
     pub(crate) fn new(
         in_force: &Arc<InForce>,
         recorder: &Arc<Recorder>,
@@ -60,7 +60,7 @@ impl Relay {
         }
     }
 
-    /// Starts the task of a link; the link has reported that none runs.
+    /// Starts the task of a link. The link has reported that none is running.
     pub(crate) fn start(&self, link: &Arc<Link>) {
         self.starter.start(link);
     }

@@ -1,11 +1,11 @@
 //! The life of a stream: drives its machine over a connection, passes on the stanzas that the peer sends, and sends
 //! those that its links hold.
 //!
-//! This file has the loop. [`reading`] delimits and passes on what was received, [`actions`] performs the actions of the
-//! machine, [`deadlines`] acts when time has passed, [`delivery`] finds out which stanzas the peer has, [`ending`] closes
-//! the stream on shutdown, [`events`] delivers requests of other tasks, [`limits`] enforces the peer's limits,
-//! [`opening`] begins streams that we open, [`negotiate`] brings them to their first pair, [`reload`] closes the stream
-//! when the configuration no longer allows it, and [`sharing`] lets further links use it.
+//! This file has the loop. [`reading`] delimits and passes on received data, and [`actions`] performs the actions of
+//! the machine. [`deadlines`] acts when time has passed, and [`delivery`] determines which stanzas the peer has.
+//! [`ending`] closes the stream on shutdown, [`events`] delivers requests of other tasks, and [`limits`] enforces the
+//! peer's limits. [`opening`] begins streams that we open, and [`negotiate`] brings them to their first pair.
+//! [`reload`] closes the stream when the configuration no longer allows it, and [`sharing`] lets further links use it.
 
 mod actions;
 mod attempt;
@@ -56,11 +56,11 @@ use crate::session::stream_end::StreamEnd;
 use crate::sockets::connection::{Connection, Progress};
 use events::Events;
 
-/// Maximum output that a peer has not read. Above it, the peer is not read any more: it causes answers and does not
-/// read them.
+/// Maximum output that a peer has not read. Above it, the engine stops reading from the peer, which causes answers and
+/// does not read them.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
 
-/// Interval of the checks whether there is memory to continue reading.
+/// Interval of the checks for sufficient memory to continue reading.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Notifies the tasks of a stream that it has ended.
@@ -83,7 +83,7 @@ enum Flow {
     Stop,
 }
 
-/// The other end, as it is known and counted.
+/// The known facts about the other end, and its counters.
 struct Peer {
     address: SocketAddr,
     report: StreamReport,
@@ -104,7 +104,7 @@ pub(crate) struct Session {
     outlet: Outlet,
     report: StreamReport,
     events: Events,
-    /// Turns of the verifications that the peer requested.
+    /// Slots for the verifications that the peer requested.
     verifications: Option<Arc<Semaphore>>,
     /// Cancels the verifications that the peer requested.
     ended: Ended,
@@ -132,23 +132,24 @@ pub(crate) struct Session {
     last_traffic: Instant,
     /// Deadline for the peer to accept the data that is being sent.
     write_by: Option<Instant>,
-    /// Nothing is sent any more: our side of the stream is closed, or will be.
+    /// Nothing more is sent: our side of the stream is closed or will close.
     closing: bool,
     /// The state of the engine, and the part of it that was read last.
     news: watch::Receiver<News>,
     revision: u64,
     stage: Stage,
-    /// The engine is shutting down and stanzas are unacknowledged: time of the next check, and how many they were.
+    /// Set while the engine is shutting down and stanzas are unacknowledged: time of the next check, and number of
+    /// stanzas at the last one.
     stuck: Option<(Instant, u64)>,
-    /// It is making room.
+    /// The stream is closing to make room.
     shed: bool,
     /// The engine is shutting down: latest time at which the stream closes.
     leave_by: Option<Instant>,
     /// The failure that broke the stream.
     failure: Option<Failure>,
-    /// How it ended otherwise.
+    /// The end of a stream that no failure broke.
     stream_end: Option<StreamEnd>,
-    /// What its negotiation has come to; none once the stream is of use.
+    /// The result of its negotiation so far; `None` once the stream is usable.
     attempt: Option<Box<Attempt>>,
 }
 
@@ -234,7 +235,7 @@ impl Session {
     }
 
     /// Serves the stream to its end. The returned value is that end as seen by the link for which the stream was
-    /// opened. The future holds the session once: an `async fn` would keep space for its argument as well.
+    /// opened. The future holds the session once: an `async fn` would reserve space for its argument as well.
     #[expect(clippy::manual_async_fn, reason = "an async fn holds its argument twice")]
     pub(crate) fn serve(mut self) -> impl Future<Output = Option<End>> + Send {
         async move {
@@ -287,7 +288,7 @@ impl Session {
                     self.last_stanza = Instant::now();
                 }
                 management.request(self.last_stanza, patience, &mut self.out);
-                // Without the rest of that buffer, which would keep all of it alive.
+                // Drops the rest of that buffer, which would keep all of its memory allocated.
                 output.unsplit(std::mem::take(&mut self.out.bytes));
                 if filled {
                     self.connection.begin_batch();
@@ -332,7 +333,8 @@ impl Session {
         ];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
-            // Rare events come first, and work last: a stanza written after the peer's stream close would be lost.
+            // Rare events come first and outgoing stanzas last: a stanza written after the peer's stream close would be
+            // lost.
             biased;
             Ok(()) = self.news.changed() => self.on_news().await,
             () = sleep_until(deadline.unwrap_or(self.last_stanza).into()), if deadline.is_some() => {
@@ -381,7 +383,7 @@ mod tests {
         size_of::<F>()
     }
 
-    /// Every stream holds this as long as it lives.
+    /// Every stream holds a value of this size during its whole life.
     #[test]
     fn a_stream_is_small_and_its_task_holds_it_once() {
         let (session, task) = (size_of::<Session>(), size_of_future(Session::serve));

@@ -1,5 +1,5 @@
-//! What no peer could ever satisfy is refused by the engine's file as by the admission of the resource: the same objects,
-//! in the same words. The resource's rules are evaluated over the same cases in the tests of the crate `crds`.
+//! The engine's file and the admission of the resource both refuse settings that no peer could ever satisfy: the same
+//! objects, with the same messages. The tests of the crate `crds` evaluate the resource's rules over the same cases.
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 
@@ -36,7 +36,7 @@ fn combinations() -> Vec<Case> {
     cases.into_iter().filter(is_combination).collect()
 }
 
-/// The part of the resource that the engine's file has as well.
+/// The part of the resource that the engine's file also contains.
 fn file(object: &Value) -> String {
     let spec = object.get("spec").unwrap();
     let mut file = json!({"domains": [{"name": "example.com"}]});

@@ -1,9 +1,9 @@
-//! Differential test of the scanner: what it accepts, the parsers of the servers behind it accept too, with the same element
-//! boundaries and the same addresses, ids and types. They are libexpat as Prosody and ejabberd use it, through Python's
-//! `pyexpat`, and rxml.
+//! Differential test of the scanner: the parsers of the servers behind it accept everything that it accepts. They find
+//! the same element boundaries and the same addresses, ids and types. The parsers are libexpat as Prosody and ejabberd
+//! use it, through Python's `pyexpat`, and rxml.
 //!
-//! A run is bounded and always the same. `XFED_DIFFERENTIAL_CASES` sets the number of generated streams and
-//! `XFED_DIFFERENTIAL_SEED` where they begin (`make fuzz`).
+//! A run is bounded and deterministic. `XFED_DIFFERENTIAL_CASES` sets the number of generated streams and
+//! `XFED_DIFFERENTIAL_SEED` sets the first seed (`make fuzz`).
 
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ use scanned::Scanned;
 
 /// Generated streams of an ordinary run.
 const CASES: u64 = 6_000;
-/// Streams that are handed to libexpat at once.
+/// Streams that libexpat gets in one batch.
 const BATCH: usize = 64;
 
 /// A number from the environment.
@@ -48,7 +48,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
     })
 }
 
-/// Bounds that cut some elements off, so that what follows a skipped element is compared too.
+/// Bounds that cut some elements off, so that the data after a skipped element is compared too.
 fn bounds(case: u64) -> Bounds {
     if case % 4 == 3 {
         Bounds::AUTHENTICATED.with_element_bytes(200)
@@ -57,7 +57,7 @@ fn bounds(case: u64) -> Bounds {
     }
 }
 
-/// Compares one batch; an error says which input is read differently.
+/// Compares one batch; an error names the input that the parsers read differently.
 fn agree(expat: &mut Expat, batch: &[(Vec<u8>, Bounds)], tally: &mut Tally) {
     let scanned: Vec<Scanned> =
         batch.iter().map(|(input, bounds)| Scanned::of(input, *bounds)).collect();
@@ -107,7 +107,7 @@ fn generated_streams_are_read_alike() {
         agree(&mut expat, &batch, &mut tally);
     }
     eprintln!("{tally}");
-    // The generator meets both sides of the scanner's decisions, and what libexpat is stricter and laxer about.
+    // The generator covers both decisions of the scanner, and the cases in which libexpat is stricter or laxer.
     assert!(tally.elements > cases / 2, "most streams have elements that are accepted: {tally}");
     assert!(tally.refused > cases / 8, "many streams end at an error: {tally}");
     assert!(tally.oversized > cases / 60, "some elements are skipped: {tally}");
@@ -115,7 +115,7 @@ fn generated_streams_are_read_alike() {
 
 #[test]
 fn the_comparison_finds_what_libexpat_refuses() {
-    // U+0221 begins names since the fifth edition of XML 1.0; Prosody's separator in a namespace name.
+    // U+0221 starts names since the fifth edition of XML 1.0. U+0001 is Prosody's separator in a namespace name.
     for element in ["<\u{221}/>", "<a xmlns:x='urn:&#1;'/>", "<a xmlns:x='urn:\u{1}'/>"] {
         let scanned = Scanned::pretend(element);
         let verdicts = Expat::start().read(&[scanned]);

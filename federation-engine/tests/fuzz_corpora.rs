@@ -1,6 +1,6 @@
-//! Every kept input of the fuzz targets, and what a bounded number of mutations makes of each, through the same functions:
-//! seeds, and what fuzzing has found. The mutations are the same in each run. `XFED_MUTATIONS` sets their number for an input
-//! and `XFED_MUTATION_SEED` where they begin (`make fuzz`).
+//! Runs every corpus input of the fuzz targets, and a bounded number of mutations of each, through the same functions.
+//! The corpus consists of seeds and of inputs that fuzzing has found. The mutations are the same in each run.
+//! `XFED_MUTATIONS` sets their number for each input and `XFED_MUTATION_SEED` sets the first seed (`make fuzz`).
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ use targets::{TARGETS, Target};
 
 /// Mutations of an input in an ordinary run.
 const MUTATIONS: u64 = 200;
-/// Larger inputs are cut, so that a run is not about their size.
+/// Larger inputs are cut, so that their size does not dominate a run.
 const MAX_INPUT: usize = 64 * 1024;
 
 fn corpora() -> PathBuf {
@@ -37,7 +37,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
     })
 }
 
-/// The kept inputs of a target with their file names, in one order.
+/// The corpus inputs of a target with their file names, in a fixed order.
 fn inputs(name: &str) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> =
         fs::read_dir(corpora().join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -46,7 +46,7 @@ fn inputs(name: &str) -> Vec<(String, Vec<u8>)> {
     files.iter().map(|file| (file.display().to_string(), fs::read(file).unwrap())).collect()
 }
 
-/// Whether the target keeps its promises; the panic has told what it did not.
+/// Whether the target keeps its guarantees; the panic message names a broken one.
 fn keeps_promises(target: Target, data: &[u8]) -> bool {
     catch_unwind(AssertUnwindSafe(|| target(data))).is_ok()
 }
@@ -56,7 +56,7 @@ fn kept_inputs_keep_all_promises() {
     let mut failed = Vec::new();
     for (name, target) in TARGETS {
         for (file, data) in inputs(name) {
-            // Cut short, it is the same input when a connection ends in it.
+            // A cut input is the same input on a connection that ends inside it.
             for end in [data.len(), data.len() / 2, data.len().saturating_sub(1), 0] {
                 if !keeps_promises(target, &data[..end]) {
                     failed.push(format!("{file} up to {end}"));
@@ -93,7 +93,7 @@ fn mutated_inputs_keep_all_promises() {
     }
 }
 
-/// Numbers at the edges of what length and count fields hold.
+/// Numbers at the edges of the range of length and count fields.
 const EDGES: [u8; 8] = [0, 1, 2, 0x7F, 0x80, 0xC0, 0xFE, 0xFF];
 
 fn mutate(rng: &mut StdRng, data: &[u8], others: &[(String, Vec<u8>)]) -> Vec<u8> {
@@ -114,7 +114,7 @@ fn mutate(rng: &mut StdRng, data: &[u8], others: &[(String, Vec<u8>)]) -> Vec<u8
                 out.splice(at..at, copied);
             }
             5 => {
-                // The rest of another input: two that are half right are often one that is.
+                // The rest of another input: two half-valid inputs often make one valid input.
                 let other = others.choose(rng).map_or(&[][..], |(_, other)| other);
                 let from = rng.random_range(0..=other.len());
                 out.truncate(at);

@@ -1,26 +1,26 @@
-//! Why there is no image.
+//! Errors that prevent an image.
 
 use std::io;
 use std::path::Path;
 
-/// Result of everything here.
+/// Result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why there is none.
+/// Reason why there is no image.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be used.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done, with the path.
+        /// The attempted operation, with the path.
         doing: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// The name has no tag.
     #[error("image name {0:?} has no tag: write it as name:tag")]
     Name(String),
-    /// A word of the command line is not a file and its path.
+    /// An argument is not a file and its path.
     #[error("{0:?} is not FILE=PATH-IN-IMAGE")]
     Content(String),
 }

@@ -15,17 +15,18 @@ pub mod error;
 
 use error::{Error, Result};
 
-/// What a container of the image runs.
+/// The user and the command of a container of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// User and group as numbers, `65532:65532`: `runAsNonRoot` cannot judge names.
+    /// User and group as numbers, `65532:65532`: `runAsNonRoot` cannot check names.
     pub user: String,
     /// The program and its first arguments.
     pub entrypoint: Vec<String>,
 }
 
 impl Image {
-    /// Writes the image with this name (`localhost/name:tag`) and one layer as a tar file that `ctr images import` reads.
+    /// Writes the image with this name (`localhost/name:tag`) and one layer as a tar file that `ctr images import`
+    /// reads.
     pub fn write(&self, out: &Path, name: &str, layer: &[u8]) -> Result<()> {
         let tag = name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'));
         let tag = tag.ok_or_else(|| Error::Name(name.to_owned()))?;
@@ -98,7 +99,8 @@ impl Blob {
     }
 }
 
-/// A layer of single files: what lies where on this machine, and its path in the image. All are executable and root's.
+/// A layer of single files: each path on this machine, and its path in the image. All files are executable and belong
+/// to root.
 pub fn layer_of_files(files: &[(PathBuf, String)]) -> Result<Vec<u8>> {
     let mut layer = Builder::new(Vec::new());
     for (source, path) in files {
@@ -112,7 +114,7 @@ pub fn layer_of_files(files: &[(PathBuf, String)]) -> Result<Vec<u8>> {
     layer.into_inner().map_err(Error::io("packing", "a layer"))
 }
 
-/// A layer of a whole root file system, in the order of its paths, all of it root's and without times.
+/// A layer of a whole root file system, in the order of its paths. All files belong to root and have no timestamps.
 pub fn layer_of_tree(root: &Path) -> Result<Vec<u8>> {
     let mut layer = Builder::new(Vec::new());
     let mut paths = Vec::new();

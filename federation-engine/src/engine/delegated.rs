@@ -1,4 +1,4 @@
-//! The side of remote servers, on a stream to a server about which DNSSEC authenticates facts (RFC 7673).
+//! Queries of a stream to a remote server about which DNSSEC authenticates facts (RFC 7673).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
 use crate::Domain;
 use crate::engine::outer::Outer;
 
-/// Answers the queries of a stream to that server.
+/// Answers the queries of a stream to such a server.
 pub(crate) struct ProvenServer {
     /// Answers the queries of streams of the outer leg.
     pub(crate) outer: Outer,
@@ -77,7 +77,8 @@ impl Surroundings for ProvenServer {
 
 /// If the peer's records show that it offers TLS, `Optional` would only let an attacker strip the offer. If they name
 /// the certificate, another one closes the stream, and dialback does not replace it (RFC 7673 §3.4, RFC 6698 §4.1). A
-/// setting that an administrator switched off stays off: `Disabled` never gets here, and `None` is not verified.
+/// setting that an administrator disabled stays disabled: `Disabled` never reaches this function, and `None` is not
+/// verified.
 fn harden(rules: PeerRules, requires_tls: bool, by_dane: bool) -> PeerRules {
     let tls = match rules.tls {
         TlsMode::Optional if requires_tls => TlsMode::Required,

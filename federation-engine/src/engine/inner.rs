@@ -1,4 +1,4 @@
-//! The side of the backends: here the engine represents every remote domain.
+//! The side of the backends, to which the engine represents every remote domain.
 
 use std::sync::Arc;
 
@@ -62,14 +62,14 @@ impl Surroundings for Inner {
         self.0.snapshot().dialback.confirms(receiving, originating, id, key)
     }
 
-    /// Not the engine's own pings: their answers must show that the backend finds the engine by itself.
+    /// False for the engine's own pings: their answers must show that the backend finds the engine by itself.
     fn takes_bidi(&self, pair: &Pair) -> bool {
         let snapshot = self.0.snapshot();
         let probe = &snapshot.config.probe_domain;
         pair.from != *probe && pair.to != *probe
     }
 
-    /// Likewise.
+    /// False for the engine's own pings, for the same reason.
     fn takes_answers(&self, pair: &Pair) -> bool {
         self.takes_bidi(pair)
     }

@@ -1,4 +1,5 @@
-//! The life of the engine as its tasks see it: what changes, how far the end has come, and who is waited for.
+//! The life of the engine as its tasks see it: changes of state, stages of the shutdown, and the tasks that the
+//! shutdown waits for.
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,17 +24,17 @@ pub(crate) enum Stage {
 /// The state of the engine that sessions follow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct News {
-    /// Changes with the configuration.
+    /// Changes with every change of the configuration.
     pub(crate) revision: u64,
     /// Stage of the shutdown.
     pub(crate) stage: Stage,
 }
 
-/// What tasks follow, and what follows them.
+/// Publishes the state and the shutdown to tasks, and tracks those tasks.
 #[derive(Default)]
 pub(crate) struct Life {
     news: watch::Sender<News>,
-    /// The stages that more than sessions wait for.
+    /// The stages for which other tasks than sessions wait.
     pub(crate) draining: CancellationToken,
     pub(crate) bouncing: CancellationToken,
     pub(crate) shutdown: CancellationToken,
@@ -41,7 +42,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// The state that sessions follow, now and after every change.
+    /// The state that sessions follow: the current value and every change.
     pub(crate) fn news(&self) -> watch::Receiver<News> {
         self.news.subscribe()
     }
@@ -51,7 +52,7 @@ impl Life {
         self.news.send_modify(|news| news.revision = revision);
     }
 
-    /// The end has come so far.
+    /// The shutdown has reached this stage.
     pub(crate) fn reach(&self, stage: Stage) {
         self.news.send_modify(|news| news.stage = stage);
         let begun = [
@@ -64,12 +65,12 @@ impl Life {
         }
     }
 
-    /// Runs a task that the end waits for.
+    /// Runs a task for which the shutdown waits.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
-    /// Waits for the end of every task.
+    /// Waits until every task has ended.
     pub(crate) async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;

@@ -10,12 +10,12 @@ use crate::dns::inside::Inside;
 use crate::dns::resolve::Resolver;
 use crate::in_force::{InForce, limits};
 
-/// What a target is found and dialled with.
+/// The means to find a target and to connect to it.
 pub(crate) struct Network {
     pub(crate) in_force: Arc<InForce>,
     /// Resolver of the outer leg.
     resolver: ArcSwap<Resolver>,
-    /// Resolver for the names of backends: the system's, search domains included.
+    /// Resolver for the names of backends: the system's resolver, including its search domains.
     pub(crate) inside: Inside,
 }
 
@@ -30,7 +30,7 @@ impl Network {
         Resolver::clone(&self.resolver.load())
     }
 
-    /// Resolves with another one from now on.
+    /// Replaces the resolver of the outer leg.
     pub(crate) fn replace_resolver(&self, resolver: Resolver) {
         self.resolver.store(Arc::new(resolver));
     }
@@ -40,7 +40,7 @@ impl Network {
         limits::tcp(&self.in_force.load().config)
     }
 
-    /// Where connections may not lead.
+    /// Addresses to which connections are forbidden.
     pub(crate) fn guard(&self) -> Guard {
         limits::guard(&self.in_force.load().config)
     }

@@ -1,4 +1,4 @@
-//! The side of remote servers: here the engine represents the local domains.
+//! The side of remote servers, to which the engine represents the local domains.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ impl Surroundings for Outer {
                     Err(Refusal::PolicyDenied)
                 }
             }
-            // A pair from us to the peer. Whether a stanza may leave is decided where it is forwarded, so that its
-            // sender is notified.
+            // A pair from us to the peer. The forwarding code decides whether a stanza may leave, so that its sender is
+            // notified.
             (true, false) => Ok(()),
             // A peer that claims one of our domains.
             (true, true) => Err(Refusal::InvalidFrom),
@@ -81,8 +81,8 @@ impl Surroundings for Outer {
     }
 
     /// Streams opened by peers are used in both directions. Streams that we open are not, until a remote server has
-    /// reached the domain on a stream of its own. With the answers on our streams, nobody would notice that the domain
-    /// is unreachable.
+    /// reached the domain on a stream of its own. With the answers on our streams, an unreachable domain would go
+    /// unnoticed.
     fn takes_bidi(&self, pair: &Pair) -> bool {
         !self.serves(&pair.to) || self.0.recorder.journal.is_reached(&pair.to)
     }

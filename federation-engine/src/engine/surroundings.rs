@@ -1,4 +1,4 @@
-//! What a stream asks the engine. Each leg answers in its own way.
+//! The queries of a stream to the engine. Each leg answers them in its own way.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) fn of_leg(engine: &Arc<Engine>, leg: Leg) -> Around {
     }
 }
 
-/// The lookups of a stream that was opened from there.
+/// The lookups of a stream that was opened from this source.
 pub(crate) fn of_source(engine: &Arc<Engine>, leg: Leg, source: IpAddr) -> Around {
     match leg {
         Leg::Outer => Box::new(Outer(Arc::clone(engine), Some(source.into()))),
@@ -31,7 +31,7 @@ pub(crate) fn of_source(engine: &Arc<Engine>, leg: Leg, source: IpAddr) -> Aroun
     }
 }
 
-/// The lookups of a stream to a server about which DNSSEC proves something, or nothing.
+/// The lookups of a stream to a server, about which DNSSEC authenticates facts or not.
 pub(crate) fn of_server(
     engine: &Arc<Engine>,
     leg: Leg,

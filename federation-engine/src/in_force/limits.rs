@@ -16,16 +16,16 @@ const MAX_PAIRS_PER_STREAM: usize = 64;
 /// Maximum bytes of a queue while memory is low.
 const MAX_QUEUE_BYTES_WHEN_TIGHT: usize = 64 * 1024;
 
-/// Silence after which a sign of life is asked for: as often as RFC 6120 §4.6.4 allows.
+/// Silence after which the engine requests a sign of life. RFC 6120 §4.6.4 allows no shorter interval.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_mins(5);
 
-/// Options of every S2S connection. A dead link is noticed by TCP (RFC 6120 §4.6.4 wants no XMPP traffic for that).
+/// Options of every S2S connection. TCP detects a dead connection (RFC 6120 §4.6.4 wants no XMPP traffic for that).
 pub(crate) fn tcp(config: &Config) -> Tcp {
     let timeouts = config.timeouts;
     Tcp { keepalive: timeouts.keepalive, user_timeout: timeouts.user_timeout }
 }
 
-/// The dialler's guard.
+/// The addresses to which the dialler must not connect.
 pub(crate) fn guard(config: &Config) -> Guard {
     let listen = &config.listen;
     let own = [listen.s2s, listen.s2s_tls, listen.backend].into_iter().flatten();

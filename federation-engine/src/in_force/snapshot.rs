@@ -26,8 +26,8 @@ use crate::tls::config::Presented;
 use crate::tls::issue::PemPair;
 use crate::tls::mint::Mint;
 
-/// Secrets of dialback keys: the current one signs, and the previous one is still accepted, so that a rotation breaks
-/// no verification in progress.
+/// Secrets of dialback keys. The current one signs; the previous one is still accepted, so that a rotation breaks no
+/// verification in progress.
 pub(crate) struct DialbackSecrets {
     current: Secret,
     previous: Option<Secret>,
@@ -46,7 +46,7 @@ impl DialbackSecrets {
         key: &str,
     ) -> bool {
         let by = |secret: &Secret| secret.key(receiving, originating, id).matches(key);
-        // Both are always computed: the time that it takes reveals nothing.
+        // Both comparisons always run, so that their duration reveals nothing.
         let (current, previous) = (by(&self.current), self.previous.as_ref().is_some_and(by));
         current | previous
     }
@@ -61,19 +61,19 @@ pub(crate) struct Snapshot {
     trust: Arc<Trust>,
     peer_trust: HashMap<Vec<PathBuf>, Arc<Trust>>,
     backend_trust: HashMap<String, Arc<Trust>>,
-    /// Problems of files that could not be loaded; the last valid content is used where there was one.
+    /// Problems of files that could not be loaded. The last valid content is used if there is any.
     pub(crate) problems: Vec<LoadError>,
 }
 
-/// Replacement for a file that is unusable: the content that was loaded last.
+/// Replacement for an unusable file: the content that was loaded last.
 #[derive(Clone, Copy)]
 struct Loader<'a> {
     last: Option<&'a Snapshot>,
 }
 
 impl Snapshot {
-    /// Loads the files that the configuration names. A file that is missing or malformed is a [`LoadError`], not the end
-    /// of the process: the last valid content stays in use.
+    /// Loads the files that the configuration names. A missing or malformed file is a [`LoadError`] and does not end
+    /// the process: the last valid content stays in use.
     pub(crate) fn load(config: Config, last: Option<&Self>) -> Self {
         let loader = Loader { last };
         let mut problems = Vec::new();
@@ -111,10 +111,10 @@ impl Snapshot {
         }
     }
 
-    /// The same, for a handshake that cannot go on without a certificate.
+    /// The certificate to present, for a handshake that cannot continue without one.
     ///
     /// # Errors
-    /// None is loaded for the domain.
+    /// No certificate is loaded for the domain.
     pub(crate) fn presented(
         &self,
         leg: Leg,
@@ -139,7 +139,7 @@ impl Snapshot {
         }
     }
 
-    /// Whether a chain authenticates a remote server.
+    /// Verifies whether a chain authenticates a remote server.
     pub(crate) fn judge_peer(
         &self,
         chain: &PeerChain,
@@ -151,7 +151,7 @@ impl Snapshot {
         judge(chain, remote, trust, &peer.pins, now)
     }
 
-    /// Whether a chain authenticates a remote server whose SRV record DNSSEC authenticates.
+    /// Verifies whether a chain authenticates a remote server whose SRV record DNSSEC authenticates.
     pub(crate) fn judge_server(
         &self,
         chain: &PeerChain,
@@ -163,12 +163,12 @@ impl Snapshot {
         dane::judge(chain, server, trust, &peer.pins, now)
     }
 
-    /// Whether a server's own TLSA records decide about its certificate: configured pins take precedence.
+    /// Whether the server's own TLSA records decide about its certificate. Configured pins take precedence.
     pub(crate) fn is_judged_by_dane(&self, server: &Delegation) -> bool {
         server.names_certificate() && self.config.peers.resolve(&server.domain).pins.is_empty()
     }
 
-    /// Whether a chain authenticates the backend of a local domain.
+    /// Verifies whether a chain authenticates the backend of a local domain.
     pub(crate) fn judge_backend(
         &self,
         chain: &PeerChain,
@@ -287,7 +287,7 @@ impl Loader<'_> {
         problems: &mut Vec<LoadError>,
     ) -> Option<Arc<Trust>> {
         let Attachment::Server { trust, .. } = &backend.attachment else { return None };
-        // If absent: the CA that was issued for the backend, else the roots of the system.
+        // If absent: the CA that was issued for the backend, otherwise the root certificates of the system.
         let given = config.backend_ca.as_ref().map(|files| files.certificate_file.clone());
         let default = || TrustFiles {
             system_roots: given.is_none(),

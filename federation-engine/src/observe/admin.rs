@@ -1,4 +1,4 @@
-//! The admin listener: `/livez`, `/readyz`, `/metrics`. Plain HTTP, reads only.
+//! The admin listener: `/livez`, `/readyz`, `/metrics`. It serves plain HTTP and only reads.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The small HTTP/1.1 server of the engine's two ports and of the operator's port: bounded in connections, header bytes and
-//! time.
+//! The small HTTP/1.1 server of the engine's two ports and of the operator's port. Connections, header bytes and time
+//! are bounded.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -23,23 +23,23 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::observe::visitors::Visitors;
 
-/// Maximum connections at once on one listener. For a further one, the oldest that has not been admitted makes room; if
-/// all have been, it waits in the backlog.
+/// Maximum connections at once on one listener. For a further one, the oldest connection that has not been admitted
+/// makes room. If all have been admitted, the new one waits in the backlog.
 pub(super) const MAX_CONNECTIONS: usize = 64;
-/// Timeout for the head of a request, for the TLS handshake, and for a request's body, each.
+/// Timeout of each of: the head of a request, the TLS handshake, and a request's body.
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// A client that cannot authenticate gets one answer, soon.
+/// Limits for a client that cannot authenticate: it gets one answer, within a short time.
 const READ_LIMITS: ClientLimits =
     ClientLimits { head_timeout: Duration::from_secs(2), keep_alive: false };
-/// For the whole connection of such a client, so that nothing waits for a client that does not read its answer.
+/// Timeout of the whole connection of such a client, so that nothing waits for a client that does not read its answer.
 const READ_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The type of plain text.
+/// The media type of plain text.
 pub const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
-/// The type of what `prometheus-client` writes.
+/// The media type of the output of `prometheus-client`.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The answer to a request, with its whole body.
@@ -155,9 +155,9 @@ pub(super) async fn speak<F>(
     }
 }
 
-/// Serves a port whose clients cannot authenticate and only read: plain HTTP, GET and HEAD, one answer for each connection.
-/// `respond` gets the path. No connection is ever admitted: the oldest makes room for the next, so that the port answers
-/// however many clients send nothing.
+/// Serves a port whose clients cannot authenticate and only read: plain HTTP, GET and HEAD, one answer for each
+/// connection. `respond` gets the path. No connection is ever admitted. The oldest makes room for the next, so that the
+/// port answers regardless of the number of silent clients.
 ///
 /// Accepts until the shutdown, then waits for the open connections.
 pub async fn serve_reads<R>(

@@ -1,4 +1,4 @@
-//! What is seen of streams: lines in the log, as many as anybody may cause, counters, and evidence.
+//! Records events of streams: rate-limited log lines, counters and evidence.
 
 use std::hash::Hash;
 use std::io;
@@ -52,7 +52,7 @@ impl Recorder {
         self.count_omitted(admit(&self.log_lines, Prefix::from(source)))
     }
 
-    /// The same for a line about a pair that a stream of this leg carries, or for which one is opened.
+    /// The same decision for a line about a pair that a stream of this leg carries, or for which one is being opened.
     pub(crate) fn may_log_pair(&self, leg: Leg, pair: &Pair) -> Option<u64> {
         self.count_omitted(admit(&self.pair_lines, (leg, pair.clone())))
     }
@@ -64,7 +64,7 @@ impl Recorder {
         admitted
     }
 
-    /// Evidence: something from outside reached the outer leg.
+    /// Records evidence that a connection from outside reached the outer leg.
     pub(crate) fn saw_inbound(
         &self,
         kind: InboundKind,
@@ -111,8 +111,8 @@ impl Recorder {
         self.saw_refused_connection(leg, source, text.to_owned());
     }
 
-    /// Evidence: the TLS handshake on a peer's connection failed, perhaps because the peer refused our certificate. Its
-    /// header, if there was one, came unencrypted.
+    /// Records evidence that the TLS handshake on a peer's connection failed, perhaps because the peer refused our
+    /// certificate. The peer's header, if there was one, was unencrypted.
     pub(crate) fn saw_failed_handshake(
         &self,
         leg: Leg,
@@ -151,12 +151,12 @@ impl Recorder {
         }
     }
 
-    /// Evidence: a round trip through a backend.
+    /// Records evidence of a round trip through a backend.
     pub(crate) fn saw_backend(&self, round_trip: BackendRoundTrip) {
         self.journal.backend(round_trip);
     }
 
-    /// Evidence: the state of one direction with a peer.
+    /// Records evidence of the state of one direction with a peer.
     pub(crate) fn peer_state(&self, remote: &Domain, direction: Direction, state: &PeerStream) {
         match direction {
             Direction::Inbound => self.journal.peer_inbound(remote, state.clone()),
@@ -180,7 +180,8 @@ impl Recorder {
         }
     }
 
-    /// Evidence: an attempt to open a stream to a remote domain failed, at that address and with that version of TLS.
+    /// Records evidence that an attempt to open a stream to a remote domain failed, with the address and the TLS
+    /// version.
     pub(crate) fn attempt_failed(
         &self,
         leg: Leg,

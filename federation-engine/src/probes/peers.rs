@@ -15,7 +15,7 @@ use crate::route::link::{Link, Phase};
 const REACHED_INTERVAL: Duration = Duration::from_mins(5);
 const UNREACHED_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Delay after the loss of a stream.
+/// Delay of the check after a stream is lost.
 const LOSS_RECHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Monitors one peer until the configuration changes.
@@ -39,7 +39,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
         let pause =
             if link.last_failure().is_some() { UNREACHED_INTERVAL } else { REACHED_INTERVAL };
         tokio::select! {
-            // The check follows soon after the loss, but not at the same moment in all replicas.
+            // The check starts soon after the stream is lost, but not at the same moment in all replicas.
             () = link.lost() => sleep(LOSS_RECHECK_DELAY.mul_f64(rand::random_range(0.5..1.5))).await,
             () = sleep(pause.mul_f64(rand::random_range(0.8..1.2))) => {}
             _ = revisions.changed() => {}

@@ -1,6 +1,6 @@
 //! Pings each local domain at its backend from the engine's own probe domain. The answer must come back through the
-//! backend's DNS and its own stream to the engine, so one round trip verifies both directions, their authentication and
-//! the DNS set-up.
+//! backend's DNS and its own stream to the engine. One round trip therefore verifies both directions, their
+//! authentication and the DNS configuration.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
     let mut pause = UNANSWERED_INTERVAL;
     while engine.in_force.revision() == revision {
         let trip = Trip::new(&engine, &domain, &backend);
-        // A ping whose answer comes to another replica ends here like an unanswered one. In this state, only the end of
+        // A ping whose answer goes to another replica ends here like an unanswered one. In this state, only the end of
         // a ping is reported, so that the condition in the operator does not alternate.
         let tell = !matches!(last, Some(BackendOutcome::RoundTripSeen | BackendOutcome::NoAnswer));
         let (outcome, detail) = trip.run(tell).await;
@@ -43,15 +43,15 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
         engine.recorder.saw_backend(trip.evidence(outcome, detail));
         pause = match outcome {
             BackendOutcome::RoundTripSeen => ANSWERED_INTERVAL,
-            // The other replicas may have the answers; then this continues forever. `Backoff` is not used, because it
-            // would restart after the answers that come to this replica.
+            // The other replicas may receive the answers; then this state continues forever. `Backoff` is not used,
+            // because it would restart after the answers that this replica receives.
             BackendOutcome::NoAnswer => (pause * 2).min(ANSWERED_INTERVAL),
             _ => UNANSWERED_INTERVAL,
         };
         last = Some(outcome);
         tokio::select! {
             () = sleep(pause) => {}
-            // The backend is down, or is restarting.
+            // The backend is down or is restarting.
             () = trip.link.lost() => {}
             _ = revisions.changed() => {}
             () = engine.life.draining.cancelled() => return,
@@ -75,11 +75,11 @@ impl<'a> Trip<'a> {
         Self { engine, backend, pair, id: StreamId::new(rand::random()).to_string(), link }
     }
 
-    /// Pings, and waits for the answer, a failure, or the timeout. With `tell`, it is notified as soon as the backend
-    /// has the ping.
+    /// Pings, and waits for the answer, a failure or the timeout. With `tell`, reports as soon as the backend has
+    /// received the ping.
     async fn run(&self, tell: bool) -> (BackendOutcome, String) {
         let answer = self.engine.relay.round_trips.begin(&self.id);
-        // The pause after an earlier failure does not apply: this check finds out whether the failure is over.
+        // The pause after an earlier failure does not apply: this check determines whether the failure persists.
         if self.link.wake() {
             self.engine.relay.start(&self.link);
         }
@@ -124,7 +124,7 @@ impl<'a> Trip<'a> {
         (BackendOutcome::RoundTripSeen, detail)
     }
 
-    /// No answer came in time.
+    /// No answer arrived before the timeout.
     fn silence(&self) -> (BackendOutcome, String) {
         let Pair { from, to } = &self.pair;
         if self.link.phase() == Phase::Established {

@@ -1,4 +1,4 @@
-//! Answers for a local domain without a backend: ping and service discovery; everything else is refused.
+//! Answers for a local domain without a backend: ping and service discovery. All other requests are refused.
 
 use bytes::{Bytes, BytesMut};
 use crds::contact::Contact;
@@ -13,7 +13,7 @@ enum Question {
     Ping,
     Info,
     Items,
-    /// Service discovery about a part of the domain that it does not have.
+    /// Service discovery about a node that the domain does not have.
     Node,
     Other,
 }
@@ -36,7 +36,7 @@ pub(crate) fn answer(stanza: &Element, contact: Option<&Contact>) -> Option<Byte
     }
 }
 
-/// XEP-0030 §3.1, §4.1, XEP-0199 §3.
+/// Classifies a request (XEP-0030 §3.1, §4.1, XEP-0199 §3).
 fn question(stanza: &Element) -> Question {
     if bounce::is_ping(stanza) {
         return Question::Ping;

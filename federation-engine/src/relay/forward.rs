@@ -25,28 +25,28 @@ use crate::route::queue::Bounds;
 /// Pairs that one stream caches. A stream usually carries one or two.
 const MAX_CACHED_PAIRS: usize = 8;
 
-/// Where the stanzas of a pair go.
+/// The destination of the stanzas of a pair.
 #[derive(Clone)]
 enum Way {
     /// To a stream.
     Link(Arc<Link>),
-    /// Nowhere: the policy forbids it.
+    /// No destination: the policy forbids it.
     Denied,
-    /// Nowhere: our domain is no longer in the configuration.
+    /// No destination: our domain is no longer in the configuration.
     Gone,
-    /// Nowhere: the receiver would interpret one of the domains as another one.
+    /// No destination: the receiver would interpret one of the domains as another one.
     Confused,
-    /// The domain has no backend; the engine answers itself.
+    /// The domain has no backend; the engine itself answers.
     Alone,
     /// To the engine's own probe domain.
     Probe,
 }
 
-/// The ways of one stream's pairs.
+/// The destinations of one stream's pairs.
 pub(crate) struct Forwarder {
     relay: Arc<Relay>,
     leg: Leg,
-    /// Snapshot from which the ways were computed.
+    /// Snapshot from which the destinations were computed.
     revision: u64,
     ways: Vec<Known>,
     /// The engine is shutting down: nothing is queued any more.
@@ -59,9 +59,9 @@ pub(crate) struct Forwarder {
 struct Known {
     pair: Pair,
     way: Way,
-    /// The link that brings the engine's answers to this sender.
+    /// The link that carries the engine's answers to this sender.
     answers: Arc<Link>,
-    /// The link that brings stanzas to this sender has been notified that there are answers, or need not be.
+    /// The link that carries stanzas to this sender has been notified that there are answers, or needs no notification.
     answered: bool,
 }
 
@@ -75,7 +75,7 @@ impl Forwarder {
         self.answered
     }
 
-    /// Handles one stanza: it is queued, answered, or refused and counted. A returned value pauses the stream that
+    /// Handles one stanza: queues it, answers it, or refuses and counts it. A returned value pauses the stream that
     /// brought it.
     ///
     /// `lang` is the `xml:lang` of the peer's stream header.
@@ -187,7 +187,8 @@ impl Forwarder {
         self.relay.recorder.metrics.stanzas_refused.inc(Refusal::UndeliverableError);
     }
 
-    /// Where the stanzas of a pair go, and what pauses their stream. `is_answer`: the stanza is not an error.
+    /// The destination of the stanzas of a pair, and the reason to pause their stream. `is_answer`: the stanza is not
+    /// an error.
     fn way(&mut self, pair: &Pair, is_answer: bool) -> (Way, Option<Held>) {
         let revision = self.relay.in_force.revision();
         if self.revision != revision {
@@ -242,20 +243,19 @@ impl Forwarder {
     }
 }
 
-/// Everything except errors: those come from addresses that do not exist as well.
+/// Every stanza except an error: addresses that do not exist return errors as well.
 fn is_answer(element: &Element) -> bool {
     element.type_().is_none_or(|kind| kind != "error")
 }
 
-/// Why a stream is not read.
+/// The reason why a stream is not read.
 pub(crate) enum Held {
-    /// A stanza of it waits for a place: its link is full while it flows.
+    /// One of its stanzas waits for room: its link is full and is sending.
     Stanza(Arc<Link>, Bytes),
-    /// Its peer does not accept the engine's answers: the queue of this link is full of them. No stanza of a user
-    /// waits.
+    /// Its peer does not accept the engine's answers, which fill the queue of this link. No stanza of a user waits.
     ///
-    /// This cannot cause a deadlock, even if both directions of a pair are full. There is always room for an answer,
-    /// and the answers in a queue leave it without an answer of their own, at the latest when they are too old.
+    /// This cannot cause a deadlock, even if both directions of a pair are full. There is always room for an answer.
+    /// The answers in a queue leave it without an answer of their own, at the latest when they expire.
     Answers(Arc<Link>),
 }
 
@@ -272,7 +272,7 @@ impl Held {
         }
     }
 
-    /// Another attempt.
+    /// Tries again.
     pub(crate) fn retry(self, relay: &Relay, now: Instant) -> Option<Self> {
         let Self::Stanza(link, stanza) = self else { return None };
         relay.recorder.metrics.stanzas_queued.dec();
@@ -283,7 +283,7 @@ impl Held {
         None
     }
 
-    /// Even for the last stanzas of a stream, which is read to its end, there are too many answers.
+    /// There are too many answers, even for the last stanzas of a stream that is read to its end.
     pub(crate) fn is_hopeless(&self, relay: &Relay) -> bool {
         let Self::Answers(link) = self else { return false };
         let bounds = relay.queue_bounds();
@@ -298,8 +298,8 @@ impl Held {
 }
 
 impl Relay {
-    /// Queues a stanza on its link, or returns it while the link is full and sends. Refuses a stanza for which there
-    /// will be no room soon.
+    /// Queues a stanza on its link, or returns it while the link is full and sends. Refuses a stanza if there will be
+    /// no room for it soon.
     fn try_queue(&self, link: &Arc<Link>, stanza: Bytes, now: Instant) -> Option<Held> {
         match link.push(stanza, now, &self.queue_bounds()) {
             Push::Queued { start } => {
@@ -431,7 +431,7 @@ impl Relay {
         });
         let Some((reply, pair)) = reply else { return };
         if pair.from == self.in_force.load().config.probe_domain {
-            // The engine's own ping; the link keeps the cause, and the round trip reads it there.
+            // The stanza is the engine's own ping. The link keeps the cause, and the round trip reads it there.
             return;
         }
         let is_ours = self.in_force.load().config.local(&pair.from).is_some();

@@ -1,5 +1,5 @@
-//! The incoming side of a stream: its stanzas go to their links. While one of them finds no room, or the peer does not
-//! read the engine's answers, the stream is not read; everything else of it continues.
+//! The incoming side of a stream: its stanzas go to their links. Reading stops while a link has no room for a stanza,
+//! or while the peer does not read the engine's answers. All other work of the stream continues.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,7 +47,7 @@ impl Intake {
         self.held = self.forwarder.refuse_oversized(element, pair, limit);
     }
 
-    /// Accepts a stanza of a stream that is closing, which is read to its end.
+    /// Accepts a stanza of a stream that is closing. Such a stream is read to its end.
     pub(crate) async fn take_last(&mut self, element: &Element, pair: &Pair) {
         self.finish().await;
         if self.held.as_ref().is_some_and(|held| held.is_hopeless(&self.relay)) {

@@ -1,5 +1,5 @@
 //! The outgoing side of a stream: the stanzas of the links that it carries, in the order of each link. They are kept
-//! until the peer has acknowledged them: the server by XEP-0198, otherwise its TCP.
+//! until the peer has acknowledged them: by XEP-0198, otherwise by its TCP.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::route::queue::{STANZA_OVERHEAD, Waiting};
 use crate::route::streams::End;
 use crate::sockets::in_flight::{InFlight, Span};
 
-/// Bytes that one write to the transport gathers.
+/// Maximum bytes that one write to the transport combines.
 const MAX_BATCH_BYTES: usize = 64 * 1024;
 
 struct Carried {
@@ -33,7 +33,7 @@ struct Carried {
 
 /// A stanza that was given to the transport.
 struct Sent {
-    /// Place in `carried`.
+    /// Index in `carried`.
     of: usize,
     waiting: Waiting,
 }
@@ -44,11 +44,11 @@ pub(crate) struct Outlet {
     /// Notified by the links when a stanza is queued.
     wake: Arc<Notify>,
     carried: Vec<Carried>,
-    /// Where the next batch begins, so that no link waits forever behind a busy one.
+    /// The link with which the next batch begins, so that no link waits forever behind a busy one.
     next: usize,
-    /// Taken from a queue, to be moved to `sent`; reused.
+    /// Stanzas taken from a queue, to be moved to `sent`. The buffer is reused.
     batch: Vec<Waiting>,
-    /// Neither certainly relayed nor lost.
+    /// Stanzas that are neither certainly relayed nor certainly lost.
     sent: VecDeque<Sent>,
     sent_bytes: usize,
     /// The last stanzas of `sent`, which may still be views into read buffers.
@@ -57,9 +57,9 @@ pub(crate) struct Outlet {
     in_flight: InFlight,
     /// The peer acknowledges by XEP-0198.
     managed: bool,
-    /// Suspects that were confirmed.
+    /// Number of confirmed suspects.
     cleared: usize,
-    /// Stanzas that were confirmed since the beginning.
+    /// Number of stanzas confirmed since the stream began.
     confirmed: u64,
 }
 
@@ -81,18 +81,18 @@ impl Outlet {
         }
     }
 
-    /// Carries a link from now on; `end` is notified when that is over.
+    /// Carries a link from now on. `end` is notified when the stream no longer carries it.
     pub(crate) fn carry(&mut self, link: Arc<Link>, end: Option<oneshot::Sender<End>>) {
         link.established(&self.wake);
         self.carried.push(Carried { link, end, used: false });
     }
 
-    /// Waits until something may be queued. A stanza that was queued before the call counts.
+    /// Waits until a stanza may be queued. A stanza that was queued before the call counts.
     pub(crate) fn work(&self) -> Notified<'_> {
         self.wake.notified()
     }
 
-    /// Bytes that are kept of sent stanzas.
+    /// Bytes that the sent stanzas still occupy.
     pub(crate) fn held(&self) -> usize {
         let entries = self.sent.len().saturating_mul(STANZA_OVERHEAD);
         entries.saturating_add(self.sent_bytes).saturating_add(self.pinned.excess())
@@ -108,7 +108,7 @@ impl Outlet {
         self.managed && !self.is_confirmed()
     }
 
-    /// How many stanzas were confirmed since the beginning.
+    /// Number of stanzas confirmed since the stream began.
     pub(crate) fn confirmed(&self) -> u64 {
         self.confirmed
     }
@@ -123,7 +123,7 @@ impl Outlet {
         self.is_confirmed() && self.carried.iter().all(|carried| carried.link.is_empty())
     }
 
-    /// Moves stanzas into `output`, as much as one write takes. True if there were any.
+    /// Moves stanzas into `output`, up to the size of one write. Returns true if it moved any.
     pub(crate) fn fill(
         &mut self,
         relay: &Relay,
@@ -131,7 +131,7 @@ impl Outlet {
         management: &mut Management,
         output: &mut BytesMut,
     ) -> bool {
-        // A peer that does not acknowledge delays its own stanzas, and limits how many are kept for it.
+        // A peer that does not acknowledge delays only its own stanzas, and limits the number that is kept for it.
         let credit = relay.queue_bounds().bytes.saturating_sub(self.sent_bytes);
         if credit == 0 {
             self.in_flight.stalls(Instant::now());
@@ -140,7 +140,7 @@ impl Outlet {
         let managed = management.counts();
         let is_suspect = |sent: &Sent| sent.waiting.suspect;
         if managed && self.sent.front().is_some_and(is_suspect) {
-            // Until they are confirmed, nothing else is sent: if the peer closes the stream, they are the cause.
+            // Until they are confirmed, no other stanza is sent: if the peer closes the stream, they are the cause.
             return false;
         }
         let group = if managed { poison::group(self.cleared) } else { 1 };
@@ -182,8 +182,8 @@ impl Outlet {
         count > 0
     }
 
-    /// The transport has accepted everything, as this part of the connection. If the system does not report what the
-    /// peer's TCP has acknowledged (`None`), nothing more can be known.
+    /// The transport has accepted the whole output as this part of the connection. If the system does not report the
+    /// bytes that the peer's TCP acknowledges (`None`), no further confirmation is possible.
     pub(crate) fn written(&mut self, span: Option<Span>, relay: &Relay) {
         let fresh = self.sent.len().saturating_sub(self.in_flight.stanzas());
         if self.managed || fresh == 0 {
@@ -195,12 +195,12 @@ impl Outlet {
         }
     }
 
-    /// When to query how many bytes the peer's TCP has acknowledged; `None` while that is irrelevant.
+    /// Time of the next query for the bytes that the peer's TCP has acknowledged; `None` if none is needed.
     pub(crate) fn ask_at(&self) -> Option<Instant> {
         self.in_flight.ask_at()
     }
 
-    /// The peer's TCP has this many bytes of the connection; `None`: the system does not report it.
+    /// The peer's TCP has acknowledged this many bytes of the connection; `None`: the system does not report it.
     pub(crate) fn received(&mut self, bytes: Option<u64>, relay: &Relay) {
         let stanzas = match bytes {
             Some(bytes) => self.in_flight.acknowledged(bytes, Instant::now()),
@@ -213,7 +213,7 @@ impl Outlet {
         self.confirm(stanzas, relay);
     }
 
-    /// The peer's TCP will have no more than this many bytes, in TLS records of up to `record` bytes.
+    /// The peer's TCP will acknowledge no more than this many bytes, in TLS records of up to `record` bytes.
     pub(crate) fn received_at_last(&mut self, bytes: u64, record: u64, relay: &Relay) {
         let sizes = self.sent.iter().map(|sent| sent.waiting.stanza.len() as u64);
         let stanzas = self.in_flight.partly_acknowledged(bytes, record, sizes);
@@ -225,13 +225,13 @@ impl Outlet {
         self.in_flight.stanzas() > 0
     }
 
-    /// The peer has accepted the oldest `count` stanzas since it acknowledges, and with them all earlier ones.
+    /// The peer has accepted the oldest `count` stanzas since it began to acknowledge, and therefore all earlier ones.
     pub(crate) fn acknowledged(&mut self, count: u32, relay: &Relay) {
         let before = self.in_flight.clear();
         self.confirm(before.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)), relay);
     }
 
-    /// The stream is idle: releases memory that only a busy one needs.
+    /// The stream is idle: releases memory that only a busy stream needs.
     pub(crate) fn shrink(&mut self) {
         self.batch.shrink_to_fit();
         self.sent.shrink_to_fit();
@@ -241,7 +241,7 @@ impl Outlet {
         }
     }
 
-    /// The peer does not acknowledge after all.
+    /// The peer does not support acknowledgements after all.
     pub(crate) fn unmanaged(&mut self) {
         self.managed = false;
     }
@@ -264,9 +264,9 @@ impl Outlet {
         relay.recorder.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// The stream is over. Unconfirmed stanzas go back to the front of their queue, in their order, and the next stream
-    /// sends them again. The exception is a stanza on which the peer closed this stream and another one. `closed`: we
-    /// closed it.
+    /// The stream has ended. Unconfirmed stanzas return to the front of their queue, in their order, and the next
+    /// stream sends them again. The exception is a stanza on which the peer closed this stream and another one.
+    /// `closed`: we closed it.
     pub(crate) fn release(
         mut self,
         relay: &Relay,
@@ -292,7 +292,7 @@ impl Outlet {
         own
     }
 
-    /// Finds out whether the peer closed the stream on a stanza, and refuses the stanza if it is known.
+    /// Determines whether the peer closed the stream on a stanza, and refuses that stanza if it is known.
     fn convict(&mut self, relay: &Relay, failure: Option<&Failure>) -> bool {
         let Some(failure) = failure else { return false };
         let unconfirmed = self.sent.iter_mut().map(|sent| &mut sent.waiting);

@@ -1,4 +1,4 @@
-//! The pings under way from the engine's probe domain to its backends, and what answers them.
+//! The pings in progress from the engine's probe domain to its backends, and the stanzas that answer them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,20 +16,20 @@ use crate::observe::evidence::BackendAnswer;
 pub(crate) struct RoundTrips(Mutex<HashMap<String, oneshot::Sender<()>>>);
 
 impl RoundTrips {
-    /// A ping of that `id` is about to be sent; what is returned tells its answer.
+    /// Registers a ping with that `id` before it is sent; the returned receiver is notified of its answer.
     pub(crate) fn begin(&self, id: &str) -> oneshot::Receiver<()> {
         let (sender, answer) = oneshot::channel();
         self.pending().insert(id.to_owned(), sender);
         answer
     }
 
-    /// Nobody waits for the answer any more.
+    /// The answer is no longer awaited.
     pub(crate) fn end(&self, id: &str) {
         self.pending().remove(id);
     }
 
-    /// A stanza reached the probe domain over a backend's own stream. An error is as good as a result: it took the same
-    /// way. False: it answers no ping of this replica.
+    /// A stanza reached the probe domain over a backend's own stream. An error is as good as a result, because it took
+    /// the same path. False: it answers no ping of this replica.
     fn answered(&self, id: &str) -> bool {
         let waiting = self.pending().remove(id);
         // The waiting task may have given up.

@@ -14,7 +14,7 @@ use crate::observe::journal::Journal;
 use crate::observe::recorder::Recorder;
 use crate::route::link::Link;
 
-/// Two local domains, of which one has a backend, and a peer that the policy denies.
+/// Two local domains, one of them with a backend, and a peer that the policy denies.
 const FILE: &str = "host: xmpp.local.example
 domains:
   - {name: local.example, backend: im}
@@ -31,7 +31,7 @@ policy:
 pub(crate) struct Started(Arc<Mutex<Vec<Pair>>>);
 
 impl Started {
-    /// Those since the last call.
+    /// The pairs whose links were started since the last call.
     pub(crate) fn take(&self) -> Vec<Pair> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
@@ -43,7 +43,7 @@ impl Starter for Started {
     }
 }
 
-/// A relay whose links open no streams and take two stanzas each, and what it starts.
+/// A relay whose links open no streams and accept two stanzas each, and a record of the links that it starts.
 pub(crate) fn relay() -> (Arc<Relay>, Started) {
     let mut config = parse_text(FILE).unwrap();
     config.limits.queue_stanzas = 2;

@@ -19,25 +19,25 @@ use crate::route::link::Link;
 /// A host and a port, as DNS or the configuration names them.
 pub(crate) type Place = (Host, NonZeroU16);
 
-/// How a stream ended, as far as a link that it carried is concerned.
+/// The end of a stream, as seen by a link that it carried.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
-    /// The failure that broke it; `None`: it was closed in order.
+    /// The failure that broke the stream; `None`: it was closed in order.
     pub(crate) failure: Option<Failure>,
-    /// It accepted stanzas of the link, or we closed it.
+    /// The stream accepted stanzas of the link, or we closed it.
     pub(crate) useful: bool,
-    /// The peer closed it on a stanza, of whichever link.
+    /// The peer closed the stream on a stanza, of any link.
     pub(crate) at_stanza: bool,
 }
 
 /// A request to a stream to carry a link.
 pub(crate) struct Request {
     pub(crate) link: Arc<Link>,
-    /// Dropped if the stream refuses; otherwise the notification of the end of the stream.
+    /// Dropped if the stream refuses. Otherwise it returns the notification of the stream's end.
     pub(crate) answer: oneshot::Sender<oneshot::Receiver<End>>,
 }
 
-/// What comes to a stream from elsewhere in the engine.
+/// An event that another part of the engine sends to a stream.
 pub(crate) enum Event {
     /// The authoritative server's answer about a pair, and the stream ID that was verified.
     Verdict(Box<(Pair, StreamId, KeyVerdict)>),
@@ -54,8 +54,7 @@ pub(crate) enum Event {
 pub(crate) enum Far {
     /// An authenticated domain, or the one to which we connected.
     Domain(Domain),
-    /// The target to which we connected; other domains may be served there as well. Equal host and port mean equal
-    /// addresses.
+    /// The target to which we connected. It may serve other domains as well. Equal host and port mean equal addresses.
     Target(Place),
 }
 
@@ -77,7 +76,7 @@ impl Streams {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Requests the streams to that end to carry a link, the newest first.
+    /// Requests each stream to that end to carry a link, the newest first.
     pub(crate) async fn adopt(&self, far: Far, link: &Arc<Link>) -> Option<oneshot::Receiver<End>> {
         let streams: Vec<_> = {
             let open = self.open();
@@ -121,7 +120,7 @@ impl Registration {
         Self { streams: streams.clone(), key, id }
     }
 
-    /// Whether it is registered for this end.
+    /// Whether the stream is registered for this end.
     pub(crate) fn is_of(&self, far: &Far) -> bool {
         self.key.1 == *far
     }

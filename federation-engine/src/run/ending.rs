@@ -1,5 +1,5 @@
-//! Shutdown of the engine, in stages. It accepts nothing new and delivers the queued stanzas; it bounces the others;
-//! then it closes the streams. A pod has 40 s for all of it.
+//! Shutdown of the engine, in stages. It accepts nothing new and delivers the queued stanzas. It then bounces the other
+//! stanzas, and finally closes the streams. A pod has 40 s for all stages.
 
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,10 @@ const BOUNCING_TIMEOUT: Duration = Duration::from_secs(4);
 /// Time for which the queues must be empty before bouncing ends: streams are still read.
 const BOUNCING_SILENCE: Duration = Duration::from_millis(200);
 
-/// Maximum time for sending the last of these errors, while nothing is read any more.
+/// Maximum time for sending the last of these errors, after reading has stopped.
 const FLUSHING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Time for which the queues must be empty then. A stream may still answer a stanza that it has just read.
+/// Time for which the queues must be empty in that stage. A stream may still answer a stanza that it has just read.
 const FLUSHING_SILENCE: Duration = Duration::from_millis(100);
 
 /// Maximum time for closing the streams.
@@ -49,7 +49,7 @@ pub(crate) async fn end(engine: &Engine) {
     }
 }
 
-/// Waits until no stanza has waited for a stream or an acknowledgement for that time.
+/// Waits until no stanza has waited for a stream or an acknowledgement for the time `silence`, at most for `patience`.
 async fn wait_for_empty_queues(engine: &Engine, patience: Duration, silence: Duration) {
     let begun = Instant::now();
     let deadline = clock::after(begun, patience);

@@ -16,7 +16,7 @@ use crate::source::Prefix;
 /// A listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Another process has the port.
+    /// Another process uses the port.
     #[error(
         "listen.{name}: {address} is in use by another process; stop it or choose another port"
     )]
@@ -26,7 +26,7 @@ pub enum ListenError {
         /// Address from the configuration.
         address: SocketAddr,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("listen.{name}: cannot listen on {address}: {source}")]
     Failed {
         /// Name of the listener in the configuration.
@@ -39,7 +39,7 @@ pub enum ListenError {
 }
 
 impl ListenError {
-    /// From the operating system's error.
+    /// Converts the operating system's error.
     pub(crate) fn new(name: &'static str, address: SocketAddr, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { name, address },
@@ -48,10 +48,10 @@ impl ListenError {
     }
 }
 
-/// Binds a TCP listener. `[::]` serves both families; where the machine has no IPv6, `0.0.0.0` stands in for it.
+/// Binds a TCP listener. `[::]` serves both families. On a machine without IPv6, `0.0.0.0` replaces it.
 ///
 /// # Errors
-/// When the port is taken or the address is not usable.
+/// Fails if the port is in use or the address is not usable.
 pub(crate) async fn bind(
     name: &'static str,
     address: SocketAddr,
@@ -102,7 +102,7 @@ fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
         Err(text) => return engine.recorder.saw_refused_connection(leg, source, text),
     };
     let prefix = Some(Prefix::from(source.ip()));
-    // When others have used up the budget, a backend can still open streams.
+    // A backend can still open streams when other connections have used up the budget.
     let eviction = (leg == Leg::Outer).then(|| newcomer.eviction());
     let holding = engine.holders.enter(&engine.ledger.total, leg, prefix, eviction);
     let admitted = Admitted { newcomer, holding };

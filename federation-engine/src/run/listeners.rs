@@ -1,4 +1,4 @@
-//! Sockets, bound before anything is served: an engine that cannot have all of its ports does not start.
+//! Sockets, bound before anything is served. An engine that cannot bind all of its ports does not start.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! The configuration and everything that it names, as in effect: loaded, shown as evidence, and reloaded when a file
-//! changes.
+//! The configuration and everything that it names, as in effect. They are loaded, reported as evidence, and reloaded
+//! when a file changes.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub(super) struct ReloadedState {
 }
 
 impl ReloadedState {
-    /// From the snapshot with which the engine was created.
+    /// Takes the state from the snapshot with which the engine was created.
     pub(super) fn new(engine: &Arc<Engine>, file: &Path) -> Self {
         let horizon = horizon(&engine.snapshot().config);
         let material = Self {
@@ -49,12 +49,12 @@ impl ReloadedState {
         material
     }
 
-    /// The credentials of the control listener, now and after every change.
+    /// The credentials of the control listener: the current ones and every change.
     pub(super) fn credentials(&self) -> watch::Receiver<CredentialsInForce> {
         self.credentials.subscribe()
     }
 
-    /// The backend's DNS.
+    /// Serves the backend's DNS.
     pub(super) fn serve_dns(&self, sockets: Sockets) -> impl Future<Output = ()> + use<> {
         let (horizon, shutdown) = (self.horizon.clone(), self.engine.life.shutdown.clone());
         let witness = Queries(Arc::clone(&self.engine));
@@ -75,7 +75,7 @@ impl ReloadedState {
         }
     }
 
-    /// Unusable files are reported, and the last valid state stays in effect.
+    /// Reloads everything. Unusable files are reported, and the last valid state stays in effect.
     fn reload(&self, files: &mut FileWatch) {
         let last = self.engine.snapshot_owned();
         let config = match load(&self.file) {
@@ -106,8 +106,8 @@ impl ReloadedState {
         self.announce();
     }
 
-    /// A changed configuration gets another resolver, which finds out again whether answers can be validated. If that
-    /// fails, the last one stays, so that validation is never lost silently.
+    /// Replaces the resolver when its configuration changed. The new one determines again whether answers can be
+    /// validated. If that fails, the last one stays, so that validation is never lost silently.
     fn resolver(&self, config: &Config, last: &Config) -> Result<(), LoadError> {
         let load = || {
             let same = config.resolvers == last.resolvers
@@ -200,7 +200,7 @@ impl Witness for Queries {
     }
 }
 
-/// The answers of the backend's DNS; `None` when there is nothing to synthesise.
+/// The answers of the backend's DNS; `None` if there are none to synthesise.
 fn horizon(config: &Config) -> Option<Horizon> {
     let split = config.split_horizon.as_ref()?;
     let local = config.local_names().cloned();
@@ -213,8 +213,8 @@ fn horizon(config: &Config) -> Option<Horizon> {
     }
 }
 
-/// The resolvers to which the backend's other queries go: the system's, because a backend queries names of the cluster
-/// as well. On a machine whose own resolver is this engine, they are `resolvers`, which the engine itself uses.
+/// The resolvers for the backend's other queries: the system's resolvers, because a backend queries names of the
+/// cluster as well. If this engine is the machine's resolver, they are `resolvers`, which the engine itself uses.
 fn upstreams(config: &Config) -> Vec<SocketAddr> {
     let system = match read_system_conf() {
         Ok((system, _)) => {
@@ -230,7 +230,7 @@ fn upstreams(config: &Config) -> Vec<SocketAddr> {
     if upstreams.is_empty() { config.resolvers.clone() } else { upstreams }
 }
 
-/// Removes the address on which `listen.dns` listens. `is_own` reports an address of this machine.
+/// Removes the address on which `listen.dns` listens. `is_own` reports whether an address belongs to this machine.
 fn without_ourselves(
     mut resolvers: Vec<SocketAddr>,
     listen: Option<SocketAddr>,

@@ -1,5 +1,5 @@
-//! Keeps the process within its budget: checks what is held, and notifies the least useful connections and queues to
-//! make room.
+//! Keeps the process within its budget: checks the resources in use, and notifies the least useful connections and
+//! queues to make room.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ enum Holder {
 /// Checks the budget until the shutdown.
 pub(crate) async fn watch(engine: Arc<Engine>, granted: Granted) {
     let mut granted = granted;
-    // Code, roots and threads, before the first connection.
+    // Memory of code, root certificates and threads, before the first connection.
     granted.process = detect::resident().unwrap_or_default().max(PROCESS);
     let budget = budget(&engine, granted);
     tracing::info!(
@@ -84,7 +84,7 @@ fn budget(engine: &Engine, granted: Granted) -> Budget {
     Budget { connections, ..budget }
 }
 
-/// One check; returns how many connections and queues had to make room.
+/// Checks once, and returns the number of connections and queues that were required to make room.
 fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
     let budget = budget(engine, granted);
     let (counted, resident) = (engine.ledger.total.bytes(), detect::resident());
@@ -141,7 +141,7 @@ fn look(engine: &Arc<Engine>, granted: Granted) -> (usize, usize) {
     (connections, queues)
 }
 
-/// Bounces the stanzas of a queue: their senders are asked to retry later (RFC 6120 §8.3.3.18).
+/// Bounces the stanzas of a queue: the errors ask their senders to retry later (RFC 6120 §8.3.3.18).
 fn shed_queue(relay: &Relay, link: &Link) {
     let error =
         StanzaError::new(StanzaCondition::ResourceConstraint, Refusal::QueueFull.to_string());

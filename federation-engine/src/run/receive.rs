@@ -1,5 +1,5 @@
-//! A connection that was opened to us: the first byte distinguishes TLS and XML (XEP-0368 §4); then it becomes a
-//! stream.
+//! A connection that was opened to us: the first byte distinguishes TLS and XML (XEP-0368 §4). The connection then
+//! becomes a stream.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +29,8 @@ use crate::tls::handshake::Offer;
 use crate::tls::sniff::{self, FirstByte};
 
 /// Serves one accepted connection until it is a stream, which gets its own task. The state of a stream is allocated
-/// only when its first byte has arrived: a connection that is silent or waits in the queue holds little more than its
-/// socket.
+/// only when its first byte has arrived. A connection that is silent or waits in the queue therefore holds little more
+/// than its socket.
 pub(crate) async fn run(
     engine: Arc<Engine>,
     tcp: TcpStream,
@@ -58,7 +58,7 @@ pub(crate) async fn run(
         () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
     };
     match first {
-        // Connect and close, without a byte: a load balancer's health check. Not worth a line in the log.
+        // The peer connected and closed without a byte: a load balancer's health check. It causes no log line.
         Err(_) | Ok(Err(_) | Ok(None)) => {}
         Ok(Ok(Some(FirstByte::Xml))) => {
             let connection = Connection::plain(tcp);
@@ -106,7 +106,7 @@ async fn secure(
     }
 }
 
-/// Accepts Direct TLS; the server name selects the certificate (XEP-0368 §3).
+/// Accepts Direct TLS. The server name selects the certificate (XEP-0368 §3).
 async fn accept_direct(
     engine: &Engine,
     leg: Leg,
@@ -143,7 +143,7 @@ mod tests {
         size_of::<F>()
     }
 
-    /// Every connection that is silent, or waits in the queue, holds this.
+    /// Every connection that is silent or waits in the queue holds a value of this size.
     #[test]
     fn a_connection_that_waits_holds_no_room_for_what_may_come() {
         let task = size_of_future(run);

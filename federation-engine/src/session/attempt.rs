@@ -1,4 +1,4 @@
-//! What the negotiation of a stream that we open comes to.
+//! The result of negotiating a stream that we open.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ pub(super) enum Outcome {
 
 /// The negotiation of a stream that we open.
 pub(super) struct Attempt {
-    /// When it must have come to something.
+    /// Deadline for a result.
     pub(super) deadline: Instant,
     /// Data that the peer sent in place of a header, up to a limit.
     pub(super) begin: BytesMut,
@@ -24,12 +24,12 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Nothing has come of it yet.
+    /// A negotiation without a result yet.
     pub(super) fn until(deadline: Instant) -> Self {
         Self { deadline, begin: BytesMut::new(), outcome: None }
     }
 
-    /// It has come to this: what was reached counts, and else the first failure.
+    /// Records the result: a success takes precedence, otherwise the first failure counts.
     pub(super) fn conclude(&mut self, outcome: Result<Outcome, Failure>) {
         match outcome {
             Ok(reached) => self.outcome = Some(Ok(reached)),

@@ -1,4 +1,4 @@
-//! The deadlines of a stream: when it is idle, when its buffers shrink, and what happens at the next deadline.
+//! The deadlines of a stream: when it is idle, when its buffers shrink, and the actions at the next deadline.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use super::stream_end::StreamEnd;
 use super::{Flow, Session};
 use crate::leg::Leg;
 
-/// Divisor of the idle time of a stream to a backend if only errors came from there: unknown servers choose the names
-/// for which there are such streams. By default, such a stream closes after 30 s.
+/// Divisor of the idle time of a stream to a backend that has sent only errors: unknown servers choose the names for
+/// which such streams exist. By default, such a stream closes after 30 s.
 const UNANSWERED_SHARE: u32 = 20;
 
 /// Time for which a stream without traffic keeps the buffers of a busy one.
@@ -90,7 +90,7 @@ impl Session {
             self.machine.on_timeout(now, &*self.around, &mut self.out);
         }
         let flow = self.perform().await;
-        // If we closed the stream, because it was idle or a certificate expired, that is not a failure of the peer.
+        // If we closed the stream because it was idle or a certificate expired, that is not a failure of the peer.
         self.closing |= flow == Flow::Stop && self.failure.is_none();
         flow
     }

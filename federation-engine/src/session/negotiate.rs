@@ -38,7 +38,7 @@ use crate::tls::handshake::{Offer, late_refusal};
 /// Time to send the last bytes of a stream.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Maximum bytes that are kept of data that a peer sends in place of a header: enough for a stream error.
+/// Maximum bytes to keep of data that a peer sends instead of a header: enough for a stream error.
 const MAX_BEGIN_BYTES: usize = 2048;
 
 /// No stream could be opened.
@@ -62,15 +62,15 @@ impl From<Failure> for NotOpened {
 pub(crate) enum Opening {
     /// A stream whose pair is authenticated.
     Own(Box<Session>),
-    /// An open stream carries the link; this notifies of its end.
+    /// An open stream carries the link; the receiver is notified of its end.
     Shared(oneshot::Receiver<End>),
-    /// The authoritative server's answer, and the stream that it came on.
+    /// The authoritative server's answer, and the stream on which it arrived.
     Verified(Box<Session>, dialback::KeyVerdict),
 }
 
 /// Opens a stream for `purpose`. Targets are tried in the order of the plan. If a target accepts TCP but no stream can
-/// be negotiated, the next one is tried, because a dead TLS endpoint is as useless as a closed port. An open stream to
-/// the same place may carry the link instead (XEP-0220 §2.6).
+/// be negotiated, the next one is tried: a dead TLS endpoint is as useless as a closed port. An open stream to the same
+/// place may carry the link instead (XEP-0220 §2.6).
 pub(crate) async fn open(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -83,7 +83,7 @@ pub(crate) async fn open(
         Err(failure) => return Err(failure.into()),
     };
     let mut last: Option<NotOpened> = None;
-    // The peer's answer to EXTERNAL before it closed the stream: dialback is tried on the next one.
+    // The peer's answer to EXTERNAL before it closed the stream. The next stream tries dialback.
     let mut rejected: Option<Failure> = None;
     if let (Some(link), Some(place)) = (link, targets.next())
         && let Some(end) = engine.streams.adopt(Far::Target(place), link).await
@@ -91,7 +91,7 @@ pub(crate) async fn open(
         return Ok(Opening::Shared(end));
     }
     loop {
-        // Counted from the first SYN. It is never refused: others make room for it.
+        // Counted from the first SYN. It is never refused: other connections make room for it.
         let holding = engine.holders.enter(&engine.ledger.total, leg, None, None);
         let (tcp, reached) = match targets.connect(&engine.network).await {
             Ok((tcp, reached)) => (Counted { tcp, holding }, reached),
@@ -157,12 +157,12 @@ fn worth_another_target(failure: &Failure) -> bool {
             | Failure::NotXmpp(_)
             | Failure::ConnectionLost(_)
             | Failure::NegotiationTimedOut(_)
-            // TLSA records are about one server (RFC 7673 §3.3).
+            // TLSA records apply to one server (RFC 7673 §3.3).
             | Failure::Certificate(CertificateReason::DaneMismatch { .. })
     )
 }
 
-/// Whether a line about the peer is logged. An unknown server chooses the server that we query about its key.
+/// Whether to write a log line about the peer. An unknown server chooses the server that we query about its key.
 fn may_log(engine: &Engine, leg: Leg, purpose: &Purpose, address: SocketAddr) -> Option<u64> {
     match purpose {
         Purpose::Send(pair) => engine.recorder.may_log_pair(leg, pair),
@@ -227,7 +227,7 @@ async fn negotiate(
     }
 }
 
-/// Adds the record that requires Direct TLS there: a frequent mistake is to publish the STARTTLS port in it.
+/// Adds the record that requires Direct TLS there. A frequent mistake is to publish the STARTTLS port in it.
 fn named(detail: &str, reached: &Reached, remote: &Domain) -> String {
     let (host, port) = &reached.place;
     format!(
@@ -253,7 +253,7 @@ impl Session {
                 return Ok(outcome);
             }
             if bytes > limit {
-                // White space that no element follows is bounded by nothing else.
+                // Only this limit bounds white space that no element follows.
                 let error = Bound::UnauthenticatedBytes { limit }.into();
                 self.machine.on_xml_error(error, &*self.around, &mut self.out);
                 bytes = 0;
@@ -333,7 +333,7 @@ impl Session {
         }
     }
 
-    /// The failure in the peer's own words, if it did not send a stream.
+    /// Replaces the failure by the peer's own error or protocol, if it did not send a stream.
     fn explained(&self, failure: Failure) -> Failure {
         match failure {
             Failure::NotXmpp(text) => {
@@ -372,7 +372,7 @@ async fn start_tls(
     }
 }
 
-/// The domain whose certificate a stream presents, if there is one.
+/// The domain whose certificate a stream presents, if any.
 fn presented<'a>(engine: &Engine, leg: Leg, local: &'a Domain) -> Option<&'a str> {
     engine.snapshot().present(leg, local, UnixTime::now()).map(|_| local.as_str())
 }

@@ -1,4 +1,4 @@
-//! A stream that we open: from its connection to the link that it carries.
+//! A stream that we open, from its connection to the link that it carries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::session::target::Reached;
 use crate::sockets::connection::Connection;
 
 impl Session {
-    /// A stream that we open; nothing is proven yet.
+    /// A stream that we open; no pair is authenticated yet.
     pub(super) fn opening(
         engine: &Arc<Engine>,
         leg: Leg,
@@ -39,12 +39,13 @@ impl Session {
         Self { around, place, attempt: Some(Box::new(attempt)), ..fresh }
     }
 
-    /// Where the stream leads.
+    /// The address to which the stream is connected.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The pair of the link is proven on the stream that we opened for it: the stream carries it from now on.
+    /// The pair of the link is authenticated on the stream that we opened for it. The stream carries the link from now
+    /// on.
     pub(crate) fn carrying(mut self, link: &Arc<Link>) -> Self {
         self.attempt = None;
         self.last_stanza = Instant::now();
@@ -71,7 +72,7 @@ impl Session {
         self
     }
 
-    /// The result of verifying the peer's certificate, whatever the negotiation concluded from it.
+    /// The result of verifying the peer's certificate, independent of the conclusion of the negotiation.
     pub(super) fn judgement(&self, remote: &Domain) -> Result<(), CertificateReason> {
         self.around.judge(&self.connection.peer_chain(), remote)
     }

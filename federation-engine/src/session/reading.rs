@@ -1,4 +1,5 @@
-//! Reads a stream: delimits elements, passes on the stanzas of authenticated pairs, and leaves the rest to the machine.
+//! Reads a stream: delimits elements, passes on the stanzas of authenticated pairs, and leaves other elements to the
+//! machine.
 
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ impl Session {
         self.process().await
     }
 
-    /// Processes received data, until a stanza finds no room.
+    /// Processes received data until there is no room for a stanza.
     pub(super) async fn process(&mut self) -> Flow {
         let now = Instant::now();
         while !self.intake.is_full() && self.may_go_on(now) {

@@ -1,10 +1,10 @@
-//! Whether another parser reads what the scanner has accepted in the same way.
+//! Checks whether another parser reads the input that the scanner has accepted in the same way.
 
 use std::fmt;
 
 use super::scanned::{Piece, Read, Scanned, What};
 
-/// What a parser made of a piece: elements that ended before its last byte, and at it.
+/// Result of a parser for a piece: elements that ended before its last byte, and at it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) early: Vec<Read>,
@@ -12,7 +12,7 @@ pub(crate) struct Outcome {
     pub(crate) closed: bool,
 }
 
-/// What a parser made of a stream; the outcomes end at an error.
+/// Result of a parser for a stream; the outcomes end at an error.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) parser: &'static str,
@@ -20,11 +20,11 @@ pub(crate) struct Verdict {
     pub(crate) error: Option<String>,
 }
 
-/// Panics where the parser disagrees.
+/// Panics if the parser disagrees.
 pub(crate) fn agree(scanned: &Scanned, verdict: &Verdict) {
     for (n, piece) in scanned.pieces.iter().enumerate() {
         let Some(outcome) = verdict.outcomes.get(n) else {
-            // Bytes that were skipped are not relayed, so they may be malformed.
+            // Skipped bytes are not relayed, so they may be malformed.
             assert!(skipped(piece) > 0, "{}", report(scanned, n, verdict));
             return;
         };
@@ -59,7 +59,7 @@ fn report(scanned: &Scanned, n: usize, verdict: &Verdict) -> String {
     )
 }
 
-/// What a run has met.
+/// Cases that a run has covered.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     streams: u64,

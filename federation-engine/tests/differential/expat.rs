@@ -32,7 +32,7 @@ impl Expat {
         Self { child, requests, answers }
     }
 
-    /// For each stream the verdict of each server's way to use libexpat.
+    /// For each stream, the verdict of each server's use of libexpat.
     pub(crate) fn read(&mut self, streams: &[Scanned]) -> Vec<Vec<Verdict>> {
         self.request(streams).expect("the Python process ended; see its message above");
         streams.iter().map(|_| self.answer()).collect()
@@ -63,7 +63,7 @@ impl Expat {
 
 impl Drop for Expat {
     fn drop(&mut self) {
-        // At the end of its input it ends.
+        // The process exits at the end of its input.
         self.requests = None;
         let _ = self.child.wait();
     }

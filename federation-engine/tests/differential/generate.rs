@@ -1,4 +1,4 @@
-//! Streams made by a grammar that knows what parsers differ in, then damaged.
+//! Streams from a grammar that covers the differences between parsers, then damaged.
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -8,7 +8,7 @@ use super::vocabulary::{
     BYTES, DECLARATIONS, DECLARED, NAMESPACES, ODD_NAMES, ODD_TEXT, ODD_VALUES, TEXT, VALUES,
 };
 
-/// Real stanzas, among the kept streams.
+/// Real stanzas, part of the corpus of streams.
 const STANZAS: &str = include_str!("stanzas.xml");
 
 fn one<'a>(rng: &mut StdRng, choices: &[&'a str]) -> &'a str {

@@ -1,4 +1,4 @@
-//! rxml, which reads restricted XML as XMPP servers written in Rust do.
+//! rxml, which reads restricted XML like XMPP servers written in Rust.
 
 use rxml::error::EndOrError;
 use rxml::parser::{Options, WithOptions, XMLNS_XML};
@@ -69,7 +69,7 @@ impl Reader {
 
 /// The verdict of rxml.
 pub(crate) fn read(scanned: &Scanned) -> Verdict {
-    // Its bound of a token's bytes is its user's; here it has none.
+    // The user of rxml bounds the bytes of a token; here there is no such bound.
     let options = Options { max_token_length: 1 << 20, ..Options::default() };
     let parser = Parser::with_options(options);
     let mut reader = Reader { parser, depth: 0, open: None, done: Vec::new() };
@@ -90,15 +90,15 @@ pub(crate) fn read(scanned: &Scanned) -> Verdict {
     Verdict { parser: "rxml", outcomes, error }
 }
 
-/// What stands before the opening tag is never relayed: rxml wants `standalone='yes'` in a declaration, and no white space
-/// without one.
+/// Content before the opening tag is never relayed. rxml requires `standalone='yes'` in a declaration, and no white
+/// space if there is no declaration.
 fn with_usual_declaration(bytes: &[u8]) -> Vec<u8> {
     let end = bytes.windows(2).position(|pair| pair == b"?>").map_or(0, |end| end + 2);
     let rest = if bytes.starts_with(b"<?xml") { &bytes[end..] } else { bytes };
     [b"<?xml version='1.0'?>", rest.trim_ascii_start()].concat()
 }
 
-/// rxml 0.14 refuses a carriage return without a line feed, which XML 1.0 §2.11 turns into one.
+/// rxml 0.14 refuses a carriage return without a line feed; XML 1.0 §2.11 turns it into a line feed.
 fn line_ends(bytes: &[u8]) -> Vec<u8> {
     let mut out = bytes.to_vec();
     for at in 0..out.len() {

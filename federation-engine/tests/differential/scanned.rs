@@ -1,4 +1,4 @@
-//! What the scanner accepts of a stream.
+//! The part of a stream that the scanner accepts.
 
 use bytes::{Bytes, BytesMut};
 use s2s_proto::xml::{Bounds, Element, Item, Namespace, Scanner};
@@ -36,7 +36,7 @@ pub(crate) enum What {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scanned {
     pub(crate) pieces: Vec<Piece>,
-    /// Whether an error ended it.
+    /// Whether an error ended the stream.
     pub(crate) refused: bool,
 }
 
@@ -83,7 +83,7 @@ impl Scanned {
                     return seen;
                 }
                 Ok(Some(Item::Close)) => {
-                    // The scanner drops what follows the end tag of the stream.
+                    // The scanner drops all data after the end tag of the stream.
                     let Some(length) = input[begin..].iter().position(|byte| *byte == b'>') else {
                         return seen;
                     };
@@ -91,7 +91,7 @@ impl Scanned {
                 }
             };
             if matches!(what, What::Close { skipped } if skipped > 0) {
-                // Where the end tag stands is not known.
+                // The position of the end tag is unknown.
                 return seen;
             }
             seen.pieces.push(Piece { bytes: input.slice(begin..end), what });

@@ -1,4 +1,4 @@
-//! What generated streams are made of: what parsers agree on, and what they differ in.
+//! Content of generated streams: input on which parsers agree, and input on which they differ.
 
 pub(crate) const DECLARATIONS: &[&str] = &[
     "<?xml version='1.0'?>",
@@ -224,7 +224,7 @@ pub(crate) const ODD_TEXT: &[&str] = &[
     "<![CDATA[]]&gt;]]>",
 ];
 
-/// Bytes that parsers care about.
+/// Bytes that parsers treat specially.
 pub(crate) const BYTES: &[&[u8]] = &[
     b"<",
     b">",

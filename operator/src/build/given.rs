@@ -1,4 +1,4 @@
-//! What the builders work with besides the federation itself, and how they fail.
+//! Input of the builders besides the federation itself, and their errors.
 
 use std::net::IpAddr;
 
@@ -24,9 +24,9 @@ pub struct Settings {
 pub struct Given {
     /// Generated keys and certificates.
     pub material: Material,
-    /// The certificate that the pods serve; `None` if there is none that can be served.
+    /// The certificate that the pods serve; `None` if no certificate can be served.
     pub serving: Option<Offer>,
-    /// Address that DNS should have, once it is known.
+    /// The address that DNS should have; `None` while it is unknown.
     pub address: Option<Address>,
     /// Address of the outer Service, once the load balancer has assigned it.
     pub assigned: Option<Address>,

@@ -1,5 +1,5 @@
-//! A certificate with its key, as far as it decides whether peers accept it. Pure: the trust anchors and the time are
-//! arguments.
+//! A certificate with its key, reduced to the facts that decide whether peers accept it. Pure: the trust anchors and
+//! the time are arguments.
 
 use crds::domain::Domain;
 use federation_engine::tls::certs::{CertificateError, LocalCertificate};
@@ -17,17 +17,17 @@ use x509_parser::public_key::PublicKey;
 
 /// Shortest RSA key, in bits, that TLS libraries accept (CA/Browser Forum Baseline Requirements §6.1.5).
 const MIN_RSA_BITS: usize = 2048;
-/// Certificates of a chain that are followed up to the missing issuer.
+/// Maximum certificates of a chain to follow up to the missing issuer.
 const MAX_CHAIN: usize = 16;
 
-/// A certificate with its key, or why the two cannot be used.
+/// A certificate with its key, or the reason why the two cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CertificateSeen {
     /// A certificate with the matching private key.
     Readable(Readable),
     /// The key belongs to another certificate.
     KeyMismatch(String),
-    /// The RSA key is too short; its length in bits.
+    /// The RSA key is too short. The value is its length in bits.
     WeakKey(usize),
 }
 
@@ -38,20 +38,20 @@ pub struct Readable {
     pub facts: CertificateFacts,
     /// Local domains that it names.
     pub covers: Vec<Domain>,
-    /// What its extended key usage allows.
+    /// The uses that its extended key usage allows.
     pub purpose: Purpose,
-    /// Name of the issuer whose certificate the chain lacks.
+    /// Name of the issuer whose certificate is missing from the chain.
     pub missing_issuer: Option<String>,
 }
 
-/// What the extended key usage of a leaf certificate allows (RFC 5280 §4.2.1.12).
+/// The uses that the extended key usage of a leaf certificate allows (RFC 5280 §4.2.1.12).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Purpose {
-    /// To accept streams and to open them.
+    /// Accepting and opening streams.
     Both,
-    /// To accept streams: serverAuth without clientAuth, as public CAs issue.
+    /// Only accepting streams: serverAuth without clientAuth, as public CAs issue.
     ServerOnly,
-    /// Not to accept streams.
+    /// Not accepting streams.
     NotServer,
 }
 
@@ -65,10 +65,11 @@ impl CertificateSeen {
     }
 }
 
-/// Reads a certificate and its key. `object` names them in errors; `trust` has the roots that peers are expected to have.
+/// Reads a certificate and its key. `object` names them in errors; `trust` has the roots that peers are expected to
+/// have.
 ///
 /// # Errors
-/// When either cannot be read.
+/// Fails if either cannot be read.
 pub fn read(
     object: &str,
     certificate: &[u8],
@@ -77,7 +78,7 @@ pub fn read(
     trust: &Trust,
     now: Timestamp,
 ) -> Result<CertificateSeen, CertificateError> {
-    // Before the key is read: the TLS library rejects a short key without its length.
+    // Checked before the key is read: the TLS library rejects a short key without its length.
     if let Some(bits) = weak_key(certificate) {
         return Ok(CertificateSeen::WeakKey(bits));
     }
@@ -122,9 +123,9 @@ fn purpose(pem: &[u8]) -> Purpose {
     }
 }
 
-/// The issuer that peers do not find. A chain may end below its root, because peers have the root. So an issuer is missing
-/// only if the roots do not have it and the last certificate says where its issuer can be fetched
-/// (caIssuers, RFC 5280 §4.2.2.1), as certificates below intermediates do.
+/// The issuer that peers do not find. A chain may end below its root, because peers have the root. An issuer is
+/// therefore missing only under two conditions. The roots do not contain it, and the last certificate states where to
+/// fetch its issuer (caIssuers, RFC 5280 §4.2.2.1). Certificates below intermediates state this.
 fn missing_issuer(pem: &[u8], domains: &[Domain], trust: &Trust, now: Timestamp) -> Option<String> {
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(pem).take(MAX_CHAIN).collect::<Result<_, _>>().ok()?;
@@ -141,7 +142,7 @@ fn missing_issuer(pem: &[u8], domains: &[Domain], trust: &Trust, now: Timestamp)
     let mut last = all.first()?;
     for _ in 0..MAX_CHAIN {
         if last.subject().as_raw() == last.issuer().as_raw() {
-            // It is a root: nothing is missing, but the roots are not those that this program knows.
+            // The certificate is a root: nothing is missing, but this program's roots do not contain it.
             return None;
         }
         let Some(above) = all.iter().find(|ca| ca.subject().as_raw() == last.issuer().as_raw())

@@ -1,4 +1,4 @@
-//! Under which addresses and ports servers reach a federation. With NAT or a proxy in front, these are not the Service's
+//! The addresses and ports at which servers reach a federation. Behind NAT or a proxy, these differ from the Service's
 //! own. Pure.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,14 +8,15 @@ use super::validated::Validated;
 use crate::build::{Address, ports};
 
 impl Validated {
-    /// Where remote servers connect to: the public addresses of the spec, or else what the load balancer assigned.
+    /// The addresses to which remote servers connect: the public addresses of the spec, otherwise those that the load
+    /// balancer assigned.
     pub fn reached_at(&self, assigned: Option<&Address>) -> Option<Address> {
         let public = &self.spec.service.public_addresses;
         if public.is_empty() { assigned.cloned() } else { Some(Address::Ips(public.clone())) }
     }
 
-    /// Which of these addresses DNS has. One that the internet cannot reach gets into DNS only if the spec names it, or says
-    /// that peers are in its network. `None`: there is nothing to publish.
+    /// The subset of these addresses to publish in DNS. An address that the internet cannot reach is included only if
+    /// the spec names it or states that peers are in its network. `None`: there is nothing to publish.
     pub fn published_at(&self, assigned: Option<&Address>) -> Option<Address> {
         match self.reached_at(assigned)? {
             Address::Ips(ips) => {
@@ -27,24 +28,24 @@ impl Validated {
         }
     }
 
-    /// Peers can reach the address, or the spec says so.
+    /// Peers can reach the address, or the spec states that they can.
     fn is_reachable(&self, ip: IpAddr) -> bool {
         unreachable_kind(ip).is_none()
             || self.spec.service.public_addresses.contains(&ip)
             || self.spec.egress.allow_networks.iter().any(|network| network.contains(&ip))
     }
 
-    /// An assigned address that the internet cannot reach, with its kind. `None` if the spec says who reaches it.
+    /// An assigned address that the internet cannot reach, with its kind. `None` if the spec states who can reach it.
     pub fn unreachable(&self, ip: IpAddr) -> Option<(IpAddr, &'static str)> {
         if self.is_reachable(ip) { None } else { Some((ip, unreachable_kind(ip)?)) }
     }
 
-    /// The port of the outer leg that SRV records have.
+    /// The port of the outer leg in SRV records.
     pub fn public_port(&self) -> u16 {
         self.spec.service.public_ports.s2s.map_or(ports::S2S, NonZeroU16::get)
     }
 
-    /// The port of Direct TLS that SRV records have; `None` if Direct TLS is off.
+    /// The port of Direct TLS in SRV records; `None` if Direct TLS is off.
     pub fn public_tls_port(&self) -> Option<u16> {
         let service = &self.spec.service;
         let port = service.public_ports.s2s_tls.map_or(ports::S2S_TLS, NonZeroU16::get);
@@ -52,7 +53,7 @@ impl Validated {
     }
 }
 
-/// Why servers on the internet cannot connect to an address; `None` if they can.
+/// The reason why servers on the internet cannot connect to an address; `None` if they can.
 pub fn unreachable_kind(ip: IpAddr) -> Option<&'static str> {
     match ip.to_canonical() {
         IpAddr::V4(v4) if v4.is_private() => Some("a private address (RFC 1918)"),
@@ -66,7 +67,7 @@ pub fn unreachable_kind(ip: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// 100.64.0.0/10.
+/// Whether the address is in 100.64.0.0/10.
 fn is_shared(v4: Ipv4Addr) -> bool {
     matches!(v4.octets(), [100, second, _, _] if second & 0xc0 == 64)
 }

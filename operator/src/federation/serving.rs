@@ -1,6 +1,6 @@
-//! Which certificate the engine pods serve. They mount a Secret of the operator, to which the certificate that the spec
-//! refers to is copied once it is valid. So no change of a reference, and no change of what it refers to, takes a working
-//! certificate away (decision 0023). Pure.
+//! Selects the certificate that the engine pods serve. They mount a Secret of the operator. The operator copies the
+//! certificate that the spec refers to into it once that certificate is valid. A changed reference, or a change of the
+//! referenced Secret, therefore never removes a working certificate (decision 0023). Pure.
 
 use std::fmt;
 
@@ -14,14 +14,14 @@ use s2s_proto::certificate::trust::Trust;
 use super::material;
 use crate::evidence::certificate::{self, Purpose, Readable};
 
-/// Annotation on the Secret: where its certificate comes from.
+/// Annotation on the Secret with the source of its certificate.
 pub const SOURCE: &str = "xmppfederation.dev/certificate-source";
 /// Value of [`SOURCE`] for the operator's own certificate.
 const SELF_SIGNED: &str = "SelfSigned";
 /// Prefix of the value of [`SOURCE`] for the certificate of a Secret.
 const SECRET: &str = "Secret/";
 
-/// Where a certificate comes from.
+/// The source of a certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
     /// The operator issued it.
@@ -58,7 +58,7 @@ impl fmt::Display for Source {
 pub struct Offer {
     /// The chain and its key.
     pub pair: PemPair,
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
     /// The facts about it.
     pub readable: Readable,
@@ -92,7 +92,7 @@ impl Offer {
         Self::of(material::pair(secret)?, source, domains, trust, now)
     }
 
-    /// More is better: valid for accepting streams now, then the number of domains, then a complete chain.
+    /// Higher is better: first validity for accepting streams now, then the number of domains, then a complete chain.
     fn quality(&self, now: Timestamp) -> (bool, usize, bool) {
         let Readable { facts, covers, purpose, missing_issuer } = &self.readable;
         let is_valid = facts.not_before <= now && now < facts.not_after;
@@ -107,13 +107,13 @@ pub struct Offers {
     pub referenced: Option<Offer>,
     /// The operator's own, if the spec names no Secret.
     pub self_signed: Option<Offer>,
-    /// The one that the pods serve now.
+    /// The certificate that the pods serve now.
     pub kept: Option<Offer>,
 }
 
 impl Offers {
-    /// Chooses the wanted one, unless the one that is served now is better. A certificate with a defect is served only if
-    /// there is none without: peers that authenticate by dialback accept any.
+    /// Chooses the wanted certificate, unless the one that is served now is better. A certificate with a defect is
+    /// served only if there is none without: peers that authenticate by dialback accept any.
     pub fn choose(self, wanted: Option<&CertificateSource>, now: Timestamp) -> Option<Offer> {
         let Self { referenced, self_signed, kept } = self;
         let (preferred, other) = match wanted {

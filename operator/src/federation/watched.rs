@@ -4,7 +4,7 @@ use crds::XmppFederation;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
-/// A federation as received from the watch: one that cannot be parsed does not stop the others.
+/// A federation as received from the watch. One that cannot be parsed does not block the others.
 pub type Federation = DeserializeGuard<XmppFederation>;
 /// Identifies a federation.
 pub type FederationRef = ObjectRef<Federation>;

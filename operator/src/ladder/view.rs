@@ -1,4 +1,4 @@
-//! What the rungs are judged by.
+//! The input of the rungs' verdicts.
 
 use federation_engine::observe::evidence::EngineEvidence;
 
@@ -7,10 +7,10 @@ use crate::evidence::Evidence;
 use crate::evidence::engine::Report;
 use crate::federation::validated::Validated;
 
-/// What a rung is judged by.
+/// The input of a rung's verdict.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// What is wanted.
+    /// The desired state.
     pub federation: &'a Validated,
     /// Kind of the observation.
     pub seen: &'a Evidence,

@@ -1,4 +1,4 @@
-//! The target of an attack, and how connections to it are made.
+//! The target of an attack, and the connections to it.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -17,27 +17,27 @@ use socket2::{Domain, Socket, Type};
 
 use super::tally::Tally;
 
-/// How long the target may take to answer before the attack goes on elsewhere.
+/// Maximum time for the target to answer before the attack continues elsewhere.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the target may take to accept a connection.
+/// Maximum time for the target to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A target and the means against it.
+/// A target and the parameters of an attack on it.
 #[derive(Debug)]
 pub struct Aim {
-    /// Where it takes streams.
+    /// Address where the target accepts streams.
     pub to: SocketAddr,
     /// A domain that it serves.
     pub domain: String,
-    /// The domain that the attacker says it is.
+    /// The domain that the attacker claims.
     pub from: String,
-    /// A certificate for that domain which the target can verify. None: the attacker is a stranger.
+    /// A certificate for that domain which the target can verify. `None`: the attacker is unauthenticated.
     pub identity: Option<Identity>,
-    /// The authority whose name forged certificates use, in PEM.
+    /// The authority whose name the forged certificates use, in PEM.
     pub authority: Option<String>,
-    /// The attacker's own address; the system's choice if there is none.
+    /// The attacker's source address; `None`: the system chooses it.
     pub source: Option<IpAddr>,
-    /// Connections at the same time.
+    /// Concurrent connections.
     pub connections: usize,
     /// Bytes of a large stanza.
     pub bytes: usize,
@@ -48,13 +48,13 @@ pub struct Aim {
 pub struct Opened {
     /// The stream.
     pub stream: Stream,
-    /// Another handle of its connection.
+    /// A second handle of its connection.
     pub handle: TcpStream,
     /// The target's features.
     pub features: Element,
 }
 
-/// Connects, from that address if there is one.
+/// Connects, from the given source address if there is one.
 pub fn connect(to: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     if let Some(source) = source {
@@ -65,17 +65,17 @@ pub fn connect(to: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStr
 }
 
 impl Aim {
-    /// A TCP connection.
+    /// Opens a TCP connection.
     pub fn connect(&self) -> Result<TcpStream> {
         connect(self.to, self.source).map_err(PeerError::io("connecting by TCP"))
     }
 
-    /// The attacker's TLS. It believes every certificate.
+    /// The attacker's TLS configuration. It accepts every certificate.
     pub fn tls(&self) -> Result<Arc<ClientConfig>> {
         unverified::client(self.identity.as_ref())
     }
 
-    /// An encrypted stream as `from`, up to the features.
+    /// Opens an encrypted stream as `from`, up to the features.
     pub fn open(&self, from: &str, tls: &Arc<ClientConfig>, tally: &Tally) -> Result<Opened> {
         let tcp = self.connect()?;
         tally.opened();
@@ -93,7 +93,7 @@ impl Aim {
         Ok(Opened { stream, handle, features })
     }
 
-    /// A stream that the attacker's certificate authenticates as `from`.
+    /// Opens a stream that the attacker's certificate authenticates as `from`.
     pub fn authenticated(
         &self,
         from: &str,
@@ -105,7 +105,7 @@ impl Aim {
         })
     }
 
-    /// The same with a header of the attacker's own at last.
+    /// Opens such a stream; the last header is the attacker's own.
     pub fn authenticated_with(
         &self,
         from: &str,

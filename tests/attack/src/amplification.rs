@@ -1,5 +1,5 @@
-//! Few bytes in, many bytes out: a prefix that the stream header binds to a long name, and stanzas that use it. A server that
-//! relays them declares the name again in each.
+//! Few bytes in, many bytes out: a prefix that the stream header binds to a long name, and stanzas that use it. A
+//! server that relays them declares the name again in each.
 
 use s2s_peer::error::Result;
 use s2s_peer::namespace::{DIALBACK, SERVER, STREAMS};
@@ -8,12 +8,12 @@ use super::aim::{Aim, Opened};
 use super::connections::{message, opened_for_writing, repeat};
 use super::tally::Tally;
 
-/// Characters of the name: with the header less than servers accept before authentication.
+/// Characters of the name. With the header, they are fewer than servers accept before authentication.
 const NAME_CHARACTERS: usize = 9_000;
-/// Stanzas of one write.
+/// Number of stanzas in one write.
 const BATCH: usize = 100;
 
-/// Streams with such a header, authenticated before.
+/// Sends such a header and stanzas on streams that are already authenticated.
 pub(super) fn namespaces(aim: &Aim, tally: &Tally) -> Result<()> {
     let tls = aim.tls()?;
     let name = "n".repeat(NAME_CHARACTERS);

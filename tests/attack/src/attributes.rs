@@ -1,4 +1,4 @@
-//! Stanzas that are expensive to read: many prefixes that are bound to long names, in many attributes.
+//! Stanzas that are expensive to parse: many prefixes that are bound to long names, in many attributes.
 
 use std::fmt::Write as _;
 use std::io::BufRead as _;
@@ -9,14 +9,14 @@ use super::aim::{Aim, Opened};
 use super::connections::{opened_for_writing, repeat};
 use super::tally::Tally;
 
-/// Prefixes, and attributes of each element.
+/// Number of prefixes, and of attributes of each element.
 const PREFIXES: usize = 30;
 /// Characters of a namespace name, each written as a reference.
 const NAME_CHARACTERS: usize = 40;
-/// Bytes of a stranger's element: less than servers accept before authentication.
+/// Bytes of an unauthenticated server's element: fewer than servers accept before authentication.
 const STRANGERS_BYTES: usize = 9_000;
 
-/// A message of about so many bytes.
+/// A message of about this many bytes.
 pub(crate) fn stanza(from: &str, to: &str, bytes: usize) -> String {
     let mut text = format!("<message from='x@{from}/r' to='y@{to}'");
     for prefix in 0..PREFIXES {
@@ -36,7 +36,7 @@ pub(crate) fn stanza(from: &str, to: &str, bytes: usize) -> String {
     text
 }
 
-/// Such stanzas, one behind the other where the attacker is authenticated; else one for each stream.
+/// Sends such stanzas: one after another if the attacker is authenticated, otherwise one on each stream.
 pub(super) fn attributes(aim: &Aim, tally: &Tally) -> Result<()> {
     let tls = aim.tls()?;
     let authenticated = aim.identity.is_some();
@@ -53,7 +53,7 @@ pub(super) fn attributes(aim: &Aim, tally: &Tally) -> Result<()> {
             stream.send(&stanza)?;
             tally.sent(stanza.len());
             if !authenticated {
-                // The answer is the end.
+                // The answer is the end of the stream.
                 tally.received(stream.transport().fill_buf().map_or(0, <[u8]>::len));
                 tally.ended();
                 break;

@@ -1,5 +1,6 @@
-//! Certificates that are expensive to judge: many intermediates with one name and one key, each of which claims to be issued
-//! by an authority that the target trusts. Every path through one of them has two signatures to verify, and fails at the last.
+//! Certificates that are expensive to verify: many intermediates with one name and one key, each of which claims to be
+//! issued by an authority that the target trusts. Every path through one of them has two signatures to verify, and
+//! fails at the last.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -14,15 +15,15 @@ use super::aim::{Aim, Opened};
 use super::connections::repeat;
 use super::tally::Tally;
 
-/// Intermediates behind the leaf.
+/// Number of intermediates after the leaf.
 pub(crate) const INTERMEDIATES: u8 = 24;
-/// Dialback requests on a stream, for each of which a target may judge the chain again.
+/// Number of dialback requests on a stream. A target may verify the chain again for each.
 const REQUESTS: usize = 16;
 
-/// A certificate for that domain with its chain. `authority` is the one that the intermediates name, in PEM.
+/// A certificate for that domain with its chain. `authority` is the issuer that the intermediates name, in PEM.
 pub(crate) fn forged(domain: &str, authority: &str) -> Result<Identity> {
     let own_key = || KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384);
-    // Its name, and a key that is not its own.
+    // The issuer has the authority's name and a different key.
     let named = Issuer::from_ca_cert_pem(authority, own_key()?)?;
     let key = own_key()?;
     let mut intermediates: Vec<CertificateDer<'static>> = Vec::new();
@@ -41,12 +42,12 @@ pub(crate) fn forged(domain: &str, authority: &str) -> Result<Identity> {
     Ok(identity.with_intermediates(intermediates))
 }
 
-/// Streams with such a certificate, whose domain the header and every dialback request name.
+/// Opens streams with such a certificate. The header and every dialback request name its domain.
 pub(super) fn chains(aim: &Aim, tally: &Tally) -> Result<()> {
     let missing = || PeerError::Script("the attack requires a CA (--authority)".to_owned());
     let authority = aim.authority.as_deref().ok_or_else(missing)?;
     repeat(aim, tally, |thread, time| {
-        // A chain that was seen before may have been judged.
+        // A target may have cached the verdict on an earlier chain.
         let from = format!("c{thread}-{time}.{}", aim.from);
         let identity = forged(&from, authority)?;
         let tls = unverified::client(Some(&identity))?;
@@ -90,7 +91,7 @@ mod tests {
             None,
             None,
         );
-        // The signatures of the intermediates are looked at, and are not the authority's.
+        // The signatures of the intermediates are verified, and are not the authority's.
         assert!(refused.is_err());
     }
 }

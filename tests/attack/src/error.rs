@@ -7,19 +7,19 @@ use harness::loopback::LoopbackError;
 use harness::usage::UsageError;
 use s2s_peer::error::PeerError;
 
-/// Result of everything here.
+/// Result of every operation in this crate.
 pub type Result<T, E = AttackError> = std::result::Result<T, E>;
 
-/// Why there is no result.
+/// The reason why there is no result.
 #[derive(thiserror::Error)]
 pub enum AttackError {
-    /// The attack needs something that was not given.
+    /// The attack needs a parameter that is missing.
     #[error("{0}")]
     Missing(String),
-    /// A conversation failed that must work.
+    /// An exchange failed that must succeed.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// The world around the engine could not be made.
+    /// The environment of the engine could not be created.
     #[error(transparent)]
     Loopback(#[from] LoopbackError),
     /// The engine did not start.

@@ -1,4 +1,4 @@
-//! The good peer: round trips through the engine to the backend on streams that are open, and a new stream.
+//! The good peer: round trips through the engine to the backend on open streams, and a new stream.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -27,12 +27,12 @@ pub(crate) struct GoodPeer<'a> {
 pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
-    /// 99 of 100 were not slower.
+    /// The 99th percentile.
     pub(crate) fn p99(&self) -> Duration {
         self.rank(99)
     }
 
-    /// How many there are.
+    /// Number of round trips.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
@@ -51,7 +51,7 @@ impl<'a> GoodPeer<'a> {
         let to_engine = Self::stream(besieged)?;
         let from_backend = besieged.world.stream_from_backend(PEER)?;
         let mut peer = Self { besieged, to_engine, from_backend, number: 0 };
-        // The engine opens its own streams for the first one.
+        // The first round trip makes the engine open its own streams.
         peer.round_trip()?;
         Ok(peer)
     }
@@ -73,7 +73,7 @@ impl<'a> GoodPeer<'a> {
         Ok(initiator.external_on(tcp)?)
     }
 
-    /// Opens another stream and sends a stanza on it; the time until the backend has it.
+    /// Opens another stream and sends a stanza on it. Returns the time until the backend has received it.
     pub(crate) fn newcomer(&mut self) -> Result<Duration> {
         let begun = Instant::now();
         let mut stream = Self::stream(self.besieged)?;
@@ -84,7 +84,7 @@ impl<'a> GoodPeer<'a> {
         Ok(begun.elapsed())
     }
 
-    /// A stanza to the backend and an answer; the time of both.
+    /// Sends a stanza to the backend and awaits an answer. Returns the time of both.
     pub(crate) fn round_trip(&mut self) -> Result<Duration> {
         self.number += 1;
         let id = format!("good{}", self.number);
@@ -98,7 +98,7 @@ impl<'a> GoodPeer<'a> {
         Ok(begun.elapsed())
     }
 
-    /// So many round trips, with a pause between them as people make it.
+    /// Performs `count` round trips, with a pause between them as between messages of a person.
     pub(crate) fn round_trips(&mut self, count: usize, pause: Duration) -> Result<Times> {
         let mut times = Times::default();
         for _ in 0..count {
@@ -109,7 +109,7 @@ impl<'a> GoodPeer<'a> {
     }
 }
 
-/// Waits for a stanza; what attackers send comes in between.
+/// Waits for a stanza, and skips the stanzas of attackers that arrive before it.
 fn wait(server: &Server, id: &str) -> Result<(), PeerError> {
     let begun = Instant::now();
     loop {

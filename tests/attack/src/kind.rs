@@ -18,7 +18,7 @@ pub enum Kind {
     PrefixedAttributes,
     /// A header that binds a prefix to a long name, and small stanzas that use it.
     LongNamespaces,
-    /// Dialback requests from domains that have to be looked up.
+    /// Dialback requests from domains that require a lookup.
     DialbackLookups,
     /// Dialback requests from domains whose server never answers.
     DialbackHanging,
@@ -40,19 +40,19 @@ pub enum Kind {
     LogFlood,
 }
 
-/// The standing that an attacker needs.
+/// The privileges that an attacker needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Anybody.
+    /// None.
     Stranger,
-    /// Somebody who knows the name of an authority that the target trusts.
+    /// The name of an authority that the target trusts.
     KnowsAuthority,
-    /// Somebody with a certificate that the target trusts.
+    /// A certificate that the target trusts.
     Authenticated,
 }
 
 impl Kind {
-    /// All of them.
+    /// All attacks.
     pub const ALL: [Self; 13] = [
         Self::CertificateChains,
         Self::PrefixedAttributes,
@@ -88,7 +88,7 @@ impl Kind {
         }
     }
 
-    /// The standing that it needs.
+    /// The privileges that it needs.
     pub fn standing(self) -> Standing {
         match self {
             Self::CertificateChains => Standing::KnowsAuthority,
@@ -107,7 +107,7 @@ impl Kind {
         }
     }
 
-    /// As many connections as were enough to harm servers that bound nothing.
+    /// Number of connections that was enough to harm servers without limits.
     pub fn connections(self) -> usize {
         match self {
             Self::CertificateChains | Self::PrefixedAttributes | Self::LongNamespaces => 2,
@@ -120,10 +120,10 @@ impl Kind {
         }
     }
 
-    /// Runs it until the tally is told to stop.
+    /// Runs the attack until the tally is stopped.
     ///
     /// # Errors
-    /// When the aim lacks something. A target that refuses or ends connections is no error.
+    /// Fails if the aim lacks a parameter. A target that refuses or closes connections is no error.
     pub fn run(self, aim: &Aim, tally: &Tally) -> Result<()> {
         match self {
             Self::CertificateChains => chains::chains(aim, tally),

@@ -1,5 +1,5 @@
-//! Attacks of strangers and of hostile peers on an XMPP server, each a small client that can be put to any server. The
-//! program is `attack`; [`measure`] puts them to the engine and reports the effect on a good peer.
+//! Attacks of unauthenticated servers and hostile peers on an XMPP server. Each is a small client that can run against
+//! any server. The program is `attack`; [`measure`] runs them against the engine and reports the effect on a good peer.
 
 pub mod aim;
 mod amplification;

@@ -1,4 +1,5 @@
-//! `attack`: puts attacks to a server of one's own, or to an engine that it starts, and reports the effect on a good peer.
+//! `attack`: runs attacks against your own server, or against an engine that it starts, and reports the effect on a
+//! good peer.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -15,13 +16,13 @@ use attack::tally::Tally;
 use clap::Parser;
 use s2s_peer::authority::Identity;
 
-/// Attacks an XMPP server as strangers and hostile peers do. Put it to your own servers only.
+/// Attacks an XMPP server as unauthenticated servers and hostile peers do. Run it against your own servers only.
 ///
-/// With --engine, each attack is put to a new engine with a good peer beside it. A table shows the delays of that peer and the
-/// engine's memory and processor time. With --to, one attack runs against that server.
+/// With --engine, each attack runs against a new engine with a good peer beside it. A table shows the delays of that
+/// peer and the engine's memory and processor time. With --to, one attack runs against that server.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The attack; with --engine: several, or none for all.
+    /// The attack. With --engine: several attacks, or none for all.
     attacks: Vec<Kind>,
     /// Start this engine and measure.
     #[arg(long, conflicts_with = "to")]
@@ -29,35 +30,36 @@ struct Arguments {
     /// Round trips of the good peer before and during each attack.
     #[arg(long, default_value_t = 1_000, requires = "engine")]
     round_trips: usize,
-    /// Where the target takes streams of servers, as host:port; for admin-port, its port of probes.
+    /// Address where the target accepts streams of servers, as host:port; for admin-port, its port of probes.
     #[arg(long, required_unless_present = "engine", requires = "domain")]
     to: Option<String>,
     /// A domain that the target serves; for white-space, one whose server reads slowly.
     #[arg(long)]
     domain: Option<String>,
-    /// The attacker's domain. For dialback-hanging, the names hang0 to hang63 below it must lead to a server that accepts
-    /// connections and says nothing.
+    /// The attacker's domain. For dialback-hanging, the names hang0 to hang63 below it must resolve to a server that
+    /// accepts connections and never answers.
     #[arg(long, default_value = "attacker.example")]
     from: String,
-    /// Certificate of the attacker's domain (for wildcard-names, of all below it) that the target can verify, in PEM.
+    /// Certificate of the attacker's domain (for wildcard-names, of all domains below it) that the target can verify,
+    /// in PEM.
     #[arg(long, requires = "key")]
     certificate: Option<PathBuf>,
     /// Its private key, in PEM.
     #[arg(long, requires = "certificate")]
     key: Option<PathBuf>,
-    /// Certificate of an authority that the target trusts, in PEM; its name is used by certificate-chains.
+    /// Certificate of an authority that the target trusts, in PEM. certificate-chains uses its name.
     #[arg(long)]
     authority: Option<PathBuf>,
-    /// The address that the attack comes from.
+    /// Source address of the attack.
     #[arg(long)]
     source: Option<IpAddr>,
-    /// Connections at the same time. [default: that of the attack]
+    /// Concurrent connections. [default: that of the attack]
     #[arg(long)]
     connections: Option<usize>,
     /// Bytes of a large stanza.
     #[arg(long, default_value_t = 262_144)]
     bytes: usize,
-    /// How long the attack against --to lasts.
+    /// Duration of the attack against --to.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
 }
@@ -124,7 +126,7 @@ fn aim(arguments: &Arguments, kind: Kind) -> Result<Aim, Failure> {
     };
     let authority = arguments.authority.as_ref().map(read).transpose()?;
     match kind.standing() {
-        // Strangers can send such stanzas, too, if smaller ones.
+        // Unauthenticated servers can send such stanzas as well, but smaller ones.
         Standing::Authenticated if identity.is_none() && kind != Kind::PrefixedAttributes => {
             return Err(format!("{kind} requires --certificate and --key").into());
         }

@@ -1,4 +1,4 @@
-//! The measurement: each attack put to an engine of its own, with a good peer beside it.
+//! The measurement: each attack runs against an engine of its own, with a good peer beside it.
 
 use std::path::Path;
 use std::thread;
@@ -15,24 +15,24 @@ use super::report::Figures;
 use super::tally::Tally;
 use super::world::Besieged;
 
-/// Between two looks at the engine's memory.
+/// Interval of the checks of the engine's memory.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// Between two round trips.
+/// Pause between two round trips.
 const PAUSE: Duration = Duration::from_millis(5);
-/// An attack of so many connections has begun when the target has accepted as many, or when this time is over: a target may
+/// An attack of N connections has begun when the target has accepted N, or when this time has passed: a target may
 /// refuse them.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How much is measured.
+/// Extent of the measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
     /// Round trips before the attack, and during it.
     pub round_trips: usize,
-    /// Connections of the attack; as many as its kind says if there is no number.
+    /// Connections of the attack; `None`: the default of its kind.
     pub connections: Option<usize>,
 }
 
-/// Puts an attack of that kind to a new engine.
+/// Runs an attack of that kind against a new engine.
 pub fn measure(engine: &Path, kind: Kind, extent: Extent) -> Result<Figures> {
     let besieged = Besieged::start(engine)?;
     let pid = besieged.world.engine.pid();

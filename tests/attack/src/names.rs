@@ -1,4 +1,4 @@
-//! One wildcard certificate, many names: each is a domain of its own to the target, and may have a stream behind it.
+//! One wildcard certificate with many names: each is a separate domain to the target, and may have a stream behind it.
 
 use s2s_peer::error::Result;
 use s2s_peer::namespace::DIALBACK;
@@ -7,11 +7,11 @@ use super::aim::{Aim, Opened};
 use super::connections::{Held, crowd, message};
 use super::tally::Tally;
 
-/// Names of one connection.
+/// Number of names on one connection.
 pub(crate) const NAMES: usize = 64;
 
-/// Streams that a certificate for `*.from` authenticates for one name, and dialback with the same certificate for others
-/// (XEP-0344); a stanza from each.
+/// Opens streams that a certificate for `*.from` authenticates for one name, and that dialback with the same
+/// certificate authenticates for others (XEP-0344). Sends a stanza from each name.
 pub(super) fn wildcard(aim: &Aim, tally: &Tally) -> Result<()> {
     let tls = aim.tls()?;
     crowd(aim, tally, |number| {

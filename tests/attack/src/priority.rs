@@ -1,13 +1,14 @@
-//! The priority of what belongs to the attacker.
+//! The scheduling priority of the attacker's threads.
 
 use rustix::process::setpriority_process;
 
-/// The lowest one.
+/// The lowest priority.
 const NICE: i32 = 19;
 
-/// Gives this thread, and those that it starts from now on, the lowest priority. The attacker shares the processors with the
-/// engine and the good peer: what it takes from them is no fault of the engine, and on the internet it has its own.
+/// Gives this thread, and those that it starts from now on, the lowest priority. The attacker shares the processors
+/// with the engine and the good peer. The engine is not at fault for the processor time that the attacker uses, and on
+/// the internet the attacker has its own processors.
 pub(super) fn lower() {
-    // Without it, the figures are worse.
+    // A failure is ignored; it only makes the figures worse.
     let _ = setpriority_process(None, NICE);
 }

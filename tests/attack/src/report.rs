@@ -13,23 +13,23 @@ pub struct Figures {
     pub kind: Kind,
     /// Its counts.
     pub counts: Counts,
-    /// The good peer's round trip before it: 99 of 100 were not slower.
+    /// 99th percentile of the good peer's round trips before the attack.
     pub idle_p99: Duration,
-    /// The same during it.
+    /// 99th percentile of the good peer's round trips during the attack.
     pub attacked_p99: Duration,
-    /// Round trips during it.
+    /// Number of round trips during the attack.
     pub round_trips: usize,
     /// Time from the connection of a new stream of the good peer to the arrival of its first stanza.
     pub newcomer: Duration,
     /// `/livez` was answered.
     pub alive: bool,
-    /// The engine's memory before it.
+    /// The engine's memory before the attack.
     pub before_kib: u64,
-    /// The most during it.
+    /// The engine's highest memory during the attack.
     pub most_kib: u64,
-    /// Processor time of the engine during it.
+    /// Processor time of the engine during the attack.
     pub cpu: Duration,
-    /// How long it lasted.
+    /// Duration of the attack.
     pub took: Duration,
     /// Bytes of the engine's log.
     pub log_bytes: usize,
@@ -38,7 +38,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// How many times slower the good peer's slow round trips are.
+    /// Ratio of the good peer's 99th percentiles, during and before the attack.
     pub fn ratio(&self) -> f64 {
         self.attacked_p99.as_secs_f64() / self.idle_p99.as_secs_f64().max(f64::MIN_POSITIVE)
     }

@@ -17,7 +17,7 @@ pub struct Tally {
 pub struct Counts {
     /// Connections that the target accepted.
     pub opened: u64,
-    /// Connections and attempts that the target ended or refused.
+    /// Connections and attempts that the target closed or refused.
     pub ended: u64,
     /// Bytes sent, before encryption.
     pub sent: u64,
@@ -26,22 +26,22 @@ pub struct Counts {
 }
 
 impl Tally {
-    /// A connection is there.
+    /// Counts an accepted connection.
     pub fn opened(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection or an attempt was ended by the target.
+    /// Counts a connection or an attempt that the target closed.
     pub fn ended(&self) {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many bytes were sent.
+    /// Counts bytes that were sent.
     pub fn sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// So many bytes came.
+    /// Counts bytes that were received.
     pub fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -56,7 +56,7 @@ impl Tally {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// The counts now.
+    /// The current counts.
     pub fn counts(&self) -> Counts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Counts {

@@ -1,5 +1,5 @@
-//! Small stanzas with much white space between them, for a receiver that does not read: each stanza that waits may keep the
-//! buffer that it came in.
+//! Small stanzas with much white space between them, for a receiver that does not read. Each queued stanza may keep the
+//! buffer in which it arrived.
 
 use s2s_peer::error::Result;
 
@@ -7,10 +7,10 @@ use super::aim::{Aim, Opened};
 use super::connections::{message, opened_for_writing, repeat};
 use super::tally::Tally;
 
-/// White space behind each stanza: a read buffer of most servers.
+/// White space after each stanza: a read buffer of most servers.
 const GAP: usize = 64 * 1024;
 
-/// Such stanzas on authenticated streams.
+/// Sends such stanzas on authenticated streams.
 pub(super) fn white_space(aim: &Aim, tally: &Tally) -> Result<()> {
     let tls = aim.tls()?;
     let gap = " ".repeat(GAP);

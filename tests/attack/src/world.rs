@@ -1,5 +1,5 @@
-//! The engine under attack, with a good peer and a backend that answers. For the attacks: a domain with a backend that does
-//! not read, one with a backend that discards what it reads, and domains with a server that never answers.
+//! The engine under attack, with a good peer and a backend that answers. For the attacks: a domain with a backend that
+//! does not read, one with a backend that discards its input, and domains with a server that never answers.
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -21,13 +21,13 @@ use super::error::Result;
 use super::kind::Kind;
 use super::priority;
 
-/// Its backend accepts streams and does not read them.
+/// Domain with a backend that accepts streams and does not read them.
 pub(crate) const SLOW: &str = "slow.example";
-/// Its backend discards what it reads: what an attacker sends there costs the good peer's backend nothing.
+/// Domain with a backend that discards its input: an attacker's stanzas to it cost the good peer's backend nothing.
 pub(crate) const FLOODED: &str = "flooded.example";
 /// The attacker's domain.
 pub(crate) const ATTACKER: &str = "attacker.example";
-/// Where attackers come from: another network than the good peer's.
+/// The source address of attackers, in another network than the good peer's.
 pub(crate) const ATTACKERS_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 66, 6, 6);
 /// The good peer's own address.
 pub(crate) const GOOD_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 77, 7, 7);
@@ -39,15 +39,15 @@ const LARGE: usize = 256 * 1024;
 pub(crate) struct Besieged {
     /// The engine, the good peer and its backend.
     pub world: World,
-    /// An authority of the kind that public ones are, which the engine trusts.
+    /// An authority with the properties of a public one, which the engine trusts.
     public: Authority,
     held: Arc<Mutex<Vec<Session>>>,
-    /// Connections wait in its queue; nobody takes them.
+    /// Connections wait in its queue and are never accepted.
     _silent: TcpListener,
 }
 
 impl Besieged {
-    /// Starts all of it.
+    /// Starts the engine and everything around it.
     pub(crate) fn start(engine: &Path) -> Result<Self> {
         let public = public_authority()?;
         let held: Arc<Mutex<Vec<Session>>> = Arc::default();
@@ -99,7 +99,7 @@ impl Besieged {
     }
 }
 
-/// An authority with a key of the kind that takes longest to verify.
+/// An authority with a key of the type that takes longest to verify.
 fn public_authority() -> Result<Authority> {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384);
     let key = key.map_err(s2s_peer::error::PeerError::from)?;
@@ -168,7 +168,7 @@ fn acceptor(ground: &Ground, domain: &str) -> Result<Acceptor> {
     })
 }
 
-/// A server whose streams end up there, each on a thread of its own.
+/// Starts a server that passes each of its streams to `take`, each on its own thread. Returns its address.
 fn serve(
     acceptor: Acceptor,
     take: impl Fn(Session) + Clone + Send + 'static,

@@ -1,5 +1,5 @@
-//! Attacks on the real engine program, bounded: the good peer is served beside each, probes are answered, and the engine stays
-//! within its memory. The figures are printed; no test judges a time. Loopback only.
+//! Bounded attacks on the real engine program. During each attack, the good peer is served, probes are answered, and
+//! the engine stays within its memory. The tests print the figures and judge no time. Loopback only.
 
 use attack::error::Result;
 use attack::kind::Kind;
@@ -10,7 +10,7 @@ use harness::program::engine;
 /// 80 % of the limit of a pod, 512 MiB.
 const MEMORY_KIB: u64 = 512 * 1024 / 10 * 8;
 
-/// Puts an attack of so many connections to an engine. A round trip that fails fails the test.
+/// Runs an attack with this many connections against an engine. A failed round trip fails the test.
 fn put(kind: Kind, connections: usize) -> Result<Figures> {
     let extent = Extent { round_trips: 50, connections: Some(connections) };
     let figures = measure(engine(), kind, extent)?;
@@ -26,7 +26,7 @@ macro_rules! attacks {
     ($($name:ident = $kind:ident, $connections:literal;)*) => {
         $(#[test] fn $name() { put(Kind::$kind, $connections).unwrap(); })*
 
-        /// The attacks that a test of this file puts.
+        /// The attacks that the tests of this file run.
         const PUT: &[Kind] = &[$(Kind::$kind,)* Kind::LogFlood];
     };
 }
@@ -49,7 +49,7 @@ attacks! {
 #[test]
 fn streams_that_are_refused_write_few_lines() {
     let figures = put(Kind::LogFlood, 2).unwrap();
-    // A line has some 200 bytes. What is left out is counted.
+    // A line has about 200 bytes. Omitted lines are counted.
     let bytes = u64::try_from(figures.log_bytes).unwrap();
     assert!(bytes < 50_000 + figures.counts.opened * 20, "{figures}");
 }

@@ -1,4 +1,4 @@
-//! What is said about the time to the first stanza.
+//! The report on the time to the first stanza.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::first_stanza::Meeting;
 use super::stranger::Way;
 
-/// What the engine should need at most in the middle, on loopback.
+/// Goal for the engine's median, on loopback.
 const fn goal(way: Way) -> Duration {
     match way {
         Way::External => Duration::from_millis(50),
@@ -16,30 +16,30 @@ const fn goal(way: Way) -> Duration {
     }
 }
 
-/// The times of one server in one way, in milliseconds.
+/// The times of one server with one method of authentication, in milliseconds.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delays {
     /// The server under test.
     pub subject: &'static str,
-    /// How the strangers were convinced.
+    /// The method by which the unknown servers authenticate the server.
     pub way: &'static str,
-    /// How many there were.
+    /// Number of samples.
     pub samples: usize,
     /// The median.
     pub median: f64,
-    /// 95 of 100 were not slower.
+    /// The 95th percentile.
     pub p95: f64,
     /// The slowest.
     pub greatest: f64,
-    /// What the engine's median should be below.
+    /// Upper bound that the engine's median should not reach.
     pub goal: f64,
-    /// The median of the time that the sender needed before for a stream of its own.
+    /// The median of the time before the measurement that the sender needed for its own stream.
     pub before: f64,
 }
 
 impl Delays {
-    /// Of at least one meeting.
+    /// Summarises at least one sample.
     pub fn of(subject: &'static str, way: Way, meetings: &[Meeting]) -> Option<Self> {
         let taken = sorted(meetings.iter().map(|meeting| meeting.taken));
         Some(Self {
@@ -61,7 +61,7 @@ fn sorted(times: impl Iterator<Item = Duration>) -> Vec<Duration> {
     times
 }
 
-/// The least value that so many of a hundred do not exceed (the nearest rank).
+/// The percentile by nearest rank: the least value that `percent` of a hundred values do not exceed.
 fn rank(sorted: &[Duration], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied().map(milliseconds)
@@ -82,7 +82,7 @@ impl fmt::Display for Delays {
     }
 }
 
-/// The line above them.
+/// The line above the times.
 pub fn head() -> String {
     format!(
         "{:<18}{:>8}{:>10}  {:>10}  {:>8}  {:>8}  {:>10}  {:>12}",

@@ -1,4 +1,4 @@
-//! What makes a benchmark fail.
+//! Failures of a benchmark.
 
 use std::io;
 use std::path::Path;
@@ -11,26 +11,26 @@ use s2s_peer::error::PeerError;
 
 use super::tally::Disorder;
 
-/// Result of everything the benchmark does.
+/// Result of every operation of the benchmark.
 pub type Result<T, E = BenchError> = std::result::Result<T, E>;
 
-/// Why there is no figure.
+/// The reason why there is no figure.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// A file or program could not be used.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done, with the path.
+        /// The operation in progress, with the path.
         doing: String,
-        /// The system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A scripted server could not go on.
+    /// A scripted server could not continue.
     #[error("{doing}: {source}")]
     Peer {
-        /// Which one, and when.
+        /// The server and its operation.
         doing: &'static str,
-        /// Why.
+        /// The cause.
         source: PeerError,
     },
     /// The engine did not start.
@@ -45,10 +45,10 @@ pub enum BenchError {
     /// The usage of a process could not be read.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// Something of the operating system is not as it should be; the sentence says what to do.
+    /// The operating system lacks a requirement; the message states the action to take.
     #[error("{0}")]
     State(String),
-    /// What arrived is not what was sent.
+    /// The arriving stanzas differ from those that were sent.
     #[error("{subject} did not deliver what was sent: {disorder}")]
     Disorder {
         /// The server under test.
@@ -67,9 +67,9 @@ pub enum BenchError {
         arrived: u64,
         /// Stanzas that were sent.
         sent: u64,
-        /// How long was waited.
+        /// Duration of the wait.
         patience: Duration,
-        /// How the receiving stream ended, if it did.
+        /// The reason why the receiving stream ended, if it did.
         ended: String,
     },
 }
@@ -81,7 +81,7 @@ impl BenchError {
         move |source| Self::Io { doing, source }
     }
 
-    /// For `map_err` on what scripted servers do.
+    /// For `map_err` on operations of scripted servers.
     pub fn peer(doing: &'static str) -> impl FnOnce(PeerError) -> Self {
         move |source| Self::Peer { doing, source }
     }

@@ -1,7 +1,7 @@
-//! The experiment: hand over one stanza to a domain to which there is no stream, and wait until its server has it.
+//! The experiment: hand over one stanza to a domain without an open stream, and wait until its server has received it.
 //!
-//! The time is that of DNS, TCP, STARTTLS, authentication and the stanza itself. It begins when the stanza is written to a
-//! stream that is already there: a backend's to the engine, a client's to Prosody, both over TLS.
+//! The time includes DNS, TCP, STARTTLS, authentication and the stanza itself. It begins when the stanza is written to
+//! an open stream: a backend's to the engine, or a client's to Prosody, both over TLS.
 
 use std::time::{Duration, Instant};
 
@@ -13,29 +13,30 @@ use super::inside::Inside;
 use super::load::{RECEIVER, RECIPIENT};
 use super::stranger::{Stranger, Strangers, Way};
 
-/// A server under test among strangers.
+/// A server under test among unknown servers.
 #[derive(Debug)]
 pub struct Newcomer<'a> {
     /// Its name in the report.
     pub name: &'static str,
-    /// Who sends.
+    /// The sender.
     pub inside: Inside,
-    /// Who receives.
+    /// The receivers.
     pub strangers: &'a Strangers,
 }
 
 /// One first stanza.
 #[derive(Debug, Clone, Copy)]
 pub struct Meeting {
-    /// Time until the sender had a stream on which to send it. Not part of what is measured.
+    /// Time until the sender had a stream for the stanza. It is not part of the measured time.
     pub before: Duration,
-    /// Time from the stanza's writing to its arrival.
+    /// Time from writing the stanza to its arrival.
     pub taken: Duration,
-    /// Streams that were proven to the stranger meanwhile.
+    /// Number of streams that were authenticated to the unknown server meanwhile.
     pub streams: usize,
 }
 
-/// Everybody meets so many strangers of each kind, in turn, so that what else the machine does meets all alike.
+/// Every server under test sends to this many unknown servers of each kind. They take turns, so that other load on the
+/// machine affects all alike.
 pub fn measure(newcomers: &mut [Newcomer<'_>], strangers: usize) -> Result<Vec<Delays>> {
     let mut delays = Vec::new();
     for way in Way::ALL {
@@ -53,7 +54,7 @@ pub fn measure(newcomers: &mut [Newcomer<'_>], strangers: usize) -> Result<Vec<D
 }
 
 impl Newcomer<'_> {
-    /// Sends to the stranger of that number, which must not have been met.
+    /// Sends to the unknown server of that number, which must be without earlier contact.
     pub fn meet(&mut self, way: Way, number: usize) -> Result<Meeting> {
         let stranger = self.strangers.of(way).get(number).ok_or_else(|| {
             BenchError::State(format!("there is no stranger {number} for {}", way.name()))

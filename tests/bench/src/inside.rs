@@ -1,4 +1,4 @@
-//! Where a server under test takes what its own people send.
+//! The inner side of a server under test, where its own users send.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use super::error::{BenchError, Result};
 use super::load::RECEIVER;
 use super::subject::MAX_SILENCE;
 
-/// Who is behind it. Both are encrypted and proven before anything is measured.
+/// The sender on the inner side. It is encrypted and authenticated before the measurement begins.
 #[derive(Debug)]
 pub enum Inside {
-    /// A backend, which opens a stream for each foreign domain, as servers do.
+    /// A backend, which opens a stream for each remote domain, as servers do.
     Backend(Backend),
-    /// A client, which has one stream for all.
+    /// A client, which uses one stream for all domains.
     Client(Stream),
 }
 
 /// A backend and the streams that it has opened.
 #[derive(Debug)]
 pub struct Backend {
-    /// Where the server under test takes its streams.
+    /// Address where the server under test accepts its streams.
     pub address: SocketAddr,
     /// Its certificate.
     pub identity: Identity,
-    /// What the server under test presents leads to these.
+    /// The roots of the certificate that the server under test presents.
     pub roots: Arc<RootCertStore>,
-    /// Kept, so that no closing falls into what is measured.
+    /// Kept open, so that no stream closes during the measurement.
     pub opened: Vec<Stream>,
 }
 
 impl Inside {
-    /// A stream that takes stanzas to that domain.
+    /// A stream that accepts stanzas to that domain.
     pub fn stream_to(&mut self, domain: &str) -> Result<&mut Stream> {
         match self {
             Self::Client(stream) => Ok(stream),

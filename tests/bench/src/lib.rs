@@ -1,11 +1,11 @@
 //! The benchmark: the engine, and Prosody under the same load in the same run.
 //!
-//! Throughput, in stanzas per CPU-second: one scripted peer sends, over STARTTLS and SASL EXTERNAL, as fast as the server
-//! under test takes; at its other side everything is counted, in order, over TLS again. [`measure`] is the experiment,
-//! [`report`] what is said about it.
+//! Throughput, in stanzas per CPU-second: one scripted peer sends, over STARTTLS and SASL EXTERNAL, as fast as the
+//! server under test accepts. On its other side all stanzas are counted, in order, over TLS again. [`measure`] is the
+//! experiment, and [`report`] presents its results.
 //!
-//! Delay of the first stanza to a peer never met before: a stanza enters at the inner side, a scripted peer
-//! ([`stranger`]) tells when it has it. [`first_stanza`] is the experiment, [`delay`] what is said about it.
+//! Delay of the first stanza to a peer without earlier contact: a stanza enters at the inner side, and a scripted peer
+//! ([`stranger`]) reports its arrival. [`first_stanza`] is the experiment, and [`delay`] presents its results.
 
 pub mod delay;
 pub mod error;

@@ -1,24 +1,24 @@
-//! What is sent: chat messages of two sizes, each with an id of its own.
+//! The load: chat messages of two sizes, each with its own id.
 
 use std::fmt::Write as _;
 
-/// The domain that sends.
+/// The sending domain.
 pub const SENDER: &str = "peer.example";
-/// The domain that receives.
+/// The receiving domain.
 pub const RECEIVER: &str = "local.example";
-/// The local part of the address that receives.
+/// The local part of the receiving address.
 pub const RECIPIENT: &str = "juliet";
-/// Stands before the number in every id.
+/// Precedes the number in every id.
 pub const ID_PREFIX: &str = "bench-";
-/// Digits of the number in an id.
+/// Number of digits in an id.
 pub const ID_DIGITS: usize = 10;
 
-/// Something that a person might write: words, punctuation, escapes, more than ASCII.
+/// Text like that of a person: words, punctuation, escapes, more than ASCII.
 const PROSE: &str = "He jests at scars that never felt a wound. But soft, what light through yonder \
     window breaks? It&apos;s the east &amp; Juliet is the sun… «Arise, fair sun, and kill the envious moon», \
     who is already sick and pale with grief — that thou, her maid, art far more fair than she. ";
 
-/// How large the stanzas are.
+/// Size of the stanzas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
     /// 200 bytes.
@@ -28,7 +28,7 @@ pub enum Size {
 }
 
 impl Size {
-    /// Both.
+    /// Both sizes.
     pub const ALL: [Self; 2] = [Self::Small, Self::Large];
 
     /// Bytes of one stanza.
@@ -59,13 +59,13 @@ fn push_message(text: &mut String, number: u64, body: &str) {
     );
 }
 
-/// Text that makes a message exactly as long as it should be.
+/// Text that gives a message exactly the required length.
 fn body(size: Size) -> String {
     let mut frame = String::new();
     push_message(&mut frame, 0, "");
     let wanted = size.bytes().saturating_sub(frame.len());
     let mut body = PROSE.repeat(wanted / PROSE.len() + 1);
-    // Cut where neither a character nor an entity reference is torn, and fill up.
+    // Cut at a position that splits neither a character nor an entity reference, then pad.
     let cut = (0..=wanted)
         .rev()
         .find(|&at| body.get(..at).is_some_and(|head| head.rfind('&') <= head.rfind(';')))

@@ -1,5 +1,5 @@
-//! `bench`: the engine beside Prosody, in the same run and under the same load: stanzas per CPU-second, and the time
-//! to the first stanza of a new peer.
+//! `bench`: the engine and Prosody in the same run and under the same load: stanzas per CPU-second, and the time to the
+//! first stanza of a new peer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,35 +22,36 @@ use lab::debian::Debian;
 use lab::parts::{self, Part};
 use lab::paths::Paths;
 
-/// The release that is measured.
+/// The measured release.
 const PROSODY: Part = Part::Server(Debian::Prosody13);
-/// Runs of each server and size; the median is reported.
+/// Number of runs of each server and size. The report shows the median.
 const ROUNDS: usize = 3;
-/// The engine in the report.
+/// The name of the engine in the report.
 const ENGINE: &str = "engine";
-/// The build of `--before` in the report.
+/// The name of the `--before` build in the report.
 const ENGINE_BEFORE: &str = "engine before";
 
-/// Measures how many stanzas the engine relays per second of its processor time, how long the first stanza to a new peer
-/// takes, and Prosody beside it.
+/// Measures how many stanzas the engine relays per second of its processor time, and the time to the first stanza to a
+/// new peer. Measures Prosody in the same way.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The engine, built for release. Default: `federation-engine` beside this program.
     #[arg(long)]
     engine: Option<PathBuf>,
-    /// An earlier build of the engine, measured in the same run, so that a loss is seen on a noisy machine too.
+    /// An earlier build of the engine, measured in the same run, so that a regression is visible on a noisy machine as
+    /// well.
     #[arg(long)]
     before: Option<PathBuf>,
-    /// Prosody's root file system. Default: that of Debian 13's, built when it is not in the cache.
+    /// Prosody's root file system. Default: that of Debian 13, built if it is not in the cache.
     #[arg(long)]
     prosody_root: Option<PathBuf>,
-    /// Which servers: `engine` (and the one before it) or `prosody`. Default: both.
+    /// Servers to measure: `engine` (and the earlier build) or `prosody`. Default: both.
     #[arg(long)]
     only: Option<String>,
-    /// What: `throughput` or `first-stanza`. Default: both.
+    /// Experiments to run: `throughput` or `first-stanza`. Default: both.
     #[arg(long)]
     measure: Option<Experiment>,
-    /// New peers of each kind that each server sends a first stanza to.
+    /// Number of new peers of each kind to which each server sends a first stanza.
     #[arg(long, default_value_t = 40)]
     peers: usize,
     /// Writes all figures to this file as JSON.
@@ -58,7 +59,7 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// What is measured.
+/// An experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Experiment {
     /// Stanzas per CPU-second.
@@ -107,7 +108,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// What starts servers. Each experiment has its own.
+/// Starts the servers. Each experiment has its own instance.
 struct Bench<'a> {
     arguments: &'a Arguments,
     certificates: &'a Certificates,
@@ -146,7 +147,7 @@ impl Bench<'_> {
         first_stanza::measure(&mut newcomers, self.arguments.peers)
     }
 
-    /// A place whose name server knows strangers.
+    /// A place whose name server has records of the unknown servers.
     fn place(&self) -> Result<(Place, Strangers)> {
         let place = Place::free()?;
         let strangers = Strangers::start(self.certificates, place.address, self.arguments.peers)?;
@@ -188,7 +189,7 @@ impl Bench<'_> {
     }
 }
 
-/// Rounds in turn, so that what else the machine does meets all alike.
+/// Runs the rounds of all servers in turn, so that other load on the machine affects all alike.
 fn measure(subjects: &[&Subject], certificates: &Certificates) -> Result<Report> {
     let idle: Vec<Option<u64>> =
         subjects.iter().map(|subject| resident(subject)).collect::<Result<_>>()?;
@@ -216,7 +217,7 @@ fn measure(subjects: &[&Subject], certificates: &Certificates) -> Result<Report>
     Ok(Report { figures, memory, first_stanza: Vec::new() })
 }
 
-/// Enough for a second or two of processor time, whose clock ticks a hundred times a second.
+/// Number of stanzas for one or two seconds of processor time. Its clock ticks a hundred times a second.
 fn stanzas(subject: &Subject, size: Size) -> u64 {
     match (subject.name, size) {
         ("Prosody", Size::Small) => 40_000,

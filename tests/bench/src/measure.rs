@@ -1,4 +1,4 @@
-//! The experiment: send so many stanzas, wait until the last one has arrived, see what it cost.
+//! The experiment: send a number of stanzas, wait until the last one has arrived, and measure the cost.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use super::error::{BenchError, Result};
 use super::load::{Size, encode};
 use super::subject::{Certificates, MAX_SILENCE, Subject};
 
-/// Stanzas before the measured ones: the inner leg is dialled, buffers and windows have grown.
+/// Number of stanzas before the measured ones: they open the inner leg and let buffers and windows grow.
 const WARM_UP: u64 = 500;
 
-/// What one run cost.
+/// The cost of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Measurement {
-    /// Stanzas that were sent and arrived.
+    /// Number of stanzas that were sent and arrived.
     pub stanzas: u64,
     /// Processor time of the server under test.
     pub cpu: Option<Duration>,
@@ -41,7 +41,7 @@ fn rate(stanzas: u64, time: Duration) -> f64 {
     stanzas / time.as_secs_f64().max(f64::EPSILON)
 }
 
-/// Numbers the stanzas of a subject through all its runs.
+/// Numbers the stanzas of a subject across all its runs.
 #[derive(Debug)]
 pub struct Run<'a> {
     subject: &'a Subject,
@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
         Self { subject, certificates, next: 0 }
     }
 
-    /// One measurement, over a stream of its own.
+    /// Performs one measurement, over its own stream.
     pub fn measure(&mut self, size: Size, stanzas: u64) -> Result<Measurement> {
         let warm_up = encode(size, self.next, WARM_UP);
         let load = encode(size, self.next + WARM_UP, stanzas);
@@ -66,7 +66,7 @@ impl<'a> Run<'a> {
         let cpu = self.cpu()?;
         let begun = Instant::now();
         if let Err(error) = stream.send(&load) {
-            // The server under test may have said why.
+            // The server under test may have sent the reason.
             let said = stream.element("a reason").err().map(|why| why.to_string());
             return Err(BenchError::State(format!(
                 "sending to {}: {error}; {}",

@@ -1,4 +1,4 @@
-//! Nothing between sender and receiver: what the benchmark itself can do at most.
+//! No server between sender and receiver: the upper bound of the benchmark itself.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::load::RECEIVER;
 use super::sink::Sink;
 use super::subject::{Certificates, MAX_SILENCE, Subject};
 
-/// The receiving peer alone.
+/// Starts only the receiving peer.
 pub fn start(certificates: &Certificates) -> Result<Subject> {
     let failed = || BenchError::peer("certificates");
     let local = certificates.authority.issue(&[RECEIVER]).map_err(failed())?;
@@ -24,7 +24,7 @@ pub fn start(certificates: &Certificates) -> Result<Subject> {
     Ok(Subject { name: "nothing between", address, pid: None, sink })
 }
 
-/// A receiving peer on a free port, whose streams are counted.
+/// Starts a receiving peer on a free port, and counts the stanzas of its streams.
 pub fn receive(identity: Identity, roots: Arc<RootCertStore>, sink: &Sink) -> Result<SocketAddr> {
     let acceptor = Acceptor {
         domain: RECEIVER.to_owned(),
@@ -38,7 +38,7 @@ pub fn receive(identity: Identity, roots: Arc<RootCertStore>, sink: &Sink) -> Re
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(listening())?;
     let address = listener.local_addr().map_err(listening())?;
     let sink = sink.clone();
-    // It ends with the benchmark.
+    // The thread ends with the benchmark.
     thread::spawn(move || {
         for tcp in listener.incoming().flatten() {
             match acceptor.accept(tcp) {

@@ -1,4 +1,4 @@
-//! Prosody as a server under test: its clients send, and count what arrives.
+//! Prosody as a server under test: its clients send, and count the arriving stanzas.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -21,17 +21,17 @@ use super::subject::{Certificates, MAX_SILENCE, Place, Subject};
 
 const PASSWORD: &str = "a password on loopback";
 
-/// A running Prosody, ended when dropped.
+/// A running Prosody, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Prosody {
     clients: SocketAddr,
     running: Running,
-    /// As a server under test.
+    /// Prosody as a server under test.
     pub subject: Subject,
 }
 
 impl Prosody {
-    /// Starts it on the files of `root`, with everything that it writes below `directory`, and logs a client in that
+    /// Starts it on the files of `root`, with all of its output files below `directory`, and logs in a client that
     /// counts.
     pub fn start(
         root: &Path,
@@ -79,8 +79,8 @@ impl Prosody {
     }
 }
 
-/// As a server that federates with certificates, and by dialback where it is asked to. TLS on both sides, as the engine
-/// has it.
+/// The configuration of a server that federates with certificates, and by dialback on request. It uses TLS on both
+/// sides, as the engine does.
 fn config(place: Place, clients: u16) -> String {
     let housing = housing(IpAddr::V4(Ipv4Addr::LOCALHOST), "warn");
     let resolver = resolver(place.resolver);
@@ -123,7 +123,8 @@ fn log_in(address: SocketAddr, certificates: &Certificates) -> PeerResult<Stream
     Ok(stream)
 }
 
-/// RFC 6121 §4.2: makes the client one that messages are delivered to; when the server sends its own presence back, it is.
+/// Makes the server deliver messages to the client (RFC 6121 §4.2). This is effective when the server returns the
+/// client's own presence.
 fn show(client: &mut Stream) -> PeerResult<()> {
     client.send("<presence/>")?;
     client.expect(CLIENT, "presence", "our own presence").map(drop)

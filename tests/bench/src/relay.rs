@@ -1,4 +1,5 @@
-//! The engine under test: peers on its outer leg, and a backend that counts what arrives and opens streams of its own.
+//! The engine under test: peers on its outer leg, and a backend that counts the arriving stanzas and opens its own
+//! streams.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -19,16 +20,16 @@ use super::subject::{Certificates, Place, Subject};
 /// A running engine.
 #[derive(Debug)]
 pub struct Relay {
-    /// Its process; ended when dropped.
+    /// Its process, which ends when this is dropped.
     pub engine: Engine,
     backend_ca: Authority,
     inner: SocketAddr,
-    /// As a server under test.
+    /// The engine as a server under test.
     pub subject: Subject,
 }
 
 impl Relay {
-    /// Starts `binary`, with everything that it reads and writes below `directory`. The report calls it `name`.
+    /// Starts `binary`, with all of its input and output files below `directory`. The report calls it `name`.
     pub fn start(
         name: &'static str,
         binary: &Path,

@@ -1,4 +1,4 @@
-//! What is said about the measurements.
+//! The report on the measurements.
 
 use std::fmt::{self, Write as _};
 
@@ -8,19 +8,19 @@ use super::delay::{self, Delays};
 use super::load::Size;
 use super::measure::Measurement;
 
-/// A middle and how far the others are from it.
+/// A median and the range of all values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
     /// The median.
     pub median: f64,
-    /// The least.
+    /// The minimum.
     pub least: f64,
-    /// The greatest.
+    /// The maximum.
     pub greatest: f64,
 }
 
 impl Summary {
-    /// Of at least one value.
+    /// Summarises at least one value.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -40,7 +40,7 @@ pub struct Figures {
     pub subject: &'static str,
     /// Bytes of one stanza.
     pub stanza_bytes: usize,
-    /// Stanzas of one run.
+    /// Number of stanzas in one run.
     pub stanzas: u64,
     /// Stanzas per second of the server's processor time.
     pub per_cpu_second: Option<Summary>,
@@ -49,7 +49,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Of at least one run.
+    /// Summarises at least one run.
     pub fn of(subject: &'static str, size: Size, runs: &[Measurement]) -> Option<Self> {
         Some(Self {
             subject,
@@ -73,7 +73,7 @@ pub struct Memory {
     pub after_kib: u64,
 }
 
-/// Everything that was measured.
+/// All results.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -81,12 +81,12 @@ pub struct Report {
     pub figures: Vec<Figures>,
     /// One entry for each server.
     pub memory: Vec<Memory>,
-    /// One entry for each server and way to be proven.
+    /// One entry for each server and method of authentication.
     pub first_stanza: Vec<Delays>,
 }
 
 impl Report {
-    /// How many times as many stanzas per CPU-second `one` relays as `other`.
+    /// Ratio of the stanzas per CPU-second that `one` and `other` relay.
     pub fn ratio(&self, one: &str, other: &str, size: Size) -> Option<f64> {
         let of = |subject: &str| {
             let mut all = self.figures.iter();
@@ -140,7 +140,7 @@ fn spread(summary: Summary) -> String {
 }
 
 fn mebibytes(kib: u64) -> f64 {
-    // Far below 2^53.
+    // The values are far below 2^53.
     #[allow(clippy::cast_precision_loss)]
     let kib = kib as f64;
     kib / 1024.0

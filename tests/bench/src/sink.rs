@@ -1,4 +1,4 @@
-//! The far side of a server under test: it reads as fast as it can, counts, and tells how far it is.
+//! The far side of a server under test: it reads as fast as it can, counts, and reports its progress.
 
 use std::io::{self, BufRead as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,18 +14,18 @@ use super::tally::{Disorder, Tally};
 struct Progress {
     next: u64,
     disorder: Option<Disorder>,
-    /// How the last stream ended that did. No failure as such: each run may have a stream of its own.
+    /// The reason why the last ended stream ended. This alone is no failure: each run may have its own stream.
     ended: Option<String>,
 }
 
-/// How far the counting is; clones look at the same count.
+/// Progress of the count. Clones share the same count.
 #[derive(Debug, Clone, Default)]
 pub struct Sink {
     shared: Arc<(Mutex<Progress>, Condvar)>,
 }
 
 impl Sink {
-    /// Counts what this stream brings, in a thread of its own, until it ends.
+    /// Counts the stanzas of this stream, on its own thread, until the stream ends.
     pub fn drain(&self, stream: Stream) {
         let sink = self.clone();
         let first = self.lock().next;
@@ -42,7 +42,7 @@ impl Sink {
             let bytes = match transport.fill_buf() {
                 Ok([]) => return format!("the connection was closed after: {}", tally.remainder()),
                 Ok(bytes) => bytes,
-                // Silence is judged by who waits for the count.
+                // The caller that waits for the count detects silence.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
                 Err(error) => return error.to_string(),
             };
@@ -58,7 +58,7 @@ impl Sink {
         }
     }
 
-    /// Waits until all numbers below `until` have arrived; `patience` is for silence, not for the whole.
+    /// Waits until all numbers below `until` have arrived. `patience` limits the silence, not the whole wait.
     pub fn wait(&self, subject: &'static str, until: u64, patience: Duration) -> Result<()> {
         let mut progress = self.lock();
         let start = progress.next;

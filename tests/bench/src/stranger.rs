@@ -1,4 +1,4 @@
-//! Foreign servers that a server under test has never met, and the name server that knows them.
+//! Remote servers that a server under test has never contacted, and the name server with their records.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -10,20 +10,20 @@ use s2s_peer::server::Server;
 use super::error::{BenchError, Result};
 use super::subject::{Certificates, MAX_SILENCE};
 
-/// Not the address of the server under test: none dials its own.
+/// Differs from the address of the server under test: no server connects to its own address.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// How strangers want to be convinced, over TLS.
+/// The method by which unknown servers authenticate the server under test, over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// By the certificate (SASL EXTERNAL, XEP-0178).
     External,
-    /// By dialback (XEP-0220): they ask the server under test about its key, over TLS.
+    /// By dialback (XEP-0220): they query the server under test about its key, over TLS.
     Dialback,
 }
 
 impl Way {
-    /// Both.
+    /// Both methods.
     pub const ALL: [Self; 2] = [Self::External, Self::Dialback];
 
     /// Its name in domains and reports.
@@ -35,16 +35,16 @@ impl Way {
     }
 }
 
-/// A server that has a domain and a certificate of its own.
+/// A server with its own domain and certificate.
 #[derive(Debug)]
 pub struct Stranger {
     /// Its domain.
     pub domain: String,
-    /// It listens, and tells what it gets.
+    /// Listens, and reports its input.
     pub server: Server,
 }
 
-/// Some of them for each way, for one server under test.
+/// Unknown servers of each kind, for one server under test.
 #[derive(Debug)]
 pub struct Strangers {
     external: Vec<Stranger>,
@@ -53,7 +53,7 @@ pub struct Strangers {
 }
 
 impl Strangers {
-    /// So many of each, which dial back to that address.
+    /// Starts `count` servers of each kind, which dial back to that address.
     pub fn start(certificates: &Certificates, authority: SocketAddr, count: usize) -> Result<Self> {
         let some = |way: Way| {
             let one = |number| Stranger::start(certificates, way, authority, number);
@@ -70,7 +70,7 @@ impl Strangers {
         Ok(Self { external, dialback, nameserver })
     }
 
-    /// Those that want to be convinced in that way.
+    /// The servers that use that method.
     pub fn of(&self, way: Way) -> &[Stranger] {
         match way {
             Way::External => &self.external,
@@ -78,7 +78,7 @@ impl Strangers {
         }
     }
 
-    /// Who knows where they are.
+    /// The name server with their records.
     pub fn resolver(&self) -> SocketAddr {
         self.nameserver.address()
     }

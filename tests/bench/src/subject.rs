@@ -12,20 +12,20 @@ use super::error::{BenchError, Result};
 use super::load::{RECEIVER, SENDER};
 use super::sink::Sink;
 
-/// How long a server under test may be silent on a busy machine.
+/// Maximum silence of a server under test on a busy machine.
 pub const MAX_SILENCE: Duration = Duration::from_mins(1);
 
-/// Where a server under test is to be, and what tells it where others are.
+/// The address for a server under test, and the name server that resolves other servers.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
-    /// Where it takes streams of other servers.
+    /// Address where it accepts streams of other servers.
     pub address: SocketAddr,
-    /// The name server that it asks.
+    /// The name server that it queries.
     pub resolver: SocketAddr,
 }
 
 impl Place {
-    /// On a free port. Who only receives asks nobody: the name server's port is that of discard (RFC 863).
+    /// A free port. A server that only receives sends no queries: the name server's port is that of discard (RFC 863).
     pub fn free() -> Result<Self> {
         let address = claim::port().map_err(BenchError::io("finding a port for", "a server"))?;
         Ok(Self { address, resolver: (Ipv4Addr::LOCALHOST, 9).into() })
@@ -37,15 +37,15 @@ impl Place {
 pub struct Subject {
     /// Its name in the report.
     pub name: &'static str,
-    /// Where it takes streams of other servers.
+    /// Address where it accepts streams of other servers.
     pub address: SocketAddr,
-    /// Its process; none when there is nothing between sender and receiver.
+    /// Its process; `None` if there is no server between sender and receiver.
     pub pid: Option<u32>,
-    /// Where what it delivers is counted.
+    /// Counts the stanzas that it delivers.
     pub sink: Sink,
 }
 
-/// The certificates of one benchmark: one private authority, trusted by everybody.
+/// The certificates of one benchmark: one private authority, which all servers trust.
 #[derive(Debug)]
 pub struct Certificates {
     /// The authority.
@@ -57,7 +57,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes them.
+    /// Creates the certificates.
     pub fn new() -> Result<Self> {
         let failed = || BenchError::peer("certificates");
         let authority = Authority::new("Benchmark CA").map_err(failed())?;

@@ -1,29 +1,29 @@
-//! Counting what arrives: every stanza complete, none missing, none twice, none out of order.
+//! Counts the stanzas that arrive: every stanza complete, none missing, none twice, none out of order.
 
 use memchr::memmem::Finder;
 
 use super::load::{ID_DIGITS, ID_PREFIX};
 
-/// More than any stanza of the load; what is longer is no stanza of it.
+/// More bytes than any stanza of the load has. A longer element is not part of the load.
 const LONGEST: usize = 64 * 1024;
-/// Bytes of what went wrong that a message repeats.
+/// Maximum bytes of unexpected input that a message repeats.
 const EXCERPT: usize = 300;
 
 /// The first difference between what was sent and what arrived.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Disorder {
-    /// Another stanza than the next one.
+    /// The stanza is not the next one.
     #[error("expected number {expected}, received: {got}")]
     Sequence {
         /// The next number.
         expected: u64,
-        /// The beginning of what came.
+        /// The beginning of the received data.
         got: String,
     },
-    /// Bytes without end that are no stanza.
+    /// Bytes without an end, which are no stanza.
     #[error("no end of a message within {LONGEST} bytes, which begin with {got}")]
     NoMessage {
-        /// The beginning of what came.
+        /// The beginning of the received data.
         got: String,
     },
 }
@@ -48,7 +48,7 @@ impl Tally {
         }
     }
 
-    /// Takes the next bytes and gives the number of the message that is expected now.
+    /// Reads the next bytes, and returns the number of the message that is expected now.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<u64, Disorder> {
         self.pending.extend_from_slice(bytes);
         let mut rest = self.pending.as_slice();
@@ -70,7 +70,7 @@ impl Tally {
         Ok(self.next)
     }
 
-    /// The beginning of what arrived after the last complete message.
+    /// The beginning of the data that arrived after the last complete message.
     pub(crate) fn remainder(&self) -> String {
         excerpt(&self.pending)
     }

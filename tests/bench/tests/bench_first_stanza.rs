@@ -1,4 +1,4 @@
-//! The benchmark of the first stanza, in small, with the engine alone: it must not rot. No time is judged.
+//! A small run of the first-stanza benchmark with the engine alone, which keeps it working. It judges no time.
 
 use bench::first_stanza::Newcomer;
 use bench::relay::Relay;

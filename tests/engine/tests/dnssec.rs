@@ -17,14 +17,14 @@ use s2s_proto::certificate::dane::{Associations, Delegation};
 use s2s_proto::plan::{Answer, Target};
 use s2s_proto::reason::{DnsReason, Records};
 
-/// Why there is no answer to compare.
+/// Reason why there is no answer to compare.
 type Failure = Box<dyn Error>;
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const SRV: &str = "_xmpp-server";
 const DIGEST: (u8, u8, u8, [u8; 32]) = (3, 1, 1, [7; 32]);
 
-/// A name server and a resolver that validates by its key.
+/// A name server and a resolver that validates with its key.
 struct Signed {
     resolver: Resolver,
     _server: Nameserver,
@@ -68,7 +68,7 @@ impl Signed {
         Ok(targets.into_iter().next().ok_or("no target")?)
     }
 
-    /// What is proven about the first server of a domain.
+    /// The validated delegation to the first server of a domain.
     async fn server(&self, domain: &str) -> Result<Result<Option<Delegation>, DnsReason>, Failure> {
         let target = self.target(domain).await?;
         let delegation = self.resolver.delegation(&target).await;
@@ -80,7 +80,7 @@ fn bogus<T>(name: &str, records: Records) -> Result<T, DnsReason> {
     Err(DnsReason::Bogus { name: name.to_owned(), records })
 }
 
-/// What DNS says of a host's addresses: of both families, the answer that says something.
+/// The DNS answer about a host's addresses: of both families, the answer that is not `Absent`.
 async fn addresses(resolver: &Resolver, host: &str) -> Answer<IpAddr> {
     let answers: Vec<_> = resolver.addresses(host.into()).collect().await;
     answers.into_iter().find(|answer| *answer != Answer::Absent).unwrap_or(Answer::Absent)
@@ -120,7 +120,7 @@ async fn rfc4035_5_2_what_is_below_an_unsigned_delegation_is_insecure_and_used()
     assert_eq!(signed.server("plain.example").await?, Ok(None));
     let host = "im.plain.example";
     assert_eq!(addresses(&signed.resolver, host).await, Answer::Records(vec![ADDRESS.into()]));
-    // Absence in it as well: the domain itself is the fallback.
+    // Absence in this zone counts as well: the domain itself is the fallback.
     assert_eq!(
         signed.target("absent.plain.example").await?.to_string(),
         "absent.plain.example:5269"
@@ -175,7 +175,7 @@ async fn rfc7673_3_2_bogus_addresses_are_never_connected_to() -> Result<(), Fail
         assert_eq!(server, bogus(host, Records::Address), "{flaw:?}");
         let found = addresses(&signed.resolver, host).await;
         assert_eq!(found, Answer::Bogus, "{flaw:?}");
-        // A person's route asks without validation, and what it finds is never taken for more.
+        // A route from the configuration is resolved without validation. Its result never counts as validated.
         let unvalidated = signed.resolver.unvalidated();
         let found = addresses(&unvalidated, host).await;
         assert_eq!(found, Answer::Records(vec![ADDRESS.into()]), "{flaw:?}");
@@ -210,10 +210,10 @@ async fn a_resolver_that_strips_dnssec_is_used_as_if_there_were_none() -> Result
     Ok(())
 }
 
-/// The number of the last of [`many`] domains: with a pause after each they are looked up for at least a minute.
+/// Number of the last of the [`many`] domains. With a pause after each one, the lookups take at least a minute.
 const LAST: usize = 3_000;
 
-/// Many domains, so that no question is answered out of a cache.
+/// Many domains, so that no query is answered from a cache.
 fn many() -> Result<Zone, Failure> {
     (0..=LAST).try_fold(Zone::default(), |zone, n| {
         Ok(zone.server(SRV, &format!("d{n}.example"), "im.example", 5269)?)
@@ -245,7 +245,7 @@ async fn a_resolver_that_strips_dnssec_is_looked_at_again_after_a_while_and_neve
         if secure.last() == Some(&true) {
             break;
         }
-        // The second look runs beside these.
+        // The second check runs in parallel with these lookups.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(secure.first(), Some(&false), "nobody waits for the second look");

@@ -1,5 +1,5 @@
-//! Stanzas that are acknowledged (XEP-0198): the real engine program and scripted servers that break their streams.
-//! Loopback only.
+//! Acknowledged stanzas (XEP-0198): the real engine program and scripted servers that break their streams. Loopback
+//! only.
 
 use std::net::TcpStream;
 
@@ -23,7 +23,7 @@ fn message(id: u32) -> String {
     )
 }
 
-/// The engine's next stream, on which it has asked for acknowledgements and got `answer`.
+/// The engine's next stream, on which it requested acknowledgements and received `answer`.
 fn managed(acceptor: &Acceptor, listener: &Listener, answer: &str) -> Result<Session> {
     let tcp = listener.accept(DEADLINE)?;
     let awaited = "an authenticated stream";
@@ -34,7 +34,7 @@ fn managed(acceptor: &Acceptor, listener: &Listener, answer: &str) -> Result<Ses
     Ok(session)
 }
 
-/// Takes stanzas with these ids; requests for an acknowledgement come in between.
+/// Receives stanzas with these ids; requests for an acknowledgement come in between.
 fn takes(session: &mut Session, ids: impl IntoIterator<Item = u32>) -> Result<()> {
     for id in ids {
         let stanza = loop {
@@ -52,7 +52,7 @@ fn acknowledge(session: &mut Session, count: u32) -> Result<()> {
     session.stream.send(format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>"))
 }
 
-/// Stanzas that peers have taken over, and stanzas that have not got so far.
+/// Stanzas that peers have accepted, and stanzas that are still queued.
 fn relayed_and_queued(world: &World) -> std::result::Result<(u64, u64), LoopbackError> {
     let relayed = world.count("stanzas_relayed_total", &[("leg", "outer")])?;
     Ok((relayed, world.count("stanzas_queued", &[])?))
@@ -70,7 +70,7 @@ fn xep0198_what_was_not_acknowledged_is_sent_again_in_order_on_the_next_stream()
     let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
     takes(&mut session, 0..4).unwrap();
     acknowledge(&mut session, 1).unwrap();
-    // The stream breaks without a word. What TCP had taken is not taken for delivered.
+    // The connection breaks without a stream error. Stanzas that TCP accepted do not count as delivered.
     backend.send(message(4)).unwrap();
     takes(&mut session, 4..5).unwrap();
     drop(session);
@@ -81,7 +81,7 @@ fn xep0198_what_was_not_acknowledged_is_sent_again_in_order_on_the_next_stream()
     acknowledge(&mut session, 5).unwrap();
     backend.send(message(6)).unwrap();
     takes(&mut session, 6..7).unwrap();
-    // The engine may read the acknowledgement of five after it has written the seventh stanza.
+    // The engine may read the acknowledgement of five stanzas after it has written the seventh stanza.
     eventually("one that is not acknowledged", &(6, 1), || relayed_and_queued(&world)).unwrap();
     acknowledge(&mut session, 6).unwrap();
     session.stream.send("<r xmlns='urn:xmpp:sm:3'/>").unwrap();
@@ -136,7 +136,7 @@ fn acknowledgement(session: &mut Session) -> Result<Element> {
     }
 }
 
-/// Ends a stream as a server does that cannot read what it got.
+/// Ends a stream like a server that cannot read its input.
 fn choke(mut session: Session) -> Result<()> {
     session.stream.send(
         "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
@@ -162,7 +162,7 @@ fn a_stanza_at_which_two_streams_end_comes_back_and_its_neighbours_arrive() {
     takes(&mut session, 0..4).unwrap();
     choke(session).unwrap();
 
-    // Any of the four may be the cause. On the next stream one is on its way at a time.
+    // Any of the four stanzas may be the cause. On the next stream the engine sends one at a time.
     let mut session = managed(&acceptor, &listener, ENABLED).unwrap();
     takes(&mut session, 0..1).unwrap();
     session.stream.expect(STREAM_MANAGEMENT, "r", "a request and no other stanza").unwrap();
@@ -205,11 +205,11 @@ fn a_stream_stays_for_the_last_acknowledgement_when_the_engine_ends() {
     takes(&mut session, 0..1).unwrap();
     world.engine.terminate().unwrap();
     until("no more connections", || TcpStream::connect(world.ground.outer).is_err()).unwrap();
-    // The peer has not said yet that it has the stanza, and is listened to.
+    // The peer has not acknowledged the stanza yet, and the engine still reads from it.
     session.stream.send("<r xmlns='urn:xmpp:sm:3'/>").unwrap();
     acknowledgement(&mut session).unwrap();
     acknowledge(&mut session, 1).unwrap();
-    // Another one, the last, comes before the end (XEP-0198 §4).
+    // A further acknowledgement, the last one, comes before the end (XEP-0198 §4).
     acknowledgement(&mut session).unwrap();
     let told = session.stream.element("the end of the stream").unwrap_err();
     assert!(is_shutdown(&told), "{told}");

@@ -13,7 +13,7 @@ const INFO: &str = "http://jabber.org/protocol/disco#info";
 const ITEMS: &str = "http://jabber.org/protocol/disco#items";
 const FORM: &str = "jabber:x:data";
 
-/// What the domain answers to that question.
+/// The domain's answer to that query.
 fn asked(world: &World, query: &str) -> Element {
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let roots = world.ground.authority.roots().unwrap();

@@ -1,4 +1,5 @@
-//! What authenticates a peer, as the log and the evidence tell it, and the one setting that demands a certificate of all.
+//! The method that authenticates a peer, as the log and the evidence report it, and the one setting that requires a
+//! certificate from all peers.
 
 #![allow(clippy::indexing_slicing, reason = "a test states its expectations so")]
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 const TO_LOCAL: &str = "<message from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
 const TO_PEER: &str = "<message from='juliet@local.example/b' to='romeo@peer.example' id='m2' type='chat'><body>Ho</body></message>";
 
-/// Whether the engine trusts the authority that has signed the peer's certificate.
+/// Whether the engine trusts the authority that issued the peer's certificate.
 #[derive(Clone, Copy, PartialEq)]
 enum PeerCertificate {
     Trusted,
@@ -60,7 +61,7 @@ impl Told {
         Ok(peer.map_or(Value::Null, |peer| peer[direction].clone()))
     }
 
-    /// Waits until evidence and log agree on what authenticates the peer.
+    /// Waits until evidence and log agree on the method that authenticates the peer.
     fn authenticated_by(&self, direction: &str, word: &str) {
         let field = || Ok(self.evidence(direction)?["authenticatedBy"].clone());
         eventually("the evidence", &json!(word), field).unwrap();
@@ -105,7 +106,7 @@ fn without_a_valid_certificate_dns_authenticates_whom_we_send_to_and_dialback_wh
     told.authenticated_by("outbound", "DNS");
     let tls = &told.evidence("outbound").unwrap()["tls"];
     assert_eq!(tls["verification"], "CertificateUntrusted");
-    // The end of validity is told whatever the verdict is.
+    // The end of validity is reported for every verdict.
     assert!(tls["notAfter"].as_str().unwrap() > "2026", "{tls}");
 
     let roots = told.world.ground.authority.roots().unwrap();
@@ -137,7 +138,7 @@ fn a_certificate_that_peer_defaults_require_is_missed_with_its_fault_and_the_set
     let taken = |event: &Event| matches!(event, Event::Authenticated { .. } | Event::Stanza { .. });
     assert!(!told.world.peer.events().iter().any(taken), "nothing was sent to that server");
 
-    // Dialback does not make up for it, and the stranger learns of no setting.
+    // Dialback does not replace the certificate, and the unauthenticated server learns of no setting.
     let roots = told.world.ground.authority.roots().unwrap();
     let identity = told.world.ground.authority.issue(&[PEER]).unwrap();
     let stranger = told.world.from_peer(Some(&identity), &roots);

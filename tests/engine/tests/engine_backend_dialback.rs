@@ -1,5 +1,6 @@
-//! A backend that proves itself, and lets the engine be proven, by dialback (`authentication: Dialback`): the engine is the
-//! authoritative server of every remote domain for it, and asks it about keys of its own domain.
+//! A backend that authenticates by dialback (`authentication: Dialback`), and to which the engine authenticates in the
+//! same way. For this backend, the engine is the authoritative server of every remote domain. The engine verifies keys
+//! of the backend's own domain with the backend.
 
 use std::net::SocketAddr;
 
@@ -18,9 +19,9 @@ fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
         let acceptor = Acceptor {
             domain: LOCAL.to_owned(),
-            // Nobody looks at it: dialback decides.
+            // Not checked: dialback decides.
             identity: ground.authority.issue(&["elsewhere.example"]).unwrap(),
-            // The script ends a handshake with an unknown authority; a real server of this kind would not.
+            // The scripted server aborts a handshake with an unknown authority; a real server of this kind would not.
             roots: ground.backend_ca.roots().unwrap(),
             proof: Proof::Dialback { authority: ground.inner },
             secret: secret_of(LOCAL),
@@ -43,7 +44,7 @@ fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
     peer.send(format!("<message from='romeo@{PEER}' to='juliet@{LOCAL}' id='in'/>")).unwrap();
     assert_eq!(backend.message().unwrap().attribute("id"), Some("in"), "{}", world.engine.log());
 
-    // The engine's certificate is minted by its own authority, which this backend need not know.
+    // The engine's own authority issues its certificate; this backend need not trust that authority.
     let minted = world.ground.backend_ca.roots().unwrap();
     let from_backend = Initiator { identity: None, ..world.from_backend(&identity, &minted, PEER) };
     let mut stream = from_backend.dialback(&secret_of(LOCAL)).unwrap();

@@ -1,4 +1,5 @@
-//! The backend's DNS server of the real engine program: who is answered, and what its operator learns of the others.
+//! The backend's DNS server of the real engine program: which clients it answers, and what its operator learns of the
+//! others.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,9 +16,9 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use serde_json::json;
 
-/// The backend, by `backends[].server.host` of the configuration.
+/// The backend, from `backends[].server.host` of the configuration.
 const BACKEND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
-/// On the same network, and named nowhere.
+/// On the same network, but not named in the configuration.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
 fn ask(source: Ipv4Addr, server: SocketAddr, id: u16) -> Message {

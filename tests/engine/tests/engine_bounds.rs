@@ -1,5 +1,5 @@
-//! What bounds hold where the other end is a server that we dialled, a backend, or a peer that is authenticated: the real engine
-//! program between scripted servers. Loopback only.
+//! Bounds that hold if the other end is a server that we dialled, a backend, or an authenticated peer. The real engine
+//! program between scripted servers, loopback only.
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 
@@ -14,7 +14,7 @@ use s2s_peer::namespace::{BIDI, STREAM_MANAGEMENT};
 use s2s_peer::stream::Stream;
 use serde_json::json;
 
-/// White space that a stream may have many times over before it is authenticated.
+/// White space, many times the amount that a stream may have before authentication.
 const FLOOD: usize = 1024 * 1024;
 
 fn to(domain: &str, id: &str) -> String {
@@ -37,7 +37,7 @@ fn dialled() -> (World, Stream, TcpStream) {
 #[test]
 fn rfc6120_13_12_a_server_that_sends_white_space_in_place_of_a_header_is_given_up() {
     let (_world, _backend, mut tcp) = dialled();
-    // The engine may have closed before all is written, and a reset may follow its words.
+    // The engine may close the connection before all data is written, and a reset may follow its answer.
     let _ = tcp.write_all(" ".repeat(FLOOD).as_bytes());
     let mut answer = String::new();
     let _ = tcp.read_to_string(&mut answer);
@@ -70,7 +70,7 @@ fn rfc6120_13_12_white_space_before_a_header_counts_on_both_legs() {
 
 #[test]
 fn silent_connections_do_not_lock_the_backend_out() {
-    // More than have a place.
+    // More connections than the limit allows.
     const SILENT: usize = 600;
     let world = World::start(engine(), ORDINARY).unwrap();
     let connect = |_| TcpStream::connect(world.ground.inner).unwrap();
@@ -81,11 +81,11 @@ fn silent_connections_do_not_lock_the_backend_out() {
     let mut oldest = silent.first().unwrap();
     oldest.set_read_timeout(Some(DEADLINE)).unwrap();
     assert_eq!(oldest.read(&mut [0]).unwrap(), 0, "the oldest made room");
-    // Those that time ends are not counted.
+    // Connections that time out are not counted.
     assert!(world.count("connections_refused_total", &[]).unwrap() > 0);
 }
 
-/// A stream that the peer opened and that carries our stanzas, too, with acknowledgements in both directions.
+/// A stream that the peer opened and that also carries our stanzas, with acknowledgements in both directions.
 fn managed_both_ways(world: &World) -> Stream {
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let roots = world.ground.authority.roots().unwrap();
@@ -96,8 +96,8 @@ fn managed_both_ways(world: &World) -> Stream {
     stream
 }
 
-/// The stream of a peer that takes stanzas and acknowledges none ends, and they go to the peer on another one. `answers`: it
-/// answers requests for an acknowledgement.
+/// A peer accepts stanzas and acknowledges none: its stream ends, and the stanzas go to the peer on another one.
+/// `answers`: whether it answers requests for an acknowledgement.
 fn nothing_is_acknowledged(answers: bool) {
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["timeouts"] = json!({"userTimeoutSeconds": 10});

@@ -1,5 +1,5 @@
-//! What strangers and slow receivers can make the engine hold or write: the real engine program, its memory, places and log
-//! lines. Loopback only.
+//! Limits for the data that unauthenticated servers and slow receivers can make the engine hold or write. The tests
+//! check the real engine program's memory, connections and log lines. Loopback only.
 
 #![allow(
     clippy::indexing_slicing,
@@ -23,10 +23,10 @@ use s2s_peer::namespace::{DIALBACK, STREAMS};
 use s2s_peer::server::Event;
 use s2s_peer::stream::{Item, Stream};
 
-/// `resident` counts KiB.
+/// `resident` returns KiB.
 const MIB: u64 = 1024;
 
-/// Shorter than waiting in line behind all silent connections.
+/// Shorter than the wait in the queue behind all silent connections.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
@@ -51,7 +51,7 @@ fn small_stanzas_that_wait_do_not_hold_the_buffers_they_came_in() {
 fn silent_connections_do_not_lock_their_source_out() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let connect = || TcpStream::connect(world.ground.outer).unwrap();
-    // More than a source may have, and they stay.
+    // More connections than one source may have, and they stay open.
     let silent: Vec<_> = (0..150).map(|_| connect()).collect();
     let identity = world.ground.authority.issue(&["peer.example"]).unwrap();
     let roots = world.ground.authority.roots().unwrap();
@@ -61,7 +61,7 @@ fn silent_connections_do_not_lock_their_source_out() {
     let mut oldest = silent.first().unwrap();
     oldest.set_read_timeout(Some(DEADLINE)).unwrap();
     assert_eq!(oldest.read(&mut [0]).unwrap(), 0, "the oldest made room");
-    // Counted, logged and in the evidence: one function does all three.
+    // One function counts the refusal, logs it and adds it to the evidence.
     assert!(world.count("connections_refused_total", &[]).unwrap() > 0);
 }
 
@@ -91,7 +91,7 @@ fn probes_are_answered_beside_silent_connections() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let connect = || TcpStream::connect(world.ground.admin).unwrap();
     let begun = Instant::now();
-    // Far more than the places; each may take seconds for its request.
+    // Far more connections than the limit; each may take seconds until its request must arrive.
     let silent: Vec<_> = (0..400).map(|_| connect()).collect();
     let mut probe = connect();
     probe.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -103,20 +103,21 @@ fn probes_are_answered_beside_silent_connections() {
     drop(silent);
 }
 
-/// Little memory, so that a test needs few streams; the code of a program that is not optimised takes 25 MiB of it.
+/// Little memory, so that a test needs few streams. The code of a program that is not optimised takes 25 MiB of it.
 const MEMORY: u64 = 64 * MIB;
 
 fn with_little_memory(config: &mut serde_json::Value) {
     config["limits"]["memoryBytes"] = (MEMORY * 1024).into();
 }
 
-/// What the engine holds, as the kernel says; at most 80 % of its memory.
+/// The engine's memory, as the kernel reports it, is at most 80 % of its limit.
 fn assert_within_the_budget(world: &World, what: &str) {
     let resident = resident(world.engine.pid()).unwrap();
     assert!(resident < MEMORY * 8 / 10, "{what}: {resident} KiB of {MEMORY}");
 }
 
-/// A peer that has done nothing bad: its message arrives. Streams of others to the backend may end by errors meanwhile.
+/// A peer that has done nothing wrong: its message arrives. Streams of other peers to the backend may end with errors
+/// meanwhile.
 fn assert_a_good_peer_is_served(world: &World) {
     let identity = world.ground.authority.issue(&["peer.example"]).unwrap();
     let roots = world.ground.authority.roots().unwrap();
@@ -131,7 +132,7 @@ fn assert_a_good_peer_is_served(world: &World) {
     }
 }
 
-/// How many of these streams were ended with that stream error. The others must be open.
+/// Number of these streams that ended with that stream error. The others must be open.
 fn ended_with(streams: Vec<Stream>, condition: &str) -> usize {
     let ended = streams.into_iter().filter_map(|mut stream| {
         stream.transport().set_patience(Duration::from_millis(10)).unwrap();
@@ -163,14 +164,14 @@ fn authenticated_streams_of_one_certificate_stay_within_the_budget() {
             if number % 100 == 0 {
                 assert_within_the_budget(&world, "while streams are opened");
             }
-            // One may have to make room while it is opened.
+            // The engine may close one to make room while it is being opened.
             way.external().ok()
         })
         .collect();
     assert!(streams.len() > STREAMS_OPENED / 2, "{} were opened", streams.len());
     assert_a_good_peer_is_served(&world);
     assert_within_the_budget(&world, "all streams opened");
-    // Counted last: more may end meanwhile, until freed memory has returned to the system.
+    // Counted last: more streams may end until freed memory has returned to the system.
     let ended = ended_with(streams, "resource-constraint");
     let shed = world.count("shed_total", &[("what", "Active")]).unwrap()
         + world.count("shed_total", &[("what", "Idle")]).unwrap();
@@ -189,7 +190,7 @@ fn connections_that_prove_nothing_stay_within_the_budget() {
     let roots = world.ground.authority.roots().unwrap();
     let mut streams = Vec::new();
     for number in 0..CONNECTIONS {
-        // Up to the features, inside TLS, and then nothing.
+        // Opens the stream up to the features, inside TLS, and then sends nothing.
         if let Ok(opened) = world.from_peer(None, &roots).open() {
             streams.push(opened.stream);
         }
@@ -209,7 +210,7 @@ fn stanzas_for_slow_receivers_stay_within_the_budget() {
     const DOMAINS: usize = 60;
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         with_little_memory(config);
-        // Nobody listens there: everything waits.
+        // No server listens there: all stanzas wait.
         config["peerDefaults"] = serde_json::json!({"route": {"targets": ["127.0.0.2:1"]}});
         config["limits"]["queueBytes"] = (4 * 1024 * 1024).into();
     })
@@ -248,13 +249,13 @@ fn the_engine_takes_all_descriptors_that_it_may_have_and_keeps_some_free() {
     assert_eq!(numbers.next(), numbers.next(), "soft and hard: {line}");
     let identity = world.ground.authority.issue(&["*.wild.example"]).unwrap();
     let roots = world.ground.authority.roots().unwrap();
-    // Half of the connections, which is what one source may have, and a stream to the backend for each.
+    // Half of the connections, which is the limit of one source, and a stream to the backend for each.
     let streams: Vec<_> = (0..32)
         .filter_map(|number| {
             let from = format!("n{number}.wild.example");
             let way = Initiator { from: &from, ..world.from_peer(Some(&identity), &roots) };
             let message = format!("<message from='romeo@{from}/r' to='juliet@local.example'/>");
-            // One may have to make room while it is opened.
+            // The engine may close one to make room while it is being opened.
             let mut stream = way.external().ok()?;
             stream.send(message).ok().map(|()| stream)
         })
@@ -277,7 +278,7 @@ fn to_the_backend(world: &World) -> Result<u64, LoopbackError> {
 fn a_wildcard_certificate_proves_few_names_and_they_leave_no_streams_to_the_backend() {
     const NAMES: usize = 256;
     let world = World::start_with(engine(), ORDINARY, |_, config| {
-        // A twentieth of it: when nothing but errors comes from the backend.
+        // A twentieth of this time applies if only errors come from the backend.
         config["timeouts"]["idleSeconds"] = 200.into();
     })
     .unwrap();
@@ -312,12 +313,12 @@ fn a_wildcard_certificate_proves_few_names_and_they_leave_no_streams_to_the_back
         world.backend.message().unwrap();
     }
     assert!(to_the_backend(&world).unwrap() >= 10);
-    // Earlier than without the bound: that would be after the longest wait.
+    // Earlier than without the bound: without it, they close after the longest wait.
     eventually("the streams that nobody answered are closed", &true, || {
         Ok(to_the_backend(&world)? <= before)
     })
     .unwrap();
-    // The names are free again when their stream has ended.
+    // The names are free again after their stream has ended.
     drop(streams);
     until("another name is taken", || open(NAMES).is_ok()).unwrap();
 }
@@ -325,12 +326,12 @@ fn a_wildcard_certificate_proves_few_names_and_they_leave_no_streams_to_the_back
 #[test]
 fn streams_that_are_being_opened_count_as_connections_and_one_more_can_be_opened() {
     const SILENT: usize = 40;
-    // It takes connections and says nothing.
+    // It accepts connections and sends nothing.
     let silent = TcpListener::bind((PEER_ADDRESS, 0)).unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["limits"]["connections"] = 64.into();
-        // No answer with an error, which would need streams to the backend, while the test runs.
+        // No error answer while the test runs: it would need streams to the backend.
         config["timeouts"]["negotiationSeconds"] = 300.into();
         config["peers"] = serde_json::json!([
             {"domain": "*.silent.example", "route": {"targets": [address]}}
@@ -351,7 +352,7 @@ fn streams_that_are_being_opened_count_as_connections_and_one_more_can_be_opened
     }
     until("the streams to silent servers are counted", || connections() > 2 * SILENT as u64)
         .unwrap();
-    // Far above the limit, and nobody can make room.
+    // Far above the limit, and no stream can make room.
     good.send(message(PEER)).unwrap();
     world.peer.message().unwrap();
 }

@@ -1,5 +1,5 @@
-//! Conservation: every stanza that came in, or that the engine made, was relayed, answered, bounced, refused, or waits. An error
-//! that nobody takes yet holds up whoever causes it, and is not dropped.
+//! Conservation: every stanza that came in, or that the engine made, was relayed, answered, bounced or refused, or it
+//! waits. An error that no receiver accepts yet blocks the sender that causes it, and is not dropped.
 
 #![allow(
     clippy::indexing_slicing,
@@ -44,7 +44,7 @@ fn account(admin: SocketAddr) -> io::Result<Account> {
 
 #[test]
 fn what_came_in_went_somewhere_that_is_counted() {
-    // What cannot be delivered comes back soon.
+    // An undeliverable stanza comes back soon.
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["timeouts"] = json!({"queueSeconds": 5});
     })
@@ -60,7 +60,8 @@ fn what_came_in_went_somewhere_that_is_counted() {
     }
     let backend_identity = world.ground.backend_ca.issue(&[LOCAL]).unwrap();
     let backend_roots = world.ground.backend_ca.roots().unwrap();
-    // A connection that is closed with something unread is reset, and what the engine had not read is gone: all stay open.
+    // If a connection closes with unread data, it is reset and the engine loses its own unread input. So all
+    // connections stay open.
     let mut open = Vec::new();
     for to in [PEER, CLOSED] {
         let mut backend =
@@ -71,7 +72,7 @@ fn what_came_in_went_somewhere_that_is_counted() {
         }
         open.push(backend);
     }
-    // A stanza that the stream has no right to send is refused, and ends the stream.
+    // The engine refuses a stanza that the stream may not send, and ends the stream.
     peer.send(format!("<message from='x@{CLOSED}' to='juliet@{LOCAL}'/>")).unwrap();
 
     let begun = Instant::now();
@@ -82,12 +83,12 @@ fn what_came_in_went_somewhere_that_is_counted() {
             break;
         }
         assert!(begun.elapsed() < DEADLINE, "{now:?}");
-        // Counters have no other announcement.
+        // Counters cannot announce a change.
         thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Stanzas that the queue of a pair takes.
+/// Maximum number of stanzas in the queue of a pair.
 const ROOM: usize = 16;
 
 fn message(from: &str, to: &str, id: usize) -> String {
@@ -110,7 +111,7 @@ fn every_error_of_a_burst_comes_back_although_few_have_room() {
     let mut backend = world.stream_from_backend(CLOSED).unwrap();
     let burst: String = (0..BURST).map(|id| message(LOCAL, CLOSED, id)).collect();
     backend.send(burst).unwrap();
-    // Before anything is read, as for a backend that is busy: the errors need a stream of their own.
+    // The backend sends everything before it reads, like a busy backend: the errors need a stream of their own.
     let mut back = BTreeSet::new();
     while back.len() < BURST {
         let error = world.backend.message().unwrap();
@@ -127,7 +128,7 @@ fn where_both_directions_of_a_pair_are_full_the_oldest_errors_give_way() {
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["timeouts"] = json!({"queueSeconds": 5});
         config["limits"] = json!({"queueStanzas": ROOM});
-        // Nobody listens there.
+        // No server listens there.
         config["backends"][0]["server"]["host"] = json!("127.0.0.5");
     })
     .unwrap();
@@ -137,7 +138,7 @@ fn where_both_directions_of_a_pair_are_full_the_oldest_errors_give_way() {
     initiator.from = CLOSED;
     let mut peer = initiator.external().unwrap();
     let mut backend = world.stream_from_backend(CLOSED).unwrap();
-    // Neither can be reached, and each waits for the other's errors to be gone.
+    // Neither side is reachable, and each waits until the other side's errors are gone.
     peer.send((0..EACH).map(|id| message(CLOSED, LOCAL, id)).collect::<String>()).unwrap();
     backend.send((0..EACH).map(|id| message(LOCAL, CLOSED, id)).collect::<String>()).unwrap();
     let mut last = None;

@@ -1,5 +1,5 @@
-//! Server Dialback as the real engine program runs it between scripted servers, as far as it is more than the three roles of
-//! XEP-0220. Loopback only.
+//! Server Dialback between the real engine program and scripted servers, beyond the three roles of XEP-0220. Loopback
+//! only.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states its expectations so")]
 
@@ -25,7 +25,7 @@ use s2s_peer::server::Server;
 use s2s_peer::stream::Stream;
 use serde_json::json;
 
-/// Listens where DNS says that the server of [`CLOSED`] is, and answers nobody.
+/// Listens at the address that DNS gives for the server of [`CLOSED`], and never answers.
 fn authoritative_server(world: &World) -> TcpListener {
     let listener = TcpListener::bind(world.closed).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -49,7 +49,7 @@ fn xep0344_2_4_a_certificate_that_proves_the_sender_spares_the_authoritative_ser
     let roots = world.ground.authority.roots().unwrap();
     let peer = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
     let Opened { mut stream, id, .. } = peer.open().unwrap();
-    // A further sender on the same stream is judged by the same certificate (XEP-0220 §2.6).
+    // A further sender on the same stream is checked against the same certificate (XEP-0220 §2.6).
     for from in [CLOSED, &further] {
         dialback::authenticate(&mut stream, &secret_of(from), from, LOCAL, &id).unwrap();
         stream
@@ -65,8 +65,8 @@ fn xep0344_2_4_a_certificate_that_proves_the_sender_spares_the_authoritative_ser
     assert!(!was_called(&server));
 }
 
-/// A server whose certificate would confirm its key, which the configuration forbids, and whose authoritative server cannot be
-/// reached. With what it is answered.
+/// A server whose authoritative server is unreachable, and the answer that it gets. Its certificate would confirm its
+/// key, but the configuration forbids that.
 fn question_that_fails() -> (World, String) {
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["peers"] = json!([{
@@ -127,8 +127,8 @@ fn what_a_stranger_is_told_of_a_failed_question_names_no_address_and_our_log_doe
     .unwrap();
 }
 
-/// What a person reads whose message goes to a server that calls our key invalid, after it has asked about it or not; and
-/// the reason in the log.
+/// The bounce text of a message to a server that calls our key invalid, and the reason in the log. `asks`: whether the
+/// server verified the key with us first.
 fn refused_key(asks: bool) -> (String, String) {
     let world = World::start(engine(), ORDINARY).unwrap();
     let server = Listener::bind(world.closed).unwrap();
@@ -181,7 +181,8 @@ fn a_key_that_is_called_invalid_although_it_was_confirmed_is_the_peers_affair() 
     assert!(text.contains("this replica confirmed the key when the peer verified it"), "{text}");
 }
 
-/// A second engine of the same federation, with the same files and ports of its own; and where peers and we reach it.
+/// A second engine of the same federation, with the same files and its own ports; and the addresses for peers and for
+/// us.
 fn other_replica(world: &World, directory: &Path) -> (Engine, SocketAddr, SocketAddr) {
     let mut config = world.config.clone();
     let [outer, admin] = [(); 2].map(|()| claim::port().unwrap());

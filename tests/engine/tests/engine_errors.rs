@@ -1,4 +1,4 @@
-//! What a sender hears when its stanza does not arrive: the real engine program between scripted servers. Loopback only.
+//! Errors for a sender whose stanza does not arrive: the real engine program between scripted servers. Loopback only.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,7 +37,7 @@ fn join(id: &str) -> String {
     )
 }
 
-/// The next error that a server gets.
+/// The next error that a server receives.
 fn next_error(server: &Server) -> PeerResult<Element> {
     server.wait("an error", |event| match event {
         Event::Stanza { stanza, .. } if stanza.attribute("type") == Some("error") => Some(stanza),
@@ -53,7 +53,7 @@ fn error(stanza: &Element) -> Option<(&str, &str, &str)> {
     Some((error.attribute("type")?, &condition.name, text))
 }
 
-/// Reads until that text has come.
+/// Reads until that text arrives.
 fn read_until(tcp: &mut TcpStream, awaited: &str) -> io::Result<()> {
     let mut read = Vec::new();
     let mut byte = [0];
@@ -64,7 +64,7 @@ fn read_until(tcp: &mut TcpStream, awaited: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A server that takes STARTTLS and answers the handshake with this alert.
+/// A server that accepts STARTTLS and answers the handshake with this alert.
 fn alerting(address: SocketAddr, alert: u8) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     thread::spawn(move || {
@@ -110,7 +110,7 @@ fn where_a_person_waits_the_error_comes_at_once_and_messages_wait() {
         ),
     ] {
         let world = World::start_with(engine(), ORDINARY, |_, config| {
-            // Were all of them held, the errors would come too late for this test.
+            // If the engine held all of them, the errors would come too late for this test.
             config["timeouts"] = json!({"queueSeconds": DEADLINE.as_secs() * 4});
         })
         .unwrap();
@@ -130,7 +130,7 @@ fn where_a_person_waits_the_error_comes_at_once_and_messages_wait() {
         };
         told("i1");
         told("p1");
-        // Between attempts the answer is as fast.
+        // Between attempts the answer is equally fast.
         stream.send(request("i2")).unwrap();
         told("i2");
         eventually("the messages in the queue", &2, || world.count("stanzas_queued", &[])).unwrap();
@@ -143,7 +143,7 @@ fn where_a_person_waits_the_error_comes_at_once_and_messages_wait() {
     }
 }
 
-/// What a server says about a stanza that it cannot read, on the stream that the stanza came on.
+/// Answer of a server to a stanza that it cannot read, on the stream that carried the stanza.
 fn answer(stanza: &Element) -> String {
     let address = |name| stanza.attribute(name).unwrap_or_default();
     format!(
@@ -155,13 +155,13 @@ fn answer(stanza: &Element) -> String {
     )
 }
 
-/// Serves that domain there, and answers every message on the stream that it came on.
+/// Serves that domain there, and answers every message on the stream that carried it.
 fn answering(acceptor: Acceptor, listener: TcpListener) {
     let acceptor = Arc::new(acceptor);
     thread::spawn(move || {
         for tcp in listener.incoming().flatten() {
             let acceptor = Arc::clone(&acceptor);
-            // They end with the engine.
+            // These threads end with the engine.
             thread::spawn(move || -> PeerResult<()> {
                 let Some(mut session) = acceptor.accept(tcp)? else { return Ok(()) };
                 loop {

@@ -1,5 +1,5 @@
-//! The way from a stanza to its receiver when that is not simply there: the real engine program between scripted servers
-//! that are down, come back and break. Loopback only.
+//! Delivery of a stanza if its receiver is not simply available: the real engine program between scripted servers that
+//! are down, come back and break. Loopback only.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
@@ -69,7 +69,7 @@ fn what_waits_for_a_server_that_is_down_arrives_in_order_when_it_is_back() {
 
 #[test]
 fn a_stanza_for_a_domain_that_does_not_exist_comes_back_at_once() {
-    // Were it held like one that may still arrive, it would come back when the wait for it is over.
+    // If the engine held it like a stanza that may still arrive, it would come back only after the wait.
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["timeouts"] = json!({"queueSeconds": DEADLINE.as_secs() * 4});
     })
@@ -83,22 +83,22 @@ fn a_stanza_for_a_domain_that_does_not_exist_comes_back_at_once() {
     }
 }
 
-/// What a server that breaks its streams tells.
+/// Reports of a server that breaks its streams.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// This stanza came on the stream of that number.
+    /// This stanza arrived on the stream with that number.
     Stanza { stream: usize, id: u32 },
-    /// The stream of that number was broken.
+    /// The stream with that number was broken.
     Broken { stream: usize },
 }
 
-/// A server of [`CLOSED`] that breaks each of the first `broken` streams, without a word, after `each` stanzas.
+/// A server of [`CLOSED`] that breaks each of the first `broken` streams after `each` stanzas, without a stream error.
 fn breaking(world: &World, broken: usize, each: usize) -> PeerResult<Receiver<Seen>> {
     let acceptor = world.acceptor(CLOSED)?;
     let listener = TcpListener::bind(world.closed).map_err(PeerError::io("listening"))?;
     let (sender, seen) = channel();
     thread::spawn(move || {
-        // The engine and whoever waits here end with the test.
+        // The engine and the receiver of these reports end with the test.
         for (stream, tcp) in listener.incoming().flatten().enumerate() {
             let Ok(Some(mut session)) = acceptor.accept(tcp) else { return };
             let stanzas = if stream < broken { each } else { usize::MAX };
@@ -132,7 +132,7 @@ fn nothing_that_was_not_sent_is_lost_with_a_broken_stream() {
             id += 1;
         }
         assert_eq!(seen.recv_timeout(DEADLINE), Ok(Seen::Broken { stream }));
-        // TCP may take what is written before the engine sees the end, for a program that is not there any more.
+        // Before the engine sees the end, TCP may accept its data for a program that no longer exists.
         until("the end of the stream", || world.count("streams", &OUTBOUND).unwrap() == 0).unwrap();
     }
 }
@@ -143,13 +143,14 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
     let world = World::start(engine(), ORDINARY).unwrap();
     let seen = breaking(&world, 3, 2).unwrap();
     let mut sender = world.stream_from_backend(CLOSED).unwrap();
-    // More than the queue takes, and each more than one write: senders have to wait while a stream is opened again.
+    // More than the queue holds, and each stanza needs more than one write: senders must wait while a stream is
+    // reopened.
     let body = "x".repeat(100_000);
     for id in 0..STANZAS {
         sender.send(to(CLOSED, id, &body)).unwrap();
     }
     until("an empty queue", || world.count("stanzas_queued", &[]).unwrap() == 0).unwrap();
-    // A stream that breaks takes down what the peer's TCP had, be it all: then another stanza is the last one.
+    // A broken stream loses the data that the peer's TCP had, even all of it: then another stanza is the last one.
     let mut arrived: Vec<(usize, u32)> = Vec::new();
     let mut last = STANZAS;
     sender.send(to(CLOSED, last, "the last")).unwrap();
@@ -167,8 +168,9 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
         if stream == next_stream {
             assert_eq!(*next_id, id + 1, "{arrived:?}\n{}", world.engine.log());
         } else {
-            // The peer had the last stanza of a stream, and its TCP may not have acknowledged that one: it comes again. What is read
-            // leaves less than one segment unacknowledged, and no two of these stanzas fit into one.
+            // The peer had the last stanza of a stream, but its TCP may not have acknowledged it: the stanza comes
+            // again. After a read, less than one segment remains unacknowledged, and no two of these stanzas fit into
+            // one.
             assert!(next_id >= id, "{arrived:?}\n{}", world.engine.log());
         }
     }
@@ -180,7 +182,7 @@ fn rfc6120_10_1_order_is_kept_and_everything_counted_when_streams_break_under_lo
     .unwrap();
 }
 
-/// A certificate that expires so soon.
+/// A certificate that expires after `life`.
 fn short_lived(authority: &Authority, domain: &str, life: Duration) -> PeerResult<Identity> {
     authority.issue_with(&[domain], |params| params.not_after = (SystemTime::now() + life).into())
 }
@@ -309,9 +311,9 @@ fn xep0478_an_idle_stream_is_closed_before_the_peer_would_do_it() {
         Event::Ended { from } => Some(from),
         _ => None,
     };
-    // The server would wait for longer than the engine's own idle time has passed here.
+    // The server would wait longer than the engine's own idle time, which has passed here.
     assert_eq!(peer.wait("the end of the idle stream", ended).unwrap().as_deref(), Some(LOCAL));
-    // It is opened again for what comes later.
+    // The engine opens the stream again for later stanzas.
     stream.send(to(CLOSED, "later", "?")).unwrap();
     assert_eq!(peer.message().unwrap().attribute("id"), Some("later"));
 }
@@ -330,7 +332,7 @@ fn the_engines_own_ping_never_waits_for_a_backend_that_is_down() {
     .unwrap();
 }
 
-/// Has the engine serve `/v1/evidence`, and says where.
+/// Configures the engine to serve `/v1/evidence`, and returns the address.
 fn with_control(ground: &Ground, config: &mut Value) -> Result<SocketAddr, LoopbackError> {
     let control = claim::port()?;
     let identity = ground.authority.issue(&[CONTROL_NAME])?;
@@ -369,7 +371,7 @@ fn the_last_attempts_say_how_far_each_came() {
     assert_eq!((&attempt["step"], &attempt["tls"]), (&json!("TCP"), &Value::Null));
     assert_eq!(attempt["address"], world.closed.to_string());
 
-    // Now somebody answers there, with a certificate for another name.
+    // Now a server answers there, with a certificate for another name.
     let other = world.ground.authority.issue(&["other.example"]).unwrap();
     let other = Acceptor { identity: other, ..world.acceptor(CLOSED).unwrap() };
     let _server = Server::start(world.closed, other).unwrap();
@@ -395,7 +397,7 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
         let peers = evidence["peers"].as_array().unwrap();
         peers.iter().find(|peer| peer["domain"] == PEER).unwrap().clone()
     };
-    // A certificate for another name, and nobody's.
+    // A certificate for another name, which belongs to no known peer.
     let identity = world.ground.authority.issue(&["other.example"]).unwrap();
     let end = world.from_peer(Some(&identity), &roots).external().unwrap_err();
     assert_eq!(condition(&end), "policy-violation", "{end}");
@@ -407,7 +409,7 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
     assert_eq!((&refusal["local"], &refusal["source"]), (&json!(LOCAL), &json!("127.0.0.1")));
     assert_eq!(peer(&evidence())["inbound"], Value::Null, "nothing was proven");
 
-    // Who does not believe our certificate says so in the handshake, and its header was in the clear.
+    // A server that does not trust our certificate reports that in the handshake. Its header was in the clear.
     let stranger = Authority::new("Unknown CA").unwrap();
     let other_roots = stranger.roots().unwrap();
     world.from_peer(None, &other_roots).external().unwrap_err();
@@ -418,7 +420,7 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
     assert!(refusal["message"].as_str().unwrap().contains("UnknownCA"), "{refusal}");
     assert_eq!(refusal["local"], json!(LOCAL), "{refusal}");
 
-    // A stranger gets no record of its own.
+    // An unknown server gets no record of its own.
     let stranger = Initiator {
         from: "stranger.example",
         to: "nowhere.example",
@@ -437,7 +439,7 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
         all["peers"].as_array().unwrap().iter().all(|peer| peer["domain"] != "stranger.example")
     );
 
-    // Once the peer has proven itself, what was refused before is of no interest.
+    // After the peer has authenticated, its earlier refusals are irrelevant.
     let identity = world.ground.authority.issue(&[PEER]).unwrap();
     let _stream = world.from_peer(Some(&identity), &roots).external().unwrap();
     until("the peer without refusals", || {
@@ -449,7 +451,7 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
 
 #[test]
 fn a_refused_connection_is_in_the_evidence_with_its_source_and_cause() {
-    /// More than one source may have without authentication.
+    /// More connections than one source may have without authentication.
     const CONNECTIONS: u64 = 150;
     let mut control = None;
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
@@ -459,7 +461,7 @@ fn a_refused_connection_is_in_the_evidence_with_its_source_and_cause() {
     let roots = world.ground.authority.roots().unwrap();
     let evidence = || evidence::of_all::<Value>(control.unwrap(), &roots).unwrap();
     assert_eq!(evidence()["refusals"], json!([]), "nothing is refused yet");
-    // They say nothing, and whoever comes last gets the place of the one that came first.
+    // They send nothing, and the newest connection takes the place of the oldest.
     let connect = |_| TcpStream::connect(world.ground.outer).unwrap();
     let _silent: Vec<_> = (0..CONNECTIONS).map(connect).collect();
     let refused = || world.count("connections_refused_total", &[]).unwrap();
@@ -481,7 +483,7 @@ fn a_refused_connection_is_in_the_evidence_with_its_source_and_cause() {
     assert_eq!((&refusal["peer"], &refusal["local"]), (&Value::Null, &Value::Null), "{refusal}");
 }
 
-/// Serves [`CLOSED`], and sends everybody to that host.
+/// Serves [`CLOSED`], and redirects every peer to that host.
 fn redirecting(world: &World, to: &str, in_the_clear: bool) -> PeerResult<Server> {
     let acceptor = world.acceptor(CLOSED)?;
     let redirecting = Redirecting { acceptor, to: to.to_owned(), in_the_clear };
@@ -492,7 +494,7 @@ fn redirecting(world: &World, to: &str, in_the_clear: bool) -> PeerResult<Server
 fn rfc6120_4_9_3_19_a_stream_is_opened_where_the_peer_sends_us() {
     let world = World::start(engine(), ORDINARY).unwrap();
     let any = (world.closed.ip(), 0).into();
-    // It serves the domain that was asked for, and its certificate says so.
+    // It serves the requested domain, and its certificate names that domain.
     let other = Server::start(any, world.acceptor(CLOSED).unwrap()).unwrap();
     let _first = redirecting(&world, &other.address().to_string(), false).unwrap();
     let mut sender = world.stream_from_backend(CLOSED).unwrap();
@@ -506,7 +508,7 @@ fn rfc6120_4_9_3_19_the_other_host_has_to_prove_the_same_domain() {
         config["peers"] = json!([{"domain": CLOSED, "profile": "Strict"}]);
     })
     .unwrap();
-    // A name and a port: only its address is looked up. It leads to a server of another domain.
+    // A name and a port: only its address is looked up. It belongs to a server of another domain.
     let _first =
         redirecting(&world, &format!("xmpp.{PEER}:{}", world.peer.address().port()), false)
             .unwrap();
@@ -537,7 +539,7 @@ fn rfc6120_4_9_3_19_redirections_that_are_not_followed_say_why() {
     }
 }
 
-/// Whether the kernel's next act on a connection will be a keep-alive probe, by the ports of its ends.
+/// Whether the kernel's next action on a connection, named by the ports of its ends, is a keep-alive probe.
 fn is_probed(local: u16, remote: u16) -> bool {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let established = |line: &&str| {
@@ -627,7 +629,7 @@ fn rfc7673_3_3_a_server_that_its_tlsa_record_does_not_name_is_followed_by_the_ne
     assert_eq!(arrived.attribute("id"), Some("m"), "{}", world.engine.log());
     let proven = |event: &Event| matches!(event, Event::Authenticated { .. });
     let mut events = Vec::new();
-    // Its end of the connection may hear of the refusal after the second server has the message.
+    // The first server may see the refusal only after the second server has the message.
     until("an attempt at the first server", || {
         events.extend(first.events());
         !events.is_empty()

@@ -1,5 +1,5 @@
 //! The real engine program between scripted servers: relaying, authentication in both directions, refusals, bounces,
-//! re-reading, exit codes. Loopback only.
+//! reload, exit codes. Loopback only.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -102,7 +102,7 @@ fn direct_tls_both_ways() {
 
 #[test]
 fn a_stanza_for_a_peer_whose_port_is_closed_comes_back_with_the_cause() {
-    // The engine tries again until the stanza is too old.
+    // The engine retries until the stanza is too old.
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         config["timeouts"] = serde_json::json!({"queueSeconds": 5});
     })
@@ -209,7 +209,7 @@ fn an_authority_that_became_unusable_is_told_and_the_last_good_one_goes_on_minti
             .any(|line| line.contains("ERROR") && line.contains("backend-ca.crt"))
     })
     .unwrap();
-    // The first stream for this domain: its certificate is minted now.
+    // The first stream for this domain: its certificate is issued now.
     let mut stream = world.stream_from_backend(PEER).unwrap();
     stream.send(TO_PEER).unwrap();
     assert_eq!(body(&world.peer.message().unwrap()), Some("Ho"));

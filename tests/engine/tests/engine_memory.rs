@@ -1,4 +1,4 @@
-//! What the memory of the real engine program is: of a connection and of a stream, and after a peak. Loopback only.
+//! Memory of the real engine program: for a connection and for a stream, and after a peak. Loopback only.
 
 #![allow(
     clippy::indexing_slicing,
@@ -17,7 +17,7 @@ use s2s_peer::authority::Identity;
 use s2s_peer::initiator::{Initiator, Security};
 use s2s_peer::stream::Stream;
 
-/// What a connection that is not authenticated may hold, without and with TLS, and an authenticated stream that is idle.
+/// Maximum bytes of an unauthenticated connection, without and with TLS, and of an idle authenticated stream.
 const MAX_TCP: u64 = 8_000;
 const MAX_TLS: u64 = 20_000;
 const MAX_IDLE: u64 = 20_000;
@@ -57,7 +57,7 @@ impl Measured {
     /// Bytes that the engine has allocated for each of these streams, which stay open.
     fn bytes_of_each(&self, open: impl Fn(u64) -> Stream) -> (u64, Vec<Stream>) {
         const COUNT: u64 = 600;
-        // What is made once, at the first of its kind.
+        // Objects that are allocated once, for the first stream of its kind.
         let first = open(0);
         let before = anonymous(self.world.engine.pid()).unwrap();
         let streams = (0..COUNT).map(open).collect();
@@ -105,13 +105,13 @@ fn an_idle_stream_holds_little_also_after_it_was_busy() {
     }
     let busy = counted().unwrap();
     assert!(busy > before, "{busy} {before}");
-    // The streams to the backend have come in addition: one for each domain.
+    // The streams to the backend add to this: one for each domain.
     let most = before + NAMES * MAX_IDLE * 2;
     eventually("the buffers of busy streams are given back", &true, || Ok(counted()? < most))
         .unwrap();
 }
 
-/// Opens so many streams, a few at a time.
+/// Opens that many streams, a few at a time.
 fn all_of(count: u64, open: &(impl Fn(u64) -> Stream + Sync)) -> Vec<Stream> {
     const THREADS: usize = 4;
     thread::scope(|scope| {
@@ -128,7 +128,7 @@ fn the_memory_of_a_peak_goes_back_to_the_system() {
     let engine = measured.world.engine.pid();
     let way = measured.world.from_peer(None, &measured.roots);
     let identity = &measured.identity;
-    // Every other one proves nothing.
+    // Every second stream does not authenticate.
     let open = |number: u64| {
         let from = wild(number);
         let way = Initiator { from: &from, ..way.clone() };
@@ -138,7 +138,7 @@ fn the_memory_of_a_peak_goes_back_to_the_system() {
             way.open().unwrap().stream
         }
     };
-    // What is made once.
+    // Objects that are allocated once.
     drop(all_of(8, &open));
     let gone = || measured.world.count("connections", &[]).unwrap() <= 2;
     until("the first streams are gone", gone).unwrap();

@@ -1,5 +1,5 @@
-//! What the configuration allows one peer (`peers[].limits`), and many domains of one server at once: the real engine program on
-//! loopback.
+//! Limits of the configuration for one peer (`peers[].limits`), and many domains of one server at once: the real engine
+//! program on loopback.
 
 #![allow(
     clippy::indexing_slicing,
@@ -56,7 +56,7 @@ fn a_peer_that_sends_faster_than_it_may_is_read_slowly_and_loses_nothing() {
     let begun = Instant::now();
     stream.send((0..150).map(message).collect::<String>()).unwrap();
     assert_eq!(ids(&world, 150), (0..150).collect::<Vec<_>>());
-    // Those of one second at once, and two seconds for the rest: a busy machine can only take longer.
+    // The stanzas of one second arrive at once, the rest in two seconds. A busy machine can only take longer.
     let took = begun.elapsed();
     assert!(took > Duration::from_millis(1_900), "{took:?}");
     let pauses = reached(&world, "stanzasPerSecond", "Enforce");
@@ -107,7 +107,7 @@ fn the_largest_stanza_of_a_peer_is_its_own() {
     assert_eq!(world.count("stanzas_refused_total", &refused).unwrap(), 1);
 }
 
-/// An engine, and the server of `*.hoster.example`, which every peer's route leads to.
+/// An engine, and the server of `*.hoster.example`. Every peer's route leads to that server.
 fn hosted() -> (World, Option<Server>) {
     let mut hoster = None;
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
@@ -121,7 +121,7 @@ fn hosted() -> (World, Option<Server>) {
         };
         let server = Server::start((PEER_ADDRESS, 0).into(), acceptor).unwrap();
         config["peerDefaults"] = json!({"route": {"targets": [server.address().to_string()]}});
-        // Both sides of all streams compute on the same machine.
+        // Both ends of all streams use the CPU of the same machine.
         config["timeouts"] = json!({"negotiationSeconds": 200, "dialbackSeconds": 200});
         hoster = Some(server);
     })
@@ -179,7 +179,7 @@ fn all_domains_that_one_stream_proves_at_once_wait_for_their_turn() {
     }
 }
 
-/// Lines about the streams of a peer, and those that were not written.
+/// Log lines about the streams of a peer, and lines that were omitted.
 fn lines(world: &World, domain: &str) -> (usize, usize) {
     let of_stream = |line: &&str| {
         line.contains(domain)
@@ -218,7 +218,7 @@ fn log_lines_about_a_peer_that_breaks_stream_after_stream_are_bounded_and_the_re
     thread::spawn(move || {
         for tcp in listener.incoming().flatten() {
             let Ok(Some(mut session)) = acceptor.accept(tcp) else { return };
-            // One stanza is taken, so the engine comes back at once.
+            // The server accepts one stanza, so the engine reconnects at once.
             let Ok(_) = session.stream.element("a stanza") else { return };
             let _ = session.stream.send("<a xmlns='urn:x'/>");
             let _ = session.stream.close();

@@ -1,5 +1,5 @@
-//! A configuration that takes a domain away, denies a peer or asks more of it ends the streams that it does not allow any
-//! more, and no others. The real engine program between scripted servers. Loopback only.
+//! A configuration that removes a domain, denies a peer or requires more of it ends the streams that it no longer
+//! allows, and no others. The real engine program between scripted servers. Loopback only.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test states its expectations so")]
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// A second domain of the engine.
 const GONE: &str = "gone.example";
 
-/// A peer of which nothing is changed.
+/// A peer whose configuration does not change.
 const OTHER: &str = "other.example";
 
 fn reload(world: &mut World, change: impl FnOnce(&mut Value)) {
@@ -22,7 +22,7 @@ fn reload(world: &mut World, change: impl FnOnce(&mut Value)) {
     world.ground.write("engine.yaml", &format!("{:#}", world.config)).unwrap();
 }
 
-/// A stream that a peer opens to the engine, proven by its certificate.
+/// A stream that a peer opens to the engine, authenticated by its certificate.
 fn from(world: &World, peer: &'static str, to: &'static str) -> Stream {
     let identity = world.ground.authority.issue(&[peer]).unwrap();
     let roots = world.ground.authority.roots().unwrap();
@@ -35,7 +35,7 @@ fn message(from: &str, to: &str, id: &str) -> String {
     format!("<message from='romeo@{from}/r' to='juliet@{to}' id='{id}'><body>Hi</body></message>")
 }
 
-/// The stream goes on: what it brings arrives.
+/// The stream continues: its stanzas arrive.
 fn goes_on(world: &World, stream: &mut Stream, from: &str, to: &str) {
     stream.send(message(from, to, "still")).unwrap();
     // Other streams of the backend may end meanwhile.
@@ -93,7 +93,7 @@ fn the_streams_of_a_peer_that_is_denied_end_and_what_waits_for_it_comes_back() {
     let mut backend = world.stream_from_backend(PEER).unwrap();
     backend.send(message(LOCAL, PEER, "out")).unwrap();
     world.peer.message().unwrap();
-    // This one waits for a server that is not there.
+    // This stream waits for a server that is down.
     let mut waiting = world.stream_from_backend(CLOSED).unwrap();
     waiting.send(message(LOCAL, CLOSED, "waiting")).unwrap();
 
@@ -109,13 +109,13 @@ fn the_streams_of_a_peer_that_is_denied_end_and_what_waits_for_it_comes_back() {
         "{bounce}"
     );
     goes_on(&world, &mut other, OTHER, LOCAL);
-    // The backend's streams stay, and their stanzas for the denied peer are answered.
+    // The backend's streams stay open, and their stanzas for the denied peer are answered.
     backend.send(message(LOCAL, PEER, "denied")).unwrap();
     let bounce = world.backend.message().unwrap();
     assert_eq!(bounce.attribute("id"), Some("denied"), "{bounce}");
 }
 
-/// A stream of the peer that was proven under one entry of `peers`, and what becomes of it under another one.
+/// A stream of the peer that was authenticated under one entry of `peers`, and whether it stays open under another one.
 fn under(before: &Value, stream: impl FnOnce(&World) -> Stream, after: &Value, stays: bool) {
     let kind = PeerKind { dialback: true, ..ORDINARY };
     let mut world = World::start_with(engine(), kind, |_, config| {
@@ -126,7 +126,7 @@ fn under(before: &Value, stream: impl FnOnce(&World) -> Stream, after: &Value, s
     let mut other = from(&world, OTHER, LOCAL);
     reload(&mut world, |config| {
         config["peers"] = json!([after]);
-        // Ends when the new configuration is in force, and shows that it is.
+        // This stream ends when the new configuration is in force, and thus shows that it is.
         config["policy"] = json!({"rules": [{"domains": [OTHER], "action": "Deny"}]});
     });
     assert_eq!(end(&mut other), "policy-violation", "{}", world.engine.log());
@@ -137,12 +137,12 @@ fn under(before: &Value, stream: impl FnOnce(&World) -> Stream, after: &Value, s
     }
 }
 
-/// By its certificate.
+/// Authenticated by its certificate.
 fn external(world: &World) -> Stream {
     from(world, PEER, LOCAL)
 }
 
-/// By dialback, over TLS without a certificate that would do, or without TLS.
+/// Authenticated by dialback, over TLS without a sufficient certificate, or without TLS.
 fn by_dialback(world: &World, security: Security) -> Stream {
     let roots = world.ground.authority.roots().unwrap();
     let initiator = Initiator { security, ..world.from_peer(None, &roots) };

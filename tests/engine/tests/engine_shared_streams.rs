@@ -28,12 +28,12 @@ fn outbound(world: &World) -> Result<u64, LoopbackError> {
     world.count("streams", &[("leg", "outer"), ("direction", "outbound")])
 }
 
-/// Attempts to reach a peer that had that result.
+/// Attempts to reach a peer that had this result.
 fn dials(world: &World, result: &str) -> Result<u64, LoopbackError> {
     world.count("dials_total", &[("result", result)])
 }
 
-/// Verified streams to peers, and attempts that led to one. Both are counted after the stream is of use.
+/// Verified streams to peers, and attempts that led to one. Both are counted after the stream is usable.
 fn streams_and_dials(world: &World) -> Result<(u64, u64), LoopbackError> {
     Ok((outbound(world)?, dials(world, "Success")?))
 }
@@ -42,7 +42,7 @@ fn message(from: &str, to: &str, id: &str) -> String {
     format!("<message from='{from}' to='{to}' id='{id}' type='chat'><body>Hi</body></message>")
 }
 
-/// A stream of [`CLOSED`], where nothing can be dialled, that goes both ways.
+/// A bidirectional stream of [`CLOSED`], to which no connection can be opened.
 fn from_closed(world: &World) -> Result<Stream, LoopbackError> {
     let identity = world.ground.authority.issue(&[CLOSED])?;
     let roots = world.ground.authority.roots()?;
@@ -50,8 +50,8 @@ fn from_closed(world: &World) -> Result<Stream, LoopbackError> {
     Ok(initiator.external_after(REQUEST)?)
 }
 
-/// Somebody outside reaches the engine. Before that it does not ask others to answer on its own streams, because then
-/// nobody would see whether it can be reached.
+/// An external peer reaches the engine. Until then the engine does not invite others to answer on its own streams.
+/// Otherwise nothing would show whether it is reachable.
 fn reach(world: &World) -> Result<(), LoopbackError> {
     let identity = world.ground.authority.issue(&[PEER])?;
     let roots = world.ground.authority.roots()?;
@@ -61,8 +61,8 @@ fn reach(world: &World) -> Result<(), LoopbackError> {
     Ok(())
 }
 
-/// A stream that the engine opens for a first stanza, whose ID is `there`, to a server that offers both ways; and the
-/// backend's that brings it.
+/// A stream that the engine opens for a first stanza, whose ID is `there`, to a server that offers bidirectional
+/// streams. Also returns the backend's stream that brings the stanza.
 fn opened_for_a_stanza(
     world: &World,
     listener: &Listener,
@@ -163,7 +163,7 @@ fn xep0288_a_peer_answers_over_the_stream_that_the_engine_opened() {
     session.stream.send(message("romeo@closed.example/r", "juliet@local.example", "back")).unwrap();
     assert_eq!(world.backend.message().unwrap().attribute("id"), Some("back"));
 
-    // For others than its own domain it has no word here.
+    // On this stream, the server may not send for domains other than its own.
     session.stream.send(message("romeo@peer.example/r", "juliet@local.example", "forged")).unwrap();
     let error = session.stream.element("the end of the stream").unwrap_err();
     assert!(
@@ -172,10 +172,10 @@ fn xep0288_a_peer_answers_over_the_stream_that_the_engine_opened() {
     );
 }
 
-/// How long nothing is taken from a peer before it counts as stopped.
+/// Maximum time of a peer's blocked write before the peer counts as stalled.
 const JAM: Duration = Duration::from_secs(2);
 
-/// Takes streams and reads nothing from them.
+/// Accepts streams and reads nothing from them.
 fn deaf(listener: TcpListener, acceptor: Acceptor) {
     thread::spawn(move || {
         let sessions = listener.incoming().flatten().map(|tcp| acceptor.accept(tcp));
@@ -199,7 +199,7 @@ fn xep0288_a_stream_that_is_not_read_on_goes_on_sending() {
     let initiator = Initiator { from: CLOSED, ..world.from_peer(Some(&identity), &roots) };
     let mut peer = initiator.external_after(REQUEST).unwrap();
     peer.transport().set_patience(JAM).unwrap();
-    // More than all buffers on the way hold: at last nobody takes it.
+    // More than all buffers on the way hold: finally a write blocks.
     let body = "x".repeat(100_000);
     let flood =
         format!("<message from='romeo@{CLOSED}' to='juliet@{LOCAL}'><body>{body}</body></message>");
@@ -228,7 +228,7 @@ fn with_a_second_domain(dialback: bool) -> Result<World, LoopbackError> {
     installed.map(|()| world)
 }
 
-/// What each of both domains here sends to the peer.
+/// Sends a stanza from each of the two local domains to the peer.
 fn send_from_both(world: &World) -> Result<Vec<Stream>, LoopbackError> {
     let identity: Identity = world.ground.backend_ca.issue(&[LOCAL, CHAT])?;
     let roots = world.ground.backend_ca.roots()?;

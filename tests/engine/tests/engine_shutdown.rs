@@ -1,5 +1,5 @@
-//! The end of the engine: every stanza that it has acknowledged (XEP-0198) is delivered or answered. The real engine program between scripted
-//! servers. Loopback only.
+//! Shutdown of the engine: every stanza that it has acknowledged (XEP-0198) is delivered or answered. The real engine
+//! program between scripted servers. Loopback only.
 
 #![allow(
     clippy::indexing_slicing,
@@ -28,10 +28,10 @@ const BACKEND: [u8; 4] = [127, 0, 0, 5];
 const STANZAS: usize = 2_000;
 const BODY: usize = 6_000;
 
-/// Looks without a change after which a sender is held up.
+/// Number of checks without a change after which a sender counts as blocked.
 const LOOKS: usize = 20;
 
-/// An engine that is full of a peer's stanzas because its backend reads none, and a peer that has more.
+/// An engine that is full of a peer's stanzas because its backend reads none, and a peer that has more stanzas.
 struct Scene {
     world: World,
     sender: JoinHandle<Stream>,
@@ -64,7 +64,7 @@ impl Scene {
                     "<message from='romeo@{PEER}/r' to='juliet@{LOCAL}' id='{id}'><body>{body}</body></message>"
                 );
                 if from_peer.send(stanza).is_err() {
-                    // The engine has ended, and did not take this one.
+                    // The engine has shut down, and did not accept this stanza.
                     from_peer.transport().forget_unsent().unwrap();
                     break;
                 }
@@ -85,14 +85,14 @@ impl Scene {
         Self { world, sender, backend, _others: others }
     }
 
-    /// SIGTERM, and the wait until the engine has begun to end.
+    /// Sends SIGTERM, and waits until the engine has begun to shut down.
     fn terminate(&self) {
         self.world.engine.terminate().unwrap();
         let refused = || TcpStream::connect(self.world.ground.outer).is_err();
         until("no more connections", refused).unwrap();
     }
 
-    /// The stanzas that came back, up to the end of the engine's stream to the peer.
+    /// The stanzas that came back before the end of the engine's stream to the peer.
     fn bounced(&mut self) -> Vec<usize> {
         let mut bounced = Vec::new();
         let told = loop {
@@ -109,7 +109,7 @@ impl Scene {
     }
 }
 
-/// The engine's stream to the backend for the peer's stanzas, and others, for its own pings.
+/// The engine's stream to the backend for the peer's stanzas, and its other streams, for its own pings.
 fn accept_from_peer(world: &World, listener: &Listener) -> (Stream, Vec<Stream>) {
     let acceptor = world.ground.backend_acceptor().unwrap();
     let mut others = Vec::new();
@@ -130,7 +130,7 @@ fn id(stanza: &Element) -> usize {
     stanza.attribute("id").and_then(|id| id.parse().ok()).unwrap()
 }
 
-/// How many stanzas the engine has acknowledged before it ended the stream.
+/// Number of stanzas that the engine acknowledged before it ended the stream.
 fn acknowledged(stream: &mut Stream) -> usize {
     let mut count = 0;
     loop {
@@ -147,7 +147,8 @@ fn acknowledged(stream: &mut Stream) -> usize {
     }
 }
 
-/// Each of `acknowledged` stanzas was delivered, or came back. `unsure`: so many bytes may have done both.
+/// Each of `acknowledged` stanzas was delivered or came back. `unsure`: number of bytes that may have been both
+/// delivered and returned.
 fn assert_complete(acknowledged: usize, delivered: usize, mut bounced: Vec<usize>, unsure: usize) {
     bounced.sort_unstable();
     let first = bounced.first().copied().unwrap_or(acknowledged);
@@ -191,12 +192,12 @@ fn what_a_backend_does_not_take_in_time_comes_back_to_its_senders() {
     scene.terminate();
     let bounced = scene.bounced();
     let acknowledged = acknowledged(&mut scene.sender.join().unwrap());
-    // The backend's TCP had taken these.
+    // The backend's TCP had accepted these stanzas.
     let mut delivered = 0;
     while let Ok(stanza) = scene.backend.element("a stanza") {
         assert_eq!(id(&stanza), delivered);
         delivered += 1;
     }
-    // A TLS record is of use as a whole only.
+    // A TLS record is usable only as a whole.
     assert_complete(acknowledged, delivered, bounced, 2 * 16 * 1024);
 }

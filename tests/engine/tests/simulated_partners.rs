@@ -1,5 +1,5 @@
-//! Simulated partners: closed systems as their vendors documented them, against the real engine with the preset that is
-//! made for them, and with a wrong one. Each reason and each sentence that is awaited here stands in `docs/partners`, too.
+//! Simulated partners: closed systems as their vendors documented them, against the real engine with the matching
+//! preset, and with a wrong one. Each reason and each sentence that is expected here is also in `docs/partners`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test states its expectations so")]
 
@@ -27,7 +27,7 @@ mod world;
 const TO_LOCAL: &str = "<message from='jdoe1@partner.example/r' to='cupuser1@local.example' id='m1'><body>Hi</body></message>";
 const TO_PARTNER: &str = "<message from='cupuser1@local.example/b' to='jdoe1@partner.example' id='m2' type='chat'><body>Ho</body></message>";
 
-/// The pages that tell people of what is tested here.
+/// The documentation pages about the behaviour that is tested here.
 mod page {
     pub(super) const GOOGLE_TALK: &str = include_str!("../../../docs/partners/google-talk.md");
     pub(super) const WEBEX_MESSENGER: &str =
@@ -37,12 +37,12 @@ mod page {
     pub(super) const EXPRESSWAY: &str = include_str!("../../../docs/partners/cisco-expressway.md");
 }
 
-/// How the log of the engine calls a stream's authentication.
+/// The engine's log term for a stream's authentication method.
 const OVER_TCP: &str = "how=Dialback";
 const OVER_TLS: &str = "how=DialbackWithTLS";
 const EXTERNAL: &str = "how=SaslExternal";
 
-/// Of a partner that has nothing but dialback, with the profile that does not use it.
+/// Error text for a partner that supports only dialback, with the profile that does not use it.
 const NO_DIALBACK: &str = "and dialback is not used because `peers[].authentication.dialback` is Disabled (from profile Strict)";
 
 fn profile(name: &str) -> Value {
@@ -57,7 +57,7 @@ fn world(wire: Wire, settings: Value) -> World {
     start(&Setup::new(wire, settings))
 }
 
-/// The next stanza of that name; the engine's own pings of the backend come in between.
+/// The next stanza with that name; the engine's own pings of the backend come in between.
 fn next(server: &Server, name: &str) -> Element {
     server
         .wait("a stanza", |event| match event {
@@ -78,7 +78,7 @@ fn authorised(world: &World) -> Vec<String> {
     log.lines().filter(|line| line.contains("Outer")).filter(ours).map(str::to_owned).collect()
 }
 
-/// A message each way, on streams that were proven in this way.
+/// A message in each direction, on streams that were authenticated in this way.
 fn both_ways(world: &World, how: &str) {
     let mut inbound = world.partner.stream_to(LOCAL).unwrap();
     inbound.send(TO_LOCAL).unwrap();
@@ -98,8 +98,8 @@ fn both_ways(world: &World, how: &str) {
     }
 }
 
-/// What a person reads when a message does not get to the partner. The reason, which is the same in log, status and
-/// metrics, stands on the partner's page.
+/// The bounce text of a message that does not reach the partner. The reason is the same in log, status and metrics, and
+/// the partner's page contains it.
 fn bounce(world: &World, page: &str, reason: &str) -> String {
     let row = |line: &&str| line.starts_with('|') && line.contains(&format!("`{reason}`"));
     assert!(page.lines().any(|line| row(&line)), "the page does not name {reason}");
@@ -115,7 +115,7 @@ fn bounce(world: &World, page: &str, reason: &str) -> String {
     error.child(STANZA_ERRORS, "text").unwrap().text.clone()
 }
 
-/// The stream error with which the partner's own attempt ends.
+/// The stream error that ends the partner's own attempt.
 fn refused(world: &World) -> (String, String) {
     match world.partner.stream_to(LOCAL) {
         Err(PeerError::Stream { condition, text }) => (condition, text.unwrap_or_default()),
@@ -123,7 +123,7 @@ fn refused(world: &World) -> (String, String) {
     }
 }
 
-/// The partner's own attempt ends with the answer to its dialback key.
+/// The answer to its dialback key ends the partner's own attempt.
 fn key_is_refused(world: &World, text: &str) {
     match world.partner.stream_to(LOCAL) {
         Err(PeerError::Refused { answer }) => {
@@ -156,7 +156,7 @@ fn simulated_google_talk_is_refused_where_tls_is_required() {
     let world = world(google_talk::WIRE, profile("Standards"));
     let text = bounce(&world, page::GOOGLE_TALK, "STARTTLSNotOffered");
     assert_eq!(text, "TLS is required here, and the peer does not offer STARTTLS");
-    // It does not say who it is before its dialback key, so that is where it hears of it.
+    // The partner does not identify itself before its dialback key, so it gets the refusal only then.
     key_is_refused(&world, "TLS is required here");
 }
 
@@ -340,7 +340,7 @@ fn simulated_cups_with_old_tls_is_reached_without_only() {
     both_ways(&world(cisco_imp::OLD_TLS, profile("LegacyDialback")), OVER_TCP);
 }
 
-/// RFC 6120 §5.3.1: STARTTLS that is all that is announced counts as required.
+/// RFC 6120 §5.3.1: STARTTLS counts as required if it is the only announced feature.
 #[test]
 fn simulated_cups_that_announces_starttls_alone_is_not_reached_without() {
     let world = world(cisco_imp::TLS_OPTIONAL, profile("LegacyDialback"));

@@ -5,35 +5,35 @@
 pub enum Encryption {
     /// Without TLS there is no stream.
     Required,
-    /// TLS when the other side has it.
+    /// TLS if the other side offers it.
     Optional,
-    /// Never.
+    /// TLS is never used.
     Off,
 }
 
-/// What the other side must prove itself by.
+/// How the other side must authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demand {
-    /// A valid certificate, and nothing else will do.
+    /// A valid certificate; nothing else is accepted.
     Certificate,
-    /// A valid certificate, or else dialback.
+    /// A valid certificate; otherwise dialback.
     CertificateOrDialback,
-    /// Dialback, whatever the certificate says.
+    /// Dialback, regardless of the certificate.
     Dialback,
 }
 
 /// The certificate that a side presents, as server and as client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certificate {
-    /// Signed by the authority that both sides trust, for both ends of a stream.
+    /// Issued by the authority that both sides trust, for both ends of a stream.
     Good,
-    /// As public authorities issue them: for servers only (RFC 5280 §4.2.1.12).
+    /// As public authorities issue it: for servers only (RFC 5280 §4.2.1.12).
     ServerAuthOnly,
     /// Self-signed.
     SelfSigned,
     /// For another domain.
     WrongName,
-    /// No longer valid.
+    /// Expired.
     Expired,
 }
 
@@ -42,9 +42,9 @@ pub enum Certificate {
 pub struct Settings {
     /// Whether streams are encrypted.
     pub encryption: Encryption,
-    /// What the other side must prove itself by.
+    /// How the other side must authenticate.
     pub demand: Demand,
-    /// What this side presents.
+    /// The certificate that this side presents.
     pub certificate: Certificate,
 }
 
@@ -55,20 +55,20 @@ pub enum Way {
     Ordinary,
     /// Only `_xmpps-server` (XEP-0368).
     DirectTls,
-    /// `_xmpp-server`, and addresses of IPv6 only.
+    /// `_xmpp-server`, with IPv6 addresses only.
     Ipv6,
 }
 
 /// One cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
-    /// What it is called in the matrix.
+    /// Its name in the matrix.
     pub name: &'static str,
     /// The engine's side.
     pub ours: Settings,
     /// The real server's side.
     pub theirs: Settings,
-    /// How they reach each other.
+    /// How both sides reach each other.
     pub way: Way,
 }
 
@@ -80,7 +80,7 @@ const fn cell(name: &'static str, way: Way, ours: Settings, theirs: Settings) ->
     Cell { name, ours, theirs, way }
 }
 
-/// Profile `Strict` and what matches it.
+/// Profile `Strict` and matching settings.
 const fn strict(certificate: Certificate) -> Settings {
     side(Encryption::Required, Demand::Certificate, certificate)
 }
@@ -90,17 +90,17 @@ const fn standards(certificate: Certificate) -> Settings {
     side(Encryption::Required, Demand::CertificateOrDialback, certificate)
 }
 
-/// As most servers come: TLS when possible, the certificate or else dialback.
+/// The default of most servers: TLS when possible, the certificate or else dialback.
 const fn lenient(certificate: Certificate) -> Settings {
     side(Encryption::Optional, Demand::CertificateOrDialback, certificate)
 }
 
-/// TCP only, as profile `LegacyDialback` has it.
+/// TCP only, as in profile `LegacyDialback`.
 const PLAIN: Settings = side(Encryption::Off, Demand::Dialback, Certificate::Good);
-/// TLS without a look at the certificate, as profile `CiscoExpressway` has it.
+/// TLS without a check of the certificate, as in profile `CiscoExpressway`.
 const DIALBACK: Settings = side(Encryption::Required, Demand::Dialback, Certificate::Good);
 
-/// The matrix: every server goes through every cell.
+/// The matrix: every server runs every cell.
 pub(crate) const CELLS: [Cell; 16] = {
     use Certificate::{Expired, Good, SelfSigned, ServerAuthOnly, WrongName};
     use Way::{DirectTls, Ipv6, Ordinary};

@@ -15,7 +15,8 @@ const OTHER: &str = "other.example";
 #[derive(Debug, Clone, Copy)]
 struct Years(i32, i32);
 
-/// Not later than what `UTCTime` can say (RFC 5280 §4.1.2.5.1): ejabberd takes no certificate that is valid to the year 4096.
+/// Not later than `UTCTime` can express (RFC 5280 §4.1.2.5.1): ejabberd refuses a certificate that is valid until the
+/// year 4096.
 const VALIDITY: Years = Years(2024, 2049);
 const PAST: Years = Years(2020, 2021);
 

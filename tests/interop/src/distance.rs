@@ -1,4 +1,5 @@
-//! A distance between a server and the engine: what is relayed to the engine goes at once, its first answer takes a time.
+//! A distance between a server and the engine: data to the engine is relayed at once, the engine's first answer is
+//! delayed.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use harness::loopback::DEADLINE;
 use s2s_peer::error::{PeerError, Result};
 
-/// A relay of TCP, which takes no more connections when dropped.
+/// A TCP relay that accepts no more connections after it is dropped.
 #[derive(Debug)]
 pub(crate) struct Distance {
     address: SocketAddr,
@@ -18,7 +19,8 @@ pub(crate) struct Distance {
 }
 
 impl Distance {
-    /// Relays what comes to `address` to `engine`. The first bytes that come back on each connection are held for `time`.
+    /// Relays connections to `address` to `engine`. It holds the first bytes that come back on each connection for
+    /// `time`.
     pub(crate) fn start(address: SocketAddr, engine: SocketAddr, time: Duration) -> Result<Self> {
         let listener = TcpListener::bind(address).map_err(PeerError::listen(address))?;
         let stopped = Arc::new(AtomicBool::new(false));
@@ -53,7 +55,7 @@ fn relay(near: TcpStream, engine: SocketAddr, time: Duration) -> io::Result<()> 
     let (from_near, to_far) = (near.try_clone()?, far.try_clone()?);
     thread::spawn(move || copy(from_near, to_far));
     thread::spawn(move || {
-        // Until something is there; what it is, is read below.
+        // Waits until data is available; the data is read below.
         let _ = far.peek(&mut [0]);
         thread::sleep(time);
         copy(far, near);
@@ -61,9 +63,9 @@ fn relay(near: TcpStream, engine: SocketAddr, time: Duration) -> io::Result<()> 
     Ok(())
 }
 
-/// Until `from` ends; then `to` ends in that direction.
+/// Copies until `from` ends; then closes that direction of `to`.
 fn copy(mut from: TcpStream, mut to: TcpStream) {
-    // An error ends a connection as its end does.
+    // An error ends a connection like the end of its data does.
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a cell, so that it has no result.
+//! Errors that leave a cell without a result.
 
 use std::io;
 use std::path::Path;
@@ -7,13 +7,13 @@ use harness::launch::error::LaunchError;
 use harness::loopback::LoopbackError;
 use s2s_peer::error::PeerError;
 
-/// Result of everything in the matrix.
+/// Result type of the matrix.
 pub type Result<T, E = InteropError> = std::result::Result<T, E>;
 
-/// Why a cell has no result.
+/// Reason why a cell has no result.
 #[derive(thiserror::Error)]
 pub enum InteropError {
-    /// A scripted part could not go on.
+    /// A scripted part could not continue.
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The engine did not start.
@@ -22,7 +22,7 @@ pub enum InteropError {
     /// The real server did not start.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// A part is not there.
+    /// A part is missing.
     #[error(transparent)]
     Lab(#[from] lab::error::Error),
     /// A certificate could not be made.
@@ -31,20 +31,20 @@ pub enum InteropError {
     /// A file, program or socket could not be used.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done.
+        /// The attempted operation.
         doing: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// The server does not run, or does not do what it must.
     #[error("{what}\n{log}")]
     Server {
-        /// What is the matter.
+        /// Description of the problem.
         what: String,
-        /// The end of what it said.
+        /// The end of its output.
         log: String,
     },
-    /// The engine answered something else than evidence.
+    /// The engine returned something other than evidence.
     #[error("/v1/evidence: {0}")]
     Evidence(String),
 }

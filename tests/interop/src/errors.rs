@@ -1,6 +1,6 @@
-//! The error of a server that cannot read a stanza, or refuses it. ejabberd sends it on the very stream that the stanza came on,
-//! although that stream is for the other direction (`process_invalid_xml` of its library `xmpp`). The engine passes it on, from a
-//! peer and from a backend.
+//! The error of a server that cannot read a stanza, or refuses it. ejabberd sends the error on the same stream that
+//! carried the stanza, although that stream is for the other direction (`process_invalid_xml` of its library `xmpp`).
+//! The engine relays the error, from a peer and from a backend.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -23,20 +23,21 @@ use super::ours::{self, Manner, Ours, Probe};
 use super::release::Release;
 use super::site::{Addresses, DNS, SERVERS, Site};
 
-/// Both sides prove themselves by certificates, so nobody needs another stream to be authenticated.
+/// Both sides authenticate by certificates, so authentication needs no other stream.
 const STRICT: Settings = Settings {
     encryption: Encryption::Required,
     demand: Demand::Certificate,
     certificate: Certificate::Good,
 };
 const CELL: Cell = Cell { name: "errors", ours: STRICT, theirs: STRICT, way: Way::Ordinary };
-/// Addresses that no cell of the matrix has.
+/// Addresses that no cell of the matrix uses.
 const OUTSIDE: u8 = 65;
-/// The same.
+/// The same, for the server as backend.
 const BEHIND: u8 = 66;
 const QUIET: Manner = Manner { probe: Probe::Off, queue_seconds: None };
 
-/// What ejabberd does not read: a value that RFC 6121 §4.7.2.1 does not know, and a type that RFC 6120 §8.2.3 does not.
+/// Stanzas that ejabberd does not read: a value that RFC 6121 §4.7.2.1 does not define, and a type that RFC 6120 §8.2.3
+/// does not define.
 fn unreadable(from: &str, to: &str) -> [(&'static str, String); 2] {
     [
         (
@@ -77,7 +78,8 @@ pub fn of_a_peer(release: Release, engine: &Path) -> Result<()> {
 /// The server is the backend of the engine.
 pub fn of_a_backend(release: Release, engine: &Path) -> Result<()> {
     let addresses = Addresses::of(BEHIND, CELL.way);
-    // One for both sides: ejabberd does not take the authority of the scripted servers, which is valid for too long.
+    // One authority for both sides: ejabberd refuses the authority of the scripted servers, which is valid for too
+    // long.
     let issuer = Issuer::new()?;
     let _nameserver =
         Nameserver::start(SocketAddr::from((addresses.dns, DNS)), zone(&CELL, &addresses)?)?;
@@ -136,7 +138,7 @@ fn expect_error(sender: &Server, expected: &str) -> Result<()> {
     Err(InteropError::Evidence(format!("expected a bad-request for {expected}, seen {error}")))
 }
 
-/// The server has opened no stream of its own for its errors.
+/// Checks that the server has opened no stream of its own for its errors.
 fn one_way(ground: &Ground, leg: &str) -> Result<()> {
     let counts = Metrics::of(ground.admin).map_err(InteropError::io("reading", "/metrics"))?;
     match counts.sum("streams", &[("leg", leg), ("direction", "inbound")]) {

@@ -4,19 +4,19 @@ use std::fmt;
 
 use super::cell::{Certificate, Demand, Encryption, Settings, Way};
 
-/// What a server can do, whatever its settings.
+/// Abilities of a server, independent of its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities {
-    /// How it can prove itself, and what it takes for proof.
+    /// How it can authenticate, and which authentication it accepts.
     pub proof: ProofAbility,
     /// How it connects.
     pub connection: ConnectionAbility,
 }
 
-/// Which proof a server knows, in both roles.
+/// The authentication methods that a server supports, in both roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProofAbility {
-    /// SASL EXTERNAL (XEP-0178), and it takes a certificate without the usage clientAuth for proof.
+    /// SASL EXTERNAL (XEP-0178); a certificate without the usage clientAuth is accepted.
     External,
     /// SASL EXTERNAL, and an initiating server's certificate must have the usage clientAuth.
     ExternalWithClientAuth,
@@ -24,30 +24,30 @@ pub enum ProofAbility {
     DialbackOnly,
 }
 
-/// Which connections a server knows.
+/// The connection types that a server supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionAbility {
     /// STARTTLS, Direct TLS (XEP-0368), TCP only, in both roles.
     All,
-    /// No Direct TLS; and without TLS its stream header does not name the domain that it wants: servers from before version
+    /// No Direct TLS. Without TLS, its stream header does not name the requested domain: servers from before version
     /// 1.0 leave that to dialback (RFC 3920 §4.2).
     Legacy,
 }
 
-/// What the engine can do.
+/// Abilities of the engine.
 pub const ENGINE: Abilities =
     Abilities { proof: ProofAbility::External, connection: ConnectionAbility::All };
 
 /// One side of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Party {
-    /// What it is told.
+    /// Its settings.
     pub settings: Settings,
-    /// What it can.
+    /// Its abilities.
     pub abilities: Abilities,
 }
 
-/// How the initiating server is proven.
+/// How the initiating server is authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// SASL EXTERNAL.
@@ -59,30 +59,30 @@ pub enum Proof {
 /// How a stream is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// Not at all.
+    /// Not encrypted.
     Plain,
     /// STARTTLS.
     StartTls,
-    /// From the first byte.
+    /// Encrypted from the first byte.
     DirectTls,
 }
 
-/// Why there is no stream.
+/// Reason why there is no stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The initiating server does not look for Direct TLS, and nothing else is announced.
+    /// The initiating server does not query for Direct TLS, and nothing else is announced.
     NotFound,
-    /// Nothing listens where DNS points to.
+    /// Nothing listens at the address that DNS gives.
     NotListening,
-    /// One side requires TLS and the other one never does it.
+    /// One side requires TLS and the other one never uses it.
     NoTls,
-    /// The initiating server insists on a valid certificate and gets this.
+    /// The initiating server requires a valid certificate and gets this one.
     ReceiversCertificate(Certificate),
-    /// The receiving server insists on a valid certificate and gets this.
+    /// The receiving server requires a valid certificate and gets this one.
     InitiatorsCertificate(Certificate),
-    /// No way of proof is known to both and permitted by both.
+    /// No authentication method is both supported and permitted by both sides.
     NoCommonProof,
-    /// The receiving server cannot open a stream to ask about the dialback key.
+    /// The receiving server cannot open a stream to verify the dialback key.
     NotVerified,
 }
 
@@ -91,7 +91,7 @@ pub enum Cause {
 pub enum Expected {
     /// A stanza arrives.
     Delivered(Proof, Channel),
-    /// None does.
+    /// No stanza arrives.
     Failed(Cause),
 }
 
@@ -100,12 +100,12 @@ impl Party {
         self.settings.demand == Demand::Certificate
     }
 
-    /// Whether its certificate proves it, as a server, to anybody.
+    /// Whether its certificate authenticates it, as a server, to everyone.
     fn is_valid_as_server(self) -> bool {
         matches!(self.settings.certificate, Certificate::Good | Certificate::ServerAuthOnly)
     }
 
-    /// Whether its certificate proves it, as a client of TLS, to that server.
+    /// Whether its certificate authenticates it, as a TLS client, to that server.
     fn is_valid_as_client_of(self, receiver: Self) -> bool {
         match self.settings.certificate {
             Certificate::Good => true,
@@ -124,7 +124,7 @@ impl Party {
     }
 }
 
-/// What must come of a stream that `initiator` opens to `receiver`.
+/// The required outcome of a stream that `initiator` opens to `receiver`.
 pub fn outcome(initiator: Party, receiver: Party, way: Way) -> Expected {
     let established = || {
         let channel = channel(initiator, receiver, way)?;
@@ -136,7 +136,7 @@ pub fn outcome(initiator: Party, receiver: Party, way: Way) -> Expected {
     }
 }
 
-/// Whether and how the stream is encrypted, and whether the initiating server believes the receiving one.
+/// Whether and how the stream is encrypted, and whether the initiating server trusts the receiving one.
 fn channel(initiator: Party, receiver: Party, way: Way) -> Result<Channel, Cause> {
     let channel = if way == Way::DirectTls {
         if initiator.abilities.connection == ConnectionAbility::Legacy {
@@ -165,7 +165,7 @@ fn channel(initiator: Party, receiver: Party, way: Way) -> Result<Channel, Cause
     }
 }
 
-/// How the receiving server comes to believe the initiating one.
+/// How the receiving server authenticates the initiating one.
 fn proof(initiator: Party, receiver: Party, channel: Channel, way: Way) -> Result<Proof, Cause> {
     let valid = channel != Channel::Plain && initiator.is_valid_as_client_of(receiver);
     if valid && initiator.may_use_external() && receiver.may_use_external() {
@@ -177,7 +177,7 @@ fn proof(initiator: Party, receiver: Party, channel: Channel, way: Way) -> Resul
     if !(initiator.may_use_dialback() && receiver.may_use_dialback()) {
         return Err(Cause::NoCommonProof);
     }
-    // The question about the key goes the other way (XEP-0220 §2.1.2).
+    // The query about the key goes the other way (XEP-0220 §2.1.2).
     self::channel(receiver, initiator, way).map_err(|_| Cause::NotVerified)?;
     Ok(Proof::Dialback)
 }

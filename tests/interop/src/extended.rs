@@ -1,4 +1,4 @@
-//! What real servers and the engine do on one stream beyond the matrix: stanzas in both directions (XEP-0288), and
+//! Features of real servers and the engine on one stream beyond the matrix: stanzas in both directions (XEP-0288), and
 //! acknowledgements (XEP-0198).
 
 use std::net::SocketAddr;
@@ -28,10 +28,10 @@ const STRICT: Settings = Settings {
     certificate: Certificate::Good,
 };
 const CELL: Cell = Cell { name: "both ways", ours: STRICT, theirs: STRICT, way: Way::Ordinary };
-/// Addresses that no cell of the matrix has.
+/// Addresses that no cell of the matrix uses.
 const NUMBER: u8 = 64;
 
-/// Both sides, and their people.
+/// Both sides, and their users.
 struct Scene {
     ground: Ground,
     ours: Ours,
@@ -39,8 +39,8 @@ struct Scene {
     client: Client,
 }
 
-/// A stream of the server, then one of ours, each with a message in both directions. A server that does not know how answers
-/// on a stream of its own.
+/// A stream of the server, then one of ours, each with a message in both directions. A server without support for this
+/// answers on a stream of its own.
 pub fn run(release: Release, engine: &Path) -> Result<()> {
     let addresses = Addresses::of(NUMBER, CELL.way);
     let issuer = Issuer::new()?;
@@ -62,7 +62,7 @@ pub fn run(release: Release, engine: &Path) -> Result<()> {
     let first = scene.over_their_stream(release);
     first.map_err(|error| log(error, theirs.log(), &scene))?;
 
-    // Its stream ends with it; the next one is ours.
+    // The server's stream ends with it; the next stream is ours.
     drop(theirs);
     scene.until("the end of their stream", |counts| streams(counts, "inbound") == 0)?;
     let theirs = release.launch(&site)?.start(&site.root, &site.home)?;
@@ -78,7 +78,7 @@ impl Scene {
         self.until("the delivery of our message", |counts| relayed(counts) == 1)?;
         self.streams(if release.goes_both_ways() { (1, 0) } else { (1, 1) })?;
         if release.acknowledges() {
-            // What is not acknowledged is not relayed yet; see the metric's own text.
+            // An unacknowledged stanza is not relayed yet; see the description of the metric.
             backend.send(self.to_client("third"))?;
             self.expect_at_client("third")?;
             self.until("an acknowledgement", |counts| relayed(counts) == 2)?;
@@ -100,7 +100,7 @@ impl Scene {
         Ok(())
     }
 
-    /// A message of the server's client, seen at the backend.
+    /// Sends a message as the server's client, and expects it at the backend.
     fn client_sends(&mut self, id: &str) -> Result<()> {
         let Client { stream, address } = &mut self.client;
         stream.send(message(id, address, &format!("juliet@{LOCAL}")))?;
@@ -108,7 +108,7 @@ impl Scene {
         same(arrived.attribute("id"), id)
     }
 
-    /// A message of the backend, seen at the server's client; and the stream that it came on.
+    /// Sends a message as the backend, and expects it at the server's client. Returns the stream that carried it.
     fn backend_sends(&mut self, id: &str) -> Result<Stream> {
         let mut stream = self.ours.stream_from_backend(&self.ground)?;
         stream.send(self.to_client(id))?;
@@ -144,7 +144,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Verified streams with the server, inbound and outbound.
+    /// Expects these numbers of verified streams with the server, inbound and outbound.
     fn streams(&self, expected: (u64, u64)) -> Result<()> {
         eventually("streams inbound and outbound", &expected, || {
             let counts = Metrics::of(self.ground.admin)?;

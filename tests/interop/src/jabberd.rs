@@ -7,14 +7,14 @@ use harness::launch::{Launch, Program};
 use super::cell::Encryption;
 use super::site::{CLIENTS, SERVERS, Site};
 
-/// Where its modules are.
+/// Directory of its modules.
 const MODULES: &str = "/usr/lib/x86_64-linux-gnu/jabberd2";
-/// What its programs know each other by.
+/// Shared secret of its programs.
 const SECRET: &str = "among ourselves";
 /// The router's port.
 const ROUTER: u16 = 5347;
 
-/// Its settings and commands. The session manager listens nowhere; a client's log-in shows that it is there.
+/// Its settings and commands. The session manager listens on no port; a client's login shows that it runs.
 pub(crate) fn launch(site: &Site) -> Launch {
     let file = |name: &str, content: String| (name.to_owned(), content);
     let router = router_address(site);
@@ -56,7 +56,7 @@ fn program(name: &'static str, listens: Vec<SocketAddr>) -> Program {
     }
 }
 
-/// Every cell has a router of its own, on the address of the cell's name server.
+/// Every cell has its own router, on the address of the cell's name server.
 fn router_address(site: &Site) -> SocketAddr {
     let address: Ipv4Addr = site.dns;
     SocketAddr::from((address, ROUTER))
@@ -111,7 +111,7 @@ fn session_manager(domain: &str, router: SocketAddr) -> String {
     )
 }
 
-/// Anybody may log in.
+/// Any user may log in.
 fn clients(site: &Site, router: SocketAddr) -> String {
     let (to_router, domain, address) = (to_router(router), site.domain, site.address);
     format!(

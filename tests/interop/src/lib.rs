@@ -1,8 +1,8 @@
 //! The interoperability matrix: real servers as peers of the engine alone, without a cluster.
 //!
-//! A [`cell`] is a pair of settings, ours and theirs. [`expect`] computes from them what must happen in each direction,
-//! [`matrix`] makes it happen between the engine and a server ([`release`]) and looks. All of it runs in a network namespace
-//! of its own ([`sandbox`]), so that every cell has the real ports.
+//! A [`cell`] is a pair of settings, ours and theirs. [`expect`] computes from them the required outcome in each
+//! direction. [`matrix`] runs the cell between the engine and a server ([`release`]) and checks the outcome. Everything
+//! runs in a network namespace of its own ([`sandbox`]), so that every cell has the real ports.
 
 mod cell;
 mod certificate;

@@ -1,4 +1,4 @@
-//! A client of the real server: it sends one message and tells what it gets.
+//! A client of the real server: it sends one message and reports the stanzas that it receives.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use s2s_peer::stream::Stream;
 pub(crate) const USER: &str = "romeo";
 /// Its password, on loopback.
 pub(crate) const PASSWORD: &str = "wherefore";
-/// The resource that it asks for.
+/// The resource that it requests.
 const RESOURCE: &str = "garden";
 
 /// A client that may send, and its full address.
@@ -25,7 +25,8 @@ pub(crate) struct Client {
     pub address: String,
 }
 
-/// RFC 6120 §6 and §7, RFC 6121 §3 and §4.2, in the clear: it is loopback, and what is tested is between servers.
+/// RFC 6120 §6 and §7, RFC 6121 §3 and §4.2, in the clear: it is loopback, and the tests are about streams between
+/// servers.
 pub(crate) fn log_in(server: SocketAddr) -> Result<Client> {
     let mut stream = Stream::connect(server, DEADLINE)?;
     stream.send_header_in(CLIENT, "", PEER, "")?;
@@ -36,7 +37,7 @@ pub(crate) fn log_in(server: SocketAddr) -> Result<Client> {
             .child(SASL, "mechanisms")
             .is_some_and(|list| list.children.iter().any(|one| one.text == mechanism))
     };
-    // jabberd2 knows PLAIN only with a database.
+    // jabberd2 supports PLAIN only with a database.
     let auth = if offers("PLAIN") {
         let plain = BASE64_STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
         format!("<auth xmlns='{SASL}' mechanism='PLAIN'>{plain}</auth>")
@@ -58,7 +59,7 @@ pub(crate) fn log_in(server: SocketAddr) -> Result<Client> {
         .and_then(|bind| bind.child(BIND, "jid"))
         .map(|jid| jid.text.clone())
         .ok_or_else(|| PeerError::unexpected("the binding of a resource", &bound))?;
-    // Stanzas are served in order (RFC 6120 §10.1): once the ping is answered, messages to us will be delivered.
+    // Stanzas are processed in order (RFC 6120 §10.1): after the answer to the ping, messages to us are delivered.
     stream.send("<presence/><iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>")?;
     loop {
         let stanza = stream.element("the answer to a ping of the server")?;

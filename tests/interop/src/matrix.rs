@@ -1,5 +1,5 @@
-//! Runs the cells: the engine with a scripted backend on one side, a real server with a client on the other, a message in
-//! each direction.
+//! Runs the cells: the engine with a scripted backend on one side, a real server with a client on the other. Each cell
+//! sends a message in each direction.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -35,13 +35,13 @@ use super::release::Release;
 use super::result::{CellResult, Seen};
 use super::site::{Addresses, CLIENTS, DNS, SERVERS, SERVERS_TLS, Site};
 
-/// How many cells run at a time: most of their time they wait.
+/// Number of cells that run at the same time: they mostly wait.
 const AT_A_TIME: usize = 4;
-/// A stanza that a passing failure holds up comes back so soon, where that is what must happen.
+/// Maximum time that a temporary failure holds up a stanza, in cells that expect it to come back.
 const QUEUE_SECONDS: u16 = 8;
-/// Between two looks at the evidence.
+/// Interval between two checks of the evidence.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long the engine's first answer takes to a server that is not on the same machine, where that matters.
+/// Delay of the engine's first answer to a server that is not on the same machine, where that matters.
 const DISTANCE: Duration = Duration::from_secs(1);
 /// The identifiers of the two messages.
 const OUTBOUND: &str = "from-us";
@@ -78,7 +78,7 @@ fn run_cell(release: Release, engine: &Path, number: u8, cell: &Cell) -> Result<
     let backend = backend(&ground.backend_ca, &addresses)?;
 
     let site = site(release, cell, &addresses, &ground, &issuer)?;
-    // First, so that the engine's own probe of its peers finds it.
+    // The server starts first, so that the engine's own probe of its peers finds it.
     let theirs = release.launch(&site)?.start(&site.root, &site.home)?;
     let at = backend.address();
     let (us, them) = (ours::party(cell), release.party(cell));
@@ -109,7 +109,7 @@ fn run_cell(release: Release, engine: &Path, number: u8, cell: &Cell) -> Result<
     })
 }
 
-/// Adds what the engine says about both directions. It may say it after a message has arrived.
+/// Adds the engine's evidence about both directions. The evidence may follow after a message has arrived.
 fn explain(
     ours: &Ours,
     roots: &Arc<RootCertStore>,
@@ -142,13 +142,13 @@ pub(super) fn roots(issuer: &Issuer) -> Result<Arc<RootCertStore>> {
     Ok(Arc::new(roots))
 }
 
-/// Whether the server reaches the engine over a distance. ejabberd 24.12 may lose an answer to Direct TLS that comes as
-/// quickly as on one machine; see docs/interoperability.md.
+/// Whether the server reaches the engine over a distance. ejabberd 24.12 may lose an answer to Direct TLS that arrives
+/// as quickly as on one machine; see docs/interoperability.md.
 fn is_distant(cell: &Cell) -> bool {
     cell.way == Way::DirectTls
 }
 
-/// What the real server is configured from; its directory is made.
+/// Input for the configuration of the real server; its directory is created.
 pub(super) fn site(
     release: Release,
     cell: &Cell,
@@ -197,15 +197,15 @@ pub(super) fn backend(authority: &Authority, addresses: &Addresses) -> Result<Se
     Ok(Server::start(SocketAddr::from((addresses.backend, SERVERS)), acceptor)?)
 }
 
-/// A message that somebody got.
+/// A message that one side received.
 enum Arrival {
     AtOurs(Element),
     AtTheirs(Element),
-    /// Nobody listens there any more.
+    /// Nothing listens there any more.
     Lost(PeerError),
 }
 
-/// Sends a message each way and waits until it is known what became of both.
+/// Sends a message in each direction and waits until the outcome of both is known.
 fn exchange(ground: &Ground, ours: &Ours, site: &Site, backend: Server) -> Result<(Seen, Seen)> {
     let Client { mut stream, address } = login::log_in(site.at(CLIENTS))?;
     let (sender, arrivals) = channel();
@@ -247,7 +247,7 @@ fn settle(arrivals: &Receiver<Arrival>) -> Result<(Seen, Seen)> {
     Ok((outbound.unwrap_or(Seen::Silence), inbound.unwrap_or(Seen::Silence)))
 }
 
-/// Until nobody listens. The engine's own pings of the backend come in between.
+/// Runs until nothing listens. The engine's own pings of the backend come in between.
 fn watch_backend(backend: &Server, arrivals: &Sender<Arrival>) {
     loop {
         let next = backend.wait("a message", |event| match event {

@@ -23,12 +23,12 @@ const ADMIN: u16 = 9090;
 /// The port of the inner leg.
 const BACKEND: u16 = 15269;
 
-/// A running engine and where it is.
+/// A running engine and its addresses.
 #[derive(Debug)]
 pub(crate) struct Ours {
     /// The engine.
     pub engine: Engine,
-    /// Where the backend reaches it.
+    /// The address at which the backend reaches it.
     pub inner: SocketAddr,
     /// `/v1/evidence`.
     pub control: SocketAddr,
@@ -57,7 +57,7 @@ pub(crate) fn party(cell: &Cell) -> Party {
     Party { settings: cell.ours, abilities: ENGINE }
 }
 
-/// Whether the engine opens a stream to the server by itself, to see whether it can.
+/// Whether the engine probes the server: it opens a stream on its own to check whether it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Probe {
     /// It does.
@@ -66,16 +66,16 @@ pub(crate) enum Probe {
     Off,
 }
 
-/// What differs from one run of the engine to the other beside the cell.
+/// Differences between two runs of the engine, besides the cell.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
-    /// Whether it looks at the server by itself.
+    /// Whether it probes the server on its own.
     pub probe: Probe,
-    /// How long a stanza waits for its stream; absent, as long as the engine lets it.
+    /// Maximum time for a stanza to wait for its stream; if absent, the engine's own maximum.
     pub queue_seconds: Option<u16>,
 }
 
-/// Starts the engine. Towards its backend it has the address on which the backend is not.
+/// Starts the engine. Towards its backend it uses an address that the backend does not use.
 pub(crate) fn start(
     binary: &Path,
     ground: &mut Ground,

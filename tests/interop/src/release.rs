@@ -1,4 +1,4 @@
-//! The releases of real servers that are tested with, and what each can do.
+//! The tested releases of real servers, and the abilities of each.
 
 use std::path::PathBuf;
 
@@ -16,15 +16,15 @@ use super::{ejabberd, jabberd, prosody};
 /// One release of one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// Debian 12's.
+    /// From Debian 12.
     Prosody0_12,
-    /// Debian 13's.
+    /// From Debian 13.
     Prosody13,
-    /// Debian 12's.
+    /// From Debian 12.
     Ejabberd23,
-    /// Debian 13's.
+    /// From Debian 13.
     Ejabberd24,
-    /// Debian 12's.
+    /// From Debian 12.
     Jabberd2,
 }
 
@@ -40,16 +40,16 @@ impl Release {
         }
     }
 
-    /// Where its root file system is.
+    /// Path of its root file system.
     pub fn root(self, paths: &Paths) -> Result<PathBuf> {
         Ok(self.part().file(paths, "rootfs")?)
     }
 
-    /// What it can do.
+    /// Its abilities.
     pub const fn abilities(self) -> Abilities {
         match self {
             Self::Prosody0_12 | Self::Prosody13 | Self::Ejabberd24 => ENGINE,
-            // OpenSSL's check of the purpose, which the later release has relaxed.
+            // OpenSSL checks the purpose; the later release has relaxed this check.
             Self::Ejabberd23 => Abilities { proof: ProofAbility::ExternalWithClientAuth, ..ENGINE },
             // Without a certificate of its own, its header is that of jabberd 1.4: neither 'to' nor a version.
             Self::Jabberd2 => Abilities {
@@ -59,38 +59,38 @@ impl Release {
         }
     }
 
-    /// It uses a stream both ways with others (XEP-0288). ejabberd offers that in the namespace of the request until 24.12,
-    /// and does not know the offers of others.
+    /// Whether it uses bidirectional streams with others (XEP-0288). Until 24.12, ejabberd offers them in the namespace
+    /// of the request, and does not recognise the offers of others.
     pub const fn goes_both_ways(self) -> bool {
         matches!(self, Self::Prosody0_12 | Self::Prosody13)
     }
 
-    /// It acknowledges stanzas of other servers (XEP-0198).
+    /// Whether it acknowledges stanzas of other servers (XEP-0198).
     pub const fn acknowledges(self) -> bool {
         matches!(self, Self::Prosody0_12 | Self::Prosody13)
     }
 
-    /// The settings of the cell, as far as this server can be told them.
+    /// The settings of the cell, as far as this server supports them.
     pub fn settings(self, cell: &Cell) -> Settings {
         let asked = cell.theirs;
         match self {
             Self::Prosody0_12 | Self::Prosody13 => asked,
-            // One option sets both: whoever requires TLS verifies certificates.
+            // One option sets both: a server that requires TLS verifies certificates.
             Self::Ejabberd23 | Self::Ejabberd24 => match asked.encryption {
                 Encryption::Required => Settings { demand: Demand::Certificate, ..asked },
                 Encryption::Optional | Encryption::Off => asked,
             },
-            // It looks at no certificate.
+            // It checks no certificate.
             Self::Jabberd2 => Settings { demand: Demand::Dialback, ..asked },
         }
     }
 
-    /// It, as a side of a stream of that cell.
+    /// This server, as a side of a stream of that cell.
     pub fn party(self, cell: &Cell) -> Party {
         Party { settings: self.settings(cell), abilities: self.abilities() }
     }
 
-    /// How it is started there.
+    /// How this server is started there.
     pub fn launch(self, site: &Site) -> Result<Launch> {
         match self {
             Self::Prosody0_12 | Self::Prosody13 => Ok(prosody::launch(site)),

@@ -1,4 +1,4 @@
-//! What was seen in a cell, and whether it is what was expected.
+//! The observed result of a cell, and whether it is the expected one.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,28 +9,28 @@ use s2s_peer::element::Element;
 use super::cell::Certificate;
 use super::expect::{Cause, Channel, Expected, Proof};
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// It arrived; how, is not known yet.
+    /// It arrived; the stream is not known yet.
     Arrived,
-    /// It arrived over a stream that was proven and encrypted like this.
+    /// It arrived over a stream with this authentication and encryption.
     Delivered(Proof, Channel),
     /// It came back: the error's condition and text, and the engine's own reasons.
     Bounced {
-        /// What the sender was told.
+        /// The error that the sender received.
         told: String,
-        /// The engine's label, when it was the engine that could not deliver.
+        /// The engine's label, if the engine could not deliver.
         reason: Option<String>,
     },
-    /// Neither.
+    /// It neither arrived nor came back.
     Silence,
-    /// It arrived and the engine has no stream that it could have arrived by.
+    /// It arrived, but the engine has no stream that could have carried it.
     Unexplained,
 }
 
 impl Seen {
-    /// From the message that came back.
+    /// The outcome, from the message that came back.
     pub fn bounced(message: &Element) -> Self {
         let error = message.children.iter().find(|child| child.name == "error");
         let told = error
@@ -43,7 +43,7 @@ impl Seen {
         Self::Bounced { told, reason: None }
     }
 
-    /// Adds what the engine says about that direction.
+    /// Adds the engine's evidence about that direction.
     pub fn explain(&mut self, stream: Option<&PeerStream>) {
         match self {
             Self::Arrived => {
@@ -56,7 +56,7 @@ impl Seen {
         }
     }
 
-    /// Whether this is what was expected.
+    /// Whether this is the expected outcome.
     pub fn agrees_with(&self, expected: Expected) -> bool {
         match (self, expected) {
             (Self::Delivered(proof, channel), Expected::Delivered(by, over)) => {
@@ -84,8 +84,8 @@ fn how(stream: &PeerStream) -> Option<(Proof, Channel)> {
     Some((proof, channel))
 }
 
-/// The engine's labels for a cause. How a server tells us that it does not believe us is its own choice: it ends the
-/// stream, rejects EXTERNAL, or offers nothing that we could prove ourselves with.
+/// The engine's labels for a cause. A server chooses how it shows that it does not trust us. It ends the stream,
+/// rejects EXTERNAL, or offers no authentication method that we could use.
 fn labels(cause: Cause) -> &'static [&'static str] {
     match cause {
         Cause::NotListening => &["ConnectRefused"],
@@ -110,9 +110,9 @@ pub struct CellResult {
     pub outbound: (Expected, Seen),
     /// From them to us.
     pub inbound: (Expected, Seen),
-    /// How long it took.
+    /// Duration of the run.
     pub took: Duration,
-    /// What both said.
+    /// Output of both sides.
     pub log: String,
 }
 

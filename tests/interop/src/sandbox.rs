@@ -1,5 +1,5 @@
-//! The namespaces in which a matrix runs: the test starts itself once more in them. Neither root nor a free port is needed,
-//! and whatever a server leaves running ends with them.
+//! The namespaces of a matrix: the test starts itself once more in them. It needs neither root nor a free port.
+//! Processes that a server leaves running end with the namespaces.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,21 @@ use harness::environment;
 use super::error::{InteropError, Result};
 use super::site::{OURS_V6, THEIRS_V6};
 
-/// In the environment of the test that runs inside: the engine's program.
+/// Environment variable of the test that runs inside: the engine's program.
 const INSIDE: &str = "XFED_INTEROP_ENGINE";
 
-/// The namespace has IPv6, also where it is switched off for the machine and for what is made on it.
+/// The namespace has IPv6, even if IPv6 is disabled for the machine and for its new interfaces.
 const IPV6_ON: &str = "for file in /proc/sys/net/ipv6/conf/all/disable_ipv6 /proc/sys/net/ipv6/conf/lo/disable_ipv6; do
     [ \"$(cat $file)\" = 0 ] || echo 0 > $file
 done";
 
-/// The engine's program, when this process is inside.
+/// The engine's program, if this process is inside.
 pub fn engine() -> Option<PathBuf> {
     std::env::var_os(INSIDE).map(PathBuf::from)
 }
 
-/// Runs the test of that name inside, with that engine; gives whether it passed. It writes to our standard error.
+/// Runs the test with that name inside, with that engine; returns whether it passed. The test writes to our standard
+/// error.
 pub fn enter(test: &str, engine: &Path) -> Result<bool> {
     let own = std::env::current_exe().map_err(InteropError::io("finding", "the test program"))?;
     let addresses =

@@ -1,4 +1,4 @@
-//! Where the parts of one cell are: addresses of its own in the namespace, the real ports, and its files.
+//! Locations of the parts of one cell: its own addresses in the namespace, the real ports, and its files.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,15 +15,15 @@ pub(crate) const CLIENTS: u16 = 5222;
 /// DNS.
 pub(crate) const DNS: u16 = 53;
 
-/// The addresses of IPv6, of the block for benchmarks (RFC 5180 §8). One cell at a time has them.
+/// IPv6 addresses, from the block for benchmarks (RFC 5180 §8). One cell at a time uses them.
 pub(crate) const OURS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
-/// Theirs.
+/// The same, for the real server.
 pub(crate) const THEIRS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 2);
 
 /// The addresses of a cell.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
-    /// The engine, towards the world.
+    /// The engine, for remote servers.
     pub ours: IpAddr,
     /// The real server.
     pub theirs: IpAddr,
@@ -47,7 +47,7 @@ impl Addresses {
     }
 }
 
-/// What a real server is configured from.
+/// Input for the configuration of a real server.
 #[derive(Debug)]
 pub struct Site {
     /// Its directory, which it sees as `/run`.
@@ -58,11 +58,11 @@ pub struct Site {
     pub domain: &'static str,
     /// The only address that it listens on.
     pub address: IpAddr,
-    /// The only name server that it knows.
+    /// The only name server that it queries.
     pub dns: Ipv4Addr,
     /// Its settings.
     pub settings: Settings,
-    /// It offers and uses what it knows beyond that: streams that go both ways (XEP-0288), acknowledgements (XEP-0198).
+    /// Whether it offers and uses further features: bidirectional streams (XEP-0288), acknowledgements (XEP-0198).
     pub extended: bool,
     /// Its certificate.
     pub identity: Pem,
@@ -71,7 +71,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// A port of it.
+    /// The address of one of its ports.
     pub fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.address, port)
     }

@@ -1,5 +1,5 @@
-//! The interoperability matrix: the engine alone against real servers, every cell in both directions. What must come of a cell
-//! is computed from its settings (`interop::expect`).
+//! The interoperability matrix: the engine alone against real servers, every cell in both directions. The expected
+//! outcome of a cell is computed from its settings (`interop::expect`).
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,7 +11,8 @@ use interop::{errors, extended, matrix, sandbox};
 use lab::parts;
 use lab::paths::Paths;
 
-/// Runs the matrix with that server: outside, builds what it needs and goes inside; inside, runs it.
+/// Runs the matrix with that server. Outside, it builds the parts and enters the namespaces; inside, it runs the
+/// matrix.
 fn federates(test: &str, release: Release) -> Result<(), InteropError> {
     let Some(engine) = sandbox::engine() else {
         parts::build_only(&Paths::from_env()?, &[release.part()])?;
@@ -63,7 +64,7 @@ fn inside(
     scene(release, &engine)
 }
 
-/// Sends stanzas both ways, over one stream if that server knows how.
+/// Sends stanzas in both directions, over one stream if that server supports it.
 fn goes_both_ways(test: &str, release: Release) -> Result<(), InteropError> {
     inside(test, release, extended::run)
 }

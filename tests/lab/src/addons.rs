@@ -1,4 +1,4 @@
-//! What a usual cluster has besides Kubernetes: CoreDNS, MetalLB and external-dns.
+//! The usual cluster add-ons: CoreDNS, MetalLB and external-dns.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::wait::{Seen, Wait, slowness};
 pub const METALLB: &str = "metallb";
 /// Name of external-dns' record and log.
 pub const EXTERNAL_DNS: &str = "external-dns";
-/// The record types that external-dns writes unless a test takes some away.
+/// The record types that external-dns writes, unless a test removes some.
 pub const RECORD_TYPES: [&str; 4] = ["A", "AAAA", "CNAME", "SRV"];
-/// The owner that external-dns writes into its ownership records.
+/// The owner in external-dns' ownership records.
 const OWNER: &str = "lab";
 
 /// Installs and starts all of them.
@@ -50,7 +50,7 @@ pub fn start_metallb(paths: &Paths) -> Result<()> {
     host::daemon(paths, METALLB, controller).map(drop)
 }
 
-/// Waits until the cluster's DNS serves.
+/// Waits until the cluster's DNS server responds.
 pub fn wait_ready(paths: &Paths) -> Result<()> {
     let daemons = paths.daemons();
     Wait::new("CoreDNS to be available", Duration::from_mins(3))
@@ -65,13 +65,13 @@ pub fn wait_ready(paths: &Paths) -> Result<()> {
         })
 }
 
-/// Starts external-dns anew with these record types.
+/// Restarts external-dns with these record types.
 pub fn restart_external_dns(paths: &Paths, record_types: &[&str]) -> Result<()> {
     stop_external_dns(paths)?;
     start_external_dns(paths, record_types)
 }
 
-/// Stops external-dns; what it wrote stays.
+/// Stops external-dns; its records stay.
 pub fn stop_external_dns(paths: &Paths) -> Result<()> {
     host::stop_daemon(paths, EXTERNAL_DNS)
 }

@@ -1,5 +1,5 @@
-//! A real etcd and a real kube-apiserver on loopback, alone: for what only they can tell about the resource, its rules
-//! and the operator's permissions. Needs no root; ends with the value.
+//! A standalone etcd and kube-apiserver, both real, on loopback. They serve tests of the resource, its validation rules
+//! and the operator's permissions, which need a real API server. Needs no root. Dropping the value stops both servers.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ use crate::paths::{Paths, write};
 use crate::pki::{self, Authority, Subject, Usage};
 use crate::wait::{Seen, Wait};
 
-/// How long the servers may take to become ready on a busy machine.
+/// Maximum time for the servers to become ready on a busy machine.
 const READY: Duration = Duration::from_secs(90);
 
-/// Virtual addresses of Services; nothing answers there.
+/// Virtual addresses of Services; nothing listens there.
 const SERVICE_CIDR: &str = "198.18.64.0/24";
 
 /// The API server with its etcd.
 #[derive(Debug)]
 pub struct ApiServer {
-    // In this order: the servers end before their directory goes.
+    // Declared in this order so that the servers stop before their directory is removed.
     kube_apiserver: Program,
     etcd: Program,
     dir: TempDir,
@@ -36,7 +36,7 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts both and waits until the API server is ready.
+    /// Starts both servers and waits until the API server is ready.
     pub fn start(paths: &Paths) -> Result<Self> {
         let etcd = which("etcd").ok_or_else(|| Error::MissingTool {
             tool: "etcd".into(),
@@ -60,7 +60,7 @@ impl ApiServer {
             &etcd,
             &[
                 format!("--data-dir={}", dir.path().join("etcd").display()),
-                // The data live as long as the test; their safety on disk is not what is tested.
+                // The data is needed only during the test; the test does not cover its durability on disk.
                 "--unsafe-no-fsync".into(),
                 format!("--listen-client-urls={etcd_client}"),
                 format!("--advertise-client-urls={etcd_client}"),
@@ -82,43 +82,43 @@ impl ApiServer {
         self.kubectl_as(ADMIN)
     }
 
-    /// kubectl as a user that [`Self::log_in`] knows.
+    /// kubectl as a user that [`Self::log_in`] has created.
     pub fn kubectl_as(&self, user: &str) -> Run {
-        // kubectl keeps a cache of what the server offers: with the server, not in anybody's home.
+        // kubectl caches the discovery data of the server. The cache is kept with the server, not in a home directory.
         Run::new(&self.kubectl)
             .env("KUBECONFIG", self.kubeconfig(user))
             .env("HOME", self.dir.path())
     }
 
-    /// The file that leads a client to this server as this user.
+    /// The kubeconfig file of this server for this user.
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         self.dir.path().join(format!("{user}.kubeconfig"))
     }
 
-    /// Makes a way in for a service account by a token, as pods have it. The user is called by the account's name.
+    /// Creates token credentials for a service account, as pods have them. The user has the account's name.
     pub fn log_in(&self, namespace: &str, account: &str) -> Result<()> {
         let token = self.kubectl().args(["create", "token", account, "-n", namespace]).stdout()?;
         let credentials = format!("{{token: '{token}'}}");
         write_kubeconfig(self.dir.path(), &self.url, account, &credentials)
     }
 
-    /// The directory of its files, which goes with the value.
+    /// The directory of its files, which is removed with the value.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// What a user has asked for so far; service accounts are `system:serviceaccount:NAMESPACE:NAME`.
+    /// All requests of a user so far; service accounts are `system:serviceaccount:NAMESPACE:NAME`.
     pub fn requests_of(&self, user: &str) -> Result<Vec<Request>> {
         audit::requests_of(&self.dir.path().join("audit.log"), user)
     }
 
-    /// Applies a manifest, given as text.
+    /// Applies a manifest that is given as text.
     pub fn apply(&self, manifest: &str) -> Result<()> {
         self.kubectl().args(["apply", "--server-side", "-f", "-"]).input(manifest).ok()
     }
 
-    /// Installs the resource's definition from `crds/` as the README says, and waits until clients find it. Gives what
-    /// kubectl said.
+    /// Installs the CRD from `crds/` as the README describes, and waits until clients can discover it. Returns the
+    /// output of kubectl.
     pub fn install_crd(&self) -> Result<String> {
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds");
         let said = self.kubectl().args(["apply", "-f"]).arg(crds).stdout()?;
@@ -126,11 +126,11 @@ impl ApiServer {
         Ok(said)
     }
 
-    /// Waits until clients find the resource, once its definition is applied.
+    /// Waits until clients can discover the resource after its CRD is applied.
     pub fn wait_for_resource(&self) -> Result<()> {
-        // Discovery and OpenAPI follow the definition in their own time.
+        // Discovery and OpenAPI are updated some time after the CRD.
         Wait::new("the API server to offer the resource", READY).until(|| {
-            // Of what it does not know yet, kubectl would remember just that for ten minutes.
+            // kubectl would cache a discovery result without the resource for ten minutes.
             let uncached = ["api-resources", "--cached=false", "--api-group=xmppfederation.dev"];
             self.kubectl().args(uncached).ok()?;
             let seen = self.kubectl().args(["explain", "xfed.spec"]).output()?;
@@ -146,7 +146,7 @@ impl ApiServer {
         ready.until(|| {
             self.kube_apiserver.must_run()?;
             self.etcd.must_run()?;
-            // The default namespace is made after the server calls itself ready.
+            // The default namespace is created after the server reports that it is ready.
             let look = ["get", "namespace/default", "--request-timeout=5s"];
             let seen = self.kubectl().args(look).output()?;
             let text = String::from_utf8_lossy(&seen.stderr).into_owned();
@@ -158,7 +158,7 @@ impl ApiServer {
 /// The administrator.
 const ADMIN: &str = "admin";
 
-/// A program that ends with the value.
+/// A program that stops when the value is dropped.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -166,7 +166,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a program with these arguments and environment variables; it logs into a file of its name in `dir`.
+    /// Starts a program with these arguments and environment variables. It logs into a file with its name in `dir`.
     pub fn start(
         dir: &Path,
         program: &Path,
@@ -191,12 +191,12 @@ impl Program {
         Ok(Self { child, log })
     }
 
-    /// What it has printed so far goes here.
+    /// The file that receives its output.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// That it has ended is an error with the end of its log.
+    /// Fails with the end of its log if it has exited.
     pub fn must_run(&mut self) -> Result<()> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
@@ -210,7 +210,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // None of them has anything to save.
+        // None of the programs has data to save.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -273,7 +273,7 @@ current-context: test
     write(&dir.join(format!("{user}.kubeconfig")), text)
 }
 
-/// Ports of 127.0.0.1 that nobody else gets as long as this process runs; see [`claim`].
+/// Ports of 127.0.0.1 that no other process gets while this process runs; see [`claim`].
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let failed = |source| Error::Io { doing: "claiming a port of 127.0.0.1".into(), source };
     let mut ports = [0; N];

@@ -1,4 +1,4 @@
-//! The audit log of an API server: who asked for what, and what the server answered.
+//! The audit log of an API server: the requests, their users, and the server's responses.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::paths::read;
 
-/// Every request once, when it is answered (a watch: when it begins), without bodies.
+/// Logs every request once, when it is answered (a watch: when it begins), without bodies.
 pub(crate) const POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -17,15 +17,15 @@ rules: [{level: Metadata}]
 /// One request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Request {
-    /// The verb as roles have it.
+    /// The verb, in the notation of roles.
     pub verb: String,
     /// API group; empty for the core.
     pub group: String,
-    /// Resource, with its subresource as roles have it: `deployments`, `xmppfederations/status`.
+    /// Resource, with its subresource in the notation of roles: `deployments`, `xmppfederations/status`.
     pub resource: String,
-    /// Namespace; empty for all, or for what has none.
+    /// Namespace; empty for all namespaces and for resources without a namespace.
     pub namespace: String,
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     pub code: u16,
 }
 
@@ -61,11 +61,11 @@ struct ResponseStatus {
     code: u16,
 }
 
-/// The requests of a user for resources, in the order of the log; each as often as it was made.
+/// The requests of a user for resources, in the order of the log, including repetitions.
 pub(crate) fn requests_of(log: &Path, user: &str) -> Result<Vec<Request>> {
     let mut requests = Vec::new();
     let text = read(log)?;
-    // The server may be at work on the last line.
+    // The server may still be writing the last line.
     let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
     for line in whole.lines() {
         let event: Event = serde_json::from_str(line).map_err(Error::json("the audit log"))?;

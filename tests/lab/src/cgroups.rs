@@ -1,8 +1,9 @@
 //! The control groups of the lab's node, on machines with cgroup v1 and v2.
 //!
-//! v1: the group `xfed-lab` below this process' own, in every hierarchy. v2: the group `xfed-lab` at the top, with the
-//! node's programs in its leaf `node`, because a v2 group that has controllers for its children holds no processes itself
-//! (cgroups(7), "no internal processes"). A machine that mounts both and has the memory controller in v1 counts as v1.
+//! v1: the group `xfed-lab` below this process' own group, in every hierarchy. v2: the group `xfed-lab` at the top,
+//! with the node's programs in its leaf `node`. A v2 group that has controllers for its children contains no processes
+//! itself (cgroups(7), "no internal processes"). A machine that mounts both and has the memory controller in v1 counts
+//! as v1.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,26 +14,27 @@ use crate::paths::{Paths, read, write};
 use crate::process::Process;
 use crate::wait::{Seen, Wait};
 
-/// The name of the lab's group; the kubelet's `cgroupRoot` is a group of that name inside the node's cgroup namespace.
+/// The name of the lab's group. The kubelet's `cgroupRoot` is a group with that name inside the node's cgroup
+/// namespace.
 pub(crate) const GROUP: &str = "xfed-lab";
 /// The controllers that the kubelet uses; hugetlb only if the machine has it.
 const CONTROLLERS: [&str; 5] = ["cpuset", "cpu", "memory", "pids", "hugetlb"];
-/// How long the system may take to release a group whose processes were killed.
+/// Maximum time for the system to release a group whose processes were killed.
 const RELEASE: Duration = Duration::from_secs(20);
-/// This process' groups, one hierarchy a line (cgroups(7)).
+/// This process' groups, one hierarchy on each line (cgroups(7)).
 const OWN: &str = "/proc/self/cgroup";
 
-/// What the machine has.
+/// The control groups of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cgroups {
     /// The lines of `/proc/self/cgroup` that are v1 hierarchies.
     V1(String),
-    /// Where the v2 hierarchy is mounted.
+    /// The mount point of the v2 hierarchy.
     V2(PathBuf),
 }
 
 impl Cgroups {
-    /// Finds out what this machine has.
+    /// Detects the control groups of this machine.
     pub(crate) fn of_machine() -> Result<Self> {
         let own = read(Path::new(OWN))?;
         let mounts = read(Path::new("/proc/self/mounts"))?;
@@ -51,7 +53,8 @@ impl Cgroups {
         unified_mount(mounts).map(|root| Self::V2(root.into()))
     }
 
-    /// Makes the v2 group and writes `cgroups` into the node's directory, which tells the host's first process what to mount.
+    /// Creates the v2 group and writes `cgroups` into the node's directory. The host's first process reads from it
+    /// which hierarchies it must mount.
     pub(crate) fn prepare(&self, home: &Path) -> Result<()> {
         match self {
             Self::V1(hierarchies) => write(&home.join("cgroups"), hierarchies),
@@ -73,10 +76,10 @@ impl Cgroups {
     }
 }
 
-/// Removes the lab's groups in every hierarchy, with the processes that an interrupted run left in them.
+/// Removes the lab's groups in every hierarchy, with the remaining processes of an interrupted run.
 pub(crate) fn remove(paths: &Paths) -> Result<()> {
     let mounts = read(Path::new("/proc/self/mounts"))?;
-    // The lab may have been started from another group than this process': its record comes first.
+    // The lab may have been started from another group than this process' group, so its record has precedence.
     let recorded = read(&paths.host("node").join("cgroups"));
     let own = recorded.or_else(|_| read(Path::new(OWN)))?;
     let v1 = own.lines().filter_map(|line| {
@@ -97,7 +100,7 @@ pub(crate) fn remove(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// Lets children of the top group have the controllers. They stay enabled: systemd uses the same switches.
+/// Enables the controllers for children of the top group. They stay enabled, because systemd uses the same switches.
 fn enable(root: &Path) -> Result<()> {
     let switches = root.join("cgroup.subtree_control");
     let available = read(&root.join("cgroup.controllers"))?;
@@ -138,7 +141,7 @@ fn unified_mount(mounts: &str) -> Option<&str> {
     })
 }
 
-/// Removes a group and those below it, deepest first. Fails while a killed process is still on its way out.
+/// Removes a group and the groups below it, deepest first. Fails while a killed process is still exiting.
 fn remove_group(group: &Path) -> Result<()> {
     for pid in read(&group.join("cgroup.procs"))?.split_whitespace() {
         if let Some(process) = pid.parse().ok().and_then(Process::of) {

@@ -1,4 +1,4 @@
-//! A person at a real XMPP client, on a host of one's choice: driven by commands, watched by events with deadlines.
+//! A person at a real XMPP client on any host. Commands control the client; its events are awaited with deadlines.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -22,10 +22,10 @@ use crate::wait::{Wait, slowness};
 /// Debian's interpreter, which has Debian's slixmpp.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// How long a server may take to answer its own user.
+/// Maximum time for a server's response to its own user.
 const ANSWER: Duration = Duration::from_mins(1);
 
-/// What a person's client tells.
+/// An event that a person's client reports.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
@@ -36,88 +36,88 @@ pub enum Event {
     },
     /// The connection has ended.
     Offline {
-        /// Why, if the library says.
+        /// The reason, if the library reports one.
         reason: String,
     },
     /// It could not connect, log in or understand a command.
     Failed {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Somebody asks to see this person's presence.
+    /// Someone requests a subscription to this person's presence.
     Subscribe {
-        /// Who.
+        /// The sender.
         from: String,
     },
-    /// Somebody lets this person see their presence.
+    /// Someone approves this person's subscription to their presence.
     Subscribed {
-        /// Who.
+        /// The sender.
         from: String,
     },
-    /// Somebody no longer does, or never did.
+    /// Someone cancels or denies this person's subscription to their presence.
     Unsubscribed {
-        /// Who.
+        /// The sender.
         from: String,
     },
-    /// Somebody's presence.
+    /// A presence.
     Presence {
-        /// Whose.
+        /// The sender.
         from: String,
         /// `available`, `away`, `chat`, `dnd`, `xa` or `unavailable`.
         show: String,
-        /// Their own words.
+        /// The human-readable status text.
         status: String,
     },
     /// A message.
     Message {
-        /// From whom.
+        /// The sender.
         from: String,
-        /// What it says.
+        /// The body.
         body: String,
-        /// Its id.
+        /// The id.
         id: String,
     },
-    /// Something that was sent came back.
+    /// An error response to a sent stanza.
     Error {
-        /// Whom it was for.
+        /// The recipient of the sent stanza.
         from: String,
         /// `message`, `presence` or `ping`.
         of: String,
         /// The defined condition (RFC 6120 section 8.3.3).
         condition: String,
-        /// The server's words.
+        /// The server's text.
         text: String,
     },
-    /// A ping was answered.
+    /// A response to a ping.
     Pong {
-        /// By whom.
+        /// The sender.
         from: String,
     },
-    /// Somebody is off the contacts now.
+    /// A contact was removed from the roster.
     Removed {
-        /// Who.
+        /// The contact.
         from: String,
     },
-    /// The contacts.
+    /// The roster.
     Roster {
         /// Bare address and subscription: `none`, `to`, `from`, `both`.
         contacts: std::collections::BTreeMap<String, String>,
     },
 }
 
-/// Where a client connects to.
+/// The server that a client connects to.
 #[derive(Debug, Clone)]
 pub struct Server {
     /// Address of the server's client port.
     pub address: Ipv4Addr,
-    /// The authority that its certificate must come from.
+    /// The authority that must have issued its certificate.
     pub authority: PathBuf,
 }
 
-/// A person who is at their client.
+/// A person with a running client.
 #[derive(Debug)]
 pub struct Client {
-    /// Who it is.
+    /// The person.
     pub person: Person,
     child: Child,
     commands: ChildStdin,
@@ -128,12 +128,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sits down at a client on a host and logs in.
+    /// Starts a client on a host and logs in.
     pub fn log_in(paths: &Paths, host: Host, person: &Person, server: &Server) -> Result<Self> {
         let log = paths.daemons().log(&format!("client-{}", person.user));
         let errors = File::create(&log).map_err(Error::io("opening", &log))?;
         let script = paths.source.join("clients/person.py");
-        // Isolated: neither the user's Python settings nor packages of their own.
+        // Isolated from the user's Python settings and the user's own packages.
         let mut child = host::on(paths, host, PYTHON)?
             .arg("-I")
             .arg(script)
@@ -181,17 +181,17 @@ impl Client {
         Ok(client)
     }
 
-    /// Adds somebody to the contacts and asks to see their presence.
+    /// Adds a person to the contacts and requests a subscription to their presence.
     pub fn subscribe(&mut self, to: &Person) -> Result<()> {
         self.tell(&json!({"do": "subscribe", "to": to.address()}))
     }
 
-    /// Lets somebody see this person's presence.
+    /// Approves a person's subscription to this person's presence.
     pub fn approve(&mut self, to: &Person) -> Result<()> {
         self.tell(&json!({"do": "approve", "to": to.address()}))
     }
 
-    /// Takes somebody off the contacts; subscriptions end both ways.
+    /// Removes a person from the contacts; subscriptions end in both directions.
     pub fn remove(&mut self, to: &Person) -> Result<()> {
         let address = to.address();
         self.tell(&json!({"do": "remove", "to": address}))?;
@@ -203,12 +203,12 @@ impl Client {
         .map(drop)
     }
 
-    /// Says how this person is: `show` is empty for plainly available.
+    /// Sends this person's presence; an empty `show` means plainly available.
     pub fn show(&mut self, show: &str, status: &str) -> Result<()> {
         self.tell(&json!({"do": "presence", "show": show, "status": status}))
     }
 
-    /// Sends a chat message and gives its id.
+    /// Sends a chat message and returns its id.
     pub fn message(&mut self, to: &Person, body: &str) -> Result<String> {
         let id = self.next_id();
         self.tell(&json!({"do": "message", "to": to.address(), "body": body, "id": id}))?;
@@ -221,7 +221,7 @@ impl Client {
         self.tell(&json!({"do": "ping", "to": to, "id": id}))
     }
 
-    /// Asks the server for the contacts.
+    /// Requests the roster from the server.
     pub fn roster(&mut self) -> Result<std::collections::BTreeMap<String, String>> {
         self.tell(&json!({"do": "roster"}))?;
         let event =
@@ -232,7 +232,7 @@ impl Client {
         }
     }
 
-    /// Waits for an event; those before it are passed over and kept for the error. A failed client ends the wait at once.
+    /// Waits for an event. Earlier events are skipped and kept for the error. A failed client ends the wait at once.
     pub fn expect(
         &mut self,
         what: &str,
@@ -258,7 +258,7 @@ impl Client {
         }
     }
 
-    /// The log of what the client's library says.
+    /// The log of the client's library.
     pub fn log(&self) -> &Path {
         &self.log
     }
@@ -284,7 +284,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // The client's own process lies below nsenter(1) and ends when its standard input does.
+        // The client's own process is a child of nsenter(1). It ends when its standard input is closed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

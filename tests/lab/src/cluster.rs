@@ -1,4 +1,4 @@
-//! The lab as a whole: up, down, and how it is.
+//! The lab as a whole: start, stop and status.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::paths::{Paths, make_dir, write};
 use crate::progress::step;
 use crate::{addons, cgroups, host, kubernetes, node, partner, parts, public_dns};
 
-/// Brings the lab up. Returns at once if it is up and well; the lab of another source tree is an error.
+/// Starts the lab. Returns at once if the lab is up and healthy. A lab of another source tree is an error.
 pub fn up(paths: &Paths) -> Result<()> {
     let _lock = lock(paths)?;
     if is_well(paths) {
@@ -57,7 +57,7 @@ fn build_up(paths: &Paths) -> Result<()> {
     at_once(works)
 }
 
-/// Whether what [`take_down`] removes includes the logs.
+/// Whether [`take_down`] also removes the logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepLogs {
     /// `STATE/log` stays.
@@ -66,7 +66,7 @@ pub enum KeepLogs {
     No,
 }
 
-/// Takes the lab down: processes, namespaces, mounts, control groups, and the state directory.
+/// Stops the lab: removes processes, namespaces, mounts, control groups, and the state directory.
 pub fn down(paths: &Paths, keep: KeepLogs) -> Result<()> {
     let _lock = lock(paths)?;
     take_down(paths, keep)?;
@@ -74,7 +74,7 @@ pub fn down(paths: &Paths, keep: KeepLogs) -> Result<()> {
     Ok(())
 }
 
-/// Like [`down`], but a lab that runs for another source tree is left alone and an error.
+/// Like [`down`], but a lab of another source tree is an error and stays untouched.
 pub fn down_if_ours(paths: &Paths) -> Result<()> {
     if is_well(paths) {
         must_be_ours(paths)?;
@@ -82,7 +82,7 @@ pub fn down_if_ours(paths: &Paths) -> Result<()> {
     down(paths, KeepLogs::No)
 }
 
-/// There is one lab for all clones on a machine.
+/// All clones on a machine share one lab.
 fn must_be_ours(paths: &Paths) -> Result<()> {
     let owner = fs::read_to_string(owner_file(paths)).unwrap_or_default();
     let own = own_tree(paths);
@@ -98,7 +98,7 @@ fn own_tree(paths: &Paths) -> PathBuf {
     paths.tree().canonicalize().unwrap_or_else(|_| paths.tree())
 }
 
-/// Says for which source tree the lab was brought up.
+/// The file with the source tree that the lab was started for.
 fn owner_file(paths: &Paths) -> PathBuf {
     paths.state.join("tree")
 }
@@ -107,14 +107,15 @@ fn take_down(paths: &Paths, keep: KeepLogs) -> Result<()> {
     for host in Host::ALL {
         host::stop(paths, host)?;
     }
-    // What ran on the hosts has ended with them; its nsenter(1) outside sees that and ends too.
+    // The programs on the hosts have ended with the hosts. The nsenter(1) of each program, outside of the host, detects
+    // that and also ends.
     let daemons = paths.daemons();
     for name in daemons.names()? {
         if let Some(process) = daemons.running(&name)? {
             process.kill()?;
         }
     }
-    // A run that was killed between starting a program and recording it leaves one without a record.
+    // If a run is killed between the start of a program and the write of its record, the program has no record.
     host::end_unrecorded()?;
     network::remove()?;
     cgroups::remove(paths)?;
@@ -135,21 +136,21 @@ fn take_down(paths: &Paths, keep: KeepLogs) -> Result<()> {
     Ok(())
 }
 
-/// True if everything runs and the API server says that it is ready.
+/// True if every program runs and the API server reports that it is ready.
 pub fn is_well(paths: &Paths) -> bool {
     Host::ALL.iter().all(|host| host.namespace_file().exists())
         && states(paths).is_ok_and(|states| states.iter().all(|(_, runs)| *runs))
         && api_is_ready(paths)
 }
 
-/// True if the API server says that it is ready.
+/// True if the API server reports that it is ready.
 pub fn api_is_ready(paths: &Paths) -> bool {
     kubernetes::kubectl(paths)
         .and_then(|run| run.args(["get", "--raw", "/readyz", "--request-timeout=5s"]).stdout())
         .is_ok()
 }
 
-/// Every program of the lab, and whether it runs.
+/// Every program of the lab, and whether it is running.
 pub fn states(paths: &Paths) -> Result<Vec<(String, bool)>> {
     let daemons = paths.daemons();
     let others = [public_dns::NAME, partner::NAME, addons::METALLB, addons::EXTERNAL_DNS];

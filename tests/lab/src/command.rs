@@ -1,4 +1,4 @@
-//! Running other programs to their end, with an error that shows what they said.
+//! Runs other programs to their end. The error of a failed program includes its output.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// Most bytes of a failed program's output that an error repeats.
+/// Maximum number of bytes of a failed program's output in an error.
 const OUTPUT_IN_ERROR: usize = 4_000;
 
 /// A program to run to its end.
@@ -28,15 +28,16 @@ impl Run {
         Self { command, input: None }
     }
 
-    /// A program that downloads or compiles, with the user's own environment: it needs proxies, caches and certificates.
+    /// A program that downloads or compiles. It gets the user's own environment, because it needs proxies, caches and
+    /// certificates.
     pub fn downloading(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         environment::of_user(&mut command);
         Self { command, input: None }
     }
 
-    /// Like [`Self::downloading`], for a program that must not outlive this one: what it builds is of no use then, and
-    /// it would disturb the next build.
+    /// Like [`Self::downloading`], for a program that must not outlive this one. Otherwise its result would be useless,
+    /// and it would disturb the next build.
     pub fn building(program: impl AsRef<OsStr>) -> Self {
         Self::downloading("setpriv").args(["--pdeathsig", "KILL", "--"]).arg(program)
     }
@@ -69,19 +70,19 @@ impl Run {
         self
     }
 
-    /// What the program reads on its standard input.
+    /// The program's standard input.
     #[must_use]
     pub fn input(mut self, input: impl Into<String>) -> Self {
         self.input = Some(input.into());
         self
     }
 
-    /// Runs it; a failure of the program is an error.
+    /// Runs the program; a failure of the program is an error.
     pub fn ok(self) -> Result<()> {
         self.stdout().map(drop)
     }
 
-    /// Runs it and gives what it printed, without white space at the ends.
+    /// Runs the program and returns its standard output without leading and trailing white space.
     pub fn stdout(self) -> Result<String> {
         let line = self.line();
         let output = self.output()?;
@@ -97,13 +98,13 @@ impl Run {
         })
     }
 
-    /// Runs it and parses what it printed.
+    /// Runs the program and parses its output.
     pub fn json<T: DeserializeOwned>(self) -> Result<T> {
         let line = self.line();
         serde_json::from_str(&self.stdout()?).map_err(Error::json(line))
     }
 
-    /// Runs it and gives status and output, whatever they are.
+    /// Runs the program and returns its status and output, also after a failure.
     pub fn output(mut self) -> Result<Output> {
         let line = self.line();
         let failed = |source| Error::Io { doing: format!("running `{line}`"), source };
@@ -115,14 +116,14 @@ impl Run {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(failed)?;
-        // The inputs are manifests and DNS updates, smaller than what these programs read before they write.
+        // The inputs are manifests and DNS updates. These programs read more than that before they write.
         if let (Some(text), Some(mut pipe)) = (self.input, child.stdin.take()) {
             pipe.write_all(text.as_bytes()).map_err(failed)?;
         }
         child.wait_with_output().map_err(failed)
     }
 
-    /// Runs it on this terminal and gives its exit code (128 when a signal ended it).
+    /// Runs the program on this terminal and returns its exit code (128 if a signal ended it).
     pub fn interactive(mut self) -> Result<u8> {
         let line = self.line();
         let status = self
@@ -132,7 +133,7 @@ impl Run {
         Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(128))
     }
 
-    /// The command itself, for starting it in the background.
+    /// The command itself, for a start in the background.
     pub fn into_command(self) -> Command {
         self.command
     }
@@ -146,7 +147,8 @@ impl Run {
     }
 }
 
-/// Where a program is, if it is on this machine; the system's directories are searched even if the `PATH` lacks them.
+/// The path of a program, if it is on this machine. The system's directories are searched even if the `PATH` lacks
+/// them.
 pub fn which(program: &str) -> Option<std::path::PathBuf> {
     std::env::split_paths(&environment::path())
         .map(|dir| dir.join(program))

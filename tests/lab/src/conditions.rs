@@ -1,4 +1,4 @@
-//! The conditions of an object as they turn, by a watch.
+//! Watches the conditions of an object for changes.
 
 use std::io::{BufReader, Read};
 use std::process::{Child, Stdio};
@@ -17,28 +17,28 @@ use crate::wait::{Wait, slowness};
 /// One condition (Kubernetes API conventions, "Typical status properties").
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Condition {
-    /// Which.
+    /// The type.
     #[serde(rename = "type")]
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// A word for programs.
+    /// The machine-readable reason.
     pub reason: String,
-    /// A sentence for people.
+    /// The human-readable message.
     pub message: String,
 }
 
-/// A federation as one update of the watch showed it.
+/// A federation in the state of one watch update.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The whole object.
     pub object: Value,
-    /// Its conditions, in the order in which the object lists them.
+    /// Its conditions, in the order of the object's list.
     pub conditions: Vec<Condition>,
 }
 
 impl Snapshot {
-    /// Takes the conditions out of an object.
+    /// Extracts the conditions from an object.
     pub fn of(object: Value) -> Self {
         let conditions = object
             .pointer("/status/conditions")
@@ -52,17 +52,17 @@ impl Snapshot {
         self.conditions.iter().find(|condition| condition.kind == kind)
     }
 
-    /// True if the condition is there and True.
+    /// True if the condition exists and is True.
     pub fn is_true(&self, kind: &str) -> bool {
         self.condition(kind).is_some_and(|condition| condition.status == "True")
     }
 
-    /// True if the condition is there with this status and reason.
+    /// True if the condition exists with this status and reason.
     pub fn has(&self, kind: &str, status: &str, reason: &str) -> bool {
         self.condition(kind).is_some_and(|found| found.status == status && found.reason == reason)
     }
 
-    /// The conditions that are not as they were before.
+    /// The conditions that differ from those before.
     pub fn changes_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Condition> {
         self.conditions.iter().filter(move |now| {
             before
@@ -90,12 +90,12 @@ impl std::fmt::Display for Condition {
 pub struct Watch {
     child: Child,
     updates: Receiver<Value>,
-    /// What the last update showed.
+    /// The state in the last update.
     pub last: Snapshot,
 }
 
 impl Watch {
-    /// Begins to watch.
+    /// Starts to watch.
     pub fn start(paths: &Paths, namespace: &str, name: &str) -> Result<Self> {
         let mut child = kubectl(paths)?
             .args(["get", "xmppfederation", name, "-n", namespace, "-o", "json", "--watch"])
@@ -119,7 +119,7 @@ impl Watch {
         Ok(Self { child, updates, last: Snapshot::default() })
     }
 
-    /// Waits until an update shows what is wanted; `seen` gets every update with the one before.
+    /// Waits until an update matches `wanted`; `seen` gets every update together with the previous one.
     pub fn until(
         &mut self,
         wait: Wait,
@@ -156,7 +156,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // nsenter(1) has become kubectl, so this ends the watch itself; that it has ended already is as good.
+        // The nsenter(1) process has become kubectl, so this stops the watch itself. A watch that has already stopped
+        // is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! Root file systems of the foreign servers that interoperability is tested with: the files of Debian's packages and of what
-//! they need, unpacked and nothing else.
+//! Root file systems of other XMPP servers for interoperability tests. They contain only the unpacked files of Debian's
+//! packages and their dependencies.
 
 use std::fs;
 use std::io;
@@ -23,7 +23,7 @@ pub enum Debian {
     Jabberd12,
 }
 
-/// Everything that decides what is in a root file system.
+/// Everything that determines the content of a root file system.
 #[derive(Debug)]
 struct Recipe {
     name: &'static str,
@@ -32,9 +32,9 @@ struct Recipe {
     packages: &'static str,
 }
 
-/// Raised when the way of building changes, so that old ones are not taken for new.
+/// Increment this when the build method changes, so that old root file systems are not mistaken for new ones.
 const WAY: u8 = 1;
-/// What no XMPP server reads; a third of the size.
+/// Files that no XMPP server reads; a third of the size.
 const SUPERFLUOUS: [&str; 14] = [
     "usr/include",
     "usr/share/bash-completion",
@@ -53,7 +53,7 @@ const SUPERFLUOUS: [&str; 14] = [
 ];
 
 impl Debian {
-    /// Name and version, for people.
+    /// Human-readable name and version.
     pub const fn title(self) -> (&'static str, &'static str) {
         let recipe = self.recipe();
         (recipe.name, recipe.version)
@@ -90,7 +90,7 @@ impl Debian {
         }
     }
 
-    /// Makes `rootfs` in `out`.
+    /// Creates `rootfs` in `out`.
     pub fn build(self, out: &Path) -> Result<()> {
         let recipe = self.recipe();
         let root = out.join("rootfs");
@@ -110,8 +110,8 @@ impl Debian {
     }
 }
 
-/// An update within a release keeps the upstream version; another one may behave in another way. The first line of the
-/// changelog names the package's version (Debian policy 4.4).
+/// An update within a release keeps the upstream version; another version may behave differently. The first line of the
+/// changelog contains the package's version (Debian policy 4.4).
 fn check_version(recipe: &Recipe, changelog: &str) -> Result<()> {
     let found = changelog
         .split_once(" (")
@@ -127,7 +127,8 @@ fn check_version(recipe: &Recipe, changelog: &str) -> Result<()> {
     )))
 }
 
-/// What maintainer scripts would make, which unpacking does not run. The server's own directory is mounted at `/run`.
+/// Creates the files that maintainer scripts would create, because unpacking does not run the scripts. The server's own
+/// directory is mounted at `/run`.
 fn furnish(root: &Path) -> Result<()> {
     for directory in ["lib", "lib64", "bin", "sbin"] {
         let link = root.join(directory);
@@ -147,7 +148,7 @@ fn furnish(root: &Path) -> Result<()> {
     }
     for file in ["hosts", "resolv.conf"] {
         let link = root.join("etc").join(file);
-        // mmdebstrap leaves the machine's own.
+        // mmdebstrap leaves the machine's own file there.
         match fs::remove_file(&link) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io("removing", &link)(error));

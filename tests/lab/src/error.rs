@@ -1,22 +1,22 @@
-//! What can go wrong in the lab, each said so that the reader knows what to do next.
+//! Errors of the lab; each message states the next action.
 
 use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Result of everything the lab does.
+/// Result of every operation of the lab.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that stops the lab, a scenario or the demo.
+/// An error that stops the lab, a scenario or the demo.
 #[derive(thiserror::Error)]
 pub enum Error {
     /// A file, directory or pipe could not be used.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done, with the path.
+        /// The attempted operation, with the path.
         doing: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// A program that the lab needs is not on this machine.
@@ -27,45 +27,45 @@ pub enum Error {
         /// How to get it.
         remedy: String,
     },
-    /// A program ended with a failure.
+    /// A program failed.
     #[error("`{command}` exited with {status}\n{output}")]
     Command {
         /// The command line.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// The end of what it printed.
+        /// The end of its output.
         output: String,
     },
-    /// Something that was waited for did not happen in time.
+    /// An awaited event did not happen in time.
     #[error("timed out after {seconds:.0} s while waiting for {what}; last seen: {seen}\n{logs}", seconds = waited.as_secs_f64())]
     Deadline {
-        /// What was to happen.
+        /// The awaited event.
         what: String,
-        /// How long was waited.
+        /// Duration of the wait.
         waited: Duration,
-        /// What the last look showed.
+        /// Result of the last check.
         seen: String,
-        /// Ends of the logs that tell why.
+        /// Ends of the logs that show the cause.
         logs: String,
     },
-    /// JSON that another program wrote was not what it should be.
+    /// JSON from another program does not have the expected format.
     #[error("{what} is not the expected JSON: {source}")]
     Json {
-        /// Whose JSON.
+        /// The origin of the JSON.
         what: String,
-        /// The parser's answer.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// A certificate or key could not be made.
+    /// A certificate or key could not be created.
     #[error("making {what}: {source}")]
     Certificate {
-        /// What was being made.
+        /// The certificate or key.
         what: String,
-        /// The library's answer.
+        /// The library's error.
         source: rcgen::Error,
     },
-    /// The lab is not in the state that was asked of it; the sentence says which and what to do.
+    /// The lab is not in the required state; the sentence describes the state and the next action.
     #[error("{0}")]
     State(String),
 }

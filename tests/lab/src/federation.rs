@@ -35,7 +35,8 @@ pub const OPERATOR_NAMESPACE: &str = "xmpp-federation-system";
 pub const OPERATOR: &str = "xmpp-federation-operator";
 const ENGINE: &str = "federation-engine";
 
-/// Puts the images of `dist/` onto the node and installs or upgrades the chart; at once if just these are installed.
+/// Imports the images of `dist/` into the node and installs or upgrades the chart. Returns at once if exactly these are
+/// installed.
 pub fn install(paths: &Paths) -> Result<()> {
     let installation = installation(paths)?;
     if is_installed(paths, &installation)? {
@@ -59,15 +60,15 @@ pub fn install(paths: &Paths) -> Result<()> {
         .ok()
 }
 
-/// The pods' annotation that says which images and chart were installed. The images' tags stay the same from build to build,
-/// so this is what replaces the operator's pod.
+/// The pods' annotation that identifies the installed images and chart. The images' tags are the same in every build,
+/// so a change of this annotation replaces the operator's pod.
 pub const INSTALLATION: &str = "installation";
 
 fn chart(paths: &Paths) -> PathBuf {
     paths.tree().join("charts").join(OPERATOR)
 }
 
-/// A digest of what [`install`] installs.
+/// A digest of everything that [`install`] installs.
 fn installation(paths: &Paths) -> Result<String> {
     let mut digest = Sha256::new();
     digest.update(Part::Prosody.dir(paths)?.as_os_str().as_encoded_bytes());
@@ -97,7 +98,7 @@ fn list_files(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Whether this installation is there and its operator available.
+/// True if this installation exists and its operator is available.
 fn is_installed(paths: &Paths, installation: &str) -> Result<bool> {
     let deployment: Value = get(
         paths,
@@ -118,48 +119,48 @@ fn is_installed(paths: &Paths, installation: &str) -> Result<bool> {
         && number("/status/availableReplicas") == number("/spec/replicas"))
 }
 
-/// Takes everything of an earlier run away: the namespace, its DNS records, the partner's accounts.
+/// Removes all data of an earlier run: the namespace, its DNS records, the partner's accounts.
 pub fn clear(paths: &Paths) -> Result<()> {
     kubectl(paths)?
         .args(["delete", "namespace", NAMESPACE, "--ignore-not-found"])
         .arg(format!("--timeout={}m", 3 * slowness()))
         .ok()?;
-    // A test that failed may have left these stopped or otherwise than usual.
+    // A failed test may have left these stopped or with another configuration.
     if paths.daemons().running(addons::METALLB)?.is_none() {
         addons::start_metallb(paths)?;
     }
-    // Stopped meanwhile: a pass that began before the namespace went would write its records once more, and a later one would
-    // delete them while somebody already relies on them.
+    // external-dns is stopped in the meantime. A pass that began before the namespace was deleted would write its
+    // records again. A later pass would delete them while a test already relies on them.
     addons::stop_external_dns(paths)?;
     public_dns::empty_local_zone(paths)?;
     addons::start_external_dns(paths, &addons::RECORD_TYPES)?;
     partner::reset(paths)
 }
 
-/// Deletes the SRV records, as an administrator has to: by RFC 2136, external-dns never does.
+/// Deletes the SRV records, as an administrator must: because of RFC 2136, external-dns never does.
 pub fn remove_srv_records(paths: &Paths) -> Result<()> {
     let lines = ["_xmpp-server", "_xmpps-server"]
         .map(|service| format!("update delete {service}._tcp.{LOCAL_ZONE} SRV"));
     public_dns::update(paths, &lines.join("\n"))
 }
 
-/// Makes the namespace of federation and backend.
+/// Creates the namespace of federation and backend.
 pub fn make_namespace(paths: &Paths) -> Result<()> {
     apply(paths, &render(paths, "namespace.yaml", &[])?)
 }
 
-/// Applies a federation, given as text, in its namespace.
+/// Applies a federation that is given as text, in its namespace.
 pub fn federate(paths: &Paths, federation: &str) -> Result<()> {
     make_namespace(paths)?;
     apply(paths, federation)
 }
 
-/// The short federation of the demo.
+/// The demo's short federation.
 pub fn short_federation(paths: &Paths) -> Result<String> {
     render(paths, "federation.yaml", &[])
 }
 
-/// Begins to watch the federation.
+/// Starts to watch the federation.
 pub fn watch(paths: &Paths) -> Result<Watch> {
     Watch::start(paths, NAMESPACE, NAME)
 }
@@ -169,7 +170,7 @@ pub fn backend_dns(snapshot: &Snapshot) -> Option<&str> {
     snapshot.object.pointer("/status/backends/0/dnsServer").and_then(Value::as_str)
 }
 
-/// Applies the backend, with the DNS server that the federation's status names.
+/// Applies the backend, with the DNS server from the federation's status.
 pub fn attach_backend(paths: &Paths, dns_server: &str) -> Result<()> {
     apply(paths, &backend_manifest(paths, dns_server)?)
 }
@@ -189,7 +190,7 @@ pub fn backend_manifest(paths: &Paths, dns_server: &str) -> Result<String> {
     )
 }
 
-/// Where clients of the backend connect: its Service, with the authority that its certificate comes from.
+/// The address that clients of the backend connect to: its Service, with the authority that issued its certificate.
 pub fn backend_server(paths: &Paths) -> Result<Server> {
     let service: Value = get(paths, &["service", "prosody", "-n", NAMESPACE])?;
     let address = service
@@ -208,12 +209,12 @@ pub fn backend_server(paths: &Paths) -> Result<Server> {
     Ok(Server { address, authority })
 }
 
-/// Where clients of the partner connect.
+/// The address that clients of the partner connect to.
 pub fn partner_server(paths: &Paths) -> Server {
     Server { address: Host::Partner.address(), authority: partner::authority(paths) }
 }
 
-/// Waits until the backend serves clients; a Service's rules land a moment after its pod is ready.
+/// Waits until the backend serves clients. A Service's rules take effect shortly after its pod is ready.
 pub fn wait_for_backend(paths: &Paths) -> Result<()> {
     Wait::new("the backend to be available", Duration::from_mins(3))
         .log(paths.daemons().log("kubelet"))
@@ -224,9 +225,10 @@ pub fn wait_for_backend(paths: &Paths) -> Result<()> {
         })
 }
 
-/// Waits until the partner reaches a LoadBalancer Service for servers. The address is in the Service's status and in DNS before
-/// kube-proxy has made its rules; a connection is dropped until then. Prosody tries an address once: a `db:verify` that meets that
-/// gap is lost, and with it every stanza that waits for the answer. So nobody sends before this.
+/// Waits until the partner can reach a LoadBalancer Service for servers. The address is in the Service's status and in
+/// DNS before kube-proxy has created its rules; until then, connections are dropped. Prosody tries an address once. A
+/// `db:verify` in that gap is lost, together with every stanza that waits for the response. Therefore, no client may
+/// send before this.
 pub fn wait_for_public_port(paths: &Paths, service: &str) -> Result<()> {
     let waiting = format!("the partner to reach Service {service} on port {S2S_PORT}");
     Wait::new(waiting, Duration::from_mins(2)).log(paths.daemons().log("kube-proxy")).until(|| {
@@ -242,12 +244,12 @@ pub fn wait_for_public_port(paths: &Paths, service: &str) -> Result<()> {
     })
 }
 
-/// The port of servers (RFC 6120 section 14.7).
+/// The port of server-to-server connections (RFC 6120 section 14.7).
 const S2S_PORT: u16 = 5269;
-/// Each connection goes to one of the Service's pods by chance, also to one that is gone and still in the rules.
+/// Each connection goes to a random pod of the Service, possibly to a deleted pod that is still in the rules.
 const CONNECTIONS: usize = 6;
 
-/// What the pods of the product say, objects and events, for the moment when something has failed; also kept as `pods.log`.
+/// The logs of the product's pods, objects and events, for the report of a failure; also saved as `pods.log`.
 pub fn pod_logs(paths: &Paths) -> Result<String> {
     let mut text = String::new();
     for (namespace, selector) in [
@@ -268,7 +270,7 @@ pub fn pod_logs(paths: &Paths) -> Result<String> {
     Ok(text)
 }
 
-/// The federation as it is now.
+/// The current state of the federation.
 pub fn snapshot(paths: &Paths) -> Result<Snapshot> {
     get(paths, &["xmppfederation", NAME, "-n", NAMESPACE]).map(Snapshot::of)
 }

@@ -1,4 +1,4 @@
-//! Building commands from Go modules, in the way that is the same for every part.
+//! Builds commands from Go modules, in the same way for every part.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::parts::UNFINISHED;
 use crate::paths::read;
 
-/// Memory that a build is expected to use for each compiler that runs at the same time.
+/// Expected memory of a build for each concurrent compiler.
 const KIBIBYTES_PER_COMPILER: usize = 1_500_000;
 
 /// Builds commands from a tools module of this tree, with its committed `go.mod` and `go.sum`.
@@ -43,7 +43,7 @@ pub(crate) fn module_in(tools: &Path, module: &str) -> Result<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// The directory of a module by version.
+/// The directory of a module in a given version.
 pub(crate) fn module(module_at_version: &str) -> Result<PathBuf> {
     #[derive(Deserialize)]
     struct Download {
@@ -56,12 +56,13 @@ pub(crate) fn module(module_at_version: &str) -> Result<PathBuf> {
         .map(|Download { dir }| dir)
 }
 
-/// What a tools module is made of: its files decide whether a built part is still the right one.
+/// The files of a tools module as text: they determine whether a built part is still current.
 pub(crate) fn tools_text(module: &Path) -> Result<String> {
     ["go.mod", "go.sum", "tools.go"].into_iter().map(|file| read(&module.join(file))).collect()
 }
 
-/// For what the linker is given, a gigabyte: beside the result, since `/tmp` is often in memory (Debian 13).
+/// A directory for the linker's input, one gigabyte. It is next to the result, because `/tmp` is often in memory
+/// (Debian 13).
 fn scratch(out: &Path) -> Result<TempDir> {
     let cache = out.parent().unwrap_or(out);
     tempfile::Builder::new()
@@ -70,7 +71,7 @@ fn scratch(out: &Path) -> Result<TempDir> {
         .map_err(Error::io("making a directory in", cache))
 }
 
-/// How many compilers may run at a time: as many as there are processors and memory for.
+/// Maximum number of concurrent compilers: as many as processors and memory permit.
 fn jobs() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -86,7 +87,7 @@ fn jobs_for(processors: usize, memory: &str) -> usize {
 }
 
 fn go(args: &[&str]) -> Run {
-    // CGO off gives static programs; GOFLAGS of the user must not change what is built.
+    // Without CGO, programs are static. The user's GOFLAGS must not change the build.
     Run::building("go")
         .args(args)
         .env("GOMAXPROCS", jobs().to_string())

@@ -1,4 +1,4 @@
-//! Furnishing the hosts, and running programs on them.
+//! Prepares the hosts and runs programs on them.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,10 +18,10 @@ use crate::paths::{Paths, write};
 use crate::process::{self, Namespace, Process};
 use crate::wait::{Seen, Wait};
 
-/// How long the processes that an interrupted run left may take to end.
+/// Maximum time for the remaining processes of an interrupted run to end.
 const END: Duration = Duration::from_secs(30);
 
-/// Starts the first process of a host and waits until the host is furnished.
+/// Starts the first process of a host and waits until the host is prepared.
 pub fn start(paths: &Paths, host: Host) -> Result<()> {
     let home = paths.host(host.name());
     let resolver = format!("nameserver {}\noptions timeout:1 attempts:2\n", Host::Dns.address());
@@ -52,11 +52,11 @@ pub fn start(paths: &Paths, host: Host) -> Result<()> {
         })
 }
 
-/// Ends a host and everything that runs on it.
+/// Stops a host and all its programs.
 pub fn stop(paths: &Paths, host: Host) -> Result<()> {
     let daemons = paths.daemons();
     if let Some(process) = daemons.running(&init_name(host))? {
-        // unshare(1) ignores SIGTERM; its end takes the pid namespace along.
+        // unshare(1) ignores SIGTERM. The pid namespace ends with it.
         process.kill()?;
     }
     daemons.forget(&init_name(host))
@@ -78,21 +78,21 @@ pub fn end_unrecorded() -> Result<()> {
     })
 }
 
-/// Removes the directories that the node's first process made on this machine to cover them.
+/// Removes the directories that the node's first process created on this machine as mount points.
 pub fn remove_made_places(paths: &Paths) {
     let made = fs::read_to_string(paths.host("node").join("made")).unwrap_or_default();
     for place in made.lines() {
-        // Only if it is empty: somebody may use it by now.
+        // Only if the directory is empty, because it may be in use by now.
         let _ = fs::remove_dir(place);
     }
 }
 
-/// The record's name of a host's first process.
+/// The record name of a host's first process.
 pub fn init_name(host: Host) -> String {
     format!("host-{host}")
 }
 
-/// A program to be run on a host, in all of its namespaces.
+/// A program that runs on a host, in all of its namespaces.
 pub fn on(paths: &Paths, host: Host, program: impl AsRef<Path>) -> Result<Run> {
     let outer = paths.daemons().running(&init_name(host))?.ok_or_else(|| {
         Error::State(format!("host {host} is not up: start the lab with `lab up`"))
@@ -109,8 +109,8 @@ pub fn on(paths: &Paths, host: Host, program: impl AsRef<Path>) -> Result<Run> {
     Ok(enter(run, init, host).arg(program.as_ref()))
 }
 
-/// `nsenter`, begun in the node's control group where the machine has cgroup v2: from within the cgroup namespace, no
-/// process can be moved that is outside of the namespace's root.
+/// `nsenter`, started in the node's control group if the machine has cgroup v2. From within the cgroup namespace, no
+/// process outside of the namespace's root can be moved.
 fn node_group(paths: &Paths) -> Result<Run> {
     Ok(match Cgroups::of_machine()?.group() {
         Some(group) => Run::new(paths.source.join("host/join-group")).arg(group).arg("nsenter"),
@@ -137,7 +137,7 @@ pub fn daemon(paths: &Paths, name: &str, run: Run) -> Result<Process> {
     paths.daemons().start(name, &run.into_command())
 }
 
-/// Ends a background program of a host politely. Its record names the `nsenter` that waits for it.
+/// Stops a background program of a host with SIGTERM first. Its record names the `nsenter` that waits for it.
 pub fn stop_daemon(paths: &Paths, name: &str) -> Result<()> {
     let daemons = paths.daemons();
     if let Some(outer) = daemons.running(name)? {
@@ -149,7 +149,7 @@ pub fn stop_daemon(paths: &Paths, name: &str) -> Result<()> {
     daemons.forget(name)
 }
 
-/// A program to be run in a host's network only, with this machine's files: for tools such as kubectl and dig.
+/// A program that runs in a host's network only, with this machine's files: for tools such as kubectl and dig.
 pub fn in_network_of(host: Host, program: impl AsRef<Path>) -> Run {
     Run::new("nsenter")
         .arg(format!("--net={}", host.namespace_file().display()))
@@ -160,7 +160,7 @@ pub fn in_network_of(host: Host, program: impl AsRef<Path>) -> Run {
 /// Opens a connection from a host's network.
 pub fn connect(from: Host, to: SocketAddr, within: Duration) -> io::Result<TcpStream> {
     let namespace = File::open(from.namespace_file())?;
-    // Only the thread that makes the socket is in that network.
+    // Only the thread that creates the socket is in that network.
     let opened = thread::spawn(move || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
         TcpStream::connect_timeout(&to, within)

@@ -1,4 +1,4 @@
-//! Talking to the cluster: kubectl from outside of the node, in the node's network.
+//! Access to the cluster: kubectl from outside of the node, in the node's network.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub fn kubectl(paths: &Paths) -> Result<Run> {
 
 /// helm as the administrator.
 pub fn helm(paths: &Paths) -> Result<Run> {
-    // helm keeps caches and settings: with the lab's state, not in anybody's home.
+    // helm keeps caches and settings. They are kept with the lab's state, not in a home directory.
     let home = paths.state.join("helm");
     Ok(tool(paths, &Part::Helm.file(paths, "helm")?)
         .env("HELM_CACHE_HOME", home.join("cache"))
@@ -26,7 +26,7 @@ pub fn helm(paths: &Paths) -> Result<Run> {
         .env("HELM_DATA_HOME", home.join("data")))
 }
 
-/// Applies a manifest, given as text.
+/// Applies a manifest that is given as text.
 pub fn apply(paths: &Paths, manifest: &str) -> Result<()> {
     kubectl(paths)?.args(["apply", "--server-side", "-f", "-"]).input(manifest).ok()
 }
@@ -37,7 +37,8 @@ pub fn get<T: DeserializeOwned>(paths: &Paths, args: &[&str]) -> Result<T> {
 }
 
 fn tool(paths: &Paths, file: &Path) -> Run {
-    // kubectl caches what the API server offers in the home directory, by address: an earlier lab's cache is wrong for this one.
+    // kubectl caches the API server's discovery data in the home directory, by address. The cache of an earlier lab is
+    // wrong for this lab.
     host::in_network_of(Host::Node, file)
         .env("KUBECONFIG", paths.kubeconfig())
         .env("HOME", paths.state.join("home"))

@@ -1,7 +1,7 @@
-//! The lab: a real one-node Kubernetes cluster with a real internet around it, on one machine, in namespaces;
-//! and the scenarios that run on it. The command is `lab`; the map is in [`network`].
+//! The lab: a real one-node Kubernetes cluster with a real internet around it, on one machine, in namespaces; and the
+//! scenarios that run on it. The command is `lab`; the map is in [`network`].
 //!
-//! Beside it, [`parts`] builds what is kept between runs, and [`pipeline`] is `make test`.
+//! In addition, [`parts`] builds the parts that are kept between runs, and [`pipeline`] is `make test`.
 
 pub mod addons;
 pub mod apiserver;

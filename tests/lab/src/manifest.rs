@@ -1,11 +1,11 @@
-//! The lab's manifests: files with `${NAME}` where the lab knows better.
+//! The lab's manifests: files with `${NAME}` for values that the lab fills in.
 
 use crate::error::{Error, Result};
 use crate::network::{CLUSTER_DNS, Host, LOAD_BALANCER_CIDR};
 use crate::parts::{COREDNS_IMAGE, PROSODY_IMAGE};
 use crate::paths::{Paths, read};
 
-/// Reads `manifests/FILE` and fills in the addresses and images of the lab, and what else the caller knows.
+/// Reads `manifests/FILE` and fills in the addresses and images of the lab, and the additional values from the caller.
 pub fn render(paths: &Paths, file: &str, more: &[(&str, &str)]) -> Result<String> {
     let known = [
         ("PUBLIC_DNS", Host::Dns.address().to_string()),

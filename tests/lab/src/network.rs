@@ -1,4 +1,4 @@
-//! The lab's map: which hosts there are, their addresses, and the links between them.
+//! The lab's network map: hosts, addresses and links.
 //!
 //! ```text
 //!   cluster side                          │            "the internet", 198.19.0.0/24
@@ -7,9 +7,9 @@
 //!    ├ pods          198.18.128.0/18      │                     ├── client  198.19.0.20
 //!    └ LoadBalancers 198.18.200.0/24      │                     └── other   198.19.0.30
 //! ```
-//! All of it is 198.18.0.0/15, the range for benchmarks of network devices (RFC 2544), and exists only inside network
-//! namespaces. Packets that leave the node for the internet carry the node's address, as behind any NAT gateway;
-//! packets from the internet reach LoadBalancer addresses with their own.
+//! All addresses are in 198.18.0.0/15, the range for benchmarks of network devices (RFC 2544). They exist only inside
+//! network namespaces. Packets from the node to the internet have the node's address as source, as behind any NAT
+//! gateway. Packets from the internet reach LoadBalancer addresses with their own source address.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -20,20 +20,20 @@ use crate::error::Result;
 
 /// Addresses of Services.
 pub const SERVICE_CIDR: &str = "198.18.64.0/20";
-/// First address of [`SERVICE_CIDR`], which Kubernetes gives to the API server.
+/// First address of [`SERVICE_CIDR`], which Kubernetes assigns to the API server.
 pub const API_SERVICE: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 1);
 /// The cluster's DNS server.
 pub const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 10);
 /// Addresses of pods.
 pub const POD_CIDR: &str = "198.18.128.0/18";
-/// Addresses that MetalLB gives to LoadBalancer Services.
+/// Addresses that MetalLB assigns to LoadBalancer Services.
 pub const LOAD_BALANCER_CIDR: &str = "198.18.200.0/24";
-/// Everything that lies in the cluster or in front of it.
+/// All addresses in the cluster or in front of it.
 pub const CLUSTER_SIDE: &str = "198.18.0.0/16";
 /// The router's address towards the node.
 const ROUTER_TO_NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 254);
 
-/// A host: network, mount, process, name and IPC namespaces of its own.
+/// A host with its own network, mount, process, name and IPC namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// The Kubernetes node.
@@ -44,14 +44,14 @@ pub enum Host {
     Dns,
     /// The partner's XMPP server.
     Partner,
-    /// A person's computer at the partner's.
+    /// The computer of a person at the partner.
     Client,
-    /// Anybody else on the internet.
+    /// Any other host on the internet.
     Other,
 }
 
 impl Host {
-    /// All hosts, in the order in which they are made.
+    /// All hosts, in the order of their creation.
     pub const ALL: [Self; 6] =
         [Self::Router, Self::Node, Self::Dns, Self::Partner, Self::Client, Self::Other];
 
@@ -67,12 +67,12 @@ impl Host {
         }
     }
 
-    /// The host of that name.
+    /// The host with that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|host| host.name() == name)
     }
 
-    /// Its address (the router's is the one on the internet side).
+    /// Its address (for the router, the address on the internet side).
     pub const fn address(self) -> Ipv4Addr {
         match self {
             Self::Node => Ipv4Addr::new(198, 18, 0, 1),
@@ -89,7 +89,7 @@ impl Host {
         format!("xfed-{}", self.name())
     }
 
-    /// The file by which its network namespace is entered.
+    /// The file through which a process enters its network namespace.
     pub fn namespace_file(self) -> PathBuf {
         PathBuf::from("/run/netns").join(self.namespace())
     }
@@ -105,7 +105,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// Makes all namespaces, links, addresses and routes.
+/// Creates all namespaces, links, addresses and routes.
 pub fn create() -> Result<()> {
     let namespaces = Host::ALL.map(|host| format!("netns add {}\n", host.namespace()));
     Run::new("ip").args(["-batch", "-"]).input(namespaces.concat()).ok()?;
@@ -157,7 +157,7 @@ pub fn create() -> Result<()> {
     Ok(())
 }
 
-/// Takes away what [`create`] made and is still there; links go with their namespaces.
+/// Removes everything from [`create`] that still exists; links are removed with their namespaces.
 pub fn remove() -> Result<()> {
     for host in Host::ALL.into_iter().filter(|host| host.namespace_file().exists()) {
         Run::new("ip").args(["netns", "del", &host.namespace()]).ok()?;
@@ -165,7 +165,7 @@ pub fn remove() -> Result<()> {
     Ok(())
 }
 
-/// The packet filter rules of the node: what leaves for the internet carries the node's address.
+/// The packet filter rules of the node: packets to the internet get the node's address as source.
 pub fn node_rules() -> String {
     format!(
         "table ip internet {{\n\

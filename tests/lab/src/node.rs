@@ -17,10 +17,10 @@ use crate::{host, kubernetes};
 
 /// The node's name in Kubernetes.
 pub const NODE_NAME: &str = "node";
-/// How long one of the node's programs may take to be ready.
+/// Maximum time for one of the node's programs to become ready.
 const START: Duration = Duration::from_mins(3);
 
-/// The programs of the node, all of which must run.
+/// The programs of the node; all of them must run.
 pub const PROGRAMS: [&str; 7] = [
     "etcd",
     "containerd",
@@ -42,7 +42,7 @@ const USERS: [(&str, &str, Option<&str>); 7] = [
     ("lab", "lab", Some("system:masters")),
 ];
 
-/// Makes certificates and configuration files.
+/// Creates certificates and configuration files.
 pub fn prepare(paths: &Paths) -> Result<()> {
     let pki = paths.pki();
     let authority = Authority::create(&pki, "ca")?;
@@ -109,7 +109,7 @@ pub fn start(paths: &Paths) -> Result<()> {
         "kube-proxy",
         &[format!("--config={}", paths.host("node").join("kube-proxy.yaml").display())],
     )?;
-    // The controller manager gives up while the API server still makes the first roles.
+    // The controller manager exits while the API server is still creating the first roles.
     Wait::new("the API server to be ready", START)
         .log(daemons.log("kube-apiserver"))
         .log(daemons.log("etcd"))
@@ -141,7 +141,7 @@ pub fn wait_ready(paths: &Paths) -> Result<()> {
         })
 }
 
-/// Brings an image from a tar file onto the node.
+/// Imports an image from a tar file into the node.
 pub fn import_image(paths: &Paths, file: &Path) -> Result<()> {
     if !file.is_file() {
         return Err(Error::State(format!("there is no image file {}", file.display())));
@@ -166,7 +166,7 @@ fn program(paths: &Paths, name: &str, file: impl AsRef<Path>, args: &[String]) -
 fn etcd_args(paths: &Paths) -> Vec<String> {
     vec![
         format!("--data-dir={}", paths.host("node").join("etcd").display()),
-        // The data live as long as the lab; their safety on disk is not what is tested.
+        // The data is needed only while the lab runs; no test covers its durability on disk.
         "--unsafe-no-fsync".into(),
         "--listen-client-urls=http://127.0.0.1:2379".into(),
         "--advertise-client-urls=http://127.0.0.1:2379".into(),
@@ -267,7 +267,7 @@ current-context: lab
 fn kubelet_config(paths: &Paths) -> String {
     let (pki, socket) = (paths.pki(), paths.containerd_socket());
     let (pki, socket) = (pki.display(), socket.display());
-    // It is also how long the kubelet waits for an answer about its node.
+    // The kubelet also waits this long for a response about its node.
     let heartbeat = 2 * slowness();
     format!(
         "apiVersion: kubelet.config.k8s.io/v1beta1
@@ -301,10 +301,10 @@ fn containerd_config(paths: &Paths) -> String {
     let home = paths.host("node");
     let (home, socket) = (home.display(), paths.containerd_socket());
     let socket = socket.display();
-    // restrict_oom_score_adj: without it every sandbox fails where root lacks CAP_SYS_RESOURCE.
-    // enable_unprivileged_ports: else a pod that is not root cannot bind port 53, whatever its capabilities.
-    // disabled_plugins: one makes directories in /opt, the other (containerd 1.7) listens for plugins of its own there.
-    // Debian 12 has containerd 1.6 and Debian 13 has 1.7; both read this version of the file.
+    // restrict_oom_score_adj: without it, every sandbox fails if root lacks CAP_SYS_RESOURCE.
+    // enable_unprivileged_ports: without it, a non-root pod cannot bind port 53, whatever its capabilities.
+    // disabled_plugins: one creates directories in /opt, the other (containerd 1.7) listens there for its own plugins.
+    // Debian 12 has containerd 1.6, Debian 13 has 1.7; both read this version of the file.
     format!(
         r#"version = 2
 root = "{home}/containerd"
@@ -331,7 +331,7 @@ SystemdCgroup = false
     )
 }
 
-/// Every pod on a link of its own, so that traffic between pods passes the node's packet filter, as Services need it.
+/// Each pod has its own link, so that traffic between pods passes the node's packet filter, as Services require.
 fn cni_config(home: &Path) -> String {
     serde_json::json!({
         "cniVersion": "1.0.0",
@@ -354,7 +354,7 @@ fn cni_config(home: &Path) -> String {
 }
 
 fn proxy_config(pki: &Path) -> String {
-    // The connection tracking limits are the machine's, not the namespace's: leave them alone.
+    // The connection tracking limits belong to the machine, not to the namespace, so they are left unchanged.
     format!(
         "apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration

@@ -1,4 +1,4 @@
-//! The Debian packages that the lab needs, installed only when something of them is missing.
+//! The Debian packages that the lab needs. They are installed only if something is missing.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::paths::{make_dir, write};
 use crate::progress::step;
 
-/// A program or file, and the Debian package that brings it.
+/// A program or file, and the Debian package that provides it.
 struct Needed {
     /// A program's name, or an absolute path.
     sign: &'static str,
@@ -35,17 +35,17 @@ const NEEDED: [Needed; 14] = [
 
 /// Forbids the start of services while packages are configured (Debian policy 9.3.3.2).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
-/// By its second line our own policy is told from an administrator's.
+/// The second line distinguishes our own policy from an administrator's policy.
 const OUR_POLICY: &str =
     "#!/bin/sh\n# Written by the XMPP federation lab while it installs packages.\nexit 101\n";
-/// One installation at a time on a machine, whatever cache it is for.
+/// Allows one installation at a time on a machine, for all caches.
 const LOCK: &str = "/run/lock/xmpp-federation-packages.lock";
-/// How long apt-get waits for another one to end, such as one that an interrupted run left behind.
+/// Maximum time that apt-get waits for another apt-get to end, for example one that an interrupted run left running.
 const APT_LOCK: &str = "DPkg::Lock::Timeout=600";
-/// Where dpkg notes what it has begun.
+/// The directory in which dpkg records unfinished work.
 const UNFINISHED: &str = "/var/lib/dpkg/updates";
 
-/// Installs what is missing, and finishes what an interrupted run has begun.
+/// Installs missing packages, and finishes an interrupted installation.
 pub fn install() -> Result<()> {
     let missing = missing();
     if missing.is_empty() && !policy_is_ours() {
@@ -96,7 +96,7 @@ fn missing() -> Vec<&'static str> {
     NEEDED.iter().filter(|needed| !is_there(needed)).map(|needed| needed.package).collect()
 }
 
-/// True if dpkg was ended in the middle: apt-get refuses all work then.
+/// True if dpkg was interrupted; in that state, apt-get refuses all work.
 fn is_interrupted() -> bool {
     let unfinished = fs::read_dir(UNFINISHED).is_ok_and(|mut entries| entries.next().is_some());
     unfinished || Run::new("dpkg").arg("--audit").stdout().is_ok_and(|text| !text.is_empty())
@@ -106,8 +106,8 @@ fn policy_is_ours() -> bool {
     fs::read_to_string(POLICY).is_ok_and(|text| text == OUR_POLICY)
 }
 
-/// Copies a program into a directory and gives the copy's path. `AppArmor` attaches a profile by the program's path; named's,
-/// which Debian installs with the package, permits only the machine's own zones.
+/// Copies a program into a directory and returns the path of the copy. `AppArmor` attaches a profile by the program's
+/// path. Debian installs named's profile with the package, and that profile permits only the machine's own zones.
 pub fn unconfined(program: &str, directory: &Path) -> Result<PathBuf> {
     let original = which(program).ok_or_else(|| Error::MissingTool {
         tool: program.into(),
@@ -118,7 +118,7 @@ pub fn unconfined(program: &str, directory: &Path) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// The programs that the Go builds need besides: they do not come from Debian 12.
+/// Checks for the additional programs that the Go builds need; they do not come from Debian 12.
 pub fn require_go() -> Result<()> {
     which("go").map(drop).ok_or_else(|| Error::MissingTool {
         tool: "go".into(),

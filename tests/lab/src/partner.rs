@@ -1,4 +1,4 @@
-//! The partner's XMPP server: Debian's Prosody on host `partner`, in a root file system of its own.
+//! The partner's XMPP server: Debian's Prosody on host `partner`, in its own root file system.
 
 use std::os;
 use std::os::unix::fs::chown;
@@ -22,7 +22,7 @@ pub const NAME: &str = "partner";
 /// The authority of the partner's certificate, in the lab's `pki` directory.
 const AUTHORITY: &str = "partner-ca";
 
-/// Writes its configuration and certificate. Must come before the host is furnished.
+/// Writes its configuration and certificate. Must run before the host is prepared.
 pub fn prepare(paths: &Paths) -> Result<()> {
     let home = paths.host("partner");
     make_dir(&home)?;
@@ -44,7 +44,7 @@ pub fn prepare(paths: &Paths) -> Result<()> {
     give_to_prosody(&config.join("partner.key"))
 }
 
-/// The certificate of the partner's authority, for clients that check.
+/// The certificate of the partner's authority, for clients that verify certificates.
 pub fn authority(paths: &Paths) -> PathBuf {
     paths.pki().join(format!("{AUTHORITY}.crt"))
 }
@@ -75,7 +75,7 @@ pub fn stop(paths: &Paths) -> Result<()> {
     host::stop_daemon(paths, NAME)
 }
 
-/// Begins anew: the server forgets all people and what they left, and jdoe1 gets a fresh account.
+/// Resets the server: it deletes all people and their data, and creates a new account for jdoe1.
 pub fn reset(paths: &Paths) -> Result<()> {
     stop(paths)?;
     let data = paths.host(NAME).join("root/var/lib/prosody");

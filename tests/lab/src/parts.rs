@@ -1,4 +1,4 @@
-//! The parts that the lab is made of: which there are, which versions, and how each is built into the cache.
+//! The parts of the lab: the list, the versions, and the build of each part into the cache.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -29,10 +29,10 @@ pub const COREDNS_IMAGE: &str = "localhost/coredns:1.13.1";
 /// The name of the image that holds a pod's namespaces.
 pub const PAUSE_IMAGE: &str = "localhost/pause:1.36.3";
 
-/// Raised when the way in which parts are built changes, so that old ones are not taken for new.
+/// Increment this when the build method of the parts changes, so that old parts are not mistaken for new ones.
 const RECIPE: &str = "1";
 
-/// How the names of directories begin in which a part is being built.
+/// Name prefix of a directory in which a part is being built.
 pub(crate) const UNFINISHED: &str = ".building-";
 
 /// The six commands of Kubernetes, in the order in which the lab needs them.
@@ -65,7 +65,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All parts of the lab, the ones needed first before the others.
+    /// All parts of the lab; parts that are needed first come first.
     pub const ALL: [Self; 6] = [
         Self::Prosody,
         Self::Kubernetes,
@@ -74,7 +74,7 @@ impl Part {
         Self::Helm,
         Self::ExternalDns,
     ];
-    /// What the interoperability tests need and the lab does not.
+    /// The additional parts of the interoperability tests; the lab does not need them.
     pub const SERVERS: [Self; 4] = [
         Self::Server(Debian::Ejabberd12),
         Self::Server(Debian::Jabberd12),
@@ -82,7 +82,7 @@ impl Part {
         Self::Server(Debian::Ejabberd13),
     ];
 
-    /// Name and version, for people.
+    /// Human-readable name and version.
     pub const fn title(self) -> (&'static str, &'static str) {
         match self {
             Self::Kubernetes => ("kubernetes", KUBERNETES),
@@ -95,12 +95,12 @@ impl Part {
         }
     }
 
-    /// Whether it is made of Debian packages and needs no Go.
+    /// True if the part consists of Debian packages and needs no Go.
     const fn is_unpacked(self) -> bool {
         matches!(self, Self::Prosody | Self::Server(_))
     }
 
-    /// Its directory in the cache: name, version, and a key of everything else that decides what it holds.
+    /// Its directory in the cache: name, version, and a key of everything else that determines the content.
     pub fn dir(self, paths: &Paths) -> Result<PathBuf> {
         let (name, version) = self.title();
         let tools = match self {
@@ -114,7 +114,7 @@ impl Part {
         Ok(paths.cache.join(format!("{name}-{version}-{key}")))
     }
 
-    /// A file of the part; that it is missing is an error that says what to do.
+    /// A file of the part. If it is missing, the error states the remedy.
     pub fn file(self, paths: &Paths, file: &str) -> Result<PathBuf> {
         let path = self.dir(paths)?.join(file);
         if path.exists() {
@@ -149,16 +149,16 @@ impl Part {
     }
 }
 
-/// Installs the Debian packages and builds every part that is not in the cache.
+/// Installs the Debian packages and builds every part that is missing from the cache.
 pub fn build(paths: &Paths) -> Result<()> {
     build_only(paths, &Part::ALL)
 }
 
-/// Like [`build`], for some of the parts.
+/// Like [`build`], for the given parts only.
 pub fn build_only(paths: &Paths, parts: &[Part]) -> Result<()> {
     packages::install()?;
     make_dir(&paths.cache)?;
-    // One build at a time; what an interrupted one left is of no use.
+    // One build at a time. The remains of an interrupted build are useless.
     let lock_file = paths.cache.join(".lock");
     let lock = File::create(&lock_file).map_err(Error::io("opening", &lock_file))?;
     lock.lock().map_err(Error::io("locking", &lock_file))?;
@@ -167,7 +167,7 @@ pub fn build_only(paths: &Paths, parts: &[Part]) -> Result<()> {
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
     {
-        // A program of a killed build may still write there for a moment; the next build removes the rest.
+        // A program of a killed build may still write there for a moment; the next build removes the remains.
         let _ = fs::remove_dir_all(left.path());
     }
     for &part in parts {
@@ -178,7 +178,7 @@ pub fn build_only(paths: &Paths, parts: &[Part]) -> Result<()> {
         if !part.is_unpacked() {
             packages::require_go()?;
         }
-        // Beside the final place, so that the rename is atomic; removed if the build fails.
+        // Next to the final location, so that the rename is atomic; removed if the build fails.
         let out = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempdir_in(&paths.cache)
@@ -191,7 +191,7 @@ pub fn build_only(paths: &Paths, parts: &[Part]) -> Result<()> {
 }
 
 fn kubernetes(tools: &Path, out: &Path) -> Result<()> {
-    // Without a version the servers call themselves v0.0.0, and charts' `kubeVersion` refuses them.
+    // Without a version, the servers report v0.0.0, and the `kubeVersion` of charts refuses them.
     let version = "k8s.io/component-base/version";
     let minor = KUBERNETES.split('.').nth(1).unwrap_or_default();
     let ldflags = format!(
@@ -250,7 +250,7 @@ fn metallb(out: &Path) -> Result<()> {
     })
 }
 
-/// Copies content only: files of the Go module cache are read-only.
+/// Copies the content only, because files of the Go module cache are read-only.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let content = fs::read(from).map_err(Error::io("reading", from))?;
     fs::write(to, content).map_err(Error::io("writing", to))

@@ -1,4 +1,4 @@
-//! Where the lab keeps things: what it built (cache), what it runs on (state), what is its own (source).
+//! The directories of the lab: built parts (cache), runtime data (state), and its own source.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The directories that the environment names, or else the usual ones. Every program and test of the lab starts here.
+    /// The directories from the environment, or else the defaults. Every program and test of the lab calls this first.
     pub fn from_env() -> Result<Self> {
-        // Servers that run as other users read what this process writes, under a umask of 077 too.
+        // Servers that run as other users must be able to read the files of this process, also under a umask of 077.
         rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
         let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
         let cache = match (named("XFED_CACHE"), named("HOME")) {
@@ -44,7 +44,7 @@ impl Paths {
         self.source.join("../..")
     }
 
-    /// Records and logs of the programs in the background.
+    /// Records and logs of the background programs.
     pub fn daemons(&self) -> Daemons {
         Daemons::new(self.state.join("pids"), self.logs())
     }
@@ -59,28 +59,28 @@ impl Paths {
         self.state.join("pki")
     }
 
-    /// What one host or program keeps.
+    /// The data of one host or program.
     pub fn host(&self, name: &str) -> PathBuf {
         self.state.join("hosts").join(name)
     }
 
-    /// The administrator's way into the cluster.
+    /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.state.join("kubeconfig")
     }
 
-    /// containerd's socket; it exists in the node's own `/run` no less than here.
+    /// containerd's socket. It exists both here and in the node's own `/run`.
     pub fn containerd_socket(&self) -> PathBuf {
         self.host("node").join("containerd.sock")
     }
 }
 
-/// Makes a directory and those above it.
+/// Creates a directory and its parents.
 pub fn make_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(Error::io("making", path))
 }
 
-/// Writes a file, making its directory first.
+/// Writes a file and creates its directory first.
 pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     if let Some(dir) = path.parent() {
         make_dir(dir)?;

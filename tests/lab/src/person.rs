@@ -24,7 +24,7 @@ impl Person {
         Self::new("jdoe1", PARTNER_ZONE)
     }
 
-    /// Somebody at a domain.
+    /// A person at a domain.
     pub fn new(user: &str, domain: &str) -> Self {
         Self { user: user.into(), domain: domain.into(), password: format!("{user} in the lab") }
     }

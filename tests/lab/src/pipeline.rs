@@ -1,7 +1,8 @@
-//! `make test`: which steps it has, in which order they may run, what is reported of them.
+//! `make test`: its steps, their order, and the report.
 //!
-//! [`schedule`] decides, without a process or a clock; [`run`] starts and ends the programs; [`report`] says what came of it.
-//! No failure hides another: a step runs unless something that it needs has failed, and what was not reached is reported.
+//! [`schedule`] decides, without a process or a clock; [`run`] starts and ends the programs; [`report`] reports the
+//! results. No failure hides another failure. A step runs unless one of its prerequisites has failed, and steps that
+//! were not reached are reported.
 
 pub mod error;
 pub mod history;

@@ -1,4 +1,4 @@
-//! The lab's certificate authority and its certificates. Everything is thrown away with the state directory.
+//! The lab's certificate authority and its certificates. All of them are deleted with the state directory.
 
 use std::path::{Path, PathBuf};
 
@@ -10,25 +10,26 @@ use rcgen::{
 use crate::error::{Error, Result};
 use crate::paths::{read, write};
 
-/// A certificate authority in a directory: `NAME.crt` and `NAME.key`, beside what it signs.
+/// A certificate authority in a directory: `NAME.crt` and `NAME.key`, next to the certificates that it issues.
 #[derive(Debug)]
 pub struct Authority {
     dir: PathBuf,
     name: String,
 }
 
-/// What a certificate is for.
+/// Usage of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
     /// TLS servers.
     Server,
     /// TLS clients.
     Client,
-    /// Both, as kubelets and XMPP servers need it.
+    /// Both, for kubelets and XMPP servers.
     Both,
 }
 
-/// Whom a certificate names: organisation (a Kubernetes group), common name (a Kubernetes user), DNS names and addresses.
+/// Subject of a certificate: organisation (a Kubernetes group), common name (a Kubernetes user), DNS names and
+/// addresses.
 #[derive(Debug, Default)]
 pub struct Subject<'a> {
     /// Common name.
@@ -40,7 +41,7 @@ pub struct Subject<'a> {
 }
 
 impl Authority {
-    /// Makes a new authority.
+    /// Creates a new authority.
     pub fn create(dir: &Path, name: &str) -> Result<Self> {
         let failed = |source| Error::Certificate { what: format!("authority {name}"), source };
         let key = KeyPair::generate().map_err(failed)?;
@@ -56,7 +57,7 @@ impl Authority {
         self.dir.join(format!("{}.crt", self.name))
     }
 
-    /// Makes `FILE.crt` and `FILE.key`.
+    /// Creates `FILE.crt` and `FILE.key`.
     pub fn issue(&self, file: &str, subject: &Subject<'_>, usage: Usage) -> Result<()> {
         let failed = |source| Error::Certificate { what: format!("certificate {file}"), source };
         let own_key = KeyPair::from_pem(&read(&self.dir.join(format!("{}.key", self.name)))?);
@@ -90,7 +91,7 @@ impl Authority {
     }
 }
 
-/// Makes a key pair without a certificate: `FILE.key` and `FILE.pub`.
+/// Creates a key pair without a certificate: `FILE.key` and `FILE.pub`.
 pub fn key_pair(dir: &Path, file: &str) -> Result<()> {
     let key = KeyPair::generate()
         .map_err(|source| Error::Certificate { what: format!("key {file}"), source })?;

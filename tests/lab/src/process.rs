@@ -1,6 +1,7 @@
-//! Programs in the background that outlive the command that started them, and their safe end.
+//! Background programs that outlive the command that started them, and their safe termination.
 //!
-//! A record names the process by id and start time, so that an id which the system has given away again is never signalled.
+//! A record identifies the process by id and start time. A process id that the system has reused is therefore never
+//! signalled.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,12 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::wait::{Seen, Wait};
 
-/// How long a program may take to end on SIGTERM before it is ended by SIGKILL.
+/// Maximum time for a program to end on SIGTERM before it gets SIGKILL.
 const POLITE: Duration = Duration::from_secs(10);
-/// How long the system may take to end a process on SIGKILL.
+/// Maximum time for the system to end a process on SIGKILL.
 const FORCED: Duration = Duration::from_mins(2);
 
-/// A process, told from a later one with the same id by its start time.
+/// A process. The start time distinguishes it from a later process with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     pid: i32,
@@ -30,7 +31,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process that has this id now.
+    /// The process that currently has this id.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = Stat::read(pid)?;
         (stat.state != 'Z').then_some(Self { pid, start_time: stat.start_time })
@@ -41,7 +42,7 @@ impl Process {
         self.pid
     }
 
-    /// True while it runs (a zombie does not).
+    /// True while it runs (false for a zombie).
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
@@ -53,7 +54,7 @@ impl Process {
         list.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Self::of).collect()
     }
 
-    /// Sends SIGTERM, and SIGKILL if it is still there after ten seconds; waits for the end.
+    /// Sends SIGTERM, and SIGKILL if the process still runs after ten seconds; waits for the end.
     pub fn stop(self) -> Result<()> {
         self.signal(Signal::TERM)?;
         if self.gone(POLITE).is_ok() {
@@ -73,7 +74,7 @@ impl Process {
             .until(|| Ok(Seen::done_if(!self.is_alive(), self.describe())))
     }
 
-    /// Its program and state, for the moment when it does not end.
+    /// Its program and state, for the error when it does not end.
     fn describe(self) -> String {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         let wanted = ["Name:", "State:", "PPid:"];
@@ -106,7 +107,7 @@ impl Namespace {
     }
 }
 
-/// The processes in any of these network namespaces, this one excepted.
+/// The processes in any of these network namespaces, without this process.
 pub(crate) fn in_network_namespaces(namespaces: &[Namespace]) -> Vec<Process> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     fs::read_dir("/proc")
@@ -130,7 +131,7 @@ struct Stat {
 impl Stat {
     fn read(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field, the command's name in parentheses, may hold spaces and parentheses itself (proc(5)).
+        // The second field, the command's name in parentheses, may itself contain spaces and parentheses (proc(5)).
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?.chars().next()?;
         let start_time = fields.nth(18)?.parse().ok()?;
@@ -138,7 +139,7 @@ impl Stat {
     }
 }
 
-/// The records and logs of the background programs, one of each per name.
+/// The records and logs of the background programs: one record and one log for each name.
 #[derive(Debug, Clone)]
 pub struct Daemons {
     records: PathBuf,
@@ -146,17 +147,17 @@ pub struct Daemons {
 }
 
 impl Daemons {
-    /// Records in `records`, logs in `logs`.
+    /// Records are in `records`, logs in `logs`.
     pub fn new(records: PathBuf, logs: PathBuf) -> Self {
         Self { records, logs }
     }
 
-    /// The log of the program of this name.
+    /// The log of the program with this name.
     pub fn log(&self, name: &str) -> PathBuf {
         self.logs.join(format!("{name}.log"))
     }
 
-    /// Starts a program in a session of its own; what it prints is appended to its log.
+    /// Starts a program in its own session; its output is appended to its log.
     pub fn start(&self, name: &str, command: &Command) -> Result<Process> {
         let log_file = self.log(name);
         let log = File::options()
@@ -165,7 +166,7 @@ impl Daemons {
             .open(&log_file)
             .map_err(Error::io("opening", &log_file))?;
         let also = log.try_clone().map_err(Error::io("opening", &log_file))?;
-        // setsid(1) becomes the program itself, so the id stays the same.
+        // setsid(1) becomes the program itself, so the process id stays the same.
         let mut session = Command::new("setsid");
         session.arg(command.get_program()).args(command.get_args());
         environment::of_lab(&mut session);
@@ -186,14 +187,14 @@ impl Daemons {
         })?;
         let record = self.record(name);
         let text = serde_json::to_string(&process).map_err(Error::json("a process record"))?;
-        // By rename: a record that was cut short by a kill would hide a running program.
+        // By rename, because a truncated record would hide a running program.
         let unfinished = record.with_extension("new");
         fs::write(&unfinished, text).map_err(Error::io("writing", &unfinished))?;
         fs::rename(&unfinished, &record).map_err(Error::io("writing", &record))?;
         Ok(process)
     }
 
-    /// The recorded process of this name, if it still runs.
+    /// The recorded process with this name, if it still runs.
     pub fn running(&self, name: &str) -> Result<Option<Process>> {
         let record = self.record(name);
         let text = match fs::read_to_string(&record) {
@@ -201,12 +202,12 @@ impl Daemons {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("reading", &record)(error)),
         };
-        // A record that is cut short is of a run that was killed while it wrote.
+        // A record is truncated if the run was killed during the write.
         let process: Option<Process> = serde_json::from_str(&text).ok();
         Ok(process.filter(|process| process.is_alive()))
     }
 
-    /// Like [`Self::running`], but its absence is an error with the end of its log.
+    /// Like [`Self::running`], but if the process does not run, the result is an error with the end of its log.
     pub fn must_run(&self, name: &str) -> Result<Process> {
         self.running(name)?.ok_or_else(|| {
             Wait::new(format!("{name} to stay up"), Duration::ZERO)
@@ -215,7 +216,7 @@ impl Daemons {
         })
     }
 
-    /// Forgets the program of this name.
+    /// Removes the record of the program with this name.
     pub fn forget(&self, name: &str) -> Result<()> {
         remove_if_there(&self.record(name))
     }

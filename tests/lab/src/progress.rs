@@ -1,4 +1,4 @@
-//! One line when a step begins to take long, and one with its time when it is done.
+//! Prints one line when a step takes long, and one line with its duration when it is done.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 
-/// How often a step that takes long says that it is still at work.
+/// Interval of the progress message of a long step.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Runs a step and prints its name with the time it took.
+/// Runs a step and prints its name with its duration.
 pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let begun = Instant::now();
     let (done, waiting) = channel::<()>();

@@ -1,5 +1,5 @@
-//! The internet's DNS: BIND on host `dns`, authoritative for a small root, for the zones of both sides, and the resolver
-//! of everybody outside; the cluster's DNS forwards to it too.
+//! The internet's DNS: BIND on host `dns`. It is authoritative for a small root and for the zones of both sides. It is
+//! also the resolver of all hosts outside of the cluster, and the cluster's DNS forwards to it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::packages;
 use crate::paths::{Paths, make_dir, read, write};
 use crate::wait::{Seen, Wait};
 
-/// The domain in the cluster, whose zone external-dns writes.
+/// The domain in the cluster; external-dns writes its zone.
 pub const LOCAL_ZONE: &str = "cupdomain.example";
 /// The partner's domain.
 pub const PARTNER_ZONE: &str = "partner.example";
 /// The host name of the partner's XMPP server.
 pub const PARTNER_SERVER: &str = "xmpp.partner.example";
-/// The name of the key that may change [`LOCAL_ZONE`].
+/// The name of the key that is authorized to change [`LOCAL_ZONE`].
 pub const UPDATE_KEY: &str = "external-dns";
 /// The name of BIND's record and log.
 pub const NAME: &str = "named";
@@ -39,7 +39,7 @@ pub fn prepare(paths: &Paths) -> Result<()> {
     write(&home.join(format!("{PARTNER_ZONE}.zone")), zone(PARTNER_ZONE, &partner))
 }
 
-/// Starts BIND and waits for its first answer.
+/// Starts BIND and waits for its first response.
 pub fn start(paths: &Paths) -> Result<()> {
     let config = paths.host("dns").join("named.conf");
     let named = packages::unconfined("named", &paths.host("dns"))?;
@@ -63,7 +63,7 @@ pub fn update_secret(paths: &Paths) -> Result<String> {
     Ok(secret.to_owned())
 }
 
-/// Asks the public DNS from a host; the short answers, one a line, sorted. An answer that does not come is empty.
+/// Queries the public DNS from a host. Returns the short answers, one on each line, sorted; empty if no answer arrives.
 pub fn dig(from: Host, name: &str, record_type: &str) -> Result<Vec<String>> {
     let output = host::in_network_of(from, "dig")
         .arg(format!("@{}", Host::Dns.address()))
@@ -79,7 +79,7 @@ pub fn dig(from: Host, name: &str, record_type: &str) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Deletes everything in [`LOCAL_ZONE`] but what it began with.
+/// Deletes all records in [`LOCAL_ZONE`] except the initial ones.
 pub fn empty_local_zone(paths: &Paths) -> Result<()> {
     let own = [format!("{LOCAL_ZONE}."), format!("ns1.{LOCAL_ZONE}.")];
     let transfer = host::in_network_of(Host::Dns, "dig")
@@ -140,7 +140,7 @@ zone "{PARTNER_ZONE}" {{ type primary; file "{PARTNER_ZONE}.zone"; }};
     )
 }
 
-/// All the world there is; whatever else is asked for gets a quick "no such name".
+/// The root zone of this internet; a query for any other name quickly gets "no such name".
 fn root_zone() -> String {
     let address = Host::Dns.address();
     format!(
@@ -156,7 +156,8 @@ fn delegation(zone: &str) -> String {
 
 fn zone(name: &str, records: &str) -> String {
     let address = Host::Dns.address();
-    // The last number is the lifetime of "no such record" (RFC 2308 section 4): one second, so that a fresh record is seen.
+    // The last number is the TTL of "no such record" (RFC 2308 section 4): one second, so that a new record is visible
+    // soon.
     format!(
         "$TTL 60\n$ORIGIN {name}.\n@ IN SOA ns1 admin 1 60 60 600 1\n@ IN NS ns1\nns1 IN A {address}\n{records}"
     )

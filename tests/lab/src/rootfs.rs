@@ -1,4 +1,4 @@
-//! Prosody's root file system: the files of Debian 12's packages and of what they need, unpacked and nothing else.
+//! Prosody's root file system: only the unpacked files of Debian 12's packages and their dependencies.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 use crate::parts::{PROSODY, PROSODY_IMAGE};
 use crate::paths::make_dir;
 
-/// Part of the cache key: everything here that decides what is in the root file system.
+/// Part of the cache key: everything in this file that determines the content of the root file system.
 pub(crate) const RECIPE: &str = "bookworm: prosody lua-unbound lua-sec ca-certificates; extract; 1";
 
 const PACKAGES: &str = "prosody,lua-unbound,lua-sec,ca-certificates";
-/// The user that Prosody runs as in pods; Debian's own is made by a maintainer script, which unpacking does not run.
+/// The user that Prosody runs as in pods. A maintainer script creates Debian's own user, but unpacking does not run it.
 pub(crate) const USER: u32 = 5222;
-/// What no XMPP server reads; half of the size.
+/// Files that no XMPP server reads; half of the size.
 const SUPERFLUOUS: [&str; 9] = [
     "usr/share/doc",
     "usr/share/man",
@@ -29,7 +29,7 @@ const SUPERFLUOUS: [&str; 9] = [
     "usr/lib/x86_64-linux-gnu/perl-base",
 ];
 
-/// Makes `rootfs` and `prosody.tar` in `out`.
+/// Creates `rootfs` and `prosody.tar` in `out`.
 pub(crate) fn prosody(out: &Path) -> Result<()> {
     let root = out.join("rootfs");
     Run::building("mmdebstrap")
@@ -48,7 +48,8 @@ pub(crate) fn prosody(out: &Path) -> Result<()> {
     for path in SUPERFLUOUS.map(|path| root.join(path)).into_iter().filter(|path| path.exists()) {
         fs::remove_dir_all(&path).map_err(Error::io("removing", &path))?;
     }
-    // LuaSec is handed this directory by default and wants it to be there; the certificates in it come from a maintainer script.
+    // LuaSec uses this directory by default and requires it to exist. A maintainer script creates the certificates in
+    // it.
     for dir in ["etc/ssl/certs", "etc/prosody", "var/lib/prosody", "run/prosody", "proc", "tmp"] {
         make_dir(&root.join(dir))?;
     }

@@ -1,4 +1,4 @@
-//! What people do in the lab, step by step, each step seen to happen.
+//! The actions of people in the lab, step by step; each step is verified.
 
 pub mod conversation;
 pub mod federated;

@@ -1,4 +1,4 @@
-//! Waiting for things to happen: always with a deadline, and with the logs that tell why they did not.
+//! Waits for events, always with a deadline. The error contains the logs that show why an event did not happen.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use harness::log::tail;
 
 use crate::error::{Error, Result};
 
-/// Pause between two looks at something that cannot announce itself.
+/// Interval between two checks of a state that sends no notification.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Most bytes of one log that an error repeats.
+/// Maximum number of bytes of one log in an error.
 const LOG_IN_ERROR: usize = 2_500;
 
-/// How many times as long everything may take: `XFED_SLOWNESS`, for an emulated machine. 1 unless it is set.
+/// Factor for all timeouts, from `XFED_SLOWNESS`, for an emulated machine. Default: 1.
 pub fn slowness() -> u32 {
     static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
         std::env::var("XFED_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
@@ -23,23 +23,23 @@ pub fn slowness() -> u32 {
     *SLOWNESS
 }
 
-/// What one look showed.
+/// Result of one check.
 #[derive(Debug)]
 pub enum Seen<T> {
-    /// It has happened.
+    /// The event has happened.
     Done(T),
-    /// Not yet; the words say what there is instead.
+    /// Not yet; the text describes the current state.
     NotYet(String),
 }
 
 impl Seen<()> {
-    /// Done if `done`, otherwise the words.
+    /// `Done` if `done` is true, otherwise `NotYet` with the text.
     pub fn done_if(done: bool, otherwise: impl Into<String>) -> Self {
         if done { Self::Done(()) } else { Self::NotYet(otherwise.into()) }
     }
 }
 
-/// Something to wait for.
+/// An event to wait for.
 #[derive(Debug)]
 pub struct Wait {
     what: String,
@@ -48,19 +48,19 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Waits for `what`, at most `within` on a machine of usual speed.
+    /// Waits for `what`, at most `within` on a machine of normal speed.
     pub fn new(what: impl Into<String>, within: Duration) -> Self {
         Self { what: what.into(), within: within * slowness(), logs: Vec::new() }
     }
 
-    /// A log whose end the error shows when the time is up.
+    /// A log; the error shows its end after a timeout.
     #[must_use]
     pub fn log(mut self, log: impl Into<PathBuf>) -> Self {
         self.logs.push(log.into());
         self
     }
 
-    /// Looks until it has happened. An error of the look itself ends the wait at once.
+    /// Checks until the event has happened. An error of the check itself ends the wait at once.
     pub fn until<T>(self, mut look: impl FnMut() -> Result<Seen<T>>) -> Result<T> {
         let begun = Instant::now();
         loop {
@@ -75,7 +75,7 @@ impl Wait {
         }
     }
 
-    /// The error for a wait whose time is up.
+    /// The error for a wait that timed out.
     pub fn expired(self, waited: Duration, seen: String) -> Error {
         let logs =
             self.logs.iter().map(PathBuf::as_path).map(log_tail).collect::<Vec<_>>().join("\n");

@@ -1,4 +1,4 @@
-//! The recorded verdicts on addresses against Prosody's own preparation, run in its root file system.
+//! Compares the recorded verdicts on addresses with Prosody's own preparation, which runs in its root file system.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -7,11 +7,12 @@ use harness::environment;
 use lab::parts::{self, Part};
 use lab::paths::Paths;
 
-/// Verdicts and addresses; the engine's unit tests hold its own against them.
+/// Verdicts and addresses; the engine's unit tests compare the engine's own verdicts with them.
 const RECORDED: &str =
     include_str!("../../../federation-engine/proto/src/stanza/tests/addresses.txt");
 
-/// Reads an address a line, as the file writes them; says `P` or `-`, then `0` where nothing is left of a part or `-`.
+/// Reads one address on each line, in the notation of the file. Prints `P` or `-`, then `0` if a part is empty after
+/// preparation, or else `-`.
 const SCRIPT: &str = r#"
 package.path = "/usr/lib/prosody/?.lua;" .. package.path
 package.cpath = "/usr/lib/prosody/?.so;" .. package.cpath

@@ -1,5 +1,5 @@
-//! The resource on a real API server: it is accepted, its rules refuse with their sentences, and the table, the
-//! defaults and the status behave as documented.
+//! Tests the resource on a real API server. The server accepts it, its validation rules refuse with their messages, and
+//! the table, the defaults and the status behave as documented.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,7 +28,7 @@ fn cases() -> Vec<Case> {
     serde_saphyr::from_str(include_str!("../../../crds/tests/admission.yaml")).unwrap()
 }
 
-/// The smallest valid object with the given one laid over it.
+/// The smallest valid object, overlaid with the given one.
 fn object(over: &Value) -> Value {
     let mut spec = json!({"domains": [{"name": "example.com"}]});
     for (key, value) in over["spec"].as_object().into_iter().flatten() {
@@ -53,7 +53,7 @@ fn started() -> ApiServer {
     server
 }
 
-/// What the server says to a person who asks for this: nothing, or why not.
+/// The server's response to this request of a user: `None` if it accepts, otherwise the reason for the refusal.
 fn refusal(server: &ApiServer, verb: &str, object: &Value) -> Option<String> {
     let output = server
         .kubectl()

@@ -1,5 +1,5 @@
-//! The chart's roles on a real API server: they permit what the operator does, nothing else, and the operator lives
-//! within them.
+//! Tests the chart's roles on a real API server. They permit the operator's actions and nothing else, and the operator
+//! works within them.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 const NAMESPACE: &str = "xmpp-federation-system";
 const ACCOUNT: &str = "xmpp-federation-operator";
 
-/// What the chart renders.
+/// The chart's rendered manifests.
 fn rendered(server: &ApiServer, values: &[&str]) -> String {
     let helm = Part::Helm.file(&Paths::from_env().unwrap(), "helm").unwrap();
     let mut run = Run::new(helm)
@@ -55,8 +55,8 @@ fn installed(values: &[&str]) -> ApiServer {
     server
 }
 
-/// Waits until the operator may do in a namespace what is expected and nothing else. The API server's authorizer reads roles
-/// and bindings, those that every account has included, some time after they were made: whoever asks before is refused.
+/// Waits until the operator has exactly the expected permissions in a namespace. The API server's authorizer reads
+/// roles and bindings some time after their creation, including those of every account. Earlier requests are refused.
 fn wait_for_permissions(server: &ApiServer, namespace: &str, wanted: &BTreeSet<String>) {
     Wait::new(format!("the operator's permissions in namespace {namespace}"), PERMISSIONS)
         .until(|| {
@@ -72,10 +72,10 @@ fn wait_for_permissions(server: &ApiServer, namespace: &str, wanted: &BTreeSet<S
         .unwrap();
 }
 
-/// How long the authorizer may take to know the roles.
+/// Maximum time for the authorizer to load the roles.
 const PERMISSIONS: Duration = Duration::from_mins(3);
 
-/// Everything that the operator may do in a namespace: `verb group/resource`.
+/// All permissions of the operator in a namespace, as `verb group/resource`.
 fn permissions(server: &ApiServer, namespace: &str) -> Result<BTreeSet<String>> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1",
@@ -99,7 +99,7 @@ fn permissions(server: &ApiServer, namespace: &str) -> Result<BTreeSet<String>> 
                     .map(move |verb| (group.clone(), resource.clone(), verb))
             })
         }) {
-            // Every account may ask about itself.
+            // Every account is allowed to query its own permissions.
             if group != "authorization.k8s.io" && group != "authentication.k8s.io" {
                 found.insert(format!("{verb} {group}/{resource}"));
             }
@@ -112,7 +112,7 @@ const NODES: (&str, &str) = ("/nodes", "list");
 const NETWORKS: (&str, &str) = ("networking.k8s.io/servicecidrs", "list");
 const LEASES: (&str, &str) = ("coordination.k8s.io/leases", "get create patch");
 
-/// The list in the operator's documentation of its context, written out.
+/// The list from the operator's documentation of its context, written out.
 fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
     const CHILD: &str = "get list watch create patch delete";
     [
@@ -174,7 +174,7 @@ fn the_operator_lives_within_its_roles() {
     server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
     wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
     wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES]));
-    // Those of the review above, which may have been refused.
+    // The requests of the review above, which may have been refused.
     let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
     let before = server.requests_of(&user).unwrap().len();
     let mut operator = start_operator(&server);
@@ -209,14 +209,15 @@ spec:
     .map(str::to_owned)
     .into();
     wait_for_children(&server, &mut operator, &children);
-    // What the load balancer's controller would say; only then it is known where the records are to lead.
+    // The status that the load balancer's controller would write. The target of the DNS records is known only after
+    // that.
     let address = r#"{"status": {"loadBalancer": {"ingress": [{"ip": "198.18.80.1"}]}}}"#;
     let patch = ["patch", "service", "example", "-n", "im", "--subresource=status"];
     server.kubectl().args(patch).args(["--type=merge", "-p", address]).ok().unwrap();
     children.insert("dnsendpoint.externaldns.k8s.io/example-srv".into());
     wait_for_children(&server, &mut operator, &children);
     wait_for_ladder(&server, &mut operator);
-    // Less is wanted: what is no longer needed goes.
+    // The specification is reduced: the operator must delete objects that are no longer needed.
     let less = r#"{"spec": {"replicas": 1, "dns": {"mode": "Manual"}}}"#;
     let patch = ["patch", "xfed", "example", "-n", "im", "--type=merge", "-p", less];
     server.kubectl().args(patch).ok().unwrap();
@@ -226,8 +227,8 @@ spec:
         .collect();
     wait_for_children(&server, &mut operator, &fewer);
 
-    // The audit log sees the operator at all, in each way that the roles are there for. It is written when a request has been
-    // answered, so a moment after what the request did can be seen.
+    // The audit log contains requests of the operator in every way that the roles are intended for. A request is logged
+    // after it is answered, so shortly after its effect is visible.
     let wanted = [
         ("watch", "xmppfederations"),
         ("patch", "xmppfederations/status"),
@@ -254,7 +255,7 @@ spec:
     assert_eq!(denied, BTreeSet::new());
 }
 
-/// The operator as the chart's Deployment starts it, outside of the cluster.
+/// The operator, started outside of the cluster as the chart's Deployment starts it.
 fn start_operator(server: &ApiServer) -> Program {
     let program = program::build("operator", ACCOUNT).unwrap();
     let deployment: Value = server
@@ -294,7 +295,7 @@ fn wait_for_children(server: &ApiServer, operator: &mut Program, wanted: &BTreeS
         .unwrap();
 }
 
-/// All rungs are there, in order, and the first two hold: nothing was forbidden on the way.
+/// Waits until all rungs exist, in order, and the first two are True: no request was forbidden on the way.
 fn wait_for_ladder(server: &ApiServer, operator: &mut Program) {
     Wait::new("the ladder", Duration::from_mins(3))
         .log(operator.log())

@@ -1,11 +1,12 @@
-//! `scripts/as-first-process`, in which `make test` runs. Needs root.
+//! Tests `scripts/as-first-process`, in which `make test` runs. Needs root.
 
 use std::io;
 use std::path::Path;
 use std::process::Command;
 
-/// A process of an inner namespace whose parent, outside of it, ends first: so ends a client of the lab whose `nsenter` is
-/// killed. The inner namespace ends only when somebody has waited for that process.
+/// A process of an inner namespace whose parent is outside of the namespace and ends first. A client of the lab ends
+/// this way when its `nsenter` is killed. The inner namespace ends only after another process has waited for that
+/// process.
 const ORPHAN: &str = r#"
 unshare --pid --fork sleep 600 & outer=$!
 children() { cat "/proc/$1/task/$1/children"; }

@@ -1,4 +1,4 @@
-//! helm on the real cluster: upgraded, uninstalled and installed again while a federation runs.
+//! Upgrades, uninstalls and reinstalls the chart with helm on the real cluster while a federation runs.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
         .arg(paths.tree().join("charts").join(OPERATOR))
         .args(["--namespace", OPERATOR_NAMESPACE, "--reuse-values"])
         .args(["--set=log.filter=debug", "--set=metrics.service.enabled=false"])
-        // If this test fails half-way, what it leaves is not taken for the usual installation.
+        // If this test fails half-way, the remaining installation must not be mistaken for the normal one.
         .arg(format!("--set-string=podAnnotations.{INSTALLATION}=changed"))
         .args(["--wait", "--timeout=3m"])
         .ok()
@@ -37,7 +37,7 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
         .args(["uninstall", OPERATOR, "--namespace", OPERATOR_NAMESPACE, "--wait"])
         .stdout();
     let left = left_behind(&paths);
-    // Installed again before anything is judged, so that a failure here does not fail the tests after it.
+    // Reinstalled before the first assertion, so that a failure here does not fail the tests after it.
     federation::install(&paths).unwrap();
     let said = uninstalled.unwrap();
     assert!(said.contains(CRD), "helm names what it keeps: {said}");
@@ -52,16 +52,16 @@ fn federations_outlive_an_upgrade_and_an_uninstalled_operator() {
             Ok(Seen::done_if(there, "no Service"))
         });
     service.unwrap();
-    // The status that was seen last may be from before.
+    // The last observed status may be outdated.
     federation::wait_for_public_port(&paths, NAME).unwrap();
     federated.until_true("Ready").unwrap();
     assert_eq!(engine_pods(&paths).unwrap(), engines, "no engine was replaced by any of this");
 }
 
-/// A new leader waits at most for the end of the lease that the last one held.
+/// A new leader waits at most for the expiry of the previous leader's lease.
 const WAIT: Duration = Duration::from_mins(2);
 
-/// Kinds that are still there without an operator, and the engine's pods.
+/// Kinds that still exist without an operator, and the engine's pods.
 fn left_behind(paths: &Paths) -> Result<(Vec<&'static str>, Vec<String>)> {
     let mut left = Vec::new();
     for (kind, name, namespace) in [

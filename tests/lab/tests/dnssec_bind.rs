@@ -1,5 +1,5 @@
-//! The engine's resolver against zones that BIND signs and serves on loopback: a chain of three zones, each with another
-//! algorithm, denial by NSEC and NSEC3, an unsigned delegation and a broken one.
+//! Tests the engine's resolver against zones that BIND signs and serves on loopback. The setup has a chain of three
+//! zones, each with another algorithm, denial by NSEC and NSEC3, an unsigned delegation and a broken one.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -23,14 +23,14 @@ use s2s_proto::plan::{Answer, Target};
 use s2s_proto::reason::{DnsReason, Records};
 use tempfile::TempDir;
 
-/// Why there is no answer to compare.
+/// The reason why there is no answer to compare.
 type Failure = Box<dyn Error>;
 
 const APEX: &str = "$TTL 60\n@ IN SOA ns.root. h.root. 1 60 60 600 60\n@ IN NS ns.root.\n";
-/// A digest of whatever.
+/// An arbitrary digest.
 const TLSA: &str = "3 1 1 0707070707070707070707070707070707070707070707070707070707070707";
 
-/// A server that ends with it.
+/// A server that stops when the value is dropped.
 struct Bind {
     process: Child,
     _directory: TempDir,
@@ -44,7 +44,7 @@ impl Drop for Bind {
     }
 }
 
-/// Signs a zone; the result is what the zone above and a resolver need: its DS records, and the file with its key.
+/// Signs a zone. Returns the data that the parent zone and a resolver need: its DS records, and the file with its key.
 fn sign(
     directory: &Path,
     zone: &str,
@@ -52,7 +52,7 @@ fn sign(
     records: &str,
     options: &[&str],
 ) -> Result<(String, String), Failure> {
-    // Keys of yesterday: should the clock be set back before they are used, they would not be valid yet.
+    // The keys date from yesterday. Otherwise they would not be valid yet if the clock were set back before their use.
     let since = ["-P", "now-1d", "-A", "now-1d"];
     let keygen = |flags: &[&str]| {
         let run =
@@ -133,7 +133,7 @@ async fn first(resolver: &Resolver, domain: &str) -> Result<Target, Failure> {
     Ok(targets.into_iter().next().ok_or("no target")?)
 }
 
-/// What DNS says of a host's addresses: of both families, the answer that says something.
+/// The answer of the DNS for a host's addresses: of both families, the answer that is not `Absent`.
 async fn addresses(resolver: &Resolver, host: &str) -> Answer<IpAddr> {
     let answers: Vec<_> = resolver.addresses(host.into()).collect().await;
     answers.into_iter().find(|answer| *answer != Answer::Absent).unwrap_or(Answer::Absent)

@@ -1,5 +1,6 @@
-//! A stanza counts as relayed when the peer's TCP has it: the real engine program and scripted servers without XEP-0198
-//! whose connections die. Loopback only. Needs root: some kernels let nobody else attach a filter to a socket.
+//! A stanza counts as relayed when the peer's TCP has acknowledged it. These tests run the real engine program against
+//! scripted servers without XEP-0198 whose connections break. Loopback only. Needs root: some kernels permit only root
+//! to attach a filter to a socket.
 
 #![allow(
     clippy::indexing_slicing,
@@ -24,13 +25,13 @@ use s2s_peer::stream::Stream;
 use serde_json::json;
 use socket2::{SockFilter, SockRef};
 
-/// The engine refuses to dial its own address, and other servers have theirs.
+/// The engine refuses to dial its own address, and the other servers use their own addresses.
 const BACKEND: [u8; 4] = [127, 0, 0, 5];
 
-/// The shortest time after which TCP may give up.
+/// The shortest time after which TCP may abort a connection.
 const SHORTEST: Duration = Duration::from_secs(10);
 
-/// A leg of the engine, and how its streams are protected.
+/// A leg of the engine, and the protection of its streams.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     OuterTls,
@@ -65,7 +66,7 @@ impl Way {
     }
 }
 
-/// An engine, who sends to it, and the port of whom it sends to.
+/// An engine, the sender that connects to it, and the listening port of the receiver.
 struct Scene {
     way: Way,
     world: World,
@@ -124,7 +125,7 @@ impl Scene {
                     _ => continue,
                 }
             };
-            // The engine's own pings have streams of their own.
+            // The engine's own pings use separate streams.
             if from == self.way.pair().0 {
                 return Ok((stream, other));
             }
@@ -140,7 +141,7 @@ impl Scene {
     }
 }
 
-/// A stream without TLS, proven by dialback. `None` if it is another sender's.
+/// A stream without TLS, authenticated by dialback. `None` if it belongs to another sender.
 fn accepted_plain(tcp: TcpStream, from: &str, to: &str) -> PeerResult<Option<Stream>> {
     let mut stream = Stream::accepted(tcp, DEADLINE)?;
     let header = stream.header()?;
@@ -155,7 +156,7 @@ fn accepted_plain(tcp: TcpStream, from: &str, to: &str) -> PeerResult<Option<Str
     Ok(Some(stream))
 }
 
-/// The id of the next message; other elements ask for nothing that matters here.
+/// The id of the next message; other elements need no response here.
 fn next(stream: &mut Stream) -> PeerResult<usize> {
     loop {
         let element = stream.element("a message")?;
@@ -171,7 +172,7 @@ fn take(stream: &mut Stream, ids: std::ops::Range<usize>) {
     }
 }
 
-/// From now on the connection is dead: packets are dropped below TCP, and no acknowledgement follows.
+/// Breaks the connection from now on: packets are dropped below TCP, and no acknowledgement follows.
 fn cut(tcp: &TcpStream) {
     // `BPF_RET | BPF_K`: keep no byte of any packet.
     SockRef::from(tcp).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
@@ -215,11 +216,11 @@ fn what_a_dead_link_swallowed_is_sent_again_to_a_backend_in_clear() {
     dead_link(Way::InnerPlain);
 }
 
-/// A server that stops reading, and whose connection is reset.
+/// A server stops reading, and its connection is reset.
 fn reset(way: Way) {
     const STANZAS: usize = 300;
     const BODY: usize = 2_000;
-    /// The scripted server reads so much at once.
+    /// Maximum number of bytes that the scripted server reads at once.
     const READ_AHEAD: usize = 256 * 1024;
     let mut scene = Scene::start(way, DEADLINE).unwrap();
     scene.send(0..1, "before").unwrap();
@@ -239,7 +240,7 @@ fn reset(way: Way) {
 
     let (mut second, _tcp) = scene.accept().unwrap();
     let begin = next(&mut second).unwrap();
-    // The peer's TCP had no more than this.
+    // The peer's TCP had received no more than this.
     assert!(begin.saturating_sub(2) * BODY <= unread + READ_AHEAD, "{begin}, {unread} unread");
     take(&mut second, begin + 1..STANZAS);
     eventually("every stanza counted once", &(STANZAS as u64), || {

@@ -1,4 +1,4 @@
-//! Faults, each named exactly by the status, and gone from it when they are mended.
+//! Faults: the status names each one exactly, and no longer shows it after the repair.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn no_load_balancer_address() {
         reasons.iter().any(|reason| now.has("AddressAssigned", "False", reason))
             && now.condition("Ready").is_some_and(|ready| ready.status == "False")
     });
-    // Mended first, so that a failure here does not fail the tests after it.
+    // Repaired before the assertions, so that a failure here does not fail the tests after it.
     addons::start_metallb(&federated.paths).unwrap();
     named.unwrap();
     federated.until_true("AddressAssigned").unwrap();
@@ -87,7 +87,7 @@ fn the_partners_port_is_closed() {
     let id = ours.message(&person, "is anybody there?").unwrap();
     let bounced = ours.expect(
         "the message back",
-        // The engine tries again for as long as a stanza may wait.
+        // The engine retries for as long as a stanza may stay queued.
         Duration::from_mins(4),
         |event| matches!(event, Event::Error { from, .. } if *from == person.address()),
     );

@@ -1,4 +1,5 @@
-//! The demo's scenario with assertions: from `kubectl apply` to messages both ways, and on through the loss of each part.
+//! The demo's scenario with assertions: from `kubectl apply` to messages in both directions, and then the loss of each
+//! part.
 
 use lab::error::Result;
 use lab::federation::{self, NAME, NAMESPACE, OPERATOR_NAMESPACE};
@@ -9,7 +10,7 @@ use lab::scenario::conversation;
 use lab::scenario::federated::Federated;
 use serde_json::Value;
 
-/// The ladder of design and docs/status.md, in order.
+/// The ladder of the design and docs/status.md, in order.
 const LADDER: [&str; 14] = [
     "Accepted",
     "ResolvedRefs",
@@ -80,10 +81,11 @@ fn the_chat_goes_on_after_the_engine_the_operator_and_the_backend_were_killed() 
     kill_pods(&federated, OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator")
         .unwrap();
     conversation::say(&mut ours, &mut theirs, "without an operator", &mut quiet).unwrap();
-    // That all is True says nothing yet: it was before. The next operator judges what is wanted now.
+    // All conditions True proves nothing yet, because they were True before. The next operator must evaluate the
+    // current specification.
     federate_again(&mut federated).unwrap();
 
-    // Gone for as long as it takes to be seen: a pod that is replaced at once may be back between two looks.
+    // The backend is absent until the status shows it. A pod that is replaced at once may be back between two checks.
     scale_backend(&federated, 0).unwrap();
     kill_pods(&federated, NAMESPACE, "app.kubernetes.io/name=prosody").unwrap();
     federated.until("BackendReady to leave True", |now| !now.is_true("BackendReady")).unwrap();
@@ -94,7 +96,7 @@ fn the_chat_goes_on_after_the_engine_the_operator_and_the_backend_were_killed() 
     conversation::say(&mut theirs, &mut ours, "welcome back", &mut quiet).unwrap();
 }
 
-/// Changes the specification a little, and waits until the verdicts are about that.
+/// Makes a small change to the specification, and waits until the verdicts are about that change.
 fn federate_again(federated: &mut Federated) -> Result<()> {
     kubectl(&federated.paths)?
         .args(["patch", "xfed", NAME, "-n", NAMESPACE, "--type=merge"])

@@ -1,4 +1,5 @@
-//! The harness itself, without the product. If these fail, what the other tests say about the federation is worth nothing.
+//! Tests of the harness itself, without the product. If these fail, the results of the other tests about the federation
+//! are worthless.
 
 use std::time::Duration;
 
@@ -29,7 +30,8 @@ fn two_people_of_one_server_meet_and_chat_in_both_directions() {
     chat(&mut one, &mut other).unwrap();
 }
 
-/// The control experiment: the same two servers, the same DNS and the same LoadBalancer, and no engine between them.
+/// The control experiment: the same two servers, the same DNS and the same LoadBalancer, without an engine between
+/// them.
 #[test]
 fn two_servers_federate_without_the_engine() {
     let paths = Paths::from_env().unwrap();
@@ -65,7 +67,8 @@ fn chat(one: &mut Client, other: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// The backend with a certificate that nobody knows, open to peers that prove themselves by dialback, on the internet.
+/// The backend on the internet, with a certificate from an unknown authority. It accepts peers that authenticate by
+/// dialback.
 fn expose_backend(paths: &Paths) -> Result<Server> {
     node::import_image(paths, &parts::Part::Prosody.file(paths, "prosody.tar")?)?;
     federation::make_namespace(paths)?;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use super::flow::Flow;
 use super::ledger::{Account, Fault, Totals};
 
-/// Faults that are told in full; further ones are only counted.
+/// Maximum number of faults that are reported in full; further ones are only counted.
 const MAX_TOLD: usize = 50;
 
 /// All accounts.
@@ -15,17 +15,17 @@ pub(crate) struct Books {
     faults: Mutex<Faults>,
 }
 
-/// Violations that were found.
+/// The detected violations.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
-    /// How many.
+    /// Number of violations.
     pub count: u64,
     /// The first ones.
     pub told: Vec<String>,
 }
 
 impl Books {
-    /// An account for each flow.
+    /// Creates an account for each flow.
     pub(crate) fn new(flows: &[Flow]) -> Self {
         Self {
             accounts: flows.iter().map(|_| Mutex::default()).collect(),
@@ -33,20 +33,20 @@ impl Books {
         }
     }
 
-    /// Reads or writes the account of a flow; nothing if there is no such flow.
+    /// Reads or writes the account of a flow. Does nothing if there is no such flow.
     pub(crate) fn with<T: Default>(&self, flow: usize, work: impl FnOnce(&mut Account) -> T) -> T {
         let Some(account) = self.accounts.get(flow) else { return T::default() };
         work(&mut account.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes the violation that the account of a flow reports.
+    /// Records the violation that the account of a flow reports.
     pub(crate) fn check(&self, flow: usize, result: Result<(), Fault>) {
         if let Err(fault) = result {
             self.fault(format!("flow {flow}: {fault}"));
         }
     }
 
-    /// Notes a violation.
+    /// Records a violation.
     pub(crate) fn fault(&self, text: String) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.count += 1;
@@ -55,17 +55,18 @@ impl Books {
         }
     }
 
-    /// The violations so far.
+    /// The recorded violations.
     pub(crate) fn faults(&self) -> Faults {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Stanzas of each flow that have no outcome yet.
+    /// For each flow, the number of stanzas without an outcome.
     pub(crate) fn open(&self) -> Vec<usize> {
         (0..self.accounts.len()).map(|flow| self.with(flow, |account| account.open())).collect()
     }
 
-    /// Closes all accounts at a quiet moment; `no_room`: errors that the engine says found no room since the last one.
+    /// Closes all accounts at a quiet moment. `no_room`: number of errors without room that the engine reports since
+    /// the last one.
     pub(crate) fn close(&self, mut no_room: u64) {
         for flow in 0..self.accounts.len() {
             for fault in self.with(flow, |account| account.close(&mut no_room)) {

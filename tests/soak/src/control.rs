@@ -6,53 +6,53 @@ use std::time::{Duration, Instant};
 /// A disturbance of the stream that brings a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReceiverOrder {
-    /// It is reset with what was not read.
+    /// The stream is reset, and its unread data is lost.
     Reset,
-    /// TCP is closed in one direction; what comes is read to the end.
+    /// TCP is closed in one direction. Input is read to the end.
     HalfClose,
-    /// The stream is closed in order; what comes is read to the end.
+    /// The stream is closed in order. Input is read to the end.
     Close,
-    /// The stream is ended with a stream error; what comes is read to the end.
+    /// The stream is ended with a stream error. Input is read to the end.
     Fail,
-    /// Nothing is read for that long.
+    /// Nothing is read for this time.
     Pause(Duration),
 }
 
-/// A disturbance of the stream that a flow is sent on.
+/// A disturbance of the stream on which a flow is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SenderOrder {
-    /// It is reset. For flows with acknowledgements only.
+    /// The stream is reset. Permitted only for flows with acknowledgements.
     Reset,
-    /// It is closed in order.
+    /// The stream is closed in order.
     Close,
 }
 
-/// The state that everybody sees.
+/// The state that all threads share.
 #[derive(Debug)]
 pub(crate) struct State {
     /// For each flow: the number before which its sender stops.
     pub quota: Vec<u64>,
     /// For each flow: the number that its sender has reached.
     pub sent: Vec<u64>,
-    /// For each flow: its sender has written everything, and all that needs it is acknowledged.
+    /// For each flow: its sender has written everything, and everything that needs an acknowledgement has it.
     pub rested: Vec<bool>,
     /// For each flow: the next order for its receiver.
     pub receive: Vec<Option<ReceiverOrder>>,
     /// For each flow: the next order for its sender.
     pub send: Vec<Option<SenderOrder>>,
-    /// For each receiving server: it is down.
+    /// For each receiving server: whether it is down.
     pub down: Vec<bool>,
-    /// Streams that their receiver has closed in its direction, and that the engine has not ended yet.
+    /// Number of streams that their receiver has closed in its direction and that the engine has not ended yet.
     pub closing: usize,
-    /// Grows each time the engine is told to end.
+    /// Incremented with each requested shutdown of the engine.
     pub epoch: u64,
-    /// The epoch of the engine that serves, or served last.
+    /// The epoch of the engine that is running, or ran last.
     pub running: u64,
     /// The experiment is over.
     pub stop: bool,
 }
 
-/// The state and its bell.
+/// The state, and the notification of its changes.
 #[derive(Debug)]
 pub(crate) struct Control {
     state: Mutex<State>,
@@ -60,7 +60,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Everything at rest.
+    /// Creates the state with all flows at rest.
     pub(crate) fn new(flows: usize, servers: usize) -> Self {
         let state = State {
             quota: vec![0; flows],
@@ -81,19 +81,19 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks.
+    /// Reads the state.
     pub(crate) fn see<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.lock())
     }
 
-    /// Changes something and tells everybody.
+    /// Changes the state and notifies all waiting threads.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let changed = change(&mut self.lock());
         self.changed.notify_all();
         changed
     }
 
-    /// Waits until `look` sees something, or the time is over.
+    /// Waits until `look` returns a value, or until the time has passed.
     pub(crate) fn wait<T>(
         &self,
         patience: Duration,
@@ -114,7 +114,7 @@ impl Control {
         }
     }
 
-    /// Takes the order for the receiver of a flow.
+    /// Removes and returns the order for the receiver of a flow.
     pub(crate) fn receive_order(&self, flow: usize) -> Option<ReceiverOrder> {
         self.lock().receive.get_mut(flow)?.take()
     }
@@ -125,7 +125,7 @@ impl Control {
     }
 }
 
-/// Sets an element of a list that everybody sees.
+/// Sets an element of a shared list.
 pub(crate) fn set<T>(list: &mut [T], place: usize, value: T) {
     if let Some(element) = list.get_mut(place) {
         *element = value;

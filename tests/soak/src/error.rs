@@ -6,16 +6,16 @@ use harness::engine::EngineError;
 use harness::loopback::LoopbackError;
 use s2s_peer::error::PeerError;
 
-/// Result of everything the experiment does.
+/// Result of every operation of the experiment.
 pub type Result<T, E = SoakError> = std::result::Result<T, E>;
 
-/// Why there is no result.
+/// The reason why there is no result.
 #[derive(thiserror::Error)]
 pub enum SoakError {
-    /// The world around the engine could not be made.
+    /// The environment of the engine could not be created.
     #[error(transparent)]
     Loopback(#[from] LoopbackError),
-    /// A scripted server could not be made.
+    /// A scripted server could not be created.
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The engine did not start.
@@ -24,7 +24,7 @@ pub enum SoakError {
     /// A file, port or process could not be used.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Something that had to happen did not.
+    /// A required event did not happen.
     #[error("timed out while waiting for {awaited}:\n{seen}")]
     Stuck {
         /// The event that did not happen.

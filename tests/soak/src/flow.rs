@@ -5,28 +5,29 @@ use harness::loopback::LOCAL;
 /// A flow of stanzas.
 #[derive(Debug, Clone)]
 pub(crate) struct Flow {
-    /// Its place among all; that of the reverse pair differs in the last bit.
+    /// Its index among all flows. The index of the reverse pair differs in the last bit.
     pub index: usize,
-    /// The domain that sends.
+    /// The sending domain.
     pub from: String,
-    /// The domain that receives.
+    /// The receiving domain.
     pub to: String,
-    /// Its sender asks for acknowledgements (XEP-0198), and repeats what was not acknowledged.
+    /// Its sender requests acknowledgements (XEP-0198), and repeats unacknowledged stanzas.
     pub sender_asks: bool,
     /// Its receiver acknowledges.
     pub receiver_acknowledges: bool,
-    /// Nothing is sent: the last peer, which the policy denies at times, only receives. Errors could not come back to it.
+    /// Nothing is sent: the policy denies the last peer at times, so that peer only receives. Errors could not come
+    /// back to it.
     pub is_silent: bool,
 }
 
 impl Flow {
-    /// Whether it goes from a peer to the backend.
+    /// Whether the flow goes from a peer to the backend.
     pub(crate) fn is_inward(&self) -> bool {
         self.index % 2 == 1
     }
 }
 
-/// Both flows of so many peers. Four peers have every combination of acknowledgements.
+/// Creates both flows of each peer. Four peers have every combination of acknowledgements.
 pub(crate) fn flows(peers: usize) -> Vec<Flow> {
     let mut flows = Vec::new();
     for peer in 0..peers {

@@ -1,8 +1,9 @@
 //! The account of one flow: the outcomes of each of its numbered stanzas. Pure.
 //!
-//! A stanza has as many *outcomes* as it arrived or came back as an error. It has at least one, and at most as many as it was
-//! handed over: once by its sender, once more each time its sender had to repeat it, and once more each time an outcome
-//! went over a stream that broke before the engine could know of it.
+//! The *outcomes* of a stanza are its arrivals and its returns as an error. It has at least one outcome, and at most as
+//! many as the number of times it was handed over. Its sender hands it over once, and once more for each necessary
+//! repetition. One more counts each time an outcome was on a stream that broke before the engine could detect its
+//! delivery.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-/// Outcomes that a stanza may have.
+/// The permitted outcomes of a stanza.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// It arrives, or comes back as an error.
@@ -21,18 +22,21 @@ pub enum Expected {
     NoAnswer,
 }
 
-/// Reasons why a stanza has no outcome.
+/// Reasons why a stanza may have no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loss {
-    /// Nothing was to be answered, and it did not arrive.
+    /// The stanza needs no answer, and did not arrive.
     Silent,
-    /// The queue was full, and so was that of its error. The engine counts as many.
+    /// The queue of the stanza was full, and that of its error as well. The engine counts such errors, and the numbers
+    /// must agree.
     NoRoom,
-    /// On a stream without acknowledgements that was reset: the receiver's TCP had it, or its error.
+    /// The stanza was on a stream without acknowledgements that was reset: the receiver's TCP had the stanza or its
+    /// error.
     WithStream,
-    /// The engine had taken it and was told to end.
+    /// The engine had accepted it before it was requested to shut down.
     AtEnd,
-    /// Written to an engine that was told to end, on a stream without acknowledgements: perhaps never read.
+    /// The stanza was written to an engine whose shutdown was requested, on a stream without acknowledgements. The
+    /// engine may not have read it.
     NotTaken,
 }
 
@@ -59,12 +63,12 @@ pub enum Fault {
         /// The stanza.
         number: u64,
     },
-    /// Order per pair (RFC 6120 §10.1).
+    /// A violation of the order per pair (RFC 6120 §10.1).
     #[error("{number} was delivered out of order, after {after}")]
     Order {
         /// The stanza.
         number: u64,
-        /// The highest that had arrived.
+        /// The highest number that had arrived.
         after: u64,
     },
     /// A second outcome without a reason.
@@ -74,36 +78,36 @@ pub enum Fault {
         number: u64,
         /// Arrivals and errors.
         outcomes: u32,
-        /// How often it was handed over.
+        /// Number of times that it was handed over.
         due: u32,
     },
-    /// A stanza that had to be refused.
+    /// A stanza was delivered that must be refused.
     #[error("{number} was delivered; expected the refusal {condition}")]
     NotRefused {
         /// The stanza.
         number: u64,
-        /// The error that was due.
+        /// The expected error.
         condition: &'static str,
     },
-    /// The wrong error.
+    /// A stanza returned with the wrong error.
     #[error("{number} bounced with {seen}; expected {condition}")]
     Condition {
         /// The stanza.
         number: u64,
-        /// The error that was due.
+        /// The expected error.
         condition: &'static str,
-        /// The error that came.
+        /// The received error.
         seen: String,
     },
-    /// An error that was answered.
+    /// An error was answered.
     #[error("{number} is an error or a result, but was answered with {seen}")]
     Answered {
         /// The stanza.
         number: u64,
-        /// The error that came.
+        /// The received error.
         seen: String,
     },
-    /// No outcome and nothing that explains it.
+    /// A stanza has no outcome, and no event explains it.
     #[error("{number} was neither delivered nor bounced")]
     Missing {
         /// The stanza.
@@ -114,11 +118,11 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     expected: Expected,
-    /// How often it was handed over.
+    /// Number of times that it was handed over.
     due: u32,
     arrivals: u32,
     errors: u32,
-    /// It was repeated, and arrived for the first time behind this one.
+    /// It was repeated, and its first arrival followed this number.
     behind: Option<u64>,
     /// The engine acknowledged it.
     taken: bool,
@@ -128,11 +132,11 @@ struct Entry {
 /// Events that may have lost a stanza or its error.
 #[derive(Debug, Clone, Copy, Default)]
 struct Risk {
-    /// A stream was reset on which the stanza may have been.
+    /// A stream that may have carried the stanza was reset.
     with_stream: bool,
-    /// A stream was reset on which its error may have been.
+    /// A stream that may have carried its error was reset.
     with_answers: bool,
-    /// The engine that may have had it ended.
+    /// The engine that may have accepted it shut down.
     at_end: bool,
 }
 
@@ -146,7 +150,7 @@ impl Entry {
         self.arrivals + self.errors
     }
 
-    /// It came back, or would have if there were an answer to it and its way had not been reset.
+    /// It came back. Or it would have come back, but it needs no answer or the stream for its answer was reset.
     fn may_have_been_refused(&self) -> bool {
         self.errors > 0 || self.risk.with_answers || self.expected == Expected::NoAnswer
     }
@@ -155,7 +159,7 @@ impl Entry {
         if self.expected == Expected::NoAnswer {
             Some(Loss::Silent)
         } else if self.risk.with_stream || self.risk.with_answers {
-            // An engine that is told to end later, too, has nothing to do with it.
+            // A later shutdown of the engine is not the cause.
             Some(Loss::WithStream)
         } else if self.risk.at_end {
             Some(if self.taken { Loss::AtEnd } else { Loss::NotTaken })
@@ -168,22 +172,22 @@ impl Entry {
 /// Sums over closed accounts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Stanzas.
+    /// Number of stanzas.
     pub sent: u64,
-    /// Times that a sender repeated one.
+    /// Number of repetitions by senders.
     pub repeated: u64,
     /// Stanzas that arrived.
     pub delivered: u64,
-    /// Stanzas that only came back, by condition.
+    /// Stanzas whose only outcomes are errors, by condition.
     pub refused: BTreeMap<String, u64>,
-    /// Outcomes beyond the first; a resend was due for each.
+    /// Number of outcomes beyond the first; a resend was due for each.
     pub duplicates: u64,
-    /// Stanzas without an outcome, by what explains it.
+    /// Stanzas without an outcome, by reason.
     pub lost: BTreeMap<Loss, u64>,
 }
 
 impl Totals {
-    /// Adds another flow's.
+    /// Adds the sums of another flow.
     pub fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.repeated += other.repeated;
@@ -197,12 +201,12 @@ impl Totals {
         }
     }
 
-    /// Stanzas without an outcome that this explains.
+    /// Number of stanzas without an outcome for this reason.
     pub fn lost(&self, loss: Loss) -> u64 {
         self.lost.get(&loss).copied().unwrap_or_default()
     }
 
-    /// Stanzas that came back.
+    /// Number of stanzas that came back.
     pub fn bounced(&self) -> u64 {
         self.refused.values().sum()
     }
@@ -216,22 +220,23 @@ impl Totals {
 /// The account of one flow.
 #[derive(Debug, Default)]
 pub struct Account {
-    /// Number of the first entry; all below are closed.
+    /// Number of the first entry; all lower numbers are closed.
     base: u64,
     entries: VecDeque<Entry>,
     /// The condition of the first error of each stanza that came back.
     conditions: BTreeMap<u64, String>,
     /// The highest number that has arrived.
     last: Option<u64>,
-    /// A reset whose gap is not known yet.
+    /// A stream was reset, and the end of the resulting gap is not known yet.
     gap_open: bool,
-    /// Of the stanzas closed last: how many second outcomes are still due. A broken stream may bring them late.
+    /// For the stanzas that were closed last: the number of further outcomes that are still due. A broken stream may
+    /// bring them late.
     late: BTreeMap<u64, u32>,
     totals: Totals,
 }
 
 impl Account {
-    /// A new stanza is written; its number.
+    /// Records a new stanza that is written, and returns its number.
     pub fn send(&mut self, expected: Expected) -> u64 {
         self.entries.push_back(Entry::new(expected));
         self.totals.sent += 1;
@@ -243,8 +248,8 @@ impl Account {
         self.base + self.entries.len() as u64
     }
 
-    /// The sender writes a stanza again, because no acknowledgement had come when its stream broke. Another engine may have
-    /// it now.
+    /// The sender writes a stanza again, because its stream broke without an acknowledgement. Another engine may
+    /// receive it now.
     pub fn repeat(&mut self, number: u64) {
         self.totals.repeated += 1;
         if let Some(entry) = self.entry(number) {
@@ -253,7 +258,7 @@ impl Account {
         }
     }
 
-    /// The engine has acknowledged all from `from` to below `to`.
+    /// The engine has acknowledged the numbers from `from` up to, but not including, `to`.
     pub fn taken(&mut self, from: u64, to: u64) {
         for number in from..to {
             if let Some(entry) = self.entry(number) {
@@ -280,7 +285,7 @@ impl Account {
         }
         if let Some(after) = last.filter(|after| *after > number) {
             if entry.due > 1 {
-                // No fault if the engine had refused it the first time.
+                // This is no fault if the engine refused it the first time.
                 entry.behind = Some(after);
                 return Ok(());
             }
@@ -318,7 +323,7 @@ impl Account {
         Ok(())
     }
 
-    /// Counts a second outcome of a closed stanza, if one was due.
+    /// Counts a further outcome of a closed stanza, if one was due.
     fn is_late(&mut self, number: u64) -> bool {
         let due = self.late.get_mut(&number).filter(|due| **due > 0);
         if let Some(due) = due {
@@ -334,7 +339,7 @@ impl Account {
         if outcomes > due { Err(Fault::Repeated { number, outcomes, due }) } else { Ok(()) }
     }
 
-    /// An outcome went over a stream that broke before the engine could know of it: it may be repeated.
+    /// An outcome was on a stream that broke before the engine could detect its delivery. It may be repeated.
     pub fn unconfirmed(&mut self, number: u64) {
         if let Some(entry) = self.entry(number) {
             entry.due += 1;
@@ -359,7 +364,7 @@ impl Account {
         }
     }
 
-    /// The engine that may have all from `from` on was told to end.
+    /// A shutdown was requested of the engine that may have accepted all numbers from `from` on.
     pub fn ended(&mut self, from: u64) {
         let behind = usize::try_from(from.saturating_sub(self.base)).unwrap_or(usize::MAX);
         for entry in self.entries.iter_mut().skip(behind).filter(|entry| entry.outcomes() == 0) {
@@ -367,19 +372,19 @@ impl Account {
         }
     }
 
-    /// Whether that stanza or a later one has arrived: all before it have left their queue.
+    /// Whether that stanza or a later one has arrived, so that all earlier ones have left their queue.
     pub fn has_passed(&self, number: u64) -> bool {
         self.last.is_some_and(|last| last >= number)
     }
 
-    /// Stanzas without an outcome that nothing explains.
+    /// Number of stanzas without an outcome or an explanation.
     pub fn open(&self) -> usize {
         let is_open = |entry: &&Entry| entry.outcomes() == 0 && entry.explanation().is_none();
         self.entries.iter().filter(is_open).count()
     }
 
-    /// Closes the account at a quiet moment: everything has an outcome or an explanation, or is a fault. `no_room`: errors
-    /// that the engine says found no room, of this account and others.
+    /// Closes the account at a quiet moment: every stanza has an outcome or an explanation, or is a fault. `no_room`:
+    /// number of errors without room that the engine reports, for this account and others.
     pub fn close(&mut self, no_room: &mut u64) -> Vec<Fault> {
         let mut faults = Vec::new();
         let base = self.next_number();
@@ -415,7 +420,7 @@ impl Account {
         faults
     }
 
-    /// Sums over everything that was sent; those of stanzas that are not closed yet are missing.
+    /// Sums over all closed stanzas; stanzas that are not closed yet are missing.
     pub fn totals(&self) -> &Totals {
         &self.totals
     }

@@ -1,8 +1,8 @@
-//! Conservation by identity: numbered stanzas through a real engine whose peers, backend, configuration and process are
-//! disturbed at random. Each stanza is delivered, comes back as one error, or is refused under a name; order per pair is
-//! kept; a stanza arrives twice only where a resend was due.
+//! Conservation by identity: numbered stanzas pass through a real engine. Its peers, backend, configuration and process
+//! are disturbed at random. Each stanza is delivered, comes back as one error, or is refused for a named reason. Order
+//! per pair is kept. A stanza arrives twice only if a resend was due.
 //!
-//! [`ledger`] is the bookkeeping, pure. [`sender`] and [`receiver`] are the two ends of a flow, [`world`] the engine
+//! [`ledger`] is the accounting, pure. [`sender`] and [`receiver`] are the two ends of a flow, [`world`] the engine
 //! between them, [`plan`] the disturbances, [`run`] the experiment. The program is `soak`.
 
 mod books;

@@ -1,5 +1,5 @@
 //! `soak`: millions of numbered stanzas through the engine while its peers, backend, configuration and process are
-//! disturbed. Exit code 0 only when the books balance to the last stanza.
+//! disturbed. The exit code is 0 only if every stanza is accounted for.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,28 +8,28 @@ use clap::Parser;
 use soak::ledger::Loss;
 use soak::run::{Options, run};
 
-/// Sends numbered stanzas through the engine, disturbs everything around it, and balances the books by identity.
+/// Sends numbered stanzas through the engine, disturbs everything around it, and accounts for each stanza by identity.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The engine. Default: `federation-engine` beside this program.
     #[arg(long)]
     engine: Option<PathBuf>,
-    /// Stanzas in all.
+    /// Total number of stanzas.
     #[arg(long, default_value_t = 10_000_000)]
     stanzas: u64,
-    /// Stanzas between two quiet moments.
+    /// Number of stanzas between two quiet moments.
     #[arg(long, default_value_t = 200_000)]
     round: u64,
-    /// Disturbances between two quiet moments.
+    /// Number of disturbances between two quiet moments.
     #[arg(long, default_value_t = 60)]
     disturbances: u64,
-    /// The engine is started again in every round of that number; 0: never.
+    /// Restart the engine once in every N rounds; 0: never.
     #[arg(long, default_value_t = 3)]
     restart_every: u64,
-    /// Peers; each has a flow in each direction.
+    /// Number of peers; each has a flow in each direction.
     #[arg(long, default_value_t = 8)]
     peers: usize,
-    /// Stanzas that a queue of the engine takes.
+    /// Maximum number of stanzas in a queue of the engine.
     #[arg(long, default_value_t = 4_096)]
     queue_stanzas: u64,
     /// The seed of the disturbances.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::random::Random;
 
-/// Something that happens while stanzas flow. Flows and peers are numbers.
+/// A disturbance while stanzas flow. Flows and peers are numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disturbance {
-    /// The receiver resets the stream that brings a flow.
+    /// The receiver resets the stream that carries a flow.
     ResetReceiving(usize),
     /// The receiver closes its direction of TCP.
     HalfClose(usize),
@@ -18,7 +18,7 @@ pub(crate) enum Disturbance {
     FailReceiving(usize),
     /// The receiver does not read for a while.
     Pause(usize, Duration),
-    /// The sender resets its stream, or closes it where nothing is acknowledged.
+    /// The sender resets its stream, or closes it if there are no acknowledgements.
     ResetSending(usize),
     /// The sender closes its stream.
     CloseSending(usize),
@@ -30,12 +30,12 @@ pub(crate) enum Disturbance {
     RenewCertificate,
     /// A peer is denied, or allowed again.
     ChangePolicy,
-    /// The engine is told to end, and started again.
+    /// The engine is requested to shut down, and is started again.
     Restart,
 }
 
 impl Disturbance {
-    /// Draws one for so many peers. A restart is none: it is planned.
+    /// Draws a disturbance for `peers` peers. It is never a restart, which is planned.
     pub(crate) fn draw(random: &mut Random, peers: usize) -> Self {
         let mut place = |count: usize| usize::try_from(random.below(count as u64)).unwrap_or(0);
         let (flow, peer) = (place(peers * 2), place(peers));
@@ -56,7 +56,7 @@ impl Disturbance {
         }
     }
 
-    /// The line of the report that counts it.
+    /// The name of its line in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ResetReceiving(_) => "streams reset by the receiver",
@@ -81,7 +81,7 @@ impl fmt::Display for Disturbance {
     }
 }
 
-/// The disturbances of one round, at which number of stanzas each, in order.
+/// The disturbances of one round in order, each with the number of stanzas at which it happens.
 pub(crate) fn round(
     random: &mut Random,
     peers: usize,

@@ -1,11 +1,11 @@
-//! Random numbers that a seed repeats (`SplitMix64`, Steele et al. 2014).
+//! Random numbers that are reproducible from a seed (`SplitMix64`, Steele et al. 2014).
 
 /// A generator.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The generator of that seed.
+    /// Creates the generator of that seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -19,7 +19,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 if `bound` is 0. Slightly uneven, which does no harm here.
+    /// A number below `bound`; 0 if `bound` is 0. The distribution is slightly uneven, which is harmless here.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.number().checked_rem(bound).unwrap_or_default()
     }

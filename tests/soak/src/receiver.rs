@@ -1,5 +1,5 @@
-//! The receiving end of flows: a server that takes the engine's streams, keeps the books of what they bring, and breaks them
-//! when it is told to.
+//! The receiving end of flows: a server that accepts the engine's streams, records their stanzas in the accounts, and
+//! breaks them on request.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -21,14 +21,14 @@ use super::ledger::Account;
 use super::splitter::{Part, Splitter, name};
 use super::stanza::{condition, identity, is_stanza};
 
-/// Text of the stream error with which the engine ends a stream that a new policy denies.
+/// Text of the stream error with which the engine ends a stream after a new policy denies it.
 const POLICY_CHANGED: &str = "the policy of this server has changed";
 
-/// Every server offers acknowledgements, and refuses them for flows that have none.
+/// Every server offers acknowledgements, and refuses them for flows without them.
 const FEATURES: &str = "<sm xmlns='urn:xmpp:sm:3'/>";
-/// Between two looks for orders while nothing comes.
+/// Interval of the checks for orders while there is no input.
 const ORDER_INTERVAL: Duration = Duration::from_millis(50);
-/// Stanzas that a stream without acknowledgements is taken to have under way at most.
+/// Assumed maximum number of stanzas in transit on a stream without acknowledgements.
 const MAX_UNDER_WAY: usize = 65_536;
 
 /// State that both ends of all flows share.
@@ -40,12 +40,12 @@ pub(crate) struct Shared {
     pub books: Books,
     /// Their orders.
     pub control: Control,
-    /// For each flow: held by the stream that brings it, so that of two streams the older one is read first.
+    /// For each flow: locked by the stream that carries it, so that the older of two streams is read first.
     turns: Vec<Mutex<()>>,
 }
 
 impl Shared {
-    /// For those flows, between so many receiving servers.
+    /// Creates the state for those flows, and for `servers` receiving servers.
     pub(crate) fn new(flows: Vec<Flow>, servers: usize) -> Self {
         Self {
             books: Books::new(&flows),
@@ -81,7 +81,7 @@ impl Receiver {
         Ok(receiver)
     }
 
-    /// Takes it down: nobody listens, and its streams are reset.
+    /// Takes it down: its listener closes, and its streams are reset.
     pub(crate) fn down(&self) {
         self.shared.control.change(|state| set(&mut state.down, self.number, true));
         self.wake();
@@ -92,9 +92,9 @@ impl Receiver {
         self.shared.control.change(|state| set(&mut state.down, self.number, false));
     }
 
-    /// Lets the thread that accepts look at the state.
+    /// Makes the accepting thread check the state.
     pub(crate) fn wake(&self) {
-        // Without a listener it looks already.
+        // Without a listener, the thread already checks the state.
         drop(TcpStream::connect_timeout(&self.address, ORDER_INTERVAL));
     }
 
@@ -132,7 +132,7 @@ impl Receiver {
         self.shared.control.is_down(self.number)
     }
 
-    /// One connection, to its end.
+    /// Serves one connection to its end.
     fn take(&self, tcp: TcpStream) {
         if self.is_down() || self.is_over() {
             return;
@@ -166,30 +166,30 @@ impl Receiver {
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Everything that the engine wrote was read.
+    /// All data that the engine wrote was read.
     Read,
     /// We reset it.
     Reset,
 }
 
-/// A stream of the engine.
+/// A stream that the engine opened.
 struct Incoming<'a> {
     shared: &'a Shared,
     server: usize,
-    /// None for the engine's own pings.
+    /// The flow; `None` for the engine's own pings.
     flow: Option<&'a Flow>,
     stream: Stream,
     handle: TcpStream,
-    /// We acknowledge.
+    /// Whether we acknowledge.
     managed: bool,
-    /// Stanzas since management began, and how many of them our last answer said.
+    /// Number of stanzas since management began, and the number in our last answer.
     handled: u32,
     answered: u32,
-    /// Stanzas of whose acknowledgement the engine surely knows.
+    /// Number of stanzas whose acknowledgement the engine has certainly read.
     confirmed: u32,
-    /// The others.
+    /// The stanzas that are not confirmed.
     under_way: VecDeque<Option<(usize, u64)>>,
-    /// Our direction is open.
+    /// Whether our direction is open.
     listening: bool,
 }
 
@@ -223,7 +223,7 @@ impl Incoming<'_> {
             if ended && self.listening {
                 answer.push_str("</stream:stream>");
             }
-            // The engine may have gone meanwhile; the next read says so.
+            // The engine may have exited meanwhile; the next read reports it.
             if !answer.is_empty() && (self.listening || ended) {
                 let _ = self.stream.send(answer);
             }
@@ -233,7 +233,7 @@ impl Incoming<'_> {
         }
     }
 
-    /// Does what is ordered; the end, if that was it.
+    /// Performs the pending order. Returns the end of the stream if the order caused it.
     fn obey(&mut self) -> Option<End> {
         let down = self
             .shared
@@ -286,10 +286,10 @@ impl Incoming<'_> {
         }
         match name(element) {
             b"r" if self.managed => {
-                // The engine asks again only after it has read our last answer.
+                // The engine sends another request only after it has read our last answer.
                 self.confirm(self.answered);
                 self.answered = self.handled;
-                // A string takes everything.
+                // Writing to a string cannot fail.
                 let _ = write!(answer, "<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.handled);
             }
             b"enable" if self.flow.is_none_or(|flow| flow.receiver_acknowledges) => {
@@ -303,7 +303,7 @@ impl Incoming<'_> {
             b"stream:error" => {
                 let seen = condition(element).unwrap_or("an error without a condition");
                 let text = String::from_utf8_lossy(element);
-                // So ends a stream whose peer a changed policy denies.
+                // The engine closes a stream in this way when a changed policy denies its peer.
                 let denied = seen == "policy-violation" && text.contains(POLICY_CHANGED);
                 if seen != "system-shutdown" && !denied && self.listening {
                     self.shared.books.fault(format!("the engine ended a stream: {text}"));
@@ -344,7 +344,7 @@ impl Incoming<'_> {
         self.confirmed = handled;
     }
 
-    /// Enters the end of the stream into the accounts.
+    /// Records the end of the stream in the accounts.
     fn settle(self, end: End) {
         let books = &self.shared.books;
         if end == End::Reset {
@@ -352,7 +352,7 @@ impl Incoming<'_> {
                 books.with(flow.index, Account::was_reset);
                 books.with(reverse(flow.index), Account::answers_were_reset);
             }
-            // RST instead of FIN. Without the option it is what unread bytes cause.
+            // Sends RST instead of FIN. Without the option, unread bytes cause the same.
             let _ = SockRef::from(&self.handle).set_linger(Some(Duration::ZERO));
         }
         for (flow, number) in self.under_way.into_iter().flatten() {

@@ -12,24 +12,24 @@ use super::ledger::Totals;
 pub struct Report {
     /// The seed of the disturbances.
     pub seed: u64,
-    /// Rounds, each with a quiet moment at its end.
+    /// Number of rounds, each with a quiet moment at its end.
     pub rounds: u64,
     /// Sums over all flows.
     pub totals: Totals,
     /// The violations.
     pub faults: Faults,
-    /// The disturbances, and how often each happened.
+    /// The disturbances, with the number of times that each happened.
     pub disturbances: BTreeMap<&'static str, u64>,
-    /// The most memory of an engine at a quiet moment.
+    /// The highest memory of an engine at a quiet moment.
     pub resident_kib: u64,
-    /// How long it took.
+    /// Duration of the experiment.
     pub took: Duration,
     /// The engine's log, if there is a fault.
     pub log: String,
 }
 
 impl Report {
-    /// One line.
+    /// The result in one line.
     pub fn line(&self) -> String {
         let Totals { sent, delivered, duplicates, .. } = &self.totals;
         let (bounced, seconds) = (self.totals.bounced(), self.took.as_secs_f64());

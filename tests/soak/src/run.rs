@@ -1,4 +1,5 @@
-//! The experiment: rounds of stanzas with disturbances, each followed by a quiet moment at which the books must balance.
+//! The experiment: rounds of stanzas with disturbances. Each is followed by a quiet moment at which the accounts must
+//! balance.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,11 +17,11 @@ use super::report::Report;
 use super::stanza::Kind;
 use super::world::{Metered, World};
 
-/// How long stanzas may make no progress, and how long the way to a quiet moment may take.
+/// Maximum time without progress of the stanzas, and maximum time to reach a quiet moment.
 const MAX_STANDSTILL: Duration = Duration::from_mins(3);
-/// How long a stanza that is to show that a queue is empty may take before another one is sent.
+/// Maximum time to wait for a stanza that shows that a queue is empty, before another one is sent.
 const MARKER_INTERVAL: Duration = Duration::from_secs(3);
-/// Between two looks at what has no announcement.
+/// Interval of the checks of state without notifications.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Extent of the experiment.
@@ -28,21 +29,21 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Options {
     /// The engine.
     pub engine: PathBuf,
-    /// Stanzas in all, about.
+    /// Approximate total number of stanzas.
     pub stanzas: u64,
-    /// Stanzas of one round.
+    /// Number of stanzas in one round.
     pub round: u64,
-    /// Disturbances of one round.
+    /// Number of disturbances in one round.
     pub disturbances: u64,
-    /// Each so many rounds the engine is started again; 0: never.
+    /// Number of rounds between restarts of the engine; 0: never.
     pub restart_every: u64,
-    /// Peers; each has a flow in each direction.
+    /// Number of peers; each has a flow in each direction.
     pub peers: usize,
-    /// Stanzas that a queue of the engine takes.
+    /// Maximum number of stanzas in a queue of the engine.
     pub queue_stanzas: u64,
     /// The seed of the disturbances.
     pub seed: u64,
-    /// Losses that this engine must not have, beside those that nothing explains.
+    /// Losses that are forbidden for this engine, in addition to unexplained ones.
     pub forbidden: Vec<Loss>,
     /// Print a line for each round.
     pub verbose: bool,
@@ -107,13 +108,13 @@ struct Experiment<'a> {
 }
 
 impl Experiment<'_> {
-    /// Lets the senders send so many stanzas in all, and disturbs them meanwhile.
+    /// Lets the senders send `options.round` stanzas in total, and disturbs them meanwhile.
     fn round(&mut self, options: &Options, disturbances: &[(u64, Disturbance)]) -> Result<()> {
         let flows = self.world.shared.flows.iter().filter(|flow| !flow.is_silent).count() as u64;
         let before = self.sent();
         self.allow(options.round.div_ceil(flows.max(1)));
         for (at, disturbance) in disturbances {
-            // Markers of the last quiet moment are not of this round.
+            // Markers of the last quiet moment do not belong to this round.
             self.progress("the next disturbance", |sent, rested| rested || sent >= before + at)?;
             self.disturb(*disturbance, options)?;
         }
@@ -138,7 +139,7 @@ impl Experiment<'_> {
         });
     }
 
-    /// Waits for a number of stanzas, or for all senders, as long as something moves.
+    /// Waits for a number of stanzas, or for all senders, as long as there is progress.
     fn progress(
         &self,
         awaited: &'static str,
@@ -177,7 +178,7 @@ impl Experiment<'_> {
                 self.world.set_down(Some(peer), true);
                 thread::sleep(time);
                 self.world.set_down(Some(peer), false);
-                // A server that is back opens its own stream, too.
+                // A server that is up again opens its own stream as well.
                 self.sender(peer * 2 + 1, SenderOrder::Reset);
             }
             Disturbance::BackendDown(time) => {
@@ -206,12 +207,13 @@ impl Experiment<'_> {
         });
     }
 
-    /// Waits until every queue is empty; what the engine counts then. Order per pair shows it: a stanza that arrives has all those before it in front, and
-    /// when one of the reverse pair arrives behind it, so has every error.
+    /// Waits until every queue is empty, and returns the engine's counters at that time. Order per pair shows it. If a
+    /// stanza arrives, all earlier ones have left the queue. If one of the reverse pair then arrives, so has every
+    /// error.
     fn quiet(&mut self) -> Result<Metered> {
         self.world.shared.control.change(|state| state.receive.fill(None));
         self.world.allow_all()?;
-        // The engine may send again what was on a stream that is being closed.
+        // The engine may resend stanzas of a stream that is being closed.
         let control = &self.world.shared.control;
         let closed = |state: &mut State| (state.closing == 0).then_some(());
         control.wait(MAX_STANDSTILL, closed).ok_or_else(|| self.stuck("the end of streams"))?;
@@ -222,8 +224,9 @@ impl Experiment<'_> {
         loop {
             let open: usize = self.world.shared.books.open().iter().sum();
             let metered = self.world.metered()?;
-            // A stanza that is still missing found no room, or becomes a fault. Books that do not balance become a fault,
-            // too, but not at once: counters are read one by one, and the engine may ping the backend meanwhile.
+            // A stanza that is still missing found no room, or becomes a fault. Accounts that do not balance become a
+            // fault as well, but not at once: counters are read one by one, and the engine may ping the backend
+            // meanwhile.
             let settled = open == 0 && metered.balance();
             if metered.queued == 0 && (settled || begun.elapsed() > LOOK_INTERVAL * 20) {
                 return Ok(metered);
@@ -261,7 +264,7 @@ impl Experiment<'_> {
         self.progress("the senders", |_, rested| rested)
     }
 
-    /// Lets a flow send up to the next message, whose number this is.
+    /// Raises the quota of a flow up to its next message, and returns the number of that message.
     fn marker(&self, flow: usize) -> u64 {
         self.world.shared.control.change(|state| {
             let Some(quota) = state.quota.get_mut(flow) else { return 0 };

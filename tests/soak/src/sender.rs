@@ -1,5 +1,5 @@
-//! The sending end of a flow: writes numbered stanzas as fast as the engine takes them, opens its stream again when it ends,
-//! and repeats what was not acknowledged.
+//! The sending end of a flow: writes numbered stanzas as fast as the engine accepts them, reopens its stream when it
+//! ends, and repeats unacknowledged stanzas.
 
 use std::io::BufRead as _;
 use std::net::{SocketAddr, TcpStream};
@@ -20,13 +20,13 @@ use super::receiver::Shared;
 use super::splitter::{Part, Splitter, attribute, name};
 use super::stanza::{Kind, write};
 
-/// Stanzas of one write.
+/// Number of stanzas in one write.
 const BATCH: u64 = 64;
-/// Stanzas that wait for an acknowledgement at most.
+/// Maximum number of unacknowledged stanzas.
 const WINDOW: u64 = 1_024;
-/// Between two looks at the state while nothing comes.
+/// Interval of the checks of the state while there is no input.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// How long the engine may take for anything.
+/// Maximum silence of the engine in any operation.
 const MAX_SILENCE: Duration = Duration::from_mins(2);
 
 /// The sender of one flow.
@@ -36,11 +36,11 @@ pub(crate) struct Sender {
     pub shared: Arc<Shared>,
     /// The flow.
     pub flow: Flow,
-    /// Where the engine takes its streams.
+    /// Address where the engine accepts its streams.
     pub engine: SocketAddr,
     /// The certificate and key that authenticate it.
     pub identity: Identity,
-    /// The roots of the engine's certificate.
+    /// The root certificates that authenticate the engine.
     pub roots: Arc<RootCertStore>,
 }
 
@@ -49,30 +49,30 @@ struct Outgoing {
     stream: Stream,
     handle: TcpStream,
     splitter: Splitter,
-    /// Number of the first stanza on it.
+    /// Number of the first stanza on this stream.
     first: u64,
-    /// The engine that it leads to.
+    /// The epoch of the engine to which it leads.
     epoch: u64,
 }
 
 /// Acknowledgements and the end of a stream.
 #[derive(Default)]
 struct Heard {
-    /// The last count of stanzas that it has taken.
+    /// The engine's last count of accepted stanzas.
     acknowledged: Option<u32>,
     ended: bool,
     /// A stream error.
     error: Option<String>,
 }
 
-/// How far a sender is.
+/// Progress of a sender.
 struct Progress {
     stream: Option<Outgoing>,
-    /// The next new number.
+    /// The number of the next new stanza.
     next: u64,
-    /// All below are acknowledged, or not to be.
+    /// All lower numbers are acknowledged, or need no acknowledgement.
     taken: u64,
-    /// How many engines were told to end.
+    /// Number of requested engine shutdowns.
     epoch: u64,
 }
 
@@ -112,7 +112,7 @@ impl Sender {
         self.exchange(progress, quota)
     }
 
-    /// Tells that everything is sent, and waits for something else.
+    /// Reports that everything is sent, and waits for new work.
     fn rest(&self, quota: u64, epoch: u64) {
         let index = self.flow.index;
         let is_news = |state: &mut super::control::State| {
@@ -188,7 +188,7 @@ impl Sender {
 
     /// Closes a stream in order.
     fn close(&self, mut stream: Outgoing, taken: &mut u64) {
-        // An engine that is gone says so at the next read.
+        // If the engine has exited, the next read reports it.
         let _ = stream.stream.send("</stream:stream>");
         let deadline = Instant::now() + MAX_SILENCE;
         let heard = stream.hear_out(|| Instant::now() < deadline);
@@ -199,14 +199,14 @@ impl Sender {
         }
     }
 
-    /// The engine of a stream was told to end: reads what it still says, to its end.
+    /// The engine of a stream was requested to shut down: reads the remaining input to its end.
     fn follow_engine(&self, progress: &mut Progress) {
         if let Some(mut stream) = progress.stream.take() {
             let epoch = stream.epoch;
             let heard = stream.hear_out(|| self.shared.control.see(|state| state.running <= epoch));
             self.note(stream.first, &mut progress.taken, &heard);
             if !heard.ended {
-                // It was opened while one engine followed the other, and leads to the new one.
+                // The stream was opened while one engine replaced the other, and leads to the new one.
                 self.close(stream, &mut progress.taken);
             }
         }
@@ -217,7 +217,7 @@ impl Sender {
         let epoch = self.shared.control.see(|state| state.epoch);
         let Some(stream) = &mut progress.stream else { return };
         if stream.epoch != epoch {
-            // The stream goes with its engine; the next step follows it.
+            // The stream ends with its engine; the next step handles that.
             return;
         }
         let text = format!("flow {}: a sender's stream broke: {error}", self.flow.index);
@@ -228,7 +228,7 @@ impl Sender {
         progress.stream = None;
     }
 
-    /// Opens a stream, and repeats on it what was not acknowledged. False: the engine is not there yet.
+    /// Opens a stream, and repeats unacknowledged stanzas on it. Returns false if the engine is not ready yet.
     fn open(&self, progress: &mut Progress) -> Result<bool> {
         let index = self.flow.index;
         let (epoch, running) = self.shared.control.see(|state| (state.epoch, state.running));
@@ -254,7 +254,7 @@ impl Sender {
         };
         let opened = (epoch == running).then(open).and_then(Result::ok);
         let Some((stream, handle)) = opened else {
-            // While the engine starts again nothing else tells when it is there.
+            // While the engine restarts, no notification reports when it is ready.
             self.shared.control.wait(LOOK_INTERVAL, |state| state.stop.then_some(()));
             return Ok(false);
         };
@@ -280,7 +280,7 @@ impl Sender {
 }
 
 impl Outgoing {
-    /// Input that is there, or arrives within that time.
+    /// Returns input that is available, or that arrives within that time.
     fn hear(&mut self, patience: Duration) -> Result<Option<Heard>> {
         let mut heard = Heard::default();
         let transport = self.stream.transport();
@@ -310,7 +310,7 @@ impl Outgoing {
         Ok(Some(heard))
     }
 
-    /// Everything up to the end of the connection, while `goes_on`.
+    /// Reads everything up to the end of the connection, while `goes_on` is true.
     fn hear_out(&mut self, mut goes_on: impl FnMut() -> bool) -> Heard {
         let mut all = Heard::default();
         while !all.ended && goes_on() {

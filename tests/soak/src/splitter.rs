@@ -1,9 +1,9 @@
-//! First-level elements of a stream as bytes. For what a correct server sends: restricted XML (RFC 6120 §11.1), whose start
-//! tags hold no `<` (XML 1.0 §3.1).
+//! First-level elements of a stream as bytes. It supports the output of a correct server: restricted XML (RFC 6120
+//! §11.1), whose start tags hold no `<` (XML 1.0 §3.1).
 
 use memchr::{memchr, memchr3};
 
-/// More than any element of the experiment; what is longer is none of it.
+/// More bytes than any element of the experiment has. A longer element is not part of the experiment.
 const LONGEST: usize = 1024 * 1024;
 
 /// A part of a stream.
@@ -15,27 +15,27 @@ pub(crate) enum Part<'a> {
     End,
 }
 
-/// Bytes that are no such stream.
+/// Bytes that are not such a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an element does not end within {LONGEST} bytes; it begins with {beginning}")]
 pub(crate) struct Endless {
-    /// The beginning.
+    /// The beginning of the bytes.
     beginning: String,
 }
 
-/// Cuts bytes into elements, wherever they were cut before.
+/// Divides bytes into elements, regardless of the boundaries of the input.
 #[derive(Debug, Default)]
 pub(crate) struct Splitter {
     pending: Vec<u8>,
-    /// Bytes of `pending` that are looked at.
+    /// Number of bytes of `pending` that are already parsed.
     at: usize,
-    /// Where the element begins that is open.
+    /// Position where the open element begins.
     begin: usize,
     depth: usize,
 }
 
 impl Splitter {
-    /// Takes the next bytes, and gives every part that they complete to `each`.
+    /// Accepts the next bytes, and passes every part that they complete to `each`.
     pub(crate) fn feed(
         &mut self,
         bytes: &[u8],
@@ -75,7 +75,7 @@ impl Splitter {
         Err(Endless { beginning: String::from_utf8_lossy(beginning).into_owned() })
     }
 
-    /// Where the next whole tag begins and ends.
+    /// The start and end of the next whole tag.
     fn tag(&self) -> Option<(usize, usize)> {
         let begin = self.at + memchr(b'<', self.pending.get(self.at..)?)?;
         let mut at = begin + 1;
@@ -89,7 +89,7 @@ impl Splitter {
     }
 }
 
-/// The value of an attribute in the start tag of an element, as it is written.
+/// The raw value of an attribute in the start tag of an element.
 pub(crate) fn attribute<'a>(element: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut rest = element;
     loop {
@@ -108,7 +108,7 @@ pub(crate) fn attribute<'a>(element: &'a [u8], name: &str) -> Option<&'a [u8]> {
     }
 }
 
-/// The name of an element, as it is written.
+/// The raw name of an element.
 pub(crate) fn name(element: &[u8]) -> &[u8] {
     let rest = element.strip_prefix(b"<").unwrap_or(element);
     let end = rest.iter().position(|byte| matches!(byte, b' ' | b'/' | b'>'));

@@ -9,9 +9,9 @@ use super::ledger::Expected;
 use super::random::Random;
 use super::splitter::{attribute, name};
 
-/// The engine's `limits.stanzaBytes` in the experiment: the lowest that there is.
+/// The engine's `limits.stanzaBytes` in the experiment: the lowest permitted value.
 pub(crate) const LIMIT: usize = 10_000;
-/// Something to fill bodies with.
+/// Text that fills bodies.
 const PROSE: &[u8] =
     b"But, soft! what light through yonder window breaks? It is the east, and Juliet is the sun. \
     Arise, fair sun, and kill the envious moon, who is already sick and pale with grief. ";
@@ -52,7 +52,7 @@ impl Kind {
         }
     }
 
-    /// The outcomes that it may have.
+    /// The outcomes that are permitted for it.
     pub(crate) fn expected(self) -> Expected {
         match self {
             Self::Message | Self::LongMessage | Self::Presence | Self::Request => Expected::Either,
@@ -77,7 +77,7 @@ pub(crate) fn write(flow: &Flow, number: u64, out: &mut Vec<u8>) {
     };
     let local = if kind == Kind::Malformed { "ro meo" } else { "romeo" };
     let (index, from, to) = (flow.index, &flow.from, &flow.to);
-    // A vector takes everything.
+    // Writing to a vector cannot fail.
     let _ = write!(
         out,
         "<{element} from='juliet@{from}/b' to='{local}@{to}' id='k{index}.{number}'{kind_attribute}>"

@@ -21,11 +21,11 @@ use super::receiver::{Receiver, Shared};
 use super::sender::Sender;
 use super::stanza::LIMIT;
 
-/// How long each answer of the engine may take.
+/// Maximum time for each answer of the engine.
 const MAX_SILENCE: Duration = Duration::from_mins(2);
-/// How long an engine that is told to end may take: its own bound is 30 s.
+/// Maximum time for an engine to shut down; its own bound is 30 s.
 const END_TIMEOUT: Duration = Duration::from_mins(1);
-/// Long enough for errors to their senders, which are not down for so long.
+/// Queue timeout of the engine. It is sufficient for errors to their senders, which are down for shorter times.
 const QUEUE_SECONDS: u64 = 60;
 
 /// A running experiment.
@@ -44,24 +44,24 @@ pub(crate) struct World {
     _nameserver: Nameserver,
 }
 
-/// Counts of the engine that grow.
+/// Counters of the engine.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Metered {
-    /// Stanzas that came in.
+    /// Received stanzas.
     pub received: u64,
-    /// Stanzas that it made.
+    /// Stanzas that the engine generated.
     pub generated: u64,
-    /// Stanzas handed on.
+    /// Relayed stanzas.
     pub relayed: u64,
-    /// Stanzas for itself.
+    /// Stanzas that the engine answered itself.
     pub answered: u64,
-    /// Stanzas that found no stream.
+    /// Stanzas without an available stream.
     pub bounced: u64,
-    /// Stanzas that it did not take.
+    /// Refused stanzas.
     pub refused: u64,
-    /// Stanzas that wait.
+    /// Queued stanzas.
     pub queued: u64,
-    /// Of those that it did not take: errors that found no room.
+    /// The part of the refused stanzas that are errors without room.
     pub no_room: u64,
 }
 
@@ -88,7 +88,8 @@ impl Metered {
 }
 
 impl World {
-    /// Starts an engine between a backend and so many peers, with a sender for each flow. Its queues take so many stanzas.
+    /// Starts an engine between a backend and `peers` peers, with a sender for each flow. Each of its queues holds
+    /// `queue_stanzas` stanzas.
     pub(crate) fn start(binary: &Path, peers: usize, queue_stanzas: u64) -> Result<Self> {
         let ground = Ground::new()?;
         let shared = Arc::new(Shared::new(flows(peers), peers + 1));
@@ -154,7 +155,7 @@ impl World {
         }
     }
 
-    /// Tells the engine to end, waits for that, and starts another one.
+    /// Requests the engine to shut down, waits until it has exited, and starts another one.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.shared.control.change(|state| state.epoch += 1);
         if let Some(mut engine) = self.engine.take() {
@@ -180,7 +181,7 @@ impl World {
         Ok(self.ground.install_certificate()?)
     }
 
-    /// Denies the last peer what the backend sends, or allows it again.
+    /// Denies stanzas from the backend to the last peer, or allows them again.
     pub(crate) fn change_policy(&mut self) -> Result<()> {
         self.denied = !self.denied;
         let peer = self.receivers.len().saturating_sub(2);
@@ -193,12 +194,12 @@ impl World {
         Ok(self.ground.write("engine.yaml", &format!("{:#}", self.config))?)
     }
 
-    /// Allows again what is denied.
+    /// Removes the denial, if there is one.
     pub(crate) fn allow_all(&mut self) -> Result<()> {
         if self.denied { self.change_policy() } else { Ok(()) }
     }
 
-    /// The engine's counters now.
+    /// The current counters of the engine.
     pub(crate) fn metered(&self) -> Result<Metered> {
         Ok(Metered::of(&Metrics::of(self.ground.admin)?))
     }
@@ -213,7 +214,7 @@ impl World {
         self.engine.as_ref().map(Engine::log).unwrap_or_default()
     }
 
-    /// Ends all threads; what a sender that panicked leaves is a fault.
+    /// Ends all threads. A sender that panicked is a fault.
     pub(crate) fn stop(mut self) {
         self.shared.control.change(|state| state.stop = true);
         for receiver in &self.receivers {

@@ -1,5 +1,5 @@
-//! A bounded run of `soak`: numbered stanzas through the real engine program, disturbed at random, until the books balance by
-//! identity. Loopback only.
+//! A bounded run of `soak`: numbered stanzas pass through the real engine program, disturbed at random, until every
+//! stanza is accounted for. Loopback only.
 
 use harness::program::engine;
 use soak::error::Result;

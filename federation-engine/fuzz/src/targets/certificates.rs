@@ -12,10 +12,10 @@ use s2s_proto::certificate::pin::Pin;
 use s2s_proto::certificate::tlsa::Tlsa;
 use s2s_proto::certificate::trust::Trust;
 
-/// A root, and behind it what it has issued: `them.example` through an intermediate.
+/// A root, and the chain that it has issued: `them.example` through an intermediate.
 const ROOT: &[u8] = include_bytes!("../../material/root.pem");
 const CHAIN: &[u8] = include_bytes!("../../corpus/chain/valid");
-/// 2027-06-01, when they are valid.
+/// 2027-06-01, when these certificates are valid.
 const NOW: UnixTime = UnixTime::since_unix_epoch(Duration::from_hours(503_280));
 
 fn domain() -> Domain {
@@ -26,7 +26,7 @@ fn trust() -> Trust {
     Trust::from_pem(ROOT, "root").expect("a root")
 }
 
-/// Certificates, each after two octets with its length.
+/// Splits the data into certificates. Two octets with its length precede each certificate.
 fn split(mut data: &[u8]) -> Vec<CertificateDer<'_>> {
     let mut certificates = Vec::new();
     while let Some((length, rest)) = data.split_first_chunk::<2>() {
@@ -38,14 +38,14 @@ fn split(mut data: &[u8]) -> Vec<CertificateDer<'_>> {
     certificates
 }
 
-/// An element of DER.
+/// A DER element.
 fn der(tag: u8, content: &[&[u8]]) -> Vec<u8> {
     let content = content.concat();
     let length = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
     [&[tag, 0x82], length.as_slice(), &content].concat()
 }
 
-/// A certificate with this subjectAltName; nothing else in it means anything.
+/// A certificate with this subjectAltName; its other content has no meaning.
 fn with_names(names: &[u8]) -> Vec<u8> {
     let algorithm = der(0x30, &[&[0x06, 3, 0x2B, 0x65, 0x70]]);
     let name = der(0x30, &[]);
@@ -92,7 +92,7 @@ pub(crate) fn chain(data: &[u8]) {
             let leaf = chain.leaf().expect("a certificate");
             let identity = Identity::of_der(leaf).expect("it can be read");
             assert!(identity.matches(&domain()) && pins.is_empty());
-            // Nobody but its owner makes a certificate that the root has issued.
+            // Only the holder of the root's key can make a certificate that the root has issued.
             assert!(split(CHAIN).first() == Some(leaf), "another certificate is believed");
         }
     }

@@ -2,7 +2,7 @@
 
 use federation_engine::config::{check, load};
 
-/// A file: it is read or refused, and both can be told.
+/// A file: it is read or refused, and both outcomes can be printed.
 pub(crate) fn configuration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match load::parse_text(text) {

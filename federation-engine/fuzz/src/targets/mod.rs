@@ -1,5 +1,5 @@
-//! What is fuzzed: functions that take any bytes and panic where a promise is broken. `make fuzz` feeds them with libFuzzer;
-//! the test `fuzz_corpora` of the engine feeds them with every kept input, on every run of `make test`.
+//! The fuzz targets: functions that accept any bytes and panic where a guarantee is broken. `make fuzz` runs them with
+//! libFuzzer. The engine's test `fuzz_corpora` runs them with every corpus input, on every run of `make test`.
 
 mod certificates;
 mod configuration;
@@ -10,7 +10,7 @@ mod streams;
 /// A function that takes any bytes.
 pub(crate) type Target = fn(&[u8]);
 
-/// All of them, by the name of the directory of their kept inputs.
+/// All targets, by the name of their corpus directory.
 pub(crate) const TARGETS: [(&str, Target); 11] = [
     ("scanner", stanzas::scanner),
     ("header", stanzas::header),

@@ -9,7 +9,7 @@ use federation_engine::dns::synth::answer::{Decision, SynthConfig, Transport};
 use hickory_proto::op::Message;
 use s2s_proto::plan::{self, Answer, Answers, MAX_TARGETS, Origin, Proven, SrvRecord};
 
-/// Reads numbers; zeros after the end.
+/// Reads numbers; returns zeros after the end.
 struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
@@ -86,7 +86,7 @@ pub(crate) fn responder(data: &[u8]) {
         let parsed = Message::from_vec(&reply).expect("an answer can be read");
         assert_eq!(reply.get(..2), data.get(..2), "it has the ID of the query");
         assert!(reply.get(2).is_some_and(|flags| flags & 0x80 != 0), "it is no query");
-        // A question of 255 octets, one record, and what we add of our own.
+        // A question of 255 octets, one record, and our own additions.
         assert!(reply.len() <= if transport == Transport::Udp { 1_232 } else { 2_048 });
         assert!(parsed.answers.len() <= 1, "{parsed:?}");
     }

@@ -1,4 +1,4 @@
-//! The scanner and what reads its elements.
+//! The scanner and the readers of its elements.
 
 use bytes::BytesMut;
 use s2s_proto::dialback::steps::DialbackElement;
@@ -10,14 +10,14 @@ use s2s_proto::stream::header;
 use s2s_proto::stream::redirect::OtherHost;
 use s2s_proto::xml::{Bounds, Element, HeaderAttributes, Item, Scanner, XmlError};
 
-/// Bytes that an answer may have beyond those of what it answers: see `stanza::bounce`.
+/// Maximum bytes of an answer beyond those of the stanza that it answers: see `stanza::bounce`.
 const ANSWER: usize = 2_048;
 
 const OPENING: &[u8] =
     b"<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
     xmlns:db='jabber:server:dialback' xmlns:x='urn:x' xml:lang='de'>";
 
-/// What the scanner gives, comparable.
+/// The output of the scanner in a comparable form.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Header(HeaderAttributes),
@@ -52,7 +52,8 @@ fn scan(pieces: &mut dyn Iterator<Item = &[u8]>, bounds: Bounds) -> (Vec<Seen>, 
     (seen, elements)
 }
 
-/// A whole stream. However it is split, the items are the same; what is made of an accepted stanza is accepted again.
+/// A whole stream. Its items do not depend on how it is split. The output made from an accepted stanza is accepted
+/// again.
 pub(crate) fn scanner(data: &[u8]) {
     let small = Bounds::AUTHENTICATED.with_element_bytes(300);
     for bounds in [Bounds::AUTHENTICATED, Bounds::PRE_AUTHENTICATION, small] {
@@ -116,7 +117,7 @@ pub(crate) fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let good = is_well_formed(text);
     let Ok(jid) = Jid::parse(text) else { return };
-    // The domain is respelt on the way, the other parts are not.
+    // The domain is normalised on the way, the other parts are not.
     assert_eq!(is_well_formed(&jid.to_string()), good, "{text:?}");
     let again = Jid::parse(&jid.to_string());
     assert_eq!(again.as_ref(), Ok(&jid), "{text:?}");

@@ -1,4 +1,4 @@
-//! Whole streams in both roles, driven by arbitrary bytes: what a peer writes, and between it what else can happen.
+//! Whole streams in both roles, driven by arbitrary bytes: the data of a peer, mixed with other events.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const PROFILES: [Profile; 8] = [
     Profile::LegacyDialback,
 ];
 
-/// Bytes that no XML can contain stand for what else happens.
+/// Bytes that no XML can contain represent the other events.
 const HANDSHAKE: u8 = 1;
 const TIME_PASSES: u8 = 2;
 const KEY_IS_VALID: u8 = 3;
@@ -35,7 +35,7 @@ const PEER_IS_GONE: u8 = 6;
 const CERTIFICATE_EXPIRES: u8 = 7;
 const LAST_EVENT: u8 = CERTIFICATE_EXPIRES;
 
-/// Bytes that a stream writes without being asked, and at most for each byte that it reads.
+/// Maximum bytes that a stream writes on its own, and maximum for each byte that it reads.
 const OWN: usize = 4_096;
 const ECHO: usize = 40;
 
@@ -67,14 +67,14 @@ struct Stream<'a> {
     now: Instant,
     scanner: Scanner,
     buf: BytesMut,
-    /// What it wrote, read as a peer reads it.
+    /// Its output, read as a peer reads it.
     peer: Scanner,
     written: usize,
     read: usize,
     handshake: bool,
     closed: bool,
     proven: bool,
-    /// Pairs whose stanzas the peer may send, and those that it asked to have verified.
+    /// Pairs whose stanzas the peer may send, and pairs whose verification it requested.
     incoming: Vec<Pair>,
     verifying: Vec<(Pair, StreamId)>,
     valid: Vec<Pair>,
@@ -151,7 +151,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Our own output is XML that we would accept, and not much more than what was asked for.
+    /// Our own output is XML that we would accept, and not much more than was requested.
     fn well_formed(&mut self, bytes: &[u8]) {
         self.written += bytes.len();
         let bound = OWN + ECHO * self.read;
@@ -240,7 +240,8 @@ impl<'a> Stream<'a> {
         deadline.filter(|_| !self.closed)
     }
 
-    /// Time alone ends every stream that nobody has proven, whatever happened before, and no deadline stays after it was met.
+    /// Timeouts alone end every unauthenticated stream, whatever happened before. No deadline remains after it has
+    /// passed.
     fn ends(&mut self) {
         for _ in 0..100 {
             let Some(deadline) = self.deadline() else { return };
@@ -259,7 +260,7 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// The first octet says which stream it is, the others are what happens to it.
+/// The first octet selects the stream; the other octets are its events.
 pub(crate) fn streams(data: &[u8]) {
     let Some((kind, script)) = data.split_first() else { return };
     let profile = PROFILES[usize::from(kind & 7)];

@@ -25,10 +25,10 @@ pub struct Management {
     /// Stanzas that we have sent since then, and how many of them the peer has acknowledged.
     sent: u32,
     acknowledged: u32,
-    /// Deadline of the answer to our request; the answer must have a higher count than the last one if stanzas wait for
-    /// it.
+    /// Deadline of the answer to our request. If stanzas wait for it, the answer must have a higher count than the last
+    /// one.
     answer_by: Option<Instant>,
-    /// A request is not answered yet.
+    /// A request is unanswered.
     asked: bool,
     /// `sent` at the last request.
     asked_at: u32,
@@ -40,7 +40,7 @@ pub struct Management {
 enum State {
     #[default]
     Off,
-    /// `<enable/>` is written: later stanzas count, if the peer agrees.
+    /// `<enable/>` is written. Later stanzas count if the peer agrees.
     Requested,
     On,
 }
@@ -71,7 +71,7 @@ impl Management {
             }
             // §3: only after authentication, and only once.
             ("enable", _) => refuse(&StanzaCondition::UnexpectedRequest, out),
-            // §5: nothing is kept that could be resumed.
+            // §5: nothing is kept for a resumption.
             ("resume", _) => refuse(&StanzaCondition::ItemNotFound, out),
             ("enabled", State::Requested) => {
                 self.state = State::On;
@@ -85,7 +85,7 @@ impl Management {
             }
             ("r", State::On) => self.write_answer(out),
             ("a", State::Requested | State::On) => return self.on_answer(element, out),
-            // Late or out of place; it needs no answer.
+            // The element is late or out of place, and needs no answer.
             _ => {}
         }
         Ok(())
@@ -114,7 +114,7 @@ impl Management {
         Ok(())
     }
 
-    /// Our stanzas that count and are not acknowledged.
+    /// Number of our counted stanzas that are not acknowledged.
     fn unacknowledged(&self) -> u32 {
         self.sent.wrapping_sub(self.acknowledged)
     }
@@ -126,7 +126,7 @@ impl Management {
         }
     }
 
-    /// Stanzas follow in the output. True when they must be kept until they are acknowledged.
+    /// Stanzas follow in the output. Returns true if they must be kept until they are acknowledged.
     pub fn sending(&mut self, stanzas: u32) -> bool {
         self.given = self.given.saturating_add(stanzas.into());
         if self.state == State::Off {
@@ -136,7 +136,7 @@ impl Management {
         true
     }
 
-    /// How many stanzas we have sent.
+    /// Number of stanzas that we have sent.
     pub(super) fn given(&self) -> u64 {
         self.given
     }
@@ -146,8 +146,8 @@ impl Management {
         self.state != State::Off
     }
 
-    /// Requests an acknowledgement, unless none is due or a request is pending. A peer whose answer acknowledged nothing is
-    /// asked again with the next stanza only, and without more time.
+    /// Requests an acknowledgement, unless none is due or a request is pending. If a peer's answer acknowledged
+    /// nothing, the next request follows only with the next stanza, and without more time.
     pub fn request(&mut self, now: Instant, patience: Duration, out: &mut Out) {
         let news = self.answer_by.is_none() || self.sent != self.asked_at;
         if self.counts() && self.unacknowledged() > 0 && news {
@@ -155,7 +155,7 @@ impl Management {
         }
     }
 
-    /// Checks whether the peer responds; false when management cannot be used for that.
+    /// Checks whether the peer responds; returns false if management cannot be used for that.
     pub(crate) fn ping(&mut self, now: Instant, patience: Duration, out: &mut Out) -> bool {
         let managed = self.state == State::On;
         if managed {
@@ -173,7 +173,7 @@ impl Management {
         }
     }
 
-    /// The last count, before the end of the stream (§4).
+    /// Sends the last count before the end of the stream (§4).
     pub(super) fn farewell(&self, out: &mut Out) {
         if self.state == State::On {
             self.write_answer(out);
@@ -184,13 +184,13 @@ impl Management {
         out.put(&format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.handled));
     }
 
-    /// When an unanswered request shows that the peer is gone.
+    /// Time at which an unanswered request shows that the peer is gone.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.answer_by
     }
 }
 
-/// §3, §5.
+/// Refuses a request of the peer (§3, §5).
 fn refuse(condition: &StanzaCondition, out: &mut Out) {
     out.put("<failed xmlns='urn:xmpp:sm:3'><");
     out.put(condition.as_str());

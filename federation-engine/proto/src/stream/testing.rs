@@ -1,4 +1,4 @@
-//! For tests of streams: a server whose answers are set field by field.
+//! For tests of streams: a server with answers that are set field by field.
 
 #![allow(
     missing_docs,
@@ -46,7 +46,7 @@ pub struct World {
     pub local: Vec<Domain>,
     pub rules: PeerRules,
     pub profile: Profile,
-    /// Domains whose certificate is valid.
+    /// Domains with a valid certificate.
     pub proven: Vec<Domain>,
     pub denied: Vec<Pair>,
     pub secret: Secret,

@@ -1,4 +1,4 @@
-//! The ways of stanzas, without a stream.
+//! Tests of the destinations of stanzas, without a stream.
 
 use super::*;
 use crate::relay::testing::{Started, pair, relay};
@@ -8,7 +8,7 @@ fn message(from: &str, to: &str) -> Element {
     Element::parse(text.as_bytes()).unwrap()
 }
 
-/// Forwards one stanza that came in by `leg`, which nothing holds up.
+/// Forwards one stanza that came in by `leg`, which must not pause its stream.
 fn forward(relay: &Arc<Relay>, leg: Leg, stanza: &Element) -> Pair {
     let pair = Pair::of(stanza).unwrap();
     let mut forwarder = Forwarder::new(Arc::clone(relay), leg);
@@ -16,7 +16,7 @@ fn forward(relay: &Arc<Relay>, leg: Leg, stanza: &Element) -> Pair {
     pair
 }
 
-/// What waits on the link of a pair.
+/// The stanzas that wait on the link of a pair.
 fn queued(relay: &Relay, pair: &Pair, leg: Leg) -> Vec<String> {
     let stanzas = relay.table.link(pair, leg).drain();
     stanzas.iter().map(|stanza| String::from_utf8(stanza.to_vec()).unwrap()).collect()

@@ -1,4 +1,4 @@
-//! What a stream takes away, without a connection under it.
+//! Tests of the stanzas that a stream sends, without a connection below it.
 
 use super::*;
 use crate::relay::testing::{pair, relay};

@@ -1,4 +1,4 @@
-//! What a link knows: its queue, the stream that empties it, and what came of the last attempt to open one. Pure.
+//! The state of a link: its queue, the stream that empties it, and the result of the last attempt to open one. Pure.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::route::retry::Fate;
 pub(crate) enum Phase {
     /// No task runs; the next push starts one.
     Dormant,
-    /// A stream is being opened, or the next attempt is waited for.
+    /// A stream is being opened, or the link waits for the next attempt.
     Connecting,
     /// Stanzas are being sent.
     Established,
@@ -29,18 +29,18 @@ pub(super) struct State {
     /// The stream that empties the queue, to be notified when a stanza is queued again.
     pub(super) carrier: Option<Arc<Notify>>,
     pub(super) backoff: Backoff,
-    /// No attempt before this.
+    /// Earliest time of the next attempt.
     pub(super) not_before: Option<Instant>,
     /// The last activity of the peer that ended a pause.
     pub(super) sign_of_life: Option<Instant>,
     /// Why the last attempt failed; cleared by success.
     pub(super) last_failure: Option<Failure>,
-    /// What that failure means for stanzas, and when it happened.
+    /// The effect of that failure on stanzas, and its time.
     pub(super) last_fate: Option<(Fate, Instant)>,
 }
 
 impl State {
-    /// Nothing is queued, and nothing runs.
+    /// An empty queue, and no running task.
     pub(super) fn new(total: &Total) -> Self {
         Self {
             queue: Queue::counted(total),
@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    /// Queues a stanza, and notifies the stream that empties the queue. True: a task must be started.
+    /// Queues a stanza, and notifies the stream that empties the queue. True: the caller must start a task.
     pub(super) fn append(&mut self, queue: impl FnOnce(&mut Queue)) -> bool {
         let was_empty = self.queue.is_empty();
         queue(&mut self.queue);
@@ -72,7 +72,7 @@ impl State {
         start
     }
 
-    /// There will soon be room in the queue, or the result that there is no stream.
+    /// Whether there will soon be room in the queue, or the result that there is no stream.
     pub(super) fn flows(&self) -> bool {
         match self.phase {
             Phase::Established => true,
@@ -81,8 +81,8 @@ impl State {
         }
     }
 
-    /// While the next attempt is waited for: the last failure and its time, if stanzas that fail fast do not wait with
-    /// the others.
+    /// While the link waits for the next attempt: the last failure and its time, if stanzas that fail fast do not wait
+    /// with the others.
     pub(super) fn refuses(&self, now: Instant) -> Option<(Failure, Instant)> {
         match (&self.last_failure, self.last_fate) {
             (Some(failure), Some((Fate::FailFast, at)))

@@ -1,4 +1,4 @@
-//! A link without a stream.
+//! Tests of a link without a stream.
 
 use super::*;
 use crate::Domain;
@@ -71,7 +71,7 @@ fn during_the_back_off_requests_are_answered_at_once_and_messages_wait() {
     }
     assert_eq!(push("<message/>", now), Push::Queued { start: false });
     assert!(link.not_before().is_some());
-    // A result of half a minute ago is checked once more.
+    // A result that is half a minute old is checked once more.
     assert_eq!(push(REQUEST, now + FAILURE_REPEAT_TIME), Push::Queued { start: false });
     assert_eq!(link.not_before(), None);
 }

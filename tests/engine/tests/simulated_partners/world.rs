@@ -21,51 +21,51 @@ use serde_json::{Value, json};
 /// The partner's domain.
 pub(crate) const PARTNER: &str = "partner.example";
 
-/// Shortest time that the configuration allows for a stanza to wait for its stream: for a test that waits for what comes
-/// back after a failure that may pass.
+/// Shortest configurable time for a stanza to wait for its stream. A test uses it to wait for the bounce after a
+/// temporary failure.
 pub(crate) const SHORTEST_QUEUE_SECONDS: u16 = 5;
 
-/// How the partner is there, and what is set for it at ours.
+/// The simulated partner, and the settings for it on our side.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
-    /// Its system.
+    /// The partner's system.
     pub(crate) wire: Wire,
     /// The settings of its entry in `peers`.
     pub(crate) settings: Value,
-    /// It has a customer with our domain.
+    /// Set if the partner has a customer with our domain.
     pub(crate) claim: Option<Claim>,
-    /// How DNS names it.
+    /// Its DNS records.
     pub(crate) records: Records,
-    /// What our domain presents.
+    /// The certificate that our domain presents.
     pub(crate) certificate: Certificate,
-    /// How long a stanza waits for its stream; absent, as long as the engine lets it.
+    /// Maximum time for a stanza to wait for its stream; if absent, the engine's own maximum.
     pub(crate) queue_seconds: Option<u16>,
 }
 
 /// SRV records of the partner.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Records {
-    /// One, as everybody has today.
+    /// One record, as is usual today.
     One,
-    /// These hosts with their priorities, of which only the last is there.
+    /// These hosts with their priorities; only the last one exists.
     LastOfMany(&'static [(u16, &'static str)]),
-    /// One of the time before RFC 3920, `_jabber._tcp`.
+    /// One record from the time before RFC 3920, `_jabber._tcp`.
     Jabber,
 }
 
 /// The certificate of our domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Certificate {
-    /// Of an authority that all trust.
+    /// Issued by an authority that all trust.
     Trusted,
-    /// Signed by itself, what a federation has that names none.
+    /// Self-signed: the certificate of a federation that configures none.
     SelfSigned,
-    /// Of an authority that all trust, for some other domain.
+    /// Issued by an authority that all trust, for another domain.
     OfAnotherDomain,
 }
 
 impl Setup {
-    /// A partner with one record in DNS that has no customer of our name, and a trusted certificate for our domain.
+    /// A partner with one DNS record and no customer of our name, and a trusted certificate for our domain.
     pub(crate) fn new(wire: Wire, settings: Value) -> Self {
         Self {
             wire,
@@ -78,25 +78,25 @@ impl Setup {
     }
 }
 
-/// Everything runs.
+/// All parts, running.
 #[derive(Debug)]
 pub(crate) struct World {
     /// Certificates, files and ports.
     pub(crate) ground: Ground,
     /// The engine.
     pub(crate) engine: Engine,
-    /// The partner, to open streams as.
+    /// The partner, for opening its streams.
     pub(crate) partner: Arc<Partner>,
     /// The partner's server.
     pub(crate) server: Server,
     /// Our backend.
     pub(crate) backend: Server,
-    /// Answers as long as it is here.
+    /// Answers queries until it is dropped.
     _nameserver: Nameserver,
 }
 
 impl World {
-    /// Starts everything.
+    /// Starts all parts.
     pub(crate) fn start(engine: &Path, setup: &Setup) -> Result<Self, LoopbackError> {
         let ground = Ground::new()?;
         install(&ground, setup.certificate)?;

@@ -1,4 +1,5 @@
-//! From nothing to two people who chat through the engine, on a real cluster. The README's first command.
+//! Starts from nothing and ends with two people who chat through the engine, on a real cluster. The README's first
+//! command.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,9 +18,9 @@ use lab::public_dns::{LOCAL_ZONE, dig};
 use lab::scenario::conversation;
 use lab::wait::Wait;
 
-/// How long the federation may take from `kubectl apply` to Ready, once its backend runs.
+/// Maximum time for the federation from `kubectl apply` to Ready, once its backend runs.
 const READY: Duration = Duration::from_mins(2);
-/// Most characters of a condition's message that fit on the screen beside the rest.
+/// Maximum number of characters of a condition's message that fit on the screen next to the rest.
 const MESSAGE_WIDTH: usize = 100;
 
 fn main() -> ExitCode {
@@ -137,7 +138,7 @@ fn converse(paths: &Paths) -> Result<()> {
     })
 }
 
-/// A line for each condition that turned True or False.
+/// Prints a line for each condition that changed to True or False.
 fn show(since: Instant, before: &Snapshot, now: &Snapshot) {
     for condition in now.changes_since(before).filter(|condition| condition.status != "Unknown") {
         println!("    {:5.1} s  {}", seconds(since), short(condition));
@@ -160,7 +161,7 @@ fn seconds(since: Instant) -> f64 {
 }
 
 fn what_next() -> String {
-    // Built beside this program.
+    // Built next to this program.
     let lab = std::env::current_exe().unwrap_or_default().with_file_name("lab");
     let lab = lab.display();
     format!(

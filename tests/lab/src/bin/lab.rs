@@ -25,25 +25,25 @@ struct Args {
 enum Command {
     /// Install the Debian packages and build the parts that are not in the cache.
     Build {
-        /// Those of the interoperability tests too.
+        /// Also build the parts of the interoperability tests.
         #[arg(long)]
         servers: bool,
     },
-    /// Bring the lab up; at once if it is.
+    /// Start the lab; returns at once if it is up.
     Up,
-    /// Take the lab down, so that nothing is left.
+    /// Stop the lab and remove everything that belongs to it.
     Down {
-        /// Leave the logs.
+        /// Keep the logs.
         #[arg(long)]
         keep_logs: bool,
         /// Copy the logs to this directory first.
         #[arg(long)]
         logs_to: Option<PathBuf>,
-        /// Leave a lab alone that runs for another source tree, and fail.
+        /// Fail if the lab runs for another source tree, and leave it unchanged.
         #[arg(long, conflicts_with = "keep_logs")]
         if_ours: bool,
     },
-    /// Say what runs; exit code 0 only if everything does.
+    /// Print the state of each program; exit code 0 only if all programs run.
     Status,
     /// Print the path of the administrator's kubeconfig (it works in the node's network: see kubectl).
     Kubeconfig,
@@ -72,7 +72,7 @@ enum Command {
         /// The program, as `status` names it.
         name: Option<String>,
     },
-    /// Bring an image from a tar file onto the node.
+    /// Import an image from a tar file into the node.
     ImageImport {
         /// The tar file.
         file: PathBuf,
@@ -85,7 +85,7 @@ enum Command {
     },
     /// Stop or start the partner's server.
     Partner {
-        /// What to do.
+        /// The action.
         action: Action,
     },
 }
@@ -170,7 +170,7 @@ fn status(paths: &Paths) -> Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the programs of the lab said, for those who look when it is gone.
+/// Copies the logs of the lab's programs, so that they remain available after the lab is removed.
 fn copy_logs(paths: &Paths, to: &Path) -> Result<()> {
     make_dir(to)?;
     for name in paths.daemons().logs()? {

@@ -1,4 +1,4 @@
-//! `make test`, once its own programs are built: runs every step and reports on all of them.
+//! `make test`, after the build of its own programs: runs every step and reports on all of them.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,10 +24,10 @@ struct Args {
     /// The source tree.
     #[arg(long)]
     tree: PathBuf,
-    /// Where the logs of this run go.
+    /// Directory for the logs of this run.
     #[arg(long)]
     logs: PathBuf,
-    /// Where it is kept how long each step took.
+    /// File for the durations of the steps.
     #[arg(long)]
     times: PathBuf,
 }
@@ -55,7 +55,7 @@ fn run(args: &Args) -> Result<bool> {
         (step, args.tree.join("target/nextest").join(profile).join("junit.xml"))
     });
     for (_, report) in &reports {
-        // An earlier run's, which must not be taken for this one's.
+        // This report is from an earlier run and must not be mistaken for the report of this run.
         let _ = std::fs::remove_file(report);
     }
     let schedule = Schedule::new(steps(binaries, &args.logs), AT_ONCE);
@@ -73,7 +73,7 @@ fn run(args: &Args) -> Result<bool> {
     Ok(passed)
 }
 
-/// What the tests came to: of each step of tests its report, and every test there is.
+/// The results of the tests: the report of each step that runs tests, and the list of every existing test.
 fn outcome(args: &Args, run: &Run, reports: &[(&'static str, PathBuf)]) -> Outcome {
     let mut outcome = Outcome::default();
     for (step, file) in reports {

@@ -1,31 +1,31 @@
-//! Why `make test` could not go on by itself; a step that fails is no such error.
+//! Errors that stop `make test` itself. A failed step is not such an error.
 
 use std::io;
 use std::path::Path;
 
-/// Why.
+/// The cause.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// The system refused something.
+    /// The operating system returned an error.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done, with the path.
+        /// The attempted operation, with the path.
         doing: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is not what its writer documents.
+    /// A file does not have the format that its writer documents.
     #[error("cannot read {file}: {why}")]
     Format {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The fault in the file.
         why: String,
     },
 }
 
 impl PipelineError {
-    /// For `map_err`: what was being done with which file.
+    /// For `map_err`: the attempted operation and the file.
     pub fn io(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let doing = format!("{doing} {}", path.display());
         move |source| Self::Io { doing, source }

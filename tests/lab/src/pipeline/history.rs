@@ -1,4 +1,4 @@
-//! How long each step took when it last passed, kept in the cache, and how long the rest of a run takes by that.
+//! The duration of each step when it last passed, kept in the cache, and the resulting estimate for the rest of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use super::error::{PipelineError, Result};
 use super::schedule::Schedule;
 use super::step::{State, Step};
 
-/// Seconds by step.
+/// Seconds for each step.
 #[derive(Debug, Default)]
 pub struct History {
     file: PathBuf,
@@ -17,18 +17,18 @@ pub struct History {
 }
 
 impl History {
-    /// What the file says; nothing if there is no such file or if it is damaged: it only serves estimates.
+    /// The content of the file. Empty if the file is missing or damaged, because it only serves estimates.
     pub fn read(file: &Path) -> Self {
         let text = fs::read_to_string(file).unwrap_or_default();
         Self { file: file.to_owned(), seconds: serde_json::from_str(&text).unwrap_or_default() }
     }
 
-    /// How long the step of that name took when it last passed.
+    /// The duration of the step with that name when it last passed.
     pub fn of(&self, name: &str) -> Option<Duration> {
         self.seconds.get(name).and_then(|seconds| Duration::try_from_secs_f64(*seconds).ok())
     }
 
-    /// Keeps how long a step took.
+    /// Stores the duration of a step.
     pub fn keep(&mut self, name: &str, took: Duration) {
         self.seconds.insert(name.to_owned(), took.as_secs_f64());
     }
@@ -39,8 +39,8 @@ impl History {
         fs::write(&self.file, text).map_err(PipelineError::io("writing", &self.file))
     }
 
-    /// How long the steps that have not ended will take, if each takes as long as the last time; `running` has how long each
-    /// running one has run. None if one of them has never passed.
+    /// Estimates the time until all steps have ended, if each step takes as long as the last time. `running` contains
+    /// the time that each running step has run so far. None if one of the steps has never passed.
     pub fn rest(
         &self,
         schedule: &Schedule,

@@ -1,4 +1,4 @@
-//! What cargo-nextest writes of a run, as `JUnit` XML.
+//! Parses the `JUnit` XML report that cargo-nextest writes for a run.
 
 use std::fs;
 use std::path::Path;
@@ -15,11 +15,11 @@ use super::error::{PipelineError, Result};
 pub struct Test {
     /// Its test program, as cargo-nextest names it: `lab::people`.
     pub program: String,
-    /// Its name there.
+    /// Its name in the test program.
     pub name: String,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
-    /// What it said when it failed.
+    /// Its output, if it failed.
     pub failure: Option<String>,
 }
 
@@ -82,7 +82,7 @@ fn case(program: &str, start: &BytesStart<'_>) -> std::result::Result<Test, Stri
     })
 }
 
-/// Some kinds of failure have nothing but these attributes, a time-out for instance.
+/// Some kinds of failure have only these attributes, for example a timeout.
 fn fail(test: Option<&mut Test>, start: &BytesStart<'_>) -> std::result::Result<(), String> {
     if let Some(test) = test {
         let message = attribute(start, "message")?.or(attribute(start, "type")?);

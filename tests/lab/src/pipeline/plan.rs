@@ -4,19 +4,20 @@ use std::path::Path;
 
 use super::step::{Kind, Step};
 
-/// How many steps run at once. Most of them wait for something most of the time: for a lock of cargo, a registry, a server.
+/// Maximum number of concurrent steps. Most steps mainly wait, for example for a lock of cargo, a registry or a server.
 pub const AT_ONCE: usize = 3;
 
-/// The step in which the tests run that need the lab, and the profile of `.config/nextest.toml` for it.
+/// The step that runs the tests that need the lab, and its profile of `.config/nextest.toml`.
 pub const CLUSTER_TESTS: (&str, &str) = ("cluster tests", "cluster");
-/// The step in which all other tests run, and its profile.
+/// The step that runs all other tests, and its profile.
 pub const OTHER_TESTS: (&str, &str) = ("tests", "default");
-/// The file of the run's directory that lists every test there is.
+/// The file in the run's directory that lists all existing tests.
 pub const LIST_OF_TESTS: &str = "tests.json";
 
-/// All steps, in the order in which they should start. `binaries` has the lab's programs, `run` keeps the logs of this run.
+/// All steps, in the order in which they should start. `binaries` contains the lab's programs, `run` the logs of this
+/// run.
 ///
-/// The cluster tests take longest and run one at a time, so everything that they need comes first.
+/// The cluster tests take longest and run one at a time, so all their prerequisites come first.
 pub fn steps(binaries: &Path, run: &Path) -> Vec<Step> {
     let lab = binaries.join("lab").display().to_string();
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();

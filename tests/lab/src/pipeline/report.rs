@@ -1,4 +1,4 @@
-//! What a run came to: each step, each failed test with its sentence, the slow tests with their reasons, the count.
+//! The report of a run: each step, each failed test with its message, the slow tests with their reasons, the count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,19 +10,19 @@ use super::run::Run;
 use super::status::duration;
 use super::step::State;
 
-/// A test that takes longer is listed with its reason.
+/// A test that takes longer than this is listed with its reason.
 const SLOW: Duration = Duration::from_secs(20);
-/// Most lines of what a failed test said that are repeated; the rest is in the log.
+/// Maximum number of lines of a failed test's output in the report; the rest is in the log.
 const LINES_OF_FAILURE: usize = 12;
 
-/// The tests of a run, against all that there are.
+/// The tests of a run, compared with all existing tests.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Tests that ran, with the log that has all that they said.
+    /// Tests that ran, each with the log that contains its whole output.
     pub ran: Vec<(Test, String)>,
-    /// Every test there is, `PROGRAM NAME`.
+    /// Every existing test, as `PROGRAM NAME`.
     pub all: BTreeSet<String>,
-    /// What could not be found out; counts against the run.
+    /// Results that could not be determined; each counts against the run.
     pub problems: Vec<String>,
 }
 
@@ -31,13 +31,13 @@ impl Outcome {
         self.ran.iter().filter(|(test, _)| test.failure.is_some())
     }
 
-    /// A test that is ignored, filtered out or cut off counts: it proves nothing.
+    /// A test that was ignored, filtered out or cut off counts against the run: it proves nothing.
     fn not_run(&self) -> Vec<&String> {
         let ran: BTreeSet<String> = self.ran.iter().map(|(test, _)| title(test)).collect();
         self.all.iter().filter(|name| !ran.contains(*name)).collect()
     }
 
-    /// True if every test there is ran and passed.
+    /// True if every existing test ran and passed.
     pub fn is_good(&self) -> bool {
         self.problems.is_empty() && self.failed().next().is_none() && self.not_run().is_empty()
     }
@@ -47,7 +47,7 @@ fn title(test: &Test) -> String {
     format!("{} {}", test.program, test.name)
 }
 
-/// The steps, one a line.
+/// The steps, one on each line.
 pub fn steps(run: &Run) -> String {
     let mut text = String::new();
     for (step, state) in run.schedule.states() {
@@ -63,7 +63,7 @@ pub fn steps(run: &Run) -> String {
     text
 }
 
-/// The tests: failures, what did not run, the slow ones. `reasons` has why a test is slow, by name.
+/// The tests: failures, tests that did not run, slow tests. `reasons` contains the reasons for slow tests, by name.
 pub fn tests(outcome: &Outcome, reasons: &BTreeMap<String, String>) -> String {
     let mut text = String::new();
     if outcome.failed().next().is_some() {
@@ -100,7 +100,7 @@ pub fn tests(outcome: &Outcome, reasons: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// What a failed test said, without the calls that led there and without saying it twice.
+/// The output of a failed test, without the backtrace and without repetitions.
 fn sentence(said: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = Vec::new();
     for line in said.lines().map(|line| line.trim_end().trim_end_matches(':')) {
@@ -115,13 +115,13 @@ fn sentence(said: &str) -> Vec<&str> {
     lines
 }
 
-/// The line that everybody looks for.
+/// The summary line with the count.
 pub fn count(outcome: &Outcome) -> String {
     let failed = outcome.failed().count();
     format!("tests: {} passed, {failed} failed", outcome.ran.len() - failed)
 }
 
-/// Why tests are slow: the table of `docs/development.md` that begins with this line.
+/// The reasons for slow tests: the table of `docs/development.md` that begins with this line.
 pub fn reasons(page: &str) -> BTreeMap<String, String> {
     const HEAD: &str = "| test | why it takes long |";
     let table = page.split_once(HEAD).map(|(_, rest)| rest).unwrap_or_default();
@@ -140,7 +140,7 @@ pub fn reasons(page: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// Reads the list that `cargo nextest list --message-format json` wrote: every test there is.
+/// Reads the output of `cargo nextest list --message-format json`: every existing test.
 pub fn all_tests(list: &Path) -> Result<BTreeSet<String>, String> {
     let unusable = |why: String| format!("the list of tests {}: {why}", list.display());
     let text = std::fs::read_to_string(list).map_err(|error| unusable(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Starts the steps' programs, waits for their ends, and ends them when the run is interrupted.
+//! Starts the steps' programs, waits for them to end, and ends them when the run is interrupted.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,14 +18,15 @@ use super::schedule::Schedule;
 use super::status::{StatusLine, duration};
 use super::step::{State, Step};
 
-/// How often the status line is drawn.
+/// Redraw interval of the status line.
 const REDRAW: Duration = Duration::from_secs(1);
-/// Most bytes of a failed step's log that are printed at once; the whole log stays.
+/// Maximum number of bytes of a failed step's log that are printed at once; the whole log stays in its file.
 const LOG_ON_SCREEN: usize = 6_000;
-/// How long a program may take to end on SIGTERM when the run is interrupted. cargo-nextest ends its tests by then.
+/// Maximum time for a program to end on SIGTERM when the run is interrupted. cargo-nextest ends its tests within this
+/// time.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// What happens to a run.
+/// An event of a run.
 #[derive(Debug)]
 pub enum Event {
     /// The program of a step has ended.
@@ -35,11 +36,11 @@ pub enum Event {
         /// Exit code 0.
         passed: bool,
     },
-    /// Somebody wants the run to end.
+    /// The user interrupted the run.
     Interrupt,
 }
 
-/// How a run goes on: its steps, where its logs are, how long its steps took.
+/// The progress of a run: its steps, the location of its logs, the durations of its steps.
 #[derive(Debug)]
 pub struct Run {
     /// The steps.
@@ -60,7 +61,7 @@ struct Running {
 }
 
 impl Run {
-    /// Nothing has started yet. Logs go to `logs`; programs run in `tree`.
+    /// A run in which nothing has started yet. Logs go to `logs`; programs run in `tree`.
     pub fn new(schedule: Schedule, history: History, logs: &Path, tree: &Path) -> Self {
         Self {
             schedule,
@@ -73,7 +74,8 @@ impl Run {
         }
     }
 
-    /// Runs all that can run. `tell` and `events` are the two ends of one channel; interruptions come in by it too.
+    /// Runs all steps that can run. `tell` and `events` are the two ends of one channel; interruptions also arrive
+    /// through it.
     pub fn to_the_end(&mut self, tell: &Sender<Event>, events: &Receiver<Event>) -> Result<()> {
         loop {
             while let Some(step) = self.schedule.start_next() {
@@ -177,7 +179,7 @@ impl Run {
     }
 }
 
-/// A process group of its own, so that a whole step can be ended.
+/// Starts the program in its own process group, so that the whole step can be ended.
 fn spawn(step: &Step, tree: &Path, log: &Path) -> Result<Child> {
     let output = File::create(log).map_err(PipelineError::io("creating", log))?;
     let also = output.try_clone().map_err(PipelineError::io("opening", log))?;
@@ -198,7 +200,7 @@ fn spawn(step: &Step, tree: &Path, log: &Path) -> Result<Child> {
 
 fn end(groups: &[Pid], signal: Signal) {
     for group in groups {
-        // A step that has ended meanwhile has no group any more.
+        // A step that has ended in the meantime no longer has a process group.
         let _ = kill_process_group(*group, signal);
     }
 }

@@ -1,4 +1,4 @@
-//! Which step may start now: a state machine without processes or a clock.
+//! Decides which step may start now: a state machine without processes or a clock.
 
 use super::step::{Cause, Kind, State, Step};
 
@@ -11,13 +11,13 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Steps in the order in which they should start, and how many may run at once.
+    /// Steps in the order in which they should start, and the maximum number of concurrent steps.
     pub fn new(steps: Vec<Step>, at_once: usize) -> Self {
         let steps = steps.into_iter().map(|step| (step, State::Waiting)).collect();
         Self { steps, at_once, interrupted: false }
     }
 
-    /// The next step that may start, which runs from now on.
+    /// Returns the next step that may start, and marks it as running.
     pub fn start_next(&mut self) -> Option<Step> {
         self.settle();
         let running = self.count(State::Running);
@@ -31,13 +31,13 @@ impl Schedule {
         self.steps.iter().find(|(step, _)| step.name == name).map(|(step, _)| step.clone())
     }
 
-    /// A running step has ended.
+    /// Records that a running step has ended.
     pub fn ended(&mut self, name: &str, passed: bool) {
         self.set(name, if passed { State::Passed } else { State::Failed });
         self.settle();
     }
 
-    /// No more work starts; what was begun is still undone.
+    /// Starts no more work; cleanup of started steps still runs.
     pub fn interrupt(&mut self) {
         self.interrupted = true;
         self.settle();
@@ -48,7 +48,7 @@ impl Schedule {
         self.interrupted
     }
 
-    /// True once nothing runs or waits.
+    /// True once no step runs or waits.
     pub fn is_over(&self) -> bool {
         self.steps.iter().all(|(_, state)| state.is_final())
     }
@@ -58,7 +58,7 @@ impl Schedule {
         self.steps.iter().map(|(step, state)| (step, *state))
     }
 
-    /// How many steps may run at once.
+    /// The maximum number of concurrent steps.
     pub const fn at_once(&self) -> usize {
         self.at_once
     }
@@ -85,7 +85,7 @@ impl Schedule {
         }
     }
 
-    /// Gives up what can no longer run, until nothing changes: a step that is given up takes others along.
+    /// Cancels steps that can no longer run, until nothing changes: a cancelled step also cancels its dependents.
     fn settle(&mut self) {
         while let Some((name, cause)) = self.next_to_give_up() {
             self.set(name, State::NotRun(cause));
@@ -125,7 +125,7 @@ mod tests {
         Step { kind: Kind::Cleanup { of }, ..step(name, needs) }
     }
 
-    /// Runs a schedule to its end; the steps of `failing` fail. Gives the order in which steps started.
+    /// Runs a schedule to its end; the steps of `failing` fail. Returns the order in which steps started.
     fn run(schedule: &mut Schedule, failing: &[&str]) -> Vec<&'static str> {
         let mut started = Vec::new();
         while let Some(step) = schedule.start_next() {
@@ -196,7 +196,7 @@ mod tests {
         }
         schedule.ended("parts", true);
         assert_eq!(schedule.start_next().unwrap().name, "up");
-        // What needs it is given up while it still runs.
+        // The step that needs it is cancelled while it still runs.
         schedule.set("tests", State::NotRun(Cause::Needs("other")));
         assert_eq!(schedule.start_next(), None);
         schedule.ended("up", true);

@@ -1,30 +1,30 @@
-//! What is on the screen while the steps run: on a terminal one line that is drawn again, otherwise nothing.
+//! The status display while the steps run: one line on a terminal, which is redrawn; otherwise nothing.
 
 use std::io::{IsTerminal as _, Write as _, stdout};
 use std::time::Duration;
 
-/// Columns where the terminal does not say how many it has.
+/// Default number of columns if the terminal does not report one.
 const USUAL_COLUMNS: usize = 80;
 
-/// The line.
+/// The status line.
 #[derive(Debug)]
 pub struct StatusLine {
     on_terminal: bool,
 }
 
 impl StatusLine {
-    /// Finds out whether there is a terminal.
+    /// Detects whether there is a terminal.
     pub fn new() -> Self {
         Self { on_terminal: stdout().is_terminal() }
     }
 
-    /// Prints a line that stays.
+    /// Prints a permanent line.
     pub fn print(&self, line: &str) {
         self.clear();
         println!("{line}");
     }
 
-    /// Draws the line.
+    /// Draws the status line.
     pub fn draw(&self, text: &str) {
         if self.on_terminal {
             let columns =
@@ -36,7 +36,7 @@ impl StatusLine {
         }
     }
 
-    /// Takes the line away.
+    /// Removes the status line.
     pub fn clear(&self) {
         if self.on_terminal {
             print!("\r\x1b[K");

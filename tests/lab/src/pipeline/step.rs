@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What runs, and after what.
+/// The program of a step and its prerequisites.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Its name, also the name of its log.
@@ -11,23 +11,23 @@ pub struct Step {
     pub command: Vec<String>,
     /// The steps that it needs.
     pub needs: &'static [&'static str],
-    /// When it runs.
+    /// The condition for its start.
     pub kind: Kind,
 }
 
-/// When a step runs.
+/// The condition for the start of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Once everything that it needs has passed.
+    /// Once all its prerequisites have passed.
     Work,
-    /// Once everything that it needs has ended, if the step of this name was started: it undoes that step.
+    /// Once all its prerequisites have ended, if the step with this name was started. It undoes that step.
     Cleanup {
         /// The step that is undone.
         of: &'static str,
     },
 }
 
-/// What became of a step.
+/// The state of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It has not started.
@@ -36,16 +36,16 @@ pub enum State {
     Running,
     /// It ended with exit code 0.
     Passed,
-    /// It ended otherwise.
+    /// It ended with another exit code or by a signal.
     Failed,
     /// It will not run.
     NotRun(Cause),
 }
 
-/// Why a step does not run.
+/// The reason why a step does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// This step, which it needs, did not pass.
+    /// This prerequisite did not pass.
     Needs(&'static str),
     /// Nothing is left to undo.
     NothingToUndo,
@@ -54,7 +54,7 @@ pub enum Cause {
 }
 
 impl State {
-    /// True once nothing more comes of it.
+    /// True once the state can no longer change.
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Waiting | Self::Running)
     }

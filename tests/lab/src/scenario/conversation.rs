@@ -1,15 +1,17 @@
-//! The conversation by which Cisco's document 116339 verifies a federation: one person adds the other, both see each
-//! other's presence, they chat; then the same in the other direction.
+//! The conversation that verifies a federation in Cisco's document 116339. One person adds the other, both see each
+//! other's presence, and they chat; then the same in the other direction.
 
 use std::time::Duration;
 
 use crate::client::{Client, Event};
 use crate::error::{Error, Result};
 
-/// How long one step may take. The first one includes DNS, TLS and authentication between the servers, both ways.
+/// Maximum time for one step. The first step includes DNS, TLS and authentication between the servers, in both
+/// directions.
 const STEP: Duration = Duration::from_mins(2);
 
-/// Both directions, between people who do not know each other yet: first `one` adds `other`, then `other` adds `one`. `narrate` gets a line per step seen.
+/// Both directions, between people who are not yet contacts of each other: first `one` adds `other`, then `other` adds
+/// `one`. `narrate` receives one line for each observed step.
 pub fn both_directions(
     one: &mut Client,
     other: &mut Client,
@@ -20,7 +22,7 @@ pub fn both_directions(
     meet_and_chat(other, one, narrate)
 }
 
-/// `one` adds `other`, who adds `one` in turn; presence and messages both ways.
+/// `one` adds `other`, then `other` adds `one`; presence and messages pass in both directions.
 pub fn meet_and_chat(
     one: &mut Client,
     other: &mut Client,
@@ -42,7 +44,7 @@ pub fn meet_and_chat(
     say(other, one, "It does, and this is my answer. Grüße!", narrate)
 }
 
-/// `who` adds `whom`, who approves; then `who` sees that `whom` is there.
+/// `who` adds `whom`, and `whom` approves; then `who` sees that `whom` is available.
 pub fn add(who: &mut Client, whom: &mut Client, narrate: &mut dyn FnMut(&str)) -> Result<()> {
     let (asking, asked) = (who.person.address(), whom.person.address());
     who.subscribe(&whom.person.clone())?;
@@ -86,7 +88,7 @@ pub fn presence(
     Ok(())
 }
 
-/// `who` writes to `whom`, and it arrives as written.
+/// `who` sends a message to `whom`, and it arrives unchanged.
 pub fn say(
     who: &mut Client,
     whom: &mut Client,
@@ -101,14 +103,15 @@ pub fn say(
     Ok(())
 }
 
-/// Takes them off each other's contacts, so that a conversation can begin anew.
+/// Removes each of them from the other's contacts, so that a conversation can start again.
 pub fn forget(one: &mut Client, other: &mut Client) -> Result<()> {
     remove(one, other)?;
     remove(other, one)
 }
 
-/// `who` takes `whom` off the contacts. The message after it shows that the end of the subscriptions has arrived: what one
-/// person sends another stays in order (RFC 6120 section 10.1), and an end that overtakes a new request would cancel it.
+/// `who` removes `whom` from the contacts. The message after it shows that the end of the subscriptions has arrived:
+/// stanzas between two people stay in order (RFC 6120 section 10.1). An end that overtakes a new request would cancel
+/// that request.
 fn remove(who: &mut Client, whom: &mut Client) -> Result<()> {
     who.remove(&whom.person.clone())?;
     say(who, whom, "I have taken you off my contacts.", &mut |_| ())

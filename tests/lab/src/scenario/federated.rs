@@ -1,4 +1,4 @@
-//! A federation in the lab, from applied to Ready, for the tests.
+//! A federation in the lab for the tests, from `kubectl apply` to Ready.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::paths::Paths;
 use crate::person::Person;
 use crate::wait::Wait;
 
-/// How long a condition may take to turn.
+/// Maximum time for a condition to change.
 pub const TURN: Duration = Duration::from_mins(4);
 
 /// A federation that was applied, and a watch of it.
@@ -25,7 +25,7 @@ pub struct Federated {
 }
 
 impl Federated {
-    /// The lab with the operator installed and nothing else; an error if the lab is not up.
+    /// The lab with the operator installed and nothing else. An error if the lab is not up.
     pub fn stage() -> Result<Paths> {
         let paths = Paths::from_env()?;
         if !cluster::is_well(&paths) {
@@ -36,7 +36,7 @@ impl Federated {
         Ok(paths)
     }
 
-    /// Applies a federation and attaches the backend when the status names its DNS server.
+    /// Applies a federation, and attaches the backend when the status names its DNS server.
     pub fn apply(paths: Paths, manifest: &str) -> Result<Self> {
         federation::federate(&paths, manifest)?;
         let watch = federation::watch(&paths)?;
@@ -49,7 +49,7 @@ impl Federated {
         Ok(federated)
     }
 
-    /// The short federation of the demo, Ready.
+    /// The demo's short federation, Ready.
     pub fn ready() -> Result<Self> {
         let paths = Self::stage()?;
         let manifest = federation::short_federation(&paths)?;
@@ -58,7 +58,7 @@ impl Federated {
         Ok(federated)
     }
 
-    /// Waits until the status shows something. The error has the conditions and what the pods say.
+    /// Waits until the status matches. The error contains the conditions and the pods' logs.
     pub fn until(&mut self, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Result<()> {
         let outcome = self.watch.until(Wait::new(what, TURN), TURN, |_, _| (), wanted);
         outcome.map_err(|error| match federation::pod_logs(&self.paths) {
@@ -72,13 +72,13 @@ impl Federated {
         self.until(&format!("{kind}=True"), |now| now.is_true(kind))
     }
 
-    /// Waits until a condition is False for this reason, and gives its message.
+    /// Waits until a condition is False for this reason, and returns its message.
     pub fn until_false(&mut self, kind: &str, reason: &str) -> Result<String> {
         self.until(&format!("{kind}=False for {reason}"), |now| now.has(kind, "False", reason))?;
         Ok(self.watch.last.condition(kind).map(|found| found.message.clone()).unwrap_or_default())
     }
 
-    /// cupuser1 and jdoe1, logged in at their own servers, which reach each other.
+    /// cupuser1 and jdoe1, logged in at their own servers, after the servers can reach each other.
     pub fn people(&self) -> Result<(Client, Client)> {
         federation::wait_for_public_port(&self.paths, NAME)?;
         Ok((self.cupuser1()?, self.jdoe1()?))

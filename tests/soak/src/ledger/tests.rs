@@ -82,7 +82,7 @@ fn a_second_outcome_needs_a_reason() {
     account.repeat(0);
     account.arrived(0).unwrap();
     account.arrived(0).unwrap();
-    // The stream of the second arrival broke before the engine knew.
+    // The stream of the second arrival broke before the engine could detect it.
     account.unconfirmed(0);
     account.came_back(0, "remote-server-timeout").unwrap();
     assert_eq!(account.arrived(0), repeated(4, 3));
@@ -142,7 +142,7 @@ fn a_reset_explains_the_gap_behind_it_and_nothing_else() {
     account.send(Expected::Either);
     account.arrived(3).unwrap();
     account.arrived(5).unwrap();
-    // 1 and 2 were on the stream; 4 and 6 were not: 3 came on the next one.
+    // 1 and 2 were on the stream. 4 and 6 were not, because 3 arrived on the next stream.
     let missing = [4, 6].map(|number| Fault::Missing { number });
     assert_eq!(account.close(&mut 0), missing);
     assert_eq!(account.totals().lost(Loss::WithStream), 2);
@@ -164,7 +164,7 @@ fn an_engine_that_ends_explains_by_what_it_had_taken() {
     account.arrived(0).unwrap();
     account.taken(0, 2);
     account.ended(0);
-    // No acknowledgement came for these, and the next engine gets them.
+    // These have no acknowledgement, and the next engine receives them.
     account.repeat(3);
     assert_eq!(account.close(&mut 0), [Fault::Missing { number: 3 }]);
     let totals = account.totals();
