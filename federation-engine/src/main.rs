@@ -39,11 +39,19 @@ fn print_check(config: &Path) -> ExitCode {
     }
 }
 
+/// Polls of tasks on a worker before it checks the sockets again. The default of the runtime is 61: with streams whose
+/// turns take all their time, other streams would wait for 61 turns until their input is noticed.
+const POLLS_BETWEEN_EVENTS: u32 = 8;
+
 fn serve(args: &RunArgs) -> ExitCode {
     if let Err(error) = log::set_up(log::ENGINE, args.log_format) {
         return failed(&error, 2);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(POLLS_BETWEEN_EVENTS)
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, 1),
     };
