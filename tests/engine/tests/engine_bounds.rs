@@ -14,6 +14,10 @@ use s2s_peer::namespace::{BIDI, STREAM_MANAGEMENT};
 use s2s_peer::stream::Stream;
 use serde_json::json;
 
+/// Default of `limits.preAuthStreamBytes`. The engine reads nothing after it has closed a stream that it opened, and TCP
+/// answers unread data with a reset, which may hide the error. So no data follows the bytes that exceed the limit.
+const LIMIT: usize = 64 * 1024;
+
 /// White space, many times the amount that a stream may have before authentication.
 const FLOOD: usize = 1024 * 1024;
 
@@ -37,8 +41,7 @@ fn dialled() -> (World, Stream, TcpStream) {
 #[test]
 fn rfc6120_13_12_a_server_that_sends_white_space_in_place_of_a_header_is_given_up() {
     let (_world, _backend, mut tcp) = dialled();
-    // The engine may close the connection before all data is written, and a reset may follow its answer.
-    let _ = tcp.write_all(" ".repeat(FLOOD).as_bytes());
+    let _ = tcp.write_all(" ".repeat(LIMIT + 1).as_bytes());
     let mut answer = String::new();
     let _ = tcp.read_to_string(&mut answer);
     assert!(answer.contains("<policy-violation"), "{answer}");
@@ -50,11 +53,10 @@ fn rfc6120_13_12_a_server_that_sends_white_space_in_place_of_features_is_given_u
     let mut stream = world.acceptor(CLOSED).unwrap().secured(tcp, "").unwrap();
     stream.header().unwrap();
     stream.send_header(CLOSED, LOCAL, "s1").unwrap();
-    let _ = stream.send(" ".repeat(FLOOD));
+    // The headers count as well, so this exceeds the limit with its last bytes.
+    let _ = stream.send(" ".repeat(LIMIT));
     let ending = Ending::of(&mut stream).unwrap();
-    // The error may be lost to the reset that answers the rest of the flood.
-    let error = ending.error.as_deref();
-    assert!(matches!(error, None | Some("policy-violation")), "{}", ending.seen());
+    assert_eq!(ending.error.as_deref(), Some("policy-violation"), "{}", ending.seen());
 }
 
 #[test]
