@@ -1,24 +1,22 @@
 //! The initiating entity: a stream that we open to a remote server.
 //!
-//! [`negotiation`] leads from the header to authentication, [`pairs`] has the dialback requests; this file has the
-//! events and the end of the stream.
+//! [`negotiation`] leads from the header to authentication, [`pairs`] has the dialback requests, [`stanzas`] the
+//! authenticated pairs, [`timers`] the deadlines, and [`closing`] the end of the stream. This file has the events.
 
+mod closing;
 mod negotiation;
 mod pairs;
+mod stanzas;
+mod timers;
 
 use std::time::Instant;
 
-use crds::xmpp::{SaslCondition, StreamCondition};
-
-use super::error::{self, StreamError};
+use super::error::StreamError;
 use super::features::Features;
-use super::inbound::CLOSING_TIME;
 use super::proven::Proven;
-use super::redirect::NotFollowed;
 use super::starttls::Negotiation;
 use super::{
-    Action, Authentication, Limits, Management, Out, PeerChain, StreamId, StreamLimits,
-    Surroundings, Transport, earliest,
+    Action, Limits, Management, Out, PeerChain, StreamId, StreamLimits, Surroundings, Transport,
 };
 use crate::Domain;
 use crate::clock;
@@ -239,151 +237,9 @@ impl Outbound {
         out.act(Action::Close);
     }
 
-    /// The connection closed, or the peer closed the stream without an error.
-    pub fn on_closed(&mut self, out: &mut Out) {
-        let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
-        let waiting = self.pairs.iter().any(|requested| requested.waits.is_some());
-        let failure = match self.state {
-            State::Closed => return,
-            State::Closing { .. } => None,
-            // A server may close an idle stream at any time; pairs that wait for dialback get the failure.
-            State::Open if proven && !waiting => None,
-            State::AwaitProceed if self.features.starttls.is_none() => {
-                Some(Failure::StartTlsNotOffered)
-            }
-            state => {
-                let lost = Failure::ConnectionLost(state.stage());
-                Some(self.rejected.take().unwrap_or(lost))
-            }
-        };
-        self.state = State::Closed;
-        if let Some(failure) = failure {
-            out.act(Action::Failed(failure));
-        }
-        out.act(Action::Close);
-    }
-
-    /// When [`Self::on_timeout`] must be called, unless another event happens before.
-    pub fn deadline(&self) -> Option<Instant> {
-        let closing = match self.state {
-            State::Closing { until } => Some(until),
-            State::Closed => return None,
-            _ => None,
-        };
-        let waits = self.pairs.iter().filter_map(|requested| requested.waits).min();
-        let open = self.state == State::Open;
-        let expiry = self.expiry.filter(|_| open);
-        let answer = self.management.deadline().filter(|_| open);
-        let ping = self.silence_ends().filter(|_| open);
-        earliest([closing, self.negotiation, waits, expiry, answer, ping])
-    }
-
-    /// A certificate that the stream depends on, the peer's or ours, expires then; the earliest counts (RFC 6120
-    /// §13.7.2.3).
-    pub fn expires(&mut self, at: Instant) {
-        self.expiry = earliest([self.expiry, Some(at)]);
-    }
-
-    /// Time has passed.
-    pub fn on_timeout(&mut self, now: Instant, out: &mut Out) {
-        match self.state {
-            State::Closing { until } if until <= now => self.end(out),
-            State::Closing { .. } | State::Closed => {}
-            _ if self.negotiation.is_some_and(|deadline| deadline <= now) => {
-                let failure = match (&self.state, self.rejected.take()) {
-                    (State::AwaitProceed, _) if self.features.starttls.is_none() => {
-                        Failure::StartTlsNotOffered
-                    }
-                    (_, Some(rejected)) => rejected,
-                    (State::Open, None) => Failure::DialbackTimedOut,
-                    (state, None) => Failure::NegotiationTimedOut(state.stage()),
-                };
-                self.give_up(failure, out);
-            }
-            State::Open if self.expiry.is_some_and(|expiry| expiry <= now) => {
-                self.fail(&StreamError::expired(), out);
-            }
-            State::Open if self.management.deadline().is_some_and(|at| at <= now) => {
-                let text = "waiting for the acknowledgement of stanzas";
-                out.act(Action::Failed(Failure::ConnectionLost(text)));
-                self.fail(&StreamError::unanswered(), out);
-            }
-            State::Open if self.silence_ends().is_some_and(|at| at <= now) => {
-                self.traffic = Some(now);
-                if !self.management.ping(now, self.limits.acknowledgement, out) {
-                    // §4.6.1: sufficient for devices on the path that keep a state of the connection.
-                    out.put(" ");
-                }
-            }
-            _ => self.expire_pairs(now, out),
-        }
-    }
-
-    /// Data was received or sent.
-    pub fn traffic(&mut self, now: Instant) {
-        self.traffic = self.traffic.map(|_| now);
-    }
-
-    fn silence_ends(&self) -> Option<Instant> {
-        self.traffic.map(|last| clock::after(last, self.limits.silence))
-    }
-
-    /// Closes the stream with an error that is decided outside of the machine (shutdown, certificate).
-    pub fn fail(&mut self, error: &StreamError, out: &mut Out) {
-        match self.state {
-            State::Closed => return,
-            State::Connected | State::Handshake | State::Closing { .. } => {}
-            _ => {
-                out.act(Action::Ends(error.clone()));
-                self.management.farewell(out);
-                error.write(&mut out.bytes);
-                out.put("</stream:stream>");
-            }
-        }
-        self.end(out);
-    }
-
-    /// Closes the stream without an error; the peer's `</stream:stream>` is awaited (RFC 6120 §4.4).
-    pub fn close(&mut self, now: Instant, out: &mut Out) {
-        match self.state {
-            State::Closing { .. } | State::Closed => {}
-            State::Connected | State::Handshake => self.end(out),
-            _ => {
-                self.farewell(out);
-                self.negotiation = None;
-                self.pairs.clear();
-                self.state = State::Closing { until: clock::after(now, CLOSING_TIME) };
-            }
-        }
-    }
-
     /// The limits that the peer announces (XEP-0478).
     pub fn peer_limits(&self) -> StreamLimits {
         self.features.limits
-    }
-
-    /// The pair of a stanza from the peer, on a bidirectional stream. As
-    /// [`Inbound::authorize`](super::Inbound::authorize). On other streams, the pair of an answer: some servers send an
-    /// error for a stanza that they cannot parse on the very stream that it came on. There is one at most for each
-    /// stanza.
-    ///
-    /// # Errors
-    /// Why the stanza must not be relayed. Pass the element to [`Self::on_item`] then, which answers.
-    pub fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
-        let is_due = || self.bidi || self.answered < self.management.given();
-        self.incoming.authorize(element).or_else(|refusal| {
-            if Kind::is_answer(element) && is_due() {
-                self.answers.authorize(element)
-            } else {
-                Err(refusal)
-            }
-        })
-    }
-
-    /// A stanza from [`Self::authorize`] or [`Action::Deliver`] was relayed or answered, which acknowledgements report.
-    pub fn handled(&mut self) {
-        self.answered = self.answered.saturating_add(1);
-        self.management.handled();
     }
 
     /// The acknowledgements of our stanzas.
@@ -451,36 +307,9 @@ impl Outbound {
         }
     }
 
-    /// A stanza on a bidirectional stream.
-    fn on_stanza(&mut self, element: Element, around: &dyn Surroundings, out: &mut Out) {
-        let refusal = match self.authorize(&element) {
-            Ok(pair) => return out.act(Action::Deliver(element, pair.clone())),
-            Err(refusal) => self.incoming.refusal(&element, refusal, around),
-        };
-        let error = StreamError::at(&element, refusal);
-        out.act(Action::Refused { element, refusal });
-        self.fail(&error, out);
-    }
-
-    /// Completes "it sent an element".
-    fn out_of_place(&self) -> String {
-        let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
-        if self.state == State::Open && proven {
-            "on a stream that the engine opened, which carries only answers to its stanzas"
-                .to_owned()
-        } else {
-            format!("while {}", self.state.stage())
-        }
-    }
-
     /// Whether the peer's stream header is awaited.
     pub fn awaits_header(&self) -> bool {
         self.state == State::AwaitHeader
-    }
-
-    fn farewell(&mut self, out: &mut Out) {
-        self.management.farewell(out);
-        out.put("</stream:stream>");
     }
 
     fn on_starttls_answer(&mut self, element: &Element, out: &mut Out) {
@@ -495,94 +324,5 @@ impl Outbound {
             _ if self.features.starttls.is_none() => self.give_up(Failure::StartTlsNotOffered, out),
             _ => self.give_up(Failure::StartTlsRefused, out),
         }
-    }
-
-    fn on_stream_error(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
-        let failure = match element.tree() {
-            Ok(node) => match error::read(&node) {
-                // RFC 6120 §4.9.3.19: otherwise an attacker on the path could redirect us anywhere.
-                Failure::SeeOtherHost(redirect) if self.tls.is_none() => {
-                    Failure::SeeOtherHost(redirect.not_followed(NotFollowed::NotEncrypted))
-                }
-                failure => failure,
-            },
-            Err(error) => Failure::NotXmpp(error.to_string()),
-        };
-        let failure = match failure {
-            // Some servers close the stream instead of sending `<failure/>`.
-            Failure::StreamError { condition: StreamCondition::NotAuthorized, text }
-                if self.state == State::AwaitSasl =>
-            {
-                let forbidden = self.against_dialback(around);
-                let condition = SaslCondition::NotAuthorized;
-                Failure::ExternalRejected { condition, text, forbidden }
-            }
-            failure => failure,
-        };
-        let failure = self.rejected.take().unwrap_or(failure);
-        let asked_in_vain = self.state == State::AwaitProceed && self.features.starttls.is_none();
-        self.give_up(if asked_in_vain { Failure::StartTlsNotOffered } else { failure }, out);
-    }
-
-    /// Ends the stream as unusable.
-    fn give_up(&mut self, failure: Failure, out: &mut Out) {
-        if !matches!(self.state, State::Connected | State::Handshake | State::Closing { .. }) {
-            out.put("</stream:stream>");
-        }
-        self.state = State::Closed;
-        out.act(Action::Failed(failure));
-        out.act(Action::Close);
-    }
-
-    fn end(&mut self, out: &mut Out) {
-        self.state = State::Closed;
-        out.act(Action::Close);
-    }
-
-    fn authorized(
-        &mut self,
-        pair: &Pair,
-        how: Authentication,
-        now: Instant,
-        around: &dyn Surroundings,
-        out: &mut Out,
-    ) {
-        self.negotiation = None;
-        self.traffic = Some(now);
-        self.rejected = None;
-        match self.pairs.iter_mut().find(|requested| requested.pair == *pair) {
-            Some(requested) => requested.waits = None,
-            None => self.pairs.push(Requested { pair: pair.clone(), waits: None }),
-        }
-        if self.features.management {
-            self.management.enable(out);
-        }
-        let back = pair.reversed();
-        let believed = around.admits(&back).is_ok() && self.trusts(&back.from, around);
-        if believed && self.answers.is_empty() && self.incoming.is_empty() {
-            out.act(Action::Bounds(self.limits.authenticated));
-        }
-        out.act(Action::Authorized { pair: pair.clone(), how });
-        if believed {
-            self.take_back(back, around, out);
-        }
-    }
-
-    /// Lets the peer answer on this stream, and send as well if we requested it.
-    fn take_back(&mut self, back: Pair, around: &dyn Surroundings, out: &mut Out) {
-        if around.takes_answers(&back) && !self.answers.contains(&back) {
-            self.answers.push(back.clone());
-        }
-        if self.bidi && around.takes_bidi(&back) && !self.incoming.contains(&back) {
-            self.incoming.push(back.clone());
-            out.act(Action::Bidirectional { pair: back });
-        }
-    }
-
-    /// Whether the peer counts as `domain`. On a stream that we opened, its certificate shows that, or that DNS led us
-    /// to it. Verifying a dialback key would give the same evidence (XEP-0220 §2.3), so it counts where dialback does.
-    fn trusts(&self, domain: &Domain, around: &dyn Surroundings) -> bool {
-        let rules = around.peer(domain);
-        rules.allows_dialback() || (rules.accepts_external() && self.proves(domain, around))
     }
 }
