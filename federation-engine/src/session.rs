@@ -111,7 +111,7 @@ pub(crate) struct Session {
     /// Where links find the stream.
     registrations: Vec<Registration>,
     /// The authenticated pairs, and how they were authenticated.
-    proven: Vec<(Pair, Authentication)>,
+    authenticated: Vec<(Pair, Authentication)>,
     /// The target of a stream that we opened.
     place: Option<Place>,
     /// Links whose pair was requested from the peer (XEP-0220 §2.6).
@@ -204,7 +204,7 @@ impl Session {
             verifications: None,
             ended: Ended::not_yet(),
             registrations: Vec::new(),
-            proven: Vec::new(),
+            authenticated: Vec::new(),
             place: None,
             requested: Vec::new(),
             how: None,
@@ -271,7 +271,7 @@ impl Session {
 
     /// Writes stanzas to the output when it is empty.
     fn fill(&mut self) {
-        let patience = self.engine.snapshot().config.timeouts.user_timeout;
+        let timeout = self.engine.snapshot().config.timeouts.user_timeout;
         let own_limit = self.stanza_bytes();
         if self.connection.output.is_empty() {
             self.write_by = None;
@@ -287,7 +287,7 @@ impl Session {
                 if filled {
                     self.last_stanza = Instant::now();
                 }
-                management.request(self.last_stanza, patience, &mut self.out);
+                management.request(self.last_stanza, timeout, &mut self.out);
                 // Drops the rest of that buffer, which would keep all of its memory allocated.
                 output.unsplit(std::mem::take(&mut self.out.bytes));
                 if filled {
@@ -298,14 +298,14 @@ impl Session {
         }
         if !self.connection.output.is_empty() && self.write_by.is_none() {
             self.last_traffic = Instant::now();
-            self.write_by = self.last_traffic.checked_add(patience);
+            self.write_by = self.last_traffic.checked_add(timeout);
         }
     }
 
     /// The resources that the stream holds.
     fn held(&self) -> usize {
-        let proven = if self.newcomer.is_none() { holders::PROVEN } else { 0 };
-        holders::held(&self.connection).saturating_add(proven + self.outlet.held())
+        let authenticated = if self.newcomer.is_none() { holders::AUTHENTICATED } else { 0 };
+        holders::held(&self.connection).saturating_add(authenticated + self.outlet.held())
     }
 
     /// Waits for one event, and handles it.

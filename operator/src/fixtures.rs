@@ -290,18 +290,18 @@ pub(crate) fn refusal(message: &str, seconds_ago: i64) -> InboundRefusal {
 pub(crate) fn dns(looked_for: LookedFor) -> DnsEvidence {
     DnsEvidence {
         at: now(),
-        host: told(looked_for.addresses.iter().copied().collect()),
+        host: reported(looked_for.addresses.iter().copied().collect()),
         services: looked_for
             .services
             .iter()
-            .map(|(owner, srv)| (owner.clone(), told([srv.clone()].into())))
+            .map(|(owner, srv)| (owner.clone(), reported([srv.clone()].into())))
             .collect(),
         looked_for,
     }
 }
 
 /// The zone and one resolver answer the same.
-pub(crate) fn told<T: Clone>(found: BTreeSet<T>) -> NameEvidence<T> {
+pub(crate) fn reported<T: Clone>(found: BTreeSet<T>) -> NameEvidence<T> {
     let answer = |server: &str, found| Answer { server: server.to_owned(), found: Ok(found) };
     NameEvidence {
         zone: vec![answer("192.0.2.53", found.clone())],

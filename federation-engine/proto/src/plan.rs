@@ -44,7 +44,7 @@ pub enum Answer<T> {
 
 /// An answer, and whether DNSSEC authenticates it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Proven<T> {
+pub struct ValidatedAnswer<T> {
     /// The answer.
     pub answer: Answer<T>,
     /// A chain of signatures from a trust anchor covers every record of it, aliases included (RFC 4035 §4.3, secure).
@@ -52,7 +52,7 @@ pub struct Proven<T> {
     pub secure: bool,
 }
 
-impl<T> From<Answer<T>> for Proven<T> {
+impl<T> From<Answer<T>> for ValidatedAnswer<T> {
     /// An answer that is not authenticated.
     fn from(answer: Answer<T>) -> Self {
         Self { answer, secure: false }
@@ -76,11 +76,11 @@ pub struct SrvRecord {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answers {
     /// `_xmpp-server._tcp`: STARTTLS.
-    pub xmpp: Proven<SrvRecord>,
+    pub xmpp: ValidatedAnswer<SrvRecord>,
     /// `_xmpps-server._tcp`: Direct TLS. `None` when it was not queried.
-    pub xmpps: Option<Proven<SrvRecord>>,
+    pub xmpps: Option<ValidatedAnswer<SrvRecord>>,
     /// `_jabber._tcp`, from before RFC 3920. `None` when it was not queried.
-    pub jabber: Option<Proven<SrvRecord>>,
+    pub jabber: Option<ValidatedAnswer<SrvRecord>>,
 }
 
 /// The host to connect to.
@@ -131,7 +131,7 @@ pub struct Target {
     pub origin: Origin,
     /// The domain whose SRV record names it, if DNSSEC authenticates that record, so that DANE applies (RFC 7673 §3.1).
     /// The facts about the server are authenticated for this domain and no other.
-    pub proven_for: Option<Domain>,
+    pub validated_for: Option<Domain>,
 }
 
 impl fmt::Display for Target {
@@ -151,7 +151,7 @@ impl Target {
             RouteHost::Address(address) => Host::Address(*address),
         };
         let start = TlsStart::StartTls;
-        Self { host, port, start, priority: 0, weight: 0, origin, proven_for: None }
+        Self { host, port, start, priority: 0, weight: 0, origin, validated_for: None }
     }
 }
 
@@ -191,12 +191,12 @@ pub fn plan(
     let mut candidates = Vec::new();
     let (mut published, mut disabled) = (false, false);
     for (service, start) in services {
-        if let Some(Proven { answer: Answer::Records(records), secure }) = service {
+        if let Some(ValidatedAnswer { answer: Answer::Records(records), secure }) = service {
             published = true;
             disabled |= is_disabled(records);
-            let proven_for = secure.then_some(domain);
+            let validated_for = secure.then_some(domain);
             candidates
-                .extend(records.iter().filter_map(|record| target(record, start, proven_for)));
+                .extend(records.iter().filter_map(|record| target(record, start, validated_for)));
         }
     }
     if published {
@@ -213,15 +213,15 @@ pub fn plan(
         });
     }
     for (service, _) in services {
-        if let Some(Proven { answer: Answer::Failed(detail), .. }) = service {
+        if let Some(ValidatedAnswer { answer: Answer::Failed(detail), .. }) = service {
             return Err(DnsReason::ResolverUnavailable { name: name(), detail: detail.clone() });
         }
     }
     match answers.jabber.as_ref().map(|service| (&service.answer, service.secure)) {
         Some((Answer::Records(records), secure)) => {
-            let (start, proven_for) = (TlsStart::StartTls, secure.then_some(domain));
+            let (start, validated_for) = (TlsStart::StartTls, secure.then_some(domain));
             let candidates: Vec<_> =
-                records.iter().filter_map(|record| target(record, start, proven_for)).collect();
+                records.iter().filter_map(|record| target(record, start, validated_for)).collect();
             if !candidates.is_empty() {
                 return Ok(order(candidates, random));
             }
@@ -240,7 +240,7 @@ pub fn plan(
         weight: 0,
         origin: Origin::Fallback,
         // RFC 7673 §3.1: if no SRV record exists, DANE does not apply.
-        proven_for: None,
+        validated_for: None,
     }])
 }
 
@@ -249,7 +249,7 @@ fn is_disabled(records: &[SrvRecord]) -> bool {
     matches!(records, [SrvRecord { target: None, .. }])
 }
 
-fn target(record: &SrvRecord, start: TlsStart, proven_for: Option<&Domain>) -> Option<Target> {
+fn target(record: &SrvRecord, start: TlsStart, validated_for: Option<&Domain>) -> Option<Target> {
     Some(Target {
         host: Host::Name(Arc::clone(record.target.as_ref()?)),
         port: NonZeroU16::new(record.port)?,
@@ -257,7 +257,7 @@ fn target(record: &SrvRecord, start: TlsStart, proven_for: Option<&Domain>) -> O
         priority: record.priority,
         weight: record.weight,
         origin: Origin::Srv,
-        proven_for: proven_for.cloned(),
+        validated_for: validated_for.cloned(),
     })
 }
 

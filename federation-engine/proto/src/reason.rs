@@ -7,10 +7,10 @@ mod connect;
 mod dns;
 mod failure;
 mod refusal;
+mod remote_text;
 mod setting;
 mod stanza_error;
 mod step;
-mod told;
 
 pub use certificate::CertificateReason;
 pub use connect::ConnectReason;

@@ -4,6 +4,7 @@
 //! the results of the TLS layer and the current time. After every call it first writes [`Out::bytes`], then performs
 //! [`Out::actions`] in order.
 
+mod authenticated_pairs;
 pub mod error;
 pub mod features;
 pub mod header;
@@ -12,7 +13,6 @@ pub(crate) mod inbound;
 mod limits;
 mod management;
 mod outbound;
-mod proven;
 pub mod redirect;
 pub mod rejection;
 pub(crate) mod sasl;

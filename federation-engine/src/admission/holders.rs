@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::admission::proven::{Fingerprint, Full, Ledger, Limits, MAX_PER_DOMAIN, Prover};
+use crate::admission::authenticated::{Fingerprint, Full, Ledger, Limits, MAX_PER_DOMAIN, Prover};
 use s2s_proto::pair::Pair;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ pub(crate) const CONNECTION: usize = 7 * 1024;
 pub(crate) const TLS: usize = 8 * 1024;
 /// Memory that an authenticated stream adds: the certificates of its peer, its entries in the tables, the reports about
 /// it.
-pub(crate) const PROVEN: usize = 5 * 1024;
+pub(crate) const AUTHENTICATED: usize = 5 * 1024;
 
 /// A stream without a stanza for this long is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub(crate) fn held(connection: &Connection) -> usize {
 struct Open {
     by_number: HashMap<u64, Arc<Holder>>,
     next: u64,
-    proven: Ledger,
+    authenticated: Ledger,
     /// Maximum streams of one source prefix; none: no limit.
     per_source: Option<usize>,
 }
@@ -60,12 +60,12 @@ struct Holder {
     /// Cancels it before it is authenticated.
     evicted: Option<CancellationToken>,
     /// Notifies it once it is authenticated.
-    proven: OnceLock<Proven>,
+    authenticated: OnceLock<AuthenticatedStream>,
     /// It is already making room.
-    told: AtomicBool,
+    reported: AtomicBool,
 }
 
-struct Proven {
+struct AuthenticatedStream {
     /// The remote domain that was authenticated first.
     domain: Domain,
     /// How the domain was authenticated, on a stream that the peer opened.
@@ -73,7 +73,7 @@ struct Proven {
     events: mpsc::Sender<Event>,
 }
 
-impl Proven {
+impl AuthenticatedStream {
     fn group(&self) -> Group {
         match self.certificate {
             Some(certificate) => Group::Certificate(certificate),
@@ -122,8 +122,8 @@ impl Holders {
             bytes: AtomicUsize::new(CONNECTION),
             last_stanza: AtomicU64::new(0),
             evicted,
-            proven: OnceLock::new(),
-            told: AtomicBool::new(false),
+            authenticated: OnceLock::new(),
+            reported: AtomicBool::new(false),
         });
         let mut account = total.account();
         account.set(CONNECTION);
@@ -157,22 +157,23 @@ impl Holders {
         certificate: Option<Fingerprint>,
         name: &Domain,
     ) -> Result<(), Full> {
-        self.open().proven.has_room_for(source, certificate, name)
+        self.open().authenticated.has_room_for(source, certificate, name)
     }
 
     /// Notifies the stream of a domain that has been idle for the longest time to close. A stream in use stays.
     pub(crate) fn close_an_idle_one(&self, domain: &Domain, now: Instant) {
         let open = self.open();
-        let streams = open.proven.streams(domain).filter_map(|number| open.by_number.get(&number));
+        let streams =
+            open.authenticated.streams(domain).filter_map(|number| open.by_number.get(&number));
         let idle = streams.filter_map(|holder| match holder.usage(now)? {
             (Use::Idle, silent) => Some((silent, holder)),
             _ => None,
         });
         if let Some((_, holder)) = idle.max_by_key(|(silent, _)| *silent)
-            && let Some(proven) = holder.proven.get()
+            && let Some(authenticated) = holder.authenticated.get()
         {
             // A stream with so many pending events that it accepts no more is not idle.
-            let _ = proven.events.try_send(Event::CloseIfIdle);
+            let _ = authenticated.events.try_send(Event::CloseIfIdle);
         }
     }
 
@@ -186,7 +187,7 @@ impl Holders {
         let mut look = Look { held: Vec::new(), leaving: (0, 0) };
         for (number, holder) in &self.open().by_number {
             let bytes = holder.bytes.load(Ordering::Relaxed);
-            if holder.told.load(Ordering::Relaxed) {
+            if holder.reported.load(Ordering::Relaxed) {
                 look.leaving = (look.leaving.0.saturating_add(bytes), look.leaving.1 + 1);
             } else if let Some((usage, silent)) = holder.usage(now) {
                 look.held.push(Held {
@@ -195,7 +196,7 @@ impl Holders {
                     connections: 1,
                     bytes,
                     silent,
-                    group: holder.proven.get().map(Proven::group),
+                    group: holder.authenticated.get().map(AuthenticatedStream::group),
                     source: holder.source,
                 });
             }
@@ -207,16 +208,16 @@ impl Holders {
     pub(crate) fn shed(&self, number: u64) -> bool {
         let holder = self.open().by_number.get(&number).cloned();
         let Some(holder) = holder else { return false };
-        let told = match (holder.proven.get(), &holder.evicted) {
-            (Some(proven), _) => proven.events.try_send(Event::Shed).is_ok(),
+        let reported = match (holder.authenticated.get(), &holder.evicted) {
+            (Some(authenticated), _) => authenticated.events.try_send(Event::Shed).is_ok(),
             (None, Some(evicted)) => {
                 evicted.cancel();
                 true
             }
             (None, None) => false,
         };
-        holder.told.fetch_or(told, Ordering::Relaxed);
-        told
+        holder.reported.fetch_or(reported, Ordering::Relaxed);
+        reported
     }
 }
 
@@ -224,7 +225,7 @@ impl Holder {
     /// Its use, and the milliseconds since it was last of use. None: it must not be closed.
     fn usage(&self, now: Instant) -> Option<(Use, u64)> {
         let age = millis(now.saturating_duration_since(self.began));
-        if self.proven.get().is_none() {
+        if self.authenticated.get().is_none() {
             return self.evicted.as_ref().map(|_| (Use::Unauthenticated, age));
         }
         let silent = age.saturating_sub(self.last_stanza.load(Ordering::Relaxed));
@@ -274,7 +275,7 @@ impl Holding {
             per_domain: streams.unwrap_or_default().saturating_mul(2).max(MAX_PER_DOMAIN),
             per_source: open.per_source.unwrap_or(usize::MAX),
         };
-        open.proven.add(&prover, pair, first, &limits)?;
+        open.authenticated.add(&prover, pair, first, &limits)?;
         drop(open);
         self.pairs.push(pair.clone());
         Ok(())
@@ -282,14 +283,15 @@ impl Holding {
 
     /// How many older streams the domain has besides this one.
     pub(crate) fn older(&self, domain: &Domain) -> usize {
-        self.holders.open().proven.older(domain, self.number)
+        self.holders.open().authenticated.older(domain, self.number)
     }
 
     /// It is authenticated as a stream with that remote domain; `events` reaches it from now on.
-    pub(crate) fn proven(&self, domain: &Domain, events: &mpsc::Sender<Event>) {
+    pub(crate) fn authenticated(&self, domain: &Domain, events: &mpsc::Sender<Event>) {
         let certificate = self.certificate;
-        let proven = || Proven { domain: domain.clone(), certificate, events: events.clone() };
-        self.holder.proven.get_or_init(proven);
+        let authenticated =
+            || AuthenticatedStream { domain: domain.clone(), certificate, events: events.clone() };
+        self.holder.authenticated.get_or_init(authenticated);
     }
 }
 
@@ -299,7 +301,7 @@ impl Drop for Holding {
         open.by_number.remove(&self.number);
         if let Some(source) = self.holder.source {
             let prover = Prover { stream: self.number, source, certificate: self.certificate };
-            open.proven.remove(&prover, &self.pairs);
+            open.authenticated.remove(&prover, &self.pairs);
         }
     }
 }
@@ -327,7 +329,7 @@ mod tests {
         let stranger = holders.enter(&total, Leg::Outer, source, Some(evicted.clone()));
         let mut stream = holders.enter(&total, Leg::Outer, source, None);
         let (sender, mut events) = mpsc::channel(1);
-        stream.proven(&domain("peer.example"), &sender);
+        stream.authenticated(&domain("peer.example"), &sender);
         let now = Instant::now();
         stream.report(100_000, now);
         assert_eq!((total.bytes(), holders.count()), (CONNECTION + 100_000, 2));
@@ -353,7 +355,7 @@ mod tests {
         let (holders, total) = (Holders::default(), Total::default());
         let opening = holders.enter(&total, Leg::Inner, None, None);
         let mut busy = holders.enter(&total, Leg::Inner, None, None);
-        busy.proven(&domain("peer.example"), &mpsc::channel(1).0);
+        busy.authenticated(&domain("peer.example"), &mpsc::channel(1).0);
         let now = Instant::now();
         busy.report(1, now);
         assert!(seen(&holders, now).is_empty());

@@ -104,8 +104,8 @@ impl FileWatch {
             let stirred = Arc::clone(&self.stirred);
             tokio::select! {
                 () = stirred.notified() => {
-                    let patience = clock::after(Instant::now(), MAX_QUIET_WAIT);
-                    while let Ok(Ok(())) = timeout_at(patience, timeout(QUIET_INTERVAL, stirred.notified())).await {}
+                    let deadline = clock::after(Instant::now(), MAX_QUIET_WAIT);
+                    while let Ok(Ok(())) = timeout_at(deadline, timeout(QUIET_INTERVAL, stirred.notified())).await {}
                 }
                 () = sleep(RECHECK_INTERVAL) => {}
             }

@@ -157,7 +157,7 @@ impl Dialler {
                     let now = Instant::now().into_std();
                     match news {
                         Some(News::Server(Ok(delegation))) => {
-                            self.delegations.extend(delegation.map(|proven| (index, proven)));
+                            self.delegations.extend(delegation.map(|validated| (index, validated)));
                             asking.push(next(index, rest));
                         }
                         Some(News::Server(Err(reason))) => {

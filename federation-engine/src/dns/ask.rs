@@ -155,16 +155,16 @@ pub enum AskError {
 /// resolver queries an authoritative server.
 ///
 /// # Errors
-/// When the name is invalid, or no valid answer arrived within `patience` (once for UDP, once for TCP).
+/// When the name is invalid, or no valid answer arrived within `timeout` (once for UDP, once for TCP).
 pub async fn ask(
     server: SocketAddr,
     name: &str,
     kind: Kind,
     recursion: bool,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Reply, AskError> {
     let query = query(name, kind, recursion).ok_or_else(|| AskError::Name(name.to_owned()))?;
-    let answer = exchange::ask(server, &query, patience).await?;
+    let answer = exchange::ask(server, &query, timeout).await?;
     let message = Message::from_vec(&answer).map_err(|_| ExchangeError::Malformed(server))?;
     Ok(reply(&message))
 }

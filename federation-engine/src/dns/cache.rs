@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::rr::{Name, RecordType};
 use lru::LruCache;
-use s2s_proto::plan::{Answer, Proven};
+use s2s_proto::plan::{Answer, ValidatedAnswer};
 
 /// Answers kept; the least recently used goes first.
 const MAX_ANSWERS: NonZeroUsize = match NonZeroUsize::new(1024) {
@@ -27,7 +27,7 @@ pub(super) struct Cache<T> {
 }
 
 struct Kept<T> {
-    answer: Proven<T>,
+    answer: ValidatedAnswer<T>,
     until: Instant,
 }
 
@@ -41,7 +41,7 @@ impl<T: Clone> Cache<T> {
         Self { answers: Mutex::new(LruCache::new(size)) }
     }
 
-    pub(super) fn get(&self, key: &Question, now: Instant) -> Option<Proven<T>> {
+    pub(super) fn get(&self, key: &Question, now: Instant) -> Option<ValidatedAnswer<T>> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = answers.get(key)?;
         if now < kept.until {
@@ -52,7 +52,13 @@ impl<T: Clone> Cache<T> {
     }
 
     /// Caches positive and negative answers (RFC 2308 §5). Failures are not cached, so the next caller queries again.
-    pub(super) fn put(&self, key: Question, answer: &Proven<T>, ttl: Duration, now: Instant) {
+    pub(super) fn put(
+        &self,
+        key: Question,
+        answer: &ValidatedAnswer<T>,
+        ttl: Duration,
+        now: Instant,
+    ) {
         let longest = match answer.answer {
             Answer::Records(_) => MAX_POSITIVE_TTL,
             Answer::Absent => MAX_NEGATIVE_TTL,
@@ -78,7 +84,7 @@ mod tests {
     #[test]
     fn answers_live_as_long_as_their_ttl_within_bounds() {
         let (cache, start) = (Cache::new(), Instant::now());
-        let found = Proven { answer: Answer::Records(vec![1]), secure: true };
+        let found = ValidatedAnswer { answer: Answer::Records(vec![1]), secure: true };
         let absent = Answer::Absent.into();
         for (name, answer, ttl, life) in [
             ("short.example", &found, Duration::from_secs(5), Duration::from_secs(5)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hickory_proto::rr::{RData, RecordType};
 use s2s_proto::certificate::dane::{Associations, Delegation};
 use s2s_proto::certificate::tlsa::Tlsa;
-use s2s_proto::plan::{Answer, Host, Proven, Target};
+use s2s_proto::plan::{Answer, Host, Target, ValidatedAnswer};
 use s2s_proto::reason::{DnsReason, Records};
 
 use super::ask::absolute;
@@ -34,7 +34,7 @@ impl Resolver {
     /// When address or TLSA records are bogus, or it cannot be found out whether TLSA records exist: the server must
     /// not be connected to then (RFC 7673 §3.2, §3.4).
     pub async fn delegation(&self, target: &Target) -> Result<Option<Arc<Delegation>>, DnsReason> {
-        let (Host::Name(host), Some(domain)) = (&target.host, &target.proven_for) else {
+        let (Host::Name(host), Some(domain)) = (&target.host, &target.validated_for) else {
             return Ok(None);
         };
         let owner = format!("_{}._tcp.{host}", target.port);
@@ -45,8 +45,8 @@ impl Resolver {
             _ => None,
         };
         let (v6, v4) = tokio::join!(
-            self.proven(&self.hosts, (name.clone(), RecordType::AAAA), read),
-            self.proven(&self.hosts, (name, RecordType::A), read)
+            self.validated(&self.hosts, (name.clone(), RecordType::AAAA), read),
+            self.validated(&self.hosts, (name, RecordType::A), read)
         );
         let associations = if server_is_secure(host, &[v6, v4])? {
             let read = |data: &RData| match data {
@@ -58,7 +58,7 @@ impl Resolver {
                 )),
                 _ => None,
             };
-            let answer = self.proven(&self.associations, (tlsa, RecordType::TLSA), read).await;
+            let answer = self.validated(&self.associations, (tlsa, RecordType::TLSA), read).await;
             associations(&owner, answer)?
         } else {
             Associations::None
@@ -69,7 +69,7 @@ impl Resolver {
 }
 
 /// RFC 7673 §3.2: whether TLSA records are queried.
-fn server_is_secure(host: &str, addresses: &[Proven<IpAddr>]) -> Result<bool, DnsReason> {
+fn server_is_secure(host: &str, addresses: &[ValidatedAnswer<IpAddr>]) -> Result<bool, DnsReason> {
     if addresses.iter().any(|family| family.answer == Answer::Bogus) {
         return Err(DnsReason::Bogus { name: host.to_owned(), records: Records::Address });
     }
@@ -77,7 +77,7 @@ fn server_is_secure(host: &str, addresses: &[Proven<IpAddr>]) -> Result<bool, Dn
 }
 
 /// RFC 7673 §3.4.
-fn associations(owner: &str, records: Proven<Tlsa>) -> Result<Associations, DnsReason> {
+fn associations(owner: &str, records: ValidatedAnswer<Tlsa>) -> Result<Associations, DnsReason> {
     let name = || owner.to_owned();
     match records.answer {
         Answer::Bogus => Err(DnsReason::Bogus { name: name(), records: Records::Certificate }),

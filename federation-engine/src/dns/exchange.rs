@@ -32,17 +32,17 @@ pub enum ExchangeError {
 pub(super) async fn ask(
     server: SocketAddr,
     query: &[u8],
-    patience: Duration,
+    limit: Duration,
 ) -> Result<Vec<u8>, ExchangeError> {
-    let answer = udp(server, query, patience).await?;
-    if is_truncated(&answer) { tcp(server, query, patience).await } else { Ok(answer) }
+    let answer = udp(server, query, limit).await?;
+    if is_truncated(&answer) { tcp(server, query, limit).await } else { Ok(answer) }
 }
 
 /// Queries over UDP only; the answer may be truncated.
 pub(super) async fn udp(
     server: SocketAddr,
     query: &[u8],
-    patience: Duration,
+    limit: Duration,
 ) -> Result<Vec<u8>, ExchangeError> {
     let failed = |error| ExchangeError::Io(server, error);
     let (sent, id) = with_fresh_id(query).ok_or(ExchangeError::Malformed(server))?;
@@ -68,14 +68,14 @@ pub(super) async fn udp(
             }
         }
     };
-    timeout(patience, exchange).await.map_err(|_| ExchangeError::TimedOut(server, patience))?
+    timeout(limit, exchange).await.map_err(|_| ExchangeError::TimedOut(server, limit))?
 }
 
 /// Queries over TCP.
 pub(super) async fn tcp(
     server: SocketAddr,
     query: &[u8],
-    patience: Duration,
+    limit: Duration,
 ) -> Result<Vec<u8>, ExchangeError> {
     let failed = |error| ExchangeError::Io(server, error);
     let (sent, id) = with_fresh_id(query).ok_or(ExchangeError::Malformed(server))?;
@@ -91,7 +91,7 @@ pub(super) async fn tcp(
             Err(ExchangeError::Malformed(server))
         }
     };
-    timeout(patience, exchange).await.map_err(|_| ExchangeError::TimedOut(server, patience))?
+    timeout(limit, exchange).await.map_err(|_| ExchangeError::TimedOut(server, limit))?
 }
 
 /// Writes length and message in one segment (RFC 7766 §8).

@@ -52,7 +52,7 @@ impl Found {
     }
 
     /// Every record has a proof of one of these kinds.
-    pub(super) fn is_proven(&self, proofs: &[Proof]) -> bool {
+    pub(super) fn is_validated(&self, proofs: &[Proof]) -> bool {
         self.all().all(|record| proofs.contains(&record.proof))
     }
 
@@ -131,7 +131,7 @@ mod tests {
     fn found(answers: &[Record]) -> (Vec<RData>, bool) {
         let mut found = Found::default();
         follow(answers, &name("a.example"), RecordType::A, &mut found);
-        let secure = found.is_proven(&[Proof::Secure]);
+        let secure = found.is_validated(&[Proof::Secure]);
         (found.records.into_iter().map(|record| record.data).collect(), secure)
     }
 
@@ -141,8 +141,8 @@ mod tests {
         for (first, second, secure) in [(good, good, true), (good, bad, false), (bad, good, false)]
         {
             let answers = [alias("a.example", "b.example", first), address("b.example", 1, second)];
-            let (records, proven) = found(&answers);
-            assert_eq!((records.len(), proven), (1, secure), "{first} {second}");
+            let (records, validated) = found(&answers);
+            assert_eq!((records.len(), validated), (1, secure), "{first} {second}");
         }
         let half = [address("a.example", 1, good), address("a.example", 2, bad)];
         assert!(!found(&half).1);

@@ -21,7 +21,7 @@ use hickory_resolver::config::{
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::system_conf::read_system_conf;
 use s2s_proto::certificate::tlsa::Tlsa;
-use s2s_proto::plan::{Answer, Answers, MAX_TARGETS, Proven, SrvRecord, Target, plan};
+use s2s_proto::plan::{Answer, Answers, MAX_TARGETS, SrvRecord, Target, ValidatedAnswer, plan};
 use s2s_proto::reason::DnsReason;
 use tokio::time::timeout;
 
@@ -167,7 +167,7 @@ impl Resolver {
         let (xmpp, xmpps) = tokio::join!(self.srv(xmpp), async {
             if direct_tls { Some(self.srv(xmpps).await) } else { None }
         });
-        let is_absent = |service: &Proven<SrvRecord>| service.answer == Answer::Absent;
+        let is_absent = |service: &ValidatedAnswer<SrvRecord>| service.answer == Answer::Absent;
         let absent = is_absent(&xmpp) && xmpps.as_ref().is_none_or(is_absent);
         let jabber = if legacy && absent { Some(self.srv(name("_jabber")?).await) } else { None };
         Ok(Answers { xmpp, xmpps, jabber })
@@ -204,8 +204,8 @@ impl Resolver {
         .await
     }
 
-    async fn srv(&self, name: Name) -> Proven<SrvRecord> {
-        self.proven(&self.services, (name, RecordType::SRV), |data| match data {
+    async fn srv(&self, name: Name) -> ValidatedAnswer<SrvRecord> {
+        self.validated(&self.services, (name, RecordType::SRV), |data| match data {
             RData::SRV(srv) => Some(srv_record(srv)),
             _ => None,
         })
@@ -218,15 +218,15 @@ impl Resolver {
         key: (Name, RecordType),
         read: impl Fn(&RData) -> Option<T>,
     ) -> Answer<T> {
-        self.proven(cache, key, read).await.answer
+        self.validated(cache, key, read).await.answer
     }
 
-    pub(super) async fn proven<T: Bounded>(
+    pub(super) async fn validated<T: Bounded>(
         &self,
         cache: &Cache<T>,
         key: (Name, RecordType),
         read: impl Fn(&RData) -> Option<T>,
-    ) -> Proven<T> {
+    ) -> ValidatedAnswer<T> {
         if let Some(known) = cache.get(&key, Instant::now()) {
             return known;
         }
@@ -244,7 +244,7 @@ impl Resolver {
                     Answer::Absent.into()
                 } else {
                     let secure = is_secure(&found);
-                    Proven { answer: Answer::Records(T::bound(records)), secure }
+                    ValidatedAnswer { answer: Answer::Records(T::bound(records)), secure }
                 };
                 (answer, found.ttl())
             }

@@ -145,7 +145,7 @@ impl Validator {
     /// Queries records. Each of them is secure or insecure; bogus and indeterminate ones are an error.
     pub(super) async fn lookup(&self, name: Name, kind: RecordType) -> Result<Found, NetError> {
         let found = lookup(&self.servers, name, kind, self.options).await?;
-        if found.is_proven(&[Proof::Secure, Proof::Insecure]) {
+        if found.is_validated(&[Proof::Secure, Proof::Insecure]) {
             Ok(found)
         } else {
             Err(NetError::Dns(DnsError::DnssecBogus))
@@ -224,7 +224,7 @@ impl Validator {
 
 /// A chain of signatures from a trust anchor covers the records, and there are some.
 pub(super) fn is_secure(found: &Found) -> bool {
-    !found.records.is_empty() && found.is_proven(&[Proof::Secure])
+    !found.records.is_empty() && found.is_validated(&[Proof::Secure])
 }
 
 #[cfg(test)]

@@ -14,14 +14,14 @@ use crate::Domain;
 use crate::engine::outer::Outer;
 
 /// Answers the queries of a stream to such a server.
-pub(crate) struct ProvenServer {
+pub(crate) struct VerifiedServer {
     /// Answers the queries of streams of the outer leg.
     pub(crate) outer: Outer,
     /// The facts about the server that DNSSEC authenticates.
     pub(crate) server: Arc<Delegation>,
 }
 
-impl Surroundings for ProvenServer {
+impl Surroundings for VerifiedServer {
     fn serves(&self, domain: &Domain) -> bool {
         self.outer.serves(domain)
     }

@@ -7,7 +7,7 @@ use s2s_proto::certificate::dane::Delegation;
 use s2s_proto::stream::Surroundings;
 
 use crate::engine::Engine;
-use crate::engine::delegated::ProvenServer;
+use crate::engine::delegated::VerifiedServer;
 use crate::engine::inner::Inner;
 use crate::engine::outer::Outer;
 use crate::leg::Leg;
@@ -38,7 +38,7 @@ pub(crate) fn of_server(
     server: Option<&Arc<Delegation>>,
 ) -> Around {
     match server {
-        Some(server) if leg == Leg::Outer => Box::new(ProvenServer {
+        Some(server) if leg == Leg::Outer => Box::new(VerifiedServer {
             outer: Outer(Arc::clone(engine), None),
             server: Arc::clone(server),
         }),

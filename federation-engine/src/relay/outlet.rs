@@ -282,11 +282,11 @@ impl Outlet {
         }
         let mut own = None;
         for Carried { link: _, end, used } in self.carried {
-            let told = End { failure: failure.cloned(), useful: used || closed, at_stanza };
+            let reported = End { failure: failure.cloned(), useful: used || closed, at_stanza };
             match end {
                 // The waiting task ended together with the relay.
-                Some(end) => drop(end.send(told)),
-                None => own = Some(told),
+                Some(end) => drop(end.send(reported)),
+                None => own = Some(reported),
             }
         }
         own

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_is_waited_for_and_the_rest_is_told_at_once() {
+    fn what_passes_by_itself_is_waited_for_and_the_rest_is_notified_at_once() {
         let name = || "peer.example".to_owned();
         let address = "198.18.0.9:5269".parse().unwrap();
         let detail = || "SERVFAIL".to_owned();

@@ -49,10 +49,10 @@ pub(crate) async fn end(engine: &Engine) {
     }
 }
 
-/// Waits until no stanza has waited for a stream or an acknowledgement for the time `silence`, at most for `patience`.
-async fn wait_for_empty_queues(engine: &Engine, patience: Duration, silence: Duration) {
+/// Waits until no stanza has waited for a stream or an acknowledgement for the time `silence`, at most for `limit`.
+async fn wait_for_empty_queues(engine: &Engine, limit: Duration, silence: Duration) {
     let begun = Instant::now();
-    let deadline = clock::after(begun, patience);
+    let deadline = clock::after(begun, limit);
     let mut busy = begun;
     loop {
         let now = Instant::now();

@@ -24,7 +24,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::{Flow, Session, evicted};
 use crate::Domain;
-use crate::admission::proven::Full;
+use crate::admission::authenticated::Full;
 use crate::engine::life::Stage;
 use crate::engine::surroundings;
 use crate::in_force;
@@ -166,12 +166,12 @@ impl Session {
                 self.withdraw();
                 self.connection.output.unsplit(std::mem::take(&mut self.out.bytes));
                 let ending = self.stage >= Stage::Bouncing;
-                let patience = match (ending, self.shed) {
+                let limit = match (ending, self.shed) {
                     (true, _) => SHUTDOWN_CLOSE_TIMEOUT,
                     (false, true) => SHED_CLOSE_TIMEOUT,
                     (false, false) => CLOSE_TIMEOUT,
                 };
-                self.connection.close(patience).await;
+                self.connection.close(limit).await;
                 let receiving = matches!(self.machine, Machine::Receiving(_));
                 if receiving && self.shed {
                     // Its buffers are needed now. Its data is read for a moment, so that it can read the reason.
@@ -196,7 +196,7 @@ impl Session {
             return Flow::Continue;
         }
         self.last_stanza = Instant::now();
-        self.proven.push((pair.clone(), how));
+        self.authenticated.push((pair.clone(), how));
         let tls = self.connection.tls_version();
         let chain = self.connection.peer_chain();
         match &self.machine {
@@ -212,7 +212,7 @@ impl Session {
                     return self.refuse_to_prove(full).await;
                 }
                 self.newcomer = None;
-                self.holding.proven(remote, self.events.sender());
+                self.holding.authenticated(remote, self.events.sender());
                 self.limit_by(remote);
                 let bounds = in_force::limits::stream(&self.engine.snapshot().config).authenticated;
                 self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));
@@ -281,7 +281,7 @@ impl Session {
     /// Whether a line about this stream is logged. Unknown servers cannot suppress lines about a peer that has
     /// authenticated a domain.
     pub(super) fn may_log(&self) -> Option<u64> {
-        match self.proven.first() {
+        match self.authenticated.first() {
             Some((pair, _)) => self.engine.recorder.may_log_pair(self.leg, pair),
             None => self.engine.recorder.may_log(self.address.ip()),
         }

@@ -21,12 +21,12 @@ impl Session {
     /// Finds out the result of the stanzas in transit. Those that go back to their queues must not arrive later.
     pub(super) async fn settle(&mut self) {
         self.note_batch();
-        let patience = if self.stage < Stage::Bouncing {
+        let timeout = if self.stage < Stage::Bouncing {
             LAST_ACKNOWLEDGEMENT_TIMEOUT
         } else {
             Duration::ZERO
         };
-        let until = clock::after(Instant::now(), patience);
+        let until = clock::after(Instant::now(), timeout);
         let mut pause = Duration::from_millis(1);
         while self.outlet.is_in_flight() {
             let is_final = self.ask();

@@ -55,14 +55,14 @@ impl Session {
             let tls = self.connection.tls_version();
             let chain = self.connection.peer_chain();
             self.report.authorized(&self.engine, &link.pair, how, tls, &chain, judgement);
-            self.proven.push((link.pair.clone(), how));
+            self.authenticated.push((link.pair.clone(), how));
         }
         self.intake.header(self.machine.lang());
         let remote = match self.leg {
             Leg::Outer => &link.pair.to,
             Leg::Inner => &link.pair.from,
         };
-        self.holding.proven(remote, self.events.sender());
+        self.holding.authenticated(remote, self.events.sender());
         self.limit_by(remote);
         self.outlet.carry(Arc::clone(link), None);
         // The configuration may have changed since the negotiation began.

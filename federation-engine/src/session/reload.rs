@@ -23,7 +23,7 @@ impl Session {
             return Flow::Continue;
         }
         let mut ends: Option<StreamCondition> = None;
-        for (pair, how) in self.proven.clone() {
+        for (pair, how) in self.authenticated.clone() {
             // The certificate may have to be verified again, which takes time.
             let turn = self.judge_ahead(Some(pair.from.as_str())).await;
             match self.objection(&pair, how) {

@@ -108,7 +108,7 @@ async fn ask_dns(network: &Network, remote: &Domain, host: &Domain) -> Result<Di
     if peer.rules.tls == TlsMode::Disabled {
         // DANE is about TLS, which is switched off here.
         for target in &mut targets {
-            target.proven_for = None;
+            target.validated_for = None;
         }
     }
     Ok(Dialler::new(host.to_string(), targets))
@@ -118,7 +118,7 @@ impl Targets {
     /// Where the next attempt begins. None if DNSSEC requires facts about the server, which an open stream has shown
     /// for another domain at most.
     pub(crate) fn next(&self) -> Option<Place> {
-        let first = self.dialler.first().filter(|target| target.proven_for.is_none())?;
+        let first = self.dialler.first().filter(|target| target.validated_for.is_none())?;
         Some((first.host.clone(), first.port))
     }
 
@@ -171,7 +171,7 @@ impl Targets {
 
     async fn dial(&mut self, network: &Network) -> Result<(TcpStream, Reached), Failure> {
         let (guard, tcp) = (network.guard(), network.tcp());
-        let patience = network.in_force.load().config.timeouts.connect;
+        let timeout = network.in_force.load().config.timeouts.connect;
         let dialler = &mut self.dialler;
         let connection = match self.leg {
             Leg::Outer => {
@@ -179,9 +179,9 @@ impl Targets {
                 let first = dialler.first();
                 let is_route = first.is_some_and(|target| target.origin == Origin::Route);
                 let resolver = if is_route { resolver.unvalidated() } else { resolver };
-                dialler.connect(&resolver, &tcp, &guard, patience).await?
+                dialler.connect(&resolver, &tcp, &guard, timeout).await?
             }
-            Leg::Inner => dialler.connect(&network.inside, &tcp, &guard, patience).await?,
+            Leg::Inner => dialler.connect(&network.inside, &tcp, &guard, timeout).await?,
         };
         let Connection { stream, address, target, delegation } = connection;
         let direct_tls = target.start == TlsStart::Direct;

@@ -262,20 +262,20 @@ impl Connection {
         }
     }
 
-    /// Sends all of `output`. Fails if the peer does not accept it within `patience`.
-    pub(crate) async fn flush(&mut self, patience: Duration) -> io::Result<()> {
+    /// Sends all of `output`. Fails if the peer does not accept it within `limit`.
+    pub(crate) async fn flush(&mut self, limit: Duration) -> io::Result<()> {
         if self.output.is_empty() {
             return Ok(());
         }
         let sending = poll_fn(|cx| self.poll_send(cx));
-        timeout(patience, sending).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        timeout(limit, sending).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     /// Sends `output`, then closes the transport (TLS `close_notify`, then TCP; RFC 6120 §4.4).
-    pub(crate) async fn close(&mut self, patience: Duration) {
+    pub(crate) async fn close(&mut self, limit: Duration) {
         // The peer may have disconnected already; then there is nobody to notify.
-        if self.flush(patience).await.is_ok() {
-            let _ = timeout(patience, self.io.shutdown()).await;
+        if self.flush(limit).await.is_ok() {
+            let _ = timeout(limit, self.io.shutdown()).await;
         }
     }
 

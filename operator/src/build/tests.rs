@@ -156,7 +156,7 @@ fn service_with(spec: &Value, address: Option<Address>) -> Service {
 }
 
 #[test]
-fn external_dns_is_told_the_public_addresses_instead_of_those_of_the_service() {
+fn external_dns_is_notified_the_public_addresses_instead_of_those_of_the_service() {
     let address = |ip: &str| Some(Address::Ips(vec![ip.parse().unwrap()]));
     let target = |spec: &Value, address: Option<Address>| {
         let annotations = service_with(spec, address).metadata.annotations.unwrap_or_default();

@@ -66,8 +66,8 @@ fn compare<T: Display + Ord>(
     is_wanted: impl Fn(&T) -> bool,
     is_of_type: impl Fn(&T) -> bool,
 ) -> (DnsRecordState, Option<String>) {
-    let told: Vec<&BTreeSet<T>> = evidence.best().map(|(_, found)| found).collect();
-    let Some(first) = told.first() else { return (DnsRecordState::Unknown, None) };
+    let reported: Vec<&BTreeSet<T>> = evidence.best().map(|(_, found)| found).collect();
+    let Some(first) = reported.first() else { return (DnsRecordState::Unknown, None) };
     let mut text = String::new();
     for one in first.iter().filter(|one| is_of_type(one)) {
         if text.len() > MAX_FOUND {
@@ -77,7 +77,7 @@ fn compare<T: Display + Ord>(
         // Writing to a String cannot fail.
         let _ = write!(text, "{separator}{one}");
     }
-    let everywhere = told.iter().all(|found| found.iter().any(&is_wanted));
+    let everywhere = reported.iter().all(|found| found.iter().any(&is_wanted));
     let state = match (everywhere, text.is_empty()) {
         (true, _) => DnsRecordState::Present,
         (false, true) => DnsRecordState::Missing,

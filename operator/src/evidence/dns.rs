@@ -155,8 +155,8 @@ async fn name<T: Ord + Clone>(
         Ok(servers) => every(&servers, owner, kinds, false, records).await,
         Err(why) => vec![Answer { server: "authoritative servers".to_owned(), found: Err(why) }],
     };
-    let told = || zone.iter().filter_map(|answer| answer.found.as_ref().ok());
-    let public = if told().all(in_place) {
+    let reported = || zone.iter().filter_map(|answer| answer.found.as_ref().ok());
+    let public = if reported().all(in_place) {
         every(resolvers, owner, kinds, true, records).await
     } else {
         Vec::new()

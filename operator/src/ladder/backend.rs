@@ -105,10 +105,11 @@ fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
         .reports()
         .flat_map(|evidence| &evidence.answers)
         .any(|answer| answer.domain == trip.domain && answer.ping == trip.ping);
-    let all_told = view.seen.engines.iter().all(|engine| matches!(engine.report, Report::Seen(_)));
+    let all_reported =
+        view.seen.engines.iter().all(|engine| matches!(engine.report, Report::Seen(_)));
     match trip.outcome {
         _ if answered => Fate::CameBack,
-        BackendOutcome::NoAnswer if all_told => Fate::Failed(trip),
+        BackendOutcome::NoAnswer if all_reported => Fate::Failed(trip),
         _ => Fate::Open,
     }
 }

@@ -28,11 +28,11 @@ pub fn check(view: View<'_>) -> Verdict {
         Some(Address::Ips(ips)) => ips.into_iter().collect(),
         None => BTreeSet::new(),
     };
-    let told: Vec<(&str, &BTreeSet<IpAddr>)> = evidence.best().collect();
-    if told.is_empty() {
+    let reported: Vec<(&str, &BTreeSet<IpAddr>)> = evidence.best().collect();
+    if reported.is_empty() {
         return unavailable(view, &evidence.zone, &evidence.public);
     }
-    for (server, found) in &told {
+    for (server, found) in &reported {
         if let Some(verdict) = mismatch(view, &wanted, server, found) {
             return verdict;
         }

@@ -59,8 +59,8 @@ fn fault(view: View<'_>, wanted: &WantedSrv) -> Option<Verdict> {
         .iter()
         .find(|(owner, _)| *owner == wanted.owner)
         .map_or(&nothing, |(_, evidence)| evidence);
-    let mut told = evidence.best().peekable();
-    if told.peek().is_none() {
+    let mut reported = evidence.best().peekable();
+    if reported.peek().is_none() {
         return Some(Verdict::new(
             SRVResolvesReason::ResolverUnavailable,
             format!(
@@ -70,7 +70,7 @@ fn fault(view: View<'_>, wanted: &WantedSrv) -> Option<Verdict> {
             ),
         ));
     }
-    if let Some(verdict) = told.find_map(|(server, found)| judge(view, wanted, server, found)) {
+    if let Some(verdict) = reported.find_map(|(server, found)| judge(view, wanted, server, found)) {
         return Some(verdict);
     }
     evidence.public.iter().find_map(|answer| {

@@ -23,7 +23,7 @@ use crate::evidence::engine::Report;
 use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
 use crate::evidence::references::ReferenceError;
 use crate::federation::serving::Source;
-use crate::fixtures::{evidence, now, readable, refusal, smallest, told, validated};
+use crate::fixtures::{evidence, now, readable, refusal, reported, smallest, validated};
 use crate::reconcile::apply::Applied;
 
 fn with_peer() -> Value {
@@ -142,7 +142,7 @@ fn refused_unasked(asked_before: Option<SignedDuration>) -> Verdict {
 }
 
 #[test]
-fn a_peer_that_refuses_a_key_without_asking_is_named_where_claims_are_told() {
+fn a_peer_that_refuses_a_key_without_asking_is_named_where_claims_are_notified() {
     let named = "But partner.example rejected a dialback key without querying any engine";
     for before in [None, Some(SignedDuration::from_hours(1))] {
         let verdict = refused_unasked(before);
@@ -731,9 +731,9 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
     );
     assert_eq!(verdict, refused(&[(why, 1)], None), "the message is stable");
     assert_eq!(verdict, refused(&[(why, 1)], Some((false, 60))), "connected before that");
-    let untold = refused(&[], None);
-    assert_eq!(untold, refused(&[(why, 5)], Some((true, 60))), "it is connected");
-    assert_eq!(untold, refused(&[(why, 5)], Some((false, 1))), "it was connected since");
+    let unreported = refused(&[], None);
+    assert_eq!(unreported, refused(&[(why, 5)], Some((true, 60))), "it is connected");
+    assert_eq!(unreported, refused(&[(why, 5)], Some((false, 1))), "it was connected since");
 
     // A stream to any replica counts.
     let elsewhere = after(rung, |seen| {
@@ -745,7 +745,7 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
         seen.engines.push(second);
         engine(seen, |report| report.peers[0].refusals.push(refusal(why, 5)));
     });
-    assert_eq!(untold, elsewhere);
+    assert_eq!(unreported, elsewhere);
 
     // Who names a peer that is not configured, or fails otherwise, does not hide the rest.
     let failing = after(rung, |seen| {
@@ -766,7 +766,7 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
 
 #[test]
 fn every_word_for_a_refusal_leads_to_advice() {
-    let told = |reason: &str| {
+    let reported = |reason: &str| {
         let verdict = after(ConditionType::PeersReachable, |seen| {
             let refusal = InboundRefusal { reason: reason.into(), ..refusal("why", 5) };
             engine(seen, |report| report.peers[0].refusals.push(refusal));
@@ -784,7 +784,7 @@ fn every_word_for_a_refusal_leads_to_advice() {
         ("NegotiationTimedOut", "did not authenticate"),
         ("RestrictedXML", "/v1/evidence"),
     ] {
-        assert!(told(reason).contains(advice), "{reason}: {}", told(reason));
+        assert!(reported(reason).contains(advice), "{reason}: {}", reported(reason));
     }
 }
 
@@ -830,8 +830,8 @@ fn ready_follows_from_the_rungs() {
     assert_eq!(lost, (ConditionStatus::False, "PeersReachable".into()));
 
     let first = outcome(ready_after(&spec, |seen| {
-        seen.dns.host = told([].into());
-        seen.dns.services[0].1 = told([].into());
+        seen.dns.host = reported([].into());
+        seen.dns.services[0].1 = reported([].into());
     }));
     assert_eq!(first, (ConditionStatus::False, "HostResolves".into()));
     let open = outcome(ready_after(&spec, |seen| seen.probes = ProbeEvidence::default()));

@@ -68,8 +68,8 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     let suffix = format!("._tcp.{}", domain.to_ascii());
     let of_domain =
         || view.seen.dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix.as_str()));
-    let told = of_domain().any(|(_, evidence)| evidence.best().next().is_some());
-    if !told {
+    let reported = of_domain().any(|(_, evidence)| evidence.best().next().is_some());
+    if !reported {
         let why = of_domain()
             .next()
             .map_or_else(String::new, |(_, evidence)| failures(&evidence.zone, &evidence.public));

@@ -73,13 +73,13 @@ fn events(old: &[Condition], new: &[Condition]) -> Vec<Event> {
     let transitions = new.iter().filter_map(|condition| {
         let type_ = ConditionType::from_name(&condition.type_)?;
         let before = condition::get(old, type_).map(|before| before.status);
-        let told = match (before, condition.status) {
+        let reported = match (before, condition.status) {
             (before, now) if before == Some(now) => false,
             // An Unknown at first, or after a False, is no event.
             (None | Some(ConditionStatus::False), ConditionStatus::Unknown) => false,
             _ => !matches!(type_, ConditionType::Reconciling | ConditionType::Stalled),
         };
-        told.then(|| Event {
+        reported.then(|| Event {
             type_: if condition.status == ConditionStatus::True {
                 EventType::Normal
             } else {
@@ -125,15 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn a_transition_is_told_once_and_a_first_unknown_is_none() {
+    fn a_transition_is_notified_once_and_a_first_unknown_is_none() {
         let good = condition(ReadyReason::Federated);
         let open = condition(ReadyReason::Progressing);
         assert!(events(&[], &open).is_empty());
         assert!(events(&good, &good).is_empty());
-        let told = events(&open, &good);
-        assert_eq!(told[0].reason, "Federated");
-        assert_eq!(told[0].note.as_deref(), Some("Ready: It is so."));
-        assert_eq!(told[0].type_, EventType::Normal);
+        let reported = events(&open, &good);
+        assert_eq!(reported[0].reason, "Federated");
+        assert_eq!(reported[0].note.as_deref(), Some("Ready: It is so."));
+        assert_eq!(reported[0].type_, EventType::Normal);
         let lost = events(
             &condition(SRVResolvesReason::RecordsMatch),
             &condition(SRVResolvesReason::SRVNotFound),

@@ -19,7 +19,7 @@ use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
 use crate::evidence::engine::Report;
 use crate::fixtures::{
-    context, evidence, federation, given, now, refusal, settings, smallest, told, validated,
+    context, evidence, federation, given, now, refusal, reported, settings, smallest, validated,
 };
 use crate::ladder::{View, accepted};
 use crate::memory::Failing;
@@ -312,7 +312,7 @@ fn the_condition_of_a_domain_is_damped_with_that_of_the_federation() {
             seen.dns.services.retain(|(owner, _)| !owner.ends_with("example.org"));
             let of_org = seen.dns.looked_for.services.iter();
             let of_org = of_org.filter(|(owner, _)| owner.ends_with("example.org"));
-            seen.dns.services.extend(of_org.map(|(owner, _)| (owner.clone(), told([].into()))));
+            seen.dns.services.extend(of_org.map(|(owner, _)| (owner.clone(), reported([].into()))));
         }
         status::judged(old, View { federation: &validated, seen: &seen }, failing)
     };
@@ -353,9 +353,9 @@ fn what_was_refused_of_a_configured_peer_is_in_its_message_without_time_or_sourc
     assert_eq!((quiet.peers.len(), &quiet.peers[0].message), (1, &None));
     let refused = status(&[9], &quiet);
     let message = refused.peers[0].message.as_deref().unwrap();
-    let told = "A server claiming to be partner.example was refused on its last attempt: \
+    let reported = "A server claiming to be partner.example was refused on its last attempt: \
                 CertificateUntrusted, no way to prove it. ";
-    assert!(message.starts_with(told) && !message.contains("198.51.100.7"), "{message}");
+    assert!(message.starts_with(reported) && !message.contains("198.51.100.7"), "{message}");
     assert_eq!(refused.peers[0].state, quiet.peers[0].state);
     assert_eq!(refused, status(&[300, 2], &refused), "another attempt writes no status");
 }
@@ -387,7 +387,7 @@ fn the_status_of_a_peer_says_what_authenticates_it_in_each_direction() {
 }
 
 #[tokio::test]
-async fn a_status_that_says_something_new_is_applied_and_told() {
+async fn a_status_that_says_something_new_is_applied_and_reported() {
     let validated = validated(&smallest());
     let seen = evidence(&validated);
     let view = View { federation: &validated, seen: &seen };

@@ -163,8 +163,8 @@ pub(super) fn log_flood(aim: &Aim, tally: &Tally) {
 
 /// From now on, the target counts as full when it accepts nothing for a moment.
 pub(super) fn opened_for_writing(stream: &mut Stream) -> Result<()> {
-    let patience = stream.transport().set_patience(WRITE_TIMEOUT);
-    patience.map_err(PeerError::io("setting a time-out"))
+    let timeout = stream.transport().set_patience(WRITE_TIMEOUT);
+    timeout.map_err(PeerError::io("setting a time-out"))
 }
 
 /// A small message.

@@ -67,7 +67,7 @@ impl<'a> GoodPeer<'a> {
             identity: Some(&identity),
             roots: &roots,
             security: Security::StartTls,
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         let tcp = connect(ground.outer, Some(IpAddr::V4(GOOD_ADDRESS)))?;
         Ok(initiator.external_on(tcp)?)

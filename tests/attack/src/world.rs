@@ -164,7 +164,7 @@ fn acceptor(ground: &Ground, domain: &str) -> Result<Acceptor> {
         roots: ground.backend_ca.roots()?,
         proof: Proof::Certificate,
         secret: secret_of(domain),
-        patience: DEADLINE,
+        timeout: DEADLINE,
     })
 }
 

@@ -58,7 +58,7 @@ pub enum BenchError {
     },
     /// Not all stanzas arrived.
     #[error(
-        "{subject} delivered {arrived} of {sent} stanzas and then nothing for {patience:?}; {ended}"
+        "{subject} delivered {arrived} of {sent} stanzas and then nothing for {timeout:?}; {ended}"
     )]
     Lost {
         /// The server under test.
@@ -68,7 +68,7 @@ pub enum BenchError {
         /// Stanzas that were sent.
         sent: u64,
         /// Duration of the wait.
-        patience: Duration,
+        timeout: Duration,
         /// The reason why the receiving stream ended, if it did.
         ended: String,
     },

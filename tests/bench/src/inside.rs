@@ -53,7 +53,7 @@ impl Backend {
             identity: Some(&self.identity),
             roots: &self.roots,
             security: Security::StartTls,
-            patience: MAX_SILENCE,
+            timeout: MAX_SILENCE,
         };
         let stream = initiator.external().map_err(BenchError::peer("stream of the backend"))?;
         Ok(self.opened.push_mut(stream))

@@ -32,7 +32,7 @@ pub fn receive(identity: Identity, roots: Arc<RootCertStore>, sink: &Sink) -> Re
         roots,
         proof: Proof::Certificate,
         secret: Secret::new("unused: certificates prove everybody"),
-        patience: MAX_SILENCE,
+        timeout: MAX_SILENCE,
     };
     let listening = || BenchError::io("listening for", "the receiving peer");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(listening())?;

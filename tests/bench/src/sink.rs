@@ -59,7 +59,7 @@ impl Sink {
     }
 
     /// Waits until all numbers below `until` have arrived. `patience` limits the silence, not the whole wait.
-    pub fn wait(&self, subject: &'static str, until: u64, patience: Duration) -> Result<()> {
+    pub fn wait(&self, subject: &'static str, until: u64, timeout: Duration) -> Result<()> {
         let mut progress = self.lock();
         let start = progress.next;
         let mut seen = (start, Instant::now());
@@ -70,11 +70,11 @@ impl Sink {
             if progress.next != seen.0 {
                 seen = (progress.next, Instant::now());
             }
-            let left = patience.saturating_sub(seen.1.elapsed());
+            let left = timeout.saturating_sub(seen.1.elapsed());
             if left.is_zero() {
                 let (arrived, sent) = (progress.next - start, until - start);
                 let ended = progress.ended.take().unwrap_or_else(|| "no stream ended".to_owned());
-                return Err(BenchError::Lost { subject, arrived, sent, patience, ended });
+                return Err(BenchError::Lost { subject, arrived, sent, timeout, ended });
             }
             let waited = self.shared.1.wait_timeout(progress, left);
             progress = waited.unwrap_or_else(PoisonError::into_inner).0;

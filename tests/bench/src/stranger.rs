@@ -102,7 +102,7 @@ impl Stranger {
                 Way::Dialback => Proof::Dialback { authority },
             },
             secret: Secret::new(format!("the secret of {domain}")),
-            patience: MAX_SILENCE,
+            timeout: MAX_SILENCE,
         };
         let server = Server::start((ADDRESS, 0).into(), acceptor).map_err(failed())?;
         Ok(Self { domain, server })

@@ -81,7 +81,7 @@ impl Subject {
             identity: Some(&certificates.peer),
             roots: &roots,
             security: Security::StartTls,
-            patience: MAX_SILENCE,
+            timeout: MAX_SILENCE,
         };
         initiator.external().map_err(failed())
     }

@@ -30,7 +30,7 @@ pub struct Ejabberd {
 
 impl Ejabberd {
     /// Starts ejabberd on the files of `root`.
-    pub fn start(root: &Path, patience: Duration) -> Result<Self, LoopbackError> {
+    pub fn start(root: &Path, timeout: Duration) -> Result<Self, LoopbackError> {
         let directory = tempfile::tempdir()?;
         let authority = Authority::new("Conformance CA")?;
         let network = Network::claim()?;
@@ -43,7 +43,7 @@ impl Ejabberd {
         let file = |name: &str, content: String| (name.to_owned(), content);
         let (servers, servers_tls) = ((address, 5269).into(), (address, 5270).into());
         let mut files = vec![
-            file(SETTINGS, config(address, patience)),
+            file(SETTINGS, config(address, timeout)),
             file("ca.pem", authority.certificate_pem()),
             file("local.pem", format!("{}{}", identity.key_pem(), identity.certificate_pem())),
         ];
@@ -65,7 +65,7 @@ impl Ejabberd {
             strict: None,
             closes_idle: false,
             process: running.pid(),
-            patience,
+            timeout,
         };
         Ok(Self { _running: running, target, _directory: directory })
     }
@@ -73,8 +73,8 @@ impl Ejabberd {
 
 /// The usual federation setup: TLS required, which here includes valid certificates, and dialback. Its own timeouts are
 /// shorter than the suite's timeout, so that they end stalled streams.
-fn config(address: Ipv4Addr, patience: Duration) -> String {
-    let limit = patience.as_secs().saturating_sub(2).max(1);
+fn config(address: Ipv4Addr, timeout: Duration) -> String {
+    let limit = timeout.as_secs().saturating_sub(2).max(1);
     format!(
         r#"hosts: ["{LOCAL}"]
 loglevel: info

@@ -26,7 +26,7 @@ pub struct Inside {
     /// The target's domain.
     pub domain: String,
     /// Maximum time for each operation.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Inside {
@@ -39,7 +39,7 @@ impl Inside {
             identity: Some(&self.identity),
             roots: &self.roots,
             security: Security::StartTls,
-            patience: self.patience,
+            timeout: self.timeout,
         };
         initiator.external()
     }

@@ -70,7 +70,7 @@ struct Arguments {
     pid: Option<u32>,
     /// Maximum time for each operation, in seconds.
     #[arg(long, default_value_t = 15)]
-    patience: u64,
+    timeout: u64,
     /// Run only these statements.
     #[arg(long, value_delimiter = ',')]
     only: Vec<u8>,
@@ -129,7 +129,7 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     checks.retain(|check| arguments.only.is_empty() || arguments.only.contains(&check.id));
     // The shutdown of the target must come last.
     checks.sort_by_key(|check| (check.id == SHUTDOWN, check.id));
-    let patience = Duration::from_secs(arguments.patience);
+    let timeout = Duration::from_secs(arguments.timeout);
     let mut report = Report::default();
     if let Some(engine) = &arguments.engine {
         for check in &checks {
@@ -137,13 +137,13 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
             put(check, &world.target, arguments.json, &mut report);
         }
     } else if let Some(root) = &arguments.prosody {
-        let mut prosody = Prosody::start(root, patience)?;
+        let mut prosody = Prosody::start(root, timeout)?;
         put_all(&checks, &mut prosody.target, arguments.json, &mut report);
     } else if let Some(root) = &arguments.ejabberd {
-        let mut ejabberd = Ejabberd::start(root, patience)?;
+        let mut ejabberd = Ejabberd::start(root, timeout)?;
         put_all(&checks, &mut ejabberd.target, arguments.json, &mut report);
     } else {
-        put_all(&checks, &mut target(arguments, patience)?, arguments.json, &mut report);
+        put_all(&checks, &mut target(arguments, timeout)?, arguments.json, &mut report);
     }
     report.statements.sort_by_key(|line| line.id);
     if arguments.json {
@@ -157,10 +157,10 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
 
 /// Runs the adversarial cases with those names, or all, if they run over sockets.
 fn adversarial(arguments: &Arguments, names: &str) -> Result<bool, Failure> {
-    let patience = Duration::from_secs(arguments.patience);
+    let timeout = Duration::from_secs(arguments.timeout);
     let wanted = |case: &Case| names.is_empty() || names.split(',').any(|name| name == case.name);
     let target = match (&arguments.target, &arguments.engine) {
-        (Some(_), _) => Some(target(arguments, patience)?),
+        (Some(_), _) => Some(target(arguments, timeout)?),
         (None, Some(_)) => None,
         (None, None) => return Err("adversarial cases require --target or --engine".into()),
     };
@@ -202,7 +202,7 @@ fn put(check: &Check, target: &Target, quiet: bool, report: &mut Report) {
     report.statements.push(line);
 }
 
-fn target(arguments: &Arguments, patience: Duration) -> Result<Target, Failure> {
+fn target(arguments: &Arguments, timeout: Duration) -> Result<Target, Failure> {
     let (Some(target), Some(domain)) = (&arguments.target, &arguments.domain) else {
         return Err("--target and --domain are required".into());
     };
@@ -226,7 +226,7 @@ fn target(arguments: &Arguments, patience: Duration) -> Result<Target, Failure> 
         strict: arguments.strict.clone(),
         closes_idle: false,
         process: arguments.pid,
-        patience,
+        timeout,
     })
 }
 

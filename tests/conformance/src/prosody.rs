@@ -29,7 +29,7 @@ pub struct Prosody {
 
 impl Prosody {
     /// Starts Prosody on the files of `root`.
-    pub fn start(root: &Path, patience: Duration) -> Result<Self, LoopbackError> {
+    pub fn start(root: &Path, timeout: Duration) -> Result<Self, LoopbackError> {
         let directory = tempfile::tempdir()?;
         let authority = Authority::new("Conformance CA")?;
         let network = Network::claim()?;
@@ -41,7 +41,7 @@ impl Prosody {
         let (servers, servers_tls) = ((address, 5269).into(), (address, 5270).into());
         let launch = Launch {
             files: vec![
-                file(SETTINGS, config(address, resolver, patience)),
+                file(SETTINGS, config(address, resolver, timeout)),
                 file("ca.crt", authority.certificate_pem()),
                 file("local.crt", identity.certificate_pem().to_owned()),
                 file("local.key", identity.key_pem().to_owned()),
@@ -62,7 +62,7 @@ impl Prosody {
             strict: Some(format!("{}.{PEER}", names::STRICT)),
             closes_idle: false,
             process: running.pid(),
-            patience,
+            timeout,
         };
         Ok(Self { _running: running, target, _directory: directory })
     }
@@ -71,8 +71,8 @@ impl Prosody {
 /// The usual federation setup: TLS required, authentication by valid certificates, and by dialback otherwise. One
 /// domain is authenticated by certificate only. Its own timeouts are shorter than the suite's timeout, so that they end
 /// stalled streams.
-fn config(address: Ipv4Addr, dns: SocketAddr, patience: Duration) -> String {
-    let limit = patience.as_secs().saturating_sub(2).max(1);
+fn config(address: Ipv4Addr, dns: SocketAddr, timeout: Duration) -> String {
+    let limit = timeout.as_secs().saturating_sub(2).max(1);
     let (housing, resolver) = (housing(address.into(), "debug"), resolver(dns));
     let strict = format!("{}.{PEER}", names::STRICT);
     format!(

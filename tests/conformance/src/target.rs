@@ -52,7 +52,7 @@ pub struct Target {
     /// Its process ID; the suite may terminate the process.
     pub process: Option<u32>,
     /// Maximum time for each required event.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Target {
@@ -73,7 +73,7 @@ impl Target {
 
     /// A TCP connection to it.
     pub fn connect(&self) -> Finding<Stream> {
-        Ok(Stream::connect(self.address, self.patience)?)
+        Ok(Stream::connect(self.address, self.timeout)?)
     }
 
     /// An unencrypted stream, up to the first features.
@@ -105,7 +105,7 @@ impl Target {
     }
 
     /// An encrypted stream of our domain with a valid certificate.
-    pub fn proven(&self) -> Finding<Opened> {
+    pub fn certified(&self) -> Finding<Opened> {
         let identity = self.identity(&[&self.peer])?;
         self.encrypted(&self.header(), Some(&identity))
     }
@@ -198,8 +198,8 @@ impl Target {
 
     /// The next connection of the target to that port.
     pub fn accept_at(&self, listener: &Listener) -> Finding<Stream> {
-        match listener.next(self.patience) {
-            Some(tcp) => Ok(Stream::accepted(tcp, self.patience)?),
+        match listener.next(self.timeout) {
+            Some(tcp) => Ok(Stream::accepted(tcp, self.timeout)?),
             None => violated("the target did not connect to the suite's server"),
         }
     }
@@ -247,11 +247,11 @@ impl Target {
             .map_err(PeerError::io("awaiting a verdict"))?
         {
             if let Some(tcp) = listener.next(MOMENT) {
-                let stream = Stream::accepted(tcp, self.patience)?;
+                let stream = Stream::accepted(tcp, self.timeout)?;
                 opened.kept.push(self.answer_verification_on(stream, &[from])?);
                 break;
             }
-            if begun.elapsed() > self.patience {
+            if begun.elapsed() > self.timeout {
                 return violated("the target neither verified nor answered a dialback key");
             }
         }

@@ -75,7 +75,7 @@ impl World {
             roots: ground.backend_ca.roots()?,
             proof: Proof::Certificate,
             secret: Secret::new("the backend's"),
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         let server = Server::start((backend, 0).into(), acceptor)?;
         let resolver = outside.resolver().unwrap_or(resolver);
@@ -96,7 +96,7 @@ impl World {
             identity: ground.backend_ca.issue(&[LOCAL])?,
             roots: ground.backend_ca.roots()?,
             domain: LOCAL.to_owned(),
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         let target = Target {
             address: ground.outer,
@@ -111,7 +111,7 @@ impl World {
             strict: Some(format!("{}.{PEER}", names::STRICT)),
             closes_idle,
             process: Some(engine.pid()),
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         Ok(Self { target, engine, ground })
     }

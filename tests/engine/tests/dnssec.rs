@@ -89,8 +89,8 @@ async fn addresses(resolver: &Resolver, host: &str) -> Answer<IpAddr> {
 #[tokio::test]
 async fn rfc7673_3_secure_records_lead_to_tlsa_records() -> Result<(), Failure> {
     let signed = serve(zone()?, Signer::new()?)?;
-    assert!(signed.target("partner.example").await?.proven_for.is_some());
-    let server = signed.server("partner.example").await??.ok_or("nothing is proven")?;
+    assert!(signed.target("partner.example").await?.validated_for.is_some());
+    let server = signed.server("partner.example").await??.ok_or("nothing is validated")?;
     assert_eq!(server.domain, Domain::parse("partner.example")?);
     assert_eq!(server.owner, "_5269._tcp.im.partner.example");
     assert_eq!(server.host, Some(Domain::parse("im.partner.example")?));
@@ -116,7 +116,7 @@ async fn rfc4035_5_2_what_is_below_an_unsigned_delegation_is_insecure_and_used()
 -> Result<(), Failure> {
     let zone = partner(zone()?, "plain.example")?.unsigned("plain.example")?;
     let signed = serve(zone, Signer::new()?)?;
-    assert!(signed.target("plain.example").await?.proven_for.is_none());
+    assert!(signed.target("plain.example").await?.validated_for.is_none());
     assert_eq!(signed.server("plain.example").await?, Ok(None));
     let host = "im.plain.example";
     assert_eq!(addresses(&signed.resolver, host).await, Answer::Records(vec![ADDRESS.into()]));
@@ -137,7 +137,7 @@ async fn rfc7673_3_2_a_server_without_a_secure_address_is_not_asked_for_tlsa_rec
         .certificate("im.plain.example", 5269, (3, 1, 1, vec![7; 32]))?
         .unsigned("plain.example")?;
     let signed = serve(zone, Signer::new()?)?;
-    let server = signed.server("partner.example").await??.ok_or("nothing is proven")?;
+    let server = signed.server("partner.example").await??.ok_or("nothing is validated")?;
     assert_eq!(server.associations, Associations::None);
     assert_eq!(server.host, Some(Domain::parse("im.plain.example")?), "RFC 7673 §4.1");
     Ok(())
@@ -149,7 +149,7 @@ async fn rfc7673_3_4_secure_absence_is_no_tlsa_record() -> Result<(), Failure> {
         .server(SRV, "partner.example", "im.partner.example", 5269)?
         .address("im.partner.example", ADDRESS)?;
     let signed = serve(zone, Signer::new()?)?;
-    let server = signed.server("partner.example").await??.ok_or("nothing is proven")?;
+    let server = signed.server("partner.example").await??.ok_or("nothing is validated")?;
     assert_eq!(server.associations, Associations::None);
     Ok(())
 }
@@ -205,7 +205,7 @@ async fn a_resolver_that_strips_dnssec_is_used_as_if_there_were_none() -> Result
     let server = Nameserver::start((Ipv4Addr::LOCALHOST, 0).into(), zone()?)?;
     let resolver = Resolver::validating(&[server.address()], anchors)?;
     let stripped = Signed { resolver, _server: server };
-    assert!(stripped.target("partner.example").await?.proven_for.is_none());
+    assert!(stripped.target("partner.example").await?.validated_for.is_none());
     assert_eq!(stripped.server("partner.example").await?, Ok(None));
     Ok(())
 }
@@ -232,16 +232,19 @@ async fn a_resolver_that_strips_dnssec_is_looked_at_again_after_a_while_and_neve
     let signed = Signed { resolver, _server: server };
 
     key.sleep(true);
-    assert!(signed.target("d0.example").await?.proven_for.is_none());
+    assert!(signed.target("d0.example").await?.validated_for.is_none());
     key.sleep(false);
-    assert!(signed.target("d1.example").await?.proven_for.is_none(), "no look with every look-up");
+    assert!(
+        signed.target("d1.example").await?.validated_for.is_none(),
+        "no look with every look-up"
+    );
 
     tokio::time::pause();
     tokio::time::advance(Duration::from_mins(10)).await;
     tokio::time::resume();
     let mut secure = Vec::new();
     for n in 2..LAST {
-        secure.push(signed.target(&format!("d{n}.example")).await?.proven_for.is_some());
+        secure.push(signed.target(&format!("d{n}.example")).await?.validated_for.is_some());
         if secure.last() == Some(&true) {
             break;
         }
@@ -266,7 +269,7 @@ async fn a_root_that_another_key_signs_proves_nothing() -> Result<(), Failure> {
         Nameserver::start((Ipv4Addr::LOCALHOST, 0).into(), zone()?.signed(Signer::new()?))?;
     let resolver = Resolver::validating(&[server.address()], anchors)?;
     let signed = Signed { resolver, _server: server };
-    assert!(signed.target("partner.example").await?.proven_for.is_none());
+    assert!(signed.target("partner.example").await?.validated_for.is_none());
     Ok(())
 }
 

@@ -211,8 +211,8 @@ fn a_stream_stays_for_the_last_acknowledgement_when_the_engine_ends() {
     acknowledge(&mut session, 1).unwrap();
     // A further acknowledgement, the last one, comes before the end (XEP-0198 §4).
     acknowledgement(&mut session).unwrap();
-    let told = session.stream.element("the end of the stream").unwrap_err();
-    assert!(is_shutdown(&told), "{told}");
-    let told = backend.element("the end of the stream").unwrap_err();
-    assert!(is_shutdown(&told), "{told}");
+    let reported = session.stream.element("the end of the stream").unwrap_err();
+    assert!(is_shutdown(&reported), "{reported}");
+    let reported = backend.element("the end of the stream").unwrap_err();
+    assert!(is_shutdown(&reported), "{reported}");
 }

@@ -29,7 +29,7 @@ fn asked(world: &World, query: &str) -> Element {
 }
 
 #[test]
-fn xep0157_3_contact_addresses_are_told_and_xep0030_4_the_list_of_items_is_empty() {
+fn xep0157_3_contact_addresses_are_notified_and_xep0030_4_the_list_of_items_is_empty() {
     let world = World::start_with(engine(), ORDINARY, |_, config| {
         let settings = config.as_object_mut().unwrap();
         settings.remove("backends");

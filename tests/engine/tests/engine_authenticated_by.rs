@@ -26,12 +26,12 @@ enum PeerCertificate {
     Untrusted,
 }
 
-struct Told {
+struct Reports {
     world: World,
     control: SocketAddr,
 }
 
-impl Told {
+impl Reports {
     fn start(certificate: PeerCertificate, settings: &Value) -> Self {
         let control = claim::port().unwrap();
         let world = World::start_with(engine(), ORDINARY, |ground, config| {
@@ -85,42 +85,42 @@ fn strict() -> Value {
 
 #[test]
 fn a_valid_certificate_authenticates_a_peer_in_both_directions() {
-    let told = Told::start(PeerCertificate::Trusted, &json!({"peerDefaults": strict()}));
-    told.send_to_peer();
-    assert_eq!(body(&told.world.peer.message().unwrap()), Some("Ho"));
-    told.authenticated_by("outbound", "Certificate");
+    let reported = Reports::start(PeerCertificate::Trusted, &json!({"peerDefaults": strict()}));
+    reported.send_to_peer();
+    assert_eq!(body(&reported.world.peer.message().unwrap()), Some("Ho"));
+    reported.authenticated_by("outbound", "Certificate");
 
-    let identity = told.world.ground.authority.issue(&[PEER]).unwrap();
-    let roots = told.world.ground.authority.roots().unwrap();
-    let mut stream = told.world.from_peer(Some(&identity), &roots).external().unwrap();
+    let identity = reported.world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = reported.world.ground.authority.roots().unwrap();
+    let mut stream = reported.world.from_peer(Some(&identity), &roots).external().unwrap();
     stream.send(TO_LOCAL).unwrap();
-    assert_eq!(body(&told.world.backend.message().unwrap()), Some("Hi"));
-    told.authenticated_by("inbound", "Certificate");
+    assert_eq!(body(&reported.world.backend.message().unwrap()), Some("Hi"));
+    reported.authenticated_by("inbound", "Certificate");
 }
 
 #[test]
 fn without_a_valid_certificate_dns_authenticates_whom_we_send_to_and_dialback_who_sends_to_us() {
-    let told = Told::start(PeerCertificate::Untrusted, &json!({}));
-    told.send_to_peer();
-    assert_eq!(body(&told.world.peer.message().unwrap()), Some("Ho"));
-    told.authenticated_by("outbound", "DNS");
-    let tls = &told.evidence("outbound").unwrap()["tls"];
+    let reported = Reports::start(PeerCertificate::Untrusted, &json!({}));
+    reported.send_to_peer();
+    assert_eq!(body(&reported.world.peer.message().unwrap()), Some("Ho"));
+    reported.authenticated_by("outbound", "DNS");
+    let tls = &reported.evidence("outbound").unwrap()["tls"];
     assert_eq!(tls["verification"], "CertificateUntrusted");
     // The end of validity is reported for every verdict.
     assert!(tls["notAfter"].as_str().unwrap() > "2026", "{tls}");
 
-    let roots = told.world.ground.authority.roots().unwrap();
-    let mut stream = told.world.from_peer(None, &roots).dialback(&secret_of(PEER)).unwrap();
+    let roots = reported.world.ground.authority.roots().unwrap();
+    let mut stream = reported.world.from_peer(None, &roots).dialback(&secret_of(PEER)).unwrap();
     stream.send(TO_LOCAL).unwrap();
-    assert_eq!(body(&told.world.backend.message().unwrap()), Some("Hi"));
-    told.authenticated_by("inbound", "Dialback");
+    assert_eq!(body(&reported.world.backend.message().unwrap()), Some("Hi"));
+    reported.authenticated_by("inbound", "Dialback");
 }
 
 #[test]
 fn a_certificate_that_peer_defaults_require_is_missed_with_its_fault_and_the_setting() {
-    let told = Told::start(PeerCertificate::Untrusted, &json!({"peerDefaults": strict()}));
-    told.send_to_peer();
-    let bounce = told.world.backend.message().unwrap();
+    let reported = Reports::start(PeerCertificate::Untrusted, &json!({"peerDefaults": strict()}));
+    reported.send_to_peer();
+    let bounce = reported.world.backend.message().unwrap();
     assert_eq!((bounce.attribute("type"), bounce.attribute("id")), (Some("error"), Some("m2")));
     let error = bounce.child(SERVER, "error").unwrap();
     let text = &error.child(STANZA_ERRORS, "text").unwrap().text;
@@ -129,22 +129,22 @@ fn a_certificate_that_peer_defaults_require_is_missed_with_its_fault_and_the_set
     {
         assert!(text.contains(part), "{part} is not in {text:?}");
     }
-    let outbound = told.evidence("outbound").unwrap();
+    let outbound = reported.evidence("outbound").unwrap();
     assert_eq!(outbound["reason"], "CertificateUntrusted", "{outbound}");
     assert_eq!((&outbound["step"], &outbound["message"]), (&json!("TLS"), &json!(text)));
     assert_eq!(outbound["authenticatedBy"], Value::Null);
-    let log = told.world.engine.log();
+    let log = reported.world.engine.log();
     assert!(log.contains("reason=\"CertificateUntrusted\""), "{log}");
     let taken = |event: &Event| matches!(event, Event::Authenticated { .. } | Event::Stanza { .. });
-    assert!(!told.world.peer.events().iter().any(taken), "nothing was sent to that server");
+    assert!(!reported.world.peer.events().iter().any(taken), "nothing was sent to that server");
 
     // Dialback does not replace the certificate, and the unauthenticated server learns of no setting.
-    let roots = told.world.ground.authority.roots().unwrap();
-    let identity = told.world.ground.authority.issue(&[PEER]).unwrap();
-    let stranger = told.world.from_peer(Some(&identity), &roots);
+    let roots = reported.world.ground.authority.roots().unwrap();
+    let identity = reported.world.ground.authority.issue(&[PEER]).unwrap();
+    let stranger = reported.world.from_peer(Some(&identity), &roots);
     let refused = stranger.dialback(&secret_of(PEER)).unwrap_err().to_string();
     assert!(!refused.contains("tls.verification"), "{refused}");
-    assert!(!told.world.backend.events().iter().any(|event| {
+    assert!(!reported.world.backend.events().iter().any(|event| {
         matches!(event, Event::Stanza { stanza, .. } if stanza.name == "message")
     }));
 }
@@ -155,8 +155,8 @@ fn an_entry_of_its_own_exempts_a_peer_from_the_default() {
         "peerDefaults": strict(),
         "peers": [{"domain": PEER, "tls": {"verification": "Preferred"}}],
     });
-    let told = Told::start(PeerCertificate::Untrusted, &settings);
-    told.send_to_peer();
-    assert_eq!(body(&told.world.peer.message().unwrap()), Some("Ho"));
-    told.authenticated_by("outbound", "DNS");
+    let reported = Reports::start(PeerCertificate::Untrusted, &settings);
+    reported.send_to_peer();
+    assert_eq!(body(&reported.world.peer.message().unwrap()), Some("Ho"));
+    reported.authenticated_by("outbound", "DNS");
 }

@@ -25,7 +25,7 @@ fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
             roots: ground.backend_ca.roots().unwrap(),
             proof: Proof::Dialback { authority: ground.inner },
             secret: secret_of(LOCAL),
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         let server = Server::start(SocketAddr::from((BACKEND, 0)), acceptor).unwrap();
         config["backends"][0]["server"] = serde_json::json!({

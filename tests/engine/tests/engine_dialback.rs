@@ -57,9 +57,9 @@ fn xep0344_2_4_a_certificate_that_proves_the_sender_spares_the_authoritative_ser
             .unwrap();
         assert_eq!(world.backend.message().unwrap().attribute("id"), Some(from));
     }
-    let told = |line: &&str| line.contains("how=DialbackByCertificate");
+    let reported = |line: &&str| line.contains("how=DialbackByCertificate");
     eventually("a line in the log for each sender", &2, || {
-        Ok(world.engine.log().lines().filter(told).count())
+        Ok(world.engine.log().lines().filter(reported).count())
     })
     .unwrap();
     assert!(!was_called(&server));
@@ -115,7 +115,7 @@ fn rfc6120_6_4_5_a_peer_that_closes_over_our_certificate_is_tried_again_by_dialb
 }
 
 #[test]
-fn what_a_stranger_is_told_of_a_failed_question_names_no_address_and_our_log_does() {
+fn what_a_stranger_is_notified_of_a_failed_question_names_no_address_and_our_log_does() {
     let (world, answer) = question_that_fails();
     assert!(answer.contains("remote-connection-failed"), "{answer}");
     assert!(!answer.contains(&world.closed.ip().to_string()), "{answer}");

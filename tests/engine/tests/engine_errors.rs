@@ -121,18 +121,18 @@ fn where_a_person_waits_the_error_comes_at_once_and_messages_wait() {
         for stanza in [message("m1"), request("i1"), message("m2"), join("p1")] {
             stream.send(stanza).unwrap();
         }
-        let told = |id: &str| {
-            let told = next_error(&world.backend).unwrap();
-            assert_eq!(told.attribute("id"), Some(id), "{told}");
-            let (kind, condition, text) = error(&told).unwrap();
-            assert_eq!((kind, condition), ("wait", "remote-server-timeout"), "{told}");
-            assert!(text.contains(cause), "{cause}: {told}");
+        let reported = |id: &str| {
+            let reported = next_error(&world.backend).unwrap();
+            assert_eq!(reported.attribute("id"), Some(id), "{reported}");
+            let (kind, condition, text) = error(&reported).unwrap();
+            assert_eq!((kind, condition), ("wait", "remote-server-timeout"), "{reported}");
+            assert!(text.contains(cause), "{cause}: {reported}");
         };
-        told("i1");
-        told("p1");
+        reported("i1");
+        reported("p1");
         // Between attempts the answer is equally fast.
         stream.send(request("i2")).unwrap();
-        told("i2");
+        reported("i2");
         eventually("the messages in the queue", &2, || world.count("stanzas_queued", &[])).unwrap();
         if alert.is_none() {
             let back = Server::start(world.closed, world.acceptor(CLOSED).unwrap()).unwrap();
@@ -182,9 +182,9 @@ fn an_error_on_the_stream_of_its_stanza_reaches_the_sender() {
     let mut backend = world.stream_from_backend(CLOSED).unwrap();
     for id in ["m1", "m2"] {
         backend.send(message(id)).unwrap();
-        let told = next_error(&world.backend).unwrap();
-        assert_eq!(told.attribute("id"), Some(id), "{told}");
-        assert_eq!(error(&told), Some(("modify", "bad-request", "")), "{told}");
+        let reported = next_error(&world.backend).unwrap();
+        assert_eq!(reported.attribute("id"), Some(id), "{reported}");
+        assert_eq!(error(&reported), Some(("modify", "bad-request", "")), "{reported}");
     }
 }
 
@@ -205,8 +205,8 @@ fn an_error_of_a_backend_on_the_stream_of_its_stanza_reaches_the_peer() {
         let message =
             format!("<message from='romeo@{PEER}/r' to='juliet@{LOCAL}' id='{id}' type='chat'/>");
         peer.send(message).unwrap();
-        let told = next_error(&world.peer).unwrap();
-        assert_eq!(told.attribute("id"), Some(id), "{told}");
+        let reported = next_error(&world.peer).unwrap();
+        assert_eq!(reported.attribute("id"), Some(id), "{reported}");
     }
 }
 
@@ -230,10 +230,10 @@ fn what_a_peer_sends_in_place_of_a_stream_is_in_its_own_words() {
         });
         let mut stream = world.stream_from_backend(CLOSED).unwrap();
         stream.send(message("m")).unwrap();
-        let told = next_error(&world.backend).unwrap();
-        let (_, condition, text) = error(&told).unwrap();
-        assert_eq!(condition, "remote-server-timeout", "{told}");
-        assert!(text.contains(said), "{said}: {told}");
+        let reported = next_error(&world.backend).unwrap();
+        let (_, condition, text) = error(&reported).unwrap();
+        assert_eq!(condition, "remote-server-timeout", "{reported}");
+        assert!(text.contains(said), "{said}: {reported}");
     }
 }
 

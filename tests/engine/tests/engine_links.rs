@@ -407,7 +407,7 @@ fn what_was_refused_is_in_the_evidence_with_its_cause() {
     let cause = "the certificate is for other.example, not for this domain";
     assert!(refusal["message"].as_str().unwrap().ends_with(cause), "{refusal}");
     assert_eq!((&refusal["local"], &refusal["source"]), (&json!(LOCAL), &json!("127.0.0.1")));
-    assert_eq!(peer(&evidence())["inbound"], Value::Null, "nothing was proven");
+    assert_eq!(peer(&evidence())["inbound"], Value::Null, "nothing was authenticated");
 
     // A server that does not trust our certificate reports that in the handshake. Its header was in the clear.
     let stranger = Authority::new("Unknown CA").unwrap();
@@ -586,7 +586,7 @@ fn server_of_two(ground: &Ground, address: [u8; 4]) -> PeerResult<(Server, Vec<u
         roots: ground.authority.roots()?,
         proof: Proof::Certificate,
         secret: secret_of(TWO),
-        patience: DEADLINE,
+        timeout: DEADLINE,
     };
     Ok((Server::start(SocketAddr::from((address, 0)), acceptor)?, leaf.unwrap_or_default()))
 }
@@ -627,7 +627,7 @@ fn rfc7673_3_3_a_server_that_its_tlsa_record_does_not_name_is_followed_by_the_ne
     sender.send(to(TWO, "m", "?")).unwrap();
     let arrived = second.message().unwrap();
     assert_eq!(arrived.attribute("id"), Some("m"), "{}", world.engine.log());
-    let proven = |event: &Event| matches!(event, Event::Authenticated { .. });
+    let authenticated = |event: &Event| matches!(event, Event::Authenticated { .. });
     let mut events = Vec::new();
     // The first server may see the refusal only after the second server has the message.
     until("an attempt at the first server", || {
@@ -635,5 +635,5 @@ fn rfc7673_3_3_a_server_that_its_tlsa_record_does_not_name_is_followed_by_the_ne
         !events.is_empty()
     })
     .unwrap();
-    assert!(!events.iter().any(proven), "{events:?}");
+    assert!(!events.iter().any(authenticated), "{events:?}");
 }

@@ -198,7 +198,7 @@ fn new_certificate_and_configuration_are_used_without_losing_a_verified_stream()
 }
 
 #[test]
-fn an_authority_that_became_unusable_is_told_and_the_last_good_one_goes_on_minting() {
+fn an_authority_that_became_unusable_is_notified_and_the_last_good_one_goes_on_minting() {
     let world = World::start(engine(), ORDINARY).unwrap();
     world.ground.write("backend-ca.crt", "no certificate any more").unwrap();
     until("the complaint about the file", || {
@@ -216,7 +216,7 @@ fn an_authority_that_became_unusable_is_told_and_the_last_good_one_goes_on_minti
 }
 
 #[test]
-fn trust_anchors_that_became_unusable_are_told_and_the_last_resolver_goes_on() {
+fn trust_anchors_that_became_unusable_are_notified_and_the_last_resolver_goes_on() {
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
         ground.write("root.key", &Signer::new().unwrap().anchor()).unwrap();
         config["dnssec"] = json!({"trustAnchors": ground.path("root.key")});

@@ -117,7 +117,7 @@ fn hosted() -> (World, Option<Server>) {
             roots: ground.authority.roots().unwrap(),
             proof: Proof::Certificate,
             secret: secret_of("hoster.example"),
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         let server = Server::start((PEER_ADDRESS, 0).into(), acceptor).unwrap();
         config["peerDefaults"] = json!({"route": {"targets": [server.address().to_string()]}});

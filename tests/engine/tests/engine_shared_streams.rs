@@ -241,7 +241,7 @@ fn send_from_both(world: &World) -> Result<Vec<Stream>, LoopbackError> {
             identity: Some(&identity),
             roots: &roots,
             security: Security::StartTls,
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         let mut stream = backend.external()?;
         let from = format!("juliet@{domain}");
@@ -276,7 +276,7 @@ fn xep0220_2_6_two_domains_at_one_address_share_a_stream_if_the_peer_answers_err
             roots: ground.authority.roots().unwrap(),
             proof: Proof::Dialback { authority: ground.outer },
             secret: secret_of("one.example"),
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         let started = Server::start(([127, 0, 0, 4], 0).into(), acceptor).unwrap();
         let route = json!({"targets": [started.address().to_string()]});

@@ -95,16 +95,16 @@ impl Scene {
     /// The stanzas that came back before the end of the engine's stream to the peer.
     fn bounced(&mut self) -> Vec<usize> {
         let mut bounced = Vec::new();
-        let told = loop {
+        let reported = loop {
             match self.world.peer.stanza() {
                 Ok(bounce) => {
                     assert_eq!(bounce.attribute("type"), Some("error"), "{bounce}");
                     bounced.push(id(&bounce));
                 }
-                Err(told) => break told,
+                Err(reported) => break reported,
             }
         };
-        assert!(is_shutdown(&told), "{told}\n{}", self.world.engine.log());
+        assert!(is_shutdown(&reported), "{reported}\n{}", self.world.engine.log());
         bounced
     }
 }
@@ -139,8 +139,8 @@ fn acknowledged(stream: &mut Stream) -> usize {
                 count = element.attribute("h").and_then(|h| h.parse().ok()).unwrap();
             }
             Ok(_) => {}
-            Err(told) => {
-                assert!(is_shutdown(&told), "{told}");
+            Err(reported) => {
+                assert!(is_shutdown(&reported), "{reported}");
                 return count;
             }
         }
@@ -169,17 +169,17 @@ fn what_waits_for_a_slow_backend_is_delivered_and_the_rest_comes_back() {
     let received = scene.world.count("stanzas_received_total", &[("leg", "outer")]).unwrap();
     scene.terminate();
     let mut delivered = 0;
-    let told = loop {
+    let reported = loop {
         match scene.backend.element("a stanza") {
             Ok(stanza) if stanza.name == "message" => {
                 assert_eq!(id(&stanza), delivered);
                 delivered += 1;
             }
             Ok(_) => {}
-            Err(told) => break told,
+            Err(reported) => break reported,
         }
     };
-    assert!(is_shutdown(&told), "{told}\n{}", scene.world.engine.log());
+    assert!(is_shutdown(&reported), "{reported}\n{}", scene.world.engine.log());
     assert!(delivered as u64 >= received, "{delivered} of {received}");
     let bounced = scene.bounced();
     let acknowledged = acknowledged(&mut scene.sender.join().unwrap());

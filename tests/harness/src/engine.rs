@@ -113,11 +113,11 @@ impl Engine {
     }
 
     /// The exit status; `None` if the engine still runs after that time.
-    pub fn ended_within(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    pub fn ended_within(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
         let begun = Instant::now();
         loop {
             let ended = self.process.try_wait()?;
-            if ended.is_some() || begun.elapsed() > patience {
+            if ended.is_some() || begun.elapsed() > timeout {
                 return Ok(ended);
             }
             thread::sleep(PAUSE);

@@ -276,7 +276,7 @@ impl World {
             identity,
             roots,
             security: Security::StartTls,
-            patience: DEADLINE,
+            timeout: DEADLINE,
         }
     }
 
@@ -301,7 +301,7 @@ impl World {
             identity: Some(identity),
             roots,
             security: Security::StartTls,
-            patience: DEADLINE,
+            timeout: DEADLINE,
         }
     }
 }
@@ -322,7 +322,7 @@ pub fn until(what: &'static str, mut seen: impl FnMut() -> bool) -> Result<(), P
     let begun = Instant::now();
     while !seen() {
         if begun.elapsed() > DEADLINE {
-            return Err(PeerError::Deadline { awaited: what, patience: DEADLINE });
+            return Err(PeerError::Deadline { awaited: what, timeout: DEADLINE });
         }
         thread::sleep(PAUSE);
     }
@@ -367,7 +367,7 @@ fn acceptor(domain: &str, authority: &Authority) -> Result<Acceptor, PeerError> 
         roots: authority.roots()?,
         proof: Proof::Certificate,
         secret: secret_of(domain),
-        patience: DEADLINE,
+        timeout: DEADLINE,
     })
 }
 

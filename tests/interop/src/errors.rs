@@ -102,7 +102,7 @@ pub fn of_a_backend(release: Release, engine: &Path) -> Result<()> {
         roots: roots.clone(),
         proof: Proof::Certificate,
         secret: secret_of(PEER),
-        patience: DEADLINE,
+        timeout: DEADLINE,
     };
     let peer = Server::start((addresses.theirs, SERVERS).into(), acceptor)?;
     let identity = Identity::from_pem(&certificate, &key)?;
@@ -113,7 +113,7 @@ pub fn of_a_backend(release: Release, engine: &Path) -> Result<()> {
         identity: Some(&identity),
         roots: &roots,
         security: Security::StartTls,
-        patience: DEADLINE,
+        timeout: DEADLINE,
     };
     let mut sender = initiator.external()?;
     for (id, stanza) in unreadable(&format!("romeo@{PEER}"), LOCAL) {

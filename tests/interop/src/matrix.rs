@@ -192,7 +192,7 @@ pub(super) fn backend(authority: &Authority, addresses: &Addresses) -> Result<Se
         roots: authority.roots()?,
         proof: Proof::Certificate,
         secret: secret_of(LOCAL),
-        patience: DEADLINE,
+        timeout: DEADLINE,
     };
     Ok(Server::start(SocketAddr::from((addresses.backend, SERVERS)), acceptor)?)
 }

@@ -46,7 +46,7 @@ impl Ours {
             identity: Some(&identity),
             roots: &roots,
             security: Security::StartTls,
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         Ok(backend.external()?)
     }

@@ -19,7 +19,7 @@ pub enum Seen {
     /// It came back: the error's condition and text, and the engine's own reasons.
     Bounced {
         /// The error that the sender received.
-        told: String,
+        reported: String,
         /// The engine's label, if the engine could not deliver.
         reason: Option<String>,
     },
@@ -33,14 +33,14 @@ impl Seen {
     /// The outcome, from the message that came back.
     pub fn bounced(message: &Element) -> Self {
         let error = message.children.iter().find(|child| child.name == "error");
-        let told = error
+        let reported = error
             .into_iter()
             .flat_map(|error| &error.children)
             .map(|child| if child.text.is_empty() { &child.name } else { &child.text })
             .cloned()
             .collect::<Vec<_>>()
             .join(": ");
-        Self::Bounced { told, reason: None }
+        Self::Bounced { reported, reason: None }
     }
 
     /// Adds the engine's evidence about that direction.
@@ -127,9 +127,9 @@ impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delivered(proof, channel) => write!(f, "{proof:?} ({channel:?})"),
-            Self::Bounced { told, reason } => {
+            Self::Bounced { reported, reason } => {
                 let reason = reason.as_deref().unwrap_or("by their server");
-                write!(f, "bounced ({reason}): {told}")
+                write!(f, "bounced ({reason}): {reported}")
             }
             Self::Arrived | Self::Silence | Self::Unexplained => write!(f, "{self:?}"),
         }
@@ -140,8 +140,8 @@ impl fmt::Display for Seen {
 mod tests {
     use super::*;
 
-    fn bounced(told: &str, reason: Option<&str>) -> Seen {
-        Seen::Bounced { told: told.to_owned(), reason: reason.map(str::to_owned) }
+    fn bounced(reported: &str, reason: Option<&str>) -> Seen {
+        Seen::Bounced { reported: reported.to_owned(), reason: reason.map(str::to_owned) }
     }
 
     #[test]

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_the_internet_are_told_from_cluster_addresses_by_their_second_octet() {
+    fn hosts_of_the_internet_are_distinguished_from_cluster_addresses_by_their_second_octet() {
         for host in Host::ALL.into_iter().filter(|host| host.on_the_internet()) {
             assert_eq!(host.address().octets()[1], 19, "{host}");
         }

@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_told_from_another_with_its_id() {
+    fn a_process_is_distinguished_from_another_with_its_id() {
         let own = Process::of(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(own.is_alive());
         assert!(!Process { start_time: own.start_time + 1, ..own }.is_alive());

@@ -146,26 +146,26 @@ async fn rfc7673_3_zones_that_another_program_signs_are_understood() -> Result<(
     for domain in ["partner.example", "alias.partner.example", "a.wild.partner.example"] {
         let target = first(&resolver, domain).await?;
         assert_eq!(
-            (target.to_string().as_str(), target.proven_for.is_some()),
+            (target.to_string().as_str(), target.validated_for.is_some()),
             ("im.partner.example:5269", true)
         );
-        let server = resolver.delegation(&target).await?.ok_or("nothing is proven")?;
+        let server = resolver.delegation(&target).await?.ok_or("nothing is validated")?;
         assert!(matches!(&server.associations, Associations::Usable(_)), "{domain}: {server:?}");
     }
     let far = first(&resolver, "far.partner.example").await?;
-    let server = resolver.delegation(&far).await?.ok_or("nothing is proven")?;
-    assert!(far.proven_for.is_some() && server.associations == Associations::None, "{server:?}");
+    let server = resolver.delegation(&far).await?.ok_or("nothing is validated")?;
+    assert!(far.validated_for.is_some() && server.associations == Associations::None, "{server:?}");
     // Absence by NSEC3 and by NSEC, of a name below and at an unsigned zone.
     for domain in ["absent.partner.example", "absent.example", "absent.plain.example"] {
         let target = first(&resolver, domain).await?;
         assert_eq!(
-            (target.to_string(), target.proven_for.is_some()),
+            (target.to_string(), target.validated_for.is_some()),
             (format!("{domain}:5269"), false)
         );
         assert_eq!(addresses(&resolver, domain).await, Answer::Absent);
     }
     let plain = first(&resolver, "plain.example").await?;
-    assert!(plain.proven_for.is_none());
+    assert!(plain.validated_for.is_none());
     assert_eq!(resolver.delegation(&plain).await?, None);
     let broken = resolver.targets(&Domain::parse("broken.example")?, true, false).await;
     let name = "broken.example".to_owned();

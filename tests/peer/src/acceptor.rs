@@ -46,7 +46,7 @@ pub struct Acceptor {
     /// Its dialback secret, with which it verifies keys.
     pub secret: Secret,
     /// Maximum time for each next element.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// A stream that may carry stanzas from `from` to our domain.
@@ -76,7 +76,7 @@ impl Acceptor {
 
     /// The same, up to the TLS handshake.
     pub fn secured(&self, tcp: TcpStream, features: &str) -> Result<Stream> {
-        let mut stream = Stream::accepted(tcp, self.patience)?;
+        let mut stream = Stream::accepted(tcp, self.timeout)?;
         if !stream.begins_with_tls()? {
             let starttls = format!("<starttls xmlns='{TLS}'><required/></starttls>{features}");
             self.greet(&mut stream, &starttls)?;
@@ -91,8 +91,8 @@ impl Acceptor {
         let from = header.attribute("from").unwrap_or_default().to_owned();
         let mut features =
             format!("<dialback xmlns='{DIALBACK_FEATURE}'><errors/></dialback>{more}");
-        let proven = self.proof == Proof::Certificate && stream.is_proven(&from);
-        if proven {
+        let authenticated = self.proof == Proof::Certificate && stream.is_authenticated(&from);
+        if authenticated {
             let mechanism = "<mechanism>EXTERNAL</mechanism>";
             let _ = write!(features, "<mechanisms xmlns='{SASL}'>{mechanism}</mechanisms>");
         }
@@ -109,7 +109,7 @@ impl Acceptor {
                 both_ways = true;
                 continue;
             }
-            if proven && element.is(SASL, "auth") {
+            if authenticated && element.is(SASL, "auth") {
                 check_authzid(&element, &from)?;
                 stream.send(format!("<success xmlns='{SASL}'/>"))?;
                 stream = stream.restarted();
@@ -145,7 +145,7 @@ impl Acceptor {
             identity: Some(&self.identity),
             roots: &self.roots,
             security: Security::StartTls,
-            patience: self.patience,
+            timeout: self.timeout,
         };
         let valid = authoritative.verify(element, id)?;
         dialback::answer_result(stream, element, valid)?;
@@ -174,8 +174,8 @@ impl Receiving for Acceptor {
         Self::dialback(self, stream, element, id)
     }
 
-    fn patience(&self) -> Duration {
-        self.patience
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 }
 
@@ -197,8 +197,8 @@ impl Receiving for Offering {
         self.acceptor.dialback(stream, element, id)
     }
 
-    fn patience(&self) -> Duration {
-        self.acceptor.patience
+    fn timeout(&self) -> Duration {
+        self.acceptor.timeout
     }
 }
 

@@ -44,12 +44,12 @@ pub enum PeerError {
         source: Arc<io::Error>,
     },
     /// Nothing was received in time.
-    #[error("timed out after {patience:?} while waiting for {awaited}")]
+    #[error("timed out after {timeout:?} while waiting for {awaited}")]
     Deadline {
         /// The expected item.
         awaited: &'static str,
         /// The time that the server waited.
-        patience: Duration,
+        timeout: Duration,
     },
     /// The other side closed the stream or the connection.
     #[error("the other side closed the connection while the test waited for {awaited}")]

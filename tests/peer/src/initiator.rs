@@ -43,7 +43,7 @@ pub struct Initiator<'a> {
     /// The encryption of the stream.
     pub security: Security,
     /// Maximum time for each answer.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// A stream that is encrypted as configured, on which the receiving server has sent its features for authentication.
@@ -60,7 +60,7 @@ pub struct Opened {
 impl Initiator<'_> {
     /// Connects and encrypts, up to the features that follow.
     pub fn open(&self) -> Result<Opened> {
-        self.open_on(Stream::connect(self.address, self.patience)?)
+        self.open_on(Stream::connect(self.address, self.timeout)?)
     }
 
     fn open_on(&self, mut stream: Stream) -> Result<Opened> {
@@ -102,7 +102,7 @@ impl Initiator<'_> {
 
     /// The same on an existing connection.
     pub fn external_on(&self, tcp: TcpStream) -> Result<Stream> {
-        self.authenticate(self.open_on(Stream::accepted(tcp, self.patience)?)?, "")
+        self.authenticate(self.open_on(Stream::accepted(tcp, self.timeout)?)?, "")
     }
 
     /// The same, with a request before authentication.

@@ -45,14 +45,14 @@ impl Listener {
     }
 
     /// The next connection, if one arrives within that time.
-    pub fn next(&self, patience: Duration) -> Option<TcpStream> {
-        self.connections().recv_timeout(patience).ok()
+    pub fn next(&self, timeout: Duration) -> Option<TcpStream> {
+        self.connections().recv_timeout(timeout).ok()
     }
 
     /// The next connection, which must arrive within that time.
-    pub fn accept(&self, patience: Duration) -> Result<TcpStream> {
+    pub fn accept(&self, timeout: Duration) -> Result<TcpStream> {
         let awaited = "a connection to the scripted server";
-        self.next(patience).ok_or(PeerError::Deadline { awaited, patience })
+        self.next(timeout).ok_or(PeerError::Deadline { awaited, timeout })
     }
 
     /// Drops the connections that have arrived, and returns their number.

@@ -18,7 +18,7 @@ pub trait Receiving: Send + Sync + 'static {
     fn dialback(&self, stream: &mut Stream, element: &Element, id: &str) -> Result<Option<String>>;
 
     /// Maximum time for each next element.
-    fn patience(&self) -> Duration;
+    fn timeout(&self) -> Duration;
 
     /// Whether a stream counts as idle, and is closed cleanly, as soon as nothing follows a stanza.
     fn closes_idle_streams(&self) -> bool {
@@ -35,8 +35,8 @@ impl<R: Receiving + ?Sized> Receiving for Arc<R> {
         R::dialback(self, stream, element, id)
     }
 
-    fn patience(&self) -> Duration {
-        R::patience(self)
+    fn timeout(&self) -> Duration {
+        R::timeout(self)
     }
 
     fn closes_idle_streams(&self) -> bool {

@@ -24,7 +24,7 @@ pub struct Redirecting {
 impl Receiving for Redirecting {
     fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
         let mut stream = if self.in_the_clear {
-            Stream::accepted(tcp, self.acceptor.patience)?
+            Stream::accepted(tcp, self.acceptor.timeout)?
         } else {
             self.acceptor.secured(tcp, "")?
         };
@@ -36,8 +36,8 @@ impl Receiving for Redirecting {
         Err(PeerError::unexpected("nothing after a redirection", element))
     }
 
-    fn patience(&self) -> Duration {
-        self.acceptor.patience
+    fn timeout(&self) -> Duration {
+        self.acceptor.timeout
     }
 }
 

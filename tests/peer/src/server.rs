@@ -44,7 +44,7 @@ pub struct Server {
     address: SocketAddr,
     events: Receiver<Event>,
     stopped: Arc<AtomicBool>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Server {
@@ -63,7 +63,7 @@ impl Server {
         let address = listener.local_addr().map_err(PeerError::listen(address))?;
         let (sender, events) = channel();
         let stopped = Arc::new(AtomicBool::new(false));
-        let patience = acceptor.patience();
+        let timeout = acceptor.timeout();
         let stop = Arc::clone(&stopped);
         let acceptor = Arc::new(acceptor);
         thread::spawn(move || {
@@ -79,7 +79,7 @@ impl Server {
                 });
             }
         });
-        Ok(Self { address, events, stopped, patience })
+        Ok(Self { address, events, stopped, timeout })
     }
 
     /// The address at which the server listens.
@@ -93,13 +93,11 @@ impl Server {
         awaited: &'static str,
         mut pick: impl FnMut(Event) -> Option<T>,
     ) -> Result<T> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let event = self.events.recv_timeout(left).map_err(|error| match error {
-                RecvTimeoutError::Timeout => {
-                    PeerError::Deadline { awaited, patience: self.patience }
-                }
+                RecvTimeoutError::Timeout => PeerError::Deadline { awaited, timeout: self.timeout },
                 RecvTimeoutError::Disconnected => PeerError::Closed { awaited },
             })?;
             match event {
@@ -139,7 +137,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
         // Wakes the accepting thread, so that it reads the flag.
-        drop(TcpStream::connect_timeout(&self.address, self.patience));
+        drop(TcpStream::connect_timeout(&self.address, self.timeout));
     }
 }
 
@@ -148,7 +146,7 @@ fn serve(acceptor: &impl Receiving, tcp: TcpStream, events: &Sender<Event>) -> R
         return Ok(Event::Ended { from: None });
     };
     let tell = |event| events.send(event).map_err(|_| PeerError::Closed { awaited: "a listener" });
-    let mut proven = vec![from.clone()];
+    let mut authenticated = vec![from.clone()];
     tell(Event::Authenticated { from: from.clone() })?;
     loop {
         let element = match stream.receive("a stanza") {
@@ -164,14 +162,17 @@ fn serve(acceptor: &impl Receiving, tcp: TcpStream, events: &Sender<Event>) -> R
         };
         if element.namespace == DIALBACK {
             if let Some(domain) = acceptor.dialback(&mut stream, &element, &id)? {
-                proven.push(domain.clone());
+                authenticated.push(domain.clone());
                 tell(Event::Authenticated { from: domain })?;
             }
             continue;
         }
         let sender = element.attribute("from").map(domain_of).unwrap_or_default();
-        if element.namespace != SERVER || !proven.iter().any(|domain| domain == sender) {
-            return Err(PeerError::unexpected("a stanza from a domain that was proven", &element));
+        if element.namespace != SERVER || !authenticated.iter().any(|domain| domain == sender) {
+            return Err(PeerError::unexpected(
+                "a stanza from a domain that was authenticated",
+                &element,
+            ));
         }
         tell(Event::Stanza { from: sender.to_owned(), stanza: element })?;
         if acceptor.closes_idle_streams() {

@@ -38,16 +38,16 @@ pub struct Stream {
 
 impl Stream {
     /// Connects by TCP.
-    pub fn connect(address: SocketAddr, patience: Duration) -> Result<Self> {
-        let tcp = TcpStream::connect_timeout(&address, patience)
+    pub fn connect(address: SocketAddr, timeout: Duration) -> Result<Self> {
+        let tcp = TcpStream::connect_timeout(&address, timeout)
             .map_err(PeerError::io("connecting by TCP"))?;
-        Self::accepted(tcp, patience)
+        Self::accepted(tcp, timeout)
     }
 
     /// A stream over an accepted connection.
-    pub fn accepted(tcp: TcpStream, patience: Duration) -> Result<Self> {
+    pub fn accepted(tcp: TcpStream, timeout: Duration) -> Result<Self> {
         let timed =
-            Timed::new(tcp, patience).map_err(PeerError::io("setting time-outs of a socket"))?;
+            Timed::new(tcp, timeout).map_err(PeerError::io("setting time-outs of a socket"))?;
         Ok(Self::over(Transport::Plain(timed)))
     }
 
@@ -96,7 +96,7 @@ impl Stream {
     }
 
     /// Whether the other side presented a certificate that chains to our roots and covers this domain.
-    pub fn is_proven(&self, domain: &str) -> bool {
+    pub fn is_authenticated(&self, domain: &str) -> bool {
         let transport: &Transport = self.reader.get_ref();
         transport.peer_certificate().is_some_and(|leaf| tls::covers(leaf, domain))
     }
@@ -159,10 +159,10 @@ impl Stream {
 
     /// The next item.
     pub fn receive(&mut self, awaited: &'static str) -> Result<Item> {
-        let patience = self.transport().begin();
+        let timeout = self.transport().begin();
         read(&mut self.reader, &mut self.buffer, &mut self.inside).map_err(|source| match source {
             quick_xml::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
-                PeerError::Deadline { awaited, patience }
+                PeerError::Deadline { awaited, timeout }
             }
             quick_xml::Error::Io(source) => PeerError::Io { doing: "receiving", source },
             source => PeerError::Xml { awaited, source },

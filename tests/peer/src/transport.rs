@@ -16,17 +16,17 @@ const READ_AHEAD: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Timed {
     tcp: BufReader<TcpStream>,
-    patience: Duration,
+    timeout: Duration,
     deadline: Instant,
 }
 
 impl Timed {
     /// Limits every write, and every read after [`Transport::begin`], to that time.
-    pub fn new(tcp: TcpStream, patience: Duration) -> io::Result<Self> {
+    pub fn new(tcp: TcpStream, timeout: Duration) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
-        tcp.set_write_timeout(Some(patience))?;
-        let deadline = Instant::now() + patience;
-        Ok(Self { tcp: BufReader::with_capacity(READ_AHEAD, tcp), patience, deadline })
+        tcp.set_write_timeout(Some(timeout))?;
+        let deadline = Instant::now() + timeout;
+        Ok(Self { tcp: BufReader::with_capacity(READ_AHEAD, tcp), timeout, deadline })
     }
 
     fn arm(&self) -> io::Result<()> {
@@ -99,8 +99,8 @@ impl Transport {
             Self::Client(tls) => &mut tls.sock,
             Self::Server(tls) => &mut tls.sock,
         };
-        timed.deadline = Instant::now() + timed.patience;
-        timed.patience
+        timed.deadline = Instant::now() + timed.timeout;
+        timed.timeout
     }
 
     /// Whether unread bytes are available, or arrive within that time. Restarts the deadline of [`Self::begin`].
@@ -121,14 +121,14 @@ impl Transport {
     }
 
     /// Sets the maximum time for every later write, and for every read after the next [`Self::begin`].
-    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
+    pub fn set_patience(&mut self, timeout: Duration) -> io::Result<()> {
         let timed = match self {
             Self::Plain(timed) => timed,
             Self::Client(tls) => &mut tls.sock,
             Self::Server(tls) => &mut tls.sock,
         };
-        timed.patience = patience;
-        timed.tcp.get_ref().set_write_timeout(Some(patience))
+        timed.timeout = timeout;
+        timed.tcp.get_ref().set_write_timeout(Some(timeout))
     }
 
     /// The local port.

@@ -35,7 +35,7 @@ impl Peer {
             roots: self.authority.roots()?,
             proof,
             secret: Secret::new(format!("the secret of {domain}")),
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         Server::start(ANY_PORT, acceptor)
     }
@@ -55,7 +55,7 @@ impl Peer {
             identity: Some(&self.identity),
             roots: &roots,
             security,
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         secret.map_or_else(|| initiator.external(), |secret| initiator.dialback(secret))
     }

@@ -6,7 +6,7 @@ use super::flow::Flow;
 use super::ledger::{Account, Fault, Totals};
 
 /// Maximum number of faults that are reported in full; further ones are only counted.
-const MAX_TOLD: usize = 50;
+const MAX_REPORTED: usize = 50;
 
 /// All accounts.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Faults {
     /// Number of violations.
     pub count: u64,
     /// The first ones.
-    pub told: Vec<String>,
+    pub reported: Vec<String>,
 }
 
 impl Books {
@@ -50,8 +50,8 @@ impl Books {
     pub(crate) fn fault(&self, text: String) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.count += 1;
-        if faults.told.len() < MAX_TOLD {
-            faults.told.push(text);
+        if faults.reported.len() < MAX_REPORTED {
+            faults.reported.push(text);
         }
     }
 
@@ -102,7 +102,7 @@ mod tests {
         books.close(0);
         let faults = books.faults();
         assert_eq!(faults.count, 3);
-        assert_eq!(faults.told[1], "flow 2: 0 was neither delivered nor bounced");
+        assert_eq!(faults.reported[1], "flow 2: 0 was neither delivered nor bounced");
         assert!(!books.totals().balance());
     }
 }

@@ -96,10 +96,10 @@ impl Control {
     /// Waits until `look` returns a value, or until the time has passed.
     pub(crate) fn wait<T>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         mut look: impl FnMut(&mut State) -> Option<T>,
     ) -> Option<T> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         let mut state = self.lock();
         loop {
             if let Some(seen) = look(&mut state) {

@@ -63,7 +63,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "{:>12}  KiB, maximum at the end of a round", self.resident_kib)?;
         writeln!(f, "{:>12}  faults", self.faults.count)?;
-        for fault in &self.faults.told {
+        for fault in &self.faults.reported {
             writeln!(f, "  {fault}")?;
         }
         Ok(())

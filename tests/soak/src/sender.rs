@@ -239,7 +239,7 @@ impl Sender {
             identity: Some(&self.identity),
             roots: &self.roots,
             security: Security::StartTls,
-            patience: MAX_SILENCE,
+            timeout: MAX_SILENCE,
         };
         let open = || -> Result<_> {
             let tcp = TcpStream::connect_timeout(&self.engine, MAX_SILENCE)
@@ -281,10 +281,10 @@ impl Sender {
 
 impl Outgoing {
     /// Returns input that is available, or that arrives within that time.
-    fn hear(&mut self, patience: Duration) -> Result<Option<Heard>> {
+    fn hear(&mut self, timeout: Duration) -> Result<Option<Heard>> {
         let mut heard = Heard::default();
         let transport = self.stream.transport();
-        let readable = transport.is_readable_within(patience);
+        let readable = transport.is_readable_within(timeout);
         if !readable.map_err(PeerError::io("awaiting acknowledgements"))? {
             return Ok(None);
         }

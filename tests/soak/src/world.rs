@@ -235,6 +235,6 @@ fn acceptor(domain: &str, authority: &Authority) -> Result<Acceptor> {
         roots: authority.roots()?,
         proof: Proof::Certificate,
         secret: secret_of(domain),
-        patience: MAX_SILENCE,
+        timeout: MAX_SILENCE,
     })
 }

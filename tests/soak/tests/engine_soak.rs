@@ -49,7 +49,7 @@ fn every_stanza_has_an_outcome_while_queues_are_full() {
 }
 
 #[test]
-fn every_stanza_that_an_engine_has_taken_has_an_outcome_when_it_is_told_to_end() {
+fn every_stanza_that_an_engine_has_taken_has_an_outcome_when_it_is_notified_to_end() {
     let report =
         soak(&Options { restart_every: 1, disturbances: 5, seed: 3, ..options() }).unwrap();
     assert_eq!(report.disturbances["restarts of the engine"], report.rounds, "{report}");

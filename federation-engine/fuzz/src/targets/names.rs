@@ -7,7 +7,7 @@ use std::sync::Arc;
 use federation_engine::Domain;
 use federation_engine::dns::synth::answer::{Decision, SynthConfig, Transport};
 use hickory_proto::op::Message;
-use s2s_proto::plan::{self, Answer, Answers, MAX_TARGETS, Origin, Proven, SrvRecord};
+use s2s_proto::plan::{self, Answer, Answers, MAX_TARGETS, Origin, SrvRecord, ValidatedAnswer};
 
 /// Reads numbers; returns zeros after the end.
 struct Numbers<'a>(&'a [u8]);
@@ -23,7 +23,7 @@ impl Numbers<'_> {
         u16::from_be_bytes([self.byte(), self.byte()])
     }
 
-    fn answer(&mut self) -> Proven<SrvRecord> {
+    fn answer(&mut self) -> ValidatedAnswer<SrvRecord> {
         let answer = match self.byte() % 6 {
             0 => Answer::Absent,
             1 => Answer::Failed("timed out".to_owned()),
@@ -31,7 +31,7 @@ impl Numbers<'_> {
             _ => {
                 let records = (0..=self.byte() % 48).map(|_| self.record()).collect();
                 let secure = self.byte().is_multiple_of(2);
-                return Proven { answer: Answer::Records(records), secure };
+                return ValidatedAnswer { answer: Answer::Records(records), secure };
             }
         };
         answer.into()
@@ -69,7 +69,7 @@ pub(crate) fn plan(data: &[u8]) {
         };
         assert!(targets.iter().take(n).find(same).is_none(), "{target} occurs twice");
         if target.origin == Origin::Fallback {
-            assert!(targets.len() == 1 && target.proven_for.is_none());
+            assert!(targets.len() == 1 && target.validated_for.is_none());
         }
     }
 }

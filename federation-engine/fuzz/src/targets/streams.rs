@@ -73,7 +73,7 @@ struct Stream<'a> {
     read: usize,
     handshake: bool,
     closed: bool,
-    proven: bool,
+    authenticated: bool,
     /// Pairs whose stanzas the peer may send, and pairs whose verification it requested.
     incoming: Vec<Pair>,
     verifying: Vec<(Pair, StreamId)>,
@@ -93,7 +93,7 @@ impl<'a> Stream<'a> {
             read: 0,
             handshake: false,
             closed: false,
-            proven: false,
+            authenticated: false,
             incoming: Vec::new(),
             verifying: Vec::new(),
             valid: Vec::new(),
@@ -123,7 +123,7 @@ impl<'a> Stream<'a> {
                     }
                 }
                 Action::Deliver(element, pair) => {
-                    assert!(self.incoming.contains(&pair), "{pair} is not proven");
+                    assert!(self.incoming.contains(&pair), "{pair} is not authenticated");
                     assert_eq!(Pair::of(&element), Some(pair), "the stanza is of the pair");
                 }
                 Action::Close => self.closed = true,
@@ -133,7 +133,7 @@ impl<'a> Stream<'a> {
     }
 
     fn authorized(&mut self, pair: Pair, how: Authentication) {
-        self.proven = true;
+        self.authenticated = true;
         let inbound = matches!(self.machine, Machine::Inbound(_));
         let (ours, theirs) = if inbound { (&pair.to, &pair.from) } else { (&pair.from, &pair.to) };
         assert!(self.world.serves(ours) && !self.world.serves(theirs), "{pair} is ours and theirs");
@@ -141,7 +141,7 @@ impl<'a> Stream<'a> {
         if inbound {
             match how {
                 Authentication::External | Authentication::DialbackByCertificate => {
-                    assert!(self.world.proven.contains(&pair.from), "{pair} by {how:?}");
+                    assert!(self.world.authenticated.contains(&pair.from), "{pair} by {how:?}");
                 }
                 Authentication::Dialback => {
                     assert!(self.valid.contains(&pair), "{pair} was not verified");
@@ -256,7 +256,7 @@ impl<'a> Stream<'a> {
             let next = self.deadline();
             assert!(next.is_none_or(|next| next > self.now), "a deadline has passed and stays");
         }
-        assert!(self.proven, "deadlines come without end");
+        assert!(self.authenticated, "deadlines come without end");
     }
 }
 
@@ -267,7 +267,7 @@ pub(crate) fn streams(data: &[u8]) {
     let certified = kind & 8 != 0;
     let denied = ["us.example", "chat.us.example"].map(|to| pair("denied.example", to));
     let world = World {
-        proven: if certified { vec![domain("them.example")] } else { Vec::new() },
+        authenticated: if certified { vec![domain("them.example")] } else { Vec::new() },
         denied: denied.to_vec(),
         ..World::new(profile)
     };

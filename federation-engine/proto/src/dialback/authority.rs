@@ -26,8 +26,9 @@ pub(crate) struct Question<'a> {
 pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mut Out) {
     let pair = question.pair.reversed();
     let (answer, id) = (answer(question, around), question.id.to_owned());
-    let told = answer.clone();
-    DialbackElement::VerifyAnswer { pair: pair.clone(), id: id.clone(), answer: told }.write(out);
+    let reported = answer.clone();
+    DialbackElement::VerifyAnswer { pair: pair.clone(), id: id.clone(), answer: reported }
+        .write(out);
     out.act(Action::KeyAnswered { pair, id, answer });
 }
 

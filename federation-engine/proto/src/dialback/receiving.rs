@@ -75,7 +75,7 @@ impl From<&Failure> for KeyVerdict {
             | Failure::StartTlsRefused => StanzaCondition::NotAuthorized,
             _ => StanzaCondition::RemoteConnectionFailed,
         };
-        Self::error_of(condition, failure.told(), failure.to_string())
+        Self::error_of(condition, failure.remote_text(), failure.to_string())
     }
 }
 
@@ -186,7 +186,7 @@ mod tests {
             let answer = KeyVerdict::from(&failure);
             let KeyVerdict::Error { condition, text, cause } = answer else { panic!("{answer:?}") };
             assert_eq!(condition.as_str(), expected, "{failure}");
-            assert_eq!((text.as_str(), cause), (failure.told(), Some(failure.to_string())));
+            assert_eq!((text.as_str(), cause), (failure.remote_text(), Some(failure.to_string())));
         }
     }
 

@@ -27,8 +27,8 @@ fn answers(xmpp: Answer<SrvRecord>, xmpps: Answer<SrvRecord>) -> Answers {
     Answers { xmpp: xmpp.into(), xmpps: Some(xmpps.into()), jabber: None }
 }
 
-fn proven(answer: Answer<SrvRecord>) -> Proven<SrvRecord> {
-    Proven { answer, secure: true }
+fn validated(answer: Answer<SrvRecord>) -> ValidatedAnswer<SrvRecord> {
+    ValidatedAnswer { answer, secure: true }
 }
 
 #[test]
@@ -108,18 +108,18 @@ fn rfc7673_3_1_bogus_srv_records_end_the_search() {
 fn rfc7673_3_1_a_target_is_secure_by_its_own_service_and_a_fallback_never_is() {
     let one = |target| records(&[srv(0, 0, 5269, target)]);
     let mixed = Answers {
-        xmpp: proven(one("a.example")),
+        xmpp: validated(one("a.example")),
         xmpps: Some(one("b.example").into()),
         jabber: None,
     };
     let targets = plan(&domain(), &mixed, &mut |_| 0).unwrap();
-    let shown: Vec<_> = targets.iter().map(|t| (t.to_string(), t.proven_for.clone())).collect();
+    let shown: Vec<_> = targets.iter().map(|t| (t.to_string(), t.validated_for.clone())).collect();
     assert_eq!(
         shown,
         [("a.example:5269".to_owned(), Some(domain())), ("b.example:5269".to_owned(), None)]
     );
-    let absent = Answers { xmpp: proven(Answer::Absent), xmpps: None, jabber: None };
-    assert_eq!(plan(&domain(), &absent, &mut |_| 0).unwrap()[0].proven_for, None);
+    let absent = Answers { xmpp: validated(Answer::Absent), xmpps: None, jabber: None };
+    assert_eq!(plan(&domain(), &absent, &mut |_| 0).unwrap()[0].validated_for, None);
 }
 
 #[test]

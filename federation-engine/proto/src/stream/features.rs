@@ -138,8 +138,8 @@ mod tests {
         assert_eq!(read(&required).starttls, Some(StartTls::Required));
         let limits =
             "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10000</max-bytes></limits>";
-        let told = read(&format!("<starttls {tls}/>{limits}"));
-        assert_eq!(told.starttls, Some(StartTls::Required), "limits are nothing to negotiate");
+        let reported = read(&format!("<starttls {tls}/>{limits}"));
+        assert_eq!(reported.starttls, Some(StartTls::Required), "limits are nothing to negotiate");
         assert_eq!(read("<starttls/>").starttls, None);
         assert_eq!(read("<starttls xmlns='urn:x'/>").starttls, None);
     }

@@ -1,19 +1,19 @@
 //! The receiving entity: the stream that a remote server opened to us.
 //!
-//! [`opening`] has headers and features, [`proving`] SASL and dialback; this file has the events and the end of the
+//! [`opening`] has headers and features, [`authentication`] SASL and dialback; this file has the events and the end of the
 //! stream.
 
+mod authentication;
 mod opening;
-mod proving;
 
 use std::time::{Duration, Instant};
 
 use crds::xmpp::{StanzaCondition, StreamCondition};
 
+use super::authenticated_pairs::AuthenticatedPairs;
 use super::error::{self, StreamError};
 use super::features::Features;
 use super::header::{Response, write_response};
-use super::proven::Proven;
 use super::rejection::{Named, Rejection};
 use super::starttls::{self, Negotiation};
 use super::{
@@ -56,7 +56,7 @@ pub struct Inbound {
     /// Dialback requests before the first authenticated pair.
     requests: u8,
     pending: Pending,
-    proven: Proven,
+    authenticated: AuthenticatedPairs,
     /// The peer supports stanzas in both directions on this stream (XEP-0288 §2.2), and accepts these sizes.
     bidi: Option<StreamLimits>,
     management: Management,
@@ -119,7 +119,7 @@ impl Inbound {
             failures: 0,
             requests: 0,
             pending: Pending::default(),
-            proven: Proven::default(),
+            authenticated: AuthenticatedPairs::default(),
             bidi: None,
             management: Management::default(),
             negotiation: Some(clock::after(now, limits.negotiation)),
@@ -244,7 +244,7 @@ impl Inbound {
             }
             _ => Some(Rejection::of_stream(&self.named, error)),
         };
-        if let Some(rejection) = rejection.filter(|_| self.proven.is_empty()) {
+        if let Some(rejection) = rejection.filter(|_| self.authenticated.is_empty()) {
             out.act(Action::Rejected(rejection));
         }
         out.act(Action::Ends(error.clone()));
@@ -274,7 +274,7 @@ impl Inbound {
     /// # Errors
     /// Why the stanza must not be relayed. Pass the element to [`Self::on_item`] then, which answers.
     pub fn authorize(&self, element: &Element) -> Result<&Pair, Refusal> {
-        self.proven.authorize(element)
+        self.authenticated.authorize(element)
     }
 
     /// A stanza from [`Self::authorize`] or [`Action::Deliver`] was relayed or answered, which acknowledgements report.
@@ -291,7 +291,7 @@ impl Inbound {
     pub fn carries(&self, pair: &Pair, around: &dyn Surroundings) -> bool {
         self.state == State::Open
             && self.bidi.is_some()
-            && self.proven.contains(&pair.reversed())
+            && self.authenticated.contains(&pair.reversed())
             && around.takes_bidi(pair)
     }
 
@@ -307,7 +307,7 @@ impl Inbound {
 
     /// Whether at least one pair is authenticated.
     pub fn is_authenticated(&self) -> bool {
-        !self.proven.is_empty()
+        !self.authenticated.is_empty()
     }
 
     /// Whether the stream is encrypted.
@@ -351,7 +351,7 @@ impl Inbound {
         let asked = Negotiation::read(element) == Some(Negotiation::StartTls);
         match &self.opened {
             Some(Opened { to: Some(to), offered: Features { starttls: Some(_), .. }, .. })
-                if asked && self.proven.is_empty() =>
+                if asked && self.authenticated.is_empty() =>
             {
                 out.put(starttls::PROCEED);
                 out.act(Action::StartTls { certificate_for: to.clone() });
@@ -373,7 +373,7 @@ impl Inbound {
     fn on_stanza(&mut self, element: Element, around: &dyn Surroundings, out: &mut Out) {
         let refusal = match self.authorize(&element) {
             Ok(pair) => return out.act(Action::Deliver(element, pair.clone())),
-            Err(refusal) => self.proven.refusal(&element, refusal, around),
+            Err(refusal) => self.authenticated.refusal(&element, refusal, around),
         };
         let error = StreamError::at(&element, refusal);
         out.act(Action::Refused { element, refusal });
@@ -385,7 +385,7 @@ impl Inbound {
     fn on_bidi(&mut self, element: Element, out: &mut Out) {
         let offered = self.opened.as_ref().is_some_and(|opened| opened.offered.bidi);
         match element.tree() {
-            Ok(node) if offered && self.proven.is_empty() && node.local == "bidi" => {
+            Ok(node) if offered && self.authenticated.is_empty() && node.local == "bidi" => {
                 self.bidi = Some(StreamLimits::read(&node));
             }
             _ => out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType }),
@@ -406,11 +406,11 @@ impl Inbound {
     }
 
     fn authorized(&mut self, pair: &Pair, how: Authentication, out: &mut Out) {
-        if self.proven.is_empty() {
+        if self.authenticated.is_empty() {
             out.act(Action::Bounds(self.limits.authenticated));
         }
         self.negotiation = None;
-        self.proven.push(pair.clone());
+        self.authenticated.push(pair.clone());
         out.act(Action::Authorized { pair: pair.clone(), how });
         if self.bidi.is_some() {
             out.act(Action::Bidirectional { pair: pair.reversed() });

@@ -95,8 +95,8 @@ mod tests {
 
     #[test]
     fn a_peer_that_tells_no_limit_has_ours() {
-        let told = StreamLimits { max_bytes: Some(20_000), idle: None };
-        assert_eq!(told.or_bytes(30_000).exceeded_by(20_001), Some(20_000));
+        let reported = StreamLimits { max_bytes: Some(20_000), idle: None };
+        assert_eq!(reported.or_bytes(30_000).exceeded_by(20_001), Some(20_000));
         assert_eq!(StreamLimits::default().or_bytes(30_000).exceeded_by(30_001), Some(30_000));
         assert_eq!(StreamLimits::default().or_bytes(30_000).exceeded_by(30_000), None);
     }

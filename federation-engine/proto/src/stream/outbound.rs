@@ -11,9 +11,9 @@ mod timers;
 
 use std::time::Instant;
 
+use super::authenticated_pairs::AuthenticatedPairs;
 use super::error::StreamError;
 use super::features::Features;
-use super::proven::Proven;
 use super::starttls::Negotiation;
 use super::{
     Action, Limits, Management, Out, PeerChain, StreamId, StreamLimits, Surroundings, Transport,
@@ -66,9 +66,9 @@ pub struct Outbound {
     /// We requested stanzas in both directions on this stream (XEP-0288 §2.2).
     bidi: bool,
     /// Pairs whose stanzas the peer may send on it.
-    incoming: Proven,
+    incoming: AuthenticatedPairs,
     /// Pairs of which the peer may send answers to our stanzas.
-    answers: Proven,
+    answers: AuthenticatedPairs,
     /// Number of received answers.
     answered: u64,
     /// `xml:lang` of the peer's header.
@@ -155,8 +155,8 @@ impl Outbound {
             rejected: None,
             pairs: Vec::new(),
             bidi: false,
-            incoming: Proven::default(),
-            answers: Proven::default(),
+            incoming: AuthenticatedPairs::default(),
+            answers: AuthenticatedPairs::default(),
             answered: 0,
             lang: None,
             management: Management::default(),

@@ -47,7 +47,7 @@ pub struct World {
     pub rules: PeerRules,
     pub profile: Profile,
     /// Domains with a valid certificate.
-    pub proven: Vec<Domain>,
+    pub authenticated: Vec<Domain>,
     pub denied: Vec<Pair>,
     pub secret: Secret,
     pub inquiry: KeyInquiry,
@@ -61,7 +61,7 @@ impl World {
             local: vec![domain("us.example"), domain("chat.us.example")],
             rules: profile.preset().rules(),
             profile,
-            proven: Vec::new(),
+            authenticated: Vec::new(),
             denied: Vec::new(),
             secret: Secret::new(b"secret"),
             inquiry: KeyInquiry::NotSeen,
@@ -70,7 +70,7 @@ impl World {
     }
 
     pub fn trusting(profile: Profile) -> Self {
-        Self { proven: vec![domain("them.example")], ..Self::new(profile) }
+        Self { authenticated: vec![domain("them.example")], ..Self::new(profile) }
     }
 
     /// The other side of this world: its local domains are the remote ones here.
@@ -109,7 +109,11 @@ impl Surroundings for World {
     }
 
     fn judge(&self, _: &PeerChain, remote: &Domain) -> Result<(), CertificateReason> {
-        if self.proven.contains(remote) { Ok(()) } else { Err(CertificateReason::SelfSigned) }
+        if self.authenticated.contains(remote) {
+            Ok(())
+        } else {
+            Err(CertificateReason::SelfSigned)
+        }
     }
 
     fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {

@@ -59,8 +59,9 @@ fn page() -> String {
     );
     page.push_str("\n| reason | text in log, evidence and status | text for remote servers |\n| --- | --- | --- |\n");
     for failure in failures() {
-        let (word, told) = (failure.word().to_string(), failure.told());
-        writeln!(page, "| `{word}` | {} | {} |", cell(&failure.to_string()), cell(told)).unwrap();
+        let (word, reported) = (failure.word().to_string(), failure.remote_text());
+        writeln!(page, "| `{word}` | {} | {} |", cell(&failure.to_string()), cell(reported))
+            .unwrap();
     }
     page.push_str("\n## Reasons of refused stanzas\n\n| reason | text |\n| --- | --- |\n");
     for refusal in Refusal::ALL {

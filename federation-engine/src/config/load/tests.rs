@@ -213,9 +213,9 @@ fn xep0157_contact_addresses_behind_a_backend_are_said_to_have_no_effect() {
     assert_eq!(local.contact.abuse.first().unwrap().as_str(), "mailto:abuse@a.example");
     assert_eq!(alone.not_in_effect(), [] as [&str; 0]);
     let text = format!("{domains}backends: [{{name: im, server: {{host: im.svc}}}}]\n");
-    let told = parse_text(&text).unwrap();
+    let reported = parse_text(&text).unwrap();
     assert_eq!(
-        told.not_in_effect(),
+        reported.not_in_effect(),
         [
             "domains[a.example].contact: its backend answers service discovery; set the contact addresses there"
         ]

@@ -92,7 +92,7 @@ fn targets(hosts: &[(&'static str, u16)]) -> Vec<Target> {
         priority: *priority,
         weight: 0,
         origin: Origin::Srv,
-        proven_for: None,
+        validated_for: None,
     };
     hosts.iter().map(target).collect()
 }
@@ -120,9 +120,9 @@ fn run(hosts: Hosts<'_>, fates: &[(&str, Fate)]) -> Run {
 impl Run {
     /// The address that won and when it did.
     async fn connect(&mut self) -> Result<(String, u128), Failure> {
-        let (world, patience) = (&self.world, Duration::from_secs(10));
+        let (world, timeout) = (&self.world, Duration::from_secs(10));
         let Connection { stream, address, .. } =
-            self.dialler.connect(world, world, &Guard::default(), patience).await?;
+            self.dialler.connect(world, world, &Guard::default(), timeout).await?;
         assert_eq!(stream, address.ip());
         Ok((stream.to_string(), world.start.unwrap().elapsed().as_millis()))
     }

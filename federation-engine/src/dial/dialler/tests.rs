@@ -15,10 +15,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 struct Zone(HashMap<&'static str, Answer<IpAddr>>);
 
 /// A host whose TLSA records are bogus.
-const UNPROVEN: &str = "unproven.example";
+const UNVALIDATED: &str = "unvalidated.example";
 
-fn unproven() -> DnsReason {
-    DnsReason::Bogus { name: UNPROVEN.to_owned(), records: Records::Certificate }
+fn unvalidated() -> DnsReason {
+    DnsReason::Bogus { name: UNVALIDATED.to_owned(), records: Records::Certificate }
 }
 
 impl Addresses for Zone {
@@ -27,7 +27,7 @@ impl Addresses for Zone {
     }
 
     async fn delegation(&self, target: &Target) -> Result<Option<Arc<Delegation>>, DnsReason> {
-        if target.host == Host::Name(UNPROVEN.into()) { Err(unproven()) } else { Ok(None) }
+        if target.host == Host::Name(UNVALIDATED.into()) { Err(unvalidated()) } else { Ok(None) }
     }
 }
 
@@ -135,7 +135,7 @@ async fn addresses_that_the_guard_refuses_are_never_dialled_unless_a_route_names
 }
 
 #[tokio::test]
-async fn what_dns_did_not_say_is_told_apart() {
+async fn what_dns_did_not_say_is_distinguished() {
     let network = Network::default();
     let guard = Guard::default();
     let nothing = zone(&[]);
@@ -152,17 +152,17 @@ async fn what_dns_did_not_say_is_told_apart() {
 
 #[tokio::test]
 async fn rfc7673_3_what_dnssec_refuses_is_not_connected_to_and_the_next_target_is() {
-    let mut zone = zone(&[(UNPROVEN, &["1.1.1.1"]), ("b.example", &["1.1.1.3"])]);
+    let mut zone = zone(&[(UNVALIDATED, &["1.1.1.1"]), ("b.example", &["1.1.1.3"])]);
     zone.0.insert("bogus.example", Answer::Bogus);
     let network = Network::open(&["1.1.1.1:5269", "1.1.1.3:5269"]);
     let guard = Guard::default();
-    let targets = srv_targets(&[UNPROVEN, "bogus.example", "b.example"]);
+    let targets = srv_targets(&[UNVALIDATED, "bogus.example", "b.example"]);
     assert_eq!(
         dialled(&targets, &zone, &network, &guard).await,
         Ok("1.1.1.3:5269 (b.example)".to_owned())
     );
     let failure = dialled(&targets[..1], &zone, &network, &guard).await.unwrap_err();
-    assert_eq!(failure, Failure::Dns(unproven()));
+    assert_eq!(failure, Failure::Dns(unvalidated()));
     let failure = dialled(&targets[1..2], &zone, &network, &guard).await.unwrap_err();
     assert_eq!((failure.word().as_str(), failure.passes()), ("DNSSECBogus", true));
     assert_eq!(failure.stanza_error().condition.as_str(), "remote-server-timeout");

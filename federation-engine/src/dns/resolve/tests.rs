@@ -238,8 +238,8 @@ async fn a_resolver_that_is_not_there_is_named_as_the_cause() {
 #[tokio::test]
 async fn a_single_question_shows_everything_that_the_server_said() {
     let server = server().await;
-    let patience = Duration::from_mins(1);
-    let ask = |name: &'static str, kind| ask::ask(server.address, name, kind, false, patience);
+    let timeout = Duration::from_mins(1);
+    let ask = |name: &'static str, kind| ask::ask(server.address, name, kind, false, timeout);
     let reply = ask("_xmpp-server._tcp.partner.example.", Kind::Srv).await.unwrap();
     assert_eq!(
         (reply.code, reply.authoritative, reply.recursion_available),
@@ -264,8 +264,8 @@ async fn a_single_question_shows_everything_that_the_server_said() {
 #[tokio::test]
 async fn silence_is_reported_with_server_and_time() {
     let silent = TestServer::start(|_, _| None).await;
-    let patience = Duration::from_millis(50);
-    let error = ask::ask(silent.address, "a.example", Kind::A, true, patience).await.unwrap_err();
+    let timeout = Duration::from_millis(50);
+    let error = ask::ask(silent.address, "a.example", Kind::A, true, timeout).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{} did not answer within 50ms", silent.address));
 }
 

@@ -143,8 +143,9 @@ impl Records {
     }
 
     pub(super) fn is_reached(&self, local: &Domain) -> bool {
-        let proven = |seen: &InboundObservation| seen.kind == InboundKind::StreamAuthenticated;
-        self.inbound.values().any(|seen| proven(seen) && seen.local == *local)
+        let authenticated =
+            |seen: &InboundObservation| seen.kind == InboundKind::StreamAuthenticated;
+        self.inbound.values().any(|seen| authenticated(seen) && seen.local == *local)
     }
 
     pub(super) fn inbound(&mut self, observation: InboundObservation) -> Change {

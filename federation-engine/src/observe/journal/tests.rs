@@ -227,7 +227,7 @@ fn a_refusal_is_kept_with_a_known_peer_until_that_one_is_connected() {
     assert!(kept.len() == MAX_PEER_REFUSALS && kept.iter().all(|one| one.message.len() < 600));
 
     journal.peer_inbound(&domain("named.example"), stream(true, 5));
-    assert!(of("named.example").is_empty(), "it has proven itself since");
+    assert!(of("named.example").is_empty(), "it has authenticated itself since");
     journal.refused(named("somebody else under its name", 6));
     assert!(of("named.example").is_empty(), "its record is left alone while it is connected");
     let common = journal.snapshot().1.refusals;
@@ -236,7 +236,7 @@ fn a_refusal_is_kept_with_a_known_peer_until_that_one_is_connected() {
     journal.refused(named("no TLS", 8));
     assert_eq!(of("named.example").len(), 1);
     let record = &journal.snapshot().1.peers[0];
-    assert_eq!(record.inbound, Some(stream(false, 7)), "what was proven stays as it was");
+    assert_eq!(record.inbound, Some(stream(false, 7)), "what was authenticated stays as it was");
 }
 
 #[test]

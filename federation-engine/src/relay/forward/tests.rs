@@ -45,7 +45,7 @@ fn a_stanza_goes_to_the_other_leg_and_starts_its_link_once() {
 }
 
 #[test]
-fn a_denied_pair_is_refused_and_its_sender_is_told_on_the_leg_that_it_came_from() {
+fn a_denied_pair_is_refused_and_its_sender_is_notified_on_the_leg_that_it_came_from() {
     let (relay, started) = relay();
     let outbound = message("juliet@local.example", "x@denied.example");
     let pair = forward(&relay, Leg::Inner, &outbound);

@@ -66,8 +66,8 @@ fn during_the_back_off_requests_are_answered_at_once_and_messages_wait() {
     let push = |text: &'static str, at| link.push(Bytes::from_static(text.as_bytes()), at, &BOUNDS);
     let late = now + FAILURE_REPEAT_TIME.checked_sub(Duration::from_millis(1)).unwrap();
     for at in [now, late] {
-        let told = Push::Unreachable { stanza: REQUEST.into(), cause: refused() };
-        assert_eq!(push(REQUEST, at), told);
+        let reported = Push::Unreachable { stanza: REQUEST.into(), cause: refused() };
+        assert_eq!(push(REQUEST, at), reported);
     }
     assert_eq!(push("<message/>", now), Push::Queued { start: false });
     assert!(link.not_before().is_some());

@@ -77,7 +77,7 @@ fn both_sides_collect_a_server_auth_only_chain_that_is_judged_afterwards() {
 }
 
 #[test]
-fn a_peer_without_certificate_and_a_stranger_get_through_the_handshake_unproven() {
+fn a_peer_without_certificate_and_a_stranger_get_through_the_handshake_unauthenticated() {
     let root = Ca::root("Root");
     let server_side = presented(&root, "server.example");
     let start = TlsStart::StartTls;

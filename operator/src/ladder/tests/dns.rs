@@ -4,14 +4,14 @@ use super::*;
 use crate::dns::publish::Publication;
 use crate::dns::wanted::Srv;
 use crate::evidence::dns::NameEvidence;
-use crate::fixtures::told;
+use crate::fixtures::reported;
 
 #[test]
 fn host_resolves() {
     let rung = ConditionType::HostResolves;
     let found = |addresses: &[&str]| {
         let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
-        reason(rung, |seen| seen.dns.host = told(addresses))
+        reason(rung, |seen| seen.dns.host = reported(addresses))
     };
     assert_eq!(found(&["192.0.2.7"]), "RecordsMatch");
     assert_eq!(found(&[]), "RecordNotFound");
@@ -44,7 +44,7 @@ fn srv(port: u16, target: &str) -> Srv {
 /// The verdict when the first SRV record set is found like this.
 fn srv_found(records: &[Srv]) -> Verdict {
     let records = records.iter().cloned().collect();
-    after(ConditionType::SRVResolves, |seen| seen.dns.services[0].1 = told(records))
+    after(ConditionType::SRVResolves, |seen| seen.dns.services[0].1 = reported(records))
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn srv_resolves() {
 fn the_cause_of_a_missing_srv_record_is_named() {
     let missing = |change: fn(&mut Evidence)| {
         after(ConditionType::SRVResolves, |seen| {
-            seen.dns.services[0].1 = told([].into());
+            seen.dns.services[0].1 = reported([].into());
             change(seen);
         })
     };
@@ -92,7 +92,7 @@ fn the_cause_of_a_missing_srv_record_is_named() {
     assert_eq!(unread.reason.to_string(), "ExternalDNSNotWatching");
     let young = missing(|seen| seen.cluster.dns_endpoint.created = Some(now()));
     assert_eq!(young.reason.to_string(), "SRVNotFound");
-    let neither = missing(|seen| seen.dns.host = told([].into()));
+    let neither = missing(|seen| seen.dns.host = reported([].into()));
     assert_eq!(neither.reason.to_string(), "SRVNotFound");
     let no_kind = missing(|seen| seen.publication = Publication::KindMissing);
     assert_eq!(no_kind.reason.to_string(), "ExternalDNSCRDMissing");
@@ -110,7 +110,7 @@ fn domain_uncontested() {
     let rung = ConditionType::DomainUncontested;
     let found = |target: &str| {
         let record = [srv(5269, target)].into();
-        reason(rung, |seen| seen.dns.services[0].1 = told(record))
+        reason(rung, |seen| seen.dns.services[0].1 = reported(record))
     };
     assert_eq!(found("xmpp.example.com"), "Uncontested");
     assert_eq!(found("im.other.example"), "DomainClaimedElsewhere");
@@ -119,7 +119,7 @@ fn domain_uncontested() {
     // It is judged before there is an address: the foreign record stands there already.
     let early = after(rung, |seen| {
         seen.cluster.service.as_mut().unwrap().address = None;
-        seen.dns.services[0].1 = told([srv(5269, "im.other.example")].into());
+        seen.dns.services[0].1 = reported([srv(5269, "im.other.example")].into());
     });
     assert_eq!(early.reason.to_string(), "DomainClaimedElsewhere");
 }
@@ -137,7 +137,7 @@ fn behind_nat() -> serde_json::Value {
 fn records_are_compared_with_the_public_addresses_and_ports() {
     let host = |found: &str| {
         of(&behind_nat(), ConditionType::HostResolves, |seen| {
-            seen.dns.host = told([found.parse().unwrap()].into());
+            seen.dns.host = reported([found.parse().unwrap()].into());
         })
     };
     assert_eq!(host("203.0.113.10").reason.to_string(), "RecordsMatch");
@@ -148,7 +148,7 @@ fn records_are_compared_with_the_public_addresses_and_ports() {
     assert!(wrong.message.contains(expected), "{wrong:?}");
     let srv = |port: u16| {
         of(&behind_nat(), ConditionType::SRVResolves, |seen| {
-            seen.dns.services[0].1 = told([srv(port, "xmpp.example.com")].into());
+            seen.dns.services[0].1 = reported([srv(port, "xmpp.example.com")].into());
         })
     };
     assert_eq!(srv(15_269).reason.to_string(), "RecordsMatch");
@@ -162,9 +162,9 @@ fn the_zone_snippet_has_public_addresses_and_never_a_private_one_that_nobody_ask
         let mut seen = evidence(&federation);
         let private = Address::Ips(vec!["10.1.2.3".parse().unwrap()]);
         seen.cluster.service.as_mut().unwrap().address = Some(private);
-        seen.dns.host = told([].into());
+        seen.dns.host = reported([].into());
         for (_, found) in &mut seen.dns.services {
-            *found = told([].into());
+            *found = reported([].into());
         }
         let view = View { federation: &federation, seen: &seen };
         crate::dns::zone::snippet(&crate::dns::compare::records(view))

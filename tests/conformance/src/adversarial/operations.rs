@@ -23,8 +23,8 @@ pub(super) const CASES: &[Case] = &[
         name: "E3",
         sentence: "texts for remote servers reveal nothing about the internal side",
         proof: Proof::Test(
-            "federation-engine/proto/src/reason/told.rs",
-            "what_strangers_are_told_names_nothing_of_our_inside",
+            "federation-engine/proto/src/reason/remote_text.rs",
+            "what_strangers_are_notified_names_nothing_of_our_inside",
         ),
     },
     Case {

@@ -178,7 +178,7 @@ fn other_alpn(target: &Target) -> Finding {
     let Some(address) = target.direct_tls else {
         return not_applicable("it needs the target's port for Direct TLS (--direct-tls)");
     };
-    let connect = || s2s_peer::stream::Stream::connect(address, target.patience);
+    let connect = || s2s_peer::stream::Stream::connect(address, target.timeout);
     let without = Client::new(None, false)?.config;
     let stream = connect()?.secured_as_client(without, &target.domain);
     if let Ok(stream) = stream {

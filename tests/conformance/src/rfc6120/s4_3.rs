@@ -54,11 +54,11 @@ fn ids_never_repeat(target: &Target) -> Finding {
 
 fn features_follow(target: &Target) -> Finding {
     target.clear(&target.header())?;
-    target.proven().map(drop)
+    target.certified().map(drop)
 }
 
 fn success_restarts(target: &Target) -> Finding {
-    let before = target.proven()?;
+    let before = target.certified()?;
     let old = before.id();
     let mut stream = before.stream;
     send_auth(&mut stream, "=")?;
@@ -80,7 +80,7 @@ fn success_restarts(target: &Target) -> Finding {
 }
 
 fn stanza_too_early(target: &Target) -> Finding {
-    let mut stream = target.proven()?.stream;
+    let mut stream = target.certified()?.stream;
     let (peer, domain) = (&target.peer, &target.domain);
     stream.send(format!("<message from='romeo@{peer}/r' to='juliet@{domain}'/>"))?;
     expect_error(&mut stream, &["not-authorized"])

@@ -22,7 +22,7 @@ fn idle(target: &Target) -> Finding {
     }
     match stream.receive("nothing") {
         Ok(Item::Element(element)) => {
-            violated(format!("received within {:?}: {element}", target.patience))
+            violated(format!("received within {:?}: {element}", target.timeout))
         }
         // The target kept the stream open all the time, or closed it without an error.
         Ok(_) | Err(_) => Ok(()),

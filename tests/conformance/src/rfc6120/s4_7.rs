@@ -57,7 +57,7 @@ fn initial_id(target: &Target) -> Finding {
 }
 
 fn addresses_are_swapped(target: &Target) -> Finding {
-    for header in [target.clear(&target.header())?.header, target.proven()?.header] {
+    for header in [target.clear(&target.header())?.header, target.certified()?.header] {
         let good = header.attribute("from") == Some(&target.domain)
             && header.attribute("to") == Some(&target.peer);
         ensure(good, || header.to_string())?;
@@ -111,7 +111,7 @@ fn from_before_tls(target: &Target) -> Finding {
 }
 
 fn language(target: &Target) -> Finding {
-    for opened in [target.clear(&target.header())?, target.proven()?] {
+    for opened in [target.clear(&target.header())?, target.certified()?] {
         ensure(opened.header.attribute("xml:lang").is_some(), || opened.header.to_string())?;
     }
     let Some(inside) = &target.inside else { return Ok(()) };

@@ -101,8 +101,8 @@ fn see_other_host(target: &Target) -> Finding {
     let identity = target.identity(&[&target.peer])?;
     let mut stream = stream.secured_as_server(server_that_takes_any(&identity)?)?;
     let header = redirect(&mut stream, &trap)?;
-    let Some(tcp) = outside.trap.next(target.patience) else { return Ok(()) };
-    let followed = Dialled::accept(Stream::accepted(tcp, target.patience)?, &identity, "")?.header;
+    let Some(tcp) = outside.trap.next(target.timeout) else { return Ok(()) };
+    let followed = Dialled::accept(Stream::accepted(tcp, target.timeout)?, &identity, "")?.header;
     let ends =
         |header: &Element| ["from", "to"].map(|end| header.attribute(end).map(str::to_owned));
     ensure(ends(&followed) == ends(&header), || {

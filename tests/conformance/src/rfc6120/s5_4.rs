@@ -98,7 +98,7 @@ fn client_certificate(target: &Target) -> Finding {
 
 fn everything_is_new(target: &Target) -> Finding {
     let before = target.clear(&target.header())?;
-    let after = target.proven()?;
+    let after = target.certified()?;
     ensure(before.id() != after.id(), || format!("the id is still {} after TLS", after.id()))?;
     ensure(after.features.child(TLS, "starttls").is_none(), || after.features.to_string())
 }

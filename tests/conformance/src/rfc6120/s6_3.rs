@@ -56,14 +56,14 @@ fn offered_when_it_succeeds(target: &Target) -> Finding {
         let Ok(opened) = target.encrypted(&target.header(), identity) else { continue };
         ensure(!opened.offers_external(), || format!("EXTERNAL is offered for {what}"))?;
     }
-    let opened = target.proven()?;
+    let opened = target.certified()?;
     ensure(opened.offers_external(), || {
         format!("features for a valid certificate: {}", opened.features)
     })
 }
 
 fn external_first(target: &Target) -> Finding {
-    let opened = target.proven()?;
+    let opened = target.certified()?;
     ensure(opened.mechanisms().first() == Some(&"EXTERNAL"), || opened.features.to_string())?;
     if target.outside.is_none() {
         return Ok(());
@@ -79,7 +79,7 @@ fn external_first(target: &Target) -> Finding {
 
 /// The target's answer to that initial response.
 fn answer(target: &Target, initial: &str) -> Finding<Element> {
-    let mut stream = target.proven()?.stream;
+    let mut stream = target.certified()?.stream;
     send_auth(&mut stream, initial)?;
     Ok(stream.element("the answer to SASL EXTERNAL")?)
 }

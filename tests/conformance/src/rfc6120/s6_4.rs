@@ -30,7 +30,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 fn attempts(target: &Target) -> Finding {
     let wrong = BASE64_STANDARD.encode(target.below("other"));
-    let mut stream = target.proven()?.stream;
+    let mut stream = target.certified()?.stream;
     let mut failures = 0;
     let condition = loop {
         if failures == 7 {
@@ -50,7 +50,7 @@ fn attempts(target: &Target) -> Finding {
     if target.outside.is_none() {
         return Ok(());
     }
-    let mut opened = target.proven()?;
+    let mut opened = target.certified()?;
     if !opened.offers_dialback() {
         return Ok(());
     }

@@ -16,7 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: 53,
         section: "RFC 6120 §8.1.2.2",
         sentence: "a stanza from a domain that is not authenticated is answered with invalid-from",
-        run: not_proven,
+        run: not_authenticated,
     },
     Check {
         id: 54,
@@ -53,7 +53,7 @@ fn improper_addresses(target: &Target) -> Finding {
     Ok(())
 }
 
-fn not_proven(target: &Target) -> Finding {
+fn not_authenticated(target: &Target) -> Finding {
     let to = format!("to='juliet@{}'", target.domain);
     for from in [target.below("other"), "other.invalid".to_owned()] {
         refused(target, &format!("{to} from='romeo@{from}'"), "invalid-from")?;

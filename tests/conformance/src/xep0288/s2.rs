@@ -23,7 +23,7 @@ const FEATURE: &str = "<bidi xmlns='urn:xmpp:features:bidi'/>";
 
 fn bidi(target: &Target) -> Finding {
     let (peer, domain) = (&target.peer, &target.domain);
-    let mut stream = target.proven()?.stream;
+    let mut stream = target.certified()?.stream;
     stream.send(format!(
         "<bidi xmlns='{REQUEST}'/><message from='romeo@{peer}/r' to='juliet@{domain}'><body/></message>"
     ))?;

@@ -32,7 +32,7 @@ fn no_starttls_inside(target: &Target) -> Finding {
         return not_applicable("the target does not accept Direct TLS (--direct-tls)");
     };
     let client = Client::new(None, true)?;
-    let stream = Stream::connect(address, target.patience)?
+    let stream = Stream::connect(address, target.timeout)?
         .secured_as_client(client.config, &target.domain)?;
     let mut opened = Opened::greet(stream, &Header { ..target.header() })?;
     ensure(opened.features.child(TLS, "starttls").is_none(), || opened.features.to_string())?;

@@ -107,7 +107,7 @@ impl World {
             roots: ground.authority.roots()?,
             others: ground.outer,
             claim: setup.claim,
-            patience: DEADLINE,
+            timeout: DEADLINE,
         });
         let server = Server::start((PEER_ADDRESS, 0).into(), Arc::clone(&partner))?;
         let backend = serve(BACKEND_ADDRESS, LOCAL, Proof::Certificate, &ground.backend_ca)?;
@@ -138,7 +138,7 @@ impl World {
             identity: Some(&identity),
             roots: &self.ground.backend_ca.roots()?,
             security: Security::StartTls,
-            patience: DEADLINE,
+            timeout: DEADLINE,
         };
         Ok(initiator.external()?)
     }

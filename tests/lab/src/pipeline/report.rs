@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_with_its_sentence_and_its_log() {
+    fn a_failure_is_notified_with_its_sentence_and_its_log() {
         let outcome = outcome(vec![test("meet", 3, Some("jdoe1 was not asked"))], &["meet"]);
         let text = tests(&outcome, &BTreeMap::new());
         assert!(

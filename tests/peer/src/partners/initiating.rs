@@ -33,7 +33,7 @@ impl Partner {
 
     /// The same, at another address.
     pub fn open_at(&self, address: SocketAddr, to: &str) -> Result<HasOpened> {
-        let opened = self.greet_as_client(Stream::connect(address, self.patience)?, to)?;
+        let opened = self.greet_as_client(Stream::connect(address, self.timeout)?, to)?;
         let offered = opened.features.child(TLS, "starttls").is_some();
         match self.wire.tls {
             Tls::Never | Tls::TooOld => return Ok(opened),
@@ -52,7 +52,7 @@ impl Partner {
             Certificate::Trusted => tls::client(Some(&self.identity), &self.roots, false)?,
         };
         let stream = stream.secured_as_client(config, to)?;
-        if self.wire.certificate == Certificate::Named && !stream.is_proven(to) {
+        if self.wire.certificate == Certificate::Named && !stream.is_authenticated(to) {
             return Err(PeerError::Script(format!("the certificate is not for {to}")));
         }
         self.greet_as_client(stream, to)

@@ -26,7 +26,7 @@ pub struct Partner {
     /// Its answer to a domain that another of its customers owns.
     pub claim: Option<Claim>,
     /// Maximum time for each answer.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// The answer of a hosting provider to the dialback key of a domain that it believes to host itself. It never queries

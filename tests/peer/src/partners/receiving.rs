@@ -30,7 +30,7 @@ struct Greeted {
 
 impl Receiving for Partner {
     fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
-        let mut stream = Stream::accepted(tcp, self.patience)?;
+        let mut stream = Stream::accepted(tcp, self.timeout)?;
         let mut encrypted = false;
         let mut greeted = self.greet(&mut stream, encrypted)?;
         loop {
@@ -53,7 +53,9 @@ impl Receiving for Partner {
                 stream = self.secured(stream)?;
                 encrypted = true;
                 greeted = self.greet(&mut stream, encrypted)?;
-                if self.wire.certificate == Certificate::Named && !stream.is_proven(&greeted.from) {
+                if self.wire.certificate == Certificate::Named
+                    && !stream.is_authenticated(&greeted.from)
+                {
                     return refuse(&mut stream, "not-authorized", "");
                 }
                 continue;
@@ -91,8 +93,8 @@ impl Receiving for Partner {
         Ok(valid.then(|| from.to_owned()))
     }
 
-    fn patience(&self) -> Duration {
-        self.patience
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     fn closes_idle_streams(&self) -> bool {
@@ -110,7 +112,7 @@ impl Partner {
             return Ok(Greeted { from, id, external: false });
         }
         let external =
-            self.wire.external && encrypted && !from.is_empty() && stream.is_proven(&from);
+            self.wire.external && encrypted && !from.is_empty() && stream.is_authenticated(&from);
         let mut features = String::new();
         if self.wire.offers_starttls() && !encrypted {
             let required = if self.wire.tls == Tls::Required { "<required/>" } else { "" };

@@ -26,13 +26,13 @@ pub const PLAIN: Wire =
 
 /// The server of a domain as this gateway finds it: the target of the first SRV record in the answer, and no other
 /// ([S-8]).
-pub fn first_server(resolver: SocketAddr, domain: &str, patience: Duration) -> Result<SocketAddr> {
+pub fn first_server(resolver: SocketAddr, domain: &str, timeout: Duration) -> Result<SocketAddr> {
     let service = format!("_xmpp-server._tcp.{domain}.");
-    let records = ask(resolver, &service, RecordType::SRV, patience)?;
+    let records = ask(resolver, &service, RecordType::SRV, timeout)?;
     let Some(RData::SRV(first)) = records.first() else {
         return Err(PeerError::Script(format!("no SRV record of {domain}")));
     };
-    let addresses = ask(resolver, &first.target.to_string(), RecordType::A, patience)?;
+    let addresses = ask(resolver, &first.target.to_string(), RecordType::A, timeout)?;
     match addresses.first() {
         Some(RData::A(address)) => Ok(SocketAddr::from((address.0, first.port))),
         _ => Err(PeerError::Script(format!("no address of {}", first.target))),
@@ -43,7 +43,7 @@ fn ask(
     resolver: SocketAddr,
     name: &str,
     kind: RecordType,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<RData>> {
     let no_name = |error| PeerError::Script(format!("{name:?} is no domain name: {error}"));
     let broken = |error: &dyn std::fmt::Display| PeerError::Script(format!("DNS: {error}"));
@@ -51,7 +51,7 @@ fn ask(
     query.add_query(Query::query(Name::from_ascii(name).map_err(no_name)?, kind));
     let query = query.to_vec().map_err(|error| broken(&error))?;
     let socket = UdpSocket::bind((resolver.ip(), 0)).map_err(PeerError::io("asking DNS"))?;
-    socket.set_read_timeout(Some(patience)).map_err(PeerError::io("asking DNS"))?;
+    socket.set_read_timeout(Some(timeout)).map_err(PeerError::io("asking DNS"))?;
     socket.send_to(&query, resolver).map_err(PeerError::io("asking DNS"))?;
     let mut answer = [0; 512];
     let size = socket.recv(&mut answer).map_err(PeerError::io("awaiting an answer of DNS"))?;

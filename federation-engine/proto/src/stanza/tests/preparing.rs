@@ -83,7 +83,7 @@ fn rfc3454_4_what_normalisation_makes_is_judged() {
 }
 
 #[test]
-fn rfc3491_a_domain_that_nameprep_takes_for_another_is_told_apart() {
+fn rfc3491_a_domain_that_nameprep_takes_for_another_is_distinguished() {
     for domain in
         ["example.com", "b\u{FC}cher.example", "\u{4F8B}\u{3048}.example", "xn--bcher-kva.example"]
     {

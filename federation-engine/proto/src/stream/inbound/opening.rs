@@ -179,7 +179,7 @@ impl Inbound {
         // Closed at once instead of leaving the peer to a timeout (§6.4.5).
         let say = |reason| format!("the certificate does not authenticate {from}: {reason}");
         let (why_not, cause) = match &verdict {
-            Some(Err(reason)) => (say(reason.told()), say(reason.to_string())),
+            Some(Err(reason)) => (say(reason.remote_text()), say(reason.to_string())),
             _ if rules.accepts_external() => {
                 let text = "SASL EXTERNAL needs a stream of version 1.0".to_owned();
                 (text.clone(), text)
@@ -190,16 +190,16 @@ impl Inbound {
                 ("no authentication method is available".to_owned(), cause)
             }
         };
-        let proven = matches!(verdict, Some(Ok(())));
+        let authenticated = matches!(verdict, Some(Ok(())));
         let reason = match &verdict {
             Some(Err(reason)) => reason.word(),
             _ => Word::NoAuthenticationMethod,
         };
-        if rules.verification == Verification::Required && !proven {
+        if rules.verification == Verification::Required && !authenticated {
             let error = StreamError::new(StreamCondition::PolicyViolation, why_not);
             return Err(error.because(reason).caused_by(cause));
         }
-        let external = proven && rules.accepts_external() && addressed.versioned;
+        let external = authenticated && rules.accepts_external() && addressed.versioned;
         let forbidden = Setting::against_dialback(rules, around.set_by(from));
         if let Some(setting) = forbidden.filter(|_| !external) {
             let cause = format!("{cause}, and dialback is not accepted because {setting}");

@@ -16,13 +16,13 @@ use crate::xml::Element;
 impl Outbound {
     /// The connection closed, or the peer closed the stream without an error.
     pub fn on_closed(&mut self, out: &mut Out) {
-        let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
+        let authenticated = self.pairs.iter().any(|requested| requested.waits.is_none());
         let waiting = self.pairs.iter().any(|requested| requested.waits.is_some());
         let failure = match self.state {
             State::Closed => return,
             State::Closing { .. } => None,
             // A server may close an idle stream at any time; pairs that wait for dialback get the failure.
-            State::Open if proven && !waiting => None,
+            State::Open if authenticated && !waiting => None,
             State::AwaitProceed if self.features.starttls.is_none() => {
                 Some(Failure::StartTlsNotOffered)
             }

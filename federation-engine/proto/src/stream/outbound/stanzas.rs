@@ -50,8 +50,8 @@ impl Outbound {
 
     /// Completes "it sent an element".
     pub(super) fn out_of_place(&self) -> String {
-        let proven = self.pairs.iter().any(|requested| requested.waits.is_none());
-        if self.state == State::Open && proven {
+        let authenticated = self.pairs.iter().any(|requested| requested.waits.is_none());
+        if self.state == State::Open && authenticated {
             "on a stream that the engine opened, which carries only answers to its stanzas"
                 .to_owned()
         } else {

@@ -62,7 +62,7 @@ fn xep0288_2_1_it_is_not_offered_to_whom_nothing_may_be_sent_this_way() {
 }
 
 #[test]
-fn xep0288_2_2_nothing_goes_back_before_the_peer_is_proven_and_then_only_its_own_pair() {
+fn xep0288_2_2_nothing_goes_back_before_the_peer_is_authenticated_and_then_only_its_own_pair() {
     let world = standards();
     let (mut side, _) = Receiving::opened(&world);
     let back = pair("us.example", "them.example");
@@ -82,9 +82,9 @@ fn xep0288_2_2_nothing_goes_back_before_the_peer_is_proven_and_then_only_its_own
 }
 
 #[test]
-fn xep0288_2_2_with_dialback_each_proven_pair_goes_both_ways() {
+fn xep0288_2_2_with_dialback_each_authenticated_pair_goes_both_ways() {
     let mut world = standards();
-    world.proven.clear();
+    world.authenticated.clear();
     let (mut side, _) = Receiving::opened(&world);
     side.send(REQUEST, &world);
     let back = pair("us.example", "them.example");
@@ -199,8 +199,8 @@ fn xep0288_who_can_neither_be_believed_by_certificate_nor_by_dialback_is_not_ask
     let world = with(Profile::Standards, |rules| rules.dialback = Dialback::Disabled);
     let (_, written) = offered(&world, EXTERNAL);
     assert!(written.contains("urn:xmpp:bidi"), "its certificate is valid: {written}");
-    let unproven = World { proven: Vec::new(), ..world };
-    let (_, written) = offered(&unproven, EXTERNAL);
+    let unauthenticated = World { authenticated: Vec::new(), ..world };
+    let (_, written) = offered(&unauthenticated, EXTERNAL);
     assert!(!written.contains("bidi"), "{written}");
 }
 

@@ -42,7 +42,7 @@ fn rfc6120_4_4_the_peers_end_is_not_awaited_for_ever() {
 }
 
 #[test]
-fn rfc6120_4_9_3_20_shutdown_is_told() {
+fn rfc6120_4_9_3_20_shutdown_is_notified() {
     let world = standards();
     let mut side = Receiving::authenticated(&world);
     let mut out = Out::default();

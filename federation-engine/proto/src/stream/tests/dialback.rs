@@ -176,7 +176,7 @@ fn the_number_of_pairs_on_a_stream_is_bounded() {
 }
 
 #[test]
-fn a_pair_that_is_proven_is_confirmed_without_asking_again() {
+fn a_pair_that_is_authenticated_is_confirmed_without_asking_again() {
     let world = asking();
     let mut side = Receiving::authenticated(&world);
     let written = side.send(&result("them.example", "us.example", "key"), &world);
@@ -197,8 +197,8 @@ fn xep0344_2_4_a_certificate_that_proves_the_sender_confirms_the_key_without_ask
     assert_eq!(asked(&side), 0);
     assert!(matches!(
         side.actions.as_slice(),
-        [.., Action::Bounds(_), Action::Authorized { pair: proven, how: Authentication::DialbackByCertificate }]
-            if *proven == pair("them.example", "us.example")
+        [.., Action::Bounds(_), Action::Authorized { pair: authenticated, how: Authentication::DialbackByCertificate }]
+            if *authenticated == pair("them.example", "us.example")
     ));
     assert_eq!(side.machine.deadline(), None, "nothing is waited for");
     side.send("<message from='a@them.example' to='b@us.example'/>", &world);
@@ -208,7 +208,7 @@ fn xep0344_2_4_a_certificate_that_proves_the_sender_confirms_the_key_without_ask
 #[test]
 fn xep0344_2_4_it_confirms_further_domains_on_the_stream_exactly_when_it_proves_them() {
     let mut world = standards();
-    world.proven.push(domain("rooms.them.example"));
+    world.authenticated.push(domain("rooms.them.example"));
     let mut side = Receiving::authenticated(&world);
     for (from, to, confirmed) in [
         ("rooms.them.example", "us.example", true),
@@ -265,7 +265,7 @@ fn the_number_of_pairs_on_a_stream_is_bounded_also_where_a_certificate_confirms_
     let mut world = standards();
     let names = (0..=LIMITS.pairs).map(|n| format!("d{n}.example"));
     let names: Vec<String> = names.collect();
-    world.proven.extend(names.iter().map(|name| domain(name)));
+    world.authenticated.extend(names.iter().map(|name| domain(name)));
     let (mut side, _) = Receiving::opened(&world);
     let (last, others) = names.split_last().unwrap();
     for from in others {

@@ -30,8 +30,8 @@ fn rfc6120_6_4_6_success_restarts_the_stream_and_authorises_after_features() {
     let written = side.send(&header("them.example", "us.example"), &world);
     assert!(written.contains("<stream:features>") && !written.contains("EXTERNAL"), "{written}");
     assert!(matches!(side.actions.last(),
-        Some(Action::Authorized { pair: proven, how: Authentication::External })
-            if *proven == pair("them.example", "us.example")));
+        Some(Action::Authorized { pair: authenticated, how: Authentication::External })
+            if *authenticated == pair("them.example", "us.example")));
     assert!(side.actions.iter().any(|action| matches!(action, Action::Bounds(_))));
     assert_eq!(side.machine.deadline(), None);
 }

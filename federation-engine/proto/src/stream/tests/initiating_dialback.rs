@@ -28,7 +28,7 @@ fn xep0220_2_1_1_answers_are_matched_by_the_pair() {
 }
 
 #[test]
-fn xep0220_2_1_1_invalid_and_error_are_told_apart() {
+fn xep0220_2_1_1_invalid_and_error_are_distinguished() {
     let world = standards();
     for (answer, failure) in [
         ("type='invalid'/>", Failure::DialbackInvalid(KeyInquiry::NotSeen)),
@@ -246,12 +246,12 @@ fn a_denied_domain_is_not_asked_about_keys() {
 }
 
 #[test]
-fn xep0220_2_6_another_target_must_be_as_proven_as_on_a_stream_of_its_own() {
+fn xep0220_2_6_another_target_must_be_as_authenticated_as_on_a_stream_of_its_own() {
     let mut world = with(Profile::Standards, |rules| rules.verification = Verification::Required);
     let side = established_by_external(&world);
     let rooms = pair("us.example", "rooms.them.example");
     assert!(!side.machine.can_add(&rooms, &world), "the certificate is not for the rooms");
     assert!(side.machine.can_add(&pair("chat.us.example", "them.example"), &world));
-    world.proven.push(domain("rooms.them.example"));
+    world.authenticated.push(domain("rooms.them.example"));
     assert!(side.machine.can_add(&rooms, &world));
 }

@@ -9,7 +9,7 @@ const AFTER: &str = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>524288<
                      <idle-seconds>600</idle-seconds></limits>";
 
 #[test]
-fn xep0478_before_authentication_the_limit_of_that_time_is_told_and_then_that_of_stanzas() {
+fn xep0478_before_authentication_the_limit_of_that_time_is_notified_and_then_that_of_stanzas() {
     let world = World::trusting(Profile::Strict);
     let mut side = Receiving::direct_tls();
     let written = side.send(&header("them.example", "us.example"), &world);
@@ -20,7 +20,7 @@ fn xep0478_before_authentication_the_limit_of_that_time_is_told_and_then_that_of
 }
 
 #[test]
-fn xep0478_where_no_features_follow_dialback_the_limit_of_stanzas_is_told() {
+fn xep0478_where_no_features_follow_dialback_the_limit_of_stanzas_is_notified() {
     let world = World::new(Profile::Standards);
     let mut side = Receiving::direct_tls();
     let written = side.send(&header("them.example", "us.example"), &world);

@@ -46,7 +46,7 @@ fn sends(side: &mut Initiating, stanzas: u32) -> String {
 }
 
 #[test]
-fn xep0198_3_it_is_offered_once_the_peer_is_proven() {
+fn xep0198_3_it_is_offered_once_the_peer_is_authenticated() {
     let world = standards();
     let mut side = Receiving::direct_tls();
     let written = side.send(&header("them.example", "us.example"), &world);
@@ -79,7 +79,7 @@ fn xep0198_5_nothing_can_be_resumed_and_the_stream_goes_on() {
 }
 
 #[test]
-fn xep0198_4_the_count_begins_with_enable_and_is_told_when_asked() {
+fn xep0198_4_the_count_begins_with_enable_and_is_notified_when_asked() {
     let world = standards();
     let mut side = Receiving::authenticated(&world);
     handle(&mut side, 2);
@@ -91,7 +91,7 @@ fn xep0198_4_the_count_begins_with_enable_and_is_told_when_asked() {
 }
 
 #[test]
-fn xep0198_4_the_last_count_is_told_before_the_end_of_the_stream() {
+fn xep0198_4_the_last_count_is_notified_before_the_end_of_the_stream() {
     let world = standards();
     let enabled = || {
         let mut side = Receiving::authenticated(&world);

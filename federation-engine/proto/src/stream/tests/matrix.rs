@@ -23,10 +23,10 @@ fn run(ours: Profile, theirs: Profile, trust: Trust) -> Option<Outcome> {
     let mut us = World::new(ours);
     let mut them = World::mirrored(theirs);
     if trust.theirs {
-        us.proven.push(domain("them.example"));
+        us.authenticated.push(domain("them.example"));
     }
     if trust.ours {
-        them.proven.push(domain("us.example"));
+        them.authenticated.push(domain("us.example"));
     }
     let mut initiating = Initiating::new(Initiating::send_purpose());
     let mut receiving = Receiving::new();

@@ -226,7 +226,7 @@ fn rfc6120_4_7_1_a_peer_may_hide_its_name_before_tls() {
 }
 
 #[test]
-fn a_denied_peer_is_told_at_its_header() {
+fn a_denied_peer_is_notified_at_its_header() {
     let world = World { denied: vec![pair("them.example", "us.example")], ..standards() };
     let mut side = Receiving::new();
     let written = side.send(&header("them.example", "us.example"), &world);

@@ -51,7 +51,7 @@ fn a_domain_that_is_not_served_is_named_in_the_refusal() {
 }
 
 #[test]
-fn policy_and_missing_tls_are_told_apart() {
+fn policy_and_missing_tls_are_distinguished() {
     let mut world = standards();
     world.denied.push(pair("them.example", "us.example"));
     let mut side = Receiving::new();
@@ -74,10 +74,10 @@ fn policy_and_missing_tls_are_told_apart() {
 }
 
 #[test]
-fn dialback_that_fails_is_told_with_what_the_authoritative_server_said() {
+fn dialback_that_fails_is_notified_with_what_the_authoritative_server_said() {
     let disabled = with(Profile::Standards, |rules| rules.dialback = Dialback::Disabled);
     let (mut side, _) =
-        Receiving::opened(&World { proven: vec![domain("them.example")], ..disabled });
+        Receiving::opened(&World { authenticated: vec![domain("them.example")], ..disabled });
     let disabled = with(Profile::Standards, |rules| rules.dialback = Dialback::Disabled);
     side.send(&result("them.example", "us.example", "key"), &disabled);
     assert_eq!(only(&side, THEM, US, false).0, "DialbackDisabled");
@@ -127,13 +127,13 @@ fn the_setting_that_refuses_a_peer_is_named_to_our_people_alone() {
         rules.dialback = Dialback::Disabled;
         rules.external_inbound = false;
     };
-    let unproven = |world: World| World { proven: Vec::new(), ..world };
+    let unauthenticated = |world: World| World { authenticated: Vec::new(), ..world };
     let versioned = header("them.example", "us.example");
     let old = header_with("from='them.example' to='us.example'");
     let key = format!("{versioned}{}", result("them.example", "us.example", "key"));
     let dialback = "`peers[].authentication.dialback` is Disabled (from its entry of `peers` or from `peerDefaults`)";
     let external = "`peers[].authentication.external.inbound` is false (from its entry of `peers` or from `peerDefaults`)";
-    for (world, sent, settings, told) in [
+    for (world, sent, settings, reported) in [
         (
             with(Profile::Standards, never),
             &key,
@@ -141,7 +141,7 @@ fn the_setting_that_refuses_a_peer_is_named_to_our_people_alone() {
             "must authenticate by SASL EXTERNAL",
         ),
         (
-            unproven(with(Profile::Standards, never)),
+            unauthenticated(with(Profile::Standards, never)),
             &versioned,
             &[dialback],
             "the certificate is self-signed",
@@ -166,7 +166,7 @@ fn the_setting_that_refuses_a_peer_is_named_to_our_people_alone() {
         for setting in settings {
             assert!(rejection.text.contains(setting), "{setting}: {}", rejection.text);
         }
-        assert!(written.contains(told), "{told}: {written}");
+        assert!(written.contains(reported), "{reported}: {written}");
         for policy in ["`", "isabled", " off", "not accepted", "authentication."] {
             assert!(!written.contains(policy), "{policy}: {written}");
         }
@@ -191,8 +191,8 @@ fn a_stream_that_was_of_use_or_ends_for_our_reasons_was_not_refused() {
     let mut out = Out::default();
     side.machine.fail(&StreamError::new(StreamCondition::SystemShutdown, ""), &world, &mut out);
     side.take(out);
-    let mut proven = Receiving::authenticated(&world);
-    proven.send("<message from='evil.example' to='us.example'/>", &world);
-    assert!(side.closed() && proven.closed());
-    assert_eq!([rejections(&side), rejections(&proven)], [[], []]);
+    let mut authenticated = Receiving::authenticated(&world);
+    authenticated.send("<message from='evil.example' to='us.example'/>", &world);
+    assert!(side.closed() && authenticated.closed());
+    assert_eq!([rejections(&side), rejections(&authenticated)], [[], []]);
 }

@@ -12,7 +12,7 @@ fn refused(stanza: &str, refusal: Refusal, condition: &str) {
 }
 
 #[test]
-fn stanzas_of_a_proven_pair_are_delivered_as_they_came() {
+fn stanzas_of_a_authenticated_pair_are_delivered_as_they_came() {
     let world = standards();
     let mut side = Receiving::authenticated(&world);
     for stanza in [
@@ -58,7 +58,7 @@ fn rfc6120_8_1_missing_or_malformed_addresses_are_improper() {
 }
 
 #[test]
-fn rfc6120_8_1_2_2_a_from_that_is_not_proven_is_invalid() {
+fn rfc6120_8_1_2_2_a_from_that_is_not_authenticated_is_invalid() {
     for from in [
         "a@evil.example",
         "a@sub.them.example",

@@ -130,7 +130,7 @@ fn no_input_costs_more_steps_than_its_bytes_allow() {
 }
 
 #[test]
-fn expanded_names_are_told_apart_among_many() {
+fn expanded_names_are_distinguished_among_many() {
     let many = declared(60, |n| format!("urn:{n}"));
     accepted(&format!("<a{many}><b{}/></a>", used(60)));
     let (outer, inner) = (|n| format!("urn:{n}"), |n| format!("urn:{}", 29 - n));

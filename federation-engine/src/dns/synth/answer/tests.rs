@@ -119,7 +119,7 @@ fn code(decision: &Decision) -> ResponseCode {
 }
 
 #[test]
-fn what_is_no_query_is_dropped_and_a_malformed_one_is_told_so() {
+fn what_is_no_query_is_dropped_and_a_malformed_one_is_notified() {
     let good = query("_xmpp-server._tcp.partner.example", RecordType::SRV).to_vec().unwrap();
     let config = config("10.96.3.7");
     for cut in 0..HEADER {

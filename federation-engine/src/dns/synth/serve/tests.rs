@@ -164,7 +164,7 @@ async fn foreign_domains_are_answered_and_the_rest_is_forwarded_over_both_transp
 }
 
 #[tokio::test]
-async fn the_next_upstream_is_asked_and_without_any_the_client_is_told() {
+async fn the_next_upstream_is_asked_and_without_any_the_client_is_notified() {
     let upstream = upstream().await;
     let nobody = nobody().await;
     let dead = nobody.local_addr().unwrap();

@@ -24,12 +24,12 @@ use crate::xml::Element;
 
 /// Maximum dialback requests on a stream without an authenticated pair. Each may cost a verification of the certificate
 /// and of a key; a server that hosts many domains authenticates its first one before that.
-const MAX_UNPROVEN_REQUESTS: u8 = 16;
+const MAX_UNAUTHENTICATED_REQUESTS: u8 = 16;
 
 impl Inbound {
     pub(super) fn on_sasl(&mut self, element: &Element, around: &dyn Surroundings, out: &mut Out) {
         let (Some(opened), Ok(node)) = (&self.opened, element.tree()) else { return self.end(out) };
-        if opened.from.as_ref().is_some_and(|from| self.proven.has_peer(from)) {
+        if opened.from.as_ref().is_some_and(|from| self.authenticated.has_peer(from)) {
             let text = "the stream is already authenticated";
             return self.fail(
                 &StreamError::new(StreamCondition::PolicyViolation, text),
@@ -107,12 +107,12 @@ impl Inbound {
         around: &dyn Surroundings,
         out: &mut Out,
     ) {
-        if self.proven.contains(&pair) {
+        if self.authenticated.contains(&pair) {
             return self.answer_result(&pair, KeyVerdict::Valid, None, out);
         }
-        if self.proven.is_empty() {
+        if self.authenticated.is_empty() {
             self.requests = self.requests.saturating_add(1);
-            if self.requests > MAX_UNPROVEN_REQUESTS {
+            if self.requests > MAX_UNAUTHENTICATED_REQUESTS {
                 let text = "too many dialback requests on a stream without an authenticated domain";
                 let answer = KeyVerdict::error(StanzaCondition::ResourceConstraint, text);
                 return self.answer_result(&pair, answer, Some(Word::TooManyVerifications), out);
@@ -135,7 +135,7 @@ impl Inbound {
         };
         let id = opened.id.clone();
         // The driver verifies some of them at once; the others wait for their turn.
-        let cap = self.limits.pairs.saturating_sub(self.proven.len());
+        let cap = self.limits.pairs.saturating_sub(self.authenticated.len());
         match (
             self.pending.insert(&pair, clock::after(now, self.limits.dialback), cap),
             confirmed_by,
@@ -217,7 +217,7 @@ impl Inbound {
                 let say = |reason| {
                     format!("the certificate does not authenticate {}: {reason}", pair.from)
                 };
-                let (text, cause) = (say(reason.told()), say(reason.to_string()));
+                let (text, cause) = (say(reason.remote_text()), say(reason.to_string()));
                 let answer = KeyVerdict::error_of(StanzaCondition::PolicyViolation, text, cause);
                 Err(EarlyAnswer { answer, reason: reason.word(), fatal: None }.fatal())
             }
@@ -240,7 +240,7 @@ impl Inbound {
         }
         let valid = result == KeyVerdict::Valid;
         // XEP-0220 §2.2.1: the first pair's failure ends the stream, a further pair's does not.
-        let ends = result == KeyVerdict::Invalid && self.proven.is_empty();
+        let ends = result == KeyVerdict::Invalid && self.authenticated.is_empty();
         let answer = match result {
             KeyVerdict::Invalid if !ends => KeyVerdict::error(
                 StanzaCondition::Forbidden,

@@ -12,9 +12,9 @@ use crate::xml::Element;
 
 /// Authenticated pairs, in the direction of their stanzas: `from` is a domain of the peer.
 #[derive(Debug, Default)]
-pub(super) struct Proven(Vec<Pair>);
+pub(super) struct AuthenticatedPairs(Vec<Pair>);
 
-impl Proven {
+impl AuthenticatedPairs {
     /// The pair of a stanza. The path of every stanza: no allocation as long as addresses are spelt canonically.
     ///
     /// # Errors

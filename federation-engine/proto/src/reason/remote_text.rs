@@ -6,10 +6,10 @@ use super::{CertificateReason, DnsReason, Failure, StanzaError};
 
 impl Failure {
     /// The text for the remote server that caused the attempt.
-    pub fn told(&self) -> &'static str {
+    pub fn remote_text(&self) -> &'static str {
         match self {
             Self::BlockedByLocalPolicy => "federation with this domain is not allowed",
-            Self::Dns(reason) => reason.told(),
+            Self::Dns(reason) => reason.remote_text(),
             // The result for each address would let remote servers scan networks through us.
             Self::Connect(_) | Self::Guard(_) => {
                 "a connection to the server of this domain could not be established"
@@ -48,7 +48,7 @@ impl Failure {
     /// learn where that server is, nor which step failed.
     pub fn stanza_error_outside(&self) -> StanzaError {
         let text = match self {
-            Self::NoBackend | Self::ShuttingDown | Self::BlockedByLocalPolicy => self.told(),
+            Self::NoBackend | Self::ShuttingDown | Self::BlockedByLocalPolicy => self.remote_text(),
             _ => "the server of this domain is currently unreachable",
         };
         StanzaError { text: text.to_owned(), ..self.stanza_error() }
@@ -56,7 +56,7 @@ impl Failure {
 }
 
 impl DnsReason {
-    fn told(&self) -> &'static str {
+    fn remote_text(&self) -> &'static str {
         match self {
             Self::DomainNotFound { .. } => "DNS has no SRV or address records for this domain",
             Self::NoAddress { .. } => "the SRV targets of this domain have no address",
@@ -71,7 +71,7 @@ impl DnsReason {
 
 impl CertificateReason {
     /// The text for the server that presented the certificate. It reveals nothing about what is expected here.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn remote_text(&self) -> String {
         match self {
             Self::PinMismatch | Self::DaneMismatch { .. } => {
                 "this certificate is not accepted for this domain".to_owned()
@@ -242,9 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_are_told_names_nothing_of_our_inside() {
+    fn what_strangers_are_notified_names_nothing_of_our_inside() {
         for failure in all() {
-            for text in [failure.told().to_owned(), failure.stanza_error_outside().text] {
+            for text in [failure.remote_text().to_owned(), failure.stanza_error_outside().text] {
                 assert!(!text.is_empty(), "{failure}");
                 for secret in SECRETS {
                     assert!(!text.contains(secret), "{secret} in {text:?}: {failure}");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn our_people_are_told_which_setting_it_is() {
+    fn our_people_are_notified_which_setting_it_is() {
         for (failure, settings) in forbidden() {
             let text = failure.to_string();
             for setting in settings {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn our_people_are_told_the_true_cause() {
+    fn our_people_are_notified_the_true_cause() {
         for failure in all() {
             assert_eq!(failure.stanza_error().text, failure.to_string());
             let outside = failure.stanza_error_outside();
@@ -273,12 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_told_what_its_own_certificate_lacks_but_not_what_is_expected_here() {
+    fn a_peer_is_notified_what_its_own_certificate_lacks_but_not_what_is_expected_here() {
         let dane = CertificateReason::DaneMismatch { owner: "_5269._tcp.im.svc".to_owned() };
         for reason in [CertificateReason::PinMismatch, dane] {
-            assert!(!reason.told().contains("pin") && !reason.told().contains("5269"));
+            assert!(
+                !reason.remote_text().contains("pin") && !reason.remote_text().contains("5269")
+            );
         }
         let found = vec!["other.example".to_owned()];
-        assert!(CertificateReason::NameMismatch { found }.told().contains("other.example"));
+        assert!(CertificateReason::NameMismatch { found }.remote_text().contains("other.example"));
     }
 }
