@@ -39,10 +39,10 @@ pub async fn look(
     address: SocketAddr,
     to: &Domain,
     start: TlsStart,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<Seen, Failure> {
     let late = Err(Failure::NegotiationTimedOut("reading the features"));
-    timeout(patience, visit(address, to, start)).await.unwrap_or(late)
+    timeout(limit, visit(address, to, start)).await.unwrap_or(late)
 }
 
 struct Visit {

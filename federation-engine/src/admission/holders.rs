@@ -344,7 +344,7 @@ mod tests {
         assert!(holders.shed(stranger.number) && evicted.is_cancelled());
         assert!(holders.shed(stream.number) && matches!(events.recv().await, Some(Event::Shed)));
         let look = holders.look(now);
-        assert!(look.held.is_empty(), "nobody is told twice");
+        assert!(look.held.is_empty(), "nobody is notified twice");
         assert_eq!(look.leaving, (CONNECTION + 100_000, 2));
         drop((stranger, stream));
         assert_eq!((total.bytes(), holders.count()), (0, 0));

@@ -44,12 +44,12 @@ pub(crate) struct LookupRate {
 
 impl LookupRate {
     /// Takes a token for a lookup that this source causes, and returns from when it is valid. None: that would be more
-    /// than `patience` from now, and no token is taken.
+    /// than `max_wait` from now, and no token is taken.
     pub(crate) fn take(
         &mut self,
         source: IpAddr,
         now: Instant,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Option<Instant> {
         let prefix = Prefix::from(source);
         let full = Bucket(now);
@@ -58,7 +58,7 @@ impl LookupRate {
         let (of_source, own_wait) = of_source.after_one(PER_SOURCE, now)?;
         let (of_all, wait) = of_all.after_one(IN_ALL, now)?;
         let wait = wait.max(own_wait);
-        if wait > patience {
+        if wait > max_wait {
             return None;
         }
         if self.sources.len() >= MAX_SOURCES {

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn each_end_says_who_ended_the_stream_and_why() {
-        let error = StreamError::new(StreamCondition::InvalidFrom, "told")
+        let error = StreamError::new(StreamCondition::InvalidFrom, "reported")
             .caused_by("the true cause".to_owned());
         for (ending, said) in [
             (

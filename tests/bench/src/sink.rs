@@ -58,7 +58,7 @@ impl Sink {
         }
     }
 
-    /// Waits until all numbers below `until` have arrived. `patience` limits the silence, not the whole wait.
+    /// Waits until all numbers below `until` have arrived. `timeout` limits the silence, not the whole wait.
     pub fn wait(&self, subject: &'static str, until: u64, timeout: Duration) -> Result<()> {
         let mut progress = self.lock();
         let start = progress.next;

@@ -148,27 +148,27 @@ impl Management {
 
     /// Requests an acknowledgement, unless none is due or a request is pending. If a peer's answer acknowledged
     /// nothing, the next request follows only with the next stanza, and without more time.
-    pub fn request(&mut self, now: Instant, patience: Duration, out: &mut Out) {
+    pub fn request(&mut self, now: Instant, timeout: Duration, out: &mut Out) {
         let news = self.answer_by.is_none() || self.sent != self.asked_at;
         if self.counts() && self.unacknowledged() > 0 && news {
-            self.ask(now, patience, out);
+            self.ask(now, timeout, out);
         }
     }
 
     /// Checks whether the peer responds; returns false if management cannot be used for that.
-    pub(crate) fn ping(&mut self, now: Instant, patience: Duration, out: &mut Out) -> bool {
+    pub(crate) fn ping(&mut self, now: Instant, timeout: Duration, out: &mut Out) -> bool {
         let managed = self.state == State::On;
         if managed {
-            self.ask(now, patience, out);
+            self.ask(now, timeout, out);
         }
         managed
     }
 
-    fn ask(&mut self, now: Instant, patience: Duration, out: &mut Out) {
+    fn ask(&mut self, now: Instant, timeout: Duration, out: &mut Out) {
         if !self.asked {
             self.asked = true;
             self.asked_at = self.sent;
-            self.answer_by.get_or_insert_with(|| clock::after(now, patience));
+            self.answer_by.get_or_insert_with(|| clock::after(now, timeout));
             out.put(REQUEST);
         }
     }
