@@ -175,7 +175,7 @@ pub struct Condition {
         regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
     )]
     pub reason: String,
-    /// What was seen and what to do, for people.
+    /// The observation and the action that it calls for.
     #[schemars(length(max = 32_768))]
     pub message: String,
     /// Generation of the spec that the condition is about.

@@ -82,7 +82,7 @@ impl ContactAddress {
 pub struct ContactAddressError;
 
 impl ContactAddressError {
-    /// What is wrong and what to write; also the message of the admission rule.
+    /// The fault, and a valid value; also the message of the admission rule.
     pub const SENTENCE: &str = "A contact address must be a URI without spaces that begins with mailto:, xmpp: or https:// and has at most 256 characters, for example mailto:abuse@example.com";
 }
 

@@ -23,7 +23,7 @@ pub enum ImpossibleCombination {
 }
 
 impl ImpossibleCombination {
-    /// What is wrong and what to change.
+    /// The fault, and the change that repairs it.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::TlsDisabledWithExternal => {

@@ -18,7 +18,7 @@ pub struct PeerRules {
     pub external_outbound: bool,
     /// When Server Dialback runs.
     pub dialback: Dialback,
-    /// Who confirms a dialback key of the peer.
+    /// The server that confirms a dialback key of the peer.
     pub key_confirmation: KeyConfirmation,
 }
 
@@ -69,7 +69,7 @@ impl PeerRules {
     }
 }
 
-/// Who confirms a dialback key of a peer to us as receiving server.
+/// The server that confirms a dialback key of a peer to us as receiving server.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum KeyConfirmation {
     /// Its certificate, if it authenticates the sender of the key (XEP-0344 §2.4), else the authoritative server.

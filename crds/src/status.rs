@@ -1,4 +1,4 @@
-//! What the operator reports. No logic; the rules for conditions are in [`crate::condition`].
+//! The reports of the operator. No logic; the rules for conditions are in [`crate::condition`].
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -108,7 +108,7 @@ pub struct DnsRecord {
     /// Wanted data in zone file form.
     #[schemars(length(max = 512))]
     pub value: String,
-    /// What was found.
+    /// The result.
     pub state: DnsRecordState,
     /// Found data in zone file form, records separated by commas; absent if nothing was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,7 +173,7 @@ pub struct BackendStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub reason: Option<String>,
-    /// What was seen and what to do.
+    /// The observation and the action that it calls for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
@@ -207,7 +207,7 @@ pub struct PeerStatus {
     /// Connected, or the engine's reason for the failure.
     #[schemars(length(max = 63))]
     pub reason: String,
-    /// What was seen and what to do.
+    /// The observation and the action that it calls for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
@@ -221,7 +221,7 @@ pub struct PeerStatus {
     /// How the domains are authenticated, per direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<PeerAuthenticationStatus>,
-    /// What authenticates the peer's domain, per direction.
+    /// The authentication of the peer's domain, per direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authenticated_by: Option<PeerAuthenticatedByStatus>,
     /// When state or reason last changed.
@@ -277,7 +277,7 @@ pub struct PeerAuthenticationStatus {
     pub inbound: Option<String>,
 }
 
-/// What authenticates the peer's domain; absent if there is no stream. Certificate: a certificate issued by a trusted root, or
+/// The authentication of the peer's domain; absent if there is no stream. Certificate: a certificate issued by a trusted root, or
 /// with a pinned key. DANE: a certificate that matches the server's TLSA records. Dialback: the server that DNS names confirmed
 /// the key. DNS or Route: only the DNS records, or the route, that led there (tls.verification Preferred or None).
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]

@@ -181,7 +181,7 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
     found
 }
 
-/// What is wrong with the public addresses, the public ports and the node ports.
+/// Faults of the public addresses, the public ports and the node ports.
 fn exposure(service: &ServiceSpec) -> Vec<InvalidSpec> {
     let mut found = Vec::new();
     let mut addresses = BTreeSet::new();

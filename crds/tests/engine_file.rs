@@ -1,4 +1,4 @@
-//! What the operator writes into the engine's file, the engine reads. A field that is added to the model must be added
+//! The engine reads every field that the operator writes into its file. A field that is added to the model must be added
 //! here: every struct is written out.
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]

@@ -1,4 +1,4 @@
-//! What the pages of the partners tell people to set is valid, and means what they say.
+//! The settings on the pages of the partners are valid and have the effect that the pages state.
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 

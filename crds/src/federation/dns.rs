@@ -16,7 +16,7 @@ use crate::message;
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsSpec {
-    /// Who publishes the records.
+    /// The publisher of the records.
     #[serde(default)]
     pub mode: DnsMode,
     /// Time to live of the records, in seconds.
@@ -73,7 +73,7 @@ impl Default for DnsSpec {
     }
 }
 
-/// Who publishes the records.
+/// The publisher of the records.
 #[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum DnsMode {
     /// external-dns, from the Service's annotations and a `DNSEndpoint`.

@@ -296,7 +296,7 @@ impl Session {
 
     fn failed(&mut self, failure: Failure) {
         if self.attempt.is_some() {
-            // Whoever opens the stream reports it.
+            // The code that opens the stream reports it.
             return self.conclude(Err(failure));
         }
         if let Some(omitted) = self.may_log() {

@@ -53,7 +53,7 @@ impl Machine {
         }
     }
 
-    /// The connection is gone. Whoever opened the stream learns what it waited for.
+    /// The connection is gone. The code that opened the stream gets the stage that was not completed.
     pub(crate) fn on_closed(&mut self, out: &mut Out) {
         if let Self::Initiating(machine) = self {
             machine.on_closed(out);

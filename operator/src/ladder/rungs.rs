@@ -23,7 +23,7 @@ pub enum Check {
     },
 }
 
-/// What kind of evidence a rung's verdict is based on.
+/// The kind of evidence that a rung's verdict is based on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
     /// Objects in the cluster: every verdict is shown immediately.
@@ -39,7 +39,7 @@ pub struct Rung {
     pub type_: ConditionType,
     /// Conditions that must be True before it can be judged.
     pub needs: &'static [ConditionType],
-    /// What its verdict is based on.
+    /// The evidence for its verdict.
     pub source: Source,
     /// How it is judged.
     pub check: Check,
@@ -115,7 +115,7 @@ pub const RUNGS: [Rung; 13] = {
     ]
 };
 
-/// What a condition's verdict is based on. Conditions that are not rungs are based on the rungs.
+/// The evidence for a condition's verdict. Conditions that are not rungs are based on the rungs.
 pub fn source(type_: ConditionType) -> Source {
     RUNGS.iter().find(|rung| rung.type_ == type_).map_or(Source::Cluster, |rung| rung.source)
 }

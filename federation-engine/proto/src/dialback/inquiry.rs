@@ -1,4 +1,4 @@
-//! What became of a question about one of our dialback keys.
+//! The outcome of a query about one of our dialback keys.
 
 /// The result of the `db:verify` request about one of our keys (XEP-0220 §2.2.2), as far as this replica knows it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

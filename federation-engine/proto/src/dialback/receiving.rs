@@ -31,8 +31,8 @@ impl KeyVerdict {
         Self::Error { condition, text: text.into(), cause: None }
     }
 
-    /// What the initiating server is told when the authoritative one gave this answer. From us, `item-not-found` would say that
-    /// we do not host the domain that it wants to reach (XEP-0220 §2.5).
+    /// The answer for the initiating server when the authoritative one gave this one. From us, `item-not-found` would
+    /// mean that we do not host the domain that it wants to reach (XEP-0220 §2.5).
     #[must_use]
     pub fn relayed(self) -> Self {
         match self {
@@ -53,7 +53,7 @@ impl KeyVerdict {
     }
 }
 
-/// What the initiating server if the authoritative one could not be queried (XEP-0220 §2.5).
+/// The answer for the initiating server if the authoritative one could not be queried (XEP-0220 §2.5).
 impl From<&Failure> for KeyVerdict {
     fn from(failure: &Failure) -> Self {
         let condition = match failure {
