@@ -23,8 +23,6 @@ use super::{Settings, metadata, paths, ports};
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
-/// User and group of the engine's image.
-const USER: i64 = 65_532;
 /// Time for graceful shutdown after SIGTERM, in seconds. The engine needs up to 33 s.
 const GRACE_SECONDS: i64 = 40;
 /// Name of the container.
@@ -74,11 +72,10 @@ fn pod_spec(federation: &Validated, settings: &Settings) -> PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
+        // No user and no group: OpenShift assigns them from the range of the namespace and refuses others. Elsewhere
+        // the image's numeric user applies.
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
                 localhost_profile: None,
@@ -222,8 +219,9 @@ fn secret(
         secret_name: Some(secret),
         optional: optional.then_some(true),
         items: Some(items).filter(|items| !items.is_empty()),
-        // Readable only by the group, for `fsGroup`.
-        default_mode: Some(0o440),
+        // The user is the image's or one that the platform assigns, so neither owner nor group is known. Only the
+        // engine's container mounts the volume.
+        default_mode: Some(0o444),
     };
     let volume_source =
         Volume { name: volume.to_owned(), secret: Some(source), ..Volume::default() };
