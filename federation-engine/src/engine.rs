@@ -2,6 +2,7 @@
 
 mod delegated;
 mod inner;
+mod keys;
 pub(crate) mod life;
 pub(crate) mod network;
 mod outer;

@@ -64,21 +64,25 @@ pub trait Surroundings {
     fn set_by(&self, remote: &Domain) -> SetBy;
     /// Whether the certificate chain authenticates `remote` (RFC 6120 §13.7.2).
     fn judge(&self, chain: &PeerChain, remote: &Domain) -> Result<(), CertificateReason>;
-    /// The key for a stream from `originating` (ours) to `receiving` (theirs) with their stream ID.
-    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key;
-    /// Whether a presented key is one of ours, by the current or the previous secret, in constant time.
-    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool;
+    /// The dialback keys and stream IDs of this server.
+    fn keys(&self) -> &dyn Keys;
     /// Whether stanzas of this pair may use a stream that its receiver opened (XEP-0288).
     fn takes_bidi(&self, pair: &Pair) -> bool;
     /// Whether an answer of this pair may come on the stream that carried the answered stanza, against its direction.
     fn takes_answers(&self, _pair: &Pair) -> bool {
         true
     }
+}
+
+/// The dialback keys of a server (XEP-0220 §2.1, XEP-0185) and its stream IDs. Both are unpredictable.
+pub trait Keys {
+    /// The key for a stream from `originating` (ours) to `receiving` (theirs) with their stream ID.
+    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key;
+    /// Whether a presented key is one of ours, by the current or the previous secret, in constant time.
+    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool;
     /// The `db:verify` requests that we received about the key of `pair`, whose `from` is ours, for the stream of that
     /// ID.
     fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry;
-    /// Whether this side answers `db:verify` for `domain`.
-    fn is_authoritative_for(&self, domain: &Domain) -> bool;
     /// A new ID for a response header.
     fn stream_id(&self) -> StreamId;
 }

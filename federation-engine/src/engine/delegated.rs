@@ -5,10 +5,9 @@ use std::sync::Arc;
 use crds::peer::{TlsMode, Verification};
 use rustls_pki_types::UnixTime;
 use s2s_proto::certificate::dane::Delegation;
-use s2s_proto::dialback::{Key, KeyInquiry};
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
-use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
+use s2s_proto::stream::{Keys, PeerChain, PeerRules, Surroundings};
 
 use crate::Domain;
 use crate::engine::outer::Outer;
@@ -50,28 +49,12 @@ impl Surroundings for VerifiedServer {
         self.outer.0.snapshot().judge_server(chain, &self.server, UnixTime::now())
     }
 
-    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
-        self.outer.dialback_key(receiving, originating, id)
-    }
-
-    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
-        self.outer.key_is_ours(receiving, originating, id, key)
-    }
-
-    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
-        self.outer.key_inquiry(pair, id)
+    fn keys(&self) -> &dyn Keys {
+        self.outer.keys()
     }
 
     fn takes_bidi(&self, pair: &Pair) -> bool {
         self.outer.takes_bidi(pair)
-    }
-
-    fn is_authoritative_for(&self, domain: &Domain) -> bool {
-        self.outer.is_authoritative_for(domain)
-    }
-
-    fn stream_id(&self) -> StreamId {
-        self.outer.stream_id()
     }
 }
 

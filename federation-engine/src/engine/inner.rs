@@ -6,10 +6,9 @@ use crds::backend::BackendAuthentication;
 use crds::peer::{Dialback, TlsMode, Verification};
 use crds::rules::Preset;
 use rustls_pki_types::UnixTime;
-use s2s_proto::dialback::{Key, KeyInquiry};
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
-use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
+use s2s_proto::stream::{Keys, PeerChain, PeerRules, Surroundings};
 
 use crate::Domain;
 use crate::engine::Engine;
@@ -18,6 +17,7 @@ use crate::engine::Engine;
 pub(crate) struct Inner(pub(crate) Arc<Engine>);
 
 impl Surroundings for Inner {
+    /// Every remote domain: the engine also answers `db:verify` for it, so that a backend that uses dialback accepts it.
     fn serves(&self, domain: &Domain) -> bool {
         self.0.snapshot().config.local(domain).is_none()
     }
@@ -54,12 +54,8 @@ impl Surroundings for Inner {
         self.0.snapshot().judge_backend(chain, local, UnixTime::now())
     }
 
-    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
-        self.0.snapshot().dialback.key(receiving, originating, id)
-    }
-
-    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
-        self.0.snapshot().dialback.confirms(receiving, originating, id, key)
+    fn keys(&self) -> &dyn Keys {
+        &*self.0
     }
 
     /// False for the engine's own pings: their answers must show that the backend finds the engine by itself.
@@ -72,19 +68,6 @@ impl Surroundings for Inner {
     /// False for the engine's own pings, for the same reason.
     fn takes_answers(&self, pair: &Pair) -> bool {
         self.takes_bidi(pair)
-    }
-
-    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
-        self.0.inquiries().of(pair, id)
-    }
-
-    /// The engine answers `db:verify` for every remote domain, so that a backend that uses dialback accepts it.
-    fn is_authoritative_for(&self, domain: &Domain) -> bool {
-        self.serves(domain)
-    }
-
-    fn stream_id(&self) -> StreamId {
-        StreamId::new(rand::random())
     }
 }
 

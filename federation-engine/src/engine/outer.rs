@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use rustls_pki_types::UnixTime;
-use s2s_proto::dialback::{Key, KeyInquiry};
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
 use s2s_proto::policy::decide::allows;
 use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
-use s2s_proto::stream::{PeerChain, PeerRules, StreamId, Surroundings};
+use s2s_proto::stream::{Keys, PeerChain, PeerRules, Surroundings};
 
 use crate::Domain;
 use crate::engine::Engine;
@@ -72,12 +71,8 @@ impl Surroundings for Outer {
         self.0.snapshot().judge_peer(chain, remote, UnixTime::now())
     }
 
-    fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
-        self.0.snapshot().dialback.key(receiving, originating, id)
-    }
-
-    fn key_is_ours(&self, receiving: &Domain, originating: &Domain, id: &str, key: &str) -> bool {
-        self.0.snapshot().dialback.confirms(receiving, originating, id, key)
+    fn keys(&self) -> &dyn Keys {
+        &*self.0
     }
 
     /// Streams opened by peers are used in both directions. Streams that we open are not, until a remote server has
@@ -85,17 +80,5 @@ impl Surroundings for Outer {
     /// unnoticed.
     fn takes_bidi(&self, pair: &Pair) -> bool {
         !self.serves(&pair.to) || self.0.recorder.journal.is_reached(&pair.to)
-    }
-
-    fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
-        self.0.inquiries().of(pair, id)
-    }
-
-    fn is_authoritative_for(&self, domain: &Domain) -> bool {
-        self.serves(domain)
-    }
-
-    fn stream_id(&self) -> StreamId {
-        StreamId::new(rand::random())
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn reply(question: &Question<'_>, around: &dyn Surroundings, out: &mu
 /// The answer. The server that sends the request need not be authenticated (XEP-0220 §2.1.2).
 pub(crate) fn answer(question: &Question<'_>, around: &dyn Surroundings) -> KeyVerdict {
     let Pair { from: receiving, to: originating } = question.pair;
-    if !around.is_authoritative_for(originating) {
+    if !around.serves(originating) {
         return KeyVerdict::error(
             StanzaCondition::ItemNotFound,
             format!("{originating} is not served here"),
@@ -50,7 +50,7 @@ pub(crate) fn answer(question: &Question<'_>, around: &dyn Surroundings) -> KeyV
             "TLS is required here, for db:verify as well",
         );
     }
-    if around.key_is_ours(receiving, originating, question.id, question.key) {
+    if around.keys().key_is_ours(receiving, originating, question.id, question.key) {
         KeyVerdict::Valid
     } else {
         KeyVerdict::Invalid

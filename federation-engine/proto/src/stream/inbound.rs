@@ -228,7 +228,7 @@ impl Inbound {
             State::StartingTls | State::Closing { .. } => return self.end(out),
             // Even an error comes after a response header (§4.9.1.2).
             State::AwaitHeader => {
-                let id = around.stream_id();
+                let id = around.keys().stream_id();
                 let response = Response { from: "", to: None, id: id.as_str(), versioned: true };
                 write_response(out, &response);
             }

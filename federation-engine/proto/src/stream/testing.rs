@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crds::peer::Profile;
 
-use super::{Limits, PeerChain, PeerRules, StreamId, Surroundings};
+use super::{Keys, Limits, PeerChain, PeerRules, StreamId, Surroundings};
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry, Secret};
 use crate::pair::Pair;
@@ -116,6 +116,16 @@ impl Surroundings for World {
         }
     }
 
+    fn keys(&self) -> &dyn Keys {
+        self
+    }
+
+    fn takes_bidi(&self, pair: &Pair) -> bool {
+        !self.denied.contains(pair)
+    }
+}
+
+impl Keys for World {
     fn dialback_key(&self, receiving: &Domain, originating: &Domain, id: &str) -> Key {
         self.secret.key(receiving, originating, id)
     }
@@ -124,17 +134,9 @@ impl Surroundings for World {
         self.secret.key(receiving, originating, id).matches(key)
     }
 
-    fn takes_bidi(&self, pair: &Pair) -> bool {
-        !self.denied.contains(pair)
-    }
-
     fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry {
         assert!(self.serves(&pair.from) && !id.is_empty(), "{pair} {id}");
         self.inquiry
-    }
-
-    fn is_authoritative_for(&self, domain: &Domain) -> bool {
-        self.serves(domain)
     }
 
     fn stream_id(&self) -> StreamId {

@@ -25,8 +25,7 @@ use crds::rules::KeyConfirmation;
 
 use super::testing::{LIMITS, World, domain, pair};
 use super::{
-    Action, Inbound, Out, Outbound, PeerChain, PeerRules, Purpose, StreamId, Surroundings,
-    Transport,
+    Action, Inbound, Keys, Out, Outbound, PeerChain, PeerRules, Purpose, StreamId, Transport,
 };
 use crate::dialback::KeyInquiry;
 use crate::pair::Pair;

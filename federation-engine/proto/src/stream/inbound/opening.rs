@@ -30,7 +30,7 @@ impl Inbound {
         around: &dyn Surroundings,
         out: &mut Out,
     ) {
-        let id = around.stream_id();
+        let id = around.keys().stream_id();
         let from = header.from.as_deref().and_then(|from| Domain::parse(from).ok());
         let to = header.to.as_deref().and_then(|to| Domain::parse(to).ok());
         self.named = Named { from: from.clone(), to: to.clone() };

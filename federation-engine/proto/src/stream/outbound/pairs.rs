@@ -61,7 +61,7 @@ impl Outbound {
         out: &mut Out,
     ) {
         let Some(id) = &self.id else { return };
-        let key = around.dialback_key(&pair.to, &pair.from, id).as_str().to_owned();
+        let key = around.keys().dialback_key(&pair.to, &pair.from, id).as_str().to_owned();
         let waits = Some(clock::after(now, self.limits.dialback));
         self.negotiation = None;
         self.pairs.push(Requested { pair: pair.clone(), waits });
@@ -139,7 +139,7 @@ impl Outbound {
             }
             KeyVerdict::Invalid => {
                 let id = self.id.as_deref().unwrap_or_default();
-                Failure::DialbackInvalid(around.key_inquiry(pair, id))
+                Failure::DialbackInvalid(around.keys().key_inquiry(pair, id))
             }
             KeyVerdict::Error { condition, text, .. } => Failure::DialbackError { condition, text },
         };
