@@ -121,6 +121,19 @@ impl Config {
         self.domains.iter().map(|local| &local.name)
     }
 
+    /// Whether some backend reaches this domain only through the engine: every remote domain, and a local domain that
+    /// another backend serves, or none.
+    pub fn is_remote_to_a_backend(&self, name: &Domain) -> bool {
+        self.local(name).is_none_or(|local| {
+            self.backends.iter().any(|other| local.backend.as_ref() != Some(other))
+        })
+    }
+
+    /// The local domains that every backend reaches without the engine.
+    pub fn known_to_all_backends(&self) -> impl Iterator<Item = &Domain> {
+        self.local_names().filter(|name| !self.is_remote_to_a_backend(name))
+    }
+
     /// Files of the control listener.
     pub fn control(&self) -> Option<&ControlFiles> {
         self.listen.control.as_ref()

@@ -17,23 +17,21 @@ use crate::engine::Engine;
 pub(crate) struct Inner(pub(crate) Arc<Engine>);
 
 impl Surroundings for Inner {
-    /// Every remote domain: the engine also answers `db:verify` for it, so that a backend that uses dialback accepts it.
+    /// The engine also answers `db:verify` for these domains, so that a backend that uses dialback accepts them.
     fn serves(&self, domain: &Domain) -> bool {
-        self.0.snapshot().config.local(domain).is_none()
+        self.0.snapshot().config.is_remote_to_a_backend(domain)
     }
 
     fn admits(&self, pair: &Pair) -> Result<(), Refusal> {
         let snapshot = self.0.snapshot();
-        match (
-            snapshot.config.local(&pair.from).is_some(),
-            snapshot.config.local(&pair.to).is_some(),
-        ) {
+        match (snapshot.config.local(&pair.from), snapshot.config.local(&pair.to)) {
             // A pair from the backend to a remote domain, or the reverse one.
-            (true, false) | (false, true) => Ok(()),
+            (Some(_), None) | (None, Some(_)) => Ok(()),
             // A backend that claims a remote domain.
-            (false, false) => Err(Refusal::InvalidFrom),
+            (None, None) => Err(Refusal::InvalidFrom),
+            (Some(from), Some(to)) if from.backend != to.backend => Ok(()),
             // Backends reach their own domains without the engine.
-            (true, true) => Err(Refusal::HostUnknown),
+            (Some(_), Some(_)) => Err(Refusal::HostUnknown),
         }
     }
 

@@ -269,7 +269,8 @@ impl Loader<'_> {
                 certificate: read(&files.certificate_file)?,
                 private_key: read(&files.private_key_file)?,
             };
-            Mint::new(&pem, config.local_names().cloned()).map_err(|error| error.to_string())
+            Mint::new(&pem, config.known_to_all_backends().cloned())
+                .map_err(|error| error.to_string())
         };
         match load() {
             Ok(mint) => Some(Arc::new(mint)),

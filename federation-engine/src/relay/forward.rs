@@ -235,7 +235,8 @@ impl Forwarder {
         if config.local(&pair.to).is_some_and(|domain| domain.backend.is_none()) {
             return Way::Alone;
         }
-        if !allows(&config.policy, remote, direction) {
+        // The policy is about remote domains.
+        if config.local(remote).is_none() && !allows(&config.policy, remote, direction) {
             return Way::Denied;
         }
         let leg = if config.local(&pair.to).is_some() { Leg::Inner } else { Leg::Outer };

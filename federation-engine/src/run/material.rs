@@ -203,7 +203,7 @@ impl Witness for Queries {
 /// The answers of the backend's DNS; `None` if there are none to synthesise.
 fn horizon(config: &Config) -> Option<Horizon> {
     let split = config.split_horizon.as_ref()?;
-    let local = config.local_names().cloned();
+    let local = config.known_to_all_backends().cloned();
     match SynthConfig::new(&config.host, split.address, split.port, local) {
         Ok(synth) => Some(Horizon::new(synth, Clients::new(&split.clients), upstreams(config))),
         Err(error) => {

@@ -40,8 +40,11 @@ struct Leaf {
 /// Why no leaf was minted.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// A local domain has its own certificate; minting one would let the engine impersonate the backend itself.
-    #[error("{0} is a local domain; certificates are minted for remote domains only")]
+    /// Every backend reaches the domain without the engine; minting a certificate would let the engine impersonate the
+    /// backend to itself.
+    #[error(
+        "{0} is a local domain of the only backend; certificates are minted for remote domains only"
+    )]
     LocalDomain(Domain),
     /// The CA cannot sign.
     #[error(transparent)]
