@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crds::domain::Domain;
+use crds::proxy_protocol::ProxyProtocol;
 use crds::xmpp::StreamCondition;
 use federation_engine::probe::{Seen, look};
 use futures::stream::{self, StreamExt as _};
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use s2s_proto::certificate::facts::CertificateFacts;
 use s2s_proto::certificate::identity::Identity;
 use s2s_proto::plan::TlsStart;
+use s2s_proto::proxy_header;
 use s2s_proto::reason::Failure;
 
 use super::cluster::ClusterEvidence;
@@ -113,6 +115,8 @@ pub struct Wanted {
     pub direct_tls: bool,
     /// SHA-256 of the certificate that the engine should serve; if it changes, the probes are repeated.
     pub certificate: Option<String>,
+    /// Whose connections must begin with a header of the PROXY protocol; the operator's own may be among them.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl Wanted {
@@ -128,6 +132,7 @@ impl Wanted {
             domains: federation.domains().cloned().collect(),
             direct_tls: federation.spec.service.direct_tls,
             certificate: certificate.map(|served| served.readable.facts.sha256.clone()),
+            proxy_protocol: federation.spec.service.proxy_protocol.clone(),
         }
     }
 }
@@ -145,19 +150,31 @@ fn visits(wanted: &Wanted) -> Vec<impl Future<Output = Probe> + use<>> {
     for mode in modes {
         for (pod, ip) in &wanted.pods {
             for domain in &wanted.domains {
-                visits.push(visit(pod.clone(), *ip, domain.clone(), *mode));
+                visits.push(visit(pod.clone(), *ip, preface(wanted, *ip), domain.clone(), *mode));
             }
         }
     }
     visits
 }
 
-async fn visit(pod: String, ip: IpAddr, domain: Domain, mode: ProbeMode) -> Probe {
+/// The header of a proxy's own connection, if the engine requires one from the operator's address.
+fn preface(wanted: &Wanted, pod: IpAddr) -> &'static [u8] {
+    let is_trusted = own_address(pod).is_some_and(|own| wanted.proxy_protocol.trusts(own));
+    if is_trusted { &proxy_header::LOCAL } else { &[] }
+}
+
+async fn visit(
+    pod: String,
+    ip: IpAddr,
+    preface: &'static [u8],
+    domain: Domain,
+    mode: ProbeMode,
+) -> Probe {
     let (port, start) = match mode {
         ProbeMode::StartTls => (ports::S2S, TlsStart::StartTls),
         ProbeMode::DirectTls => (ports::S2S_TLS, TlsStart::Direct),
     };
-    let seen = look(SocketAddr::new(ip, port), &domain, start, PROBE_TIMEOUT).await;
+    let seen = look(SocketAddr::new(ip, port), preface, &domain, start, PROBE_TIMEOUT).await;
     let outcome = outcome(&domain, seen);
     Probe { pod, domain, mode, outcome }
 }
