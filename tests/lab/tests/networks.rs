@@ -65,7 +65,7 @@ fn behind_a_firewall_with_nat_as_in_ciscos_document_116339() {
     let message = federated.until_false("AddressAssigned", "AddressNotUsable").unwrap();
     assert!(message.contains(&PRIVATE.to_string()), "{message}");
     assert!(message.contains("spec.service.publicAddresses"), "{message}");
-    assert_eq!(published(), [const { Vec::new() }; 3]);
+    assert_eq!(published(), [const { Vec::<String>::new() }; 3]);
 
     federation::federate(&federated.paths, &manifest).unwrap();
     federated.until_true("Ready").unwrap();
