@@ -150,23 +150,35 @@ fn visits(wanted: &Wanted) -> Vec<impl Future<Output = Probe> + use<>> {
     for mode in modes {
         for (pod, ip) in &wanted.pods {
             for domain in &wanted.domains {
-                visits.push(visit(pod.clone(), *ip, preface(wanted, *ip), domain.clone(), *mode));
+                visits.push(visit(
+                    pod.clone(),
+                    *ip,
+                    prefaces(&wanted.proxy_protocol, *ip),
+                    domain.clone(),
+                    *mode,
+                ));
             }
         }
     }
     visits
 }
 
-/// The header of a proxy's own connection, if the engine requires one from the operator's address.
-fn preface(wanted: &Wanted, pod: IpAddr) -> &'static [u8] {
-    let is_trusted = own_address(pod).is_some_and(|own| wanted.proxy_protocol.trusts(own));
-    if is_trusted { &proxy_header::LOCAL } else { &[] }
+/// The first bytes of a probe: the header of a proxy's own connection if the engine requires one from the operator's
+/// address. The second attempt is for a pod that sees another address, or has not loaded a change yet.
+fn prefaces(protocol: &ProxyProtocol, pod: IpAddr) -> Vec<&'static [u8]> {
+    let mut both: Vec<&'static [u8]> = vec![&[], &proxy_header::LOCAL];
+    if protocol.trusted_sources.is_empty() {
+        both.truncate(1);
+    } else if own_address(pod).is_some_and(|own| protocol.trusts(own)) {
+        both.reverse();
+    }
+    both
 }
 
 async fn visit(
     pod: String,
     ip: IpAddr,
-    preface: &'static [u8],
+    prefaces: Vec<&'static [u8]>,
     domain: Domain,
     mode: ProbeMode,
 ) -> Probe {
@@ -174,8 +186,19 @@ async fn visit(
         ProbeMode::StartTls => (ports::S2S, TlsStart::StartTls),
         ProbeMode::DirectTls => (ports::S2S_TLS, TlsStart::Direct),
     };
-    let seen = look(SocketAddr::new(ip, port), preface, &domain, start, PROBE_TIMEOUT).await;
-    let outcome = outcome(&domain, seen);
+    let mut first = None;
+    for preface in prefaces {
+        let seen = look(SocketAddr::new(ip, port), preface, &domain, start, PROBE_TIMEOUT).await;
+        let is_answered = seen.is_ok() || matches!(seen, Err(Failure::Connect(_)));
+        if is_answered || first.is_none() {
+            first = Some(seen);
+        }
+        if is_answered {
+            break;
+        }
+    }
+    let late = Err(Failure::NegotiationTimedOut("reading the features"));
+    let outcome = outcome(&domain, first.unwrap_or(late));
     Probe { pod, domain, mode, outcome }
 }
 
@@ -222,4 +245,23 @@ pub fn own_address(to: IpAddr) -> Option<IpAddr> {
     let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
     socket.connect((to, ports::S2S)).ok()?;
     Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trusting(sources: &[&str]) -> ProxyProtocol {
+        let sources = sources.iter().map(|source| source.parse().unwrap());
+        ProxyProtocol { trusted_sources: sources.collect() }
+    }
+
+    #[test]
+    fn a_trusted_operator_begins_with_a_header_and_any_other_one_tries_it_last() {
+        let pod = "127.0.0.1".parse().unwrap();
+        let (none, header): (&[u8], &[u8]) = (&[], &proxy_header::LOCAL);
+        assert_eq!(prefaces(&trusting(&[]), pod), [none]);
+        assert_eq!(prefaces(&trusting(&["192.0.2.0/24"]), pod), [none, header]);
+        assert_eq!(prefaces(&trusting(&["127.0.0.0/8"]), pod), [header, none]);
+    }
 }

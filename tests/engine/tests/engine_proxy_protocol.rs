@@ -11,18 +11,21 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
+use federation_engine::Domain;
+use federation_engine::probe::look;
 use harness::evidence;
 use harness::loopback::{DEADLINE, ORDINARY, World, eventually, until};
 use harness::program::engine;
 use s2s_peer::initiator::{Initiator, Security};
+use s2s_proto::plan::TlsStart;
 use s2s_proto::proxy_header::LOCAL;
 use serde_json::{Value, json};
 
 /// The address from which the tests connect.
 const PROXY: &str = "127.0.0.1/32";
-/// The peer is 198.51.100.7.
+/// The peer is `198.51.100.7`.
 const HEADER: &[u8] = b"PROXY TCP4 198.51.100.7 192.0.2.1 40000 5269\r\n";
-/// The same of version 2; the peer is 2001:db8::7.
+/// The same of version 2; the peer is `2001:db8::7`.
 const HEADER_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\x00\x27\
     \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x9c\x40\x14\x95\x04\x00\x00";
 /// Without addresses.
@@ -195,6 +198,18 @@ fn health_checks_of_a_trusted_proxy_are_silent() {
     assert_eq!(proxied.world.count("connections_refused_total", &[]).unwrap(), 0);
     let log = proxied.world.engine.log();
     assert!(!log.contains("198.51.100.7") && !log.contains("refused"), "{log}");
+}
+
+/// The operator probes the engine, and its address may be a trusted one.
+#[tokio::test]
+async fn a_probe_that_begins_with_a_header_is_answered() {
+    let proxied = Proxied::trusting(&[PROXY]);
+    let (outer, outer_tls) = (proxied.world.ground.outer, proxied.world.ground.outer_tls);
+    let domain = Domain::parse("local.example").unwrap();
+    for (port, start) in [(outer, TlsStart::StartTls), (outer_tls, TlsStart::Direct)] {
+        look(port, &LOCAL, &domain, start, DEADLINE).await.unwrap();
+        look(port, &[], &domain, start, DEADLINE).await.unwrap_err();
+    }
 }
 
 #[test]

@@ -1,7 +1,12 @@
-//! The PROXY protocol of real proxies: HAProxy in both versions, and nginx, which sends only version 1. The peer is scripted,
+//! The PROXY protocol of real proxies: `HAProxy` in both versions, and nginx, which sends only version 1. The peer is scripted,
 //! the engine is the real program. Everything is on loopback.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test states its expectations so")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -21,7 +21,7 @@ pub enum Debian {
     Ejabberd13,
     /// jabberd2 of Debian 12.
     Jabberd12,
-    /// HAProxy of Debian 12.
+    /// `HAProxy` of Debian 12.
     Haproxy12,
     /// nginx of Debian 12 with its stream module.
     Nginx12,

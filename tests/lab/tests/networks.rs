@@ -1,6 +1,12 @@
 //! The federation in networks where the cluster has no public address: behind a firewall with NAT, as in Cisco's document
 //! 116339, and behind `HAProxy` with the object and the configuration of docs/proxy.md.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
+
 use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
 
