@@ -217,7 +217,8 @@ fn a_trusted_source_that_does_not_complete_its_header_is_closed() {
     let proxied = Proxied::with(&[PROXY], |config| {
         config["timeouts"] = json!({"negotiationSeconds": 5});
     });
-    [&b"PROXY"[..], &HEADER_V2[..20], b""].map(|first| proxied.connect(first)).map(closed);
+    let begun = [&b"PROXY"[..], &HEADER_V2[..20], b""].map(|first| proxied.connect(first));
+    begun.into_iter().for_each(closed);
 }
 
 #[test]
