@@ -24,18 +24,19 @@ pub const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 100);
 pub const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 18, 200, 10);
 /// The address from which the proxy connects to the node.
 pub const PROXY_TO_NODE: Ipv4Addr = ROUTER_TO_NODE;
+/// Removes the rules. The first line makes the second one succeed.
+const NO_RULES: &str = "table ip firewall\ndelete table ip firewall\n";
 /// The name of the proxy's record and log.
 pub const PROXY: &str = "haproxy";
 
-/// Forwards TCP 5269 and 5270 of the public address to the same ports of the private one. Peers keep their addresses.
-pub fn translate(paths: &Paths) -> Result<()> {
-    remove(paths)?;
+/// Forwards TCP 5269 and 5270 of the public address to the same ports of another one. Peers keep their addresses.
+pub fn translate(to: Ipv4Addr) -> Result<()> {
     add_address()?;
     let rules = format!(
-        "table ip firewall {{\n\
+        "{NO_RULES}table ip firewall {{\n\
            chain translate {{\n\
              type nat hook prerouting priority dstnat; policy accept;\n\
-             iifname \"internet\" ip daddr {PUBLIC} tcp dport {{ 5269, 5270 }} dnat to {PRIVATE}\n\
+             iifname \"internet\" ip daddr {PUBLIC} tcp dport {{ 5269, 5270 }} dnat to {to}\n\
            }}\n\
            chain protect {{\n\
              type filter hook forward priority filter; policy accept;\n\
@@ -47,15 +48,15 @@ pub fn translate(paths: &Paths) -> Result<()> {
     host::in_network_of(Host::Router, "nft").args(["-f", "-"]).input(rules).ok()
 }
 
-/// Starts `HAProxy` with this configuration, and waits until it listens on ports 5269 and 5270 of the public address.
-pub fn proxy(paths: &Paths, config: &str) -> Result<()> {
-    remove(paths)?;
+/// Starts `HAProxy` with this configuration on the router, or on the node behind [`translate`]. Waits until it accepts
+/// connections to ports 5269 and 5270 of the public address.
+pub fn proxy(paths: &Paths, on: Host, config: &str) -> Result<()> {
     add_address()?;
     let root = Part::Server(Debian::Haproxy12).file(paths, "rootfs")?;
-    let home = paths.host("router").join(PROXY);
+    let home = paths.host(on.name()).join(PROXY);
     make_dir(&home)?;
     write(&home.join("haproxy.cfg"), config)?;
-    let run = host::on(paths, Host::Router, "sh")?
+    let run = host::on(paths, on, "sh")?
         .args(["-euc", "mount --bind \"$1\" \"$2/run\"; exec chroot \"$2\" /usr/sbin/haproxy -db -f /run/haproxy.cfg"])
         .arg("sh")
         .arg(home)
@@ -74,9 +75,7 @@ pub fn proxy(paths: &Paths, config: &str) -> Result<()> {
 /// Removes both, as far as they exist.
 pub fn remove(paths: &Paths) -> Result<()> {
     host::stop_daemon(paths, PROXY)?;
-    // The first line makes the second one succeed.
-    let rules = "table ip firewall\ndelete table ip firewall\n";
-    host::in_network_of(Host::Router, "nft").args(["-f", "-"]).input(rules).ok()?;
+    host::in_network_of(Host::Router, "nft").args(["-f", "-"]).input(NO_RULES).ok()?;
     let addresses = host::in_network_of(Host::Router, "ip")
         .args(["-4", "-oneline", "address", "show", "dev", "internet"])
         .stdout()?;
@@ -87,7 +86,7 @@ pub fn remove(paths: &Paths) -> Result<()> {
 }
 
 fn add_address() -> Result<()> {
-    address("add")
+    address("replace")
 }
 
 fn address(action: &str) -> Result<()> {

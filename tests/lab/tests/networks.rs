@@ -14,7 +14,8 @@ use lab::debian::Debian;
 use lab::edge::{self, PRIVATE, PROXY_TO_NODE, PUBLIC};
 use lab::federation;
 use lab::host;
-use lab::network::Host;
+use lab::kubernetes::get;
+use lab::network::{Host, POD_CIDR};
 use lab::parts::{self, Part};
 use lab::paths::{Paths, read};
 use lab::public_dns::{LOCAL_ZONE, dig};
@@ -62,7 +63,7 @@ fn federates_with_the_partner(federated: &mut Federated) {
 #[test]
 fn behind_a_firewall_with_nat_as_in_ciscos_document_116339() {
     let paths = Federated::stage().unwrap();
-    edge::translate(&paths).unwrap();
+    edge::translate(PRIVATE).unwrap();
     let manifest = federation::federation_behind_nat(&paths).unwrap();
     // Without the public address, the private one stays out of DNS.
     let public = format!("    publicAddresses: ['{PUBLIC}']\n");
@@ -79,26 +80,32 @@ fn behind_a_firewall_with_nat_as_in_ciscos_document_116339() {
     edge::remove(&federated.paths).unwrap();
 }
 
-/// The page's addresses, and those of the lab.
-fn in_the_lab(text: &str) -> String {
-    let addresses = [
-        ("203.0.113.10", PUBLIC),
-        ("10.1.0.5", PROXY_TO_NODE),
-        ("10.1.0.11", Host::Node.address()),
-    ];
-    addresses.into_iter().fold(text.to_owned(), |text, (page, lab)| {
-        assert!(text.contains(page) || page != "203.0.113.10", "{text}");
-        text.replace(page, &lab.to_string())
+/// The section of the page on `HAProxy`.
+fn page(paths: &Paths) -> String {
+    let page = read(&paths.tree().join("docs/proxy.md")).unwrap();
+    let (_, section) = page.split_once("## HAProxy in front of node ports").unwrap();
+    section.to_owned()
+}
+
+/// The text with the addresses of the lab in place of those of the page.
+fn with(text: &str, addresses: &[(&str, String)]) -> String {
+    addresses.iter().fold(text.to_owned(), |text, (of_page, of_lab)| {
+        assert!(text.contains(of_page), "{of_page} is not in {text}");
+        text.replace(of_page, of_lab)
     })
 }
 
-/// The page's object for the proxy, with the names of the lab.
-fn object(page: &str) -> Value {
-    let manifest = in_the_lab(edge::block(page, "yaml").unwrap());
+/// The page's object with that service, and the names of the lab.
+fn object(section: &str, service: Option<&Value>) -> Value {
+    let manifest = with(
+        edge::block(section, "yaml").unwrap(),
+        &[("203.0.113.10", PUBLIC.to_string()), ("10.1.0.5", PROXY_TO_NODE.to_string())],
+    );
     let mut object: Value = serde_saphyr::from_str(&manifest).unwrap();
     let laid_over = json!({
         "domains": [{"name": LOCAL_ZONE}],
         "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
+        "service": service.unwrap_or(&object["spec"]["service"]),
         "egress": {"allowNetworks": ["198.18.0.0/15"]},
     });
     if let (Some(spec), Value::Object(more)) = (object["spec"].as_object_mut(), laid_over) {
@@ -116,25 +123,38 @@ fn greeting() -> io::Result<()> {
     let patience = Duration::from_secs(5);
     let mut tcp = host::connect(Host::Partner, (PUBLIC, 5269).into(), patience)?;
     tcp.set_read_timeout(Some(patience))?;
-    tcp.write_all(format!("<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' to='{LOCAL_ZONE}' version='1.0'>").as_bytes())?;
+    let header =
+        "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'";
+    tcp.write_all(format!("{header} to='{LOCAL_ZONE}' version='1.0'>").as_bytes())?;
     tcp.read_exact(&mut [0])
 }
 
+fn wait_for_every_pod() {
+    Wait::new("every engine pod to accept the proxy's header", TURN)
+        .until(|| {
+            let silent = (0..CONNECTIONS).find_map(|_| greeting().err());
+            Ok(silent.map_or(Seen::Done(()), |error| Seen::NotYet(error.to_string())))
+        })
+        .unwrap();
+}
+
 #[test]
-fn behind_haproxy_as_the_page_on_proxies_shows_it() {
+fn behind_haproxy_in_front_of_node_ports_as_the_page_on_proxies_shows_it() {
     let paths = Paths::from_env().unwrap();
     parts::build_only(&paths, &[Part::Server(Debian::Haproxy12)]).unwrap();
-    let page = read(&paths.tree().join("docs/proxy.md")).unwrap();
-    let (_, section) = page.split_once("## HAProxy in front of node ports").unwrap();
+    let section = page(&paths);
+    let config = with(
+        edge::block(&section, "haproxy").unwrap(),
+        &[("203.0.113.10", PUBLIC.to_string()), ("10.1.0.11", Host::Node.address().to_string())],
+    );
     let paths = Federated::stage().unwrap();
-    edge::proxy(&paths, &in_the_lab(edge::block(section, "haproxy").unwrap())).unwrap();
-    let right = object(section);
+    edge::proxy(&paths, Host::Router, &config).unwrap();
+    let right = object(&section, None);
     // The proxy is not trusted at first, which its health checks show.
     let mut wrong = right.clone();
     wrong["spec"]["service"]["proxyProtocol"] = json!({"trustedSources": ["192.0.2.1/32"]});
     let mut federated = Federated::apply(paths, &wrong.to_string()).unwrap();
     federated.until_true("Ready").unwrap();
-    federation::wait_for_public_address(&federated.paths, PUBLIC).unwrap();
     federated
         .until("InboundReachable to name the proxy and the setting", |now| {
             now.condition("InboundReachable").is_some_and(|rung| {
@@ -145,13 +165,44 @@ fn behind_haproxy_as_the_page_on_proxies_shows_it() {
         .unwrap();
 
     federation::federate(&federated.paths, &right.to_string()).unwrap();
-    Wait::new("every engine pod to accept the proxy's header", TURN)
-        .until(|| {
-            let silent = (0..CONNECTIONS).find_map(|_| greeting().err());
-            Ok(silent.map_or(Seen::Done(()), |error| Seen::NotYet(error.to_string())))
-        })
-        .unwrap();
+    wait_for_every_pod();
     federated.until_true("Ready").unwrap();
+    federates_with_the_partner(&mut federated);
+    edge::remove(&federated.paths).unwrap();
+}
+
+/// The proxy runs in the node's network, behind NAT. All pods are trusted sources, the operator's as well: its probes
+/// must begin with a header.
+#[test]
+fn behind_haproxy_on_the_node_in_front_of_a_cluster_ip() {
+    let paths = Paths::from_env().unwrap();
+    parts::build_only(&paths, &[Part::Server(Debian::Haproxy12)]).unwrap();
+    let section = page(&paths);
+    let paths = Federated::stage().unwrap();
+    let node = Host::Node.address();
+    let service = json!({
+        "type": "ClusterIP",
+        "publicAddresses": [PUBLIC],
+        "proxyProtocol": {"trustedSources": [format!("{node}/32"), POD_CIDR]},
+    });
+    let manifest = object(&section, Some(&service)).to_string();
+    let mut federated = Federated::apply(paths, &manifest).unwrap();
+    let outer: Value =
+        get(&federated.paths, &["service", federation::NAME, "-n", federation::NAMESPACE]).unwrap();
+    let cluster_ip = outer["spec"]["clusterIP"].as_str().unwrap();
+    let config = with(
+        edge::block(&section, "haproxy").unwrap(),
+        &[
+            ("203.0.113.10", node.to_string()),
+            ("10.1.0.11:30269", format!("{cluster_ip}:5269")),
+            ("10.1.0.11:30270", format!("{cluster_ip}:5270")),
+        ],
+    );
+    edge::translate(node).unwrap();
+    edge::proxy(&federated.paths, Host::Node, &config).unwrap();
+    federated.until_true("StreamVerified").unwrap();
+    federated.until_true("Ready").unwrap();
+    wait_for_every_pod();
     federates_with_the_partner(&mut federated);
     edge::remove(&federated.paths).unwrap();
 }

@@ -82,7 +82,7 @@ fn demo(paths: &Paths, network: Network) -> Result<()> {
     if network == Network::Nat {
         title("A firewall with NAT");
         let what = format!("TCP 5269 and 5270 of {} to {}", edge::PUBLIC, edge::PRIVATE);
-        step(&what, || edge::translate(paths))?;
+        step(&what, || edge::translate(edge::PRIVATE))?;
     }
 
     title("kubectl apply");

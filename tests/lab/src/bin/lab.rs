@@ -170,7 +170,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Network { network: Network::Direct } => edge::remove(&paths)?,
         Command::Network { network: Network::Nat } => {
-            edge::translate(&paths)?;
+            edge::translate(edge::PRIVATE)?;
             println!("TCP 5269 and 5270 of {} lead to {}", edge::PUBLIC, edge::PRIVATE);
         }
         Command::Partner { action: Action::Start } => partner::start(&paths)?,
