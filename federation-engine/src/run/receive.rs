@@ -75,10 +75,10 @@ pub(crate) async fn run(
             let times = (started, deadline);
             Box::pin(secure(&engine, tcp, source, leg, admitted, times)).await;
         }
-        Ok(Ok(Some(FirstByte::ProxyHeader))) => {
+        Ok(Ok(Some(FirstByte::ProxyHeader))) if leg == Leg::Outer => {
             engine.recorder.saw_proxy_header(leg, source, ProxyRefusal::Untrusted);
         }
-        Ok(Ok(Some(FirstByte::Other))) => {
+        Ok(Ok(Some(FirstByte::ProxyHeader | FirstByte::Other))) => {
             tracing::debug!(%source, ?leg, "connection closed: it speaks neither XMPP nor TLS");
         }
     }

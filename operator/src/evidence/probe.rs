@@ -186,19 +186,20 @@ async fn visit(
         ProbeMode::StartTls => (ports::S2S, TlsStart::StartTls),
         ProbeMode::DirectTls => (ports::S2S_TLS, TlsStart::Direct),
     };
-    let mut first = None;
+    let mut result = None;
     for preface in prefaces {
         let seen = look(SocketAddr::new(ip, port), preface, &domain, start, PROBE_TIMEOUT).await;
-        let is_answered = seen.is_ok() || matches!(seen, Err(Failure::Connect(_)));
-        if is_answered || first.is_none() {
-            first = Some(seen);
+        // The engine closes a connection with the wrong beginning, and sends nothing.
+        let is_refused = matches!(seen, Err(Failure::ConnectionLost(_) | Failure::Handshake(_)));
+        if result.is_none() || !is_refused {
+            result = Some(seen);
         }
-        if is_answered {
+        if !is_refused {
             break;
         }
     }
     let late = Err(Failure::NegotiationTimedOut("reading the features"));
-    let outcome = outcome(&domain, first.unwrap_or(late));
+    let outcome = outcome(&domain, result.unwrap_or(late));
     Probe { pod, domain, mode, outcome }
 }
 

@@ -206,3 +206,19 @@ fn behind_haproxy_on_the_node_in_front_of_a_cluster_ip() {
     federates_with_the_partner(&mut federated);
     edge::remove(&federated.paths).unwrap();
 }
+
+/// The API server cannot refuse it with a sentence of ours, because the schema of the field has no type.
+#[test]
+fn the_boolean_of_older_versions_is_refused_with_the_remedy() {
+    let paths = Federated::stage().unwrap();
+    let manifest = federation::short_federation(&paths).unwrap();
+    let manifest = manifest.replace("  egress:", "  service: {proxyProtocol: true}\n  egress:");
+    federation::federate(&paths, &manifest).unwrap();
+    let watch = federation::watch(&paths).unwrap();
+    let mut federated = Federated { paths, watch };
+    let message = federated.until_false("Accepted", "InvalidSpec").unwrap();
+    assert!(message.contains("set service.proxyProtocol.trustedSources"), "{message}");
+    let manifest = manifest.replace("proxyProtocol: true", "proxyProtocol: {trustedSources: []}");
+    federation::federate(&federated.paths, &manifest).unwrap();
+    federated.until_true("Accepted").unwrap();
+}
