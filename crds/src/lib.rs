@@ -22,6 +22,7 @@ mod not_in_effect;
 pub mod pattern;
 pub mod peer;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod rules;
 pub mod target;
 mod text;

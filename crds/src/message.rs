@@ -52,6 +52,10 @@ pub const SAME_NODE_PORT: &str =
     "nodePorts.s2s and nodePorts.s2sTls cannot be the same port: change or remove one";
 /// A port for a listener that is off.
 pub const PORT_WITHOUT_DIRECT_TLS: &str = "A port for Direct TLS has no use while directTls is false: set service.directTls to true, or remove s2sTls from publicPorts and nodePorts";
+/// The former type of a field.
+pub const PROXY_PROTOCOL_IS_BOOLEAN: &str = "service.proxyProtocol is no longer a boolean: set service.proxyProtocol.trustedSources to the networks of the load balancer, or remove service.proxyProtocol";
+/// Every address is trusted.
+pub const EVERY_SOURCE_TRUSTED: &str = "With this network, every server could claim any address: set service.proxyProtocol.trustedSources to the networks of the load balancer";
 /// Load balancer fields on another Service type.
 pub const LOAD_BALANCER_FIELDS: &str = "loadBalancerClass and loadBalancerSourceRanges require a load balancer: set service.type to LoadBalancer, or remove them";
 /// Not a network.

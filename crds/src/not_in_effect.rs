@@ -69,7 +69,6 @@ impl XmppFederationSpec {
         [
             of(Setting::Component),
             of(Setting::PlainDialback),
-            ("service.proxyProtocol", self.service.proxy_protocol),
             ("dns.takeover", self.dns.takeover),
             (
                 "tls.certificate.issuerRef",
@@ -143,7 +142,6 @@ mod tests {
                 {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
                 {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
             ],
-            "service": {"proxyProtocol": true},
             "dns": {"takeover": true},
             "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
             "peerDefaults": {"probe": {"to": "echo@example.net"}},
@@ -156,7 +154,6 @@ mod tests {
             [
                 "backends[].component",
                 "backends[].server.authentication",
-                "service.proxyProtocol",
                 "dns.takeover",
                 "tls.certificate.issuerRef",
                 "peerDefaults.probe.to",

@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::domain::Domain;
 use crate::effective::effective;
 use crate::federation::service::{ServiceSpec, ServiceType};
@@ -43,6 +45,8 @@ pub enum InvalidSpec {
     SameNodePort,
     /// A port for Direct TLS while that is off.
     PortWithoutDirectTls,
+    /// Trusted sources of the PROXY protocol that are all addresses.
+    TrustedSource(IpNet),
     /// The maximum age of evidence is out of range.
     EvidenceTtl,
     /// The prober URL is not an HTTPS URL.
@@ -99,6 +103,11 @@ impl fmt::Display for InvalidSpec {
             Self::PortWithoutDirectTls => {
                 write!(f, "spec.service: {}", message::PORT_WITHOUT_DIRECT_TLS)
             }
+            Self::TrustedSource(network) => write!(
+                f,
+                "spec.service.proxyProtocol.trustedSources[{network}]: {}",
+                message::EVERY_SOURCE_TRUSTED
+            ),
             Self::EvidenceTtl => {
                 write!(f, "spec.verification.evidenceTtl: {}", message::EVIDENCE_TTL)
             }
@@ -208,6 +217,10 @@ fn exposure(service: &ServiceSpec) -> Vec<InvalidSpec> {
     if !service.direct_tls && (public.s2s_tls.is_some() || node.s2s_tls.is_some()) {
         found.push(InvalidSpec::PortWithoutDirectTls);
     }
+    let sources = service.proxy_protocol.trusted_sources.iter();
+    found.extend(
+        sources.filter(|all| all.prefix_len() == 0).copied().map(InvalidSpec::TrustedSource),
+    );
     found
 }
 
@@ -253,6 +266,20 @@ mod tests {
     fn the_smallest_resource_is_valid() {
         let spec = serde_json::json!({"domains": [{"name": "example.com"}]});
         assert_eq!(found("example", spec), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_network_of_all_addresses_is_no_trusted_source() {
+        let sources = ["192.0.2.0/24", "0.0.0.0/0", "::/0"];
+        let spec = serde_json::json!({
+            "domains": [{"name": "example.com"}],
+            "service": {"proxyProtocol": {"trustedSources": sources}}
+        });
+        let expected = ["0.0.0.0/0", "::/0"].map(|network| {
+            let field = format!("spec.service.proxyProtocol.trustedSources[{network}]");
+            format!("{field}: {}", message::EVERY_SOURCE_TRUSTED)
+        });
+        assert_eq!(found("example", spec), expected);
     }
 
     #[test]

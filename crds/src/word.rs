@@ -99,6 +99,12 @@ named! {
         TooManyVerifications = "TooManyVerifications",
         /// Too many unauthenticated connections, from the source or in total.
         TooManyConnections = "TooManyConnections",
+        /// A connection of a trusted proxy has no header of the PROXY protocol.
+        ProxyHeaderMissing = "ProxyHeaderMissing",
+        /// A connection has a header of the PROXY protocol, and its source is no trusted proxy.
+        ProxyHeaderUntrusted = "ProxyHeaderUntrusted",
+        /// The header that a trusted proxy sent is malformed or too long.
+        ProxyHeaderInvalid = "ProxyHeaderInvalid",
         /// The streams of one peer have reached their limit.
         TooManyStreams = "TooManyStreams",
         /// One certificate or source has authenticated too many domains.

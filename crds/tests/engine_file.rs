@@ -19,6 +19,7 @@ use crds::peer::{
     ProbeMode, Profile, Route, TlsMode, Verification,
 };
 use crds::policy::{Action, Policy, PolicyRule, RuleDirection};
+use crds::proxy_protocol::ProxyProtocol;
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(format!("/etc/xmpp-federation/{name}"))
@@ -109,6 +110,9 @@ fn listen() -> FileListen {
     FileListen {
         s2s: Some("[::]:5269".parse().unwrap()),
         s2s_tls: Some("[::]:5270".parse().unwrap()),
+        proxy_protocol: Some(ProxyProtocol {
+            trusted_sources: vec!["192.0.2.0/24".parse().unwrap()],
+        }),
         backend: Some("198.18.0.1:15269".parse().unwrap()),
         dns: Some("198.18.0.1:5353".parse().unwrap()),
         admin: Some("127.0.0.1:9090".parse().unwrap()),

@@ -60,6 +60,8 @@ pub(crate) struct Engine {
     /// The unauthenticated connections of the inner leg. Their limit prevents a client that can reach this leg from
     /// keeping the backends out.
     pub(crate) unauthenticated_inner: Newcomers,
+    /// The connections of trusted proxies that have not sent the header of the PROXY protocol yet.
+    pub(crate) without_header: Newcomers,
     pub(crate) verifications: Line,
     lookup_rate: Mutex<LookupRate>,
     pub(crate) judging: Judging,
@@ -107,6 +109,7 @@ impl Engine {
                 holders: Holders::default(),
                 unauthenticated: Newcomers::default(),
                 unauthenticated_inner: Newcomers::default(),
+                without_header: Newcomers::default(),
                 verifications: Line::default(),
                 lookup_rate: Mutex::default(),
                 judging: Judging::default(),

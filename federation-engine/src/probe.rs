@@ -31,18 +31,20 @@ pub struct Seen {
     pub features: Features,
 }
 
-/// Opens a stream to a domain at an address, secures it, and reads the features. It does not send a `from`.
+/// Opens a stream to a domain at an address, secures it, and reads the features. It sends no `from`. The bytes of
+/// `preface` come first: nothing, or a header of the PROXY protocol.
 ///
 /// # Errors
 /// The stage that failed, with the server's own words.
 pub async fn look(
     address: SocketAddr,
+    preface: &[u8],
     to: &Domain,
     start: TlsStart,
     limit: Duration,
 ) -> Result<Seen, Failure> {
     let late = Err(Failure::NegotiationTimedOut("reading the features"));
-    timeout(limit, visit(address, to, start)).await.unwrap_or(late)
+    timeout(limit, visit(address, preface, to, start)).await.unwrap_or(late)
 }
 
 struct Visit {
@@ -50,12 +52,18 @@ struct Visit {
     scanner: Scanner,
 }
 
-async fn visit(address: SocketAddr, to: &Domain, start: TlsStart) -> Result<Seen, Failure> {
+async fn visit(
+    address: SocketAddr,
+    preface: &[u8],
+    to: &Domain,
+    start: TlsStart,
+) -> Result<Seen, Failure> {
     let tcp = TcpStream::connect(address)
         .await
         .map_err(|error| Failure::Connect(vec![(address, ConnectReason::from(&error))]))?;
     let connection = Connection::plain(tcp);
     let mut visit = Visit { connection, scanner: Scanner::new(Bounds::PRE_AUTHENTICATION) };
+    visit.send(preface).await?;
     if start == TlsStart::StartTls {
         visit.open(to).await?;
         if visit.features().await?.starttls.is_none() {

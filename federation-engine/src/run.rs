@@ -5,6 +5,7 @@ pub(crate) mod listen;
 mod listeners;
 mod material;
 mod overload;
+mod proxied;
 mod receive;
 
 use std::path::Path;

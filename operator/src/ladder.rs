@@ -9,6 +9,7 @@ pub mod engine;
 pub mod host;
 pub mod inbound;
 pub mod peers;
+pub mod proxy;
 pub mod ready;
 pub mod refs;
 pub mod refusal;

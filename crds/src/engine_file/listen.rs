@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::proxy_protocol::ProxyProtocol;
+
 /// Addresses to listen on; an absent listener is disabled.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -15,6 +17,9 @@ pub struct FileListen {
     /// Outer leg, Direct TLS (5270). Both ports accept both kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s2s_tls: Option<SocketAddr>,
+    /// Whose connections to these two ports begin with a header of the PROXY protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Inner leg, S2S of the backend (15269).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<SocketAddr>,

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::message;
+use crate::proxy_protocol::ProxyProtocol;
 
 /// True for a list of IP addresses. The operator parses them; this rule rejects everything of another form.
 const ARE_ADDRESSES: &str = r"self.all(a, a.matches('^(((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|([0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f:.]*)$'))";
@@ -77,9 +78,14 @@ pub struct ServiceSpec {
     /// Listen for Direct TLS (XEP-0368) on port 5270, and publish its SRV record.
     #[serde(default = "crate::yes")]
     pub direct_tls: bool,
-    /// The load balancer prepends the PROXY protocol header.
-    #[serde(default)]
-    pub proxy_protocol: bool,
+    /// Proxies in front of the Service that pass on the addresses of peers with the PROXY protocol, version 1 or 2.
+    #[serde(
+        default,
+        deserialize_with = "crate::proxy_protocol::deserialize",
+        skip_serializing_if = "crate::is_default"
+    )]
+    #[schemars(schema_with = "crate::proxy_protocol::schema")]
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl Default for ServiceSpec {
@@ -95,7 +101,7 @@ impl Default for ServiceSpec {
             public_ports: PublicPorts::default(),
             node_ports: NodePorts::default(),
             direct_tls: true,
-            proxy_protocol: false,
+            proxy_protocol: ProxyProtocol::default(),
         }
     }
 }

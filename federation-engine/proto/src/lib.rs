@@ -9,6 +9,7 @@ pub mod guard;
 pub mod pair;
 pub mod plan;
 pub mod policy;
+pub mod proxy_header;
 pub mod public;
 pub mod race;
 pub mod reason;

@@ -21,6 +21,10 @@ const RESERVED_UNAUTHENTICATED: usize = MAX_UNAUTHENTICATED / 8;
 /// once after a restart.
 pub(crate) const MAX_UNAUTHENTICATED_INNER: usize = 512;
 
+/// Connections of one trusted proxy that have not sent the header of the PROXY protocol. A proxy sends it at once, and all
+/// peers come from its address. The oldest connection makes room for the newest.
+pub(crate) const MAX_WITHOUT_HEADER: usize = MAX_UNAUTHENTICATED;
+
 /// Connections of a source that may wait in the queue, for each connection that it may have. A hoster that reconnects
 /// all of its domains at once is served one connection after the other. A waiting connection costs a descriptor and
 /// little memory.
@@ -117,6 +121,11 @@ impl Newcomers {
 }
 
 impl Newcomer {
+    /// Whether the connection has a place, instead of waiting in the queue.
+    pub(crate) fn has_place(&self) -> bool {
+        self.tokens.called.is_cancelled()
+    }
+
     /// Waits in the queue until the connection has a place. Cancel-safe.
     pub(crate) async fn turn(&self) {
         while !self.tokens.called.is_cancelled() {

@@ -155,6 +155,11 @@ pub enum ConfigErrorKind {
         /// Field of the other listener.
         other: &'static str,
     },
+    /// Every address is a trusted source of the PROXY protocol.
+    #[error(
+        "with this network, every server could claim any address; set the networks of the proxies"
+    )]
+    EverySourceTrusted,
     /// An unusable resolver.
     #[error("{0} cannot be a resolver; set an address and a port other than 0")]
     Resolver(SocketAddr),

@@ -33,6 +33,8 @@ pub const MAX_BACKENDS: usize = 64;
 pub const MAX_PEERS: usize = 4096;
 /// Entries of `splitHorizon.clients`.
 pub const MAX_CLIENT_NETWORKS: usize = 1024;
+/// Entries of `listen.proxyProtocol.trustedSources`.
+pub const MAX_TRUSTED_SOURCES: usize = 1024;
 /// Entries of `policy.rules`.
 pub const MAX_RULES: usize = 4096;
 
@@ -217,6 +219,12 @@ fn peers(
 /// Two TCP listeners collide when their ports are equal and their addresses are, or one of them is a wildcard. Port 0 is
 /// chosen by the operating system and collides with nothing.
 fn listeners(listen: &FileListen) -> Parsed<()> {
+    let proxies = listen.proxy_protocol.as_ref().map(|protocol| &*protocol.trusted_sources);
+    let (field, proxies) = ("listen.proxyProtocol.trustedSources", proxies.unwrap_or_default());
+    bounded(field, proxies.len(), MAX_TRUSTED_SOURCES)?;
+    if let Some(index) = proxies.iter().position(|network| network.prefix_len() == 0) {
+        return Err(at(format!("{field}[{index}]"), ConfigErrorKind::EverySourceTrusted));
+    }
     let mut taken: Vec<(&'static str, SocketAddr)> = Vec::new();
     for (field, address) in [
         ("listen.s2s", listen.s2s),

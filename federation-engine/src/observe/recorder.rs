@@ -10,6 +10,7 @@ use crds::word::Word;
 use jiff::Timestamp;
 use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
+use s2s_proto::proxy_header::HeaderError;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::Rejection;
 use s2s_proto::stream::rejection::Named;
@@ -23,6 +24,31 @@ use crate::observe::journal::Journal;
 use crate::observe::limiter::Limiter;
 use crate::observe::metrics::Metrics;
 use crate::source::Prefix;
+
+/// Why a connection was refused for its header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum ProxyRefusal {
+    /// Its source is trusted, and it has no usable header.
+    #[error(
+        "the connection comes from proxyProtocol.trustedSources, but {0}; enable the PROXY protocol on the proxy, or remove its address there"
+    )]
+    Header(HeaderError),
+    /// It has a header, and its source is not trusted.
+    #[error(
+        "the connection has a PROXY protocol header, but proxyProtocol.trustedSources does not contain its source; add the proxy's address there, or disable the PROXY protocol on the proxy"
+    )]
+    Untrusted,
+}
+
+impl ProxyRefusal {
+    fn word(self) -> Word {
+        match self {
+            Self::Header(HeaderError::Missing) => Word::ProxyHeaderMissing,
+            Self::Header(_) => Word::ProxyHeaderInvalid,
+            Self::Untrusted => Word::ProxyHeaderUntrusted,
+        }
+    }
+}
 
 /// Records what happens to streams.
 pub(crate) struct Recorder {
@@ -102,6 +128,18 @@ impl Recorder {
             tracing::info!(%source, ?leg, omitted, "connection refused: {text}");
         }
         self.note_refusal(leg, source, Named::default(), Word::TooManyConnections, text);
+    }
+
+    /// Records in log, metrics and evidence that a connection was refused for its header of the PROXY protocol. `source` is
+    /// the connection's own address.
+    pub(crate) fn saw_proxy_header(&self, leg: Leg, source: SocketAddr, refusal: ProxyRefusal) {
+        let text = refusal.to_string();
+        let reason = refusal.word();
+        self.metrics.connections_refused.inc();
+        if let Some(omitted) = self.may_log(source.ip()) {
+            tracing::info!(%source, ?leg, reason = reason.as_str(), omitted, "connection refused: {text}");
+        }
+        self.note_refusal(leg, source, Named::default(), reason, text);
     }
 
     /// Records in log, metrics and evidence that a connection without an open stream was closed to make room.

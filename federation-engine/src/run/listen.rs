@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::{TcpListener, TcpStream};
 
@@ -10,7 +11,7 @@ use crate::accept;
 use crate::admission::newcomers::{Admitted, MAX_UNAUTHENTICATED_INNER};
 use crate::engine::Engine;
 use crate::leg::Leg;
-use crate::run::receive;
+use crate::run::{proxied, receive};
 use crate::source::Prefix;
 
 /// A listener could not be opened.
@@ -80,11 +81,28 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) 
     while let Some((tcp, source)) =
         engine.life.draining.run_until_cancelled(accept::next(&listener, name)).await
     {
-        admit(&engine, tcp, source, leg);
+        let accepted = Instant::now();
+        let is_proxy = leg == Leg::Outer && {
+            let snapshot = engine.snapshot();
+            let protocol = snapshot.config.listen.proxy_protocol.as_ref();
+            protocol.is_some_and(|protocol| protocol.trusts(source.ip()))
+        };
+        if is_proxy {
+            proxied::receive(&engine, tcp, source, accepted);
+        } else {
+            admit(&engine, tcp, source, leg, accepted);
+        }
     }
 }
 
-fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
+/// Admits a connection whose other end has this address.
+pub(super) fn admit(
+    engine: &Arc<Engine>,
+    tcp: TcpStream,
+    source: SocketAddr,
+    leg: Leg,
+    accepted: Instant,
+) {
     let (places, limit) = match leg {
         Leg::Outer => {
             (&engine.unauthenticated, engine.snapshot().config.limits.unauthenticated_streams)
@@ -106,5 +124,5 @@ fn admit(engine: &Arc<Engine>, tcp: TcpStream, source: SocketAddr, leg: Leg) {
     let eviction = (leg == Leg::Outer).then(|| newcomer.eviction());
     let holding = engine.holders.enter(&engine.ledger.total, leg, prefix, eviction);
     let admitted = Admitted { newcomer, holding };
-    engine.life.spawn(receive::run(Arc::clone(engine), tcp, source, leg, admitted));
+    engine.life.spawn(receive::run(Arc::clone(engine), tcp, source, leg, admitted, accepted));
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use crds::engine_file::FileListen;
 use crds::peer::ProbeMode;
 use hickory_resolver::system_conf::read_system_conf;
 use jiff::Timestamp;
@@ -91,7 +92,7 @@ impl ReloadedState {
             }
         };
         files.set(std::iter::once(self.file.as_path()).chain(config.files()));
-        if config.listen != last.config.listen {
+        if sockets(&config.listen) != sockets(&last.config.listen) {
             tracing::warn!("listen: changes take effect after a restart of the engine");
         }
         let resolver = self.resolver(&config, &last.config);
@@ -228,6 +229,11 @@ fn upstreams(config: &Config) -> Vec<SocketAddr> {
     let is_own = |ip| UdpSocket::bind((ip, 0)).is_ok();
     let upstreams = without_ourselves(system, config.listen.dns, is_own);
     if upstreams.is_empty() { config.resolvers.clone() } else { upstreams }
+}
+
+/// The part of `listen` that is used when the engine starts.
+fn sockets(listen: &FileListen) -> FileListen {
+    FileListen { proxy_protocol: None, ..listen.clone() }
 }
 
 /// Removes the address on which `listen.dns` listens. `is_own` reports whether an address belongs to this machine.

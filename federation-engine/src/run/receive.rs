@@ -1,4 +1,4 @@
-//! A connection that was opened to us: the first byte distinguishes TLS and XML (XEP-0368 §4). The connection then
+//! A connection that was opened to us: its first bytes distinguish TLS and XML (XEP-0368 §4). The connection then
 //! becomes a stream.
 
 use std::io;
@@ -21,6 +21,7 @@ use crate::admission::newcomers::Admitted;
 use crate::engine::Engine;
 use crate::in_force::snapshot::no_certificate;
 use crate::leg::Leg;
+use crate::observe::recorder::ProxyRefusal;
 use crate::session::Session;
 use crate::sockets::connection::Connection;
 use crate::sockets::socket::Socket;
@@ -37,12 +38,14 @@ pub(crate) async fn run(
     source: SocketAddr,
     leg: Leg,
     admitted: Admitted,
+    accepted: Instant,
 ) {
     if let Err(error) = engine.network.tcp().configure(&tcp) {
         tracing::debug!(%source, %error, "cannot set a socket option");
     }
     let negotiation = engine.snapshot().config.timeouts.negotiation;
-    let in_line_until = clock::after(Instant::now(), negotiation);
+    let in_line_until = clock::after(accepted, negotiation);
+    let has_place = admitted.newcomer.has_place();
     let turn = tokio::select! {
         turn = timeout_at(in_line_until.into(), admitted.newcomer.turn()) => turn,
         () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
@@ -51,7 +54,8 @@ pub(crate) async fn run(
         let text = "too many earlier connections from this source are waiting";
         return engine.recorder.saw_refused_connection(leg, source, text.to_owned());
     }
-    let started = Instant::now();
+    // The peer's time does not run while the connection waits in the queue.
+    let started = if has_place { accepted } else { Instant::now() };
     let deadline = clock::after(started, negotiation);
     let first = tokio::select! {
         first = timeout_at(deadline.into(), first_byte(&tcp)) => first,
@@ -71,7 +75,10 @@ pub(crate) async fn run(
             let times = (started, deadline);
             Box::pin(secure(&engine, tcp, source, leg, admitted, times)).await;
         }
-        Ok(Ok(Some(FirstByte::Other))) => {
+        Ok(Ok(Some(FirstByte::ProxyHeader))) if leg == Leg::Outer => {
+            engine.recorder.saw_proxy_header(leg, source, ProxyRefusal::Untrusted);
+        }
+        Ok(Ok(Some(FirstByte::ProxyHeader | FirstByte::Other))) => {
             tracing::debug!(%source, ?leg, "connection closed: it speaks neither XMPP nor TLS");
         }
     }
@@ -126,10 +133,10 @@ async fn accept_direct(
 }
 
 async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {
-    let mut byte = [0];
-    match tcp.peek(&mut byte).await? {
+    let mut first = [0; sniff::LOOK_BYTES];
+    match tcp.peek(&mut first).await? {
         0 => Ok(None),
-        _ => Ok(byte.first().map(|byte| sniff::classify(*byte))),
+        arrived => Ok(first.get(..arrived).map(sniff::classify)),
     }
 }
 
@@ -137,7 +144,7 @@ async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {
 mod tests {
     use super::*;
 
-    type Run<F> = fn(Arc<Engine>, TcpStream, SocketAddr, Leg, Admitted) -> F;
+    type Run<F> = fn(Arc<Engine>, TcpStream, SocketAddr, Leg, Admitted, Instant) -> F;
 
     fn size_of_future<F>(_: Run<F>) -> usize {
         size_of::<F>()

@@ -1,5 +1,7 @@
-//! The first byte on a new connection distinguishes TLS from XML, on the STARTTLS port and the Direct TLS port alike,
+//! The first bytes on a new connection distinguish TLS from XML, on the STARTTLS port and the Direct TLS port alike,
 //! because peers and DNS records confuse them.
+
+use s2s_proto::proxy_header;
 
 /// The protocol that the peer starts with.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -8,16 +10,22 @@ pub enum FirstByte {
     Tls,
     /// `<`, or whitespace before it: an XML stream, to be upgraded by STARTTLS.
     Xml,
+    /// A header of the PROXY protocol, which only a trusted proxy may send. Close at once.
+    ProxyHeader,
     /// Neither: `SSLv2`, HTTP, SSH, a port scanner. Close at once.
     Other,
 }
 
-/// Classifies the first byte.
-pub fn classify(byte: u8) -> FirstByte {
-    match byte {
-        0x16 => FirstByte::Tls,
+/// Bytes to look at: enough to recognise a header of the PROXY protocol that arrives in one segment.
+pub const LOOK_BYTES: usize = 12;
+
+/// Classifies a connection by its first bytes, of which there is at least one.
+pub fn classify(bytes: &[u8]) -> FirstByte {
+    match bytes {
+        _ if proxy_header::begins(bytes) => FirstByte::ProxyHeader,
+        [0x16, ..] => FirstByte::Tls,
         // 0xEF begins the UTF-8 byte order mark; the XML layer decides about it.
-        b'<' | b' ' | b'\t' | b'\r' | b'\n' | 0xEF => FirstByte::Xml,
+        [b'<' | b' ' | b'\t' | b'\r' | b'\n' | 0xEF, ..] => FirstByte::Xml,
         _ => FirstByte::Other,
     }
 }
@@ -37,8 +45,12 @@ mod tests {
             (b"SSH-2.0-", FirstByte::Other),
             (b"\x80\x2e\x01", FirstByte::Other),
             (b"\0", FirstByte::Other),
+            (b"PROXY TCP4 ", FirstByte::ProxyHeader),
+            (b"\r\n\r\n\0\r\nQUIT\n", FirstByte::ProxyHeader),
+            (b"\r\n\r\n<?xml", FirstByte::Xml),
+            (b"PROXY", FirstByte::Other),
         ] {
-            assert_eq!(classify(text[0]), expected, "{text:?}");
+            assert_eq!(classify(text), expected, "{text:?}");
         }
     }
 }

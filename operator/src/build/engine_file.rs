@@ -99,6 +99,8 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
         listen: FileListen {
             s2s: Some(any(ports::S2S)),
             s2s_tls: spec.service.direct_tls.then(|| any(ports::S2S_TLS)),
+            proxy_protocol: Some(spec.service.proxy_protocol.clone())
+                .filter(|protocol| !protocol.trusted_sources.is_empty()),
             backend: with_backends.then(|| any(ports::BACKEND)),
             dns: with_backends.then(|| any(ports::DNS)),
             admin: Some(any(ports::ADMIN)),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crds::domain::Domain;
+use crds::proxy_protocol::ProxyProtocol;
 use crds::xmpp::StreamCondition;
 use federation_engine::probe::{Seen, look};
 use futures::stream::{self, StreamExt as _};
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use s2s_proto::certificate::facts::CertificateFacts;
 use s2s_proto::certificate::identity::Identity;
 use s2s_proto::plan::TlsStart;
+use s2s_proto::proxy_header;
 use s2s_proto::reason::Failure;
 
 use super::cluster::ClusterEvidence;
@@ -113,6 +115,8 @@ pub struct Wanted {
     pub direct_tls: bool,
     /// SHA-256 of the certificate that the engine should serve; if it changes, the probes are repeated.
     pub certificate: Option<String>,
+    /// Whose connections must begin with a header of the PROXY protocol; the operator's own may be among them.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl Wanted {
@@ -128,6 +132,7 @@ impl Wanted {
             domains: federation.domains().cloned().collect(),
             direct_tls: federation.spec.service.direct_tls,
             certificate: certificate.map(|served| served.readable.facts.sha256.clone()),
+            proxy_protocol: federation.spec.service.proxy_protocol.clone(),
         }
     }
 }
@@ -145,20 +150,56 @@ fn visits(wanted: &Wanted) -> Vec<impl Future<Output = Probe> + use<>> {
     for mode in modes {
         for (pod, ip) in &wanted.pods {
             for domain in &wanted.domains {
-                visits.push(visit(pod.clone(), *ip, domain.clone(), *mode));
+                visits.push(visit(
+                    pod.clone(),
+                    *ip,
+                    prefaces(&wanted.proxy_protocol, *ip),
+                    domain.clone(),
+                    *mode,
+                ));
             }
         }
     }
     visits
 }
 
-async fn visit(pod: String, ip: IpAddr, domain: Domain, mode: ProbeMode) -> Probe {
+/// The first bytes of a probe: the header of a proxy's own connection if the engine requires one from the operator's
+/// address. The second attempt is for a pod that sees another address, or has not loaded a change yet.
+fn prefaces(protocol: &ProxyProtocol, pod: IpAddr) -> Vec<&'static [u8]> {
+    let mut both: Vec<&'static [u8]> = vec![&[], &proxy_header::LOCAL];
+    if protocol.trusted_sources.is_empty() {
+        both.truncate(1);
+    } else if own_address(pod).is_some_and(|own| protocol.trusts(own)) {
+        both.reverse();
+    }
+    both
+}
+
+async fn visit(
+    pod: String,
+    ip: IpAddr,
+    prefaces: Vec<&'static [u8]>,
+    domain: Domain,
+    mode: ProbeMode,
+) -> Probe {
     let (port, start) = match mode {
         ProbeMode::StartTls => (ports::S2S, TlsStart::StartTls),
         ProbeMode::DirectTls => (ports::S2S_TLS, TlsStart::Direct),
     };
-    let seen = look(SocketAddr::new(ip, port), &domain, start, PROBE_TIMEOUT).await;
-    let outcome = outcome(&domain, seen);
+    let mut result = None;
+    for preface in prefaces {
+        let seen = look(SocketAddr::new(ip, port), preface, &domain, start, PROBE_TIMEOUT).await;
+        // The engine closes a connection with the wrong beginning, and sends nothing.
+        let is_refused = matches!(seen, Err(Failure::ConnectionLost(_) | Failure::Handshake(_)));
+        if result.is_none() || !is_refused {
+            result = Some(seen);
+        }
+        if !is_refused {
+            break;
+        }
+    }
+    let late = Err(Failure::NegotiationTimedOut("reading the features"));
+    let outcome = outcome(&domain, result.unwrap_or(late));
     Probe { pod, domain, mode, outcome }
 }
 
@@ -205,4 +246,23 @@ pub fn own_address(to: IpAddr) -> Option<IpAddr> {
     let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
     socket.connect((to, ports::S2S)).ok()?;
     Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trusting(sources: &[&str]) -> ProxyProtocol {
+        let sources = sources.iter().map(|source| source.parse().unwrap());
+        ProxyProtocol { trusted_sources: sources.collect() }
+    }
+
+    #[test]
+    fn a_trusted_operator_begins_with_a_header_and_any_other_one_tries_it_last() {
+        let pod = "127.0.0.1".parse().unwrap();
+        let (none, header): (&[u8], &[u8]) = (&[], &proxy_header::LOCAL);
+        assert_eq!(prefaces(&trusting(&[]), pod), [none]);
+        assert_eq!(prefaces(&trusting(&["192.0.2.0/24"]), pod), [none, header]);
+        assert_eq!(prefaces(&trusting(&["127.0.0.0/8"]), pod), [header, none]);
+    }
 }

@@ -5,8 +5,8 @@ use crds::reason::InboundReachableReason;
 use federation_engine::observe::evidence::{InboundKind, InboundObservation};
 use jiff::SignedDuration;
 
-use super::View;
 use super::verdict::Verdict;
+use super::{View, proxy};
 use crate::evidence::engine::Report;
 
 /// Judges the strongest fresh evidence.
@@ -21,8 +21,11 @@ pub fn check(view: View<'_>) -> Verdict {
             return Verdict::new(
                 InboundReachableReason::EvidenceStale,
                 format!(
-                    "The last connection from outside the cluster, from {}, {when}. Ask someone at a remote domain to send you a message.",
-                    observation.peer
+                    "The last connection from outside the cluster, from {}, {when}. {}",
+                    observation.peer,
+                    proxy::advice(view).unwrap_or_else(|| {
+                        "Ask someone at a remote domain to send you a message.".to_owned()
+                    })
                 ),
             );
         }
@@ -45,11 +48,12 @@ pub fn check(view: View<'_>) -> Verdict {
     } else {
         " (the operator cannot list nodes, so it knows the cluster only by spec.verification.clusterNetworks and the pods' addresses)"
     };
+    let action = proxy::advice(view).unwrap_or_else(|| {
+        "Ask someone at a remote domain to send you a message, or add a dialback peer to spec.peers: the engine's probe makes it connect back.".to_owned()
+    });
     Verdict::new(
         InboundReachableReason::NoOutsideEvidence,
-        format!(
-            "No server outside the cluster has connected yet{gap}. Ask someone at a remote domain to send you a message, or add a dialback peer to spec.peers: the engine's probe makes it connect back."
-        ),
+        format!("No server outside the cluster has connected yet{gap}. {action}"),
     )
 }
 
@@ -89,10 +93,12 @@ pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
 }
 
 /// A key that the engine issued to the peer can only come back from that peer, whatever source address the load balancer
-/// shows. Everything else is judged by its source address.
+/// shows. Everything else is judged by its source address. A trusted proxy that states no address hides the peer's.
 fn is_outside(view: View<'_>, observation: &InboundObservation) -> bool {
+    let source = observation.source;
     observation.kind == InboundKind::DialbackVerified
-        || !view.seen.networks.contains(observation.source)
+        || !(view.seen.networks.contains(source)
+            || view.federation.spec.service.proxy_protocol.trusts(source))
 }
 
 /// Why evidence no longer counts.

@@ -88,6 +88,9 @@ fn advice(reason: &Word) -> &'static str {
         | Word::DialbackTimedOut
         | Word::TooManyVerifications
         | Word::TooManyConnections
+        | Word::ProxyHeaderMissing
+        | Word::ProxyHeaderUntrusted
+        | Word::ProxyHeaderInvalid
         | Word::TooManyStreams
         | Word::TooManyNames
         | Word::NoBackend

@@ -102,10 +102,10 @@ fn accepted() {
     let forbidden = Applied::Forbidden { action: "apply Secret x".into(), message: "no".into() };
     assert_eq!(reason(rung, |seen| seen.applied = forbidden), "NotPermitted");
     let mut spec = smallest();
-    spec["service"] = json!({"proxyProtocol": true});
+    spec["dns"] = json!({"takeover": true});
     let verdict = of(&spec, rung, |_| {});
     assert_eq!(verdict.reason.to_string(), "Accepted");
-    assert!(verdict.message.contains("Not in effect yet: service.proxyProtocol."), "{verdict:?}");
+    assert!(verdict.message.contains("Not in effect yet: dns.takeover."), "{verdict:?}");
 }
 
 #[test]
@@ -565,6 +565,57 @@ fn a_private_public_address_is_used_and_its_consequence_is_stated() {
     let verdict = of(&spec, ConditionType::AddressAssigned, |_| {});
     assert_eq!(verdict.status(), ConditionStatus::True);
     assert!(verdict.message.contains("10.9.9.9 is a private address"), "{verdict:?}");
+}
+
+#[test]
+fn the_setting_that_stops_the_connections_of_a_proxy_is_named() {
+    let mut spec = smallest();
+    spec["service"] = json!({"proxyProtocol": {"trustedSources": ["192.0.2.0/24"]}});
+    let after = |reason: Word, source: &str, minutes: i64| {
+        of(&spec, ConditionType::InboundReachable, |seen| {
+            let at = seen.now - SignedDuration::from_mins(minutes);
+            engine(seen, |report| {
+                report.inbound.clear();
+                report.refusals = vec![InboundRefusal {
+                    peer: None,
+                    local: None,
+                    source: source.parse().unwrap(),
+                    reason,
+                    message: String::new(),
+                    count: 1,
+                    at,
+                }];
+            });
+        })
+    };
+    let advice = "Enable the PROXY protocol on the load balancer";
+    for (reason, source, minutes, expected) in [
+        (Word::ProxyHeaderMissing, "192.0.2.7", 1, advice),
+        (Word::ProxyHeaderInvalid, "192.0.2.7", 1, "that the engine cannot read"),
+        (Word::ProxyHeaderUntrusted, "198.51.100.7", 1, "does not contain that address"),
+        (Word::ProxyHeaderMissing, "192.0.2.7", 60, "Ask someone"),
+        // The setting has changed since.
+        (Word::ProxyHeaderMissing, "198.51.100.7", 1, "Ask someone"),
+        (Word::ProxyHeaderUntrusted, "192.0.2.7", 1, "Ask someone"),
+    ] {
+        let verdict = after(reason.clone(), source, minutes);
+        assert_eq!(verdict.reason.to_string(), "NoOutsideEvidence");
+        assert!(verdict.message.contains(expected), "{reason} {source}: {}", verdict.message);
+    }
+}
+
+#[test]
+fn an_address_of_a_trusted_proxy_is_no_evidence() {
+    let mut spec = smallest();
+    spec["service"] = json!({"proxyProtocol": {"trustedSources": ["203.0.113.0/28"]}});
+    let inbound = |source: &str| {
+        let verdict = of(&spec, ConditionType::InboundReachable, |seen| {
+            engine(seen, |report| report.inbound[0].source = source.parse().unwrap());
+        });
+        verdict.reason.to_string()
+    };
+    assert_eq!(inbound("203.0.113.9"), "NoOutsideEvidence");
+    assert_eq!(inbound("203.0.113.19"), "InboundObserved");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::claim;
 use crate::loopback::{DEADLINE, Ground, LoopbackError, PEER};
 
 /// The name in the certificate of the control port.
@@ -30,6 +31,17 @@ pub fn listen(ground: &Ground, config: &mut Value, control: SocketAddr) {
     if let Some(listen) = config.get_mut("listen").and_then(Value::as_object_mut) {
         listen.insert("control".to_owned(), own);
     }
+}
+
+/// The same, with files of a new certificate. Returns the address of the control port.
+pub fn serve(ground: &Ground, config: &mut Value) -> Result<SocketAddr, LoopbackError> {
+    let control = claim::port()?;
+    let identity = ground.authority.issue(&[CONTROL_NAME])?;
+    ground.write("control.crt", identity.certificate_pem())?;
+    ground.write("control.key", identity.key_pem())?;
+    ground.write("token", TOKEN)?;
+    listen(ground, config, control);
+    Ok(control)
 }
 
 /// One direction of the streams with the peer.

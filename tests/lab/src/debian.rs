@@ -1,4 +1,4 @@
-//! Root file systems of other XMPP servers for interoperability tests. They contain only the unpacked files of Debian's
+//! Root file systems of other XMPP servers, and of TCP proxies, for interoperability tests. They contain only the unpacked files of Debian's
 //! packages and their dependencies.
 
 use std::fs;
@@ -21,6 +21,10 @@ pub enum Debian {
     Ejabberd13,
     /// jabberd2 of Debian 12.
     Jabberd12,
+    /// `HAProxy` of Debian 12.
+    Haproxy12,
+    /// nginx of Debian 12 with its stream module.
+    Nginx12,
 }
 
 /// Everything that determines the content of a root file system.
@@ -86,6 +90,18 @@ impl Debian {
                 version: "2.7.0",
                 suite: "bookworm",
                 packages: "jabberd2",
+            },
+            Self::Haproxy12 => Recipe {
+                name: "haproxy",
+                version: "2.6.12",
+                suite: "bookworm",
+                packages: "haproxy",
+            },
+            Self::Nginx12 => Recipe {
+                name: "nginx",
+                version: "1.22.1",
+                suite: "bookworm",
+                packages: "nginx,libnginx-mod-stream",
             },
         }
     }

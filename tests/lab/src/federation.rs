@@ -1,6 +1,6 @@
 //! The product in the lab: images, chart, the federation `example` and its backend in namespace `im`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::addons;
 use crate::client::Server;
 use crate::conditions::{Snapshot, Watch};
+use crate::edge;
 use crate::error::{Error, Result};
 use crate::host;
 use crate::kubernetes::{apply, get, helm, kubectl};
@@ -125,7 +126,8 @@ pub fn clear(paths: &Paths) -> Result<()> {
         .args(["delete", "namespace", NAMESPACE, "--ignore-not-found"])
         .arg(format!("--timeout={}m", 3 * slowness()))
         .ok()?;
-    // A failed test may have left these stopped or with another configuration.
+    // A failed test may have left these stopped, started or with another configuration.
+    edge::remove(paths)?;
     if paths.daemons().running(addons::METALLB)?.is_none() {
         addons::start_metallb(paths)?;
     }
@@ -158,6 +160,11 @@ pub fn federate(paths: &Paths, federation: &str) -> Result<()> {
 /// The demo's short federation.
 pub fn short_federation(paths: &Paths) -> Result<String> {
     render(paths, "federation.yaml", &[])
+}
+
+/// The demo's federation behind a firewall with NAT.
+pub fn federation_behind_nat(paths: &Paths) -> Result<String> {
+    render(paths, "federation-nat.yaml", &[])
 }
 
 /// Starts to watch the federation.
@@ -237,11 +244,23 @@ pub fn wait_for_public_port(paths: &Paths, service: &str) -> Result<()> {
         let Some(address) = address.and_then(|address| address.parse::<IpAddr>().ok()) else {
             return Ok(Seen::NotYet("it has no address".into()));
         };
-        let to = SocketAddr::new(address, S2S_PORT);
-        let refused = (0..CONNECTIONS)
-            .find_map(|_| host::connect(Host::Partner, to, Duration::from_secs(2)).err());
-        Ok(refused.map_or(Seen::Done(()), |error| Seen::NotYet(format!("{to}: {error}"))))
+        Ok(reached_by_partner(address))
     })
+}
+
+/// The same for the address of a firewall or proxy.
+pub fn wait_for_public_address(paths: &Paths, address: Ipv4Addr) -> Result<()> {
+    let waiting = format!("the partner to reach {address} on port {S2S_PORT}");
+    Wait::new(waiting, Duration::from_mins(2))
+        .log(paths.daemons().log("kube-proxy"))
+        .until(|| Ok(reached_by_partner(address.into())))
+}
+
+fn reached_by_partner(address: IpAddr) -> Seen<()> {
+    let to = SocketAddr::new(address, S2S_PORT);
+    let refused = (0..CONNECTIONS)
+        .find_map(|_| host::connect(Host::Partner, to, Duration::from_secs(2)).err());
+    refused.map_or(Seen::Done(()), |error| Seen::NotYet(format!("{to}: {error}")))
 }
 
 /// The port of server-to-server connections (RFC 6120 section 14.7).

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod command;
 pub mod conditions;
 pub mod debian;
+pub mod edge;
 pub mod error;
 pub mod federation;
 mod go;

@@ -1,7 +1,8 @@
 //! The lab's manifests: files with `${NAME}` for values that the lab fills in.
 
+use crate::edge;
 use crate::error::{Error, Result};
-use crate::network::{CLUSTER_DNS, Host, LOAD_BALANCER_CIDR};
+use crate::network::{CLUSTER_DNS, Host, LOAD_BALANCER_CIDR, PRIVATE_CIDR};
 use crate::parts::{COREDNS_IMAGE, PROSODY_IMAGE};
 use crate::paths::{Paths, read};
 
@@ -11,6 +12,9 @@ pub fn render(paths: &Paths, file: &str, more: &[(&str, &str)]) -> Result<String
         ("PUBLIC_DNS", Host::Dns.address().to_string()),
         ("CLUSTER_DNS", CLUSTER_DNS.to_string()),
         ("LOAD_BALANCER_CIDR", LOAD_BALANCER_CIDR.to_owned()),
+        ("PRIVATE_CIDR", PRIVATE_CIDR.to_owned()),
+        ("PRIVATE_ADDRESS", edge::PRIVATE.to_string()),
+        ("PUBLIC_ADDRESS", edge::PUBLIC.to_string()),
         ("COREDNS_IMAGE", COREDNS_IMAGE.to_owned()),
         ("PROSODY_IMAGE", PROSODY_IMAGE.to_owned()),
     ];

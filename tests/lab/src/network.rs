@@ -5,10 +5,11 @@
 //!   node 198.18.0.1 ── 198.18.0.254 ── router ── 198.19.0.254 ──┬── dns     198.19.0.53
 //!    ├ Services      198.18.64.0/20       │                     ├── partner 198.19.0.10
 //!    ├ pods          198.18.128.0/18      │                     ├── client  198.19.0.20
-//!    └ LoadBalancers 198.18.200.0/24      │                     └── other   198.19.0.30
+//!    ├ LoadBalancers 198.18.200.0/24      │                     └── other   198.19.0.30
+//!    └ private ones  10.18.200.0/24       │
 //! ```
-//! All addresses are in 198.18.0.0/15, the range for benchmarks of network devices (RFC 2544). They exist only inside
-//! network namespaces. Packets from the node to the internet have the node's address as source, as behind any NAT
+//! All addresses but the private ones are in 198.18.0.0/15, the range for benchmarks of network devices (RFC 2544). They
+//! exist only inside network namespaces. Packets from the node to the internet have the node's address as source, as behind any NAT
 //! gateway. Packets from the internet reach LoadBalancer addresses with their own source address.
 
 use std::fmt;
@@ -28,10 +29,12 @@ pub const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 10);
 pub const POD_CIDR: &str = "198.18.128.0/18";
 /// Addresses that MetalLB assigns to LoadBalancer Services.
 pub const LOAD_BALANCER_CIDR: &str = "198.18.200.0/24";
+/// Private addresses that MetalLB assigns to Services that request one. The internet does not reach them.
+pub const PRIVATE_CIDR: &str = "10.18.200.0/24";
 /// All addresses in the cluster or in front of it.
 pub const CLUSTER_SIDE: &str = "198.18.0.0/16";
 /// The router's address towards the node.
-const ROUTER_TO_NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 254);
+pub const ROUTER_TO_NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 254);
 
 /// A host with its own network, mount, process, name and IPC namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +123,8 @@ pub fn create() -> Result<()> {
              link add internet type bridge\n\
              addr add {router}/24 dev internet\n\
              link set internet up\n\
-             route add {LOAD_BALANCER_CIDR} via {node}\n",
+             route add {LOAD_BALANCER_CIDR} via {node}\n\
+             route add {PRIVATE_CIDR} via {node}\n",
             Host::Node.namespace()
         ),
     )?;

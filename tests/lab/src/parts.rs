@@ -75,7 +75,9 @@ impl Part {
         Self::ExternalDns,
     ];
     /// The additional parts of the interoperability tests; the lab does not need them.
-    pub const SERVERS: [Self; 4] = [
+    pub const SERVERS: [Self; 6] = [
+        Self::Server(Debian::Haproxy12),
+        Self::Server(Debian::Nginx12),
         Self::Server(Debian::Ejabberd12),
         Self::Server(Debian::Jabberd12),
         Self::Server(Debian::Prosody13),

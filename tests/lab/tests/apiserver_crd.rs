@@ -178,7 +178,7 @@ fn defaults_are_written_into_the_resource() {
             "domains": [{"name": "example.com"}],
             "backends": [{"name": "im", "server": {"host": "prosody.im.svc", "port": 5269, "authentication": "Minted"}}],
             "replicas": 2,
-            "service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "directTls": true, "proxyProtocol": false},
+            "service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "directTls": true},
             "dns": {"mode": "ExternalDNS", "ttl": 300, "srv": {"priority": 0, "weight": 5}, "trailingDot": true, "publish": "WhenEngineReady", "takeover": false, "dnssec": "Auto"},
             "tls": {
                 "certificate": {"issuerRef": {"name": "ca", "kind": "Issuer", "group": "cert-manager.io"}},
@@ -188,6 +188,32 @@ fn defaults_are_written_into_the_resource() {
             "paused": false
         })
     );
+}
+
+/// Older versions stored `proxyProtocol: false` in every object. A schema of type object would make the API server refuse to
+/// apply any status to them.
+#[test]
+fn objects_with_the_boolean_of_older_versions_keep_their_status() {
+    let server = started();
+    for stored in [json!(false), json!(true), json!({"trustedSources": ["192.0.2.0/24"]})] {
+        let over = json!({"spec": {"service": {"proxyProtocol": stored}}});
+        server.apply(&object(&over).to_string()).unwrap();
+        let status = json!({
+            "apiVersion": "xmppfederation.dev/v1alpha1", "kind": "XmppFederation",
+            "metadata": {"name": "example"}, "status": {"stage": "Ready"}
+        });
+        let run = server.kubectl().args(["apply", "--server-side", "--subresource=status"]);
+        let output = run.args(["-f", "-"]).input(status.to_string()).output().unwrap();
+        assert!(output.status.success(), "{stored}: {}", String::from_utf8_lossy(&output.stderr));
+        let kept: Value =
+            server.kubectl().args(["get", "xfed", "example", "-o", "json"]).json().unwrap();
+        assert_eq!(kept["spec"]["service"]["proxyProtocol"], stored);
+    }
+    for sources in [json!("192.0.2.0/24"), json!(["a.example"]), json!(["192.0.2.1"])] {
+        let over = json!({"spec": {"service": {"proxyProtocol": {"trustedSources": sources}}}});
+        let said = refusal(&server, "create", &object(&over)).unwrap();
+        assert!(said.contains("spec.service.proxyProtocol.trustedSources"), "{said}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod certificates;
 mod configuration;
 mod names;
+mod proxy;
 mod stanzas;
 mod streams;
 
@@ -11,11 +12,12 @@ mod streams;
 pub(crate) type Target = fn(&[u8]);
 
 /// All targets, by the name of their corpus directory.
-pub(crate) const TARGETS: [(&str, Target); 11] = [
+pub(crate) const TARGETS: [(&str, Target); 12] = [
     ("scanner", stanzas::scanner),
     ("header", stanzas::header),
     ("dialback", stanzas::dialback),
     ("address", stanzas::address),
+    ("proxy", proxy::proxy),
     ("names", certificates::names),
     ("chain", certificates::chain),
     ("tlsa", certificates::tlsa),

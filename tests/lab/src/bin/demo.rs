@@ -4,9 +4,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::{Parser, ValueEnum};
 use lab::client::Client;
 use lab::cluster;
 use lab::conditions::{Condition, Snapshot, Watch};
+use lab::edge;
 use lab::error::{Error, Result};
 use lab::federation::{self, NAME, NAMESPACE};
 use lab::kubernetes::kubectl;
@@ -23,7 +25,25 @@ const READY: Duration = Duration::from_mins(2);
 /// Maximum number of characters of a condition's message that fit on the screen next to the rest.
 const MESSAGE_WIDTH: usize = 100;
 
+/// Two people on two XMPP servers chat through the engine, on a real cluster. Needs root.
+#[derive(Debug, Parser)]
+#[command(name = "demo")]
+struct Args {
+    /// The network between the internet and the cluster.
+    #[arg(long, value_enum, default_value_t = Network::Direct)]
+    network: Network,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Network {
+    /// The load balancer has an address of the internet.
+    Direct,
+    /// The load balancer has a private address, behind a firewall with NAT.
+    Nat,
+}
+
 fn main() -> ExitCode {
+    let Args { network } = Args::parse();
     let begun = Instant::now();
     let paths = match Paths::from_env() {
         Ok(paths) => paths,
@@ -32,7 +52,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match demo(&paths) {
+    match demo(&paths, network) {
         Ok(()) => {
             println!("\nEvery step succeeded ({:.0} s).", begun.elapsed().as_secs_f64());
             ExitCode::SUCCESS
@@ -51,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn demo(paths: &Paths) -> Result<()> {
+fn demo(paths: &Paths, network: Network) -> Result<()> {
     title("A cluster and a small internet on this machine");
     cluster::up(paths)?;
     step("the removal of an earlier demo", || federation::clear(paths))?;
@@ -59,8 +79,17 @@ fn demo(paths: &Paths) -> Result<()> {
     title("The operator, by helm");
     step("images and chart", || federation::install(paths))?;
 
+    if network == Network::Nat {
+        title("A firewall with NAT");
+        let what = format!("TCP 5269 and 5270 of {} to {}", edge::PUBLIC, edge::PRIVATE);
+        step(&what, || edge::translate(edge::PRIVATE))?;
+    }
+
     title("kubectl apply");
-    let manifest = federation::short_federation(paths)?;
+    let manifest = match network {
+        Network::Direct => federation::short_federation(paths)?,
+        Network::Nat => federation::federation_behind_nat(paths)?,
+    };
     for line in manifest.lines().filter(|line| !line.starts_with('#')) {
         println!("    {line}");
     }
@@ -74,7 +103,7 @@ fn demo(paths: &Paths) -> Result<()> {
     show_records()?;
 
     title("cupuser1@cupdomain.example and jdoe1@partner.example, each at their own server");
-    converse(paths)?;
+    converse(paths, network)?;
 
     title("The status of the federation now");
     let wait = Wait::new("InboundReachable, from evidence of the partner's server", READY);
@@ -125,9 +154,12 @@ fn show_records() -> Result<()> {
     Ok(())
 }
 
-fn converse(paths: &Paths) -> Result<()> {
+fn converse(paths: &Paths, network: Network) -> Result<()> {
     federation::wait_for_backend(paths)?;
-    federation::wait_for_public_port(paths, NAME)?;
+    match network {
+        Network::Direct => federation::wait_for_public_port(paths, NAME)?,
+        Network::Nat => federation::wait_for_public_address(paths, edge::PUBLIC)?,
+    }
     let backend = federation::backend_server(paths)?;
     let mut ours = Client::log_in(paths, Host::Node, &Person::cupuser1(), &backend)?;
     let partner = federation::partner_server(paths);

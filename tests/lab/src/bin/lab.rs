@@ -11,7 +11,7 @@ use lab::error::{Error, Result};
 use lab::network::Host;
 use lab::parts::Part;
 use lab::paths::{Paths, make_dir};
-use lab::{addons, host, kubernetes, node, partner, parts};
+use lab::{addons, edge, host, kubernetes, node, partner, parts};
 
 /// A real Kubernetes cluster with a real internet around it, on this machine, in namespaces. Needs root.
 #[derive(Debug, Parser)]
@@ -83,6 +83,11 @@ enum Command {
         #[arg(long, value_delimiter = ',', default_values = addons::RECORD_TYPES)]
         managed_record_types: Vec<String>,
     },
+    /// Put a firewall with NAT between the internet and the cluster, or remove it.
+    Network {
+        /// The network.
+        network: Network,
+    },
     /// Stop or start the partner's server.
     Partner {
         /// The action.
@@ -94,6 +99,14 @@ enum Command {
 enum Action {
     Start,
     Stop,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Network {
+    /// The internet reaches the addresses of load balancers.
+    Direct,
+    /// A firewall translates a public address to the private one of a load balancer.
+    Nat,
 }
 
 fn main() -> ExitCode {
@@ -154,6 +167,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::ExternalDns { managed_record_types } => {
             let types: Vec<&str> = managed_record_types.iter().map(String::as_str).collect();
             addons::restart_external_dns(&paths, &types)?;
+        }
+        Command::Network { network: Network::Direct } => edge::remove(&paths)?,
+        Command::Network { network: Network::Nat } => {
+            edge::translate(edge::PRIVATE)?;
+            println!("TCP 5269 and 5270 of {} lead to {}", edge::PUBLIC, edge::PRIVATE);
         }
         Command::Partner { action: Action::Start } => partner::start(&paths)?,
         Command::Partner { action: Action::Stop } => partner::stop(&paths)?,
