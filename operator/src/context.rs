@@ -30,11 +30,14 @@ use kube::runtime::reflector::Store;
 use crate::build::Settings;
 use crate::children::Children;
 use crate::discovery::OptionalKinds;
+use crate::evidence::background::Background;
 use crate::evidence::engine::Engines;
 use crate::evidence::networks::Networks;
-use crate::evidence::zone::Zones;
+use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::objects::Objects;
+use crate::turns::Turns;
 
 pub use crate::federation::watched::{Federation, FederationRef};
 
@@ -52,14 +55,20 @@ pub struct Context {
     pub federations: Store<Federation>,
     /// Metadata of all objects that the operator created.
     pub children: Children,
+    /// Objects that the verdicts depend on.
+    pub objects: Objects,
     /// Kinds that may not exist in the cluster.
     pub kinds: OptionalKinds,
     /// What the engines report.
     pub engines: Engines,
     /// Addresses of the cluster itself.
     pub networks: Networks,
-    /// Authoritative servers by zone.
-    pub zones: Zones,
+    /// DNS answers.
+    pub dns: Background<DnsRounds>,
+    /// Streams to the engine's listeners.
+    pub probes: Background<ProbeRounds>,
+    /// Federations whose children are applied now.
+    pub applying: Turns,
     /// State of each federation that is kept between reconciles.
     pub memory: Mutex<HashMap<FederationRef, Memory>>,
 }
@@ -75,9 +84,32 @@ impl Context {
         work(all.entry(federation.clone()).or_default())
     }
 
+    /// Drops the kept state of another federation of the same name.
+    pub fn adopt(&self, federation: &FederationRef, uid: Option<String>) {
+        let other = self.remember(federation, |memory| {
+            memory.uid.is_some() && memory.uid != uid
+        });
+        if other {
+            self.forget(federation);
+        }
+        self.remember(federation, |memory| memory.uid = uid);
+    }
+
+    /// Drops the kept state of every federation that no longer exists. No event names one that was deleted while the watch
+    /// was broken or while a reconcile of it was running.
+    pub fn forget_deleted(&self) {
+        let known: Vec<FederationRef> =
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        for federation in known.iter().filter(|known| self.federations.get(known).is_none()) {
+            self.forget(federation);
+        }
+    }
+
     /// Drops the kept state of a deleted federation. Kubernetes deletes its children by their owner references.
     pub fn forget(&self, federation: &FederationRef) {
         self.engines.forget(federation);
+        self.dns.forget(federation);
+        self.probes.forget(federation);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
         let namespace = federation.namespace.as_deref().unwrap_or_default();
         let types = crds::condition::ConditionType::ALL.map(crds::condition::ConditionType::as_str);

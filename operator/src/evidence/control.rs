@@ -46,7 +46,7 @@ pub enum ControlError {
     },
     /// A step timed out.
     #[error(
-        "control port {0} timed out; check that network policies allow the operator to connect to it"
+        "control port {0} timed out"
     )]
     TimedOut(SocketAddr),
     /// HTTP.
