@@ -116,3 +116,42 @@ impl Context {
         self.metrics.forget(namespace, &federation.name, &types);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_stays_of_a_federation_that_was_deleted_unnoticed() {
+        let answer = |_: http::Request<Body>| async {
+            http::Response::builder().status(404).body(Body::empty())
+        };
+        let client = Client::new(tower::service_fn(answer), "im");
+        let (context, _writers) = crate::fixtures::context(client);
+        let federation = FederationRef::new("example").within("im");
+        context.adopt(&federation, Some("1".to_owned()));
+        context.metrics.condition("im", "example", "Ready", "False");
+        // The listing after a broken watch does not have it any more.
+        context.forget_deleted();
+        assert!(context.memory.lock().unwrap().is_empty());
+        assert!(!context.metrics.encode().unwrap().contains("name=\"example\""));
+    }
+
+    #[tokio::test]
+    async fn another_federation_of_the_same_name_starts_from_nothing() {
+        let answer = |_: http::Request<Body>| async {
+            http::Response::builder().status(404).body(Body::empty())
+        };
+        let client = Client::new(tower::service_fn(answer), "im");
+        let (context, _writers) = crate::fixtures::context(client);
+        let federation = FederationRef::new("example").within("im");
+        context.adopt(&federation, Some("1".to_owned()));
+        context.remember(&federation, |memory| memory.told = Some(HashMap::new()));
+        context.adopt(&federation, Some("1".to_owned()));
+        assert!(context.remember(&federation, |memory| memory.told.is_some()));
+        context.adopt(&federation, Some("2".to_owned()));
+        assert!(context.remember(&federation, |memory| memory.told.is_none()));
+    }
+}

@@ -315,12 +315,24 @@ pub(crate) fn told<T: Clone>(found: BTreeSet<T>) -> NameEvidence<T> {
 pub(crate) fn context(
     client: kube::Client,
 ) -> (crate::context::Context, Vec<(kube::core::ApiResource, crate::children::Writer)>) {
+    let (context, writers, _) = context_with_feeds(client);
+    (context, writers)
+}
+
+/// As [`context`], with what feeds the stores of objects.
+pub(crate) fn context_with_feeds(
+    client: kube::Client,
+) -> (
+    crate::context::Context,
+    Vec<(kube::core::ApiResource, crate::children::Writer)>,
+    crate::objects::Feeds,
+) {
     let (wake, _) = tokio::sync::mpsc::channel(1);
     use crate::evidence::background::Background;
     use crate::evidence::rounds::{DnsRounds, ProbeRounds};
     let (federations, _) = crate::controller::store();
     let (children, writers) = crate::children::Children::new();
-    let (objects, _) = crate::objects::Objects::new();
+    let (objects, feeds) = crate::objects::Objects::new();
     let context = crate::context::Context {
         client: client.clone(),
         settings: settings(),
@@ -337,5 +349,5 @@ pub(crate) fn context(
         applying: crate::turns::Turns::new(8),
         memory: std::sync::Mutex::default(),
     };
-    (context, writers)
+    (context, writers, feeds)
 }

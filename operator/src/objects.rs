@@ -1,9 +1,8 @@
 //! The objects that verdicts depend on, kept current by watches, so that a reconcile without changes sends no request for
 //! them. A store that is not current is not used: the object is read from the API server instead.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crds::external::dns_endpoint::DNSEndpoint;
 use futures::FutureExt;
@@ -22,6 +21,34 @@ use crate::reconcile::problem::{Problem, Step};
 /// Time limit for reading one object from the API server.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Time after the last failure of a watch during which its store is not used. Longer than the pause between two attempts. A watch
+/// that works again says nothing until an object changes.
+const FAILURE_TTL: Duration = Duration::from_secs(45);
+
+/// Whether a watch works.
+#[derive(Debug, Default)]
+pub struct Health {
+    failed: Mutex<Option<Instant>>,
+}
+
+impl Health {
+    /// The watch delivered something.
+    pub fn works(&self) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The watch failed.
+    pub fn fails(&self) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// The watch failed not long ago, and has delivered nothing since.
+    pub fn is_failing(&self) -> bool {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|at| at.elapsed() < FAILURE_TTL)
+    }
+}
+
 /// A store, and whether its watch works.
 #[derive(Debug)]
 pub struct Watched<K>
@@ -29,7 +56,7 @@ where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     store: Store<K>,
-    failing: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 impl<K> Clone for Watched<K>
@@ -37,7 +64,7 @@ where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), failing: Arc::clone(&self.failing) }
+        Self { store: self.store.clone(), health: Arc::clone(&self.health) }
     }
 }
 
@@ -48,8 +75,8 @@ where
 {
     /// The store's writer.
     pub writer: store::Writer<K>,
-    /// Whether the watch fails now.
-    pub failing: Arc<AtomicBool>,
+    /// Whether the watch works.
+    pub health: Arc<Health>,
 }
 
 impl<K> Watched<K>
@@ -59,14 +86,14 @@ where
     /// An empty store, which is not current yet, and what fills it.
     pub fn new() -> (Self, Feed<K>) {
         let (store, writer) = reflector::store();
-        let failing = Arc::new(AtomicBool::new(false));
-        (Self { store, failing: Arc::clone(&failing) }, Feed { writer, failing })
+        let health = Arc::new(Health::default());
+        (Self { store, health: Arc::clone(&health) }, Feed { writer, health })
     }
 
     /// The store, if it has received its first listing and its watch works.
     pub fn current(&self) -> Option<&Store<K>> {
         let ready = matches!(self.store.wait_until_ready().now_or_never(), Some(Ok(())));
-        (ready && !self.failing.load(Ordering::Relaxed)).then_some(&self.store)
+        (ready && !self.health.is_failing()).then_some(&self.store)
     }
 
     /// The object as the store has it, current or not.
@@ -269,7 +296,9 @@ mod tests {
             feeds.pods.writer.apply_watcher_event(&event);
         }
         assert_eq!(look().await.unwrap().len(), 1);
-        feeds.pods.failing.store(true, Ordering::Relaxed);
+        feeds.pods.health.fails();
         assert_eq!(look().await.unwrap_err().cause, Cause::NotPermitted, "the watch fails");
+        feeds.pods.health.works();
+        assert_eq!(look().await.unwrap().len(), 1);
     }
 }

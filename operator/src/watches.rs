@@ -3,7 +3,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crds::XmppFederation;
 use crds::federation::reference::BundleRef;
@@ -22,7 +21,7 @@ use crate::build::metadata::{FEDERATION_LABEL, MANAGED_BY_SELECTOR};
 use crate::causes::Causes;
 use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
-use crate::objects::Feed;
+use crate::objects::{Feed, Health};
 use crate::relist::Relist;
 
 /// Triggers reconciles of federations.
@@ -43,9 +42,9 @@ pub async fn children(
         Api::namespaced_with(client, &namespace, &resource)
     };
     let events = watcher(api, managed()).default_backoff().modify(strip);
-    let failing = AtomicBool::new(false);
+    let health = Health::default();
     let keep = |event: &Event<Metadata>| writer.apply_watcher_event(event);
-    wake_for_each(events, &resource.kind, &wake, &failing, keep, owners).await;
+    wake_for_each(events, &resource.kind, &wake, &health, keep, owners).await;
 }
 
 /// Watches one kind of child that verdicts depend on.
@@ -125,12 +124,12 @@ async fn follow_whole<K>(
     let events = watcher(every::<K>(context, namespace), managed())
         .default_backoff()
         .modify(|child| child.managed_fields_mut().clear());
-    let Feed { writer: objects, failing } = feed;
+    let Feed { writer: objects, health } = feed;
     let keep = |event: &Event<K>| {
         writer.apply_watcher_event(&metadata_event(event));
         objects.apply_watcher_event(event);
     };
-    wake_for_each(events, &K::kind(&()), wake, failing, keep, owners).await;
+    wake_for_each(events, &K::kind(&()), wake, health, keep, owners).await;
 }
 
 fn managed() -> watcher::Config {
@@ -169,7 +168,7 @@ fn owners(child: &impl ResourceExt) -> Vec<FederationRef> {
 
 /// Watches the engine's pods. They belong to `ReplicaSets` and name their federation by a label.
 pub async fn pods(context: Arc<Context>, namespace: String, feed: Feed<Pod>, wake: Wake) {
-    let Feed { mut writer, failing } = feed;
+    let Feed { mut writer, health } = feed;
     let events = watcher(
         every::<Pod>(&context, &namespace),
         watcher::Config::default().labels(FEDERATION_LABEL),
@@ -177,7 +176,7 @@ pub async fn pods(context: Arc<Context>, namespace: String, feed: Feed<Pod>, wak
     .default_backoff()
     .modify(|pod| pod.managed_fields_mut().clear());
     let keep = |event: &Event<Pod>| writer.apply_watcher_event(event);
-    wake_for_each(events, "Pod", &wake, &failing, keep, |pod: &Pod| {
+    wake_for_each(events, "Pod", &wake, &health, keep, |pod: &Pod| {
         let namespace = pod.namespace().unwrap_or_default();
         let named = pod.labels().get(FEDERATION_LABEL).into_iter();
         named.map(|name| FederationRef::new(name).within(&namespace)).collect()
@@ -192,11 +191,11 @@ pub async fn secrets(
     feed: Feed<PartialObjectMeta<Secret>>,
     wake: Wake,
 ) {
-    let Feed { mut writer, failing } = feed;
+    let Feed { mut writer, health } = feed;
     let api = every::<PartialObjectMeta<Secret>>(&context, &namespace);
     let events = watcher(api, watcher::Config::default()).default_backoff().modify(bare);
     let keep = |event: &Event<PartialObjectMeta<Secret>>| writer.apply_watcher_event(event);
-    wake_for_each(events, "Secret", &wake, &failing, keep, |secret| {
+    wake_for_each(events, "Secret", &wake, &health, keep, |secret| {
         referring(&context, secret, refers_to_secret)
     })
     .await;
@@ -209,11 +208,11 @@ pub async fn config_maps(
     feed: Feed<PartialObjectMeta<ConfigMap>>,
     wake: Wake,
 ) {
-    let Feed { mut writer, failing } = feed;
+    let Feed { mut writer, health } = feed;
     let api = every::<PartialObjectMeta<ConfigMap>>(&context, &namespace);
     let events = watcher(api, watcher::Config::default()).default_backoff().modify(bare);
     let keep = |event: &Event<PartialObjectMeta<ConfigMap>>| writer.apply_watcher_event(event);
-    wake_for_each(events, "ConfigMap", &wake, &failing, keep, |map| {
+    wake_for_each(events, "ConfigMap", &wake, &health, keep, |map| {
         referring(&context, map, refers_to_config_map)
     })
     .await;
@@ -240,7 +239,7 @@ async fn wake_for_each<K>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     kind: &str,
     wake: &Wake,
-    failing: &AtomicBool,
+    health: &Health,
     mut keep: impl FnMut(&Event<K>),
     concerned: impl Fn(&K) -> Vec<FederationRef>,
 ) where
@@ -251,7 +250,7 @@ async fn wake_for_each<K>(
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                failing.store(false, Ordering::Relaxed);
+                health.works();
                 keep(&event);
                 for federation in relist.affected(&event, &concerned) {
                     if wake.send(federation).await.is_err() {
@@ -260,7 +259,7 @@ async fn wake_for_each<K>(
                 }
             }
             Err(error) => {
-                failing.store(true, Ordering::Relaxed);
+                health.fails();
                 let why = Causes(&error);
                 tracing::warn!(%kind, %why, "watch failed; restarting it");
             }

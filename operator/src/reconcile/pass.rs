@@ -2,7 +2,7 @@
 //! status is always written, and nothing in it is older than the last answer of each source.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crds::{XmppFederation, XmppFederationStatus};
 use data_encoding::HEXLOWER;
@@ -61,6 +61,7 @@ async fn one(
     reference: &FederationRef,
     object: &XmppFederation,
 ) -> Result<Action, Error> {
+    let begun = Instant::now();
     context.adopt(reference, object.uid());
     let shown = object.status.clone().unwrap_or_default();
     let old = context.remember(reference, |memory| memory.current(&shown));
@@ -110,7 +111,7 @@ async fn one(
             memory.errors.reset();
             return schedule::next(conditions, held, Timestamp::now(), rand::random());
         }
-        schedule::after_problem(memory.errors.bound_after_failure(), rand::random())
+        schedule::after_problem(memory.errors.bound_after_failure(), begun.elapsed(), rand::random())
     });
     Ok(Action::requeue(pause))
 }

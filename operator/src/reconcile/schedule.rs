@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Interval while a verdict awaits confirmation.
 const HELD_INTERVAL: Duration = Duration::from_secs(2);
+/// Shortest pause after a pass that could not do everything.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// Interval while something is changing. Watches and evidence trigger a reconcile by themselves; this one notices what depends
 /// only on the time.
 const CHANGING_INTERVAL: Duration = Duration::from_secs(5);
@@ -56,10 +58,11 @@ pub fn evidence(conditions: &[Condition], held: bool, now: Timestamp) -> Duratio
     }
 }
 
-/// The pause after a pass that could not read or apply something, from its upper bound. A repaired cause must be noticed
-/// within 10 s, so the jitter only shortens it.
-pub fn after_problem(bound: Duration, jitter: f64) -> Duration {
-    bound.mul_f64(1.0 - 0.25 * jitter.clamp(0.0, 1.0))
+/// The pause after a pass that could not read or apply something, from its upper bound and the time that the pass took. A
+/// repaired cause must be noticed within 10 s, so the jitter only shortens it, and a request that hung was a pause already.
+pub fn after_problem(bound: Duration, took: Duration, jitter: f64) -> Duration {
+    let pause = bound.mul_f64(1.0 - 0.25 * jitter.clamp(0.0, 1.0));
+    pause.saturating_sub(took).max(SHORTEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -90,8 +93,10 @@ mod tests {
         assert_eq!(pauses[0], Duration::from_secs(2));
         assert!(pauses.is_sorted());
         for jitter in [0.0, 0.5, 1.0] {
-            let longest = after_problem(pauses[49], jitter);
+            let longest = after_problem(pauses[49], Duration::ZERO, jitter);
             assert!(longest <= Duration::from_secs(8) && longest >= Duration::from_secs(6));
+            let hung = after_problem(pauses[49], Duration::from_secs(12), jitter);
+            assert_eq!(hung, SHORTEST_PAUSE);
         }
     }
 

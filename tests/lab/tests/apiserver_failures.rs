@@ -301,8 +301,11 @@ fn a_kind_that_is_removed_while_the_operator_runs_is_unlearned() {
 #[test]
 fn a_permission_that_is_missing_is_named_and_the_rest_is_judged() {
     let server = install(&[]).unwrap();
-    let role = ["get", "clusterrole", "-o", "json", "xmpp-federation-operator"];
-    let mut role: Value = server.kubectl().args(role).json().unwrap();
+    let label = "app.kubernetes.io/name=xmpp-federation-operator";
+    let roles = ["get", "clusterroles", "-o", "json", "-l", label];
+    let roles: Value = server.kubectl().args(roles).json().unwrap();
+    let own = |role: &&Value| role.to_string().contains("networkpolicies");
+    let mut role = roles["items"].as_array().unwrap().iter().find(own).unwrap().clone();
     let complete = role.clone();
     for rule in role["rules"].as_array_mut().unwrap() {
         if let Some(resources) = rule["resources"].as_array_mut() {
@@ -324,7 +327,7 @@ fn a_permission_that_is_missing_is_named_and_the_rest_is_judged() {
     assert!(exists(&server, "im", "deployment/example"), "the other children are applied");
 
     let mut again = complete;
-    again["metadata"]["resourceVersion"].take();
+    again["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     replace(&again);
     until(&server, &mut operator, "im", ("Accepted", "True", "Accepted"));
     until(&server, &mut operator, "im", ("EngineReady", "False", "RollingOut"));
