@@ -38,6 +38,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::turns::Turns;
+use crate::waves::Waves;
 
 pub use crate::federation::watched::{Federation, FederationRef};
 
@@ -67,6 +68,8 @@ pub struct Context {
     pub dns: Background<DnsRounds>,
     /// Streams to the engine's listeners.
     pub probes: Background<ProbeRounds>,
+    /// Rollouts of a new engine image.
+    pub waves: Waves,
     /// Federations whose children are applied now.
     pub applying: Turns,
     /// State of each federation that is kept between reconciles.
@@ -86,9 +89,7 @@ impl Context {
 
     /// Drops the kept state of another federation of the same name.
     pub fn adopt(&self, federation: &FederationRef, uid: Option<String>) {
-        let other = self.remember(federation, |memory| {
-            memory.uid.is_some() && memory.uid != uid
-        });
+        let other = self.remember(federation, |memory| memory.uid.is_some() && memory.uid != uid);
         if other {
             self.forget(federation);
         }

@@ -36,14 +36,12 @@ pub async fn run(
         .default_backoff()
         .modify(|federation| federation.managed_fields_mut().clear())
         .reflect(writer)
-        .inspect(move |event| {
-            match event {
-                Ok(watcher::Event::Delete(object)) => {
-                    deleted.forget(&FederationRef::from_obj(object));
-                }
-                Ok(watcher::Event::InitDone) => deleted.forget_deleted(),
-                _ => {}
+        .inspect(move |event| match event {
+            Ok(watcher::Event::Delete(object)) => {
+                deleted.forget(&FederationRef::from_obj(object));
             }
+            Ok(watcher::Event::InitDone) => deleted.forget_deleted(),
+            _ => {}
         })
         .applied_objects()
         .predicate_filter(

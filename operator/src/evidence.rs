@@ -55,6 +55,8 @@ pub struct Evidence {
     pub address_changed: Option<Timestamp>,
     /// The last evidence from outside that the status has: it survives a restart of the engine and of the operator.
     pub remembered: Option<InboundObservation>,
+    /// Why the federation does not get the current engine image yet; whole sentences.
+    pub rollout_waits: Option<String>,
 }
 
 /// The configuration that every replica should run.

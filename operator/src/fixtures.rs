@@ -175,6 +175,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         dns: dns(LookedFor::of(federation, federation.published_at(Some(&address)).as_ref(), &[])),
         address_changed: None,
         remembered: None,
+        rollout_waits: None,
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
         probes: ProbeEvidence {
             at: now(),
@@ -346,6 +347,7 @@ pub(crate) fn context_with_feeds(
         networks: crate::evidence::networks::Networks::new(true),
         dns: Background::new(DnsRounds::default(), 4, wake.clone()),
         probes: Background::new(ProbeRounds, 4, wake),
+        waves: crate::waves::Waves::default(),
         applying: crate::turns::Turns::new(8),
         memory: std::sync::Mutex::default(),
     };

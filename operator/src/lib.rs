@@ -31,3 +31,4 @@ pub mod relist;
 pub mod run;
 pub mod turns;
 pub mod watches;
+pub mod waves;

@@ -115,6 +115,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         networks: Networks::new(args.namespace.is_empty()),
         dns: Background::new(DnsRounds::default(), rounds::DNS_AT_ONCE, wake.clone()),
         probes: Background::new(ProbeRounds, rounds::PROBES_AT_ONCE, wake.clone()),
+        waves: crate::waves::Waves::default(),
         applying: Turns::new(usize::from(args.concurrency)),
         memory: Mutex::new(HashMap::new()),
     });

@@ -28,7 +28,11 @@ impl Turns {
     /// At most `all` turns at once, and at most a quarter of them for one namespace.
     pub fn new(all: usize) -> Self {
         let all = all.max(1);
-        Self { all: Arc::new(Semaphore::new(all)), each: all.div_ceil(4), namespaces: Mutex::default() }
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            each: all.div_ceil(4),
+            namespaces: Mutex::default(),
+        }
     }
 
     /// Waits for a turn; turns of a namespace come in the order of the requests.
@@ -50,8 +54,9 @@ impl Turns {
         if known.len() >= MAX_IDLE_NAMESPACES {
             known.retain(|_, own| Arc::strong_count(own) > 1);
         }
-        let own =
-            known.entry(namespace.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.each)));
+        let own = known
+            .entry(namespace.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(self.each)));
         Arc::clone(own)
     }
 }

@@ -160,9 +160,10 @@ fn metadata_event<K: Resource>(event: &Event<K>) -> Event<Metadata> {
 
 fn owners(child: &impl ResourceExt) -> Vec<FederationRef> {
     let namespace = child.namespace().unwrap_or_default();
-    let owners = child.owner_references().iter().filter(|owner| {
-        owner.kind == XmppFederation::kind(&()) && owner.controller == Some(true)
-    });
+    let owners = child
+        .owner_references()
+        .iter()
+        .filter(|owner| owner.kind == XmppFederation::kind(&()) && owner.controller == Some(true));
     owners.map(|owner| FederationRef::new(&owner.name).within(&namespace)).collect()
 }
 

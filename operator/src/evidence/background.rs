@@ -124,8 +124,7 @@ async fn repeat<G: Gather>(
         let wanted = orders.borrow_and_update().wanted.clone();
         let found = gather.gather(wanted.clone()).await;
         drop(turn);
-        let news =
-            !latest.borrow().as_ref().is_some_and(|known| G::same(known, &found));
+        let news = !latest.borrow().as_ref().is_some_and(|known| G::same(known, &found));
         latest.send_replace(Some(found));
         if news && wake.send(federation.clone()).await.is_err() {
             return;
@@ -190,7 +189,8 @@ mod tests {
         let (wake, mut woken) = mpsc::channel(8);
         let background = Background::new(Arc::new(Slow::default()), 4, wake);
         let one = federation("im", "one");
-        let look = |wanted: &str| background.observe(&one, wanted.to_owned(), Duration::from_secs(5));
+        let look =
+            |wanted: &str| background.observe(&one, wanted.to_owned(), Duration::from_secs(5));
         assert_eq!(look("a"), None);
         assert_eq!(woken.recv().await.unwrap(), one);
         assert_eq!(look("a").as_deref(), Some("a"));

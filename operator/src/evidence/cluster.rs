@@ -228,7 +228,10 @@ pub struct ServiceEvents {
 ///
 /// # Errors
 /// When the call to the API server fails.
-pub async fn events_about(client: &Client, service: &Service) -> Result<ServiceEvents, kube::Error> {
+pub async fn events_about(
+    client: &Client,
+    service: &Service,
+) -> Result<ServiceEvents, kube::Error> {
     let Some(uid) = service.uid() else { return Ok(ServiceEvents::default()) };
     let events = Api::<Event>::namespaced(
         client.clone(),

@@ -74,9 +74,9 @@ fn advice(cause: Cause, namespace: &str) -> String {
         Cause::Quota => format!(
             "Raise the resource quota of namespace {namespace}, or delete objects that count towards it."
         ),
-        Cause::Denied => format!(
-            "Correct what the policy objects to, or exempt namespace {namespace} from it."
-        ),
+        Cause::Denied => {
+            format!("Correct what the policy objects to, or exempt namespace {namespace} from it.")
+        }
         Cause::WebhookFailed => format!(
             "Repair the webhook, or exempt namespace {namespace} from it. The operator retries within 10s."
         ),

@@ -123,7 +123,8 @@ fn without_address(
             ),
         );
     }
-    let silent = !events.any && created.is_some_and(|at| view.seen.now.duration_since(at) >= SILENCE);
+    let silent =
+        !events.any && created.is_some_and(|at| view.seen.now.duration_since(at) >= SILENCE);
     if silent {
         return Verdict::new(
             AddressAssignedReason::NoLoadBalancerController,

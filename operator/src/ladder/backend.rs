@@ -69,10 +69,9 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         Report::Waiting | Report::Seen(_) => None,
     });
     match unreachable {
-        Some((pod, why)) => Verdict::new(
-            BackendReadyReason::EvidenceUnavailable,
-            view.unqueried(pod, why),
-        ),
+        Some((pod, why)) => {
+            Verdict::new(BackendReadyReason::EvidenceUnavailable, view.unqueried(pod, why))
+        }
         None => Verdict::new(
             BackendReadyReason::Probing,
             format!("No ping to {domain} has completed yet."),

@@ -45,9 +45,9 @@ pub struct Times {
 pub fn damp(shown: Option<Verdict>, new: Verdict, times: Times) -> Damped {
     let Times { since, seen_at, now } = times;
     // A rung below is no longer True, so the shown verdict would be stale.
-    let Some(shown) = shown.filter(|shown| {
-        shown.status() != ConditionStatus::Unknown && !new.is_waiting()
-    }) else {
+    let Some(shown) =
+        shown.filter(|shown| shown.status() != ConditionStatus::Unknown && !new.is_waiting())
+    else {
         return Damped::Shown(new);
     };
     let (after, at) = match new.status() {
@@ -86,10 +86,9 @@ fn is_absence(reason: ConditionReason) -> bool {
             reason == CertificateReadyReason::EvidenceUnavailable
         }
         ConditionReason::EngineReady(reason) => reason == EngineReadyReason::EvidenceUnavailable,
-        ConditionReason::BackendReady(reason) => matches!(
-            reason,
-            BackendReadyReason::Probing | BackendReadyReason::EvidenceUnavailable
-        ),
+        ConditionReason::BackendReady(reason) => {
+            matches!(reason, BackendReadyReason::Probing | BackendReadyReason::EvidenceUnavailable)
+        }
         ConditionReason::AddressAssigned(reason) => {
             reason == AddressAssignedReason::EvidenceUnavailable
         }
@@ -141,8 +140,7 @@ mod tests {
 
     #[test]
     fn the_second_failure_counts_and_the_first_does_not() {
-        let judge =
-            |since, seen, now| damp(Some(good()), lost(), times(since, at(seen), at(now)));
+        let judge = |since, seen, now| damp(Some(good()), lost(), times(since, at(seen), at(now)));
         assert_eq!(judge(None, 0, 0), Damped::Held(good(), at(0)));
         assert_eq!(judge(Some(at(0)), 500, 500), Damped::Held(good(), at(0)));
         assert_eq!(judge(Some(at(0)), 2000, 2000), Damped::Shown(lost()));
@@ -155,9 +153,8 @@ mod tests {
     fn without_evidence_a_condition_stays_for_a_while() {
         let open = Verdict::new(SRVResolvesReason::ResolverUnavailable, "");
         for shown in [good(), lost()] {
-            let judge = |since, now| {
-                damp(Some(shown.clone()), open.clone(), times(since, at(0), at(now)))
-            };
+            let judge =
+                |since, now| damp(Some(shown.clone()), open.clone(), times(since, at(0), at(now)));
             assert_eq!(judge(None, 0), Damped::Held(shown.clone(), at(0)));
             assert_eq!(judge(Some(at(0)), 19_000), Damped::Held(shown.clone(), at(0)));
             assert_eq!(judge(Some(at(0)), 20_000), Damped::Shown(open.clone()));

@@ -35,10 +35,7 @@ pub fn check(view: View<'_>) -> Verdict {
         Report::Waiting | Report::Seen(_) => None,
     });
     if let (true, Some((pod, why))) = (none_seen, unreachable) {
-        return Verdict::new(
-            InboundReachableReason::EvidenceUnavailable,
-            view.unqueried(pod, why),
-        );
+        return Verdict::new(InboundReachableReason::EvidenceUnavailable, view.unqueried(pod, why));
     }
     let gap = if view.seen.networks.complete {
         ""

@@ -17,6 +17,8 @@ pub struct Gates {
     pub required_peer: Option<String>,
     /// Pods are being replaced.
     pub rolling_out: bool,
+    /// Why the federation does not get the current engine image yet.
+    pub rollout_waits: Option<String>,
     /// The pods of the current revision have not become ready within the Deployment's progress deadline.
     pub rollout_stuck: bool,
 }
@@ -70,6 +72,9 @@ pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<
     });
     if let Some(refused) = refused {
         return Some(Verdict::new(ReconcilingReason::Applying, refused.message.clone()));
+    }
+    if let Some(waits) = &gates.rollout_waits {
+        return Some(Verdict::new(ReconcilingReason::RollingOut, waits.clone()));
     }
     if gates.rolling_out {
         return Some(Verdict::new(

@@ -93,8 +93,9 @@ pub async fn apply(
         let unmounted =
             outcome.applied.problems.iter().any(|problem| MOUNTED.contains(&problem.kind.as_str()));
         let group = group.into_iter().filter(|child| child.resource != workloads || !unmounted);
-        let sent =
-            futures::future::join_all(group.map(|child| one(context, reference, federation, child)));
+        let sent = futures::future::join_all(
+            group.map(|child| one(context, reference, federation, child)),
+        );
         for result in sent.await {
             match result {
                 Ok(Some(sent)) => {
@@ -112,17 +113,22 @@ pub async fn apply(
     outcome
 }
 
-/// Applies one child within `limit`, and returns it as the API server has it; `None` if it has not changed or if that fails,
-/// because [`apply`] tries again and reports it.
+/// Applies one child within `limit`. Does nothing if it has not changed or if that fails, because [`apply`] tries again and
+/// reports it.
 pub async fn alone(
     context: &Context,
     reference: &FederationRef,
     federation: &Validated,
     child: &Child,
     limit: Duration,
-) -> Option<DynamicObject> {
+) -> Outcome {
     let sent = tokio::time::timeout(limit, one(context, reference, federation, child)).await;
-    sent.ok()?.ok()?.map(|sent| sent.object)
+    let mut outcome = Outcome::default();
+    if let Ok(Ok(Some(sent))) = sent {
+        outcome.sent.push(sent.object);
+        outcome.restored.extend(sent.restored);
+    }
+    outcome
 }
 
 async fn one(

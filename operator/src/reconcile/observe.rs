@@ -69,10 +69,7 @@ pub async fn cluster(
     (evidence, problems)
 }
 
-fn kept<K>(
-    result: Result<Option<Arc<K>>, Problem>,
-    problems: &mut Vec<Problem>,
-) -> Option<Arc<K>> {
+fn kept<K>(result: Result<Option<Arc<K>>, Problem>, problems: &mut Vec<Problem>) -> Option<Arc<K>> {
     result.unwrap_or_else(|problem| {
         problems.push(problem);
         None

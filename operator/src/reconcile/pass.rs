@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
 use kube::{Api, Resource, ResourceExt};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -20,7 +21,7 @@ use super::dereference::Dereferenced;
 use super::error::Error;
 use super::problem::{Cause, Problem, Step};
 use super::{observe, report, schedule, status};
-use crate::build::{self, Child, Given, paths};
+use crate::build::{self, Child, Given, Settings, paths};
 use crate::context::{Context, Federation, FederationRef};
 use crate::dns::publish::{self, Publication};
 use crate::evidence::cluster::{self, ClusterEvidence};
@@ -95,6 +96,7 @@ async fn one(
         pass.judge(applied, &[]).await?;
         return Ok(Action::requeue(TURN_PAUSE));
     };
+    report::restored(context, object, &plan.restored).await;
     report::restored(context, object, &outcome.restored).await;
     let generation = federation.generation;
     context.remember(reference, |memory| {
@@ -111,7 +113,11 @@ async fn one(
             memory.errors.reset();
             return schedule::next(conditions, held, Timestamp::now(), rand::random());
         }
-        schedule::after_problem(memory.errors.bound_after_failure(), begun.elapsed(), rand::random())
+        schedule::after_problem(
+            memory.errors.bound_after_failure(),
+            begun.elapsed(),
+            rand::random(),
+        )
     });
     Ok(Action::requeue(pause))
 }
@@ -151,7 +157,8 @@ impl Pass<'_> {
     /// Judges with the latest evidence, and writes the status. Returns whether a verdict awaits confirmation.
     async fn judge(&mut self, applied: Applied, sent: &[DynamicObject]) -> Result<bool, Error> {
         let Self { context, reference, federation, plan, .. } = *self;
-        let evidence = evidence(context, reference, federation, plan, &self.old, applied, sent).await;
+        let evidence =
+            evidence(context, reference, federation, plan, &self.old, applied, sent).await;
         let view = View { federation, seen: &evidence };
         let failing = context.remember(reference, |memory| memory.failing.clone());
         let judged = status::judged(&self.old, view, &failing);
@@ -178,6 +185,10 @@ struct Plan {
     references: References,
     credentials: Option<Credentials>,
     networks: Arc<ClusterNetworks>,
+    /// Why the federation does not get the current engine image yet.
+    rollout_waits: Option<String>,
+    /// Objects that another client had changed or deleted.
+    restored: Vec<String>,
     /// Objects that could not be read, and children that could not be built.
     problems: Vec<Problem>,
 }
@@ -212,6 +223,8 @@ async fn plan(
         references: References::default(),
         credentials: None,
         networks,
+        rollout_waits: None,
+        restored: Vec::new(),
         problems: Vec::new(),
     };
     match found {
@@ -219,9 +232,14 @@ async fn plan(
         Err(problem) => plan.problems.push(problem),
         Ok(found) => {
             if cluster.backend_ip.is_none() && !federation.spec.paused && unread.is_empty() {
-                cluster.backend_ip = make_backend_service(context, reference, federation).await;
+                let made = make_backend_service(context, reference, federation).await;
+                let service = made.sent.first().cloned();
+                let service = service.and_then(|object| object.try_parse::<Service>().ok());
+                cluster.backend_ip = service.as_ref().and_then(cluster::cluster_ip);
+                plan.restored = made.restored;
             }
-            if let Err(problem) = build(context, reference, federation, &cluster, found, now, &mut plan)
+            if let Err(problem) =
+                build(context, reference, federation, &cluster, found, now, &mut plan)
             {
                 plan.problems.push(problem);
             }
@@ -258,8 +276,12 @@ fn build(
         material,
         serving,
     };
-    let children = build::children(federation, &given, &context.settings)
-        .map_err(|error| failed(&error))?;
+    let all = context.objects.deployments.current().map(Store::state).unwrap_or_default();
+    let choice = context.waves.choose(reference, &all, &context.settings.engine_image);
+    let settings = Settings { engine_image: choice.image, ..context.settings.clone() };
+    plan.rollout_waits = choice.waits;
+    let children =
+        build::children(federation, &given, &settings).map_err(|error| failed(&error))?;
     plan.config = wanted_config(context, reference, federation, &children, now);
     plan.children = Some(children);
     Ok(())
@@ -308,7 +330,9 @@ async fn evidence(
 ) -> Evidence {
     let (mut cluster, unread) = observe::cluster(context, reference, federation).await;
     observe::overlay(&mut cluster, federation, sent);
-    applied.problems.retain(|problem| problem.step != Step::Read || plan.problems.contains(problem));
+    applied
+        .problems
+        .retain(|problem| problem.step != Step::Read || plan.problems.contains(problem));
     applied.problems.extend(unread);
     let now = Timestamp::now();
     let engines = match &plan.credentials {
@@ -334,6 +358,7 @@ async fn evidence(
         probes: probes.filter(|probes| fresh(probes.at)).unwrap_or_default(),
         address_changed,
         remembered: status::remembered(old),
+        rollout_waits: plan.rollout_waits.clone(),
     }
 }
 
@@ -350,10 +375,7 @@ fn ask(
     let resolvers = resolvers::of(federation);
     let names = LookedFor::of(federation, published_at.as_ref(), &resolvers);
     let wanted = probe::Wanted::of(federation, cluster, plan.references.served.as_ref());
-    (
-        context.dns.observe(reference, names, every),
-        context.probes.observe(reference, wanted, every),
-    )
+    (context.dns.observe(reference, names, every), context.probes.observe(reference, wanted, every))
 }
 
 /// Applies the Service for the backend first, because the engine's configuration needs its address.
@@ -361,19 +383,19 @@ async fn make_backend_service(
     context: &Context,
     reference: &FederationRef,
     federation: &Validated,
-) -> Option<std::net::IpAddr> {
+) -> Outcome {
     let name = names::backend_service(&federation.name);
     let refused = context.remember(reference, |memory| {
         let (_, applied) = memory.last_applied.as_ref()?;
         applied.problem(Step::Apply, "Service", &name).map(|_| ())
     });
-    if refused.is_some() {
-        return None;
+    match build::backend_service(federation) {
+        Ok(Some(child)) if refused.is_none() => {
+            apply::alone(context, reference, federation, &child, BACKEND_SERVICE_TIMEOUT).await
+        }
+        // An object that cannot be built is reported with the other children.
+        Ok(_) | Err(_) => Outcome::default(),
     }
-    let child = build::backend_service(federation).ok()??;
-    let limit = BACKEND_SERVICE_TIMEOUT;
-    let made = apply::alone(context, reference, federation, &child, limit).await?;
-    cluster::cluster_ip(&made.try_parse::<Service>().ok()?)
 }
 
 fn credentials(control: &ControlMaterial) -> Option<Credentials> {

@@ -55,7 +55,9 @@ impl Problem {
     /// A problem from the error of a call.
     pub fn of(step: Step, kind: &str, name: &str, error: &kube::Error) -> Self {
         let (cause, message) = match error {
-            kube::Error::Api(status) => (cause(status.code, &status.message), status.message.clone()),
+            kube::Error::Api(status) => {
+                (cause(status.code, &status.message), status.message.clone())
+            }
             other => (Cause::Failed, Causes(other).to_string()),
         };
         Self { step, kind: kind.to_owned(), name: name.to_owned(), cause, message }
@@ -80,7 +82,11 @@ impl Problem {
 
     /// Kind and name, or the objects of the kind if there is no name.
     pub fn object(&self) -> String {
-        if self.name.is_empty() { format!("{}s", self.kind) } else { format!("{} {}", self.kind, self.name) }
+        if self.name.is_empty() {
+            format!("{}s", self.kind)
+        } else {
+            format!("{} {}", self.kind, self.name)
+        }
     }
 
     /// What was tried, for "Cannot ...".

@@ -25,8 +25,10 @@ const WAITING_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
 /// `held`: a failure awaits confirmation. `jitter` from 0 to 1 spreads federations that started together.
 pub fn next(conditions: &[Condition], held: bool, now: Timestamp, jitter: f64) -> Duration {
+    // A rollout may get stuck while the pods of the earlier revision keep the federation ready.
     let ready = get(conditions, ConditionType::Ready)
-        .is_some_and(|condition| condition.status == ConditionStatus::True);
+        .is_some_and(|condition| condition.status == ConditionStatus::True)
+        && get(conditions, ConditionType::Reconciling).is_none();
     let pause = if held {
         HELD_INTERVAL
     } else if ready {
@@ -68,7 +70,7 @@ pub fn after_problem(bound: Duration, took: Duration, jitter: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crds::reason::ReadyReason;
+    use crds::reason::{ReadyReason, ReconcilingReason};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -84,6 +86,9 @@ mod tests {
         assert_eq!(next(&good, false, at(10), 0.0), HEALTHY_INTERVAL);
         assert_eq!(next(&good, true, at(10), 0.0), HELD_INTERVAL);
         assert_eq!(next(&good, false, at(10), 1.0), Duration::from_secs(150));
+        let mut rolling = good.to_vec();
+        rolling.push(Condition::new(ReconcilingReason::RollingOut, "", None, at(3600)));
+        assert_eq!(next(&rolling, false, at(3610), 0.0), CHANGING_INTERVAL);
     }
 
     #[test]

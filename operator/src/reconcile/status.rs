@@ -166,6 +166,7 @@ fn summarise(status: &mut XmppFederationStatus, rungs: &[Verdict], view: View<'_
                 || workload.ready != wanted
                 || workload.total != wanted
         }),
+        rollout_waits: view.seen.rollout_waits.clone(),
         rollout_stuck: view.seen.cluster.workload.as_ref().is_some_and(|workload| workload.stuck),
     };
     whole(status, rungs, &gates, generation, now);

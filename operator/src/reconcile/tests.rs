@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::condition::{ConditionStatus, ConditionType, get};
-use http_body_util::BodyExt;
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use kube::core::ApiResource;
@@ -191,9 +191,7 @@ async fn what_the_api_server_refuses_becomes_a_problem_in_its_own_words() {
 }
 
 /// A client for which the API server answers every request by this function, and a task that counts them.
-fn answering(
-    answer: impl Fn(&Request<Body>) -> (u16, Value) + Send + Sync + 'static,
-) -> Client {
+fn answering(answer: impl Fn(&Request<Body>) -> (u16, Value) + Send + Sync + 'static) -> Client {
     let answer = Arc::new(answer);
     let service = tower::service_fn(move |request: Request<Body>| {
         let answer = Arc::clone(&answer);
@@ -635,7 +633,9 @@ async fn no_change_of_a_reference_takes_the_served_certificate_away() {
 
 /// Runs one pass of a federation against an API server that has nothing yet, answers every other request by this function,
 /// and returns the conditions of each status that the pass wrote, with the time since its beginning.
-async fn pass<F>(answer: impl Fn(Request<Body>) -> F + Clone + Send + 'static) -> Vec<(Duration, Value)>
+async fn pass<F>(
+    answer: impl Fn(Request<Body>) -> F + Clone + Send + 'static,
+) -> Vec<(Duration, Value)>
 where
     F: Future<Output = (u16, Value)> + Send + 'static,
 {

@@ -151,7 +151,11 @@ spec: {policyName: no-services, validationActions: [Deny]}
     assert!(exists(&server, "policy", "deployment/example"), "the other children are applied");
     let now = snapshot(&server, "policy").unwrap();
     assert!(now.is_true("CertificateReady") && now.has("Ready", "False", "Accepted"), "{now:?}");
-    server.kubectl().args(["delete", "validatingadmissionpolicybinding", "no-services"]).ok().unwrap();
+    server
+        .kubectl()
+        .args(["delete", "validatingadmissionpolicybinding", "no-services"])
+        .ok()
+        .unwrap();
     until(&server, &mut operator, "policy", accepted);
     assert!(exists(&server, "policy", "service/example"));
 
@@ -171,7 +175,8 @@ spec: {policyName: no-services, validationActions: [Deny]}
     server.kubectl().args(["create", "namespace", "quota"]).ok().unwrap();
     let quota = ["create", "quota", "small", "--hard=count/services=0", "-n", "quota"];
     server.kubectl().args(quota).ok().unwrap();
-    let status = r#"{"status": {"hard": {"count/services": "0"}, "used": {"count/services": "0"}}}"#;
+    let status =
+        r#"{"status": {"hard": {"count/services": "0"}, "used": {"count/services": "0"}}}"#;
     let patch = ["patch", "quota", "small", "-n", "quota", "--subresource=status", "--type=merge"];
     server.kubectl().args(patch).args(["-p", status]).ok().unwrap();
     create(&server, "quota");
@@ -277,7 +282,11 @@ fn a_kind_that_is_removed_while_the_operator_runs_is_unlearned() {
     server.kubectl().args(["delete", "-f"]).arg(&endpoints).ok().unwrap();
     // A change of the spec needs a pass that applies every child.
     let more = r#"{"spec": {"dns": {"ttl": 60}}}"#;
-    server.kubectl().args(["patch", "xfed", "example", "-n", "im", "--type=merge", "-p", more]).ok().unwrap();
+    server
+        .kubectl()
+        .args(["patch", "xfed", "example", "-n", "im", "--type=merge", "-p", more])
+        .ok()
+        .unwrap();
     let observed = |wanted: i64| {
         Wait::new("the new generation", LIMIT)
             .log(operator.log())

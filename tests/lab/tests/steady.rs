@@ -60,32 +60,50 @@ fn a_clean_create_makes_few_events_and_no_warning_and_restarts_change_no_conditi
     let (mut ours, mut theirs) = federated.people().unwrap();
     conversation::meet_and_chat(&mut ours, &mut theirs, &mut |_| ()).unwrap();
     federated.until("Ready as Federated", |now| now.has("Ready", "True", "Federated")).unwrap();
-    let before = federated.watch.last.conditions.clone();
+    let before = federated.watch.last.object.clone();
     let told = events(&federated.paths).unwrap();
 
-    // The next operator must judge the current spec, so a change of the spec shows that it has begun.
+    let paths = federated.paths.clone();
+    let rolled_out = |namespace: &str, deployment: &str| {
+        let status = ["rollout", "status", "deployment", deployment, "-n", namespace];
+        kubectl(&paths).unwrap().args(status).ok().unwrap();
+    };
     let operator = "app.kubernetes.io/name=xmpp-federation-operator";
-    delete_pods(&federated.paths, OPERATOR_NAMESPACE, operator).unwrap();
-    kubectl(&federated.paths)
-        .unwrap()
-        .args(["rollout", "status", "deployment", OPERATOR, "-n", OPERATOR_NAMESPACE])
-        .ok()
+    delete_pods(&paths, OPERATOR_NAMESPACE, operator).unwrap();
+    rolled_out(OPERATOR_NAMESPACE, OPERATOR);
+    // The next operator is at work when it restores what is missing.
+    let child = ["networkpolicy", NAME, "-n", NAMESPACE];
+    kubectl(&paths).unwrap().arg("delete").args(child).ok().unwrap();
+    Wait::new("the restored NetworkPolicy", TURN)
+        .until(|| {
+            let found = kubectl(&paths)?.arg("get").args(child).output()?.status.success();
+            Ok(Seen::done_if(found, "it does not exist"))
+        })
         .unwrap();
-    let label = ["patch", "xfed", NAME, "-n", NAMESPACE, "--type=merge"];
-    let more = r#"{"spec": {"pod": {"labels": {"steady": "one"}}}}"#;
-    let lasting = ["Accepted", "BackendReady", "HostResolves", "SRVResolves", "InboundReachable", "Ready"];
-    // A change of the pods' labels also replaces the engine's pods: evidence from outside must survive both restarts.
-    kubectl(&federated.paths).unwrap().args(label).args(["-p", more]).ok().unwrap();
-    steadily(&mut federated, &lasting, "the second generation, rolled out", |now| {
+    let restart = ["rollout", "restart", "deployment", NAME, "-n", NAMESPACE];
+    kubectl(&paths).unwrap().args(restart).ok().unwrap();
+    rolled_out(NAMESPACE, NAME);
+    let more = r#"{"spec": {"dns": {"ttl": 240}}}"#;
+    let patch = ["patch", "xfed", NAME, "-n", NAMESPACE, "--type=merge", "-p", more];
+    kubectl(&paths).unwrap().args(patch).ok().unwrap();
+    let lasting =
+        ["Accepted", "EngineReady", "HostResolves", "SRVResolves", "InboundReachable", "Ready"];
+    steadily(&mut federated, &lasting, "the second generation", |now| {
         let conditions = now.object["status"]["conditions"].as_array();
-        let current = conditions.into_iter().flatten().all(|c| c["observedGeneration"] == 2);
-        current && now.condition("Reconciling").is_none()
+        conditions.into_iter().flatten().all(|c| c["observedGeneration"] == 2)
     })
     .unwrap();
     let ready = federated.watch.last.condition("Ready").unwrap();
     assert_eq!(ready.reason, "Federated");
-    let after: Vec<_> = before.iter().map(|condition| condition.kind.clone()).collect();
-    println!("conditions: {after:?}");
+    let same = |kind: &str| {
+        let time = |object: &Value| {
+            let conditions = object["status"]["conditions"].as_array().cloned();
+            let found = conditions.unwrap_or_default().into_iter().find(|c| c["type"] == kind);
+            found.map(|condition| condition["lastTransitionTime"].clone())
+        };
+        assert_eq!(time(&before), time(&federated.watch.last.object), "{kind}");
+    };
+    lasting.iter().for_each(|kind| same(kind));
     let now = events(&federated.paths).unwrap();
     let new: Vec<_> = now.iter().filter(|event| !told.contains(event)).collect();
     assert!(new.is_empty(), "{new:#?}");
@@ -95,13 +113,15 @@ fn a_clean_create_makes_few_events_and_no_warning_and_restarts_change_no_conditi
 fn drift_is_corrected_and_told() {
     let federated = Federated::ready().unwrap();
     let paths = &federated.paths;
-    let delete = ["delete", "service", "example-backend", "-n", NAMESPACE];
+    let delete = ["delete", "networkpolicy", NAME, "-n", NAMESPACE];
     kubectl(paths).unwrap().args(delete).ok().unwrap();
-    Wait::new("the event about the restored Service", Duration::from_mins(1))
+    Wait::new("the event about the restored NetworkPolicy", Duration::from_mins(1))
         .until(|| {
             let told = events(paths)?;
             let done = told.iter().any(|(reason, kind, note)| {
-                reason == "DriftCorrected" && kind == "Normal" && note.contains("example-backend")
+                reason == "DriftCorrected"
+                    && kind == "Normal"
+                    && note.contains("deleted NetworkPolicy")
             });
             Ok(Seen::done_if(done, format!("{told:#?}")))
         })
