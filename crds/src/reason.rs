@@ -145,9 +145,11 @@ reasons! {
             /// An object with the name of a child exists and does not belong to the federation.
             AdoptionConflict,
             /// The operator lacks a permission.
-            NotPermitted;
+            NotPermitted,
+            /// The API server refuses a child, or cannot be reached.
+            ApplyFailed;
         Unknown:
-            /// Not judged yet.
+            /// The API server has not answered yet.
             Pending;
     }
 
@@ -169,6 +171,9 @@ reasons! {
             IssuerNotFound,
             /// The operator has no permission to read a referenced object.
             RefNotPermitted;
+        Unknown:
+            /// The operator cannot read a Secret.
+            EvidenceUnavailable;
     }
 
     /// Reasons of `CertificateReady`.
@@ -203,6 +208,9 @@ reasons! {
             Expired,
             /// The certificate is not valid yet.
             NotYetValid;
+        Unknown:
+            /// The operator cannot read a Secret.
+            EvidenceUnavailable;
     }
 
     /// Reasons of `EngineReady`.
@@ -229,6 +237,9 @@ reasons! {
             PodSecurityRejected,
             /// A replica does not run the current configuration.
             ReplicaOutOfSync;
+        Unknown:
+            /// The operator cannot read the Deployment or its pods.
+            EvidenceUnavailable;
     }
 
     /// Reasons of `BackendReady`.
@@ -282,6 +293,9 @@ reasons! {
             AddressNotUsable,
             /// No load balancer controller responds.
             NoLoadBalancerController;
+        Unknown:
+            /// The operator cannot read the Service.
+            EvidenceUnavailable;
     }
 
     /// Reasons of `HostResolves`.
@@ -386,10 +400,10 @@ reasons! {
             /// The handshake failed.
             HandshakeFailed,
             /// A pod still serves the previous certificate.
-            OldCertificateServed,
-            /// The engine does not answer on the port.
-            ConnectFailed;
+            OldCertificateServed;
         Unknown:
+            /// The operator cannot connect to the engine's port.
+            ConnectFailed,
             /// The engine's evidence cannot be read.
             EvidenceUnavailable;
     }
@@ -407,10 +421,10 @@ reasons! {
             /// Neither EXTERNAL nor dialback is offered.
             NoAuthMechanism,
             /// Another program answers on the port.
-            NotXMPP,
-            /// The engine does not answer on the port.
-            ConnectFailed;
+            NotXMPP;
         Unknown:
+            /// The operator cannot connect to the engine's port.
+            ConnectFailed,
             /// The engine's evidence cannot be read.
             EvidenceUnavailable;
     }
@@ -468,7 +482,9 @@ reasons! {
             /// The spec must be corrected.
             InvalidSpec,
             /// The user must act outside the spec.
-            NeedsUserAction;
+            NeedsUserAction,
+            /// The pods of the wanted revision do not become ready.
+            RolloutStuck;
     }
 
     /// Reasons of `Paused`.

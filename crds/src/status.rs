@@ -327,6 +327,10 @@ pub struct InboundStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub peer: Option<String>,
+    /// Local domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub domain: Option<String>,
     /// When the evidence was observed.
     pub observed_time: Time,
 }

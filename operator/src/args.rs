@@ -29,6 +29,14 @@ pub struct Args {
         action = clap::ArgAction::Set
     )]
     pub leader_election: bool,
+    /// Federations that are reconciled at the same time; a quarter of them may belong to one namespace.
+    #[arg(
+        long,
+        env = "CONCURRENCY",
+        default_value_t = 32,
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
+    pub concurrency: u16,
     /// Listen address for `/livez`, `/readyz` and `/metrics`.
     #[arg(long, env = "LISTEN", default_value = "[::]:8080")]
     pub listen: SocketAddr,
@@ -83,15 +91,19 @@ mod tests {
             "--engine-image-pull-policy=Never",
             "--namespace=im",
             "--leader-election",
+            "--concurrency=8",
             "--listen=[::]:8080",
             "--log-format=json",
         ])
         .unwrap();
         assert_eq!(args.engine_image_pull_policy.as_str(), "Never");
         assert!(args.leader_election);
+        assert_eq!(args.concurrency, 8);
         assert_eq!((args.namespace.as_str(), args.log_format), ("im", LogFormat::Json));
 
         let off = ["operator", "--engine-image=engine:1", "--leader-election=false"];
         assert!(!Args::try_parse_from(off).unwrap().leader_election);
+        let none = ["operator", "--engine-image=engine:1", "--concurrency=0"];
+        assert!(Args::try_parse_from(none).is_err());
     }
 }

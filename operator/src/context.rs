@@ -30,11 +30,15 @@ use kube::runtime::reflector::Store;
 use crate::build::Settings;
 use crate::children::Children;
 use crate::discovery::OptionalKinds;
+use crate::evidence::background::Background;
 use crate::evidence::engine::Engines;
 use crate::evidence::networks::Networks;
-use crate::evidence::zone::Zones;
+use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::objects::Objects;
+use crate::turns::Turns;
+use crate::waves::Waves;
 
 pub use crate::federation::watched::{Federation, FederationRef};
 
@@ -52,14 +56,22 @@ pub struct Context {
     pub federations: Store<Federation>,
     /// Metadata of all objects that the operator created.
     pub children: Children,
+    /// Objects that the verdicts depend on.
+    pub objects: Objects,
     /// Kinds that may not exist in the cluster.
     pub kinds: OptionalKinds,
     /// What the engines report.
     pub engines: Engines,
     /// Addresses of the cluster itself.
     pub networks: Networks,
-    /// Authoritative servers by zone.
-    pub zones: Zones,
+    /// DNS answers.
+    pub dns: Background<DnsRounds>,
+    /// Streams to the engine's listeners.
+    pub probes: Background<ProbeRounds>,
+    /// Rollouts of a new engine image.
+    pub waves: Waves,
+    /// Federations whose children are applied now.
+    pub applying: Turns,
     /// State of each federation that is kept between reconciles.
     pub memory: Mutex<HashMap<FederationRef, Memory>>,
 }
@@ -75,12 +87,72 @@ impl Context {
         work(all.entry(federation.clone()).or_default())
     }
 
+    /// Drops the kept state of another federation of the same name.
+    pub fn adopt(&self, federation: &FederationRef, uid: Option<String>) {
+        let other = self.remember(federation, |memory| memory.uid.is_some() && memory.uid != uid);
+        if other {
+            self.forget(federation);
+        }
+        self.remember(federation, |memory| memory.uid = uid);
+    }
+
+    /// Drops the kept state of every federation that no longer exists. No event names one that was deleted while the watch
+    /// was broken or while a reconcile of it was running.
+    pub fn forget_deleted(&self) {
+        let known: Vec<FederationRef> =
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        for federation in known.iter().filter(|known| self.federations.get(known).is_none()) {
+            self.forget(federation);
+        }
+    }
+
     /// Drops the kept state of a deleted federation. Kubernetes deletes its children by their owner references.
     pub fn forget(&self, federation: &FederationRef) {
         self.engines.forget(federation);
+        self.dns.forget(federation);
+        self.probes.forget(federation);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
         let namespace = federation.namespace.as_deref().unwrap_or_default();
         let types = crds::condition::ConditionType::ALL.map(crds::condition::ConditionType::as_str);
         self.metrics.forget(namespace, &federation.name, &types);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_stays_of_a_federation_that_was_deleted_unnoticed() {
+        let answer = |_: http::Request<Body>| async {
+            http::Response::builder().status(404).body(Body::empty())
+        };
+        let client = Client::new(tower::service_fn(answer), "im");
+        let (context, _writers) = crate::fixtures::context(client);
+        let federation = FederationRef::new("example").within("im");
+        context.adopt(&federation, Some("1".to_owned()));
+        context.metrics.condition("im", "example", "Ready", "False");
+        // The listing after a broken watch does not have it any more.
+        context.forget_deleted();
+        assert!(context.memory.lock().unwrap().is_empty());
+        assert!(!context.metrics.encode().unwrap().contains("name=\"example\""));
+    }
+
+    #[tokio::test]
+    async fn another_federation_of_the_same_name_starts_from_nothing() {
+        let answer = |_: http::Request<Body>| async {
+            http::Response::builder().status(404).body(Body::empty())
+        };
+        let client = Client::new(tower::service_fn(answer), "im");
+        let (context, _writers) = crate::fixtures::context(client);
+        let federation = FederationRef::new("example").within("im");
+        context.adopt(&federation, Some("1".to_owned()));
+        context.remember(&federation, |memory| memory.reported = Some(HashMap::new()));
+        context.adopt(&federation, Some("1".to_owned()));
+        assert!(context.remember(&federation, |memory| memory.reported.is_some()));
+        context.adopt(&federation, Some("2".to_owned()));
+        assert!(context.remember(&federation, |memory| memory.reported.is_none()));
     }
 }

@@ -17,19 +17,18 @@ use crate::metrics::ReconcileResult;
 use crate::reconcile::error::Error;
 use crate::reconcile::pass;
 
-/// Reconciles that run in parallel.
-const CONCURRENCY: u16 = 8;
 /// Events within this time are merged into one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// Time limit of one reconcile: DNS may be slow, and the API server may hang.
+/// Time limit of one reconcile: the API server may hang.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Watches federations and reconciles them until `stop` completes.
+/// Watches federations and reconciles them until `stop` completes, at most `concurrency` at once.
 pub async fn run(
     api: Api<Federation>,
     writer: Writer<Federation>,
     wakes: mpsc::Receiver<FederationRef>,
     context: Arc<Context>,
+    concurrency: u16,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let deleted = Arc::clone(&context);
@@ -37,10 +36,12 @@ pub async fn run(
         .default_backoff()
         .modify(|federation| federation.managed_fields_mut().clear())
         .reflect(writer)
-        .inspect(move |event| {
-            if let Ok(watcher::Event::Delete(object)) = event {
+        .inspect(move |event| match event {
+            Ok(watcher::Event::Delete(object)) => {
                 deleted.forget(&FederationRef::from_obj(object));
             }
+            Ok(watcher::Event::InitDone) => deleted.forget_deleted(),
+            _ => {}
         })
         .applied_objects()
         .predicate_filter(
@@ -49,7 +50,7 @@ pub async fn run(
             PredicateConfig::default(),
         );
     Controller::for_stream(stream, context.federations.clone())
-        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+        .with_config(Config::default().concurrency(concurrency).debounce(DEBOUNCE))
         .reconcile_on(receiver(wakes))
         .graceful_shutdown_on(stop)
         .run(timed, on_error, context)
@@ -81,10 +82,15 @@ fn receiver(wakes: mpsc::Receiver<FederationRef>) -> impl Stream<Item = Federati
 async fn timed(object: Arc<Federation>, context: Arc<Context>) -> Result<Action, Error> {
     let begun = Instant::now();
     let metrics = context.metrics.clone();
-    let result =
-        tokio::time::timeout(RECONCILE_TIMEOUT, Box::pin(pass::reconcile(object, context)))
-            .await
-            .unwrap_or(Err(Error::TimedOut(RECONCILE_TIMEOUT)));
+    let reference = FederationRef::from_obj(object.as_ref());
+    let work = Box::pin(pass::reconcile(object, Arc::clone(&context)));
+    let result = tokio::time::timeout(RECONCILE_TIMEOUT, work)
+        .await
+        .unwrap_or(Err(Error::TimedOut(RECONCILE_TIMEOUT)));
+    if context.federations.get(&reference).is_none() {
+        // It was deleted in the meantime, and this reconcile may have counted it again.
+        context.forget(&reference);
+    }
     let outcome = result.as_ref().map_or_else(Error::result, |_| ReconcileResult::Ok);
     metrics.reconciled(outcome, begun.elapsed());
     result

@@ -1,5 +1,5 @@
 //! Optional kinds, which come with other products. A watch on a kind that does not exist would fail all the time, so the
-//! operator first queries whether the kind exists, and repeats the query while it does not.
+//! operator queries whether the kind exists, and repeats the query: the kind may be installed or removed at any time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,12 +7,14 @@ use std::time::Duration;
 use crds::external::dns_endpoint::DNSEndpoint;
 use kube::Client;
 use kube::Resource;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::causes::Causes;
 
-/// Pause between two queries while a kind is missing.
-const PAUSE: Duration = Duration::from_secs(30);
+/// Pause between two queries.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Shortest pause between two queries, however many federations report that the kind is missing.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which optional kinds exist.
 #[derive(Debug)]
@@ -20,12 +22,18 @@ pub struct OptionalKinds {
     dns_endpoint: watch::Sender<bool>,
     /// The API server did not answer the last query.
     failing: AtomicBool,
+    /// Requests a query.
+    suspected: Notify,
 }
 
 impl OptionalKinds {
     /// No kind is known to exist yet.
     pub fn new() -> Self {
-        Self { dns_endpoint: watch::Sender::new(false), failing: AtomicBool::new(false) }
+        Self {
+            dns_endpoint: watch::Sender::new(false),
+            failing: AtomicBool::new(false),
+            suspected: Notify::new(),
+        }
     }
 
     /// `DNSEndpoint` exists.
@@ -36,6 +44,11 @@ impl OptionalKinds {
     /// Changes of [`Self::dns_endpoint`].
     pub fn dns_endpoint_changes(&self) -> watch::Receiver<bool> {
         self.dns_endpoint.subscribe()
+    }
+
+    /// A request for the kind failed as if it did not exist: queries again soon.
+    pub fn suspect(&self) {
+        self.suspected.notify_one();
     }
 
     /// Queries once.
@@ -58,10 +71,13 @@ impl OptionalKinds {
         }
     }
 
-    /// Repeats the query until the kind exists.
+    /// Repeats the query for ever.
     pub async fn follow(&self, client: &Client) {
-        while !self.dns_endpoint() {
-            tokio::time::sleep(PAUSE).await;
+        loop {
+            tokio::time::sleep(SHORTEST_PAUSE).await;
+            let suspected = self.suspected.notified();
+            // Either way, the kind is queried again.
+            let _ = tokio::time::timeout(PAUSE, suspected).await;
             self.look(client).await;
         }
     }
@@ -96,6 +112,27 @@ mod tests {
             Response::builder().status(status).body(Body::from(body.as_bytes().to_vec()))
         };
         Client::new(tower::service_fn(answer), "default")
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_was_removed_is_unlearned() {
+        let kinds = OptionalKinds::new();
+        let there = r#"{"kind":"APIResourceList","groupVersion":"externaldns.k8s.io/v1alpha1",
+            "resources":[{"name":"dnsendpoints","singularName":"","namespaced":true,
+            "kind":"DNSEndpoint","verbs":["list"]}]}"#;
+        kinds.look(&server(StatusCode::OK, there)).await;
+        assert!(kinds.dns_endpoint());
+        kinds.look(&server(StatusCode::SERVICE_UNAVAILABLE, "starting")).await;
+        assert!(kinds.dns_endpoint(), "a failed query is no answer");
+        let gone = server(StatusCode::NOT_FOUND, "404 page not found\n");
+        let mut changes = kinds.dns_endpoint_changes();
+        changes.mark_unchanged();
+        tokio::time::pause();
+        tokio::select! {
+            () = kinds.follow(&gone) => {}
+            result = changes.changed() => result.unwrap(),
+        }
+        assert!(!kinds.dns_endpoint());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The evidence about a federation: plain data, and the only I/O of the ladder. It contains no verdicts.
 
+pub mod background;
 pub mod certificate;
 pub mod cluster;
 pub mod control;
@@ -10,10 +11,12 @@ pub mod pinned;
 pub mod probe;
 pub mod references;
 pub mod resolvers;
+pub mod rounds;
 pub mod zone;
 
 use std::time::Duration;
 
+use federation_engine::observe::evidence::InboundObservation;
 use jiff::Timestamp;
 
 use self::cluster::ClusterEvidence;
@@ -50,6 +53,10 @@ pub struct Evidence {
     pub probes: ProbeEvidence,
     /// When the addresses of the outer Service last changed; `None` if they have not changed yet.
     pub address_changed: Option<Timestamp>,
+    /// The last evidence from outside that the status has: it survives a restart of the engine and of the operator.
+    pub remembered: Option<InboundObservation>,
+    /// Why the federation does not get the current engine image yet; whole sentences.
+    pub rollout_waits: Option<String>,
 }
 
 /// The configuration that every replica should run.

@@ -21,7 +21,7 @@ use crate::build::{Address, Given, Settings};
 use crate::dns::publish::Publication;
 use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::{
-    ClusterEvidence, DnsEndpointEvidence, EnginePod, OuterService, Workload,
+    ClusterEvidence, DnsEndpointEvidence, EnginePod, OuterService, ServiceEvents, Workload,
 };
 use crate::evidence::dns::{Answer, DnsEvidence, LookedFor, NameEvidence};
 use crate::evidence::engine::{EngineReport, Replica, Report};
@@ -118,7 +118,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
     let domains: Vec<_> = federation.domains().cloned().collect();
     Evidence {
         now: now(),
-        applied: Applied::Done,
+        applied: Applied::default(),
         references: References {
             problems: Vec::new(),
             certificate: federation
@@ -138,6 +138,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
                 ready: wanted,
                 total: wanted,
                 replica_failure: None,
+                stuck: false,
             }),
             pods: vec![EnginePod {
                 uid: "1".to_owned(),
@@ -151,7 +152,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
                 address: Some(address.clone()),
                 node_ports: Vec::new(),
                 created: Some(now() - SignedDuration::from_hours(1)),
-                warning: None,
+                events: ServiceEvents::default(),
             }),
             backend_ip: Some("10.96.0.7".parse().unwrap()),
             dns_endpoint: DnsEndpointEvidence {
@@ -173,6 +174,8 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         }],
         dns: dns(LookedFor::of(federation, federation.published_at(Some(&address)).as_ref(), &[])),
         address_changed: None,
+        remembered: None,
+        rollout_waits: None,
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
         probes: ProbeEvidence {
             at: now(),
@@ -313,9 +316,24 @@ pub(crate) fn reported<T: Clone>(found: BTreeSet<T>) -> NameEvidence<T> {
 pub(crate) fn context(
     client: kube::Client,
 ) -> (crate::context::Context, Vec<(kube::core::ApiResource, crate::children::Writer)>) {
+    let (context, writers, _) = context_with_feeds(client);
+    (context, writers)
+}
+
+/// As [`context`], with what feeds the stores of objects.
+pub(crate) fn context_with_feeds(
+    client: kube::Client,
+) -> (
+    crate::context::Context,
+    Vec<(kube::core::ApiResource, crate::children::Writer)>,
+    crate::objects::Feeds,
+) {
     let (wake, _) = tokio::sync::mpsc::channel(1);
+    use crate::evidence::background::Background;
+    use crate::evidence::rounds::{DnsRounds, ProbeRounds};
     let (federations, _) = crate::controller::store();
     let (children, writers) = crate::children::Children::new();
+    let (objects, feeds) = crate::objects::Objects::new();
     let context = crate::context::Context {
         client: client.clone(),
         settings: settings(),
@@ -323,11 +341,15 @@ pub(crate) fn context(
         recorder: kube::runtime::events::Recorder::new(client, "test".into()),
         federations,
         children,
+        objects,
         kinds: crate::discovery::OptionalKinds::new(),
-        engines: crate::evidence::engine::Engines::new(wake),
+        engines: crate::evidence::engine::Engines::new(wake.clone()),
         networks: crate::evidence::networks::Networks::new(true),
-        zones: crate::evidence::zone::Zones::default(),
+        dns: Background::new(DnsRounds::default(), 4, wake.clone()),
+        probes: Background::new(ProbeRounds, 4, wake),
+        waves: crate::waves::Waves::default(),
+        applying: crate::turns::Turns::new(8),
         memory: std::sync::Mutex::default(),
     };
-    (context, writers)
+    (context, writers, feeds)
 }

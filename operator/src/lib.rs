@@ -1,8 +1,9 @@
 //! Controller that deploys each `XmppFederation` and verifies that federation works.
 //!
 //! ```text
-//!   watch ─▶ reconcile::pass: dereference ─▶ validate ─▶ build ─▶ apply ─▶ evidence ─▶ ladder ─▶ status
-//!                             (I/O)          (pure)      (pure)   (I/O)    (I/O)       (pure)    (I/O)
+//!   watch ─▶ reconcile::pass: validate ─▶ observe ─▶ build ─▶ apply ─▶ ladder ─▶ status
+//!                             (pure)      (stores)   (pure)   (I/O)    (pure)    (I/O)
+//!   in the background: DNS queries, probes, long polls of the engines
 //! ```
 
 pub mod admin;
@@ -24,6 +25,10 @@ pub mod ladder;
 pub mod lease;
 pub mod memory;
 pub mod metrics;
+pub mod objects;
 pub mod reconcile;
+pub mod relist;
 pub mod run;
+pub mod turns;
 pub mod watches;
+pub mod waves;

@@ -2,34 +2,99 @@
 //! operator determines it again.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use crds::condition::ConditionType;
+use crds::XmppFederationStatus;
+use crds::condition::{ConditionStatus, ConditionType};
 use crds::domain::Domain;
 use federation_engine::dial::backoff::Backoff;
 use jiff::Timestamp;
 
-use crate::evidence::dns::DnsEvidence;
-use crate::evidence::probe::ProbeEvidence;
+use crate::evidence::cluster::ServiceEvents;
+use crate::reconcile::apply::Applied;
+use crate::reconcile::dereference::Dereferenced;
 
-/// Conditions of the federation (`None`) and of its domains that are still shown as True although they fail, and since
-/// when they fail.
+/// Conditions of the federation (`None`) and of its domains that are still shown although newer evidence differs, and since
+/// when it differs.
 pub type Failing = HashMap<(ConditionType, Option<Domain>), Timestamp>;
+/// The status of each condition that the last event about it reported.
+pub type Told = HashMap<ConditionType, ConditionStatus>;
+
+/// Pauses after a pass that could not do everything: short, because a repaired cause must be noticed within 10 s.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(8));
 
 /// Kept state of one federation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
+    /// UID of the federation: another one of the same name starts from nothing.
+    pub uid: Option<String>,
     /// The children as last applied, by kind and name.
     pub applied: HashMap<(String, String), AppliedChild>,
+    /// Generation and result of the last run of apply.
+    pub last_applied: Option<(Option<i64>, Applied)>,
+    /// What the spec refers to, as it was read last.
+    pub read: Option<ReadContent>,
     /// Digest of the content that pods load without a restart, and since when it is wanted.
     pub content: Option<(String, Timestamp)>,
-    /// Last DNS answers.
-    pub dns: Option<DnsEvidence>,
-    /// Last probes of the engine's listeners.
-    pub probes: Option<ProbeEvidence>,
-    /// Rungs that are still shown as True, and since when they fail.
+    /// Events about the outer Service, and when they were read.
+    pub service_events: Option<(Instant, ServiceEvents)>,
+    /// Interval of DNS queries and probes.
+    pub every: Duration,
+    /// Conditions that are still shown, and since when newer evidence differs.
     pub failing: Failing,
-    /// Consecutive failed reconciles, and the pause after the next one.
+    /// What events have reported; `None` until the first pass of this process.
+    pub reported: Option<Told>,
+    /// The last status that was written, and the one that it replaced.
+    pub written: Option<(XmppFederationStatus, XmppFederationStatus)>,
+    /// Consecutive passes that could not do everything, and the pause after the next one.
     pub errors: Backoff,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            uid: None,
+            applied: HashMap::new(),
+            last_applied: None,
+            read: None,
+            content: None,
+            service_events: None,
+            every: Duration::ZERO,
+            failing: Failing::new(),
+            reported: None,
+            written: None,
+            errors: RETRY,
+        }
+    }
+}
+
+impl Memory {
+    /// The status as it is now, given the store's, which may not have the last write yet.
+    pub fn current(&self, shown: &XmppFederationStatus) -> XmppFederationStatus {
+        match &self.written {
+            Some((before, after)) if before == shown => after.clone(),
+            _ => shown.clone(),
+        }
+    }
+}
+
+/// The content of Secrets and `ConfigMaps`.
+pub struct ReadContent {
+    /// When it was read. Certificates are judged by the time, so it is not kept for long.
+    pub at: Instant,
+    /// Generation of the spec.
+    pub generation: Option<i64>,
+    /// Versions of the objects before they were read; see [`crate::objects::Objects::versions`].
+    pub versions: Vec<String>,
+    /// The content.
+    pub found: Dereferenced,
+}
+
+impl std::fmt::Debug for ReadContent {
+    // Keys never reach a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadContent").finish_non_exhaustive()
+    }
 }
 
 /// A child as it was applied.
@@ -39,4 +104,6 @@ pub struct AppliedChild {
     pub digest: String,
     /// Version of the object after it was sent; see [`crate::children::version`].
     pub version: Option<String>,
+    /// Resource version of the object after it was sent.
+    pub revision: Option<String>,
 }

@@ -1,10 +1,12 @@
-//! One reconcile of one federation: dereference, validate, build, apply, judge, report. The first and last steps do I/O; the
-//! steps between are pure.
+//! One reconcile of one federation: validate, observe, build, apply, judge, report. What fails on the way is evidence, so a
+//! status is always written.
 
 pub mod apply;
 pub mod dereference;
 pub mod error;
+pub mod observe;
 pub mod pass;
+pub mod problem;
 pub mod report;
 pub mod schedule;
 pub mod status;

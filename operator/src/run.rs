@@ -5,6 +5,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crds::external::dns_endpoint::DNSEndpoint;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Service;
 use kube::runtime::events::{Recorder, Reporter};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,11 +22,14 @@ use crate::client::{self, ClientError};
 use crate::context::Context;
 use crate::controller;
 use crate::discovery::OptionalKinds;
+use crate::evidence::background::Background;
 use crate::evidence::engine::Engines;
 use crate::evidence::networks::Networks;
-use crate::evidence::zone::Zones;
+use crate::evidence::rounds::{self, DnsRounds, ProbeRounds};
 use crate::lease::{self, LeaseError};
 use crate::metrics::Metrics;
+use crate::objects::{Feeds, Objects};
+use crate::turns::Turns;
 use crate::watches;
 
 /// Wake-ups in the queue; if it is full, the watches wait.
@@ -87,6 +93,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let (wake, wakes) = mpsc::channel(WAKES);
     let (federations, writer) = controller::store();
     let (children, child_writers) = Children::new();
+    let (objects, feeds) = Objects::new();
     let reporter = Reporter {
         controller: crds::FIELD_MANAGER.to_owned(),
         instance: Some(args.pod_name.clone()),
@@ -102,14 +109,18 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         recorder: Recorder::new(client.clone(), reporter),
         federations,
         children,
+        objects,
         kinds: OptionalKinds::new(),
         engines: Engines::new(wake.clone()),
         networks: Networks::new(args.namespace.is_empty()),
-        zones: Zones::default(),
+        dns: Background::new(DnsRounds::default(), rounds::DNS_AT_ONCE, wake.clone()),
+        probes: Background::new(ProbeRounds, rounds::PROBES_AT_ONCE, wake.clone()),
+        waves: crate::waves::Waves::default(),
+        applying: Turns::new(usize::from(args.concurrency)),
         memory: Mutex::new(HashMap::new()),
     });
     context.kinds.look(&client).await;
-    spawn_watches(&mut tasks, &context, &args.namespace, child_writers, &wake);
+    spawn_watches(&mut tasks, &context, &args.namespace, child_writers, feeds, &wake);
     let ready = Arc::clone(&context);
     tasks.spawn(async move {
         ready.children.wait_until_ready().await;
@@ -129,6 +140,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         writer,
         wakes,
         Arc::clone(&context),
+        args.concurrency,
         // The controller requires a future that can be shared.
         futures::FutureExt::shared(futures::FutureExt::boxed(finished)),
     ));
@@ -162,18 +174,48 @@ fn spawn_watches(
     context: &Arc<Context>,
     namespace: &str,
     writers: Vec<(kube::core::ApiResource, crate::children::Writer)>,
+    feeds: Feeds,
     wake: &watches::Wake,
 ) {
     let namespace = || namespace.to_owned();
+    let (mut deployments, mut services, mut endpoints) =
+        (Some(feeds.deployments), Some(feeds.services), Some(feeds.dns_endpoints));
     for (resource, writer) in writers {
-        let context = Arc::clone(context);
-        tasks.spawn(watches::children(context, namespace(), resource, writer, wake.clone()));
+        let (context, wake) = (Arc::clone(context), wake.clone());
+        let whole = match resource.kind.as_str() {
+            "Deployment" => deployments.take().map(Whole::Deployments),
+            "Service" => services.take().map(Whole::Services),
+            "DNSEndpoint" => endpoints.take().map(Whole::DnsEndpoints),
+            _ => None,
+        };
+        match whole {
+            Some(Whole::Deployments(feed)) => {
+                tasks.spawn(watches::whole_children(context, namespace(), writer, feed, wake));
+            }
+            Some(Whole::Services(feed)) => {
+                tasks.spawn(watches::whole_children(context, namespace(), writer, feed, wake));
+            }
+            Some(Whole::DnsEndpoints(feed)) => {
+                tasks.spawn(watches::optional_children(context, namespace(), writer, feed, wake));
+            }
+            None => {
+                tasks.spawn(watches::children(context, namespace(), resource, writer, wake));
+            }
+        }
     }
-    tasks.spawn(watches::pods(Arc::clone(context), namespace(), wake.clone()));
-    tasks.spawn(watches::secrets(Arc::clone(context), namespace(), wake.clone()));
-    tasks.spawn(watches::config_maps(Arc::clone(context), namespace(), wake.clone()));
+    tasks.spawn(watches::pods(Arc::clone(context), namespace(), feeds.pods, wake.clone()));
+    tasks.spawn(watches::secrets(Arc::clone(context), namespace(), feeds.secrets, wake.clone()));
+    let (maps, own) = (feeds.config_maps, Arc::clone(context));
+    tasks.spawn(watches::config_maps(own, namespace(), maps, wake.clone()));
     let context = Arc::clone(context);
     tasks.spawn(async move { context.kinds.follow(&context.client).await });
+}
+
+/// A kind of child that verdicts depend on, and its store.
+enum Whole {
+    Deployments(crate::objects::Feed<Deployment>),
+    Services(crate::objects::Feed<Service>),
+    DnsEndpoints(crate::objects::Feed<DNSEndpoint>),
 }
 
 /// Completes at SIGTERM or SIGINT.

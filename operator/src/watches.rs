@@ -1,4 +1,4 @@
-//! Watches on all objects that may affect a federation. They receive only metadata, and only trigger a reconcile of the
+//! Watches on all objects that may affect a federation. They keep the stores current, and trigger a reconcile of the
 //! federation.
 
 use std::fmt::Debug;
@@ -19,56 +19,165 @@ use tokio::sync::mpsc;
 use crate::build::bundles;
 use crate::build::metadata::{FEDERATION_LABEL, MANAGED_BY_SELECTOR};
 use crate::causes::Causes;
-use crate::children::{Metadata, Writer, is_optional};
+use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
+use crate::objects::{Feed, Health};
+use crate::relist::Relist;
 
 /// Triggers reconciles of federations.
 pub type Wake = mpsc::Sender<FederationRef>;
 
-/// Watches one kind of child, updates its store, and triggers a reconcile of the owner. Waits until an optional kind exists.
+/// Watches one kind of child of which only the metadata is needed.
 pub async fn children(
     context: Arc<Context>,
     namespace: String,
     resource: ApiResource,
-    writer: Writer,
+    mut writer: Writer,
     wake: Wake,
 ) {
-    if is_optional(&resource) {
-        let mut changes = context.kinds.dns_endpoint_changes();
-        if changes.wait_for(|exists| *exists).await.is_err() {
-            return;
-        }
-        all(&context, &wake).await;
-    }
     let client = context.client.clone();
     let api: Api<Metadata> = if namespace.is_empty() {
         Api::all_with(client, &resource)
     } else {
         Api::namespaced_with(client, &namespace, &resource)
     };
-    let events = watcher(api, watcher::Config::default().labels(MANAGED_BY_SELECTOR))
+    let events = watcher(api, managed()).default_backoff().modify(strip);
+    let health = Health::default();
+    let keep = |event: &Event<Metadata>| writer.apply_watcher_event(event);
+    wake_for_each(events, &resource.kind, &wake, &health, keep, owners).await;
+}
+
+/// Watches one kind of child that verdicts depend on.
+pub async fn whole_children<K>(
+    context: Arc<Context>,
+    namespace: String,
+    mut writer: Writer,
+    mut feed: Feed<K>,
+    wake: Wake,
+) where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    follow_whole(&context, &namespace, &mut writer, &mut feed, &wake).await;
+}
+
+/// As [`whole_children`], for a kind that may not exist: watches it while it does.
+pub async fn optional_children<K>(
+    context: Arc<Context>,
+    namespace: String,
+    mut writer: Writer,
+    mut feed: Feed<K>,
+    wake: Wake,
+) where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let mut changes = context.kinds.dns_endpoint_changes();
+    loop {
+        if changes.wait_for(|exists| *exists).await.is_err() {
+            return;
+        }
+        all(&context, &wake).await;
+        let mut gone = context.kinds.dns_endpoint_changes();
+        let gone = async move { gone.wait_for(|exists| !*exists).await.is_ok() };
+        tokio::select! {
+            () = follow_whole(&context, &namespace, &mut writer, &mut feed, &wake) => {}
+            _ = gone => {
+                // The kind was removed, and all its objects with it.
+                for event in [Event::Init, Event::InitDone] {
+                    writer.apply_watcher_event(&event);
+                }
+                for event in [Event::Init, Event::InitDone] {
+                    feed.writer.apply_watcher_event(&event);
+                }
+                all(&context, &wake).await;
+            }
+        }
+    }
+}
+
+async fn follow_whole<K>(
+    context: &Context,
+    namespace: &str,
+    writer: &mut Writer,
+    feed: &mut Feed<K>,
+    wake: &Wake,
+) where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let events = watcher(every::<K>(context, namespace), managed())
         .default_backoff()
-        .modify(|child| {
-            child.managed_fields_mut().clear();
-            child.annotations_mut().clear();
-        })
-        .reflect(writer);
-    wake_for_each(events, &resource.kind, &wake, |child: &Metadata| {
-        let namespace = child.namespace().unwrap_or_default();
-        let owners = child.owner_references().iter().filter(|owner| {
-            owner.kind == XmppFederation::kind(&()) && owner.controller == Some(true)
-        });
-        owners.map(|owner| FederationRef::new(&owner.name).within(&namespace)).collect()
-    })
-    .await;
+        .modify(|child| child.managed_fields_mut().clear());
+    let Feed { writer: objects, health } = feed;
+    let keep = |event: &Event<K>| {
+        writer.apply_watcher_event(&metadata_event(event));
+        objects.apply_watcher_event(event);
+    };
+    wake_for_each(events, &K::kind(&()), wake, health, keep, owners).await;
+}
+
+fn managed() -> watcher::Config {
+    watcher::Config::default().labels(MANAGED_BY_SELECTOR)
+}
+
+fn strip(child: &mut Metadata) {
+    child.managed_fields_mut().clear();
+    child.annotations_mut().clear();
+}
+
+/// The same event with the object's metadata alone.
+fn metadata_event<K: Resource>(event: &Event<K>) -> Event<Metadata> {
+    let metadata = |object: &K| {
+        let mut metadata =
+            Metadata { metadata: object.meta().clone(), types: None, _phantom: Default::default() };
+        strip(&mut metadata);
+        metadata
+    };
+    match event {
+        Event::Apply(object) => Event::Apply(metadata(object)),
+        Event::Delete(object) => Event::Delete(metadata(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(metadata(object)),
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+fn owners(child: &impl ResourceExt) -> Vec<FederationRef> {
+    let namespace = child.namespace().unwrap_or_default();
+    let owners = child
+        .owner_references()
+        .iter()
+        .filter(|owner| owner.kind == XmppFederation::kind(&()) && owner.controller == Some(true));
+    owners.map(|owner| FederationRef::new(&owner.name).within(&namespace)).collect()
 }
 
 /// Watches the engine's pods. They belong to `ReplicaSets` and name their federation by a label.
-pub async fn pods(context: Arc<Context>, namespace: String, wake: Wake) {
-    let api = metadata_of::<Pod>(&context, &namespace);
-    let events =
-        watcher(api, watcher::Config::default().labels(FEDERATION_LABEL)).default_backoff();
-    wake_for_each(events, "Pod", &wake, |pod: &PartialObjectMeta<Pod>| {
+pub async fn pods(context: Arc<Context>, namespace: String, feed: Feed<Pod>, wake: Wake) {
+    let Feed { mut writer, health } = feed;
+    let events = watcher(
+        every::<Pod>(&context, &namespace),
+        watcher::Config::default().labels(FEDERATION_LABEL),
+    )
+    .default_backoff()
+    .modify(|pod| pod.managed_fields_mut().clear());
+    let keep = |event: &Event<Pod>| writer.apply_watcher_event(event);
+    wake_for_each(events, "Pod", &wake, &health, keep, |pod: &Pod| {
         let namespace = pod.namespace().unwrap_or_default();
         let named = pod.labels().get(FEDERATION_LABEL).into_iter();
         named.map(|name| FederationRef::new(name).within(&namespace)).collect()
@@ -77,26 +186,47 @@ pub async fn pods(context: Arc<Context>, namespace: String, wake: Wake) {
 }
 
 /// Watches Secrets that a federation refers to.
-pub async fn secrets(context: Arc<Context>, namespace: String, wake: Wake) {
-    let api = metadata_of::<Secret>(&context, &namespace);
-    let events = watcher(api, watcher::Config::default()).default_backoff();
-    wake_for_each(events, "Secret", &wake, |secret: &PartialObjectMeta<Secret>| {
+pub async fn secrets(
+    context: Arc<Context>,
+    namespace: String,
+    feed: Feed<PartialObjectMeta<Secret>>,
+    wake: Wake,
+) {
+    let Feed { mut writer, health } = feed;
+    let api = every::<PartialObjectMeta<Secret>>(&context, &namespace);
+    let events = watcher(api, watcher::Config::default()).default_backoff().modify(bare);
+    let keep = |event: &Event<PartialObjectMeta<Secret>>| writer.apply_watcher_event(event);
+    wake_for_each(events, "Secret", &wake, &health, keep, |secret| {
         referring(&context, secret, refers_to_secret)
     })
     .await;
 }
 
 /// Watches `ConfigMaps` that a federation refers to.
-pub async fn config_maps(context: Arc<Context>, namespace: String, wake: Wake) {
-    let api = metadata_of::<ConfigMap>(&context, &namespace);
-    let events = watcher(api, watcher::Config::default()).default_backoff();
-    wake_for_each(events, "ConfigMap", &wake, |map: &PartialObjectMeta<ConfigMap>| {
+pub async fn config_maps(
+    context: Arc<Context>,
+    namespace: String,
+    feed: Feed<PartialObjectMeta<ConfigMap>>,
+    wake: Wake,
+) {
+    let Feed { mut writer, health } = feed;
+    let api = every::<PartialObjectMeta<ConfigMap>>(&context, &namespace);
+    let events = watcher(api, watcher::Config::default()).default_backoff().modify(bare);
+    let keep = |event: &Event<PartialObjectMeta<ConfigMap>>| writer.apply_watcher_event(event);
+    wake_for_each(events, "ConfigMap", &wake, &health, keep, |map| {
         referring(&context, map, refers_to_config_map)
     })
     .await;
 }
 
-fn metadata_of<K>(context: &Context, namespace: &str) -> Api<PartialObjectMeta<K>>
+/// Only name and version are needed, and there may be many.
+fn bare(object: &mut impl ResourceExt) {
+    object.managed_fields_mut().clear();
+    object.annotations_mut().clear();
+    object.labels_mut().clear();
+}
+
+fn every<K>(context: &Context, namespace: &str) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
@@ -104,27 +234,33 @@ where
     if namespace.is_empty() { Api::all(client) } else { Api::namespaced(client, namespace) }
 }
 
-/// For each object that is created, changed or deleted, triggers a reconcile of the federations that it affects.
+/// Gives each event to `keep`. For each object that is created, changed or deleted, triggers a reconcile of the federations
+/// that it affects; also for those that are missing from a new listing, because they were deleted while the watch was broken.
 async fn wake_for_each<K>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     kind: &str,
     wake: &Wake,
+    health: &Health,
+    mut keep: impl FnMut(&Event<K>),
     concerned: impl Fn(&K) -> Vec<FederationRef>,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut events = std::pin::pin!(events);
+    let mut relist = Relist::default();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
-                for federation in concerned(&object) {
+            Ok(event) => {
+                health.works();
+                keep(&event);
+                for federation in relist.affected(&event, &concerned) {
                     if wake.send(federation).await.is_err() {
                         return;
                     }
                 }
             }
-            Ok(Event::Init | Event::InitDone) => {}
             Err(error) => {
+                health.fails();
                 let why = Causes(&error);
                 tracing::warn!(%kind, %why, "watch failed; restarting it");
             }

@@ -25,6 +25,8 @@ use crate::federation::validated::Validated;
 
 /// Time for graceful shutdown after SIGTERM, in seconds. The engine needs up to 33 s.
 const GRACE_SECONDS: i64 = 40;
+/// Time that a pod may take to become ready, in seconds, before the rollout counts as stuck.
+const PROGRESS_DEADLINE_SECONDS: i32 = 120;
 /// Name of the container.
 pub const CONTAINER: &str = "engine";
 
@@ -49,6 +51,7 @@ pub fn build(federation: &Validated, settings: &Settings) -> Deployment {
                 }),
             }),
             revision_history_limit: Some(2),
+            progress_deadline_seconds: Some(PROGRESS_DEADLINE_SECONDS),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels),

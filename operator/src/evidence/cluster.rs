@@ -11,9 +11,10 @@ use kube::{Api, Client, ResourceExt};
 use super::engine::Replica;
 use crate::build::Address;
 use crate::build::deployment::CONTAINER;
-use crate::build::metadata::{CONTENT_ANNOTATION, FEDERATION_LABEL};
-use crate::federation::names;
-use crate::federation::validated::Validated;
+use crate::build::metadata::CONTENT_ANNOTATION;
+
+/// Label of the Deployment's controller on pods, with a hash of their template.
+const REVISION_LABEL: &str = "pod-template-hash";
 
 /// The evidence from objects in the cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +44,8 @@ pub struct Workload {
     pub total: i32,
     /// Why pods cannot be created, as reported by the API server.
     pub replica_failure: Option<String>,
+    /// The pods of the current template have not become ready within the Deployment's progress deadline.
+    pub stuck: bool,
 }
 
 /// One pod of the engine.
@@ -60,6 +63,8 @@ pub struct EnginePod {
     pub terminating: bool,
     /// Creation of the pod.
     pub created: Option<Timestamp>,
+    /// When it last became ready or stopped being so.
+    pub turned: Option<Timestamp>,
     /// Why it cannot be scheduled.
     pub unschedulable: Option<String>,
     /// Reason and message of a waiting container.
@@ -70,6 +75,8 @@ pub struct EnginePod {
     pub restarts: i32,
     /// Value of the annotation [`CONTENT_ANNOTATION`].
     pub content: Option<String>,
+    /// Hash of the pod template, as the Deployment's controller labels it.
+    pub revision: Option<String>,
 }
 
 /// The Service that remote servers connect to.
@@ -81,8 +88,8 @@ pub struct OuterService {
     pub node_ports: Vec<i32>,
     /// Creation of the Service.
     pub created: Option<Timestamp>,
-    /// Reason and message of the last warning about it; only queried while there is no address.
-    pub warning: Option<(String, String)>,
+    /// The events about it; only queried while there is no address.
+    pub events: ServiceEvents,
 }
 
 /// The `DNSEndpoint` with the SRV records.
@@ -116,48 +123,13 @@ impl ClusterEvidence {
     }
 }
 
-/// Reads everything.
-///
-/// # Errors
-/// When a call to the API server fails.
-pub async fn gather(
-    client: &Client,
-    federation: &Validated,
-    dns_endpoint: DnsEndpointEvidence,
-) -> Result<ClusterEvidence, kube::Error> {
-    let (namespace, name) = (federation.namespace.as_str(), federation.name.as_str());
-    let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let services = Api::<Service>::namespaced(client.clone(), namespace);
-    let selector = ListParams::default().labels(&format!("{FEDERATION_LABEL}={name}"));
-    let (own, backend_name) = (names::own(name), names::backend_service(name));
-    let (deployment, pods, outer, inner) = tokio::try_join!(
-        deployments.get_opt(&own),
-        pods.list(&selector),
-        services.get_opt(&own),
-        services.get_opt(&backend_name),
-    )?;
-    let mut service = outer.as_ref().map(outer_service);
-    if let (Some(found), Some(object)) = (service.as_mut(), outer.as_ref())
-        && found.address.is_none()
-    {
-        found.warning = last_warning(client, object).await?;
-    }
-    Ok(ClusterEvidence {
-        workload: deployment.as_ref().map(workload),
-        pods: pods.items.iter().map(engine_pod).collect(),
-        service,
-        backend_ip: inner.as_ref().and_then(cluster_ip),
-        dns_endpoint,
-    })
-}
-
 /// The cluster IP of a Service; `None` for a headless one.
 pub fn cluster_ip(service: &Service) -> Option<IpAddr> {
     service.spec.as_ref()?.cluster_ip.as_deref()?.parse().ok()
 }
 
-fn workload(deployment: &Deployment) -> Workload {
+/// The state of the engine's Deployment.
+pub fn workload(deployment: &Deployment) -> Workload {
     let Some(status) = &deployment.status else { return Workload::default() };
     let failure = status
         .conditions
@@ -170,10 +142,15 @@ fn workload(deployment: &Deployment) -> Workload {
         ready: status.ready_replicas.unwrap_or_default(),
         total: status.replicas.unwrap_or_default(),
         replica_failure: failure.and_then(|condition| condition.message.clone()),
+        stuck: status.conditions.iter().flatten().any(|condition| {
+            condition.type_ == "Progressing"
+                && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+        }),
     }
 }
 
-fn engine_pod(pod: &Pod) -> EnginePod {
+/// The state of one pod.
+pub fn engine_pod(pod: &Pod) -> EnginePod {
     let status = pod.status.as_ref();
     let condition = |type_: &str| {
         status?.conditions.iter().flatten().find(move |condition| condition.type_ == type_)
@@ -197,6 +174,9 @@ fn engine_pod(pod: &Pod) -> EnginePod {
         ready: !terminating && condition("Ready").is_some_and(|ready| ready.status == "True"),
         terminating,
         created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        turned: condition("Ready")
+            .and_then(|ready| ready.last_transition_time.as_ref())
+            .map(|time| time.0),
         unschedulable: condition("PodScheduled")
             .filter(|scheduled| scheduled.status == "False")
             .and_then(|scheduled| scheduled.message.clone()),
@@ -204,10 +184,12 @@ fn engine_pod(pod: &Pod) -> EnginePod {
         ended,
         restarts: container.map_or(0, |container| container.restart_count),
         content: pod.annotations().get(CONTENT_ANNOTATION).cloned(),
+        revision: pod.labels().get(REVISION_LABEL).cloned(),
     }
 }
 
-fn outer_service(service: &Service) -> OuterService {
+/// The state of the outer Service, without its events.
+pub fn outer_service(service: &Service) -> OuterService {
     let ingress =
         service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
     let ips: Vec<IpAddr> = ingress
@@ -229,23 +211,36 @@ fn outer_service(service: &Service) -> OuterService {
             .filter_map(|port| port.node_port)
             .collect(),
         created: service.metadata.creation_timestamp.as_ref().map(|time| time.0),
-        warning: None,
+        events: ServiceEvents::default(),
     }
 }
 
-/// Reason and message of the latest warning about an object. Load balancer controllers report only there.
-async fn last_warning(
+/// What the events about a Service say. Load balancer controllers report only there.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ServiceEvents {
+    /// A controller has reported something.
+    pub any: bool,
+    /// Reason and message of the latest warning.
+    pub warning: Option<(String, String)>,
+}
+
+/// Reads the events about a Service.
+///
+/// # Errors
+/// When the call to the API server fails.
+pub async fn events_about(
     client: &Client,
     service: &Service,
-) -> Result<Option<(String, String)>, kube::Error> {
-    let Some(uid) = service.uid() else { return Ok(None) };
+) -> Result<ServiceEvents, kube::Error> {
+    let Some(uid) = service.uid() else { return Ok(ServiceEvents::default()) };
     let events = Api::<Event>::namespaced(
         client.clone(),
         service.namespace().as_deref().unwrap_or_default(),
     );
-    let about =
-        ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(50);
+    let about = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(50);
     let mut found = events.list(&about).await?.items;
+    let any = !found.is_empty();
+    found.retain(|event| event.type_.as_deref() == Some("Warning"));
     found.sort_by_key(|event| {
         let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
         series
@@ -253,7 +248,8 @@ async fn last_warning(
             .map(|time| time.0)
             .max(event.last_timestamp.as_ref().map(|time| time.0))
     });
-    Ok(found
+    let warning = found
         .pop()
-        .map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default())))
+        .map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default()));
+    Ok(ServiceEvents { any, warning })
 }

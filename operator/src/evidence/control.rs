@@ -45,9 +45,7 @@ pub enum ControlError {
         source: std::io::Error,
     },
     /// A step timed out.
-    #[error(
-        "control port {0} timed out; check that network policies allow the operator to connect to it"
-    )]
+    #[error("control port {0} timed out")]
     TimedOut(SocketAddr),
     /// HTTP.
     #[error("the connection to the control port broke: {0}")]

@@ -118,15 +118,15 @@ impl Engines {
             }
         }
         kept.sort_by(|a, b| a.replica.name.cmp(&b.replica.name));
-        let reports = kept
-            .iter()
-            .map(|poller| EngineReport {
-                replica: poller.replica.clone(),
-                report: poller.latest.borrow().clone(),
-            })
-            .collect();
+        let reports = reports(&kept);
         all.insert(federation.clone(), kept);
         reports
+    }
+
+    /// The last report of each replica that is polled.
+    pub fn last(&self, federation: &FederationRef) -> Vec<EngineReport> {
+        let all = self.pollers.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(federation).map(|pollers| reports(pollers)).unwrap_or_default()
     }
 
     /// Stops polling the replicas of a federation.
@@ -162,6 +162,14 @@ impl Engines {
         });
         Poller { replica, credentials: credentials.clone(), latest, task: task.abort_handle() }
     }
+}
+
+fn reports(pollers: &[Poller]) -> Vec<EngineReport> {
+    let report = |poller: &Poller| EngineReport {
+        replica: poller.replica.clone(),
+        report: poller.latest.borrow().clone(),
+    };
+    pollers.iter().map(report).collect()
 }
 
 /// Keeps `latest` current until it has no receiver any more.

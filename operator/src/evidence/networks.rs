@@ -44,6 +44,12 @@ impl Networks {
         Self { cluster_wide, kept: RwLock::default() }
     }
 
+    /// The networks as they were read last.
+    pub fn last(&self) -> Arc<ClusterNetworks> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().map(|(_, networks)| Arc::clone(networks)).unwrap_or_default()
+    }
+
     /// The networks of the cluster. If some cannot be read, `complete` is false.
     pub async fn get(&self, client: &Client) -> Arc<ClusterNetworks> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();

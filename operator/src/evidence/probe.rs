@@ -23,6 +23,8 @@ use crate::federation::validated::Validated;
 
 /// For one stream, from TCP to the features.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For all streams of one federation; a domain without a result is not judged.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams open at once.
 const MAX_PROBES_AT_ONCE: usize = 16;
 
@@ -139,7 +141,12 @@ impl Wanted {
 
 /// Probes every pod.
 pub async fn gather(wanted: Wanted, now: Timestamp) -> ProbeEvidence {
-    let probes = stream::iter(visits(&wanted)).buffered(MAX_PROBES_AT_ONCE).collect().await;
+    let deadline = tokio::time::sleep(ROUND_TIMEOUT);
+    let probes = stream::iter(visits(&wanted))
+        .buffered(MAX_PROBES_AT_ONCE)
+        .take_until(deadline)
+        .collect()
+        .await;
     ProbeEvidence { at: now, wanted, probes }
 }
 

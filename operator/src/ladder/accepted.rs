@@ -1,44 +1,93 @@
-//! `Accepted`: the resource can be honoured.
+//! `Accepted`: the resource is valid, and the API server accepts what the operator makes of it.
 
 use crds::reason::AcceptedReason;
 
 use super::View;
 use super::verdict::Verdict;
 use crate::federation::validated::InvalidFederation;
-use crate::reconcile::apply::Applied;
+use crate::reconcile::problem::{Cause, Problem};
 
-/// Judges a federation that passed validation.
+/// Judges a federation that passed validation: whether the operator could read and apply what it needs.
 pub fn check(view: View<'_>) -> Verdict {
-    match &view.seen.applied {
-        Applied::Done | Applied::Paused => {
-            let later = view.federation.spec.not_in_effect();
-            if later.is_empty() {
-                Verdict::new(AcceptedReason::Accepted, "The resource is valid.")
-            } else {
-                Verdict::new(
-                    AcceptedReason::Accepted,
-                    format!("The resource is valid. Not in effect yet: {}.", later.join(", ")),
-                )
-            }
-        }
-        Applied::Foreign { kind, name } => Verdict::new(
+    let applied = &view.seen.applied;
+    if let Some(worst) = applied.problems.iter().min_by_key(|problem| problem.cause) {
+        return refused(view, worst, &applied.problems);
+    }
+    if applied.pending {
+        return Verdict::new(
+            AcceptedReason::Pending,
+            "The API server has not answered yet to all requests of the operator.",
+        );
+    }
+    let later = view.federation.spec.not_in_effect();
+    if later.is_empty() {
+        Verdict::new(AcceptedReason::Accepted, "The resource is valid.")
+    } else {
+        Verdict::new(
+            AcceptedReason::Accepted,
+            format!("The resource is valid. Not in effect yet: {}.", later.join(", ")),
+        )
+    }
+}
+
+/// The most specific problem in the API server's words, what to do, and the other objects.
+fn refused(view: View<'_>, worst: &Problem, all: &[Problem]) -> Verdict {
+    let (action, object) = (worst.action(), worst.object());
+    let message = worst.message.trim_end_matches('.');
+    let (reason, text) = match worst.cause {
+        Cause::Foreign => (
             AcceptedReason::AdoptionConflict,
             format!(
-                "{kind} {name} already exists and does not belong to this federation, so the operator does not change it. Delete or rename it, or give the federation another name."
+                "{object} already exists and does not belong to this federation, so the operator does not change it. Delete or rename it, or give the federation another name."
             ),
         ),
-        Applied::Forbidden { action, message } => Verdict::new(
+        Cause::NotPermitted => (
             AcceptedReason::NotPermitted,
             format!(
                 "The operator is not permitted to {action}: {message}. Bind the chart's role to the operator's service account."
             ),
         ),
-        Applied::Refused { kind, name, message } => Verdict::new(
+        Cause::Invalid => (
             AcceptedReason::InvalidSpec,
             format!(
-                "The API server rejects {kind} {name}, which the operator builds from the spec: {message}. Correct that field of the spec."
+                "The API server rejects {object}, which the operator builds from the spec: {message}. Correct that field of the spec."
             ),
         ),
+        cause => (
+            AcceptedReason::ApplyFailed,
+            format!("Cannot {action}: {message}. {}", advice(cause, &view.federation.namespace)),
+        ),
+    };
+    let mut others: Vec<String> = all.iter().map(Problem::object).collect();
+    others.retain(|other| *other != object);
+    others.dedup();
+    let others = match others.as_slice() {
+        [] => String::new(),
+        others => format!(" Also affected: {}.", others.join(", ")),
+    };
+    Verdict::new(reason, format!("{text}{others}"))
+}
+
+/// What to do about a cause outside of the spec; whole sentences.
+fn advice(cause: Cause, namespace: &str) -> String {
+    match cause {
+        Cause::Quota => format!(
+            "Raise the resource quota of namespace {namespace}, or delete objects that count towards it."
+        ),
+        Cause::Denied => {
+            format!("Correct what the policy objects to, or exempt namespace {namespace} from it.")
+        }
+        Cause::WebhookFailed => format!(
+            "Repair the webhook, or exempt namespace {namespace} from it. The operator retries within 10s."
+        ),
+        Cause::Terminating => "No action is needed: the namespace is being deleted.".to_owned(),
+        Cause::KindMissing => {
+            "Install the CustomResourceDefinition of that kind. The operator retries within 10s."
+                .to_owned()
+        }
+        Cause::Foreign | Cause::NotPermitted | Cause::Invalid | Cause::Failed => {
+            "The operator retries within 10s; if this persists, check the API server.".to_owned()
+        }
     }
 }
 

@@ -10,11 +10,12 @@ use jiff::SignedDuration;
 use super::View;
 use super::verdict::Verdict;
 use crate::build::{Address, ports};
-use crate::evidence::cluster::OuterService;
+use crate::evidence::cluster::{OuterService, ServiceEvents};
 use crate::federation::reach::unreachable_kind;
 
-/// Time without an event about the Service after which no load balancer controller is thought to be installed.
-const SILENCE: SignedDuration = SignedDuration::from_mins(2);
+/// Time without an event about the Service after which no load balancer controller is thought to be installed: each of them
+/// reports an event as soon as it begins.
+const SILENCE: SignedDuration = SignedDuration::from_secs(20);
 
 /// Judges the address.
 pub fn check(view: View<'_>) -> Verdict {
@@ -32,7 +33,7 @@ pub fn check(view: View<'_>) -> Verdict {
     let Some(service) = &view.seen.cluster.service else {
         return Verdict::new(
             AddressAssignedReason::AddressNotAssigned,
-            format!("Service {name} does not exist yet."),
+            format!("Service {name} does not exist yet.{}", view.because("Service", name)),
         );
     };
     if wanted.type_ != ServiceType::LoadBalancer {
@@ -55,7 +56,7 @@ pub fn check(view: View<'_>) -> Verdict {
                 ),
             }
         }
-        None => without_address(view, service.warning.as_ref(), service.created),
+        None => without_address(view, &service.events, service.created),
     }
 }
 
@@ -110,11 +111,11 @@ fn public_ports(view: View<'_>) -> String {
 
 fn without_address(
     view: View<'_>,
-    warning: Option<&(String, String)>,
+    events: &ServiceEvents,
     created: Option<jiff::Timestamp>,
 ) -> Verdict {
     let name = &view.federation.name;
-    if let Some((reason, message)) = warning {
+    if let Some((reason, message)) = &events.warning {
         return Verdict::new(
             AddressAssignedReason::AllocationFailed,
             format!(
@@ -122,12 +123,13 @@ fn without_address(
             ),
         );
     }
-    let silent = created.is_some_and(|at| view.seen.now.duration_since(at) >= SILENCE);
+    let silent =
+        !events.any && created.is_some_and(|at| view.seen.now.duration_since(at) >= SILENCE);
     if silent {
         return Verdict::new(
             AddressAssignedReason::NoLoadBalancerController,
             format!(
-                "Service {name} has had no address for over 2m, and no controller has reported an event about it. Install a load balancer controller (MetalLB or the cloud provider's), or check spec.service.loadBalancerClass. Without one, set spec.service.type to NodePort and spec.service.publicAddresses to the addresses that forward to the nodes."
+                "Service {name} has no address, and no controller has reported an event about it. Install a load balancer controller (MetalLB or the cloud provider's), or check spec.service.loadBalancerClass. Without one, set spec.service.type to NodePort and spec.service.publicAddresses to the addresses that forward to the nodes."
             ),
         );
     }

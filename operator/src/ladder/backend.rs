@@ -5,12 +5,16 @@ use crds::domain::Domain;
 use crds::federation::backend::Attachment;
 use crds::reason::BackendReadyReason;
 use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
+use jiff::SignedDuration;
 
 use super::View;
 use super::verdict::Verdict;
 use crate::build::ports;
 use crate::evidence::engine::Report;
 use crate::federation::names;
+
+/// Time after which an answer that ended at a pod that has gone no longer explains a missing one.
+const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
 /// The verdict when every domain's is True.
 pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
@@ -65,10 +69,9 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         Report::Waiting | Report::Seen(_) => None,
     });
     match unreachable {
-        Some((pod, why)) => Verdict::new(
-            BackendReadyReason::EvidenceUnavailable,
-            format!("Cannot query engine pod {pod}: {why}."),
-        ),
+        Some((pod, why)) => {
+            Verdict::new(BackendReadyReason::EvidenceUnavailable, view.unqueried(pod, why))
+        }
         None => Verdict::new(
             BackendReadyReason::Probing,
             format!("No ping to {domain} has completed yet."),
@@ -109,9 +112,17 @@ fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
         view.seen.engines.iter().all(|engine| matches!(engine.report, Report::Seen(_)));
     match trip.outcome {
         _ if answered => Fate::CameBack,
-        BackendOutcome::NoAnswer if all_reported => Fate::Failed(trip),
+        BackendOutcome::NoAnswer if all_reported && !is_changing(view) => Fate::Failed(trip),
         _ => Fate::Open,
     }
+}
+
+/// A pod has gone or come just now. The answer may have ended at a pod that has gone, which says nothing about the backend.
+fn is_changing(view: View<'_>) -> bool {
+    let now = view.seen.now;
+    view.seen.cluster.pods.iter().any(|pod| {
+        pod.terminating || pod.turned.is_some_and(|at| now.duration_since(at) < SETTLED_AFTER)
+    })
 }
 
 fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {

@@ -13,6 +13,9 @@ use crate::evidence::engine::Report;
 
 /// Time that a started engine may take to become ready.
 const START: SignedDuration = SignedDuration::from_secs(60);
+/// Time that a pod of a new revision gets before its trouble counts while others serve: the scheduler and the first attempt
+/// to pull an image may fail once.
+const FIRST_ATTEMPT: SignedDuration = SignedDuration::from_secs(8);
 /// Time that a changed configuration may take to reach every pod: the kubelet syncs volumes about once a minute.
 const SPREAD: Duration = Duration::from_secs(150);
 /// Exit code of the engine for a configuration that it rejects.
@@ -21,18 +24,23 @@ const EXIT_CONFIGURATION: i32 = 2;
 /// Judges the pods.
 pub fn check(view: View<'_>) -> Verdict {
     let wanted = i32::from(view.federation.spec.replicas);
+    let name = &view.federation.name;
     let Some(workload) = &view.seen.cluster.workload else {
         return Verdict::new(
             EngineReadyReason::RollingOut,
-            format!("Deployment {} does not exist yet.", view.federation.name),
+            format!("Deployment {name} does not exist yet.{}", view.because("Deployment", name)),
         );
     };
     // Half of the replicas, rounded up, carry the load while the others are being replaced.
     let enough = (wanted + 1) / 2;
-    if workload.ready >= enough {
+    // Pods that terminate are still counted by the Deployment's controller for a moment.
+    let serving = view.seen.cluster.pods.iter().filter(|pod| pod.ready).count();
+    let ready = workload.ready.min(i32::try_from(serving).unwrap_or(i32::MAX));
+    if ready >= enough {
         return rejected_configuration(view)
             .or_else(|| out_of_sync(view))
-            .unwrap_or_else(|| available(workload.ready, wanted));
+            .or_else(|| stuck_rollout(view, ready))
+            .unwrap_or_else(|| available(ready, wanted));
     }
     if let Some(failure) = &workload.replica_failure {
         return refused(failure);
@@ -46,9 +54,41 @@ pub fn check(view: View<'_>) -> Verdict {
             });
         Verdict::new(
             EngineReadyReason::RollingOut,
-            format!("{} of {wanted} engine pods are ready.{detail}", workload.ready),
+            format!("{ready} of {wanted} engine pods are ready.{detail}"),
         )
     })
+}
+
+/// Pods of the current revision that cannot become ready, although those of an earlier revision still serve. Without this,
+/// an image that does not exist would look like a rollout that goes on for ever.
+fn stuck_rollout(view: View<'_>, ready: i32) -> Option<Verdict> {
+    let workload = view.seen.cluster.workload.as_ref()?;
+    let earlier = |mut verdict: Verdict| {
+        verdict.message = format!(
+            "{} {ready} pods of an earlier revision still serve.",
+            verdict.message.trim_end()
+        );
+        verdict
+    };
+    if let Some(failure) = &workload.replica_failure {
+        return Some(earlier(refused(failure)));
+    }
+    let now = view.seen.now;
+    let waited =
+        |pod: &&EnginePod| pod.created.is_none_or(|at| now.duration_since(at) >= FIRST_ATTEMPT);
+    let pods = current_revision(&view.seen.cluster.pods);
+    let found = pods
+        .filter(|pod| !pod.ready && !pod.terminating)
+        .filter(waited)
+        .find_map(|pod| trouble(view, pod));
+    found.map(earlier)
+}
+
+/// The pods of the revision that was created last.
+fn current_revision(pods: &[EnginePod]) -> impl Iterator<Item = &EnginePod> {
+    let newest = pods.iter().filter(|pod| !pod.terminating).max_by_key(|pod| pod.created);
+    let revision = newest.and_then(|pod| pod.revision.as_ref());
+    pods.iter().filter(move |pod| pod.revision.as_ref() == revision)
 }
 
 fn available(ready: i32, wanted: i32) -> Verdict {
@@ -126,7 +166,8 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
         ));
     }
     if let Some((reason, message)) = &pod.waiting {
-        match reason.as_str() {
+        let (reason, message) = pull_error(reason, message);
+        match reason {
             "ErrImagePull"
             | "ImagePullBackOff"
             | "ErrImageNeverPull"
@@ -155,6 +196,18 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
             format!("Engine pod {name} is running but does not become ready. Check its log: kubectl logs {name}."),
         )
     })
+}
+
+/// The kubelet alternates between `ErrImagePull` and `ImagePullBackOff`, and the latter quotes the former. The message stays
+/// the same for both.
+fn pull_error<'a>(reason: &'a str, message: &'a str) -> (&'a str, &'a str) {
+    const QUOTED: &str = "ErrImagePull: ";
+    match message.find(QUOTED) {
+        Some(at) if reason == "ImagePullBackOff" => {
+            ("ErrImagePull", message.get(at + QUOTED.len()..).unwrap_or(message))
+        }
+        _ => (reason, message),
+    }
 }
 
 fn crashed(pod: &EnginePod) -> Verdict {

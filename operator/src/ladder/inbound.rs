@@ -38,10 +38,7 @@ pub fn check(view: View<'_>) -> Verdict {
         Report::Waiting | Report::Seen(_) => None,
     });
     if let (true, Some((pod, why))) = (none_seen, unreachable) {
-        return Verdict::new(
-            InboundReachableReason::EvidenceUnavailable,
-            format!("Cannot query engine pod {pod}: {why}."),
-        );
+        return Verdict::new(InboundReachableReason::EvidenceUnavailable, view.unqueried(pod, why));
     }
     let gap = if view.seen.networks.complete {
         ""
@@ -81,10 +78,12 @@ fn good(observation: &InboundObservation) -> Verdict {
     }
 }
 
-/// The best observation: fresh before stale, then the strongest kind, then the latest.
-pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
+/// The best observation: fresh before stale, then the strongest kind, then the latest. The one that the status remembers
+/// counts like those of the pods, because new pods have seen nothing yet.
+pub fn strongest<'a>(view: View<'a>) -> Option<&'a InboundObservation> {
     view.reports()
         .flat_map(|seen| &seen.inbound)
+        .chain(&view.seen.remembered)
         .filter(|observation| is_outside(view, observation))
         .min_by_key(|observation| {
             let stale = staleness(view, observation).is_some();

@@ -71,7 +71,7 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
                 Report::Unreachable(why) => Some((&engine.replica.name, why)),
                 Report::Waiting | Report::Seen(_) => None,
             }) {
-                Some((pod, why)) => format!("Cannot query engine pod {pod}: {why}."),
+                Some((pod, why)) => view.unqueried(pod, why),
                 None => "No engine pod has reported yet.".to_owned(),
             },
         );
@@ -85,7 +85,7 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
             first.domain,
             first.describe()
         );
-        let reason = if failing.len() == peers.len() {
+        let reason = if failing.len() == peers.len() && peers.len() > 1 {
             PeersReachableReason::AllPeersFailed
         } else {
             PeersReachableReason::SomePeersFailed

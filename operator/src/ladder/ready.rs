@@ -17,6 +17,10 @@ pub struct Gates {
     pub required_peer: Option<String>,
     /// Pods are being replaced.
     pub rolling_out: bool,
+    /// Why the federation does not get the current engine image yet.
+    pub rollout_waits: Option<String>,
+    /// The pods of the current revision have not become ready within the Deployment's progress deadline.
+    pub rollout_stuck: bool,
 }
 
 /// Judges the federation as a whole. `PeersReachable` gates only for required peers: a remote outage is not our failure.
@@ -59,8 +63,18 @@ pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
 
 /// `Reconciling`, while something is still changing.
 pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<Verdict> {
-    if stalled(rungs).is_some() {
+    if stalled(rungs, gates).is_some() {
         return None;
+    }
+    let refused = rungs.iter().find(|rung| {
+        rung.reason == ConditionReason::Accepted(AcceptedReason::ApplyFailed)
+            || rung.reason == ConditionReason::Accepted(AcceptedReason::Pending)
+    });
+    if let Some(refused) = refused {
+        return Some(Verdict::new(ReconcilingReason::Applying, refused.message.clone()));
+    }
+    if let Some(waits) = &gates.rollout_waits {
+        return Some(Verdict::new(ReconcilingReason::RollingOut, waits.clone()));
     }
     if gates.rolling_out {
         return Some(Verdict::new(
@@ -74,11 +88,21 @@ pub fn reconciling(rungs: &[Verdict], gates: &Gates, ready: &Verdict) -> Option<
 }
 
 /// `Stalled`, when nothing will change until the user acts.
-pub fn stalled(rungs: &[Verdict]) -> Option<Verdict> {
+pub fn stalled(rungs: &[Verdict], gates: &Gates) -> Option<Verdict> {
+    needs_action(rungs).or_else(|| {
+        let engine = rungs.iter().find(|rung| rung.type_() == ConditionType::EngineReady)?;
+        let stuck = gates.rollout_stuck && engine.status() == ConditionStatus::False;
+        stuck.then(|| Verdict::new(StalledReason::RolloutStuck, engine.message.clone()))
+    })
+}
+
+fn needs_action(rungs: &[Verdict]) -> Option<Verdict> {
     let failed = rungs.iter().find(|rung| rung.status() == ConditionStatus::False)?;
     let reason = match failed.reason {
         ConditionReason::Accepted(AcceptedReason::InvalidSpec) => StalledReason::InvalidSpec,
-        ConditionReason::CertificateReady(CertificateReadyReason::Issuing) => return None,
+        // The operator retries by itself, and the cause may end by itself.
+        ConditionReason::Accepted(AcceptedReason::ApplyFailed)
+        | ConditionReason::CertificateReady(CertificateReadyReason::Issuing) => return None,
         ConditionReason::Accepted(_)
         | ConditionReason::ResolvedRefs(_)
         | ConditionReason::CertificateReady(_) => StalledReason::NeedsUserAction,

@@ -63,23 +63,24 @@ pub const RUNGS: [Rung; 13] = {
 
     [
         rung(C::Accepted, &[], Cluster, Federation(accepted::check)),
-        rung(C::ResolvedRefs, &[C::Accepted], Cluster, Federation(refs::check)),
+        // A valid resource is judged even if the operator cannot apply all children: what exists may work.
+        rung(C::ResolvedRefs, &[], Cluster, Federation(refs::check)),
         rung(
             C::CertificateReady,
-            &[C::Accepted],
+            &[],
             Cluster,
             domains(certificate::for_domain, certificate::every_domain),
         ),
         // References are no condition of it: pods keep serving what was valid before, and a new pod that lacks a
         // Secret says so itself.
-        rung(C::EngineReady, &[C::Accepted], Cluster, Federation(engine::check)),
+        rung(C::EngineReady, &[], Cluster, Federation(engine::check)),
         rung(
             C::BackendReady,
             &[C::EngineReady],
             Network,
             domains(backend::for_domain, backend::every_domain),
         ),
-        rung(C::AddressAssigned, &[C::Accepted], Cluster, Federation(address::check)),
+        rung(C::AddressAssigned, &[], Cluster, Federation(address::check)),
         rung(C::HostResolves, &[C::AddressAssigned], Network, Federation(host::check)),
         rung(
             C::SRVResolves,
@@ -107,7 +108,7 @@ pub const RUNGS: [Rung; 13] = {
         ),
         rung(
             C::DomainUncontested,
-            &[C::Accepted],
+            &[],
             Network,
             domains(uncontested::for_domain, uncontested::every_domain),
         ),

@@ -69,7 +69,9 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
         )),
         ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
             StreamVerifiedReason::ConnectFailed,
-            format!("Engine pod {pod} does not answer over {mode}: {why}."),
+            format!(
+                "The operator cannot connect to engine pod {pod} over {mode}: {why}. Check that NetworkPolicies allow it, then check the pod's log."
+            ),
         )),
         // There is no stream; TLSVerified reports why.
         ProbeOutcome::StartTlsNotOffered | ProbeOutcome::HandshakeFailed(_) => Some(Verdict::new(

@@ -18,13 +18,13 @@ use super::*;
 use crate::build::Address;
 use crate::evidence::Evidence;
 use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
-use crate::evidence::cluster::EnginePod;
+use crate::evidence::cluster::{EnginePod, ServiceEvents};
 use crate::evidence::engine::Report;
 use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
 use crate::evidence::references::ReferenceError;
 use crate::federation::serving::Source;
 use crate::fixtures::{evidence, now, readable, refusal, reported, smallest, validated};
-use crate::reconcile::apply::Applied;
+use crate::reconcile::problem::{Cause, Problem, Step};
 
 fn with_peer() -> Value {
     let mut spec = smallest();
@@ -82,6 +82,7 @@ fn a_rung_waits_for_what_it_needs_and_never_shows_a_stale_true() {
     assert_eq!(verdict.reason.to_string(), "WaitingForAddressAssigned");
     let verdict = after(ConditionType::TLSVerified, |seen| {
         seen.cluster.workload.as_mut().unwrap().ready = 0;
+        seen.cluster.pods.clear();
     });
     assert_eq!(verdict.reason.to_string(), "WaitingForEngineReady");
 }
@@ -97,15 +98,168 @@ fn a_rejected_federation_has_all_rungs_and_judges_none() {
 #[test]
 fn accepted() {
     let rung = ConditionType::Accepted;
-    let foreign = Applied::Foreign { kind: "Service".into(), name: "example".into() };
-    assert_eq!(reason(rung, |seen| seen.applied = foreign), "AdoptionConflict");
-    let forbidden = Applied::Forbidden { action: "apply Secret x".into(), message: "no".into() };
-    assert_eq!(reason(rung, |seen| seen.applied = forbidden), "NotPermitted");
+    for (cause, word, advice) in [
+        (Cause::Foreign, "AdoptionConflict", "Delete or rename it"),
+        (Cause::NotPermitted, "NotPermitted", "Bind the chart's role"),
+        (Cause::Invalid, "InvalidSpec", "Correct that field of the spec"),
+        (Cause::Quota, "ApplyFailed", "Raise the resource quota of namespace im"),
+        (Cause::Denied, "ApplyFailed", "exempt namespace im"),
+        (Cause::WebhookFailed, "ApplyFailed", "Repair the webhook"),
+        (Cause::KindMissing, "ApplyFailed", "CustomResourceDefinition"),
+        (Cause::Failed, "ApplyFailed", "The operator retries"),
+    ] {
+        let verdict = after(rung, |seen| seen.applied.problems = vec![refused("Service", cause)]);
+        assert_eq!(verdict.reason.to_string(), word);
+        assert!(verdict.message.contains(advice), "{verdict:?}");
+        let quoted = verdict.message.contains("the server's own words");
+        assert!(quoted || cause == Cause::Foreign, "{verdict:?}");
+    }
+    // The most specific cause is named first, and every other object after it.
+    let several = after(rung, |seen| {
+        seen.applied.problems =
+            vec![refused("Secret", Cause::Failed), refused("Service", Cause::Quota)];
+    });
+    assert!(several.message.starts_with("Cannot apply Service example"), "{several:?}");
+    assert!(several.message.ends_with("Also affected: Secret example."), "{several:?}");
+    assert_eq!(reason(rung, |seen| seen.applied.pending = true), "Pending");
     let mut spec = smallest();
     spec["dns"] = json!({"takeover": true});
     let verdict = of(&spec, rung, |_| {});
     assert_eq!(verdict.reason.to_string(), "Accepted");
     assert!(verdict.message.contains("Not in effect yet: dns.takeover."), "{verdict:?}");
+}
+
+fn refused(kind: &str, cause: Cause) -> Problem {
+    Problem {
+        step: Step::Apply,
+        kind: kind.into(),
+        name: "example".into(),
+        cause,
+        message: "the server's own words".into(),
+    }
+}
+
+#[test]
+fn what_the_api_server_refuses_never_hides_another_verdict() {
+    let federation = validated(&with_peer());
+    let mut seen = evidence(&federation);
+    seen.applied.problems = vec![refused("Deployment", Cause::WebhookFailed)];
+    let judged = verdicts(View { federation: &federation, seen: &seen });
+    for verdict in judged.iter().skip(1) {
+        assert_eq!(verdict.status(), ConditionStatus::True, "{verdict:?}");
+    }
+    // Nobody serves, and the Deployment cannot be repaired: that is what the status says.
+    seen.cluster.workload.as_mut().unwrap().ready = 0;
+    seen.cluster.pods.clear();
+    let judged = verdicts(View { federation: &federation, seen: &seen });
+    let engine = judged.iter().find(|v| v.type_() == ConditionType::EngineReady).unwrap();
+    assert_eq!(engine.status(), ConditionStatus::False);
+    let ready = ready::check(&judged, &ready::Gates::default());
+    assert_eq!(ready.status(), ConditionStatus::False);
+    assert!(ready.message.contains("the server's own words"), "{ready:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_unknown_in_the_words_of_the_api_server() {
+    for (kind, rung) in [
+        ("Secret", ConditionType::ResolvedRefs),
+        ("Secret", ConditionType::CertificateReady),
+        ("Secret", ConditionType::TLSVerified),
+        ("Deployment", ConditionType::EngineReady),
+        ("Pod", ConditionType::EngineReady),
+        ("Service", ConditionType::AddressAssigned),
+    ] {
+        let verdict = after(rung, |seen| {
+            let problem = refused(kind, Cause::NotPermitted);
+            seen.applied.problems = vec![Problem { step: Step::Read, ..problem }];
+        });
+        assert_eq!(verdict.reason.to_string(), "EvidenceUnavailable", "{kind} {rung}");
+        assert!(verdict.message.contains("the server's own words"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_rollout_that_cannot_go_on_is_named_while_earlier_pods_serve() {
+    let rung = ConditionType::EngineReady;
+    let rollout = |age: i64, change: fn(&mut EnginePod)| {
+        after(rung, |seen| {
+            seen.cluster.pods[0].revision = Some("old".into());
+            let mut pod = EnginePod {
+                name: "example-2".into(),
+                created: Some(now() - SignedDuration::from_secs(age)),
+                revision: Some("new".into()),
+                ..EnginePod::default()
+            };
+            change(&mut pod);
+            seen.cluster.pods.push(pod);
+        })
+    };
+    let pulls = |pod: &mut EnginePod| {
+        let words = "Back-off pulling image \"x\": ErrImagePull: x: not found".to_owned();
+        pod.waiting = Some(("ImagePullBackOff".into(), words));
+    };
+    let stuck = rollout(15, pulls);
+    assert_eq!(stuck.reason.to_string(), "ImagePullFailed");
+    let words = "The image of engine pod example-2 cannot be pulled (ErrImagePull): x: not found.";
+    assert!(stuck.message.starts_with(words), "{stuck:?}");
+    assert!(stuck.message.contains("pods of an earlier revision still serve"), "{stuck:?}");
+    assert_eq!(rollout(2, pulls).reason.to_string(), "EngineAvailable", "the first attempt");
+    let starts = |pod: &mut EnginePod| pod.waiting = Some(("ContainerCreating".into(), "".into()));
+    assert_eq!(rollout(15, starts).reason.to_string(), "EngineAvailable");
+    let nowhere = |pod: &mut EnginePod| pod.unschedulable = Some("0/1 nodes".into());
+    assert_eq!(rollout(15, nowhere).reason.to_string(), "Unschedulable");
+    // A pod of an earlier revision that fails while it is being replaced is no stuck rollout.
+    let earlier = after(rung, |seen| {
+        seen.cluster.pods[0].revision = Some("new".into());
+        seen.cluster.pods.push(EnginePod {
+            waiting: Some(("CrashLoopBackOff".into(), String::new())),
+            created: Some(now() - SignedDuration::from_hours(2)),
+            revision: Some("old".into()),
+            ..EnginePod::default()
+        });
+    });
+    assert_eq!(earlier.reason.to_string(), "EngineAvailable");
+    let quota = after(rung, |seen| {
+        seen.cluster.workload.as_mut().unwrap().replica_failure =
+            Some("pods x is forbidden: exceeded quota: small".into());
+    });
+    assert_eq!(quota.reason.to_string(), "QuotaExceeded");
+}
+
+#[test]
+fn what_still_serves_is_judged_although_the_rollout_is_stuck() {
+    let federation = validated(&with_peer());
+    let mut seen = evidence(&federation);
+    seen.cluster.workload.as_mut().unwrap().replica_failure = Some("exceeded quota".into());
+    let verdicts = verdicts(View { federation: &federation, seen: &seen });
+    for verdict in &verdicts {
+        let expected = match verdict.type_() {
+            ConditionType::EngineReady => ConditionStatus::False,
+            _ => ConditionStatus::True,
+        };
+        assert_eq!(verdict.status(), expected, "{verdict:?}");
+    }
+    let gates = ready::Gates { rolling_out: true, rollout_stuck: true, ..ready::Gates::default() };
+    let stalled = ready::stalled(&verdicts, &gates).unwrap();
+    assert_eq!(stalled.reason.to_string(), "RolloutStuck");
+    let ready = ready::check(&verdicts, &gates);
+    assert_eq!(ready::reconciling(&verdicts, &gates, &ready), None);
+}
+
+#[test]
+fn evidence_from_outside_survives_new_pods() {
+    let rung = ConditionType::InboundReachable;
+    let with = |change: fn(&mut InboundObservation)| {
+        reason(rung, |seen| {
+            let Report::Seen(report) = &mut seen.engines[0].report else { panic!("no report") };
+            let mut known = Arc::make_mut(report).inbound.remove(0);
+            change(&mut known);
+            seen.remembered = Some(known);
+        })
+    };
+    assert_eq!(with(|_| {}), "InboundObserved");
+    assert_eq!(with(|known| known.source = "10.1.0.9".parse().unwrap()), "NoOutsideEvidence");
+    assert_eq!(with(|known| known.at = now() - SignedDuration::from_hours(25)), "EvidenceStale");
 }
 
 #[test]
@@ -404,6 +558,21 @@ fn backend_ready() {
     ] {
         assert_eq!(outcome(seen).reason.to_string(), word);
     }
+    // The answer may have ended at a pod that was killed just now.
+    let killed = |change: fn(&mut EnginePod)| {
+        reason(rung, |seen| {
+            engine(seen, |report| report.backends[0].outcome = BackendOutcome::NoAnswer);
+            change(&mut seen.cluster.pods[0]);
+        })
+    };
+    assert_eq!(killed(|pod| pod.terminating = true), "Probing");
+    let turned = |seconds: i64| Some(now() - SignedDuration::from_secs(seconds));
+    assert_eq!(killed(|pod| pod.turned = Some(now() - SignedDuration::from_secs(3))), "Probing");
+    let settled = reason(rung, |seen| {
+        engine(seen, |report| report.backends[0].outcome = BackendOutcome::NoAnswer);
+        seen.cluster.pods[0].turned = turned(40);
+    });
+    assert_eq!(settled, "BackendDoesNotReachEngine");
     let silent = outcome(BackendOutcome::NoAnswer).message;
     assert!(silent.contains("DNS server 10.96.0.7"), "{silent}");
     assert!(silent.contains("ConfigMap example-backend-ca"), "{silent}");
@@ -472,18 +641,21 @@ fn address_assigned() {
         of(&spec, rung, |seen| seen.cluster.service.as_mut().unwrap().address = Some(private));
     assert_eq!(allowed.reason.to_string(), "AddressAssigned");
 
-    let pending = |minutes: i64, warning: Option<(String, String)>| {
+    let pending = |seconds: i64, events: ServiceEvents| {
         after(rung, |seen| {
             let service = seen.cluster.service.as_mut().unwrap();
             service.address = None;
-            service.created = Some(now() - SignedDuration::from_mins(minutes));
-            service.warning = warning;
+            service.created = Some(now() - SignedDuration::from_secs(seconds));
+            service.events = events;
         })
     };
-    assert_eq!(pending(1, None).reason.to_string(), "AddressNotAssigned");
-    assert_eq!(pending(3, None).reason.to_string(), "NoLoadBalancerController");
+    let silent = ServiceEvents::default();
+    assert_eq!(pending(10, silent.clone()).reason.to_string(), "AddressNotAssigned");
+    assert_eq!(pending(25, silent).reason.to_string(), "NoLoadBalancerController");
+    let begun = ServiceEvents { any: true, warning: None };
+    assert_eq!(pending(300, begun).reason.to_string(), "AddressNotAssigned");
     let warning = Some(("AllocationFailed".to_owned(), "no available IPs".to_owned()));
-    let failed = pending(1, warning);
+    let failed = pending(1, ServiceEvents { any: true, warning });
     assert_eq!(failed.reason.to_string(), "AllocationFailed");
     assert!(failed.message.contains("AllocationFailed: no available IPs"), "{failed:?}");
 
@@ -713,7 +885,7 @@ fn peers_reachable() {
         });
     };
     let failed = after(rung, fails);
-    assert_eq!(failed.reason.to_string(), "AllPeersFailed");
+    assert_eq!(failed.reason.to_string(), "SomePeersFailed", "one peer says nothing about egress");
     for part in ["partner.example", "ConnectRefused", "connection refused"] {
         assert!(failed.message.contains(part), "{failed:?}");
     }
@@ -740,7 +912,7 @@ fn peers_reachable() {
             stream.reason = Word::ConnectRefused;
         })
     };
-    assert_eq!(replicas(false), "AllPeersFailed");
+    assert_eq!(replicas(false), "SomePeersFailed");
     assert_eq!(replicas(true), "AllPeersReachable", "it has a stream now");
     let untried = |seen: &mut Evidence| engine(seen, |report| report.peers.clear());
     assert_eq!(reason(rung, untried), "Probing");
@@ -808,7 +980,7 @@ fn a_configured_peer_that_was_refused_is_named_with_the_cause_and_changes_no_ver
             report.refusals.push(refusal("a stranger", 5));
         });
     });
-    assert_eq!(failing.reason.to_string(), "AllPeersFailed");
+    assert_eq!(failing.reason.to_string(), "SomePeersFailed");
     for part in ["ConnectRefused", "See status.peers.", why] {
         assert!(failing.message.contains(part), "{failing:?}");
     }
@@ -848,7 +1020,7 @@ fn ready_after(spec: &Value, change: impl FnOnce(&mut Evidence)) -> Verdict {
     let gates = ready::Gates {
         require_outside_evidence: federation.spec.verification.require_outside_evidence,
         required_peer: peers::required_failing(view),
-        rolling_out: false,
+        ..ready::Gates::default()
     };
     ready::check(&verdicts(view), &gates)
 }

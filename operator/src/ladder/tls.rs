@@ -57,7 +57,7 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
         ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
             TLSVerifiedReason::ConnectFailed,
             format!(
-                "Engine pod {pod} does not answer over {mode}: {why}. Check whether a NetworkPolicy blocks the operator; otherwise check the pod's log."
+                "The operator cannot connect to engine pod {pod} over {mode}: {why}. Check that NetworkPolicies allow it, then check the pod's log."
             ),
         )),
         ProbeOutcome::StartTlsNotOffered => Some(Verdict::new(

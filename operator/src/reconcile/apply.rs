@@ -1,7 +1,11 @@
 //! Applies the wanted children by server-side apply under one field manager, and deletes those that are no longer wanted.
-//! An object that has not changed since it was last applied causes no request.
+//! An object that has not changed since it was last applied causes no request. One object that the API server refuses does
+//! not stop the others.
+
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject};
@@ -9,7 +13,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::error::Error;
+use super::problem::{Problem, Step};
 use crate::build::Child;
 use crate::build::metadata::CONTENT_ANNOTATION;
 use crate::children::{self, is_controlled_by};
@@ -18,45 +22,49 @@ use crate::evidence::cluster::EnginePod;
 use crate::federation::validated::Validated;
 use crate::memory::AppliedChild;
 
-/// The result of applying the children, as far as the user must know it.
+/// Time limit for one child. An admission webhook may take 10 s by default, and the API server's answer names it.
+const CHILD_TIMEOUT: Duration = Duration::from_secs(12);
+/// Attempts to write an object that another client changes at the same time.
+const CONFLICT_ATTEMPTS: usize = 3;
+/// Kinds that the pods mount or run as: without them, the workload is not changed.
+const MOUNTED: [&str; 3] = ["Secret", "ConfigMap", "ServiceAccount"];
+
+/// The result of reading and applying, as far as the user must know it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum Applied {
-    /// Every child is as wanted.
-    #[default]
-    Done,
+pub struct Applied {
     /// `spec.paused`.
-    Paused,
-    /// An object of that name exists and is not controlled by this federation.
-    Foreign {
-        /// Kind of the object.
-        kind: String,
-        /// Name of the object.
-        name: String,
-    },
-    /// The operator lacks a permission.
-    Forbidden {
-        /// The action that is not permitted.
-        action: String,
-        /// The message of the API server.
-        message: String,
-    },
-    /// The API server rejects an object that is built from the spec.
-    Refused {
-        /// Kind of the object.
-        kind: String,
-        /// Name of the object.
-        name: String,
-        /// The message of the API server.
-        message: String,
-    },
+    pub paused: bool,
+    /// The API server has not answered to every request yet, and no earlier result is known.
+    pub pending: bool,
+    /// Objects that could not be read, applied or deleted.
+    pub problems: Vec<Problem>,
 }
 
-/// The result of applying one child.
-enum Outcome {
-    /// It is as wanted; with the object if a request was sent.
-    Good(Option<Box<DynamicObject>>),
-    /// The user must act.
-    Stopped(Applied),
+impl Applied {
+    /// The problem with an object, if there is one.
+    pub fn problem(&self, step: Step, kind: &str, name: &str) -> Option<&Problem> {
+        self.problems
+            .iter()
+            .find(|problem| problem.step == step && problem.kind == kind && problem.name == name)
+    }
+}
+
+/// What one run of [`apply`] did.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The result.
+    pub applied: Applied,
+    /// The objects as the API server has them, of those that were sent.
+    pub sent: Vec<DynamicObject>,
+    /// Objects that another client had changed or deleted, and that were restored; each completes "... and the operator
+    /// restored it".
+    pub restored: Vec<String>,
+}
+
+/// One child that was sent.
+struct Sent {
+    object: DynamicObject,
+    restored: Option<String>,
 }
 
 /// Parameters of every patch: we own every field that we set, and an unknown field is an error.
@@ -64,47 +72,63 @@ pub fn patch_params() -> PatchParams {
     PatchParams::apply(crds::FIELD_MANAGER).force().validation_strict()
 }
 
-/// Applies the children in their order, then deletes orphans.
-///
-/// # Errors
-/// When a call fails for a reason that the user cannot correct.
+/// Applies the children: first what pods need, then the workload. Then deletes orphans.
 pub async fn apply(
     context: &Context,
     reference: &FederationRef,
     federation: &Validated,
     wanted: &[Child],
-) -> Result<Applied, Error> {
+) -> Outcome {
     let paused = federation.spec.paused;
-    let secrets = ApiResource::erase::<Secret>(&());
-    for child in wanted {
+    let (secrets, workloads) =
+        (ApiResource::erase::<Secret>(&()), ApiResource::erase::<Deployment>(&()));
+    let (last, first): (Vec<&Child>, Vec<&Child>) = wanted
+        .iter()
         // Certificates are renewed even while the federation is paused, because they expire all the same.
-        if paused && child.resource != secrets {
-            continue;
-        }
-        if let Outcome::Stopped(applied) = one(context, reference, federation, child).await? {
-            return Ok(applied);
+        .filter(|child| !paused || child.resource == secrets)
+        .partition(|child| child.resource == workloads);
+    let mut outcome = Outcome::default();
+    outcome.applied.paused = paused;
+    for group in [first, last] {
+        let unmounted =
+            outcome.applied.problems.iter().any(|problem| MOUNTED.contains(&problem.kind.as_str()));
+        let group = group.into_iter().filter(|child| child.resource != workloads || !unmounted);
+        let sent = futures::future::join_all(
+            group.map(|child| one(context, reference, federation, child)),
+        );
+        for result in sent.await {
+            match result {
+                Ok(Some(sent)) => {
+                    outcome.sent.push(sent.object);
+                    outcome.restored.extend(sent.restored);
+                }
+                Ok(None) => {}
+                Err(problem) => outcome.applied.problems.push(problem),
+            }
         }
     }
-    if paused {
-        return Ok(Applied::Paused);
+    if !paused && outcome.applied.problems.is_empty() {
+        outcome.applied.problems = orphans(context, reference, federation, wanted).await;
     }
-    orphans(context, reference, federation, wanted).await
+    outcome
 }
 
-/// Applies one child and returns it as the API server has it.
-///
-/// # Errors
-/// As [`apply`].
+/// Applies one child within `limit`. Does nothing if it has not changed or if that fails, because [`apply`] tries again and
+/// reports it.
 pub async fn alone(
     context: &Context,
     reference: &FederationRef,
     federation: &Validated,
     child: &Child,
-) -> Result<Option<Box<DynamicObject>>, Error> {
-    Ok(match one(context, reference, federation, child).await? {
-        Outcome::Good(object) => object,
-        Outcome::Stopped(_) => None,
-    })
+    limit: Duration,
+) -> Outcome {
+    let sent = tokio::time::timeout(limit, one(context, reference, federation, child)).await;
+    let mut outcome = Outcome::default();
+    if let Ok(Ok(Some(sent))) = sent {
+        outcome.sent.push(sent.object);
+        outcome.restored.extend(sent.restored);
+    }
+    outcome
 }
 
 async fn one(
@@ -112,7 +136,23 @@ async fn one(
     reference: &FederationRef,
     federation: &Validated,
     child: &Child,
-) -> Result<Outcome, Error> {
+) -> Result<Option<Sent>, Problem> {
+    let (kind, name) = (child.resource.kind.as_str(), child.object.name_any());
+    match tokio::time::timeout(CHILD_TIMEOUT, send(context, reference, federation, child)).await {
+        Ok(result) => result,
+        Err(_) => {
+            let message = format!("the API server did not answer within {CHILD_TIMEOUT:?}");
+            Err(Problem::failed(Step::Apply, kind, &name, message))
+        }
+    }
+}
+
+async fn send(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    child: &Child,
+) -> Result<Option<Sent>, Problem> {
     let Child { resource, object } = child;
     let (kind, name) = (resource.kind.clone(), object.name_any());
     let key = (kind.clone(), name.clone());
@@ -120,60 +160,60 @@ async fn one(
     let known = context.children.get(resource, &federation.namespace, &name);
     let ours = known.as_deref().filter(|known| is_controlled_by(*known, &federation.owner.uid));
     let last = context.remember(reference, |memory| memory.applied.get(&key).cloned());
-    if let (Some(known), Some(last)) = (ours, &last)
-        && last.digest == digest
+    let unchanged = last.as_ref().filter(|last| last.digest == digest);
+    if let (Some(known), Some(last)) = (ours, unchanged)
         && last.version == children::version(known)
     {
-        return Ok(Outcome::Good(None));
+        return Ok(None);
     }
     let api = Api::<DynamicObject>::namespaced_with(
         context.client.clone(),
         &federation.namespace,
         resource,
     );
+    let problem = |step, error: &kube::Error| Problem::of(step, &kind, &name, error);
+    let mut deleted = false;
     if ours.is_none() {
         // The stores hold only objects with the operator's label, and lag behind; the API server has every object.
-        let found = match api.get_metadata_opt(&name).await {
-            Ok(found) => found,
-            Err(error) => return stop(error, format!("read {kind} {name}"), &kind, &name),
-        };
+        let found = api.get_metadata_opt(&name).await.map_err(|e| problem(Step::Read, &e))?;
+        deleted = found.is_none();
         if found.is_some_and(|found| !is_controlled_by(&found, &federation.owner.uid)) {
-            return Ok(Outcome::Stopped(Applied::Foreign { kind, name }));
+            return Err(Problem::foreign(&kind, &name));
         }
     }
-    match api.patch(&name, &patch_params(), &Patch::Apply(object)).await {
-        Ok(sent) => {
-            let version = children::version(&sent);
-            if last.as_ref().map(|last| &last.digest) != Some(&digest) {
-                tracing::info!(%kind, %name, "applied");
-            }
-            context.remember(reference, |memory| {
-                memory.applied.insert(key, AppliedChild { digest, version })
-            });
-            Ok(Outcome::Good(Some(Box::new(sent))))
-        }
-        Err(error) => stop(error, format!("apply {kind} {name}"), &kind, &name),
+    let sent = patch(&api, &name, object).await.map_err(|e| problem(Step::Apply, &e))?;
+    if last.as_ref().map(|last| &last.digest) != Some(&digest) {
+        tracing::info!(%kind, %name, "applied");
     }
+    let revision = sent.resource_version();
+    // An object that already was as wanted keeps its resource version.
+    let changed = ours.is_some_and(|known| known.resource_version() != revision);
+    let restored = unchanged.filter(|last| last.revision != revision).and_then(|_| {
+        let what = if deleted { "deleted" } else { "changed" };
+        (deleted || changed).then(|| format!("Another client {what} {kind} {name}"))
+    });
+    let version = children::version(&sent);
+    let applied = AppliedChild { digest, version, revision };
+    context.remember(reference, |memory| memory.applied.insert(key, applied));
+    Ok(Some(Sent { object: sent, restored }))
 }
 
-/// Classifies a failed call: what the user must correct, what is retried immediately, and everything else.
-fn stop(error: kube::Error, action: String, kind: &str, name: &str) -> Result<Outcome, Error> {
-    match error {
-        kube::Error::Api(status) if status.is_conflict() => {
-            Err(Error::Conflict { object: format!("{kind} {name}") })
+/// Sends a child. A conflict with another client is no refusal, so the request is repeated.
+async fn patch(
+    api: &Api<DynamicObject>,
+    name: &str,
+    object: &DynamicObject,
+) -> Result<DynamicObject, kube::Error> {
+    let mut attempts = 1;
+    loop {
+        match api.patch(name, &patch_params(), &Patch::Apply(object)).await {
+            Err(kube::Error::Api(status))
+                if status.is_conflict() && attempts < CONFLICT_ATTEMPTS =>
+            {
+                attempts += 1;
+            }
+            result => return result,
         }
-        kube::Error::Api(status) if status.is_forbidden() => {
-            Ok(Outcome::Stopped(Applied::Forbidden { action, message: status.message.clone() }))
-        }
-        // 422: a value; 400: a field that strict validation does not know.
-        kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
-            Ok(Outcome::Stopped(Applied::Refused {
-                kind: kind.to_owned(),
-                name: name.to_owned(),
-                message: status.message.clone(),
-            }))
-        }
-        source => Err(Error::Api { action, source: Box::new(source) }),
     }
 }
 
@@ -183,7 +223,8 @@ async fn orphans(
     reference: &FederationRef,
     federation: &Validated,
     wanted: &[Child],
-) -> Result<Applied, Error> {
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
     for (resource, orphan) in context.children.of_owner(&federation.owner.uid) {
         let name = orphan.name_any();
         let is_wanted = wanted
@@ -204,47 +245,38 @@ async fn orphans(
             preconditions: Some(Preconditions { uid: orphan.uid(), resource_version: None }),
             ..DeleteParams::default()
         };
-        match api.delete(&name, &parameters).await {
-            Ok(_) => {
+        match tokio::time::timeout(CHILD_TIMEOUT, api.delete(&name, &parameters)).await {
+            Ok(Ok(_)) => {
                 tracing::info!(%kind, %name, "deleted, because the federation no longer needs it");
             }
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-            Err(error) => {
-                let action = format!("delete {kind} {name}");
-                if let Outcome::Stopped(applied) = stop(error, action, &kind, &name)? {
-                    return Ok(applied);
-                }
+            Ok(Err(kube::Error::Api(status))) if status.is_not_found() || status.is_conflict() => {}
+            Ok(Err(error)) => problems.push(Problem::of(Step::Delete, &kind, &name, &error)),
+            Err(_) => {
+                let message = format!("the API server did not answer within {CHILD_TIMEOUT:?}");
+                problems.push(Problem::failed(Step::Delete, &kind, &name, message));
             }
         }
         context.remember(reference, |memory| memory.applied.remove(&(kind, name)));
     }
-    Ok(Applied::Done)
+    problems
 }
 
-/// Makes the kubelet sync the volumes of pods whose files have changed.
-///
-/// # Errors
-/// When a call fails. A pod that no longer exists is no error.
-pub async fn refresh(
-    context: &Context,
-    federation: &Validated,
-    pods: &[EnginePod],
-    files: &str,
-) -> Result<(), Error> {
+/// Makes the kubelet sync the volumes of pods whose files have changed. If that fails, the kubelet notices the change itself
+/// within about a minute, so a failure is only logged.
+pub async fn refresh(context: &Context, federation: &Validated, pods: &[EnginePod], files: &str) {
     let api = Api::<Pod>::namespaced(context.client.clone(), &federation.namespace);
     for pod in pods.iter().filter(|pod| !pod.terminating && pod.content.as_deref() != Some(files)) {
         let patch = json!({"metadata": {"annotations": {CONTENT_ANNOTATION: files}}});
-        match api.patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch)).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            // Without the permission, the kubelet notices the change itself within about a minute.
-            Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                tracing::debug!(pod = %pod.name, message = %status.message, "the operator is not permitted to patch pods");
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let sent = api.patch_metadata(&pod.name, &parameters, &patch);
+        match tokio::time::timeout(CHILD_TIMEOUT, sent).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(pod = %pod.name, %error, "cannot annotate an engine pod");
             }
-            Err(error) => return Err(Error::api(format!("annotate Pod {}", pod.name))(error)),
+            Err(_) => tracing::debug!(pod = %pod.name, "annotating an engine pod timed out"),
         }
     }
-    Ok(())
 }
 
 /// Digest of an object, or of a value that represents several objects.

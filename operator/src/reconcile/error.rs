@@ -1,7 +1,5 @@
-//! Why a reconcile failed. The operator retries it; anything that the user must know is in a condition instead.
+//! Why a reconcile failed: its status could not be written. Every other failure is in a condition instead.
 
-use crate::build::BuildError;
-use crate::federation::material::MaterialError;
 use crate::metrics::ReconcileResult;
 
 /// Why a reconcile failed.
@@ -21,12 +19,6 @@ pub enum Error {
         /// The object.
         object: String,
     },
-    /// Keys or certificates.
-    #[error(transparent)]
-    Material(#[from] MaterialError),
-    /// A child.
-    #[error(transparent)]
-    Build(#[from] BuildError),
     /// Something took too long.
     #[error("the reconcile took longer than {0:?}; check whether the API server is overloaded")]
     TimedOut(std::time::Duration),
@@ -42,7 +34,7 @@ impl Error {
     /// How the reconcile is counted.
     pub const fn result(&self) -> ReconcileResult {
         match self {
-            Self::Api { .. } | Self::Material(_) | Self::Build(_) => ReconcileResult::Failed,
+            Self::Api { .. } => ReconcileResult::Failed,
             Self::Conflict { .. } => ReconcileResult::Conflict,
             Self::TimedOut(_) => ReconcileResult::TimedOut,
         }

@@ -1,9 +1,9 @@
-//! The driver of one reconcile.
+//! The driver of one reconcile: observe, build, apply, judge, report. A failure on the way is evidence like any other, so the
+//! status is always written, and nothing in it is older than the last answer of each source.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crds::condition::{ConditionStatus, ConditionType, get};
-use crds::external::dns_endpoint::DNSEndpoint;
 use crds::{XmppFederation, XmppFederationStatus};
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
@@ -11,34 +11,38 @@ use k8s_openapi::api::core::v1::Service;
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
 use kube::{Api, Resource, ResourceExt};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::apply::{self, Applied};
-use super::dereference::dereference;
+use super::apply::{self, Applied, Outcome};
+use super::dereference::Dereferenced;
 use super::error::Error;
-use super::{report, schedule, status};
-use crate::build::{self, Address, Child, Given, paths};
+use super::problem::{Cause, Problem, Step};
+use super::{observe, report, schedule, status};
+use crate::build::{self, Child, Given, Settings, paths};
 use crate::context::{Context, Federation, FederationRef};
 use crate::dns::publish::{self, Publication};
-use crate::evidence::cluster::{self, ClusterEvidence, DnsEndpointEvidence};
-use crate::evidence::dns::{self, DnsEvidence, LookedFor};
+use crate::evidence::cluster::{self, ClusterEvidence};
+use crate::evidence::dns::{DnsEvidence, LookedFor};
 use crate::evidence::engine::Credentials;
 use crate::evidence::networks::ClusterNetworks;
-use crate::evidence::probe::ProbeEvidence;
-use crate::evidence::references::ServedCertificate;
+use crate::evidence::references::{References, ServedCertificate};
 use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
 use crate::federation::material::{self, ControlMaterial};
 use crate::federation::names;
 use crate::federation::validated::{InvalidFederation, Rival, Validated, validate};
 use crate::ladder::{View, accepted};
 
-/// How long network answers are reused while they are not as wanted. Shorter than
-/// [`crate::ladder::damping::FAILURE_DAMPING_TIME`].
-const FAILING_EVIDENCE_TTL: SignedDuration = SignedDuration::from_millis(1200);
-/// How long network answers are reused once everything is as wanted.
-const STABLE_EVIDENCE_TTL: SignedDuration = SignedDuration::from_secs(60);
+/// Time that applying may take before the status is written without its result, and between two such reports.
+const REPORT_INTERVAL: Duration = Duration::from_millis(1500);
+/// Time for the Service that the configuration needs the address of, before the configuration is built without it.
+const BACKEND_SERVICE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Older answers from the network say nothing about now.
+const MAX_EVIDENCE_AGE: SignedDuration = SignedDuration::from_mins(2);
+/// Pause before another attempt to get a turn for applying.
+const TURN_PAUSE: Duration = Duration::from_secs(1);
 
 /// One reconcile of one federation.
 ///
@@ -58,56 +62,152 @@ async fn one(
     reference: &FederationRef,
     object: &XmppFederation,
 ) -> Result<Action, Error> {
-    let now = Timestamp::now();
-    let old = object.status.clone().unwrap_or_default();
+    let begun = Instant::now();
+    context.adopt(reference, object.uid());
+    let shown = object.status.clone().unwrap_or_default();
+    let old = context.remember(reference, |memory| memory.current(&shown));
     let rivals: Vec<Rival> = context
         .federations
         .state()
         .iter()
         .filter_map(|other| Rival::of(other.0.as_ref().ok()?))
         .collect();
+    let now = Timestamp::now();
     let federation = match validate(object, &rivals) {
         Ok(federation) => federation,
         Err(rejection) => return reject(context, object, &old, &rejection, now).await,
     };
-    let evidence = Box::pin(act_and_look(context, reference, &federation, &old, now)).await?;
-    let view = View { federation: &federation, seen: &evidence };
-    let failing = context.remember(reference, |memory| memory.failing.clone());
-    let judged = status::judged(&old, view, &failing);
-    let held = !judged.failing.is_empty();
-    context.remember(reference, |memory| memory.failing = judged.failing);
-    count_certificate(context, &federation, &evidence);
-    report::status(context, object, &judged.status).await?;
-    context.remember(reference, |memory| memory.errors.reset());
-    let pause = schedule::next(&judged.status.conditions, held, now, rand::random());
+    let plan = Box::pin(plan(context, reference, &federation, &old, now)).await;
+    let mut pass = Pass { context, reference, object, federation: &federation, plan: &plan, old };
+    let mut work = Box::pin(act(context, reference, &federation, &plan));
+    let outcome = loop {
+        // A request that hangs, as in a slow admission webhook, never delays the verdicts.
+        match tokio::time::timeout(REPORT_INTERVAL, &mut work).await {
+            Ok(outcome) => break outcome,
+            Err(_) => {
+                let applied = pass.applied_before();
+                pass.judge(applied, &[]).await?;
+            }
+        }
+    };
+    drop(work);
+    let Some(outcome) = outcome else {
+        let applied = pass.applied_before();
+        pass.judge(applied, &[]).await?;
+        return Ok(Action::requeue(TURN_PAUSE));
+    };
+    report::restored(context, object, &plan.restored).await;
+    report::restored(context, object, &outcome.restored).await;
+    let generation = federation.generation;
+    context.remember(reference, |memory| {
+        memory.last_applied = Some((generation, outcome.applied.clone()));
+    });
+    if outcome.applied.problems.iter().any(|problem| problem.cause == Cause::KindMissing) {
+        context.kinds.suspect();
+    }
+    let held = pass.judge(outcome.applied, &outcome.sent).await?;
+    let conditions = &pass.old.conditions;
+    let failed = pass.failed();
+    let pause = context.remember(reference, |memory| {
+        if !failed {
+            memory.errors.reset();
+            return schedule::next(conditions, held, Timestamp::now(), rand::random());
+        }
+        schedule::after_problem(
+            memory.errors.bound_after_failure(),
+            begun.elapsed(),
+            rand::random(),
+        )
+    });
     Ok(Action::requeue(pause))
 }
 
-/// Applies the children, and gathers all evidence that the ladder is judged by.
-async fn act_and_look(
+/// What one pass works with.
+struct Pass<'a> {
+    context: &'a Context,
+    reference: &'a FederationRef,
+    object: &'a XmppFederation,
+    federation: &'a Validated,
+    plan: &'a Plan,
+    /// The status as it was written last.
+    old: XmppFederationStatus,
+}
+
+impl Pass<'_> {
+    /// The result of the last run of apply, while there is no new one.
+    fn applied_before(&self) -> Applied {
+        let last = self.context.remember(self.reference, |memory| memory.last_applied.clone());
+        match last {
+            Some((generation, applied)) if generation == self.federation.generation => applied,
+            _ => Applied {
+                paused: self.federation.spec.paused,
+                pending: true,
+                problems: self.plan.problems.clone(),
+            },
+        }
+    }
+
+    /// Whether the last verdict is that something could not be read or applied.
+    fn failed(&self) -> bool {
+        let last = self.context.remember(self.reference, |memory| memory.last_applied.clone());
+        !self.plan.problems.is_empty()
+            || last.is_some_and(|(_, applied)| !applied.problems.is_empty())
+    }
+
+    /// Judges with the latest evidence, and writes the status. Returns whether a verdict awaits confirmation.
+    async fn judge(&mut self, applied: Applied, sent: &[DynamicObject]) -> Result<bool, Error> {
+        let Self { context, reference, federation, plan, .. } = *self;
+        let evidence =
+            evidence(context, reference, federation, plan, &self.old, applied, sent).await;
+        let view = View { federation, seen: &evidence };
+        let failing = context.remember(reference, |memory| memory.failing.clone());
+        let judged = status::judged(&self.old, view, &failing);
+        let held = !judged.failing.is_empty();
+        let every = schedule::evidence(&judged.status.conditions, held, evidence.now);
+        context.remember(reference, |memory| {
+            memory.failing = judged.failing;
+            memory.every = every;
+        });
+        ask(context, reference, federation, &evidence.cluster, plan, every);
+        count_certificate(context, federation, &evidence);
+        report::status(context, self.object, &self.old, &judged.status).await?;
+        self.old = judged.status;
+        Ok(held)
+    }
+}
+
+/// What is to be applied, and what follows from it for the verdicts.
+struct Plan {
+    /// The wanted children; `None` if they could not be built.
+    children: Option<Vec<Child>>,
+    config: WantedConfig,
+    publication: Publication,
+    references: References,
+    credentials: Option<Credentials>,
+    networks: Arc<ClusterNetworks>,
+    /// Why the federation does not get the current engine image yet.
+    rollout_waits: Option<String>,
+    /// Objects that another client had changed or deleted.
+    restored: Vec<String>,
+    /// Objects that could not be read, and children that could not be built.
+    problems: Vec<Problem>,
+}
+
+/// Observes, and builds the children.
+async fn plan(
     context: &Context,
     reference: &FederationRef,
     federation: &Validated,
     old: &XmppFederationStatus,
     now: Timestamp,
-) -> Result<Evidence, Error> {
-    let client = &context.client;
-    let (found, cluster, networks) = tokio::join!(
-        dereference(client, federation, now),
-        look_at_cluster(context, federation),
-        context.networks.get(client),
+) -> Plan {
+    let (found, (mut cluster, unread), networks) = tokio::join!(
+        observe::content(context, reference, federation, now),
+        observe::cluster(context, reference, federation),
+        observe::networks(context),
     );
-    let found = found.map_err(Error::api("read Secrets and ConfigMaps"))?;
-    let mut cluster = cluster?;
-    let material = material::complete(&found.existing, federation, now)?;
-    let serving = found.serving(federation, &material, now);
-    let mut references = found.references;
-    references.served = serving.as_ref().map(ServedCertificate::from);
-    if cluster.backend_ip.is_none() && !federation.spec.paused {
-        cluster.backend_ip = make_backend_service(context, reference, federation).await?;
-    }
     let published_at = federation.published_at(cluster.address());
-    let last_dns = context.remember(reference, |memory| memory.dns.clone());
+    let last_dns = context.dns.last(reference);
     let publication = publish::decide(
         federation,
         published_at.as_ref(),
@@ -116,81 +216,166 @@ async fn act_and_look(
         &old.conditions,
         last_dns.as_ref(),
     );
+    let mut plan = Plan {
+        children: None,
+        config: WantedConfig::default(),
+        publication,
+        references: References::default(),
+        credentials: None,
+        networks,
+        rollout_waits: None,
+        restored: Vec::new(),
+        problems: Vec::new(),
+    };
+    match found {
+        // What cannot be read must not be built: a Secret that seems to be missing would be issued again.
+        Err(problem) => plan.problems.push(problem),
+        Ok(found) => {
+            if cluster.backend_ip.is_none() && !federation.spec.paused && unread.is_empty() {
+                let made = make_backend_service(context, reference, federation).await;
+                let service = made.sent.first().cloned();
+                let service = service.and_then(|object| object.try_parse::<Service>().ok());
+                cluster.backend_ip = service.as_ref().and_then(cluster::cluster_ip);
+                plan.restored = made.restored;
+            }
+            if let Err(problem) =
+                build(context, reference, federation, &cluster, found, now, &mut plan)
+            {
+                plan.problems.push(problem);
+            }
+        }
+    }
+    plan
+}
+
+/// Completes the plan with the children.
+fn build(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    cluster: &ClusterEvidence,
+    found: Dereferenced,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Result<(), Problem> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Problem::failed(Step::Apply, "child object", "", error.to_string())
+    };
+    let material =
+        material::complete(&found.existing, federation, now).map_err(|error| failed(&error))?;
+    let serving = found.serving(federation, &material, now);
+    plan.references = found.references;
+    plan.references.served = serving.as_ref().map(ServedCertificate::from);
+    plan.credentials = credentials(&material.control);
     let given = Given {
-        address: published_at,
+        address: federation.published_at(cluster.address()),
         assigned: cluster.address().cloned(),
         backend_ip: cluster.backend_ip,
-        publish_srv: publication == Publication::Published,
-        dns_clients: build::dns_clients::of(federation, &networks),
+        publish_srv: plan.publication == Publication::Published,
+        dns_clients: build::dns_clients::of(federation, &plan.networks),
         material,
         serving,
     };
-    let children = build::children(federation, &given, &context.settings)?;
-    let applied = apply::apply(context, reference, federation, &children).await?;
-    if cluster.workload.is_none() || cluster.service.is_none() {
-        // It was created just now, and the verdicts must not report it as missing.
-        cluster = look_at_cluster(context, federation).await?;
-    }
-    let config = wanted_config(context, reference, federation, &children, now);
-    if applied == Applied::Done {
-        let files = digest_of_files(&config, &children);
-        apply::refresh(context, federation, &cluster.pods, &files).await?;
-    }
-    let engines = match credentials(&given.material.control) {
-        Some(credentials) => context.engines.observe(reference, cluster.replicas(), &credentials),
-        None => Vec::new(),
-    };
-    let stable = get(&old.conditions, ConditionType::Ready)
-        .is_some_and(|ready| ready.status == ConditionStatus::True);
-    let failing = context.remember(reference, |memory| !memory.failing.is_empty());
-    let kept = if stable && !failing { STABLE_EVIDENCE_TTL } else { FAILING_EVIDENCE_TTL };
-    let to_probe = probe::Wanted::of(federation, &cluster, references.served.as_ref());
-    let published_at = federation.published_at(cluster.address());
-    let (dns, probes) = tokio::join!(
-        ask_dns(context, reference, federation, published_at.as_ref(), last_dns, kept, now),
-        probe_listeners(context, reference, to_probe, kept, now),
-    );
-    let networks = inside(&networks, federation, &cluster);
-    let reached_at = federation.reached_at(cluster.address());
-    let address_changed = status::address_changed(old, reached_at.as_ref(), now);
-    Ok(Evidence {
-        now,
-        applied,
-        references,
-        cluster,
-        config,
-        publication,
-        engines,
-        dns,
-        networks,
-        probes,
-        address_changed,
-    })
+    let all = context.objects.deployments.current().map(Store::state).unwrap_or_default();
+    let choice = context.waves.choose(reference, &all, &context.settings.engine_image);
+    let settings = Settings { engine_image: choice.image, ..context.settings.clone() };
+    plan.rollout_waits = choice.waits;
+    let children =
+        build::children(federation, &given, &settings).map_err(|error| failed(&error))?;
+    plan.config = wanted_config(context, reference, federation, &children, now);
+    plan.children = Some(children);
+    Ok(())
 }
 
-async fn look_at_cluster(
+/// Applies the children; `None` if other federations of the namespace have all turns.
+async fn act(
     context: &Context,
+    reference: &FederationRef,
     federation: &Validated,
-) -> Result<ClusterEvidence, Error> {
-    let mut endpoint = DnsEndpointEvidence {
-        kind_exists: context.kinds.dns_endpoint(),
-        ..DnsEndpointEvidence::default()
-    };
-    if endpoint.kind_exists {
-        let api = Api::<DNSEndpoint>::namespaced(context.client.clone(), &federation.namespace);
-        let name = names::dns_endpoint(&federation.name);
-        if let Some(found) =
-            api.get_opt(&name).await.map_err(Error::api(format!("read DNSEndpoint {name}")))?
-        {
-            let observed = found.status.as_ref().and_then(|status| status.observed_generation);
-            endpoint.exists = crate::children::is_controlled_by(&found, &federation.owner.uid);
-            endpoint.created = found.creation_timestamp().map(|time| time.0);
-            endpoint.observed = observed.is_some();
+    plan: &Plan,
+) -> Option<Outcome> {
+    let mut outcome = Outcome::default();
+    outcome.applied.paused = federation.spec.paused;
+    if let Some(children) = &plan.children {
+        let turn = context.applying.try_take(&federation.namespace)?;
+        outcome = apply::apply(context, reference, federation, children).await;
+        if outcome.sent.iter().any(is_secret) {
+            // The stores may lag behind, so the versions say nothing about what was sent just now.
+            context.remember(reference, |memory| memory.read = None);
         }
+        if outcome.applied.problems.is_empty() && !federation.spec.paused {
+            let files = digest_of_files(&plan.config, children);
+            let (cluster, _) = observe::cluster(context, reference, federation).await;
+            apply::refresh(context, federation, &cluster.pods, &files).await;
+        }
+        drop(turn);
     }
-    cluster::gather(&context.client, federation, endpoint)
-        .await
-        .map_err(Error::api("read the Deployment, pods and Services"))
+    outcome.applied.problems.extend(plan.problems.iter().cloned());
+    Some(outcome)
+}
+
+fn is_secret(object: &DynamicObject) -> bool {
+    object.types.as_ref().is_some_and(|types| types.kind == "Secret")
+}
+
+/// The evidence as it is now. It waits for the API server at most, and only if a watch fails.
+async fn evidence(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    plan: &Plan,
+    old: &XmppFederationStatus,
+    mut applied: Applied,
+    sent: &[DynamicObject],
+) -> Evidence {
+    let (mut cluster, unread) = observe::cluster(context, reference, federation).await;
+    observe::overlay(&mut cluster, federation, sent);
+    applied
+        .problems
+        .retain(|problem| problem.step != Step::Read || plan.problems.contains(problem));
+    applied.problems.extend(unread);
+    let now = Timestamp::now();
+    let engines = match &plan.credentials {
+        Some(credentials) => context.engines.observe(reference, cluster.replicas(), credentials),
+        None => context.engines.last(reference),
+    };
+    let every = context.remember(reference, |memory| memory.every);
+    let (dns, probes) = ask(context, reference, federation, &cluster, plan, every);
+    let fresh = |at: Timestamp| now.duration_since(at) < MAX_EVIDENCE_AGE;
+    let networks = inside(&plan.networks, federation, &cluster);
+    let reached_at = federation.reached_at(cluster.address());
+    let address_changed = status::address_changed(old, reached_at.as_ref(), now);
+    Evidence {
+        now,
+        applied,
+        references: plan.references.clone(),
+        cluster,
+        config: plan.config.clone(),
+        publication: plan.publication,
+        engines,
+        dns: dns.filter(|dns| fresh(dns.at)).unwrap_or_default(),
+        networks,
+        probes: probes.filter(|probes| fresh(probes.at)).unwrap_or_default(),
+        address_changed,
+        remembered: status::remembered(old),
+        rollout_waits: plan.rollout_waits.clone(),
+    }
+}
+
+/// Orders DNS queries and probes from the background, and takes the last results.
+fn ask(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    cluster: &ClusterEvidence,
+    plan: &Plan,
+    every: Duration,
+) -> (Option<DnsEvidence>, Option<probe::ProbeEvidence>) {
+    let published_at = federation.published_at(cluster.address());
+    let resolvers = resolvers::of(federation);
+    let names = LookedFor::of(federation, published_at.as_ref(), &resolvers);
+    let wanted = probe::Wanted::of(federation, cluster, plan.references.served.as_ref());
+    (context.dns.observe(reference, names, every), context.probes.observe(reference, wanted, every))
 }
 
 /// Applies the Service for the backend first, because the engine's configuration needs its address.
@@ -198,11 +383,19 @@ async fn make_backend_service(
     context: &Context,
     reference: &FederationRef,
     federation: &Validated,
-) -> Result<Option<std::net::IpAddr>, Error> {
-    let Some(child) = build::backend_service(federation)? else { return Ok(None) };
-    let made = apply::alone(context, reference, federation, &child).await?;
-    let service = made.and_then(|object: Box<DynamicObject>| object.try_parse::<Service>().ok());
-    Ok(service.as_ref().and_then(cluster::cluster_ip))
+) -> Outcome {
+    let name = names::backend_service(&federation.name);
+    let refused = context.remember(reference, |memory| {
+        let (_, applied) = memory.last_applied.as_ref()?;
+        applied.problem(Step::Apply, "Service", &name).map(|_| ())
+    });
+    match build::backend_service(federation) {
+        Ok(Some(child)) if refused.is_none() => {
+            apply::alone(context, reference, federation, &child, BACKEND_SERVICE_TIMEOUT).await
+        }
+        // An object that cannot be built is reported with the other children.
+        Ok(_) | Err(_) => Outcome::default(),
+    }
 }
 
 fn credentials(control: &ControlMaterial) -> Option<Credentials> {
@@ -250,47 +443,6 @@ fn digest_of_files(config: &WantedConfig, children: &[Child]) -> String {
     digest
 }
 
-async fn ask_dns(
-    context: &Context,
-    reference: &FederationRef,
-    federation: &Validated,
-    address: Option<&Address>,
-    last: Option<DnsEvidence>,
-    kept: SignedDuration,
-    now: Timestamp,
-) -> DnsEvidence {
-    let looked_for = LookedFor::of(federation, address, &resolvers::of(federation));
-    if let Some(last) = last
-        && last.looked_for == looked_for
-        && now.duration_since(last.at) < kept
-    {
-        return last;
-    }
-    let evidence = dns::gather(looked_for, &context.zones, now).await;
-    context.remember(reference, |memory| memory.dns = Some(evidence.clone()));
-    evidence
-}
-
-/// Probes every pod, unless that was done less than `kept` ago.
-async fn probe_listeners(
-    context: &Context,
-    reference: &FederationRef,
-    wanted: probe::Wanted,
-    kept: SignedDuration,
-    now: Timestamp,
-) -> ProbeEvidence {
-    let last = context.remember(reference, |memory| memory.probes.clone());
-    if let Some(last) = last
-        && last.wanted == wanted
-        && now.duration_since(last.at) < kept
-    {
-        return last;
-    }
-    let evidence = probe::gather(wanted, now).await;
-    context.remember(reference, |memory| memory.probes = Some(evidence.clone()));
-    evidence
-}
-
 /// The cluster's own networks, with those that the spec adds, and the addresses of the pods.
 fn inside(
     networks: &ClusterNetworks,
@@ -328,7 +480,7 @@ async fn reject(
     let generation = object.metadata.generation;
     let verdict = accepted::rejected(rejection);
     let status = status::rejected(old, verdict, generation, now);
-    report::status(context, object, &status).await?;
+    report::status(context, object, old, &status).await?;
     Ok(match rejection {
         InvalidFederation::Unreadable(_) | InvalidFederation::Invalid(_) => Action::await_change(),
         // The older federation may be deleted.

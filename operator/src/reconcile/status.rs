@@ -11,7 +11,7 @@ use crds::status::{
     Address as StatusAddress, AddressType, BackendState, BackendStatus, DomainStatus,
     InboundEvidence, InboundStatus,
 };
-use federation_engine::observe::evidence::InboundKind;
+use federation_engine::observe::evidence::{InboundKind, InboundObservation};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -20,7 +20,7 @@ use crate::build::Address;
 use crate::configure;
 use crate::dns::{compare, zone};
 use crate::federation::names;
-use crate::ladder::damping::{Damped, damp};
+use crate::ladder::damping::{Damped, Times, damp};
 use crate::ladder::verdict::Verdict;
 use crate::ladder::{self, Judgement, View, inbound, ready};
 use crate::memory::Failing;
@@ -81,10 +81,13 @@ impl Shown {
             };
             let before = conditions
                 .and_then(|conditions| condition::get(conditions, new.type_()))
+                // A verdict about another spec says nothing.
+                .filter(|shown| shown.observed_generation == view.federation.generation)
                 .and_then(Verdict::shown);
             let key = (new.type_(), domain.cloned());
             let since = failing.get(&key).copied();
-            match damp(before, new, since, view.seen.now) {
+            let times = Times { since, seen_at: seen_at(view, new.type_()), now: view.seen.now };
+            match damp(before, new, times) {
                 Damped::Shown(verdict) => verdict,
                 Damped::Held(verdict, since) => {
                     still.insert(key, since);
@@ -105,6 +108,17 @@ impl Shown {
             })
             .collect();
         Self { rungs, failing: still }
+    }
+}
+
+/// When the evidence about a condition was gathered.
+fn seen_at(view: View<'_>, type_: ConditionType) -> Timestamp {
+    match type_ {
+        ConditionType::HostResolves
+        | ConditionType::SRVResolves
+        | ConditionType::DomainUncontested => view.seen.dns.at,
+        ConditionType::TLSVerified | ConditionType::StreamVerified => view.seen.probes.at,
+        _ => view.seen.now,
     }
 }
 
@@ -152,6 +166,8 @@ fn summarise(status: &mut XmppFederationStatus, rungs: &[Verdict], view: View<'_
                 || workload.ready != wanted
                 || workload.total != wanted
         }),
+        rollout_waits: view.seen.rollout_waits.clone(),
+        rollout_stuck: view.seen.cluster.workload.as_ref().is_some_and(|workload| workload.stuck),
     };
     whole(status, rungs, &gates, generation, now);
     if spec.paused {
@@ -176,7 +192,7 @@ fn whole(
     let ready = ready::check(rungs, gates);
     let passing = [
         (ConditionType::Reconciling, ready::reconciling(rungs, gates, &ready)),
-        (ConditionType::Stalled, ready::stalled(rungs)),
+        (ConditionType::Stalled, ready::stalled(rungs, gates)),
     ];
     condition::set(&mut status.conditions, ready.into_condition(generation, now));
     for (type_, verdict) in passing {
@@ -289,6 +305,23 @@ fn backends(view: View<'_>, rungs: &[Judgement]) -> Vec<BackendStatus> {
     spec.backends.iter().map(of).collect()
 }
 
+/// The last evidence from outside, as the status has it; `None` if the status does not say for which domain it was.
+pub fn remembered(old: &XmppFederationStatus) -> Option<InboundObservation> {
+    let known = old.inbound.as_ref()?;
+    Some(InboundObservation {
+        kind: match known.evidence {
+            InboundEvidence::Stream => InboundKind::StreamAuthenticated,
+            InboundEvidence::Dialback => InboundKind::DialbackVerified,
+            InboundEvidence::Other => InboundKind::StreamOpened,
+            InboundEvidence::Probe => return None,
+        },
+        peer: known.peer.as_deref()?.parse().ok()?,
+        local: known.domain.as_deref()?.parse().ok()?,
+        source: known.source_address.as_deref()?.parse().ok()?,
+        at: known.observed_time.0,
+    })
+}
+
 fn inbound_evidence(old: &XmppFederationStatus, view: View<'_>) -> Option<InboundStatus> {
     let found = inbound::strongest(view)?;
     let new = InboundStatus {
@@ -299,11 +332,13 @@ fn inbound_evidence(old: &XmppFederationStatus, view: View<'_>) -> Option<Inboun
         },
         source_address: Some(found.source.to_canonical().to_string()),
         peer: Some(found.peer.to_string()),
+        domain: Some(found.local.to_string()),
         observed_time: Time(found.at),
     };
     match &old.inbound {
         Some(known)
             if known.evidence == new.evidence
+                && known.domain.is_some()
                 && new.observed_time.0.duration_since(known.observed_time.0) < INBOUND_STEP =>
         {
             Some(known.clone())

@@ -1,9 +1,11 @@
 //! Passes against an API server that answers as the test says: failures that a real one cannot be made to show at will.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crds::condition::{ConditionStatus, ConditionType, get};
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use kube::core::ApiResource;
@@ -11,8 +13,8 @@ use kube::runtime::watcher;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::apply::{Applied, apply};
-use super::error::Error;
+use super::apply::{Applied, Outcome, apply};
+use super::problem::{Cause, Problem, Step};
 use super::{report, status};
 use crate::build::{self, Address, Child};
 use crate::children::{Metadata, Writer};
@@ -92,8 +94,27 @@ fn object(owner: &str, version: &str) -> Value {
     })
 }
 
-async fn apply_one(context: &Context) -> Result<Applied, Error> {
-    apply(context, &reference(), &validated(&smallest()), &[network_policy()]).await
+async fn apply_all(context: &Context, children: &[Child]) -> Outcome {
+    apply(context, &reference(), &validated(&smallest()), children).await
+}
+
+async fn apply_one(context: &Context) -> Applied {
+    apply_all(context, &[network_policy()]).await.applied
+}
+
+fn done() -> Applied {
+    Applied::default()
+}
+
+fn refused(cause: Cause, message: &str) -> Applied {
+    let problem = Problem {
+        step: Step::Apply,
+        kind: "NetworkPolicy".into(),
+        name: "example".into(),
+        cause,
+        message: message.into(),
+    };
+    Applied { problems: vec![problem], ..Applied::default() }
 }
 
 fn not_found() -> Call {
@@ -104,8 +125,8 @@ fn not_found() -> Call {
 async fn a_foreign_object_of_the_same_name_is_left_alone() {
     let (client, requests) = server(vec![call(Method::GET, PATH, 200, object("somebody", "1"))]);
     let (context, _writers) = context(client);
-    let foreign = Applied::Foreign { kind: "NetworkPolicy".into(), name: "example".into() };
-    assert_eq!(apply_one(&context).await.unwrap(), foreign);
+    let foreign = apply_one(&context).await;
+    assert_eq!(foreign.problems, [Problem::foreign("NetworkPolicy", "example")]);
     drop(context);
     requests.await.unwrap();
 
@@ -122,7 +143,7 @@ async fn children_are_applied_by_server_side_apply_strictly_and_under_one_name()
     let (client, requests) =
         server(vec![not_found(), call(Method::PATCH, PATH, 201, object(UID, "1"))]);
     let (context, _writers) = context(client);
-    assert_eq!(apply_one(&context).await.unwrap(), Applied::Done);
+    assert_eq!(apply_one(&context).await, done());
     drop(context);
     let patch = requests.await.unwrap().pop().unwrap();
     for part in ["force=true", "fieldManager=xmpp-federation-operator", "fieldValidation=Strict"] {
@@ -131,56 +152,107 @@ async fn children_are_applied_by_server_side_apply_strictly_and_under_one_name()
 }
 
 #[tokio::test]
-async fn a_conflict_ends_the_pass_and_is_tried_again() {
+async fn a_conflict_with_another_client_is_no_refusal() {
     let conflict = failure(409, "Conflict", "the object has been modified");
-    let (client, requests) = server(vec![not_found(), call(Method::PATCH, PATH, 409, conflict)]);
+    let (client, requests) = server(vec![
+        not_found(),
+        call(Method::PATCH, PATH, 409, conflict),
+        call(Method::PATCH, PATH, 201, object(UID, "1")),
+    ]);
     let (context, _writers) = context(client);
-    let error = apply_one(&context).await.unwrap_err();
-    assert!(matches!(error, Error::Conflict { .. }), "{error}");
-    assert_eq!(error.result(), crate::metrics::ReconcileResult::Conflict);
+    assert_eq!(apply_one(&context).await, done());
     drop(context);
     requests.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_missing_permission_becomes_a_condition() {
-    let forbidden = failure(403, "Forbidden", "cannot patch networkpolicies");
-    let (client, requests) = server(vec![not_found(), call(Method::PATCH, PATH, 403, forbidden)]);
-    let (context, _writers) = context(client);
-    let applied = apply_one(&context).await.unwrap();
-    assert_eq!(
-        applied,
-        Applied::Forbidden {
-            action: "apply NetworkPolicy example".into(),
-            message: "cannot patch networkpolicies".into()
+async fn what_the_api_server_refuses_becomes_a_problem_in_its_own_words() {
+    for (code, reason, cause, message) in [
+        (
+            403,
+            "Forbidden",
+            Cause::NotPermitted,
+            "User \"system:serviceaccount:a:b\" cannot patch resource \"networkpolicies\"",
+        ),
+        (403, "Forbidden", Cause::Quota, "exceeded quota: small, requested: services=1"),
+        (400, "", Cause::Denied, "admission webhook \"a.example\" denied the request: no"),
+        (500, "InternalError", Cause::WebhookFailed, "failed calling webhook \"a.example\": EOF"),
+        (422, "Invalid", Cause::Invalid, "spec.podSelector: Invalid value"),
+        (404, "NotFound", Cause::KindMissing, "the server could not find the requested resource"),
+        (500, "InternalError", Cause::Failed, "etcd is gone"),
+    ] {
+        let refusal = call(Method::PATCH, PATH, code, failure(code, reason, message));
+        let (client, requests) = server(vec![not_found(), refusal]);
+        let (context, _writers) = context(client);
+        assert_eq!(apply_one(&context).await, refused(cause, message));
+        drop(context);
+        requests.await.unwrap();
+    }
+}
+
+/// A client for which the API server answers every request by this function, and a task that counts them.
+fn answering(answer: impl Fn(&Request<Body>) -> (u16, Value) + Send + Sync + 'static) -> Client {
+    let answer = Arc::new(answer);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let answer = Arc::clone(&answer);
+        async move {
+            let (status, body) = answer(&request);
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            Response::builder().status(status).body(body)
         }
-    );
-    drop(context);
-    requests.await.unwrap();
+    });
+    Client::new(service, "im")
+}
+
+/// What the API server answers to a patch: the object itself, with an owner and a version.
+fn applied(request: &Request<Body>) -> Value {
+    let name = request.uri().path().rsplit('/').next().unwrap().to_owned();
+    json!({"apiVersion": "v1", "kind": "Any", "metadata": {
+        "name": name, "namespace": "im", "resourceVersion": "1", "uid": name
+    }})
 }
 
 #[tokio::test]
-async fn what_the_api_server_refuses_becomes_a_condition() {
-    let invalid = failure(422, "Invalid", "spec.podSelector: Invalid value");
-    let (client, requests) = server(vec![not_found(), call(Method::PATCH, PATH, 422, invalid)]);
-    let (context, _writers) = context(client);
-    assert!(matches!(apply_one(&context).await.unwrap(), Applied::Refused { .. }));
-    drop(context);
-    requests.await.unwrap();
+async fn one_refused_child_does_not_stop_the_others_but_the_workload_waits_for_what_it_mounts() {
+    let wanted = build::children(&validated(&smallest()), &given(), &settings()).unwrap();
+    for (refused, workload) in [("services", true), ("networkpolicies", true), ("secrets", false)] {
+        let sent = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::clone(&sent);
+        let client = answering(move |request| {
+            if request.method() == Method::GET {
+                return (404, failure(404, "NotFound", "not found"));
+            }
+            let resource = request.uri().path().rsplit('/').nth(1).unwrap().to_owned();
+            if resource == refused {
+                let message = "admission webhook \"a.example\" denied the request: no";
+                return (403, failure(403, "Forbidden", message));
+            }
+            seen.lock().unwrap().push(resource);
+            (201, applied(request))
+        });
+        let (context, _writers) = context(client);
+        let outcome = apply_all(&context, &wanted).await;
+        assert!(outcome.applied.problems.iter().all(|problem| problem.cause == Cause::Denied));
+        assert!(!outcome.applied.problems.is_empty());
+        let sent = sent.lock().unwrap();
+        assert!(sent.iter().any(|resource| resource == "configmaps"), "{refused}: {sent:?}");
+        let deployed = sent.iter().any(|resource| resource == "deployments");
+        assert_eq!(deployed, workload, "{refused}: {sent:?}");
+    }
 }
 
-#[tokio::test]
-async fn an_api_server_that_fails_is_named_with_what_was_tried() {
-    let broken = failure(500, "InternalError", "etcd is gone");
-    let (client, requests) = server(vec![not_found(), call(Method::PATCH, PATH, 500, broken)]);
-    let (context, _writers) = context(client);
-    let text = apply_one(&context).await.unwrap_err().to_string();
-    assert!(
-        text.contains("apply NetworkPolicy example") && text.contains("etcd is gone"),
-        "{text}"
-    );
-    drop(context);
-    requests.await.unwrap();
+#[tokio::test(start_paused = true)]
+async fn a_request_that_hangs_ends_and_is_named() {
+    let service = tower::service_fn(|request: Request<Body>| async move {
+        if request.method() != Method::GET {
+            std::future::pending::<()>().await;
+        }
+        let body = serde_json::to_vec(&failure(404, "NotFound", "not found")).unwrap();
+        Response::builder().status(404).body(Body::from(body))
+    });
+    let (context, _writers) = context(Client::new(service, "im"));
+    let applied = apply_one(&context).await;
+    assert_eq!(applied, refused(Cause::Failed, "the API server did not answer within 12s"));
 }
 
 fn metadata(object: Value) -> Metadata {
@@ -197,9 +269,9 @@ async fn an_object_that_is_as_it_was_applied_is_not_asked_about() {
     let (client, requests) =
         server(vec![not_found(), call(Method::PATCH, PATH, 201, object(UID, "7"))]);
     let (context, mut writers) = context(client);
-    assert_eq!(apply_one(&context).await.unwrap(), Applied::Done);
+    assert_eq!(apply_one(&context).await, done());
     feed(&mut writers, "NetworkPolicy", object(UID, "7"));
-    assert_eq!(apply_one(&context).await.unwrap(), Applied::Done);
+    assert_eq!(apply_one(&context).await, done());
     drop(context);
     assert_eq!(requests.await.unwrap().len(), 2);
 }
@@ -212,9 +284,31 @@ async fn an_object_that_somebody_changed_is_applied_again() {
         call(Method::PATCH, PATH, 200, object(UID, "9")),
     ]);
     let (context, mut writers) = context(client);
-    apply_one(&context).await.unwrap();
+    apply_one(&context).await;
     feed(&mut writers, "NetworkPolicy", object(UID, "8"));
-    apply_one(&context).await.unwrap();
+    let again = apply_all(&context, &[network_policy()]).await;
+    assert_eq!(again.restored, ["Another client changed NetworkPolicy example"]);
+    drop(context);
+    requests.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_that_somebody_deleted_is_restored_and_one_that_is_as_wanted_is_no_drift() {
+    let (client, requests) = server(vec![
+        not_found(),
+        call(Method::PATCH, PATH, 201, object(UID, "7")),
+        not_found(),
+        call(Method::PATCH, PATH, 201, object(UID, "9")),
+        call(Method::PATCH, PATH, 200, object(UID, "10")),
+    ]);
+    let (context, mut writers) = context(client);
+    apply_one(&context).await;
+    let again = apply_all(&context, &[network_policy()]).await;
+    assert_eq!(again.restored, ["Another client deleted NetworkPolicy example"]);
+    // A field that the operator does not set has changed: the object keeps the version that it got by that.
+    feed(&mut writers, "NetworkPolicy", object(UID, "10"));
+    let same = apply_all(&context, &[network_policy()]).await;
+    assert_eq!(same.restored, [] as [&str; 0]);
     drop(context);
     requests.await.unwrap();
 }
@@ -228,7 +322,7 @@ async fn what_is_no_longer_wanted_is_deleted_and_what_others_own_is_not() {
     feed(&mut writers, "PodDisruptionBudget", object(UID, "1"));
     feed(&mut writers, "Service", object("somebody", "1"));
     let federation = validated(&smallest());
-    assert_eq!(apply(&context, &reference(), &federation, &[]).await.unwrap(), Applied::Done);
+    assert_eq!(apply(&context, &reference(), &federation, &[]).await.applied, done());
     drop(context);
     requests.await.unwrap();
 }
@@ -240,8 +334,8 @@ async fn a_paused_federation_is_left_as_it_is() {
     feed(&mut writers, "PodDisruptionBudget", object(UID, "1"));
     let mut spec = smallest();
     spec["paused"] = json!(true);
-    let applied = apply(&context, &reference(), &validated(&spec), &[network_policy()]).await;
-    assert_eq!(applied.unwrap(), Applied::Paused);
+    let outcome = apply(&context, &reference(), &validated(&spec), &[network_policy()]).await;
+    assert_eq!(outcome.applied, Applied { paused: true, ..Applied::default() });
     drop(context);
     requests.await.unwrap();
 }
@@ -263,7 +357,7 @@ async fn a_status_that_says_the_same_is_not_written() {
 
     let (client, requests) = server(vec![]);
     let (context, _writers) = context(client);
-    report::status(&context, &object, &second).await.unwrap();
+    report::status(&context, &object, &first, &second).await.unwrap();
     drop(context);
     requests.await.unwrap();
 }
@@ -308,6 +402,7 @@ fn the_condition_of_a_domain_is_damped_with_that_of_the_federation() {
     let judge = |old: &crds::XmppFederationStatus, failing: &Failing, lost: bool, seconds: i64| {
         let mut seen = evidence(&validated);
         seen.now = now() + jiff::SignedDuration::from_secs(seconds);
+        seen.dns.at = seen.now;
         if lost {
             seen.dns.services.retain(|(owner, _)| !owner.ends_with("example.org"));
             let of_org = seen.dns.looked_for.services.iter();
@@ -331,6 +426,43 @@ fn the_condition_of_a_domain_is_damped_with_that_of_the_federation() {
     assert_eq!(shown(&twice.status), [False, True, False]);
     let again = judge(&twice.status, &twice.failing, false, 14);
     assert_eq!((shown(&again.status), again.failing.len()), (vec![True, True, True], 0));
+}
+
+#[test]
+fn a_restart_of_the_operator_changes_no_condition() {
+    let mut spec = smallest();
+    spec["peers"] = json!([{"domain": "partner.example"}]);
+    let validated = validated(&spec);
+    let judge = |old: &crds::XmppFederationStatus, failing: &Failing, ago: i64, blank: bool| {
+        let mut seen = evidence(&validated);
+        seen.now = now() + jiff::SignedDuration::from_secs(ago);
+        seen.remembered = status::remembered(old);
+        if blank {
+            // A new process has asked nobody yet.
+            seen.engines[0].report = Report::Waiting;
+            seen.dns = crate::evidence::dns::DnsEvidence::default();
+            seen.probes = crate::evidence::probe::ProbeEvidence::default();
+        }
+        status::judged(old, View { federation: &validated, seen: &seen }, failing)
+    };
+    let nothing = crds::XmppFederationStatus::default();
+    let before = judge(&nothing, &Failing::new(), 0, false).status;
+    let blank = judge(&before, &Failing::new(), 10, true);
+    assert_eq!(blank.status.conditions, before.conditions);
+    let seen = judge(&blank.status, &blank.failing, 12, false);
+    assert_eq!(seen.status.conditions, before.conditions);
+    // Without any evidence, nothing stays True for long.
+    let later = judge(&blank.status, &blank.failing, 60, true);
+    let ready = get(&later.status.conditions, ConditionType::Ready).unwrap();
+    assert_eq!(ready.status, ConditionStatus::Unknown, "{ready:?}");
+    // A new spec has no verdict to keep.
+    let mut changed = before;
+    for condition in &mut changed.conditions {
+        condition.observed_generation = Some(0);
+    }
+    let other = judge(&changed, &Failing::new(), 10, true);
+    let ready = get(&other.status.conditions, ConditionType::Ready).unwrap();
+    assert_eq!(ready.status, ConditionStatus::Unknown, "{ready:?}");
 }
 
 #[test]
@@ -393,20 +525,21 @@ async fn a_status_that_says_something_new_is_applied_and_reported() {
     let view = View { federation: &validated, seen: &seen };
     let judged =
         status::judged(&crds::XmppFederationStatus::default(), view, &Failing::new()).status;
-    // 13 rungs and `Ready` turned True, one event each.
+    // Only `Ready` is news on a new object.
     let mut calls = vec![call(
         Method::PATCH,
         "/namespaces/im/xmppfederations/example/status",
         200,
         serde_json::to_value(federation(&smallest())).unwrap(),
     )];
-    calls.extend((0..14).map(|_| {
+    calls.extend((0..1).map(|_| {
         let path = "/apis/events.k8s.io/v1/namespaces/im/events";
         call(Method::POST, path, 201, json!({"metadata": {"name": "e"}, "eventTime": null}))
     }));
     let (client, requests) = server(calls);
     let (context, _writers) = context(client);
-    report::status(&context, &federation(&smallest()), &judged).await.unwrap();
+    let nothing = crds::XmppFederationStatus::default();
+    report::status(&context, &federation(&smallest()), &nothing, &judged).await.unwrap();
     drop(context);
     requests.await.unwrap();
 }
@@ -496,4 +629,190 @@ async fn no_change_of_a_reference_takes_the_served_certificate_away() {
         assert_eq!(again.0, first, "{broken:?}");
         secrets = again.1;
     }
+}
+
+/// Runs one pass of a federation against an API server that has nothing yet, answers every other request by this function,
+/// and returns the conditions of each status that the pass wrote, with the time since its beginning.
+async fn pass<F>(
+    answer: impl Fn(Request<Body>) -> F + Clone + Send + 'static,
+) -> Vec<(Duration, Value)>
+where
+    F: Future<Output = (u16, Value)> + Send + 'static,
+{
+    let mut spec = smallest();
+    // Nothing answers there, and nothing leaves the machine.
+    spec["dns"] = json!({"resolvers": ["127.0.0.1:1"]});
+    let object = federation(&spec);
+    let known = serde_json::to_value(&object).unwrap();
+    let written = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let begun = tokio::time::Instant::now();
+    let statuses = Arc::clone(&written);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (answer, statuses) = (answer.clone(), Arc::clone(&statuses));
+        let known = known.clone();
+        async move {
+            let path = request.uri().path().to_owned();
+            let (code, body) = if request.method() == Method::GET {
+                let items = path.ends_with("/pods") || path.ends_with("/events");
+                match items {
+                    true => (200, json!({"items": [], "metadata": {}})),
+                    false => (404, failure(404, "NotFound", "not found")),
+                }
+            } else if path.ends_with("/status") {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let patch: Value = serde_json::from_slice(&body).unwrap();
+                let conditions = patch["status"]["conditions"].clone();
+                statuses.lock().unwrap().push((begun.elapsed(), conditions));
+                (200, known)
+            } else if path.ends_with("/events") {
+                (201, json!({"metadata": {"name": "e"}, "eventTime": null}))
+            } else {
+                answer(request).await
+            };
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            Response::builder().status(code).body(body)
+        }
+    });
+    let (context, _writers) = context(Client::new(service, "im"));
+    let object = Arc::new(kube::core::DeserializeGuard(Ok(object)));
+    super::pass::reconcile(object, Arc::new(context)).await.unwrap();
+    let written = written.lock().unwrap();
+    written.clone()
+}
+
+/// Status and reason of a condition in a written status.
+fn word(conditions: &Value, type_: ConditionType) -> String {
+    let all = conditions.as_array().unwrap();
+    let found = all.iter().find(|condition| condition["type"] == json!(type_.as_str())).unwrap();
+    format!("{}/{}", found["status"].as_str().unwrap(), found["reason"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_pass_that_the_api_server_refuses_still_writes_every_condition() {
+    let written = pass(|request| async move {
+        let resource = request.uri().path().rsplit('/').nth(1).unwrap().to_owned();
+        let message = "exceeded quota: small, requested: count/services=1";
+        match resource.as_str() {
+            "services" => (403, failure(403, "Forbidden", message)),
+            _ => (201, applied(&request)),
+        }
+    })
+    .await;
+    let (_, conditions) = written.last().unwrap();
+    assert_eq!(word(conditions, ConditionType::Accepted), "False/ApplyFailed");
+    assert_eq!(word(conditions, ConditionType::CertificateReady), "True/SelfSigned");
+    assert_eq!(word(conditions, ConditionType::AddressAssigned), "False/AddressNotAssigned");
+    assert_eq!(word(conditions, ConditionType::Ready), "False/Accepted");
+    for type_ in ConditionType::LADDER {
+        word(conditions, type_);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_federation_has_every_condition_within_five_seconds_even_if_every_write_hangs() {
+    let written = pass(|_| std::future::pending::<(u16, Value)>()).await;
+    let (first, conditions) = written.first().unwrap();
+    assert!(*first <= Duration::from_secs(5), "{first:?}");
+    assert_eq!(word(conditions, ConditionType::Accepted), "Unknown/Pending");
+    for type_ in ConditionType::LADDER {
+        word(conditions, type_);
+    }
+    let (_, conditions) = written.last().unwrap();
+    assert_eq!(word(conditions, ConditionType::Accepted), "False/ApplyFailed");
+    assert_eq!(word(conditions, ConditionType::Ready), "False/Accepted");
+}
+
+/// Gives the stores the objects that the operator has applied, as their watches would.
+fn feed_all(
+    writers: &mut [(ApiResource, Writer)],
+    feeds: &mut crate::objects::Feeds,
+    applied: &[Value],
+) {
+    fn all<K>(kind: &str, applied: &[Value]) -> Vec<watcher::Event<K>>
+    where
+        K: serde::de::DeserializeOwned,
+    {
+        let found = applied.iter().filter(|object| object["kind"] == json!(kind));
+        let parsed = found.map(|object| serde_json::from_value(object.clone()).unwrap());
+        std::iter::once(watcher::Event::Init)
+            .chain(parsed.map(watcher::Event::InitApply))
+            .chain(std::iter::once(watcher::Event::InitDone))
+            .collect()
+    }
+    for (resource, writer) in writers {
+        all(&resource.kind, applied).iter().for_each(|event| writer.apply_watcher_event(event));
+    }
+    macro_rules! feed {
+        ($($feed:ident: $kind:literal),+) => {
+            $(for event in all($kind, applied) {
+                feeds.$feed.writer.apply_watcher_event(&event);
+            })+
+        };
+    }
+    feed!(
+        deployments: "Deployment", services: "Service", pods: "Pod",
+        secrets: "Secret", config_maps: "ConfigMap", dns_endpoints: "DNSEndpoint"
+    );
+}
+
+#[tokio::test]
+async fn a_federation_that_waits_for_the_world_sends_no_requests() {
+    let mut spec = smallest();
+    spec["dns"] = json!({"resolvers": ["127.0.0.1:1"]});
+    let object = federation(&spec);
+    let known = serde_json::to_value(&object).unwrap();
+    let objects = Arc::new(std::sync::Mutex::new(Vec::<Value>::new()));
+    let requests = Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let (kept, seen) = (Arc::clone(&objects), Arc::clone(&requests));
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (kept, seen, known) = (Arc::clone(&kept), Arc::clone(&seen), known.clone());
+        async move {
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            seen.lock().unwrap().push(format!("{method} {path}"));
+            let name = path.rsplit('/').next().unwrap().to_owned();
+            let listing = name == "pods" || name == "events";
+            let answer = if method == Method::GET && listing {
+                Some(json!({"items": [], "metadata": {}}))
+            } else if method == Method::GET {
+                let resource = path.rsplit('/').nth(1).unwrap().to_owned();
+                let kept = kept.lock().unwrap();
+                let named = |object: &&Value| {
+                    let kind = object["kind"].as_str().unwrap().to_lowercase();
+                    object["metadata"]["name"] == json!(name) && resource.starts_with(&kind)
+                };
+                kept.iter().find(named).cloned()
+            } else if name == "status" {
+                Some(known)
+            } else {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let mut object: Value = serde_json::from_slice(&body).unwrap();
+                object["metadata"]["resourceVersion"] = json!("1");
+                object["metadata"]["uid"] = json!(name);
+                object["metadata"]["generation"] = json!(1);
+                kept.lock().unwrap().push(object.clone());
+                Some(object)
+            };
+            let (code, body) = match answer {
+                Some(body) => (200, body),
+                None => (404, failure(404, "NotFound", "not found")),
+            };
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            Response::builder().status(code).body(body)
+        }
+    });
+    let (context, mut writers, mut feeds) =
+        crate::fixtures::context_with_feeds(Client::new(service, "im"));
+    let context = Arc::new(context);
+    let object = Arc::new(kube::core::DeserializeGuard(Ok(object)));
+    let pass = || async {
+        super::pass::reconcile(Arc::clone(&object), Arc::clone(&context)).await.unwrap();
+        std::mem::take(&mut *requests.lock().unwrap())
+    };
+    assert!(pass().await.len() > 10);
+    feed_all(&mut writers, &mut feeds, &objects.lock().unwrap());
+    // The address of the backend's Service is known now, and Secrets are read once more.
+    pass().await;
+    let again = pass().await;
+    let polled: Vec<_> = again.iter().filter(|request| !request.contains("/status")).collect();
+    assert_eq!(polled, [] as [&String; 0]);
 }

@@ -17,6 +17,7 @@ pub mod error;
 pub mod federation;
 mod go;
 pub mod host;
+pub mod installed;
 pub mod kubernetes;
 pub mod manifest;
 pub mod network;

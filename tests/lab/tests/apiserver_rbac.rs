@@ -9,51 +9,16 @@
 )]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crds::condition::ConditionType;
-use harness::program;
-use lab::apiserver::{ApiServer, Program, free_ports};
-use lab::command::Run;
+use lab::apiserver::{ApiServer, Program};
 use lab::error::Result;
+use lab::installed::{ACCOUNT, NAMESPACE, install, start_operator};
 use lab::parts::Part;
 use lab::paths::Paths;
 use lab::wait::{Seen, Wait};
 use serde_json::{Value, json};
-
-const NAMESPACE: &str = "xmpp-federation-system";
-const ACCOUNT: &str = "xmpp-federation-operator";
-
-/// The chart's rendered manifests.
-fn rendered(server: &ApiServer, values: &[&str]) -> String {
-    let helm = Part::Helm.file(&Paths::from_env().unwrap(), "helm").unwrap();
-    let mut run = Run::new(helm)
-        .env("HOME", server.dir().as_os_str())
-        .args(["template", ACCOUNT])
-        .arg(source().join("charts/xmpp-federation-operator"))
-        .args(["--namespace", NAMESPACE]);
-    for value in values {
-        run = run.args(["--set", value]);
-    }
-    run.stdout().unwrap()
-}
-
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// A server with the chart's objects, where the operator's service account can log in.
-fn installed(values: &[&str]) -> ApiServer {
-    let server = ApiServer::start(&Paths::from_env().unwrap()).unwrap();
-    for namespace in [NAMESPACE, "im"] {
-        server.kubectl().args(["create", "namespace", namespace]).ok().unwrap();
-    }
-    server.apply(&rendered(&server, values)).unwrap();
-    server.wait_for_resource().unwrap();
-    server.log_in(NAMESPACE, ACCOUNT).unwrap();
-    server
-}
 
 /// Waits until the operator has exactly the expected permissions in a namespace. The API server's authorizer reads
 /// roles and bindings some time after their creation, including those of every account. Earlier requests are refused.
@@ -139,7 +104,7 @@ fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
 
 #[test]
 fn cluster_wide_the_roles_permit_what_the_operator_does_and_nothing_else() {
-    let server = installed(&[]);
+    let server = install(&[]).unwrap();
     wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
     wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES]));
     let may = |question: &[&str]| {
@@ -161,7 +126,7 @@ fn cluster_wide_the_roles_permit_what_the_operator_does_and_nothing_else() {
 
 #[test]
 fn in_one_namespace_the_operator_may_do_nothing_in_others() {
-    let server = installed(&["rbac.clusterWide=false"]);
+    let server = install(&["rbac.clusterWide=false"]).unwrap();
     wait_for_permissions(&server, NAMESPACE, &expected(&[LEASES]));
     assert_eq!(permissions(&server, "im").unwrap(), BTreeSet::new());
 }
@@ -169,7 +134,7 @@ fn in_one_namespace_the_operator_may_do_nothing_in_others() {
 #[test]
 fn the_operator_lives_within_its_roles() {
     let paths = Paths::from_env().unwrap();
-    let server = installed(&[]);
+    let server = install(&[]).unwrap();
     let endpoints = Part::ExternalDns.file(&paths, "dnsendpoints.yaml").unwrap();
     server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
     wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
@@ -177,7 +142,7 @@ fn the_operator_lives_within_its_roles() {
     // The requests of the review above, which may have been refused.
     let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
     let before = server.requests_of(&user).unwrap().len();
-    let mut operator = start_operator(&server);
+    let mut operator = start_operator(&server).unwrap();
     server
         .apply(
             "apiVersion: xmppfederation.dev/v1alpha1
@@ -253,29 +218,6 @@ spec:
         .unwrap();
     let denied: BTreeSet<_> = requests.iter().filter(|request| request.code == 403).collect();
     assert_eq!(denied, BTreeSet::new());
-}
-
-/// The operator, started outside of the cluster as the chart's Deployment starts it.
-fn start_operator(server: &ApiServer) -> Program {
-    let program = program::build("operator", ACCOUNT).unwrap();
-    let deployment: Value = server
-        .kubectl()
-        .args(["get", "deployment", ACCOUNT, "-n", NAMESPACE, "-o", "json"])
-        .json()
-        .unwrap();
-    let [port] = free_ports().unwrap();
-    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    let mut arguments: Vec<String> = container["args"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|argument| argument.as_str().unwrap().to_owned())
-        .filter(|argument| !argument.starts_with("--listen="))
-        .collect();
-    arguments.push(format!("--listen=127.0.0.1:{port}"));
-    arguments.push(format!("--kubeconfig={}", server.kubeconfig(ACCOUNT).display()));
-    let environment = [("POD_NAME", "operator-0"), ("POD_NAMESPACE", NAMESPACE)];
-    Program::start(server.dir(), &program, &arguments, &environment).unwrap()
 }
 
 fn wait_for_children(server: &ApiServer, operator: &mut Program, wanted: &BTreeSet<String>) {

@@ -1,0 +1,206 @@
+//! Observes what the verdicts depend on, except the network. Each source gives its own result: what cannot be read is a
+//! [`Problem`], and everything else is judged all the same.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::federation::reference::BundleRef;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use tokio::time::timeout;
+
+use super::dereference::{Dereferenced, dereference};
+use super::problem::{Problem, Step};
+use crate::build::bundles;
+use crate::children::is_controlled_by;
+use crate::context::{Context, FederationRef};
+use crate::evidence::cluster::{self, ClusterEvidence, DnsEndpointEvidence, ServiceEvents};
+use crate::evidence::networks::ClusterNetworks;
+use crate::federation::names;
+use crate::federation::validated::Validated;
+use crate::memory::ReadContent;
+
+/// Time limit for reading all Secrets and `ConfigMaps`, for the events about a Service, and for the list of nodes.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long content is used while its objects keep their versions. Certificates are judged by the time.
+const CONTENT_TTL: Duration = Duration::from_mins(1);
+/// How long the events about a Service without an address are used.
+const EVENTS_TTL: Duration = Duration::from_secs(5);
+
+/// The objects in the cluster, and those that could not be read.
+pub async fn cluster(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+) -> (ClusterEvidence, Vec<Problem>) {
+    let (namespace, name) = (federation.namespace.as_str(), federation.name.as_str());
+    let (client, objects, uid) = (&context.client, &context.objects, &federation.owner.uid);
+    let mut problems = Vec::new();
+    let (own, backend_name) = (names::own(name), names::backend_service(name));
+    let (deployment, pods, outer, inner) = tokio::join!(
+        objects.deployments.get(client, namespace, &own),
+        objects.engine_pods(client, namespace, name),
+        objects.services.get(client, namespace, &own),
+        objects.services.get(client, namespace, &backend_name),
+    );
+    // An object of someone else says nothing about this federation; applying reports it.
+    let deployment = kept(deployment, &mut problems).filter(|d| is_controlled_by(&**d, uid));
+    let outer = kept(outer, &mut problems).filter(|service| is_controlled_by(&**service, uid));
+    let inner = kept(inner, &mut problems).filter(|service| is_controlled_by(&**service, uid));
+    let pods = pods.unwrap_or_else(|problem| {
+        problems.push(problem);
+        Vec::new()
+    });
+    let mut service = outer.as_deref().map(cluster::outer_service);
+    if let (Some(found), Some(object)) = (service.as_mut(), outer.as_deref())
+        && found.address.is_none()
+    {
+        found.events = service_events(context, reference, object).await;
+    }
+    let evidence = ClusterEvidence {
+        workload: deployment.as_deref().map(cluster::workload),
+        pods: pods.iter().map(|pod| cluster::engine_pod(pod)).collect(),
+        service,
+        backend_ip: inner.as_deref().and_then(cluster::cluster_ip),
+        dns_endpoint: dns_endpoint(context, federation).await,
+    };
+    (evidence, problems)
+}
+
+fn kept<K>(result: Result<Option<Arc<K>>, Problem>, problems: &mut Vec<Problem>) -> Option<Arc<K>> {
+    result.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    })
+}
+
+async fn dns_endpoint(context: &Context, federation: &Validated) -> DnsEndpointEvidence {
+    let mut evidence = DnsEndpointEvidence {
+        kind_exists: context.kinds.dns_endpoint(),
+        ..DnsEndpointEvidence::default()
+    };
+    if !evidence.kind_exists {
+        return evidence;
+    }
+    let name = names::dns_endpoint(&federation.name);
+    let objects = &context.objects.dns_endpoints;
+    let found = match objects.get(&context.client, &federation.namespace, &name).await {
+        Ok(found) => found,
+        Err(problem) => {
+            tracing::debug!(federation = %federation.name, message = %problem.message, "cannot read a DNSEndpoint");
+            context.kinds.suspect();
+            objects.last(&federation.namespace, &name)
+        }
+    };
+    if let Some(found) = found {
+        let observed = found.status.as_ref().and_then(|status| status.observed_generation);
+        evidence.exists = is_controlled_by(&*found, &federation.owner.uid);
+        evidence.created = found.creation_timestamp().map(|time| time.0);
+        evidence.observed = observed.is_some();
+    }
+    evidence
+}
+
+async fn service_events(
+    context: &Context,
+    reference: &FederationRef,
+    service: &Service,
+) -> ServiceEvents {
+    let last = context.remember(reference, |memory| memory.service_events.clone());
+    if let Some((at, events)) = &last
+        && at.elapsed() < EVENTS_TTL
+    {
+        return events.clone();
+    }
+    let read = timeout(READ_TIMEOUT, cluster::events_about(&context.client, service)).await;
+    // Without the events, the status of the Service is judged alone.
+    let events = match read {
+        Ok(Ok(events)) => events,
+        Ok(Err(_)) | Err(_) => last.map(|(_, events)| events).unwrap_or_default(),
+    };
+    context.remember(reference, |memory| {
+        memory.service_events = Some((Instant::now(), events.clone()));
+    });
+    events
+}
+
+/// Adds the objects that were sent just now, because the stores lag behind.
+pub fn overlay(cluster: &mut ClusterEvidence, federation: &Validated, sent: &[DynamicObject]) {
+    let own = names::own(&federation.name);
+    for object in sent.iter().filter(|object| object.name_any() == own) {
+        let kind = object.types.as_ref().map_or("", |types| types.kind.as_str());
+        match kind {
+            "Deployment" => {
+                let Ok(deployment) = object.clone().try_parse() else { continue };
+                let newer = cluster::workload(&deployment);
+                // The controller has not seen a change that was sent just now.
+                if cluster.workload.is_none() || !newer.observed {
+                    cluster.workload = Some(newer);
+                }
+            }
+            "Service" if cluster.service.is_none() => {
+                let Ok(service) = object.clone().try_parse::<Service>() else { continue };
+                cluster.service = Some(cluster::outer_service(&service));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The content of the Secrets and `ConfigMaps`. It is read again only if one of them has changed.
+///
+/// # Errors
+/// When the API server does not return it.
+pub async fn content(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    now: Timestamp,
+) -> Result<Dereferenced, Problem> {
+    let maps: Vec<&str> = bundles::references(&federation.spec)
+        .filter_map(|bundle| match bundle {
+            BundleRef::ConfigMap(reference) => Some(reference.name.as_str()),
+            BundleRef::Secret(_) => None,
+        })
+        .collect();
+    let versions = context.objects.versions(&federation.namespace, &maps);
+    let generation = federation.generation;
+    let unchanged = context.remember(reference, |memory| {
+        let read = memory.read.as_ref().filter(|read| {
+            read.generation == generation
+                && Some(&read.versions) == versions.as_ref()
+                && read.at.elapsed() < CONTENT_TTL
+        })?;
+        Some(read.found.clone())
+    });
+    if let Some(found) = unchanged {
+        return Ok(found);
+    }
+    let problem = |error: &kube::Error| Problem::of(Step::Read, "Secret", "", error);
+    let found = match timeout(READ_TIMEOUT, dereference(&context.client, federation, now)).await {
+        Ok(result) => result.map_err(|error| problem(&error))?,
+        Err(_) => {
+            let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
+            return Err(Problem::failed(Step::Read, "Secret", "", message));
+        }
+    };
+    context.remember(reference, |memory| {
+        memory.read = versions.map(|versions| ReadContent {
+            at: Instant::now(),
+            generation,
+            versions,
+            found: found.clone(),
+        });
+    });
+    Ok(found)
+}
+
+/// Addresses of the cluster itself; the last known ones if the API server does not answer in time.
+pub async fn networks(context: &Context) -> Arc<ClusterNetworks> {
+    match timeout(READ_TIMEOUT, context.networks.get(&context.client)).await {
+        Ok(networks) => networks,
+        Err(_) => context.networks.last(),
+    }
+}

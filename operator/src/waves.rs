@@ -1,0 +1,194 @@
+//! Rollouts of a new engine image, one wave of federations after the other: first a single federation, and several at a time
+//! once it serves. They stop at the first one whose pods do not become ready, so that a broken image never reaches all
+//! federations.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
+
+use crate::build::deployment::CONTAINER;
+use crate::evidence::cluster::workload;
+use crate::federation::watched::FederationRef;
+
+/// Federations that roll out at a time once one of them serves with the new image.
+const WAVE: usize = 10;
+/// Time after which the store of Deployments must show a rollout that was permitted.
+const LAG: Duration = Duration::from_secs(30);
+
+/// Permits rollouts.
+#[derive(Debug, Default)]
+pub struct Waves {
+    /// Rollouts that were permitted, which the store of Deployments may not show yet.
+    permitted: Mutex<HashMap<FederationRef, Instant>>,
+}
+
+/// The image that a federation gets now, and why it is not the wanted one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Choice {
+    /// The image.
+    pub image: String,
+    /// What it waits for; whole sentences.
+    pub waits: Option<String>,
+}
+
+impl Waves {
+    /// Chooses the image for a federation, given all Deployments of the operator.
+    pub fn choose(
+        &self,
+        federation: &FederationRef,
+        deployments: &[Arc<Deployment>],
+        wanted: &str,
+    ) -> Choice {
+        let is_own = |deployment: &&Arc<Deployment>| {
+            deployment.metadata.name.as_deref() == Some(&federation.name)
+                && deployment.metadata.namespace == federation.namespace
+        };
+        let own = deployments.iter().find(is_own).and_then(|own| image(own));
+        let now = Choice { image: wanted.to_owned(), waits: None };
+        let Some(own) = own.filter(|own| *own != wanted) else { return now };
+        let mut permitted = self.permitted.lock().unwrap_or_else(PoisonError::into_inner);
+        permitted.retain(|_, at| at.elapsed() < LAG);
+        let seen = Seen::of(deployments, wanted);
+        let waits = if permitted.contains_key(federation) {
+            None
+        } else if let Some(stuck) = &seen.stuck {
+            Some(format!(
+                "This federation keeps image {own}, because the rollout of image {wanted} is stuck at federation {stuck}."
+            ))
+        } else {
+            let limit = if seen.complete > 0 { WAVE } else { 1 };
+            let unseen = permitted.keys().filter(|known| !seen.names.contains(&name(known)));
+            (seen.running + unseen.count() >= limit).then(|| {
+                format!(
+                    "This federation keeps image {own} until other federations serve with image {wanted}."
+                )
+            })
+        };
+        match waits {
+            None => {
+                permitted.insert(federation.clone(), Instant::now());
+                now
+            }
+            waits => Choice { image: own.to_owned(), waits },
+        }
+    }
+}
+
+/// The Deployments with the wanted image.
+#[derive(Default)]
+struct Seen {
+    complete: usize,
+    running: usize,
+    /// All of them.
+    names: Vec<String>,
+    /// One whose new pods do not become ready.
+    stuck: Option<String>,
+}
+
+impl Seen {
+    fn of(deployments: &[Arc<Deployment>], wanted: &str) -> Self {
+        let mut seen = Self::default();
+        for deployment in deployments.iter().filter(|d| image(d) == Some(wanted)) {
+            let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+            let state = workload(deployment);
+            let name =
+                format!("{}/{}", deployment.namespace().unwrap_or_default(), deployment.name_any());
+            seen.names.push(name.clone());
+            // A federation that did not serve before says nothing about the image.
+            let serves = state.ready > 0;
+            if state.observed && [state.updated, state.ready, state.total] == [replicas; 3] {
+                seen.complete += 1;
+            } else if serves && state.stuck {
+                seen.stuck = Some(name);
+            } else if serves {
+                seen.running += 1;
+            }
+        }
+        seen
+    }
+}
+
+fn name(federation: &FederationRef) -> String {
+    format!("{}/{}", federation.namespace.as_deref().unwrap_or_default(), federation.name)
+}
+
+fn image(deployment: &Deployment) -> Option<&str> {
+    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    pod.containers.iter().find(|container| container.name == CONTAINER)?.image.as_deref()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A Deployment with that many updated and ready pods of two.
+    fn deployment(
+        name: &str,
+        image: &str,
+        updated: i32,
+        ready: i32,
+        stuck: bool,
+    ) -> Arc<Deployment> {
+        let reason = if stuck { "ProgressDeadlineExceeded" } else { "ReplicaSetUpdated" };
+        let value = json!({
+            "metadata": {"name": name, "namespace": "im", "generation": 1},
+            "spec": {
+                "replicas": 2, "selector": {},
+                "template": {"spec": {"containers": [{"name": CONTAINER, "image": image}]}}
+            },
+            "status": {
+                "observedGeneration": 1, "replicas": 2, "updatedReplicas": updated,
+                "readyReplicas": ready,
+                "conditions": [{"type": "Progressing", "status": "True", "reason": reason}]
+            }
+        });
+        Arc::new(serde_json::from_value(value).unwrap())
+    }
+
+    fn federation(name: &str) -> FederationRef {
+        FederationRef::new(name).within("im")
+    }
+
+    /// The federations of twelve with the old image that get the new one.
+    fn permitted(waves: &Waves, others: &[Arc<Deployment>]) -> usize {
+        let old = (0..12).map(|n| deployment(&format!("old{n}"), "engine:1", 2, 2, false));
+        let all: Vec<_> = old.chain(others.iter().cloned()).collect();
+        let choose = |n| waves.choose(&federation(&format!("old{n}")), &all, "engine:2");
+        (0..12).filter(|n| choose(*n).image == "engine:2").count()
+    }
+
+    #[test]
+    fn the_first_federation_goes_alone_and_then_several_at_a_time() {
+        assert_eq!(permitted(&Waves::default(), &[]), 1);
+        let running = deployment("a", "engine:2", 1, 2, false);
+        assert_eq!(permitted(&Waves::default(), &[running]), 0);
+        let complete = deployment("a", "engine:2", 2, 2, false);
+        assert_eq!(permitted(&Waves::default(), &[complete]), 10);
+    }
+
+    #[test]
+    fn a_rollout_that_is_stuck_stops_the_others_until_the_image_changes() {
+        let stuck = deployment("a", "engine:2", 1, 2, true);
+        let complete = deployment("b", "engine:2", 2, 2, false);
+        assert_eq!(permitted(&Waves::default(), &[stuck.clone(), complete]), 0);
+        let own = deployment("old", "engine:1", 2, 2, false);
+        let choice =
+            Waves::default().choose(&federation("old"), &[own.clone(), stuck.clone()], "engine:2");
+        assert!(choice.waits.unwrap().contains("is stuck at federation im/a"));
+        let repaired = Waves::default().choose(&federation("old"), &[own, stuck], "engine:3");
+        assert_eq!(repaired, Choice { image: "engine:3".to_owned(), waits: None });
+    }
+
+    #[test]
+    fn a_new_federation_does_not_wait_and_a_broken_one_stops_nobody() {
+        let new = Waves::default().choose(&federation("new"), &[], "engine:2");
+        assert_eq!(new.image, "engine:2");
+        let broken = deployment("a", "engine:2", 1, 0, true);
+        assert_eq!(permitted(&Waves::default(), &[broken]), 1);
+    }
+}
