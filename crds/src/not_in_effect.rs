@@ -70,7 +70,6 @@ impl XmppFederationSpec {
             of(Setting::Component),
             of(Setting::PlainDialback),
             ("service.proxyProtocol", self.service.proxy_protocol),
-            ("dns.takeover", self.dns.takeover),
             (
                 "tls.certificate.issuerRef",
                 matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
@@ -144,7 +143,6 @@ mod tests {
                 {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
             ],
             "service": {"proxyProtocol": true},
-            "dns": {"takeover": true},
             "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
             "peerDefaults": {"probe": {"to": "echo@example.net"}},
             "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
@@ -157,7 +155,6 @@ mod tests {
                 "backends[].component",
                 "backends[].server.authentication",
                 "service.proxyProtocol",
-                "dns.takeover",
                 "tls.certificate.issuerRef",
                 "peerDefaults.probe.to",
                 "peers[].probe.to",

@@ -43,6 +43,10 @@ pub enum InvalidSpec {
     SameNodePort,
     /// A port for Direct TLS while that is off.
     PortWithoutDirectTls,
+    /// Two other targets of the SRV records have the same host.
+    DuplicateSrvTarget(Domain),
+    /// The federation's own host is among the other targets of its SRV records.
+    OwnHostAsTarget(Domain),
     /// The maximum age of evidence is out of range.
     EvidenceTtl,
     /// The prober URL is not an HTTPS URL.
@@ -99,6 +103,12 @@ impl fmt::Display for InvalidSpec {
             Self::PortWithoutDirectTls => {
                 write!(f, "spec.service: {}", message::PORT_WITHOUT_DIRECT_TLS)
             }
+            Self::DuplicateSrvTarget(host) => {
+                write!(f, "spec.dns.srv.otherTargets[{host}]: {}", message::DUPLICATE_SRV_TARGET)
+            }
+            Self::OwnHostAsTarget(host) => {
+                write!(f, "spec.dns.srv.otherTargets[{host}]: {}", message::OWN_HOST_AS_TARGET)
+            }
             Self::EvidenceTtl => {
                 write!(f, "spec.verification.evidenceTtl: {}", message::EVIDENCE_TTL)
             }
@@ -153,6 +163,7 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
         found.push(InvalidSpec::LoadBalancerFields);
     }
     found.extend(exposure(service));
+    found.extend(other_targets(spec));
     if let Err(combination) = impossible::check(&effective(&spec.peer_defaults, None)) {
         found.push(InvalidSpec::PeerDefaults(combination));
     }
@@ -207,6 +218,22 @@ fn exposure(service: &ServiceSpec) -> Vec<InvalidSpec> {
     }
     if !service.direct_tls && (public.s2s_tls.is_some() || node.s2s_tls.is_some()) {
         found.push(InvalidSpec::PortWithoutDirectTls);
+    }
+    found
+}
+
+/// What is wrong with the other targets of the SRV records.
+fn other_targets(spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
+    let mut found = Vec::new();
+    let own = spec.host();
+    let mut hosts = BTreeSet::new();
+    for target in &spec.dns.srv.other_targets {
+        if !hosts.insert(&target.host) {
+            found.push(InvalidSpec::DuplicateSrvTarget(target.host.clone()));
+        }
+        if own.as_ref() == Some(&target.host) {
+            found.push(InvalidSpec::OwnHostAsTarget(target.host.clone()));
+        }
     }
     found
 }

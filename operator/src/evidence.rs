@@ -1,11 +1,13 @@
 //! The evidence about a federation: plain data, and the only I/O of the ladder. It contains no verdicts.
 
+pub mod answer;
 pub mod certificate;
 pub mod cluster;
 pub mod control;
 pub mod dns;
 pub mod engine;
 pub mod networks;
+pub mod owner;
 pub mod pinned;
 pub mod probe;
 pub mod references;

@@ -12,14 +12,15 @@ pub fn check(view: View<'_>) -> Verdict {
     match &view.seen.applied {
         Applied::Done | Applied::Paused => {
             let later = view.federation.spec.not_in_effect();
-            if later.is_empty() {
-                Verdict::new(AcceptedReason::Accepted, "The resource is valid.")
+            let later = if later.is_empty() {
+                String::new()
             } else {
-                Verdict::new(
-                    AcceptedReason::Accepted,
-                    format!("The resource is valid. Not in effect yet: {}.", later.join(", ")),
-                )
-            }
+                format!(" Not in effect yet: {}.", later.join(", "))
+            };
+            Verdict::new(
+                AcceptedReason::Accepted,
+                format!("The resource is valid.{later}{}", unknown_keys(view)),
+            )
         }
         Applied::Foreign { kind, name } => Verdict::new(
             AcceptedReason::AdoptionConflict,
@@ -39,6 +40,21 @@ pub fn check(view: View<'_>) -> Verdict {
                 "The API server rejects {kind} {name}, which the operator builds from the spec: {message}. Correct that field of the spec."
             ),
         ),
+    }
+}
+
+/// A peer verifies a dialback key at whichever target it selects (XEP-0220 §2.3). A target that does not know the secret
+/// denies the key.
+fn unknown_keys(view: View<'_>) -> String {
+    let spec = &view.federation.spec;
+    let srv = &spec.dns.srv;
+    let mut others = srv.other_targets.iter();
+    match others.find(|other| other.priority <= srv.priority) {
+        Some(other) if spec.dialback.is_none() => format!(
+            " Peers may verify dialback keys at {}, which does not know the generated secret. Set spec.dialback.secretRef to a secret that both use, or give that target a higher priority value.",
+            other.host
+        ),
+        _ => String::new(),
     }
 }
 

@@ -79,7 +79,8 @@ async fn one(
     count_certificate(context, &federation, &evidence);
     report::status(context, object, &judged.status).await?;
     context.remember(reference, |memory| memory.errors.reset());
-    let pause = schedule::next(&judged.status.conditions, held, now, rand::random());
+    let expiry = evidence.dns.lowest_ttl().map(SignedDuration::unsigned_abs);
+    let pause = schedule::next(&judged.status.conditions, held, expiry, now, rand::random());
     Ok(Action::requeue(pause))
 }
 
@@ -262,13 +263,20 @@ async fn ask_dns(
     let looked_for = LookedFor::of(federation, address, &resolvers::of(federation));
     if let Some(last) = last
         && last.looked_for == looked_for
-        && now.duration_since(last.at) < kept
+        && now.duration_since(last.at) < kept.min(cached_for(&last))
     {
         return last;
     }
     let evidence = dns::gather(looked_for, &context.zones, now).await;
     context.remember(reference, |memory| memory.dns = Some(evidence.clone()));
     evidence
+}
+
+/// For how long the answers of resolvers cannot change; not less than the shortest interval of healthy federations.
+fn cached_for(evidence: &DnsEvidence) -> SignedDuration {
+    let shortest =
+        SignedDuration::from_secs(schedule::HEALTHY_RECHECK_INTERVAL.as_secs().cast_signed());
+    evidence.lowest_ttl().map_or(SignedDuration::MAX, |ttl| ttl.max(shortest))
 }
 
 /// Probes every pod, unless that was done less than `kept` ago.
