@@ -76,6 +76,8 @@ const LOCAL_ARE_NO_PEERS: &str = local_names!(
 );
 /// True when every domain's backend exists.
 const KNOWN_BACKENDS: &str = "self.domains.all(d, !has(d.backend) || (has(self.backends) && self.backends.exists(b, b.name == d.backend)))";
+/// True when the federation's own host is no other target of its SRV records.
+const OWN_HOST_IS_NO_OTHER_TARGET: &str = "!has(self.dns) || !has(self.dns.srv) || !has(self.dns.srv.otherTargets) || [has(self.host) ? self.host : 'xmpp.' + self.domains[0].name].all(own, self.dns.srv.otherTargets.all(t, (t.host.endsWith('.') ? t.host.substring(0, size(t.host) - 1) : t.host).lowerAscii() != (own.endsWith('.') ? own.substring(0, size(own) - 1) : own).lowerAscii()))";
 /// True for a name that the children's names can be derived from (RFC 1035 labels, at most 63 octets).
 const IS_NAME: &str =
     "size(self.metadata.name) <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')";
@@ -112,6 +114,7 @@ pub const MAX_NAME: usize = 52;
     validation = Rule::new(DISTINCT_DOMAINS).message(message::DUPLICATE_DOMAIN).field_path(".domains"),
     validation = Rule::new(KNOWN_BACKENDS).message(message::UNKNOWN_BACKEND).field_path(".domains"),
     validation = Rule::new(LOCAL_ARE_NO_PEERS).message(message::LOCAL_DOMAIN_AS_PEER).field_path(".peers"),
+    validation = Rule::new(OWN_HOST_IS_NO_OTHER_TARGET).message(message::OWN_HOST_AS_TARGET).field_path(".dns.srv.otherTargets"),
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::TlsDisabledWithExternal),
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::TlsDisabledWithoutDialback),
     validation = Scope::InheritedProfile.refuse(ImpossibleCombination::UnverifiedWithoutDialback),

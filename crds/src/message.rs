@@ -58,6 +58,11 @@ pub const PROXY_PROTOCOL_IS_BOOLEAN: &str = "service.proxyProtocol is no longer 
 pub const EVERY_SOURCE_TRUSTED: &str = "With this network, every server could claim any address: set service.proxyProtocol.trustedSources to the networks of the load balancer";
 /// Load balancer fields on another Service type.
 pub const LOAD_BALANCER_FIELDS: &str = "loadBalancerClass and loadBalancerSourceRanges require a load balancer: set service.type to LoadBalancer, or remove them";
+/// The same target of SRV records twice.
+pub const DUPLICATE_SRV_TARGET: &str =
+    "Two entries of otherTargets have the same host: merge them into one";
+/// The federation's own host among the other targets.
+pub const OWN_HOST_AS_TARGET: &str = "The federation's own host is always a target of its SRV records: remove it from dns.srv.otherTargets, and set dns.srv.priority and dns.srv.weight instead";
 /// Not a network.
 pub const NETWORK: &str = "A network must have the form address/prefix length, for example 198.51.100.0/24 or 2001:db8::/32";
 /// Not a resolver.

@@ -69,7 +69,6 @@ impl XmppFederationSpec {
         [
             of(Setting::Component),
             of(Setting::PlainDialback),
-            ("dns.takeover", self.dns.takeover),
             (
                 "tls.certificate.issuerRef",
                 matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
@@ -142,7 +141,6 @@ mod tests {
                 {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
                 {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
             ],
-            "dns": {"takeover": true},
             "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
             "peerDefaults": {"probe": {"to": "echo@example.net"}},
             "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
@@ -154,7 +152,6 @@ mod tests {
             [
                 "backends[].component",
                 "backends[].server.authentication",
-                "dns.takeover",
                 "tls.certificate.issuerRef",
                 "peerDefaults.probe.to",
                 "peers[].probe.to",

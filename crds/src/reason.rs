@@ -315,7 +315,9 @@ reasons! {
             /// The record belongs to another instance of external-dns.
             OwnedByOther,
             /// The zone is correct, but a resolver still has the old answer cached.
-            StaleCache;
+            StaleCache,
+            /// A resolver rejects the DNSSEC signatures of the zone.
+            DNSSECBogus;
         Unknown:
             /// No resolver answers.
             ResolverUnavailable;
@@ -346,7 +348,9 @@ reasons! {
             /// The record declares that there is no service.
             ServiceDisabled,
             /// An old record exists next to the expected one.
-            StaleRecord;
+            StaleRecord,
+            /// A resolver rejects the DNSSEC signatures of the zone.
+            DNSSECBogus;
         Unknown:
             /// No resolver answers.
             ResolverUnavailable,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::federation::dns::ResolverAddress;
 
 /// Most peers in the status; if there are more, failing ones are kept first.
 pub const MAX_PEERS: usize = 256;
@@ -41,6 +42,11 @@ pub struct XmppFederationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 96))]
     pub dns_records: Vec<DnsRecord>,
+    /// Recursive resolvers that the operator queries: spec.dns.resolvers, which the engine queries as well, or else those of the
+    /// operator's pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub resolvers: Vec<ResolverAddress>,
     /// Lines to add to the zone file; present while a DNS record differs from the wanted one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]

@@ -47,6 +47,10 @@ pub enum InvalidSpec {
     PortWithoutDirectTls,
     /// Trusted sources of the PROXY protocol that are all addresses.
     TrustedSource(IpNet),
+    /// Two other targets of the SRV records have the same host.
+    DuplicateSrvTarget(Domain),
+    /// The federation's own host is among the other targets of its SRV records.
+    OwnHostAsTarget(Domain),
     /// The maximum age of evidence is out of range.
     EvidenceTtl,
     /// The prober URL is not an HTTPS URL.
@@ -108,6 +112,12 @@ impl fmt::Display for InvalidSpec {
                 "spec.service.proxyProtocol.trustedSources[{network}]: {}",
                 message::EVERY_SOURCE_TRUSTED
             ),
+            Self::DuplicateSrvTarget(host) => {
+                write!(f, "spec.dns.srv.otherTargets[{host}]: {}", message::DUPLICATE_SRV_TARGET)
+            }
+            Self::OwnHostAsTarget(host) => {
+                write!(f, "spec.dns.srv.otherTargets[{host}]: {}", message::OWN_HOST_AS_TARGET)
+            }
             Self::EvidenceTtl => {
                 write!(f, "spec.verification.evidenceTtl: {}", message::EVIDENCE_TTL)
             }
@@ -162,6 +172,7 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
         found.push(InvalidSpec::LoadBalancerFields);
     }
     found.extend(exposure(service));
+    found.extend(other_targets(spec));
     if let Err(combination) = impossible::check(&effective(&spec.peer_defaults, None)) {
         found.push(InvalidSpec::PeerDefaults(combination));
     }
@@ -221,6 +232,22 @@ fn exposure(service: &ServiceSpec) -> Vec<InvalidSpec> {
     found.extend(
         sources.filter(|all| all.prefix_len() == 0).copied().map(InvalidSpec::TrustedSource),
     );
+    found
+}
+
+/// What is wrong with the other targets of the SRV records.
+fn other_targets(spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
+    let mut found = Vec::new();
+    let own = spec.host();
+    let mut hosts = BTreeSet::new();
+    for target in &spec.dns.srv.other_targets {
+        if !hosts.insert(&target.host) {
+            found.push(InvalidSpec::DuplicateSrvTarget(target.host.clone()));
+        }
+        if own.as_ref() == Some(&target.host) {
+            found.push(InvalidSpec::OwnHostAsTarget(target.host.clone()));
+        }
+    }
     found
 }
 

@@ -1,5 +1,6 @@
 //! The evidence about a federation: plain data, and the only I/O of the ladder. It contains no verdicts.
 
+pub mod answer;
 pub mod background;
 pub mod certificate;
 pub mod cluster;
@@ -7,6 +8,7 @@ pub mod control;
 pub mod dns;
 pub mod engine;
 pub mod networks;
+pub mod owner;
 pub mod pinned;
 pub mod probe;
 pub mod references;

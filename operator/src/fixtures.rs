@@ -19,11 +19,12 @@ use serde_json::{Value, json};
 use crate::args::PullPolicy;
 use crate::build::{Address, Given, Settings};
 use crate::dns::publish::Publication;
+use crate::evidence::answer::{Answer, NameEvidence};
 use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::{
     ClusterEvidence, DnsEndpointEvidence, EnginePod, OuterService, ServiceEvents, Workload,
 };
-use crate::evidence::dns::{Answer, DnsEvidence, LookedFor, NameEvidence};
+use crate::evidence::dns::{DnsEvidence, LookedFor};
 use crate::evidence::engine::{EngineReport, Replica, Report};
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
@@ -294,18 +295,25 @@ pub(crate) fn dns(looked_for: LookedFor) -> DnsEvidence {
     DnsEvidence {
         at: now(),
         host: reported(looked_for.addresses.iter().copied().collect()),
+        host_alias: None,
+        load_balancer: None,
         services: looked_for
             .services
             .iter()
-            .map(|(owner, srv)| (owner.clone(), reported([srv.clone()].into())))
+            .map(|wanted| (wanted.owner.clone(), reported(wanted.all().cloned().collect())))
             .collect(),
+        owners: Vec::new(),
         looked_for,
     }
 }
 
 /// The zone and one resolver answer the same.
 pub(crate) fn reported<T: Clone>(found: BTreeSet<T>) -> NameEvidence<T> {
-    let answer = |server: &str, found| Answer { server: server.to_owned(), found: Ok(found) };
+    let answer = |server: &str, found| Answer {
+        server: server.to_owned(),
+        found: Ok(found),
+        ttl: Some(300),
+    };
     NameEvidence {
         zone: vec![answer("192.0.2.53", found.clone())],
         public: vec![answer("198.51.100.53", found)],

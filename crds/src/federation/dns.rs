@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dnssec::DnssecMode;
+use crate::domain::Domain;
 use crate::message;
 
 /// How the address and SRV records are published in DNS.
@@ -32,14 +34,16 @@ pub struct DnsSpec {
     /// When the SRV records are first published.
     #[serde(default)]
     pub publish: DnsPublish,
-    /// Publish even if SRV records of another server exist.
+    /// Publish even if SRV records of another server exist. external-dns replaces those that it owns itself; delete the others. Until
+    /// they are gone, servers may connect to either.
     #[serde(default)]
     pub takeover: bool,
     /// Whether the engine validates answers with DNSSEC. Auto: if its resolver returns signatures. Off: never, for example if a
     /// private zone hides a signed public zone.
     #[serde(default)]
     pub dnssec: DnssecMode,
-    /// Recursive resolvers that represent the public view of DNS. Default: those of the operator's pod.
+    /// Recursive resolvers that represent the public view of DNS. The operator verifies the records with them, and the engine finds
+    /// the servers of peers with them. Default: those of the operator's pod, and those of the engine's pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(validation = Rule::new(r"self.all(r, r.matches('^([0-9.]+(:[0-9]+)?|\\[[0-9A-Fa-f:.]+\\](:[0-9]+)?|[0-9A-Fa-f:]+)$'))").message(message::RESOLVER))]
@@ -93,8 +97,8 @@ pub enum DnsPublish {
     Always,
 }
 
-/// Priority and weight of the SRV records (RFC 2782).
-#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+/// The SRV records (RFC 2782).
+#[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SrvSpec {
     /// Lower values are tried first.
@@ -105,6 +109,52 @@ pub struct SrvSpec {
     #[serde(default = "weight")]
     #[schemars(range(min = 0, max = 65_535))]
     pub weight: u16,
+    /// Servers that also serve the domains: a second cluster, a site for disaster recovery, or the old server during a migration.
+    /// Their records are published and verified beside those of this federation. Two federations of one cluster share a domain only
+    /// if each lists the host of the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new(DISTINCT_TARGETS).message(message::DUPLICATE_SRV_TARGET))]
+    pub other_targets: Vec<SrvTarget>,
+}
+
+/// True when no two targets have the same host.
+const DISTINCT_TARGETS: &str = "[self.map(t, (t.host.endsWith('.') ? t.host.substring(0, size(t.host) - 1) : t.host).lowerAscii())].all(hosts, hosts.all(h, hosts.exists_one(other, other == h)))";
+
+/// A server that also serves the domains.
+#[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SrvTarget {
+    /// Name of the server. It must have address records, and must not be an alias (RFC 2782).
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(super::IS_DOMAIN).message(message::DOMAIN))]
+    #[x_kube(validation = Rule::new(super::IS_NO_ADDRESS).message(message::DOMAIN_IS_ADDRESS))]
+    pub host: Domain,
+    /// Port for STARTTLS, in the records of `_xmpp-server`.
+    #[serde(default = "s2s_port")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: NonZeroU16,
+    /// Port for Direct TLS (XEP-0368), in the records of `_xmpps-server`. Default: the server has none there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub direct_tls_port: Option<NonZeroU16>,
+    /// Lower values are tried first. A higher value than that of this federation makes the server a standby.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 65_535))]
+    pub priority: u16,
+    /// Relative weight among records of equal priority.
+    #[serde(default = "weight")]
+    #[schemars(range(min = 0, max = 65_535))]
+    pub weight: u16,
+}
+
+/// The port of server-to-server streams (RFC 6120 §14.7).
+fn s2s_port() -> NonZeroU16 {
+    const S2S: NonZeroU16 = match NonZeroU16::new(5269) {
+        Some(port) => port,
+        None => NonZeroU16::MIN,
+    };
+    S2S
 }
 
 fn weight() -> u16 {
@@ -113,7 +163,7 @@ fn weight() -> u16 {
 
 impl Default for SrvSpec {
     fn default() -> Self {
-        Self { priority: 0, weight: weight() }
+        Self { priority: 0, weight: weight(), other_targets: Vec::new() }
     }
 }
 

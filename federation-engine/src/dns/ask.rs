@@ -32,6 +32,19 @@ pub enum Kind {
     Soa,
     /// Alias.
     Cname,
+    /// Text.
+    Txt,
+}
+
+/// How to query a server.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Mode {
+    /// As a resolver queries an authoritative server: without recursion.
+    Authoritative,
+    /// As a client queries a resolver.
+    Recursive,
+    /// The same, and the resolver must not validate (CD bit, RFC 4035 §3.2.2).
+    WithoutValidation,
 }
 
 /// Response code.
@@ -81,6 +94,8 @@ pub enum Data {
         /// TTL of negative answers in seconds (RFC 2308 §4).
         minimum: u32,
     },
+    /// TXT: its strings, joined. Octets that are not UTF-8 are replaced.
+    Txt(String),
     /// A type that is not decoded.
     Other,
 }
@@ -151,8 +166,7 @@ pub enum AskError {
     Exchange(#[from] ExchangeError),
 }
 
-/// Queries `server` for `name`, which is always absolute. With `recursion`, as a client of a resolver; without, as a
-/// resolver queries an authoritative server.
+/// Queries `server` for `name`, which is always absolute.
 ///
 /// # Errors
 /// When the name is invalid, or no valid answer arrived within `timeout` (once for UDP, once for TCP).
@@ -160,16 +174,16 @@ pub async fn ask(
     server: SocketAddr,
     name: &str,
     kind: Kind,
-    recursion: bool,
+    mode: Mode,
     timeout: Duration,
 ) -> Result<Reply, AskError> {
-    let query = query(name, kind, recursion).ok_or_else(|| AskError::Name(name.to_owned()))?;
+    let query = query(name, kind, mode).ok_or_else(|| AskError::Name(name.to_owned()))?;
     let answer = exchange::ask(server, &query, timeout).await?;
     let message = Message::from_vec(&answer).map_err(|_| ExchangeError::Malformed(server))?;
     Ok(reply(&message))
 }
 
-fn query(name: &str, kind: Kind, recursion: bool) -> Option<Vec<u8>> {
+fn query(name: &str, kind: Kind, mode: Mode) -> Option<Vec<u8>> {
     let record_type = match kind {
         Kind::Srv => RecordType::SRV,
         Kind::A => RecordType::A,
@@ -177,10 +191,12 @@ fn query(name: &str, kind: Kind, recursion: bool) -> Option<Vec<u8>> {
         Kind::Ns => RecordType::NS,
         Kind::Soa => RecordType::SOA,
         Kind::Cname => RecordType::CNAME,
+        Kind::Txt => RecordType::TXT,
     };
     let mut message = Message::new(0, MessageType::Query, OpCode::Query);
     message.add_query(Query::query(absolute(name)?, record_type));
-    message.metadata.recursion_desired = recursion;
+    message.metadata.recursion_desired = mode != Mode::Authoritative;
+    message.metadata.checking_disabled = mode == Mode::WithoutValidation;
     let mut edns = Edns::new();
     edns.set_max_payload(UDP_PAYLOAD);
     message.set_edns(edns);
@@ -222,6 +238,9 @@ fn entry(record: &Record) -> Entry {
         RData::SOA(soa) => {
             Data::Soa { primary: text(&soa.mname), serial: soa.serial, minimum: soa.minimum }
         }
+        RData::TXT(txt) => Data::Txt(
+            txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect::<String>(),
+        ),
         _ => Data::Other,
     };
     Entry { name: text(&record.name), ttl: record.ttl, data }

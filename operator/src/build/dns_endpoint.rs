@@ -18,10 +18,10 @@ pub fn build(federation: &Validated, given: &Given) -> Option<DNSEndpoint> {
     let endpoints = wanted::srv_records(federation, &target)
         .into_iter()
         .map(|record| Endpoint {
-            dns_name: record.owner,
             record_type: "SRV".to_owned(),
             record_ttl: Some(i64::from(federation.spec.dns.ttl)),
-            targets: vec![format!("{}{dot}", record.srv)],
+            targets: record.all().map(|srv| format!("{srv}{dot}")).collect(),
+            dns_name: record.owner,
             ..Endpoint::default()
         })
         .collect();

@@ -111,7 +111,8 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
                 token_file: file_in(paths::CONTROL, paths::TOKEN),
             }),
         },
-        resolvers: Vec::new(),
+        // Host names of backends are still looked up by the resolvers of the pod, which know the cluster's Services.
+        resolvers: spec.dns.resolvers.iter().map(|resolver| resolver.0).collect(),
         dnssec: FileDnssec { mode: spec.dns.dnssec, trust_anchors: None },
         split_horizon: given
             .backend_ip

@@ -85,6 +85,41 @@ fn what_is_not_needed_is_not_made() {
 }
 
 #[test]
+fn the_engine_queries_the_resolvers_of_the_spec() {
+    let resolvers = |dns: Value| {
+        let mut spec = smallest();
+        spec["dns"] = dns;
+        let file = engine_file::file(&validated(&spec), &given());
+        file.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let named = json!({"resolvers": ["198.18.0.53", "[2001:db8::53]:5353"]});
+    assert_eq!(resolvers(named), ["198.18.0.53:53", "[2001:db8::53]:5353"]);
+    assert_eq!(resolvers(json!({})), [] as [&str; 0]);
+}
+
+#[test]
+fn the_records_of_other_targets_are_published_beside_our_own() {
+    let mut spec = smallest();
+    spec["dns"] = json!({"srv": {"priority": 1, "otherTargets": [
+        {"host": "west.example.com", "directTlsPort": 5270},
+        {"host": "old.example.net", "port": 15_269, "priority": 20, "weight": 0}
+    ]}});
+    let endpoint = dns_endpoint::build(&validated(&spec), &given()).unwrap();
+    let targets: Vec<_> = endpoint.spec.endpoints.into_iter().map(|one| one.targets).collect();
+    assert_eq!(
+        targets,
+        [
+            vec![
+                "1 5 5269 xmpp.example.com.",
+                "0 5 5269 west.example.com.",
+                "20 0 15269 old.example.net.",
+            ],
+            vec!["1 5 5270 xmpp.example.com.", "0 5 5270 west.example.com."],
+        ]
+    );
+}
+
+#[test]
 fn every_child_is_controlled_by_the_federation() {
     for child in children_of(&smallest(), &given()) {
         let owners = child.object.metadata.owner_references.unwrap();

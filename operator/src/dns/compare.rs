@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use crds::status::{DnsRecord, DnsRecordState};
 
 use crate::dns::wanted;
-use crate::evidence::dns::{NameEvidence, leads_to};
+use crate::evidence::answer::NameEvidence;
+use crate::evidence::dns::leads_to;
 use crate::ladder::View;
 
 /// Most records in the status.
@@ -42,22 +43,32 @@ pub fn records(view: View<'_>) -> Vec<DnsRecord> {
         })
         .collect();
     let Some(target) = wanted::srv_target(federation, address) else { return all };
-    all.extend(wanted::srv_records(federation, &target).into_iter().map(|record| {
-        let evidence = view.seen.dns.services.iter().find(|(owner, _)| *owner == record.owner);
-        let (state, found) = evidence.map_or((DnsRecordState::Unknown, None), |(_, evidence)| {
-            compare(evidence, |found| leads_to(found, &record.srv), |_| true)
-        });
-        DnsRecord {
-            name: format!("{}.", record.owner),
-            type_: "SRV".to_owned(),
-            ttl,
-            value: format!("{}.", record.srv),
-            state,
-            found,
-        }
-    }));
-    all.truncate(MAX_RECORDS);
+    for wanted in wanted::srv_records(federation, &target) {
+        let evidence = view.seen.dns.services.iter().find(|(owner, _)| *owner == wanted.owner);
+        all.extend(wanted.all().map(|srv| {
+            let (state, found) = evidence.map_or((DnsRecordState::Unknown, None), |(_, found)| {
+                compare(found, |found| leads_to(found, srv), |_| true)
+            });
+            DnsRecord {
+                name: format!("{}.", wanted.owner),
+                type_: "SRV".to_owned(),
+                ttl,
+                value: format!("{srv}."),
+                state,
+                found,
+            }
+        }));
+    }
     all
+}
+
+/// The records that the status has room for: those that are not as wanted first, if there are too many.
+pub fn bounded(mut records: Vec<DnsRecord>) -> Vec<DnsRecord> {
+    if records.len() > MAX_RECORDS {
+        records.sort_by_key(|record| record.state == DnsRecordState::Present);
+        records.truncate(MAX_RECORDS);
+    }
+    records
 }
 
 /// State and text of the records at the first server that answers.

@@ -4,7 +4,7 @@ use crds::condition::{self, Condition, ConditionStatus, ConditionType};
 use crds::federation::dns::{DnsMode, DnsPublish};
 
 use crate::build::Address;
-use crate::dns::wanted;
+use crate::dns::wanted::{self, Srv};
 use crate::evidence::dns::DnsEvidence;
 use crate::federation::validated::Validated;
 
@@ -20,7 +20,7 @@ pub enum Publication {
     NoTarget,
     /// The engine is not ready yet, and no port is advertised before it is served.
     HeldForEngine,
-    /// Records of another server exist, and are not overwritten.
+    /// Records of another server exist, and the spec does not ask for a takeover.
     HeldForForeign,
     /// The records are written.
     Published,
@@ -53,33 +53,67 @@ pub fn decide(
     if spec.publish == DnsPublish::WhenEngineReady && !engine_ready {
         return Publication::HeldForEngine;
     }
-    if dns.is_some_and(|dns| foreign(federation, &target, dns, "").is_some()) {
+    if !spec.takeover && dns.is_some_and(|dns| foreign(federation, &target, dns, "").is_some()) {
         return Publication::HeldForForeign;
     }
     Publication::Published
 }
 
-/// Owner name and target of an SRV record whose owner ends in `suffix` and that points to another server. A target "."
-/// points to no server.
+/// Owner name and an SRV record whose owner ends in `suffix` and that points to a server that the spec does not name. A
+/// target "." points to no server.
 pub fn foreign<'a>(
     federation: &Validated,
     target: &str,
     dns: &'a DnsEvidence,
     suffix: &str,
-) -> Option<(&'a str, &'a str)> {
+) -> Option<(&'a str, &'a Srv)> {
     let host = federation.host.to_ascii();
+    let others: Vec<String> =
+        federation.spec.dns.srv.other_targets.iter().map(|other| other.host.to_ascii()).collect();
+    let is_foreign = |srv: &&Srv| {
+        !srv.target.is_empty()
+            && srv.target != "."
+            && srv.target != host
+            && srv.target != target
+            && !others.contains(&srv.target)
+    };
     dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix)).find_map(
         |(owner, evidence)| {
-            evidence
-                .best()
-                .flat_map(|(_, found)| found)
-                .find(|srv| {
-                    !srv.target.is_empty()
-                        && srv.target != "."
-                        && srv.target != host
-                        && srv.target != target
-                })
-                .map(|srv| (owner.as_str(), srv.target.as_str()))
+            let found = evidence.best().flat_map(|(_, found)| found).find(is_foreign)?;
+            Some((owner.as_str(), found))
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixtures::{ADDRESS, evidence, reported, smallest, validated};
+
+    /// The decision about a federation with these DNS settings, when DNS has a record of this server.
+    fn decision(dns: Value, found: &str) -> Publication {
+        let mut spec = smallest();
+        spec["dns"] = dns;
+        spec["dns"]["publish"] = json!("Always");
+        let federation = validated(&spec);
+        let mut seen = evidence(&federation).dns;
+        let record = Srv { priority: 0, weight: 5, port: 5269, target: found.to_owned() };
+        seen.services[0].1 = reported([record].into());
+        let address = Address::Ips(vec![ADDRESS.parse().unwrap()]);
+        decide(&federation, Some(&address), true, false, &[], Some(&seen))
+    }
+
+    #[test]
+    fn a_record_of_another_server_holds_ours_back_unless_the_spec_names_it_or_takes_over() {
+        let found = |dns: Value| decision(dns, "im.other.example");
+        assert_eq!(found(json!({})), Publication::HeldForForeign);
+        assert_eq!(found(json!({"takeover": true})), Publication::Published);
+        let named = json!({"srv": {"otherTargets": [{"host": "IM.other.example."}]}});
+        assert_eq!(found(named), Publication::Published);
+        let another = json!({"srv": {"otherTargets": [{"host": "dr.other.example"}]}});
+        assert_eq!(found(another), Publication::HeldForForeign);
+        assert_eq!(decision(json!({}), "xmpp.example.com"), Publication::Published);
+    }
 }

@@ -3,8 +3,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use crds::domain::Domain;
+use crds::federation::dns::SrvTarget;
 use crds::federation::service::ServiceType;
 
 use crate::build::Address;
@@ -30,15 +32,29 @@ impl fmt::Display for Srv {
     }
 }
 
-/// An SRV record of a local domain.
+/// The SRV records of one name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WantedSrv {
     /// Local domain.
     pub domain: Domain,
     /// Owner name without trailing dot.
     pub owner: String,
-    /// Data.
+    /// The record that points to this federation.
     pub srv: Srv,
+    /// The records that point to the other targets of the spec.
+    pub others: Vec<Srv>,
+}
+
+impl WantedSrv {
+    /// All records of the name, our own first.
+    pub fn all(&self) -> impl Iterator<Item = &Srv> {
+        std::iter::once(&self.srv).chain(&self.others)
+    }
+
+    /// Whether another target of the spec has that name.
+    pub fn is_other(&self, target: &str) -> bool {
+        self.others.iter().any(|other| other.target == target)
+    }
 }
 
 /// Where SRV records point to: the host, or the load balancer's own name. `None` while this is not known.
@@ -61,23 +77,52 @@ pub fn srv_records(federation: &Validated, target: &str) -> Vec<WantedSrv> {
     federation
         .domains()
         .flat_map(|domain| services.iter().map(move |service| (domain, service)))
-        .map(|(domain, (service, port))| WantedSrv {
+        .map(|(domain, service)| WantedSrv {
             domain: domain.clone(),
-            owner: format!("{service}.{}", domain.to_ascii()),
+            owner: format!("{}.{}", service.label, domain.to_ascii()),
             srv: Srv {
                 priority: dns.priority,
                 weight: dns.weight,
-                port: *port,
+                port: service.port,
                 target: target.to_owned(),
             },
+            others: dns.other_targets.iter().filter_map(|other| service.other(other)).collect(),
         })
         .collect()
 }
 
-/// Service labels and their ports: STARTTLS always, Direct TLS (XEP-0368) if enabled.
-fn services(federation: &Validated) -> Vec<(&'static str, u16)> {
-    let mut all = vec![("_xmpp-server._tcp", federation.public_port())];
-    all.extend(federation.public_tls_port().map(|port| ("_xmpps-server._tcp", port)));
+/// A service that SRV records announce.
+struct Service {
+    label: &'static str,
+    /// The federation's own port.
+    port: u16,
+    /// The port of another target; `None` if it does not have the service.
+    port_of: fn(&SrvTarget) -> Option<u16>,
+}
+
+impl Service {
+    fn other(&self, target: &SrvTarget) -> Option<Srv> {
+        Some(Srv {
+            priority: target.priority,
+            weight: target.weight,
+            port: (self.port_of)(target)?,
+            target: target.host.to_ascii(),
+        })
+    }
+}
+
+/// STARTTLS always, Direct TLS (XEP-0368) if enabled.
+fn services(federation: &Validated) -> Vec<Service> {
+    let mut all = vec![Service {
+        label: "_xmpp-server._tcp",
+        port: federation.public_port(),
+        port_of: |other| Some(other.port.get()),
+    }];
+    all.extend(federation.public_tls_port().map(|port| Service {
+        label: "_xmpps-server._tcp",
+        port,
+        port_of: |other| other.direct_tls_port.map(NonZeroU16::get),
+    }));
     all
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use federation_engine::dns::ask::{Code, Data, Kind, Reply, ask};
+use federation_engine::dns::ask::{Code, Data, Kind, Mode, Reply, ask};
 
 /// Time limit for one answer.
 pub const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -127,7 +127,7 @@ async fn addresses(
 pub async fn recursive(name: &str, kind: Kind, resolvers: &[SocketAddr]) -> Result<Reply, String> {
     let mut trouble = "no resolver is configured".to_owned();
     for resolver in resolvers {
-        match ask(*resolver, name, kind, true, QUERY_TIMEOUT).await {
+        match ask(*resolver, name, kind, Mode::Recursive, QUERY_TIMEOUT).await {
             Ok(reply) if matches!(reply.code, Code::NoError | Code::NxDomain) => return Ok(reply),
             Ok(reply) => trouble = format!("resolver {resolver} answers {}", reply.code),
             Err(error) => trouble = error.to_string(),

@@ -56,6 +56,8 @@ pub struct Rival {
     pub host: Domain,
     /// Its local domains.
     pub domains: Vec<Domain>,
+    /// The hosts that it names as other targets of its SRV records.
+    pub others: Vec<Domain>,
 }
 
 impl Rival {
@@ -70,7 +72,13 @@ impl Rival {
             created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
             host: object.spec.host()?,
             domains: object.spec.domains.iter().map(|domain| domain.name.clone()).collect(),
+            others: object.spec.dns.srv.other_targets.iter().map(|o| o.host.clone()).collect(),
         })
+    }
+
+    /// Both name the host of the other as another target of their SRV records, so they may have the same domains.
+    fn shares_with(&self, other: &Self) -> bool {
+        self.others.contains(&other.host) && other.others.contains(&self.host)
     }
 
     /// The older federation keeps what both claim; at the same age, the one whose name sorts first. A resource without a
@@ -94,7 +102,7 @@ pub enum InvalidFederation {
     Invalid(Vec<InvalidSpec>),
     /// An older federation has a domain.
     #[error(
-        "the domain {domain} belongs to the older federation {other}; remove it from one of the two"
+        "the domain {domain} belongs to the older federation {other}; remove it from one of the two, or let each name the other's host in spec.dns.srv.otherTargets to share it"
     )]
     DomainConflict {
         /// The domain.
@@ -133,7 +141,9 @@ pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, 
             continue;
         }
         let other = rival.reference.clone();
-        if let Some(domain) = claims.domains.iter().find(|domain| rival.domains.contains(domain)) {
+        let shared = claims.shares_with(rival);
+        let mut domains = claims.domains.iter().filter(|_| !shared);
+        if let Some(domain) = domains.find(|domain| rival.domains.contains(domain)) {
             return Err(InvalidFederation::DomainConflict { domain: domain.clone(), other });
         }
         if rival.host == claims.host {
@@ -163,6 +173,7 @@ mod tests {
             created: Some(created.parse().unwrap()),
             host: Domain::parse(&format!("xmpp.{domain}")).unwrap(),
             domains: vec![Domain::parse(domain).unwrap()],
+            others: Vec::new(),
         }
     }
 
@@ -193,6 +204,25 @@ mod tests {
             federation(&json!({"domains": [{"name": "example.com"}], "host": "xmpp.example.org"}));
         let older = rival("other/a", "2026-01-01T00:00:00Z", "example.org");
         assert!(matches!(validate(&object, &[older]), Err(InvalidFederation::HostConflict { .. })));
+    }
+
+    #[test]
+    fn two_federations_share_a_domain_only_if_each_names_the_host_of_the_other() {
+        let sharing = json!({
+            "domains": [{"name": "example.com"}], "host": "a.example.com",
+            "dns": {"srv": {"otherTargets": [{"host": "XMPP.example.com."}]}}
+        });
+        let mut older = rival("other/b", "2026-01-01T00:00:00Z", "example.com");
+        let conflict =
+            |older: &Rival| validate(&federation(&sharing), std::slice::from_ref(older)).err();
+        assert!(matches!(conflict(&older), Some(InvalidFederation::DomainConflict { .. })));
+        older.others = vec![Domain::parse("a.example.com").unwrap()];
+        assert_eq!(conflict(&older), None);
+        let alone =
+            federation(&json!({"domains": [{"name": "example.com"}], "host": "a.example.com"}));
+        assert!(validate(&alone, std::slice::from_ref(&older)).is_err());
+        older.host = Domain::parse("a.example.com").unwrap();
+        assert!(matches!(conflict(&older), Some(InvalidFederation::DomainConflict { .. })));
     }
 
     #[test]

@@ -20,14 +20,15 @@ pub fn check(view: View<'_>) -> Verdict {
         );
     }
     let later = view.federation.spec.not_in_effect();
-    if later.is_empty() {
-        Verdict::new(AcceptedReason::Accepted, "The resource is valid.")
+    let later = if later.is_empty() {
+        String::new()
     } else {
-        Verdict::new(
-            AcceptedReason::Accepted,
-            format!("The resource is valid. Not in effect yet: {}.", later.join(", ")),
-        )
-    }
+        format!(" Not in effect yet: {}.", later.join(", "))
+    };
+    Verdict::new(
+        AcceptedReason::Accepted,
+        format!("The resource is valid.{later}{}", unknown_keys(view)),
+    )
 }
 
 /// The most specific problem in the API server's words, what to do, and the other objects.
@@ -88,6 +89,21 @@ fn advice(cause: Cause, namespace: &str) -> String {
         Cause::Foreign | Cause::NotPermitted | Cause::Invalid | Cause::Failed => {
             "The operator retries within 10s; if this persists, check the API server.".to_owned()
         }
+    }
+}
+
+/// A peer verifies a dialback key at whichever target it selects (XEP-0220 §2.3). A target that does not know the secret
+/// denies the key.
+fn unknown_keys(view: View<'_>) -> String {
+    let spec = &view.federation.spec;
+    let srv = &spec.dns.srv;
+    let mut others = srv.other_targets.iter();
+    match others.find(|other| other.priority <= srv.priority) {
+        Some(other) if spec.dialback.is_none() => format!(
+            " Peers may verify dialback keys at {}, which does not know the generated secret. Set spec.dialback.secretRef to a secret that both use, or give that target a higher priority value.",
+            other.host
+        ),
+        _ => String::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `HostResolves`: DNS resolves the host to the Service's address.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
 use crds::federation::dns::DnsMode;
@@ -10,27 +11,25 @@ use super::View;
 use super::address::list;
 use super::verdict::Verdict;
 use crate::build::Address;
-use crate::evidence::dns::Answer;
+use crate::evidence::answer::{Answer, NameEvidence};
+use crate::evidence::owner::RecordOwner;
+use crate::federation::names;
 
 /// Judges the address records.
 pub fn check(view: View<'_>) -> Verdict {
     let host = &view.federation.host;
     let evidence = &view.seen.dns.host;
     let wanted: BTreeSet<IpAddr> = match view.published_at() {
-        Some(Address::Hostname(name)) => {
-            return Verdict::new(
-                HostResolvesReason::NotNeeded,
-                format!(
-                    "The SRV records point to the load balancer's own name {name}, so {host} needs no record."
-                ),
-            );
-        }
+        Some(Address::Hostname(name)) => return load_balancer(view, &name),
         Some(Address::Ips(ips)) => ips.into_iter().collect(),
         None => BTreeSet::new(),
     };
+    if let Some(resolver) = evidence.bogus() {
+        return bogus(host, resolver);
+    }
     let reported: Vec<(&str, &BTreeSet<IpAddr>)> = evidence.best().collect();
     if reported.is_empty() {
-        return unavailable(view, &evidence.zone, &evidence.public);
+        return unavailable(host, evidence);
     }
     for (server, found) in &reported {
         if let Some(verdict) = mismatch(view, &wanted, server, found) {
@@ -62,6 +61,56 @@ pub fn check(view: View<'_>) -> Verdict {
     Verdict::new(
         HostResolvesReason::RecordsMatch,
         format!("The host {host} resolves to {}, {}.", list_of(&wanted), origin(view)),
+    )
+}
+
+/// The SRV records point to the name of the load balancer, which must have addresses.
+fn load_balancer(view: View<'_>, name: &str) -> Verdict {
+    let nothing = NameEvidence::default();
+    let evidence = view.seen.dns.load_balancer.as_ref().unwrap_or(&nothing);
+    if let Some(resolver) = evidence.bogus() {
+        return bogus(name, resolver);
+    }
+    let mut reported = evidence.best().peekable();
+    if reported.peek().is_none() {
+        return unavailable(name, evidence);
+    }
+    if let Some((server, _)) = reported.find(|(_, found)| found.is_empty()) {
+        return Verdict::new(
+            HostResolvesReason::RecordNotFound,
+            format!(
+                "DNS server {server} has no address record for {name}, the host name that the load balancer reports. If the load balancer is new, wait until its provider publishes the name. Otherwise check that it still exists."
+            ),
+        );
+    }
+    let empty = |answer: &&Answer<IpAddr>| answer.found.as_ref().is_ok_and(BTreeSet::is_empty);
+    if let Some(stale) = evidence.public.iter().find(empty) {
+        return Verdict::new(
+            HostResolvesReason::StaleCache,
+            format!(
+                "The zone has addresses for {name}, but resolver {} still answers with no record. Wait for its cached answer to expire; no action is needed.",
+                stale.server
+            ),
+        );
+    }
+    Verdict::new(
+        HostResolvesReason::NotNeeded,
+        format!(
+            "The SRV records point to the load balancer's own name {name}, which has addresses, so {} needs no record.",
+            view.federation.host
+        ),
+    )
+}
+
+/// A validating resolver finds nothing below a zone with wrong signatures.
+fn bogus(name: impl fmt::Display, resolver: &str) -> Verdict {
+    Verdict::new(HostResolvesReason::DNSSECBogus, bogus_message(name, resolver))
+}
+
+/// The message about a zone with wrong signatures.
+pub(crate) fn bogus_message(name: impl fmt::Display, resolver: &str) -> String {
+    format!(
+        "Resolver {resolver} rejects the DNSSEC signatures of {name} (bogus): it answers SERVFAIL, and answers only without validation. Servers with a validating resolver cannot find the federation. Sign the zone again, or correct the DS records in its parent zone."
     )
 }
 
@@ -98,33 +147,46 @@ fn mismatch(
     }
     let right: BTreeSet<IpAddr> = found.intersection(wanted).copied().collect();
     let seen = list_of(found);
-    let wanted = list_of(wanted);
+    let expected = format!("expected {}, {}", list_of(wanted), origin(view));
+    if let Some(owner) = foreign_owner(view) {
+        return Some(Verdict::new(
+            HostResolvesReason::OwnedByOther,
+            format!(
+                "DNS server {server} has {seen} for {host}; {expected}. Its TXT record states that {owner} owns the record, and external-dns changes no record of another owner. Delete the record and its TXT record, or set a different spec.host."
+            ),
+        ));
+    }
     Some(if right.is_empty() {
         Verdict::new(
             HostResolvesReason::AddressMismatch,
-            format!(
-                "DNS server {server} has {seen} for {host}; expected {wanted}, {}. {action}",
-                origin(view)
-            ),
+            format!("DNS server {server} has {seen} for {host}; {expected}. {action}"),
         )
     } else {
         Verdict::new(
             HostResolvesReason::PartialMatch,
             format!(
-                "DNS server {server} has {seen} for {host}; expected {wanted}, {}. Some peers connect elsewhere. {action}",
-                origin(view)
+                "DNS server {server} has {seen} for {host}; {expected}. Some peers connect elsewhere. {action}"
             ),
         )
     })
 }
 
-fn unavailable(view: View<'_>, zone: &[Answer<IpAddr>], public: &[Answer<IpAddr>]) -> Verdict {
+/// The owner of the host's record, unless the record comes from this federation's Service.
+fn foreign_owner(view: View<'_>) -> Option<&RecordOwner> {
+    let federation = view.federation;
+    let own = format!("service/{}/{}", federation.namespace, names::own(&federation.name));
+    view.seen
+        .dns
+        .owner(&federation.host.to_ascii())
+        .filter(|owner| owner.resource.as_deref() != Some(own.as_str()))
+}
+
+fn unavailable(name: impl fmt::Display, evidence: &NameEvidence<IpAddr>) -> Verdict {
     Verdict::new(
         HostResolvesReason::ResolverUnavailable,
         format!(
-            "No DNS server answered the query for {}: {}. Check spec.dns.resolvers, and allow the operator's pod to reach port 53 outside the cluster.",
-            view.federation.host,
-            failures(zone, public)
+            "No DNS server answered the query for {name}: {}. Check spec.dns.resolvers, and allow the operator's pod to reach port 53 outside the cluster.",
+            failures(&evidence.zone, &evidence.public)
         ),
     )
 }

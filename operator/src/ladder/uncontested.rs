@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use super::View;
 use super::host::failures;
 use super::peers::{self, PeerView};
+use super::srv;
 use super::verdict::Verdict;
 use crate::dns::publish;
 use crate::dns::wanted;
@@ -32,10 +33,15 @@ pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
             )
         },
     );
+    let except = if view.federation.spec.dns.srv.other_targets.is_empty() {
+        ""
+    } else {
+        ", except the servers in spec.dns.srv.otherTargets"
+    };
     Verdict::new(
         DomainUncontestedReason::Uncontested,
         format!(
-            "No other federation of this cluster and no SRV record claims a local domain. {sign}"
+            "No other federation of this cluster and no SRV record claims a local domain{except}. {sign}"
         ),
     )
 }
@@ -84,7 +90,8 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
         Some((owner, elsewhere)) => Verdict::new(
             DomainUncontestedReason::DomainClaimedElsewhere,
             format!(
-                "SRV record {owner} points to another server, {elsewhere}. To move the domain here, delete that record; otherwise remove {domain} from spec.domains."
+                "SRV record {owner} {elsewhere} points to another server. {}",
+                srv::ways_out(domain, elsewhere)
             ),
         ),
         None => Verdict::new(

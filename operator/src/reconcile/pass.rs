@@ -107,11 +107,13 @@ async fn one(
     }
     let held = pass.judge(outcome.applied, &outcome.sent).await?;
     let conditions = &pass.old.conditions;
+    let expiry = context.dns.last(reference).and_then(|dns| dns.lowest_ttl());
+    let expiry = expiry.map(SignedDuration::unsigned_abs);
     let failed = pass.failed();
     let pause = context.remember(reference, |memory| {
         if !failed {
             memory.errors.reset();
-            return schedule::next(conditions, held, Timestamp::now(), rand::random());
+            return schedule::next(conditions, held, expiry, Timestamp::now(), rand::random());
         }
         schedule::after_problem(
             memory.errors.bound_after_failure(),
@@ -375,7 +377,9 @@ fn ask(
     let resolvers = resolvers::of(federation);
     let names = LookedFor::of(federation, published_at.as_ref(), &resolvers);
     let wanted = probe::Wanted::of(federation, cluster, plan.references.served.as_ref());
-    (context.dns.observe(reference, names, every), context.probes.observe(reference, wanted, every))
+    let cached = context.dns.last(reference).as_ref().map_or(Duration::MAX, cached_for);
+    let dns = context.dns.observe(reference, names, every.min(cached));
+    (dns, context.probes.observe(reference, wanted, every))
 }
 
 /// Applies the Service for the backend first, because the engine's configuration needs its address.
@@ -441,6 +445,13 @@ fn digest_of_files(config: &WantedConfig, children: &[Child]) -> String {
     let mut digest = apply::digest(&(config.hash.as_str(), secrets));
     digest.truncate(16);
     digest
+}
+
+/// For how long the answers of resolvers cannot change; not less than the shortest interval of healthy federations.
+fn cached_for(evidence: &DnsEvidence) -> Duration {
+    evidence
+        .lowest_ttl()
+        .map_or(Duration::MAX, |ttl| ttl.unsigned_abs().max(schedule::HEALTHY_RECHECK_INTERVAL))
 }
 
 /// The cluster's own networks, with those that the spec adds, and the addresses of the pods.

@@ -6,6 +6,7 @@ use crds::XmppFederationStatus;
 use crds::condition::{self, Condition, ConditionStatus, ConditionType, sentence};
 use crds::domain::Domain;
 use crds::federation::backend::Attachment;
+use crds::federation::dns::ResolverAddress;
 use crds::reason::PausedReason;
 use crds::status::{
     Address as StatusAddress, AddressType, BackendState, BackendStatus, DomainStatus,
@@ -53,8 +54,10 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     status.host = Some(federation.host.to_ascii());
     status.addresses = addresses(federation.reached_at(seen.cluster.address()).as_ref());
     status.addresses_changed_time = seen.address_changed.map(Time);
-    status.dns_records = compare::records(view);
-    status.zone_snippet = zone::snippet(&status.dns_records);
+    let records = compare::records(view);
+    status.zone_snippet = zone::snippet(&records);
+    status.dns_records = compare::bounded(records);
+    status.resolvers = seen.dns.looked_for.resolvers.iter().copied().map(ResolverAddress).collect();
     status.domains = domains(old, view, &rungs);
     status.backends = backends(view, &rungs);
     let (peers, summary) = peers(old, view);

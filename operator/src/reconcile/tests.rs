@@ -406,8 +406,10 @@ fn the_condition_of_a_domain_is_damped_with_that_of_the_federation() {
         if lost {
             seen.dns.services.retain(|(owner, _)| !owner.ends_with("example.org"));
             let of_org = seen.dns.looked_for.services.iter();
-            let of_org = of_org.filter(|(owner, _)| owner.ends_with("example.org"));
-            seen.dns.services.extend(of_org.map(|(owner, _)| (owner.clone(), reported([].into()))));
+            let of_org = of_org.filter(|wanted| wanted.owner.ends_with("example.org"));
+            seen.dns
+                .services
+                .extend(of_org.map(|wanted| (wanted.owner.clone(), reported([].into()))));
         }
         status::judged(old, View { federation: &validated, seen: &seen }, failing)
     };

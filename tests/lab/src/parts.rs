@@ -17,6 +17,10 @@ use crate::{go, packages, rootfs};
 
 const KUBERNETES: &str = "1.36.3";
 const EXTERNAL_DNS: &str = "0.22.0";
+/// Writes SRV targets without trailing dot only, and reads annotations with the prefix `external-dns.alpha.kubernetes.io`.
+const EXTERNAL_DNS_0_20: &str = "0.20.0";
+/// Cannot write SRV records at all.
+const EXTERNAL_DNS_0_21: &str = "0.21.0";
 const COREDNS: &str = "1.13.1";
 const METALLB: &str = "0.13.12";
 const HELM: &str = "4.2.4";
@@ -52,6 +56,8 @@ pub enum Part {
     Kubernetes,
     /// `external-dns` and the DNSEndpoint CRD.
     ExternalDns,
+    /// `external-dns` of an older version.
+    OldExternalDns(OldExternalDns),
     /// `coredns` and `coredns.tar`.
     CoreDns,
     /// MetalLB's `controller` and its CRDs.
@@ -64,6 +70,15 @@ pub enum Part {
     Server(Debian),
 }
 
+/// Older versions of external-dns, with which the operator must work or say why it cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldExternalDns {
+    /// The last version that writes SRV targets without trailing dot.
+    V0_20,
+    /// The version that writes no SRV records.
+    V0_21,
+}
+
 impl Part {
     /// All parts of the lab; parts that are needed first come first.
     pub const ALL: [Self; 6] = [
@@ -74,6 +89,9 @@ impl Part {
         Self::Helm,
         Self::ExternalDns,
     ];
+    /// The additional parts of the tests of older versions; the lab does not need them.
+    pub const OLD_VERSIONS: [Self; 2] =
+        [Self::OldExternalDns(OldExternalDns::V0_20), Self::OldExternalDns(OldExternalDns::V0_21)];
     /// The additional parts of the interoperability tests; the lab does not need them.
     pub const SERVERS: [Self; 6] = [
         Self::Server(Debian::Haproxy12),
@@ -89,6 +107,8 @@ impl Part {
         match self {
             Self::Kubernetes => ("kubernetes", KUBERNETES),
             Self::ExternalDns => ("external-dns", EXTERNAL_DNS),
+            Self::OldExternalDns(OldExternalDns::V0_20) => ("external-dns", EXTERNAL_DNS_0_20),
+            Self::OldExternalDns(OldExternalDns::V0_21) => ("external-dns", EXTERNAL_DNS_0_21),
             Self::CoreDns => ("coredns", COREDNS),
             Self::MetalLb => ("metallb", METALLB),
             Self::Helm => ("helm", HELM),
@@ -109,7 +129,7 @@ impl Part {
             Self::Kubernetes | Self::ExternalDns => go::tools_text(&self.tools(paths))?,
             Self::Prosody => rootfs::RECIPE.to_owned(),
             Self::Server(server) => server.key(),
-            Self::CoreDns | Self::MetalLb | Self::Helm => String::new(),
+            Self::OldExternalDns(_) | Self::CoreDns | Self::MetalLb | Self::Helm => String::new(),
         };
         let digest = Sha256::digest(format!("{RECIPE}\n{tools}"));
         let key: String = HEXLOWER.encode(&digest).chars().take(8).collect();
@@ -137,6 +157,12 @@ impl Part {
         match self {
             Self::Kubernetes => kubernetes(&self.tools(paths), out),
             Self::ExternalDns => external_dns(&self.tools(paths), out),
+            Self::OldExternalDns(_) => {
+                let (name, version) = self.title();
+                step(&format!("{name} {version}"), || {
+                    go::install(out, &format!("sigs.k8s.io/external-dns@v{version}"))
+                })
+            }
             Self::CoreDns => coredns(out),
             Self::MetalLb => metallb(out),
             Self::Helm => step(&format!("helm {HELM}"), || {

@@ -8,7 +8,7 @@ use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, SRV};
 
 use super::*;
-use crate::dns::ask::{self, Code, Data, Kind};
+use crate::dns::ask::{self, Code, Data, Kind, Mode};
 use crate::dns::testing::{TestServer, asked_name, found, name, nobody, respond};
 
 fn domain(text: &str) -> Domain {
@@ -239,7 +239,9 @@ async fn a_resolver_that_is_not_there_is_named_as_the_cause() {
 async fn a_single_question_shows_everything_that_the_server_said() {
     let server = server().await;
     let timeout = Duration::from_mins(1);
-    let ask = |name: &'static str, kind| ask::ask(server.address, name, kind, false, timeout);
+    let ask = |name: &'static str, kind| {
+        ask::ask(server.address, name, kind, Mode::Authoritative, timeout)
+    };
     let reply = ask("_xmpp-server._tcp.partner.example.", Kind::Srv).await.unwrap();
     assert_eq!(
         (reply.code, reply.authoritative, reply.recursion_available),
@@ -265,7 +267,8 @@ async fn a_single_question_shows_everything_that_the_server_said() {
 async fn silence_is_reported_with_server_and_time() {
     let silent = TestServer::start(|_, _| None).await;
     let timeout = Duration::from_millis(50);
-    let error = ask::ask(silent.address, "a.example", Kind::A, true, timeout).await.unwrap_err();
+    let error =
+        ask::ask(silent.address, "a.example", Kind::A, Mode::Recursive, timeout).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{} did not answer within 50ms", silent.address));
 }
 

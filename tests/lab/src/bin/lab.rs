@@ -25,7 +25,7 @@ struct Args {
 enum Command {
     /// Install the Debian packages and build the parts that are not in the cache.
     Build {
-        /// Also build the parts of the interoperability tests.
+        /// Also build the parts of the interoperability tests, and older versions of parts for the tests of these.
         #[arg(long)]
         servers: bool,
     },
@@ -126,6 +126,7 @@ fn run(command: Command) -> Result<ExitCode> {
             parts::build(&paths)?;
             if servers {
                 parts::build_only(&paths, &Part::SERVERS)?;
+                parts::build_only(&paths, &Part::OLD_VERSIONS)?;
             }
         }
         Command::Up => {

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::Domain;
-use crate::dns::ask::{self, Code, Kind};
+use crate::dns::ask::{self, Code, Kind, Mode};
 use crate::dns::testing::{TestServer, found, nobody, respond};
 
 /// Longer than an answer takes on a busy machine.
@@ -135,7 +135,8 @@ fn query(name: &str) -> Vec<u8> {
 async fn foreign_domains_are_answered_and_the_rest_is_forwarded_over_both_transports() {
     let upstream = upstream().await;
     let (server, shutdown, task) = start(vec![upstream.address]).await;
-    let asked = |name: &'static str, kind| ask::ask(server, name, kind, true, ANSWER_TIMEOUT);
+    let asked =
+        |name: &'static str, kind| ask::ask(server, name, kind, Mode::Recursive, ANSWER_TIMEOUT);
 
     let reply = asked("_xmpp-server._tcp.partner.example", Kind::Srv).await.unwrap();
     let srv: Vec<_> = reply.srv().cloned().collect();
@@ -169,10 +170,12 @@ async fn the_next_upstream_is_asked_and_without_any_the_client_is_notified() {
     let nobody = nobody().await;
     let dead = nobody.local_addr().unwrap();
     let (server, _, _) = start(vec![dead, upstream.address]).await;
-    let reply = ask::ask(server, "www.example", Kind::A, true, ANSWER_TIMEOUT).await.unwrap();
+    let reply =
+        ask::ask(server, "www.example", Kind::A, Mode::Recursive, ANSWER_TIMEOUT).await.unwrap();
     assert_eq!(reply.code, Code::NoError);
     let (server, _, _) = start(vec![dead]).await;
-    let reply = ask::ask(server, "www.example", Kind::A, true, ANSWER_TIMEOUT).await.unwrap();
+    let reply =
+        ask::ask(server, "www.example", Kind::A, Mode::Recursive, ANSWER_TIMEOUT).await.unwrap();
     assert_eq!(reply.code, Code::ServFail);
 }
 
@@ -182,7 +185,7 @@ async fn a_resolver_that_is_silent_holds_up_one_client_and_not_the_next() {
     let upstream = upstream().await;
     let (server, _, _) = start(vec![silent.address, upstream.address]).await;
     for name in ["www.example", "mail.example", "ns.example"] {
-        let reply = ask::ask(server, name, Kind::A, true, ANSWER_TIMEOUT).await.unwrap();
+        let reply = ask::ask(server, name, Kind::A, Mode::Recursive, ANSWER_TIMEOUT).await.unwrap();
         assert_eq!(reply.code, Code::NoError);
     }
     assert_eq!(silent.asked(), 1, "its silence is remembered");
@@ -193,7 +196,8 @@ async fn a_resolver_that_forwards_to_this_server_does_not_multiply_a_question() 
     let last = upstream().await;
     let address = last.address;
     let (server, _, _) = start_with(|own| vec![own, address]).await;
-    let reply = ask::ask(server, "www.example", Kind::A, true, ANSWER_TIMEOUT).await.unwrap();
+    let reply =
+        ask::ask(server, "www.example", Kind::A, Mode::Recursive, ANSWER_TIMEOUT).await.unwrap();
     assert_eq!(reply.code, Code::NoError, "the next resolver is asked in the end");
     assert!(last.asked() <= 4, "one question became {}", last.asked());
 }
@@ -210,10 +214,15 @@ async fn hostile_clients_do_not_stop_it() {
     let mut rest = Vec::new();
     let _ = liar.read_to_end(&mut rest).await;
     assert!(rest.is_empty(), "closed without an answer");
-    let reply =
-        ask::ask(server, "_xmpp-server._tcp.partner.example", Kind::Srv, true, ANSWER_TIMEOUT)
-            .await
-            .unwrap();
+    let reply = ask::ask(
+        server,
+        "_xmpp-server._tcp.partner.example",
+        Kind::Srv,
+        Mode::Recursive,
+        ANSWER_TIMEOUT,
+    )
+    .await
+    .unwrap();
     assert_eq!(reply.srv().count(), 1);
 }
 
