@@ -377,9 +377,7 @@ fn ask(
     let resolvers = resolvers::of(federation);
     let names = LookedFor::of(federation, published_at.as_ref(), &resolvers);
     let wanted = probe::Wanted::of(federation, cluster, plan.references.served.as_ref());
-    let cached = context.dns.last(reference).as_ref().map_or(Duration::MAX, cached_for);
-    let dns = context.dns.observe(reference, names, every.min(cached));
-    (dns, context.probes.observe(reference, wanted, every))
+    (context.dns.observe(reference, names, every), context.probes.observe(reference, wanted, every))
 }
 
 /// Applies the Service for the backend first, because the engine's configuration needs its address.
@@ -445,13 +443,6 @@ fn digest_of_files(config: &WantedConfig, children: &[Child]) -> String {
     let mut digest = apply::digest(&(config.hash.as_str(), secrets));
     digest.truncate(16);
     digest
-}
-
-/// For how long the answers of resolvers cannot change; not less than the shortest interval of healthy federations.
-fn cached_for(evidence: &DnsEvidence) -> Duration {
-    evidence
-        .lowest_ttl()
-        .map_or(Duration::MAX, |ttl| ttl.unsigned_abs().max(schedule::HEALTHY_RECHECK_INTERVAL))
 }
 
 /// The cluster's own networks, with those that the spec adds, and the addresses of the pods.
