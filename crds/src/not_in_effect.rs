@@ -6,7 +6,7 @@ mod file;
 
 use crate::backend::BackendAuthentication;
 #[cfg(feature = "kube")]
-use crate::federation::{XmppFederationSpec, backend::Attachment, tls::CertificateSource};
+use crate::federation::{XmppFederationSpec, backend::Attachment};
 use crate::peer::Probe;
 
 /// A setting without effect yet, of those that the resource and the engine's file share.
@@ -71,10 +71,6 @@ impl XmppFederationSpec {
             of(Setting::PlainDialback),
             ("service.proxyProtocol", self.service.proxy_protocol),
             ("dns.takeover", self.dns.takeover),
-            (
-                "tls.certificate.issuerRef",
-                matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
-            ),
             of(Setting::DefaultProbeTo),
             of(Setting::ProbeTo),
             ("verification.prober", self.verification.prober.is_some()),
@@ -145,7 +141,6 @@ mod tests {
             ],
             "service": {"proxyProtocol": true},
             "dns": {"takeover": true},
-            "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
             "peerDefaults": {"probe": {"to": "echo@example.net"}},
             "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
             "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
@@ -158,7 +153,6 @@ mod tests {
                 "backends[].server.authentication",
                 "service.proxyProtocol",
                 "dns.takeover",
-                "tls.certificate.issuerRef",
                 "peerDefaults.probe.to",
                 "peers[].probe.to",
                 "verification.prober",

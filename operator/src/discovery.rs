@@ -1,23 +1,27 @@
 //! Optional kinds, which come with other products. A watch on a kind that does not exist would fail all the time, so the
-//! operator first queries whether the kind exists, and repeats the query while it does not.
+//! operator first queries whether the kind exists. It repeats the query, because a kind may be added or removed at any
+//! time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crds::external::certificate::Certificate;
 use crds::external::dns_endpoint::DNSEndpoint;
 use kube::Client;
 use kube::Resource;
+use kube::core::ApiResource;
 use tokio::sync::watch;
 
 use crate::causes::Causes;
 
-/// Pause between two queries while a kind is missing.
+/// Pause between two queries.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// Which optional kinds exist.
 #[derive(Debug)]
 pub struct OptionalKinds {
     dns_endpoint: watch::Sender<bool>,
+    certificate: watch::Sender<bool>,
     /// The API server did not answer the last query.
     failing: AtomicBool,
 }
@@ -25,7 +29,11 @@ pub struct OptionalKinds {
 impl OptionalKinds {
     /// No kind is known to exist yet.
     pub fn new() -> Self {
-        Self { dns_endpoint: watch::Sender::new(false), failing: AtomicBool::new(false) }
+        Self {
+            dns_endpoint: watch::Sender::new(false),
+            certificate: watch::Sender::new(false),
+            failing: AtomicBool::new(false),
+        }
     }
 
     /// `DNSEndpoint` exists.
@@ -33,34 +41,52 @@ impl OptionalKinds {
         *self.dns_endpoint.borrow()
     }
 
-    /// Changes of [`Self::dns_endpoint`].
-    pub fn dns_endpoint_changes(&self) -> watch::Receiver<bool> {
-        self.dns_endpoint.subscribe()
+    /// `Certificate` of cert-manager exists.
+    pub fn certificate(&self) -> bool {
+        *self.certificate.borrow()
+    }
+
+    /// Changes of the existence of an optional kind; `None` for all other kinds.
+    pub fn changes(&self, resource: &ApiResource) -> Option<watch::Receiver<bool>> {
+        if *resource == ApiResource::erase::<DNSEndpoint>(&()) {
+            Some(self.dns_endpoint.subscribe())
+        } else if *resource == ApiResource::erase::<Certificate>(&()) {
+            Some(self.certificate_changes())
+        } else {
+            None
+        }
+    }
+
+    /// Changes of [`Self::certificate`].
+    pub fn certificate_changes(&self) -> watch::Receiver<bool> {
+        self.certificate.subscribe()
     }
 
     /// Queries once.
     pub async fn look(&self, client: &Client) {
-        match exists(client).await {
-            Ok(found) => {
+        let (dns_endpoint, certificate) =
+            tokio::join!(exists::<DNSEndpoint>(client), exists::<Certificate>(client));
+        match dns_endpoint.and_then(|dns_endpoint| Ok((dns_endpoint, certificate?))) {
+            Ok((dns_endpoint, certificate)) => {
                 self.failing.store(false, Ordering::Relaxed);
-                self.dns_endpoint.send_if_modified(|known| {
-                    let changed = *known != found;
-                    *known = found;
-                    changed
-                });
+                for (known, found) in
+                    [(&self.dns_endpoint, dns_endpoint), (&self.certificate, certificate)]
+                {
+                    known.send_if_modified(|known| std::mem::replace(known, found) != found);
+                }
             }
-            // One warning for failures in a row: the query is repeated for as long as the kind is missing.
+            // One warning for failures in a row.
             Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
                 let why = Causes(&error);
-                tracing::warn!(%why, "cannot query the API server for the kind DNSEndpoint");
+                tracing::warn!(%why, "cannot query the API server for optional kinds");
             }
             Err(_) => {}
         }
     }
 
-    /// Repeats the query until the kind exists.
+    /// Repeats the query.
     pub async fn follow(&self, client: &Client) {
-        while !self.dns_endpoint() {
+        loop {
             tokio::time::sleep(PAUSE).await;
             self.look(client).await;
         }
@@ -73,10 +99,10 @@ impl Default for OptionalKinds {
     }
 }
 
-async fn exists(client: &Client) -> Result<bool, kube::Error> {
-    let version = DNSEndpoint::api_version(&());
+async fn exists<K: Resource<DynamicType = ()>>(client: &Client) -> Result<bool, kube::Error> {
+    let version = K::api_version(&());
     match client.list_api_group_resources(&version).await {
-        Ok(list) => Ok(list.resources.iter().any(|found| found.kind == DNSEndpoint::kind(&()))),
+        Ok(list) => Ok(list.resources.iter().any(|found| found.kind == K::kind(&()))),
         // For an unknown group, the API server answers in plain text, so there is no machine-readable reason.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
@@ -101,12 +127,12 @@ mod tests {
     #[tokio::test]
     async fn a_group_that_the_api_server_does_not_have_is_no_failure() {
         let missing = server(StatusCode::NOT_FOUND, "404 page not found\n");
-        assert!(!exists(&missing).await.unwrap());
+        assert!(!exists::<DNSEndpoint>(&missing).await.unwrap());
         let other = r#"{"kind":"APIResourceList","groupVersion":"externaldns.k8s.io/v1alpha1",
             "resources":[{"name":"dnsendpoints","singularName":"","namespaced":true,
             "kind":"DNSEndpoint","verbs":["list"]}]}"#;
-        assert!(exists(&server(StatusCode::OK, other)).await.unwrap());
+        assert!(exists::<DNSEndpoint>(&server(StatusCode::OK, other)).await.unwrap());
         let broken = server(StatusCode::SERVICE_UNAVAILABLE, "starting");
-        assert!(exists(&broken).await.is_err());
+        assert!(exists::<DNSEndpoint>(&broken).await.is_err());
     }
 }

@@ -8,6 +8,7 @@ pub mod damping;
 pub mod engine;
 pub mod host;
 pub mod inbound;
+mod issuance;
 pub mod peers;
 pub mod ready;
 pub mod refs;

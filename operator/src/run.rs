@@ -24,6 +24,7 @@ use crate::evidence::networks::Networks;
 use crate::evidence::zone::Zones;
 use crate::lease::{self, LeaseError};
 use crate::metrics::Metrics;
+use crate::reconcile::issued;
 use crate::watches;
 
 /// Wake-ups in the queue; if it is full, the watches wait.
@@ -172,6 +173,10 @@ fn spawn_watches(
     tasks.spawn(watches::pods(Arc::clone(context), namespace(), wake.clone()));
     tasks.spawn(watches::secrets(Arc::clone(context), namespace(), wake.clone()));
     tasks.spawn(watches::config_maps(Arc::clone(context), namespace(), wake.clone()));
+    for resource in issued::chain_kinds() {
+        let context = Arc::clone(context);
+        tasks.spawn(watches::issuance(context, namespace(), resource, wake.clone()));
+    }
     let context = Arc::clone(context);
     tasks.spawn(async move { context.kinds.follow(&context.client).await });
 }

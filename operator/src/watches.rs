@@ -19,8 +19,12 @@ use tokio::sync::mpsc;
 use crate::build::bundles;
 use crate::build::metadata::{FEDERATION_LABEL, MANAGED_BY_SELECTOR};
 use crate::causes::Causes;
-use crate::children::{Metadata, Writer, is_optional};
+use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
+use crate::federation::names;
+
+/// Shortest name, in bytes, that cert-manager keeps of a Certificate in the names of other objects.
+const SHORTENED: usize = 40;
 
 /// Triggers reconciles of federations.
 pub type Wake = mpsc::Sender<FederationRef>;
@@ -33,8 +37,7 @@ pub async fn children(
     writer: Writer,
     wake: Wake,
 ) {
-    if is_optional(&resource) {
-        let mut changes = context.kinds.dns_endpoint_changes();
+    if let Some(mut changes) = context.kinds.changes(&resource) {
         if changes.wait_for(|exists| *exists).await.is_err() {
             return;
         }
@@ -72,6 +75,24 @@ pub async fn pods(context: Arc<Context>, namespace: String, wake: Wake) {
         let namespace = pod.namespace().unwrap_or_default();
         let named = pod.labels().get(FEDERATION_LABEL).into_iter();
         named.map(|name| FederationRef::new(name).within(&namespace)).collect()
+    })
+    .await;
+}
+
+/// Watches one kind of object that cert-manager creates for a Certificate. Waits until cert-manager is installed.
+pub async fn issuance(context: Arc<Context>, namespace: String, resource: ApiResource, wake: Wake) {
+    if context.kinds.certificate_changes().wait_for(|exists| *exists).await.is_err() {
+        return;
+    }
+    let client = context.client.clone();
+    let api: Api<Metadata> = if namespace.is_empty() {
+        Api::all_with(client, &resource)
+    } else {
+        Api::namespaced_with(client, &namespace, &resource)
+    };
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    wake_for_each(events, &resource.kind, &wake, |object: &Metadata| {
+        referring(&context, object, is_issued_for)
     })
     .await;
 }
@@ -114,7 +135,9 @@ async fn wake_for_each<K>(
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut events = std::pin::pin!(events);
+    let mut failing = false;
     while let Some(event) = events.next().await {
+        let was_failing = std::mem::replace(&mut failing, event.is_err());
         match event {
             Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
                 for federation in concerned(&object) {
@@ -124,6 +147,8 @@ async fn wake_for_each<K>(
                 }
             }
             Ok(Event::Init | Event::InitDone) => {}
+            // One warning for failures in a row: the kind may have been removed.
+            Err(_) if was_failing => {}
             Err(error) => {
                 let why = Causes(&error);
                 tracing::warn!(%kind, %why, "watch failed; restarting it");
@@ -161,12 +186,21 @@ fn refers_to_secret(federation: &XmppFederation, name: &str) -> bool {
         Some(CertificateSource::Secret(reference)) => reference.name == name,
         Some(CertificateSource::Issuer(_)) | None => false,
     };
+    // It may be served after the spec refers to something else.
+    let issued = names::issued(&federation.name_any()) == name;
     let dialback = spec.dialback.as_ref().is_some_and(|own| own.secret_ref.name == name);
     let bundle = bundles::references(spec).any(|bundle| match bundle {
         BundleRef::Secret(key) => key.name == name,
         BundleRef::ConfigMap(_) => false,
     });
-    certificate || dialback || bundle
+    certificate || issued || dialback || bundle
+}
+
+/// The names of the objects of an issuance begin with that of the Certificate, which cert-manager may truncate. A wrong
+/// match only causes a reconcile.
+fn is_issued_for(federation: &XmppFederation, name: &str) -> bool {
+    let certificate = names::issued(&federation.name_any());
+    certificate.get(..SHORTENED.min(certificate.len())).is_some_and(|start| name.starts_with(start))
 }
 
 fn refers_to_config_map(federation: &XmppFederation, name: &str) -> bool {

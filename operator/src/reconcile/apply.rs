@@ -152,6 +152,12 @@ async fn one(
             });
             Ok(Outcome::Good(Some(Box::new(sent))))
         }
+        // The kind was removed just now; discovery notices it within 30 seconds.
+        Err(kube::Error::Api(status))
+            if status.is_not_found() && children::is_optional(resource) =>
+        {
+            Ok(Outcome::Good(None))
+        }
         Err(error) => stop(error, format!("apply {kind} {name}"), &kind, &name),
     }
 }

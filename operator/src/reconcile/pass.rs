@@ -93,7 +93,7 @@ async fn act_and_look(
 ) -> Result<Evidence, Error> {
     let client = &context.client;
     let (found, cluster, networks) = tokio::join!(
-        dereference(client, federation, now),
+        dereference(client, federation, context.kinds.certificate(), now),
         look_at_cluster(context, federation),
         context.networks.get(client),
     );
@@ -101,6 +101,8 @@ async fn act_and_look(
     let mut cluster = cluster?;
     let material = material::complete(&found.existing, federation, now)?;
     let serving = found.serving(federation, &material, now);
+    let source = serving.as_ref().map(|serving| &serving.source);
+    let issuer = found.issued.issuer(federation, source);
     let mut references = found.references;
     references.served = serving.as_ref().map(ServedCertificate::from);
     if cluster.backend_ip.is_none() && !federation.spec.paused {
@@ -124,6 +126,7 @@ async fn act_and_look(
         dns_clients: build::dns_clients::of(federation, &networks),
         material,
         serving,
+        issuer,
     };
     let children = build::children(federation, &given, &context.settings)?;
     let applied = apply::apply(context, reference, federation, &children).await?;
