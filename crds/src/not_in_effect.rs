@@ -6,7 +6,7 @@ mod file;
 
 use crate::backend::BackendAuthentication;
 #[cfg(feature = "kube")]
-use crate::federation::{XmppFederationSpec, backend::Attachment, tls::CertificateSource};
+use crate::federation::{XmppFederationSpec, backend::Attachment};
 use crate::peer::Probe;
 
 /// A setting without effect yet, of those that the resource and the engine's file share.
@@ -69,10 +69,6 @@ impl XmppFederationSpec {
         [
             of(Setting::Component),
             of(Setting::PlainDialback),
-            (
-                "tls.certificate.issuerRef",
-                matches!(self.tls.certificate, Some(CertificateSource::Issuer(_))),
-            ),
             of(Setting::DefaultProbeTo),
             of(Setting::ProbeTo),
             ("verification.prober", self.verification.prober.is_some()),
@@ -141,7 +137,6 @@ mod tests {
                 {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
                 {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
             ],
-            "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
             "peerDefaults": {"probe": {"to": "echo@example.net"}},
             "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
             "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
@@ -152,7 +147,6 @@ mod tests {
             [
                 "backends[].component",
                 "backends[].server.authentication",
-                "tls.certificate.issuerRef",
                 "peerDefaults.probe.to",
                 "peers[].probe.to",
                 "verification.prober",

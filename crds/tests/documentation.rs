@@ -16,6 +16,7 @@ const README: &str = include_str!("../../README.md");
 const STATUS: &str = include_str!("../../docs/status.md");
 const NAT: &str = include_str!("../../docs/nat.md");
 const PROXY: &str = include_str!("../../docs/proxy.md");
+const CERTIFICATES: &str = include_str!("../../docs/certificates.md");
 const ENGINE: &str = include_str!("../../docs/engine.md");
 const REASONS: &str = include_str!("../../docs/reasons.md");
 const PARTNERS: &str = include_str!("../../docs/partners/README.md");
@@ -173,6 +174,19 @@ fn the_manifests_of_the_page_on_proxies_are_valid_and_in_effect() {
         assert_eq!(crds::validate::validate(&name, &federation.spec), [], "{yaml}");
         assert_eq!(federation.spec.not_in_effect(), [] as [&str; 0], "{yaml}");
         assert!(!federation.spec.service.proxy_protocol.trusted_sources.is_empty(), "{yaml}");
+    }
+}
+
+#[test]
+fn the_federation_on_the_certificates_page_is_valid_and_in_effect() {
+    let yaml = CERTIFICATES.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let federation: XmppFederation = serde_saphyr::from_str(yaml.unwrap()).unwrap();
+    assert_eq!(crds::validate::validate("example", &federation.spec), []);
+    assert_eq!(federation.spec.not_in_effect(), [] as [&str; 0]);
+    for reason in
+        ["CertManagerNotInstalled", "Issuing", "IssuanceFailed", "PreviousCertificateServed"]
+    {
+        assert!(CERTIFICATES.contains(&format!("| `{reason}` |")), "{reason}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod backend_service;
 pub mod bundles;
+pub mod certificate;
 pub mod deployment;
 pub mod dns_clients;
 pub mod dns_endpoint;
@@ -64,6 +65,7 @@ pub fn children(
         secrets::backend_tls(federation, given).map(|o| child(&o)).transpose()?,
         secrets::self_signed(federation, given).map(|o| child(&o)).transpose()?,
         secrets::serving(federation, given).map(|o| child(&o)).transpose()?,
+        certificate::build(federation, given).map(|o| child(&o)).transpose()?,
         network_policy::build(federation, settings).map(|o| child(&o)).transpose()?,
         pod_disruption_budget::build(federation).map(|o| child(&o)).transpose()?,
         dns_endpoint::build(federation, given).map(|o| child(&o)).transpose()?,

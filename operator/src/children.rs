@@ -1,6 +1,7 @@
 //! Metadata of all objects that the operator created, kept current by watches, so that a reconcile without changes sends no
 //! request for them.
 
+use crds::external::certificate::Certificate;
 use crds::external::dns_endpoint::DNSEndpoint;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
@@ -74,6 +75,7 @@ fn kinds() -> Vec<ApiResource> {
         ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
         ApiResource::erase::<PodDisruptionBudget>(&()),
+        ApiResource::erase::<Certificate>(&()),
         ApiResource::erase::<DNSEndpoint>(&()),
         ApiResource::erase::<Deployment>(&()),
     ]
@@ -81,7 +83,8 @@ fn kinds() -> Vec<ApiResource> {
 
 /// Whether the kind is optional: it comes with another product and may not exist.
 pub fn is_optional(resource: &ApiResource) -> bool {
-    resource.group == ApiResource::erase::<DNSEndpoint>(&()).group
+    [ApiResource::erase::<Certificate>(&()), ApiResource::erase::<DNSEndpoint>(&())]
+        .contains(resource)
 }
 
 /// An owner reference with `controller: true` and this UID.

@@ -13,6 +13,9 @@
 //! | `networking.k8s.io` | `networkpolicies` | get list watch create patch delete | children |
 //! | `policy` | `poddisruptionbudgets` | get list watch create patch delete | children |
 //! | `externaldns.k8s.io` | `dnsendpoints` | get list watch create patch delete | children, where the kind exists |
+//! | `cert-manager.io` | `certificates` | get list watch create patch delete | children, where the kind exists |
+//! | `cert-manager.io` | `certificaterequests` | get list watch | progress of an issuance, where the kind exists |
+//! | `acme.cert-manager.io` | `orders` `challenges` | get list watch | progress of an issuance, where the kind exists |
 //! | core | `pods` | get list watch patch | readiness and addresses of the engine; an annotation makes the kubelet look at changed volumes at once |
 //! | core | `events` | list | what the load balancer's controller says |
 //! | `events.k8s.io` | `events` | create patch | own events |

@@ -4,9 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crds::external::certificate::Certificate;
 use crds::external::dns_endpoint::DNSEndpoint;
 use kube::Client;
 use kube::Resource;
+use kube::core::ApiResource;
 use tokio::sync::{Notify, watch};
 
 use crate::causes::Causes;
@@ -20,6 +22,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct OptionalKinds {
     dns_endpoint: watch::Sender<bool>,
+    certificate: watch::Sender<bool>,
     /// The API server did not answer the last query.
     failing: AtomicBool,
     /// Requests a query.
@@ -31,6 +34,7 @@ impl OptionalKinds {
     pub fn new() -> Self {
         Self {
             dns_endpoint: watch::Sender::new(false),
+            certificate: watch::Sender::new(false),
             failing: AtomicBool::new(false),
             suspected: Notify::new(),
         }
@@ -41,9 +45,25 @@ impl OptionalKinds {
         *self.dns_endpoint.borrow()
     }
 
-    /// Changes of [`Self::dns_endpoint`].
-    pub fn dns_endpoint_changes(&self) -> watch::Receiver<bool> {
-        self.dns_endpoint.subscribe()
+    /// `Certificate` of cert-manager exists.
+    pub fn certificate(&self) -> bool {
+        *self.certificate.borrow()
+    }
+
+    /// Changes of the existence of an optional kind; `None` for all other kinds.
+    pub fn changes(&self, resource: &ApiResource) -> Option<watch::Receiver<bool>> {
+        if *resource == ApiResource::erase::<DNSEndpoint>(&()) {
+            Some(self.dns_endpoint.subscribe())
+        } else if *resource == ApiResource::erase::<Certificate>(&()) {
+            Some(self.certificate_changes())
+        } else {
+            None
+        }
+    }
+
+    /// Changes of [`Self::certificate`].
+    pub fn certificate_changes(&self) -> watch::Receiver<bool> {
+        self.certificate.subscribe()
     }
 
     /// A request for the kind failed as if it did not exist: queries again soon.
@@ -53,19 +73,21 @@ impl OptionalKinds {
 
     /// Queries once.
     pub async fn look(&self, client: &Client) {
-        match exists(client).await {
-            Ok(found) => {
+        let (dns_endpoint, certificate) =
+            tokio::join!(exists::<DNSEndpoint>(client), exists::<Certificate>(client));
+        match dns_endpoint.and_then(|dns_endpoint| Ok((dns_endpoint, certificate?))) {
+            Ok((dns_endpoint, certificate)) => {
                 self.failing.store(false, Ordering::Relaxed);
-                self.dns_endpoint.send_if_modified(|known| {
-                    let changed = *known != found;
-                    *known = found;
-                    changed
-                });
+                for (known, found) in
+                    [(&self.dns_endpoint, dns_endpoint), (&self.certificate, certificate)]
+                {
+                    known.send_if_modified(|known| std::mem::replace(known, found) != found);
+                }
             }
-            // One warning for failures in a row: the query is repeated for as long as the kind is missing.
+            // One warning for failures in a row.
             Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
                 let why = Causes(&error);
-                tracing::warn!(%why, "cannot query the API server for the kind DNSEndpoint");
+                tracing::warn!(%why, "cannot query the API server for optional kinds");
             }
             Err(_) => {}
         }
@@ -89,10 +111,10 @@ impl Default for OptionalKinds {
     }
 }
 
-async fn exists(client: &Client) -> Result<bool, kube::Error> {
-    let version = DNSEndpoint::api_version(&());
+async fn exists<K: Resource<DynamicType = ()>>(client: &Client) -> Result<bool, kube::Error> {
+    let version = K::api_version(&());
     match client.list_api_group_resources(&version).await {
-        Ok(list) => Ok(list.resources.iter().any(|found| found.kind == DNSEndpoint::kind(&()))),
+        Ok(list) => Ok(list.resources.iter().any(|found| found.kind == K::kind(&()))),
         // For an unknown group, the API server answers in plain text, so there is no machine-readable reason.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
@@ -125,7 +147,7 @@ mod tests {
         kinds.look(&server(StatusCode::SERVICE_UNAVAILABLE, "starting")).await;
         assert!(kinds.dns_endpoint(), "a failed query is no answer");
         let gone = server(StatusCode::NOT_FOUND, "404 page not found\n");
-        let mut changes = kinds.dns_endpoint_changes();
+        let mut changes = kinds.changes(&ApiResource::erase::<DNSEndpoint>(&())).unwrap();
         changes.mark_unchanged();
         tokio::time::pause();
         tokio::select! {
@@ -138,12 +160,12 @@ mod tests {
     #[tokio::test]
     async fn a_group_that_the_api_server_does_not_have_is_no_failure() {
         let missing = server(StatusCode::NOT_FOUND, "404 page not found\n");
-        assert!(!exists(&missing).await.unwrap());
+        assert!(!exists::<DNSEndpoint>(&missing).await.unwrap());
         let other = r#"{"kind":"APIResourceList","groupVersion":"externaldns.k8s.io/v1alpha1",
             "resources":[{"name":"dnsendpoints","singularName":"","namespaced":true,
             "kind":"DNSEndpoint","verbs":["list"]}]}"#;
-        assert!(exists(&server(StatusCode::OK, other)).await.unwrap());
+        assert!(exists::<DNSEndpoint>(&server(StatusCode::OK, other)).await.unwrap());
         let broken = server(StatusCode::SERVICE_UNAVAILABLE, "starting");
-        assert!(exists(&broken).await.is_err());
+        assert!(exists::<DNSEndpoint>(&broken).await.is_err());
     }
 }

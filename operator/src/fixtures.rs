@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crds::XmppFederation;
+use crds::federation::tls::CertificateSource;
 use crds::word::Word;
 use federation_engine::observe::evidence::{
     BackendOutcome, BackendRoundTrip, EngineEvidence, InboundKind, InboundObservation,
@@ -26,11 +27,13 @@ use crate::evidence::cluster::{
 };
 use crate::evidence::dns::{DnsEvidence, LookedFor};
 use crate::evidence::engine::{EngineReport, Replica, Report};
+use crate::evidence::issuance::Issuance;
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
 use crate::evidence::references::{self, References};
 use crate::evidence::{Evidence, WantedConfig};
 use crate::federation::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
+use crate::federation::names;
 use crate::federation::serving::{Offer, Source};
 use crate::federation::validated::{Validated, validate};
 use crate::reconcile::apply::Applied;
@@ -104,6 +107,7 @@ pub(crate) fn given() -> Given {
             source: Source::SelfSigned,
             readable: readable(&validated(&smallest())),
         }),
+        issuer: None,
         address: Some(Address::Ips(vec![ADDRESS.parse().unwrap()])),
         assigned: Some(Address::Ips(vec![ADDRESS.parse().unwrap()])),
         backend_ip: Some("10.96.0.7".parse().unwrap()),
@@ -123,12 +127,20 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         references: References {
             problems: Vec::new(),
             certificate: federation
-                .certificate_secret()
+                .spec
+                .tls
+                .certificate
+                .as_ref()
                 .map(|_| CertificateSeen::Readable(readable(federation))),
+            issuance: Issuance { kind_exists: true, report: None },
             served: Some(references::ServedCertificate {
-                source: federation
-                    .certificate_secret()
-                    .map_or(Source::SelfSigned, |name| Source::Secret(name.to_owned())),
+                source: match &federation.spec.tls.certificate {
+                    None => Source::SelfSigned,
+                    Some(CertificateSource::Secret(own)) => Source::Secret(own.name.clone()),
+                    Some(CertificateSource::Issuer(_)) => {
+                        Source::Certificate(names::issued(&federation.name))
+                    }
+                },
                 readable: readable(federation),
             }),
         },

@@ -9,6 +9,7 @@ pub mod damping;
 pub mod engine;
 pub mod host;
 pub mod inbound;
+mod issuance;
 pub mod peers;
 pub mod proxy;
 pub mod ready;

@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod dereference;
 pub mod error;
+pub mod issued;
 pub mod observe;
 pub mod pass;
 pub mod problem;

@@ -29,6 +29,7 @@ use crate::evidence::rounds::{self, DnsRounds, ProbeRounds};
 use crate::lease::{self, LeaseError};
 use crate::metrics::Metrics;
 use crate::objects::{Feeds, Objects};
+use crate::reconcile::issued;
 use crate::turns::Turns;
 use crate::watches;
 
@@ -207,6 +208,10 @@ fn spawn_watches(
     tasks.spawn(watches::secrets(Arc::clone(context), namespace(), feeds.secrets, wake.clone()));
     let (maps, own) = (feeds.config_maps, Arc::clone(context));
     tasks.spawn(watches::config_maps(own, namespace(), maps, wake.clone()));
+    for resource in issued::chain_kinds() {
+        let context = Arc::clone(context);
+        tasks.spawn(watches::issuance(context, namespace(), resource, wake.clone()));
+    }
     let context = Arc::clone(context);
     tasks.spawn(async move { context.kinds.follow(&context.client).await });
 }

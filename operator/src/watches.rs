@@ -21,8 +21,12 @@ use crate::build::metadata::{FEDERATION_LABEL, MANAGED_BY_SELECTOR};
 use crate::causes::Causes;
 use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
+use crate::federation::names;
 use crate::objects::{Feed, Health};
 use crate::relist::Relist;
+
+/// Shortest name, in bytes, that cert-manager keeps of a Certificate in the names of other objects.
+const SHORTENED: usize = 40;
 
 /// Triggers reconciles of federations.
 pub type Wake = mpsc::Sender<FederationRef>;
@@ -35,16 +39,45 @@ pub async fn children(
     mut writer: Writer,
     wake: Wake,
 ) {
+    let Some(mut changes) = context.kinds.changes(&resource) else {
+        return follow_metadata(&context, &namespace, &resource, &mut writer, &wake).await;
+    };
+    loop {
+        if changes.wait_for(|exists| *exists).await.is_err() {
+            return;
+        }
+        all(&context, &wake).await;
+        let mut gone = changes.clone();
+        tokio::select! {
+            () = follow_metadata(&context, &namespace, &resource, &mut writer, &wake) => {}
+            _ = gone.wait_for(|exists| !*exists) => {
+                // The kind was removed, and all its objects with it.
+                for event in [Event::Init, Event::InitDone] {
+                    writer.apply_watcher_event(&event);
+                }
+                all(&context, &wake).await;
+            }
+        }
+    }
+}
+
+async fn follow_metadata(
+    context: &Context,
+    namespace: &str,
+    resource: &ApiResource,
+    writer: &mut Writer,
+    wake: &Wake,
+) {
     let client = context.client.clone();
     let api: Api<Metadata> = if namespace.is_empty() {
-        Api::all_with(client, &resource)
+        Api::all_with(client, resource)
     } else {
-        Api::namespaced_with(client, &namespace, &resource)
+        Api::namespaced_with(client, namespace, resource)
     };
     let events = watcher(api, managed()).default_backoff().modify(strip);
     let health = Health::default();
     let keep = |event: &Event<Metadata>| writer.apply_watcher_event(event);
-    wake_for_each(events, &resource.kind, &wake, &health, keep, owners).await;
+    wake_for_each(events, &resource.kind, wake, &health, keep, owners).await;
 }
 
 /// Watches one kind of child that verdicts depend on.
@@ -82,13 +115,13 @@ pub async fn optional_children<K>(
         + Sync
         + 'static,
 {
-    let mut changes = context.kinds.dns_endpoint_changes();
+    let Some(mut changes) = context.kinds.changes(&ApiResource::erase::<K>(&())) else { return };
     loop {
         if changes.wait_for(|exists| *exists).await.is_err() {
             return;
         }
         all(&context, &wake).await;
-        let mut gone = context.kinds.dns_endpoint_changes();
+        let mut gone = changes.clone();
         let gone = async move { gone.wait_for(|exists| !*exists).await.is_ok() };
         tokio::select! {
             () = follow_whole(&context, &namespace, &mut writer, &mut feed, &wake) => {}
@@ -185,6 +218,29 @@ pub async fn pods(context: Arc<Context>, namespace: String, feed: Feed<Pod>, wak
     .await;
 }
 
+/// Watches one kind of object that cert-manager creates for a Certificate. Waits until cert-manager is installed.
+pub async fn issuance(context: Arc<Context>, namespace: String, resource: ApiResource, wake: Wake) {
+    if context.kinds.certificate_changes().wait_for(|exists| *exists).await.is_err() {
+        return;
+    }
+    let client = context.client.clone();
+    let api: Api<Metadata> = if namespace.is_empty() {
+        Api::all_with(client, &resource)
+    } else {
+        Api::namespaced_with(client, &namespace, &resource)
+    };
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    wake_for_each(
+        events,
+        &resource.kind,
+        &wake,
+        &Health::default(),
+        |_| (),
+        |object: &Metadata| referring(&context, object, is_issued_for),
+    )
+    .await;
+}
+
 /// Watches Secrets that a federation refers to.
 pub async fn secrets(
     context: Arc<Context>,
@@ -248,7 +304,9 @@ async fn wake_for_each<K>(
 {
     let mut events = std::pin::pin!(events);
     let mut relist = Relist::default();
+    let mut failing = false;
     while let Some(event) = events.next().await {
+        let was_failing = std::mem::replace(&mut failing, event.is_err());
         match event {
             Ok(event) => {
                 health.works();
@@ -259,6 +317,8 @@ async fn wake_for_each<K>(
                     }
                 }
             }
+            // One warning for failures in a row: the kind may have been removed.
+            Err(_) if was_failing => health.fails(),
             Err(error) => {
                 health.fails();
                 let why = Causes(&error);
@@ -297,12 +357,21 @@ fn refers_to_secret(federation: &XmppFederation, name: &str) -> bool {
         Some(CertificateSource::Secret(reference)) => reference.name == name,
         Some(CertificateSource::Issuer(_)) | None => false,
     };
+    // It may be served after the spec refers to something else.
+    let issued = names::issued(&federation.name_any()) == name;
     let dialback = spec.dialback.as_ref().is_some_and(|own| own.secret_ref.name == name);
     let bundle = bundles::references(spec).any(|bundle| match bundle {
         BundleRef::Secret(key) => key.name == name,
         BundleRef::ConfigMap(_) => false,
     });
-    certificate || dialback || bundle
+    certificate || issued || dialback || bundle
+}
+
+/// The names of the objects of an issuance begin with that of the Certificate, which cert-manager may truncate. A wrong
+/// match only causes a reconcile.
+fn is_issued_for(federation: &XmppFederation, name: &str) -> bool {
+    let certificate = names::issued(&federation.name_any());
+    certificate.get(..SHORTENED.min(certificate.len())).is_some_and(|start| name.starts_with(start))
 }
 
 fn refers_to_config_map(federation: &XmppFederation, name: &str) -> bool {

@@ -1,11 +1,9 @@
 //! `Certificate` of cert-manager.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::ConditionStatus;
 use crate::federation::tls::IssuerRef;
 
 /// A certificate that cert-manager keeps in a Secret.
@@ -16,7 +14,6 @@ use crate::federation::tls::IssuerRef;
     kind = "Certificate",
     plural = "certificates",
     namespaced,
-    status = "CertificateStatus",
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase")]
@@ -30,33 +27,19 @@ pub struct CertificateSpec {
     /// Key usages, in cert-manager's words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usages: Vec<String>,
-}
-
-/// What cert-manager reports.
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CertificateStatus {
-    /// `Ready` and `Issuing`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<CertificateCondition>,
-    /// End of validity of the certificate in the Secret.
+    /// How the private key is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_after: Option<Time>,
+    pub private_key: Option<CertificatePrivateKey>,
 }
 
-/// A condition of cert-manager; its message may be absent.
+/// How cert-manager makes a private key.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CertificateCondition {
-    /// Type of the condition.
-    #[serde(rename = "type")]
-    pub type_: String,
-    /// Whether it holds.
-    pub status: ConditionStatus,
-    /// Why, in one word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Why, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+pub struct CertificatePrivateKey {
+    /// ECDSA, RSA or Ed25519.
+    pub algorithm: String,
+    /// Size in bits.
+    pub size: i32,
+    /// Whether each issuance gets a new key: Always or Never.
+    pub rotation_policy: String,
 }

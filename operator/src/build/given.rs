@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crds::federation::tls::IssuerRef;
 use ipnet::IpNet;
 
 use crate::args::PullPolicy;
@@ -26,6 +27,8 @@ pub struct Given {
     pub material: Material,
     /// The certificate that the pods serve; `None` if no certificate can be served.
     pub serving: Option<Offer>,
+    /// The issuer of the Certificate; `None` if there should be no Certificate.
+    pub issuer: Option<IssuerRef>,
     /// The address that DNS should have; `None` while it is unknown.
     pub address: Option<Address>,
     /// Address of the outer Service, once the load balancer has assigned it.

@@ -430,3 +430,28 @@ fn the_network_policy_lets_in_the_world_the_backend_and_the_operator_each_where_
         "xmpp-federation-system"
     );
 }
+
+#[test]
+fn a_certificate_is_for_all_domains_in_a_label_form_and_the_host() {
+    let spec = json!({
+        "domains": [{"name": "example.com"}, {"name": "bücher.example"}],
+        "host": "xmpp.example.com",
+        "tls": {"certificate": {"issuerRef": {"name": "ca", "kind": "ClusterIssuer"}}},
+    });
+    let federation = validated(&spec);
+    let mut given = given();
+    assert!(certificate::build(&federation, &given).is_none(), "cert-manager is not installed");
+    given.issuer = federation.issuer().cloned();
+    let child = children_of(&spec, &given);
+    let child = child.iter().find(|child| child.resource.kind == "Certificate").unwrap();
+    assert_eq!(
+        child.object.data["spec"],
+        json!({
+            "secretName": "example-tls-issued",
+            "dnsNames": ["example.com", "xn--bcher-kva.example", "xmpp.example.com"],
+            "issuerRef": {"name": "ca", "kind": "ClusterIssuer", "group": "cert-manager.io"},
+            "usages": ["digital signature", "server auth", "client auth"],
+            "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+        })
+    );
+}

@@ -7,6 +7,7 @@ use rustls_pki_types::pem::PemObject;
 use s2s_proto::certificate::facts::CertificateFacts;
 
 use super::certificate::{CertificateSeen, Readable};
+use super::issuance::Issuance;
 use crate::federation::serving::{Offer, Source};
 
 /// Shortest dialback secret, in bytes: the length of the keys that are generated with it (XEP-0185 §3).
@@ -17,8 +18,11 @@ const MIN_DIALBACK_SECRET: usize = 32;
 pub struct References {
     /// The problems, in the order of the spec.
     pub problems: Vec<ReferenceError>,
-    /// The certificate of the Secret that the spec names; `None` if it cannot be read, which is then one of the problems.
+    /// The certificate of the Secret that the spec names, or that cert-manager issued; `None` if it cannot be read. For a
+    /// Secret that the spec names, that is then one of the problems.
     pub certificate: Option<CertificateSeen>,
+    /// Progress of cert-manager, if the spec names an issuer.
+    pub issuance: Issuance,
     /// The certificate that the pods serve; `None` if there is none.
     pub served: Option<ServedCertificate>,
 }

@@ -166,7 +166,7 @@ pub fn complete(
         },
         self_signed: match &spec.tls.certificate {
             Some(CertificateSource::Secret(_)) => None,
-            // Issuers have no effect yet, so the self-signed certificate stands in for theirs.
+            // It is served until the issuer has issued the first one.
             Some(CertificateSource::Issuer(_)) | None => Some(
                 match existing.self_signed.as_ref().and_then(pair).filter(|old| {
                     facts(old).is_some_and(|found| {

@@ -40,6 +40,12 @@ pub fn self_signed(name: &str) -> String {
     format!("{name}-tls-self-signed")
 }
 
+/// Certificate of cert-manager, and the Secret that cert-manager writes for it. No user is likely to have a Secret of this
+/// name, which cert-manager would overwrite.
+pub fn issued(name: &str) -> String {
+    format!("{name}-tls-issued")
+}
+
 /// Secret with the certificate that the engine pods serve on the outer leg.
 pub fn serving(name: &str) -> String {
     format!("{name}-tls-serving")

@@ -20,6 +20,8 @@ pub const SOURCE: &str = "xmppfederation.dev/certificate-source";
 const SELF_SIGNED: &str = "SelfSigned";
 /// Prefix of the value of [`SOURCE`] for the certificate of a Secret.
 const SECRET: &str = "Secret/";
+/// Prefix of the value of [`SOURCE`] for a certificate that cert-manager issued.
+const CERTIFICATE: &str = "Certificate/";
 
 /// The source of a certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,6 +30,8 @@ pub enum Source {
     SelfSigned,
     /// A Secret of that name.
     Secret(String),
+    /// cert-manager issued it for a Certificate of that name.
+    Certificate(String),
 }
 
 impl Source {
@@ -36,11 +40,21 @@ impl Source {
         match self {
             Self::SelfSigned => SELF_SIGNED.to_owned(),
             Self::Secret(name) => format!("{SECRET}{name}"),
+            Self::Certificate(name) => format!("{CERTIFICATE}{name}"),
         }
     }
 
-    fn of_annotation(value: &str) -> Self {
-        value.strip_prefix(SECRET).map_or(Self::SelfSigned, |name| Self::Secret(name.to_owned()))
+    /// The source of the certificate in a Secret that the operator wrote.
+    pub fn of(secret: &Secret) -> Self {
+        let value = secret.metadata.annotations.as_ref().and_then(|all| all.get(SOURCE));
+        let value = value.map(String::as_str).unwrap_or_default();
+        if let Some(name) = value.strip_prefix(SECRET) {
+            Self::Secret(name.to_owned())
+        } else if let Some(name) = value.strip_prefix(CERTIFICATE) {
+            Self::Certificate(name.to_owned())
+        } else {
+            Self::SelfSigned
+        }
     }
 }
 
@@ -49,6 +63,9 @@ impl fmt::Display for Source {
         match self {
             Self::SelfSigned => f.write_str("the operator's self-signed certificate"),
             Self::Secret(name) => write!(f, "the certificate from Secret {name}"),
+            Self::Certificate(name) => {
+                write!(f, "the certificate that cert-manager issued for Certificate {name}")
+            }
         }
     }
 }
@@ -86,10 +103,7 @@ impl Offer {
         trust: &Trust,
         now: Timestamp,
     ) -> Option<Self> {
-        let annotations = secret.metadata.annotations.as_ref();
-        let source = annotations.and_then(|all| all.get(SOURCE)).map(String::as_str);
-        let source = Source::of_annotation(source.unwrap_or_default());
-        Self::of(material::pair(secret)?, source, domains, trust, now)
+        Self::of(material::pair(secret)?, Source::of(secret), domains, trust, now)
     }
 
     /// Higher is better: first validity for accepting streams now, then the number of domains, then a complete chain.
@@ -98,13 +112,25 @@ impl Offer {
         let is_valid = facts.not_before <= now && now < facts.not_after;
         (is_valid && *purpose != Purpose::NotServer, covers.len(), missing_issuer.is_none())
     }
+
+    /// Valid for accepting streams now, for at least one domain.
+    fn is_usable(&self, now: Timestamp) -> bool {
+        let (is_valid, covered, _) = self.quality(now);
+        is_valid && covered > 0
+    }
+
+    fn is_issued(&self) -> bool {
+        matches!(self.source, Source::Certificate(_))
+    }
 }
 
 /// The certificates that may be served.
 #[derive(Clone, Debug, Default)]
 pub struct Offers {
-    /// The one that the spec refers to, if it can be served.
+    /// The one from the Secret that the spec refers to, if it can be served.
     pub referenced: Option<Offer>,
+    /// The one that cert-manager issued for the federation's Certificate, if it can be served.
+    pub issued: Option<Offer>,
     /// The operator's own, if the spec names no Secret.
     pub self_signed: Option<Offer>,
     /// The certificate that the pods serve now.
@@ -115,24 +141,35 @@ impl Offers {
     /// Chooses the wanted certificate, unless the one that is served now is better. A certificate with a defect is
     /// served only if there is none without: peers that authenticate by dialback accept any.
     pub fn choose(self, wanted: Option<&CertificateSource>, now: Timestamp) -> Option<Offer> {
-        let Self { referenced, self_signed, kept } = self;
-        let (preferred, other) = match wanted {
-            None => (self_signed, kept),
-            Some(CertificateSource::Secret(_)) => (referenced, kept),
-            // Issuers have no effect yet. The operator's own certificate is kept only until it must be renewed.
+        let Self { referenced, issued, self_signed, kept } = self;
+        // Renewals of a certificate of cert-manager are served for as long as it is.
+        let kept = match kept {
+            Some(kept) if kept.is_issued() => better(issued.clone(), Some(kept), now),
+            other => other,
+        };
+        match wanted {
+            None => better(self_signed, kept, now),
+            Some(CertificateSource::Secret(_)) => better(referenced, kept, now),
             Some(CertificateSource::Issuer(_)) => {
-                match kept.filter(|kept| kept.source != Source::SelfSigned) {
-                    Some(kept) => (Some(kept), self_signed),
-                    None => (self_signed, None),
+                // The operator's own certificate is kept only until it must be renewed. It covers every domain, but
+                // does not replace a certificate that peers verify, even if that covers fewer.
+                let kept = kept.filter(|kept| kept.source != Source::SelfSigned);
+                match better(issued, kept, now) {
+                    Some(best) if best.is_usable(now) => Some(best),
+                    defective => self_signed.or(defective),
                 }
             }
-        };
-        match (preferred, other) {
-            (Some(preferred), Some(other)) if other.quality(now) > preferred.quality(now) => {
-                Some(other)
-            }
-            (preferred, other) => preferred.or(other),
         }
+    }
+}
+
+/// The preferred one, unless the other is better.
+fn better(preferred: Option<Offer>, other: Option<Offer>, now: Timestamp) -> Option<Offer> {
+    match (preferred, other) {
+        (Some(preferred), Some(other)) if other.quality(now) > preferred.quality(now) => {
+            Some(other)
+        }
+        (preferred, other) => preferred.or(other),
     }
 }
 

@@ -2,7 +2,7 @@
 //! the only input of the later steps.
 
 use crds::domain::Domain;
-use crds::federation::tls::CertificateSource;
+use crds::federation::tls::{CertificateSource, IssuerRef};
 use crds::validate::InvalidSpec;
 use crds::{XmppFederation, XmppFederationSpec};
 use jiff::Timestamp;
@@ -36,6 +36,14 @@ impl Validated {
         match &self.spec.tls.certificate {
             Some(CertificateSource::Secret(reference)) => Some(&reference.name),
             Some(CertificateSource::Issuer(_)) | None => None,
+        }
+    }
+
+    /// The issuer that the spec names for the certificate of the outer leg.
+    pub fn issuer(&self) -> Option<&IssuerRef> {
+        match &self.spec.tls.certificate {
+            Some(CertificateSource::Issuer(issuer)) => Some(issuer),
+            Some(CertificateSource::Secret(_)) | None => None,
         }
     }
 

@@ -23,7 +23,7 @@ pub fn check(view: View<'_>) -> Verdict {
         }
     };
     let certificate_unread =
-        view.federation.certificate_secret().is_some() && references.certificate.is_none();
+        view.federation.spec.tls.certificate.is_some() && references.certificate.is_none();
     if let Some(served) = references.served.as_ref().filter(|_| certificate_unread) {
         verdict.message = format!("{}. {}", verdict.message, keeps_serving(served));
     }

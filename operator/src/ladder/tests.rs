@@ -1,6 +1,7 @@
 //! The ladder as a table: evidence in, verdicts out, at one fixed moment.
 
 mod dns;
+mod issuance;
 
 use std::sync::Arc;
 
@@ -437,19 +438,6 @@ fn a_defect_of_the_new_certificate_is_reported_with_the_one_that_is_served() {
         seen.references.served.as_mut().unwrap().readable.facts.not_after = now();
     });
     assert_eq!(served_is_expired.reason.to_string(), "Expired");
-}
-
-#[test]
-fn an_issuer_without_effect_yet_is_reported_with_the_certificate_that_is_served() {
-    let mut spec = smallest();
-    spec["tls"] = json!({"certificate": {"issuerRef": {"name": "ca"}}});
-    let verdict = of(&spec, ConditionType::CertificateReady, serve_old);
-    assert_eq!(verdict.reason.to_string(), "PreviousCertificateServed");
-    let message = format!("spec.tls.certificate.issuerRef has no effect yet. {SERVED}");
-    assert_eq!(verdict.message, message);
-    let verdict = of(&spec, ConditionType::CertificateReady, |_| {});
-    assert_eq!(verdict.reason.to_string(), "SelfSigned");
-    assert!(verdict.message.starts_with("spec.tls.certificate.issuerRef has no effect yet."));
 }
 
 #[test]

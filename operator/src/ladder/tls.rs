@@ -20,7 +20,7 @@ pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
 fn good(view: View<'_>, what: &str) -> Verdict {
     let served = view.seen.references.served.as_ref();
     match served.map(|served| &served.source) {
-        Some(source @ Source::Secret(_)) => Verdict::new(
+        Some(source @ (Source::Secret(_) | Source::Certificate(_))) => Verdict::new(
             TLSVerifiedReason::CertificateValid,
             format!("Every engine pod serves {source} for {what}. {NOT_CHECKED}."),
         ),

@@ -21,6 +21,8 @@ use crate::federation::names;
 use crate::federation::serving::{Offer, Offers, Source};
 use crate::federation::validated::Validated;
 
+use super::issued::{self, Issued};
+
 /// The public roots, which peers are expected to have.
 static PUBLIC_ROOTS: LazyLock<Trust> = LazyLock::new(roots::system);
 
@@ -31,19 +33,24 @@ pub struct Dereferenced {
     pub existing: Existing,
     /// What the spec refers to.
     pub references: References,
-    /// The certificate that the spec refers to, with its key, if it can be served.
+    /// The certificate of the Secret that the spec refers to, with its key, if it can be served.
     pub certificate: Option<Offer>,
+    /// What cert-manager keeps for the federation.
+    pub issued: Issued,
+    /// The certificate that cert-manager issued, with its key, if it can be served.
+    pub issued_offer: Option<Offer>,
     /// The public roots and those that the spec adds.
     pub trust: Trust,
 }
 
-/// Reads everything.
+/// Reads everything. `cert_manager`: the API server has the kind Certificate.
 ///
 /// # Errors
 /// When a call to the API server fails. A reference that the operator is not permitted to read is a finding instead.
 pub async fn dereference(
     client: &Client,
     federation: &Validated,
+    cert_manager: bool,
     now: Timestamp,
 ) -> Result<Dereferenced, kube::Error> {
     let name = federation.name.as_str();
@@ -66,7 +73,12 @@ pub async fn dereference(
     )?;
     let existing = Existing { control, dialback, backend_ca, backend_tls, self_signed, serving };
     let mut all = Dereferenced { existing, ..Dereferenced::default() };
+    let served = all.existing.serving.as_ref().map(Source::of);
+    if federation.issuer().is_some() || matches!(served, Some(Source::Certificate(_))) {
+        all.issued = issued::read(client, federation, cert_manager).await?;
+    }
     all.read_references(client, federation, now).await?;
+    all.read_issued(federation, now);
     Ok(all)
 }
 
@@ -84,6 +96,7 @@ impl Dereferenced {
         let kept = kept.and_then(|secret| Offer::kept(secret, &domains, &self.trust, now));
         let offers = Offers {
             referenced: self.certificate.clone(),
+            issued: self.issued_offer.clone(),
             self_signed: own
                 .and_then(|own| Offer::of(own, Source::SelfSigned, &domains, &self.trust, now)),
             kept: kept.clone(),
@@ -92,6 +105,30 @@ impl Dereferenced {
         // While the federation is paused, a certificate is renewed, but not replaced by one from elsewhere.
         let other = kept.filter(|kept| federation.spec.paused && kept.source != chosen.source);
         Some(other.unwrap_or(chosen))
+    }
+
+    /// Judges the Secret that cert-manager wrote.
+    fn read_issued(&mut self, federation: &Validated, now: Timestamp) {
+        let field = "spec.tls.certificate.issuerRef";
+        let is_wanted = federation.issuer().is_some();
+        if is_wanted {
+            self.references.issuance = self.issued.issuance.clone();
+            self.references.problems.extend(self.issued.problems.iter().cloned());
+        }
+        let Some(secret) = &self.issued.secret else { return };
+        let name = names::issued(&federation.name);
+        match judge(field, &name, secret, federation, &self.trust, now) {
+            Ok((seen, pair)) => {
+                let source = Source::Certificate(name);
+                self.issued_offer =
+                    seen.readable().cloned().map(|readable| Offer { pair, source, readable });
+                if is_wanted {
+                    self.references.certificate = Some(seen);
+                }
+            }
+            Err(problem) if is_wanted => self.references.problems.push(problem),
+            Err(_) => {}
+        }
     }
 
     async fn read_references(
@@ -152,6 +189,35 @@ fn invalid(reason: ResolvedRefsReason, message: String) -> ReferenceError {
     ReferenceError { reason, message }
 }
 
+/// The certificate and the key of a Secret.
+fn judge(
+    field: &str,
+    name: &str,
+    secret: &Secret,
+    federation: &Validated,
+    trust: &Trust,
+    now: Timestamp,
+) -> Result<(CertificateSeen, PemPair), ReferenceError> {
+    let key = |key: &str| {
+        secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
+            invalid(
+                ResolvedRefsReason::SecretInvalid,
+                format!(
+                    "{field}: Secret {name} has no key {key}; a Secret of type kubernetes.io/tls needs tls.crt and tls.key"
+                ),
+            )
+        })
+    };
+    let (ByteString(certificate), ByteString(private_key)) =
+        (key(paths::TLS_CRT)?, key(paths::TLS_KEY)?);
+    let object = format!("Secret {name}");
+    let domains: Vec<_> = federation.domains().cloned().collect();
+    let seen = certificate::read(&object, certificate, private_key, &domains, trust, now)
+        .map_err(|error| invalid(ResolvedRefsReason::SecretInvalid, format!("{field}: {error}")))?;
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    Ok((seen, PemPair { certificate: text(certificate), private_key: text(private_key) }))
+}
+
 struct Reader<'a> {
     client: &'a Client,
     namespace: &'a str,
@@ -169,37 +235,8 @@ impl Reader<'_> {
         now: Timestamp,
     ) -> Found<(CertificateSeen, PemPair)> {
         let field = "spec.tls.certificate.secretRef";
-        let secret = match self.secret(field, name).await? {
-            Ok(secret) => secret,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let key = |key: &str| {
-            secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
-                invalid(
-                    ResolvedRefsReason::SecretInvalid,
-                    format!(
-                        "{field}: Secret {name} has no key {key}; a Secret of type kubernetes.io/tls needs tls.crt and tls.key"
-                    ),
-                )
-            })
-        };
-        let (ByteString(certificate), ByteString(private_key)) =
-            match (key(paths::TLS_CRT), key(paths::TLS_KEY)) {
-                (Ok(certificate), Ok(private_key)) => (certificate, private_key),
-                (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
-            };
-        let object = format!("Secret {name}");
-        let domains: Vec<_> = federation.domains().cloned().collect();
-        let found = certificate::read(&object, certificate, private_key, &domains, trust, now);
-        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-        Ok(found
-            .map(|seen| {
-                let (certificate, private_key) = (text(certificate), text(private_key));
-                (seen, PemPair { certificate, private_key })
-            })
-            .map_err(|error| {
-                invalid(ResolvedRefsReason::SecretInvalid, format!("{field}: {error}"))
-            }))
+        let secret = self.secret(field, name).await?;
+        Ok(secret.and_then(|secret| judge(field, name, &secret, federation, trust, now)))
     }
 
     /// The PEM text of a bundle.

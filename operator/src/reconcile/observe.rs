@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crds::external::certificate::Certificate;
 use crds::federation::reference::BundleRef;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
 use tokio::time::timeout;
 
 use super::dereference::{Dereferenced, dereference};
@@ -165,7 +166,15 @@ pub async fn content(
             BundleRef::Secret(_) => None,
         })
         .collect();
-    let versions = context.objects.versions(&federation.namespace, &maps);
+    let cert_manager = context.kinds.certificate();
+    let mut versions = context.objects.versions(&federation.namespace, &maps);
+    if let (true, Some(versions)) = (cert_manager, &mut versions) {
+        let (kind, name) =
+            (ApiResource::erase::<Certificate>(&()), names::issued(&federation.name));
+        let certificate = context.children.get(&kind, &federation.namespace, &name);
+        let version = certificate.and_then(|certificate| certificate.resource_version());
+        versions.push(format!("Certificate {}", version.unwrap_or_default()));
+    }
     let generation = federation.generation;
     let unchanged = context.remember(reference, |memory| {
         let read = memory.read.as_ref().filter(|read| {
@@ -179,7 +188,8 @@ pub async fn content(
         return Ok(found);
     }
     let problem = |error: &kube::Error| Problem::of(Step::Read, "Secret", "", error);
-    let found = match timeout(READ_TIMEOUT, dereference(&context.client, federation, now)).await {
+    let reading = dereference(&context.client, federation, cert_manager, now);
+    let found = match timeout(READ_TIMEOUT, reading).await {
         Ok(result) => result.map_err(|error| problem(&error))?,
         Err(_) => {
             let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
@@ -187,6 +197,8 @@ pub async fn content(
         }
     };
     context.remember(reference, |memory| {
+        // While an issuance is in progress, the objects of cert-manager change without a version that is known here.
+        let versions = versions.filter(|_| !found.issued.is_in_progress());
         memory.read = versions.map(|versions| ReadContent {
             at: Instant::now(),
             generation,

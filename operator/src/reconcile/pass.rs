@@ -266,6 +266,8 @@ fn build(
     let material =
         material::complete(&found.existing, federation, now).map_err(|error| failed(&error))?;
     let serving = found.serving(federation, &material, now);
+    let source = serving.as_ref().map(|serving| &serving.source);
+    let issuer = found.issued.issuer(federation, source);
     plan.references = found.references;
     plan.references.served = serving.as_ref().map(ServedCertificate::from);
     plan.credentials = credentials(&material.control);
@@ -277,6 +279,7 @@ fn build(
         dns_clients: build::dns_clients::of(federation, &plan.networks),
         material,
         serving,
+        issuer,
     };
     let all = context.objects.deployments.current().map(Store::state).unwrap_or_default();
     let choice = context.waves.choose(reference, &all, &context.settings.engine_image);

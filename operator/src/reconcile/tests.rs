@@ -13,6 +13,8 @@ use kube::runtime::watcher;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+mod issued;
+
 use super::apply::{Applied, Outcome, apply};
 use super::problem::{Cause, Problem, Step};
 use super::{report, status};
@@ -569,7 +571,7 @@ async fn served(spec: &Value, found: Vec<Value>) -> (String, Vec<Value>) {
     let federation = validated(spec);
     let (client, task) = secrets(found);
     let now = jiff::Timestamp::now();
-    let found = Box::pin(super::dereference::dereference(&client, &federation, now));
+    let found = Box::pin(super::dereference::dereference(&client, &federation, true, now));
     let found = found.await.unwrap();
     drop(client);
     task.await.unwrap();

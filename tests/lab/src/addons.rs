@@ -94,7 +94,8 @@ pub fn start_external_dns(paths: &Paths, record_types: &[&str]) -> Result<()> {
     host::daemon(paths, EXTERNAL_DNS, run).map(drop)
 }
 
-fn kubeconfig(paths: &Paths) -> String {
+/// The administrator's kubeconfig for programs on the node.
+pub(crate) fn kubeconfig(paths: &Paths) -> String {
     paths.pki().join("lab.kubeconfig").display().to_string()
 }
 

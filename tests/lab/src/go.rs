@@ -14,7 +14,7 @@ use crate::paths::read;
 /// Expected memory of a build for each concurrent compiler.
 const KIBIBYTES_PER_COMPILER: usize = 1_500_000;
 
-/// Builds commands from a tools module of this tree, with its committed `go.mod` and `go.sum`.
+/// Builds a command from a tools module of this tree, with its committed `go.mod` and `go.sum`.
 pub(crate) fn build(module: &Path, out: &Path, ldflags: &str, package: &str) -> Result<()> {
     let scratch = scratch(out)?;
     go(&["build", "-mod=readonly", "-ldflags", ldflags, "-o"])
@@ -58,7 +58,8 @@ pub(crate) fn module(module_at_version: &str) -> Result<PathBuf> {
 
 /// The files of a tools module as text: they determine whether a built part is still current.
 pub(crate) fn tools_text(module: &Path) -> Result<String> {
-    ["go.mod", "go.sum", "tools.go"].into_iter().map(|file| read(&module.join(file))).collect()
+    let sources = ["tools.go", "main.go"].into_iter().filter(|file| module.join(file).exists());
+    ["go.mod", "go.sum"].into_iter().chain(sources).map(|file| read(&module.join(file))).collect()
 }
 
 /// A directory for the linker's input, one gigabyte. It is next to the result, because `/tmp` is often in memory

@@ -159,11 +159,18 @@ pub fn in_network_of(host: Host, program: impl AsRef<Path>) -> Run {
 
 /// Opens a connection from a host's network.
 pub fn connect(from: Host, to: SocketAddr, within: Duration) -> io::Result<TcpStream> {
-    let namespace = File::open(from.namespace_file())?;
-    // Only the thread that creates the socket is in that network.
-    let opened = thread::spawn(move || {
+    in_thread_on(from, move || TcpStream::connect_timeout(&to, within))?
+}
+
+/// Runs a function in a thread whose sockets are in a host's network.
+pub fn in_thread_on<T: Send + 'static>(
+    host: Host,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let namespace = File::open(host.namespace_file())?;
+    let thread = thread::spawn(move || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-        TcpStream::connect_timeout(&to, within)
+        Ok(work())
     });
-    opened.join().unwrap_or_else(|_| Err(io::Error::other("the connecting thread panicked")))
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
 }

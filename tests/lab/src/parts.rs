@@ -24,6 +24,8 @@ const EXTERNAL_DNS_0_21: &str = "0.21.0";
 const COREDNS: &str = "1.13.1";
 const METALLB: &str = "0.13.12";
 const HELM: &str = "4.2.4";
+const CERT_MANAGER: &str = "1.21.2";
+const PEBBLE: &str = "2.10.3";
 /// Debian 12's Prosody; also the tag of its image.
 pub const PROSODY: &str = "0.12.3";
 /// The name of Prosody's image on the node.
@@ -64,6 +66,10 @@ pub enum Part {
     MetalLb,
     /// `helm`.
     Helm,
+    /// `cert-manager`, the controllers for certificates of CA, self-signed and ACME issuers, and its CRDs.
+    CertManager,
+    /// `pebble`, the ACME server that Let's Encrypt offers for tests.
+    Pebble,
     /// Prosody's root file system, `rootfs`, and `prosody.tar`.
     Prosody,
     /// Another server's root file system, `rootfs`.
@@ -92,6 +98,8 @@ impl Part {
     /// The additional parts of the tests of older versions; the lab does not need them.
     pub const OLD_VERSIONS: [Self; 2] =
         [Self::OldExternalDns(OldExternalDns::V0_20), Self::OldExternalDns(OldExternalDns::V0_21)];
+    /// The additional parts of the tests of certificates; the lab does not need them.
+    pub const ISSUERS: [Self; 2] = [Self::CertManager, Self::Pebble];
     /// The additional parts of the interoperability tests; the lab does not need them.
     pub const SERVERS: [Self; 6] = [
         Self::Server(Debian::Haproxy12),
@@ -112,6 +120,8 @@ impl Part {
             Self::CoreDns => ("coredns", COREDNS),
             Self::MetalLb => ("metallb", METALLB),
             Self::Helm => ("helm", HELM),
+            Self::CertManager => ("cert-manager", CERT_MANAGER),
+            Self::Pebble => ("pebble", PEBBLE),
             Self::Prosody => ("prosody", PROSODY),
             Self::Server(server) => server.title(),
         }
@@ -126,10 +136,14 @@ impl Part {
     pub fn dir(self, paths: &Paths) -> Result<PathBuf> {
         let (name, version) = self.title();
         let tools = match self {
-            Self::Kubernetes | Self::ExternalDns => go::tools_text(&self.tools(paths))?,
+            Self::Kubernetes | Self::ExternalDns | Self::CertManager => {
+                go::tools_text(&self.tools(paths))?
+            }
             Self::Prosody => rootfs::RECIPE.to_owned(),
             Self::Server(server) => server.key(),
-            Self::OldExternalDns(_) | Self::CoreDns | Self::MetalLb | Self::Helm => String::new(),
+            Self::OldExternalDns(_) | Self::CoreDns | Self::MetalLb | Self::Helm | Self::Pebble => {
+                String::new()
+            }
         };
         let digest = Sha256::digest(format!("{RECIPE}\n{tools}"));
         let key: String = HEXLOWER.encode(&digest).chars().take(8).collect();
@@ -145,7 +159,10 @@ impl Part {
         let (name, version) = self.title();
         Err(Error::MissingTool {
             tool: format!("{name} {version}: {file}"),
-            remedy: "build the lab's parts with `lab build`".into(),
+            remedy: match self {
+                Self::CertManager | Self::Pebble => "build them with `lab build --issuers`".into(),
+                _ => "build the lab's parts with `lab build`".into(),
+            },
         })
     }
 
@@ -167,6 +184,10 @@ impl Part {
             Self::MetalLb => metallb(out),
             Self::Helm => step(&format!("helm {HELM}"), || {
                 go::install(out, &format!("helm.sh/helm/v4/cmd/helm@v{HELM}"))
+            }),
+            Self::CertManager => cert_manager(&self.tools(paths), out),
+            Self::Pebble => step(&format!("pebble {PEBBLE}"), || {
+                go::install(out, &format!("github.com/letsencrypt/pebble/v2/cmd/pebble@v{PEBBLE}"))
             }),
             Self::Prosody => step(&format!("prosody {PROSODY}"), || rootfs::prosody(out)),
             Self::Server(server) => {
@@ -267,15 +288,29 @@ fn metallb(out: &Path) -> Result<()> {
         go::install(out, &format!("go.universe.tf/metallb/controller@v{METALLB}"))?;
         let crds =
             go::module(&format!("go.universe.tf/metallb@v{METALLB}"))?.join("config/crd/bases");
-        let target = out.join("crds");
-        make_dir(&target)?;
-        let entries = fs::read_dir(&crds).map_err(Error::io("listing", &crds))?;
-        for entry in entries {
-            let entry = entry.map_err(Error::io("listing", &crds))?;
-            copy(&entry.path(), &target.join(entry.file_name()))?;
-        }
-        Ok(())
+        copy_manifests(&crds, &out.join("crds"))
     })
+}
+
+fn cert_manager(tools: &Path, out: &Path) -> Result<()> {
+    step(&format!("cert-manager {CERT_MANAGER}"), || {
+        go::build(tools, out, "-s -w", "xmppfederation.dev/lab/tools/cert-manager")?;
+        let module = go::module_in(tools, "github.com/cert-manager/cert-manager")?;
+        copy_manifests(&module.join("deploy/crds"), &out.join("crds"))
+    })
+}
+
+/// Copies all manifests of a directory.
+fn copy_manifests(from: &Path, to: &Path) -> Result<()> {
+    make_dir(to)?;
+    let entries = fs::read_dir(from).map_err(Error::io("listing", from))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::io("listing", from))?;
+        if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies the content only, because files of the Go module cache are read-only.

@@ -121,7 +121,7 @@ fn what_the_resource_brings_itself_is_not_made() {
 }
 
 #[test]
-fn an_issuer_without_effect_yet_leaves_the_self_signed_certificate() {
+fn until_an_issuer_has_issued_there_is_a_self_signed_certificate() {
     let mut spec = json!({"domains": [{"name": "example.com"}]});
     let (_, first, existing) = made(&spec);
     spec["tls"] = json!({"certificate": {"issuerRef": {"name": "ca"}}});

@@ -63,7 +63,8 @@ fn a_reference_to_nothing_usable_leaves_the_certificate_that_is_served() {
 #[test]
 fn a_valid_replacement_is_served_at_once_and_a_worse_one_is_not() {
     let serve = |referenced: Offer| {
-        let offers = Offers { referenced: Some(referenced), kept: Some(old()), self_signed: None };
+        let offers =
+            Offers { referenced: Some(referenced), kept: Some(old()), ..Offers::default() };
         chosen(Some(&secret()), offers).unwrap()
     };
     assert_eq!(serve(new(&BOTH, |_| {})), "Secret/new");
@@ -85,11 +86,8 @@ fn a_valid_replacement_is_served_at_once_and_a_worse_one_is_not() {
 fn a_defect_of_the_served_certificate_ends_its_precedence() {
     let serve = |kept: Offer| {
         let referenced = Some(new(&["example.com"], |_| {}));
-        let offers = Offers { referenced, kept: Some(kept), self_signed: None };
+        let offers = Offers { referenced, kept: Some(kept), ..Offers::default() };
         chosen(Some(&secret()), offers).unwrap()
-    };
-    let expired = |params: &mut CertificateParams| {
-        params.not_after = rcgen::date_time_ymd(2026, 5, 1);
     };
     assert_eq!(serve(offer(Source::Secret("old".into()), &BOTH, expired)), "Secret/new");
     // As good as the other: what the spec says counts.
@@ -104,35 +102,78 @@ fn without_another_a_certificate_with_a_defect_is_served() {
     assert_eq!(chosen(Some(&secret()), offers).as_deref(), Some("Secret/new"));
 }
 
+fn issued(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Offer {
+    offer(Source::Certificate("example-tls-issued".into()), names, change)
+}
+
+fn expired(params: &mut CertificateParams) {
+    params.not_after = rcgen::date_time_ymd(2026, 5, 1);
+}
+
 #[test]
-fn an_issuer_without_effect_yet_takes_no_certificate_away() {
-    let serve = |kept: Option<Offer>| {
-        let offers = Offers { kept, self_signed: Some(own()), referenced: None };
+fn what_an_issuer_issues_is_served_at_once_and_nothing_is_taken_away_before() {
+    let serve = |issued: Option<Offer>, kept: Option<Offer>| {
+        let self_signed = Some(own());
+        let offers = Offers { issued, kept, self_signed, ..Offers::default() };
         chosen(Some(&issuer()), offers).unwrap()
     };
-    assert_eq!(serve(Some(old())), "Secret/old");
-    assert_eq!(serve(Some(own())), "SelfSigned");
-    assert_eq!(serve(None), "SelfSigned");
-    let expired = offer(Source::Secret("old".into()), &BOTH, |params| {
-        params.not_after = rcgen::date_time_ymd(2026, 5, 1);
-    });
-    assert_eq!(serve(Some(expired)), "SelfSigned");
+    assert_eq!(serve(None, Some(old())), "Secret/old");
+    assert_eq!(serve(None, Some(own())), "SelfSigned");
+    assert_eq!(serve(None, None), "SelfSigned");
+    assert_eq!(
+        serve(None, Some(offer(Source::Secret("old".into()), &BOTH, expired))),
+        "SelfSigned"
+    );
+    let good = || Some(issued(&BOTH, |_| {}));
+    for kept in [None, Some(own()), Some(old())] {
+        assert_eq!(serve(good(), kept), "Certificate/example-tls-issued");
+    }
+    assert_eq!(serve(Some(issued(&BOTH, expired)), Some(old())), "Secret/old");
+    assert_eq!(serve(Some(issued(&BOTH[..1], |_| {})), Some(old())), "Secret/old");
+}
+
+#[test]
+fn the_self_signed_certificate_replaces_none_that_peers_verify() {
+    // A domain was added: the new certificate is not issued yet, and the self-signed one covers both.
+    let before = || Some(issued(&BOTH[..1], |_| {}));
+    let offers =
+        Offers { issued: before(), kept: before(), self_signed: Some(own()), ..Offers::default() };
+    let served = chosen(Some(&issuer()), offers);
+    assert_eq!(served.as_deref(), Some("Certificate/example-tls-issued"));
+}
+
+#[test]
+fn renewals_are_served_until_another_source_has_a_valid_certificate() {
+    let renewed = issued(&BOTH, |_| {});
+    let serve = |referenced: Option<Offer>| {
+        let kept = Some(issued(&BOTH, |_| {}));
+        let offers =
+            Offers { referenced, issued: Some(renewed.clone()), kept, ..Offers::default() };
+        offers.choose(Some(&secret()), now()).unwrap()
+    };
+    assert!(serve(None).pair == renewed.pair);
+    assert!(serve(Some(new(&BOTH, expired))).pair == renewed.pair);
+    assert_eq!(serve(Some(new(&BOTH, |_| {}))).source.annotation(), "Secret/new");
+    // What was served before is not affected by a Secret that cert-manager left.
+    let offers = Offers { issued: Some(renewed.clone()), kept: Some(old()), ..Offers::default() };
+    assert_eq!(chosen(Some(&secret()), offers).as_deref(), Some("Secret/old"));
 }
 
 #[test]
 fn the_self_signed_certificate_is_renewed_under_an_issuer_and_served_where_the_spec_names_none() {
     let renewed = own();
-    let offers = Offers { kept: Some(own()), self_signed: Some(renewed.clone()), referenced: None };
+    let offers =
+        Offers { kept: Some(own()), self_signed: Some(renewed.clone()), ..Offers::default() };
     let served = offers.clone().choose(Some(&issuer()), now()).unwrap();
     assert!(served.pair == renewed.pair);
     assert!(offers.choose(None, now()).unwrap().pair == renewed.pair);
-    let offers = Offers { kept: Some(old()), self_signed: Some(renewed), referenced: None };
+    let offers = Offers { kept: Some(old()), self_signed: Some(renewed), ..Offers::default() };
     assert_eq!(chosen(None, offers).as_deref(), Some("SelfSigned"));
 }
 
 #[test]
 fn what_is_served_is_read_back_from_its_secret_with_its_source() {
-    for offer in [old(), own()] {
+    for offer in [old(), own(), issued(&BOTH, |_| {})] {
         let mut given = given();
         given.serving = Some(offer.clone());
         let secret = secrets::serving(&validated(&smallest()), &given).unwrap();

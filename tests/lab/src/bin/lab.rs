@@ -28,6 +28,9 @@ enum Command {
         /// Also build the parts of the interoperability tests, and older versions of parts for the tests of these.
         #[arg(long)]
         servers: bool,
+        /// Also build the parts of the tests of certificates.
+        #[arg(long)]
+        issuers: bool,
     },
     /// Start the lab; returns at once if it is up.
     Up,
@@ -122,11 +125,14 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     let paths = Paths::from_env()?;
     match command {
-        Command::Build { servers } => {
+        Command::Build { servers, issuers } => {
             parts::build(&paths)?;
             if servers {
                 parts::build_only(&paths, &Part::SERVERS)?;
                 parts::build_only(&paths, &Part::OLD_VERSIONS)?;
+            }
+            if issuers {
+                parts::build_only(&paths, &Part::ISSUERS)?;
             }
         }
         Command::Up => {

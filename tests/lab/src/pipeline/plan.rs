@@ -32,7 +32,7 @@ pub fn steps(binaries: &Path, run: &Path) -> Vec<Step> {
     vec![
         work("formatting", &[], &["make", "fmt"]),
         work("import circles", &[], &["make", "check-circles"]),
-        work("lab parts", &[], &[&lab, "build", "--servers"]),
+        work("lab parts", &[], &[&lab, "build", "--servers", "--issuers"]),
         work("test runner", &[], &["scripts/cargo-tool", "cargo-nextest", "--version"]),
         work("images", &[], &["scripts/images"]),
         work("test programs", &["test runner"], &["scripts/test-programs", &list]),
