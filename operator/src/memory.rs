@@ -18,7 +18,7 @@ use crate::reconcile::dereference::Dereferenced;
 /// when it differs.
 pub type Failing = HashMap<(ConditionType, Option<Domain>), Timestamp>;
 /// The status of each condition that the last event about it reported.
-pub type Told = HashMap<ConditionType, ConditionStatus>;
+pub type Reports = HashMap<ConditionType, ConditionStatus>;
 
 /// Pauses after a pass that could not do everything: short, because a repaired cause must be noticed within 10 s.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(8));
@@ -43,7 +43,7 @@ pub struct Memory {
     /// Conditions that are still shown, and since when newer evidence differs.
     pub failing: Failing,
     /// What events have reported; `None` until the first pass of this process.
-    pub reported: Option<Told>,
+    pub reported: Option<Reports>,
     /// The last status that was written, and the one that it replaced.
     pub written: Option<(XmppFederationStatus, XmppFederationStatus)>,
     /// Consecutive passes that could not do everything, and the pause after the next one.

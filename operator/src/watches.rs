@@ -48,9 +48,10 @@ pub async fn children(
         }
         all(&context, &wake).await;
         let mut gone = changes.clone();
+        let gone = async move { gone.wait_for(|exists| !*exists).await.is_ok() };
         tokio::select! {
             () = follow_metadata(&context, &namespace, &resource, &mut writer, &wake) => {}
-            _ = gone.wait_for(|exists| !*exists) => {
+            _ = gone => {
                 // The kind was removed, and all its objects with it.
                 for event in [Event::Init, Event::InitDone] {
                     writer.apply_watcher_event(&event);

@@ -35,6 +35,11 @@ impl<T> NameEvidence<T> {
         self.public.iter().find(is_bogus).map(|answer| answer.server.as_str())
     }
 
+    /// Clears the times for which servers keep their answers, to compare the rest.
+    pub fn forget_ttls(&mut self) {
+        self.zone.iter_mut().chain(&mut self.public).for_each(|answer| answer.ttl = None);
+    }
+
     /// Seconds until the first cached answer of a resolver expires.
     pub fn lowest_ttl(&self) -> Option<u32> {
         self.public.iter().filter_map(|answer| answer.ttl).min()

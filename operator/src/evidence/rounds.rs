@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
+use super::answer::{Answer, NameEvidence, NoAnswer};
 use super::background::Gather;
-use super::dns::{self, Answer, DnsEvidence, LookedFor, NameEvidence};
+use super::dns::{self, DnsEvidence, LookedFor};
 use super::probe::{self, ProbeEvidence};
 use super::zone::Zones;
 
@@ -38,24 +39,36 @@ impl Gather for DnsRounds {
     }
 
     fn same(one: &DnsEvidence, other: &DnsEvidence) -> bool {
-        one.host == other.host
-            && one.services == other.services
-            && one.looked_for == other.looked_for
+        // A cached answer has another TTL each time.
+        timeless(one) == timeless(other)
     }
+}
+
+/// The evidence without the time at which it was received and the times for which servers keep it.
+fn timeless(evidence: &DnsEvidence) -> DnsEvidence {
+    let mut all = DnsEvidence { at: Timestamp::default(), ..evidence.clone() };
+    all.host.forget_ttls();
+    all.load_balancer.iter_mut().for_each(NameEvidence::forget_ttls);
+    all.services.iter_mut().for_each(|(_, found)| found.forget_ttls());
+    all
 }
 
 /// The evidence when the deadline has passed.
 fn unanswered(looked_for: LookedFor, at: Timestamp) -> DnsEvidence {
     fn failed<T>() -> NameEvidence<T> {
-        let found = Err(format!("the queries were not answered within {DNS_DEADLINE:?}"));
-        let answer = Answer { server: "all servers".to_owned(), found };
+        let why = format!("the queries were not answered within {DNS_DEADLINE:?}");
+        let found = Err(NoAnswer::Failed(why));
+        let answer = Answer { server: "all servers".to_owned(), found, ttl: None };
         NameEvidence { zone: vec![answer], public: Vec::new() }
     }
     let owners = looked_for.services.iter().map(|(owner, _)| owner.clone());
     DnsEvidence {
         at,
         host: failed::<IpAddr>(),
+        host_alias: None,
+        load_balancer: looked_for.load_balancer.as_ref().map(|_| failed()),
         services: owners.map(|owner| (owner, failed())).collect(),
+        owners: Vec::new(),
         looked_for,
     }
 }
@@ -82,7 +95,20 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::fixtures::{smallest, validated};
+    use crate::fixtures::{reported, smallest, validated};
+
+    #[test]
+    fn an_answer_with_another_ttl_is_no_news() {
+        let with = |ttl, address: &str| {
+            let mut host = reported([address.parse().unwrap()].into());
+            host.public.clone_from(&host.zone);
+            host.public.iter_mut().for_each(|answer| answer.ttl = Some(ttl));
+            DnsEvidence { host, ..DnsEvidence::default() }
+        };
+        let first = with(300, "198.18.200.1");
+        assert!(DnsRounds::same(&first, &with(280, "198.18.200.1")));
+        assert!(!DnsRounds::same(&first, &with(300, "198.18.200.2")));
+    }
 
     #[tokio::test]
     async fn resolvers_that_never_answer_end_at_the_deadline_with_a_failure_for_each_name() {

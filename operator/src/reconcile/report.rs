@@ -13,7 +13,7 @@ use serde_json::json;
 use super::apply::patch_params;
 use super::error::Error;
 use crate::context::{Context, FederationRef};
-use crate::memory::Told;
+use crate::memory::Reports;
 use crate::metrics::PeerCount;
 
 /// Time that a condition may be False before it is reported, if it was never True: what is merely not there yet is no fault.
@@ -118,10 +118,10 @@ fn statuses(conditions: &[Condition]) -> Reports {
 
 /// One event for each transition that someone should know: a condition that is lost, one that is False from the beginning and
 /// stays so, the recovery from either, and the first time that the federation is ready.
-fn events(reported: &mut Told, new: &[Condition], now: Timestamp) -> Vec<Event> {
+fn events(reports: &mut Reports, new: &[Condition], now: Timestamp) -> Vec<Event> {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{Accepted, Paused, Ready, Reconciling, ResolvedRefs, Stalled};
-    reported.retain(|type_, _| condition::get(new, *type_).is_some());
+    reports.retain(|type_, _| condition::get(new, *type_).is_some());
     let mut events = Vec::new();
     for condition in new {
         let Some(type_) = ConditionType::from_name(&condition.type_) else { continue };
@@ -129,7 +129,7 @@ fn events(reported: &mut Told, new: &[Condition], now: Timestamp) -> Vec<Event> 
             continue;
         }
         let age = now.duration_since(condition.last_transition_time.0);
-        let reported = match (reported.get(&type_), condition.status) {
+        let reported = match (reports.get(&type_), condition.status) {
             (Some(before), status) if *before == status => continue,
             // An Unknown at first, or after a False, is no event.
             (None | Some(False), Unknown) => continue,
@@ -137,7 +137,7 @@ fn events(reported: &mut Told, new: &[Condition], now: Timestamp) -> Vec<Event> 
             (None, True) => matches!(type_, Ready | Paused),
             _ => true,
         };
-        reported.insert(type_, condition.status);
+        reports.insert(type_, condition.status);
         if !reported {
             continue;
         }

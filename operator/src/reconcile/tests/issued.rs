@@ -5,6 +5,7 @@ use crds::reason::ResolvedRefsReason;
 use super::*;
 use crate::federation::material;
 use crate::reconcile::dereference::{Dereferenced, dereference};
+use crate::reconcile::problem::Cause;
 
 const SECRETS: &str = "/api/v1/namespaces/im/secrets/";
 const CERTIFICATE: &str = "/apis/cert-manager.io/v1/namespaces/im/certificates/example-tls-issued";
@@ -171,7 +172,7 @@ async fn a_secret_that_cert_manager_would_overwrite_is_reported() {
 }
 
 #[tokio::test]
-async fn a_kind_that_was_removed_meanwhile_fails_no_pass() {
+async fn a_kind_that_was_removed_meanwhile_is_named() {
     let gone = || failure(404, "NotFound", "the server could not find the requested resource");
     let (client, requests) = server(vec![
         call(Method::GET, CERTIFICATE, 404, gone()),
@@ -184,8 +185,9 @@ async fn a_kind_that_was_removed_meanwhile_fails_no_pass() {
     let all = build::children(&federation, &given, &settings()).unwrap();
     let certificate: Vec<_> =
         all.into_iter().filter(|child| child.resource.kind == "Certificate").collect();
-    let applied = apply(&context, &reference(), &federation, &certificate).await.unwrap();
-    assert_eq!(applied, Applied::Done);
+    let outcome = apply(&context, &reference(), &federation, &certificate).await;
+    let [problem] = outcome.applied.problems.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!((problem.kind.as_str(), problem.cause), ("Certificate", Cause::KindMissing));
     drop(context);
     requests.await.unwrap();
 }
