@@ -61,7 +61,7 @@ fn unanswered(looked_for: LookedFor, at: Timestamp) -> DnsEvidence {
         let answer = Answer { server: "all servers".to_owned(), found, ttl: None };
         NameEvidence { zone: vec![answer], public: Vec::new() }
     }
-    let owners = looked_for.services.iter().map(|(owner, _)| owner.clone());
+    let owners = looked_for.services.iter().map(|wanted| wanted.owner.clone());
     DnsEvidence {
         at,
         host: failed::<IpAddr>(),
