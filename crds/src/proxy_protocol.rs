@@ -30,8 +30,8 @@ impl ProxyProtocol {
     }
 }
 
-/// Schema of the section in the resource. It has no type, because it was a boolean: the API server applies no status to an
-/// object that stores a value of another type.
+/// Schema of the section in the resource. It has no type, because it was a boolean: the API server applies no status to
+/// an object that stores a value of another type.
 #[cfg(feature = "kube")]
 pub(crate) fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({

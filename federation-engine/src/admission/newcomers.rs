@@ -21,8 +21,8 @@ const RESERVED_UNAUTHENTICATED: usize = MAX_UNAUTHENTICATED / 8;
 /// once after a restart.
 pub(crate) const MAX_UNAUTHENTICATED_INNER: usize = 512;
 
-/// Connections of one trusted proxy that have not sent the header of the PROXY protocol. A proxy sends it at once, and all
-/// peers come from its address. The oldest connection makes room for the newest.
+/// Connections of one trusted proxy that have not sent the header of the PROXY protocol. A proxy sends it at once, and
+/// all peers come from its address. The oldest connection makes room for the newest.
 pub(crate) const MAX_WITHOUT_HEADER: usize = MAX_UNAUTHENTICATED;
 
 /// Connections of a source that may wait in the queue, for each connection that it may have. A hoster that reconnects

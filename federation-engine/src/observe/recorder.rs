@@ -130,8 +130,8 @@ impl Recorder {
         self.note_refusal(leg, source, Named::default(), Word::TooManyConnections, text);
     }
 
-    /// Records in log, metrics and evidence that a connection was refused for its header of the PROXY protocol. `source` is
-    /// the connection's own address.
+    /// Records in log, metrics and evidence that a connection was refused for its header of the PROXY protocol.
+    /// `source` is the connection's own address.
     pub(crate) fn saw_proxy_header(&self, leg: Leg, source: SocketAddr, refusal: ProxyRefusal) {
         let text = refusal.to_string();
         let reason = refusal.word();

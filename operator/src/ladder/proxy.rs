@@ -1,5 +1,5 @@
-//! Connections that the engine refused for the header of the PROXY protocol. Anyone can cause some of them, so they explain
-//! a state but never change a verdict.
+//! Connections that the engine refused for the header of the PROXY protocol. Anyone can cause some of them, so they
+//! explain a state but never change a verdict.
 
 use std::net::IpAddr;
 

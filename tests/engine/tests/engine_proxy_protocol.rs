@@ -1,5 +1,5 @@
-//! The PROXY protocol on the ports of the outer leg: whose header is trusted, and what the address in it is used for. The
-//! real engine program on loopback. `proxies.rs` of the interoperability tests has real proxies.
+//! The PROXY protocol on the ports of the outer leg: whose header is trusted, and what the address in it is used for.
+//! The real engine program on loopback. `proxies.rs` of the interoperability tests has real proxies.
 
 #![allow(
     clippy::indexing_slicing,

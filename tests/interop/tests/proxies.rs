@@ -1,5 +1,5 @@
-//! The PROXY protocol of real proxies: `HAProxy` in both versions, and nginx, which sends only version 1. The peer is scripted,
-//! the engine is the real program. Everything is on loopback.
+//! The PROXY protocol of real proxies: `HAProxy` in both versions, and nginx, which sends only version 1. The peer is
+//! scripted, the engine is the real program. Everything is on loopback.
 
 #![allow(
     clippy::indexing_slicing,

@@ -1,5 +1,5 @@
-//! Root file systems of other XMPP servers, and of TCP proxies, for interoperability tests. They contain only the unpacked files of Debian's
-//! packages and their dependencies.
+//! Root file systems of other XMPP servers, and of TCP proxies, for interoperability tests. They contain only the
+//! unpacked files of Debian's packages and their dependencies.
 
 use std::fs;
 use std::io;

@@ -1,5 +1,5 @@
-//! What stands between the internet and a cluster that has no public address: a firewall with NAT, or a TCP proxy. It is on
-//! host `router`, which gets the public address for the time.
+//! What stands between the internet and a cluster that has no public address: a firewall with NAT, or a TCP proxy. The
+//! firewall is host `router`, which gets the public address for the time. The proxy is on the router or on the node.
 //!
 //! ```text
 //!   cluster side                                      │  the internet

@@ -8,9 +8,9 @@
 //!    ├ LoadBalancers 198.18.200.0/24      │                     └── other   198.19.0.30
 //!    └ private ones  10.18.200.0/24       │
 //! ```
-//! All addresses but the private ones are in 198.18.0.0/15, the range for benchmarks of network devices (RFC 2544). They
-//! exist only inside network namespaces. Packets from the node to the internet have the node's address as source, as behind any NAT
-//! gateway. Packets from the internet reach LoadBalancer addresses with their own source address.
+//! All addresses but the private ones are in 198.18.0.0/15, the range for benchmarks of network devices (RFC 2544).
+//! They exist only inside network namespaces. Packets from the node to the internet have the node's address as source,
+//! as behind any NAT gateway. Packets from the internet reach LoadBalancer addresses with their own source address.
 
 use std::fmt;
 use std::net::Ipv4Addr;

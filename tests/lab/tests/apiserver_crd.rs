@@ -190,8 +190,8 @@ fn defaults_are_written_into_the_resource() {
     );
 }
 
-/// Older versions stored `proxyProtocol: false` in every object. A schema of type object would make the API server refuse to
-/// apply any status to them.
+/// Older versions stored `proxyProtocol: false` in every object. A schema of type object would make the API server
+/// refuse to apply any status to them.
 #[test]
 fn objects_with_the_boolean_of_older_versions_keep_their_status() {
     let server = started();

@@ -1,5 +1,5 @@
-//! The federation in networks where the cluster has no public address: behind a firewall with NAT, as in Cisco's document
-//! 116339, and behind `HAProxy` with the object and the configuration of docs/proxy.md.
+//! The federation in networks where the cluster has no public address: behind a firewall with NAT, as in Cisco's
+//! document 116339, and behind `HAProxy` with the object and the configuration of docs/proxy.md.
 
 #![allow(
     clippy::indexing_slicing,

@@ -140,6 +140,14 @@ const TABLE: &[(&str, &str)] = &[
         ":2:13: resolvers[0]: 198.18.0.53:0 cannot be a resolver",
     ),
     (
+        "domains: [{name: a.example}]\nlisten:\n  proxyProtocol: {trustedSources: [192.0.2.0/24, '::/0']}\n",
+        ":3:50: listen.proxyProtocol.trustedSources[1]: with this network, every server could claim any address",
+    ),
+    (
+        "domains: [{name: a.example}]\nlisten: {proxyProtocol: {trustedSource: []}}\n",
+        ":2:26: listen.proxyProtocol.trustedSource: unknown field `trustedSource`, expected one of trustedSources",
+    ),
+    (
         "domains: [{name: a.example}]\nsplitHorizon: {address: '::', port: 5269}\n",
         ":2:16: splitHorizon.address: a backend cannot connect to ::",
     ),
