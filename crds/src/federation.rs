@@ -22,7 +22,7 @@ use self::dns::DnsSpec;
 use self::network_policy::NetworkPolicySpec;
 use self::pod::PodSpec;
 use self::reference::{BundleRef, SecretKey};
-use self::rule::label;
+use self::rule::{IS_DOMAIN, IS_NO_ADDRESS, label};
 use self::service::ServiceSpec;
 use self::tls::TlsSpec;
 use self::verification::VerificationSpec;
@@ -39,11 +39,6 @@ use crate::policy::Policy;
 use crate::status::XmppFederationStatus;
 use crate::target::RouteTargetError;
 
-/// True for a domain.
-const IS_DOMAIN: &str = concat!("self.matches('^", label!(), r"(\\.", label!(), r")*\\.?$')");
-/// True unless the text is a dotted IPv4 address. (The domain rule already rejects IPv6 addresses, by their colons and
-/// brackets.)
-const IS_NO_ADDRESS: &str = r"!self.matches('^[0-9]+(\\.[0-9]+){3}\\.?$')";
 /// True for an exact domain or `*.suffix`.
 const IS_PATTERN: &str =
     concat!(r"self.matches('^(\\*\\.)?", label!(), r"(\\.", label!(), r")*\\.?$')");

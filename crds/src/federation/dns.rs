@@ -127,8 +127,8 @@ const DISTINCT_TARGETS: &str = "[self.map(t, (t.host.endsWith('.') ? t.host.subs
 pub struct SrvTarget {
     /// Name of the server. It must have address records, and must not be an alias (RFC 2782).
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new(super::IS_DOMAIN).message(message::DOMAIN))]
-    #[x_kube(validation = Rule::new(super::IS_NO_ADDRESS).message(message::DOMAIN_IS_ADDRESS))]
+    #[x_kube(validation = Rule::new(super::rule::IS_DOMAIN).message(message::DOMAIN))]
+    #[x_kube(validation = Rule::new(super::rule::IS_NO_ADDRESS).message(message::DOMAIN_IS_ADDRESS))]
     pub host: Domain,
     /// Port for STARTTLS, in the records of `_xmpp-server`.
     #[serde(default = "s2s_port")]

@@ -9,6 +9,12 @@ macro_rules! label {
 }
 pub(super) use label;
 
+/// True for a domain.
+pub(super) const IS_DOMAIN: &str =
+    concat!("self.matches('^", label!(), r"(\\.", label!(), r")*\\.?$')");
+/// True unless the text is a dotted IPv4 address. (The domain rule already rejects IPv6 addresses, by their colons and
+/// brackets.)
+pub(super) const IS_NO_ADDRESS: &str = r"!self.matches('^[0-9]+(\\.[0-9]+){3}\\.?$')";
 /// True for a list of networks.
 pub(super) const NETWORKS: &str = r"self.all(n, n.matches('^[0-9A-Fa-f.:]+/[0-9]{1,3}$'))";
 /// True for a list of domains.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use crds::federation::dns::ResolverAddress;
 use federation_engine::dns::ask::{Code, Data, Kind, Mode, Reply, ask};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
@@ -246,11 +247,12 @@ async fn every<T: Ord + Clone>(
                     all.extend(records(&reply));
                 }
                 Err(why) => {
-                    return Answer { server: server.ip().to_string(), found: Err(why), ttl: None };
+                    let server = ResolverAddress(*server).to_string();
+                    return Answer { server, found: Err(why), ttl: None };
                 }
             }
         }
-        Answer { server: server.ip().to_string(), found: Ok(all), ttl }
+        Answer { server: ResolverAddress(*server).to_string(), found: Ok(all), ttl }
     }))
     .await
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::error::Result;
+pub use crate::external_dns::RECORD_TYPES;
+use crate::external_dns::{ExternalDns, Version};
 use crate::host;
 use crate::kubernetes::{apply, kubectl};
 use crate::manifest::render;
@@ -17,8 +19,6 @@ use crate::wait::{Seen, Wait, slowness};
 pub const METALLB: &str = "metallb";
 /// Name of external-dns' record and log.
 pub const EXTERNAL_DNS: &str = "external-dns";
-/// The record types that external-dns writes, unless a test removes some.
-pub const RECORD_TYPES: [&str; 4] = ["A", "AAAA", "CNAME", "SRV"];
 /// The owner in external-dns' ownership records.
 const OWNER: &str = "lab";
 
@@ -78,19 +78,18 @@ pub fn stop_external_dns(paths: &Paths) -> Result<()> {
 
 /// Starts external-dns with these record types.
 pub fn start_external_dns(paths: &Paths, record_types: &[&str]) -> Result<()> {
+    let arguments = ExternalDns {
+        version: Version::Current,
+        kubeconfig: &paths.pki().join("lab.kubeconfig"),
+        record_types,
+        owner: OWNER,
+        server: (Host::Dns.address(), 53).into(),
+        zone: LOCAL_ZONE,
+        key: (UPDATE_KEY, &update_secret(paths)?),
+    }
+    .arguments();
     let run = host::on(paths, Host::Node, Part::ExternalDns.file(paths, "external-dns")?)?
-        .arg(format!("--kubeconfig={}", kubeconfig(paths)))
-        .args(["--source=service", "--source=crd", "--provider=rfc2136", "--policy=sync"])
-        .args(["--registry=txt", "--txt-prefix=%{record_type}."])
-        .arg(format!("--txt-owner-id={OWNER}"))
-        .args(record_types.iter().map(|kind| format!("--managed-record-types={kind}")))
-        .arg(format!("--rfc2136-host={}", Host::Dns.address()))
-        .args(["--rfc2136-port=53", "--rfc2136-tsig-secret-alg=hmac-sha256", "--rfc2136-axfr"])
-        .arg(format!("--rfc2136-zone={LOCAL_ZONE}"))
-        .arg(format!("--rfc2136-tsig-keyname={UPDATE_KEY}"))
-        .arg(format!("--rfc2136-tsig-secret={}", update_secret(paths)?))
-        .arg(format!("--domain-filter={LOCAL_ZONE}"))
-        .args(["--interval=5s", "--events"]);
+        .args(arguments);
     host::daemon(paths, EXTERNAL_DNS, run).map(drop)
 }
 
