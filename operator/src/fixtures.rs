@@ -32,7 +32,7 @@ use crate::evidence::{Evidence, WantedConfig};
 use crate::federation::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
 use crate::federation::serving::{Offer, Source};
 use crate::federation::validated::{Validated, validate};
-use crate::reconcile::apply::Applied;
+use crate::reconcile::problem::Applied;
 
 /// Address that the load balancer gives.
 pub(crate) const ADDRESS: &str = "192.0.2.7";
@@ -347,6 +347,7 @@ pub(crate) fn context_with_feeds(
         networks: crate::evidence::networks::Networks::new(true),
         dns: Background::new(DnsRounds::default(), 4, wake.clone()),
         probes: Background::new(ProbeRounds, 4, wake),
+        rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
         applying: crate::turns::Turns::new(8),
         memory: std::sync::Mutex::default(),

@@ -115,8 +115,10 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         networks: Networks::new(args.namespace.is_empty()),
         dns: Background::new(DnsRounds::default(), rounds::DNS_AT_ONCE, wake.clone()),
         probes: Background::new(ProbeRounds, rounds::PROBES_AT_ONCE, wake.clone()),
+        rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
-        applying: Turns::new(usize::from(args.concurrency)),
+        // A quarter of the reconciles can always judge, even if every request to apply something hangs.
+        applying: Turns::new(usize::from(args.concurrency).saturating_mul(3).div_ceil(4)),
         memory: Mutex::new(HashMap::new()),
     });
     context.kinds.look(&client).await;

@@ -179,13 +179,12 @@ pub async fn content(
         return Ok(found);
     }
     let problem = |error: &kube::Error| Problem::of(Step::Read, "Secret", "", error);
-    let found = match timeout(READ_TIMEOUT, dereference(&context.client, federation, now)).await {
-        Ok(result) => result.map_err(|error| problem(&error))?,
-        Err(_) => {
-            let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
-            return Err(Problem::failed(Step::Read, "Secret", "", message));
-        }
+    let read = timeout(READ_TIMEOUT, dereference(&context.client, federation, now)).await;
+    let Ok(read) = read else {
+        let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
+        return Err(Problem::failed(Step::Read, "Secret", "", message));
     };
+    let found = read.map_err(|error| problem(&error))?;
     context.remember(reference, |memory| {
         memory.read = versions.map(|versions| ReadContent {
             at: Instant::now(),

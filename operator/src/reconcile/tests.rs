@@ -13,8 +13,8 @@ use kube::runtime::watcher;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::apply::{Applied, Outcome, apply};
-use super::problem::{Cause, Problem, Step};
+use super::apply::{Outcome, apply};
+use super::problem::{Applied, Cause, Problem, Step};
 use super::{report, status};
 use crate::build::{self, Address, Child};
 use crate::children::{Metadata, Writer};
