@@ -362,11 +362,11 @@ fn a_permission_that_is_missing_is_named_and_the_rest_is_judged() {
     let own = |role: &&Value| role.to_string().contains("networkpolicies");
     let mut role = roles["items"].as_array().unwrap().iter().find(own).unwrap().clone();
     let complete = role.clone();
-    for rule in role["rules"].as_array_mut().unwrap() {
-        if let Some(resources) = rule["resources"].as_array_mut() {
-            resources.retain(|resource| resource != "networkpolicies" && resource != "pods");
-        }
-    }
+    let rules = role["rules"].as_array_mut().unwrap();
+    rules.retain(|rule| {
+        let resources = rule["resources"].to_string();
+        !resources.contains("networkpolicies") && !resources.contains("\"pods\"")
+    });
     let replace = |role: &Value| {
         let run = server.kubectl().args(["replace", "-f", "-"]).input(role.to_string());
         run.ok().unwrap();
