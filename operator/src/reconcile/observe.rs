@@ -159,13 +159,20 @@ pub async fn content(
     federation: &Validated,
     now: Timestamp,
 ) -> Result<Dereferenced, Problem> {
-    let maps: Vec<&str> = bundles::references(&federation.spec)
-        .filter_map(|bundle| match bundle {
-            BundleRef::ConfigMap(reference) => Some(reference.name.as_str()),
-            BundleRef::Secret(_) => None,
-        })
-        .collect();
-    let versions = context.objects.versions(&federation.namespace, &maps);
+    let spec = &federation.spec;
+    let (mut maps, mut secrets) = (Vec::new(), Vec::new());
+    for bundle in bundles::references(spec) {
+        match bundle {
+            BundleRef::ConfigMap(reference) => maps.push(reference.name.as_str()),
+            BundleRef::Secret(reference) => secrets.push(reference.name.as_str()),
+        }
+    }
+    secrets.extend(federation.certificate_secret());
+    secrets.extend(spec.dialback.as_ref().map(|dialback| dialback.secret_ref.name.as_str()));
+    // The Secrets that are issued for a federation have its name and a hyphen before theirs.
+    let own = format!("{}-", federation.name);
+    let is_read = |name: &str| name.starts_with(&own) || secrets.contains(&name);
+    let versions = context.objects.versions(&federation.namespace, is_read, &maps);
     let generation = federation.generation;
     let unchanged = context.remember(reference, |memory| {
         let read = memory.read.as_ref().filter(|read| {

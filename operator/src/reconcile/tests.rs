@@ -660,8 +660,8 @@ where
                 }
             } else if path.ends_with("/status") {
                 let body = request.into_body().collect().await.unwrap().to_bytes();
-                let patch: Value = serde_json::from_slice(&body).unwrap();
-                let conditions = patch["status"]["conditions"].clone();
+                let sent: Value = serde_json::from_slice(&body).unwrap();
+                let conditions = sent["status"]["conditions"].clone();
                 statuses.lock().unwrap().push((begun.elapsed(), conditions));
                 (200, known)
             } else if path.ends_with("/events") {
