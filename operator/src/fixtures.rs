@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::args::PullPolicy;
 use crate::build::{Address, Given, Settings};
 use crate::dns::publish::Publication;
+use crate::evidence::background::Background;
 use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::{
     ClusterEvidence, DnsEndpointEvidence, EnginePod, OuterService, ServiceEvents, Workload,
@@ -28,6 +29,7 @@ use crate::evidence::engine::{EngineReport, Replica, Report};
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
 use crate::evidence::references::{self, References};
+use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::evidence::{Evidence, WantedConfig};
 use crate::federation::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
 use crate::federation::serving::{Offer, Source};
@@ -329,8 +331,6 @@ pub(crate) fn context_with_feeds(
     crate::objects::Feeds,
 ) {
     let (wake, _) = tokio::sync::mpsc::channel(1);
-    use crate::evidence::background::Background;
-    use crate::evidence::rounds::{DnsRounds, ProbeRounds};
     let (federations, _) = crate::controller::store();
     let (children, writers) = crate::children::Children::new();
     let (objects, feeds) = crate::objects::Objects::new();

@@ -100,11 +100,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     };
     let context = Arc::new(Context {
         client: client.clone(),
-        settings: Settings {
-            engine_image: args.engine_image.clone(),
-            pull_policy: args.engine_image_pull_policy,
-            operator_namespace: args.pod_namespace.clone(),
-        },
+        settings: settings(&args),
         metrics: metrics.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         federations,
@@ -211,6 +207,14 @@ fn spawn_watches(
     tasks.spawn(watches::config_maps(own, namespace(), maps, wake.clone()));
     let context = Arc::clone(context);
     tasks.spawn(async move { context.kinds.follow(&context.client).await });
+}
+
+fn settings(args: &Args) -> Settings {
+    Settings {
+        engine_image: args.engine_image.clone(),
+        pull_policy: args.engine_image_pull_policy,
+        operator_namespace: args.pod_namespace.clone(),
+    }
 }
 
 /// A kind of child that verdicts depend on, and its store.

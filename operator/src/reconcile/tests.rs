@@ -654,9 +654,10 @@ where
             let path = request.uri().path().to_owned();
             let (code, body) = if request.method() == Method::GET {
                 let items = path.ends_with("/pods") || path.ends_with("/events");
-                match items {
-                    true => (200, json!({"items": [], "metadata": {}})),
-                    false => (404, failure(404, "NotFound", "not found")),
+                if items {
+                    (200, json!({"items": [], "metadata": {}}))
+                } else {
+                    (404, failure(404, "NotFound", "not found"))
                 }
             } else if path.ends_with("/status") {
                 let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -740,7 +741,9 @@ fn feed_all(
             .collect()
     }
     for (resource, writer) in writers {
-        all(&resource.kind, applied).iter().for_each(|event| writer.apply_watcher_event(event));
+        for event in all(&resource.kind, applied) {
+            writer.apply_watcher_event(&event);
+        }
     }
     macro_rules! feed {
         ($($feed:ident: $kind:literal),+) => {

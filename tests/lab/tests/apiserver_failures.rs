@@ -362,8 +362,8 @@ fn a_permission_that_is_missing_is_named_and_the_rest_is_judged() {
     let own = |role: &&Value| role.to_string().contains("networkpolicies");
     let mut role = roles["items"].as_array().unwrap().iter().find(own).unwrap().clone();
     let complete = role.clone();
-    let rules = role["rules"].as_array_mut().unwrap();
-    rules.retain(|rule| {
+    let all = role["rules"].as_array_mut().unwrap();
+    all.retain(|rule| {
         let resources = rule["resources"].to_string();
         !resources.contains("networkpolicies") && !resources.contains("\"pods\"")
     });
