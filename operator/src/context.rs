@@ -40,6 +40,7 @@ use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::rivals::Rivals;
 use crate::turns::Turns;
 use crate::waves::Waves;
 
@@ -71,6 +72,8 @@ pub struct Context {
     pub dns: Background<DnsRounds>,
     /// Streams to the engine's listeners.
     pub probes: Background<ProbeRounds>,
+    /// What all federations claim.
+    pub rivals: Rivals,
     /// Rollouts of a new engine image.
     pub waves: Waves,
     /// Federations whose children are applied now.
@@ -112,6 +115,7 @@ impl Context {
     /// Drops the kept state of a deleted federation. Kubernetes deletes its children by their owner references.
     pub fn forget(&self, federation: &FederationRef) {
         self.engines.forget(federation);
+        self.rivals.forget(federation);
         self.dns.forget(federation);
         self.probes.forget(federation);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);

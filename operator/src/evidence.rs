@@ -29,7 +29,7 @@ use self::networks::ClusterNetworks;
 use self::probe::ProbeEvidence;
 use self::references::References;
 use crate::dns::publish::Publication;
-use crate::reconcile::apply::Applied;
+use crate::reconcile::problem::Applied;
 
 /// All evidence that the ladder is judged by.
 #[derive(Clone, Debug)]

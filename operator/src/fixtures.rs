@@ -21,6 +21,7 @@ use crate::args::PullPolicy;
 use crate::build::{Address, Given, Settings};
 use crate::dns::publish::Publication;
 use crate::evidence::answer::{Answer, NameEvidence};
+use crate::evidence::background::Background;
 use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::{
     ClusterEvidence, DnsEndpointEvidence, EnginePod, OuterService, ServiceEvents, Workload,
@@ -31,12 +32,13 @@ use crate::evidence::issuance::Issuance;
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
 use crate::evidence::references::{self, References};
+use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::evidence::{Evidence, WantedConfig};
 use crate::federation::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
 use crate::federation::names;
 use crate::federation::serving::{Offer, Source};
 use crate::federation::validated::{Validated, validate};
-use crate::reconcile::apply::Applied;
+use crate::reconcile::problem::Applied;
 
 /// Address that the load balancer gives.
 pub(crate) const ADDRESS: &str = "192.0.2.7";
@@ -349,8 +351,6 @@ pub(crate) fn context_with_feeds(
     crate::objects::Feeds,
 ) {
     let (wake, _) = tokio::sync::mpsc::channel(1);
-    use crate::evidence::background::Background;
-    use crate::evidence::rounds::{DnsRounds, ProbeRounds};
     let (federations, _) = crate::controller::store();
     let (children, writers) = crate::children::Children::new();
     let (objects, feeds) = crate::objects::Objects::new();
@@ -367,6 +367,7 @@ pub(crate) fn context_with_feeds(
         networks: crate::evidence::networks::Networks::new(true),
         dns: Background::new(DnsRounds::default(), 4, wake.clone()),
         probes: Background::new(ProbeRounds, 4, wake),
+        rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
         applying: crate::turns::Turns::new(8),
         memory: std::sync::Mutex::default(),

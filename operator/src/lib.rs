@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod objects;
 pub mod reconcile;
 pub mod relist;
+pub mod rivals;
 pub mod run;
 pub mod turns;
 pub mod watches;

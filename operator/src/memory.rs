@@ -11,8 +11,8 @@ use federation_engine::dial::backoff::Backoff;
 use jiff::Timestamp;
 
 use crate::evidence::cluster::ServiceEvents;
-use crate::reconcile::apply::Applied;
 use crate::reconcile::dereference::Dereferenced;
+use crate::reconcile::problem::Applied;
 
 /// Conditions of the federation (`None`) and of its domains that are still shown although newer evidence differs, and since
 /// when it differs.

@@ -220,15 +220,22 @@ impl Objects {
         Ok(found.items.into_iter().map(Arc::new).collect())
     }
 
-    /// Versions of all Secrets of a namespace, and of these `ConfigMaps`; `None` if they are not known. Content that was read
-    /// at the same versions is still current.
-    pub fn versions(&self, namespace: &str, config_maps: &[&str]) -> Option<Vec<String>> {
+    /// Versions of the Secrets with these names in a namespace, and of these `ConfigMaps`; `None` if they are not known. Content
+    /// that was read at the same versions is still current.
+    pub fn versions(
+        &self,
+        namespace: &str,
+        is_read: impl Fn(&str) -> bool,
+        config_maps: &[&str],
+    ) -> Option<Vec<String>> {
         let (secrets, maps) = (self.secrets.current()?, self.config_maps.current()?);
         let version = |kind: &str, object: &dyn Versioned| {
             format!("{kind}/{}/{}", object.name(), object.version())
         };
-        let of_namespace =
-            secrets.state_filter(|secret| secret.metadata.namespace.as_deref() == Some(namespace));
+        let of_namespace = secrets.state_filter(|secret| {
+            secret.metadata.namespace.as_deref() == Some(namespace)
+                && secret.metadata.name.as_deref().is_some_and(&is_read)
+        });
         let mut all: Vec<String> =
             of_namespace.iter().map(|secret| version("Secret", &secret.metadata)).collect();
         for name in config_maps {

@@ -101,11 +101,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     };
     let context = Arc::new(Context {
         client: client.clone(),
-        settings: Settings {
-            engine_image: args.engine_image.clone(),
-            pull_policy: args.engine_image_pull_policy,
-            operator_namespace: args.pod_namespace.clone(),
-        },
+        settings: settings(&args),
         metrics: metrics.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         federations,
@@ -116,8 +112,10 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         networks: Networks::new(args.namespace.is_empty()),
         dns: Background::new(DnsRounds::default(), rounds::DNS_AT_ONCE, wake.clone()),
         probes: Background::new(ProbeRounds, rounds::PROBES_AT_ONCE, wake.clone()),
+        rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
-        applying: Turns::new(usize::from(args.concurrency)),
+        // A quarter of the reconciles can always judge, even if every request to apply something hangs.
+        applying: Turns::new(usize::from(args.concurrency).saturating_mul(3).div_ceil(4)),
         memory: Mutex::new(HashMap::new()),
     });
     context.kinds.look(&client).await;
@@ -214,6 +212,14 @@ fn spawn_watches(
     }
     let context = Arc::clone(context);
     tasks.spawn(async move { context.kinds.follow(&context.client).await });
+}
+
+fn settings(args: &Args) -> Settings {
+    Settings {
+        engine_image: args.engine_image.clone(),
+        pull_policy: args.engine_image_pull_policy,
+        operator_namespace: args.pod_namespace.clone(),
+    }
 }
 
 /// A kind of child that verdicts depend on, and its store.

@@ -2,6 +2,7 @@
 //! federation.
 
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crds::XmppFederation;
@@ -179,7 +180,7 @@ fn strip(child: &mut Metadata) {
 fn metadata_event<K: Resource>(event: &Event<K>) -> Event<Metadata> {
     let metadata = |object: &K| {
         let mut metadata =
-            Metadata { metadata: object.meta().clone(), types: None, _phantom: Default::default() };
+            Metadata { metadata: object.meta().clone(), types: None, _phantom: PhantomData };
         strip(&mut metadata);
         metadata
     };

@@ -50,12 +50,12 @@ struct Order<W> {
 struct Task<G: Gather> {
     order: watch::Sender<Order<G::Wanted>>,
     latest: watch::Receiver<Option<G::Found>>,
-    task: AbortHandle,
+    running: AbortHandle,
 }
 
 impl<G: Gather> Drop for Task<G> {
     fn drop(&mut self) {
-        self.task.abort();
+        self.running.abort();
     }
 }
 
@@ -75,7 +75,7 @@ impl<G: Gather> Background<G> {
         every: Duration,
     ) -> Option<G::Found> {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = tasks.get(federation).filter(|task| !task.task.is_finished()) {
+        if let Some(task) = tasks.get(federation).filter(|task| !task.running.is_finished()) {
             task.order.send_if_modified(|order| {
                 let modified = order.every != every || order.wanted != wanted;
                 *order = Order { wanted, every };
@@ -93,8 +93,8 @@ impl<G: Gather> Background<G> {
             orders,
             found,
         );
-        let task = tokio::spawn(work).abort_handle();
-        tasks.insert(federation.clone(), Task { order, latest, task });
+        let running = tokio::spawn(work).abort_handle();
+        tasks.insert(federation.clone(), Task { order, latest, running });
         None
     }
 

@@ -27,7 +27,7 @@ pub fn verdict(view: View<'_>, rung: ConditionType) -> Option<Verdict> {
     Some(Verdict::new(reason, format!("Cannot {}: {message}. See Accepted.", problem.action())))
 }
 
-fn unread<'a>(view: View<'a>, rung: ConditionType) -> Option<&'a Problem> {
+fn unread(view: View<'_>, rung: ConditionType) -> Option<&Problem> {
     let own = names::own(&view.federation.name);
     view.seen.applied.problems.iter().filter(|problem| problem.step == Step::Read).find(|problem| {
         match (rung, problem.kind.as_str()) {

@@ -80,7 +80,7 @@ fn good(observation: &InboundObservation) -> Verdict {
 
 /// The best observation: fresh before stale, then the strongest kind, then the latest. The one that the status remembers
 /// counts like those of the pods, because new pods have seen nothing yet.
-pub fn strongest<'a>(view: View<'a>) -> Option<&'a InboundObservation> {
+pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
     view.reports()
         .flat_map(|seen| &seen.inbound)
         .chain(&view.seen.remembered)

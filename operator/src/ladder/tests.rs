@@ -205,7 +205,8 @@ fn a_rollout_that_cannot_go_on_is_named_while_earlier_pods_serve() {
     assert!(stuck.message.starts_with(words), "{stuck:?}");
     assert!(stuck.message.contains("pods of an earlier revision still serve"), "{stuck:?}");
     assert_eq!(rollout(2, pulls).reason.to_string(), "EngineAvailable", "the first attempt");
-    let starts = |pod: &mut EnginePod| pod.waiting = Some(("ContainerCreating".into(), "".into()));
+    let starts =
+        |pod: &mut EnginePod| pod.waiting = Some(("ContainerCreating".into(), String::new()));
     assert_eq!(rollout(15, starts).reason.to_string(), "EngineAvailable");
     let nowhere = |pod: &mut EnginePod| pod.unschedulable = Some("0/1 nodes".into());
     assert_eq!(rollout(15, nowhere).reason.to_string(), "Unschedulable");

@@ -13,7 +13,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::problem::{Problem, Step};
+use super::problem::{Applied, Problem, Step};
 use crate::build::Child;
 use crate::build::metadata::CONTENT_ANNOTATION;
 use crate::children::{self, is_controlled_by};
@@ -28,26 +28,6 @@ const CHILD_TIMEOUT: Duration = Duration::from_secs(12);
 const CONFLICT_ATTEMPTS: usize = 3;
 /// Kinds that the pods mount or run as: without them, the workload is not changed.
 const MOUNTED: [&str; 3] = ["Secret", "ConfigMap", "ServiceAccount"];
-
-/// The result of reading and applying, as far as the user must know it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Applied {
-    /// `spec.paused`.
-    pub paused: bool,
-    /// The API server has not answered to every request yet, and no earlier result is known.
-    pub pending: bool,
-    /// Objects that could not be read, applied or deleted.
-    pub problems: Vec<Problem>,
-}
-
-impl Applied {
-    /// The problem with an object, if there is one.
-    pub fn problem(&self, step: Step, kind: &str, name: &str) -> Option<&Problem> {
-        self.problems
-            .iter()
-            .find(|problem| problem.step == step && problem.kind == kind && problem.name == name)
-    }
-}
 
 /// What one run of [`apply`] did.
 #[derive(Debug, Default)]
@@ -138,13 +118,11 @@ async fn one(
     child: &Child,
 ) -> Result<Option<Sent>, Problem> {
     let (kind, name) = (child.resource.kind.as_str(), child.object.name_any());
-    match tokio::time::timeout(CHILD_TIMEOUT, send(context, reference, federation, child)).await {
-        Ok(result) => result,
-        Err(_) => {
-            let message = format!("the API server did not answer within {CHILD_TIMEOUT:?}");
-            Err(Problem::failed(Step::Apply, kind, &name, message))
-        }
-    }
+    let sent = tokio::time::timeout(CHILD_TIMEOUT, send(context, reference, federation, child));
+    sent.await.unwrap_or_else(|_| {
+        let message = format!("the API server did not answer within {CHILD_TIMEOUT:?}");
+        Err(Problem::failed(Step::Apply, kind, &name, message))
+    })
 }
 
 async fn send(

@@ -160,14 +160,21 @@ pub async fn content(
     federation: &Validated,
     now: Timestamp,
 ) -> Result<Dereferenced, Problem> {
-    let maps: Vec<&str> = bundles::references(&federation.spec)
-        .filter_map(|bundle| match bundle {
-            BundleRef::ConfigMap(reference) => Some(reference.name.as_str()),
-            BundleRef::Secret(_) => None,
-        })
-        .collect();
+    let spec = &federation.spec;
+    let (mut maps, mut secrets) = (Vec::new(), Vec::new());
+    for bundle in bundles::references(spec) {
+        match bundle {
+            BundleRef::ConfigMap(reference) => maps.push(reference.name.as_str()),
+            BundleRef::Secret(reference) => secrets.push(reference.name.as_str()),
+        }
+    }
+    secrets.extend(federation.certificate_secret());
+    secrets.extend(spec.dialback.as_ref().map(|dialback| dialback.secret_ref.name.as_str()));
+    // The Secrets that are issued for a federation have its name and a hyphen before theirs.
+    let own = format!("{}-", federation.name);
+    let is_read = |name: &str| name.starts_with(&own) || secrets.contains(&name);
     let cert_manager = context.kinds.certificate();
-    let mut versions = context.objects.versions(&federation.namespace, &maps);
+    let mut versions = context.objects.versions(&federation.namespace, is_read, &maps);
     if let (true, Some(versions)) = (cert_manager, &mut versions) {
         let (kind, name) =
             (ApiResource::erase::<Certificate>(&()), names::issued(&federation.name));
@@ -189,13 +196,12 @@ pub async fn content(
     }
     let problem = |error: &kube::Error| Problem::of(Step::Read, "Secret", "", error);
     let reading = dereference(&context.client, federation, cert_manager, now);
-    let found = match timeout(READ_TIMEOUT, reading).await {
-        Ok(result) => result.map_err(|error| problem(&error))?,
-        Err(_) => {
-            let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
-            return Err(Problem::failed(Step::Read, "Secret", "", message));
-        }
+    let read = timeout(READ_TIMEOUT, reading).await;
+    let Ok(read) = read else {
+        let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
+        return Err(Problem::failed(Step::Read, "Secret", "", message));
     };
+    let found = read.map_err(|error| problem(&error))?;
     context.remember(reference, |memory| {
         // While an issuance is in progress, the objects of cert-manager change without a version that is known here.
         let versions = versions.filter(|_| !found.issued.is_in_progress());

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crds::condition::{self, ConditionStatus, ConditionType};
+use crds::reason::AcceptedReason;
 use crds::{XmppFederation, XmppFederationStatus};
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
@@ -16,10 +18,10 @@ use kube::{Api, Resource, ResourceExt};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::apply::{self, Applied, Outcome};
+use super::apply::{self, Outcome};
 use super::dereference::Dereferenced;
 use super::error::Error;
-use super::problem::{Cause, Problem, Step};
+use super::problem::{Applied, Cause, Problem, Step};
 use super::{observe, report, schedule, status};
 use crate::build::{self, Child, Given, Settings, paths};
 use crate::context::{Context, Federation, FederationRef};
@@ -32,7 +34,8 @@ use crate::evidence::references::{References, ServedCertificate};
 use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
 use crate::federation::material::{self, ControlMaterial};
 use crate::federation::names;
-use crate::federation::validated::{InvalidFederation, Rival, Validated, validate};
+use crate::federation::validated::{InvalidFederation, Validated, validate};
+use crate::ladder::verdict::Verdict;
 use crate::ladder::{View, accepted};
 
 /// Time that applying may take before the status is written without its result, and between two such reports.
@@ -66,36 +69,40 @@ async fn one(
     context.adopt(reference, object.uid());
     let shown = object.status.clone().unwrap_or_default();
     let old = context.remember(reference, |memory| memory.current(&shown));
-    let rivals: Vec<Rival> = context
-        .federations
-        .state()
-        .iter()
-        .filter_map(|other| Rival::of(other.0.as_ref().ok()?))
-        .collect();
+    let rivals = context.rivals.of(object, &context.federations.state());
     let now = Timestamp::now();
     let federation = match validate(object, &rivals) {
         Ok(federation) => federation,
-        Err(rejection) => return reject(context, object, &old, &rejection, now).await,
+        Err(rejection) => {
+            // No verdict depends on the network.
+            context.dns.forget(reference);
+            context.probes.forget(reference);
+            return reject(context, object, &old, &rejection, now).await;
+        }
     };
-    let plan = Box::pin(plan(context, reference, &federation, &old, now)).await;
+    let turn = context.applying.try_take(&federation.namespace);
+    if turn.is_none() && !was_judged(&old) {
+        return wait_for_turn(context, object, &old, now).await;
+    }
+    let may_apply = turn.is_some();
+    let plan = Box::pin(plan(context, reference, &federation, &old, now, may_apply)).await;
     let mut pass = Pass { context, reference, object, federation: &federation, plan: &plan, old };
+    if !may_apply {
+        let applied = pass.applied_before();
+        Box::pin(pass.judge(applied, &[])).await?;
+        return Ok(Action::requeue(turn_pause()));
+    }
     let mut work = Box::pin(act(context, reference, &federation, &plan));
     let outcome = loop {
         // A request that hangs, as in a slow admission webhook, never delays the verdicts.
-        match tokio::time::timeout(REPORT_INTERVAL, &mut work).await {
-            Ok(outcome) => break outcome,
-            Err(_) => {
-                let applied = pass.applied_before();
-                pass.judge(applied, &[]).await?;
-            }
+        if let Ok(outcome) = tokio::time::timeout(REPORT_INTERVAL, &mut work).await {
+            break outcome;
         }
+        let applied = pass.applied_before();
+        Box::pin(pass.judge(applied, &[])).await?;
     };
     drop(work);
-    let Some(outcome) = outcome else {
-        let applied = pass.applied_before();
-        pass.judge(applied, &[]).await?;
-        return Ok(Action::requeue(TURN_PAUSE));
-    };
+    drop(turn);
     report::restored(context, object, &plan.restored).await;
     report::restored(context, object, &outcome.restored).await;
     let generation = federation.generation;
@@ -105,7 +112,7 @@ async fn one(
     if outcome.applied.problems.iter().any(|problem| problem.cause == Cause::KindMissing) {
         context.kinds.suspect();
     }
-    let held = pass.judge(outcome.applied, &outcome.sent).await?;
+    let held = Box::pin(pass.judge(outcome.applied, &outcome.sent)).await?;
     let conditions = &pass.old.conditions;
     let expiry = context.dns.last(reference).and_then(|dns| dns.lowest_ttl());
     let expiry = expiry.map(SignedDuration::unsigned_abs);
@@ -122,6 +129,34 @@ async fn one(
         )
     });
     Ok(Action::requeue(pause))
+}
+
+/// Whether the status has verdicts, and not only the announcement of them.
+fn was_judged(old: &XmppFederationStatus) -> bool {
+    condition::get(&old.conditions, ConditionType::Accepted)
+        .is_some_and(|accepted| accepted.status != ConditionStatus::Unknown)
+}
+
+/// The status of a new federation while others of its namespace have all turns for applying.
+async fn wait_for_turn(
+    context: &Context,
+    object: &XmppFederation,
+    old: &XmppFederationStatus,
+    now: Timestamp,
+) -> Result<Action, Error> {
+    if old.conditions.is_empty() {
+        let verdict = Verdict::new(
+            AcceptedReason::Pending,
+            "The operator applies other federations of the namespace first.",
+        );
+        let status = status::rejected(old, verdict, object.metadata.generation, now);
+        report::status(context, object, old, &status).await?;
+    }
+    Ok(Action::requeue(turn_pause()))
+}
+
+fn turn_pause() -> Duration {
+    TURN_PAUSE.mul_f64(1.0 + rand::random::<f64>())
 }
 
 /// What one pass works with.
@@ -202,6 +237,7 @@ async fn plan(
     federation: &Validated,
     old: &XmppFederationStatus,
     now: Timestamp,
+    may_apply: bool,
 ) -> Plan {
     let (found, (mut cluster, unread), networks) = tokio::join!(
         observe::content(context, reference, federation, now),
@@ -233,7 +269,8 @@ async fn plan(
         // What cannot be read must not be built: a Secret that seems to be missing would be issued again.
         Err(problem) => plan.problems.push(problem),
         Ok(found) => {
-            if cluster.backend_ip.is_none() && !federation.spec.paused && unread.is_empty() {
+            let missing = cluster.backend_ip.is_none() && unread.is_empty();
+            if missing && may_apply && !federation.spec.paused {
                 let made = make_backend_service(context, reference, federation).await;
                 let service = made.sent.first().cloned();
                 let service = service.and_then(|object| object.try_parse::<Service>().ok());
@@ -292,17 +329,16 @@ fn build(
     Ok(())
 }
 
-/// Applies the children; `None` if other federations of the namespace have all turns.
+/// Applies the children.
 async fn act(
     context: &Context,
     reference: &FederationRef,
     federation: &Validated,
     plan: &Plan,
-) -> Option<Outcome> {
+) -> Outcome {
     let mut outcome = Outcome::default();
     outcome.applied.paused = federation.spec.paused;
     if let Some(children) = &plan.children {
-        let turn = context.applying.try_take(&federation.namespace)?;
         outcome = apply::apply(context, reference, federation, children).await;
         if outcome.sent.iter().any(is_secret) {
             // The stores may lag behind, so the versions say nothing about what was sent just now.
@@ -313,10 +349,9 @@ async fn act(
             let (cluster, _) = observe::cluster(context, reference, federation).await;
             apply::refresh(context, federation, &cluster.pods, &files).await;
         }
-        drop(turn);
     }
     outcome.applied.problems.extend(plan.problems.iter().cloned());
-    Some(outcome)
+    outcome
 }
 
 fn is_secret(object: &DynamicObject) -> bool {

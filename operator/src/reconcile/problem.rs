@@ -1,4 +1,4 @@
-//! Why an object could not be read, applied or deleted: the API server's answer, reduced to what the user must do. Pure.
+//! Why objects could not be read, applied or deleted: the API server's answers, reduced to what the user must do. Pure.
 
 use crate::causes::Causes;
 
@@ -49,6 +49,26 @@ pub enum Cause {
     KindMissing,
     /// Anything else, such as an API server that does not answer.
     Failed,
+}
+
+/// The result of reading and applying, as far as the user must know it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Applied {
+    /// `spec.paused`.
+    pub paused: bool,
+    /// The API server has not answered to every request yet, and no earlier result is known.
+    pub pending: bool,
+    /// Objects that could not be read, applied or deleted.
+    pub problems: Vec<Problem>,
+}
+
+impl Applied {
+    /// The problem with an object, if there is one.
+    pub fn problem(&self, step: Step, kind: &str, name: &str) -> Option<&Problem> {
+        self.problems
+            .iter()
+            .find(|problem| problem.step == step && problem.kind == kind && problem.name == name)
+    }
 }
 
 impl Problem {

@@ -18,6 +18,8 @@ use crate::metrics::PeerCount;
 
 /// Time that a condition may be False before it is reported, if it was never True: what is merely not there yet is no fault.
 const GRACE: SignedDuration = SignedDuration::from_mins(1);
+/// The same for what the API server or a missing object refuses: an API server that is slow for a moment is no fault either.
+const SHORT_GRACE: SignedDuration = SignedDuration::from_secs(5);
 /// Time limit for publishing one event.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time limit for writing the status.
@@ -129,11 +131,12 @@ fn events(reports: &mut Reports, new: &[Condition], now: Timestamp) -> Vec<Event
             continue;
         }
         let age = now.duration_since(condition.last_transition_time.0);
+        let grace = if matches!(type_, Accepted | ResolvedRefs) { SHORT_GRACE } else { GRACE };
         let reported = match (reports.get(&type_), condition.status) {
             (Some(before), status) if *before == status => continue,
             // An Unknown at first, or after a False, is no event.
             (None | Some(False), Unknown) => continue,
-            (None, False) if !matches!(type_, Accepted | ResolvedRefs) && age < GRACE => continue,
+            (None, False) if age < grace => continue,
             (None, True) => matches!(type_, Ready | Paused),
             _ => true,
         };
@@ -229,9 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_notified_at_once_and_a_restart_tells_nothing() {
+    fn a_refusal_is_notified_soon_and_a_restart_tells_nothing() {
         let refused = condition(AcceptedReason::ApplyFailed);
-        assert_eq!(words(&events(&mut Reports::new(), &refused, at(0))), [("ApplyFailed", true)]);
+        assert_eq!(words(&events(&mut Reports::new(), &refused, at(1))), []);
+        assert_eq!(words(&events(&mut Reports::new(), &refused, at(5))), [("ApplyFailed", true)]);
         let mut reported = statuses(&refused);
         assert_eq!(words(&events(&mut reported, &refused, at(0))), []);
     }

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 
 mod issued;
 
-use super::apply::{Applied, Outcome, apply};
-use super::problem::{Cause, Problem, Step};
+use super::apply::{Outcome, apply};
+use super::problem::{Applied, Cause, Problem, Step};
 use super::{report, status};
 use crate::build::{self, Address, Child};
 use crate::children::{Metadata, Writer};
@@ -658,14 +658,15 @@ where
             let path = request.uri().path().to_owned();
             let (code, body) = if request.method() == Method::GET {
                 let items = path.ends_with("/pods") || path.ends_with("/events");
-                match items {
-                    true => (200, json!({"items": [], "metadata": {}})),
-                    false => (404, failure(404, "NotFound", "not found")),
+                if items {
+                    (200, json!({"items": [], "metadata": {}}))
+                } else {
+                    (404, failure(404, "NotFound", "not found"))
                 }
             } else if path.ends_with("/status") {
                 let body = request.into_body().collect().await.unwrap().to_bytes();
-                let patch: Value = serde_json::from_slice(&body).unwrap();
-                let conditions = patch["status"]["conditions"].clone();
+                let sent: Value = serde_json::from_slice(&body).unwrap();
+                let conditions = sent["status"]["conditions"].clone();
                 statuses.lock().unwrap().push((begun.elapsed(), conditions));
                 (200, known)
             } else if path.ends_with("/events") {
@@ -744,7 +745,9 @@ fn feed_all(
             .collect()
     }
     for (resource, writer) in writers {
-        all(&resource.kind, applied).iter().for_each(|event| writer.apply_watcher_event(event));
+        for event in all(&resource.kind, applied) {
+            writer.apply_watcher_event(&event);
+        }
     }
     macro_rules! feed {
         ($($feed:ident: $kind:literal),+) => {

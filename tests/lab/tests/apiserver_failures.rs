@@ -8,7 +8,7 @@
     reason = "a test states its expectations so"
 )]
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crds::condition::ConditionType;
@@ -199,6 +199,52 @@ spec: {policyName: no-services, validationActions: [Deny]}
     until(&server, &mut operator, "foreign", accepted);
 }
 
+/// Ten federations of one namespace with 32 domains each, whose resolver never answers.
+fn create_slow(server: &ApiServer, resolver: &str) {
+    server.kubectl().args(["create", "namespace", "slow"]).ok().unwrap();
+    for number in 0..10 {
+        let domains: Vec<Value> =
+            (0..32).map(|n| json!({"name": format!("d{n}.s{number}.example.net")})).collect();
+        let federation = json!({
+            "apiVersion": "xmppfederation.dev/v1alpha1",
+            "kind": "XmppFederation",
+            "metadata": {"name": format!("slow{number}"), "namespace": "slow"},
+            "spec": {"domains": domains, "dns": {"publish": "Always", "resolvers": [resolver]}}
+        });
+        server.apply(&federation.to_string()).unwrap();
+    }
+}
+
+#[test]
+fn federations_whose_resolvers_never_answer_delay_no_other() {
+    let server = install(&[]).unwrap();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    create_slow(&server, &silent.local_addr().unwrap().to_string());
+    let mut operator = start_operator(&server).unwrap();
+    let accepted = ("Accepted", "True", "Accepted");
+    create(&server, "im");
+    until(&server, &mut operator, "im", accepted);
+    let unanswered = ("DomainUncontested", "Unknown", "ResolverUnavailable");
+    let get = ["get", "xfed", "slow9", "-n", "slow", "-o", "json"];
+    Wait::new("the slow federations to be judged", LIMIT)
+        .log(operator.log())
+        .until(|| {
+            let now = Snapshot::of(server.kubectl().args(get).json()?);
+            let (kind, status, reason) = unanswered;
+            Ok(Seen::done_if(now.has(kind, status, reason), now.table()))
+        })
+        .unwrap();
+    // Drift is repaired meanwhile.
+    let begun = Instant::now();
+    let policy = "networkpolicy/example";
+    server.kubectl().args(["delete", policy, "-n", "im"]).ok().unwrap();
+    Wait::new("the restored NetworkPolicy", LIMIT)
+        .log(operator.log())
+        .until(|| Ok(Seen::done_if(exists(&server, "im", policy), "it does not exist")))
+        .unwrap();
+    println!("drift repaired after {:?}", begun.elapsed());
+}
+
 /// The state that the controllers of a cluster would report: one ready pod, or none.
 fn report_pods(server: &ApiServer, namespace: &str, ready: bool) {
     let count = i32::from(ready);
@@ -316,11 +362,11 @@ fn a_permission_that_is_missing_is_named_and_the_rest_is_judged() {
     let own = |role: &&Value| role.to_string().contains("networkpolicies");
     let mut role = roles["items"].as_array().unwrap().iter().find(own).unwrap().clone();
     let complete = role.clone();
-    for rule in role["rules"].as_array_mut().unwrap() {
-        if let Some(resources) = rule["resources"].as_array_mut() {
-            resources.retain(|resource| resource != "networkpolicies" && resource != "pods");
-        }
-    }
+    let all = role["rules"].as_array_mut().unwrap();
+    all.retain(|rule| {
+        let resources = rule["resources"].to_string();
+        !resources.contains("networkpolicies") && !resources.contains("\"pods\"")
+    });
     let replace = |role: &Value| {
         let run = server.kubectl().args(["replace", "-f", "-"]).input(role.to_string());
         run.ok().unwrap();
