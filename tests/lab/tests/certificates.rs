@@ -67,6 +67,7 @@ fn an_issuer_is_named_in_each_state_and_its_certificates_replace_each_other_with
     let (mut ours, mut theirs) = federated.people().unwrap();
     conversation::meet_and_chat(&mut ours, &mut theirs, &mut |_| ()).unwrap();
     let before = troubles(&federated.paths).unwrap();
+    assert!(before.iter().any(|line| line.contains("_dials_total{")), "{before:?}");
 
     // From here on, one conversation goes on over the same streams.
     cert_manager::make_ca_issuer(&federated.paths).unwrap();
