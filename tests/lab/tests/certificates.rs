@@ -198,7 +198,7 @@ fn first_certificate(pem: &str) -> Option<Vec<u8>> {
 fn pods(paths: &Paths) -> Result<Vec<(String, IpAddr)>> {
     let selector = format!("xmppfederation.dev/federation={NAME}");
     let list: Value = get(paths, &["pods", "-n", NAMESPACE, "-l", &selector])?;
-    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
     let pod = |pod: &Value| {
         let name = pod.pointer("/metadata/name")?.as_str()?.to_owned();
         Some((name, pod.pointer("/status/podIP")?.as_str()?.parse().ok()?))
