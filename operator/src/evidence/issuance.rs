@@ -1,5 +1,5 @@
 //! Progress of the federation's Certificate, as cert-manager reports it. For each issuance, cert-manager creates a
-//! CertificateRequest, and for ACME issuers also an Order with Challenges. The cause of a problem is in the deepest object
+//! `CertificateRequest`, and for ACME issuers also an Order with Challenges. The cause of a problem is in the deepest object
 //! that reports something; the objects above only report that they wait. Pure.
 
 use crds::federation::tls::IssuerRef;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Maximum length of a quoted message, in characters: ACME servers decide its content.
 const MAX_QUOTE: usize = 400;
-/// Annotation on a CertificateRequest with the number of the issuance.
+/// Annotation on a `CertificateRequest` with the number of the issuance.
 const REVISION: &str = "cert-manager.io/certificate-revision";
 
 /// What cert-manager reports about the federation's Certificate.
@@ -48,7 +48,7 @@ pub enum Progress {
 /// The objects of one namespace that cert-manager creates for issuances.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
-    /// CertificateRequests.
+    /// `CertificateRequests`.
     pub requests: Vec<DynamicObject>,
     /// Orders of ACME issuers.
     pub orders: Vec<DynamicObject>,

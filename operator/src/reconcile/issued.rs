@@ -126,7 +126,7 @@ async fn certificate(
     }
 }
 
-/// The objects of issuances. cert-manager copies the labels of a Certificate to its CertificateRequests and Orders, and
+/// The objects of issuances. cert-manager copies the labels of a Certificate to its `CertificateRequests` and Orders, and
 /// not to Challenges.
 async fn chain(client: &Client, federation: &Validated) -> Result<Chain, kube::Error> {
     let labelled = ListParams::default().labels(&format!("{FEDERATION_LABEL}={}", federation.name));
@@ -150,7 +150,7 @@ async fn chain(client: &Client, federation: &Validated) -> Result<Chain, kube::E
     Ok(Chain { requests, orders, challenges })
 }
 
-/// The kinds below a Certificate: CertificateRequest, Order, Challenge.
+/// The kinds below a Certificate: `CertificateRequest`, Order, Challenge.
 pub fn chain_kinds() -> [ApiResource; 3] {
     [
         resource("cert-manager.io", "CertificateRequest", "certificaterequests"),

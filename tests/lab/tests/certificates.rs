@@ -67,6 +67,7 @@ fn an_issuer_is_named_in_each_state_and_its_certificates_replace_each_other_with
     let (mut ours, mut theirs) = federated.people().unwrap();
     conversation::meet_and_chat(&mut ours, &mut theirs, &mut |_| ()).unwrap();
     let before = troubles(&federated.paths).unwrap();
+    assert!(before.iter().any(|line| line.contains("_dials_total{")), "{before:?}");
 
     // From here on, one conversation goes on over the same streams.
     cert_manager::make_ca_issuer(&federated.paths).unwrap();
@@ -197,7 +198,7 @@ fn first_certificate(pem: &str) -> Option<Vec<u8>> {
 fn pods(paths: &Paths) -> Result<Vec<(String, IpAddr)>> {
     let selector = format!("xmppfederation.dev/federation={NAME}");
     let list: Value = get(paths, &["pods", "-n", NAMESPACE, "-l", &selector])?;
-    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
     let pod = |pod: &Value| {
         let name = pod.pointer("/metadata/name")?.as_str()?.to_owned();
         Some((name, pod.pointer("/status/podIP")?.as_str()?.parse().ok()?))

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 /// An object with this status, owned by the object with that UID. Its own UID is its name.
-fn object(name: &str, owner: &str, status: Value) -> DynamicObject {
+fn object(name: &str, owner: &str, status: &Value) -> DynamicObject {
     serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Any",
         "metadata": {
@@ -30,7 +30,7 @@ fn waiting() -> DynamicObject {
     object(
         "c",
         "f",
-        conditions(&[
+        &conditions(&[
             ("Ready", "False", does_not_exist, missing),
             ("Issuing", "True", does_not_exist, missing),
         ]),
@@ -38,7 +38,7 @@ fn waiting() -> DynamicObject {
 }
 
 fn request(ready: &[(&str, &str, &str, &str)]) -> DynamicObject {
-    object("r", "c", conditions(ready))
+    object("r", "c", &conditions(ready))
 }
 
 fn said(certificate: &DynamicObject, chain: &Chain) -> (String, Progress) {
@@ -80,13 +80,13 @@ fn a_request_that_waits_fails_or_is_ignored_is_reported_as_such() {
 
 #[test]
 fn a_challenge_is_reported_before_its_order_and_a_failed_one_before_others() {
-    let chain = |order: Value, challenges: &[(&str, Value)]| Chain {
+    let chain = |order: &Value, challenges: &[(&str, Value)]| Chain {
         requests: vec![request(&[
             ("Approved", "True", "", ""),
             ("Ready", "False", "Pending", "Waiting on certificate issuance from order im/o"),
         ])],
         orders: vec![object("o", "r", order)],
-        challenges: challenges.iter().map(|(name, s)| object(name, "o", s.clone())).collect(),
+        challenges: challenges.iter().map(|(name, s)| object(name, "o", s)).collect(),
     };
     let waits = json!({"state": "pending", "reason": "Waiting for propagation"});
     let valid = json!({"state": "valid", "reason": "Successfully authorized domain"});
@@ -120,7 +120,7 @@ fn a_challenge_is_reported_before_its_order_and_a_failed_one_before_others() {
         ),
     ];
     for (order, challenges, expected, progress) in cases {
-        let (message, seen) = said(&waiting(), &chain(order, &challenges));
+        let (message, seen) = said(&waiting(), &chain(&order, &challenges));
         assert_eq!((message.as_str(), seen), (expected, progress));
     }
 }
@@ -128,11 +128,11 @@ fn a_challenge_is_reported_before_its_order_and_a_failed_one_before_others() {
 #[test]
 fn only_objects_of_the_last_issuance_count() {
     let numbered = |name: &str, revision: &str, message: &str| {
-        let mut request = object(name, "c", conditions(&[("Ready", "False", "Failed", message)]));
+        let mut request = object(name, "c", &conditions(&[("Ready", "False", "Failed", message)]));
         request.annotations_mut().insert(REVISION.into(), revision.into());
         request
     };
-    let foreign = object("x", "other", conditions(&[("Ready", "False", "Failed", "foreign")]));
+    let foreign = object("x", "other", &conditions(&[("Ready", "False", "Failed", "foreign")]));
     let all = vec![numbered("r-9", "9", "old"), foreign, numbered("r-10", "10", "new")];
     assert_eq!(of_requests(all).0, "CertificateRequest r-10: new");
 }
@@ -142,17 +142,17 @@ fn the_certificate_itself_is_quoted_last() {
     let alone = |certificate: &DynamicObject| deepest(certificate, &Chain::default());
     let message = "Certificate c: Issuing certificate as Secret does not exist".to_owned();
     assert_eq!(said(&waiting(), &Chain::default()), (message, Progress::Pending));
-    let new = object("c", "f", Value::Null);
+    let new = object("c", "f", &Value::Null);
     assert_eq!(alone(&new).unwrap().message, "cert-manager has not processed it yet");
     let again = "The certificate request has failed to complete and will be retried: no";
     let failed = object(
         "c",
         "f",
-        conditions(&[("Ready", "True", "", ""), ("Issuing", "False", "Failed", again)]),
+        &conditions(&[("Ready", "True", "", ""), ("Issuing", "False", "Failed", again)]),
     );
     assert!(is_in_progress(&failed));
     assert_eq!(alone(&failed).unwrap().progress, Progress::Failed);
-    let good = object("c", "f", conditions(&[("Ready", "True", "Ready", "up to date")]));
+    let good = object("c", "f", &conditions(&[("Ready", "True", "Ready", "up to date")]));
     assert!(!is_in_progress(&good) && is_in_progress(&new) && is_in_progress(&waiting()));
     assert_eq!(alone(&good), None);
 }

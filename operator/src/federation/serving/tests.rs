@@ -114,7 +114,7 @@ fn expired(params: &mut CertificateParams) {
 fn what_an_issuer_issues_is_served_at_once_and_nothing_is_taken_away_before() {
     let serve = |issued: Option<Offer>, kept: Option<Offer>| {
         let self_signed = Some(own());
-        let offers = Offers { issued, kept, self_signed, ..Offers::default() };
+        let offers = Offers { issued, self_signed, kept, ..Offers::default() };
         chosen(Some(&issuer()), offers).unwrap()
     };
     assert_eq!(serve(None, Some(old())), "Secret/old");

@@ -13,16 +13,16 @@ fn certificate_ready(change: impl FnOnce(&mut Evidence)) -> Verdict {
     of(&with_issuer(), ConditionType::CertificateReady, change)
 }
 
-fn report(message: &str, progress: Progress) -> Option<IssuanceReport> {
+fn report(message: &str, progress: Progress) -> IssuanceReport {
     let (kind, name) = ("CertificateRequest", "example-tls-issued-1".to_owned());
-    Some(IssuanceReport { kind, name, message: message.to_owned(), progress })
+    IssuanceReport { kind, name, message: message.to_owned(), progress }
 }
 
 /// Nothing is issued yet; the self-signed certificate is served.
 fn unissued(seen: &mut Evidence, message: &str, progress: Progress) {
     seen.references.certificate = None;
     seen.references.served.as_mut().unwrap().source = Source::SelfSigned;
-    seen.references.issuance.report = report(message, progress);
+    seen.references.issuance.report = Some(report(message, progress));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_certificate_for_fewer_domains_is_reported_with_the_progress_of_the_next() {
             panic!("unreadable")
         };
         found.covers.clear();
-        seen.references.issuance.report = report("Waiting", Progress::Pending);
+        seen.references.issuance.report = Some(report("Waiting", Progress::Pending));
     });
     assert_eq!(verdict.reason.to_string(), "DomainNotCovered");
     assert!(
@@ -112,7 +112,7 @@ fn a_short_validity_is_no_late_renewal() {
             // The validity is 144 hours; cert-manager renews 48 hours before its end.
             found.facts.not_before = now() - SignedDuration::from_hours(144 - hours_left);
             found.facts.not_after = now() + SignedDuration::from_hours(hours_left);
-            seen.references.issuance.report = report("Waiting", Progress::Pending);
+            seen.references.issuance.report = Some(report("Waiting", Progress::Pending));
         })
     };
     assert_eq!(verdict(47).reason.to_string(), "CertificateValid");
