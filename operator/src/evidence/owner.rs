@@ -73,7 +73,8 @@ pub async fn gather(evidence: &DnsEvidence, zones: &Zones) -> Vec<(String, Recor
             found.best().any(|(_, found)| {
                 let is_wanted = |srv: &Srv| wanted.all().any(|wanted| leads_to(srv, wanted));
                 let is_found = |wanted: &Srv| found.iter().any(|srv| leads_to(srv, wanted));
-                !found.is_empty() && !(found.iter().all(is_wanted) && wanted.all().all(is_found))
+                let as_wanted = found.iter().all(is_wanted) && wanted.all().all(is_found);
+                !found.is_empty() && !as_wanted
             })
         })
     });

@@ -86,7 +86,7 @@ impl DnsStage {
                 "dns": {"publish": "Always", "ttl": 30, "resolvers": [self.dns().to_string()]}
             }
         });
-        merge(&mut object["spec"], spec);
+        merge(&mut object, &json!({"spec": spec}));
         self.server.apply(&object.to_string())
     }
 
