@@ -19,11 +19,13 @@ const MAX_EVENTS: usize = 6;
 /// Reason, type and note of each event about the federation.
 fn events(paths: &Paths) -> Result<Vec<(String, String, String)>> {
     let list: Value = get(paths, &["events.v1.events.k8s.io", "-n", NAMESPACE])?;
-    let word = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
-    let about = |event: &&Value| event["regarding"]["kind"] == "XmppFederation";
-    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let word = |event: &Value, pointer: &str| {
+        event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let about = |event: &&Value| word(event, "/regarding/kind") == "XmppFederation";
+    let items = list.pointer("/items").and_then(Value::as_array).cloned().unwrap_or_default();
     let all = items.iter().filter(about);
-    Ok(all.map(|e| (word(e, "reason"), word(e, "type"), word(e, "note"))).collect())
+    Ok(all.map(|e| (word(e, "/reason"), word(e, "/type"), word(e, "/note"))).collect())
 }
 
 fn delete_pods(paths: &Paths, namespace: &str, selector: &str) -> Result<()> {
@@ -112,7 +114,9 @@ fn a_clean_create_makes_few_events_and_no_warning_and_restarts_change_no_conditi
         };
         assert_eq!(time(&before), time(&federated.watch.last.object), "{kind}");
     };
-    lasting.iter().for_each(|kind| same(kind));
+    for kind in lasting {
+        same(kind);
+    }
     let now = events(&federated.paths).unwrap();
     let new: Vec<_> = now.iter().filter(|e| !reported.contains(e) && e.0 != DRIFT).collect();
     assert!(new.is_empty(), "{new:#?}");
