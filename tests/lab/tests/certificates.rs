@@ -212,7 +212,7 @@ fn served_by(address: IpAddr) -> Option<Vec<u8>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let domain = LOCAL_ZONE.parse().ok()?;
         let timeout = Duration::from_secs(10);
-        let seen = probe::look((address, 5269).into(), &domain, TlsStart::StartTls, timeout);
+        let seen = probe::look((address, 5269).into(), &[], &domain, TlsStart::StartTls, timeout);
         Some(runtime.block_on(seen).ok()?.chain.leaf()?.to_vec())
     };
     host::in_thread_on(Host::Node, look).ok()?
