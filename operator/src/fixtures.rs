@@ -173,7 +173,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         }],
         dns: dns(LookedFor::of(federation, federation.published_at(Some(&address)).as_ref(), &[])),
         address_changed: None,
-        networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
+        networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], gap: None },
         probes: ProbeEvidence {
             at: now(),
             wanted: Wanted::default(),
