@@ -5,6 +5,7 @@ pub mod apply;
 pub mod dereference;
 pub mod error;
 pub mod pass;
+pub mod replace;
 pub mod report;
 pub mod schedule;
 pub mod status;

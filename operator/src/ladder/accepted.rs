@@ -10,7 +10,7 @@ use crate::reconcile::apply::Applied;
 /// Judges a federation that passed validation.
 pub fn check(view: View<'_>) -> Verdict {
     match &view.seen.applied {
-        Applied::Done | Applied::Paused => {
+        Applied::Done | Applied::Paused | Applied::Replacement(_) => {
             let later = view.federation.spec.not_in_effect();
             if later.is_empty() {
                 Verdict::new(AcceptedReason::Accepted, "The resource is valid.")

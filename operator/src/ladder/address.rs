@@ -12,6 +12,8 @@ use super::verdict::Verdict;
 use crate::build::{Address, ports};
 use crate::evidence::cluster::OuterService;
 use crate::federation::reach::unreachable_kind;
+use crate::reconcile::apply::Applied;
+use crate::reconcile::replace::{Replacement, ReplacementState};
 
 /// Time without an event about the Service after which no load balancer controller is thought to be installed.
 const SILENCE: SignedDuration = SignedDuration::from_mins(2);
@@ -35,6 +37,9 @@ pub fn check(view: View<'_>) -> Verdict {
             format!("Service {name} does not exist yet."),
         );
     };
+    if let Applied::Replacement(needed) = &view.seen.applied {
+        return replacement(needed);
+    }
     if wanted.type_ != ServiceType::LoadBalancer {
         return public(view, &inside(view, service));
     }
@@ -56,6 +61,28 @@ pub fn check(view: View<'_>) -> Verdict {
             }
         }
         None => without_address(view, service.warning.as_ref(), service.created),
+    }
+}
+
+/// The Service cannot be changed in place, and its addresses are lost with it.
+fn replacement(needed: &Replacement) -> Verdict {
+    let Replacement { name, addresses, state } = needed;
+    let addresses = addresses.join(" and ");
+    match state {
+        ReplacementState::Needed { refusal } => Verdict::new(
+            AddressAssignedReason::ReplacementNeeded,
+            format!(
+                "The API server refuses to change Service {name} in place: {refusal}. Replacing the Service releases its address {addresses}. To allow it, set annotation {} to \"true\" on the XmppFederation; otherwise restore the field.",
+                crds::ALLOW_SERVICE_REPLACEMENT
+            ),
+        ),
+        ReplacementState::Deleting { finalizers } => Verdict::new(
+            AddressAssignedReason::ReplacementInProgress,
+            format!(
+                "Service {name} is being deleted, which releases its address {addresses}, and is then created anew. If this persists, check the controllers of its finalizers: {}.",
+                finalizers.join(", ")
+            ),
+        ),
     }
 }
 

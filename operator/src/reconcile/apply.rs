@@ -10,6 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::error::Error;
+use super::replace::{self, Refusal, Replacement};
 use crate::build::Child;
 use crate::build::metadata::CONTENT_ANNOTATION;
 use crate::children::{self, is_controlled_by};
@@ -49,6 +50,8 @@ pub enum Applied {
         /// The message of the API server.
         message: String,
     },
+    /// A Service must be deleted and created anew.
+    Replacement(Replacement),
 }
 
 /// The result of applying one child.
@@ -76,19 +79,27 @@ pub async fn apply(
 ) -> Result<Applied, Error> {
     let paused = federation.spec.paused;
     let secrets = ApiResource::erase::<Secret>(&());
+    let mut replacement = None;
     for child in wanted {
         // Certificates are renewed even while the federation is paused, because they expire all the same.
         if paused && child.resource != secrets {
             continue;
         }
-        if let Outcome::Stopped(applied) = one(context, reference, federation, child).await? {
-            return Ok(applied);
+        match one(context, reference, federation, child).await? {
+            Outcome::Good(_) => {}
+            // The other children do not depend on it.
+            Outcome::Stopped(Applied::Replacement(needed)) => replacement = Some(needed),
+            Outcome::Stopped(applied) => return Ok(applied),
         }
     }
     if paused {
         return Ok(Applied::Paused);
     }
-    orphans(context, reference, federation, wanted).await
+    let applied = orphans(context, reference, federation, wanted).await?;
+    Ok(match replacement {
+        Some(needed) if applied == Applied::Done => Applied::Replacement(needed),
+        _ => applied,
+    })
 }
 
 /// Applies one child and returns it as the API server has it.
@@ -141,7 +152,7 @@ async fn one(
             return Ok(Outcome::Stopped(Applied::Foreign { kind, name }));
         }
     }
-    match api.patch(&name, &patch_params(), &Patch::Apply(object)).await {
+    match replace::apply(&api, federation, child).await {
         Ok(sent) => {
             let version = children::version(&sent);
             if last.as_ref().map(|last| &last.digest) != Some(&digest) {
@@ -152,7 +163,8 @@ async fn one(
             });
             Ok(Outcome::Good(Some(Box::new(sent))))
         }
-        Err(error) => stop(error, format!("apply {kind} {name}"), &kind, &name),
+        Err(Refusal::Replacement(needed)) => Ok(Outcome::Stopped(Applied::Replacement(needed))),
+        Err(Refusal::Api(error)) => stop(error, format!("apply {kind} {name}"), &kind, &name),
     }
 }
 

@@ -132,7 +132,7 @@ async fn act_and_look(
         cluster = look_at_cluster(context, federation).await?;
     }
     let config = wanted_config(context, reference, federation, &children, now);
-    if applied == Applied::Done {
+    if matches!(applied, Applied::Done | Applied::Replacement(_)) {
         let files = digest_of_files(&config, &children);
         apply::refresh(context, federation, &cluster.pods, &files).await?;
     }
