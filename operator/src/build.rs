@@ -6,6 +6,7 @@ pub mod bundles;
 pub mod deployment;
 pub mod dns_clients;
 pub mod dns_endpoint;
+pub mod egress;
 pub mod engine_file;
 pub mod given;
 pub mod metadata;
