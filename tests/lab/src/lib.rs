@@ -27,6 +27,7 @@ pub mod paths;
 pub mod person;
 pub mod pipeline;
 pub mod pki;
+pub mod policy;
 mod process;
 pub mod progress;
 pub mod public_dns;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::network::{CLUSTER_DNS, Host, LOAD_BALANCER_CIDR};
-use crate::parts::{COREDNS_IMAGE, PROSODY_IMAGE};
+use crate::parts::{COREDNS_IMAGE, PAUSE_IMAGE, PROSODY_IMAGE};
 use crate::paths::{Paths, read};
 
 /// Reads `manifests/FILE` and fills in the addresses and images of the lab, and the additional values from the caller.
@@ -13,6 +13,7 @@ pub fn render(paths: &Paths, file: &str, more: &[(&str, &str)]) -> Result<String
         ("LOAD_BALANCER_CIDR", LOAD_BALANCER_CIDR.to_owned()),
         ("COREDNS_IMAGE", COREDNS_IMAGE.to_owned()),
         ("PROSODY_IMAGE", PROSODY_IMAGE.to_owned()),
+        ("PAUSE_IMAGE", PAUSE_IMAGE.to_owned()),
     ];
     let mut text = read(&paths.source.join("manifests").join(file))?;
     for (name, value) in known.iter().map(|(name, value)| (*name, value.as_str())) {

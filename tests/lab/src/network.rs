@@ -26,6 +26,8 @@ pub const API_SERVICE: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 1);
 pub const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 10);
 /// Addresses of pods.
 pub const POD_CIDR: &str = "198.18.128.0/18";
+/// Length of [`POD_CIDR`]: the only node has all of it.
+pub const POD_CIDR_BITS: u8 = 18;
 /// Addresses that MetalLB assigns to LoadBalancer Services.
 pub const LOAD_BALANCER_CIDR: &str = "198.18.200.0/24";
 /// All addresses in the cluster or in front of it.

@@ -7,7 +7,8 @@ use crate::cgroups::GROUP;
 use crate::command::Run;
 use crate::error::{Error, Result};
 use crate::network::{
-    API_SERVICE, CLUSTER_DNS, Host, LOAD_BALANCER_CIDR, POD_CIDR, SERVICE_CIDR, node_rules,
+    API_SERVICE, CLUSTER_DNS, Host, LOAD_BALANCER_CIDR, POD_CIDR, POD_CIDR_BITS, SERVICE_CIDR,
+    node_rules,
 };
 use crate::parts::{PAUSE_IMAGE, Part};
 use crate::paths::{Paths, make_dir, write};
@@ -214,6 +215,10 @@ fn controller_manager_args(pki: &Path) -> Vec<String> {
         format!("--authentication-kubeconfig={pki}/controller-manager.kubeconfig"),
         format!("--authorization-kubeconfig={pki}/controller-manager.kubeconfig"),
         "--use-service-account-credentials".into(),
+        // The node reports the network of its pods, as on most clusters. The network plugin assigns addresses of it by itself.
+        "--allocate-node-cidrs".into(),
+        format!("--cluster-cidr={POD_CIDR}"),
+        format!("--node-cidr-mask-size={POD_CIDR_BITS}"),
         format!("--root-ca-file={pki}/ca.crt"),
         format!("--service-account-private-key-file={pki}/service-account.key"),
         format!("--cluster-signing-cert-file={pki}/ca.crt"),

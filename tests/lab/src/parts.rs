@@ -20,6 +20,7 @@ const EXTERNAL_DNS: &str = "0.22.0";
 const COREDNS: &str = "1.13.1";
 const METALLB: &str = "0.13.12";
 const HELM: &str = "4.2.4";
+const KUBE_ROUTER: &str = "2.1.0";
 /// Debian 12's Prosody; also the tag of its image.
 pub const PROSODY: &str = "0.12.3";
 /// The name of Prosody's image on the node.
@@ -58,6 +59,8 @@ pub enum Part {
     MetalLb,
     /// `helm`.
     Helm,
+    /// `kube-router`, which enforces network policies.
+    KubeRouter,
     /// Prosody's root file system, `rootfs`, and `prosody.tar`.
     Prosody,
     /// Another server's root file system, `rootfs`.
@@ -66,13 +69,14 @@ pub enum Part {
 
 impl Part {
     /// All parts of the lab; parts that are needed first come first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Prosody,
         Self::Kubernetes,
         Self::CoreDns,
         Self::MetalLb,
         Self::Helm,
         Self::ExternalDns,
+        Self::KubeRouter,
     ];
     /// The additional parts of the interoperability tests; the lab does not need them.
     pub const SERVERS: [Self; 4] = [
@@ -90,6 +94,7 @@ impl Part {
             Self::CoreDns => ("coredns", COREDNS),
             Self::MetalLb => ("metallb", METALLB),
             Self::Helm => ("helm", HELM),
+            Self::KubeRouter => ("kube-router", KUBE_ROUTER),
             Self::Prosody => ("prosody", PROSODY),
             Self::Server(server) => server.title(),
         }
@@ -107,7 +112,7 @@ impl Part {
             Self::Kubernetes | Self::ExternalDns => go::tools_text(&self.tools(paths))?,
             Self::Prosody => rootfs::RECIPE.to_owned(),
             Self::Server(server) => server.key(),
-            Self::CoreDns | Self::MetalLb | Self::Helm => String::new(),
+            Self::CoreDns | Self::MetalLb | Self::Helm | Self::KubeRouter => String::new(),
         };
         let digest = Sha256::digest(format!("{RECIPE}\n{tools}"));
         let key: String = HEXLOWER.encode(&digest).chars().take(8).collect();
@@ -139,6 +144,10 @@ impl Part {
             Self::MetalLb => metallb(out),
             Self::Helm => step(&format!("helm {HELM}"), || {
                 go::install(out, &format!("helm.sh/helm/v4/cmd/helm@v{HELM}"))
+            }),
+            Self::KubeRouter => step(&format!("kube-router {KUBE_ROUTER}"), || {
+                let command = "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router";
+                go::install(out, &format!("{command}@v{KUBE_ROUTER}"))
             }),
             Self::Prosody => step(&format!("prosody {PROSODY}"), || rootfs::prosody(out)),
             Self::Server(server) => {
