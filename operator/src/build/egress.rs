@@ -20,7 +20,7 @@ use s2s_proto::guard::refused_networks;
 use super::network_policy::{NAMESPACE_NAME, namespaces, network, peer, port};
 use crate::federation::validated::Validated;
 
-/// Ports of DNS servers: 53, and 5353 of the pods behind OpenShift's DNS Service.
+/// Ports of DNS servers: 53, and 5353 of the pods behind `OpenShift`'s DNS Service.
 const DNS: [u16; 2] = [53, 5353];
 /// The well-known prefix of NAT64 (RFC 6052 §2.1). Its addresses represent IPv4 addresses.
 const NAT64: Ipv6Net =

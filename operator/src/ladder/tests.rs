@@ -651,8 +651,8 @@ fn private_sources_do_not_count_while_networks_of_the_cluster_are_unknown() {
         if expected == "NoOutsideEvidence" {
             let named = verdict.message.contains("spec.verification.clusterNetworks");
             assert_eq!(named, verification == json!({}), "{case}: {verdict:?}");
-            let cause = gap.filter(|_| named).map(|gap| gap.to_string()).unwrap_or_default();
-            assert!(verdict.message.contains(&cause), "{case}: {verdict:?}");
+            let why = gap.filter(|_| named).map(|gap| gap.to_string()).unwrap_or_default();
+            assert!(verdict.message.contains(&why), "{case}: {verdict:?}");
         }
     }
 }

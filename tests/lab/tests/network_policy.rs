@@ -1,5 +1,7 @@
 //! The NetworkPolicy of a federation, enforced by a real controller: what it refuses, and that the federation works under it.
 
+#![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
