@@ -13,6 +13,7 @@ pub mod command;
 pub mod conditions;
 pub mod debian;
 pub mod error;
+pub mod family;
 pub mod federation;
 mod go;
 pub mod host;
