@@ -58,6 +58,11 @@ pub const GROUP: &str = "xmppfederation.dev";
 #[cfg(feature = "kube")]
 pub const FIELD_MANAGER: &str = "xmpp-federation-operator";
 
+/// Annotation of an `XmppFederation`: with the value `true`, the operator deletes a Service that cannot be changed in place,
+/// and creates it anew.
+#[cfg(feature = "kube")]
+pub const ALLOW_SERVICE_REPLACEMENT: &str = "xmppfederation.dev/allow-service-replacement";
+
 /// For `default`: a setting that is on by default.
 const fn yes() -> bool {
     true

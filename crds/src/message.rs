@@ -34,8 +34,6 @@ pub const ONE_BUNDLE_SOURCE: &str =
     "A CA bundle must have one source: set exactly one of configMapRef and secretRef";
 /// Two sources of the certificate, or none.
 pub const ONE_CERTIFICATE_SOURCE: &str = "The certificate must have one source: set exactly one of secretRef and issuerRef, or remove certificate to use a self-signed one";
-/// The class of a load balancer was changed.
-pub const LOAD_BALANCER_CLASS_IMMUTABLE: &str = "service.loadBalancerClass cannot change after the Service exists: delete the XmppFederation and create it again with the new class";
 /// Not an address.
 pub const PUBLIC_ADDRESS: &str = "publicAddresses must be IP addresses, for example 203.0.113.10 or 2001:db8::10: remove any port or network, and use dns.mode Manual for a host name";
 /// An address that no server can connect to.

@@ -292,7 +292,11 @@ reasons! {
             /// The address cannot be reached from the internet.
             AddressNotUsable,
             /// No load balancer controller responds.
-            NoLoadBalancerController;
+            NoLoadBalancerController,
+            /// The Service must be deleted and created anew, and the user has not allowed it.
+            ReplacementNeeded,
+            /// The old Service is being deleted.
+            ReplacementInProgress;
         Unknown:
             /// The operator cannot read the Service.
             EvidenceUnavailable;

@@ -17,6 +17,7 @@ const STATUS: &str = include_str!("../../docs/status.md");
 const NAT: &str = include_str!("../../docs/nat.md");
 const PROXY: &str = include_str!("../../docs/proxy.md");
 const CERTIFICATES: &str = include_str!("../../docs/certificates.md");
+const PLATFORMS: &str = include_str!("../../docs/platforms.md");
 const ENGINE: &str = include_str!("../../docs/engine.md");
 const REASONS: &str = include_str!("../../docs/reasons.md");
 const PARTNERS: &str = include_str!("../../docs/partners/README.md");
@@ -188,6 +189,20 @@ fn the_federation_on_the_certificates_page_is_valid_and_in_effect() {
     {
         assert!(CERTIFICATES.contains(&format!("| `{reason}` |")), "{reason}");
     }
+}
+
+#[test]
+fn the_manifests_of_the_page_on_platforms_are_valid_and_in_effect() {
+    let manifests =
+        PLATFORMS.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let ours = manifests.filter(|yaml| yaml.contains("kind: XmppFederation"));
+    for yaml in ours {
+        let federation: XmppFederation = serde_saphyr::from_str(yaml).unwrap();
+        let name = federation.metadata.name.unwrap();
+        assert_eq!(crds::validate::validate(&name, &federation.spec), [], "{yaml}");
+        assert_eq!(federation.spec.not_in_effect(), [] as [&str; 0], "{yaml}");
+    }
+    assert!(PLATFORMS.contains(crds::ALLOW_SERVICE_REPLACEMENT));
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod deployment;
 pub mod dns_clients;
 pub mod dns_endpoint;
+pub mod egress;
 pub mod engine_file;
 pub mod given;
 pub mod metadata;

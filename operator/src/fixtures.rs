@@ -191,7 +191,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         address_changed: None,
         remembered: None,
         rollout_waits: None,
-        networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], complete: true },
+        networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], gap: None },
         probes: ProbeEvidence {
             at: now(),
             wanted: Wanted::default(),

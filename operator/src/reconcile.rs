@@ -8,6 +8,7 @@ pub mod issued;
 pub mod observe;
 pub mod pass;
 pub mod problem;
+pub mod replace;
 pub mod report;
 pub mod schedule;
 pub mod status;

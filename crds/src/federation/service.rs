@@ -22,9 +22,6 @@ const NO_PORT_WITHOUT_DIRECT_TLS: &str = "self.directTls || ((!has(self.publicPo
 /// The outer Service, which remote servers connect to.
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[x_kube(
-    validation = Rule::new("(has(self.loadBalancerClass) ? self.loadBalancerClass : '') == (has(oldSelf.loadBalancerClass) ? oldSelf.loadBalancerClass : '')")
-        .message(message::LOAD_BALANCER_CLASS_IMMUTABLE)
-        .field_path(".loadBalancerClass"),
     validation = Rule::new("self.type == 'LoadBalancer' || (!has(self.loadBalancerClass) && !has(self.loadBalancerSourceRanges))")
         .message(message::LOAD_BALANCER_FIELDS),
     validation = Rule::new("!has(self.publicPorts) || has(self.publicAddresses) || self.type != 'LoadBalancer'")
@@ -44,7 +41,8 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::rule::bounded_map")]
     pub annotations: BTreeMap<String, String>,
-    /// Load balancer implementation; cannot change after the Service exists.
+    /// Load balancer implementation. A change deletes the Service and creates it anew, if the annotation
+    /// xmppfederation.dev/allow-service-replacement of the XmppFederation is "true".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub load_balancer_class: Option<String>,

@@ -26,8 +26,9 @@ pub struct VerificationSpec {
     /// Query partners whether they claim one of our domains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_check: Option<ClaimCheck>,
-    /// Networks that belong to the cluster, in addition to nodes and pods. Connections from them are no evidence of
-    /// reachability from outside.
+    /// Networks of nodes, pods and Services, in addition to those that the cluster reports. Connections from them are no evidence
+    /// of reachability from outside. If the cluster does not report all its networks, connections from private addresses count
+    /// only with this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), with = "Vec<String>", inner(length(max = 49)))]
     #[x_kube(validation = Rule::new(super::rule::NETWORKS).message(message::NETWORK))]

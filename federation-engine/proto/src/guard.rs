@@ -75,6 +75,12 @@ const fn v6(groups: [u16; 8], length: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::from_segments(groups), length)
 }
 
+/// The networks to which the engine never connects without an exception, for a packet filter that enforces the same.
+pub fn refused_networks() -> impl Iterator<Item = IpNet> {
+    let v4 = V4.iter().map(|(network, _)| IpNet::V4(*network));
+    v4.chain(V6.iter().map(|(network, _)| IpNet::V6(*network)))
+}
+
 /// Whether the engine may connect to a target from DNS. Static routes are not checked.
 ///
 /// # Errors

@@ -5,39 +5,15 @@
 //! `podCIDRs`, and a list of them changes with every node. The default is therefore every network that is not routed on the
 //! internet, where pods and Services nearly always are, plus the networks that nodes and `ServiceCIDRs` report.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
-use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::networks::{ClusterNetworks, UNROUTED};
 use crate::federation::validated::Validated;
 
 /// Most cluster networks that are listed in addition to [`UNROUTED`]; the engine accepts 1024 in total.
 const MAX_NETWORKS: usize = 512;
-
-/// Networks that are not routed on the internet: loopback, private use (RFC 1918, RFC 4193), shared (RFC 6598), link-local,
-/// benchmarking (RFC 2544) and class E, all of which some clusters use as pod networks.
-const UNROUTED: [IpNet; 10] = [
-    v4([10, 0, 0, 0], 8),
-    v4([100, 64, 0, 0], 10),
-    v4([127, 0, 0, 0], 8),
-    v4([169, 254, 0, 0], 16),
-    v4([172, 16, 0, 0], 12),
-    v4([192, 168, 0, 0], 16),
-    v4([198, 18, 0, 0], 15),
-    v4([240, 0, 0, 0], 4),
-    v6(0xfc00, 7),
-    v6(0xfe80, 10),
-];
-
-const fn v4(octets: [u8; 4], length: u8) -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from_octets(octets), length))
-}
-
-const fn v6(first: u16, length: u8) -> IpNet {
-    let address = Ipv6Addr::from_segments([first, 0, 0, 0, 0, 0, 0, 0]);
-    IpNet::V6(Ipv6Net::new_assert(address, length))
-}
 
 /// The networks that the resource names, else the default.
 pub fn of(federation: &Validated, cluster: &ClusterNetworks) -> Vec<IpNet> {
@@ -64,7 +40,7 @@ mod tests {
 
     fn clients(spec: &serde_json::Value, inside: &[&str]) -> Vec<String> {
         let inside = inside.iter().map(|text| text.parse().unwrap()).collect();
-        let cluster = ClusterNetworks { inside, complete: true };
+        let cluster = ClusterNetworks { inside, gap: None };
         of(&validated(spec), &cluster).iter().map(ToString::to_string).collect()
     }
 

@@ -8,12 +8,14 @@ use crate::dns::wanted;
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
-/// The records; none while there is no target.
+/// The records, unless they are not published.
 pub fn build(federation: &Validated, given: &Given) -> Option<DNSEndpoint> {
     if !given.publish_srv {
         return None;
     }
-    let target = wanted::srv_target(federation, given.address.as_ref())?;
+    // Records that are published stay while the Service has no address.
+    let target = wanted::srv_target(federation, given.address.as_ref())
+        .unwrap_or_else(|| federation.host.to_ascii());
     let dot = if federation.spec.dns.trailing_dot { "." } else { "" };
     let endpoints = wanted::srv_records(federation, &target)
         .into_iter()

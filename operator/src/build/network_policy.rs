@@ -1,5 +1,5 @@
 //! NetworkPolicy for the engine: everyone may connect to the outer leg, the backend to the inner leg, the operator to the
-//! control port. Egress is not restricted, because peers can be anywhere.
+//! control port. The engine may connect to what [`egress`] lists.
 
 use crds::federation::network_policy::PodPeer;
 use ipnet::IpNet;
@@ -10,12 +10,12 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Settings, metadata, ports};
+use super::{Settings, egress, metadata, ports};
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// Label of every namespace with its name.
-const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+pub(super) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// The policy, unless the resource disables it.
 pub fn build(federation: &Validated, settings: &Settings) -> Option<NetworkPolicy> {
@@ -71,9 +71,9 @@ pub fn build(federation: &Validated, settings: &Settings) -> Option<NetworkPolic
         metadata: metadata::child(federation, names::own(&federation.name)),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(metadata::selector(&federation.name)),
-            policy_types: Some(vec!["Ingress".to_owned()]),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             ingress: Some(ingress),
-            egress: None,
+            egress: Some(egress::rules(federation)),
         }),
     })
 }
@@ -82,7 +82,7 @@ fn tcp(numbers: &[u16]) -> Vec<NetworkPolicyPort> {
     numbers.iter().map(|number| port("TCP", *number)).collect()
 }
 
-fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
+pub(super) fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
     NetworkPolicyPort {
         protocol: Some(protocol.to_owned()),
         port: Some(IntOrString::Int(i32::from(number))),
@@ -90,16 +90,16 @@ fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
     }
 }
 
-fn namespaces(selector: LabelSelector) -> NetworkPolicyPeer {
+pub(super) fn namespaces(selector: LabelSelector) -> NetworkPolicyPeer {
     NetworkPolicyPeer { namespace_selector: Some(selector), ..NetworkPolicyPeer::default() }
 }
 
-fn network(network: &IpNet) -> NetworkPolicyPeer {
+pub(super) fn network(network: &IpNet) -> NetworkPolicyPeer {
     let block = IPBlock { cidr: network.trunc().to_string(), except: None };
     NetworkPolicyPeer { ip_block: Some(block), ..NetworkPolicyPeer::default() }
 }
 
-fn peer(pods: &PodPeer) -> NetworkPolicyPeer {
+pub(super) fn peer(pods: &PodPeer) -> NetworkPolicyPeer {
     NetworkPolicyPeer {
         pod_selector: pods.pod_selector.clone(),
         namespace_selector: pods.namespace_selector.clone(),

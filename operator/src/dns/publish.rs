@@ -26,7 +26,8 @@ pub enum Publication {
     Published,
 }
 
-/// Decides whether to publish. Published records stay published: an engine that restarts keeps its records.
+/// Decides whether to publish. Published records stay published: an engine that restarts keeps its records, and so does a
+/// Service that loses its address, for example because it is deleted and created anew.
 pub fn decide(
     federation: &Validated,
     address: Option<&Address>,
@@ -42,12 +43,12 @@ pub fn decide(
     if !kind_exists {
         return Publication::KindMissing;
     }
-    let Some(target) = wanted::srv_target(federation, address) else {
-        return Publication::NoTarget;
-    };
     if published {
         return Publication::Published;
     }
+    let Some(target) = wanted::srv_target(federation, address) else {
+        return Publication::NoTarget;
+    };
     let engine_ready = condition::get(conditions, ConditionType::EngineReady)
         .is_some_and(|condition| condition.status == ConditionStatus::True);
     if spec.publish == DnsPublish::WhenEngineReady && !engine_ready {

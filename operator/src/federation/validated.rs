@@ -24,6 +24,8 @@ pub struct Validated {
     pub generation: Option<i64>,
     /// Value of the annotation that asks for a new dialback secret.
     pub rotation: Option<String>,
+    /// The annotation that allows to delete a Service and create it anew is set.
+    pub replace_service: bool,
     /// Name of the address records and target of the SRV records.
     pub host: Domain,
     /// The spec.
@@ -164,6 +166,10 @@ pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, 
         owner,
         generation: object.metadata.generation,
         rotation: object.annotations().get(ROTATE).cloned(),
+        replace_service: object
+            .annotations()
+            .get(crds::ALLOW_SERVICE_REPLACEMENT)
+            .is_some_and(|value| value == "true"),
         host: claims.host,
         spec: object.spec.clone(),
     })

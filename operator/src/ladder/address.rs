@@ -12,6 +12,7 @@ use super::verdict::Verdict;
 use crate::build::{Address, ports};
 use crate::evidence::cluster::{OuterService, ServiceEvents};
 use crate::federation::reach::unreachable_kind;
+use crate::reconcile::replace::{Replacement, ReplacementState};
 
 /// Time without an event about the Service after which no load balancer controller is thought to be installed: each of them
 /// reports an event as soon as it begins.
@@ -36,6 +37,9 @@ pub fn check(view: View<'_>) -> Verdict {
             format!("Service {name} does not exist yet.{}", view.because("Service", name)),
         );
     };
+    if let Some(needed) = &view.seen.applied.replacement {
+        return replacement(needed);
+    }
     if wanted.type_ != ServiceType::LoadBalancer {
         return public(view, &inside(view, service));
     }
@@ -57,6 +61,28 @@ pub fn check(view: View<'_>) -> Verdict {
             }
         }
         None => without_address(view, &service.events, service.created),
+    }
+}
+
+/// The Service cannot be changed in place, and its addresses are lost with it.
+fn replacement(needed: &Replacement) -> Verdict {
+    let Replacement { name, addresses, state } = needed;
+    let addresses = addresses.join(" and ");
+    match state {
+        ReplacementState::Needed { refusal } => Verdict::new(
+            AddressAssignedReason::ReplacementNeeded,
+            format!(
+                "The API server refuses to change Service {name} in place: {refusal}. Replacing the Service releases its address {addresses}. To allow it, set annotation {} to \"true\" on the XmppFederation; otherwise restore the field.",
+                crds::ALLOW_SERVICE_REPLACEMENT
+            ),
+        ),
+        ReplacementState::Deleting { finalizers } => Verdict::new(
+            AddressAssignedReason::ReplacementInProgress,
+            format!(
+                "Service {name} is being deleted, which releases its address {addresses}, and is then created anew. If this persists, check the controllers of its finalizers: {}.",
+                finalizers.join(", ")
+            ),
+        ),
     }
 }
 

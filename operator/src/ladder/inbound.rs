@@ -1,6 +1,8 @@
 //! `InboundReachable`: a server outside the cluster has reached the engine. A connection from inside proves nothing here,
 //! because kube-proxy answers the load balancer's address itself.
 
+use std::net::IpAddr;
+
 use crds::reason::InboundReachableReason;
 use federation_engine::observe::evidence::{InboundKind, InboundObservation};
 use jiff::SignedDuration;
@@ -8,6 +10,7 @@ use jiff::SignedDuration;
 use super::verdict::Verdict;
 use super::{View, proxy};
 use crate::evidence::engine::Report;
+use crate::evidence::networks::{Gap, is_unrouted};
 
 /// Judges the strongest fresh evidence.
 pub fn check(view: View<'_>) -> Verdict {
@@ -40,17 +43,17 @@ pub fn check(view: View<'_>) -> Verdict {
     if let (true, Some((pod, why))) = (none_seen, unreachable) {
         return Verdict::new(InboundReachableReason::EvidenceUnavailable, view.unqueried(pod, why));
     }
-    let gap = if view.seen.networks.complete {
-        ""
-    } else {
-        " (the operator cannot list nodes, so it knows the cluster only by spec.verification.clusterNetworks and the pods' addresses)"
-    };
+    let gap = gap(view).map_or_else(String::new, |gap| {
+        format!(
+            " Connections from private addresses do not count, because {gap}: list the networks of nodes, pods and Services in spec.verification.clusterNetworks."
+        )
+    });
     let action = proxy::advice(view).unwrap_or_else(|| {
         "Ask someone at a remote domain to send you a message, or add a dialback peer to spec.peers: the engine's probe makes it connect back.".to_owned()
     });
     Verdict::new(
         InboundReachableReason::NoOutsideEvidence,
-        format!("No server outside the cluster has connected yet{gap}. {action}"),
+        format!("No server outside the cluster has connected yet.{gap} {action}"),
     )
 }
 
@@ -97,7 +100,19 @@ fn is_outside(view: View<'_>, observation: &InboundObservation) -> bool {
     let source = observation.source;
     observation.kind == InboundKind::DialbackVerified
         || !(view.seen.networks.contains(source)
+            || may_be_inside(view, source)
             || view.federation.spec.service.proxy_protocol.trusts(source))
+}
+
+/// Pods have addresses of networks that the operator cannot read, and those are nearly always private.
+fn may_be_inside(view: View<'_>, source: IpAddr) -> bool {
+    gap(view).is_some() && is_unrouted(source)
+}
+
+/// The networks of the cluster that are unknown, unless the spec lists them.
+fn gap(view: View<'_>) -> Option<&Gap> {
+    let listed = !view.federation.spec.verification.cluster_networks.is_empty();
+    view.seen.networks.gap.as_ref().filter(|_| !listed)
 }
 
 /// Why evidence no longer counts.

@@ -21,11 +21,13 @@ use crate::evidence::Evidence;
 use crate::evidence::certificate::{CertificateSeen, Purpose, Readable};
 use crate::evidence::cluster::{EnginePod, ServiceEvents};
 use crate::evidence::engine::Report;
+use crate::evidence::networks::Gap;
 use crate::evidence::probe::{ProbeEvidence, ProbeOutcome};
 use crate::evidence::references::ReferenceError;
 use crate::federation::serving::Source;
 use crate::fixtures::{evidence, now, readable, refusal, reported, smallest, validated};
 use crate::reconcile::problem::{Cause, Problem, Step};
+use crate::reconcile::replace::{Replacement, ReplacementState};
 
 fn with_peer() -> Value {
     let mut spec = smallest();
@@ -810,6 +812,89 @@ fn inbound_reachable() {
     assert_eq!(changed(SignedDuration::from_secs(1)), "InboundObserved");
     let unreachable = reason(rung, |seen| seen.engines[0].report = Report::Unreachable("x".into()));
     assert_eq!(unreachable, "EvidenceUnavailable");
+}
+
+#[test]
+fn private_sources_do_not_count_while_networks_of_the_cluster_are_unknown() {
+    use InboundKind::{DialbackVerified, StreamAuthenticated, StreamOpened};
+    let no_pod_cidrs = || Gap::PodCidrs { node: "worker-1".into() };
+    let listed = json!({"clusterNetworks": ["10.0.0.0/8"]});
+    for (gap, verification, kind, source, expected) in [
+        (None, json!({}), StreamAuthenticated, "192.168.7.9", "InboundObserved"),
+        (Some(no_pod_cidrs()), json!({}), StreamAuthenticated, "192.168.7.9", "NoOutsideEvidence"),
+        (Some(no_pod_cidrs()), json!({}), StreamOpened, "::ffff:100.64.3.1", "NoOutsideEvidence"),
+        (Some(no_pod_cidrs()), json!({}), StreamAuthenticated, "fd00:7::9", "NoOutsideEvidence"),
+        (Some(no_pod_cidrs()), json!({}), StreamAuthenticated, "203.0.113.9", "InboundObserved"),
+        (Some(no_pod_cidrs()), json!({}), DialbackVerified, "192.168.7.9", "DialbackObserved"),
+        (
+            Some(no_pod_cidrs()),
+            listed.clone(),
+            StreamAuthenticated,
+            "192.168.7.9",
+            "InboundObserved",
+        ),
+        (
+            Some(no_pod_cidrs()),
+            listed.clone(),
+            StreamAuthenticated,
+            "10.1.0.9",
+            "NoOutsideEvidence",
+        ),
+        (Some(Gap::Nodes), json!({}), StreamAuthenticated, "192.168.7.9", "NoOutsideEvidence"),
+        (
+            Some(Gap::ServiceCidrs),
+            json!({}),
+            StreamAuthenticated,
+            "192.168.7.9",
+            "NoOutsideEvidence",
+        ),
+    ] {
+        let mut spec = with_peer();
+        spec["verification"] = verification.clone();
+        let case = format!("{gap:?} {verification} {kind:?} {source}");
+        let verdict = of(&spec, ConditionType::InboundReachable, |seen| {
+            seen.networks.gap = gap.clone();
+            engine(seen, |report| {
+                report.inbound[0].kind = kind;
+                report.inbound[0].source = source.parse().unwrap();
+            });
+        });
+        assert_eq!(verdict.reason.to_string(), expected, "{case}");
+        if expected == "NoOutsideEvidence" {
+            let named = verdict.message.contains("spec.verification.clusterNetworks");
+            assert_eq!(named, verification == json!({}), "{case}: {verdict:?}");
+            let why = gap.filter(|_| named).map(|gap| gap.to_string()).unwrap_or_default();
+            assert!(verdict.message.contains(&why), "{case}: {verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn a_service_that_must_be_replaced_is_named_with_its_address_and_the_annotation() {
+    let of = |state: ReplacementState| {
+        after(ConditionType::AddressAssigned, |seen| {
+            seen.applied = Applied::Replacement(Replacement {
+                name: "example".into(),
+                addresses: vec!["192.0.2.7".into()],
+                state,
+            });
+        })
+    };
+    let refusal = "spec.loadBalancerClass: may not change once set".to_owned();
+    let needed = of(ReplacementState::Needed { refusal });
+    assert_eq!(needed.reason.to_string(), "ReplacementNeeded");
+    for part in
+        ["192.0.2.7", "spec.loadBalancerClass", "xmppfederation.dev/allow-service-replacement"]
+    {
+        assert!(needed.message.contains(part), "{part}: {needed:?}");
+    }
+    let finalizers = vec!["service.kubernetes.io/load-balancer-cleanup".to_owned()];
+    let deleting = of(ReplacementState::Deleting { finalizers });
+    assert_eq!(deleting.reason.to_string(), "ReplacementInProgress");
+    assert!(
+        deleting.message.contains("service.kubernetes.io/load-balancer-cleanup"),
+        "{deleting:?}"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::problem::{Applied, Problem, Step};
+use super::replace::{self, Refusal, Replacement};
 use crate::build::Child;
 use crate::build::metadata::CONTENT_ANNOTATION;
 use crate::children::{self, is_controlled_by};
@@ -45,6 +46,19 @@ pub struct Outcome {
 struct Sent {
     object: DynamicObject,
     restored: Option<String>,
+}
+
+/// Why a child was not applied.
+enum NotApplied {
+    Problem(Problem),
+    /// A Service must be deleted and created anew.
+    Replacement(Replacement),
+}
+
+impl From<Problem> for NotApplied {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
 }
 
 /// Parameters of every patch: we own every field that we set, and an unknown field is an error.
@@ -83,7 +97,9 @@ pub async fn apply(
                     outcome.restored.extend(sent.restored);
                 }
                 Ok(None) => {}
-                Err(problem) => outcome.applied.problems.push(problem),
+                Err(NotApplied::Problem(problem)) => outcome.applied.problems.push(problem),
+                // The other children do not depend on it.
+                Err(NotApplied::Replacement(needed)) => outcome.applied.replacement = Some(needed),
             }
         }
     }
@@ -116,12 +132,12 @@ async fn one(
     reference: &FederationRef,
     federation: &Validated,
     child: &Child,
-) -> Result<Option<Sent>, Problem> {
+) -> Result<Option<Sent>, NotApplied> {
     let (kind, name) = (child.resource.kind.as_str(), child.object.name_any());
     let sent = tokio::time::timeout(CHILD_TIMEOUT, send(context, reference, federation, child));
     sent.await.unwrap_or_else(|_| {
         let message = format!("the API server did not answer within {CHILD_TIMEOUT:?}");
-        Err(Problem::failed(Step::Apply, kind, &name, message))
+        Err(Problem::failed(Step::Apply, kind, &name, message).into())
     })
 }
 
@@ -130,7 +146,7 @@ async fn send(
     reference: &FederationRef,
     federation: &Validated,
     child: &Child,
-) -> Result<Option<Sent>, Problem> {
+) -> Result<Option<Sent>, NotApplied> {
     let Child { resource, object } = child;
     let (kind, name) = (resource.kind.clone(), object.name_any());
     let key = (kind.clone(), name.clone());
@@ -156,10 +172,14 @@ async fn send(
         let found = api.get_metadata_opt(&name).await.map_err(|e| problem(Step::Read, &e))?;
         deleted = found.is_none();
         if found.is_some_and(|found| !is_controlled_by(&found, &federation.owner.uid)) {
-            return Err(Problem::foreign(&kind, &name));
+            return Err(Problem::foreign(&kind, &name).into());
         }
     }
-    let sent = patch(&api, &name, object).await.map_err(|e| problem(Step::Apply, &e))?;
+    let sent = match replace::apply(&api, federation, child).await {
+        Ok(sent) => sent,
+        Err(Refusal::Api(error)) => return Err(problem(Step::Apply, &error).into()),
+        Err(Refusal::Replacement(needed)) => return Err(NotApplied::Replacement(needed)),
+    };
     if last.as_ref().map(|last| &last.digest) != Some(&digest) {
         tracing::info!(%kind, %name, "applied");
     }
@@ -177,7 +197,7 @@ async fn send(
 }
 
 /// Sends a child. A conflict with another client is no refusal, so the request is repeated.
-async fn patch(
+pub(super) async fn patch(
     api: &Api<DynamicObject>,
     name: &str,
     object: &DynamicObject,

@@ -180,6 +180,7 @@ impl Pass<'_> {
                 paused: self.federation.spec.paused,
                 pending: true,
                 problems: self.plan.problems.clone(),
+                replacement: None,
             },
         }
     }

@@ -1,5 +1,6 @@
 //! Why objects could not be read, applied or deleted: the API server's answers, reduced to what the user must do. Pure.
 
+use super::replace::Replacement;
 use crate::causes::Causes;
 
 /// What was tried.
@@ -60,6 +61,8 @@ pub struct Applied {
     pub pending: bool,
     /// Objects that could not be read, applied or deleted.
     pub problems: Vec<Problem>,
+    /// A Service must be deleted and created anew.
+    pub replacement: Option<Replacement>,
 }
 
 impl Applied {

@@ -1,5 +1,7 @@
 //! Passes against an API server that answers as the test says: failures that a real one cannot be made to show at will.
 
+mod replacement;
+
 use std::sync::Arc;
 use std::time::Duration;
 

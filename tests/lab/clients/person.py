@@ -63,6 +63,8 @@ class Person(ClientXMPP):
             self.connect((host, port))
         else:
             self.connect(host, port)
+        # It takes an IPv6 address for the server's domain, and expects it in the certificate.
+        self.default_domain = self.boundjid.domain
 
     async def on_session(self, _):
         await self.get_roster()

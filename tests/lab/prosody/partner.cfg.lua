@@ -3,7 +3,7 @@
 data_path = "/var/lib/prosody"
 certificates = "/etc/prosody"
 log = { debug = "*console" }
-interfaces = { "*" }
+interfaces = { "*", "::" }
 authentication = "internal_hashed"
 modules_enabled = { "roster", "saslauth", "tls", "dialback", "disco", "ping", "posix" }
 

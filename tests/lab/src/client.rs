@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -109,7 +109,7 @@ pub enum Event {
 #[derive(Debug, Clone)]
 pub struct Server {
     /// Address of the server's client port.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The authority that must have issued its certificate.
     pub authority: PathBuf,
 }

@@ -5,22 +5,31 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::error::{Error, Result};
+use crate::family::Family;
 use crate::network::{self, Host};
 use crate::paths::{Paths, make_dir, write};
 use crate::progress::step;
 use crate::{addons, cgroups, host, kubernetes, node, partner, parts, public_dns};
 
 /// Starts the lab. Returns at once if the lab is up and healthy. A lab of another source tree is an error.
-pub fn up(paths: &Paths) -> Result<()> {
+pub fn up(paths: &Paths, family: Family) -> Result<()> {
     let _lock = lock(paths)?;
     if is_well(paths) {
-        return must_be_ours(paths);
+        must_be_ours(paths)?;
+        if Family::of(paths) == family {
+            return Ok(());
+        }
+        return Err(Error::State(
+            "The lab runs with other IP families. End it with `lab down`, then run this again."
+                .into(),
+        ));
     }
     parts::build(paths)?;
     take_down(paths, KeepLogs::No)?;
     for dir in ["pids", "log", "pki", "hosts"] {
         make_dir(&paths.state.join(dir))?;
     }
+    family.record(paths)?;
     write(&owner_file(paths), own_tree(paths).as_os_str().as_encoded_bytes())?;
     let built = build_up(paths);
     if built.is_err() {
@@ -34,6 +43,9 @@ pub fn up(paths: &Paths) -> Result<()> {
 fn build_up(paths: &Paths) -> Result<()> {
     step("networks and hosts", || {
         network::create()?;
+        if Family::of(paths).has_v6() {
+            network::add_v6()?;
+        }
         node::prepare(paths)?;
         public_dns::prepare(paths)?;
         partner::prepare(paths)?;

@@ -218,7 +218,7 @@ pub fn backend_server(paths: &Paths) -> Result<Server> {
 
 /// The address that clients of the partner connect to.
 pub fn partner_server(paths: &Paths) -> Server {
-    Server { address: Host::Partner.address(), authority: partner::authority(paths) }
+    Server { address: Host::Partner.address().into(), authority: partner::authority(paths) }
 }
 
 /// Waits until the backend serves clients. A Service's rules take effect shortly after its pod is ready.

@@ -2,9 +2,9 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -94,19 +94,23 @@ pub fn init_name(host: Host) -> String {
 
 /// A program that runs on a host, in all of its namespaces.
 pub fn on(paths: &Paths, host: Host, program: impl AsRef<Path>) -> Result<Run> {
-    let outer = paths.daemons().running(&init_name(host))?.ok_or_else(|| {
-        Error::State(format!("host {host} is not up: start the lab with `lab up`"))
-    })?;
-    let init = outer
-        .children()
-        .first()
-        .copied()
-        .ok_or_else(|| Error::State(format!("host {host} has lost its first process")))?;
+    let init = first_process(paths, host)?;
     let run = match host {
         Host::Node => node_group(paths)?,
         _ => Run::new("nsenter"),
     };
     Ok(enter(run, init, host).arg(program.as_ref()))
+}
+
+fn first_process(paths: &Paths, host: Host) -> Result<Process> {
+    let outer = paths.daemons().running(&init_name(host))?.ok_or_else(|| {
+        Error::State(format!("host {host} is not up: start the lab with `lab up`"))
+    })?;
+    outer
+        .children()
+        .first()
+        .copied()
+        .ok_or_else(|| Error::State(format!("host {host} has lost its first process")))
 }
 
 /// `nsenter`, started in the node's control group if the machine has cgroup v2. From within the cgroup namespace, no
@@ -159,7 +163,17 @@ pub fn in_network_of(host: Host, program: impl AsRef<Path>) -> Run {
 
 /// Opens a connection from a host's network.
 pub fn connect(from: Host, to: SocketAddr, within: Duration) -> io::Result<TcpStream> {
-    in_thread_on(from, move || TcpStream::connect_timeout(&to, within))?
+    connect_in(File::open(from.namespace_file())?, to, within)
+}
+
+/// Opens a connection from a network.
+pub fn connect_in(network: File, to: SocketAddr, within: Duration) -> io::Result<TcpStream> {
+    in_network(network, move || TcpStream::connect_timeout(&to, within))
+}
+
+/// Listens in a host's network.
+pub fn listen(on: Host, address: SocketAddr) -> io::Result<TcpListener> {
+    in_network(File::open(on.namespace_file())?, move || TcpListener::bind(address))
 }
 
 /// Runs a function in a thread whose sockets are in a host's network.
@@ -167,10 +181,22 @@ pub fn in_thread_on<T: Send + 'static>(
     host: Host,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
-    let namespace = File::open(host.namespace_file())?;
+    in_network(File::open(host.namespace_file())?, || Ok(work()))
+}
+
+/// Only the thread that creates the socket is in that network.
+fn in_network<T: Send + 'static>(
+    network: File,
+    open: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     let thread = thread::spawn(move || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-        Ok(work())
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+        open()
     });
-    thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread in the network panicked")))
+}
+
+/// The root directory of a host, as seen from this machine.
+pub fn root(paths: &Paths, host: Host) -> Result<PathBuf> {
+    Ok(format!("/proc/{}/root", first_process(paths, host)?.pid()).into())
 }

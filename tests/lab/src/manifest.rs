@@ -2,21 +2,25 @@
 
 use crate::edge;
 use crate::error::{Error, Result};
-use crate::network::{CLUSTER_DNS, Host, LOAD_BALANCER_CIDR, PRIVATE_CIDR};
-use crate::parts::{COREDNS_IMAGE, PROSODY_IMAGE};
+use crate::family::Family;
+use crate::network::{Host, PRIVATE_CIDR};
+use crate::parts::{COREDNS_IMAGE, PAUSE_IMAGE, PROSODY_IMAGE};
 use crate::paths::{Paths, read};
 
 /// Reads `manifests/FILE` and fills in the addresses and images of the lab, and the additional values from the caller.
 pub fn render(paths: &Paths, file: &str, more: &[(&str, &str)]) -> Result<String> {
+    let family = Family::of(paths);
     let known = [
-        ("PUBLIC_DNS", Host::Dns.address().to_string()),
-        ("CLUSTER_DNS", CLUSTER_DNS.to_string()),
-        ("LOAD_BALANCER_CIDR", LOAD_BALANCER_CIDR.to_owned()),
+        ("PUBLIC_DNS", family.address(Host::Dns).to_string()),
+        ("CLUSTER_DNS", family.cluster_dns().to_string()),
+        // In a list of strings in quotes.
+        ("LOAD_BALANCER_CIDR", family.load_balancer_cidrs().join("', '")),
         ("PRIVATE_CIDR", PRIVATE_CIDR.to_owned()),
         ("PRIVATE_ADDRESS", edge::PRIVATE.to_string()),
         ("PUBLIC_ADDRESS", edge::PUBLIC.to_string()),
         ("COREDNS_IMAGE", COREDNS_IMAGE.to_owned()),
         ("PROSODY_IMAGE", PROSODY_IMAGE.to_owned()),
+        ("PAUSE_IMAGE", PAUSE_IMAGE.to_owned()),
     ];
     let mut text = read(&paths.source.join("manifests").join(file))?;
     for (name, value) in known.iter().map(|(name, value)| (*name, value.as_str())) {

@@ -13,11 +13,12 @@
 //! as behind any NAT gateway. Packets from the internet reach LoadBalancer addresses with their own source address.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use crate::command::Run;
 use crate::error::Result;
+use crate::family::{CLUSTER_SIDE_V6, Family, LOAD_BALANCER_CIDR_V6, POD_CIDR_V6};
 
 /// Addresses of Services.
 pub const SERVICE_CIDR: &str = "198.18.64.0/20";
@@ -27,6 +28,8 @@ pub const API_SERVICE: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 1);
 pub const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(198, 18, 64, 10);
 /// Addresses of pods.
 pub const POD_CIDR: &str = "198.18.128.0/18";
+/// Length of [`POD_CIDR`]: the only node has all of it.
+pub const POD_CIDR_BITS: u8 = 18;
 /// Addresses that MetalLB assigns to LoadBalancer Services.
 pub const LOAD_BALANCER_CIDR: &str = "198.18.200.0/24";
 /// Private addresses that MetalLB assigns to Services that request one. The internet does not reach them.
@@ -85,6 +88,13 @@ impl Host {
             Self::Client => Ipv4Addr::new(198, 19, 0, 20),
             Self::Other => Ipv4Addr::new(198, 19, 0, 30),
         }
+    }
+
+    /// Its IPv6 address, if the lab has any: after the IPv4 address.
+    pub const fn address_v6(self) -> Ipv6Addr {
+        let [_, network, _, host] = self.address().octets();
+        let network = if network == 19 { 0x19 } else { 0x18 };
+        Ipv6Addr::new(0xfd00, network, 0, 0, 0, 0, 0, host as u16)
     }
 
     /// The name of its network namespace.
@@ -161,6 +171,35 @@ pub fn create() -> Result<()> {
     Ok(())
 }
 
+/// Adds the IPv6 addresses and routes. `nodad`: nobody else has them, so that they are usable at once.
+pub fn add_v6() -> Result<()> {
+    let (node, router) = (Host::Node.address_v6(), Host::Router.address_v6());
+    let router_to_node = Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, 0xfe);
+    in_host(
+        Host::Router,
+        format!(
+            "addr add {router_to_node}/64 dev node nodad\n\
+             addr add {router}/64 dev internet nodad\n\
+             route add {LOAD_BALANCER_CIDR_V6} via {node}\n"
+        ),
+    )?;
+    in_host(
+        Host::Node,
+        format!(
+            "addr add {node}/64 dev uplink nodad\n\
+             route add default via {router_to_node}\n"
+        ),
+    )?;
+    for host in Host::ALL.into_iter().filter(|host| host.on_the_internet()) {
+        let address = host.address_v6();
+        in_host(
+            host,
+            format!("addr add {address}/64 dev uplink nodad\nroute add default via {router}\n"),
+        )?;
+    }
+    Ok(())
+}
+
 /// Removes everything from [`create`] that still exists; links are removed with their namespaces.
 pub fn remove() -> Result<()> {
     for host in Host::ALL.into_iter().filter(|host| host.namespace_file().exists()) {
@@ -170,15 +209,24 @@ pub fn remove() -> Result<()> {
 }
 
 /// The packet filter rules of the node: packets to the internet get the node's address as source.
-pub fn node_rules() -> String {
-    format!(
+pub fn node_rules(family: Family) -> String {
+    let v4 = format!(
         "table ip internet {{\n\
            chain leave {{\n\
              type nat hook postrouting priority srcnat; policy accept;\n\
              ip saddr {POD_CIDR} ip daddr != {CLUSTER_SIDE} masquerade\n\
            }}\n\
          }}\n"
-    )
+    );
+    let v6 = format!(
+        "table ip6 internet {{\n\
+           chain leave {{\n\
+             type nat hook postrouting priority srcnat; policy accept;\n\
+             ip6 saddr {POD_CIDR_V6} ip6 daddr != {CLUSTER_SIDE_V6} masquerade\n\
+           }}\n\
+         }}\n"
+    );
+    if family.has_v6() { v4 + &v6 } else { v4 }
 }
 
 fn in_host(host: Host, batch: String) -> Result<()> {

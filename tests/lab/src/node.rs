@@ -1,14 +1,14 @@
 //! The Kubernetes node: certificates, configuration files and programs.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::cgroups::GROUP;
 use crate::command::Run;
 use crate::error::{Error, Result};
-use crate::network::{
-    API_SERVICE, CLUSTER_DNS, Host, LOAD_BALANCER_CIDR, POD_CIDR, SERVICE_CIDR, node_rules,
-};
+use crate::family::{API_SERVICE_V6, Family, POD_CIDR_V6};
+use crate::network::{API_SERVICE, Host, LOAD_BALANCER_CIDR, POD_CIDR, POD_CIDR_BITS, node_rules};
 use crate::parts::{PAUSE_IMAGE, Part};
 use crate::paths::{Paths, make_dir, write};
 use crate::pki::{Authority, Subject, Usage, key_pair};
@@ -17,6 +17,8 @@ use crate::{host, kubernetes};
 
 /// The node's name in Kubernetes.
 pub const NODE_NAME: &str = "node";
+/// Length of [`POD_CIDR_V6`]: the only node has all of it.
+const POD_CIDR_BITS_V6: u8 = 64;
 /// Maximum time for one of the node's programs to become ready.
 const START: Duration = Duration::from_mins(3);
 
@@ -53,7 +55,9 @@ pub fn prepare(paths: &Paths) -> Result<()> {
         "kubernetes.default.svc",
         "localhost",
         &node,
+        &Host::Node.address_v6().to_string(),
         &API_SERVICE.to_string(),
+        &API_SERVICE_V6.to_string(),
         "127.0.0.1",
     ]
     .map(str::to_owned)
@@ -63,7 +67,11 @@ pub fn prepare(paths: &Paths) -> Result<()> {
     let kubelet = Subject {
         name: "system:node:node",
         group: Some("system:nodes"),
-        alternative_names: vec![NODE_NAME.to_owned(), node],
+        alternative_names: vec![
+            NODE_NAME.to_owned(),
+            node.clone(),
+            Host::Node.address_v6().to_string(),
+        ],
     };
     authority.issue("kubelet", &kubelet, Usage::Both)?;
     for (file, name, group) in USERS {
@@ -79,8 +87,8 @@ pub fn prepare(paths: &Paths) -> Result<()> {
     let home = paths.host("node");
     write(&home.join("kubelet.yaml"), kubelet_config(paths))?;
     write(&home.join("containerd.toml"), containerd_config(paths))?;
-    write(&home.join("cni/10-pods.conflist"), cni_config(&home))?;
-    write(&home.join("kube-proxy.yaml"), proxy_config(&pki))?;
+    write(&home.join("cni/10-pods.conflist"), cni_config(&home, Family::of(paths)))?;
+    write(&home.join("kube-proxy.yaml"), proxy_config(&pki, Family::of(paths)))?;
     make_dir(&home.join("etcd"))
 }
 
@@ -89,7 +97,7 @@ pub fn start(paths: &Paths) -> Result<()> {
     Run::new("nsenter")
         .arg(format!("--net={}", Host::Node.namespace_file().display()))
         .args(["--", "nft", "-f", "-"])
-        .input(node_rules())
+        .input(node_rules(Family::of(paths)))
         .ok()?;
     program(paths, "etcd", "etcd", &etcd_args(paths))?;
     let containerd = paths.host("node").join("containerd.toml");
@@ -118,7 +126,7 @@ pub fn start(paths: &Paths) -> Result<()> {
             let answer = kubernetes::kubectl(paths)?.args(["get", "--raw", "/readyz"]).stdout();
             Ok(Seen::done_if(answer.is_ok(), "not ready"))
         })?;
-    kubernetes_program(paths, "kube-controller-manager", &controller_manager_args(&paths.pki()))?;
+    kubernetes_program(paths, "kube-controller-manager", &controller_manager_args(paths))?;
     kubernetes_program(paths, "kube-scheduler", &scheduler_args(&paths.pki()))
 }
 
@@ -177,13 +185,16 @@ fn etcd_args(paths: &Paths) -> Vec<String> {
 fn apiserver_args(paths: &Paths) -> Vec<String> {
     let pki = paths.pki();
     let pki = pki.display();
-    let node = Host::Node.address();
+    let family = Family::of(paths);
+    let node = family.address(Host::Node);
+    // The administrator's programs use the IPv4 address in each lab.
+    let bind: IpAddr = if family == Family::Ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { node };
     vec![
         "--etcd-servers=http://127.0.0.1:2379".into(),
         format!("--advertise-address={node}"),
-        format!("--bind-address={node}"),
+        format!("--bind-address={bind}"),
         "--secure-port=6443".into(),
-        format!("--service-cluster-ip-range={SERVICE_CIDR}"),
+        format!("--service-cluster-ip-range={}", family.service_cidrs()),
         "--authorization-mode=Node,RBAC".into(),
         "--enable-admission-plugins=NodeRestriction".into(),
         "--allow-privileged=true".into(),
@@ -207,19 +218,32 @@ fn apiserver_args(paths: &Paths) -> Vec<String> {
     ]
 }
 
-fn controller_manager_args(pki: &Path) -> Vec<String> {
+fn controller_manager_args(paths: &Paths) -> Vec<String> {
+    let (pki, family) = (paths.pki(), Family::of(paths));
     let pki = pki.display();
-    vec![
+    let mut args = vec![
         format!("--kubeconfig={pki}/controller-manager.kubeconfig"),
         format!("--authentication-kubeconfig={pki}/controller-manager.kubeconfig"),
         format!("--authorization-kubeconfig={pki}/controller-manager.kubeconfig"),
         "--use-service-account-credentials".into(),
+        // The node reports the network of its pods, as on most clusters. The network plugin assigns addresses of it by itself.
+        "--allocate-node-cidrs".into(),
+        format!("--cluster-cidr={}", family.pod_cidrs()),
         format!("--root-ca-file={pki}/ca.crt"),
         format!("--service-account-private-key-file={pki}/service-account.key"),
         format!("--cluster-signing-cert-file={pki}/ca.crt"),
         format!("--cluster-signing-key-file={pki}/ca.key"),
         "--leader-elect=false".into(),
-    ]
+    ];
+    args.extend(match family {
+        Family::Ipv4 => vec![format!("--node-cidr-mask-size={POD_CIDR_BITS}")],
+        Family::Dual => vec![
+            format!("--node-cidr-mask-size-ipv4={POD_CIDR_BITS}"),
+            format!("--node-cidr-mask-size-ipv6={POD_CIDR_BITS_V6}"),
+        ],
+        Family::Ipv6 => vec![format!("--node-cidr-mask-size={POD_CIDR_BITS_V6}")],
+    });
+    args
 }
 
 fn scheduler_args(pki: &Path) -> Vec<String> {
@@ -235,13 +259,15 @@ fn scheduler_args(pki: &Path) -> Vec<String> {
 
 fn kubelet_args(paths: &Paths) -> Vec<String> {
     let home = paths.host("node");
+    let (v4, v6) = (Host::Node.address().to_string(), Host::Node.address_v6().to_string());
+    let node_ips = Family::of(paths).each(v4, v6);
     vec![
         format!("--config={}", home.join("kubelet.yaml").display()),
         format!("--kubeconfig={}", paths.pki().join("kubelet.kubeconfig").display()),
         format!("--root-dir={}", home.join("kubelet").display()),
         format!("--cert-dir={}", home.join("kubelet/pki").display()),
         format!("--hostname-override={NODE_NAME}"),
-        format!("--node-ip={}", Host::Node.address()),
+        format!("--node-ip={}", node_ips.join(",")),
     ]
 }
 
@@ -269,6 +295,8 @@ fn kubelet_config(paths: &Paths) -> String {
     let (pki, socket) = (pki.display(), socket.display());
     // The kubelet also waits this long for a response about its node.
     let heartbeat = 2 * slowness();
+    let family = Family::of(paths);
+    let (dns, listen) = (family.cluster_dns(), if family.has_v6() { "::" } else { "0.0.0.0" });
     format!(
         "apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -279,7 +307,8 @@ cgroupsPerQOS: true
 enforceNodeAllocatable: [pods]
 failSwapOn: false
 resolvConf: ''
-clusterDNS: ['{CLUSTER_DNS}']
+clusterDNS: ['{dns}']
+address: '{listen}'
 clusterDomain: cluster.local
 containerRuntimeEndpoint: 'unix://{socket}'
 authentication:
@@ -332,7 +361,12 @@ SystemdCgroup = false
 }
 
 /// Each pod has its own link, so that traffic between pods passes the node's packet filter, as Services require.
-fn cni_config(home: &Path) -> String {
+fn cni_config(home: &Path, family: Family) -> String {
+    let subnets = family.each(POD_CIDR, POD_CIDR_V6);
+    let ranges: Vec<_> =
+        subnets.iter().map(|subnet| serde_json::json!([{"subnet": subnet}])).collect();
+    let everything = family.each("0.0.0.0/0", "::/0");
+    let routes: Vec<_> = everything.iter().map(|to| serde_json::json!({"dst": to})).collect();
     serde_json::json!({
         "cniVersion": "1.0.0",
         "name": "pods",
@@ -342,8 +376,8 @@ fn cni_config(home: &Path) -> String {
                 "ipMasq": false,
                 "ipam": {
                     "type": "host-local",
-                    "ranges": [[{"subnet": POD_CIDR}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "ranges": ranges,
+                    "routes": routes,
                     "dataDir": home.join("addresses"),
                 },
             },
@@ -353,13 +387,14 @@ fn cni_config(home: &Path) -> String {
     .to_string()
 }
 
-fn proxy_config(pki: &Path) -> String {
+fn proxy_config(pki: &Path, family: Family) -> String {
+    let pods = family.pod_cidrs();
     // The connection tracking limits belong to the machine, not to the namespace, so they are left unchanged.
     format!(
         "apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables
-clusterCIDR: {POD_CIDR}
+clusterCIDR: '{pods}'
 hostnameOverride: {NODE_NAME}
 conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
 clientConnection: {{kubeconfig: '{}'}}

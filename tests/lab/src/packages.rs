@@ -16,12 +16,14 @@ struct Needed {
     package: &'static str,
 }
 
-const NEEDED: [Needed; 14] = [
+const NEEDED: [Needed; 16] = [
     Needed { sign: "etcd", package: "etcd-server" },
     Needed { sign: "containerd", package: "containerd" },
     Needed { sign: "runc", package: "runc" },
     Needed { sign: "/usr/lib/cni/ptp", package: "containernetworking-plugins" },
     Needed { sign: "nft", package: "nftables" },
+    Needed { sign: "iptables", package: "iptables" },
+    Needed { sign: "ipset", package: "ipset" },
     Needed { sign: "ip", package: "iproute2" },
     Needed { sign: "named", package: "bind9" },
     Needed { sign: "dnssec-signzone", package: "bind9-utils" },

@@ -26,6 +26,7 @@ const METALLB: &str = "0.13.12";
 const HELM: &str = "4.2.4";
 const CERT_MANAGER: &str = "1.21.2";
 const PEBBLE: &str = "2.10.3";
+const KUBE_ROUTER: &str = "2.1.0";
 /// Debian 12's Prosody; also the tag of its image.
 pub const PROSODY: &str = "0.12.3";
 /// The name of Prosody's image on the node.
@@ -70,6 +71,8 @@ pub enum Part {
     CertManager,
     /// `pebble`, the ACME server that Let's Encrypt offers for tests.
     Pebble,
+    /// `kube-router`, which enforces network policies.
+    KubeRouter,
     /// Prosody's root file system, `rootfs`, and `prosody.tar`.
     Prosody,
     /// Another server's root file system, `rootfs`.
@@ -87,13 +90,14 @@ pub enum OldExternalDns {
 
 impl Part {
     /// All parts of the lab; parts that are needed first come first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Prosody,
         Self::Kubernetes,
         Self::CoreDns,
         Self::MetalLb,
         Self::Helm,
         Self::ExternalDns,
+        Self::KubeRouter,
     ];
     /// The additional parts of the tests of older versions; the lab does not need them.
     pub const OLD_VERSIONS: [Self; 2] =
@@ -122,6 +126,7 @@ impl Part {
             Self::Helm => ("helm", HELM),
             Self::CertManager => ("cert-manager", CERT_MANAGER),
             Self::Pebble => ("pebble", PEBBLE),
+            Self::KubeRouter => ("kube-router", KUBE_ROUTER),
             Self::Prosody => ("prosody", PROSODY),
             Self::Server(server) => server.title(),
         }
@@ -141,9 +146,12 @@ impl Part {
             }
             Self::Prosody => rootfs::RECIPE.to_owned(),
             Self::Server(server) => server.key(),
-            Self::OldExternalDns(_) | Self::CoreDns | Self::MetalLb | Self::Helm | Self::Pebble => {
-                String::new()
-            }
+            Self::OldExternalDns(_)
+            | Self::CoreDns
+            | Self::MetalLb
+            | Self::Helm
+            | Self::KubeRouter
+            | Self::Pebble => String::new(),
         };
         let digest = Sha256::digest(format!("{RECIPE}\n{tools}"));
         let key: String = HEXLOWER.encode(&digest).chars().take(8).collect();
@@ -188,6 +196,10 @@ impl Part {
             Self::CertManager => cert_manager(&self.tools(paths), out),
             Self::Pebble => step(&format!("pebble {PEBBLE}"), || {
                 go::install(out, &format!("github.com/letsencrypt/pebble/v2/cmd/pebble@v{PEBBLE}"))
+            }),
+            Self::KubeRouter => step(&format!("kube-router {KUBE_ROUTER}"), || {
+                let command = "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router";
+                go::install(out, &format!("{command}@v{KUBE_ROUTER}"))
             }),
             Self::Prosody => step(&format!("prosody {PROSODY}"), || rootfs::prosody(out)),
             Self::Server(server) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::command::Run;
 use crate::error::Result;
+use crate::family::Family;
 use crate::host;
 use crate::network::Host;
 use crate::packages;
@@ -25,25 +26,27 @@ pub const NAME: &str = "named";
 
 /// Writes configuration and zones.
 pub fn prepare(paths: &Paths) -> Result<()> {
-    let home = paths.host("dns");
+    let (home, family) = (paths.host("dns"), Family::of(paths));
     make_dir(&home)?;
     let secret = Run::new("tsig-keygen").args(["-a", "hmac-sha256", UPDATE_KEY]).stdout()?;
     write(&home.join("update.key"), format!("{secret}\n"))?;
     write(&home.join("named.conf"), named_conf(&home.display().to_string()))?;
-    write(&home.join("root.zone"), root_zone())?;
-    write(&home.join(format!("{LOCAL_ZONE}.zone")), zone(LOCAL_ZONE, ""))?;
+    write(&home.join("root.zone"), root_zone(family))?;
+    write(&home.join(format!("{LOCAL_ZONE}.zone")), zone(LOCAL_ZONE, "", family))?;
     let partner = format!(
-        "xmpp IN A {}\n_xmpp-server._tcp IN SRV 0 5 5269 {PARTNER_SERVER}.\n",
-        Host::Partner.address()
+        "{}_xmpp-server._tcp IN SRV 0 5 5269 {PARTNER_SERVER}.\n",
+        addresses("xmpp", Host::Partner, family)
     );
-    write(&home.join(format!("{PARTNER_ZONE}.zone")), zone(PARTNER_ZONE, &partner))
+    write(&home.join(format!("{PARTNER_ZONE}.zone")), zone(PARTNER_ZONE, &partner, family))
 }
 
 /// Starts BIND and waits for its first response.
 pub fn start(paths: &Paths) -> Result<()> {
     let config = paths.host("dns").join("named.conf");
     let named = packages::unconfined("named", &paths.host("dns"))?;
-    let run = host::on(paths, Host::Dns, named)?.args(["-g", "-4", "-c"]).arg(config);
+    let run = host::on(paths, Host::Dns, named)?
+        .args(if Family::of(paths).has_v6() { &["-g", "-c"][..] } else { &["-g", "-4", "-c"] })
+        .arg(config);
     host::daemon(paths, NAME, run)?;
     let daemons = paths.daemons();
     Wait::new("BIND to answer", Duration::from_mins(1)).log(daemons.log(NAME)).until(|| {
@@ -119,7 +122,7 @@ options {{
   pid-file none;
   session-keyfile "{home}/session.key";
   listen-on {{ {address}; }};
-  listen-on-v6 {{ none; }};
+  listen-on-v6 {{ any; }};
   recursion yes;
   allow-query {{ any; }};
   allow-recursion {{ any; }};
@@ -141,24 +144,32 @@ zone "{PARTNER_ZONE}" {{ type primary; file "{PARTNER_ZONE}.zone"; }};
 }
 
 /// The root zone of this internet; a query for any other name quickly gets "no such name".
-fn root_zone() -> String {
-    let address = Host::Dns.address();
+fn root_zone(family: Family) -> String {
+    let server = addresses("ns.root.example.", Host::Dns, family);
     format!(
-        "$TTL 60\n@ IN SOA ns.root.example. admin.root.example. 1 60 60 600 1\n@ IN NS ns.root.example.\nns.root.example. IN A {address}\n{}{}",
-        delegation(LOCAL_ZONE),
-        delegation(PARTNER_ZONE)
+        "$TTL 60\n@ IN SOA ns.root.example. admin.root.example. 1 60 60 600 1\n@ IN NS ns.root.example.\n{server}{}{}",
+        delegation(LOCAL_ZONE, family),
+        delegation(PARTNER_ZONE, family)
     )
 }
 
-fn delegation(zone: &str) -> String {
-    format!("{zone}. IN NS ns1.{zone}.\nns1.{zone}. IN A {}\n", Host::Dns.address())
+fn delegation(zone: &str, family: Family) -> String {
+    let server = addresses(&format!("ns1.{zone}."), Host::Dns, family);
+    format!("{zone}. IN NS ns1.{zone}.\n{server}")
 }
 
-fn zone(name: &str, records: &str) -> String {
-    let address = Host::Dns.address();
+/// Address records of a host.
+fn addresses(name: &str, host: Host, family: Family) -> String {
+    let v4 = format!("{name} IN A {}\n", host.address());
+    let v6 = format!("{name} IN AAAA {}\n", host.address_v6());
+    if family.has_v6() { v4 + &v6 } else { v4 }
+}
+
+fn zone(name: &str, records: &str, family: Family) -> String {
+    let server = addresses("ns1", Host::Dns, family);
     // The last number is the TTL of "no such record" (RFC 2308 section 4): one second, so that a new record is visible
     // soon.
     format!(
-        "$TTL 60\n$ORIGIN {name}.\n@ IN SOA ns1 admin 1 60 60 600 1\n@ IN NS ns1\nns1 IN A {address}\n{records}"
+        "$TTL 60\n$ORIGIN {name}.\n@ IN SOA ns1 admin 1 60 60 600 1\n@ IN NS ns1\n{server}{records}"
     )
 }

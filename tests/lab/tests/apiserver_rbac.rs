@@ -270,3 +270,131 @@ fn wait_for_ladder(server: &ApiServer, operator: &mut Program) {
         })
         .unwrap();
 }
+
+#[test]
+fn a_service_that_cannot_change_is_replaced_with_the_annotation_and_keeps_its_siblings() {
+    const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
+    let paths = Paths::from_env().unwrap();
+    let server = installed(&[]);
+    let endpoints = Part::ExternalDns.file(&paths, "dnsendpoints.yaml").unwrap();
+    server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
+    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
+    let mut operator = start_operator(&server);
+    server
+        .apply(
+            "apiVersion: xmppfederation.dev/v1alpha1
+kind: XmppFederation
+metadata: {name: example, namespace: im}
+spec:
+  domains: [{name: example.com}]
+  backends: [{name: im, server: {host: prosody.im.svc}}]
+  dns: {publish: Always}
+",
+        )
+        .unwrap();
+    let log = operator.log().to_owned();
+    let mut until = |what: &str, wanted: &dyn Fn(&Value, &Value) -> bool| -> Value {
+        Wait::new(what, Duration::from_mins(3))
+            .log(&log)
+            .until(|| {
+                operator.must_run()?;
+                let get = |kind: &str| -> Result<Value> {
+                    let object = ["get", kind, "example", "-n", "im", "-o", "json"];
+                    let found = server.kubectl().args(object).arg("--ignore-not-found").stdout()?;
+                    Ok(serde_json::from_str(&found).unwrap_or_default())
+                };
+                let (service, federation) = (get("service")?, get("xfed")?);
+                if wanted(&service, &federation) {
+                    return Ok(Seen::Done(service));
+                }
+                Ok(Seen::NotYet(format!("{service} {}", address_assigned(&federation))))
+            })
+            .unwrap()
+    };
+    let patch = |kind: &str, more: &[&str], patch: &Value| {
+        let object = ["patch", kind, "example", "-n", "im", "--type=merge"];
+        let patch = patch.to_string();
+        server.kubectl().args(object).args(more).args(["-p", patch.as_str()]).ok().unwrap();
+    };
+    // What the controller of a load balancer would write.
+    let assign = |address: &str| {
+        let ingress = json!({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}});
+        patch("service", &["--subresource=status"], &ingress);
+    };
+    let class = |class: &Value| {
+        patch("xfed", &[], &json!({"spec": {"service": {"loadBalancerClass": class}}}));
+    };
+    let old = until("the Service", &|service, _| service["spec"].is_object());
+    assign("198.18.80.1");
+    patch("service", &[], &json!({"metadata": {"finalizers": [FINALIZER]}}));
+    until("the address in the status", &|_, federation| {
+        address_assigned(federation).contains("198.18.80.1")
+    });
+    let records = ["get", "dnsendpoint", "example-srv", "-n", "im", "--ignore-not-found"];
+    until("the records", &|_, _| !server.kubectl().args(records).stdout().unwrap().is_empty());
+    let before = siblings(&server);
+
+    // The API server refuses the change, and nothing is deleted.
+    class(&json!("lb.example/one"));
+    let kept = until("the refusal in the status", &|_, federation| {
+        let shown = address_assigned(federation);
+        shown.starts_with("ReplacementNeeded")
+            && ["spec.loadBalancerClass", "198.18.80.1", crds::ALLOW_SERVICE_REPLACEMENT]
+                .iter()
+                .all(|part| shown.contains(part))
+    });
+    assert_eq!(kept["metadata"]["uid"], old["metadata"]["uid"]);
+    assert_eq!(kept["metadata"]["deletionTimestamp"], Value::Null);
+
+    // With the annotation, the operator deletes it and waits for the finalizer.
+    let allow = json!({"metadata": {"annotations": {crds::ALLOW_SERVICE_REPLACEMENT: "true"}}});
+    patch("xfed", &[], &allow);
+    let deleting = until("the deletion in the status", &|_, federation| {
+        let shown = address_assigned(federation);
+        shown.starts_with("ReplacementInProgress") && shown.contains(FINALIZER)
+    });
+    assert_eq!(deleting["metadata"]["uid"], old["metadata"]["uid"]);
+    patch("service", &[], &json!({"metadata": {"finalizers": null}}));
+    let mut last = until("the new Service", &|service, _| {
+        service["spec"]["loadBalancerClass"] == json!("lb.example/one")
+    });
+    assert_ne!(last["metadata"]["uid"], old["metadata"]["uid"]);
+
+    // Without a finalizer, it is replaced at once.
+    for wanted in [json!("lb.example/two"), Value::Null] {
+        class(&wanted);
+        let next = until("the next Service", &|service, _| {
+            service["spec"].is_object() && service["spec"]["loadBalancerClass"] == wanted
+        });
+        assert_ne!(next["metadata"]["uid"], last["metadata"]["uid"], "{wanted}");
+        last = next;
+    }
+    // The API server accepts another type in place.
+    class(&json!("lb.example/one"));
+    let last = until("the Service with a class", &|service, _| {
+        service["spec"]["loadBalancerClass"] == json!("lb.example/one")
+    });
+    for kind in ["NodePort", "ClusterIP"] {
+        let service = json!({"type": kind, "loadBalancerClass": null});
+        patch("xfed", &[], &json!({"spec": {"service": service}}));
+        let same = until("another type", &|service, _| service["spec"]["type"] == json!(kind));
+        assert_eq!(same["metadata"]["uid"], last["metadata"]["uid"]);
+    }
+    assert_eq!(siblings(&server), before);
+}
+
+/// Reason and message of `AddressAssigned`.
+fn address_assigned(federation: &Value) -> String {
+    let conditions = federation["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.iter().find(|condition| condition["type"] == json!("AddressAssigned"));
+    let word = |key: &str| found.and_then(|found| found[key].as_str()).unwrap_or_default();
+    format!("{} {}", word("reason"), word("message"))
+}
+
+/// Identities of the children that a new Service must not cost.
+fn siblings(server: &ApiServer) -> BTreeSet<String> {
+    let kinds = "configmaps,deployments,dnsendpoints,networkpolicies,secrets,serviceaccounts";
+    let columns = "-o=custom-columns=KIND:.kind,NAME:.metadata.name,UID:.metadata.uid";
+    let list = ["get", kinds, "-n", "im", "-l", "app.kubernetes.io/managed-by", columns];
+    server.kubectl().args(list).stdout().unwrap().lines().map(str::to_owned).collect()
+}

@@ -1,4 +1,4 @@
-//! Pods under OpenShift's constraint restricted-v2: a user and a group that the platform assigns, and nothing that it
+//! Pods under `OpenShift`'s constraint restricted-v2: a user and a group that the platform assigns, and nothing that it
 //! refuses. The constraint is a pair of admission policies of the real API server.
 
 use std::time::Duration;

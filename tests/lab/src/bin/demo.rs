@@ -10,6 +10,7 @@ use lab::cluster;
 use lab::conditions::{Condition, Snapshot, Watch};
 use lab::edge;
 use lab::error::{Error, Result};
+use lab::family::Family;
 use lab::federation::{self, NAME, NAMESPACE};
 use lab::kubernetes::kubectl;
 use lab::network::Host;
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
 
 fn demo(paths: &Paths, network: Network) -> Result<()> {
     title("A cluster and a small internet on this machine");
-    cluster::up(paths)?;
+    cluster::up(paths, Family::Ipv4)?;
     step("the removal of an earlier demo", || federation::clear(paths))?;
 
     title("The operator, by helm");

@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand, ValueEnum};
 use lab::cluster::{self, KeepLogs};
 use lab::error::{Error, Result};
+use lab::family::Family;
 use lab::network::Host;
 use lab::parts::Part;
 use lab::paths::{Paths, make_dir};
@@ -33,7 +34,11 @@ enum Command {
         issuers: bool,
     },
     /// Start the lab; returns at once if it is up.
-    Up,
+    Up {
+        /// IP families of pods and Services.
+        #[arg(long, value_enum, default_value_t)]
+        family: Family,
+    },
     /// Stop the lab and remove everything that belongs to it.
     Down {
         /// Keep the logs.
@@ -135,9 +140,9 @@ fn run(command: Command) -> Result<ExitCode> {
                 parts::build_only(&paths, &Part::ISSUERS)?;
             }
         }
-        Command::Up => {
+        Command::Up { family } => {
             let begun = Instant::now();
-            cluster::up(&paths)?;
+            cluster::up(&paths, family)?;
             println!("the lab is up ({:.1} s)", begun.elapsed().as_secs_f64());
         }
         Command::Down { keep_logs, logs_to, if_ours } => {
