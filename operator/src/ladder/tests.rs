@@ -873,7 +873,7 @@ fn private_sources_do_not_count_while_networks_of_the_cluster_are_unknown() {
 fn a_service_that_must_be_replaced_is_named_with_its_address_and_the_annotation() {
     let of = |state: ReplacementState| {
         after(ConditionType::AddressAssigned, |seen| {
-            seen.applied = Applied::Replacement(Replacement {
+            seen.applied.replacement = Some(Replacement {
                 name: "example".into(),
                 addresses: vec!["192.0.2.7".into()],
                 state,

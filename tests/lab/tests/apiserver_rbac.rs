@@ -275,11 +275,11 @@ fn wait_for_ladder(server: &ApiServer, operator: &mut Program) {
 fn a_service_that_cannot_change_is_replaced_with_the_annotation_and_keeps_its_siblings() {
     const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
     let paths = Paths::from_env().unwrap();
-    let server = installed(&[]);
+    let server = install(&[]).unwrap();
     let endpoints = Part::ExternalDns.file(&paths, "dnsendpoints.yaml").unwrap();
     server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
     wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
-    let mut operator = start_operator(&server);
+    let mut operator = start_operator(&server).unwrap();
     server
         .apply(
             "apiVersion: xmppfederation.dev/v1alpha1

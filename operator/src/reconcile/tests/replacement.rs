@@ -1,6 +1,7 @@
 //! The order in which a Service is replaced.
 
 use super::*;
+use crate::reconcile::problem::Cause;
 use crate::reconcile::replace::{Replacement, ReplacementState};
 
 const SERVICE: &str = "/api/v1/namespaces/im/services/example";
@@ -87,7 +88,9 @@ async fn nothing_is_deleted_if_a_new_service_would_be_refused_as_well() {
     let invalid =
         failure(422, "Invalid", "spec.ports[0].nodePort: provided port is already allocated");
     let refused = applied(true, tried(422, invalid)).await;
-    assert!(matches!(refused, Applied::Refused { .. }), "{refused:?}");
+    let [problem] = refused.problems.as_slice() else { panic!("{refused:?}") };
+    assert_eq!((problem.kind.as_str(), problem.cause), ("Service", Cause::Invalid));
+    assert_eq!(refused.replacement, None);
 }
 
 #[tokio::test]
@@ -95,7 +98,7 @@ async fn with_the_annotation_the_service_is_deleted_and_then_created() {
     let mut calls = tried(201, existing(&[], false));
     calls.push(call(Method::DELETE, SERVICE, 200, existing(&[], false)));
     calls.push(call(Method::PATCH, SERVICE, 201, existing(&[], false)));
-    assert_eq!(applied(true, calls).await, Applied::Done);
+    assert_eq!(applied(true, calls).await, Applied::default());
 }
 
 #[tokio::test]
@@ -121,8 +124,8 @@ async fn other_children_are_applied_although_the_service_waits() {
     let (client, requests) = server(calls);
     let (context, _writers) = context(client);
     let children = [service(), network_policy()];
-    let applied = apply(&context, &reference(), &validated(&smallest()), &children).await.unwrap();
-    assert!(matches!(applied, Applied::Replacement(_)), "{applied:?}");
+    let outcome = apply(&context, &reference(), &validated(&smallest()), &children).await;
+    assert!(outcome.applied.replacement.is_some(), "{outcome:?}");
     drop(context);
     requests.await.unwrap();
 }
@@ -136,7 +139,9 @@ async fn a_service_of_somebody_else_is_never_deleted() {
         call(Method::GET, SERVICE, 200, foreign),
     ];
     let refused = applied(true, calls).await;
-    assert!(matches!(refused, Applied::Refused { .. }), "{refused:?}");
+    let [problem] = refused.problems.as_slice() else { panic!("{refused:?}") };
+    assert_eq!((problem.kind.as_str(), problem.cause), ("Service", Cause::Invalid));
+    assert_eq!(refused.replacement, None);
 }
 
 #[test]
