@@ -27,6 +27,7 @@ pub(crate) mod target;
 mod verify;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -240,7 +241,7 @@ impl Session {
     #[expect(clippy::manual_async_fn, reason = "an async fn holds its argument twice")]
     pub(crate) fn serve(mut self) -> impl Future<Output = Option<End>> + Send {
         async move {
-            turn::taking_turns(self.run()).await;
+            turn::taking_turns(pin!(self.run())).await;
             self.withdraw();
             if let Some(failure) = &self.failure {
                 self.report.lost(&self.engine, failure);

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
@@ -67,14 +67,15 @@ impl Turn {
     }
 }
 
-/// Runs a stream. A turn begins whenever the runtime polls it.
-pub(crate) async fn taking_turns<T>(stream: impl Future<Output = T>) -> T {
-    let mut stream = pin!(stream);
-    poll_fn(|cx| {
+/// Runs a stream. A turn begins whenever the runtime polls it. The stream is pinned by the caller, because an `async fn`
+/// would reserve space for it twice.
+pub(crate) fn taking_turns<T>(
+    mut stream: Pin<&mut impl Future<Output = T>>,
+) -> impl Future<Output = T> {
+    poll_fn(move |cx| {
         TURN.set(Turn { began: None, work: 0 });
         stream.as_mut().poll(cx)
     })
-    .await
 }
 
 /// Counts work of the stream that this thread polls. True if its turn is over.
@@ -121,6 +122,8 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[test]
@@ -140,8 +143,8 @@ mod tests {
     #[tokio::test]
     async fn every_poll_of_a_stream_begins_a_turn() {
         testing::slow_clock(TURN_TIME);
-        let mut turns = 0;
-        taking_turns(async {
+        let stream = pin!(async {
+            let mut turns = 0;
             for _ in 0..3 {
                 assert!(!is_over_after(Work::Input));
                 assert!(is_over_after(Work::Input));
@@ -149,8 +152,8 @@ mod tests {
                 yield_now().await;
                 turns += 1;
             }
-        })
-        .await;
-        assert_eq!(turns, 3);
+            turns
+        });
+        assert_eq!(taking_turns(stream).await, 3);
     }
 }
