@@ -7,4 +7,5 @@ pub(crate) mod line;
 pub(crate) mod lookup_rate;
 pub(crate) mod newcomers;
 mod places;
+pub(crate) mod reserve;
 pub(crate) mod stanza_rate;

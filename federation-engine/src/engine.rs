@@ -19,13 +19,15 @@ use self::network::Network;
 use crate::admission::holders::Holders;
 use crate::admission::judging::Judging;
 use crate::admission::line::Line;
-use crate::admission::lookup_rate::LookupRate;
+use crate::admission::lookup_rate::Lookups;
 use crate::admission::newcomers::Newcomers;
+use crate::admission::reserve::Reserve;
 use crate::budget::ledger::Ledger;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::Resolver;
 use crate::in_force::InForce;
 use crate::in_force::snapshot::Snapshot;
+use crate::leg::Leg;
 use crate::observe::journal::Journal;
 use crate::observe::recorder::Recorder;
 use crate::relay::{Relay, Starter};
@@ -62,8 +64,10 @@ pub(crate) struct Engine {
     pub(crate) unauthenticated_inner: Newcomers,
     /// The connections of trusted proxies that have not sent the header of the PROXY protocol yet.
     pub(crate) without_header: Newcomers,
+    /// Those that are admitted while memory is exhausted.
+    pub(crate) reserve: Reserve,
     pub(crate) verifications: Line,
-    lookup_rate: Mutex<LookupRate>,
+    lookups: Lookups,
     pub(crate) judging: Judging,
     /// Open streams that may carry more pairs than the one they were opened for.
     pub(crate) streams: Streams,
@@ -110,8 +114,9 @@ impl Engine {
                 unauthenticated: Newcomers::default(),
                 unauthenticated_inner: Newcomers::default(),
                 without_header: Newcomers::default(),
+                reserve: Reserve::default(),
                 verifications: Line::default(),
-                lookup_rate: Mutex::default(),
+                lookups: Lookups::default(),
                 judging: Judging::default(),
                 streams: Streams::default(),
                 inquiries: Mutex::default(),
@@ -142,9 +147,13 @@ impl Engine {
         self.inquiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Earliest start of one more lookup that this unknown server causes; `None`: no lookup is possible soon.
-    pub(crate) fn may_look_up(&self, source: IpAddr) -> Option<Instant> {
-        let mut rate = self.lookup_rate.lock().unwrap_or_else(PoisonError::into_inner);
-        rate.take(source, Instant::now(), LOOKUP_TURN_TIMEOUT)
+    /// Earliest start of one more lookup that a stream of `leg` causes; `None`: no lookup is possible soon.
+    pub(crate) fn may_look_up(
+        &self,
+        leg: Leg,
+        source: IpAddr,
+        authenticated: bool,
+    ) -> Option<Instant> {
+        self.lookups.take(leg, source, authenticated, Instant::now(), LOOKUP_TURN_TIMEOUT)
     }
 }

@@ -27,6 +27,7 @@ pub(crate) mod target;
 mod verify;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ use crate::session::machine::Machine;
 use crate::session::report::StreamReport;
 use crate::session::stream_end::StreamEnd;
 use crate::sockets::connection::{Connection, Progress};
+use crate::sockets::turn;
 use events::Events;
 
 /// Maximum output that a peer has not read. Above it, the engine stops reading from the peer, which causes answers and
@@ -239,7 +241,7 @@ impl Session {
     #[expect(clippy::manual_async_fn, reason = "an async fn holds its argument twice")]
     pub(crate) fn serve(mut self) -> impl Future<Output = Option<End>> + Send {
         async move {
-            self.run().await;
+            turn::taking_turns(pin!(self.run())).await;
             self.withdraw();
             if let Some(failure) = &self.failure {
                 self.report.lost(&self.engine, failure);

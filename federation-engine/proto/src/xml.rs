@@ -8,15 +8,19 @@
 
 mod bounds;
 pub(crate) mod chars;
+mod declaration;
+mod digest;
 pub(crate) mod element;
 mod error;
 pub mod escape;
 mod header;
 mod names;
 mod namespace;
+mod run;
 mod scanner;
 mod scope;
 mod skip;
+mod start_tag;
 mod steps;
 mod tag;
 mod tree;
@@ -26,7 +30,7 @@ pub use element::{Element, Name};
 pub use error::{Bound, Malformation, XmlError};
 pub use header::HeaderAttributes;
 pub use namespace::Namespace;
-pub use scanner::{Item, Scanner};
+pub use scanner::{Item, Progress, Scanner};
 pub use tree::Node;
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::leg::Leg;
 use crate::source::Prefix;
 
 /// For one source prefix. It suffices for a hoster that reconnects all of its domains at once.
@@ -70,6 +72,33 @@ impl LookupRate {
     }
 }
 
+/// The buckets of both legs. Clients of one leg take no lookup from those of the other.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    outer: Mutex<LookupRate>,
+    inner: Mutex<LookupRate>,
+}
+
+impl Lookups {
+    /// Takes a token as [`LookupRate::take`] does, for a lookup that a stream of this leg causes. An authenticated stream
+    /// of a backend needs none.
+    pub(crate) fn take(
+        &self,
+        leg: Leg,
+        source: IpAddr,
+        authenticated: bool,
+        now: Instant,
+        patience: Duration,
+    ) -> Option<Instant> {
+        let rate = match leg {
+            Leg::Inner if authenticated => return Some(now),
+            Leg::Inner => &self.inner,
+            Leg::Outer => &self.outer,
+        };
+        rate.lock().unwrap_or_else(PoisonError::into_inner).take(source, now, patience)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +117,22 @@ mod tests {
         assert_eq!(taken(&mut rate, "2a00:1::1", now), 512);
         assert_eq!(taken(&mut rate, "198.18.1.1", now + Duration::from_secs(1)), 8);
         assert_eq!(taken(&mut rate, "198.18.1.1", now + Duration::from_hours(1)), 512);
+    }
+
+    #[test]
+    fn only_an_authenticated_backend_needs_no_token() {
+        let (lookups, now) = (Lookups::default(), Instant::now());
+        let source = "10.0.0.1".parse().unwrap();
+        let take = |leg, authenticated| {
+            let once = |_: &u32| {
+                lookups.take(leg, source, authenticated, now, Duration::ZERO) == Some(now)
+            };
+            (0..2_000).take_while(once).count()
+        };
+        assert_eq!(take(Leg::Inner, true), 2_000);
+        assert_eq!(take(Leg::Inner, false), 512, "any client in the network of the backends");
+        assert_eq!(take(Leg::Inner, false), 0);
+        assert_eq!(take(Leg::Outer, true), 512, "a peer chooses the names itself");
     }
 
     #[test]

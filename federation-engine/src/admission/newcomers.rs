@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::holders::Holding;
 use crate::admission::places::{Arrival, Limits, Moves, Places};
+use crate::admission::reserve::{Reserve, Reserved};
 use crate::source::Prefix;
 
 /// Maximum unauthenticated connections of the whole process. The last ones are reserved for sources that have none.
@@ -67,6 +68,8 @@ pub(crate) struct Newcomer {
     number: u64,
     prefix: Prefix,
     tokens: Tokens,
+    /// Its place among those that were admitted while memory was exhausted.
+    reserved: Option<Reserved>,
 }
 
 impl Waiting {
@@ -116,7 +119,7 @@ impl Newcomers {
         waiting.tokens.insert(number, tokens.clone());
         waiting.tell(&moves);
         drop(waiting);
-        Some(Newcomer { newcomers: self.clone(), number, prefix, tokens })
+        Some(Newcomer { newcomers: self.clone(), number, prefix, tokens, reserved: None })
     }
 }
 
@@ -124,6 +127,11 @@ impl Newcomer {
     /// Whether the connection has a place, instead of waiting in the queue.
     pub(crate) fn has_place(&self) -> bool {
         self.tokens.called.is_cancelled()
+    }
+
+    /// It was admitted although memory is exhausted.
+    pub(crate) fn reserve(&mut self, reserve: &Reserve) {
+        self.reserved = Some(reserve.enter(self.prefix, self.eviction()));
     }
 
     /// Waits in the queue until the connection has a place. Cancel-safe.

@@ -424,7 +424,7 @@ impl Relay {
         error: &StanzaError,
         outside: &StanzaError,
     ) {
-        let reply = Element::parse(stanza).and_then(|element| {
+        let reply = Element::parse_start(stanza).and_then(|element| {
             let pair = Pair::of(&element)?;
             let is_ours = self.in_force.load().config.local(&pair.from).is_some();
             let error = if is_ours { error } else { outside };

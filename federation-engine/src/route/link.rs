@@ -30,8 +30,13 @@ const FAILURE_REPEAT_TIME: Duration = Duration::from_secs(30);
 /// often.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Maximum bytes of a presence that enters a room. The content of a larger stanza is not parsed.
+const MAX_JOIN_BYTES: usize = 16 * 1024;
+
 fn is_urgent(stanza: &Bytes) -> bool {
-    Element::parse(stanza).is_some_and(|element| fails_fast(&element))
+    let small = stanza.len() <= MAX_JOIN_BYTES;
+    let element = if small { Element::parse(stanza) } else { Element::parse_start(stanza) };
+    element.is_some_and(|element| fails_fast(&element))
 }
 
 /// Result of [`Link::push`].

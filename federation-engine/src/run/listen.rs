@@ -109,16 +109,15 @@ pub(super) fn admit(
         }
         Leg::Inner => (&engine.unauthenticated_inner, MAX_UNAUTHENTICATED_INNER),
     };
-    let newcomer = match leg {
-        Leg::Outer if engine.ledger.is_exhausted() => Err("memory is low".to_owned()),
-        Leg::Outer | Leg::Inner => places.admit(source.ip(), limit).ok_or_else(|| {
-            format!("the source has {limit} unauthenticated connections, or all sources together have too many")
-        }),
+    let Some(mut newcomer) = places.admit(source.ip(), limit) else {
+        let text = format!(
+            "the source has {limit} unauthenticated connections, or all sources together have too many"
+        );
+        return engine.recorder.saw_refused_connection(leg, source, text);
     };
-    let newcomer = match newcomer {
-        Ok(newcomer) => newcomer,
-        Err(text) => return engine.recorder.saw_refused_connection(leg, source, text),
-    };
+    if leg == Leg::Outer && engine.ledger.is_exhausted() {
+        newcomer.reserve(&engine.reserve);
+    }
     let prefix = Some(Prefix::from(source.ip()));
     // A backend can still open streams when other connections have used up the budget.
     let eviction = (leg == Leg::Outer).then(|| newcomer.eviction());

@@ -374,11 +374,12 @@ impl Session {
         let (engine, leg, events) =
             (Arc::clone(&self.engine), self.leg, self.events.sender().clone());
         let (time, ended) = (engine.snapshot().config.timeouts.dialback, self.ended.token.clone());
+        let authenticated = self.newcomer.is_none();
         self.engine.life.spawn(async move {
             let question = async {
                 // First the requests of the stream in their order, then those of the source by domain.
                 let _own = own.acquire_owned().await;
-                match verify::turn(&engine, leg, source, &pair.from).await {
+                match verify::turn(&engine, leg, source, &pair.from, authenticated).await {
                     Ok(_permit) => {
                         let (pair, id) = (pair.clone(), id.clone());
                         // On the heap: many may wait for their turn.

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use crds::xmpp::StreamCondition;
 use s2s_proto::stream::error::StreamError;
-use s2s_proto::xml::Item;
+use s2s_proto::xml::{Item, Progress};
 
 use super::stream_end::StreamEnd;
 use super::{Flow, Session};
+use crate::sockets::turn::{self, Work};
 
 impl Session {
     /// Counts the bytes that a stream receives before it is authenticated, then processes them.
@@ -30,10 +31,17 @@ impl Session {
 
     /// Processes received data until there is no room for a stanza.
     pub(super) async fn process(&mut self) -> Flow {
-        let now = Instant::now();
+        let (mut now, mut work) = (Instant::now(), Work::Element(0));
         while !self.intake.is_full() && self.may_go_on(now) {
-            match self.scanner.next(&mut self.connection.input) {
-                Ok(Some(Item::Element(element))) => {
+            if turn::is_over_after(work) {
+                turn::pass().await;
+                now = Instant::now();
+            }
+            let progress = self.scanner.next_portion(&mut self.connection.input);
+            work = work_of(progress.as_ref());
+            match progress {
+                Ok(Progress::Portion) => continue,
+                Ok(Progress::Item(Item::Element(element))) => {
                     if let Ok(pair) = self.machine.authorize(&element) {
                         self.last_stanza = now;
                         self.intake.take(&element, pair, now);
@@ -43,7 +51,7 @@ impl Session {
                     }
                     self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
                 }
-                Ok(Some(Item::Oversized(element))) => {
+                Ok(Progress::Item(Item::Oversized(element))) => {
                     if let Ok(pair) = self.machine.authorize(&element) {
                         self.last_stanza = now;
                         self.intake.refuse_oversized(&element, pair, self.stanza_bytes());
@@ -54,7 +62,7 @@ impl Session {
                     let item = Item::Oversized(element);
                     self.machine.on_item(item, now, &*self.around, &mut self.out);
                 }
-                Ok(Some(item)) => {
+                Ok(Progress::Item(item)) => {
                     if matches!(item, Item::Close) {
                         self.stream_end.get_or_insert(StreamEnd::ByPeer);
                     }
@@ -73,7 +81,7 @@ impl Session {
                     }
                     self.machine.on_item(item, now, &*self.around, &mut self.out);
                 }
-                Ok(None) => break,
+                Ok(Progress::Incomplete) => break,
                 Err(error) => {
                     if let Some(omitted) = self.may_log() {
                         tracing::info!(address = %self.address, leg = ?self.leg, %error, omitted, "invalid input refused");
@@ -87,5 +95,15 @@ impl Session {
             }
         }
         Flow::Continue
+    }
+}
+
+/// The work that a call of the scanner caused.
+fn work_of<E>(progress: Result<&Progress, E>) -> Work {
+    match progress {
+        // The earlier portions of a large element were counted before.
+        Ok(Progress::Item(Item::Element(element))) => Work::Element(element.bytes().len()),
+        Ok(Progress::Portion) => Work::Portion,
+        Ok(Progress::Item(_) | Progress::Incomplete) | Err(_) => Work::Input,
     }
 }

@@ -40,7 +40,8 @@ pub(crate) fn check_name(engine: &Engine, leg: Leg, pair: &Pair) -> Result<(), K
 }
 
 /// Waits for the turn of a verification that this source causes, after others of the same source. The permit is held
-/// while the verification runs.
+/// while the verification runs. `authenticated`: the stream that requested it; a stream that is not costs a lookup of
+/// its source, on both legs.
 ///
 /// # Errors
 /// The answer to the source if too many are waiting.
@@ -49,6 +50,7 @@ pub(crate) async fn turn(
     leg: Leg,
     source: IpAddr,
     domain: &Domain,
+    authenticated: bool,
 ) -> Result<Permit, KeyVerdict> {
     let too_many = || {
         KeyVerdict::error(
@@ -59,9 +61,8 @@ pub(crate) async fn turn(
     let at_once = engine.snapshot().config.limits.verifications_per_source;
     let ticket = engine.verifications.join(source, domain, at_once).ok_or_else(too_many)?;
     let permit = ticket.turn().await.ok_or_else(too_many)?;
-    if leg == Leg::Outer {
-        sleep_until(engine.may_look_up(source).ok_or_else(too_many)?.into()).await;
-    }
+    let at = engine.may_look_up(leg, source, authenticated).ok_or_else(too_many)?;
+    sleep_until(at.into()).await;
     Ok(permit)
 }
 

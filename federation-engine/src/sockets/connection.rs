@@ -20,7 +20,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 use crate::route::pinned::READ_BUFFER;
 use crate::sockets::in_flight::Span;
 use crate::sockets::socket::{Acknowledged, Socket};
-use crate::sockets::turn::{TURN_BYTES, Turn};
+use crate::sockets::turn::{self, Work};
 use crate::tls::handshake::Offer;
 
 /// Smallest and largest read; a connection that fills its reads gets larger ones.
@@ -113,7 +113,6 @@ pub(crate) struct Connection {
     written: usize,
     batch: Batch,
     read_size: usize,
-    turn: Turn,
 }
 
 /// The result of [`Connection::exchange`].
@@ -135,7 +134,6 @@ impl Connection {
             written: 0,
             batch: Batch::Sent(None),
             read_size: READ_MIN,
-            turn: Turn::default(),
         }
     }
 
@@ -148,14 +146,13 @@ impl Connection {
             written: 0,
             batch: Batch::Sent(None),
             read_size: READ_MIN,
-            turn: Turn::default(),
         }
     }
 
     /// Sends `output` and, with `reading`, receives, both at once. Neither waits for the other, so two ends that write
     /// much do not deadlock. Lets others have their turn before. Cancel-safe.
     pub(crate) async fn exchange(&mut self, reading: bool) -> io::Result<Progress> {
-        self.turn.pass().await;
+        pass_if_over().await;
         poll_fn(|cx| self.poll_exchange(cx, reading)).await
     }
 
@@ -180,7 +177,6 @@ impl Connection {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += written;
-            self.turn.count(written);
         }
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.output.clear();
@@ -199,7 +195,7 @@ impl Connection {
     /// Receives what is there, at least one byte. `Ok(0)` is the end of the connection. Lets others have their turn before.
     /// Cancel-safe.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        self.turn.pass().await;
+        pass_if_over().await;
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
@@ -214,11 +210,10 @@ impl Connection {
             first.filled().len()
         } else {
             self.make_room();
-            let mut room = (&mut self.input).limit(TURN_BYTES);
+            let mut room = (&mut self.input).limit(READ_MAX);
             ready!(pin!(self.io.read_buf(&mut room)).poll(cx))?
         };
-        self.turn.count(received);
-        self.read_size = if received >= self.read_size.min(TURN_BYTES) {
+        self.read_size = if received >= self.read_size {
             (self.read_size * 2).min(READ_MAX)
         } else {
             self.read_size
@@ -399,6 +394,13 @@ impl Connection {
     }
 }
 
+/// Lets other streams have their turn if that of this one is over.
+async fn pass_if_over() {
+    if turn::is_over_after(Work::Input) {
+        turn::pass().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -467,6 +469,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_sends_at_full_speed_gets_its_turn_and_no_more() {
+        const READS: usize = 4;
+        turn::testing::slow_clock(turn::TURN_TIME / u32::try_from(READS).unwrap());
         let (mut one, mut other) = both_ends().await;
         one.output.resize(MUCH, b' ');
         let sending = tokio::spawn(async move { one.exchange(false).await.map(drop) });
@@ -487,7 +491,7 @@ mod tests {
             most = most.max(now - before);
             before = now;
         }
-        assert!(most < 2 * TURN_BYTES, "{most} bytes in one turn");
+        assert!(most <= READS * READ_MAX, "{most} bytes in one turn");
         receiving.await.unwrap();
         sending.await.unwrap().unwrap();
     }

@@ -81,7 +81,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Some(engine) = &arguments.engine else { return attack(arguments) };
     let all = Kind::ALL.to_vec();
     let kinds = if arguments.attacks.is_empty() { &all } else { &arguments.attacks };
-    let extent = Extent { round_trips: arguments.round_trips, connections: arguments.connections };
+    let extent = Extent {
+        round_trips: arguments.round_trips,
+        connections: arguments.connections,
+        peer_first: true,
+    };
     println!("{}", Figures::HEAD);
     for kind in kinds {
         println!("{}", measure(engine, *kind, extent)?);

@@ -30,6 +30,8 @@ pub struct Extent {
     pub round_trips: usize,
     /// Connections of the attack; `None`: the default of its kind.
     pub connections: Option<usize>,
+    /// Whether the good peer's threads run before those of all other programs.
+    pub peer_first: bool,
 }
 
 /// Runs an attack of that kind against a new engine.
@@ -39,6 +41,9 @@ pub fn measure(engine: &Path, kind: Kind, extent: Extent) -> Result<Figures> {
     let connections = extent.connections.unwrap_or_else(|| kind.connections());
     let aim = besieged.aim(kind, connections)?;
     let mut peer = GoodPeer::meet(&besieged)?;
+    if extent.peer_first {
+        priority::raise();
+    }
     let idle = peer.round_trips(extent.round_trips, PAUSE)?;
     let (cpu, resident, begun) = (usage::cpu(pid)?, usage::resident(pid)?, Instant::now());
     let tally = Tally::default();

@@ -12,7 +12,7 @@ const MEMORY_KIB: u64 = 512 * 1024 / 10 * 8;
 
 /// Runs an attack with this many connections against an engine. A failed round trip fails the test.
 fn put(kind: Kind, connections: usize) -> Result<Figures> {
-    let extent = Extent { round_trips: 50, connections: Some(connections) };
+    let extent = Extent { round_trips: 50, connections: Some(connections), peer_first: false };
     let figures = measure(engine(), kind, extent)?;
     println!("{}\n{figures}", Figures::HEAD);
     assert_eq!(figures.round_trips, 50);

@@ -3,8 +3,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::address::{Jid, domainpart};
+use super::address::{Jid, domainpart, is_canonical};
 use super::language;
+use crate::Domain;
 use crate::pair::Pair;
 use crate::xml::Element;
 use crate::xml::element::Copied;
@@ -27,8 +28,8 @@ pub fn outgoing(stanza: &Element, context: &StreamContext<'_>) -> Bytes {
     let lang = context.lang.filter(|lang| {
         Some(*lang) != context.outgoing_lang && stanza.lang().is_none() && language::is_tag(lang)
     });
-    let from = respelt(stanza, Copied::From, context.pair.from.as_str());
-    let to = respelt(stanza, Copied::To, context.pair.to.as_str());
+    let from = respelt(stanza, Copied::From, &context.pair.from);
+    let to = respelt(stanza, Copied::To, &context.pair.to);
     if lang.is_none() && from.is_none() && to.is_none() && stanza.is_self_contained() {
         return stanza.bytes().clone();
     }
@@ -43,9 +44,12 @@ struct Edit {
     value: String,
 }
 
-fn respelt(stanza: &Element, which: Copied, canonical: &str) -> Option<Edit> {
+fn respelt(stanza: &Element, which: Copied, domain: &Domain) -> Option<Edit> {
+    if stanza.plain(which).is_some_and(|address| is_canonical(address, domain)) {
+        return None;
+    }
     let written = stanza.decoded(which)?;
-    if domainpart(&written) == canonical {
+    if domainpart(&written) == domain.as_str() {
         return None;
     }
     let value = Jid::parse(&written).ok()?.to_string();

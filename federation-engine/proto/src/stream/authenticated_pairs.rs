@@ -7,8 +7,9 @@ use crate::Domain;
 use crate::pair::Pair;
 use crate::reason::Refusal;
 use crate::stanza::Kind;
-use crate::stanza::address::{Jid, belongs_to};
+use crate::stanza::address::{Jid, belongs_to, is_canonical};
 use crate::xml::Element;
+use crate::xml::element::Copied;
 
 /// Authenticated pairs, in the direction of their stanzas: `from` is a domain of the peer.
 #[derive(Debug, Default)]
@@ -25,6 +26,13 @@ impl AuthenticatedPairs {
         }
         if self.0.is_empty() {
             return Err(Refusal::NotAuthorized);
+        }
+        if let (Some(from), Some(to)) = (element.plain(Copied::From), element.plain(Copied::To)) {
+            let canonical =
+                |pair: &&Pair| is_canonical(from, &pair.from) && is_canonical(to, &pair.to);
+            if let Some(pair) = self.0.iter().find(canonical) {
+                return Ok(pair);
+            }
         }
         let (Some(from), Some(to)) = (element.from(), element.to()) else {
             return Err(Refusal::ImproperAddressing);

@@ -99,22 +99,40 @@ fn next_special(bytes: &[u8]) -> Option<usize> {
 /// Checks a run of valid UTF-8. Returns whether an attribute value equals its bytes: no reference, and no white space
 /// that parsing would convert to a space (§3.3.3).
 pub(super) fn check(bytes: &[u8], place: Place) -> Result<bool, XmlError> {
+    check_portion(bytes, place, true).map(|portion| portion.plain)
+}
+
+/// The checked part of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Portion {
+    /// Bytes that were checked.
+    pub(super) checked: usize,
+    /// They equal their value, as [`check`] says.
+    pub(super) plain: bool,
+}
+
+/// Checks the beginning of a run. Unless the run is `complete`, it stops before what bytes that follow decide.
+pub(super) fn check_portion(
+    bytes: &[u8],
+    place: Place,
+    complete: bool,
+) -> Result<Portion, XmlError> {
     steps::count(bytes.len());
     let mut plain = true;
     let mut rest = bytes;
     while let Some(at) = next_special(rest) {
-        let Some((special, after)) = rest.get(at..).and_then(<[u8]>::split_first) else { break };
+        let from = rest.get(at..).unwrap_or_default();
+        let Some((special, after)) = from.split_first() else { break };
+        if !complete && !is_decided(*special, after, place) {
+            return Ok(Portion { checked: bytes.len() - from.len(), plain });
+        }
         rest = after;
         match class(*special) {
             CONTROL => return Err(Malformation::Character.into()),
             SPACE => plain = false,
             AMPERSAND if place != Place::Cdata => {
                 plain = false;
-                let end = rest
-                    .iter()
-                    .take(MAX_REFERENCE)
-                    .position(|byte| *byte == b';')
-                    .ok_or(Malformation::Reference)?;
+                let end = reference_end(rest).ok_or(Malformation::Reference)?;
                 let (name, after) = rest.split_at_checked(end).ok_or(Malformation::Reference)?;
                 check_reference(name)?;
                 rest = after.get(1..).unwrap_or_default();
@@ -131,7 +149,23 @@ pub(super) fn check(bytes: &[u8], place: Place) -> Result<bool, XmlError> {
             _ => {}
         }
     }
-    Ok(plain)
+    Ok(Portion { checked: bytes.len(), plain })
+}
+
+/// Whether the known bytes after a special one suffice to check it.
+fn is_decided(special: u8, after: &[u8], place: Place) -> bool {
+    match class(special) {
+        AMPERSAND if place != Place::Cdata => {
+            after.len() >= MAX_REFERENCE || reference_end(after).is_some()
+        }
+        BRACKET | HIGH => after.len() >= 2,
+        _ => true,
+    }
+}
+
+/// Position of the `;` of a reference in the bytes after its `&`.
+fn reference_end(after: &[u8]) -> Option<usize> {
+    after.iter().take(MAX_REFERENCE).position(|byte| *byte == b';')
 }
 
 /// Maximum digits of a character reference; no character needs more. More leading zeros are valid XML that rxml

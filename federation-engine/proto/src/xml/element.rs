@@ -14,6 +14,16 @@ use super::scope::StreamScope;
 use super::tag::{Span, ValueSpan};
 use super::tree::{Node, TooManyNodes};
 
+/// The header before a stanza that is scanned again.
+const HEADER: &[u8] = b"<stream:stream xmlns='jabber:server' \
+    xmlns:stream='http://etherx.jabber.org/streams'>";
+
+/// Length up to which the start tag of a large stanza is searched first.
+const SMALL_START: usize = 8 * 1024;
+
+/// Maximum bytes of a type or language that are decoded. Those that mean something are far shorter.
+const MAX_WORD: usize = 1_024;
+
 /// The facts that the scanner recorded during validation; offsets count from the first byte of the element.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
@@ -66,8 +76,6 @@ impl Element {
     /// Scans again a stanza that the scanner has accepted once, to answer one that could not be sent. Not used for
     /// stanzas that can be sent.
     pub fn parse(stanza: &[u8]) -> Option<Self> {
-        const HEADER: &[u8] = b"<stream:stream xmlns='jabber:server' \
-            xmlns:stream='http://etherx.jabber.org/streams'>";
         let mut buffer = BytesMut::from(HEADER);
         buffer.extend_from_slice(stanza);
         let bounds = Bounds::AUTHENTICATED.with_element_bytes(buffer.len());
@@ -77,6 +85,26 @@ impl Element {
             Some(Item::Element(element)) => Some(element),
             _ => None,
         }
+    }
+
+    /// The start tag of such a stanza, closed in itself. Costs no more for a stanza with a large content.
+    pub fn parse_start(stanza: &[u8]) -> Option<Self> {
+        if stanza.len() <= SMALL_START {
+            return Self::parse(stanza);
+        }
+        let mut limit = SMALL_START;
+        while limit < stanza.len() {
+            let mut buffer = BytesMut::from(HEADER);
+            let mut scanner = Scanner::new(Bounds::AUTHENTICATED.with_element_bytes(limit));
+            scanner.next(&mut buffer).ok()?;
+            buffer.extend_from_slice(stanza.get(..=limit)?);
+            match scanner.next(&mut buffer) {
+                Ok(Some(Item::Oversized(start))) => return Some(start),
+                // The start tag is longer.
+                _ => limit = limit.saturating_mul(2),
+            }
+        }
+        Self::parse(stanza)
     }
 
     /// The bytes as received, from `<` to `>`.
@@ -109,14 +137,14 @@ impl Element {
         self.value(self.facts.id)
     }
 
-    /// Attribute `type`, decoded.
+    /// Attribute `type`, decoded. Of a very long value, only the beginning.
     pub fn type_(&self) -> Option<Cow<'_, str>> {
-        self.value(self.facts.kind)
+        self.beginning(self.facts.kind)
     }
 
-    /// Attribute `xml:lang`, decoded.
+    /// Attribute `xml:lang`, decoded. Of a very long value, only the beginning.
     pub fn lang(&self) -> Option<Cow<'_, str>> {
-        self.value(self.facts.lang)
+        self.beginning(self.facts.lang)
     }
 
     /// Whether the element declares every prefix that it uses. The default namespace may still be the stream's.
@@ -153,6 +181,16 @@ impl Element {
         self.bytes.get(range.start.checked_sub(1)?..range.end.checked_add(1)?)
     }
 
+    /// The value of an attribute that needs no decoding.
+    pub(crate) fn plain(&self, which: Copied) -> Option<&[u8]> {
+        let value = match which {
+            Copied::From => self.facts.from,
+            Copied::To => self.facts.to,
+            Copied::Id => self.facts.id,
+        };
+        value.filter(|value| value.plain).map(|value| value.span.of(&self.bytes))
+    }
+
     /// Range of the raw value of the attribute within [`Self::bytes`], quotes excluded.
     pub(crate) fn raw_range(&self, which: Copied) -> Option<std::ops::Range<usize>> {
         let value = match which {
@@ -175,7 +213,64 @@ impl Element {
         span.text(&self.bytes)
     }
 
+    fn beginning(&self, value: Option<ValueSpan>) -> Option<Cow<'_, str>> {
+        let value = value?;
+        if value.span.len() <= MAX_WORD {
+            return self.value(Some(value));
+        }
+        let raw = value.span.of(&self.bytes).get(..MAX_WORD)?;
+        let text = raw.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let reference = text.rfind('&').and_then(|at| text.split_at_checked(at));
+        let text = match reference {
+            Some((before, rest)) if !rest.contains(';') => before,
+            _ => text,
+        };
+        Some(value.decode(text))
+    }
+
     fn value(&self, value: Option<ValueSpan>) -> Option<Cow<'_, str>> {
         value.map(|value| value.decode(self.text(value.span)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_large_stanza_is_that_of_the_whole() {
+        for (tag, content) in [
+            ("<iq from='a' to='b' type='get'>".to_owned(), "<x/>".repeat(10)),
+            ("<iq from='a' to='b' type='get'>".to_owned(), "<x/>".repeat(10_000)),
+            (
+                format!("<iq from='a' to='b' type='get' x='{}'>", "y".repeat(50_000)),
+                "z".repeat(100),
+            ),
+            (
+                format!("<iq from='a' to='b' type='get' x='{}'>", "y".repeat(50_000)),
+                "z".repeat(100_000),
+            ),
+        ] {
+            let stanza = format!("{tag}{content}</iq>");
+            let start = Element::parse_start(stanza.as_bytes()).unwrap();
+            assert_eq!((start.from().as_deref(), start.to().as_deref()), (Some("a"), Some("b")));
+            assert_eq!(start.type_().as_deref(), Some("get"));
+            assert!(start.is(Namespace::Server, "iq"));
+        }
+        assert!(Element::parse_start(b"<iq").is_none());
+    }
+
+    #[test]
+    fn of_a_long_type_only_the_beginning_is_decoded() {
+        for (written, decoded) in [("x", "x"), ("&#x000041;", "A"), ("\u{4e00}", "\u{4e00}")] {
+            for offset in 0..12 {
+                let value = "y".repeat(offset) + &written.repeat(100_000 / written.len());
+                let element = Element::parse(format!("<a type='{value}'/>").as_bytes()).unwrap();
+                let kind = element.type_().unwrap();
+                let whole = "y".repeat(offset) + &decoded.repeat(100_000 / written.len());
+                assert!(whole.starts_with(kind.as_ref()), "{written}");
+                assert!(kind.len() >= 64 && kind.len() <= MAX_WORD, "{written}: {}", kind.len());
+            }
+        }
     }
 }

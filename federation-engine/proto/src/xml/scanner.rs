@@ -8,13 +8,17 @@ use bytes::{Buf, BytesMut};
 
 use super::bounds::Bounds;
 use super::chars::{self, Place};
+use super::declaration;
+use super::digest::NameId;
 use super::element::{Element, Facts};
 use super::error::{Bound, Malformation, XmlError};
 use super::header::HeaderAttributes;
-use super::scope::{ElementScope, MAX_INHERITED, NameId, StreamScope};
+use super::run::{PORTION, Text, portion_end};
+use super::scope::{ElementScope, MAX_INHERITED, StreamScope};
 use super::skip::{Skip, Skipped};
+use super::start_tag::TagParser;
 use super::steps;
-use super::tag::{self, Attribute, Span};
+use super::tag::{Attribute, Span, StartTag};
 
 /// The parts of a stream at its first level.
 #[derive(Clone, Debug)]
@@ -30,10 +34,22 @@ pub enum Item {
     Close,
 }
 
+/// The result of [`Scanner::next_portion`].
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// The next part of the stream.
+    Item(Item),
+    /// A portion of the input was processed, and there is more.
+    Portion,
+    /// More input is needed.
+    Incomplete,
+}
+
 /// Longest XML declaration; the longest useful one has 56 bytes.
 const MAX_DECLARATION: usize = 128;
 
-/// Splits the bytes of a stream into [`Item`]s. Every byte is examined once, however the input is split.
+/// Splits the bytes of a stream into [`Item`]s. Every byte is examined once, however the input is split. No call of
+/// [`Scanner::next_portion`] does much work, so that one peer cannot occupy a thread.
 #[derive(Debug)]
 pub struct Scanner {
     bounds: Bounds,
@@ -42,8 +58,14 @@ pub struct Scanner {
     token: usize,
     /// First byte that was not searched yet for the end of that token.
     searched: usize,
-    /// The quote inside which the search stopped, when the token is a start tag.
-    quote: Option<u8>,
+    /// That token, when it is text or CDATA.
+    text: Option<Text>,
+    /// That token, when it is a start tag.
+    tag: Option<Box<TagParser>>,
+    /// The end of the name in that token, when it is an end tag.
+    end_name: usize,
+    /// Bytes that were processed in the current portion.
+    processed: usize,
     /// Elements that are open, outermost first.
     open: Vec<Open>,
     attributes: Vec<Attribute>,
@@ -85,6 +107,8 @@ struct Open {
 enum Step {
     /// More input is needed.
     Incomplete,
+    /// A portion of a token is done.
+    Portion,
     /// A token inside an element, or before the opening tag, is done.
     Token,
     Item(Item),
@@ -98,7 +122,10 @@ impl Scanner {
             phase: Phase::Start,
             token: 0,
             searched: 0,
-            quote: None,
+            text: None,
+            tag: None,
+            end_name: 0,
+            processed: 0,
             open: Vec::new(),
             attributes: Vec::new(),
             expanded: Vec::new(),
@@ -127,18 +154,33 @@ impl Scanner {
     /// # Errors
     /// When the input cannot be accepted; the same error from then on.
     pub fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, XmlError> {
+        loop {
+            match self.next_portion(buf)? {
+                Progress::Item(item) => return Ok(Some(item)),
+                Progress::Incomplete => return Ok(None),
+                Progress::Portion => {}
+            }
+        }
+    }
+
+    /// The same for at most a few thousand bytes of input, so that other streams can have their turn before the rest.
+    ///
+    /// # Errors
+    /// As of [`Self::next`].
+    pub fn next_portion(&mut self, buf: &mut BytesMut) -> Result<Progress, XmlError> {
         match self.phase {
             Phase::Failed(error) => return Err(error),
             Phase::SelfClosed => {
                 self.phase = Phase::Closed;
-                return Ok(Some(Item::Close));
+                return Ok(Progress::Item(Item::Close));
             }
             Phase::Closed => {
                 buf.clear();
-                return Ok(None);
+                return Ok(Progress::Incomplete);
             }
             Phase::Start | Phase::Prolog | Phase::Content => {}
         }
+        self.processed = 0;
         let result = self.advance(buf);
         if let Err(error) = result {
             self.phase = Phase::Failed(error);
@@ -146,20 +188,21 @@ impl Scanner {
         result
     }
 
-    fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, XmlError> {
+    fn advance(&mut self, buf: &mut BytesMut) -> Result<Progress, XmlError> {
         loop {
             if let Some(skip) = &mut self.skip {
                 match skip.advance(buf)? {
                     Skipped::All => self.skip = None,
-                    Skipped::Some => return Ok(None),
+                    Skipped::Some => return Ok(Progress::Incomplete),
+                    Skipped::Portion => return Ok(Progress::Portion),
                     Skipped::TooMuch => {
                         let limit = self.bounds.element_bytes;
                         return Err(Bound::ElementBytes { limit }.into());
                     }
                 }
             }
-            if self.at_first_level() {
-                self.skip_whitespace(buf);
+            if self.at_first_level() && self.skip_whitespace(buf) {
+                return Ok(Progress::Portion);
             }
             let step = match self.step(buf) {
                 // At least one more byte belongs to the current token.
@@ -169,11 +212,12 @@ impl Scanner {
                 step => step,
             };
             match step {
-                Ok(Step::Token) => {}
-                Ok(Step::Item(item)) => return Ok(Some(item)),
-                Ok(Step::Incomplete) => return Ok(None),
+                Ok(Step::Token) if self.processed < PORTION => {}
+                Ok(Step::Token | Step::Portion) => return Ok(Progress::Portion),
+                Ok(Step::Item(item)) => return Ok(Progress::Item(item)),
+                Ok(Step::Incomplete) => return Ok(Progress::Incomplete),
                 Err(error @ XmlError::Exceeded(Bound::ElementBytes { .. })) => {
-                    return self.oversized(buf).map(Some).ok_or(error);
+                    return self.oversized(buf).map(Progress::Item).ok_or(error);
                 }
                 Err(error) => return Err(error),
             }
@@ -199,7 +243,7 @@ impl Scanner {
         buf.advance(self.token);
         self.open.clear();
         self.scope.clear();
-        self.quote = None;
+        (self.text, self.tag) = (None, None);
         self.outer_prefixes = 0;
         self.token_done(0);
         Some(Item::Oversized(Element::new(bytes.freeze(), facts, None)))
@@ -209,15 +253,17 @@ impl Scanner {
         self.token == 0 && self.open.is_empty()
     }
 
-    /// Keep-alives between first-level elements (RFC 6120 §4.6.1).
-    fn skip_whitespace(&mut self, buf: &mut BytesMut) {
-        let count = buf.iter().take_while(|byte| chars::is_space(**byte)).count();
+    /// Keep-alives between first-level elements (RFC 6120 §4.6.1). True after a portion of them.
+    fn skip_whitespace(&mut self, buf: &mut BytesMut) -> bool {
+        let bytes = buf.iter().take(PORTION);
+        let count = bytes.take_while(|byte| chars::is_space(**byte)).count();
         if count > 0 {
             buf.advance(count);
             if self.phase == Phase::Start {
                 self.phase = Phase::Prolog;
             }
         }
+        count == PORTION
     }
 
     fn fits(&self, bytes: usize) -> Result<(), XmlError> {
@@ -252,25 +298,45 @@ impl Scanner {
         }
     }
 
-    /// Continues the search for the end of a token; remembers the position.
+    /// Continues the search for the end of a token, in the next portion; remembers the position.
     fn find(&mut self, buf: &[u8], needle: u8) -> Option<usize> {
-        let found = memchr::memchr(needle, buf.get(self.searched..).unwrap_or_default());
+        let end = portion_end(buf, self.searched);
+        let found = memchr::memchr(needle, buf.get(self.searched..end).unwrap_or_default());
         let at = found.map(|offset| self.searched + offset);
-        let before = std::mem::replace(&mut self.searched, at.unwrap_or(buf.len()));
-        steps::count(self.searched.saturating_sub(before));
+        self.searched_to(at.unwrap_or(end));
         at
     }
 
+    fn searched_to(&mut self, at: usize) {
+        let count = at.saturating_sub(self.searched);
+        steps::count(count);
+        self.processed += count;
+        self.searched = at;
+    }
+
+    /// The end of a token is not in the portion that was processed.
+    fn not_yet(&self, buf: &[u8]) -> Step {
+        if self.searched < buf.len() { Step::Portion } else { Step::Incomplete }
+    }
+
     fn token_done(&mut self, end: usize) -> Step {
+        self.processed += 1;
         self.token = end;
         self.searched = end;
         Step::Token
     }
 
     fn text(&mut self, buf: &[u8]) -> Result<Step, XmlError> {
-        let Some(end) = self.find(buf, b'<') else { return Ok(Step::Incomplete) };
+        let found = self.find(buf, b'<');
+        let Some(end) = found else {
+            let text = self.text.get_or_insert_with(|| Text::from(self.token, Place::Text));
+            text.advance(buf, self.searched, false);
+            return Ok(self.not_yet(buf));
+        };
+        let mut text = self.text.take().unwrap_or_else(|| Text::from(self.token, Place::Text));
+        text.advance(buf, end, true);
         self.fits(end + 1)?;
-        chars::check(utf8(buf, self.token, end)?, Place::Text)?;
+        text.result()?;
         Ok(self.token_done(end))
     }
 
@@ -297,14 +363,21 @@ impl Scanner {
         }
         let content = self.token + OPENING.len();
         let from = self.searched.max(content);
-        let rest = buf.get(from..).unwrap_or_default();
-        let Some(offset) = memchr::memmem::find(rest, CLOSING) else {
-            self.searched = buf.len().saturating_sub(CLOSING.len() - 1).max(content);
-            return Ok(Step::Incomplete);
+        let end = portion_end(buf, from);
+        let found = memchr::memmem::find(buf.get(from..end).unwrap_or_default(), CLOSING);
+        let mut text = self.text.take().unwrap_or_else(|| Text::from(content, Place::Cdata));
+        let Some(offset) = found else {
+            // The last bytes may belong to the end.
+            self.searched_to(end.saturating_sub(CLOSING.len() - 1).max(content));
+            text.advance(buf, self.searched, false);
+            self.text = Some(text);
+            return Ok(if end < buf.len() { Step::Portion } else { Step::Incomplete });
         };
         let end = from + offset;
+        self.searched_to(end);
         self.fits(end + CLOSING.len())?;
-        chars::check(utf8(buf, content, end)?, Place::Cdata)?;
+        text.advance(buf, end, true);
+        text.result()?;
         Ok(self.token_done(end + CLOSING.len()))
     }
 
@@ -331,7 +404,7 @@ impl Scanner {
                 Ok(Step::Incomplete)
             };
         };
-        tag::parse_declaration(begin, OPENING.len(), end, &self.bounds, &mut self.attributes)?;
+        declaration::check(begin.get(OPENING.len()..end).unwrap_or_default())?;
         buf.advance(end + CLOSING.len());
         self.phase = Phase::Prolog;
         self.searched = 0;
@@ -339,9 +412,20 @@ impl Scanner {
     }
 
     fn end_tag(&mut self, buf: &mut BytesMut) -> Result<Step, XmlError> {
-        let Some(end) = self.find(buf, b'>').map(|at| at + 1) else { return Ok(Step::Incomplete) };
+        let start = self.token + 2;
+        let from = self.searched.max(start);
+        if self.searched < start {
+            self.end_name = start;
+        }
+        let found = self.find(buf, b'>');
+        // White space may follow the name.
+        let bytes = buf.get(from..self.searched).unwrap_or_default();
+        if let Some(last) = bytes.iter().rposition(|byte| !chars::is_space(*byte)) {
+            self.end_name = from + last + 1;
+        }
+        let Some(end) = found.map(|at| at + 1) else { return Ok(self.not_yet(buf)) };
         self.fits(end)?;
-        let name = tag::parse_end(buf, self.token, end)?;
+        let name = Span::new(start, self.end_name);
         let Some(open) = self.open.pop() else {
             if self.phase != Phase::Content || name.of(buf) != self.root.as_slice() {
                 return Err(Malformation::EndTag.into());
@@ -357,35 +441,10 @@ impl Scanner {
         if self.open.is_empty() { self.finish(buf, end) } else { Ok(self.token_done(end)) }
     }
 
-    /// First byte after the start tag; quoted `>` do not end it.
-    fn start_tag_end(&mut self, buf: &[u8]) -> Option<usize> {
-        self.searched = self.searched.max(self.token + 1);
-        loop {
-            let rest = buf.get(self.searched..).unwrap_or_default();
-            let found = match self.quote {
-                Some(quote) => memchr::memchr(quote, rest),
-                None => memchr::memchr3(b'>', b'"', b'\'', rest),
-            };
-            let Some(offset) = found else {
-                self.searched = buf.len();
-                return None;
-            };
-            self.searched += offset + 1;
-            steps::count(offset + 1);
-            let byte = rest.get(offset).copied();
-            self.quote = match self.quote {
-                Some(_) => None,
-                None if byte == Some(b'>') => return Some(self.searched),
-                None => byte,
-            };
-        }
-    }
-
     fn start_tag(&mut self, buf: &mut BytesMut) -> Result<Step, XmlError> {
-        let Some(end) = self.start_tag_end(buf) else { return Ok(Step::Incomplete) };
+        let Some((end, tag)) = self.parse_start_tag(buf) else { return Ok(self.not_yet(buf)) };
         self.fits(end)?;
-        utf8(buf, self.token, end)?;
-        let tag = tag::parse(buf, self.token, end, &self.bounds, &mut self.attributes)?;
+        let tag = tag?;
         let mark = self.scope.mark();
         self.declare(buf)?;
         if self.phase != Phase::Content {
@@ -406,6 +465,27 @@ impl Scanner {
         if self.open.is_empty() { self.finish(buf, end) } else { Ok(self.token_done(end)) }
     }
 
+    /// Parses the next portion of a start tag. At its end, returns that end, and the tag.
+    fn parse_start_tag(&mut self, buf: &[u8]) -> Option<(usize, Result<StartTag, XmlError>)> {
+        let mut begun = self.tag.take();
+        let mut fresh = begun.is_none().then(|| {
+            self.attributes.clear();
+            TagParser::from(self.token)
+        });
+        let parser = begun.as_deref_mut().or(fresh.as_mut())?;
+        let before = parser.parsed();
+        let until = portion_end(buf, before);
+        let keys = self.scope.keys();
+        let end = parser.advance(buf, until, &self.bounds, keys, &mut self.attributes);
+        self.processed += parser.parsed() - before;
+        if let Some(end) = end {
+            return Some((end, parser.result(buf, &self.attributes)));
+        }
+        self.searched = until;
+        self.tag = begun.or_else(|| fresh.map(Box::new));
+        None
+    }
+
     fn finish(&mut self, buf: &mut BytesMut, end: usize) -> Result<Step, XmlError> {
         let outer_prefixes = std::mem::take(&mut self.outer_prefixes);
         // Records the facts of every first-level start tag.
@@ -419,14 +499,5 @@ impl Scanner {
         let bytes = buf.split_to(end).freeze();
         let element = Element::new(bytes, Facts { outer_prefixes, ..facts }, scope);
         Ok(Step::Item(Item::Element(element)))
-    }
-}
-
-fn utf8(buf: &[u8], start: usize, end: usize) -> Result<&[u8], XmlError> {
-    let bytes = buf.get(start..end).unwrap_or_default();
-    steps::count(bytes.len());
-    match std::str::from_utf8(bytes) {
-        Ok(_) => Ok(bytes),
-        Err(_) => Err(Malformation::Utf8.into()),
     }
 }

@@ -2,21 +2,19 @@
 //!
 //! The cost of every lookup is bounded by the bytes of the name, however many declarations are in effect and however
 //! long their namespace names are. A namespace name is decoded once, where it is declared; prefixes are found by a
-//! keyed hash; and attributes of different prefixes are compared by numbers that represent the namespace names.
+//! keyed hash; and attributes of different prefixes are compared by numbers that represent the namespace names
+//! ([`digest`]).
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 
 use bytes::BytesMut;
 
+use super::digest::{self, Digest, NameId};
 use super::error::{Bound, Malformation, XmlError};
 use super::escape::attribute_into;
 use super::namespace::Namespace;
 use super::steps;
-use super::tag::{Span, ValueSpan};
-
-/// Represents a namespace name: equal names have equal numbers within one first-level element.
-pub(super) type NameId = u32;
+use super::tag::{Attribute, Span, ValueSpan};
 
 /// The number of `http://www.w3.org/XML/1998/namespace`, to which only the prefix `xml` can be bound.
 const XML_ID: NameId = NameId::MAX;
@@ -28,7 +26,7 @@ struct StreamPrefix {
     /// Its namespace name.
     uri: String,
     namespace: Namespace,
-    /// Index of the first prefix with the same namespace name.
+    /// The number of the namespace name.
     id: NameId,
     /// Bytes of the declaration in a start tag.
     written: usize,
@@ -42,8 +40,6 @@ pub(super) struct StreamScope {
     default_namespace: Namespace,
     /// At most [`MAX_STREAM_PREFIXES`], in the order of the prefixes.
     prefixes: Vec<StreamPrefix>,
-    /// Indices of `prefixes` in the order of the namespace names.
-    by_uri: Vec<u8>,
 }
 
 /// As many as [`super::element::Facts::outer_prefixes`] has bits.
@@ -54,42 +50,28 @@ pub(super) const MAX_STREAM_PREFIXES: usize = 32;
 pub(super) const MAX_INHERITED: usize = 1_024;
 
 impl StreamScope {
-    /// The default namespace, and the prefixes with their namespace names.
-    pub(super) fn new(default: String, declared: Vec<(String, String)>) -> Result<Self, XmlError> {
+    /// The default namespace, and the prefixes with their namespace names, which `scope` numbers.
+    pub(super) fn new(
+        default: String,
+        declared: Vec<(String, String)>,
+        scope: &ElementScope,
+    ) -> Result<Self, XmlError> {
         if declared.len() > MAX_STREAM_PREFIXES {
             return Err(Bound::Declarations { limit: MAX_STREAM_PREFIXES }.into());
         }
         let mut prefixes: Vec<StreamPrefix> = declared
             .into_iter()
             .map(|(prefix, uri)| {
-                let namespace = Namespace::of(&uri);
+                let (namespace, id) = (Namespace::of(&uri), digest::of(&uri, &scope.keys));
                 let mut written = BytesMut::new();
                 attribute_into(&mut written, &prefix, &uri);
                 let written = written.len().saturating_add("xmlns:".len());
-                StreamPrefix { prefix, uri, namespace, id: 0, written }
+                StreamPrefix { prefix, uri, namespace, id, written }
             })
             .collect();
         prefixes.sort_by(|a, b| a.prefix.cmp(&b.prefix));
-        let mut by_uri: Vec<u8> = (0..).take(prefixes.len()).collect();
-        let uri = |index: &u8| prefixes.get(usize::from(*index)).map(|known| known.uri.as_str());
-        // Stable: of equal names the first prefix comes first, and gives all of them its index.
-        by_uri.sort_by(|a, b| uri(a).cmp(&uri(b)));
-        let mut first: Option<u8> = None;
-        let ids: Vec<(u8, u8)> = by_uri
-            .iter()
-            .map(|index| {
-                let id = first.filter(|first| uri(first) == uri(index)).unwrap_or(*index);
-                first = Some(id);
-                (*index, id)
-            })
-            .collect();
-        for (index, id) in ids {
-            if let Some(known) = prefixes.get_mut(usize::from(index)) {
-                known.id = id.into();
-            }
-        }
         let default_namespace = Namespace::of(&default);
-        Ok(Self { default, default_namespace, prefixes, by_uri })
+        Ok(Self { default, default_namespace, prefixes })
     }
 
     /// The default namespace.
@@ -131,19 +113,6 @@ impl StreamScope {
             .ok()?;
         Some((index, self.prefixes.get(index)?))
     }
-
-    /// The number of a namespace name, if a prefix of the stream represents it.
-    fn id_of(&self, uri: &str) -> Option<NameId> {
-        let known = |index: &u8| self.prefixes.get(usize::from(*index));
-        let at = self
-            .by_uri
-            .binary_search_by(|index| {
-                steps::count(uri.len());
-                known(index).map_or("", |known| known.uri.as_str()).cmp(uri)
-            })
-            .ok()?;
-        known(self.by_uri.get(at)?).map(|known| known.id)
-    }
 }
 
 /// One declaration inside a first-level element.
@@ -172,16 +141,13 @@ pub(super) struct ElementScope {
     bindings: Vec<Binding>,
     /// The last declaration of each bucket by its index plus 1; 0 is none.
     last: [u32; BUCKETS + 1],
-    hasher: RandomState,
-    /// Numbers of the namespace names that are not the stream's, as far as they were looked up.
-    names: HashMap<Box<str>, NameId>,
+    /// Of the hashes of prefixes and of namespace names.
+    keys: RandomState,
 }
 
 impl Default for ElementScope {
     fn default() -> Self {
-        let hasher = RandomState::new();
-        let names = HashMap::with_hasher(hasher.clone());
-        Self { bindings: Vec::new(), last: [0; BUCKETS + 1], hasher, names }
+        Self { bindings: Vec::new(), last: [0; BUCKETS + 1], keys: RandomState::new() }
     }
 }
 
@@ -208,10 +174,11 @@ impl Resolved {
 impl ElementScope {
     pub(super) fn clear(&mut self) {
         self.leave(0);
-        // Usually empty: it is filled only for tags with several prefixed attributes.
-        if !self.names.is_empty() {
-            self.names = HashMap::with_hasher(self.hasher.clone());
-        }
+    }
+
+    /// The keys of the numbers of namespace names.
+    pub(super) fn keys(&self) -> &RandomState {
+        &self.keys
     }
 
     /// Declarations in effect; pass it to [`Self::leave`] when the element that added declarations ends.
@@ -233,23 +200,31 @@ impl ElementScope {
         &mut self,
         bytes: &[u8],
         prefix: Span,
-        uri: ValueSpan,
+        attribute: &Attribute,
         bound: usize,
     ) -> Result<(), XmlError> {
-        let namespace = check_declaration(prefix.text(bytes), &uri.decode(uri.span.text(bytes)))?;
+        let uri = attribute.value;
+        let (namespace, separator) = if let Some(Digest { separator, .. }) = attribute.long {
+            (Namespace::Other, separator)
+        } else {
+            let uri = uri.decode(uri.span.text(bytes));
+            (Namespace::of(&uri), digest::contains_separator(&uri))
+        };
+        check_declaration(prefix.text(bytes), namespace, separator)?;
         if self.bindings.len() >= bound {
             return Err(Bound::Declarations { limit: bound }.into());
         }
         let bucket = if prefix.is_empty() { DEFAULT } else { self.bucket(prefix.of(bytes)) };
         let number = u32::try_from(self.bindings.len()).unwrap_or(u32::MAX).saturating_add(1);
         let hidden = self.last.get_mut(bucket).map_or(0, |last| std::mem::replace(last, number));
-        self.bindings.push(Binding { prefix, uri, namespace, id: None, bucket, hidden });
+        let id = attribute.long.map(|long| long.id);
+        self.bindings.push(Binding { prefix, uri, namespace, id, bucket, hidden });
         Ok(())
     }
 
     fn bucket(&self, prefix: &[u8]) -> usize {
         steps::count(prefix.len());
-        usize::try_from(self.hasher.hash_one(prefix) % BUCKETS as u64).unwrap_or(0)
+        usize::try_from(self.keys.hash_one(prefix) % BUCKETS as u64).unwrap_or(0)
     }
 
     /// The declarations of a bucket, the innermost first.
@@ -306,34 +281,16 @@ impl ElementScope {
         let binding = self.bindings.get_mut(index)?;
         if binding.id.is_none() {
             let name = binding.uri.decode(binding.uri.span.text(bytes));
-            let id = stream.id_of(&name).or_else(|| {
-                steps::count(name.len());
-                self.names.get(name.as_ref()).copied()
-            });
-            binding.id = id.or_else(|| {
-                steps::count(name.len());
-                let next = self.names.len().checked_add(MAX_STREAM_PREFIXES)?;
-                let next = NameId::try_from(next).ok()?;
-                self.names.insert(name.into(), next);
-                Some(next)
-            });
+            binding.id = Some(digest::of(&name, &self.keys));
         }
         binding.id
     }
 }
 
-/// Namespaces §3: reserved names, and no undeclaring of prefixes. Returns the namespace if the declaration is allowed.
-///
-/// A namespace name is a URI reference (§2), so it cannot contain white space or control characters. Parsers that store
-/// namespace and local name in one string separate them by such a character, and reject a name that contains their
-/// separator: libexpat does so for Prosody and ejabberd.
-pub(super) fn check_declaration(prefix: &str, uri: &str) -> Result<Namespace, XmlError> {
-    steps::count(uri.len());
-    let namespace = Namespace::of(uri);
-    let separates = |c: char| c.is_whitespace() || c.is_control();
-    // Nearly every name consists of visible ASCII only, which a check without a branch for each byte finds out at once.
-    let visible = uri.bytes().fold(true, |all, byte| all & matches!(byte, 0x21..=0x7E));
-    if !visible && namespace == Namespace::Other && uri.contains(separates) {
+/// Namespaces §3: reserved names, and no undeclaring of prefixes. `separator`: the name contains a character that no
+/// namespace name can contain.
+fn check_declaration(prefix: &str, namespace: Namespace, separator: bool) -> Result<(), XmlError> {
+    if separator && namespace == Namespace::Other {
         return Err(Malformation::NamespaceDeclaration.into());
     }
     let allowed = match prefix {
@@ -342,5 +299,5 @@ pub(super) fn check_declaration(prefix: &str, uri: &str) -> Result<Namespace, Xm
         "" => !matches!(namespace, Namespace::Xml | Namespace::Xmlns),
         _ => !matches!(namespace, Namespace::Xml | Namespace::Xmlns | Namespace::None),
     };
-    if allowed { Ok(namespace) } else { Err(Malformation::NamespaceDeclaration.into()) }
+    if allowed { Ok(()) } else { Err(Malformation::NamespaceDeclaration.into()) }
 }

@@ -6,6 +6,7 @@
 use bytes::{Buf, BytesMut};
 
 use super::error::{Malformation, XmlError};
+use super::run::PORTION;
 use super::steps;
 
 /// The rest of an element.
@@ -45,6 +46,8 @@ pub(super) enum Skipped {
     All,
     /// The end of the input.
     Some,
+    /// The end of a portion.
+    Portion,
     /// The limit of skipped bytes.
     TooMuch,
 }
@@ -55,10 +58,14 @@ impl Skip {
         Self { depth, left, place: Place::Text }
     }
 
-    /// Consumes input up to the end of the element.
+    /// Consumes a portion of the input, or less up to the end of the element.
     pub(super) fn advance(&mut self, buf: &mut BytesMut) -> Result<Skipped, XmlError> {
+        let mut portion = PORTION;
         while !buf.is_empty() {
-            let window = buf.get(..self.left.min(buf.len())).unwrap_or_default();
+            if portion == 0 {
+                return Ok(Skipped::Portion);
+            }
+            let window = buf.get(..self.left.min(buf.len()).min(portion)).unwrap_or_default();
             if window.is_empty() {
                 return Ok(Skipped::TooMuch);
             }
@@ -76,6 +83,7 @@ impl Skip {
             let consumed = at.saturating_add(1).min(window.len());
             steps::count(consumed);
             self.left = self.left.saturating_sub(consumed);
+            portion = portion.saturating_sub(consumed);
             buf.advance(consumed);
             if ended {
                 return Ok(Skipped::All);

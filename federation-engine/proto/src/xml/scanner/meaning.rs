@@ -29,7 +29,7 @@ impl Scanner {
                     continue;
                 }
             };
-            self.scope.declare(bytes, declared, attribute.value, self.bounds.attributes)?;
+            self.scope.declare(bytes, declared, attribute, self.bounds.attributes)?;
         }
         if prefixed > 0 {
             self.check_prefixed(bytes, prefixed)?;
@@ -175,6 +175,6 @@ impl Scanner {
                 prefixes.push((attribute.name.local().text(bytes).to_owned(), uri()));
             }
         }
-        StreamScope::new(default, prefixes)
+        StreamScope::new(default, prefixes, &self.scope)
     }
 }

@@ -1,10 +1,14 @@
 //! Work is linear in the bytes of the input, whatever the input is: steps are counted, not seconds.
 
 use super::*;
-use crate::xml::steps;
+use crate::xml::{Progress, steps};
 
 /// Maximum steps for each byte. The worst case is a name that is sorted among as many as a tag may have.
 const STEPS_PER_BYTE: u64 = 24;
+
+/// Maximum steps of one call: of a portion, and of a start tag with as many and as long names as a tag may have, which
+/// are compared at its end.
+const STEPS_PER_CALL: u64 = 500_000;
 
 /// Bytes of each input; no result may depend on it.
 const SIZES: [usize; 2] = [32 * 1024, 256 * 1024];
@@ -112,6 +116,67 @@ fn cost(input: &str, piece: usize) -> u64 {
     };
     assert_eq!(element.bytes().len(), input.len());
     steps::take() / input.len() as u64
+}
+
+/// Tokens that arrive as a whole and fill an element.
+fn large_tokens(size: usize) -> Vec<(&'static str, String)> {
+    let text = |what: &str| what.repeat(size / what.len());
+    let tag = |name: &str, value: &str| format!("<a {name}='{}'/>", text(value));
+    vec![
+        ("text", format!("<a>{}</a>", text("x"))),
+        ("text of many bytes a character", format!("<a>{}</a>", text("\u{4e00}"))),
+        ("text of references", format!("<a>{}</a>", text("&#65;"))),
+        ("a CDATA section", format!("<a><![CDATA[{}]]></a>", text("]"))),
+        ("an attribute", tag("b", "x")),
+        ("an attribute of references", tag("b", "&#65;")),
+        ("an address of references", tag("from", "&#65;")),
+        ("a namespace name", tag("xmlns:b", "x")),
+        ("a namespace name of references", tag("xmlns:b", "&#65;")),
+        (
+            "namespace names that are compared",
+            format!(
+                "<a xmlns:b='{0}' xmlns:c='{0}c' b:x='' c:x=''/>",
+                "&#65;".repeat(size / 2 / "&#65;".len())
+            ),
+        ),
+        ("space in a start tag", format!("<a{}/>", text(" "))),
+        ("space in an end tag", format!("<a></a{}>", text(" "))),
+        ("space between elements", format!("{}<a/>", text(" "))),
+    ]
+}
+
+/// The greatest number of steps that one call costs.
+fn greatest(input: &str, bounds: Bounds) -> u64 {
+    let mut scanner = Scanner::new(Bounds::AUTHENTICATED);
+    let mut buf = BytesMut::from(HEADER);
+    assert!(matches!(scanner.next(&mut buf), Ok(Some(Item::Header(_)))));
+    scanner.set_bounds(bounds);
+    buf.extend_from_slice(input.as_bytes());
+    steps::take();
+    let mut greatest = 0;
+    loop {
+        let progress = scanner.next_portion(&mut buf).unwrap();
+        greatest = greatest.max(steps::take());
+        match progress {
+            Progress::Portion | Progress::Item(Item::Oversized(_)) => {}
+            Progress::Item(_) => return greatest,
+            Progress::Incomplete => panic!("the input is complete"),
+        }
+    }
+}
+
+#[test]
+fn no_call_costs_more_steps_than_a_portion_of_the_input_allows() {
+    for size in SIZES {
+        for (what, input) in corpus(size).into_iter().chain(large_tokens(size)) {
+            let steps = greatest(&input, Bounds::AUTHENTICATED.with_element_bytes(1 << 20));
+            assert!(steps <= STEPS_PER_CALL, "{what}, {size} bytes: {steps} steps in one call");
+        }
+        let skipped = format!("<a>{}</a><b/>", "<c d='>'/>".repeat(size / 10));
+        let bounds = Bounds { element_bytes: 10_000, ..Bounds::AUTHENTICATED };
+        let steps = greatest(&skipped, bounds);
+        assert!(steps <= STEPS_PER_CALL, "an element that is skipped: {steps} steps in one call");
+    }
 }
 
 #[test]

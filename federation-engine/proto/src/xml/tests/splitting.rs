@@ -59,6 +59,48 @@ fn the_limit_counts_before_a_wrong_byte_wherever_the_input_is_split() {
     }
 }
 
+/// Tokens longer than a portion, with something at its border that must not be divided.
+#[test]
+fn what_lies_across_the_border_of_portions_is_not_divided() {
+    use crate::xml::run::PORTION;
+    for (what, good) in [
+        ("&amp;", true),
+        ("&#x41;", true),
+        ("&#0;", false),
+        ("&other;", false),
+        ("]]", true),
+        ("\u{e9}", true),
+        ("\u{4e00}", true),
+        ("\u{1f600}", true),
+        ("\u{fffe}", false),
+        ("\u{1}", false),
+    ] {
+        for before in PORTION - 20..PORTION + 4 {
+            let run = format!("{}{what}{}", "x".repeat(before), "y".repeat(PORTION));
+            for input in [
+                format!("<a>{run}</a>"),
+                format!("<a b='{run}'/>"),
+                format!("<a xmlns:b='{run}' xmlns:c='{run}c' b:d='' c:d=''/>"),
+            ] {
+                // Compares the whole with the bytewise scan.
+                let seen = content(&input);
+                let expected = good.then(|| vec![Seen::Element(input.clone())]);
+                assert_eq!(
+                    expected.is_some_and(|expected| expected == seen),
+                    good,
+                    "{what} after {before}"
+                );
+            }
+        }
+    }
+    let name = "x".repeat(PORTION);
+    refused(
+        format!("<a xmlns:b='{name}&#x79;' xmlns:c='{name}y' b:d='' c:d=''/>"),
+        Malformation::DuplicateAttribute,
+    );
+    refused(format!("<a xmlns:b='{name}&#x20;{name}'/>"), Malformation::NamespaceDeclaration);
+}
+
 proptest! {
     #[test]
     fn items_do_not_depend_on_where_the_input_is_split(
