@@ -9,6 +9,7 @@ pub mod observe;
 pub mod pass;
 pub mod problem;
 pub mod replace;
+pub mod replacement;
 pub mod report;
 pub mod schedule;
 pub mod status;

@@ -82,9 +82,9 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_place_for_the_next_one_and_whoever_has_the_most_makes_room() {
+    fn there_is_a_place_for_the_next_one_and_the_source_with_the_most_makes_room() {
         let reserve = Reserve::default();
-        let (_other, other) = enter(&reserve, 2);
+        let (reserved, other) = enter(&reserve, 2);
         let many: Vec<_> = (0..MAX_RESERVED * 3).map(|_| enter(&reserve, 1)).collect();
         assert!(!other.is_cancelled(), "the only one of its source");
         assert_eq!(
@@ -93,7 +93,7 @@ mod tests {
         );
         assert!(!many.last().unwrap().1.is_cancelled(), "the oldest makes room");
         assert_eq!(reserve.entries().by_number.len(), MAX_RESERVED);
-        drop((many, _other));
+        drop((many, reserved));
         assert!(reserve.entries().by_number.is_empty());
     }
 }

@@ -38,7 +38,7 @@ impl Session {
                 now = Instant::now();
             }
             let progress = self.scanner.next_portion(&mut self.connection.input);
-            work = work_of(progress.as_ref());
+            work = work_of(progress.as_ref().ok());
             match progress {
                 Ok(Progress::Portion) => continue,
                 Ok(Progress::Item(Item::Element(element))) => {
@@ -99,11 +99,11 @@ impl Session {
 }
 
 /// The work that a call of the scanner caused.
-fn work_of<E>(progress: Result<&Progress, E>) -> Work {
+fn work_of(progress: Option<&Progress>) -> Work {
     match progress {
         // The earlier portions of a large element were counted before.
-        Ok(Progress::Item(Item::Element(element))) => Work::Element(element.bytes().len()),
-        Ok(Progress::Portion) => Work::Portion,
-        Ok(Progress::Item(_) | Progress::Incomplete) | Err(_) => Work::Input,
+        Some(Progress::Item(Item::Element(element))) => Work::Element(element.bytes().len()),
+        Some(Progress::Portion) => Work::Portion,
+        Some(Progress::Item(_) | Progress::Incomplete) | None => Work::Input,
     }
 }

@@ -12,7 +12,7 @@ use super::verdict::Verdict;
 use crate::build::{Address, ports};
 use crate::evidence::cluster::{OuterService, ServiceEvents};
 use crate::federation::reach::unreachable_kind;
-use crate::reconcile::replace::{Replacement, ReplacementState};
+use crate::reconcile::replacement::{Replacement, ReplacementState};
 
 /// Time without an event about the Service after which no load balancer controller is thought to be installed: each of them
 /// reports an event as soon as it begins.

@@ -27,7 +27,7 @@ use crate::evidence::references::ReferenceError;
 use crate::federation::serving::Source;
 use crate::fixtures::{evidence, now, readable, refusal, reported, smallest, validated};
 use crate::reconcile::problem::{Cause, Problem, Step};
-use crate::reconcile::replace::{Replacement, ReplacementState};
+use crate::reconcile::replacement::{Replacement, ReplacementState};
 
 fn with_peer() -> Value {
     let mut spec = smallest();

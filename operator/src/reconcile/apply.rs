@@ -14,7 +14,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::problem::{Applied, Problem, Step};
-use super::replace::{self, Refusal, Replacement};
+use super::replace::{self, Refusal};
+use super::replacement::Replacement;
 use crate::build::Child;
 use crate::build::metadata::CONTENT_ANNOTATION;
 use crate::children::{self, is_controlled_by};

@@ -196,7 +196,7 @@ pub async fn content(
     }
     let problem = |error: &kube::Error| Problem::of(Step::Read, "Secret", "", error);
     let reading = dereference(&context.client, federation, cert_manager, now);
-    let read = timeout(READ_TIMEOUT, reading).await;
+    let read = timeout(READ_TIMEOUT, Box::pin(reading)).await;
     let Ok(read) = read else {
         let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
         return Err(Problem::failed(Step::Read, "Secret", "", message));

@@ -1,6 +1,6 @@
 //! Why objects could not be read, applied or deleted: the API server's answers, reduced to what the user must do. Pure.
 
-use super::replace::Replacement;
+use super::replacement::Replacement;
 use crate::causes::Causes;
 
 /// What was tried.

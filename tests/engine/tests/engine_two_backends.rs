@@ -50,8 +50,8 @@ fn world(additional: &[&str]) -> (World, Server) {
 #[test]
 fn domains_of_two_backends_exchange_stanzas_through_the_engine() {
     let (world, rooms) = world(&[]);
-    let mut from_local = world.stream_from_backend(ROOMS).unwrap();
-    from_local.send(TO_ROOMS).unwrap();
+    let mut outgoing = world.stream_from_backend(ROOMS).unwrap();
+    outgoing.send(TO_ROOMS).unwrap();
     let arrived = rooms.message().unwrap();
     assert_eq!(arrived.attribute("from"), Some("juliet@local.example/b"));
     assert_eq!(arrived.attribute("to"), Some("hall@rooms.example"));
@@ -68,9 +68,9 @@ fn domains_of_two_backends_exchange_stanzas_through_the_engine() {
 fn a_stanza_for_a_backend_that_is_down_comes_back_with_the_cause() {
     let (world, rooms) = world(&[]);
     drop(rooms);
-    let mut from_local = world.stream_from_backend(ROOMS).unwrap();
+    let mut outgoing = world.stream_from_backend(ROOMS).unwrap();
     let request = "<iq from='juliet@local.example/b' to='rooms.example' id='q1' type='get'><ping xmlns='urn:xmpp:ping'/></iq>";
-    from_local.send(request).unwrap();
+    outgoing.send(request).unwrap();
     // The engine's own pings arrive as well.
     let mut bounce = world.backend.stanza().unwrap();
     while bounce.attribute("type") != Some("error") {

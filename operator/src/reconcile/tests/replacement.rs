@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::reconcile::problem::Cause;
-use crate::reconcile::replace::{Replacement, ReplacementState};
+use crate::reconcile::replacement::{Replacement, ReplacementState};
 
 const SERVICE: &str = "/api/v1/namespaces/im/services/example";
 const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
