@@ -57,8 +57,8 @@ fn domains_of_two_backends_exchange_stanzas_through_the_engine() {
     assert_eq!(arrived.attribute("to"), Some("hall@rooms.example"));
 
     let identity = world.ground.backend_ca.issue(&[ROOMS]).unwrap();
-    let roots = world.ground.backend_ca.roots().unwrap();
-    let initiator = Initiator { from: ROOMS, ..world.from_backend(&identity, &roots, LOCAL) };
+    let trusted = world.ground.backend_ca.roots().unwrap();
+    let initiator = Initiator { from: ROOMS, ..world.from_backend(&identity, &trusted, LOCAL) };
     initiator.external().unwrap().send(TO_LOCAL).unwrap();
     let arrived = world.backend.message().unwrap();
     assert_eq!(arrived.attribute("from"), Some("hall@rooms.example/romeo"));
@@ -96,8 +96,8 @@ fn domains_of_one_backend_do_not_meet_at_the_engine() {
 fn a_backend_cannot_claim_a_domain_of_another_backend() {
     let (world, _rooms) = world(&[]);
     let identity = world.ground.backend_ca.issue(&[LOCAL]).unwrap();
-    let roots = world.ground.backend_ca.roots().unwrap();
-    let claiming = Initiator { from: ROOMS, ..world.from_backend(&identity, &roots, LOCAL) };
+    let trusted = world.ground.backend_ca.roots().unwrap();
+    let claiming = Initiator { from: ROOMS, ..world.from_backend(&identity, &trusted, LOCAL) };
     let refused = claiming.external().map(|_| ());
     assert!(
         matches!(&refused, Err(PeerError::Stream { condition, .. }) if condition == "policy-violation"),
