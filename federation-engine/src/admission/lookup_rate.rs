@@ -88,14 +88,14 @@ impl Lookups {
         source: IpAddr,
         authenticated: bool,
         now: Instant,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Option<Instant> {
         let rate = match leg {
             Leg::Inner if authenticated => return Some(now),
             Leg::Inner => &self.inner,
             Leg::Outer => &self.outer,
         };
-        rate.lock().unwrap_or_else(PoisonError::into_inner).take(source, now, patience)
+        rate.lock().unwrap_or_else(PoisonError::into_inner).take(source, now, max_wait)
     }
 }
 

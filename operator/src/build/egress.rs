@@ -73,7 +73,7 @@ fn internet() -> NetworkPolicyEgressRule {
 }
 
 /// The exceptions of the spec. They have a rule of their own, because some network plugins make one set of addresses of a
-/// rule, in which an exception could not be told from the network that it is an exception of.
+/// rule, in which an exception could not be distinguished from the network that it is an exception of.
 fn allowed(federation: &Validated) -> Option<NetworkPolicyEgressRule> {
     let allowed = &federation.spec.egress.allow_networks;
     let translated = allowed.iter().filter_map(nat64).map(IpNet::V6);

@@ -40,7 +40,7 @@ fn a_chain_without_its_intermediate_is_incomplete_and_the_issuer_is_named() {
     assert_eq!(missing(&[&leaf, &intermediate.certificate], &root.trust()), None);
     // A private CA whose root peers were given.
     assert_eq!(missing(&[&leaf], &intermediate.trust()), None);
-    // Its root is in the chain: nothing is missing, whoever trusts it.
+    // Its root is in the chain: nothing is missing, independent of the trust of others.
     let with_root = [&leaf, &intermediate.certificate, &root.certificate];
     assert_eq!(missing(&with_root, &Trust::none()), None);
 }
