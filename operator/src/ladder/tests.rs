@@ -126,10 +126,10 @@ fn accepted() {
     assert!(several.message.ends_with("Also affected: Secret example."), "{several:?}");
     assert_eq!(reason(rung, |seen| seen.applied.pending = true), "Pending");
     let mut spec = smallest();
-    spec["dns"] = json!({"takeover": true});
+    spec["verification"] = json!({"claimCheck": {}});
     let verdict = of(&spec, rung, |_| {});
     assert_eq!(verdict.reason.to_string(), "Accepted");
-    assert!(verdict.message.contains("Not in effect yet: dns.takeover."), "{verdict:?}");
+    assert!(verdict.message.contains("Not in effect yet: verification.claimCheck."), "{verdict:?}");
 }
 
 fn refused(kind: &str, cause: Cause) -> Problem {

@@ -74,6 +74,26 @@ fn server(calls: Vec<Call>) -> (Client, JoinHandle<Vec<String>>) {
     (Client::new(service, "im"), task)
 }
 
+/// The same for requests of children that are applied at once: the calls come in any order.
+fn server_in_any_order(mut calls: Vec<Call>) -> (Client, JoinHandle<()>) {
+    let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let task = tokio::spawn(async move {
+        while let Some((request, answer)) = handle.next_request().await {
+            let (method, uri) = (request.method().clone(), request.uri().to_string());
+            let expected = calls
+                .iter()
+                .position(|call| call.method == method && uri.contains(call.path))
+                .unwrap_or_else(|| panic!("one request too many: {method} {uri}"));
+            let call = calls.remove(expected);
+            let body = Body::from(serde_json::to_vec(&call.body).unwrap());
+            answer.send_response(Response::builder().status(call.status).body(body).unwrap());
+        }
+        let left: Vec<_> = calls.iter().map(|call| (&call.method, call.path)).collect();
+        assert!(left.is_empty(), "requests that did not come: {left:?}");
+    });
+    (Client::new(service, "im"), task)
+}
+
 fn reference() -> FederationRef {
     FederationRef::new("example").within("im")
 }

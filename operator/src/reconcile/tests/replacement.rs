@@ -119,9 +119,9 @@ async fn a_finalizer_is_waited_for() {
 async fn other_children_are_applied_although_the_service_waits() {
     let mut calls = vec![call(Method::GET, SERVICE, 200, existing(&[], false))];
     calls.extend(tried(201, existing(&[], false)));
-    calls.push(not_found());
+    calls.push(call(Method::GET, PATH, 404, failure(404, "NotFound", "not found")));
     calls.push(call(Method::PATCH, PATH, 201, object(UID, "1")));
-    let (client, requests) = server(calls);
+    let (client, requests) = server_in_any_order(calls);
     let (context, _writers) = context(client);
     let children = [service(), network_policy()];
     let outcome = apply(&context, &reference(), &validated(&smallest()), &children).await;
