@@ -14,8 +14,6 @@ use crate::peer::Probe;
 enum Setting {
     /// A backend is a component (XEP-0114).
     Component,
-    /// A backend authenticates itself by dialback without TLS.
-    PlainDialback,
     /// The defaults set the JID to which a probe of a peer sends its ping.
     DefaultProbeTo,
     /// A peer sets that JID.
@@ -32,8 +30,7 @@ impl Setting {
     ) -> Vec<(Self, usize)> {
         let of_backend = |(index, authentication)| match authentication {
             None => Some((Self::Component, index)),
-            Some(BackendAuthentication::PlainDialback) => Some((Self::PlainDialback, index)),
-            Some(BackendAuthentication::Minted | BackendAuthentication::Dialback) => None,
+            Some(_) => None,
         };
         let has_to = |probe: Option<&Probe>| probe.is_some_and(|probe| probe.to.is_some());
         let mut found: Vec<_> = backends.enumerate().filter_map(of_backend).collect();
@@ -47,7 +44,6 @@ impl Setting {
     const fn field(self) -> &'static str {
         match self {
             Self::Component => "backends[].component",
-            Self::PlainDialback => "backends[].server.authentication",
             Self::DefaultProbeTo => "peerDefaults.probe.to",
             Self::ProbeTo => "peers[].probe.to",
         }
@@ -68,7 +64,6 @@ impl XmppFederationSpec {
             |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
         [
             of(Setting::Component),
-            of(Setting::PlainDialback),
             of(Setting::DefaultProbeTo),
             of(Setting::ProbeTo),
             ("verification.prober", self.verification.prober.is_some()),
@@ -146,7 +141,6 @@ mod tests {
             found,
             [
                 "backends[].component",
-                "backends[].server.authentication",
                 "peerDefaults.probe.to",
                 "peers[].probe.to",
                 "verification.prober",

@@ -42,9 +42,6 @@ impl EngineFile {
                     name.unwrap_or_default()
                 )
             }
-            Setting::PlainDialback => {
-                "PlainDialback is not supported yet; set Minted or Dialback".to_owned()
-            }
             Setting::DefaultProbeTo | Setting::ProbeTo => {
                 "not in effect yet; a probe opens a stream to the peer's domain and sends no ping"
                     .to_owned()

@@ -1,4 +1,4 @@
-//! A backend that authenticates by dialback (`authentication: Dialback`), and to which the engine authenticates in the
+//! A backend that authenticates by dialback (`authentication: Dialback`, and without TLS `PlainDialback`), and to which the engine authenticates in the
 //! same way. For this backend, the engine is the authoritative server of every remote domain. The engine verifies keys
 //! of the backend's own domain with the backend.
 
@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use harness::loopback::{DEADLINE, LOCAL, ORDINARY, PEER, World, secret_of};
 use harness::program::engine;
-use s2s_peer::acceptor::{Acceptor, Proof};
-use s2s_peer::initiator::Initiator;
+use s2s_peer::acceptor::{Acceptor, Proof, WithoutTls};
+use s2s_peer::initiator::{Initiator, Security};
 use s2s_peer::server::Server;
 
 /// The engine refuses to dial its own address, and other backends have theirs.
@@ -15,6 +15,16 @@ const BACKEND: [u8; 4] = [127, 0, 0, 4];
 
 #[test]
 fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
+    exchange(Security::StartTls);
+}
+
+#[test]
+fn messages_pass_without_tls_and_a_forged_key_does_not() {
+    exchange(Security::Plain);
+}
+
+fn exchange(security: Security) {
+    let is_plain = matches!(security, Security::Plain);
     let mut backend = None;
     let world = World::start_with(engine(), ORDINARY, |ground, config| {
         let acceptor = Acceptor {
@@ -27,11 +37,16 @@ fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
             secret: secret_of(LOCAL),
             timeout: DEADLINE,
         };
-        let server = Server::start(SocketAddr::from((BACKEND, 0)), acceptor).unwrap();
+        let address = SocketAddr::from((BACKEND, 0));
+        let server = if is_plain {
+            Server::start(address, WithoutTls(acceptor)).unwrap()
+        } else {
+            Server::start(address, acceptor).unwrap()
+        };
         config["backends"][0]["server"] = serde_json::json!({
             "host": server.address().ip().to_string(),
             "port": server.address().port(),
-            "authentication": "Dialback",
+            "authentication": if is_plain { "PlainDialback" } else { "Dialback" },
         });
         backend = Some(server);
     })
@@ -46,7 +61,8 @@ fn messages_pass_in_both_directions_and_a_forged_key_does_not() {
 
     // The engine's own authority issues its certificate; this backend need not trust that authority.
     let minted = world.ground.backend_ca.roots().unwrap();
-    let from_backend = Initiator { identity: None, ..world.from_backend(&identity, &minted, PEER) };
+    let from_backend =
+        Initiator { identity: None, security, ..world.from_backend(&identity, &minted, PEER) };
     let mut stream = from_backend.dialback(&secret_of(LOCAL)).unwrap();
     stream.send(format!("<message from='juliet@{LOCAL}' to='romeo@{PEER}' id='out'/>")).unwrap();
     assert_eq!(

@@ -71,7 +71,7 @@ impl Acceptor {
     /// The same, with these features added to every list of features.
     pub fn accept_offering(&self, tcp: TcpStream, features: &str) -> Result<Option<Session>> {
         let stream = self.secured(tcp, features)?;
-        self.authenticate(stream, features)
+        self.authenticate(Security::StartTls, stream, features)
     }
 
     /// The same, up to the TLS handshake.
@@ -86,7 +86,12 @@ impl Acceptor {
         stream.secured_as_server(tls::server(&self.identity, &self.roots)?)
     }
 
-    fn authenticate(&self, mut stream: Stream, more: &str) -> Result<Option<Session>> {
+    fn authenticate(
+        &self,
+        security: Security,
+        mut stream: Stream,
+        more: &str,
+    ) -> Result<Option<Session>> {
         let header = stream.header()?;
         let from = header.attribute("from").unwrap_or_default().to_owned();
         let mut features =
@@ -116,7 +121,7 @@ impl Acceptor {
                 let id = self.greet(&mut stream, more)?;
                 return Ok(Some(Session { stream, from, id, both_ways }));
             }
-            if let Some(from) = self.dialback(&mut stream, &element, &id)? {
+            if let Some(from) = self.dialback_by(security, &mut stream, &element, &id)? {
                 return Ok(Some(Session { stream, from, id, both_ways }));
             }
         }
@@ -125,6 +130,17 @@ impl Acceptor {
     /// Answers a dialback element. Returns the domain that it authenticated, if any.
     pub fn dialback(
         &self,
+        stream: &mut Stream,
+        element: &Element,
+        id: &str,
+    ) -> Result<Option<String>> {
+        self.dialback_by(Security::StartTls, stream, element, id)
+    }
+
+    /// The same; `security` is that of the stream to the authoritative server.
+    fn dialback_by(
+        &self,
+        security: Security,
         stream: &mut Stream,
         element: &Element,
         id: &str,
@@ -144,7 +160,7 @@ impl Acceptor {
             to: from,
             identity: Some(&self.identity),
             roots: &self.roots,
-            security: Security::StartTls,
+            security,
             timeout: self.timeout,
         };
         let valid = authoritative.verify(element, id)?;
@@ -176,6 +192,25 @@ impl Receiving for Acceptor {
 
     fn timeout(&self) -> Duration {
         self.timeout
+    }
+}
+
+/// An acceptor that knows no TLS, neither as receiving nor as initiating entity.
+#[derive(Debug)]
+pub struct WithoutTls(pub Acceptor);
+
+impl Receiving for WithoutTls {
+    fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
+        let stream = Stream::accepted(tcp, self.0.timeout)?;
+        self.0.authenticate(Security::Plain, stream, "")
+    }
+
+    fn dialback(&self, stream: &mut Stream, element: &Element, id: &str) -> Result<Option<String>> {
+        self.0.dialback_by(Security::Plain, stream, element, id)
+    }
+
+    fn timeout(&self) -> Duration {
+        self.0.timeout
     }
 }
 

@@ -248,7 +248,6 @@ peers:
     assert_eq!(
         config.not_in_effect(),
         [
-            "backends[0].server.authentication: PlainDialback is not supported yet; set Minted or Dialback".to_owned(),
             "backends[1].component: components (XEP-0114) are not in effect yet; stanzas to \"bot\" are bounced".to_owned(),
             format!("peerDefaults.probe.to: {probe}"),
             format!("peers[1].probe.to: {probe}"),
