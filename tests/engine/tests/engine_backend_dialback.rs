@@ -2,6 +2,12 @@
 //! same way. For this backend, the engine is the authoritative server of every remote domain. The engine verifies keys
 //! of the backend's own domain with the backend.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test states its expectations so"
+)]
+
 use std::net::SocketAddr;
 
 use harness::loopback::{DEADLINE, LOCAL, ORDINARY, PEER, World, secret_of};
