@@ -1,6 +1,6 @@
-//! A backend that authenticates by dialback (`authentication: Dialback`, and without TLS `PlainDialback`), and to which the engine authenticates in the
-//! same way. For this backend, the engine is the authoritative server of every remote domain. The engine verifies keys
-//! of the backend's own domain with the backend.
+//! A backend that authenticates by dialback: over TLS (`authentication: Dialback`), or without TLS (`PlainDialback`). The
+//! engine authenticates to it in the same way. For this backend, the engine is the authoritative server of every remote
+//! domain. The engine verifies keys of the backend's own domain with the backend.
 
 #![allow(
     clippy::unwrap_used,
