@@ -7,6 +7,7 @@ pub mod error;
 pub mod issued;
 pub mod observe;
 pub mod pass;
+mod plan;
 pub mod problem;
 pub mod replace;
 pub mod replacement;

@@ -7,41 +7,28 @@ use std::time::{Duration, Instant};
 use crds::condition::{self, ConditionStatus, ConditionType};
 use crds::reason::AcceptedReason;
 use crds::{XmppFederation, XmppFederationStatus};
-use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Service;
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::Store;
 use kube::{Api, Resource, ResourceExt};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 
 use super::apply::{self, Outcome};
-use super::dereference::Dereferenced;
 use super::error::Error;
-use super::problem::{Applied, Cause, Problem, Step};
+use super::plan::{Plan, digest_of_files, plan};
+use super::problem::{Applied, Cause, Step};
 use super::{observe, report, schedule, status};
-use crate::build::{self, Child, Given, Settings, paths};
 use crate::context::{Context, Federation, FederationRef};
-use crate::dns::publish::{self, Publication};
-use crate::evidence::cluster::{self, ClusterEvidence};
+use crate::evidence::cluster::ClusterEvidence;
 use crate::evidence::dns::{DnsEvidence, LookedFor};
-use crate::evidence::engine::Credentials;
 use crate::evidence::networks::ClusterNetworks;
-use crate::evidence::references::{References, ServedCertificate};
-use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
-use crate::federation::material::{self, ControlMaterial};
-use crate::federation::names;
+use crate::evidence::{Evidence, probe, resolvers};
 use crate::federation::validated::{InvalidFederation, Validated, validate};
 use crate::ladder::verdict::Verdict;
 use crate::ladder::{View, accepted};
 
 /// Time that applying may take before the status is written without its result, and between two such reports.
 const REPORT_INTERVAL: Duration = Duration::from_millis(1500);
-/// Time for the Service that the configuration needs the address of, before the configuration is built without it.
-const BACKEND_SERVICE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Older answers from the network say nothing about now.
 const MAX_EVIDENCE_AGE: SignedDuration = SignedDuration::from_mins(2);
 /// Pause before another attempt to get a turn for applying.
@@ -214,122 +201,6 @@ impl Pass<'_> {
     }
 }
 
-/// What is to be applied, and what follows from it for the verdicts.
-struct Plan {
-    /// The wanted children; `None` if they could not be built.
-    children: Option<Vec<Child>>,
-    config: WantedConfig,
-    publication: Publication,
-    references: References,
-    credentials: Option<Credentials>,
-    networks: Arc<ClusterNetworks>,
-    /// Why the federation does not get the current engine image yet.
-    rollout_waits: Option<String>,
-    /// Objects that another client had changed or deleted.
-    restored: Vec<String>,
-    /// Objects that could not be read, and children that could not be built.
-    problems: Vec<Problem>,
-}
-
-/// Observes, and builds the children.
-async fn plan(
-    context: &Context,
-    reference: &FederationRef,
-    federation: &Validated,
-    old: &XmppFederationStatus,
-    now: Timestamp,
-    may_apply: bool,
-) -> Plan {
-    let (found, (mut cluster, unread), networks) = tokio::join!(
-        observe::content(context, reference, federation, now),
-        observe::cluster(context, reference, federation),
-        observe::networks(context),
-    );
-    let published_at = federation.published_at(cluster.address());
-    let last_dns = context.dns.last(reference);
-    let publication = publish::decide(
-        federation,
-        published_at.as_ref(),
-        cluster.dns_endpoint.kind_exists,
-        cluster.dns_endpoint.exists,
-        &old.conditions,
-        last_dns.as_ref(),
-    );
-    let mut plan = Plan {
-        children: None,
-        config: WantedConfig::default(),
-        publication,
-        references: References::default(),
-        credentials: None,
-        networks,
-        rollout_waits: None,
-        restored: Vec::new(),
-        problems: Vec::new(),
-    };
-    match found {
-        // What cannot be read must not be built: a Secret that seems to be missing would be issued again.
-        Err(problem) => plan.problems.push(problem),
-        Ok(found) => {
-            let missing = cluster.backend_ip.is_none() && unread.is_empty();
-            if missing && may_apply && !federation.spec.paused {
-                let made = make_backend_service(context, reference, federation).await;
-                let service = made.sent.first().cloned();
-                let service = service.and_then(|object| object.try_parse::<Service>().ok());
-                cluster.backend_ip = service.as_ref().and_then(cluster::cluster_ip);
-                plan.restored = made.restored;
-            }
-            if let Err(problem) =
-                build(context, reference, federation, &cluster, found, now, &mut plan)
-            {
-                plan.problems.push(problem);
-            }
-        }
-    }
-    plan
-}
-
-/// Completes the plan with the children.
-fn build(
-    context: &Context,
-    reference: &FederationRef,
-    federation: &Validated,
-    cluster: &ClusterEvidence,
-    found: Dereferenced,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Result<(), Problem> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Problem::failed(Step::Apply, "child object", "", error.to_string())
-    };
-    let material =
-        material::complete(&found.existing, federation, now).map_err(|error| failed(&error))?;
-    let serving = found.serving(federation, &material, now);
-    let source = serving.as_ref().map(|serving| &serving.source);
-    let issuer = found.issued.issuer(federation, source);
-    plan.references = found.references;
-    plan.references.served = serving.as_ref().map(ServedCertificate::from);
-    plan.credentials = credentials(&material.control);
-    let given = Given {
-        address: federation.published_at(cluster.address()),
-        assigned: cluster.address().cloned(),
-        backend_ip: cluster.backend_ip,
-        publish_srv: plan.publication == Publication::Published,
-        dns_clients: build::dns_clients::of(federation, &plan.networks),
-        material,
-        serving,
-        issuer,
-    };
-    let all = context.objects.deployments.current().map(Store::state).unwrap_or_default();
-    let choice = context.waves.choose(reference, &all, &context.settings.engine_image);
-    let settings = Settings { engine_image: choice.image, ..context.settings.clone() };
-    plan.rollout_waits = choice.waits;
-    let children =
-        build::children(federation, &given, &settings).map_err(|error| failed(&error))?;
-    plan.config = wanted_config(context, reference, federation, &children, now);
-    plan.children = Some(children);
-    Ok(())
-}
-
 /// Applies the children.
 async fn act(
     context: &Context,
@@ -417,71 +288,6 @@ fn ask(
     let names = LookedFor::of(federation, published_at.as_ref(), &resolvers);
     let wanted = probe::Wanted::of(federation, cluster, plan.references.served.as_ref());
     (context.dns.observe(reference, names, every), context.probes.observe(reference, wanted, every))
-}
-
-/// Applies the Service for the backend first, because the engine's configuration needs its address.
-async fn make_backend_service(
-    context: &Context,
-    reference: &FederationRef,
-    federation: &Validated,
-) -> Outcome {
-    let name = names::backend_service(&federation.name);
-    let refused = context.remember(reference, |memory| {
-        let (_, applied) = memory.last_applied.as_ref()?;
-        applied.problem(Step::Apply, "Service", &name).map(|_| ())
-    });
-    match build::backend_service(federation) {
-        Ok(Some(child)) if refused.is_none() => {
-            apply::alone(context, reference, federation, &child, BACKEND_SERVICE_TIMEOUT).await
-        }
-        // An object that cannot be built is reported with the other children.
-        Ok(_) | Err(_) => Outcome::default(),
-    }
-}
-
-fn credentials(control: &ControlMaterial) -> Option<Credentials> {
-    let certificate = CertificateDer::from_pem_slice(control.pair.certificate.as_bytes()).ok()?;
-    Some(Credentials { certificate, token: control.token.clone() })
-}
-
-/// Hash of the wanted configuration file, computed as the engine does, and since when it is wanted.
-fn wanted_config(
-    context: &Context,
-    reference: &FederationRef,
-    federation: &Validated,
-    children: &[Child],
-    now: Timestamp,
-) -> WantedConfig {
-    let config_map = ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&());
-    let name = names::engine_config(&federation.name);
-    let text = children
-        .iter()
-        .find(|child| child.resource == config_map && child.object.name_any() == name)
-        .and_then(|child| child.object.data.pointer(&format!("/data/{}", paths::CONFIG_KEY)))
-        .and_then(|text| text.as_str())
-        .unwrap_or_default();
-    let hash = HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(text.as_bytes()));
-    let since = context.remember(reference, |memory| match &memory.content {
-        Some((known, since)) if *known == hash => *since,
-        _ => {
-            memory.content = Some((hash.clone(), now));
-            now
-        }
-    });
-    let age = now.duration_since(since).unsigned_abs();
-    WantedConfig { hash, age }
-}
-
-/// Digest of all files that pods load without a restart.
-fn digest_of_files(config: &WantedConfig, children: &[Child]) -> String {
-    let secrets: Vec<&serde_json::Value> = children
-        .iter()
-        .filter(|child| child.resource.kind == "Secret")
-        .map(|child| &child.object.data)
-        .collect();
-    let mut digest = apply::digest(&(config.hash.as_str(), secrets));
-    digest.truncate(16);
-    digest
 }
 
 /// The cluster's own networks, with those that the spec adds, and the addresses of the pods.

@@ -1,0 +1,214 @@
+//! The plan of a pass: what is observed about the objects in the cluster, and the children that are built from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::XmppFederationStatus;
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+use kube::core::ApiResource;
+use kube::runtime::reflector::Store;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::apply::{self, Outcome};
+use super::dereference::Dereferenced;
+use super::observe;
+use super::problem::{Problem, Step};
+use crate::build::{self, Child, Given, Settings, paths};
+use crate::context::{Context, FederationRef};
+use crate::dns::publish::{self, Publication};
+use crate::evidence::WantedConfig;
+use crate::evidence::cluster::{self, ClusterEvidence};
+use crate::evidence::engine::Credentials;
+use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::references::{References, ServedCertificate};
+use crate::federation::material::{self, ControlMaterial};
+use crate::federation::names;
+use crate::federation::validated::Validated;
+
+/// Time for the Service that the configuration needs the address of, before the configuration is built without it.
+const BACKEND_SERVICE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// What is to be applied, and what follows from it for the verdicts.
+pub(super) struct Plan {
+    /// The wanted children; `None` if they could not be built.
+    pub(super) children: Option<Vec<Child>>,
+    pub(super) config: WantedConfig,
+    pub(super) publication: Publication,
+    pub(super) references: References,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) networks: Arc<ClusterNetworks>,
+    /// Why the federation does not get the current engine image yet.
+    pub(super) rollout_waits: Option<String>,
+    /// Objects that another client had changed or deleted.
+    pub(super) restored: Vec<String>,
+    /// Objects that could not be read, and children that could not be built.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Observes, and builds the children.
+pub(super) async fn plan(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    old: &XmppFederationStatus,
+    now: Timestamp,
+    may_apply: bool,
+) -> Plan {
+    let (found, (mut cluster, unread), networks) = tokio::join!(
+        observe::content(context, reference, federation, now),
+        observe::cluster(context, reference, federation),
+        observe::networks(context),
+    );
+    let published_at = federation.published_at(cluster.address());
+    let last_dns = context.dns.last(reference);
+    let publication = publish::decide(
+        federation,
+        published_at.as_ref(),
+        cluster.dns_endpoint.kind_exists,
+        cluster.dns_endpoint.exists,
+        &old.conditions,
+        last_dns.as_ref(),
+    );
+    let mut plan = Plan {
+        children: None,
+        config: WantedConfig::default(),
+        publication,
+        references: References::default(),
+        credentials: None,
+        networks,
+        rollout_waits: None,
+        restored: Vec::new(),
+        problems: Vec::new(),
+    };
+    match found {
+        // What cannot be read must not be built: a Secret that seems to be missing would be issued again.
+        Err(problem) => plan.problems.push(problem),
+        Ok(found) => {
+            let missing = cluster.backend_ip.is_none() && unread.is_empty();
+            if missing && may_apply && !federation.spec.paused {
+                let made = make_backend_service(context, reference, federation).await;
+                let service = made.sent.first().cloned();
+                let service = service.and_then(|object| object.try_parse::<Service>().ok());
+                cluster.backend_ip = service.as_ref().and_then(cluster::cluster_ip);
+                plan.restored = made.restored;
+            }
+            if let Err(problem) =
+                build(context, reference, federation, &cluster, found, now, &mut plan)
+            {
+                plan.problems.push(problem);
+            }
+        }
+    }
+    plan
+}
+
+/// Completes the plan with the children.
+fn build(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    cluster: &ClusterEvidence,
+    found: Dereferenced,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Result<(), Problem> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Problem::failed(Step::Apply, "child object", "", error.to_string())
+    };
+    let material =
+        material::complete(&found.existing, federation, now).map_err(|error| failed(&error))?;
+    let serving = found.serving(federation, &material, now);
+    let source = serving.as_ref().map(|serving| &serving.source);
+    let issuer = found.issued.issuer(federation, source);
+    plan.references = found.references;
+    plan.references.served = serving.as_ref().map(ServedCertificate::from);
+    plan.credentials = credentials(&material.control);
+    let given = Given {
+        address: federation.published_at(cluster.address()),
+        assigned: cluster.address().cloned(),
+        backend_ip: cluster.backend_ip,
+        publish_srv: plan.publication == Publication::Published,
+        dns_clients: build::dns_clients::of(federation, &plan.networks),
+        material,
+        serving,
+        issuer,
+    };
+    let all = context.objects.deployments.current().map(Store::state).unwrap_or_default();
+    let choice = context.waves.choose(reference, &all, &context.settings.engine_image);
+    let settings = Settings { engine_image: choice.image, ..context.settings.clone() };
+    plan.rollout_waits = choice.waits;
+    let children =
+        build::children(federation, &given, &settings).map_err(|error| failed(&error))?;
+    plan.config = wanted_config(context, reference, federation, &children, now);
+    plan.children = Some(children);
+    Ok(())
+}
+
+/// Applies the Service for the backend first, because the engine's configuration needs its address.
+async fn make_backend_service(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+) -> Outcome {
+    let name = names::backend_service(&federation.name);
+    let refused = context.remember(reference, |memory| {
+        let (_, applied) = memory.last_applied.as_ref()?;
+        applied.problem(Step::Apply, "Service", &name).map(|_| ())
+    });
+    match build::backend_service(federation) {
+        Ok(Some(child)) if refused.is_none() => {
+            apply::alone(context, reference, federation, &child, BACKEND_SERVICE_TIMEOUT).await
+        }
+        // An object that cannot be built is reported with the other children.
+        Ok(_) | Err(_) => Outcome::default(),
+    }
+}
+
+fn credentials(control: &ControlMaterial) -> Option<Credentials> {
+    let certificate = CertificateDer::from_pem_slice(control.pair.certificate.as_bytes()).ok()?;
+    Some(Credentials { certificate, token: control.token.clone() })
+}
+
+/// Hash of the wanted configuration file, computed as the engine does, and since when it is wanted.
+fn wanted_config(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    children: &[Child],
+    now: Timestamp,
+) -> WantedConfig {
+    let config_map = ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&());
+    let name = names::engine_config(&federation.name);
+    let text = children
+        .iter()
+        .find(|child| child.resource == config_map && child.object.name_any() == name)
+        .and_then(|child| child.object.data.pointer(&format!("/data/{}", paths::CONFIG_KEY)))
+        .and_then(|text| text.as_str())
+        .unwrap_or_default();
+    let hash = HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(text.as_bytes()));
+    let since = context.remember(reference, |memory| match &memory.content {
+        Some((known, since)) if *known == hash => *since,
+        _ => {
+            memory.content = Some((hash.clone(), now));
+            now
+        }
+    });
+    let age = now.duration_since(since).unsigned_abs();
+    WantedConfig { hash, age }
+}
+
+/// Digest of all files that pods load without a restart.
+pub(super) fn digest_of_files(config: &WantedConfig, children: &[Child]) -> String {
+    let secrets: Vec<&serde_json::Value> = children
+        .iter()
+        .filter(|child| child.resource.kind == "Secret")
+        .map(|child| &child.object.data)
+        .collect();
+    let mut digest = apply::digest(&(config.hash.as_str(), secrets));
+    digest.truncate(16);
+    digest
+}
