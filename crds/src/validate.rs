@@ -235,7 +235,7 @@ fn exposure(service: &ServiceSpec) -> Vec<InvalidSpec> {
     found
 }
 
-/// What is wrong with the other targets of the SRV records.
+/// Faults of the other targets of the SRV records.
 fn other_targets(spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
     let mut found = Vec::new();
     let own = spec.host();

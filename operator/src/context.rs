@@ -131,13 +131,17 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn nothing_stays_of_a_federation_that_was_deleted_unnoticed() {
+    /// An API server without objects.
+    fn empty_server() -> Client {
         let answer = |_: http::Request<Body>| async {
             http::Response::builder().status(404).body(Body::empty())
         };
-        let client = Client::new(tower::service_fn(answer), "im");
-        let (context, _writers) = crate::fixtures::context(client);
+        Client::new(tower::service_fn(answer), "im")
+    }
+
+    #[tokio::test]
+    async fn nothing_stays_of_a_federation_that_was_deleted_unnoticed() {
+        let (context, _writers) = crate::fixtures::context(empty_server());
         let federation = FederationRef::new("example").within("im");
         context.adopt(&federation, Some("1".to_owned()));
         context.metrics.condition("im", "example", "Ready", "False");
@@ -149,11 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_federation_of_the_same_name_starts_from_nothing() {
-        let answer = |_: http::Request<Body>| async {
-            http::Response::builder().status(404).body(Body::empty())
-        };
-        let client = Client::new(tower::service_fn(answer), "im");
-        let (context, _writers) = crate::fixtures::context(client);
+        let (context, _writers) = crate::fixtures::context(empty_server());
         let federation = FederationRef::new("example").within("im");
         context.adopt(&federation, Some("1".to_owned()));
         context.remember(&federation, |memory| memory.reported = Some(HashMap::new()));

@@ -93,7 +93,7 @@ impl OptionalKinds {
         }
     }
 
-    /// Repeats the query for ever.
+    /// Repeats the query.
     pub async fn follow(&self, client: &Client) {
         loop {
             tokio::time::sleep(SHORTEST_PAUSE).await;

@@ -70,12 +70,7 @@ async fn follow_metadata(
     writer: &mut Writer,
     wake: &Wake,
 ) {
-    let client = context.client.clone();
-    let api: Api<Metadata> = if namespace.is_empty() {
-        Api::all_with(client, resource)
-    } else {
-        Api::namespaced_with(client, namespace, resource)
-    };
+    let api = metadata_of(context, namespace, resource);
     let events = watcher(api, managed()).default_backoff().modify(strip);
     let health = Health::default();
     let keep = |event: &Event<Metadata>| writer.apply_watcher_event(event);
@@ -225,12 +220,7 @@ pub async fn issuance(context: Arc<Context>, namespace: String, resource: ApiRes
     if context.kinds.certificate_changes().wait_for(|exists| *exists).await.is_err() {
         return;
     }
-    let client = context.client.clone();
-    let api: Api<Metadata> = if namespace.is_empty() {
-        Api::all_with(client, &resource)
-    } else {
-        Api::namespaced_with(client, &namespace, &resource)
-    };
+    let api = metadata_of(&context, &namespace, &resource);
     let events = watcher(api, watcher::Config::default()).default_backoff();
     wake_for_each(
         events,
@@ -250,14 +240,7 @@ pub async fn secrets(
     feed: Feed<PartialObjectMeta<Secret>>,
     wake: Wake,
 ) {
-    let Feed { mut writer, health } = feed;
-    let api = every::<PartialObjectMeta<Secret>>(&context, &namespace);
-    let events = watcher(api, watcher::Config::default()).default_backoff().modify(bare);
-    let keep = |event: &Event<PartialObjectMeta<Secret>>| writer.apply_watcher_event(event);
-    wake_for_each(events, "Secret", &wake, &health, keep, |secret| {
-        referring(&context, secret, refers_to_secret)
-    })
-    .await;
+    referenced(&context, &namespace, feed, refers_to_secret, &wake).await;
 }
 
 /// Watches `ConfigMaps` that a federation refers to.
@@ -267,14 +250,32 @@ pub async fn config_maps(
     feed: Feed<PartialObjectMeta<ConfigMap>>,
     wake: Wake,
 ) {
+    referenced(&context, &namespace, feed, refers_to_config_map, &wake).await;
+}
+
+/// Watches one kind of object that a federation refers to.
+async fn referenced<K>(
+    context: &Context,
+    namespace: &str,
+    feed: Feed<K>,
+    refers: fn(&XmppFederation, &str) -> bool,
+    wake: &Wake,
+) where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
     let Feed { mut writer, health } = feed;
-    let api = every::<PartialObjectMeta<ConfigMap>>(&context, &namespace);
-    let events = watcher(api, watcher::Config::default()).default_backoff().modify(bare);
-    let keep = |event: &Event<PartialObjectMeta<ConfigMap>>| writer.apply_watcher_event(event);
-    wake_for_each(events, "ConfigMap", &wake, &health, keep, |map| {
-        referring(&context, map, refers_to_config_map)
-    })
-    .await;
+    let events = watcher(every::<K>(context, namespace), watcher::Config::default())
+        .default_backoff()
+        .modify(bare);
+    let keep = |event: &Event<K>| writer.apply_watcher_event(event);
+    let concerned = |object: &K| referring(context, object, refers);
+    wake_for_each(events, &K::kind(&()), wake, &health, keep, concerned).await;
 }
 
 /// Only name and version are needed, and there may be many.
@@ -282,6 +283,16 @@ fn bare(object: &mut impl ResourceExt) {
     object.managed_fields_mut().clear();
     object.annotations_mut().clear();
     object.labels_mut().clear();
+}
+
+/// The metadata of the objects of a kind, of one namespace or of all.
+fn metadata_of(context: &Context, namespace: &str, resource: &ApiResource) -> Api<Metadata> {
+    let client = context.client.clone();
+    if namespace.is_empty() {
+        Api::all_with(client, resource)
+    } else {
+        Api::namespaced_with(client, namespace, resource)
+    }
 }
 
 fn every<K>(context: &Context, namespace: &str) -> Api<K>
