@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
@@ -87,8 +88,12 @@ pub(crate) fn is_over_after(work: Work) -> bool {
 }
 
 /// Lets other streams have their turn. Wakes this task after the runtime has polled for input of other streams.
+///
+/// Lets another thread run first. A worker of the runtime that has input may wait for this thread's processor, and a thread
+/// that does not block keeps it up to the next tick of the kernel, which is 4 ms with 250 ticks a second.
 pub(crate) async fn pass() {
     TURN.set(Turn { began: None, work: 0 });
+    thread::yield_now();
     yield_now().await;
 }
 
