@@ -29,7 +29,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What the stream has as a component.
 pub(super) struct Role {
-    claim: Claim,
+    /// The domain that the stream header names.
+    domain: Domain,
+    /// Until the stream closes: a component that reconnects at once finds its domain free.
+    claim: Option<Claim>,
     /// Name of the backend.
     backend: String,
     /// Time of the next sweep.
@@ -39,6 +42,7 @@ pub(super) struct Role {
 }
 
 impl Role {
+    /// When [`Session::on_role_due`] must be called.
     pub(super) fn deadline(&self) -> Instant {
         self.contest.map_or(self.sweep_at, |(at, _)| at.min(self.sweep_at))
     }
@@ -89,7 +93,13 @@ impl Session {
         self.register(Far::Domain(domain.clone()));
         self.register(Far::Backend(backend.clone()));
         let sweep_at = clock::after(self.last_stanza, SWEEP_INTERVAL);
-        self.component = Some(Box::new(Role { claim, backend, sweep_at, contest: None }));
+        self.component = Some(Box::new(Role {
+            domain: domain.clone(),
+            claim: Some(claim),
+            backend,
+            sweep_at,
+            contest: None,
+        }));
         self.hurry_links();
         self.move_links(domain);
     }
@@ -133,7 +143,7 @@ impl Session {
 
     /// Another stream has this domain now.
     pub(super) fn on_moved(&mut self, domain: &Domain) {
-        if self.component.as_ref().is_some_and(|role| role.claim.domain != *domain) {
+        if self.component.as_ref().is_some_and(|role| role.domain != *domain) {
             self.outlet.let_go(|pair| pair.to == *domain);
         }
     }
@@ -177,7 +187,7 @@ impl Session {
         machine.forget_pairs();
         let Some(role) = &self.component else { return Flow::Continue };
         let snapshot = self.engine.snapshot_owned();
-        if is_of(&snapshot, &role.claim.domain, &role.backend) {
+        if is_of(&snapshot, &role.domain, &role.backend) {
             let stays = |pair: &Pair| is_of(&snapshot, &pair.to, &role.backend);
             self.outlet.let_go(|pair| !stays(pair));
             self.limits.of_backend(&snapshot.config.peers);
@@ -190,11 +200,18 @@ impl Session {
         self.perform().await
     }
 
+    /// The stream is closing: the domain is free.
+    pub(super) fn free_domain(&mut self) {
+        if let Some(role) = &mut self.component {
+            role.claim = None;
+        }
+    }
+
     /// The stream has ended: the domain is free, and whoever watches its links is notified.
     pub(super) fn leave_domain(&mut self, message: &str) {
         let Some(role) = self.component.as_deref() else { return };
         if let Some(omitted) = self.engine.recorder.may_log(self.address.ip()) {
-            tracing::info!(domain = %role.claim.domain, backend = role.backend, address = %self.address, omitted, "component disconnected: {message}");
+            tracing::info!(domain = %role.domain, backend = role.backend, address = %self.address, omitted, "component disconnected: {message}");
         }
         let links: Vec<_> = self.links().collect();
         self.component = None;
