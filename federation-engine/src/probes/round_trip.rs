@@ -216,6 +216,7 @@ mod tests {
             (error("not-authorized"), BackendOutcome::BackendRejectsMintedCertificate),
             (error("internal-server-error"), BackendOutcome::StreamFailed),
             (Failure::DialbackInvalid(KeyInquiry::NotSeen), BackendOutcome::BackendDialbackFailed),
+            (Failure::ComponentNotConnected, BackendOutcome::ComponentNotConnected),
         ] {
             assert_eq!(outcome_of(&failure), outcome, "{failure}");
         }
