@@ -477,8 +477,7 @@ fn garbage_on_the_port_of_components_is_answered_and_harms_nobody() {
         assert_eq!(ending(&mut stream), condition, "{sent}");
     }
     let mut second = components.connect(NEWS);
-    second.send("<message from='").unwrap();
-    second.send("<<<").unwrap();
+    second.send("<message from='<'/>").unwrap();
     assert_eq!(ending(&mut second), "not-well-formed");
     let mut peer = components.peer_to(BOT);
     peer.send(message(BOT, "m1")).unwrap();

@@ -354,7 +354,9 @@ impl Component {
         };
         // A wrong `from` closes the stream, as at servers; a wrong `to` is an error of this stanza alone.
         if refusal == Refusal::ImproperAddressing {
-            if let Some(reply) = unaddressed(&element) {
+            if let State::Open(domain) = &self.state
+                && let Some(reply) = unaddressed(&element, domain)
+            {
                 out.bytes.extend_from_slice(&reply);
             }
             return out.act(Action::Refused { element, refusal });
@@ -382,11 +384,11 @@ fn farewell(out: &mut Out) {
     out.put("</stream:stream>");
 }
 
-/// The answer to a stanza without a usable `to`.
-fn unaddressed(element: &Element) -> Option<Bytes> {
+/// The answer to a stanza without a usable `to`, from the component's own domain (RFC 6120 §8.1.1.1).
+fn unaddressed(element: &Element, domain: &Domain) -> Option<Bytes> {
     let text = "the stanza has no usable 'to'";
     let error = StanzaError::new(StanzaCondition::BadRequest, text.to_owned());
-    bounce::error_reply(element, &error)
+    bounce::error_reply_as(element, domain.as_str(), &error)
 }
 
 /// XEP-0114 §3, RFC 6120 §4.8.
