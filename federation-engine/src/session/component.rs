@@ -133,8 +133,10 @@ impl Session {
 
     /// The links to the domains of the backend.
     fn links(&self) -> impl Iterator<Item = Arc<Link>> {
-        let (snapshot, backend) =
-            (self.engine.snapshot_owned(), self.component.as_ref().map(|role| role.backend.clone()));
+        let (snapshot, backend) = (
+            self.engine.snapshot_owned(),
+            self.component.as_ref().map(|role| role.backend.clone()),
+        );
         self.engine.relay.table.all().into_iter().filter(move |link| {
             link.leg == Leg::Inner
                 && backend.as_ref().is_some_and(|backend| is_of(&snapshot, &link.pair.to, backend))
@@ -176,7 +178,8 @@ impl Session {
         if acknowledged.is_none_or(|bytes| bytes > taken) {
             return Flow::Continue;
         }
-        let text = "waiting for a component that did not respond while another one wanted its domain";
+        let text =
+            "waiting for a component that did not respond while another one wanted its domain";
         self.failure = Some(Failure::ConnectionLost(text));
         Flow::Stop
     }

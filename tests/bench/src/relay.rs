@@ -130,7 +130,8 @@ impl Relay {
                 tls: None,
                 timeout: MAX_SILENCE,
             };
-            let stream = connecting.connect().map_err(BenchError::peer("stream of the component"))?;
+            let stream =
+                connecting.connect().map_err(BenchError::peer("stream of the component"))?;
             sink.drain(stream);
         }
         let subject = Subject { name, address: place.address, pid: Some(engine.pid()), sink };

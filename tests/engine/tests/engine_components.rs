@@ -97,7 +97,9 @@ impl Components {
 
 /// A message of the peer.
 fn message(to: &str, id: &str) -> String {
-    format!("<message from='juliet@{PEER}/b' to='{to}' id='{id}' type='chat'><body>Hi</body></message>")
+    format!(
+        "<message from='juliet@{PEER}/b' to='{to}' id='{id}' type='chat'><body>Hi</body></message>"
+    )
 }
 
 /// A message of a component.
@@ -122,7 +124,9 @@ fn answer_ping(stream: &mut Stream, stanza: &Element) {
     let attribute = |name| stanza.attribute(name).unwrap();
     let (from, to, id) = (attribute("from"), attribute("to"), attribute("id"));
     let error = "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
-    stream.send(format!("<iq type='error' from='{to}' to='{from}' id='{id}'>{error}</iq>")).unwrap();
+    stream
+        .send(format!("<iq type='error' from='{to}' to='{from}' id='{id}'>{error}</iq>"))
+        .unwrap();
 }
 
 fn id(stanza: &Element) -> &str {
@@ -277,8 +281,10 @@ fn while_a_component_is_away_messages_wait_and_requests_come_back() {
     components.await_outcome(BOT, "ComponentNotConnected");
     let mut peer = components.peer_to(BOT);
     peer.send(message(BOT, "m1")).unwrap();
-    peer.send(format!("<iq from='{PEER}' to='{BOT}' id='q1' type='get'><ping xmlns='{PING}'/></iq>"))
-        .unwrap();
+    peer.send(format!(
+        "<iq from='{PEER}' to='{BOT}' id='q1' type='get'><ping xmlns='{PING}'/></iq>"
+    ))
+    .unwrap();
     peer.send(message(BOT, "m2")).unwrap();
     let bounce = components.world.peer.stanza().unwrap();
     assert_eq!((id(&bounce), bounce.attribute("type")), ("q1", Some("error")), "{bounce}");
@@ -318,7 +324,8 @@ fn flood(stream: &mut Stream, count: usize) -> usize {
     let mut sent = 0;
     stream.transport().set_patience(std::time::Duration::from_secs(3)).unwrap();
     for n in 0..count {
-        let stanza = format!("<message from='{PEER}' to='{BOT}' id='f{n}'><body>{body}</body></message>");
+        let stanza =
+            format!("<message from='{PEER}' to='{BOT}' id='f{n}'><body>{body}</body></message>");
         if stream.send(stanza).is_err() {
             break;
         }
@@ -423,8 +430,7 @@ fn a_component_may_use_tls_from_the_first_byte() {
     let roots = components.world.ground.backend_ca.roots().unwrap();
     let config = tls::client(None, &roots, false).unwrap();
     let service = "example-backend.xmpp.svc";
-    let component =
-        Component { tls: Some((config, service)), ..components.component(BOT) };
+    let component = Component { tls: Some((config, service)), ..components.component(BOT) };
     let mut bot = component.connect().unwrap();
     let mut peer = components.peer_to(BOT);
     peer.send(message(BOT, "m1")).unwrap();
@@ -469,7 +475,10 @@ fn garbage_on_the_port_of_components_is_answered_and_harms_nobody() {
     for (sent, condition) in [
         ("<html>", "invalid-namespace"),
         ("<!DOCTYPE x>", "restricted-xml"),
-        ("<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' to='bot.example'>", "invalid-namespace"),
+        (
+            "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' to='bot.example'>",
+            "invalid-namespace",
+        ),
     ] {
         let mut stream = Stream::connect(components.address, DEADLINE).unwrap();
         stream.transport().write_all(sent.as_bytes()).unwrap();

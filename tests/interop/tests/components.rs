@@ -59,7 +59,8 @@ impl Library {
                 command
             }
             Self::Mellium => {
-                let mut command = Command::new(Part::Components.file(&paths, "components").unwrap());
+                let mut command =
+                    Command::new(Part::Components.file(&paths, "components").unwrap());
                 command.args([BOT, secret, &server.to_string()]);
                 command
             }

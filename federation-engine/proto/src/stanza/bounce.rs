@@ -21,11 +21,7 @@ pub fn error_reply(stanza: &Element, error: &StanzaError) -> Option<Bytes> {
 }
 
 /// The same from another address than the one that the stanza was sent to, which is missing or unusable.
-pub(crate) fn error_reply_as(
-    stanza: &Element,
-    sender: &str,
-    error: &StanzaError,
-) -> Option<Bytes> {
+pub(crate) fn error_reply_as(stanza: &Element, sender: &str, error: &StanzaError) -> Option<Bytes> {
     let kind = Kind::of(stanza)?;
     match stanza.type_().as_deref() {
         Some("error") => return None,

@@ -61,7 +61,10 @@ enum State {
     /// Stanzas in both directions.
     Open(Domain),
     /// Our `</stream:stream>` is written, the component's has not arrived.
-    Closing { until: Instant, domain: Option<Domain> },
+    Closing {
+        until: Instant,
+        domain: Option<Domain>,
+    },
     /// `Action::Close` was given.
     Closed,
 }
@@ -280,12 +283,7 @@ impl Component {
         matches!(self.state, State::Open(_) | State::Closing { domain: Some(_), .. })
     }
 
-    fn on_header(
-        &mut self,
-        header: &HeaderAttributes,
-        around: &dyn Surroundings,
-        out: &mut Out,
-    ) {
+    fn on_header(&mut self, header: &HeaderAttributes, around: &dyn Surroundings, out: &mut Out) {
         let id = around.keys().stream_id();
         let to = header.to.as_deref().and_then(|to| Domain::parse(to).ok());
         self.named = Named { from: None, to: to.clone() };

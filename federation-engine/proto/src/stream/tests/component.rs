@@ -129,7 +129,8 @@ fn xep0114_3_header_handshake_and_stanzas() {
     assert_eq!(stream.authenticate(COMPONENT_SECRET), "<handshake/>");
     assert!(stream.component.is_authenticated());
     assert_eq!(stream.component.deadline(), None, "a component may be silent for any time");
-    let sent = "<message from='bot@us.example/r' to='juliet@them.example'><body>Hi</body></message>";
+    let sent =
+        "<message from='bot@us.example/r' to='juliet@them.example'><body>Hi</body></message>";
     assert_eq!(stream.receive(sent), "");
     assert_eq!(stream.pairs, [pair("us.example", "them.example")]);
     assert_eq!(stream.receive("</stream:stream>"), "</stream:stream>");
