@@ -16,37 +16,16 @@ use super::{Flow, Session, expiry};
 use crate::Domain;
 use crate::in_force::{limits, snapshot::Snapshot};
 use crate::leg::Leg;
-use crate::route::components::Claim;
 use crate::route::link::Link;
 use crate::route::streams::Far;
 use crate::session::machine::Machine;
+use crate::session::role::Role;
 
 /// Time for the TCP of a component to acknowledge a byte while another component waits for the domain.
 const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Interval in which links without stanzas are let go: their number must not grow as long as the component is connected.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-
-/// What the stream has as a component.
-pub(super) struct Role {
-    /// The domain that the stream header names.
-    domain: Domain,
-    /// Until the stream closes: a component that reconnects at once finds its domain free.
-    claim: Option<Claim>,
-    /// Name of the backend.
-    backend: String,
-    /// Time of the next sweep.
-    sweep_at: Instant,
-    /// Another component wants the domain: the time at which more than this many bytes must be acknowledged.
-    contest: Option<(Instant, u64)>,
-}
-
-impl Role {
-    /// When [`Session::on_role_due`] must be called.
-    pub(super) fn deadline(&self) -> Instant {
-        self.contest.map_or(self.sweep_at, |(at, _)| at.min(self.sweep_at))
-    }
-}
 
 /// The component of this backend has these domains.
 fn is_of(snapshot: &Snapshot, domain: &Domain, backend: &str) -> bool {

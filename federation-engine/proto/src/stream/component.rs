@@ -26,16 +26,6 @@ use crate::xml::{Element, HeaderAttributes, Item, Namespace, Progress, XmlError}
 
 pub use secret::Secret;
 
-/// The queries of the machine about components. All answers are lookups in memory.
-pub trait Components {
-    /// Whether a component serves this local domain.
-    fn hosts(&self, domain: &Domain) -> bool;
-    /// Whether the handshake was made with the secret of this domain's backend, in constant time.
-    fn confirms(&self, domain: &Domain, id: &str, handshake: &str) -> bool;
-    /// Whether the component that authenticated as `domain` serves `other` as well: one backend has both.
-    fn speaks_for(&self, domain: &Domain, other: &Domain) -> bool;
-}
-
 /// A stream that a component opened.
 #[derive(Debug)]
 pub struct Component {
