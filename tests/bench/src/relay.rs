@@ -90,15 +90,21 @@ impl Relay {
         let backend = receive(backend, roots, &sink)?;
         let port = || claim::port().map_err(BenchError::io("finding a port for", "the engine"));
         let (inner, component, admin) = (port()?, port()?, port()?);
-        let mut config = json!({
-            "host": format!("xmpp.{RECEIVER}"),
-            "domains": [{"name": RECEIVER, "backend": "im"}],
-            "backends": [{"name": "im", "server": {
+        let attachment = match behind {
+            Behind::Server => json!({"name": "im", "server": {
                 "host": backend.ip().to_string(),
                 "port": backend.port(),
                 "authentication": "Minted",
                 "trust": {"systemRoots": false, "bundles": [file("backend-ca.crt")]},
-            }}],
+            }}),
+            Behind::Component => {
+                json!({"name": "im", "component": {"secretFile": file("component")}})
+            }
+        };
+        let config = json!({
+            "host": format!("xmpp.{RECEIVER}"),
+            "domains": [{"name": RECEIVER, "backend": "im"}],
+            "backends": [attachment],
             "tls": {
                 "certificates": [{"certificateFile": file("tls.crt"), "privateKeyFile": file("tls.key")}],
                 "trust": {"systemRoots": false, "bundles": [file("ca.crt")]},
@@ -113,14 +119,10 @@ impl Relay {
             "listen": {
                 "s2s": place.address.to_string(),
                 "backend": inner.to_string(),
+                "component": component.to_string(),
                 "admin": admin.to_string(),
             },
         });
-        if behind == Behind::Component {
-            let secret = file("component");
-            config["backends"] = json!([{"name": "im", "component": {"secretFile": secret}}]);
-            config["listen"]["component"] = json!(component.to_string());
-        }
         let engine = Engine::start(binary, directory, &config, admin)?;
         if behind == Behind::Component {
             let connecting = Component {
