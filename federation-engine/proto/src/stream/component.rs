@@ -234,9 +234,9 @@ impl Component {
         element: &Element,
         around: &dyn Surroundings,
     ) -> Result<&Pair, Refusal> {
-        let domain = match &self.state {
-            State::Open(domain) | State::Closing { domain: Some(domain), .. } => domain,
-            _ => return Err(Refusal::NotAuthorized),
+        let (State::Open(domain) | State::Closing { domain: Some(domain), .. }) = &self.state
+        else {
+            return Err(Refusal::NotAuthorized);
         };
         if Kind::of(element).is_none() {
             return Err(Refusal::UnsupportedStanzaType);
