@@ -19,6 +19,7 @@ use crate::Domain;
 use crate::engine::Engine;
 use crate::leg::Leg;
 use crate::observe::evidence::{BackendOutcome, BackendRoundTrip};
+use crate::route::components::Refused;
 use crate::route::link::{Link, Phase};
 
 /// Timeout for an answer.
@@ -100,7 +101,7 @@ impl<'a> Trip<'a> {
         loop {
             let settled = self.link.settled();
             if let Some(failure) = self.link.last_failure() {
-                return (outcome_of(&failure), failure.to_string());
+                return self.failed(&failure);
             }
             if tell && self.link.phase() == Phase::Established {
                 tell = false;
@@ -118,6 +119,19 @@ impl<'a> Trip<'a> {
         }
     }
 
+    fn failed(&self, failure: &Failure) -> (BackendOutcome, String) {
+        let refused = self.engine.components.refusals(&self.pair.to);
+        match refused.filter(|_| *failure == Failure::ComponentNotConnected) {
+            Some(Refused { count, address, cause }) => {
+                let detail = format!(
+                    "{failure}; attempts refused: {count}, the last from {address}: {cause}"
+                );
+                (BackendOutcome::ComponentRejected, detail)
+            }
+            None => (outcome_of(failure), failure.to_string()),
+        }
+    }
+
     fn came_back(&self) -> (BackendOutcome, String) {
         let Pair { from, to } = &self.pair;
         let detail = format!("{to} answered a ping over its own stream to {from}");
@@ -127,6 +141,17 @@ impl<'a> Trip<'a> {
     /// No answer arrived before the timeout.
     fn silence(&self) -> (BackendOutcome, String) {
         let Pair { from, to } = &self.pair;
+        if self.link.phase() == Phase::Established
+            && self.link.is_empty()
+            && self.engine.snapshot().component_of(to).is_some()
+        {
+            // Some libraries answer no request that they do not know. The stream itself shows both directions: the
+            // component opened it and is authenticated on it, and it accepted the ping.
+            let detail = format!(
+                "a component is connected for {to} and accepted the ping; it does not answer pings"
+            );
+            return (BackendOutcome::RoundTripSeen, detail);
+        }
         if self.link.phase() == Phase::Established {
             let detail = format!(
                 "the backend accepted the ping for {to}, but no answer came back: its own stream to {from} has not reached the engine"
@@ -171,7 +196,9 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
         | Failure::StreamError { condition: StreamCondition::NotAuthorized, .. } => {
             BackendOutcome::BackendRejectsMintedCertificate
         }
-        Failure::NoBackend => BackendOutcome::ComponentNotConnected,
+        Failure::ComponentNotConnected | Failure::NoBackend => {
+            BackendOutcome::ComponentNotConnected
+        }
         _ => BackendOutcome::StreamFailed,
     }
 }
@@ -201,6 +228,7 @@ mod tests {
             (error("not-authorized"), BackendOutcome::BackendRejectsMintedCertificate),
             (error("internal-server-error"), BackendOutcome::StreamFailed),
             (Failure::DialbackInvalid(KeyInquiry::NotSeen), BackendOutcome::BackendDialbackFailed),
+            (Failure::ComponentNotConnected, BackendOutcome::ComponentNotConnected),
         ] {
             assert_eq!(outcome_of(&failure), outcome, "{failure}");
         }

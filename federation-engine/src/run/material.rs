@@ -12,9 +12,9 @@ use hickory_resolver::system_conf::read_system_conf;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::config::load::load;
 use crate::config::watch::FileWatch;
-use crate::config::{Attachment, Config};
 use crate::dns::resolve::{Resolver, ResolverError};
 use crate::dns::synth::answer::SynthConfig;
 use crate::dns::synth::clients::Clients;
@@ -168,9 +168,7 @@ impl ReloadedState {
     fn keep_evidence_fresh(&self, config: &Config) {
         let engine = &self.engine;
         for local in &config.domains {
-            if let Some(backend) = &local.backend
-                && matches!(backend.attachment, Attachment::Server { .. })
-            {
+            if let Some(backend) = &local.backend {
                 let (domain, backend) = (local.name.clone(), backend.name.clone());
                 engine.life.spawn(round_trip::keep_fresh(Arc::clone(engine), domain, backend));
             }

@@ -23,7 +23,7 @@ impl Session {
         }
     }
 
-    fn register(&mut self, far: Far) {
+    pub(super) fn register(&mut self, far: Far) {
         if !self.registrations.iter().any(|known| known.is_of(&far)) {
             let requests = self.events.sender().clone();
             self.registrations.push(Registration::new(
@@ -38,6 +38,7 @@ impl Session {
     /// The stream is closing, and no link may find it any more. A link without an answer looks for another stream.
     pub(super) fn withdraw(&mut self) {
         self.ended.token.cancel();
+        self.free_domain();
         self.registrations.clear();
         self.requested.clear();
         self.events.close();
@@ -62,6 +63,12 @@ impl Session {
             Machine::Receiving(machine) => {
                 if machine.carries(pair, &*self.around) {
                     self.report.carries_back(&self.engine, pair);
+                    self.carry(request);
+                }
+                Flow::Continue
+            }
+            Machine::Component(machine) => {
+                if machine.carries(pair, &*self.around) {
                     self.carry(request);
                 }
                 Flow::Continue
