@@ -20,6 +20,8 @@ pub const BUNDLES: &str = "/etc/xmpp-federation/bundles";
 pub const TLS_CRT: &str = "tls.crt";
 /// Key of a private key in a Secret of type `kubernetes.io/tls`.
 pub const TLS_KEY: &str = "tls.key";
+/// Key of private key and certificate chain in one file, for servers such as jabberd2; named as cert-manager names it.
+pub const TLS_COMBINED: &str = "tls-combined.pem";
 /// Key of CA certificates.
 pub const CA_CRT: &str = "ca.crt";
 /// Key of the bearer token.

@@ -77,6 +77,8 @@ pub enum Part {
     Prosody,
     /// Another server's root file system, `rootfs`.
     Server(Debian),
+    /// The image of another server for pods, `image.tar`.
+    Image(Debian),
 }
 
 /// Older versions of external-dns, with which the operator must work or say why it cannot.
@@ -104,14 +106,18 @@ impl Part {
         [Self::OldExternalDns(OldExternalDns::V0_20), Self::OldExternalDns(OldExternalDns::V0_21)];
     /// The additional parts of the tests of certificates; the lab does not need them.
     pub const ISSUERS: [Self; 2] = [Self::CertManager, Self::Pebble];
-    /// The additional parts of the interoperability tests; the lab does not need them.
-    pub const SERVERS: [Self; 6] = [
+    /// The additional parts of the interoperability tests and of the tests of backends; the lab does not need them.
+    pub const SERVERS: [Self; 10] = [
         Self::Server(Debian::Haproxy12),
         Self::Server(Debian::Nginx12),
         Self::Server(Debian::Ejabberd12),
         Self::Server(Debian::Jabberd12),
         Self::Server(Debian::Prosody13),
         Self::Server(Debian::Ejabberd13),
+        Self::Image(Debian::Ejabberd12),
+        Self::Image(Debian::Jabberd12),
+        Self::Image(Debian::Prosody13),
+        Self::Image(Debian::Ejabberd13),
     ];
 
     /// Human-readable name and version.
@@ -128,13 +134,13 @@ impl Part {
             Self::Pebble => ("pebble", PEBBLE),
             Self::KubeRouter => ("kube-router", KUBE_ROUTER),
             Self::Prosody => ("prosody", PROSODY),
-            Self::Server(server) => server.title(),
+            Self::Server(server) | Self::Image(server) => server.title(),
         }
     }
 
     /// True if the part consists of Debian packages and needs no Go.
     const fn is_unpacked(self) -> bool {
-        matches!(self, Self::Prosody | Self::Server(_))
+        matches!(self, Self::Prosody | Self::Server(_) | Self::Image(_))
     }
 
     /// Its directory in the cache: name, version, and a key of everything else that determines the content.
@@ -146,6 +152,7 @@ impl Part {
             }
             Self::Prosody => rootfs::RECIPE.to_owned(),
             Self::Server(server) => server.key(),
+            Self::Image(server) => server.image_key(),
             Self::OldExternalDns(_)
             | Self::CoreDns
             | Self::MetalLb
@@ -205,6 +212,11 @@ impl Part {
             Self::Server(server) => {
                 let (name, version) = server.title();
                 step(&format!("{name} {version}"), || server.build(out))
+            }
+            Self::Image(server) => {
+                let (name, version) = server.title();
+                let root = Self::Server(server).file(paths, "rootfs")?;
+                step(&format!("image of {name} {version}"), || server.pack(&root, out))
             }
         }
     }
