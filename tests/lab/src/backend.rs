@@ -256,7 +256,7 @@ impl Backend {
 pub fn logs(paths: &Paths, namespace: &str) -> Result<String> {
     let mut text = String::new();
     let logs = ["logs", "-n", namespace, "-l", "app.kubernetes.io/name"];
-    let more = ["--prefix", "--all-containers", "--ignore-errors", "--tail=60"];
+    let more = ["--prefix", "--all-containers", "--ignore-errors", "--tail=900"];
     for run in [
         kubectl(paths)?.args(logs).args(more),
         kubectl(paths)?.args(["get", "pods,events", "-n", namespace]),
@@ -311,7 +311,10 @@ mod tests {
                     person: Person::cupuser1(),
                 };
                 let manifest = backend.manifest(&paths, "10.96.0.7").unwrap();
-                assert!(!manifest.contains("${"), "{manifest}");
+                for document in manifest.split("\n---\n") {
+                    let object: Value = serde_saphyr::from_str(document).unwrap();
+                    assert_eq!(object["metadata"]["name"], backend.name, "{document}");
+                }
                 assert!(manifest.contains("nameservers: ['10.96.0.7']"), "{manifest}");
             }
         }

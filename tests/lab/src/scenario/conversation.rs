@@ -55,18 +55,17 @@ pub fn add(who: &mut Client, whom: &mut Client, narrate: &mut dyn FnMut(&str)) -
     )?;
     narrate(&format!("{asking} adds {asked} to the contacts"));
     whom.approve(&who.person.clone())?;
-    // The approval and the first presence are two stanzas, in this order (RFC 6121 section 3.1.5).
-    who.expect(
-        &format!("to be approved by {asked}"),
-        STEP,
-        |event| matches!(event, Event::Subscribed { from } if *from == asked),
-    )?;
+    // In either order: jabberd2 sends the first presence before the approval, unlike RFC 6121 section 3.1.5.
+    let (mut approved, mut seen) = (false, false);
+    who.expect(&format!("to be approved by {asked} and to see them"), STEP, |event| {
+        match event {
+            Event::Subscribed { from } => approved |= *from == asked,
+            Event::Presence { from, show, .. } => seen |= *from == asked && show != "unavailable",
+            _ => {}
+        }
+        approved && seen
+    })?;
     narrate(&format!("{asked} approves"));
-    who.expect(
-        &format!("to see {asked}"),
-        STEP,
-        |event| matches!(event, Event::Presence { from, show, .. } if *from == asked && show != "unavailable"),
-    )?;
     narrate(&format!("{asking} sees that {asked} is there"));
     Ok(())
 }
