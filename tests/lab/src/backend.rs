@@ -206,6 +206,19 @@ impl Backend {
         )
     }
 
+    /// What `spec.backends[].server` of the federation has.
+    pub fn reference(&self) -> String {
+        let Self { name, namespace, authentication, .. } = self;
+        match authentication {
+            // The default.
+            Authentication::Minted => format!("{{host: {name}.{namespace}.svc}}"),
+            _ => format!(
+                "{{host: {name}.{namespace}.svc, authentication: {}}}",
+                authentication.word()
+            ),
+        }
+    }
+
     /// Applies it.
     pub fn attach(&self, paths: &Paths, dns_server: &str) -> Result<()> {
         apply(paths, &self.manifest(paths, dns_server)?)

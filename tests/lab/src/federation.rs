@@ -178,16 +178,30 @@ pub fn backend_dns(snapshot: &Snapshot) -> Option<&str> {
     snapshot.object.pointer("/status/backends/0/dnsServer").and_then(Value::as_str)
 }
 
-/// The lab's usual backend: Prosody, with the user cupuser1.
-fn prosody() -> Backend {
+/// A backend of the federation, with the user cupuser1 and with the default authentication if it supports that.
+pub fn backend(release: Release) -> Backend {
+    let authentication = match release.authentications() {
+        [first, ..] => *first,
+        [] => Authentication::Minted,
+    };
     Backend {
-        release: Release::Prosody0_12,
-        authentication: Authentication::Minted,
+        release,
+        authentication,
         namespace: NAMESPACE.into(),
-        name: "prosody".into(),
+        name: release.server().into(),
         federation: NAME.into(),
         person: Person::cupuser1(),
     }
+}
+
+/// The lab's usual backend.
+fn prosody() -> Backend {
+    backend(Release::Prosody0_12)
+}
+
+/// A federation's manifest with this backend instead of the usual one.
+pub fn with_backend(manifest: &str, backend: &Backend) -> String {
+    manifest.replace("{host: prosody.im.svc}", &backend.reference())
 }
 
 /// Applies the backend, with the DNS server from the federation's status.
@@ -260,7 +274,7 @@ const CONNECTIONS: usize = 6;
 pub fn pod_logs(paths: &Paths) -> Result<String> {
     let mut text = String::new();
     for (namespace, selector) in [
-        (NAMESPACE, "app.kubernetes.io/name=prosody"),
+        (NAMESPACE, "backend"),
         (NAMESPACE, "app.kubernetes.io/managed-by=xmpp-federation-operator"),
         (OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator"),
     ] {

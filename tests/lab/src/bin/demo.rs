@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use lab::backend::{Backend, Release};
 use lab::client::Client;
 use lab::cluster;
 use lab::conditions::{Condition, Snapshot, Watch};
@@ -33,6 +34,27 @@ struct Args {
     /// The network between the internet and the cluster.
     #[arg(long, value_enum, default_value_t = Network::Direct)]
     network: Network,
+    /// The XMPP server behind the engine.
+    #[arg(long, value_enum, default_value_t = Server::Prosody)]
+    backend: Server,
+}
+
+/// The servers behind the engine, as Debian 12 has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Server {
+    Prosody,
+    Ejabberd,
+    Jabberd2,
+}
+
+impl Server {
+    const fn release(self) -> Release {
+        match self {
+            Self::Prosody => Release::Prosody0_12,
+            Self::Ejabberd => Release::Ejabberd23,
+            Self::Jabberd2 => Release::Jabberd2,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,7 +66,8 @@ enum Network {
 }
 
 fn main() -> ExitCode {
-    let Args { network } = Args::parse();
+    let Args { network, backend } = Args::parse();
+    let backend = federation::backend(backend.release());
     let begun = Instant::now();
     let paths = match Paths::from_env() {
         Ok(paths) => paths,
@@ -53,7 +76,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match demo(&paths, network) {
+    match demo(&paths, network, &backend) {
         Ok(()) => {
             println!("\nEvery step succeeded ({:.0} s).", begun.elapsed().as_secs_f64());
             ExitCode::SUCCESS
@@ -72,13 +95,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn demo(paths: &Paths, network: Network) -> Result<()> {
+fn demo(paths: &Paths, network: Network, backend: &Backend) -> Result<()> {
     title("A cluster and a small internet on this machine");
     cluster::up(paths, Family::Ipv4)?;
     step("the removal of an earlier demo", || federation::clear(paths))?;
 
     title("The operator, by helm");
     step("images and chart", || federation::install(paths))?;
+    backend.release.import(paths)?;
 
     if network == Network::Nat {
         title("A firewall with NAT");
@@ -91,6 +115,7 @@ fn demo(paths: &Paths, network: Network) -> Result<()> {
         Network::Direct => federation::short_federation(paths)?,
         Network::Nat => federation::federation_behind_nat(paths)?,
     };
+    let manifest = federation::with_backend(&manifest, backend);
     for line in manifest.lines().filter(|line| !line.starts_with('#')) {
         println!("    {line}");
     }
@@ -98,13 +123,13 @@ fn demo(paths: &Paths, network: Network) -> Result<()> {
     let applied = Instant::now();
     federation::federate(paths, &manifest)?;
     let mut watch = federation::watch(paths)?;
-    turn_ready(paths, &mut watch, applied)?;
+    turn_ready(paths, backend, &mut watch, applied)?;
 
     title("DNS, as every host on the internet sees it");
     show_records()?;
 
     title("cupuser1@cupdomain.example and jdoe1@partner.example, each at their own server");
-    converse(paths, network)?;
+    converse(paths, network, backend)?;
 
     title("The status of the federation now");
     let wait = Wait::new("InboundReachable, from evidence of the partner's server", READY);
@@ -120,7 +145,7 @@ fn demo(paths: &Paths, network: Network) -> Result<()> {
     Ok(())
 }
 
-fn turn_ready(paths: &Paths, watch: &mut Watch, applied: Instant) -> Result<()> {
+fn turn_ready(paths: &Paths, backend: &Backend, watch: &mut Watch, applied: Instant) -> Result<()> {
     let wait = Wait::new("the status to name the backend's DNS server", READY);
     watch.until(
         wait,
@@ -130,8 +155,8 @@ fn turn_ready(paths: &Paths, watch: &mut Watch, applied: Instant) -> Result<()> 
     )?;
     let server = federation::backend_dns(&watch.last)
         .ok_or_else(|| Error::State("the status names no DNS server".into()))?;
-    federation::attach_backend(paths, server)?;
-    println!("    {:5.1} s  the backend is applied: its DNS is {server}", seconds(applied));
+    backend.attach(paths, server)?;
+    println!("    {:5.1} s  {} is applied: its DNS is {server}", seconds(applied), backend.name);
     watch.until(
         Wait::new("the federation to be Ready", READY),
         READY,
@@ -155,14 +180,14 @@ fn show_records() -> Result<()> {
     Ok(())
 }
 
-fn converse(paths: &Paths, network: Network) -> Result<()> {
-    federation::wait_for_backend(paths)?;
+fn converse(paths: &Paths, network: Network, backend: &Backend) -> Result<()> {
+    backend.wait(paths)?;
     match network {
         Network::Direct => federation::wait_for_public_port(paths, NAME)?,
         Network::Nat => federation::wait_for_public_address(paths, edge::PUBLIC)?,
     }
-    let backend = federation::backend_server(paths)?;
-    let mut ours = Client::log_in(paths, Host::Node, &Person::cupuser1(), &backend)?;
+    let server = backend.server(paths)?;
+    let mut ours = Client::log_in(paths, Host::Node, &backend.person, &server)?;
     let partner = federation::partner_server(paths);
     let mut theirs = Client::log_in(paths, Host::Client, &Person::jdoe1(), &partner)?;
     let begun = Instant::now();
