@@ -4,16 +4,13 @@
 
 mod file;
 
-use crate::backend::BackendAuthentication;
 #[cfg(feature = "kube")]
-use crate::federation::{XmppFederationSpec, backend::Attachment};
+use crate::federation::XmppFederationSpec;
 use crate::peer::Probe;
 
 /// A setting without effect yet, of those that the resource and the engine's file share.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Setting {
-    /// A backend is a component (XEP-0114).
-    Component,
     /// The defaults set the JID to which a probe of a peer sends its ping.
     DefaultProbeTo,
     /// A peer sets that JID.
@@ -21,20 +18,14 @@ enum Setting {
 }
 
 impl Setting {
-    /// The settings that are set, in the order of the file, each with the index of its entry. A backend without
-    /// authentication is a component.
+    /// The settings that are set, in the order of the file, each with the index of its entry.
     fn all<'a>(
-        backends: impl Iterator<Item = Option<BackendAuthentication>>,
         default_probe: Option<&'a Probe>,
         probes: impl Iterator<Item = Option<&'a Probe>>,
     ) -> Vec<(Self, usize)> {
-        let of_backend = |(index, authentication)| match authentication {
-            None => Some((Self::Component, index)),
-            Some(_) => None,
-        };
         let has_to = |probe: Option<&Probe>| probe.is_some_and(|probe| probe.to.is_some());
-        let mut found: Vec<_> = backends.enumerate().filter_map(of_backend).collect();
-        found.extend(has_to(default_probe).then_some((Self::DefaultProbeTo, 0)));
+        let default = has_to(default_probe).then_some((Self::DefaultProbeTo, 0));
+        let mut found: Vec<_> = default.into_iter().collect();
         let probes = probes.enumerate().filter(|(_, probe)| has_to(*probe));
         found.extend(probes.map(|(index, _)| (Self::ProbeTo, index)));
         found
@@ -43,7 +34,6 @@ impl Setting {
     /// Path of the field; `[]` stands for any entry of a list.
     const fn field(self) -> &'static str {
         match self {
-            Self::Component => "backends[].component",
             Self::DefaultProbeTo => "peerDefaults.probe.to",
             Self::ProbeTo => "peers[].probe.to",
         }
@@ -54,16 +44,11 @@ impl Setting {
 impl XmppFederationSpec {
     /// Paths of the set fields that have no effect yet, in the order of the spec.
     pub fn not_in_effect(&self) -> Vec<&'static str> {
-        let servers = self.backends.iter().map(|backend| match &backend.attachment {
-            Attachment::Server(server) => Some(server.authentication),
-            Attachment::Component(_) => None,
-        });
         let probes = self.peers.iter().map(|peer| peer.settings.probe.as_ref());
-        let shared = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
+        let shared = Setting::all(self.peer_defaults.probe.as_ref(), probes);
         let of =
             |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
         [
-            of(Setting::Component),
             of(Setting::DefaultProbeTo),
             of(Setting::ProbeTo),
             ("verification.prober", self.verification.prober.is_some()),
@@ -90,7 +75,10 @@ mod tests {
     fn the_defaults_are_all_in_effect() {
         let spec = serde_json::json!({
             "domains": [{"name": "example.com"}],
-            "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
+            "backends": [
+                {"name": "im", "server": {"host": "prosody.im.svc"}},
+                {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
+            ],
             "peers": [{"domain": "partner.example", "limits": {"streams": 4}, "probe": {"mode": "Off"}}]
         });
         assert_eq!(paths(spec), [] as [&str; 0]);
@@ -99,19 +87,12 @@ mod tests {
     /// A file says of each of its entries what the resource says of all of them.
     #[test]
     fn the_resource_and_the_file_of_the_engine_name_the_same_fields() {
-        let shared = |component: serde_json::Value| {
-            serde_json::json!({
-                "domains": [{"name": "example.com"}],
-                "backends": [
-                    {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
-                    {"name": "bot", "component": component}
-                ],
-                "peerDefaults": {"probe": {"to": "echo@example.net"}},
-                "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
-            })
-        };
-        let file = shared(serde_json::json!({"secretFile": "/run/secret"}));
-        let file: crate::engine_file::EngineFile = serde_json::from_value(file).unwrap();
+        let shared = serde_json::json!({
+            "domains": [{"name": "example.com"}],
+            "peerDefaults": {"probe": {"to": "echo@example.net"}},
+            "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
+        });
+        let file: crate::engine_file::EngineFile = serde_json::from_value(shared.clone()).unwrap();
         let named = file.not_in_effect();
         let mut fields: Vec<String> = named
             .iter()
@@ -119,7 +100,7 @@ mod tests {
             .map(|field| field.replace("[0]", "[]").replace("[1]", "[]"))
             .collect();
         fields.sort();
-        let mut spec = paths(shared(serde_json::json!({"secretRef": {"name": "bot"}})));
+        let mut spec = paths(shared);
         spec.sort_unstable();
         assert_eq!(fields, spec);
     }
@@ -140,7 +121,6 @@ mod tests {
         assert_eq!(
             found,
             [
-                "backends[].component",
                 "peerDefaults.probe.to",
                 "peers[].probe.to",
                 "verification.prober",

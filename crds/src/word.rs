@@ -112,6 +112,10 @@ named! {
 
         /// No backend serves the domain.
         NoBackend = "NoBackend",
+        /// No component is connected for the domain.
+        ComponentNotConnected = "ComponentNotConnected",
+        /// Another stream of a component has the domain.
+        Conflict = "Conflict",
         /// The engine is shutting down.
         ShuttingDown = "ShuttingDown",
 

@@ -114,6 +114,7 @@ fn listen() -> FileListen {
             trusted_sources: vec!["192.0.2.0/24".parse().unwrap()],
         }),
         backend: Some("198.18.0.1:15269".parse().unwrap()),
+        component: Some("198.18.0.1:5347".parse().unwrap()),
         dns: Some("198.18.0.1:5353".parse().unwrap()),
         admin: Some("127.0.0.1:9090".parse().unwrap()),
         control: Some(ControlFiles {

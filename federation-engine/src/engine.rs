@@ -31,6 +31,7 @@ use crate::leg::Leg;
 use crate::observe::journal::Journal;
 use crate::observe::recorder::Recorder;
 use crate::relay::{Relay, Starter};
+use crate::route::components::Components;
 use crate::route::link::Link;
 use crate::route::streams::Streams;
 
@@ -71,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) judging: Judging,
     /// Open streams that may carry more pairs than the one they were opened for.
     pub(crate) streams: Streams,
+    /// Connected components.
+    pub(crate) components: Components,
     inquiries: Mutex<Inquiries>,
 }
 
@@ -119,6 +122,7 @@ impl Engine {
                 lookups: Lookups::default(),
                 judging: Judging::default(),
                 streams: Streams::default(),
+                components: Components::default(),
                 inquiries: Mutex::default(),
             }
         })
@@ -138,6 +142,8 @@ impl Engine {
     /// rebuilt.
     pub(crate) fn replace(&self, snapshot: Snapshot) {
         let revision = self.in_force.replace(snapshot);
+        let snapshot = self.snapshot_owned();
+        self.components.keep(|domain| snapshot.component_of(domain).is_some());
         self.relay.table.forgive();
         self.life.revise(revision);
     }

@@ -105,6 +105,11 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
             return Err(Failure::NoBackend.into());
         }
         let peer = Far::Domain(link.pair.to.clone());
+        if link.leg == Leg::Inner
+            && let Some(component) = engine.snapshot_owned().component_of(&link.pair.to)
+        {
+            return adopt_component(engine, link, &component.name).await;
+        }
         if let Some(end) = engine.streams.adopt(peer, link).await {
             return Ok(Opening::Shared(end));
         }
@@ -123,6 +128,25 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
             }
         }
     }
+}
+
+/// Finds the stream of a component that can carry the link: that of the domain, or another one of its backend.
+async fn adopt_component(
+    engine: &Arc<Engine>,
+    link: &Arc<Link>,
+    backend: &str,
+) -> Result<Opening, NotOpened> {
+    let domain = &link.pair.to;
+    if let Some(end) = engine.streams.adopt(Far::Domain(domain.clone()), link).await {
+        return Ok(Opening::Shared(end));
+    }
+    let reservation = engine.snapshot().config.timeouts.queue;
+    if !engine.components.is_reserved(domain, Instant::now(), reservation)
+        && let Some(end) = engine.streams.adopt(Far::Backend(backend.to_owned()), link).await
+    {
+        return Ok(Opening::Shared(end));
+    }
+    Err(Failure::ComponentNotConnected.into())
 }
 
 /// Reports a failure and bounces the stanzas that do not wait for the next attempt.

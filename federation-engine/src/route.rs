@@ -1,5 +1,6 @@
 //! From a stanza to its receiver: one link for each pair of domains.
 
+pub(crate) mod components;
 pub(crate) mod link;
 pub(crate) mod pinned;
 pub(crate) mod poison;

@@ -25,7 +25,7 @@ use crate::dns::inside::Inside;
 use crate::dns::resolve::{Resolver, ResolverError};
 use crate::engine::Engine;
 use crate::in_force::snapshot::Snapshot;
-use crate::leg::Leg;
+use crate::leg::{Door, Leg};
 use crate::links;
 use crate::observe::admin::{self, AdminState};
 use crate::observe::control::{self, ControlState};
@@ -93,10 +93,13 @@ pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartEr
     let readiness = Arc::new(Readiness::awaiting([SERVING]));
 
     for listener in listeners.outer {
-        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Outer));
+        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Door::Outer));
     }
     if let Some(listener) = listeners.inner {
-        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Leg::Inner));
+        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Door::Inner));
+    }
+    if let Some(listener) = listeners.component {
+        engine.life.spawn(listen::serve(Arc::clone(&engine), listener, Door::Component));
     }
     if let Some(sockets) = listeners.dns {
         engine.life.spawn(material.serve_dns(sockets));

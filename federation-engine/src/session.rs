@@ -1,7 +1,7 @@
 //! The life of a stream: drives its machine over a connection, passes on the stanzas that the peer sends, and sends
 //! those that its links hold.
 //!
-//! This file has the loop. [`reading`] delimits and passes on received data, and [`actions`] performs the actions of
+//! This file has the loop. [`component`] is about streams of components. [`reading`] delimits and passes on received data, and [`actions`] performs the actions of
 //! the machine. [`deadlines`] acts when time has passed, and [`delivery`] determines which stanzas the peer has.
 //! [`ending`] closes the stream on shutdown, [`events`] delivers requests of other tasks, and [`limits`] enforces the
 //! peer's limits. [`opening`] begins streams that we open, and [`negotiate`] brings them to their first pair.
@@ -9,6 +9,7 @@
 
 mod actions;
 mod attempt;
+mod component;
 mod deadlines;
 mod delivery;
 mod ending;
@@ -35,7 +36,7 @@ use jiff::Timestamp;
 use s2s_proto::clock;
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::Failure;
-use s2s_proto::stream::{Authentication, Inbound, Out, Surroundings, Transport};
+use s2s_proto::stream::{Authentication, Component, Inbound, Out, Surroundings, Transport};
 use s2s_proto::xml::Scanner;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep_until;
@@ -46,7 +47,7 @@ use crate::admission::newcomers::{Admitted, Newcomer};
 use crate::engine::life::{News, Stage};
 use crate::engine::{Engine, surroundings};
 use crate::in_force;
-use crate::leg::Leg;
+use crate::leg::{Door, Leg};
 use crate::relay::intake::Intake;
 use crate::relay::outlet::Outlet;
 use crate::route::streams::{End, Place, Registration, Request};
@@ -114,6 +115,8 @@ pub(crate) struct Session {
     registrations: Vec<Registration>,
     /// The authenticated pairs, and how they were authenticated.
     authenticated: Vec<(Pair, Authentication)>,
+    /// What the stream has as that of a component.
+    component: Option<Box<component::Role>>,
     /// The target of a stream that we opened.
     place: Option<Place>,
     /// Links whose pair was requested from the peer (XEP-0220 §2.6).
@@ -159,7 +162,7 @@ impl Session {
     /// A stream that the peer opens.
     pub(crate) fn receiving(
         engine: &Arc<Engine>,
-        leg: Leg,
+        door: Door,
         connection: Connection,
         transport: Transport,
         address: SocketAddr,
@@ -167,11 +170,14 @@ impl Session {
         started: Instant,
     ) -> Self {
         let direct = matches!(transport, Transport::DirectTls(_));
-        let machine = Machine::Receiving(Inbound::new(
-            transport,
-            in_force::limits::stream(&engine.snapshot().config),
-            started,
-        ));
+        let limits = in_force::limits::stream(&engine.snapshot().config);
+        let leg = door.leg();
+        let machine = match door {
+            Door::Outer | Door::Inner => {
+                Machine::Receiving(Inbound::new(transport, limits, started))
+            }
+            Door::Component => Machine::Component(Component::new(limits, started)),
+        };
         let report = StreamReport::inbound(leg, address, direct);
         let (newcomer, around) =
             (Some(newcomer), surroundings::of_source(engine, leg, address.ip()));
@@ -207,6 +213,7 @@ impl Session {
             ended: Ended::not_yet(),
             registrations: Vec::new(),
             authenticated: Vec::new(),
+            component: None,
             place: None,
             requested: Vec::new(),
             how: None,
@@ -245,9 +252,11 @@ impl Session {
             self.withdraw();
             if let Some(failure) = &self.failure {
                 self.report.lost(&self.engine, failure);
+                self.leave_domain(&failure.to_string());
             } else {
                 let end = self.stream_end.take().unwrap_or(StreamEnd::Disconnected);
                 self.report.ended(&self.engine, &end);
+                self.leave_domain(&end.to_string());
             }
             self.settle().await;
             let end = self.outlet.release(&self.engine.relay, self.failure.as_ref(), self.closing);
@@ -332,6 +341,7 @@ impl Session {
             self.stuck.map(|(at, _)| at),
             look_again,
             self.limits.deadline(),
+            self.component.as_ref().map(|role| role.deadline()),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         tokio::select! {
@@ -363,7 +373,8 @@ impl Session {
     /// The connection closed without a stream error.
     fn on_lost(&mut self, end: StreamEnd) -> Flow {
         self.stream_end.get_or_insert(end);
-        if matches!(self.machine, Machine::Initiating(_)) && !self.closing {
+        let is_sink = matches!(self.machine, Machine::Initiating(_) | Machine::Component(_));
+        if is_sink && !self.closing && self.newcomer.is_none() {
             self.failure.get_or_insert(Failure::ConnectionLost("waiting for stanzas"));
         }
         Flow::Stop

@@ -44,6 +44,7 @@ pub struct FileServer {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileComponent {
-    /// File with the shared secret.
+    /// File with the shared secret. White space around it is ignored. It is read again when it changes; a connected
+    /// component stays connected.
     pub secret_file: PathBuf,
 }

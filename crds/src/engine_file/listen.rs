@@ -23,6 +23,9 @@ pub struct FileListen {
     /// Inner leg, S2S of the backend (15269).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<SocketAddr>,
+    /// Components (XEP-0114, 5347). The first byte tells XML from TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<SocketAddr>,
     /// DNS for the backend, UDP and TCP (5353).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<SocketAddr>,

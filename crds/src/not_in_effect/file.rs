@@ -6,16 +6,14 @@ use super::Setting;
 use crate::engine_file::EngineFile;
 
 impl EngineFile {
-    /// Settings that are set but have no effect, as `field: sentence`: first those that a later version implements, then the
-    /// contact addresses of domains whose backend answers service discovery.
+    /// Settings that are set but have no effect, as `field: sentence`: first those that a later version implements, then
+    /// components without a listener, then the contact addresses of domains whose backend answers service discovery.
     pub fn not_in_effect(&self) -> Vec<String> {
-        let servers =
-            self.backends.iter().map(|backend| Some(backend.server.as_ref()?.authentication));
         let probes = self.peers.iter().map(|peer| peer.probe.as_ref());
-        let later = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
+        let later = Setting::all(self.peer_defaults.probe.as_ref(), probes);
         let later = later.into_iter().map(|(setting, index)| {
             let field = setting.field().replace("[]", &format!("[{index}]"));
-            format!("{field}: {}", self.consequence(setting, index))
+            format!("{field}: {}", consequence(setting))
         });
         let contacts: BTreeMap<_, _> = self
             .domains
@@ -29,23 +27,22 @@ impl EngineFile {
                 (&domain.name, sentence)
             })
             .collect();
-        later.chain(contacts.into_values()).collect()
+        later.chain(self.unreachable_component()).chain(contacts.into_values()).collect()
     }
 
-    /// How the engine handles a setting that has no effect.
-    fn consequence(&self, setting: Setting, index: usize) -> String {
-        match setting {
-            Setting::Component => {
-                let name = self.backends.get(index).map(|backend| backend.name.as_str());
-                format!(
-                    "components (XEP-0114) are not in effect yet; stanzas to {:?} are bounced",
-                    name.unwrap_or_default()
-                )
-            }
-            Setting::DefaultProbeTo | Setting::ProbeTo => {
-                "not in effect yet; a probe opens a stream to the peer's domain and sends no ping"
-                    .to_owned()
-            }
+    /// The first component, if there is no listener for it.
+    fn unreachable_component(&self) -> Option<String> {
+        let index = self.backends.iter().position(|backend| backend.component.is_some())?;
+        let sentence = "no component can connect; set listen.component";
+        self.listen.component.is_none().then(|| format!("backends[{index}].component: {sentence}"))
+    }
+}
+
+/// How the engine handles a setting that has no effect.
+const fn consequence(setting: Setting) -> &'static str {
+    match setting {
+        Setting::DefaultProbeTo | Setting::ProbeTo => {
+            "not in effect yet; a probe opens a stream to the peer's domain and sends no ping"
         }
     }
 }

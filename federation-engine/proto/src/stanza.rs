@@ -6,6 +6,7 @@ pub mod fail_fast;
 pub(crate) mod language;
 pub mod preparation;
 pub mod relay;
+pub mod rescope;
 
 use crate::xml::{Element, Namespace};
 

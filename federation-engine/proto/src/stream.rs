@@ -5,6 +5,7 @@
 //! [`Out::actions`] in order.
 
 mod authenticated_pairs;
+pub mod component;
 pub mod error;
 pub mod features;
 pub mod header;
@@ -30,6 +31,7 @@ use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal, SetBy};
 use crate::xml::{Bounds, Element};
 
+pub use component::{Component, Components};
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use limits::StreamLimits;
@@ -68,6 +70,10 @@ pub trait Surroundings {
     fn keys(&self) -> &dyn Keys;
     /// Whether stanzas of this pair may use a stream that its receiver opened (XEP-0288).
     fn takes_bidi(&self, pair: &Pair) -> bool;
+    /// The components of this side; none on the outer leg.
+    fn components(&self) -> Option<&dyn Components> {
+        None
+    }
     /// Whether an answer of this pair may come on the stream that carried the answered stanza, against its direction.
     fn takes_answers(&self, _pair: &Pair) -> bool {
         true
@@ -168,6 +174,9 @@ pub enum Action {
         /// The method.
         how: Authentication,
     },
+    /// A component presented the secret of this domain (XEP-0114). Decide whether no other stream has the domain; answer by
+    /// [`Component::on_claim`].
+    Claim(Domain),
     /// XEP-0288: stanzas of this pair may go against the direction in which the stream was opened: inbound we may send,
     /// outbound the peer may.
     Bidirectional {

@@ -16,6 +16,7 @@ pub mod escape;
 mod header;
 mod names;
 mod namespace;
+pub(crate) mod redeclare;
 mod run;
 mod scanner;
 mod scope;

@@ -230,6 +230,7 @@ fn listeners(listen: &FileListen) -> Parsed<()> {
         ("listen.s2s", listen.s2s),
         ("listen.s2sTls", listen.s2s_tls),
         ("listen.backend", listen.backend),
+        ("listen.component", listen.component),
         ("listen.dns", listen.dns),
         ("listen.admin", listen.admin),
         ("listen.control.address", listen.control.as_ref().map(|control| control.address)),

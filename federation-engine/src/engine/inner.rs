@@ -8,7 +8,7 @@ use crds::rules::Preset;
 use rustls_pki_types::UnixTime;
 use s2s_proto::pair::Pair;
 use s2s_proto::reason::{CertificateReason, Refusal, SetBy};
-use s2s_proto::stream::{Keys, PeerChain, PeerRules, Surroundings};
+use s2s_proto::stream::{Components, Keys, PeerChain, PeerRules, Surroundings};
 
 use crate::Domain;
 use crate::engine::Engine;
@@ -56,6 +56,10 @@ impl Surroundings for Inner {
         &*self.0
     }
 
+    fn components(&self) -> Option<&dyn Components> {
+        Some(self)
+    }
+
     /// False for the engine's own pings: their answers must show that the backend finds the engine by itself.
     fn takes_bidi(&self, pair: &Pair) -> bool {
         let snapshot = self.0.snapshot();
@@ -83,4 +87,21 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
         }
     };
     Preset { tls, verification, external, dialback }.rules()
+}
+
+impl Components for Inner {
+    fn serves(&self, domain: &Domain) -> bool {
+        self.0.snapshot().component_of(domain).is_some()
+    }
+
+    fn confirms(&self, domain: &Domain, id: &str, handshake: &str) -> bool {
+        let snapshot = self.0.snapshot();
+        snapshot.component_secret(domain).is_some_and(|secret| secret.confirms(id, handshake))
+    }
+
+    fn speaks_for(&self, domain: &Domain, other: &Domain) -> bool {
+        let snapshot = self.0.snapshot();
+        let component = snapshot.component_of(domain);
+        component.is_some() && component == snapshot.component_of(other)
+    }
 }

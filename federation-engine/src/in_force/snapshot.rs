@@ -15,6 +15,7 @@ use s2s_proto::certificate::pin::Pin;
 use s2s_proto::certificate::trust::Trust;
 use s2s_proto::dialback::{Key, Secret};
 use s2s_proto::reason::CertificateReason;
+use s2s_proto::stream::component::Secret as ComponentSecret;
 
 use crate::Domain;
 use crate::config::peer::Peer;
@@ -61,6 +62,8 @@ pub(crate) struct Snapshot {
     trust: Arc<Trust>,
     peer_trust: HashMap<Vec<PathBuf>, Arc<Trust>>,
     backend_trust: HashMap<String, Arc<Trust>>,
+    /// The secrets of components, by their file.
+    component_secrets: HashMap<PathBuf, ComponentSecret>,
     /// Problems of files that could not be loaded. The last valid content is used if there is any.
     pub(crate) problems: Vec<LoadError>,
 }
@@ -98,7 +101,8 @@ impl Snapshot {
             }
         }
         let dialback = loader.dialback(&config, &mut problems);
-        Self { config, dialback, certificates, mint, trust, peer_trust, backend_trust, problems }
+        let component_secrets = loader.component_secrets(&config, &mut problems);
+        Self { component_secrets, config, dialback, certificates, mint, trust, peer_trust, backend_trust, problems }
     }
 
     /// The certificate to present as `domain` on a leg: our own on the outer leg, a minted one on the inner leg.
@@ -187,6 +191,19 @@ impl Snapshot {
     /// The backend of a local domain.
     pub(crate) fn backend(&self, local: &Domain) -> Option<&Arc<Backend>> {
         self.config.local(local)?.backend.as_ref()
+    }
+
+    /// The backend of a local domain, if it is a component.
+    pub(crate) fn component_of(&self, local: &Domain) -> Option<&Arc<Backend>> {
+        self.backend(local).filter(|backend| matches!(backend.attachment, Attachment::Component(_)))
+    }
+
+    /// The secret of the component that serves a local domain.
+    pub(crate) fn component_secret(&self, local: &Domain) -> Option<&ComponentSecret> {
+        match &self.backend(local)?.attachment {
+            Attachment::Component(component) => self.component_secrets.get(&component.secret_file),
+            Attachment::Server { .. } => None,
+        }
     }
 
     /// How engine and backend authenticate each other for a local domain.
@@ -296,6 +313,29 @@ impl Loader<'_> {
         };
         let files = trust.clone().unwrap_or_else(default);
         Some(load_trust(&files, last, problems))
+    }
+
+    fn component_secrets(
+        self,
+        config: &Config,
+        problems: &mut Vec<LoadError>,
+    ) -> HashMap<PathBuf, ComponentSecret> {
+        let mut secrets = HashMap::new();
+        for backend in &config.backends {
+            let Attachment::Component(component) = &backend.attachment else { continue };
+            let path = &component.secret_file;
+            let read = match std::fs::read(path) {
+                Ok(bytes) => ComponentSecret::new(bytes.trim_ascii())
+                    .ok_or_else(|| problem(path, "the secret of the component is empty")),
+                Err(error) => Err(problem(path, error)),
+            };
+            let secret = read.map_err(|error| problems.push(error)).ok();
+            let last = || self.last?.component_secrets.get(path).cloned();
+            if let Some(secret) = secret.or_else(last) {
+                secrets.insert(path.clone(), secret);
+            }
+        }
+        secrets
     }
 
     fn dialback(self, config: &Config, problems: &mut Vec<LoadError>) -> DialbackSecrets {

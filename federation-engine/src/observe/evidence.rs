@@ -180,6 +180,9 @@ pub enum BackendOutcome {
     NoAnswer,
     /// No component is connected for the domain.
     ComponentNotConnected,
+    /// No component is connected for the domain, and the last one that tried was refused. The detail names its address,
+    /// the number of attempts and the cause.
+    ComponentRejected,
     /// Any other failure of the stream.
     StreamFailed,
 }

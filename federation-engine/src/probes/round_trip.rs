@@ -19,6 +19,7 @@ use crate::Domain;
 use crate::engine::Engine;
 use crate::leg::Leg;
 use crate::observe::evidence::{BackendOutcome, BackendRoundTrip};
+use crate::route::components::Refused;
 use crate::route::link::{Link, Phase};
 
 /// Timeout for an answer.
@@ -100,7 +101,7 @@ impl<'a> Trip<'a> {
         loop {
             let settled = self.link.settled();
             if let Some(failure) = self.link.last_failure() {
-                return (outcome_of(&failure), failure.to_string());
+                return self.failed(&failure);
             }
             if tell && self.link.phase() == Phase::Established {
                 tell = false;
@@ -115,6 +116,18 @@ impl<'a> Trip<'a> {
                 },
                 () = settled => {}
             }
+        }
+    }
+
+    fn failed(&self, failure: &Failure) -> (BackendOutcome, String) {
+        let refused = self.engine.components.refusals(&self.pair.to);
+        match refused.filter(|_| *failure == Failure::ComponentNotConnected) {
+            Some(Refused { count, address, cause }) => {
+                let detail =
+                    format!("{failure}; attempts refused: {count}, the last from {address}: {cause}");
+                (BackendOutcome::ComponentRejected, detail)
+            }
+            None => (outcome_of(failure), failure.to_string()),
         }
     }
 
@@ -171,7 +184,9 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
         | Failure::StreamError { condition: StreamCondition::NotAuthorized, .. } => {
             BackendOutcome::BackendRejectsMintedCertificate
         }
-        Failure::NoBackend => BackendOutcome::ComponentNotConnected,
+        Failure::ComponentNotConnected | Failure::NoBackend => {
+            BackendOutcome::ComponentNotConnected
+        }
         _ => BackendOutcome::StreamFailed,
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
+use s2s_proto::pair::Pair;
 use s2s_proto::reason::Failure;
+use s2s_proto::stanza::rescope;
 use s2s_proto::stream::{Management, StreamLimits};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
@@ -29,6 +31,10 @@ struct Carried {
     end: Option<oneshot::Sender<End>>,
     /// The peer has accepted stanzas.
     used: bool,
+    /// It sends no more, and leaves the stream once the result of what it sent is known.
+    leaving: bool,
+    /// It has sent since the last look for idle links.
+    recent: bool,
 }
 
 /// A stanza that was given to the transport.
@@ -36,6 +42,8 @@ struct Sent {
     /// Index in `carried`.
     of: usize,
     waiting: Waiting,
+    /// Bytes of the stanza as it was written.
+    written: usize,
 }
 
 /// The outgoing side of one stream.
@@ -57,6 +65,8 @@ pub(crate) struct Outlet {
     in_flight: InFlight,
     /// The peer acknowledges by XEP-0198.
     managed: bool,
+    /// The peer is a component: stanzas that declare their namespace are changed.
+    rescopes: bool,
     /// Number of confirmed suspects.
     cleared: usize,
     /// Number of stanzas confirmed since the stream began.
@@ -76,6 +86,7 @@ impl Outlet {
             pinned: Pinned::default(),
             in_flight: InFlight::default(),
             managed: false,
+            rescopes: false,
             cleared: 0,
             confirmed: 0,
         }
@@ -84,7 +95,58 @@ impl Outlet {
     /// Carries a link from now on. `end` is notified when the stream no longer carries it.
     pub(crate) fn carry(&mut self, link: Arc<Link>, end: Option<oneshot::Sender<End>>) {
         link.established(&self.wake);
-        self.carried.push(Carried { link, end, used: false });
+        self.carried.push(Carried { link, end, used: false, leaving: false, recent: true });
+    }
+
+    /// The peer is a component.
+    pub(crate) fn for_component(&mut self) {
+        self.rescopes = true;
+    }
+
+    /// Links of these pairs leave the stream, as soon as the result of what they sent is known.
+    pub(crate) fn let_go(&mut self, leaves: impl Fn(&Pair) -> bool) {
+        for carried in &mut self.carried {
+            carried.leaving |= leaves(&carried.link.pair);
+        }
+        self.release_leaving();
+    }
+
+    /// Links that have sent nothing since the last call leave the stream.
+    pub(crate) fn let_idle_go(&mut self) {
+        for carried in &mut self.carried {
+            let recent = std::mem::take(&mut carried.recent);
+            carried.leaving |= !recent && carried.link.is_empty();
+        }
+        self.release_leaving();
+    }
+
+    /// Notifies the leaving links whose stanzas are all confirmed, and forgets them.
+    fn release_leaving(&mut self) {
+        if !self.carried.iter().any(|carried| carried.leaving) {
+            return;
+        }
+        let mut unsure = vec![false; self.carried.len()];
+        for sent in &self.sent {
+            if let Some(unsure) = unsure.get_mut(sent.of) {
+                *unsure = true;
+            }
+        }
+        let (mut places, mut kept) = (Vec::with_capacity(unsure.len()), Vec::new());
+        for (carried, unsure) in std::mem::take(&mut self.carried).into_iter().zip(unsure) {
+            places.push(kept.len());
+            if unsure || !carried.leaving {
+                kept.push(carried);
+            } else if let Some(end) = carried.end {
+                // The waiting task ended together with the relay.
+                let _ = end.send(End { failure: None, useful: true, at_stanza: false });
+            }
+        }
+        for sent in &mut self.sent {
+            if let Some(place) = places.get(sent.of) {
+                sent.of = *place;
+            }
+        }
+        (self.carried, self.next) = (kept, 0);
     }
 
     /// Waits until a stanza may be queued. A stanza that was queued before the call counts.
@@ -147,7 +209,9 @@ impl Outlet {
         let before = self.sent.len();
         for offset in 0..self.carried.len() {
             let of = (self.next + offset) % self.carried.len();
-            let Some(carried) = self.carried.get(of) else { continue };
+            let Some(carried) = self.carried.get_mut(of).filter(|carried| !carried.leaving) else {
+                continue;
+            };
             carried.link.take(MAX_BATCH_BYTES, group, &mut self.batch);
             let suspect = self.batch.first().is_some_and(|waiting| waiting.suspect);
             let alone = self.sent.len() == before && !(managed && before > 0);
@@ -161,13 +225,18 @@ impl Outlet {
                     relay.too_large(&waiting.stanza, self.leg, limits);
                     continue;
                 }
-                output.extend_from_slice(&waiting.stanza);
+                let changed =
+                    self.rescopes.then(|| rescope::to_component(&waiting.stanza)).flatten();
+                let as_sent = changed.as_ref().unwrap_or(&waiting.stanza);
+                output.extend_from_slice(as_sent);
+                let written = as_sent.len();
+                carried.recent = true;
                 self.sent_bytes += waiting.stanza.len();
                 if waiting.was_sent {
                     relay.recorder.metrics.stanzas_resent.inc(self.leg);
                 }
                 let due = self.pinned.add(&waiting.stanza);
-                self.sent.push_back(Sent { of, waiting });
+                self.sent.push_back(Sent { of, waiting, written });
                 for Sent { waiting, .. } in self.sent.iter_mut().rev().take(due) {
                     waiting.stanza = copied(&waiting.stanza);
                 }
@@ -215,7 +284,7 @@ impl Outlet {
 
     /// The peer's TCP will acknowledge no more than this many bytes, in TLS records of up to `record` bytes.
     pub(crate) fn received_at_last(&mut self, bytes: u64, record: u64, relay: &Relay) {
-        let sizes = self.sent.iter().map(|sent| sent.waiting.stanza.len() as u64);
+        let sizes = self.sent.iter().map(|sent| sent.written as u64);
         let stanzas = self.in_flight.partly_acknowledged(bytes, record, sizes);
         self.confirm(stanzas, relay);
     }
@@ -259,6 +328,9 @@ impl Outlet {
             }
         }
         self.pinned.left(self.sent.len());
+        if self.rescopes {
+            self.release_leaving();
+        }
         self.confirmed = self.confirmed.saturating_add(count as u64);
         relay.recorder.metrics.stanzas_relayed.inc_by(self.leg, count as u64);
         relay.recorder.metrics.stanzas_queued.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
@@ -281,7 +353,7 @@ impl Outlet {
             carried.link.put_back(&mut self.batch);
         }
         let mut own = None;
-        for Carried { link: _, end, used } in self.carried {
+        for Carried { end, used, .. } in self.carried {
             let reported = End { failure: failure.cloned(), useful: used || closed, at_stanza };
             match end {
                 // The waiting task ended together with the relay.

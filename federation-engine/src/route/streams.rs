@@ -43,6 +43,10 @@ pub(crate) enum Event {
     Verdict(Box<(Pair, StreamId, KeyVerdict)>),
     /// A link wants to use the stream.
     Carry(Request),
+    /// Another component of the backend has this domain now.
+    Moved(Domain),
+    /// Another component wants the domain of this stream.
+    Contested,
     /// The stream must make room.
     Shed,
     /// Another stream of the same peer needs the place of one that is idle.
@@ -54,6 +58,8 @@ pub(crate) enum Event {
 pub(crate) enum Far {
     /// An authenticated domain, or the one to which we connected.
     Domain(Domain),
+    /// A component of the backend of this name, for domains that have no stream of their own.
+    Backend(String),
     /// The target to which we connected. It may serve other domains as well. Equal host and port mean equal addresses.
     Target(Place),
 }
@@ -94,6 +100,18 @@ impl Streams {
             }
         }
         None
+    }
+}
+
+impl Streams {
+    /// Notifies the streams to that end that the domain has a stream of its own.
+    pub(crate) fn announce(&self, leg: Leg, far: &Far, domain: &Domain) {
+        let open = self.open();
+        let streams = open.by_end.get(&(leg, far.clone())).into_iter().flatten();
+        for (_, events) in streams {
+            // A stream whose events all wait is busy, and keeps its links until it ends.
+            let _ = events.try_send(Event::Moved(domain.clone()));
+        }
     }
 }
 

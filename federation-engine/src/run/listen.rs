@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::accept;
 use crate::admission::newcomers::{Admitted, MAX_UNAUTHENTICATED_INNER};
 use crate::engine::Engine;
-use crate::leg::Leg;
+use crate::leg::{Door, Leg};
 use crate::run::{proxied, receive};
 use crate::source::Prefix;
 
@@ -72,17 +72,14 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     error.raw_os_error() == Some(97) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-/// Accepts S2S connections until the shutdown begins.
-pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) {
-    let name = match leg {
-        Leg::Outer => "outer",
-        Leg::Inner => "inner",
-    };
+/// Accepts connections for streams until the shutdown begins.
+pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, door: Door) {
+    let name = door.name();
     while let Some((tcp, source)) =
         engine.life.draining.run_until_cancelled(accept::next(&listener, name)).await
     {
         let accepted = Instant::now();
-        let is_proxy = leg == Leg::Outer && {
+        let is_proxy = door == Door::Outer && {
             let snapshot = engine.snapshot();
             let protocol = snapshot.config.listen.proxy_protocol.as_ref();
             protocol.is_some_and(|protocol| protocol.trusts(source.ip()))
@@ -90,7 +87,7 @@ pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, leg: Leg) 
         if is_proxy {
             proxied::receive(&engine, tcp, source, accepted);
         } else {
-            admit(&engine, tcp, source, leg, accepted);
+            admit(&engine, tcp, source, door, accepted);
         }
     }
 }
@@ -100,9 +97,10 @@ pub(super) fn admit(
     engine: &Arc<Engine>,
     tcp: TcpStream,
     source: SocketAddr,
-    leg: Leg,
+    door: Door,
     accepted: Instant,
 ) {
+    let leg = door.leg();
     let (places, limit) = match leg {
         Leg::Outer => {
             (&engine.unauthenticated, engine.snapshot().config.limits.unauthenticated_streams)
@@ -123,5 +121,5 @@ pub(super) fn admit(
     let eviction = (leg == Leg::Outer).then(|| newcomer.eviction());
     let holding = engine.holders.enter(&engine.ledger.total, leg, prefix, eviction);
     let admitted = Admitted { newcomer, holding };
-    engine.life.spawn(receive::run(Arc::clone(engine), tcp, source, leg, admitted, accepted));
+    engine.life.spawn(receive::run(Arc::clone(engine), tcp, source, door, admitted, accepted));
 }

@@ -11,6 +11,7 @@ use crate::run::listen::{ListenError, bind};
 pub(super) struct Listeners {
     pub(super) outer: Vec<TcpListener>,
     pub(super) inner: Option<TcpListener>,
+    pub(super) component: Option<TcpListener>,
     pub(super) dns: Option<Sockets>,
     pub(super) admin: Option<TcpListener>,
     pub(super) control: Option<TcpListener>,
@@ -23,6 +24,7 @@ impl Listeners {
             outer.extend(maybe(name, address).await?);
         }
         let inner = maybe("backend", wanted.backend).await?;
+        let component = maybe("component", wanted.component).await?;
         let dns = match wanted.dns {
             Some(address) => Some(
                 Sockets::bind(address)
@@ -33,7 +35,7 @@ impl Listeners {
         };
         let admin = maybe("admin", wanted.admin).await?;
         let control = maybe("control", wanted.control.as_ref().map(|c| c.address)).await?;
-        Ok(Self { outer, inner, dns, admin, control })
+        Ok(Self { outer, inner, component, dns, admin, control })
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::config::load::load;
 use crate::config::watch::FileWatch;
-use crate::config::{Attachment, Config};
+use crate::config::Config;
 use crate::dns::resolve::{Resolver, ResolverError};
 use crate::dns::synth::answer::SynthConfig;
 use crate::dns::synth::clients::Clients;
@@ -168,9 +168,7 @@ impl ReloadedState {
     fn keep_evidence_fresh(&self, config: &Config) {
         let engine = &self.engine;
         for local in &config.domains {
-            if let Some(backend) = &local.backend
-                && matches!(backend.attachment, Attachment::Server { .. })
-            {
+            if let Some(backend) = &local.backend {
                 let (domain, backend) = (local.name.clone(), backend.name.clone());
                 engine.life.spawn(round_trip::keep_fresh(Arc::clone(engine), domain, backend));
             }

@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 
 use crate::admission::newcomers::{MAX_WITHOUT_HEADER, Newcomer};
 use crate::engine::Engine;
-use crate::leg::Leg;
+use crate::leg::{Door, Leg};
 use crate::observe::recorder::ProxyRefusal;
 use crate::run::listen;
 
@@ -53,7 +53,7 @@ async fn run(
         // The proxy connected and closed without a byte: a health check. It causes no log line.
         Ok(Ok(None) | Err(_)) | Err(_) => return,
     };
-    listen::admit(&engine, tcp, source, Leg::Outer, accepted);
+    listen::admit(&engine, tcp, source, Door::Outer, accepted);
 }
 
 /// Takes the header from the connection, and no byte behind it. `None`: the connection ended without a byte.

@@ -20,7 +20,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 use crate::admission::newcomers::Admitted;
 use crate::engine::Engine;
 use crate::in_force::snapshot::no_certificate;
-use crate::leg::Leg;
+use crate::leg::Door;
 use crate::observe::recorder::ProxyRefusal;
 use crate::session::Session;
 use crate::sockets::connection::Connection;
@@ -36,10 +36,11 @@ pub(crate) async fn run(
     engine: Arc<Engine>,
     tcp: TcpStream,
     source: SocketAddr,
-    leg: Leg,
+    door: Door,
     admitted: Admitted,
     accepted: Instant,
 ) {
+    let leg = door.leg();
     if let Err(error) = engine.network.tcp().configure(&tcp) {
         tracing::debug!(%source, %error, "cannot set a socket option");
     }
@@ -68,18 +69,18 @@ pub(crate) async fn run(
             let connection = Connection::plain(tcp);
             let transport = Transport::Tcp;
             let session =
-                Session::receiving(&engine, leg, connection, transport, source, admitted, started);
+                Session::receiving(&engine, door, connection, transport, source, admitted, started);
             engine.life.spawn(session.serve().map(drop));
         }
         Ok(Ok(Some(FirstByte::Tls))) => {
             let times = (started, deadline);
-            Box::pin(secure(&engine, tcp, source, leg, admitted, times)).await;
+            Box::pin(secure(&engine, tcp, source, door, admitted, times)).await;
         }
-        Ok(Ok(Some(FirstByte::ProxyHeader))) if leg == Leg::Outer => {
+        Ok(Ok(Some(FirstByte::ProxyHeader))) if door == Door::Outer => {
             engine.recorder.saw_proxy_header(leg, source, ProxyRefusal::Untrusted);
         }
         Ok(Ok(Some(FirstByte::ProxyHeader | FirstByte::Other))) => {
-            tracing::debug!(%source, ?leg, "connection closed: it speaks neither XMPP nor TLS");
+            tracing::debug!(%source, ?door, "connection closed: it speaks neither XMPP nor TLS");
         }
     }
 }
@@ -89,12 +90,13 @@ async fn secure(
     engine: &Arc<Engine>,
     tcp: TcpStream,
     source: SocketAddr,
-    leg: Leg,
+    door: Door,
     admitted: Admitted,
     (started, deadline): (Instant, Instant),
 ) {
+    let leg = door.leg();
     let handshake = tokio::select! {
-        handshake = timeout_at(deadline.into(), accept_direct(engine, leg, tcp)) => handshake,
+        handshake = timeout_at(deadline.into(), accept_direct(engine, door, tcp)) => handshake,
         () = admitted.newcomer.evicted() => return engine.recorder.saw_eviction(leg, source),
     };
     match handshake {
@@ -102,7 +104,7 @@ async fn secure(
             let connection = Connection::tls(tls);
             let transport = Transport::DirectTls(connection.peer_chain());
             let mut session =
-                Session::receiving(engine, leg, connection, transport, source, admitted, started);
+                Session::receiving(engine, door, connection, transport, source, admitted, started);
             session.presented_until(presented.first_expiry(Timestamp::now()));
             engine.life.spawn(session.serve().map(drop));
         }
@@ -116,14 +118,18 @@ async fn secure(
 /// Accepts Direct TLS. The server name selects the certificate (XEP-0368 §3).
 async fn accept_direct(
     engine: &Engine,
-    leg: Leg,
+    door: Door,
     tcp: TcpStream,
 ) -> io::Result<(TlsStream<Socket>, Presented)> {
     let (acceptor, socket) = (rustls::server::Acceptor::default(), Socket::new(tcp));
     let start = LazyConfigAcceptor::new(acceptor, socket).await?;
     let presented = {
         let hello = start.client_hello();
-        engine.snapshot().present_for_sni(leg, hello.server_name(), UnixTime::now())
+        let snapshot = engine.snapshot();
+        // A component that dials an address sends no name.
+        let host = (door == Door::Component).then(|| snapshot.config.host.as_str());
+        let name = hello.server_name().or(host);
+        snapshot.present_for_sni(door.leg(), name, UnixTime::now())
     };
     let presented = presented.ok_or_else(no_certificate)?;
     let offer = Offer::of(&start.client_hello());
@@ -144,7 +150,7 @@ async fn first_byte(tcp: &TcpStream) -> io::Result<Option<FirstByte>> {
 mod tests {
     use super::*;
 
-    type Run<F> = fn(Arc<Engine>, TcpStream, SocketAddr, Leg, Admitted, Instant) -> F;
+    type Run<F> = fn(Arc<Engine>, TcpStream, SocketAddr, Door, Admitted, Instant) -> F;
 
     fn size_of_future<F>(_: Run<F>) -> usize {
         size_of::<F>()

@@ -16,7 +16,6 @@ use s2s_proto::pair::Pair;
 use s2s_proto::plan::TlsStart;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::error::StreamError;
-use s2s_proto::stream::rejection::Named;
 use s2s_proto::stream::{Action, Authentication, Rejection, StreamId};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -49,6 +48,14 @@ impl Session {
             Event::Carry(request) => self.on_request(request).await,
             Event::Shed => self.shed().await,
             Event::CloseIfIdle => self.close_if_idle().await,
+            Event::Moved(domain) => {
+                self.on_moved(&domain);
+                Flow::Continue
+            }
+            Event::Contested => {
+                self.on_contest();
+                Flow::Continue
+            }
             Event::Verdict(verdict) => {
                 let (pair, id, result) = *verdict;
                 if let Machine::Receiving(machine) = &mut self.machine {
@@ -73,13 +80,8 @@ impl Session {
     /// The place is needed. A connection that has not opened a stream is closed: there is no stream on which to send an
     /// error.
     pub(super) async fn on_evicted(&mut self) -> Flow {
-        let opened = match &self.machine {
-            Machine::Receiving(machine) => {
-                machine.named().from.is_some() || machine.named().to.is_some()
-            }
-            Machine::Initiating(_) => true,
-        };
-        if opened {
+        let named = self.machine.named();
+        if named.is_none_or(|named| named.from.is_some() || named.to.is_some()) {
             return self.shed().await;
         }
         self.engine.recorder.saw_eviction(self.leg, self.address);
@@ -104,10 +106,7 @@ impl Session {
         match action {
             Action::StartTls { certificate_for } => {
                 if let Err(error) = self.start_tls(&certificate_for).await {
-                    let named = match &self.machine {
-                        Machine::Receiving(machine) => machine.named().clone(),
-                        Machine::Initiating(_) => Named::default(),
-                    };
+                    let named = self.machine.named().cloned().unwrap_or_default();
                     self.engine.recorder.saw_failed_handshake(
                         self.leg,
                         self.address,
@@ -127,6 +126,7 @@ impl Session {
             }
             Action::Verify { pair, id, key } => self.verify(pair, id, key),
             Action::Authorized { pair, how } => return self.authorized(&pair, how).await,
+            Action::Claim(domain) => self.claim(&domain),
             Action::Bidirectional { pair } => self.bidirectional(&pair),
             Action::Acknowledged(count) => self.outlet.acknowledged(count, &self.engine.relay),
             Action::Unmanaged => self.outlet.unmanaged(),
@@ -152,6 +152,7 @@ impl Session {
                 }
             }
             Action::Rejected(rejection) => {
+                self.component_refused(&rejection);
                 self.engine.recorder.saw_refusal(self.leg, self.address, rejection);
             }
             Action::Failed(failure) => self.failed(failure),
@@ -172,7 +173,7 @@ impl Session {
                     (false, false) => CLOSE_TIMEOUT,
                 };
                 self.connection.close(limit).await;
-                let receiving = matches!(self.machine, Machine::Receiving(_));
+                let receiving = self.machine.is_theirs();
                 if receiving && self.shed {
                     // Its buffers are needed now. Its data is read for a moment, so that it can read the reason.
                     self.connection.shrink();
@@ -222,6 +223,8 @@ impl Session {
                 self.watch_expiry(&pair.from, judgement.is_ok());
                 self.report.authorized(&self.engine, pair, how, tls, &chain, judgement);
             }
+            // It has no pairs to authenticate.
+            Machine::Component(_) => {}
             Machine::Initiating(_) => {
                 let judgement = self.around.judge(&chain, &pair.to);
                 self.report.authorized(&self.engine, pair, how, tls, &chain, judgement);
@@ -302,9 +305,12 @@ impl Session {
         if let Some(omitted) = self.may_log() {
             tracing::info!(address = %self.address, leg = ?self.leg, reason = failure.word().as_str(), omitted, "{failure}");
         }
-        if let Machine::Receiving(machine) = &self.machine
-            && !machine.is_authenticated()
-        {
+        let authenticated = match &self.machine {
+            Machine::Receiving(machine) => machine.is_authenticated(),
+            Machine::Component(machine) => machine.is_authenticated(),
+            Machine::Initiating(_) => true,
+        };
+        if !authenticated {
             self.engine.recorder.metrics.handshake(self.leg, Direction::Inbound, Err(&failure));
         }
         self.failure = Some(failure);

@@ -9,6 +9,7 @@ use s2s_proto::reason::Failure;
 use super::stream_end::StreamEnd;
 use super::{Flow, Session};
 use crate::leg::Leg;
+use crate::session::machine::Machine;
 
 /// Divisor of the idle time of a stream to a backend that has sent only errors: unknown servers choose the names for
 /// which such streams exist. By default, such a stream closes after 30 s.
@@ -20,6 +21,10 @@ const BUFFER_RETENTION: Duration = Duration::from_secs(10);
 impl Session {
     /// An idle stream is closed without an error; only an authenticated one can be idle.
     pub(super) fn idle_at(&self) -> Option<Instant> {
+        // A component cannot be called back: only it opens the stream.
+        if matches!(self.machine, Machine::Component(_)) {
+            return None;
+        }
         let own = self.engine.snapshot().config.timeouts.idle;
         let answered = self.outlet.is_answered() || self.intake.has_answered();
         let own = if self.leg == Leg::Inner && !answered {
@@ -71,6 +76,11 @@ impl Session {
             self.on_limits_due(now);
             // Data that has already been received waits to be processed.
             return self.process().await;
+        }
+        if due(self.component.as_ref().map(|role| role.deadline()))
+            && self.on_role_due(now) == Flow::Stop
+        {
+            return Flow::Stop;
         }
         if due(self.shrink_at()) {
             self.shrink(now);

@@ -9,6 +9,7 @@ use s2s_proto::clock;
 use super::Session;
 use crate::Domain;
 use crate::admission::stanza_rate::StanzaRate;
+use crate::config::resolve::Peers;
 use crate::leg::Leg;
 use crate::observe::label::PeerLimit;
 
@@ -38,6 +39,13 @@ impl Limits {
     /// When [`Session::on_limits_due`] must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.paused_until.into_iter().chain(self.look_for_place).min()
+    }
+}
+
+impl Limits {
+    /// A stanza of a backend may be for any peer.
+    pub(super) fn of_backend(&mut self, peers: &Peers) {
+        self.stanza_bytes = Some(peers.largest_stanza_bytes());
     }
 }
 

@@ -38,11 +38,12 @@ impl Session {
                 now = Instant::now();
             }
             let progress = self.scanner.next_portion(&mut self.connection.input);
+            let progress = progress.map(|progress| self.machine.rescoped(progress));
             work = work_of(progress.as_ref().ok());
             match progress {
                 Ok(Progress::Portion) => continue,
                 Ok(Progress::Item(Item::Element(element))) => {
-                    if let Ok(pair) = self.machine.authorize(&element) {
+                    if let Ok(pair) = self.machine.authorize(&element, &*self.around) {
                         self.last_stanza = now;
                         self.intake.take(&element, pair, now);
                         self.machine.handled();
@@ -52,9 +53,10 @@ impl Session {
                     self.machine.on_item(Item::Element(element), now, &*self.around, &mut self.out);
                 }
                 Ok(Progress::Item(Item::Oversized(element))) => {
-                    if let Ok(pair) = self.machine.authorize(&element) {
+                    let limit = self.stanza_bytes();
+                    if let Ok(pair) = self.machine.authorize(&element, &*self.around) {
                         self.last_stanza = now;
-                        self.intake.refuse_oversized(&element, pair, self.stanza_bytes());
+                        self.intake.refuse_oversized(&element, pair, limit);
                         self.machine.handled();
                         self.count_stanza(now);
                         continue;

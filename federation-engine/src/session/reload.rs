@@ -22,6 +22,9 @@ impl Session {
         if self.closing {
             return Flow::Continue;
         }
+        if matches!(self.machine, Machine::Component(_)) {
+            return self.on_component_reload().await;
+        }
         let mut ends: Option<StreamCondition> = None;
         for (pair, how) in self.authenticated.clone() {
             // The certificate may have to be verified again, which takes time.

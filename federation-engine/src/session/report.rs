@@ -65,6 +65,12 @@ impl StreamReport {
         }
     }
 
+    /// A stream without pairs, that of a component, is authenticated.
+    pub(crate) fn opened(&mut self, engine: &Engine) {
+        self.open = Some(engine.recorder.metrics.stream(self.leg, self.direction));
+        engine.recorder.metrics.handshake(self.leg, self.direction, Ok(()));
+    }
+
     /// A pair was authenticated.
     pub(crate) fn authorized(
         &mut self,

@@ -23,7 +23,7 @@ impl Session {
         }
     }
 
-    fn register(&mut self, far: Far) {
+    pub(super) fn register(&mut self, far: Far) {
         if !self.registrations.iter().any(|known| known.is_of(&far)) {
             let requests = self.events.sender().clone();
             self.registrations.push(Registration::new(
@@ -62,6 +62,12 @@ impl Session {
             Machine::Receiving(machine) => {
                 if machine.carries(pair, &*self.around) {
                     self.report.carries_back(&self.engine, pair);
+                    self.carry(request);
+                }
+                Flow::Continue
+            }
+            Machine::Component(machine) => {
+                if machine.carries(pair, &*self.around) {
                     self.carry(request);
                 }
                 Flow::Continue

@@ -339,7 +339,8 @@ impl Connection {
         }
     }
 
-    fn taken(&self) -> Option<u64> {
+    /// Bytes of the connection that TCP has taken, including those of TLS; `None` if the system does not count.
+    pub(crate) fn taken(&self) -> Option<u64> {
         self.socket().and_then(Socket::written)
     }
 

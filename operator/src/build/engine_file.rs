@@ -102,6 +102,7 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
             proxy_protocol: Some(spec.service.proxy_protocol.clone())
                 .filter(|protocol| !protocol.trusted_sources.is_empty()),
             backend: with_backends.then(|| any(ports::BACKEND)),
+            component: None,
             dns: with_backends.then(|| any(ports::DNS)),
             admin: Some(any(ports::ADMIN)),
             control: Some(ControlFiles {

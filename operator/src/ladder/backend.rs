@@ -167,7 +167,7 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
             BackendReadyReason::BackendDoesNotReachEngine,
             format!("The engine reaches the backend, but no answer comes back. The backend must use DNS server {dns}, have an address in spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
         ),
-        BackendOutcome::ComponentNotConnected => (
+        BackendOutcome::ComponentNotConnected | BackendOutcome::ComponentRejected => (
             BackendReadyReason::ComponentNotConnected,
             "Start the component.".to_owned(),
         ),

@@ -93,6 +93,8 @@ fn advice(reason: &Word) -> &'static str {
         | Word::ProxyHeaderInvalid
         | Word::TooManyStreams
         | Word::TooManyNames
+        | Word::ComponentNotConnected
+        | Word::Conflict
         | Word::NoBackend
         | Word::ShuttingDown
         | Word::ImproperAddressing

@@ -94,6 +94,9 @@ pub enum Failure {
     /// No component or backend accepts the stanza.
     #[error("no backend serves this domain")]
     NoBackend,
+    /// The backend is a component, and none is connected (XEP-0114).
+    #[error("no component is connected for this domain")]
+    ComponentNotConnected,
     /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,
@@ -150,6 +153,7 @@ impl Failure {
             Self::NegotiationTimedOut(_) => Word::NegotiationTimedOut,
             Self::ConnectionLost(_) => Word::ConnectionLost,
             Self::NoBackend => Word::NoBackend,
+            Self::ComponentNotConnected => Word::ComponentNotConnected,
             Self::ShuttingDown => Word::ShuttingDown,
         }
     }
@@ -176,7 +180,7 @@ impl Failure {
                 | DnsReason::Bogus { records: Records::Address | Records::Certificate, .. },
             ) => Step::Address,
             Self::Dns(_) => Step::Srv,
-            Self::Connect(_) | Self::Guard(_) => Step::Tcp,
+            Self::Connect(_) | Self::Guard(_) | Self::ComponentNotConnected => Step::Tcp,
             Self::StartTlsNotOffered
             | Self::StartTlsRefused
             | Self::Handshake(_)
@@ -214,6 +218,7 @@ impl Failure {
             | Self::NegotiationTimedOut(_)
             | Self::DialbackTimedOut
             | Self::ConnectionLost(_)
+            | Self::ComponentNotConnected
             // The next stream is opened there.
             | Self::SeeOtherHost(Redirect::To(_)) => true,
             Self::StreamError { condition, .. } => stream_error_passes(condition),

@@ -39,7 +39,7 @@ impl Failure {
                 "negotiation of the stream to the server of this domain timed out"
             }
             Self::ConnectionLost(_) => "the connection to the server of this domain broke",
-            Self::NoBackend => "no server is available for this domain",
+            Self::NoBackend | Self::ComponentNotConnected => "no server is available for this domain",
             Self::ShuttingDown => "the server is shutting down",
         }
     }
@@ -233,6 +233,7 @@ mod tests {
             Failure::NegotiationTimedOut("10.43.7.9"),
             Failure::ConnectionLost("10.43.7.9"),
             Failure::NoBackend,
+            Failure::ComponentNotConnected,
             Failure::ShuttingDown,
         ];
         all.extend(forbidden().into_iter().map(|(failure, _)| failure));

@@ -36,6 +36,14 @@ pub fn outgoing(stanza: &Element, context: &StreamContext<'_>) -> Bytes {
     rewritten(stanza, lang, [from, to])
 }
 
+/// The bytes of an element, with the declarations of the prefixes that it inherits from the stream header.
+pub(super) fn self_contained(element: &Element) -> Bytes {
+    if element.is_self_contained() {
+        return element.bytes().clone();
+    }
+    rewritten(element, None, [None, None])
+}
+
 /// A new value for an address attribute, and the position of the old one.
 struct Edit {
     range: std::ops::Range<usize>,

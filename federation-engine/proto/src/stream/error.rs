@@ -68,6 +68,7 @@ fn word(condition: &StreamCondition) -> Word {
     use StreamCondition as Condition;
     match condition {
         Condition::BadNamespacePrefix => Word::BadNamespacePrefix,
+        Condition::Conflict => Word::Conflict,
         Condition::ConnectionTimeout => Word::NegotiationTimedOut,
         Condition::HostGone => Word::HostGone,
         Condition::HostUnknown => Word::HostUnknown,
@@ -85,7 +86,6 @@ fn word(condition: &StreamCondition) -> Word {
         Condition::UnsupportedStanzaType => Word::UnsupportedStanzaType,
         Condition::UnsupportedVersion => Word::UnsupportedVersion,
         Condition::BadFormat
-        | Condition::Conflict
         | Condition::InternalServerError
         | Condition::InvalidId
         | Condition::InvalidXml

@@ -55,12 +55,7 @@ pub fn negotiated(header: &HeaderAttributes) -> Result<Option<Version>, StreamEr
 /// `invalid-namespace` (§4.8.1, §4.8.3), or `bad-namespace-prefix` if the content namespace is not the default one
 /// (§4.8.5). Any prefix for the stream namespace is accepted.
 pub fn check_namespaces(header: &HeaderAttributes) -> Result<(), StreamError> {
-    if header.namespace != Namespace::Stream || header.local != "stream" {
-        return Err(StreamError::new(
-            StreamCondition::InvalidNamespace,
-            "the root element must be stream in the namespace http://etherx.jabber.org/streams",
-        ));
-    }
+    check_root(header)?;
     match header.content {
         Namespace::Server => Ok(()),
         Namespace::Stream => Err(StreamError::new(
@@ -72,6 +67,17 @@ pub fn check_namespaces(header: &HeaderAttributes) -> Result<(), StreamError> {
             "the content namespace of a stream between servers must be jabber:server",
         )),
     }
+}
+
+/// Checks the name of the root element (§4.8.1).
+pub(super) fn check_root(header: &HeaderAttributes) -> Result<(), StreamError> {
+    if header.namespace != Namespace::Stream || header.local != "stream" {
+        return Err(StreamError::new(
+            StreamCondition::InvalidNamespace,
+            "the root element must be stream in the namespace http://etherx.jabber.org/streams",
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the header that opens a stream. Only a side that claims no domain omits `from` (RFC 6120 §4.7.1).
@@ -102,6 +108,20 @@ pub(crate) fn write_response(out: &mut Out, response: &Response<'_>) {
         attribute_into(&mut out.bytes, "to", to.as_str());
     }
     end(out, response.versioned);
+}
+
+/// Writes the response to the header of a component (XEP-0114 §3), which has no version and gets no features.
+pub(super) fn write_component_response(out: &mut Out, from: &str, id: &str) {
+    out.put("<?xml version='1.0'?><stream:stream");
+    for (name, value) in [
+        ("xmlns", Namespace::ComponentAccept.uri()),
+        ("xmlns:stream", Namespace::Stream.uri()),
+        ("id", id),
+        ("from", from),
+    ] {
+        attribute_into(&mut out.bytes, name, value);
+    }
+    end(out, false);
 }
 
 /// Some peers support only the prefix `db` for dialback (XEP-0220 §2.4.1 recommends it), so the header declares it.

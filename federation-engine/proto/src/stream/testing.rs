@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crds::peer::Profile;
 
-use super::{Keys, Limits, PeerChain, PeerRules, StreamId, Surroundings};
+use super::{Components, component, Keys, Limits, PeerChain, PeerRules, StreamId, Surroundings};
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry, Secret};
 use crate::pair::Pair;
@@ -122,6 +122,29 @@ impl Surroundings for World {
 
     fn takes_bidi(&self, pair: &Pair) -> bool {
         !self.denied.contains(pair)
+    }
+
+    fn components(&self) -> Option<&dyn Components> {
+        Some(self)
+    }
+}
+
+/// The secret of the component that serves the local domains.
+pub const COMPONENT_SECRET: &[u8] = b"component secret";
+
+impl Components for World {
+    fn serves(&self, domain: &Domain) -> bool {
+        self.local.contains(domain)
+    }
+
+    fn confirms(&self, domain: &Domain, id: &str, handshake: &str) -> bool {
+        assert!(self.local.contains(domain) && !id.is_empty(), "{domain} {id}");
+        component::Secret::new(COMPONENT_SECRET).unwrap().confirms(id, handshake)
+    }
+
+    fn speaks_for(&self, domain: &Domain, other: &Domain) -> bool {
+        assert!(self.local.contains(domain), "{domain}");
+        self.local.contains(other)
     }
 }
 

@@ -4,6 +4,7 @@ mod answers;
 mod authority;
 mod bidi;
 mod closing;
+mod component;
 mod dialback;
 mod expiry;
 mod external;

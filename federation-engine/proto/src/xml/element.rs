@@ -76,15 +76,26 @@ impl Element {
     /// Scans again a stanza that the scanner has accepted once, to answer one that could not be sent. Not used for
     /// stanzas that can be sent.
     pub fn parse(stanza: &[u8]) -> Option<Self> {
+        Self::parse_within(stanza, Bounds::AUTHENTICATED)
+    }
+
+    fn parse_within(stanza: &[u8], bounds: Bounds) -> Option<Self> {
         let mut buffer = BytesMut::from(HEADER);
         buffer.extend_from_slice(stanza);
-        let bounds = Bounds::AUTHENTICATED.with_element_bytes(buffer.len());
+        let bounds = bounds.with_element_bytes(buffer.len());
         let mut scanner = Scanner::new(bounds);
         scanner.next(&mut buffer).ok()?;
         match scanner.next(&mut buffer).ok()? {
             Some(Item::Element(element)) => Some(element),
             _ => None,
         }
+    }
+
+    /// The same for a stanza that was accepted with larger bounds than the default ones.
+    pub(crate) fn parse_any(stanza: &[u8]) -> Option<Self> {
+        let bounds =
+            Bounds { depth: usize::MAX, attributes: usize::MAX, ..Bounds::AUTHENTICATED };
+        Self::parse_within(stanza, bounds)
     }
 
     /// The start tag of such a stanza, closed in itself. Costs no more for a stanza with a large content.
@@ -105,6 +116,12 @@ impl Element {
             }
         }
         Self::parse(stanza)
+    }
+
+    /// The same element in another namespace: that of another stream, from which it inherits it.
+    pub(crate) fn in_namespace(mut self, namespace: Namespace) -> Self {
+        self.facts.namespace = namespace;
+        self
     }
 
     /// The bytes as received, from `<` to `>`.

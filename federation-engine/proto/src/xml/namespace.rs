@@ -12,6 +12,8 @@ pub enum Namespace {
     Server,
     /// `jabber:client`; not the content namespace of a stream between servers.
     Client,
+    /// `jabber:component:accept` (XEP-0114 §3): the content namespace of a stream with a component.
+    ComponentAccept,
     /// `jabber:server:dialback` (XEP-0220 §2).
     Dialback,
     /// `urn:xmpp:features:dialback` (XEP-0220 §2.4.2).
@@ -46,11 +48,12 @@ pub enum Namespace {
     Other,
 }
 
-const TABLE: [(&str, Namespace); 19] = [
+const TABLE: [(&str, Namespace); 20] = [
     ("", Namespace::None),
     ("http://etherx.jabber.org/streams", Namespace::Stream),
     ("jabber:server", Namespace::Server),
     ("jabber:client", Namespace::Client),
+    ("jabber:component:accept", Namespace::ComponentAccept),
     ("jabber:server:dialback", Namespace::Dialback),
     ("urn:xmpp:features:dialback", Namespace::DialbackFeature),
     ("urn:ietf:params:xml:ns:xmpp-tls", Namespace::Tls),

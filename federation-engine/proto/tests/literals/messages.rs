@@ -145,6 +145,7 @@ variants! { FAILURES, name, Failure:
     "NegotiationTimedOut" Failure::NegotiationTimedOut(_),
     "ConnectionLost" Failure::ConnectionLost(_),
     "NoBackend" Failure::NoBackend,
+    "ComponentNotConnected" Failure::ComponentNotConnected,
     "ShuttingDown" Failure::ShuttingDown,
 }
 
@@ -222,6 +223,7 @@ fn failures() -> Vec<Failure> {
         Failure::NegotiationTimedOut("waiting for the peer's stream header"),
         Failure::ConnectionLost("waiting for the peer's stream features"),
         Failure::NoBackend,
+        Failure::ComponentNotConnected,
         Failure::ShuttingDown,
     ];
     assert_eq!(all.iter().map(self::name).collect::<Vec<_>>(), FAILURES);
