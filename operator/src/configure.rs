@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use crds::backend::BackendAuthentication;
 use crds::domain::Domain;
+use crds::federation::reference::SecretKey;
 
+use crate::build::ports;
 use crate::federation::names;
 
 /// Hosts that the example shows; the others have the same form.
@@ -127,6 +129,40 @@ pub fn backend(
     text
 }
 
+/// How to connect a component (XEP-0114).
+pub fn component(
+    name: &str,
+    namespace: &str,
+    secret: &SecretKey,
+    replicas: u16,
+    domains: &[&Domain],
+) -> String {
+    let host = format!("{}.{namespace}.svc", names::backend_service(name));
+    let SecretKey { name: secret, key } = secret;
+    let mut text = format!(
+        "Configure the component (XEP-0114), under the names that its documentation uses:\n\
+         server: {host}\n\
+         port: {}\n\
+         secret: key {key} of Secret {secret}\n\
+         domain or JID, one of:\n",
+        ports::COMPONENT
+    );
+    for domain in domains.iter().take(MAX_HOSTS) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {domain}");
+    }
+    text.push_str(
+        "One connection serves all of them, unless another connection has authenticated as one.\n",
+    );
+    if replicas > 1 {
+        let _ = writeln!(
+            text,
+            "Each of the {replicas} engine pods needs a connection. Set spec.replicas to 1 if the component opens only one."
+        );
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +188,20 @@ mod tests {
         let long: Domain = format!("{}.example.com", "a".repeat(60)).parse().unwrap();
         let many = vec![&long; 1000];
         assert!(backend("example", "im", minted, dns, &many).len() <= MAX);
+    }
+
+    #[test]
+    fn a_component_is_told_where_to_connect_with_which_secret_as_which_domain() {
+        let domain: Domain = "bot.example.com".parse().unwrap();
+        let secret = SecretKey { name: "bot".to_owned(), key: "secret".to_owned() };
+        let text = component("example", "im", &secret, 1, &[&domain]);
+        for part in
+            ["example-backend.im.svc", "5347", "key secret of Secret bot", "bot.example.com"]
+        {
+            assert!(text.contains(part), "{part} is not in:\n{text}");
+        }
+        assert!(!text.contains("replicas"), "{text}");
+        assert!(component("example", "im", &secret, 2, &[]).contains("spec.replicas to 1"));
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn rules(authentication: BackendAuthentication) -> PeerRules {
 }
 
 impl Components for Inner {
-    fn serves(&self, domain: &Domain) -> bool {
+    fn hosts(&self, domain: &Domain) -> bool {
         self.0.snapshot().component_of(domain).is_some()
     }
 

@@ -15,6 +15,8 @@ pub const BACKEND_CA: &str = "/etc/xmpp-federation/backend-ca";
 pub const CONTROL: &str = "/etc/xmpp-federation/control";
 /// Parent of the CA bundles that the resource refers to, one directory for each object.
 pub const BUNDLES: &str = "/etc/xmpp-federation/bundles";
+/// Parent of the secrets of components, one directory for each Secret.
+pub const COMPONENTS: &str = "/etc/xmpp-federation/components";
 
 /// Key of a certificate chain in a Secret of type `kubernetes.io/tls`.
 pub const TLS_CRT: &str = "tls.crt";

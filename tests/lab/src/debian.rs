@@ -28,6 +28,8 @@ pub enum Debian {
     Haproxy12,
     /// nginx of Debian 12 with its stream module.
     Nginx12,
+    /// The library slixmpp of Debian 12, with Python.
+    Slixmpp12,
 }
 
 /// Everything that determines the content of a root file system.
@@ -130,6 +132,12 @@ impl Debian {
                 suite: "bookworm",
                 packages: "nginx,libnginx-mod-stream",
             },
+            Self::Slixmpp12 => Recipe {
+                name: "python3-slixmpp",
+                version: "1.8.3",
+                suite: "bookworm",
+                packages: "python3-slixmpp",
+            },
         }
     }
 
@@ -154,11 +162,11 @@ impl Debian {
 }
 
 /// An update within a release keeps the upstream version; another version may behave differently. The first line of the
-/// changelog contains the package's version (Debian policy 4.4).
+/// changelog contains the source package and the version (Debian policy 4.4).
 fn check_version(recipe: &Recipe, changelog: &str) -> Result<()> {
     let found = changelog
         .split_once(" (")
-        .filter(|(name, _)| *name == recipe.name)
+        .filter(|(source, _)| recipe.name.ends_with(source))
         .and_then(|(_, rest)| rest.split_once(')'))
         .map_or("unknown", |(version, _)| version);
     if found.strip_prefix(recipe.version).is_some_and(|rest| rest.starts_with('-')) {

@@ -107,13 +107,15 @@ impl Part {
     /// The additional parts of the tests of certificates; the lab does not need them.
     pub const ISSUERS: [Self; 2] = [Self::CertManager, Self::Pebble];
     /// The additional parts of the interoperability tests and of the tests of backends; the lab does not need them.
-    pub const SERVERS: [Self; 10] = [
+    pub const SERVERS: [Self; 12] = [
         Self::Server(Debian::Haproxy12),
         Self::Server(Debian::Nginx12),
         Self::Server(Debian::Ejabberd12),
         Self::Server(Debian::Jabberd12),
         Self::Server(Debian::Prosody13),
         Self::Server(Debian::Ejabberd13),
+        Self::Server(Debian::Slixmpp12),
+        Self::Image(Debian::Slixmpp12),
         Self::Image(Debian::Ejabberd12),
         Self::Image(Debian::Jabberd12),
         Self::Image(Debian::Prosody13),

@@ -29,7 +29,7 @@ pub use secret::Secret;
 /// The queries of the machine about components. All answers are lookups in memory.
 pub trait Components {
     /// Whether a component serves this local domain.
-    fn serves(&self, domain: &Domain) -> bool;
+    fn hosts(&self, domain: &Domain) -> bool;
     /// Whether the handshake was made with the secret of this domain's backend, in constant time.
     fn confirms(&self, domain: &Domain, id: &str, handshake: &str) -> bool;
     /// Whether the component that authenticated as `domain` serves `other` as well: one backend has both.
@@ -290,7 +290,7 @@ impl Component {
         let to = header.to.as_deref().and_then(|to| Domain::parse(to).ok());
         self.named = Named { from: None, to: to.clone() };
         let served = |domain: &Domain| {
-            around.components().is_some_and(|components| components.serves(domain))
+            around.components().is_some_and(|components| components.hosts(domain))
         };
         let domain = to.filter(served);
         write_component_response(out, domain.as_ref().map_or("", Domain::as_str), id.as_str());

@@ -133,7 +133,7 @@ impl Surroundings for World {
 pub const COMPONENT_SECRET: &[u8] = b"component secret";
 
 impl Components for World {
-    fn serves(&self, domain: &Domain) -> bool {
+    fn hosts(&self, domain: &Domain) -> bool {
         self.local.contains(domain)
     }
 
