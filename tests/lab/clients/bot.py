@@ -12,6 +12,7 @@ DOMAIN, SECRET, HOST = sys.argv[1:]
 class Echo(ComponentXMPP):
     def __init__(self):
         super().__init__(DOMAIN, "", HOST, 5347)
+        self.auto_authorize = None  # greet() approves
         self.auto_subscribe = False
         self.register_plugin("xep_0030")  # service discovery
         self.register_plugin("xep_0199")  # ping, which BackendReady needs
@@ -29,8 +30,9 @@ class Echo(ComponentXMPP):
             message.reply(message["body"]).send()
 
     def greet(self, presence):
-        # The library has approved the subscription.
-        self.send_presence(pto=presence["from"].bare, pfrom=presence["to"].bare, pstatus="I repeat what you say")
+        pair = {"pto": presence["from"].bare, "pfrom": presence["to"].bare}
+        self.send_presence(ptype="subscribed", **pair)
+        self.send_presence(pstatus="I repeat what you say", **pair)
 
 
 bot = Echo()

@@ -2,17 +2,19 @@
 
 use std::fs;
 
-use lab::backend::configure;
 use lab::manifest::fill;
 use lab::paths::{Paths, read, write};
 
-/// Begins the line before a block that is a file of the operator.
-const MARK: &str = "<!-- from operator/src/configure/";
+/// Begins the line before a block that is a file of this tree.
+const MARK: &str = "<!-- from ";
+/// The settings that the status shows.
+const SETTINGS: &str = "operator/src/configure";
 /// The names on the pages.
-const NAMES: [(&str, &str); 4] = [
+const NAMES: [(&str, &str); 5] = [
     ("DOMAIN", "example.com"),
     ("FEDERATION", "example"),
     ("NAMESPACE", "im"),
+    ("IMAGE", "your-image"),
     ("BACKEND_DNS", "10.96.3.7"),
 ];
 
@@ -26,7 +28,7 @@ fn with_files(paths: &Paths, page: &str) -> String {
         assert!(fence.starts_with("```"), "after {file} comes {fence:?}, not a block");
         let (_, after) =
             rest.split_once("```").unwrap_or_else(|| panic!("the block of {file} has no end"));
-        let content = fill(&configure(paths, file).unwrap(), &NAMES);
+        let content = fill(&read(&paths.tree().join(file)).unwrap(), &NAMES);
         whole.push_str(&format!("{MARK}{file} -->\n{fence}\n{content}```{after}"));
     }
     whole
@@ -67,8 +69,8 @@ fn every_file_of_settings_is_on_a_page() {
     for entry in fs::read_dir(paths.tree().join("docs/backends")).unwrap() {
         text.push_str(&read(&entry.unwrap().path()).unwrap());
     }
-    for entry in fs::read_dir(paths.tree().join("operator/src/configure")).unwrap() {
+    for entry in fs::read_dir(paths.tree().join(SETTINGS)).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
-        assert!(text.contains(&format!("{MARK}{file} -->")), "no page shows {file}");
+        assert!(text.contains(&format!("{MARK}{SETTINGS}/{file} -->")), "no page shows {file}");
     }
 }

@@ -17,7 +17,7 @@ fn a_bot_is_attached_as_the_status_says_and_its_secret_can_be_replaced() {
     let watch = federation::watch(&paths).unwrap();
     let mut federated = Federated { paths, watch };
     let missing = federated.until_false("ResolvedRefs", "SecretNotFound").unwrap();
-    for part in ["spec.backends[im].component.secretRef", "Secret bot"] {
+    for part in ["backends[im].component.secretRef", "Secret bot"] {
         assert!(missing.contains(part), "{part}: {missing}");
     }
 
