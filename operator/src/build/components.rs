@@ -46,7 +46,6 @@ pub fn secrets(spec: &XmppFederationSpec) -> BTreeMap<&str, BTreeSet<&str>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
     use crate::build::{backend_service, deployment, engine_file, network_policy};
     use crate::fixtures::{given, settings, smallest, validated};
 

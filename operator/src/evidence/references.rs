@@ -94,3 +94,17 @@ pub fn dialback_secret(secret: &[u8]) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_of_a_component_is_text_that_is_not_empty() {
+        assert_eq!(component_secret(b"s3cret\n"), Ok(()));
+        for (secret, part) in [(&b" \n"[..], "is empty"), (&b"\xff"[..], "is not UTF-8")] {
+            let problem = component_secret(secret).unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+}
