@@ -24,9 +24,9 @@ help: ## Print this list.
 ##: What people run first: the whole product on this machine.
 
 .PHONY: demo
-demo: ## Two people on two XMPP servers chat through the engine on a real cluster. NETWORK=nat: behind a firewall. Root; network when cold.
+demo: ## Two people on two XMPP servers chat through the engine on a real cluster. NETWORK=nat: behind a firewall. BACKEND=ejabberd, jabberd2 or bot: another backend. Root; network when cold.
 	@scripts/require root cargo cc go lab
-	@scripts/alone "make demo" scripts/demo $(if $(NETWORK),--network $(NETWORK))
+	@scripts/alone "make demo" scripts/demo $(if $(NETWORK),--network $(NETWORK)) $(if $(BACKEND),--backend $(BACKEND))
 
 .PHONY: test
 test: ## Everything: lint, unit, API server tier, end to end. Root; network when cold.

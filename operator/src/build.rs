@@ -4,6 +4,7 @@
 pub mod backend_service;
 pub mod bundles;
 pub mod certificate;
+pub mod components;
 pub mod deployment;
 pub mod dns_clients;
 pub mod dns_endpoint;

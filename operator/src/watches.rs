@@ -17,8 +17,8 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use crate::build::bundles;
 use crate::build::metadata::{FEDERATION_LABEL, MANAGED_BY_SELECTOR};
+use crate::build::{bundles, components};
 use crate::causes::Causes;
 use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
@@ -377,7 +377,8 @@ fn refers_to_secret(federation: &XmppFederation, name: &str) -> bool {
         BundleRef::Secret(key) => key.name == name,
         BundleRef::ConfigMap(_) => false,
     });
-    certificate || issued || dialback || bundle
+    let component = components::references(spec).any(|(_, secret)| secret.name == name);
+    certificate || issued || dialback || bundle || component
 }
 
 /// The names of the objects of an issuance begin with that of the Certificate, which cert-manager may truncate. A wrong

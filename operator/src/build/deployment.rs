@@ -19,7 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::bundles::Bundles;
-use super::{Settings, metadata, paths, ports};
+use super::{Settings, components, metadata, paths, ports};
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
@@ -127,6 +127,9 @@ fn container(
             port("dns-tcp", "TCP", ports::DNS),
         ]);
     }
+    if components::any(&federation.spec) {
+        container_ports.push(port("component", "TCP", ports::COMPONENT));
+    }
     Container {
         name: CONTAINER.to_owned(),
         image: Some(settings.engine_image.clone()),
@@ -202,6 +205,12 @@ fn volumes(federation: &Validated) -> Vec<(Volume, VolumeMount)> {
     if !federation.spec.backends.is_empty() {
         let ca = names::backend_ca(name);
         all.push(secret("backend-ca", ca, paths::BACKEND_CA, false, &[]));
+    }
+    for (index, (name, keys)) in components::secrets(&federation.spec).into_iter().enumerate() {
+        let items: Vec<_> = keys.iter().map(|key| ((*key).to_owned(), (*key).to_owned())).collect();
+        let directory = components::directory(name);
+        // Optional, so that an engine without one secret still serves all other backends and reports the missing file.
+        all.push(secret(&format!("component-{index}"), name.to_owned(), &directory, true, &items));
     }
     all.extend(Bundles::of(&federation.spec).volumes());
     all

@@ -12,7 +12,7 @@ use crds::federation::backend::Attachment;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::bundles::Bundles;
-use super::{BuildError, Given, metadata, paths, ports};
+use super::{BuildError, Given, components, metadata, paths, ports};
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
@@ -55,8 +55,7 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
             name: backend.name.clone(),
             server: None,
             component: Some(FileComponent {
-                // Not in effect yet: the secret is not mounted, and the engine does not listen for components.
-                secret_file: file_in("/etc/xmpp-federation/components", &component.secret_ref.name),
+                secret_file: components::secret_file(&component.secret_ref),
             }),
         },
     });
@@ -102,7 +101,7 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
             proxy_protocol: Some(spec.service.proxy_protocol.clone())
                 .filter(|protocol| !protocol.trusted_sources.is_empty()),
             backend: with_backends.then(|| any(ports::BACKEND)),
-            component: None,
+            component: components::any(spec).then(|| any(ports::COMPONENT)),
             dns: with_backends.then(|| any(ports::DNS)),
             admin: Some(any(ports::ADMIN)),
             control: Some(ControlFiles {

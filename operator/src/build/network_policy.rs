@@ -10,7 +10,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Settings, egress, metadata, ports};
+use super::{Settings, components, egress, metadata, ports};
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
@@ -39,6 +39,9 @@ pub fn build(federation: &Validated, settings: &Settings) -> Option<NetworkPolic
         );
         let mut inner = tcp(&[ports::BACKEND, ports::DNS]);
         inner.push(port("UDP", ports::DNS));
+        if components::any(&federation.spec) {
+            inner.extend(tcp(&[ports::COMPONENT]));
+        }
         ingress.push(NetworkPolicyIngressRule { from: Some(vec![backend]), ports: Some(inner) });
         let clients = &federation.spec.dns.clients;
         if !clients.is_empty() {

@@ -15,11 +15,15 @@ pub const BACKEND_CA: &str = "/etc/xmpp-federation/backend-ca";
 pub const CONTROL: &str = "/etc/xmpp-federation/control";
 /// Parent of the CA bundles that the resource refers to, one directory for each object.
 pub const BUNDLES: &str = "/etc/xmpp-federation/bundles";
+/// Parent of the secrets of components, one directory for each Secret.
+pub const COMPONENTS: &str = "/etc/xmpp-federation/components";
 
 /// Key of a certificate chain in a Secret of type `kubernetes.io/tls`.
 pub const TLS_CRT: &str = "tls.crt";
 /// Key of a private key in a Secret of type `kubernetes.io/tls`.
 pub const TLS_KEY: &str = "tls.key";
+/// Key of private key and certificate chain in one file, for servers such as jabberd2; named as cert-manager names it.
+pub const TLS_COMBINED: &str = "tls-combined.pem";
 /// Key of CA certificates.
 pub const CA_CRT: &str = "ca.crt";
 /// Key of the bearer token.

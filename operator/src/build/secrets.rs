@@ -53,7 +53,11 @@ pub fn backend_ca_public(federation: &Validated, given: &Given) -> Option<Config
 pub fn backend_tls(federation: &Validated, given: &Given) -> Option<Secret> {
     let material = given.material.backend.as_ref()?;
     let mut data = pair(&material.leaf);
-    data.extend([entry(paths::CA_CRT, material.ca.certificate.as_bytes())]);
+    let combined = format!("{}{}", material.leaf.private_key, material.leaf.certificate);
+    data.extend([
+        entry(paths::CA_CRT, material.ca.certificate.as_bytes()),
+        entry(paths::TLS_COMBINED, combined.as_bytes()),
+    ]);
     let name = names::backend_tls(&federation.name);
     Some(secret(federation, name, "kubernetes.io/tls", data))
 }

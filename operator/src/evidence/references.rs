@@ -67,6 +67,20 @@ pub fn bundle(pem: &[u8]) -> Result<(), String> {
     }
 }
 
+/// Whether a component's secret can be used. The engine trims white space around it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn component_secret(secret: &[u8]) -> Result<(), String> {
+    match std::str::from_utf8(secret) {
+        Err(_) => Err("is not UTF-8; put the component's secret there as text".to_owned()),
+        Ok(text) if text.trim().is_empty() => {
+            Err("is empty; put the secret there with which the component is configured".to_owned())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
 /// Whether a dialback secret is long enough.
 ///
 /// # Errors
@@ -79,4 +93,18 @@ pub fn dialback_secret(secret: &[u8]) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_of_a_component_is_text_that_is_not_empty() {
+        assert_eq!(component_secret(b"s3cret\n"), Ok(()));
+        for (secret, part) in [(&b" \n"[..], "is empty"), (&b"\xff"[..], "is not UTF-8")] {
+            let problem = component_secret(secret).unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
 }

@@ -2,14 +2,14 @@
 //! and the backend's DNS at once.
 
 use crds::domain::Domain;
-use crds::federation::backend::Attachment;
+use crds::federation::reference::SecretKey;
 use crds::reason::BackendReadyReason;
 use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
 use jiff::SignedDuration;
 
 use super::View;
 use super::verdict::Verdict;
-use crate::build::ports;
+use crate::build::{components, ports};
 use crate::evidence::engine::Report;
 use crate::federation::names;
 
@@ -41,15 +41,6 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     let Some(backend) = local.and_then(|local| spec.backend_of(local)) else {
         return none_configured();
     };
-    if matches!(backend.attachment, Attachment::Component(_)) {
-        return Verdict::new(
-            BackendReadyReason::ComponentNotConnected,
-            format!(
-                "Backend {} is a component, and components are not supported yet, so {domain} has no backend. Attach it as a server.",
-                backend.name
-            ),
-        );
-    }
     let trips: Vec<&BackendRoundTrip> = view
         .reports()
         .filter_map(|evidence| evidence.backends.iter().find(|trip| trip.domain == *domain))
@@ -163,14 +154,17 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
             BackendReadyReason::DomainNotHosted,
             format!("Add {domain} to the backend as a virtual host, or name the correct backend in spec.domains."),
         ),
+        BackendOutcome::NoAnswer if component(view, backend).is_some() => (
+            BackendReadyReason::BackendDoesNotReachEngine,
+            "The component is connected and did not answer a ping. It must answer every iq (RFC 6120 section 8.2.3); check its log.".to_owned(),
+        ),
         BackendOutcome::NoAnswer => (
             BackendReadyReason::BackendDoesNotReachEngine,
             format!("The engine reaches the backend, but no answer comes back. The backend must use DNS server {dns}, have an address in spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
         ),
-        BackendOutcome::ComponentNotConnected | BackendOutcome::ComponentRejected => (
-            BackendReadyReason::ComponentNotConnected,
-            "Start the component.".to_owned(),
-        ),
+        BackendOutcome::ComponentNotConnected | BackendOutcome::ComponentRejected => {
+            (BackendReadyReason::ComponentNotConnected, connect_component(view, backend))
+        }
         BackendOutcome::StreamFailed => (
             BackendReadyReason::StreamFailed,
             "Check the backend's log at that time.".to_owned(),
@@ -182,4 +176,32 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         reason,
         format!("Backend {backend} for {domain}: {}. {action}", detail.trim_end_matches('.')),
     )
+}
+
+/// The secret of a backend that is a component.
+fn component<'a>(view: View<'a>, backend: &str) -> Option<&'a SecretKey> {
+    let (_, secret) =
+        components::references(&view.federation.spec).find(|(name, _)| *name == backend)?;
+    Some(secret)
+}
+
+/// What to do about a component that is not connected.
+fn connect_component(view: View<'_>, backend: &str) -> String {
+    let Some(SecretKey { name, key }) = component(view, backend) else {
+        return "Start the component.".to_owned();
+    };
+    let federation = view.federation;
+    let service = names::backend_service(&federation.name);
+    let connect = format!(
+        "Connect the component to {service}.{}.svc, port {}, with key {key} of Secret {name} as its secret.",
+        federation.namespace,
+        ports::COMPONENT
+    );
+    if federation.spec.replicas > 1 {
+        return format!(
+            "{connect} Each of the {} engine pods needs a connection; set spec.replicas to 1 for a component with one connection.",
+            federation.spec.replicas
+        );
+    }
+    connect
 }

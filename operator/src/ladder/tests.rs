@@ -568,6 +568,27 @@ fn backend_ready() {
     assert!(silent.contains("DNS server 10.96.0.7"), "{silent}");
     assert!(silent.contains("ConfigMap example-backend-ca"), "{silent}");
 
+    let bot = |replicas: u16, outcome: BackendOutcome| {
+        let spec = json!({
+            "domains": [{"name": "example.com"}],
+            "backends": [{"name": "im", "component": {"secretRef": {"name": "bot"}}}],
+            "replicas": replicas
+        });
+        of(&spec, rung, |seen| engine(seen, |report| report.backends[0].outcome = outcome))
+    };
+    for outcome in [BackendOutcome::ComponentNotConnected, BackendOutcome::ComponentRejected] {
+        let missing = bot(1, outcome);
+        assert_eq!(missing.reason.to_string(), "ComponentNotConnected");
+        for part in ["example-backend.im.svc, port 5347", "key secret of Secret bot"] {
+            assert!(missing.message.contains(part), "{part}: {}", missing.message);
+        }
+        assert!(!missing.message.contains("spec.replicas"), "{}", missing.message);
+        assert!(bot(2, outcome).message.contains("set spec.replicas to 1"));
+    }
+    let silent = bot(1, BackendOutcome::NoAnswer);
+    assert_eq!(silent.reason.to_string(), "BackendDoesNotReachEngine");
+    assert!(!silent.message.contains("DNS"), "{}", silent.message);
+
     assert_eq!(reason(rung, |seen| engine(seen, |r| r.backends.clear())), "Probing");
     let unreachable = |seen: &mut Evidence| {
         seen.engines[0].report = Report::Unreachable("refused".into());

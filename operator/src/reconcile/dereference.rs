@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crds::federation::reference::BundleRef;
+use crds::federation::reference::{BundleRef, SecretKey};
 use crds::reason::ResolvedRefsReason;
 use federation_engine::tls::issue::PemPair;
 use federation_engine::tls::roots;
@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 use s2s_proto::certificate::trust::Trust;
 
-use crate::build::{bundles, paths};
+use crate::build::{bundles, components, paths};
 use crate::children::is_controlled_by;
 use crate::evidence::certificate::{self, CertificateSeen};
 use crate::evidence::references::{self, ReferenceError, References};
@@ -172,6 +172,19 @@ impl Dereferenced {
             let field = "spec.dialback.secretRef";
             let checked = match reader.secret_key(field, name, key).await? {
                 Ok(secret) => references::dialback_secret(&secret).map_err(|what| {
+                    invalid(
+                        ResolvedRefsReason::SecretInvalid,
+                        format!("{field}: key {key} of Secret {name} {what}"),
+                    )
+                }),
+                Err(problem) => Err(problem),
+            };
+            all.problems.extend(checked.err());
+        }
+        for (backend, SecretKey { name, key }) in components::references(spec) {
+            let field = format!("spec.backends[{backend}].component.secretRef");
+            let checked = match reader.secret_key(&field, name, key).await? {
+                Ok(secret) => references::component_secret(&secret).map_err(|what| {
                     invalid(
                         ResolvedRefsReason::SecretInvalid,
                         format!("{field}: key {key} of Secret {name} {what}"),

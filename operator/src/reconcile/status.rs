@@ -5,7 +5,7 @@ mod peers;
 use crds::XmppFederationStatus;
 use crds::condition::{self, Condition, ConditionStatus, ConditionType, sentence};
 use crds::domain::Domain;
-use crds::federation::backend::Attachment;
+use crds::federation::backend::{Attachment, Component};
 use crds::federation::dns::ResolverAddress;
 use crds::reason::PausedReason;
 use crds::status::{
@@ -286,15 +286,21 @@ fn backends(view: View<'_>, rungs: &[Judgement]) -> Vec<BackendStatus> {
             Attachment::Server(server) => Some(server),
             Attachment::Component(_) => None,
         };
+        let (name, namespace) = (&federation.name, &federation.namespace);
         let dns_server = view.seen.cluster.backend_ip.filter(|_| server.is_some());
         BackendStatus {
             name: backend.name.clone(),
             dns_server: dns_server.map(|ip| ip.to_string()),
             ca_config_map: server.map(|_| names::backend_ca(&federation.name)),
             tls_secret: server.map(|_| names::backend_tls(&federation.name)),
-            configure: server.map(|server| {
-                let (name, namespace) = (&federation.name, &federation.namespace);
-                configure::backend(name, namespace, server.authentication, dns_server, &hosted)
+            configure: Some(match &backend.attachment {
+                Attachment::Server(server) => {
+                    let authentication = server.authentication;
+                    configure::backend(name, namespace, authentication, dns_server, &hosted)
+                }
+                Attachment::Component(Component { secret_ref }) => {
+                    configure::component(name, namespace, secret_ref, spec.replicas, &hosted)
+                }
             }),
             state: match worst.map(|verdict| verdict.status()) {
                 Some(ConditionStatus::True) => BackendState::Connected,

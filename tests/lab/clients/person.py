@@ -39,6 +39,8 @@ class Person(ClientXMPP):
         self.roster.auto_authorize = None
         self.roster.auto_subscribe = False
         self.register_plugin("xep_0199")
+        # Within TLS, every server has it. SCRAM of slixmpp 1.8 fails where a server offers channel binding over TLS 1.3.
+        self["feature_mechanisms"].use_mech = "PLAIN"
         for event, handler in {
             "session_start": self.on_session,
             "disconnected": lambda reason: tell("offline", reason=str(reason or "")),

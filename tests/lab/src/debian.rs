@@ -6,9 +6,12 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use mkimage::{Image, layer_of_tree};
+
 use crate::command::Run;
 use crate::error::{Error, Result};
 use crate::paths::{make_dir, write};
+use crate::rootfs::{USER, pack};
 
 /// A server of a Debian release. (Debian 12's Prosody is the lab's own.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub enum Debian {
     Haproxy12,
     /// nginx of Debian 12 with its stream module.
     Nginx12,
+    /// The library slixmpp of Debian 12, with Python.
+    Slixmpp12,
 }
 
 /// Everything that determines the content of a root file system.
@@ -38,6 +43,8 @@ struct Recipe {
 
 /// Increment this when the build method changes, so that old root file systems are not mistaken for new ones.
 const WAY: u8 = 1;
+/// The same for the images.
+const IMAGE_WAY: u8 = 1;
 /// Files that no XMPP server reads; a third of the size.
 const SUPERFLUOUS: [&str; 14] = [
     "usr/include",
@@ -66,6 +73,28 @@ impl Debian {
     /// For the cache key.
     pub fn key(self) -> String {
         format!("{:?} {WAY}", self.recipe())
+    }
+
+    /// The name of its image on the node.
+    pub fn image_name(self) -> String {
+        let recipe = self.recipe();
+        format!("localhost/{}:{}", recipe.name, recipe.version)
+    }
+
+    /// For the cache key of its image.
+    pub fn image_key(self) -> String {
+        format!("{} image {IMAGE_WAY}", self.key())
+    }
+
+    /// Creates `image.tar` in `out` from the root file system.
+    pub fn pack(self, root: &Path, out: &Path) -> Result<()> {
+        let copy = out.join("rootfs");
+        Run::building("cp").arg("-a").arg(root).arg(&copy).ok()?;
+        prepare_for_pods(&copy)?;
+        let image =
+            Image { user: format!("{USER}:{USER}"), entrypoint: vec!["/nonexistent".into()] };
+        pack(&image, &out.join("image.tar"), &self.image_name(), layer_of_tree(&copy))?;
+        fs::remove_dir_all(&copy).map_err(Error::io("removing", &copy))
     }
 
     const fn recipe(self) -> Recipe {
@@ -103,6 +132,12 @@ impl Debian {
                 suite: "bookworm",
                 packages: "nginx,libnginx-mod-stream",
             },
+            Self::Slixmpp12 => Recipe {
+                name: "python3-slixmpp",
+                version: "1.8.3",
+                suite: "bookworm",
+                packages: "python3-slixmpp",
+            },
         }
     }
 
@@ -127,11 +162,11 @@ impl Debian {
 }
 
 /// An update within a release keeps the upstream version; another version may behave differently. The first line of the
-/// changelog contains the package's version (Debian policy 4.4).
+/// changelog contains the source package and the version (Debian policy 4.4).
 fn check_version(recipe: &Recipe, changelog: &str) -> Result<()> {
     let found = changelog
         .split_once(" (")
-        .filter(|(name, _)| *name == recipe.name)
+        .filter(|(source, _)| recipe.name.ends_with(source))
         .and_then(|(_, rest)| rest.split_once(')'))
         .map_or("unknown", |(version, _)| version);
     if found.strip_prefix(recipe.version).is_some_and(|rest| rest.starts_with('-')) {
@@ -172,6 +207,30 @@ fn furnish(root: &Path) -> Result<()> {
             _ => {}
         }
         symlink(format!("/run/{file}"), &link).map_err(Error::io("linking", &link))?;
+    }
+    Ok(())
+}
+
+/// Changes what a pod has differently: the kubelet mounts its own `hosts` and `resolv.conf`, and the server's user is not
+/// root. The path of Erlang's runtime does not contain its version.
+fn prepare_for_pods(root: &Path) -> Result<()> {
+    for file in ["etc/hosts", "etc/resolv.conf"] {
+        let file = root.join(file);
+        fs::remove_file(&file).map_err(Error::io("removing", &file))?;
+    }
+    for (file, content) in [
+        ("etc/passwd", format!("root:x:0:0::/:/\nxmpp:x:{USER}:{USER}::/tmp:/\n")),
+        ("etc/group", format!("root:x:0:\nxmpp:x:{USER}:\n")),
+    ] {
+        write(&root.join(file), content)?;
+    }
+    let erlang = root.join("usr/lib/erlang");
+    let runtime = fs::read_dir(&erlang).into_iter().flatten().flatten().find_map(|entry| {
+        entry.file_name().into_string().ok().filter(|name| name.starts_with("erts-"))
+    });
+    if let Some(runtime) = runtime {
+        let link = erlang.join("erts");
+        symlink(runtime, &link).map_err(Error::io("linking", &link))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::addons;
+use crate::backend::{Authentication, Backend, Release};
 use crate::client::Server;
 use crate::conditions::{Snapshot, Watch};
 use crate::edge;
@@ -177,43 +178,45 @@ pub fn backend_dns(snapshot: &Snapshot) -> Option<&str> {
     snapshot.object.pointer("/status/backends/0/dnsServer").and_then(Value::as_str)
 }
 
+/// A backend of the federation, with the user cupuser1 and with the default authentication if it supports that.
+pub fn backend(release: Release) -> Backend {
+    let authentication = match release.authentications() {
+        [first, ..] => *first,
+        [] => Authentication::Minted,
+    };
+    Backend {
+        release,
+        authentication,
+        namespace: NAMESPACE.into(),
+        name: release.server().into(),
+        federation: NAME.into(),
+        person: Person::cupuser1(),
+    }
+}
+
+/// The lab's usual backend.
+fn prosody() -> Backend {
+    backend(Release::Prosody0_12)
+}
+
+/// A federation's manifest with this backend instead of the usual one.
+pub fn with_backend(manifest: &str, backend: &Backend) -> String {
+    manifest.replace("{host: prosody.im.svc}", &backend.reference())
+}
+
 /// Applies the backend, with the DNS server from the federation's status.
 pub fn attach_backend(paths: &Paths, dns_server: &str) -> Result<()> {
-    apply(paths, &backend_manifest(paths, dns_server)?)
+    prosody().attach(paths, dns_server)
 }
 
 /// The backend's manifest with its DNS server and its user.
 pub fn backend_manifest(paths: &Paths, dns_server: &str) -> Result<String> {
-    let person = Person::cupuser1();
-    render(
-        paths,
-        "backend.yaml",
-        &[
-            ("BACKEND_DNS", dns_server),
-            ("USER", &person.user),
-            ("DOMAIN", &person.domain),
-            ("PASSWORD", &person.password),
-        ],
-    )
+    prosody().manifest(paths, dns_server)
 }
 
 /// The address that clients of the backend connect to: its Service, with the authority that issued its certificate.
 pub fn backend_server(paths: &Paths) -> Result<Server> {
-    let service: Value = get(paths, &["service", "prosody", "-n", NAMESPACE])?;
-    let address = service
-        .pointer("/spec/clusterIP")
-        .and_then(Value::as_str)
-        .and_then(|address| address.parse().ok())
-        .ok_or_else(|| Error::State("Service prosody has no cluster address".into()))?;
-    let config_map = format!("{NAME}-backend-ca");
-    let map: Value = get(paths, &["configmap", &config_map, "-n", NAMESPACE])?;
-    let certificate = map
-        .pointer("/data/ca.crt")
-        .and_then(Value::as_str)
-        .ok_or_else(|| Error::State(format!("ConfigMap {config_map} has no ca.crt")))?;
-    let authority = paths.pki().join("backend-ca.crt");
-    write(&authority, certificate)?;
-    Ok(Server { address, authority })
+    prosody().server(paths)
 }
 
 /// The address that clients of the partner connect to.
@@ -221,15 +224,9 @@ pub fn partner_server(paths: &Paths) -> Server {
     Server { address: Host::Partner.address().into(), authority: partner::authority(paths) }
 }
 
-/// Waits until the backend serves clients. A Service's rules take effect shortly after its pod is ready.
+/// Waits until the backend serves clients.
 pub fn wait_for_backend(paths: &Paths) -> Result<()> {
-    Wait::new("the backend to be available", Duration::from_mins(3))
-        .log(paths.daemons().log("kubelet"))
-        .until(|| {
-            let deployment: Value = get(paths, &["deployment", "prosody", "-n", NAMESPACE])?;
-            let available = deployment.pointer("/status/availableReplicas");
-            Ok(Seen::done_if(available == Some(&Value::from(1)), "no replica available"))
-        })
+    prosody().wait(paths)
 }
 
 /// Waits until the partner can reach a LoadBalancer Service for servers. The address is in the Service's status and in
@@ -237,9 +234,14 @@ pub fn wait_for_backend(paths: &Paths) -> Result<()> {
 /// `db:verify` in that gap is lost, together with every stanza that waits for the response. Therefore, no client may
 /// send before this.
 pub fn wait_for_public_port(paths: &Paths, service: &str) -> Result<()> {
+    wait_for_public_port_in(paths, NAMESPACE, service)
+}
+
+/// The same for a Service of another namespace.
+pub fn wait_for_public_port_in(paths: &Paths, namespace: &str, service: &str) -> Result<()> {
     let waiting = format!("the partner to reach Service {service} on port {S2S_PORT}");
     Wait::new(waiting, Duration::from_mins(2)).log(paths.daemons().log("kube-proxy")).until(|| {
-        let object: Value = get(paths, &["service", service, "-n", NAMESPACE])?;
+        let object: Value = get(paths, &["service", service, "-n", namespace])?;
         let address = object.pointer("/status/loadBalancer/ingress/0/ip").and_then(Value::as_str);
         let Some(address) = address.and_then(|address| address.parse::<IpAddr>().ok()) else {
             return Ok(Seen::NotYet("it has no address".into()));
@@ -272,7 +274,7 @@ const CONNECTIONS: usize = 6;
 pub fn pod_logs(paths: &Paths) -> Result<String> {
     let mut text = String::new();
     for (namespace, selector) in [
-        (NAMESPACE, "app.kubernetes.io/name=prosody"),
+        (NAMESPACE, "backend"),
         (NAMESPACE, "app.kubernetes.io/managed-by=xmpp-federation-operator"),
         (OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator"),
     ] {

@@ -6,6 +6,9 @@
 pub mod addons;
 pub mod apiserver;
 mod audit;
+pub mod backend;
+pub mod behind;
+pub mod bot;
 pub mod cert_manager;
 mod cgroups;
 pub mod client;

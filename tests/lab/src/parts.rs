@@ -81,6 +81,8 @@ pub enum Part {
     Components,
     /// Another server's root file system, `rootfs`.
     Server(Debian),
+    /// The image of another server for pods, `image.tar`.
+    Image(Debian),
 }
 
 /// Older versions of external-dns, with which the operator must work or say why it cannot.
@@ -108,8 +110,8 @@ impl Part {
         [Self::OldExternalDns(OldExternalDns::V0_20), Self::OldExternalDns(OldExternalDns::V0_21)];
     /// The additional parts of the tests of certificates; the lab does not need them.
     pub const ISSUERS: [Self; 2] = [Self::CertManager, Self::Pebble];
-    /// The additional parts of the interoperability tests; the lab does not need them.
-    pub const SERVERS: [Self; 7] = [
+    /// The additional parts of the interoperability tests and of the tests of backends; the lab does not need them.
+    pub const SERVERS: [Self; 13] = [
         Self::Components,
         Self::Server(Debian::Haproxy12),
         Self::Server(Debian::Nginx12),
@@ -117,6 +119,12 @@ impl Part {
         Self::Server(Debian::Jabberd12),
         Self::Server(Debian::Prosody13),
         Self::Server(Debian::Ejabberd13),
+        Self::Server(Debian::Slixmpp12),
+        Self::Image(Debian::Slixmpp12),
+        Self::Image(Debian::Ejabberd12),
+        Self::Image(Debian::Jabberd12),
+        Self::Image(Debian::Prosody13),
+        Self::Image(Debian::Ejabberd13),
     ];
 
     /// Human-readable name and version.
@@ -134,13 +142,13 @@ impl Part {
             Self::KubeRouter => ("kube-router", KUBE_ROUTER),
             Self::Prosody => ("prosody", PROSODY),
             Self::Components => ("components", MELLIUM),
-            Self::Server(server) => server.title(),
+            Self::Server(server) | Self::Image(server) => server.title(),
         }
     }
 
     /// True if the part consists of Debian packages and needs no Go.
     const fn is_unpacked(self) -> bool {
-        matches!(self, Self::Prosody | Self::Server(_))
+        matches!(self, Self::Prosody | Self::Server(_) | Self::Image(_))
     }
 
     /// Its directory in the cache: name, version, and a key of everything else that determines the content.
@@ -152,6 +160,7 @@ impl Part {
             }
             Self::Prosody => rootfs::RECIPE.to_owned(),
             Self::Server(server) => server.key(),
+            Self::Image(server) => server.image_key(),
             Self::OldExternalDns(_)
             | Self::CoreDns
             | Self::MetalLb
@@ -215,6 +224,11 @@ impl Part {
             Self::Server(server) => {
                 let (name, version) = server.title();
                 step(&format!("{name} {version}"), || server.build(out))
+            }
+            Self::Image(server) => {
+                let (name, version) = server.title();
+                let root = Self::Server(server).file(paths, "rootfs")?;
+                step(&format!("image of {name} {version}"), || server.pack(&root, out))
             }
         }
     }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use lab::backend::Release;
+use lab::behind::Behind;
 use lab::client::Client;
 use lab::cluster;
 use lab::conditions::{Condition, Snapshot, Watch};
@@ -18,7 +20,6 @@ use lab::paths::Paths;
 use lab::person::Person;
 use lab::progress::{step, title};
 use lab::public_dns::{LOCAL_ZONE, dig};
-use lab::scenario::conversation;
 use lab::wait::Wait;
 
 /// Maximum time for the federation from `kubectl apply` to Ready, once its backend runs.
@@ -33,6 +34,30 @@ struct Args {
     /// The network between the internet and the cluster.
     #[arg(long, value_enum, default_value_t = Network::Direct)]
     network: Network,
+    /// The XMPP server behind the engine.
+    #[arg(long, value_enum, default_value_t = Server::Prosody)]
+    backend: Server,
+}
+
+/// What is behind the engine; the servers are those of Debian 12.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Server {
+    Prosody,
+    Ejabberd,
+    Jabberd2,
+    /// No server, but an echo bot as a component.
+    Bot,
+}
+
+impl Server {
+    fn behind(self) -> Behind {
+        match self {
+            Self::Prosody => Behind::server(Release::Prosody0_12),
+            Self::Ejabberd => Behind::server(Release::Ejabberd23),
+            Self::Jabberd2 => Behind::server(Release::Jabberd2),
+            Self::Bot => Behind::Bot,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,7 +69,8 @@ enum Network {
 }
 
 fn main() -> ExitCode {
-    let Args { network } = Args::parse();
+    let Args { network, backend } = Args::parse();
+    let backend = backend.behind();
     let begun = Instant::now();
     let paths = match Paths::from_env() {
         Ok(paths) => paths,
@@ -53,7 +79,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match demo(&paths, network) {
+    match demo(&paths, network, &backend) {
         Ok(()) => {
             println!("\nEvery step succeeded ({:.0} s).", begun.elapsed().as_secs_f64());
             ExitCode::SUCCESS
@@ -72,13 +98,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn demo(paths: &Paths, network: Network) -> Result<()> {
+fn demo(paths: &Paths, network: Network, backend: &Behind) -> Result<()> {
     title("A cluster and a small internet on this machine");
     cluster::up(paths, Family::Ipv4)?;
     step("the removal of an earlier demo", || federation::clear(paths))?;
 
     title("The operator, by helm");
     step("images and chart", || federation::install(paths))?;
+    backend.import(paths)?;
 
     if network == Network::Nat {
         title("A firewall with NAT");
@@ -91,20 +118,22 @@ fn demo(paths: &Paths, network: Network) -> Result<()> {
         Network::Direct => federation::short_federation(paths)?,
         Network::Nat => federation::federation_behind_nat(paths)?,
     };
+    let manifest = backend.in_manifest(&manifest);
     for line in manifest.lines().filter(|line| !line.starts_with('#')) {
         println!("    {line}");
     }
     println!();
+    backend.prepare(paths)?;
     let applied = Instant::now();
     federation::federate(paths, &manifest)?;
     let mut watch = federation::watch(paths)?;
-    turn_ready(paths, &mut watch, applied)?;
+    turn_ready(paths, backend, &mut watch, applied)?;
 
     title("DNS, as every host on the internet sees it");
     show_records()?;
 
-    title("cupuser1@cupdomain.example and jdoe1@partner.example, each at their own server");
-    converse(paths, network)?;
+    title(&format!("{} and {}", backend.person().address(), Person::jdoe1().address()));
+    converse(paths, network, backend)?;
 
     title("The status of the federation now");
     let wait = Wait::new("InboundReachable, from evidence of the partner's server", READY);
@@ -120,18 +149,17 @@ fn demo(paths: &Paths, network: Network) -> Result<()> {
     Ok(())
 }
 
-fn turn_ready(paths: &Paths, watch: &mut Watch, applied: Instant) -> Result<()> {
+fn turn_ready(paths: &Paths, backend: &Behind, watch: &mut Watch, applied: Instant) -> Result<()> {
     let wait = Wait::new("the status to name the backend's DNS server", READY);
     watch.until(
         wait,
         READY,
         |before, now| show(applied, before, now),
-        |now| federation::backend_dns(now).is_some(),
+        |now| federation::backend_dns(now).is_some() || matches!(backend, Behind::Bot),
     )?;
-    let server = federation::backend_dns(&watch.last)
-        .ok_or_else(|| Error::State("the status names no DNS server".into()))?;
-    federation::attach_backend(paths, server)?;
-    println!("    {:5.1} s  the backend is applied: its DNS is {server}", seconds(applied));
+    let server = federation::backend_dns(&watch.last).unwrap_or("its own");
+    backend.attach(paths, server)?;
+    println!("    {:5.1} s  {} is applied: its DNS is {server}", seconds(applied), backend.name());
     watch.until(
         Wait::new("the federation to be Ready", READY),
         READY,
@@ -155,18 +183,15 @@ fn show_records() -> Result<()> {
     Ok(())
 }
 
-fn converse(paths: &Paths, network: Network) -> Result<()> {
-    federation::wait_for_backend(paths)?;
+fn converse(paths: &Paths, network: Network, backend: &Behind) -> Result<()> {
     match network {
         Network::Direct => federation::wait_for_public_port(paths, NAME)?,
         Network::Nat => federation::wait_for_public_address(paths, edge::PUBLIC)?,
     }
-    let backend = federation::backend_server(paths)?;
-    let mut ours = Client::log_in(paths, Host::Node, &Person::cupuser1(), &backend)?;
     let partner = federation::partner_server(paths);
     let mut theirs = Client::log_in(paths, Host::Client, &Person::jdoe1(), &partner)?;
     let begun = Instant::now();
-    conversation::both_directions(&mut ours, &mut theirs, &mut |line| {
+    backend.converse(paths, &mut theirs, &mut |line| {
         println!("    {:5.1} s  {line}", seconds(begun));
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::client::{Client, Event};
 use crate::error::{Error, Result};
+use crate::person::Person;
 
 /// Maximum time for one step. The first step includes DNS, TLS and authentication between the servers, in both
 /// directions.
@@ -55,20 +56,51 @@ pub fn add(who: &mut Client, whom: &mut Client, narrate: &mut dyn FnMut(&str)) -
     )?;
     narrate(&format!("{asking} adds {asked} to the contacts"));
     whom.approve(&who.person.clone())?;
-    // The approval and the first presence are two stanzas, in this order (RFC 6121 section 3.1.5).
-    who.expect(
-        &format!("to be approved by {asked}"),
-        STEP,
-        |event| matches!(event, Event::Subscribed { from } if *from == asked),
-    )?;
+    approved_and_seen(who, &asked)?;
     narrate(&format!("{asked} approves"));
-    who.expect(
-        &format!("to see {asked}"),
-        STEP,
-        |event| matches!(event, Event::Presence { from, show, .. } if *from == asked && show != "unavailable"),
-    )?;
     narrate(&format!("{asking} sees that {asked} is there"));
     Ok(())
+}
+
+/// `who` adds a bot, which approves by itself and is there.
+pub fn befriend(who: &mut Client, bot: &Person, narrate: &mut dyn FnMut(&str)) -> Result<()> {
+    let (asking, asked) = (who.person.address(), bot.address());
+    who.subscribe(bot)?;
+    approved_and_seen(who, &asked)?;
+    narrate(&format!("{asking} adds {asked}, which approves and is there"));
+    Ok(())
+}
+
+/// `who` sends a message to a bot, which repeats it.
+pub fn hear_the_echo(
+    who: &mut Client,
+    bot: &Person,
+    body: &str,
+    narrate: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let address = bot.address();
+    who.message(bot, body)?;
+    who.expect(
+        &format!("the echo of {body:?}"),
+        STEP,
+        |event| matches!(event, Event::Message { from, body: echo, .. } if *from == address && echo == body),
+    )?;
+    narrate(&format!("{} → {address} → {0}: {body}", who.person.address()));
+    Ok(())
+}
+
+/// Waits for both in either order: jabberd2 sends the first presence before the approval, unlike RFC 6121 section 3.1.5.
+fn approved_and_seen(who: &mut Client, asked: &str) -> Result<()> {
+    let (mut approved, mut seen) = (false, false);
+    let is_both = |event: &Event| {
+        match event {
+            Event::Subscribed { from } => approved |= *from == asked,
+            Event::Presence { from, show, .. } => seen |= *from == asked && show != "unavailable",
+            _ => {}
+        }
+        approved && seen
+    };
+    who.expect(&format!("to be approved by {asked} and to see them"), STEP, is_both).map(drop)
 }
 
 /// `who` changes presence, and `whom` sees it.

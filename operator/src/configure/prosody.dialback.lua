@@ -1,0 +1,2 @@
+s2s_require_encryption = true
+s2s_secure_auth = false
