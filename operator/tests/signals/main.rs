@@ -60,7 +60,8 @@ fn of_operator() -> Vec<Metric> {
     metrics.peers("im", "example", PeerCount::Reachable, 1);
     let peer = json!({"domain": "partner.example", "state": "Connected", "reason": "Connected"});
     metrics.peer_up("im", "example", &[serde_json::from_value(peer).unwrap()]);
-    let record = json!({"name": "xmpp.example.", "type": "A", "ttl": 1, "value": "", "state": "Present"});
+    let record =
+        json!({"name": "xmpp.example.", "type": "A", "ttl": 1, "value": "", "state": "Present"});
     metrics.dns_records("im", "example", &[serde_json::from_value(record).unwrap()]);
     metrics.reconciled(ReconcileResult::Ok, Duration::ZERO);
     metrics.api_request("GET", "pods", 200);

@@ -73,23 +73,41 @@ impl Prometheus {
 
     /// The values that a query gives now.
     pub fn query(&self, expression: &str) -> Result<Vec<String>> {
-        let found: Value = host::in_network_of(Host::Node, "promtool")
-            .args(["query", "instant", "--format=json", &format!("http://{LISTEN}"), expression])
-            .json()?;
-        let series = found.as_array().into_iter().flatten();
         let value =
             |one: &Value| one.pointer("/value/1").and_then(Value::as_str).map(str::to_owned);
-        Ok(series.filter_map(|one| value(one)).collect())
+        Ok(self.instant(expression)?.iter().filter_map(value).collect())
     }
 
-    /// Waits until an alert fires, or until none of that name does.
-    pub fn until_alert(&self, name: &str, fires: bool) -> Result<()> {
-        let query = format!("ALERTS{{alertname=\"{name}\", alertstate=\"firing\"}}");
-        let what = format!("alert {name} to {}", if fires { "fire" } else { "end" });
-        Wait::new(what, TURN).log(self.paths.daemons().log(PROMETHEUS)).until(|| {
-            let found = self.query(&query)?;
-            Ok(Seen::done_if(found.is_empty() != fires, format!("{found:?}")))
+    /// Waits until an alert fires.
+    pub fn until_fires(&self, alert: &str) -> Result<()> {
+        self.until(&format!("alert {alert} to fire"), |firing| {
+            firing.iter().any(|one| one == alert)
         })
+    }
+
+    /// Waits until an alert no longer fires.
+    pub fn until_ends(&self, alert: &str) -> Result<()> {
+        self.until(&format!("alert {alert} to end"), |firing| firing.iter().all(|one| one != alert))
+    }
+
+    /// Waits until no alert fires.
+    pub fn until_quiet(&self) -> Result<()> {
+        self.until("no alert to fire", <[String]>::is_empty)
+    }
+
+    fn until(&self, what: &str, wanted: impl Fn(&[String]) -> bool) -> Result<()> {
+        Wait::new(what, TURN).log(self.paths.daemons().log(PROMETHEUS)).until(|| {
+            let series = self.instant("ALERTS{alertstate=\"firing\"}")?;
+            let name = |one: &Value| one.pointer("/metric/alertname")?.as_str().map(str::to_owned);
+            let firing: Vec<String> = series.iter().filter_map(name).collect();
+            Ok(Seen::done_if(wanted(&firing), format!("firing: {firing:?}")))
+        })
+    }
+
+    fn instant(&self, expression: &str) -> Result<Vec<Value>> {
+        host::in_network_of(Host::Node, "promtool")
+            .args(["query", "instant", "--format=json", &format!("http://{LISTEN}"), expression])
+            .json()
     }
 }
 
@@ -117,8 +135,7 @@ fn at_once(rules: &str) -> String {
 
 /// One entry for each running pod, with the labels that a `PodMonitor` gives.
 fn targets(paths: &Paths, namespace: &str, selector: &str, port: u16) -> Result<Vec<Value>> {
-    let pods: Value =
-        kubernetes::get(paths, &["get", "pods", "-n", namespace, "-l", selector, "-o", "json"])?;
+    let pods: Value = kubernetes::get(paths, &["pods", "-n", namespace, "-l", selector])?;
     let target = |pod: &Value| {
         let address = pod.pointer("/status/podIP")?.as_str()?;
         let name = pod.pointer("/metadata/name")?;
