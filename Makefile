@@ -86,6 +86,10 @@ crds: ## Regenerate the CRD and the chart's copy of it.
 messages: ## Regenerate docs/messages.md, the texts of the programs. `make unit` compares it with the source.
 	@UPDATE_GOLDEN=1 scripts/cargo test --quiet --locked --workspace --test literals messages
 
+.PHONY: signals
+signals: ## Regenerate docs/metrics.md and the dashboard from the metrics of both programs. `make unit` compares them.
+	@UPDATE_GOLDEN=1 scripts/cargo test --quiet --locked --workspace --test signals
+
 .PHONY: chart
 chart: ## Lint and render the chart under many values, accepted and refused. Needs helm (make lab-parts).
 	@scripts/check-chart

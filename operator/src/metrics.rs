@@ -1,11 +1,15 @@
 //! Metrics of the operator under the prefix `xmpp_federation_`. Label values come from closed sets, or name an existing
 //! object; series of a deleted object are removed.
 
+mod details;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crds::status::{DnsRecord, DnsRecordState, PeerState, PeerStatus};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +18,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use self::details::Details;
 
 /// Upper bounds of the reconcile histogram, in seconds: a reconcile without changes takes milliseconds, one that waits
 /// for DNS takes seconds.
@@ -26,6 +32,8 @@ pub struct Metrics {
     conditions: Family<ConditionLabels, Gauge>,
     certificate_expiry: Family<ObjectLabels, Gauge>,
     peers: Family<PeerStateLabels, Gauge>,
+    peer_up: Details<PeerLabels>,
+    dns_record_present: Details<RecordLabels>,
     reconciles: Family<ResultLabels, Counter>,
     reconcile_seconds: Histogram,
     api_requests: Family<ApiLabels, Counter>,
@@ -71,6 +79,21 @@ pub enum PeerCount {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PeerLabels {
+    namespace: String,
+    name: String,
+    peer: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RecordLabels {
+    namespace: String,
+    name: String,
+    record: String,
+    r#type: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct ResultLabels {
     result: ReconcileResult,
 }
@@ -107,6 +130,8 @@ impl Metrics {
         let conditions = Family::default();
         let certificate_expiry = Family::default();
         let peers = Family::default();
+        let peer_up = Details::default();
+        let dns_record_present = Details::default();
         let reconciles = Family::default();
         let reconcile_seconds = Histogram::new(RECONCILE_SECONDS);
         let api_requests = Family::default();
@@ -122,6 +147,16 @@ impl Metrics {
             certificate_expiry.clone(),
         );
         registry.register("peers", "Configured peers by state", peers.clone());
+        registry.register(
+            "peer_up",
+            "1 if the last stream to this peer was established, 0 if the last attempt failed",
+            peer_up.family(),
+        );
+        registry.register(
+            "dns_record_present",
+            "1 if the public DNS has this wanted record, 0 if it is missing or different",
+            dns_record_present.family(),
+        );
         registry.register("reconciles", "Reconciles of an XmppFederation", reconciles.clone());
         registry.register(
             "reconcile_duration_seconds",
@@ -144,6 +179,8 @@ impl Metrics {
             conditions,
             certificate_expiry,
             peers,
+            peer_up,
+            dns_record_present,
             reconciles,
             reconcile_seconds,
             api_requests,
@@ -180,6 +217,18 @@ impl Metrics {
         }
     }
 
+    /// Records that an object does not have this condition, as `Stalled` while all is well.
+    pub fn no_condition(&self, namespace: &str, name: &str, r#type: &'static str) {
+        for status in ["True", "False", "Unknown"] {
+            self.conditions.remove(&ConditionLabels {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                r#type,
+                status,
+            });
+        }
+    }
+
     /// Records the expiry of the certificate in use; `None` if there is none.
     pub fn certificate_expiry(&self, namespace: &str, name: &str, seconds: Option<i64>) {
         let labels = ObjectLabels { namespace: namespace.to_owned(), name: name.to_owned() };
@@ -200,19 +249,60 @@ impl Metrics {
         self.peers.get_or_create(&labels).set(i64::from(count));
     }
 
+    /// Records the state of each peer that was tried. An attempt in progress keeps the last state. The series of all other
+    /// peers are removed.
+    pub fn peer_up(&self, namespace: &str, name: &str, peers: &[PeerStatus]) {
+        let up = |state| match state {
+            PeerState::Connected => Some(Some(true)),
+            PeerState::Failed => Some(Some(false)),
+            PeerState::Connecting => Some(None),
+            PeerState::Blocked | PeerState::Unknown => None,
+        };
+        let series = peers.iter().filter_map(|peer| {
+            let labels = PeerLabels {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                peer: peer.domain.clone(),
+            };
+            Some((labels, up(peer.state)?))
+        });
+        self.peer_up.replace((namespace.to_owned(), name.to_owned()), series.collect());
+    }
+
+    /// Records whether the wanted DNS records of each name and type exist. If no resolver answers, the last state is kept.
+    pub fn dns_records(&self, namespace: &str, name: &str, records: &[DnsRecord]) {
+        let mut sets: BTreeMap<(&str, &str), Option<bool>> = BTreeMap::new();
+        for record in records {
+            let present = match record.state {
+                DnsRecordState::Present => Some(true),
+                DnsRecordState::Missing | DnsRecordState::Mismatch => Some(false),
+                DnsRecordState::Unknown => None,
+            };
+            let set = sets.entry((&record.name, &record.type_)).or_insert(present);
+            if *set != Some(false) && present != Some(true) {
+                *set = present;
+            }
+        }
+        let series = sets.into_iter().map(|((record, type_), present)| {
+            let labels = RecordLabels {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                record: record.to_owned(),
+                r#type: type_.to_owned(),
+            };
+            (labels, present)
+        });
+        self.dns_record_present.replace((namespace.to_owned(), name.to_owned()), series.collect());
+    }
+
     /// Removes the series of a deleted object.
     pub fn forget(&self, namespace: &str, name: &str, types: &[&'static str]) {
         for r#type in types {
-            for status in ["True", "False", "Unknown"] {
-                self.conditions.remove(&ConditionLabels {
-                    namespace: namespace.to_owned(),
-                    name: name.to_owned(),
-                    r#type,
-                    status,
-                });
-            }
+            self.no_condition(namespace, name, r#type);
         }
         self.certificate_expiry(namespace, name, None);
+        self.peer_up(namespace, name, &[]);
+        self.dns_records(namespace, name, &[]);
         for state in [PeerCount::Reachable, PeerCount::Failing, PeerCount::Unknown] {
             self.peers.remove(&PeerStateLabels {
                 namespace: namespace.to_owned(),
@@ -260,7 +350,38 @@ mod tests {
         let series = "xmpp_federation_condition{namespace=\"im\",name=\"example\",type=\"Ready\"";
         assert!(text.contains(&format!("{series},status=\"True\"}} 1")), "{text}");
         assert!(text.contains(&format!("{series},status=\"Unknown\"}} 0")), "{text}");
+        metrics.dns_records("im", "example", &[record(DnsRecordState::Present)]);
         metrics.forget("im", "example", &["Ready"]);
         assert!(!metrics.encode().unwrap().contains("name=\"example\""));
+    }
+
+    fn record(state: DnsRecordState) -> DnsRecord {
+        DnsRecord {
+            name: "xmpp.example.com.".to_owned(),
+            type_: "A".to_owned(),
+            ttl: 300,
+            value: "198.18.0.1".to_owned(),
+            state,
+            found: None,
+        }
+    }
+
+    #[test]
+    fn records_of_one_name_and_type_are_present_only_if_all_are() {
+        use DnsRecordState::{Mismatch, Missing, Present, Unknown};
+        let metrics = Metrics::new();
+        let shown = |states: &[DnsRecordState]| {
+            let records: Vec<DnsRecord> = states.iter().copied().map(record).collect();
+            metrics.dns_records("im", "example", &records);
+            let text = metrics.encode().unwrap();
+            let line = text.lines().find(|line| line.contains("dns_record_present{"))?.to_owned();
+            line.rsplit(' ').next().map(str::to_owned)
+        };
+        assert_eq!(shown(&[Unknown]), None);
+        assert_eq!(shown(&[Present, Present]).as_deref(), Some("1"));
+        assert_eq!(shown(&[Present, Unknown]).as_deref(), Some("1"), "the last state is kept");
+        assert_eq!(shown(&[Present, Missing]).as_deref(), Some("0"));
+        assert_eq!(shown(&[Mismatch, Unknown, Present]).as_deref(), Some("0"));
+        assert_eq!(shown(&[]), None);
     }
 }

@@ -4,12 +4,14 @@
 //! received + generated = relayed + answered + refused + bounced + queued.
 
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use crds::peer::Enforcement;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 use s2s_proto::direction::Direction;
@@ -23,6 +25,9 @@ use crate::observe::label::{DnsResult, Label, PeerLimit, Shed, VerificationResul
 const SUCCESS: &str = "Success";
 /// The result label of a refusal by the engine.
 const REFUSED: &str = "Refused";
+
+/// Upper bounds of the histogram of round trips, in seconds: a backend in the same cluster answers in milliseconds.
+const ROUND_TRIP_SECONDS: [f64; 8] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0];
 
 /// All metrics. Shared by all tasks.
 #[derive(Debug)]
@@ -61,6 +66,7 @@ pub struct Metrics {
     streams: Family<StreamLabels, Gauge>,
     handshakes: Family<HandshakeLabels, Counter>,
     dials: Family<Outcome, Counter>,
+    backend_round_trips: Histogram,
     registry: Registry,
 }
 
@@ -104,6 +110,12 @@ impl Default for Metrics {
     /// Registers everything, with every value of the array labels present from the start.
     fn default() -> Self {
         let mut registry = Registry::with_prefix("xmpp_federation");
+        let backend_round_trips = Histogram::new(ROUND_TRIP_SECONDS);
+        registry.register(
+            "backend_round_trip_seconds",
+            "Duration of the answered pings to the local domains at their backends",
+            backend_round_trips.clone(),
+        );
         registry.register(
             "engine_build",
             "Version of the engine",
@@ -198,6 +210,7 @@ impl Default for Metrics {
                 "dials",
                 "Attempts to reach a remote domain, by result",
             ),
+            backend_round_trips,
             registry,
         }
     }
@@ -243,8 +256,13 @@ impl Metrics {
         self.dials.get_or_create(&Outcome { result }).inc();
     }
 
+    /// Records that a backend answered a ping.
+    pub fn backend_answered(&self, took: Duration) {
+        self.backend_round_trips.observe(took.as_secs_f64());
+    }
+
     /// Counts that a stream has reached a limit of its peer.
-    pub(crate) fn peer_limit_reached(&self, limit: PeerLimit, enforcement: Enforcement) {
+    pub fn peer_limit_reached(&self, limit: PeerLimit, enforcement: Enforcement) {
         let labels = PeerLimitLabels { limit: limit.field(), enforcement: enforcement.as_str() };
         self.peer_limits.get_or_create(&labels).inc();
     }

@@ -79,6 +79,7 @@ impl<'a> Trip<'a> {
     /// Pings, and waits for the answer, a failure or the timeout. With `tell`, reports as soon as the backend has
     /// received the ping.
     async fn run(&self, tell: bool) -> (BackendOutcome, String) {
+        let begun = Instant::now();
         let answer = self.engine.relay.round_trips.begin(&self.id);
         // The pause after an earlier failure does not apply: this check determines whether the failure persists.
         if self.link.wake() {
@@ -89,6 +90,9 @@ impl<'a> Trip<'a> {
         self.engine.relay.queue(&self.link, stanza, Instant::now()).await;
         let outcome = self.wait(answer, tell).await;
         self.engine.relay.round_trips.end(&self.id);
+        if outcome.0 == BackendOutcome::RoundTripSeen {
+            self.engine.recorder.metrics.backend_answered(begun.elapsed());
+        }
         outcome
     }
 

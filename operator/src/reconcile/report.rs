@@ -158,12 +158,17 @@ fn events(reports: &mut Reports, new: &[Condition], now: Timestamp) -> Vec<Event
 }
 
 fn count(context: &Context, namespace: &str, name: &str, status: &XmppFederationStatus) {
-    for condition in &status.conditions {
-        if let Some(type_) = ConditionType::from_name(&condition.type_) {
-            let word = condition.status.as_str();
-            context.metrics.condition(namespace, name, type_.as_str(), word);
+    for type_ in ConditionType::ALL {
+        match condition::get(&status.conditions, type_) {
+            Some(condition) => {
+                let word = condition.status.as_str();
+                context.metrics.condition(namespace, name, type_.as_str(), word);
+            }
+            None => context.metrics.no_condition(namespace, name, type_.as_str()),
         }
     }
+    context.metrics.peer_up(namespace, name, &status.peers);
+    context.metrics.dns_records(namespace, name, &status.dns_records);
     if let Some(summary) = &status.peer_summary {
         for (state, number) in [
             (PeerCount::Reachable, summary.reachable),

@@ -27,6 +27,7 @@ pub mod host;
 pub mod installed;
 pub mod kubernetes;
 pub mod manifest;
+pub mod monitoring;
 pub mod network;
 pub mod node;
 pub mod packages;

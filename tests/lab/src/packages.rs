@@ -16,7 +16,7 @@ struct Needed {
     package: &'static str,
 }
 
-const NEEDED: [Needed; 16] = [
+const NEEDED: [Needed; 17] = [
     Needed { sign: "etcd", package: "etcd-server" },
     Needed { sign: "containerd", package: "containerd" },
     Needed { sign: "runc", package: "runc" },
@@ -33,6 +33,7 @@ const NEEDED: [Needed; 16] = [
     Needed { sign: "gcc", package: "gcc" },
     Needed { sign: "/usr/include/stdio.h", package: "libc6-dev" },
     Needed { sign: "nsenter", package: "util-linux" },
+    Needed { sign: "promtool", package: "prometheus" },
 ];
 
 /// Forbids the start of services while packages are configured (Debian policy 9.3.3.2).
