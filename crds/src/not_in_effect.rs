@@ -66,7 +66,6 @@ impl XmppFederationSpec {
             of(Setting::Component),
             of(Setting::DefaultProbeTo),
             of(Setting::ProbeTo),
-            ("verification.prober", self.verification.prober.is_some()),
             ("verification.claimCheck", self.verification.claim_check.is_some()),
         ]
         .into_iter()
@@ -134,7 +133,7 @@ mod tests {
             ],
             "peerDefaults": {"probe": {"to": "echo@example.net"}},
             "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
-            "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
+            "verification": {"claimCheck": {}}
         });
         let found = paths(spec);
         assert_eq!(
@@ -143,7 +142,6 @@ mod tests {
                 "backends[].component",
                 "peerDefaults.probe.to",
                 "peers[].probe.to",
-                "verification.prober",
                 "verification.claimCheck",
             ]
         );

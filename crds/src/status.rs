@@ -35,7 +35,10 @@ pub struct XmppFederationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub addresses: Vec<Address>,
-    /// When the addresses last changed. Inbound evidence from before that time is stale.
+    /// Ports that remote servers connect to: spec.service.publicPorts, or else those of the outer Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PublicPortsStatus>,
+    /// When the addresses or ports last changed. Inbound evidence from before that time is stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addresses_changed_time: Option<Time>,
     /// Wanted DNS records, and what was found.
@@ -87,6 +90,17 @@ pub struct Address {
     /// The address.
     #[schemars(length(max = 253))]
     pub value: String,
+}
+
+/// Ports that remote servers connect to.
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicPortsStatus {
+    /// Port with STARTTLS.
+    pub s2s: u16,
+    /// Port with Direct TLS; absent if it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s2s_tls: Option<u16>,
 }
 
 /// Kind of an address.

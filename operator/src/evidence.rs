@@ -12,6 +12,7 @@ pub mod networks;
 pub mod owner;
 pub mod pinned;
 pub mod probe;
+pub mod prober;
 pub mod references;
 pub mod resolvers;
 pub mod rounds;
@@ -27,6 +28,7 @@ use self::dns::DnsEvidence;
 use self::engine::EngineReport;
 use self::networks::ClusterNetworks;
 use self::probe::ProbeEvidence;
+use self::prober::OutsideEvidence;
 use self::references::References;
 use crate::dns::publish::Publication;
 use crate::reconcile::problem::Applied;
@@ -54,6 +56,8 @@ pub struct Evidence {
     pub networks: ClusterNetworks,
     /// Streams that the operator opened to the engine's listeners.
     pub probes: ProbeEvidence,
+    /// What probers outside the cluster see.
+    pub outside: OutsideEvidence,
     /// When the addresses of the outer Service last changed; `None` if they have not changed yet.
     pub address_changed: Option<Timestamp>,
     /// The last evidence from outside that the status has: it survives a restart of the engine and of the operator.

@@ -31,6 +31,7 @@ use crate::evidence::engine::{EngineReport, Replica, Report};
 use crate::evidence::issuance::Issuance;
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
+use crate::evidence::prober::{OutsideEvidence, ProberRounds};
 use crate::evidence::references::{self, References};
 use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::evidence::{Evidence, WantedConfig};
@@ -191,6 +192,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         address_changed: None,
         remembered: None,
         rollout_waits: None,
+        outside: OutsideEvidence::default(),
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], gap: None },
         probes: ProbeEvidence {
             at: now(),
@@ -366,7 +368,8 @@ pub(crate) fn context_with_feeds(
         engines: crate::evidence::engine::Engines::new(wake.clone()),
         networks: crate::evidence::networks::Networks::new(true),
         dns: Background::new(DnsRounds::default(), 4, wake.clone()),
-        probes: Background::new(ProbeRounds, 4, wake),
+        probes: Background::new(ProbeRounds, 4, wake.clone()),
+        outside: Background::new(ProberRounds::default(), 4, wake),
         rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
         applying: crate::turns::Turns::new(8),

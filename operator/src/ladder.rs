@@ -10,6 +10,7 @@ pub mod engine;
 pub mod host;
 pub mod inbound;
 mod issuance;
+pub mod outside;
 pub mod peers;
 pub mod proxy;
 pub mod ready;
