@@ -14,29 +14,24 @@ use crate::peer::Probe;
 enum Setting {
     /// A backend is a component (XEP-0114).
     Component,
-    /// The defaults set the JID to which a probe of a peer sends its ping.
+    /// The defaults set the JID to which a probe of a peer sends its ping, although it belongs to one peer only.
     DefaultProbeTo,
-    /// A peer sets that JID.
-    ProbeTo,
 }
 
 impl Setting {
     /// The settings that are set, in the order of the file, each with the index of its entry. A backend without
     /// authentication is a component.
-    fn all<'a>(
+    fn all(
         backends: impl Iterator<Item = Option<BackendAuthentication>>,
-        default_probe: Option<&'a Probe>,
-        probes: impl Iterator<Item = Option<&'a Probe>>,
+        default_probe: Option<&Probe>,
     ) -> Vec<(Self, usize)> {
         let of_backend = |(index, authentication)| match authentication {
             None => Some((Self::Component, index)),
             Some(_) => None,
         };
-        let has_to = |probe: Option<&Probe>| probe.is_some_and(|probe| probe.to.is_some());
+        let has_to = default_probe.is_some_and(|probe| probe.to.is_some());
         let mut found: Vec<_> = backends.enumerate().filter_map(of_backend).collect();
-        found.extend(has_to(default_probe).then_some((Self::DefaultProbeTo, 0)));
-        let probes = probes.enumerate().filter(|(_, probe)| has_to(*probe));
-        found.extend(probes.map(|(index, _)| (Self::ProbeTo, index)));
+        found.extend(has_to.then_some((Self::DefaultProbeTo, 0)));
         found
     }
 
@@ -45,7 +40,6 @@ impl Setting {
         match self {
             Self::Component => "backends[].component",
             Self::DefaultProbeTo => "peerDefaults.probe.to",
-            Self::ProbeTo => "peers[].probe.to",
         }
     }
 }
@@ -58,15 +52,12 @@ impl XmppFederationSpec {
             Attachment::Server(server) => Some(server.authentication),
             Attachment::Component(_) => None,
         });
-        let probes = self.peers.iter().map(|peer| peer.settings.probe.as_ref());
-        let shared = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
+        let shared = Setting::all(servers, self.peer_defaults.probe.as_ref());
         let of =
             |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
         [
             of(Setting::Component),
             of(Setting::DefaultProbeTo),
-            of(Setting::ProbeTo),
-            ("verification.claimCheck", self.verification.claim_check.is_some()),
         ]
         .into_iter()
         .filter_map(|(path, set)| set.then_some(path))
@@ -106,7 +97,6 @@ mod tests {
                     {"name": "bot", "component": component}
                 ],
                 "peerDefaults": {"probe": {"to": "echo@example.net"}},
-                "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
             })
         };
         let file = shared(serde_json::json!({"secretFile": "/run/secret"}));
@@ -131,19 +121,12 @@ mod tests {
                 {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
                 {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
             ],
-            "peerDefaults": {"probe": {"to": "echo@example.net"}},
-            "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
-            "verification": {"claimCheck": {}}
+            "peerDefaults": {"probe": {"to": "echo@example.net"}}
         });
         let found = paths(spec);
         assert_eq!(
             found,
-            [
-                "backends[].component",
-                "peerDefaults.probe.to",
-                "peers[].probe.to",
-                "verification.claimCheck",
-            ]
+            ["backends[].component", "peerDefaults.probe.to"]
         );
         let heading = "## Accepted by the API, not in effect yet\n";
         let section = ROADMAP.split(heading).nth(1).and_then(|rest| rest.split("\n## ").next());

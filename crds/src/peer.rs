@@ -248,7 +248,8 @@ pub struct Probe {
     /// Whether the engine opens a stream to the peer to test it. Default: `Auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ProbeMode>,
-    /// JID to ping. Default: the peer's domain.
+    /// JID to ping at the peer, for example of an echo service. The answer shows that stanzas flow in both directions. Default: no
+    /// ping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 3071))]
     pub to: Option<String>,

@@ -473,7 +473,9 @@ reasons! {
             /// Some peers fail.
             SomePeersFailed,
             /// All peers fail.
-            AllPeersFailed;
+            AllPeersFailed,
+            /// Stanzas reach a peer, but its answers do not come back.
+            OneWay;
         Unknown:
             /// Some peers have not been tried yet, and none has failed.
             Probing,

@@ -284,12 +284,16 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
                     authenticated_by: None,
                     since: now(),
                 }),
+                local: None,
+                others: Vec::new(),
                 inbound: None,
                 attempts: Vec::new(),
                 refusals: Vec::new(),
             })
             .collect(),
         refusals: Vec::new(),
+        claims: Vec::new(),
+        flows: Vec::new(),
     }
 }
 

@@ -11,8 +11,7 @@ impl EngineFile {
     pub fn not_in_effect(&self) -> Vec<String> {
         let servers =
             self.backends.iter().map(|backend| Some(backend.server.as_ref()?.authentication));
-        let probes = self.peers.iter().map(|peer| peer.probe.as_ref());
-        let later = Setting::all(servers, self.peer_defaults.probe.as_ref(), probes);
+        let later = Setting::all(servers, self.peer_defaults.probe.as_ref());
         let later = later.into_iter().map(|(setting, index)| {
             let field = setting.field().replace("[]", &format!("[{index}]"));
             format!("{field}: {}", self.consequence(setting, index))
@@ -42,9 +41,8 @@ impl EngineFile {
                     name.unwrap_or_default()
                 )
             }
-            Setting::DefaultProbeTo | Setting::ProbeTo => {
-                "not in effect yet; a probe opens a stream to the peer's domain and sends no ping"
-                    .to_owned()
+            Setting::DefaultProbeTo => {
+                "no effect, because the address belongs to one peer; set peers[].probe.to".to_owned()
             }
         }
     }
