@@ -40,6 +40,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const PROBERS_AT_ONCE: usize = 16;
 /// Shortest interval of the probes of a federation: they go over the internet.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest interval: a closed port must be noticed within 30 s, with the second probe that confirms it.
+pub const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
 /// Largest answer.
 const MAX_BODY: usize = 256 * 1024;
 /// Most probers whose first failure is kept.

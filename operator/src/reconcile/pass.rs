@@ -308,7 +308,8 @@ fn ask_probers(
         context.outside.forget(reference);
         return None;
     };
-    context.outside.observe(reference, wanted, every.max(prober::SHORTEST_INTERVAL))
+    let every = every.clamp(prober::SHORTEST_INTERVAL, prober::LONGEST_INTERVAL);
+    context.outside.observe(reference, wanted, every)
 }
 
 /// The cluster's own networks, with those that the spec adds, and the addresses of the pods.

@@ -394,7 +394,7 @@ fn inbound_evidence_from_before_a_change_of_the_addresses_is_not_taken_again() {
         seen.now = now() + jiff::SignedDuration::from_mins(minutes);
         let address = address.map(|ip| Address::Ips(vec![ip.parse().unwrap()]));
         seen.cluster.service.as_mut().unwrap().address = address.clone();
-        seen.address_changed = status::address_changed(old, federation, address.as_ref(), seen.now);
+        seen.address_changed = status::address_changed(old, &validated, address.as_ref(), seen.now);
         let view = View { federation: &validated, seen: &seen };
         status::judged(old, view, &Failing::new()).status
     };

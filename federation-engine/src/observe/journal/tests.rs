@@ -5,8 +5,8 @@ use s2s_proto::reason::Step;
 
 use super::*;
 use crate::observe::evidence::{
-    BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEER_REFUSALS,
-    MAX_PEERS, MAX_REFUSALS,
+    BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_LOCALS,
+    MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS,
 };
 
 fn domain(text: &str) -> Domain {

@@ -94,6 +94,8 @@ pub(crate) struct World {
     pub(crate) ground: Ground,
     /// The engine.
     pub(crate) engine: Engine,
+    /// The control port, if the partner is asked about claims.
+    pub(crate) control: Option<std::net::SocketAddr>,
     /// The partner, for opening its streams.
     pub(crate) partner: Arc<Partner>,
     /// The partner's server.
@@ -126,6 +128,9 @@ impl World {
         let nameserver = Nameserver::start((PEER_ADDRESS, 0).into(), zone)?;
         let mut config = ground.config(backend.address(), nameserver.address());
         let mut entry = json!({"domain": PARTNER, "probe": {"mode": "Off"}});
+        if setup.claim_check {
+            entry = json!({"domain": PARTNER});
+        }
         if let (Some(entry), Some(settings)) = (entry.as_object_mut(), setup.settings.as_object()) {
             entry.extend(settings.clone());
         }
@@ -138,8 +143,13 @@ impl World {
                 config.insert("timeouts".to_owned(), json!({"queueSeconds": seconds}));
             }
         }
+        let control = if setup.claim_check {
+            Some(harness::evidence::serve(&ground, &mut config)?)
+        } else {
+            None
+        };
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
-        Ok(Self { ground, engine, partner, server, backend, _nameserver: nameserver })
+        Ok(Self { ground, engine, control, partner, server, backend, _nameserver: nameserver })
     }
 
     /// Opens a stream as our backend, for stanzas to the partner.
