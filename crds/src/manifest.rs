@@ -92,7 +92,10 @@ mod tests {
             let default = schema.default.as_ref().and_then(|default| shown(&default.0));
             if let Some(default) = default {
                 let description = schema.description.as_deref().unwrap_or_default();
-                assert!(description.contains(&format!("Default: {default}")), "{path}: {description}");
+                assert!(
+                    description.contains(&format!("Default: {default}")),
+                    "{path}: {description}"
+                );
             }
             for (name, property) in schema.properties.iter().flatten() {
                 visit(&format!("{path}.{name}"), property);
@@ -106,7 +109,10 @@ mod tests {
         let schema = schema.open_api_v3_schema.as_ref().unwrap();
         visit(".spec", &schema.properties.as_ref().unwrap()["spec"]);
         let ttl = in_hours("86400s");
-        assert_eq!((ttl.as_deref(), in_hours("Minted"), in_hours("90s")), (Some("24h"), None, None));
+        assert_eq!(
+            (ttl.as_deref(), in_hours("Minted"), in_hours("90s")),
+            (Some("24h"), None, None)
+        );
     }
 
     #[test]

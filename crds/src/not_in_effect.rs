@@ -55,13 +55,10 @@ impl XmppFederationSpec {
         let shared = Setting::all(servers, self.peer_defaults.probe.as_ref());
         let of =
             |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
-        [
-            of(Setting::Component),
-            of(Setting::DefaultProbeTo),
-        ]
-        .into_iter()
-        .filter_map(|(path, set)| set.then_some(path))
-        .collect()
+        [of(Setting::Component), of(Setting::DefaultProbeTo)]
+            .into_iter()
+            .filter_map(|(path, set)| set.then_some(path))
+            .collect()
     }
 }
 
@@ -124,10 +121,7 @@ mod tests {
             "peerDefaults": {"probe": {"to": "echo@example.net"}}
         });
         let found = paths(spec);
-        assert_eq!(
-            found,
-            ["backends[].component", "peerDefaults.probe.to"]
-        );
+        assert_eq!(found, ["backends[].component", "peerDefaults.probe.to"]);
         let heading = "## Accepted by the API, not in effect yet\n";
         let section = ROADMAP.split(heading).nth(1).and_then(|rest| rest.split("\n## ").next());
         let listed: Vec<_> = section

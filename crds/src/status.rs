@@ -239,6 +239,9 @@ pub struct PeerStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub domains: Vec<PeerDomainStatus>,
+    /// DNS records of the peer as found; absent if the peer has a route, or is not in spec.peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<PeerDnsStatus>,
     /// The last attempts to reach the peer, newest last; their times advance only with a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
@@ -268,9 +271,7 @@ pub struct PeerStatus {
 }
 
 /// Which side must act for a peer.
-#[derive(
-    Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize,
-)]
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum PeerAction {
     /// An administrator of this federation.
     Us,
@@ -298,6 +299,27 @@ pub struct PeerDomainStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+}
+
+/// DNS records of a peer.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerDnsStatus {
+    /// The resolver that was queried.
+    #[schemars(length(max = 64))]
+    pub resolver: String,
+    /// SRV records of _xmpp-server._tcp: priority, weight, port, target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 300)))]
+    pub srv: Vec<String>,
+    /// Address records of the targets, or of the domain itself if it has no SRV record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 320)))]
+    pub addresses: Vec<String>,
+    /// Why a query failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub error: Option<String>,
 }
 
 /// An attempt to reach a peer.

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use crds::backend::BackendAuthentication;
 use crds::contact::Contact;
 use crds::engine_file::{
-    ControlFiles, DialbackFiles, FileClaimCheck, FileComponent, FileDnssec, FileListen, KeyPairFiles, SplitHorizon,
-    TrustFiles,
+    ControlFiles, DialbackFiles, FileClaimCheck, FileComponent, FileDnssec, FileListen,
+    KeyPairFiles, SplitHorizon, TrustFiles,
 };
 use crds::limits::{EffectiveLimits, EffectiveTimeouts};
 use crds::policy::Policy;

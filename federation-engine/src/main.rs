@@ -24,7 +24,9 @@ fn main() -> ExitCode {
         (Some(Command::Probe(args)), _) => {
             let format = args.log_format;
             serve(format, async |shutdown| {
-                prober::serve(prober_settings(args), shutdown).await.map_err(|error| failed(&error, 2))
+                prober::serve(prober_settings(args), shutdown)
+                    .await
+                    .map_err(|error| failed(&error, 2))
             })
         }
         (None, Some(args)) => serve(args.log_format, async |shutdown| {

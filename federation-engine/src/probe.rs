@@ -99,7 +99,9 @@ impl Question<'_> {
         visit.send(&out.bytes).await?;
         loop {
             let element = visit.element().await?;
-            if let Ok(DialbackElement::VerifyAnswer { answer, .. }) = DialbackElement::read(&element) {
+            if let Ok(DialbackElement::VerifyAnswer { answer, .. }) =
+                DialbackElement::read(&element)
+            {
                 visit.send(b"</stream:stream>").await?;
                 visit.connection.close(Duration::from_secs(1)).await;
                 return Ok(answer);

@@ -36,6 +36,7 @@ use crate::discovery::OptionalKinds;
 use crate::evidence::background::Background;
 use crate::evidence::engine::Engines;
 use crate::evidence::networks::Networks;
+use crate::evidence::peer_dns::PeerDnsRounds;
 use crate::evidence::prober::ProberRounds;
 use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::memory::Memory;
@@ -73,6 +74,8 @@ pub struct Context {
     pub dns: Background<DnsRounds>,
     /// Streams to the engine's listeners.
     pub probes: Background<ProbeRounds>,
+    /// DNS records of the peers.
+    pub peer_dns: Background<PeerDnsRounds>,
     /// What probers outside the cluster see.
     pub outside: Background<ProberRounds>,
     /// What all federations claim.
@@ -122,6 +125,7 @@ impl Context {
         self.dns.forget(federation);
         self.probes.forget(federation);
         self.outside.forget(federation);
+        self.peer_dns.forget(federation);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
         let namespace = federation.namespace.as_deref().unwrap_or_default();
         let types = crds::condition::ConditionType::ALL.map(crds::condition::ConditionType::as_str);

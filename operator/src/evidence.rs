@@ -10,6 +10,7 @@ pub mod engine;
 pub mod issuance;
 pub mod networks;
 pub mod owner;
+pub mod peer_dns;
 pub mod pinned;
 pub mod probe;
 pub mod prober;
@@ -27,6 +28,7 @@ use self::cluster::ClusterEvidence;
 use self::dns::DnsEvidence;
 use self::engine::EngineReport;
 use self::networks::ClusterNetworks;
+use self::peer_dns::PeerDnsEvidence;
 use self::probe::ProbeEvidence;
 use self::prober::OutsideEvidence;
 use self::references::References;
@@ -58,6 +60,8 @@ pub struct Evidence {
     pub probes: ProbeEvidence,
     /// What probers outside the cluster see.
     pub outside: OutsideEvidence,
+    /// DNS records of the configured peers. No verdict depends on them.
+    pub peer_dns: PeerDnsEvidence,
     /// When the addresses of the outer Service last changed; `None` if they have not changed yet.
     pub address_changed: Option<Timestamp>,
     /// The last evidence from outside that the status has: it survives a restart of the engine and of the operator.

@@ -30,6 +30,7 @@ use crate::evidence::dns::{DnsEvidence, LookedFor};
 use crate::evidence::engine::{EngineReport, Replica, Report};
 use crate::evidence::issuance::Issuance;
 use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::peer_dns::{PeerDnsEvidence, PeerDnsRounds};
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
 use crate::evidence::prober::{OutsideEvidence, ProberRounds};
 use crate::evidence::references::{self, References};
@@ -193,6 +194,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         remembered: None,
         rollout_waits: None,
         outside: OutsideEvidence::default(),
+        peer_dns: PeerDnsEvidence::default(),
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], gap: None },
         probes: ProbeEvidence {
             at: now(),
@@ -373,6 +375,7 @@ pub(crate) fn context_with_feeds(
         networks: crate::evidence::networks::Networks::new(true),
         dns: Background::new(DnsRounds::default(), 4, wake.clone()),
         probes: Background::new(ProbeRounds, 4, wake.clone()),
+        peer_dns: Background::new(PeerDnsRounds, 4, wake.clone()),
         outside: Background::new(ProberRounds::default(), 4, wake),
         rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),

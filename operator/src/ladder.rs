@@ -15,10 +15,10 @@ pub mod outside;
 pub mod peers;
 pub mod proxy;
 pub mod ready;
-pub mod side;
 pub mod refs;
 pub mod refusal;
 pub mod rungs;
+pub mod side;
 pub mod srv;
 pub mod stream;
 pub mod tls;
@@ -114,11 +114,9 @@ fn worst(domains: &[Verdict]) -> Option<Verdict> {
 /// The ladder of a federation that is not accepted: no other rung can be judged, except that an older federation contests the
 /// domain.
 pub fn rejected(accepted: Verdict) -> Vec<Verdict> {
-    let is_contested =
-        accepted.reason == ConditionReason::Accepted(AcceptedReason::DomainConflict);
-    let contested = is_contested.then(|| {
-        Verdict::new(DomainUncontestedReason::DomainConflict, accepted.message.clone())
-    });
+    let is_contested = accepted.reason == ConditionReason::Accepted(AcceptedReason::DomainConflict);
+    let contested = is_contested
+        .then(|| Verdict::new(DomainUncontestedReason::DomainConflict, accepted.message.clone()));
     let rest = RUNGS.iter().skip(1).map(|rung| match &contested {
         Some(contested) if rung.type_ == ConditionType::DomainUncontested => contested.clone(),
         _ => Verdict::waiting(rung.type_, ConditionType::Accepted),

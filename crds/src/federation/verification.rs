@@ -74,11 +74,14 @@ pub struct Prober {
 impl VerificationSpec {
     /// All probers, each with the path of its field.
     pub fn probers(&self) -> impl Iterator<Item = (String, &Prober)> {
-        let first = self.prober.iter().map(|prober| ("spec.verification.prober".to_owned(), prober));
+        let first =
+            self.prober.iter().map(|prober| ("spec.verification.prober".to_owned(), prober));
         let others = self.other_probers.iter().enumerate();
-        first.chain(others.map(|(index, prober)| {
-            (format!("spec.verification.otherProbers[{index}]"), prober)
-        }))
+        first.chain(
+            others.map(|(index, prober)| {
+                (format!("spec.verification.otherProbers[{index}]"), prober)
+            }),
+        )
     }
 }
 

@@ -42,7 +42,8 @@ impl EngineFile {
                 )
             }
             Setting::DefaultProbeTo => {
-                "no effect, because the address belongs to one peer; set peers[].probe.to".to_owned()
+                "no effect, because the address belongs to one peer; set peers[].probe.to"
+                    .to_owned()
             }
         }
     }

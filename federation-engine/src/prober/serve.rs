@@ -34,7 +34,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 const MAX_NONCE: usize = 64;
 /// Longer than any prober runs.
 const OWN_CERTIFICATE_LIFETIME: Duration = Duration::from_hours(24 * 365 * 20);
-const CLIENT_LIMITS: ClientLimits = ClientLimits { head_timeout: CLIENT_TIMEOUT, keep_alive: false };
+const CLIENT_LIMITS: ClientLimits =
+    ClientLimits { head_timeout: CLIENT_TIMEOUT, keep_alive: false };
 
 /// Files and addresses of a prober.
 #[derive(Clone, Debug)]
@@ -96,9 +97,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Result<()
     read_token(&settings.token_file)?;
     let acceptor = TlsAcceptor::from(Arc::new(tls(settings.certificate.as_ref())?));
     let address = settings.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| ProberError::Listen { address, error })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|error| ProberError::Listen { address, error })?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "the prober is ready");
     let state = Arc::new(State {
         token_file: settings.token_file,

@@ -40,9 +40,8 @@ impl Token {
 
     /// The signature of a body.
     pub fn sign(&self, kind: Kind, body: &[u8]) -> String {
-        self.mac(kind, body).map_or_else(String::new, |mac| {
-            HEXLOWER.encode(&mac.finalize().into_bytes())
-        })
+        self.mac(kind, body)
+            .map_or_else(String::new, |mac| HEXLOWER.encode(&mac.finalize().into_bytes()))
     }
 
     /// Whether the signature is that of the body, in constant time.

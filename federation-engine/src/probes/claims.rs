@@ -38,7 +38,8 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, partner: Domain) {
         for local in locals {
             let (outcome, detail) = ask_about(&engine, &partner, &local).await;
             tracing::debug!(%partner, %local, ?outcome, "claim check: {detail}");
-            all_good &= outcome == ClaimOutcome::NotClaimed && !is_failing(&engine, &partner, &local);
+            all_good &=
+                outcome == ClaimOutcome::NotClaimed && !is_failing(&engine, &partner, &local);
             engine.recorder.journal.claim(ClaimEvidence {
                 partner: partner.clone(),
                 local,

@@ -210,14 +210,17 @@ async fn ask(prober: &KnownProber, wanted: &Wanted) -> Result<Vec<OutsideResult>
     let (mut requests, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let _running = Running(tokio::spawn(async move { drop(connection.await) }).abort_handle());
     let nonce = format!("{:032x}", rand::random::<u128>());
-    let request = request(&uri, prober, &ProbeRequest { nonce: nonce.clone(), ..wanted.request.clone() })?;
+    let request =
+        request(&uri, prober, &ProbeRequest { nonce: nonce.clone(), ..wanted.request.clone() })?;
     let response = requests.send_request(request).await.map_err(broken)?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MAX_BODY).collect().await;
     let body = body.map_err(|error| format!("its answer is broken: {error}"))?.to_bytes();
     match head.status {
         StatusCode::OK => {}
-        StatusCode::UNAUTHORIZED => return Err("it has another token; compare its --token-file with the Secret".to_owned()),
+        StatusCode::UNAUTHORIZED => {
+            return Err("it has another token; compare its --token-file with the Secret".to_owned());
+        }
         other => return Err(format!("it answered {other}")),
     }
     let signature = head.headers.get(HEADER).map(HeaderValue::as_bytes).unwrap_or_default();

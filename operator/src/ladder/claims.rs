@@ -25,17 +25,18 @@ pub struct Claim {
 /// The claim of a partner on a local domain, if there is one. The claim check comes first, because it is no guess.
 pub fn of(view: View<'_>, domain: &Domain) -> Option<Claim> {
     let asked = answers(view, domain).find(|claim| claim.outcome == ClaimOutcome::Claimed);
-    let asked = asked.map(|claim| Claim {
-        partner: claim.partner.clone(),
-        evidence: claim.detail.clone(),
-    });
-    asked.or_else(|| peers::states(view).into_iter().find_map(|peer| {
-        let evidence = sign(view, peer.domain, peer.evidence?, domain)?;
-        // The claim check knows better.
-        let denied = answers(view, domain)
-            .any(|claim| claim.partner == *peer.domain && claim.outcome == ClaimOutcome::NotClaimed);
-        (!denied).then(|| Claim { partner: peer.domain.clone(), evidence })
-    }))
+    let asked =
+        asked.map(|claim| Claim { partner: claim.partner.clone(), evidence: claim.detail.clone() });
+    asked.or_else(|| {
+        peers::states(view).into_iter().find_map(|peer| {
+            let evidence = sign(view, peer.domain, peer.evidence?, domain)?;
+            // The claim check knows better.
+            let denied = answers(view, domain).any(|claim| {
+                claim.partner == *peer.domain && claim.outcome == ClaimOutcome::NotClaimed
+            });
+            (!denied).then(|| Claim { partner: peer.domain.clone(), evidence })
+        })
+    })
 }
 
 /// A partner whose answers to the claim check prove nothing, and its words.

@@ -18,8 +18,11 @@ pub fn check(view: View<'_>) -> Verdict {
     let passive = fresh(view);
     let failed = findings.iter().find_map(|finding| Some((finding, finding.fault.as_ref()?)));
     let reached = findings.iter().filter(|finding| finding.fault.is_none());
-    let latest = reached.clone().map(|finding| finding.at).chain(passive.map(|known| known.at)).max();
-    if let Some((failed, fault)) = failed.filter(|(failed, _)| !latest.is_some_and(|at| failed.is_over(at))) {
+    let latest =
+        reached.clone().map(|finding| finding.at).chain(passive.map(|known| known.at)).max();
+    if let Some((failed, fault)) =
+        failed.filter(|(failed, _)| !latest.is_some_and(|at| failed.is_over(at)))
+    {
         if let Some(other) = reached.clone().find(|other| failed.is_contradicted_by(other.at)) {
             let also = format!("Prober {} connects to all ports.", other.prober);
             return disagreement(fault, &also, &failed.prober);
@@ -65,7 +68,9 @@ fn without_prober(view: View<'_>) -> Verdict {
     if let Some(observation) = found {
         if let Some(cause) = staleness(view, observation) {
             let when = match cause {
-                Staleness::AddressChanged => "came before the addresses or ports of the federation changed",
+                Staleness::AddressChanged => {
+                    "came before the addresses or ports of the federation changed"
+                }
                 Staleness::TooOld => "is older than spec.verification.evidenceTtl",
             };
             return Verdict::new(
@@ -96,7 +101,7 @@ fn without_prober(view: View<'_>) -> Verdict {
         )
     });
     let action = proxy::advice(view).unwrap_or_else(|| {
-        "Set spec.verification.prober, ask someone at a remote domain to send you a message, or add a dialback peer to spec.peers: the engine's probe makes it connect back.".to_owned()
+        "Ask someone at a remote domain to send you a message, set spec.verification.prober, or add a dialback peer to spec.peers: the engine's probe makes it connect back.".to_owned()
     });
     Verdict::new(
         InboundReachableReason::NoOutsideEvidence,

@@ -67,7 +67,10 @@ pub fn findings(view: View<'_>) -> Vec<Finding> {
         age < if failed { REPORTED_FAILURE_TTL } else { evidence_ttl(view) }
             && view.seen.address_changed.is_none_or(|changed| *at >= changed)
     });
-    asked.chain(told).filter_map(|(prober, at, since, results)| finding(view, prober, at, since, results)).collect()
+    asked
+        .chain(told)
+        .filter_map(|(prober, at, since, results)| finding(view, prober, at, since, results))
+        .collect()
 }
 
 fn finding(
@@ -95,7 +98,9 @@ pub fn evidence_ttl(view: View<'_>) -> SignedDuration {
 /// Why the probers of the spec, or the report on the resource, give no evidence; a sentence after a space.
 pub fn unusable(view: View<'_>) -> String {
     let unanswered = view.seen.outside.reports.iter().find_map(|report| match &report.found {
-        Err(why) => Some(format!(" Cannot use prober {}: {}.", report.prober, why.trim_end_matches('.'))),
+        Err(why) => {
+            Some(format!(" Cannot use prober {}: {}.", report.prober, why.trim_end_matches('.')))
+        }
         Ok(results) => {
             let limited = results.iter().find(|result| !is_usable(result))?;
             let all = results.iter().all(|result| !is_usable(result));
@@ -105,9 +110,7 @@ pub fn unusable(view: View<'_>) -> String {
     let unread = view.federation.probe_report.iter().find_map(|report| report.as_ref().err());
     unanswered
         .or_else(|| {
-            unread.map(|why| {
-                format!(" Annotation {} is no report: {why}.", crds::PROBE_REPORT)
-            })
+            unread.map(|why| format!(" Annotation {} is no report: {why}.", crds::PROBE_REPORT))
         })
         .unwrap_or_default()
 }
@@ -150,7 +153,11 @@ fn fault(view: View<'_>, prober: &str, result: &OutsideResult) -> Option<Fault> 
     let (at, mode, domain) = (shown(result), result.mode.label(), &result.domain);
     let port = result.address.map_or(view.federation.public_port(), |address| address.port());
     let not_connected = |reason, why: &str, advice| {
-        Some(Fault { reason, seen: format!("Prober {prober} cannot connect to {at}: {why}."), advice })
+        Some(Fault {
+            reason,
+            seen: format!("Prober {prober} cannot connect to {at}: {why}."),
+            advice,
+        })
     };
     let no_stream = |reason, why: String, advice| {
         let seen = format!("Prober {prober} reaches {at} ({mode}, {domain}), but {why}.");
@@ -213,8 +220,10 @@ fn listed(names: &[String]) -> String {
 
 /// The certificate is the wanted one, or one that a replica still serves.
 fn is_ours(view: View<'_>, sha256: &str) -> bool {
-    let wanted = view.seen.references.served.as_ref().map(|served| served.readable.facts.sha256.as_str());
-    let served = view.reports().flat_map(|report| &report.certificates).map(|own| own.sha256.as_str());
+    let wanted =
+        view.seen.references.served.as_ref().map(|served| served.readable.facts.sha256.as_str());
+    let served =
+        view.reports().flat_map(|report| &report.certificates).map(|own| own.sha256.as_str());
     let mut known = wanted.into_iter().chain(served).peekable();
     known.peek().is_none() || known.any(|own| own == sha256)
 }
@@ -275,7 +284,9 @@ fn dropped(view: View<'_>, port: u16) -> String {
 fn elsewhere(view: View<'_>, result: &OutsideResult) -> String {
     let port = result.address.map_or(view.federation.public_port(), |address| address.port());
     match behind(view, port) {
-        Some(target) => format!("The NAT mapping of TCP {port} leads to another server. Map it to {target}."),
+        Some(target) => {
+            format!("The NAT mapping of TCP {port} leads to another server. Map it to {target}.")
+        }
         None => format!("Another server or a TLS proxy answers there: {}.", check_target(view)),
     }
 }

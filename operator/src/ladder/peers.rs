@@ -41,7 +41,11 @@ impl PeerView<'_> {
         let failing = |other: &&LocalStream| {
             !other.stream.connected && other.stream.reason != Word::Connected
         };
-        self.evidence.filter(|evidence| state(evidence) == PeerState::Connected)?.others.iter().find(failing)
+        self.evidence
+            .filter(|evidence| state(evidence) == PeerState::Connected)?
+            .others
+            .iter()
+            .find(failing)
     }
 
     fn describe(&self) -> String {
@@ -175,8 +179,19 @@ fn is_failing(peer: &PeerView<'_>) -> bool {
 /// A required peer that is not reachable, and why.
 pub fn required_failing(view: View<'_>) -> Option<String> {
     let peers = states(view);
-    let peer = peers.iter().find(|peer| peer.required && peer.state != PeerState::Connected)?;
-    Some(format!("Required peer {} is not reachable: {}.", peer.domain, peer.describe()))
+    let required = || peers.iter().filter(|peer| peer.required);
+    if let Some(peer) = required().find(|peer| peer.state != PeerState::Connected) {
+        return Some(format!(
+            "Required peer {} is not reachable: {}.",
+            peer.domain,
+            peer.describe()
+        ));
+    }
+    let flow = required().find_map(|peer| one_way(view, peer.domain))?;
+    Some(format!(
+        "Stanzas reach required peer {}, but no answer to the ping to {} comes back.",
+        flow.peer, flow.to
+    ))
 }
 
 /// The state of every configured peer that is named by its exact domain.

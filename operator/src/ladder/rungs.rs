@@ -91,7 +91,7 @@ pub const RUNGS: [Rung; 13] = {
         rung(
             C::InboundReachable,
             &[C::EngineReady, C::AddressAssigned],
-            Network,
+            Cluster,
             Federation(inbound::check),
         ),
         rung(

@@ -22,6 +22,7 @@ use crate::context::{Context, Federation, FederationRef};
 use crate::evidence::cluster::ClusterEvidence;
 use crate::evidence::dns::{DnsEvidence, LookedFor};
 use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::peer_dns::{self, PeerDnsEvidence};
 use crate::evidence::prober::{self, OutsideEvidence};
 use crate::evidence::{Evidence, probe, resolvers};
 use crate::federation::validated::{InvalidFederation, Validated, validate};
@@ -66,6 +67,7 @@ async fn one(
             context.dns.forget(reference);
             context.probes.forget(reference);
             context.outside.forget(reference);
+            context.peer_dns.forget(reference);
             return reject(context, object, &old, &rejection, now).await;
         }
     };
@@ -256,6 +258,7 @@ async fn evidence(
     let every = context.remember(reference, |memory| memory.every);
     let (dns, probes) = ask(context, reference, federation, &cluster, plan, every);
     let outside = ask_probers(context, reference, federation, &cluster, plan, every);
+    let peer_dns = ask_about_peers(context, reference, federation);
     let fresh = |at: Timestamp| now.duration_since(at) < MAX_EVIDENCE_AGE;
     let networks = inside(&plan.networks, federation, &cluster);
     let reached_at = federation.reached_at(cluster.address());
@@ -272,6 +275,7 @@ async fn evidence(
         networks,
         probes: probes.filter(|probes| fresh(probes.at)).unwrap_or_default(),
         outside: outside.filter(|outside| fresh(outside.at)).unwrap_or_default(),
+        peer_dns: peer_dns.unwrap_or_default(),
         address_changed,
         remembered: status::remembered(old),
         rollout_waits: plan.rollout_waits.clone(),
@@ -310,6 +314,19 @@ fn ask_probers(
     };
     let every = every.clamp(prober::SHORTEST_INTERVAL, prober::LONGEST_INTERVAL);
     context.outside.observe(reference, wanted, every)
+}
+
+/// Orders the queries about peers, and takes the last answers.
+fn ask_about_peers(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+) -> Option<PeerDnsEvidence> {
+    let Some(wanted) = peer_dns::Wanted::of(federation, &resolvers::of(federation)) else {
+        context.peer_dns.forget(reference);
+        return None;
+    };
+    context.peer_dns.observe(reference, wanted, peer_dns::INTERVAL)
 }
 
 /// The cluster's own networks, with those that the spec adds, and the addresses of the pods.

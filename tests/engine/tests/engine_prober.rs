@@ -6,9 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use federation_engine::prober::message::{
-    OutsideMode, OutsideOutcome, ProbeAnswer, ProbeRequest,
-};
+use federation_engine::prober::message::{OutsideMode, OutsideOutcome, ProbeAnswer, ProbeRequest};
 use federation_engine::prober::signature::{HEADER, Kind, Token};
 use harness::claim;
 use harness::loopback::{BACKEND_ADDRESS, DEADLINE, Ground, LOCAL, serve, until};
@@ -47,7 +45,8 @@ fn prober(ground: &Ground, networks: &[&str]) -> Prober {
 /// Status line and answer of a request that is signed with this token.
 fn ask(prober: &Prober, token: &str, request: &ProbeRequest) -> (String, Option<ProbeAnswer>) {
     let config = unverified::client(None).unwrap();
-    let session = ClientConnection::new(config, tls::server_name("prober.invalid").unwrap()).unwrap();
+    let session =
+        ClientConnection::new(config, tls::server_name("prober.invalid").unwrap()).unwrap();
     let tcp = TcpStream::connect(prober.1).unwrap();
     tcp.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut connection = StreamOwned::new(session, tcp);
@@ -78,7 +77,8 @@ fn a_prober_reaches_an_engine_and_refuses_strangers_and_private_networks() {
     let backend = serve(BACKEND_ADDRESS, LOCAL, Proof::Certificate, &ground.backend_ca).unwrap();
     let config = ground.config(backend.address(), claim::port().unwrap());
     let _engine =
-        harness::engine::Engine::start(engine(), ground.directory(), &config, ground.admin).unwrap();
+        harness::engine::Engine::start(engine(), ground.directory(), &config, ground.admin)
+            .unwrap();
     let request = ProbeRequest {
         nonce: "n1".to_owned(),
         domains: vec![LOCAL.parse().unwrap(), "other.example".parse().unwrap()],
@@ -109,10 +109,11 @@ fn a_prober_reaches_an_engine_and_refuses_strangers_and_private_networks() {
     assert!(status.contains(" 401 "), "{status}");
 
     let strict = prober(&ground, &[]);
-    let (_, answer) = ask(&strict, TOKEN, &ProbeRequest {
-        addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))],
-        ..request
-    });
+    let (_, answer) = ask(
+        &strict,
+        TOKEN,
+        &ProbeRequest { addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))], ..request },
+    );
     let outcome = &answer.unwrap().results[0].outcome;
     assert!(matches!(outcome, OutsideOutcome::NotAllowed { .. }), "{outcome:?}");
 }

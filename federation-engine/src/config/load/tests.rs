@@ -244,13 +244,12 @@ peers:
 ",
     )
     .unwrap();
-    let probe = "not in effect yet; a probe opens a stream to the peer's domain and sends no ping";
+    let probe = "no effect, because the address belongs to one peer; set peers[].probe.to";
     assert_eq!(
         config.not_in_effect(),
         [
             "backends[1].component: components (XEP-0114) are not in effect yet; stanzas to \"bot\" are bounced".to_owned(),
             format!("peerDefaults.probe.to: {probe}"),
-            format!("peers[1].probe.to: {probe}"),
         ]
     );
 }

@@ -258,7 +258,8 @@ impl Records {
         truncate(&mut claim.detail);
         let key = (claim.partner.clone(), claim.local.clone());
         let known = self.claims.get(&key);
-        let same = known.is_some_and(|known| known.outcome == claim.outcome && known.detail == claim.detail);
+        let same = known
+            .is_some_and(|known| known.outcome == claim.outcome && known.detail == claim.detail);
         if known.is_none() && self.claims.len() >= MAX_CLAIMS {
             return Change::None;
         }
@@ -416,9 +417,7 @@ fn evidence((domain, record): (&Domain, &PeerRecord)) -> PeerEvidence {
 
 /// Only the time differs.
 fn is_known(known: Option<&PeerStream>, stream: &PeerStream) -> bool {
-    known.is_some_and(|known| {
-        (PeerStream { since: known.since, ..stream.clone() }) == *known
-    })
+    known.is_some_and(|known| (PeerStream { since: known.since, ..stream.clone() }) == *known)
 }
 
 fn truncate(text: &mut String) {

@@ -94,10 +94,27 @@ fn what_is_new_makes_a_revision_and_a_newer_time_only_once_a_minute() {
 fn a_stream_in_the_same_state_keeps_its_since() {
     let journal = journal();
     let peer = domain("peer.example");
-    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, &domain("local.example"), stream(true, 1))), 1);
-    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, &domain("local.example"), stream(true, 500))), 0);
+    assert_eq!(
+        revisions(&journal, |j| j.peer_outbound(&peer, &domain("local.example"), stream(true, 1))),
+        1
+    );
+    assert_eq!(
+        revisions(&journal, |j| j.peer_outbound(
+            &peer,
+            &domain("local.example"),
+            stream(true, 500)
+        )),
+        0
+    );
     assert_eq!(revisions(&journal, |j| j.peer_inbound(&peer, stream(true, 501))), 1);
-    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, &domain("local.example"), stream(false, 502))), 1);
+    assert_eq!(
+        revisions(&journal, |j| j.peer_outbound(
+            &peer,
+            &domain("local.example"),
+            stream(false, 502)
+        )),
+        1
+    );
     let evidence = journal.snapshot().1;
     let record = evidence.peers.iter().find(|record| record.domain == peer).unwrap();
     assert_eq!(record.outbound.as_ref().unwrap().since, at(502));

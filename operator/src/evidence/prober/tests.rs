@@ -104,10 +104,7 @@ async fn a_prober_that_cannot_be_used_is_no_evidence() {
     for (wanted, words) in [
         (wanted(prober, "the token of others", 5269, vec![loopback()]), "it has another token"),
         (wanted(prober, TOKEN, 5269, Vec::new()), "127.0.0.1 is a loopback address"),
-        (
-            wanted(free_port().await, TOKEN, 5269, vec![loopback()]),
-            "cannot connect to 127.0.0.1",
-        ),
+        (wanted(free_port().await, TOKEN, 5269, vec![loopback()]), "cannot connect to 127.0.0.1"),
     ] {
         let found = rounds.gather(wanted).await;
         let why = found.reports[0].found.as_ref().unwrap_err();

@@ -70,11 +70,19 @@ fn each_failure_of_a_prober_has_its_reason_and_names_the_culprit() {
         (reached("aa"), "ProbeSucceeded", "Prober probe.example opened a stream"),
         (OutsideOutcome::Refused, "ProbeRefused", "The load balancer has no listener for TCP 5269"),
         (OutsideOutcome::TimedOut, "ProbeTimedOut", "A firewall between the internet and the load"),
-        (OutsideOutcome::Reset { detail: detail() }, "ProbeReset", "A firewall that inspects TCP 5269"),
+        (
+            OutsideOutcome::Reset { detail: detail() },
+            "ProbeReset",
+            "A firewall that inspects TCP 5269",
+        ),
         (reached("bb"), "ProbeWrongCertificate", "a certificate for other.example"),
         (OutsideOutcome::NotXmpp { detail: detail() }, "ProbeNotXMPP", "does not speak XMPP: x"),
         (OutsideOutcome::StartTlsNotOffered, "ProbeFailed", "removes STARTTLS"),
-        (OutsideOutcome::HandshakeFailed { detail: detail() }, "ProbeFailed", "handshake failed: x"),
+        (
+            OutsideOutcome::HandshakeFailed { detail: detail() },
+            "ProbeFailed",
+            "handshake failed: x",
+        ),
         (
             OutsideOutcome::StreamError { condition: "host-unknown".into(), text: detail() },
             "ProbeFailed",

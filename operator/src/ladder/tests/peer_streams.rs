@@ -1,8 +1,6 @@
 //! Peers by local domain, the way out, and the way back.
 
-use federation_engine::observe::evidence::{
-    FlowEvidence, FlowOutcome, LocalStream, PeerEvidence,
-};
+use federation_engine::observe::evidence::{FlowEvidence, FlowOutcome, LocalStream, PeerEvidence};
 
 use super::*;
 
@@ -91,4 +89,22 @@ fn a_ping_without_answer_at_any_replica_is_one_way() {
     assert_eq!(pinged(FlowOutcome::AnsweredWithError, false), "AllPeersReachable");
     assert_eq!(pinged(FlowOutcome::NoAnswer, false), "OneWay");
     assert_eq!(pinged(FlowOutcome::NoAnswer, true), "AllPeersReachable");
+
+    let mut spec = smallest();
+    spec["peers"] = json!([{"domain": "partner.example", "required": true}]);
+    let federation = validated(&spec);
+    let mut seen = evidence(&federation);
+    engine(&mut seen, |report| {
+        report.flows = vec![FlowEvidence {
+            peer: "partner.example".parse().unwrap(),
+            local: "example.com".parse().unwrap(),
+            to: "echo@partner.example".to_owned(),
+            outcome: FlowOutcome::NoAnswer,
+            ping: "p1".to_owned(),
+            at: now(),
+        }];
+    });
+    let gate =
+        crate::ladder::peers::required_failing(View { federation: &federation, seen: &seen });
+    assert!(gate.unwrap().contains("no answer to the ping to echo@partner.example"));
 }

@@ -5,8 +5,8 @@ use crds::condition::sentence;
 use crds::domain::Domain;
 use crds::status::{
     MAX_PEERS, PeerAttempt, PeerAuthenticatedByStatus, PeerAuthenticationStatus,
-    PeerDialbackStatus, PeerDomainStatus, PeerFlowResult, PeerFlowStatus, PeerState, PeerStatus,
-    PeerSummary, PeerTlsStatus,
+    PeerDialbackStatus, PeerDnsStatus, PeerDomainStatus, PeerFlowResult, PeerFlowStatus, PeerState,
+    PeerStatus, PeerSummary, PeerTlsStatus,
 };
 use crds::word::Word;
 use federation_engine::observe::evidence::{
@@ -36,6 +36,7 @@ pub(super) fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStat
         .map(|peer| {
             let status = peer_status(old, peer.domain, peer.state, peer.evidence, now);
             let status = with_flow(with_local(status, peer), view, peer.domain);
+            let status = PeerStatus { dns: dns(view, peer.domain), ..status };
             with_refusal(status, refusal::of(view, peer.domain))
         })
         .collect();
@@ -66,6 +67,17 @@ pub(super) fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStat
     (list, summary)
 }
 
+/// The peer's DNS records, as far as they have been queried.
+fn dns(view: View<'_>, domain: &Domain) -> Option<PeerDnsStatus> {
+    let found = view.seen.peer_dns.peers.get(domain)?;
+    Some(PeerDnsStatus {
+        resolver: found.resolver.clone(),
+        srv: found.srv.clone(),
+        addresses: found.addresses.clone(),
+        error: found.error.as_deref().map(sentence),
+    })
+}
+
 /// The peer refuses only some local domains: the first of them is the reason.
 fn with_local(status: PeerStatus, peer: &PeerView<'_>) -> PeerStatus {
     let Some(LocalStream { local, stream }) = peer.failing_local() else { return status };
@@ -80,9 +92,10 @@ fn with_local(status: PeerStatus, peer: &PeerView<'_>) -> PeerStatus {
 
 /// Adds the steps of dialback, and the result of the ping.
 fn with_flow(status: PeerStatus, view: View<'_>, domain: &Domain) -> PeerStatus {
-    let verify_received = view.reports().flat_map(|seen| &seen.inbound).any(|seen| {
-        seen.kind == InboundKind::DialbackVerified && seen.peer == *domain
-    });
+    let verify_received = view
+        .reports()
+        .flat_map(|seen| &seen.inbound)
+        .any(|seen| seen.kind == InboundKind::DialbackVerified && seen.peer == *domain);
     let flow = peers::flows(view, domain).min_by_key(|flow| match peers::result(view, flow) {
         FlowOutcome::NoAnswer => 0,
         FlowOutcome::AnsweredWithError => 1,
@@ -102,7 +115,10 @@ fn with_flow(status: PeerStatus, view: View<'_>, domain: &Domain) -> PeerStatus 
         let hint = format!(
             "The peer answered the ping to {to} with an error: the address may not exist, or its users have other addresses in federation, for example their email addresses. Compare the address with its administrator."
         );
-        let message = status.message.take().map_or_else(|| hint.clone(), |message| format!("{message} {hint}"));
+        let message = status
+            .message
+            .take()
+            .map_or_else(|| hint.clone(), |message| format!("{message} {hint}"));
         status.message = Some(sentence(&message));
     }
     status
@@ -192,6 +208,7 @@ fn peer_status(
         state,
         action,
         domains: domains(evidence),
+        dns: None,
         attempts: attempts(before, evidence),
         dialback: None,
         flow: None,
