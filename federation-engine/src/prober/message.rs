@@ -128,13 +128,11 @@ pub enum OutsideOutcome {
         detail: String,
     },
     /// The answer is not an XMPP stream.
-    #[serde(rename = "NotXMPP")]
     NotXmpp {
         /// What arrived instead.
         detail: String,
     },
     /// The first features do not offer STARTTLS.
-    #[serde(rename = "STARTTLSNotOffered")]
     StartTlsNotOffered,
     /// The TLS handshake failed.
     HandshakeFailed {

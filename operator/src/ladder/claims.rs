@@ -2,6 +2,7 @@
 
 use crds::domain::Domain;
 use crds::word::Word;
+use crds::xmpp::{StanzaCondition, StreamCondition};
 use federation_engine::observe::evidence::{
     ClaimEvidence, ClaimOutcome, InboundKind, PeerEvidence, PeerStream,
 };
@@ -70,10 +71,13 @@ fn sign(view: View<'_>, peer: &Domain, evidence: &PeerEvidence, domain: &Domain)
         Word::DialbackInvalidUnasked => !was_asked(view, peer, stream),
         // Google's words: "example.com is a Google Apps Domain with Talk service enabled". The others are from XEP-0220 §2.5:
         // it got `invalid` from someone else.
-        Word::StreamError => words.contains("undefined-condition") && names(words, domain),
+        Word::StreamError => {
+            words.contains(StreamCondition::UndefinedCondition.as_str()) && names(words, domain)
+        }
         Word::DialbackError => {
-            let condition = words.contains("forbidden") || words.contains("conflict");
-            condition && !was_asked(view, peer, stream)
+            let suspicious = [StanzaCondition::Forbidden, StanzaCondition::Conflict];
+            suspicious.iter().any(|condition| words.contains(condition.as_str()))
+                && !was_asked(view, peer, stream)
         }
         _ => false,
     };

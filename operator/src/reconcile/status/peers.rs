@@ -128,11 +128,11 @@ fn with_flow(status: PeerStatus, view: View<'_>, domain: &Domain) -> PeerStatus 
 fn dialback(status: &PeerStatus, verify_received: bool) -> Option<PeerDialbackStatus> {
     let outbound = status.authentication.as_ref().and_then(|both| both.outbound.as_deref());
     let by_dialback = outbound.is_some_and(|how| how.starts_with("Dialback"));
-    let answer = match status.reason.as_str() {
-        "Connected" if by_dialback => "valid",
-        "DialbackInvalid" | "DialbackInvalidUnasked" => "invalid",
-        "DialbackError" => "error",
-        "DialbackTimedOut" => "none",
+    let answer = match Word::from(status.reason.as_str()) {
+        Word::Connected if by_dialback => "valid",
+        Word::DialbackInvalid | Word::DialbackInvalidUnasked => "invalid",
+        Word::DialbackError => "error",
+        Word::DialbackTimedOut => "none",
         _ => return None,
     };
     Some(PeerDialbackStatus { key_sent: true, verify_received, answer: answer.to_owned() })
