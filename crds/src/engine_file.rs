@@ -75,9 +75,29 @@ pub struct EngineFile {
     /// Whether the engine validates their answers.
     #[serde(default)]
     pub dnssec: FileDnssec,
+    /// Partners to ask whether they host one of the domains themselves.
+    #[serde(default, skip_serializing_if = "FileClaimCheck::is_empty")]
+    pub claim_check: FileClaimCheck,
     /// Answers of the backend's DNS. If absent, the engine synthesises none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_horizon: Option<SplitHorizon>,
+}
+
+/// Partners to ask whether they host one of the domains themselves, because a hosting provider may have a customer of that
+/// name. Each question is a stream to the partner that authenticates nothing.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileClaimCheck {
+    /// Domains of the partners.
+    #[serde(default)]
+    pub peers: Vec<Domain>,
+}
+
+impl FileClaimCheck {
+    /// Nobody is asked.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
 }
 
 /// One local domain.

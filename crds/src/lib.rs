@@ -63,6 +63,11 @@ pub const FIELD_MANAGER: &str = "xmpp-federation-operator";
 #[cfg(feature = "kube")]
 pub const ALLOW_SERVICE_REPLACEMENT: &str = "xmppfederation.dev/allow-service-replacement";
 
+/// Annotation of an `XmppFederation`: the results of a probe that someone made from outside, as JSON (docs/probers.md). Whoever
+/// may change the resource may state them.
+#[cfg(feature = "kube")]
+pub const PROBE_REPORT: &str = "xmppfederation.dev/probe-report";
+
 /// For `default`: a setting that is on by default.
 const fn yes() -> bool {
     true

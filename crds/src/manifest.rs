@@ -32,14 +32,19 @@ pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
     ))
 }
 
-/// Removes from a derived schema what API servers warn about or misread:
+/// Corrects in a derived schema what API servers warn about or misread, and what people do not see:
 /// - `nullable`: an absent field means the same as `null`, and rules with `has()` would treat `null` as a value.
 /// - the markup of Rust documentation, which `kubectl explain` would show as it is.
+/// - descriptions without the default, because `kubectl explain` shows only them.
 /// - formats of unsigned integers, which the API does not know; a minimum expresses the same.
 fn adapt(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if let Some(description) = &mut schema.description {
         *description = description.replace("[`", "").replace("`]", "").replace('`', "");
+        let default = schema.default.as_ref().and_then(|default| shown(&default.0));
+        if let Some(default) = default.filter(|_| !description.contains("Default:")) {
+            *description = format!("{description} Default: {default}.");
+        }
     }
     if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
         schema.format = match schema.format.as_deref() {
@@ -61,9 +66,54 @@ fn adapt(schema: &mut JSONSchemaProps) {
     }
 }
 
+/// A default in a sentence; `None` for a section, whose fields have defaults of their own.
+fn shown(default: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    match default {
+        Value::String(text) => Some(in_hours(text).unwrap_or_else(|| text.clone())),
+        Value::Bool(_) | Value::Number(_) => Some(default.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Whole hours, which Kubernetes writes in seconds.
+fn in_hours(text: &str) -> Option<String> {
+    let seconds: u64 = text.strip_suffix('s')?.parse().ok()?;
+    (seconds > 0 && seconds.is_multiple_of(3600)).then(|| format!("{}h", seconds / 3600))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_default_stands_in_the_description_that_explain_shows() {
+        fn visit(path: &str, schema: &JSONSchemaProps) {
+            let default = schema.default.as_ref().and_then(|default| shown(&default.0));
+            if let Some(default) = default {
+                let description = schema.description.as_deref().unwrap_or_default();
+                assert!(
+                    description.contains(&format!("Default: {default}")),
+                    "{path}: {description}"
+                );
+            }
+            for (name, property) in schema.properties.iter().flatten() {
+                visit(&format!("{path}.{name}"), property);
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
+                visit(&format!("{path}[]"), item);
+            }
+        }
+        let crd = custom_resource_definition();
+        let schema = crd.spec.versions[0].schema.as_ref().unwrap();
+        let schema = schema.open_api_v3_schema.as_ref().unwrap();
+        visit(".spec", &schema.properties.as_ref().unwrap()["spec"]);
+        let ttl = in_hours("86400s");
+        assert_eq!(
+            (ttl.as_deref(), in_hours("Minted"), in_hours("90s")),
+            (Some("24h"), None, None)
+        );
+    }
 
     #[test]
     fn the_manifest_in_the_tree_is_the_one_that_the_types_give() {

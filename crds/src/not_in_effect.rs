@@ -11,23 +11,15 @@ use crate::peer::Probe;
 /// A setting without effect yet, of those that the resource and the engine's file share.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Setting {
-    /// The defaults set the JID to which a probe of a peer sends its ping.
+    /// The defaults set the JID to which a probe of a peer sends its ping, although it belongs to one peer only.
     DefaultProbeTo,
-    /// A peer sets that JID.
-    ProbeTo,
 }
 
 impl Setting {
     /// The settings that are set, in the order of the file, each with the index of its entry.
-    fn all<'a>(
-        default_probe: Option<&'a Probe>,
-        probes: impl Iterator<Item = Option<&'a Probe>>,
-    ) -> Vec<(Self, usize)> {
-        let has_to = |probe: Option<&Probe>| probe.is_some_and(|probe| probe.to.is_some());
-        let default = has_to(default_probe).then_some((Self::DefaultProbeTo, 0));
-        let mut found: Vec<_> = default.into_iter().collect();
-        let probes = probes.enumerate().filter(|(_, probe)| has_to(*probe));
-        found.extend(probes.map(|(index, _)| (Self::ProbeTo, index)));
+    fn all(default_probe: Option<&Probe>) -> Vec<(Self, usize)> {
+        let has_to = default_probe.is_some_and(|probe| probe.to.is_some());
+        let found: Vec<_> = has_to.then_some((Self::DefaultProbeTo, 0)).into_iter().collect();
         found
     }
 
@@ -35,7 +27,6 @@ impl Setting {
     const fn field(self) -> &'static str {
         match self {
             Self::DefaultProbeTo => "peerDefaults.probe.to",
-            Self::ProbeTo => "peers[].probe.to",
         }
     }
 }
@@ -44,19 +35,13 @@ impl Setting {
 impl XmppFederationSpec {
     /// Paths of the set fields that have no effect yet, in the order of the spec.
     pub fn not_in_effect(&self) -> Vec<&'static str> {
-        let probes = self.peers.iter().map(|peer| peer.settings.probe.as_ref());
-        let shared = Setting::all(self.peer_defaults.probe.as_ref(), probes);
+        let shared = Setting::all(self.peer_defaults.probe.as_ref());
         let of =
             |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
-        [
-            of(Setting::DefaultProbeTo),
-            of(Setting::ProbeTo),
-            ("verification.prober", self.verification.prober.is_some()),
-            ("verification.claimCheck", self.verification.claim_check.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(path, set)| set.then_some(path))
-        .collect()
+        [of(Setting::DefaultProbeTo)]
+            .into_iter()
+            .filter_map(|(path, set)| set.then_some(path))
+            .collect()
     }
 }
 
@@ -90,7 +75,6 @@ mod tests {
         let shared = serde_json::json!({
             "domains": [{"name": "example.com"}],
             "peerDefaults": {"probe": {"to": "echo@example.net"}},
-            "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
         });
         let file: crate::engine_file::EngineFile = serde_json::from_value(shared.clone()).unwrap();
         let named = file.not_in_effect();
@@ -113,20 +97,10 @@ mod tests {
                 {"name": "im", "server": {"host": "im.svc", "authentication": "PlainDialback"}},
                 {"name": "bot", "component": {"secretRef": {"name": "bot"}}}
             ],
-            "peerDefaults": {"probe": {"to": "echo@example.net"}},
-            "peers": [{"domain": "partner.example", "probe": {"to": "echo@partner.example"}}],
-            "verification": {"prober": {"url": "https://probe.example"}, "claimCheck": {}}
+            "peerDefaults": {"probe": {"to": "echo@example.net"}}
         });
         let found = paths(spec);
-        assert_eq!(
-            found,
-            [
-                "peerDefaults.probe.to",
-                "peers[].probe.to",
-                "verification.prober",
-                "verification.claimCheck",
-            ]
-        );
+        assert_eq!(found, ["peerDefaults.probe.to"]);
         let heading = "## Accepted by the API, not in effect yet\n";
         let section = ROADMAP.split(heading).nth(1).and_then(|rest| rest.split("\n## ").next());
         let listed: Vec<_> = section

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::target::RouteTarget;
 
-/// Preset for a kind of partner; Standards if absent. The other fields override the preset.
+/// Preset for a kind of partner. The other fields override the preset. Default: Standards.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Profile {
     /// Current servers (Prosody, ejabberd, Openfire, ...): TLS required, with a valid certificate or dialback.
@@ -30,7 +30,8 @@ pub enum Profile {
     LegacyDialback,
 }
 
-/// Whether streams with the peer are encrypted. This is about encryption only; verification is about identity.
+/// Whether streams with the peer are encrypted. This is about encryption only; verification is about identity. Default: as the
+/// profile sets it.
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum TlsMode {
     /// Refuse streams without TLS.
@@ -41,7 +42,8 @@ pub enum TlsMode {
     Disabled,
 }
 
-/// How the peer's certificate is verified (chain to a trusted root or a pinned key, and the correct name).
+/// How the peer's certificate is verified (chain to a trusted root or a pinned key, and the correct name). Default: as the profile
+/// sets it.
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Verification {
     /// Refuse the stream without a valid certificate, even if dialback would succeed.
@@ -52,7 +54,7 @@ pub enum Verification {
     None,
 }
 
-/// When Server Dialback (XEP-0220) runs.
+/// When Server Dialback (XEP-0220) runs. Default: as the profile sets it.
 #[derive(Clone, Copy, Debug, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Dialback {
     /// If the certificate does not authenticate the peer.
@@ -179,10 +181,10 @@ pub struct PeerAuthentication {
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct External {
-    /// Offer EXTERNAL to the peer if its certificate authenticates it.
+    /// Offer EXTERNAL to the peer if its certificate authenticates it. Default: as the profile sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbound: Option<bool>,
-    /// Use EXTERNAL if the peer offers it.
+    /// Use EXTERNAL if the peer offers it. Default: as the profile sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<bool>,
 }
@@ -203,16 +205,17 @@ pub struct Route {
 #[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerLimits {
-    /// Largest stanza in bytes; never below 10000 (RFC 6120 §13.12).
+    /// Largest stanza in bytes; never below 10000 (RFC 6120 §13.12). Default: limits.stanzaBytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10_000, max = 16_777_216))]
     pub stanza_bytes: Option<u32>,
-    /// Maximum stanzas that the peer may send per second and stream. The engine pauses reading from a faster stream.
+    /// Maximum stanzas that the peer may send per second and stream. The engine pauses reading from a faster stream. Default: no
+    /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub stanzas_per_second: Option<u32>,
     /// Maximum open streams of the peer. A further stream is not read until another one closes; the engine closes an idle one to
-    /// make room.
+    /// make room. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub streams: Option<u32>,
@@ -221,7 +224,7 @@ pub struct PeerLimits {
     pub enforcement: Option<Enforcement>,
 }
 
-/// Whether limits are enforced.
+/// Whether limits are enforced. Default: Enforce.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum Enforcement {
     /// A stream that reaches a limit waits.
@@ -248,13 +251,14 @@ pub struct Probe {
     /// Whether the engine opens a stream to the peer to test it. Default: `Auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ProbeMode>,
-    /// JID to ping. Default: the peer's domain.
+    /// JID to ping at the peer, for example of an echo service. The answer shows that stanzas flow in both directions. Default: no
+    /// ping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 3071))]
     pub to: Option<String>,
 }
 
-/// Whether a peer is probed.
+/// Whether a peer is probed. Default: Auto.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Deserialize, Serialize)]
 pub enum ProbeMode {
     /// Open a stream if traffic has not already shown the peer's state.

@@ -376,9 +376,17 @@ reasons! {
             ProbeRefused,
             /// A prober outside got no answer.
             ProbeTimedOut,
-            /// The connection of a prober outside was reset.
-            ProbeReset;
+            /// The connection of a prober outside was reset or closed.
+            ProbeReset,
+            /// A prober outside found a server with another certificate.
+            ProbeWrongCertificate,
+            /// A prober outside found a server that does not speak XMPP.
+            ProbeNotXMPP,
+            /// The stream of a prober outside failed in another way.
+            ProbeFailed;
         Unknown:
+            /// A prober outside cannot connect, but another prober or a peer can.
+            ProbersDisagree,
             /// No server outside has connected yet.
             NoOutsideEvidence,
             /// The last evidence is too old, or dates from before an address change.
@@ -465,7 +473,9 @@ reasons! {
             /// Some peers fail.
             SomePeersFailed,
             /// All peers fail.
-            AllPeersFailed;
+            AllPeersFailed,
+            /// Stanzas reach a peer, but its answers do not come back.
+            OneWay;
         Unknown:
             /// Some peers have not been tried yet, and none has failed.
             Probing,

@@ -35,7 +35,10 @@ pub struct XmppFederationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub addresses: Vec<Address>,
-    /// When the addresses last changed. Inbound evidence from before that time is stale.
+    /// Ports that remote servers connect to: spec.service.publicPorts, or else those of the outer Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PublicPortsStatus>,
+    /// When the addresses or ports last changed. Inbound evidence from before that time is stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addresses_changed_time: Option<Time>,
     /// Wanted DNS records, and what was found.
@@ -87,6 +90,17 @@ pub struct Address {
     /// The address.
     #[schemars(length(max = 253))]
     pub value: String,
+}
+
+/// Ports that remote servers connect to.
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicPortsStatus {
+    /// Port with STARTTLS.
+    pub s2s: u16,
+    /// Port with Direct TLS; absent if it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s2s_tls: Option<u16>,
 }
 
 /// Kind of an address.
@@ -198,7 +212,7 @@ pub enum BackendState {
 }
 
 /// A remote domain.
-#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerStatus {
     /// The domain.
@@ -217,6 +231,27 @@ pub struct PeerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+    /// Which side must act.
+    #[serde(default)]
+    pub action: PeerAction,
+    /// Local domains whose streams to the peer end for another reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub domains: Vec<PeerDomainStatus>,
+    /// DNS records of the peer as found; absent if the peer has a route, or is not in spec.peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<PeerDnsStatus>,
+    /// The last attempts to reach the peer, newest last; their times advance only with a change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub attempts: Vec<PeerAttempt>,
+    /// The steps of Server Dialback (XEP-0220) in our name; absent if another method authenticates us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialback: Option<PeerDialbackStatus>,
+    /// Result of the ping to spec.peers[].probe.to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<PeerFlowStatus>,
     /// Address of the last attempt, with port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -233,6 +268,114 @@ pub struct PeerStatus {
     /// When state or reason last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
+}
+
+/// Which side must act for a peer.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+pub enum PeerAction {
+    /// An administrator of this federation.
+    Us,
+    /// An administrator of the peer.
+    Them,
+    /// Nobody.
+    #[default]
+    #[serde(other)]
+    Nobody,
+}
+
+/// State of the streams from one local domain to a peer.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerDomainStatus {
+    /// The local domain.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// State of its streams.
+    pub state: PeerState,
+    /// Connected, or the engine's reason for the failure.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// The observation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+}
+
+/// DNS records of a peer.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerDnsStatus {
+    /// The resolver that was queried.
+    #[schemars(length(max = 64))]
+    pub resolver: String,
+    /// SRV records of _xmpp-server._tcp: priority, weight, port, target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 300)))]
+    pub srv: Vec<String>,
+    /// Address records of the targets, or of the domain itself if it has no SRV record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 320)))]
+    pub addresses: Vec<String>,
+    /// Why a query failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub error: Option<String>,
+}
+
+/// An attempt to reach a peer.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerAttempt {
+    /// When it ended.
+    pub time: Time,
+    /// Last step that it reached.
+    #[schemars(length(max = 63))]
+    pub step: String,
+    /// Connected, or the engine's reason for the failure.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// Address that was tried last, with port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub address: Option<String>,
+}
+
+/// The steps of Server Dialback in our name.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerDialbackStatus {
+    /// The engine sent a key (db:result).
+    pub key_sent: bool,
+    /// The peer, or a server in its name, queried an engine pod about a key (db:verify).
+    pub verify_received: bool,
+    /// The peer's answer to the key: valid, invalid, error, or none.
+    #[schemars(length(max = 16))]
+    pub answer: String,
+}
+
+/// Result of a ping to an address at a peer.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerFlowStatus {
+    /// The address.
+    #[schemars(length(max = 3071))]
+    pub to: String,
+    /// The result.
+    pub result: PeerFlowResult,
+}
+
+/// Result of a ping.
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Deserialize, Serialize)]
+pub enum PeerFlowResult {
+    /// The address answered, over the peer's own stream.
+    Answered,
+    /// The peer answered with an error: both directions work, but not for this address.
+    AnsweredWithError,
+    /// The peer accepted the ping, and no answer came back.
+    NoAnswer,
+    /// Not known.
+    #[serde(other)]
+    Unknown,
 }
 
 /// State of a peer.

@@ -53,8 +53,8 @@ pub enum InvalidSpec {
     OwnHostAsTarget(Domain),
     /// The maximum age of evidence is out of range.
     EvidenceTtl,
-    /// The prober URL is not an HTTPS URL.
-    ProberUrl,
+    /// The URL of a prober is not an HTTPS URL; with the path of its entry.
+    ProberUrl(String),
     /// A local domain names a backend that does not exist.
     UnknownBackend(Domain),
     /// A local domain among the peers.
@@ -121,7 +121,7 @@ impl fmt::Display for InvalidSpec {
             Self::EvidenceTtl => {
                 write!(f, "spec.verification.evidenceTtl: {}", message::EVIDENCE_TTL)
             }
-            Self::ProberUrl => write!(f, "spec.verification.prober.url: {}", message::PROBER_URL),
+            Self::ProberUrl(field) => write!(f, "{field}.url: {}", message::PROBER_URL),
             Self::UnknownBackend(domain) => {
                 write!(f, "spec.domains[{domain}].backend: {}", message::UNKNOWN_BACKEND)
             }
@@ -195,8 +195,10 @@ pub fn validate(name: &str, spec: &XmppFederationSpec) -> Vec<InvalidSpec> {
     if age < Duration::from_mins(5) || age > Duration::from_hours(720) {
         found.push(InvalidSpec::EvidenceTtl);
     }
-    if spec.verification.prober.as_ref().is_some_and(|prober| !prober.url.starts_with("https://")) {
-        found.push(InvalidSpec::ProberUrl);
+    for (field, prober) in spec.verification.probers() {
+        if !prober.url.starts_with("https://") {
+            found.push(InvalidSpec::ProberUrl(field));
+        }
     }
     found
 }

@@ -10,8 +10,9 @@ use crds::contact::Contact;
 use crds::dnssec::DnssecMode;
 use crds::egress::Egress;
 use crds::engine_file::{
-    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileComponent, FileDnssec, FileDomain,
-    FileListen, FilePeer, FileServer, FileTls, KeyPairFiles, SplitHorizon, TrustFiles,
+    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileClaimCheck, FileComponent,
+    FileDnssec, FileDomain, FileListen, FilePeer, FileServer, FileTls, KeyPairFiles, SplitHorizon,
+    TrustFiles,
 };
 use crds::limits::{Limits, Timeouts};
 use crds::peer::{
@@ -177,6 +178,7 @@ fn file() -> EngineFile {
         listen: listen(),
         resolvers: vec!["198.18.0.53:53".parse().unwrap()],
         dnssec: FileDnssec { mode: DnssecMode::Off, trust_anchors: Some(path("root.key")) },
+        claim_check: FileClaimCheck { peers: vec!["hoster.example".parse().unwrap()] },
         split_horizon: Some(SplitHorizon {
             address: "198.18.0.1".parse().unwrap(),
             port: "15269".parse().unwrap(),

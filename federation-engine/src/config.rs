@@ -20,8 +20,8 @@ use std::sync::Arc;
 use crds::backend::BackendAuthentication;
 use crds::contact::Contact;
 use crds::engine_file::{
-    ControlFiles, DialbackFiles, FileComponent, FileDnssec, FileListen, KeyPairFiles, SplitHorizon,
-    TrustFiles,
+    ControlFiles, DialbackFiles, FileClaimCheck, FileComponent, FileDnssec, FileListen,
+    KeyPairFiles, SplitHorizon, TrustFiles,
 };
 use crds::limits::{EffectiveLimits, EffectiveTimeouts};
 use crds::policy::Policy;
@@ -68,6 +68,8 @@ pub struct Config {
     pub resolvers: Vec<SocketAddr>,
     /// Whether their answers are validated.
     pub dnssec: FileDnssec,
+    /// Partners to ask whether they host a local domain themselves.
+    pub claim_check: FileClaimCheck,
     /// Settings of the split-horizon DNS for the backend.
     pub split_horizon: Option<SplitHorizon>,
     not_in_effect: Vec<String>,

@@ -25,6 +25,7 @@ mod links;
 pub mod log;
 pub mod observe;
 pub mod probe;
+pub mod prober;
 mod probes;
 mod relay;
 pub mod route;

@@ -155,7 +155,7 @@ fn give_up(relay: &Relay, link: &Link, not_opened: NotOpened, stage: Stage) {
     if let Some(omitted) = relay.recorder.may_log_pair(link.leg, &link.pair) {
         tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = failure.word().as_str(), omitted, "no stream: {failure}");
     }
-    relay.recorder.attempt_failed(link.leg, &link.pair.to, failure, *address, *tls);
+    relay.recorder.attempt_failed(link.leg, &link.pair, failure, *address, *tls);
     let failure = not_opened.failure;
     let fate = fate(&failure, errand(relay, link), stage);
     let longest = match (link.leg, fate) {

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use federation_engine::args::{Args, Command, RunArgs};
+use federation_engine::args::{Args, Command, LogFormat, ProbeArgs};
 use federation_engine::config::{check, load::load};
+use federation_engine::prober::serve::{self as prober, Settings};
 use federation_engine::{log, run};
+use s2s_proto::guard::Guard;
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +21,18 @@ fn main() -> ExitCode {
     let args = Args::parse();
     match (args.command, args.run) {
         (Some(Command::Check { config }), _) => print_check(&config),
-        (None, Some(run)) => serve(&run),
+        (Some(Command::Probe(args)), _) => {
+            let format = args.log_format;
+            serve(format, async |shutdown| {
+                prober::serve(prober_settings(args), shutdown)
+                    .await
+                    .map_err(|error| failed(&error, 2))
+            })
+        }
+        (None, Some(args)) => serve(args.log_format, async |shutdown| {
+            let ended = run::run(&args.config, shutdown).await;
+            ended.map_err(|error| failed(&error, error.exit_code()))
+        }),
         // clap shows the usage before this point.
         (None, None) => ExitCode::from(2),
     }
@@ -43,8 +56,12 @@ fn print_check(config: &Path) -> ExitCode {
 /// turns take all their time, other streams would wait for 61 turns until their input is noticed.
 const POLLS_BETWEEN_EVENTS: u32 = 8;
 
-fn serve(args: &RunArgs) -> ExitCode {
-    if let Err(error) = log::set_up(log::ENGINE, args.log_format) {
+/// Runs something until a signal, with a log and a runtime.
+fn serve(
+    format: LogFormat,
+    work: impl AsyncFnOnce(CancellationToken) -> Result<(), ExitCode>,
+) -> ExitCode {
+    if let Err(error) = log::set_up(log::ENGINE, format) {
         return failed(&error, 2);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -60,11 +77,17 @@ fn serve(args: &RunArgs) -> ExitCode {
             Ok(shutdown) => shutdown,
             Err(error) => return failed(&error, 1),
         };
-        match run::run(&args.config, shutdown).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&error, error.exit_code()),
-        }
+        work(shutdown).await.err().unwrap_or(ExitCode::SUCCESS)
     })
+}
+
+fn prober_settings(args: ProbeArgs) -> Settings {
+    Settings {
+        listen: args.listen,
+        token_file: args.token_file,
+        certificate: args.certificate_file.zip(args.private_key_file),
+        guard: Guard { allow_networks: args.allow_networks, own: Vec::new() },
+    }
 }
 
 /// Cancelled by SIGTERM or SIGINT.

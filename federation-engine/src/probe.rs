@@ -1,10 +1,13 @@
 //! Probes a receiving server from outside: whether it speaks XMPP for a domain, with which certificate, and which
-//! features. The stream is closed before authentication, so nothing is claimed and nothing is changed.
+//! features; and whether it hosts a domain. The stream is closed before authentication, so nothing is claimed and nothing is changed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use s2s_proto::certificate::chain::PeerChain;
+use s2s_proto::dialback::KeyVerdict;
+use s2s_proto::dialback::steps::DialbackElement;
+use s2s_proto::pair::Pair;
 use s2s_proto::reason::{ConnectReason, Failure};
 use s2s_proto::stream::features::Features;
 use s2s_proto::stream::starttls::{Negotiation, STARTTLS};
@@ -47,6 +50,75 @@ pub async fn look(
     timeout(limit, visit(address, preface, to, start)).await.unwrap_or(late)
 }
 
+/// How long an error may follow the header of a server from before version 1.0, which sends no features.
+const UNVERSIONED_WAIT: Duration = Duration::from_secs(1);
+
+/// Whether a server hosts a domain. The question is asked on a connection that is open, and closes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    /// The server's own domain, for SNI.
+    pub(crate) partner: &'a Domain,
+    /// The domain that may be hosted.
+    pub(crate) about: &'a Domain,
+    /// How the server starts TLS.
+    pub(crate) start: TlsStart,
+}
+
+impl Question<'_> {
+    /// Opens a stream to the domain without `from`; returns the `from` of the answer.
+    ///
+    /// # Errors
+    /// `host-unknown` if the server does not host it.
+    pub(crate) async fn by_stream(self, tcp: TcpStream) -> Result<Option<String>, Failure> {
+        let mut visit = self.begin(tcp).await?;
+        let (from, _) = visit.greet(self.about).await?;
+        visit.send(b"</stream:stream>").await?;
+        visit.connection.close(Duration::from_secs(1)).await;
+        Ok(from)
+    }
+
+    /// Asks whether a random dialback key of the domain is valid: only a server that considers itself authoritative judges
+    /// it. `host` is the name of the asker, which is no local domain.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn by_key(self, tcp: TcpStream, host: &Domain) -> Result<KeyVerdict, Failure> {
+        let mut visit = self.begin(tcp).await?;
+        let (_, features) = visit.greet(self.about).await?;
+        if features.is_some_and(|features| features.starttls.is_some()) {
+            visit.start_tls(self.partner, TlsStart::StartTls).await?;
+            visit.greet(self.about).await?;
+        }
+        let mut out = Out::default();
+        DialbackElement::Verify {
+            pair: Pair { from: host.clone(), to: self.about.clone() },
+            id: format!("{:032x}", rand::random::<u128>()),
+            key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
+        }
+        .write(&mut out);
+        visit.send(&out.bytes).await?;
+        loop {
+            let element = visit.element().await?;
+            if let Ok(DialbackElement::VerifyAnswer { answer, .. }) =
+                DialbackElement::read(&element)
+            {
+                visit.send(b"</stream:stream>").await?;
+                visit.connection.close(Duration::from_secs(1)).await;
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn begin(self, tcp: TcpStream) -> Result<Visit, Failure> {
+        let connection = Connection::plain(tcp);
+        let mut visit = Visit { connection, scanner: Scanner::new(Bounds::PRE_AUTHENTICATION) };
+        if self.start == TlsStart::Direct {
+            visit.handshake(self.partner, TlsStart::Direct).await?;
+        }
+        Ok(visit)
+    }
+}
+
 struct Visit {
     connection: Connection,
     scanner: Scanner,
@@ -69,16 +141,10 @@ async fn visit(
         if visit.features().await?.starttls.is_none() {
             return Err(Failure::StartTlsNotOffered);
         }
-        visit.send(STARTTLS.as_bytes()).await?;
-        match Negotiation::read(&visit.element().await?) {
-            Some(Negotiation::Proceed) => visit.scanner.restart(),
-            _ => return Err(Failure::StartTlsRefused),
-        }
+        visit.start_tls(to, start).await?;
+    } else {
+        visit.handshake(to, start).await?;
     }
-    let handshake = |error: &dyn std::fmt::Display| Failure::Handshake(error.to_string());
-    let config = anonymous_client(start).map_err(|error| handshake(&error))?;
-    let name = server_name(to).ok_or_else(|| handshake(&DomainTooLong(to)))?;
-    visit.connection.connect_tls(config, name).await.map_err(|error| handshake(&error))?;
     let header = visit.open(to).await?;
     let features = visit.features().await?;
     let seen = Seen {
@@ -101,6 +167,34 @@ impl std::fmt::Display for DomainTooLong<'_> {
 }
 
 impl Visit {
+    async fn start_tls(&mut self, name: &Domain, start: TlsStart) -> Result<(), Failure> {
+        self.send(STARTTLS.as_bytes()).await?;
+        match Negotiation::read(&self.element().await?) {
+            Some(Negotiation::Proceed) => self.scanner.restart(),
+            _ => return Err(Failure::StartTlsRefused),
+        }
+        self.handshake(name, start).await
+    }
+
+    async fn handshake(&mut self, name: &Domain, start: TlsStart) -> Result<(), Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::Handshake(error.to_string());
+        let config = anonymous_client(start).map_err(|error| failed(&error))?;
+        let name = server_name(name).ok_or_else(|| failed(&DomainTooLong(name)))?;
+        self.connection.connect_tls(config, name).await.map_err(|error| failed(&error))
+    }
+
+    /// Opens a stream; returns the `from` of the answer, and the features if the server's version has any.
+    async fn greet(&mut self, to: &Domain) -> Result<(Option<String>, Option<Features>), Failure> {
+        let header = self.open(to).await?;
+        if header.version.is_some() {
+            return Ok((header.from, Some(self.features().await?)));
+        }
+        match timeout(UNVERSIONED_WAIT, self.element()).await {
+            Ok(Err(failure)) => Err(failure),
+            Ok(Ok(_)) | Err(_) => Ok((header.from, None)),
+        }
+    }
+
     async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.connection.output.extend_from_slice(bytes);
         let sent = self.connection.flush(Duration::from_secs(10)).await;

@@ -36,6 +36,8 @@ use crate::discovery::OptionalKinds;
 use crate::evidence::background::Background;
 use crate::evidence::engine::Engines;
 use crate::evidence::networks::Networks;
+use crate::evidence::peer_dns::PeerDnsRounds;
+use crate::evidence::prober::ProberRounds;
 use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
@@ -72,6 +74,10 @@ pub struct Context {
     pub dns: Background<DnsRounds>,
     /// Streams to the engine's listeners.
     pub probes: Background<ProbeRounds>,
+    /// DNS records of the peers.
+    pub peer_dns: Background<PeerDnsRounds>,
+    /// What probers outside the cluster see.
+    pub outside: Background<ProberRounds>,
     /// What all federations claim.
     pub rivals: Rivals,
     /// Rollouts of a new engine image.
@@ -118,6 +124,8 @@ impl Context {
         self.rivals.forget(federation);
         self.dns.forget(federation);
         self.probes.forget(federation);
+        self.outside.forget(federation);
+        self.peer_dns.forget(federation);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
         let namespace = federation.namespace.as_deref().unwrap_or_default();
         let types = crds::condition::ConditionType::ALL.map(crds::condition::ConditionType::as_str);

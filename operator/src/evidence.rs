@@ -10,8 +10,10 @@ pub mod engine;
 pub mod issuance;
 pub mod networks;
 pub mod owner;
+pub mod peer_dns;
 pub mod pinned;
 pub mod probe;
+pub mod prober;
 pub mod references;
 pub mod resolvers;
 pub mod rounds;
@@ -26,7 +28,9 @@ use self::cluster::ClusterEvidence;
 use self::dns::DnsEvidence;
 use self::engine::EngineReport;
 use self::networks::ClusterNetworks;
+use self::peer_dns::PeerDnsEvidence;
 use self::probe::ProbeEvidence;
+use self::prober::OutsideEvidence;
 use self::references::References;
 use crate::dns::publish::Publication;
 use crate::reconcile::problem::Applied;
@@ -54,6 +58,10 @@ pub struct Evidence {
     pub networks: ClusterNetworks,
     /// Streams that the operator opened to the engine's listeners.
     pub probes: ProbeEvidence,
+    /// What probers outside the cluster see.
+    pub outside: OutsideEvidence,
+    /// DNS records of the configured peers. No verdict depends on them.
+    pub peer_dns: PeerDnsEvidence,
     /// When the addresses of the outer Service last changed; `None` if they have not changed yet.
     pub address_changed: Option<Timestamp>,
     /// The last evidence from outside that the status has: it survives a restart of the engine and of the operator.

@@ -30,7 +30,9 @@ use crate::evidence::dns::{DnsEvidence, LookedFor};
 use crate::evidence::engine::{EngineReport, Replica, Report};
 use crate::evidence::issuance::Issuance;
 use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::peer_dns::{PeerDnsEvidence, PeerDnsRounds};
 use crate::evidence::probe::{Probe, ProbeEvidence, ProbeMode, ProbeOutcome, Served, Wanted};
+use crate::evidence::prober::{OutsideEvidence, ProberRounds};
 use crate::evidence::references::{self, References};
 use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::evidence::{Evidence, WantedConfig};
@@ -191,6 +193,8 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         address_changed: None,
         remembered: None,
         rollout_waits: None,
+        outside: OutsideEvidence::default(),
+        peer_dns: PeerDnsEvidence::default(),
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], gap: None },
         probes: ProbeEvidence {
             at: now(),
@@ -282,12 +286,16 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
                     authenticated_by: None,
                     since: now(),
                 }),
+                local: None,
+                others: Vec::new(),
                 inbound: None,
                 attempts: Vec::new(),
                 refusals: Vec::new(),
             })
             .collect(),
         refusals: Vec::new(),
+        claims: Vec::new(),
+        flows: Vec::new(),
     }
 }
 
@@ -366,7 +374,9 @@ pub(crate) fn context_with_feeds(
         engines: crate::evidence::engine::Engines::new(wake.clone()),
         networks: crate::evidence::networks::Networks::new(true),
         dns: Background::new(DnsRounds::default(), 4, wake.clone()),
-        probes: Background::new(ProbeRounds, 4, wake),
+        probes: Background::new(ProbeRounds, 4, wake.clone()),
+        peer_dns: Background::new(PeerDnsRounds, 4, wake.clone()),
+        outside: Background::new(ProberRounds::default(), 4, wake),
         rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
         applying: crate::turns::Turns::new(8),

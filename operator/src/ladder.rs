@@ -5,17 +5,20 @@ pub mod address;
 pub mod backend;
 pub mod blind;
 pub mod certificate;
+pub mod claims;
 pub mod damping;
 pub mod engine;
 pub mod host;
 pub mod inbound;
 mod issuance;
+pub mod outside;
 pub mod peers;
 pub mod proxy;
 pub mod ready;
 pub mod refs;
 pub mod refusal;
 pub mod rungs;
+pub mod side;
 pub mod srv;
 pub mod stream;
 pub mod tls;
@@ -24,6 +27,7 @@ pub mod verdict;
 pub mod view;
 
 use crds::condition::{ConditionStatus, ConditionType};
+use crds::reason::{AcceptedReason, ConditionReason, DomainUncontestedReason};
 
 use self::rungs::{Check, RUNGS, Rung};
 use self::verdict::Verdict;
@@ -107,12 +111,17 @@ fn worst(domains: &[Verdict]) -> Option<Verdict> {
     Some(worst)
 }
 
-/// The ladder of a federation that is not accepted: no other rung can be judged.
+/// The ladder of a federation that is not accepted: no other rung can be judged, except that an older federation contests the
+/// domain.
 pub fn rejected(accepted: Verdict) -> Vec<Verdict> {
-    let rest = RUNGS.iter().skip(1);
-    std::iter::once(accepted)
-        .chain(rest.map(|rung| Verdict::waiting(rung.type_, ConditionType::Accepted)))
-        .collect()
+    let is_contested = accepted.reason == ConditionReason::Accepted(AcceptedReason::DomainConflict);
+    let contested = is_contested
+        .then(|| Verdict::new(DomainUncontestedReason::DomainConflict, accepted.message.clone()));
+    let rest = RUNGS.iter().skip(1).map(|rung| match &contested {
+        Some(contested) if rung.type_ == ConditionType::DomainUncontested => contested.clone(),
+        _ => Verdict::waiting(rung.type_, ConditionType::Accepted),
+    });
+    std::iter::once(accepted).chain(rest).collect()
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ use crate::discovery::OptionalKinds;
 use crate::evidence::background::Background;
 use crate::evidence::engine::Engines;
 use crate::evidence::networks::Networks;
+use crate::evidence::peer_dns::{self, PeerDnsRounds};
+use crate::evidence::prober::{self, ProberRounds};
 use crate::evidence::rounds::{self, DnsRounds, ProbeRounds};
 use crate::lease::{self, LeaseError};
 use crate::metrics::Metrics;
@@ -112,6 +114,8 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         networks: Networks::new(args.namespace.is_empty()),
         dns: Background::new(DnsRounds::default(), rounds::DNS_AT_ONCE, wake.clone()),
         probes: Background::new(ProbeRounds, rounds::PROBES_AT_ONCE, wake.clone()),
+        peer_dns: Background::new(PeerDnsRounds, peer_dns::LOOKUPS_AT_ONCE, wake.clone()),
+        outside: Background::new(ProberRounds::default(), prober::PROBERS_AT_ONCE, wake.clone()),
         rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
         // A quarter of the reconciles can always judge, even if every request to apply something hangs.

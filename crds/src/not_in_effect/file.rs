@@ -9,8 +9,7 @@ impl EngineFile {
     /// Settings that are set but have no effect, as `field: sentence`: first those that a later version implements, then
     /// components without a listener, then the contact addresses of domains whose backend answers service discovery.
     pub fn not_in_effect(&self) -> Vec<String> {
-        let probes = self.peers.iter().map(|peer| peer.probe.as_ref());
-        let later = Setting::all(self.peer_defaults.probe.as_ref(), probes);
+        let later = Setting::all(self.peer_defaults.probe.as_ref());
         let later = later.into_iter().map(|(setting, index)| {
             let field = setting.field().replace("[]", &format!("[{index}]"));
             format!("{field}: {}", consequence(setting))
@@ -41,8 +40,8 @@ impl EngineFile {
 /// How the engine handles a setting that has no effect.
 const fn consequence(setting: Setting) -> &'static str {
     match setting {
-        Setting::DefaultProbeTo | Setting::ProbeTo => {
-            "not in effect yet; a probe opens a stream to the peer's domain and sends no ping"
+        Setting::DefaultProbeTo => {
+            "no effect, because the address belongs to one peer; set peers[].probe.to"
         }
     }
 }

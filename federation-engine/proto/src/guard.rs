@@ -85,7 +85,7 @@ pub fn refused_networks() -> impl Iterator<Item = IpNet> {
 ///
 /// # Errors
 /// [`ConnectReason::AddressNotAllowed`] with the kind of address.
-pub(crate) fn check(target: SocketAddr, guard: &Guard) -> Result<(), ConnectReason> {
+pub fn check(target: SocketAddr, guard: &Guard) -> Result<(), ConnectReason> {
     let refused = |kind| Err(ConnectReason::AddressNotAllowed { address: target.ip(), kind });
     let effective = effective(target.ip());
     let is_own =

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::contact::Contact;
-use crds::engine_file::{FileDnssec, FilePeer, SplitHorizon};
+use crds::engine_file::{FileClaimCheck, FileDnssec, FilePeer, SplitHorizon};
 use crds::limits::{EffectiveLimits, EffectiveTimeouts, Limits, Timeouts};
 use crds::peer::{PeerLimits, PeerSettings, PeerTls, Probe};
 use crds::policy::Policy;
@@ -31,6 +31,7 @@ pub fn report(config: &Config) -> Result<String, serde_saphyr::ser::Error> {
         limits: limits(&config.limits),
         timeouts: timeouts(&config.timeouts),
         dnssec: &config.dnssec,
+        claim_check: &config.claim_check,
         split_horizon: config.split_horizon.as_ref(),
         not_in_effect: config.not_in_effect(),
     })
@@ -48,6 +49,8 @@ struct Report<'a> {
     limits: Limits,
     timeouts: Timeouts,
     dnssec: &'a FileDnssec,
+    #[serde(skip_serializing_if = "FileClaimCheck::is_empty")]
+    claim_check: &'a FileClaimCheck,
     #[serde(skip_serializing_if = "Option::is_none")]
     split_horizon: Option<&'a SplitHorizon>,
     not_in_effect: &'a [String],

@@ -35,6 +35,8 @@ pub const MAX_PEERS: usize = 4096;
 pub const MAX_CLIENT_NETWORKS: usize = 1024;
 /// Entries of `listen.proxyProtocol.trustedSources`.
 pub const MAX_TRUSTED_SOURCES: usize = 1024;
+/// Entries of `claimCheck.peers`.
+pub const MAX_CLAIM_CHECKS: usize = 32;
 /// Entries of `policy.rules`.
 pub const MAX_RULES: usize = 4096;
 
@@ -49,6 +51,7 @@ pub fn parse(file: EngineFile, hash: String) -> Parsed<Config> {
     bounded("backends", file.backends.len(), MAX_BACKENDS)?;
     bounded("peers", file.peers.len(), MAX_PEERS)?;
     bounded("policy.rules", file.policy.rules.len(), MAX_RULES)?;
+    bounded("claimCheck.peers", file.claim_check.peers.len(), MAX_CLAIM_CHECKS)?;
     file_names(&file)?;
     range::check(&file.limits).map_err(below("limits"))?;
     range::check(&file.timeouts).map_err(below("timeouts"))?;
@@ -82,6 +85,7 @@ pub fn parse(file: EngineFile, hash: String) -> Parsed<Config> {
         listen: file.listen,
         resolvers: file.resolvers,
         dnssec: file.dnssec,
+        claim_check: file.claim_check,
         split_horizon,
         not_in_effect,
     })

@@ -78,6 +78,11 @@ impl Peers {
         &self.entries
     }
 
+    /// An entry names the domain exactly.
+    pub fn is_named(&self, remote: &Domain) -> bool {
+        self.exact.contains_key(remote)
+    }
+
     /// Domains that entries name exactly: evidence keeps them, and probes visit them.
     pub fn named(&self) -> impl Iterator<Item = (&Domain, &Arc<Peer>)> {
         self.entries.iter().filter_map(|peer| match &peer.entry {

@@ -23,6 +23,12 @@ pub const MAX_ANSWERS: usize = 64;
 pub const MAX_ATTEMPTS: usize = 8;
 /// Refusals kept for each peer.
 pub const MAX_PEER_REFUSALS: usize = 4;
+/// Local domains kept for each peer.
+pub const MAX_LOCALS: usize = 32;
+/// Results of pings to peers kept.
+pub const MAX_FLOWS: usize = 512;
+/// Answers about claims kept: 32 partners and 32 local domains.
+pub const MAX_CLAIMS: usize = 1024;
 /// Refusals kept of all others.
 pub const MAX_REFUSALS: usize = 32;
 
@@ -50,6 +56,70 @@ pub struct EngineEvidence {
     /// Refusals on the outer leg that belong to no peer of the list above, oldest first.
     #[serde(default)]
     pub refusals: Vec<InboundRefusal>,
+    /// Whether the partners of `claimCheck` host a local domain themselves.
+    #[serde(default)]
+    pub claims: Vec<ClaimEvidence>,
+    /// Whether a ping to `probe.to` of a peer comes back.
+    #[serde(default)]
+    pub flows: Vec<FlowEvidence>,
+}
+
+/// Result of pinging an address at a peer from a local domain. The answer comes over the peer's own stream.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowEvidence {
+    /// The peer.
+    pub peer: Domain,
+    /// The local domain.
+    pub local: Domain,
+    /// The pinged address, `probe.to`.
+    pub to: String,
+    /// Outcome.
+    pub outcome: FlowOutcome,
+    /// `id` of the ping. An answer that came to another replica is among its `answers`.
+    pub ping: String,
+    /// When it was observed.
+    pub at: Timestamp,
+}
+
+/// Outcome of a ping to an address at a peer.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum FlowOutcome {
+    /// The address answered.
+    Answered,
+    /// The peer answered that the address does not exist or does not answer pings. Both directions work.
+    AnsweredWithError,
+    /// The peer accepted the ping, and no answer came back to this replica.
+    NoAnswer,
+}
+
+/// A partner's answers to the question whether it hosts a local domain itself.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimEvidence {
+    /// The partner.
+    pub partner: Domain,
+    /// The local domain.
+    pub local: Domain,
+    /// What the answers mean.
+    pub outcome: ClaimOutcome,
+    /// The evidence, with the partner's own words.
+    pub detail: String,
+    /// When it was asked last.
+    pub at: Timestamp,
+}
+
+/// What a partner's answers mean.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum ClaimOutcome {
+    /// The partner does not host the domain.
+    NotClaimed,
+    /// The partner hosts the domain, or considers itself authoritative for it.
+    Claimed,
+    /// The partner answers about our domain as about any other one, or refuses to answer.
+    Inconclusive,
+    /// The partner cannot be reached.
+    Unreachable,
 }
 
 /// Something that could not be loaded.
@@ -198,6 +268,12 @@ pub struct PeerEvidence {
     /// From us to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<PeerStream>,
+    /// The local domain of `outbound`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Domain>,
+    /// From other local domains to them, where the reason is another one; of configured peers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<LocalStream>,
     /// From them to us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbound: Option<PeerStream>,
@@ -206,6 +282,17 @@ pub struct PeerEvidence {
     /// Refusals of servers that claimed to be it since it was last connected to us, oldest first, one for each source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<InboundRefusal>,
+}
+
+/// State of the streams from one local domain to a peer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalStream {
+    /// The local domain.
+    pub local: Domain,
+    /// The state.
+    #[serde(flatten)]
+    pub stream: PeerStream,
 }
 
 /// State of one direction with a peer.

@@ -27,7 +27,7 @@ use crate::observe::visitors::Visitors;
 /// makes room. If all have been admitted, the new one waits in the backlog.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 /// Timeout of each of: the head of a request, the TLS handshake, and a request's body.
-pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
@@ -46,7 +46,7 @@ pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; cha
 pub type HttpResponse = Response<Full<Bytes>>;
 
 /// A connection's place on its listener; dropping it releases the place.
-pub(super) struct Place {
+pub(crate) struct Place {
     visitors: Arc<Shared>,
     number: u64,
     cancelled: CancellationToken,
@@ -67,7 +67,7 @@ impl Shared {
 
 impl Place {
     /// The client has authenticated: it keeps its place until it disconnects.
-    pub(super) fn admit(&self) {
+    pub(crate) fn admit(&self) {
         self.visitors.visitors().admit(self.number);
     }
 }
@@ -80,7 +80,7 @@ impl Drop for Place {
 }
 
 /// Accepts until the shutdown, then waits for the open connections.
-pub(super) async fn serve_connections<F>(
+pub(crate) async fn serve_connections<F>(
     listener: TcpListener,
     name: &str,
     shutdown: &CancellationToken,
@@ -115,15 +115,15 @@ pub(super) async fn serve_connections<F>(
 
 /// Limits of a listener for its clients.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ClientLimits {
+pub(crate) struct ClientLimits {
     /// Time for the head of a request.
-    pub(super) head_timeout: Duration,
+    pub(crate) head_timeout: Duration,
     /// Whether a connection stays open after an answer.
-    pub(super) keep_alive: bool,
+    pub(crate) keep_alive: bool,
 }
 
 /// Serves HTTP/1.1 on a connection until it closes; on shutdown, the request in progress is still answered.
-pub(super) async fn speak<F>(
+pub(crate) async fn speak<F>(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     shutdown: &CancellationToken,
     limits: ClientLimits,
@@ -198,13 +198,13 @@ pub fn answer(
 }
 
 /// A refusal with its reason.
-pub(super) fn refuse(status: StatusCode, why: &str) -> HttpResponse {
+pub(crate) fn refuse(status: StatusCode, why: &str) -> HttpResponse {
     let body = serde_json::json!({ "error": why }).to_string();
     answer(status, "application/json", body)
 }
 
 /// 405 with the permitted method.
-pub(super) fn wrong_method(allowed: &Method) -> HttpResponse {
+pub(crate) fn wrong_method(allowed: &Method) -> HttpResponse {
     let mut response =
         refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("method not allowed; use {allowed}"));
     if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {

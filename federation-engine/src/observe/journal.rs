@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendAnswer, BackendRoundTrip, EngineEvidence, InboundObservation, InboundRefusal,
-    LoadError, PeerStream, ServedCertificate,
+    Attempt, BackendAnswer, BackendRoundTrip, ClaimEvidence, EngineEvidence, FlowEvidence,
+    InboundObservation, InboundRefusal, LoadError, PeerStream, ServedCertificate,
 };
 use records::{Change, Records};
 
@@ -69,10 +69,19 @@ impl Journal {
         self.record(refusal.at, |records| records.refused(refusal));
     }
 
-    /// State of our stream to a peer. `since` is kept when nothing else changed.
-    pub fn peer_outbound(&self, peer: &Domain, stream: PeerStream) {
-        let now = stream.since;
-        self.record(now, |records| records.stream(peer, stream, |record| &mut record.outbound));
+    /// State of the stream from a local domain to a peer. `since` is kept when nothing else changed.
+    pub fn peer_outbound(&self, peer: &Domain, local: &Domain, stream: PeerStream) {
+        self.record(stream.since, |records| records.outbound(peer, local, stream));
+    }
+
+    /// An address at a peer was pinged.
+    pub fn flow(&self, flow: FlowEvidence) {
+        self.record(flow.at, |records| records.flow(flow));
+    }
+
+    /// A partner was asked whether it hosts a local domain.
+    pub fn claim(&self, claim: ClaimEvidence) {
+        self.record(claim.at, |records| records.claim(claim));
     }
 
     /// A remote server has authenticated on a stream to this local domain.
@@ -82,8 +91,7 @@ impl Journal {
 
     /// State of a peer's stream to us. `since` is kept when nothing else changed.
     pub fn peer_inbound(&self, peer: &Domain, stream: PeerStream) {
-        let now = stream.since;
-        self.record(now, |records| records.stream(peer, stream, |record| &mut record.inbound));
+        self.record(stream.since, |records| records.stream_of_peer(peer, stream));
     }
 
     /// An attempt to reach a peer ended.

@@ -195,11 +195,12 @@ impl Recorder {
     }
 
     /// Records evidence of the state of one direction with a peer.
-    pub(crate) fn peer_state(&self, remote: &Domain, direction: Direction, state: &PeerStream) {
+    pub(crate) fn peer_state(&self, pair: &Pair, direction: Direction, state: &PeerStream) {
         match direction {
-            Direction::Inbound => self.journal.peer_inbound(remote, state.clone()),
+            Direction::Inbound => self.journal.peer_inbound(&pair.from, state.clone()),
             Direction::Outbound => {
-                self.journal.peer_outbound(remote, state.clone());
+                let remote = &pair.to;
+                self.journal.peer_outbound(remote, &pair.from, state.clone());
                 if state.connected {
                     let tls = state.tls.as_ref().map(|tls| tls.version.clone());
                     self.journal.attempt(
@@ -223,7 +224,7 @@ impl Recorder {
     pub(crate) fn attempt_failed(
         &self,
         leg: Leg,
-        remote: &Domain,
+        Pair { from: local, to: remote }: &Pair,
         failure: &Failure,
         address: Option<SocketAddr>,
         tls: Option<&str>,
@@ -244,6 +245,7 @@ impl Recorder {
         self.journal.attempt(remote, attempt.clone());
         self.journal.peer_outbound(
             remote,
+            local,
             PeerStream {
                 connected: false,
                 step: attempt.step,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::peer::ProbeMode;
 use s2s_proto::pair::Pair;
 use tokio::time::sleep;
 
 use crate::Domain;
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::leg::Leg;
 use crate::route::link::{Link, Phase};
@@ -18,7 +20,23 @@ const UNREACHED_INTERVAL: Duration = Duration::from_secs(20);
 /// Delay of the check after a stream is lost.
 const LOSS_RECHECK_DELAY: Duration = Duration::from_secs(2);
 
-/// Monitors one peer until the configuration changes.
+/// Most pairs that are checked. Beyond it, peers are checked from the first local domain only.
+const MAX_PAIRS: usize = 256;
+
+/// The pairs to check: every local domain with every configured peer, because a peer may refuse one of them only.
+pub(crate) fn pairs(config: &Config) -> Vec<Pair> {
+    let checked = config.peers.named().filter(|(_, peer)| peer.probe.mode == ProbeMode::Auto);
+    let peers: Vec<&Domain> = checked.map(|(peer, _)| peer).collect();
+    let all = config.domains.len().saturating_mul(peers.len());
+    let locals = if all > MAX_PAIRS { 1 } else { config.domains.len() };
+    let from = |local: &Domain| {
+        let pair = |peer: &&Domain| Pair { from: local.clone(), to: (*peer).clone() };
+        peers.iter().map(pair).collect::<Vec<_>>()
+    };
+    config.local_names().take(locals).flat_map(from).collect()
+}
+
+/// Monitors one peer, from one local domain, until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain) {
     let revision = engine.in_force.revision();
     let mut revisions = engine.in_force.revisions();

@@ -19,6 +19,7 @@ use crate::Domain;
 use crate::engine::Engine;
 use crate::leg::Leg;
 use crate::observe::evidence::{BackendOutcome, BackendRoundTrip};
+use crate::relay::round_trips::Reply;
 use crate::route::components::Refused;
 use crate::route::link::{Link, Phase};
 
@@ -98,7 +99,7 @@ impl<'a> Trip<'a> {
 
     async fn wait(
         &self,
-        mut answer: oneshot::Receiver<()>,
+        mut answer: oneshot::Receiver<Reply>,
         mut tell: bool,
     ) -> (BackendOutcome, String) {
         let deadline = clock::after(Instant::now(), ANSWER_TIMEOUT);

@@ -17,6 +17,7 @@ use s2s_proto::xml::Element;
 
 use super::Relay;
 use super::alone;
+use super::round_trips::RESOURCE;
 use crate::leg::Leg;
 use crate::route::link::{Link, Push};
 use crate::route::poison;
@@ -96,6 +97,9 @@ impl Forwarder {
             self.refuse_malformed(element, pair);
             return unread;
         }
+        if self.leg == Leg::Outer && answers_a_probe(element) {
+            return self.take_answer(element, pair).or(unread);
+        }
         self.place(element, pair, way, lang, now).or(unread)
     }
 
@@ -156,6 +160,15 @@ impl Forwarder {
                 self.relay.recorder.metrics.stanzas_answered.inc();
                 self.relay.ping_answered(element, pair);
             }
+        }
+        None
+    }
+
+    /// The answer of a peer to the engine's own ping. Only configured peers are pinged.
+    fn take_answer(&self, element: &Element, pair: &Pair) -> Option<Held> {
+        self.relay.recorder.metrics.stanzas_answered.inc();
+        if self.relay.in_force.load().config.peers.is_named(&pair.from) {
+            self.relay.ping_answered(element, pair);
         }
         None
     }
@@ -242,6 +255,18 @@ impl Forwarder {
         let leg = if config.local(&pair.to).is_some() { Leg::Inner } else { Leg::Outer };
         Way::Link(self.relay.table.link(pair, leg))
     }
+}
+
+/// It answers a ping of the engine itself.
+fn answers_a_probe(element: &Element) -> bool {
+    element.to().is_some_and(|to| is_probe_address(&to))
+        && matches!(element.type_().as_deref(), Some("result" | "error"))
+}
+
+/// The address from which a local domain pings peers.
+fn is_probe_address(address: &str) -> bool {
+    let bare = address.strip_suffix(RESOURCE);
+    bare.is_some_and(|bare| bare.ends_with('/') && !bare.contains('@'))
 }
 
 /// Every stanza except an error: addresses that do not exist return errors as well.
@@ -426,6 +451,10 @@ impl Relay {
     ) {
         let reply = Element::parse_start(stanza).and_then(|element| {
             let pair = Pair::of(&element)?;
+            if leg == Leg::Outer && element.from().is_some_and(|from| is_probe_address(&from)) {
+                // The engine's own ping; its round trip reads the cause from the link.
+                return None;
+            }
             let is_ours = self.in_force.load().config.local(&pair.from).is_some();
             let error = if is_ours { error } else { outside };
             Some((bounce::error_reply(&element, error)?, pair))

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use crds::engine_file::FileListen;
-use crds::peer::ProbeMode;
 use hickory_resolver::system_conf::read_system_conf;
 use jiff::Timestamp;
+use s2s_proto::pair::Pair;
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -24,7 +24,7 @@ use crate::in_force::snapshot::Snapshot;
 use crate::observe::control::Credentials;
 use crate::observe::evidence::LoadError;
 use crate::observe::label::DnsResult;
-use crate::probes::{peers, round_trip};
+use crate::probes::{claims, flows, peers, round_trip};
 
 type CredentialsInForce = Option<Arc<Credentials>>;
 
@@ -173,12 +173,15 @@ impl ReloadedState {
                 engine.life.spawn(round_trip::keep_fresh(Arc::clone(engine), domain, backend));
             }
         }
-        let Some(local) = config.domains.first() else { return };
-        for (peer, settings) in config.peers.named() {
-            if settings.probe.mode == ProbeMode::Auto {
-                let (local, peer) = (local.name.clone(), peer.clone());
-                engine.life.spawn(peers::keep_fresh(Arc::clone(engine), local, peer));
+        for partner in &config.claim_check.peers {
+            engine.life.spawn(claims::keep_fresh(Arc::clone(engine), partner.clone()));
+        }
+        for Pair { from, to } in peers::pairs(config) {
+            if let Some(address) = flows::address(config, &to) {
+                let pair = Pair { from: from.clone(), to: to.clone() };
+                engine.life.spawn(flows::keep_fresh(Arc::clone(engine), pair, address));
             }
+            engine.life.spawn(peers::keep_fresh(Arc::clone(engine), from, to));
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct StreamReport {
     delegation: Option<Arc<Delegation>>,
     /// The peer's static route led to the server.
     by_route: bool,
-    /// Pairs, one of each remote domain and direction, and their reported states, once authenticated.
+    /// Pairs, outbound all of them, inbound one of each remote domain, and their reported states, once authenticated.
     states: Vec<(Pair, Direction, PeerStream)>,
     /// Counts the stream for as long as it is verified.
     open: Option<StreamGuard>,
@@ -134,7 +134,7 @@ impl StreamReport {
                     self.address.ip(),
                 );
             }
-            engine.recorder.peer_state(remote, self.direction, &state);
+            engine.recorder.peer_state(pair, self.direction, &state);
         }
         self.keep(pair, self.direction, state);
     }
@@ -149,14 +149,16 @@ impl StreamReport {
         let state =
             PeerStream { message: message.to_owned(), since: Timestamp::now(), ..state.clone() };
         if self.leg == Leg::Outer {
-            engine.recorder.peer_state(&pair.to, Direction::Outbound, &state);
+            engine.recorder.peer_state(pair, Direction::Outbound, &state);
         }
         self.keep(pair, Direction::Outbound, state);
     }
 
     fn keep(&mut self, pair: &Pair, direction: Direction, state: PeerStream) {
-        self.states.retain(|(known, of, _)| {
-            (remote(known, *of), *of) != (remote(pair, direction), direction)
+        // Outbound, each local domain has a state of its own.
+        self.states.retain(|(known, of, _)| match direction {
+            Direction::Inbound => (&known.from, *of) != (&pair.from, direction),
+            Direction::Outbound => (known, *of) != (pair, direction),
         });
         // Most streams have one state, and a vector that grows by itself begins with four.
         self.states.reserve_exact(1);
@@ -184,7 +186,7 @@ impl StreamReport {
                 state.connected = false;
                 message.clone_into(&mut state.message);
                 state.since = Timestamp::now();
-                engine.recorder.peer_state(remote, direction, &state);
+                engine.recorder.peer_state(&pair, direction, &state);
             }
         }
     }

@@ -5,8 +5,9 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use crds::engine_file::{
-    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileComponent, FileDnssec, FileDomain,
-    FileListen, FilePeer, FileServer, FileTls, KeyPairFiles, SplitHorizon, TrustFiles,
+    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileClaimCheck, FileComponent,
+    FileDnssec, FileDomain, FileListen, FilePeer, FileServer, FileTls, KeyPairFiles, SplitHorizon,
+    TrustFiles,
 };
 use crds::federation::backend::Attachment;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -114,6 +115,14 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
         // Host names of backends are still looked up by the resolvers of the pod, which know the cluster's Services.
         resolvers: spec.dns.resolvers.iter().map(|resolver| resolver.0).collect(),
         dnssec: FileDnssec { mode: spec.dns.dnssec, trust_anchors: None },
+        claim_check: FileClaimCheck {
+            peers: spec
+                .verification
+                .claim_check
+                .iter()
+                .flat_map(|check| check.peers.clone())
+                .collect(),
+        },
         split_horizon: given
             .backend_ip
             .filter(|_| with_backends)

@@ -261,6 +261,13 @@ fn timeless(evidence: &EngineEvidence) -> EngineEvidence {
     for answer in &mut evidence.answers {
         answer.ping.clear();
     }
+    for claim in &mut evidence.claims {
+        claim.at = Timestamp::UNIX_EPOCH;
+    }
+    for flow in &mut evidence.flows {
+        flow.at = Timestamp::UNIX_EPOCH;
+        flow.ping.clear();
+    }
     // Unauthenticated peers cause these, and no verdict depends on them.
     evidence.refusals.clear();
     for peer in &mut evidence.peers {
@@ -273,7 +280,8 @@ fn timeless(evidence: &EngineEvidence) -> EngineEvidence {
             }
             _ => Vec::new(),
         };
-        for stream in [&mut peer.outbound, &mut peer.inbound].into_iter().flatten() {
+        let others = peer.others.iter_mut().map(|other| &mut other.stream);
+        for stream in [&mut peer.outbound, &mut peer.inbound].into_iter().flatten().chain(others) {
             stream.since = Timestamp::UNIX_EPOCH;
         }
     }

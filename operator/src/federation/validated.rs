@@ -5,11 +5,15 @@ use crds::domain::Domain;
 use crds::federation::tls::{CertificateSource, IssuerRef};
 use crds::validate::InvalidSpec;
 use crds::{XmppFederation, XmppFederationSpec};
+use federation_engine::prober::message::ProbeReport;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use super::material::ROTATE;
+
+/// Longest report of a probe, in bytes.
+const MAX_PROBE_REPORT: usize = 64 * 1024;
 
 /// A federation without conflicts, in itself or with an older one.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct Validated {
     pub rotation: Option<String>,
     /// The annotation that allows to delete a Service and create it anew is set.
     pub replace_service: bool,
+    /// The report of a probe from outside that someone left on the resource; an error says why it cannot be read.
+    pub probe_report: Option<Result<ProbeReport, String>>,
     /// Name of the address records and target of the SRV records.
     pub host: Domain,
     /// The spec.
@@ -170,9 +176,17 @@ pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, 
             .annotations()
             .get(crds::ALLOW_SERVICE_REPLACEMENT)
             .is_some_and(|value| value == "true"),
+        probe_report: object.annotations().get(crds::PROBE_REPORT).map(|text| probe_report(text)),
         host: claims.host,
         spec: object.spec.clone(),
     })
+}
+
+fn probe_report(text: &str) -> Result<ProbeReport, String> {
+    if text.len() > MAX_PROBE_REPORT {
+        return Err(format!("it has more than {MAX_PROBE_REPORT} bytes"));
+    }
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -73,7 +73,11 @@ pub fn damp(shown: Option<Verdict>, new: Verdict, times: Times) -> Damped {
 
 /// A single failure may be an accident.
 fn is_unsteady(new: &Verdict) -> bool {
-    source(new.type_()) == Source::Network
+    // A prober's failure; the other verdicts of this rung follow from what the engines have seen, or from a change.
+    let is_probe = matches!(new.reason, ConditionReason::InboundReachable(_))
+        && new.status() == ConditionStatus::False;
+    is_probe
+        || source(new.type_()) == Source::Network
         || new.reason == ConditionReason::Accepted(AcceptedReason::ApplyFailed)
 }
 

@@ -5,20 +5,72 @@ use std::net::IpAddr;
 
 use crds::reason::InboundReachableReason;
 use federation_engine::observe::evidence::{InboundKind, InboundObservation};
-use jiff::SignedDuration;
 
+use super::outside::Finding;
 use super::verdict::Verdict;
-use super::{View, proxy};
+use super::{View, outside, proxy};
 use crate::evidence::engine::Report;
 use crate::evidence::networks::{Gap, is_unrouted};
 
-/// Judges the strongest fresh evidence.
+/// Judges what probers see, then the strongest fresh evidence that others left here.
 pub fn check(view: View<'_>) -> Verdict {
+    let findings = outside::findings(view);
+    let passive = fresh(view);
+    let failed = findings.iter().find_map(|finding| Some((finding, finding.fault.as_ref()?)));
+    let reached = findings.iter().filter(|finding| finding.fault.is_none());
+    let latest =
+        reached.clone().map(|finding| finding.at).chain(passive.map(|known| known.at)).max();
+    if let Some((failed, fault)) =
+        failed.filter(|(failed, _)| !latest.is_some_and(|at| failed.is_over(at)))
+    {
+        if let Some(other) = reached.clone().find(|other| failed.is_contradicted_by(other.at)) {
+            let also = format!("Prober {} connects to all ports.", other.prober);
+            return disagreement(fault, &also, &failed.prober);
+        }
+        if let Some(peer) = passive.filter(|known| failed.is_contradicted_by(known.at)) {
+            let also = format!("The server of {} connected at the same time.", peer.peer);
+            return disagreement(fault, &also, &failed.prober);
+        }
+        return Verdict::new(fault.reason, format!("{} {}", fault.seen, fault.advice));
+    }
+    match (passive, reached.clone().next()) {
+        (Some(peer), _) if peer.kind != InboundKind::StreamOpened => good(peer),
+        (_, Some(prober)) => Verdict::new(
+            InboundReachableReason::ProbeSucceeded,
+            format!(
+                "Prober {} opened a stream from outside the cluster to every address and port.",
+                prober.prober
+            ),
+        ),
+        (Some(peer), None) => good(peer),
+        (None, None) => {
+            let mut verdict = without_prober(view);
+            verdict.message.push_str(&outside::unusable(view));
+            verdict
+        }
+    }
+}
+
+/// One prober cannot connect, while somebody else can: either it, or a part of the internet, is cut off.
+fn disagreement(fault: &outside::Fault, also: &str, prober: &str) -> Verdict {
+    Verdict::new(
+        InboundReachableReason::ProbersDisagree,
+        format!(
+            "{} {also} Check whether a firewall admits only some networks, and whether the network of prober {prober} permits outgoing connections.",
+            fault.seen
+        ),
+    )
+}
+
+/// Judges the evidence that peers left.
+fn without_prober(view: View<'_>) -> Verdict {
     let found = strongest(view);
     if let Some(observation) = found {
         if let Some(cause) = staleness(view, observation) {
             let when = match cause {
-                Staleness::AddressChanged => "came before the addresses of the Service changed",
+                Staleness::AddressChanged => {
+                    "came before the addresses or ports of the federation changed"
+                }
                 Staleness::TooOld => "is older than spec.verification.evidenceTtl",
             };
             return Verdict::new(
@@ -27,7 +79,7 @@ pub fn check(view: View<'_>) -> Verdict {
                     "The last connection from outside the cluster, from {}, {when}. {}",
                     observation.peer,
                     proxy::advice(view).unwrap_or_else(|| {
-                        "Ask someone at a remote domain to send you a message.".to_owned()
+                        "Ask someone at a remote domain to send you a message, or set spec.verification.prober.".to_owned()
                     })
                 ),
             );
@@ -49,7 +101,7 @@ pub fn check(view: View<'_>) -> Verdict {
         )
     });
     let action = proxy::advice(view).unwrap_or_else(|| {
-        "Ask someone at a remote domain to send you a message, or add a dialback peer to spec.peers: the engine's probe makes it connect back.".to_owned()
+        "Ask someone at a remote domain to send you a message, set spec.verification.prober, or add a dialback peer to spec.peers: the engine's probe makes it connect back.".to_owned()
     });
     Verdict::new(
         InboundReachableReason::NoOutsideEvidence,
@@ -127,7 +179,16 @@ fn staleness(view: View<'_>, observation: &InboundObservation) -> Option<Stalene
     if view.seen.address_changed.is_some_and(|changed| observation.at < changed) {
         return Some(Staleness::AddressChanged);
     }
-    let ttl: std::time::Duration = view.federation.spec.verification.evidence_ttl.into();
-    let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX);
-    (view.seen.now.duration_since(observation.at) > ttl).then_some(Staleness::TooOld)
+    let age = view.seen.now.duration_since(observation.at);
+    (age > outside::evidence_ttl(view)).then_some(Staleness::TooOld)
+}
+
+/// The strongest observation that still counts.
+pub fn fresh(view: View<'_>) -> Option<&InboundObservation> {
+    strongest(view).filter(|known| staleness(view, known).is_none())
+}
+
+/// The first prober that connects.
+pub fn prober(view: View<'_>) -> Option<Finding> {
+    outside::findings(view).into_iter().find(|finding| finding.fault.is_none())
 }

@@ -6,7 +6,9 @@ use crds::pattern::DomainPattern;
 use crds::reason::PeersReachableReason;
 use crds::status::PeerState;
 use crds::word::Word;
-use federation_engine::observe::evidence::PeerEvidence;
+use federation_engine::observe::evidence::{
+    ClaimOutcome, FlowEvidence, FlowOutcome, LocalStream, PeerEvidence,
+};
 use jiff::Timestamp;
 
 use super::View;
@@ -34,7 +36,23 @@ impl PeerView<'_> {
         Some((&outbound.reason, outbound.message.as_str()))
     }
 
+    /// A local domain whose streams fail although those of another one do not.
+    pub fn failing_local(&self) -> Option<&LocalStream> {
+        let failing = |other: &&LocalStream| {
+            !other.stream.connected && other.stream.reason != Word::Connected
+        };
+        self.evidence
+            .filter(|evidence| state(evidence) == PeerState::Connected)?
+            .others
+            .iter()
+            .find(failing)
+    }
+
     fn describe(&self) -> String {
+        if let Some(LocalStream { local, stream }) = self.failing_local() {
+            let message = stream.message.trim_end_matches('.');
+            return format!("from {local} only: {}, {message}", stream.reason);
+        }
         let Some((reason, message)) = self.outcome() else {
             return "Unknown, not reached yet".to_owned();
         };
@@ -85,12 +103,20 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
             first.domain,
             first.describe()
         );
-        let reason = if failing.len() == peers.len() && peers.len() > 1 {
-            PeersReachableReason::AllPeersFailed
-        } else {
-            PeersReachableReason::SomePeersFailed
-        };
-        return Verdict::new(reason, text);
+        if failing.len() == peers.len() && peers.len() > 1 {
+            let hint = if points_at_egress(view, peers) { EGRESS } else { "" };
+            return Verdict::new(PeersReachableReason::AllPeersFailed, format!("{text}{hint}"));
+        }
+        return Verdict::new(PeersReachableReason::SomePeersFailed, text);
+    }
+    if let Some(flow) = peers.iter().find_map(|peer| one_way(view, peer.domain)) {
+        return Verdict::new(
+            PeersReachableReason::OneWay,
+            format!(
+                "Stanzas reach {}, but no answer to the ping to {} comes back. Its server cannot open a stream to the engine, or drops the ping: compare InboundReachable, and ask its administrator for the reason in its log.",
+                flow.peer, flow.to
+            ),
+        );
     }
     if let Some(unknown) = peers.iter().find(|peer| peer.state != PeerState::Connected) {
         return Verdict::new(
@@ -101,6 +127,51 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
     Verdict::new(PeersReachableReason::AllPeersReachable, "Every configured peer was reached.")
 }
 
+/// What to do if no connection leaves the cluster.
+const EGRESS: &str = " No other server can be reached either: check that NetworkPolicies, the nodes and the firewall allow the engine pods to open TCP connections to port 5269 of other networks.";
+
+/// All peers fail before or at the TCP connection, and there is no sign that any other server can be reached. One that
+/// refuses or resets was reached.
+fn points_at_egress(view: View<'_>, peers: &[PeerView<'_>]) -> bool {
+    let unconnected = |peer: &PeerView<'_>| {
+        let reason = peer.outcome().map(|(reason, _)| reason);
+        matches!(reason, Some(Word::ConnectTimedOut | Word::NoRoute | Word::ConnectFailed))
+    };
+    let control = view.reports().any(|seen| {
+        seen.peers.iter().any(|peer| peer.outbound.as_ref().is_some_and(|out| out.connected))
+            || seen.claims.iter().any(|claim| claim.outcome != ClaimOutcome::Unreachable)
+    });
+    peers.iter().all(unconnected) && !control
+}
+
+/// The last ping to an address at a peer, if one local domain got no answer to it at any replica.
+fn one_way<'a>(view: View<'a>, peer: &Domain) -> Option<&'a FlowEvidence> {
+    flows(view, peer).find(|flow| result(view, flow) == FlowOutcome::NoAnswer)
+}
+
+/// The last ping from each local domain to an address at a peer, of any replica.
+pub fn flows<'a>(view: View<'a>, peer: &Domain) -> impl Iterator<Item = &'a FlowEvidence> {
+    let all: Vec<&FlowEvidence> =
+        view.reports().flat_map(|seen| &seen.flows).filter(|flow| flow.peer == *peer).collect();
+    let last = |flow: &&FlowEvidence| {
+        !all.iter().any(|other| {
+            other.local == flow.local
+                && (result(view, other) != FlowOutcome::NoAnswer, other.at)
+                    > (result(view, flow) != FlowOutcome::NoAnswer, flow.at)
+        })
+    };
+    all.iter().copied().filter(last).collect::<Vec<_>>().into_iter()
+}
+
+/// The outcome of a ping, whose answer may have come to another replica.
+pub fn result(view: View<'_>, flow: &FlowEvidence) -> FlowOutcome {
+    let elsewhere = view
+        .reports()
+        .flat_map(|seen| &seen.answers)
+        .any(|answer| answer.domain == flow.peer && answer.ping == flow.ping);
+    if elsewhere { FlowOutcome::Answered } else { flow.outcome }
+}
+
 fn is_failing(peer: &PeerView<'_>) -> bool {
     matches!(peer.state, PeerState::Failed | PeerState::Blocked)
 }
@@ -108,8 +179,19 @@ fn is_failing(peer: &PeerView<'_>) -> bool {
 /// A required peer that is not reachable, and why.
 pub fn required_failing(view: View<'_>) -> Option<String> {
     let peers = states(view);
-    let peer = peers.iter().find(|peer| peer.required && peer.state != PeerState::Connected)?;
-    Some(format!("Required peer {} is not reachable: {}.", peer.domain, peer.describe()))
+    let required = || peers.iter().filter(|peer| peer.required);
+    if let Some(peer) = required().find(|peer| peer.state != PeerState::Connected) {
+        return Some(format!(
+            "Required peer {} is not reachable: {}.",
+            peer.domain,
+            peer.describe()
+        ));
+    }
+    let flow = required().find_map(|peer| one_way(view, peer.domain))?;
+    Some(format!(
+        "Stanzas reach required peer {}, but no answer to the ping to {} comes back.",
+        flow.peer, flow.to
+    ))
 }
 
 /// The state of every configured peer that is named by its exact domain.
@@ -122,11 +204,15 @@ pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
     named
         .map(|(domain, settings)| {
             let evidence = best(view, domain);
-            PeerView {
+            let peer = PeerView {
                 domain,
                 required: effective::effective(&spec.peer_defaults, Some(settings)).required,
                 state: evidence.map_or(PeerState::Unknown, state),
                 evidence,
+            };
+            match peer.failing_local() {
+                Some(_) => PeerView { state: PeerState::Failed, ..peer },
+                None => peer,
             }
         })
         .collect()

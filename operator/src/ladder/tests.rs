@@ -1,7 +1,9 @@
 //! The ladder as a table: evidence in, verdicts out, at one fixed moment.
 
+mod claimed;
 mod dns;
 mod issuance;
+mod peer_streams;
 
 use std::sync::Arc;
 
@@ -126,10 +128,10 @@ fn accepted() {
     assert!(several.message.ends_with("Also affected: Secret example."), "{several:?}");
     assert_eq!(reason(rung, |seen| seen.applied.pending = true), "Pending");
     let mut spec = smallest();
-    spec["verification"] = json!({"claimCheck": {}});
+    spec["peerDefaults"] = json!({"probe": {"to": "echo@partner.example"}});
     let verdict = of(&spec, rung, |_| {});
     assert_eq!(verdict.reason.to_string(), "Accepted");
-    assert!(verdict.message.contains("Not in effect yet: verification.claimCheck."), "{verdict:?}");
+    assert!(verdict.message.contains("Not in effect yet: peerDefaults.probe.to."), "{verdict:?}");
 }
 
 fn refused(kind: &str, cause: Cause) -> Problem {
@@ -275,41 +277,6 @@ fn resolved_refs() {
         }];
     });
     assert_eq!(verdict.reason.to_string(), "SecretNotFound");
-}
-
-/// The partner called a key invalid and asked no engine; it had asked about one that long before.
-fn refused_unasked(asked_before: Option<SignedDuration>) -> Verdict {
-    after(ConditionType::DomainUncontested, |seen| {
-        engine(seen, |report| {
-            let peer =
-                report.peers.iter_mut().find(|peer| peer.domain.as_str() == "partner.example");
-            let outbound = peer.unwrap().outbound.as_mut().unwrap();
-            outbound.connected = false;
-            outbound.reason = Word::DialbackInvalidUnasked;
-            outbound.since = now();
-            report.inbound.clear();
-            report.inbound.extend(asked_before.map(|before| InboundObservation {
-                kind: InboundKind::DialbackVerified,
-                peer: "partner.example".parse().unwrap(),
-                local: "example.com".parse().unwrap(),
-                source: [198, 18, 0, 1].into(),
-                at: now() - before,
-            }));
-        });
-    })
-}
-
-#[test]
-fn a_peer_that_refuses_a_key_without_asking_is_named_where_claims_are_notified() {
-    let named = "But partner.example rejected a dialback key without querying any engine";
-    for before in [None, Some(SignedDuration::from_hours(1))] {
-        let verdict = refused_unasked(before);
-        assert_eq!(verdict.reason.to_string(), "Uncontested", "one peer's word is no proof");
-        assert!(verdict.message.contains(named), "{verdict:?}");
-    }
-    // Another replica was asked: then the peer's trouble is another one.
-    let verdict = refused_unasked(Some(SignedDuration::from_secs(2)));
-    assert!(!verdict.message.contains("partner.example"), "{verdict:?}");
 }
 
 fn with_secret() -> Value {

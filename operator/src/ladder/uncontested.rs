@@ -1,38 +1,20 @@
-//! `DomainUncontested`: no one else claims a local domain. `Accepted` reports an older federation of the cluster; this
-//! rung judges DNS, and how configured peers answer our dialback keys.
+//! `DomainUncontested`: no one else claims a local domain. It judges DNS, how configured peers reject our streams, and what
+//! the partners of `spec.verification.claimCheck` answer. A federation that is rejected because an older one of the cluster has
+//! its domain gets `DomainConflict` here as well.
 
 use crds::domain::Domain;
 use crds::reason::DomainUncontestedReason;
-use crds::word::Word;
-use federation_engine::observe::evidence::InboundKind;
-use jiff::SignedDuration;
 
 use super::View;
+use super::claims::{self, Claim};
 use super::host::failures;
-use super::peers::{self, PeerView};
 use super::srv;
 use super::verdict::Verdict;
 use crate::dns::publish;
 use crate::dns::wanted;
 
-/// What this rung does not check.
-const NOT_CHECKED: &str =
-    "The operator does not check yet whether a partner routes the domain elsewhere";
-
-/// A peer verifies a dialback key before it answers, within the time that stream negotiation may take.
-const QUESTION_BEFORE_VERDICT: SignedDuration = SignedDuration::from_mins(5);
-
-/// The verdict when every domain's is True. One peer's answer to a key is a hint but no proof, so it changes only the
-/// message.
+/// The verdict when every domain's is True.
 pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
-    let sign = claimant(view).map_or_else(
-        || format!("{NOT_CHECKED}."),
-        |peer| {
-            format!(
-                "But {peer} rejected a dialback key without querying any engine. It may host one of the domains itself (only its administrator can release it), or see SRV records other than the public ones; see status.peers."
-            )
-        },
-    );
     let except = if view.federation.spec.dns.srv.other_targets.is_empty() {
         ""
     } else {
@@ -41,36 +23,40 @@ pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
     Verdict::new(
         DomainUncontestedReason::Uncontested,
         format!(
-            "No other federation of this cluster and no SRV record claims a local domain{except}. {sign}"
+            "No other federation of this cluster, no SRV record and no configured peer claims a local domain{except}. {}",
+            not_checked(view)
         ),
     )
 }
 
-/// A configured peer that rejected one of our keys although no replica got a db:verify for it.
-fn claimant(view: View<'_>) -> Option<&Domain> {
-    let suspect = |peer: &PeerView<'_>| {
-        let reason = peer.outcome().map(|(reason, _)| reason);
-        reason == Some(&Word::DialbackInvalidUnasked) && !was_asked(view, peer)
-    };
-    peers::states(view).into_iter().find(suspect).map(|peer| peer.domain)
+/// What this rung does not check; a sentence.
+fn not_checked(view: View<'_>) -> String {
+    let first = view.federation.domains().next();
+    let asked = first.map(|domain| claims::asked(view, domain)).unwrap_or_default();
+    if asked.is_empty() {
+        return "Other servers may host a domain themselves; spec.verification.claimCheck asks partners.".to_owned();
+    }
+    let names: Vec<&str> = asked.iter().map(|partner| partner.as_str()).collect();
+    format!("{} answered that they do not host it.", names.join(", "))
 }
 
-/// Whether a replica confirmed a key to the peer at about the time when another key was rejected. A replica knows only
-/// about requests that reached it.
-fn was_asked(view: View<'_>, peer: &PeerView<'_>) -> bool {
-    let Some(refused) = peer.evidence.and_then(|evidence| evidence.outbound.as_ref()) else {
-        return false;
-    };
-    view.reports().flat_map(|report| &report.inbound).any(|seen| {
-        seen.kind == InboundKind::DialbackVerified
-            && seen.peer == *peer.domain
-            && refused.since.duration_since(seen.at) < QUESTION_BEFORE_VERDICT
-    })
+/// A partner claims a domain: the evidence, and whom to contact.
+fn claimed(domain: &Domain, Claim { partner, evidence }: &Claim) -> Verdict {
+    let evidence = evidence.trim_end_matches('.');
+    Verdict::new(
+        DomainUncontestedReason::DomainClaimedElsewhere,
+        format!(
+            "{partner} appears to host {domain} itself: {evidence}. Ask the administrator of {partner}, or the support of its hosting provider, to release {domain}. If {domain} is yours there as well, delete it there."
+        ),
+    )
 }
 
 /// Judges one domain.
 pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     let target = wanted::srv_target(view.federation, view.published_at().as_ref());
+    if let Some(claim) = claims::of(view, domain) {
+        return claimed(domain, &claim);
+    }
     let suffix = format!("._tcp.{}", domain.to_ascii());
     let of_domain =
         || view.seen.dns.services.iter().filter(|(owner, _)| owner.ends_with(suffix.as_str()));
@@ -86,17 +72,27 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     }
     let target = target.unwrap_or_else(|| view.federation.host.to_ascii());
     let dns = &view.seen.dns;
-    match publish::foreign(view.federation, &target, dns, &suffix) {
-        Some((owner, elsewhere)) => Verdict::new(
+    if let Some((owner, elsewhere)) = publish::foreign(view.federation, &target, dns, &suffix) {
+        return Verdict::new(
             DomainUncontestedReason::DomainClaimedElsewhere,
             format!(
                 "SRV record {owner} {elsewhere} points to another server. {}",
                 srv::ways_out(domain, elsewhere)
             ),
-        ),
-        None => Verdict::new(
-            DomainUncontestedReason::Uncontested,
-            format!("No SRV record of {domain} points elsewhere. {NOT_CHECKED}."),
-        ),
+        );
     }
+    if let Some(claim) = claims::inconclusive(view, domain) {
+        return Verdict::new(
+            DomainUncontestedReason::ControlProbeInconclusive,
+            format!(
+                "The answers of {} do not show whether it hosts {domain} itself: {}. Ask its administrator, or remove it from spec.verification.claimCheck.peers.",
+                claim.partner,
+                claim.evidence.trim_end_matches('.')
+            ),
+        );
+    }
+    Verdict::new(
+        DomainUncontestedReason::Uncontested,
+        format!("No SRV record of {domain} points elsewhere. {}", not_checked(view)),
+    )
 }

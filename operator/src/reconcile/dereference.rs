@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use crds::federation::reference::{BundleRef, SecretKey};
 use crds::reason::ResolvedRefsReason;
+use federation_engine::prober::signature::{MIN_TOKEN, Token};
 use federation_engine::tls::issue::PemPair;
 use federation_engine::tls::roots;
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use s2s_proto::certificate::trust::Trust;
 use crate::build::{bundles, components, paths};
 use crate::children::is_controlled_by;
 use crate::evidence::certificate::{self, CertificateSeen};
+use crate::evidence::prober::KnownProber;
 use crate::evidence::references::{self, ReferenceError, References};
 use crate::federation::material::{Existing, Material};
 use crate::federation::names;
@@ -41,6 +43,8 @@ pub struct Dereferenced {
     pub issued_offer: Option<Offer>,
     /// The public roots and those that the spec adds.
     pub trust: Trust,
+    /// The probers of the spec whose token could be read.
+    pub probers: Vec<KnownProber>,
 }
 
 /// Reads everything. `cert_manager`: the API server has the kind Certificate.
@@ -193,6 +197,22 @@ impl Dereferenced {
                 Err(problem) => Err(problem),
             };
             all.problems.extend(checked.err());
+        }
+        for (field, prober) in spec.verification.probers() {
+            let (name, key) = (&prober.secret_ref.name, &prober.secret_ref.key);
+            let field = format!("{field}.secretRef");
+            let token = reader.secret_key(&field, name, key).await?.and_then(|secret| {
+                Token::new(&secret).ok_or_else(|| {
+                    invalid(
+                        ResolvedRefsReason::SecretInvalid,
+                        format!("{field}: key {key} of Secret {name} has fewer than {MIN_TOKEN} bytes; a token of a prober needs more"),
+                    )
+                })
+            });
+            match token {
+                Ok(token) => self.probers.push(KnownProber { url: prober.url.clone(), token }),
+                Err(problem) => self.references.problems.push(problem),
+            }
         }
         Ok(())
     }

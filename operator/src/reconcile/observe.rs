@@ -170,6 +170,7 @@ pub async fn content(
     }
     secrets.extend(federation.certificate_secret());
     secrets.extend(spec.dialback.as_ref().map(|dialback| dialback.secret_ref.name.as_str()));
+    secrets.extend(spec.verification.probers().map(|(_, prober)| prober.secret_ref.name.as_str()));
     // The Secrets that are issued for a federation have its name and a hyphen before theirs.
     let own = format!("{}-", federation.name);
     let is_read = |name: &str| name.starts_with(&own) || secrets.contains(&name);

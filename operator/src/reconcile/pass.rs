@@ -22,6 +22,8 @@ use crate::context::{Context, Federation, FederationRef};
 use crate::evidence::cluster::ClusterEvidence;
 use crate::evidence::dns::{DnsEvidence, LookedFor};
 use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::peer_dns::{self, PeerDnsEvidence};
+use crate::evidence::prober::{self, OutsideEvidence};
 use crate::evidence::{Evidence, probe, resolvers};
 use crate::federation::validated::{InvalidFederation, Validated, validate};
 use crate::ladder::verdict::Verdict;
@@ -64,6 +66,8 @@ async fn one(
             // No verdict depends on the network.
             context.dns.forget(reference);
             context.probes.forget(reference);
+            context.outside.forget(reference);
+            context.peer_dns.forget(reference);
             return reject(context, object, &old, &rejection, now).await;
         }
     };
@@ -253,10 +257,12 @@ async fn evidence(
     };
     let every = context.remember(reference, |memory| memory.every);
     let (dns, probes) = ask(context, reference, federation, &cluster, plan, every);
+    let outside = ask_probers(context, reference, federation, &cluster, plan, every);
+    let peer_dns = ask_about_peers(context, reference, federation);
     let fresh = |at: Timestamp| now.duration_since(at) < MAX_EVIDENCE_AGE;
     let networks = inside(&plan.networks, federation, &cluster);
     let reached_at = federation.reached_at(cluster.address());
-    let address_changed = status::address_changed(old, reached_at.as_ref(), now);
+    let address_changed = status::address_changed(old, federation, reached_at.as_ref(), now);
     Evidence {
         now,
         applied,
@@ -268,6 +274,8 @@ async fn evidence(
         dns: dns.filter(|dns| fresh(dns.at)).unwrap_or_default(),
         networks,
         probes: probes.filter(|probes| fresh(probes.at)).unwrap_or_default(),
+        outside: outside.filter(|outside| fresh(outside.at)).unwrap_or_default(),
+        peer_dns: peer_dns.unwrap_or_default(),
         address_changed,
         remembered: status::remembered(old),
         rollout_waits: plan.rollout_waits.clone(),
@@ -288,6 +296,37 @@ fn ask(
     let names = LookedFor::of(federation, published_at.as_ref(), &resolvers);
     let wanted = probe::Wanted::of(federation, cluster, plan.references.served.as_ref());
     (context.dns.observe(reference, names, every), context.probes.observe(reference, wanted, every))
+}
+
+/// Orders probes from outside, and takes the last results. Without probers, or an address to probe, nothing is ordered.
+fn ask_probers(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    cluster: &ClusterEvidence,
+    plan: &Plan,
+    every: Duration,
+) -> Option<OutsideEvidence> {
+    let address = federation.reached_at(cluster.address());
+    let Some(wanted) = prober::Wanted::of(federation, address.as_ref(), &plan.probers) else {
+        context.outside.forget(reference);
+        return None;
+    };
+    let every = every.clamp(prober::SHORTEST_INTERVAL, prober::LONGEST_INTERVAL);
+    context.outside.observe(reference, wanted, every)
+}
+
+/// Orders the queries about peers, and takes the last answers.
+fn ask_about_peers(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+) -> Option<PeerDnsEvidence> {
+    let Some(wanted) = peer_dns::Wanted::of(federation, &resolvers::of(federation)) else {
+        context.peer_dns.forget(reference);
+        return None;
+    };
+    context.peer_dns.observe(reference, wanted, peer_dns::INTERVAL)
 }
 
 /// The cluster's own networks, with those that the spec adds, and the addresses of the pods.

@@ -24,6 +24,7 @@ use crate::evidence::WantedConfig;
 use crate::evidence::cluster::{self, ClusterEvidence};
 use crate::evidence::engine::Credentials;
 use crate::evidence::networks::ClusterNetworks;
+use crate::evidence::prober::KnownProber;
 use crate::evidence::references::{References, ServedCertificate};
 use crate::federation::material::{self, ControlMaterial};
 use crate::federation::names;
@@ -40,6 +41,7 @@ pub(super) struct Plan {
     pub(super) publication: Publication,
     pub(super) references: References,
     pub(super) credentials: Option<Credentials>,
+    pub(super) probers: Vec<KnownProber>,
     pub(super) networks: Arc<ClusterNetworks>,
     /// Why the federation does not get the current engine image yet.
     pub(super) rollout_waits: Option<String>,
@@ -79,6 +81,7 @@ pub(super) async fn plan(
         publication,
         references: References::default(),
         credentials: None,
+        probers: Vec::new(),
         networks,
         rollout_waits: None,
         restored: Vec::new(),
@@ -125,6 +128,7 @@ fn build(
     let source = serving.as_ref().map(|serving| &serving.source);
     let issuer = found.issued.issuer(federation, source);
     plan.references = found.references;
+    plan.probers = found.probers;
     plan.references.served = serving.as_ref().map(ServedCertificate::from);
     plan.credentials = credentials(&material.control);
     let given = Given {

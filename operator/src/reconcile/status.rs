@@ -10,7 +10,7 @@ use crds::federation::dns::ResolverAddress;
 use crds::reason::PausedReason;
 use crds::status::{
     Address as StatusAddress, AddressType, BackendState, BackendStatus, DomainStatus,
-    InboundEvidence, InboundStatus,
+    InboundEvidence, InboundStatus, PublicPortsStatus,
 };
 use federation_engine::observe::evidence::{InboundKind, InboundObservation};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,7 @@ use crate::build::Address;
 use crate::configure;
 use crate::dns::{compare, zone};
 use crate::federation::names;
+use crate::federation::validated::Validated;
 use crate::ladder::damping::{Damped, Times, damp};
 use crate::ladder::verdict::Verdict;
 use crate::ladder::{self, Judgement, View, inbound, ready};
@@ -53,6 +54,7 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     status.observed_generation = generation;
     status.host = Some(federation.host.to_ascii());
     status.addresses = addresses(federation.reached_at(seen.cluster.address()).as_ref());
+    status.ports = Some(ports(federation));
     status.addresses_changed_time = seen.address_changed.map(Time);
     let records = compare::records(view);
     status.zone_snippet = zone::snippet(&records);
@@ -121,6 +123,9 @@ fn seen_at(view: View<'_>, type_: ConditionType) -> Timestamp {
         | ConditionType::SRVResolves
         | ConditionType::DomainUncontested => view.seen.dns.at,
         ConditionType::TLSVerified | ConditionType::StreamVerified => view.seen.probes.at,
+        ConditionType::InboundReachable if !view.seen.outside.reports.is_empty() => {
+            view.seen.outside.at
+        }
         _ => view.seen.now,
     }
 }
@@ -224,16 +229,22 @@ fn stamped(
     new
 }
 
-/// When the addresses last changed. The first addresses are not a change, because there were none before.
+/// When the addresses or ports last changed. The first ones are not a change, because there were none before.
 pub fn address_changed(
     old: &XmppFederationStatus,
+    federation: &Validated,
     address: Option<&Address>,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    if old.addresses.is_empty() || old.addresses == addresses(address) {
+    let same_ports = old.ports.is_none_or(|known| known == ports(federation));
+    if old.addresses.is_empty() || (old.addresses == addresses(address) && same_ports) {
         return old.addresses_changed_time.as_ref().map(|time| time.0);
     }
     Some(now)
+}
+
+fn ports(federation: &Validated) -> PublicPortsStatus {
+    PublicPortsStatus { s2s: federation.public_port(), s2s_tls: federation.public_tls_port() }
 }
 
 fn addresses(address: Option<&Address>) -> Vec<StatusAddress> {
@@ -332,17 +343,17 @@ pub fn remembered(old: &XmppFederationStatus) -> Option<InboundObservation> {
 }
 
 fn inbound_evidence(old: &XmppFederationStatus, view: View<'_>) -> Option<InboundStatus> {
-    let found = inbound::strongest(view)?;
-    let new = InboundStatus {
-        evidence: match found.kind {
-            InboundKind::StreamAuthenticated => InboundEvidence::Stream,
-            InboundKind::DialbackVerified => InboundEvidence::Dialback,
-            InboundKind::StreamOpened => InboundEvidence::Other,
+    let certain = inbound::fresh(view).filter(|found| found.kind != InboundKind::StreamOpened);
+    let new = match (certain, inbound::prober(view)) {
+        (Some(found), _) => by_peer(found),
+        (None, Some(prober)) => InboundStatus {
+            evidence: InboundEvidence::Probe,
+            source_address: None,
+            peer: None,
+            domain: view.federation.domains().next().map(ToString::to_string),
+            observed_time: Time(prober.at),
         },
-        source_address: Some(found.source.to_canonical().to_string()),
-        peer: Some(found.peer.to_string()),
-        domain: Some(found.local.to_string()),
-        observed_time: Time(found.at),
+        (None, None) => by_peer(inbound::strongest(view)?),
     };
     match &old.inbound {
         Some(known)
@@ -353,5 +364,19 @@ fn inbound_evidence(old: &XmppFederationStatus, view: View<'_>) -> Option<Inboun
             Some(known.clone())
         }
         _ => Some(new),
+    }
+}
+
+fn by_peer(found: &InboundObservation) -> InboundStatus {
+    InboundStatus {
+        evidence: match found.kind {
+            InboundKind::StreamAuthenticated => InboundEvidence::Stream,
+            InboundKind::DialbackVerified => InboundEvidence::Dialback,
+            InboundKind::StreamOpened => InboundEvidence::Other,
+        },
+        source_address: Some(found.source.to_canonical().to_string()),
+        peer: Some(found.peer.to_string()),
+        domain: Some(found.local.to_string()),
+        observed_time: Time(found.at),
     }
 }

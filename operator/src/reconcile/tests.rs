@@ -394,7 +394,7 @@ fn inbound_evidence_from_before_a_change_of_the_addresses_is_not_taken_again() {
         seen.now = now() + jiff::SignedDuration::from_mins(minutes);
         let address = address.map(|ip| Address::Ips(vec![ip.parse().unwrap()]));
         seen.cluster.service.as_mut().unwrap().address = address.clone();
-        seen.address_changed = status::address_changed(old, address.as_ref(), seen.now);
+        seen.address_changed = status::address_changed(old, &validated, address.as_ref(), seen.now);
         let view = View { federation: &validated, seen: &seen };
         status::judged(old, view, &Failing::new()).status
     };
@@ -415,6 +415,57 @@ fn inbound_evidence_from_before_a_change_of_the_addresses_is_not_taken_again() {
     let back = shown(&gone, Some("192.0.2.1"), 2);
     assert_eq!(reason(&back), "EvidenceStale");
     assert_eq!(back.addresses_changed_time, gone.addresses_changed_time);
+}
+
+#[test]
+fn a_change_of_the_public_ports_is_one_of_the_addresses() {
+    let behind = |port: u16| {
+        let mut spec = smallest();
+        spec["service"] = json!({"publicAddresses": ["192.0.2.1"], "publicPorts": {"s2s": port}});
+        validated(&spec)
+    };
+    let address = Address::Ips(vec!["192.0.2.1".parse().unwrap()]);
+    let seen = evidence(&behind(5269));
+    let view_of = behind(5269);
+    let view = View { federation: &view_of, seen: &seen };
+    let first =
+        status::judged(&crds::XmppFederationStatus::default(), view, &Failing::new()).status;
+    let changed = |port| status::address_changed(&first, &behind(port), Some(&address), now());
+    assert_eq!((changed(5269), changed(5299)), (None, Some(now())));
+}
+
+#[test]
+fn a_failure_of_a_prober_counts_when_the_next_probe_confirms_it() {
+    use federation_engine::prober::message::{OutsideMode, OutsideOutcome, OutsideResult};
+
+    let validated = validated(&smallest());
+    let mut old = crds::XmppFederationStatus::default();
+    let mut failing = Failing::new();
+    let mut shown = |refused: bool, seconds: i64| {
+        let mut seen = evidence(&validated);
+        seen.now = now() + jiff::SignedDuration::from_secs(seconds);
+        let results = vec![OutsideResult {
+            address: Some(format!("{}:5269", crate::fixtures::ADDRESS).parse().unwrap()),
+            domain: "example.com".parse().unwrap(),
+            mode: OutsideMode::StartTls,
+            outcome: OutsideOutcome::Refused,
+        }];
+        seen.outside.at = seen.now;
+        seen.outside.reports = refused
+            .then(|| crate::evidence::prober::OutsideReport {
+                prober: "probe.example".to_owned(),
+                at: seen.now,
+                since: seen.now,
+                found: Ok(results),
+            })
+            .into_iter()
+            .collect();
+        let judged = status::judged(&old, View { federation: &validated, seen: &seen }, &failing);
+        (old, failing) = (judged.status, judged.failing);
+        get(&old.conditions, ConditionType::InboundReachable).unwrap().reason.clone()
+    };
+    let reasons = [shown(false, 0), shown(true, 10), shown(true, 12), shown(false, 14)];
+    assert_eq!(reasons, ["InboundObserved", "InboundObserved", "ProbeRefused", "InboundObserved"]);
 }
 
 #[test]

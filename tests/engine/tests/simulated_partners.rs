@@ -6,13 +6,14 @@
 use std::net::Ipv4Addr;
 
 use harness::claim;
+use harness::evidence::of_all;
 use harness::loopback::{DEADLINE, LOCAL, eventually, until};
 use harness::program::engine;
 use s2s_peer::element::Element;
 use s2s_peer::error::PeerError;
 use s2s_peer::nameserver::{Nameserver, Zone};
 use s2s_peer::namespace::{SERVER, STANZA_ERRORS};
-use s2s_peer::partners::partner::Claim;
+use s2s_peer::partners::partner::{Claim, Unknown};
 use s2s_peer::partners::wire::Wire;
 use s2s_peer::partners::{
     cisco_imp, expressway, google_talk, sametime, webex_app, webex_messenger,
@@ -400,4 +401,49 @@ fn simulated_expressway_has_nothing_that_a_strict_federation_accepts() {
     let world = world(expressway::WIRE, profile("Strict"));
     let text = bounce(&world, page::EXPRESSWAY, "NoAuthenticationMethod");
     assert!(text.ends_with(NO_DIALBACK), "{text}");
+}
+
+/// A word of the engine's evidence.
+fn evidence_of(world: &World, path: &str) -> String {
+    let roots = world.ground.authority.roots().unwrap();
+    let all: Value = of_all(world.control.unwrap(), &roots).unwrap();
+    all.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn simulated_hosters_show_by_their_answers_whether_they_host_the_domain() {
+    for (wire, name) in
+        [(google_talk::WIRE, "LegacyDialback"), (webex_messenger::WIRE, "WebexMessenger")]
+    {
+        for (unknown, customers, expected) in [
+            (Unknown::HostUnknown, vec![LOCAL.to_owned()], "Claimed"),
+            (Unknown::HostUnknown, Vec::new(), "NotClaimed"),
+            (Unknown::Greeted, vec![LOCAL.to_owned()], "Claimed"),
+            (Unknown::Greeted, Vec::new(), "NotClaimed"),
+        ] {
+            let setup = Setup { unknown, customers, ..Setup::new(wire, profile(name)) };
+            let world = start(&Setup { claim_check: true, ..setup });
+            let seen = || Ok(evidence_of(&world, "/claims/0/outcome"));
+            let context = format!("{name} {unknown:?}");
+            eventually(&context, &expected.to_owned(), seen).unwrap();
+        }
+    }
+}
+
+#[test]
+fn simulated_partner_answers_a_ping_over_its_own_stream() {
+    let echo = json!({"profile": "WebexMessenger", "probe": {"to": "echo@partner.example"}});
+    let setup = Setup { claim_check: true, ..Setup::new(webex_messenger::WIRE, echo) };
+    let world = start(&setup);
+    let ping = next(&world.server, "iq");
+    assert_eq!(ping.attribute("to"), Some("echo@partner.example"));
+    assert_eq!(ping.attribute("from"), Some("local.example/xfed-probe"));
+    let id = ping.attribute("id").unwrap();
+    let mut back = world.partner.stream_to(LOCAL).unwrap();
+    back.send(format!(
+        "<iq type='result' from='echo@partner.example' to='local.example/xfed-probe' id='{id}'/>"
+    ))
+    .unwrap();
+    let seen = || Ok(evidence_of(&world, "/flows/0/outcome"));
+    eventually("the outcome of the ping", &"Answered".to_owned(), seen).unwrap();
 }

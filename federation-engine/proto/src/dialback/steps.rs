@@ -93,7 +93,7 @@ impl DialbackElement {
     }
 
     /// Writes the element with the prefix that our headers declare.
-    pub(crate) fn write(&self, out: &mut Out) {
+    pub fn write(&self, out: &mut Out) {
         let (name, pair, id) = match self {
             Self::Result { pair, .. } | Self::ResultAnswer { pair, .. } => {
                 ("db:result", pair, None)

@@ -245,12 +245,11 @@ peers:
 ",
     )
     .unwrap();
-    let probe = "not in effect yet; a probe opens a stream to the peer's domain and sends no ping";
+    let probe = "no effect, because the address belongs to one peer; set peers[].probe.to";
     assert_eq!(
         config.not_in_effect(),
         [
             format!("peerDefaults.probe.to: {probe}"),
-            format!("peers[1].probe.to: {probe}"),
             "backends[1].component: no component can connect; set listen.component".to_owned(),
         ]
     );

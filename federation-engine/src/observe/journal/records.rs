@@ -1,7 +1,9 @@
 //! The records of the journal: plain data and its bounds.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use crds::word::Word;
 use jiff::Timestamp;
 
 use super::refusals::Refusals;
@@ -11,6 +13,9 @@ use crate::observe::evidence::{
     Attempt, BackendAnswer, BackendOutcome, BackendRoundTrip, EngineEvidence, InboundKind,
     InboundObservation, InboundRefusal, LoadError, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND,
     MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS, PeerEvidence, PeerStream, ServedCertificate,
+};
+use crate::observe::evidence::{
+    ClaimEvidence, FlowEvidence, FlowOutcome, LocalStream, MAX_CLAIMS, MAX_FLOWS, MAX_LOCALS,
 };
 
 /// Maximum bytes kept of a text from a remote server.
@@ -51,6 +56,10 @@ pub(super) struct Records {
     answers: BTreeMap<Domain, VecDeque<String>>,
     peers: HashMap<Domain, PeerRecord>,
     refusals: Refusals<MAX_REFUSALS>,
+    /// By partner and local domain.
+    claims: BTreeMap<(Domain, Domain), ClaimEvidence>,
+    /// By peer and local domain.
+    flows: BTreeMap<(Domain, Domain), FlowEvidence>,
     /// When the last revision was made.
     pub(super) published: Timestamp,
     /// There are changes without a revision.
@@ -60,7 +69,8 @@ pub(super) struct Records {
 #[derive(Debug)]
 pub(super) struct PeerRecord {
     configured: bool,
-    pub(super) outbound: Option<PeerStream>,
+    /// By local domain.
+    outbound: BTreeMap<Domain, PeerStream>,
     pub(super) inbound: Option<PeerStream>,
     attempts: VecDeque<Attempt>,
     refusals: Refusals<MAX_PEER_REFUSALS>,
@@ -71,7 +81,7 @@ impl PeerRecord {
     fn new(configured: bool, touched: Timestamp) -> Self {
         Self {
             configured,
-            outbound: None,
+            outbound: BTreeMap::new(),
             inbound: None,
             attempts: VecDeque::new(),
             refusals: Refusals::default(),
@@ -80,7 +90,31 @@ impl PeerRecord {
     }
 
     fn connected(&self) -> bool {
-        [&self.outbound, &self.inbound].into_iter().flatten().any(|stream| stream.connected)
+        self.outbound.values().chain(&self.inbound).any(|stream| stream.connected)
+    }
+
+    /// The state to report: an open stream, or else the last success, or else the last failure. Among open streams, that of
+    /// the first local domain, so that it stays the same.
+    fn best(&self) -> Option<(&Domain, &PeerStream)> {
+        self.outbound.iter().max_by_key(|(local, stream)| {
+            let since = (!stream.connected).then_some(stream.since);
+            (stream.connected, stream.reason == Word::Connected, since, Reverse(*local))
+        })
+    }
+
+    /// The states of other local domains, where they differ.
+    fn others(&self) -> Vec<LocalStream> {
+        let Some((first, best)) = self.best().filter(|_| self.configured) else {
+            return Vec::new();
+        };
+        let differs = |(local, stream): &(&Domain, &PeerStream)| {
+            *local != first && stream.reason != best.reason
+        };
+        let other = |(local, stream): (&Domain, &PeerStream)| LocalStream {
+            local: local.clone(),
+            stream: stream.clone(),
+        };
+        self.outbound.iter().filter(differs).map(other).collect()
     }
 }
 
@@ -96,6 +130,8 @@ impl Records {
             answers: BTreeMap::new(),
             peers: HashMap::new(),
             refusals: Refusals::default(),
+            claims: BTreeMap::new(),
+            flows: BTreeMap::new(),
             waiting: false,
             published: Timestamp::MIN,
         }
@@ -116,6 +152,11 @@ impl Records {
         self.backends.retain(|domain, _| local.contains(domain));
         self.answers.retain(|domain, _| local.contains(domain));
         self.inbound.retain(|_, observation| local.contains(&observation.local));
+        self.claims.clear();
+        self.flows.clear();
+        for record in self.peers.values_mut() {
+            record.outbound.retain(|domain, _| local.contains(domain));
+        }
         let peers: HashSet<&Domain> = peers.into_iter().take(MAX_PEERS).collect();
         for (domain, record) in &mut self.peers {
             record.configured = peers.contains(domain);
@@ -213,22 +254,61 @@ impl Records {
         Change::New
     }
 
-    pub(super) fn stream(
+    pub(super) fn claim(&mut self, mut claim: ClaimEvidence) -> Change {
+        truncate(&mut claim.detail);
+        let key = (claim.partner.clone(), claim.local.clone());
+        let known = self.claims.get(&key);
+        let same = known
+            .is_some_and(|known| known.outcome == claim.outcome && known.detail == claim.detail);
+        if known.is_none() && self.claims.len() >= MAX_CLAIMS {
+            return Change::None;
+        }
+        self.claims.insert(key, claim);
+        if same { Change::Refresh } else { Change::New }
+    }
+
+    pub(super) fn flow(&mut self, flow: FlowEvidence) -> Change {
+        let key = (flow.peer.clone(), flow.local.clone());
+        let known = self.flows.get(&key);
+        // The ID of the ping matters only for one without an answer here.
+        let same = known.is_some_and(|known| {
+            known.outcome == flow.outcome && flow.outcome != FlowOutcome::NoAnswer
+        });
+        if known.is_none() && self.flows.len() >= MAX_FLOWS {
+            return Change::None;
+        }
+        self.flows.insert(key, flow);
+        if same { Change::Refresh } else { Change::New }
+    }
+
+    pub(super) fn outbound(
         &mut self,
         peer: &Domain,
+        local: &Domain,
         mut stream: PeerStream,
-        direction: impl FnOnce(&mut PeerRecord) -> &mut Option<PeerStream>,
     ) -> Change {
+        truncate(&mut stream.message);
+        let Some(record) = self.peer(peer, stream.since) else { return Change::None };
+        if is_known(record.outbound.get(local), &stream) {
+            return Change::None;
+        }
+        if record.outbound.len() >= MAX_LOCALS && !record.outbound.contains_key(local) {
+            let oldest = record.outbound.iter().min_by_key(|(_, known)| known.since);
+            let oldest = oldest.map(|(local, _)| local.clone());
+            oldest.and_then(|oldest| record.outbound.remove(&oldest));
+        }
+        record.outbound.insert(local.clone(), stream);
+        Change::New
+    }
+
+    pub(super) fn stream_of_peer(&mut self, peer: &Domain, mut stream: PeerStream) -> Change {
         truncate(&mut stream.message);
         let now = stream.since;
         let Some(record) = self.peer(peer, now) else { return Change::None };
-        let slot = direction(record);
-        if let Some(known) = slot
-            && (PeerStream { since: known.since, ..stream.clone() }) == *known
-        {
+        if is_known(record.inbound.as_ref(), &stream) {
             return Change::None;
         }
-        *slot = Some(stream);
+        record.inbound = Some(stream);
         if record.inbound.as_ref().is_some_and(|inbound| inbound.connected) {
             // It has authenticated since.
             record.refusals = Refusals::default();
@@ -264,6 +344,8 @@ impl Records {
             answers: self.answers.iter().flat_map(answers).collect(),
             peers,
             refusals: self.refusals.list(),
+            claims: self.claims.values().cloned().collect(),
+            flows: self.flows.values().cloned().collect(),
         }
     }
 
@@ -324,11 +406,18 @@ fn evidence((domain, record): (&Domain, &PeerRecord)) -> PeerEvidence {
     PeerEvidence {
         domain: domain.clone(),
         configured: record.configured,
-        outbound: record.outbound.clone(),
+        outbound: record.best().map(|(_, stream)| stream.clone()),
+        local: record.best().map(|(local, _)| local.clone()),
+        others: record.others(),
         inbound: record.inbound.clone(),
         attempts: record.attempts.iter().cloned().collect(),
         refusals: record.refusals.list(),
     }
+}
+
+/// Only the time differs.
+fn is_known(known: Option<&PeerStream>, stream: &PeerStream) -> bool {
+    known.is_some_and(|known| (PeerStream { since: known.since, ..stream.clone() }) == *known)
 }
 
 fn truncate(text: &mut String) {

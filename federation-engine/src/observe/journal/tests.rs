@@ -5,8 +5,8 @@ use s2s_proto::reason::Step;
 
 use super::*;
 use crate::observe::evidence::{
-    BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_PEER_REFUSALS,
-    MAX_PEERS, MAX_REFUSALS,
+    BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_LOCALS,
+    MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS,
 };
 
 fn domain(text: &str) -> Domain {
@@ -94,14 +94,54 @@ fn what_is_new_makes_a_revision_and_a_newer_time_only_once_a_minute() {
 fn a_stream_in_the_same_state_keeps_its_since() {
     let journal = journal();
     let peer = domain("peer.example");
-    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, stream(true, 1))), 1);
-    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, stream(true, 500))), 0);
+    assert_eq!(
+        revisions(&journal, |j| j.peer_outbound(&peer, &domain("local.example"), stream(true, 1))),
+        1
+    );
+    assert_eq!(
+        revisions(&journal, |j| j.peer_outbound(
+            &peer,
+            &domain("local.example"),
+            stream(true, 500)
+        )),
+        0
+    );
     assert_eq!(revisions(&journal, |j| j.peer_inbound(&peer, stream(true, 501))), 1);
-    assert_eq!(revisions(&journal, |j| j.peer_outbound(&peer, stream(false, 502))), 1);
+    assert_eq!(
+        revisions(&journal, |j| j.peer_outbound(
+            &peer,
+            &domain("local.example"),
+            stream(false, 502)
+        )),
+        1
+    );
     let evidence = journal.snapshot().1;
     let record = evidence.peers.iter().find(|record| record.domain == peer).unwrap();
     assert_eq!(record.outbound.as_ref().unwrap().since, at(502));
     assert_eq!(record.inbound.as_ref().unwrap().since, at(501));
+}
+
+#[test]
+fn the_state_of_another_local_domain_is_kept_where_it_differs_and_an_open_stream_comes_first() {
+    let journal = journal();
+    let peer = domain("named.example");
+    let record = || journal.snapshot().1.peers.into_iter().find(|p| p.domain == peer).unwrap();
+    let failed = |second| PeerStream { reason: "HostUnknown".into(), ..stream(false, second) };
+    journal.peer_outbound(&peer, &domain("a.example"), stream(true, 1));
+    journal.peer_outbound(&peer, &domain("b.example"), stream(true, 2));
+    assert_eq!((record().local, record().others), (Some(domain("a.example")), Vec::new()));
+    journal.peer_outbound(&peer, &domain("a.example"), failed(3));
+    assert_eq!(record().local, Some(domain("b.example")));
+    let others = record().others;
+    assert_eq!((others.len(), &others[0].local), (1, &domain("a.example")));
+    assert_eq!(others[0].stream.reason, Word::HostUnknown);
+    for number in 0..100 {
+        journal.peer_outbound(&peer, &domain(&format!("d{number}.example")), failed(4 + number));
+    }
+    assert!(record().others.len() < MAX_LOCALS);
+    // Domains that are gone are forgotten.
+    journal.configured("h2", [&domain("a.example")], [&peer], at(200));
+    assert!(record().others.is_empty());
 }
 
 #[test]

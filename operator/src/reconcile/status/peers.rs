@@ -4,14 +4,22 @@ use crds::XmppFederationStatus;
 use crds::condition::sentence;
 use crds::domain::Domain;
 use crds::status::{
-    MAX_PEERS, PeerAuthenticatedByStatus, PeerAuthenticationStatus, PeerState, PeerStatus,
-    PeerSummary, PeerTlsStatus,
+    MAX_PEERS, PeerAttempt, PeerAuthenticatedByStatus, PeerAuthenticationStatus,
+    PeerDialbackStatus, PeerDnsStatus, PeerDomainStatus, PeerFlowResult, PeerFlowStatus, PeerState,
+    PeerStatus, PeerSummary, PeerTlsStatus,
 };
-use federation_engine::observe::evidence::{Authentication, PeerEvidence, PeerStream};
+use crds::word::Word;
+use federation_engine::observe::evidence::{
+    Authentication, FlowOutcome, InboundKind, LocalStream, PeerEvidence, PeerStream,
+};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::ladder::{View, peers, refusal};
+use crate::ladder::peers::PeerView;
+use crate::ladder::{View, peers, refusal, side};
+
+/// Most attempts of a peer in the status.
+const MAX_ATTEMPTS: usize = 4;
 
 /// Configured peers first, then other peers with traffic; if there are too many, failing ones are kept first.
 pub(super) fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStatus>, PeerSummary) {
@@ -27,6 +35,8 @@ pub(super) fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStat
         .iter()
         .map(|peer| {
             let status = peer_status(old, peer.domain, peer.state, peer.evidence, now);
+            let status = with_flow(with_local(status, peer), view, peer.domain);
+            let status = PeerStatus { dns: dns(view, peer.domain), ..status };
             with_refusal(status, refusal::of(view, peer.domain))
         })
         .collect();
@@ -57,6 +67,114 @@ pub(super) fn peers(old: &XmppFederationStatus, view: View<'_>) -> (Vec<PeerStat
     (list, summary)
 }
 
+/// The peer's DNS records, as far as they have been queried.
+fn dns(view: View<'_>, domain: &Domain) -> Option<PeerDnsStatus> {
+    let found = view.seen.peer_dns.peers.get(domain)?;
+    Some(PeerDnsStatus {
+        resolver: found.resolver.clone(),
+        srv: found.srv.clone(),
+        addresses: found.addresses.clone(),
+        error: found.error.as_deref().map(sentence),
+    })
+}
+
+/// The peer refuses only some local domains: the first of them is the reason.
+fn with_local(status: PeerStatus, peer: &PeerView<'_>) -> PeerStatus {
+    let Some(LocalStream { local, stream }) = peer.failing_local() else { return status };
+    PeerStatus {
+        action: side::of(&stream.reason),
+        step: Some(format!("{:?}", stream.step)),
+        reason: stream.reason.to_string(),
+        message: Some(sentence(&format!("From {local} only: {}", stream.message))),
+        ..status
+    }
+}
+
+/// Adds the steps of dialback, and the result of the ping.
+fn with_flow(status: PeerStatus, view: View<'_>, domain: &Domain) -> PeerStatus {
+    let verify_received = view
+        .reports()
+        .flat_map(|seen| &seen.inbound)
+        .any(|seen| seen.kind == InboundKind::DialbackVerified && seen.peer == *domain);
+    let flow = peers::flows(view, domain).min_by_key(|flow| match peers::result(view, flow) {
+        FlowOutcome::NoAnswer => 0,
+        FlowOutcome::AnsweredWithError => 1,
+        FlowOutcome::Answered => 2,
+    });
+    let flow = flow.map(|flow| PeerFlowStatus {
+        to: flow.to.clone(),
+        result: match peers::result(view, flow) {
+            FlowOutcome::Answered => PeerFlowResult::Answered,
+            FlowOutcome::AnsweredWithError => PeerFlowResult::AnsweredWithError,
+            FlowOutcome::NoAnswer => PeerFlowResult::NoAnswer,
+        },
+    });
+    let mut status = PeerStatus { dialback: dialback(&status, verify_received), flow, ..status };
+    if status.flow.as_ref().is_some_and(|f| f.result == PeerFlowResult::AnsweredWithError) {
+        let to = status.flow.as_ref().map(|flow| flow.to.clone()).unwrap_or_default();
+        let hint = format!(
+            "The peer answered the ping to {to} with an error: the address may not exist, or its users have other addresses in federation, for example their email addresses. Compare the address with its administrator."
+        );
+        let message = status
+            .message
+            .take()
+            .map_or_else(|| hint.clone(), |message| format!("{message} {hint}"));
+        status.message = Some(sentence(&message));
+    }
+    status
+}
+
+/// The steps of dialback in our name (XEP-0220 §2), as far as they are known.
+fn dialback(status: &PeerStatus, verify_received: bool) -> Option<PeerDialbackStatus> {
+    let outbound = status.authentication.as_ref().and_then(|both| both.outbound.as_deref());
+    let by_dialback = outbound.is_some_and(|how| how.starts_with("Dialback"));
+    let answer = match Word::from(status.reason.as_str()) {
+        Word::Connected if by_dialback => "valid",
+        Word::DialbackInvalid | Word::DialbackInvalidUnasked => "invalid",
+        Word::DialbackError => "error",
+        Word::DialbackTimedOut => "none",
+        _ => return None,
+    };
+    Some(PeerDialbackStatus { key_sent: true, verify_received, answer: answer.to_owned() })
+}
+
+/// The last attempts. Their times advance only with a change, so that a repeated failure causes no write.
+fn attempts(before: Option<&PeerStatus>, evidence: Option<&PeerEvidence>) -> Vec<PeerAttempt> {
+    let all = evidence.map(|peer| peer.attempts.as_slice()).unwrap_or_default();
+    let last = all.iter().skip(all.len().saturating_sub(MAX_ATTEMPTS));
+    let new: Vec<PeerAttempt> = last
+        .map(|attempt| PeerAttempt {
+            time: Time(attempt.at),
+            step: format!("{:?}", attempt.step),
+            reason: attempt.reason.to_string(),
+            address: attempt.address.map(|address| address.to_string()),
+        })
+        .collect();
+    let timeless = |list: &[PeerAttempt]| -> Vec<_> {
+        list.iter().map(|a| (a.step.clone(), a.reason.clone(), a.address.clone())).collect()
+    };
+    match before {
+        Some(before) if timeless(&before.attempts) == timeless(&new) => before.attempts.clone(),
+        _ => new,
+    }
+}
+
+/// The local domains whose streams end for another reason.
+fn domains(evidence: Option<&PeerEvidence>) -> Vec<PeerDomainStatus> {
+    let others = evidence.map(|peer| peer.others.as_slice()).unwrap_or_default();
+    let one = |LocalStream { local, stream }: &LocalStream| PeerDomainStatus {
+        name: local.to_string(),
+        state: match stream.reason {
+            Word::Connected => PeerState::Connected,
+            Word::BlockedByLocalPolicy => PeerState::Blocked,
+            _ => PeerState::Failed,
+        },
+        reason: stream.reason.to_string(),
+        message: Some(&stream.message).filter(|text| !text.is_empty()).map(|text| sentence(text)),
+    };
+    others.iter().map(one).collect()
+}
+
 /// Adds the last refusal of a configured peer to its message.
 fn with_refusal(status: PeerStatus, refusal: Option<String>) -> PeerStatus {
     let Some(refusal) = refusal else { return status };
@@ -84,9 +202,16 @@ fn peer_status(
         .map_or_else(|| "NotTried".to_owned(), ToString::to_string);
     let step = outbound.map(|s| s.step).or_else(|| attempt.map(|a| a.step));
     let before = old.peers.iter().find(|peer| peer.domain == domain);
+    let action = side::of(&outbound.map_or(Word::Connected, |stream| stream.reason.clone()));
     let unchanged = before.filter(|before| before.state == state && before.reason == reason);
     PeerStatus {
         state,
+        action,
+        domains: domains(evidence),
+        dns: None,
+        attempts: attempts(before, evidence),
+        dialback: None,
+        flow: None,
         step: step.map(|step| format!("{step:?}")),
         message: outbound
             .map(|stream| stream.message.as_str())

@@ -12,7 +12,7 @@ use s2s_peer::acceptor::Proof;
 use s2s_peer::authority::{Authority, Identity};
 use s2s_peer::initiator::{Initiator, Security};
 use s2s_peer::nameserver::{Nameserver, Zone};
-use s2s_peer::partners::partner::{Claim, Partner};
+use s2s_peer::partners::partner::{Claim, Partner, Unknown};
 use s2s_peer::partners::wire::Wire;
 use s2s_peer::server::Server;
 use s2s_peer::stream::Stream;
@@ -34,6 +34,12 @@ pub(crate) struct Setup {
     pub(crate) settings: Value,
     /// Set if the partner has a customer with our domain.
     pub(crate) claim: Option<Claim>,
+    /// The domains of its other customers.
+    pub(crate) customers: Vec<String>,
+    /// Its answer to a stream for a domain that it does not host.
+    pub(crate) unknown: Unknown,
+    /// The engine asks it whether it hosts our domain.
+    pub(crate) claim_check: bool,
     /// Its DNS records.
     pub(crate) records: Records,
     /// The certificate that our domain presents.
@@ -71,6 +77,9 @@ impl Setup {
             wire,
             settings,
             claim: None,
+            customers: Vec::new(),
+            unknown: Unknown::Greeted,
+            claim_check: false,
             records: Records::One,
             certificate: Certificate::Trusted,
             queue_seconds: None,
@@ -85,6 +94,8 @@ pub(crate) struct World {
     pub(crate) ground: Ground,
     /// The engine.
     pub(crate) engine: Engine,
+    /// The control port, if the partner is asked about claims.
+    pub(crate) control: Option<std::net::SocketAddr>,
     /// The partner, for opening its streams.
     pub(crate) partner: Arc<Partner>,
     /// The partner's server.
@@ -107,6 +118,8 @@ impl World {
             roots: ground.authority.roots()?,
             others: ground.outer,
             claim: setup.claim,
+            customers: setup.customers.clone(),
+            unknown: setup.unknown,
             timeout: DEADLINE,
         });
         let server = Server::start((PEER_ADDRESS, 0).into(), Arc::clone(&partner))?;
@@ -115,17 +128,28 @@ impl World {
         let nameserver = Nameserver::start((PEER_ADDRESS, 0).into(), zone)?;
         let mut config = ground.config(backend.address(), nameserver.address());
         let mut entry = json!({"domain": PARTNER, "probe": {"mode": "Off"}});
+        if setup.claim_check {
+            entry = json!({"domain": PARTNER});
+        }
         if let (Some(entry), Some(settings)) = (entry.as_object_mut(), setup.settings.as_object()) {
             entry.extend(settings.clone());
         }
         if let Some(config) = config.as_object_mut() {
             config.insert("peers".to_owned(), json!([entry]));
+            if setup.claim_check {
+                config.insert("claimCheck".to_owned(), json!({"peers": [PARTNER]}));
+            }
             if let Some(seconds) = setup.queue_seconds {
                 config.insert("timeouts".to_owned(), json!({"queueSeconds": seconds}));
             }
         }
+        let control = if setup.claim_check {
+            Some(harness::evidence::serve(&ground, &mut config)?)
+        } else {
+            None
+        };
         let engine = Engine::start(engine, ground.directory(), &config, ground.admin)?;
-        Ok(Self { ground, engine, partner, server, backend, _nameserver: nameserver })
+        Ok(Self { ground, engine, control, partner, server, backend, _nameserver: nameserver })
     }
 
     /// Opens a stream as our backend, for stanzas to the partner.

@@ -25,6 +25,10 @@ pub struct Partner {
     pub others: SocketAddr,
     /// Its answer to a domain that another of its customers owns.
     pub claim: Option<Claim>,
+    /// Domains of its other customers, which it hosts as well.
+    pub customers: Vec<String>,
+    /// Its answer to a stream for a domain that it does not host.
+    pub unknown: Unknown,
     /// Maximum time for each answer.
     pub timeout: Duration,
 }
@@ -46,7 +50,21 @@ pub enum Claim {
     },
 }
 
+/// The answer to a stream for a domain that a system does not host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// A header with its own domain, as for any other one.
+    Greeted,
+    /// `host-unknown` (RFC 6120 §4.9.3.6).
+    HostUnknown,
+}
+
 impl Partner {
+    /// Whether it hosts a domain.
+    pub fn hosts(&self, domain: &str) -> bool {
+        domain == self.domain || self.customers.iter().any(|customer| customer == domain)
+    }
+
     /// The secret from which it generates its keys.
     pub fn secret(&self) -> Secret {
         Secret::new(format!("the secret of {}", self.domain)).of_digits(self.wire.key_digits)

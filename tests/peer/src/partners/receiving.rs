@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::initiating::HasOpened;
-use super::partner::{Claim, Partner};
+use super::partner::{Claim, Partner, Unknown};
 use super::wire::{Certificate, Tls, Version};
 use crate::acceptor::{Session, check_authzid, stream_id};
 use crate::dialback;
@@ -32,7 +32,7 @@ impl Receiving for Partner {
     fn accept(&self, tcp: TcpStream) -> Result<Option<Session>> {
         let mut stream = Stream::accepted(tcp, self.timeout)?;
         let mut encrypted = false;
-        let mut greeted = self.greet(&mut stream, encrypted)?;
+        let Some(mut greeted) = self.greet(&mut stream, encrypted)? else { return Ok(None) };
         loop {
             let awaited = "authentication";
             let element = match stream.receive(awaited)? {
@@ -52,7 +52,8 @@ impl Receiving for Partner {
                 }
                 stream = self.secured(stream)?;
                 encrypted = true;
-                greeted = self.greet(&mut stream, encrypted)?;
+                let Some(again) = self.greet(&mut stream, encrypted)? else { return Ok(None) };
+                greeted = again;
                 if self.wire.certificate == Certificate::Named
                     && !stream.is_authenticated(&greeted.from)
                 {
@@ -67,7 +68,8 @@ impl Receiving for Partner {
                 check_authzid(&element, &greeted.from)?;
                 stream.send(format!("<success xmlns='{SASL}'/>"))?;
                 stream = stream.restarted();
-                let Greeted { from, id, .. } = self.greet(&mut stream, encrypted)?;
+                let again = self.greet(&mut stream, encrypted)?;
+                let Some(Greeted { from, id, .. }) = again else { return Ok(None) };
                 return Ok(Some(Session { stream, from, id, both_ways: false }));
             }
             if let (Some(claim), true) = (self.claim, element.is(DIALBACK, "result")) {
@@ -81,6 +83,10 @@ impl Receiving for Partner {
 
     fn dialback(&self, stream: &mut Stream, element: &Element, id: &str) -> Result<Option<String>> {
         if element.is(DIALBACK, "verify") {
+            let to = element.attribute("to").unwrap_or_default();
+            if !self.hosts(to) {
+                return not_hosted(stream, element);
+            }
             dialback::answer_verify(stream, &self.secret(), element)?;
             return Ok(None);
         }
@@ -103,13 +109,25 @@ impl Receiving for Partner {
 }
 
 impl Partner {
-    fn greet(&self, stream: &mut Stream, encrypted: bool) -> Result<Greeted> {
+    /// Answers a header; `None` if it refuses the stream.
+    fn greet(&self, stream: &mut Stream, encrypted: bool) -> Result<Option<Greeted>> {
         let header = stream.header()?;
         let from = header.attribute("from").unwrap_or_default().to_owned();
         let id = stream_id();
+        let to = header.attribute("to").filter(|to| self.hosts(to));
+        let own = to.unwrap_or(&self.domain);
         if self.wire.version == Version::None {
-            stream.send_unversioned_header(&self.domain, "", &id)?;
-            return Ok(Greeted { from, id, external: false });
+            stream.send_unversioned_header(own, "", &id)?;
+        }
+        if to.is_none() && self.unknown == Unknown::HostUnknown {
+            if self.wire.version == Version::One {
+                stream.send_header(own, &from, &id)?;
+            }
+            refuse(stream, "host-unknown", "")?;
+            return Ok(None);
+        }
+        if self.wire.version == Version::None {
+            return Ok(Some(Greeted { from, id, external: false }));
         }
         let external =
             self.wire.external && encrypted && !from.is_empty() && stream.is_authenticated(&from);
@@ -125,9 +143,9 @@ impl Partner {
             let mechanism = "<mechanism>EXTERNAL</mechanism>";
             let _ = write!(features, "<mechanisms xmlns='{SASL}'>{mechanism}</mechanisms>");
         }
-        stream.send_header(&self.domain, &from, &id)?;
+        stream.send_header(own, &from, &id)?;
         stream.send(format!("<stream:features>{features}</stream:features>"))?;
-        Ok(Greeted { from, id, external })
+        Ok(Some(Greeted { from, id, external }))
     }
 
     fn secured(&self, stream: Stream) -> Result<Stream> {
@@ -148,6 +166,17 @@ fn refuse(stream: &mut Stream, condition: &str, text: &str) -> Result<Option<Ses
     };
     stream.send(format!(
         "<stream:error><{condition} xmlns='{STREAM_ERRORS}'/>{text}</stream:error></stream:stream>"
+    ))?;
+    Ok(None)
+}
+
+/// Answers a question about a key of a domain that it does not host (XEP-0220 §2.5).
+fn not_hosted(stream: &mut Stream, question: &Element) -> Result<Option<String>> {
+    let attribute = |name| question.attribute(name).unwrap_or_default();
+    let (from, to, id) = (attribute("from"), attribute("to"), attribute("id"));
+    stream.send(format!(
+        "<db:verify from='{to}' to='{from}' id='{id}' type='error'><error type='cancel'>\
+         <item-not-found xmlns='{STANZA_ERRORS}'/></error></db:verify>"
     ))?;
     Ok(None)
 }
