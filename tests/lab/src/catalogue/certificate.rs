@@ -1,0 +1,6 @@
+//! Faults that `CertificateReady` names.
+
+use super::fault::Fault;
+
+/// The faults.
+pub const FAULTS: &[Fault] = &[];

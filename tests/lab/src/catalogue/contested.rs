@@ -1,0 +1,6 @@
+//! Faults that `DomainUncontested` names.
+
+use super::fault::Fault;
+
+/// The faults.
+pub const FAULTS: &[Fault] = &[];
