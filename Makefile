@@ -86,6 +86,10 @@ crds: ## Regenerate the CRD and the chart's copy of it.
 messages: ## Regenerate docs/messages.md, the texts of the programs. `make unit` compares it with the source.
 	@UPDATE_GOLDEN=1 scripts/cargo test --quiet --locked --workspace --test literals messages
 
+.PHONY: troubleshooting
+troubleshooting: ## Regenerate docs/troubleshooting.md, the explanation of each reason with the messages of the last recorded run.
+	@UPDATE_GOLDEN=1 scripts/cargo test --quiet --locked --workspace --test troubleshooting
+
 .PHONY: chart
 chart: ## Lint and render the chart under many values, accepted and refused. Needs helm (make lab-parts).
 	@scripts/check-chart

@@ -149,6 +149,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         cluster: ClusterEvidence {
             workload: Some(Workload {
                 observed: true,
+                wanted,
                 updated: wanted,
                 ready: wanted,
                 total: wanted,

@@ -10,6 +10,7 @@ use super::verdict::Verdict;
 use crate::build::paths;
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
+use crate::federation::names;
 
 /// Time that a started engine may take to become ready.
 const START: SignedDuration = SignedDuration::from_secs(60);
@@ -42,8 +43,11 @@ pub fn check(view: View<'_>) -> Verdict {
             .or_else(|| stuck_rollout(view, ready))
             .unwrap_or_else(|| available(ready, wanted));
     }
+    if workload.wanted == 0 {
+        return scaled_down(view);
+    }
     if let Some(failure) = &workload.replica_failure {
-        return refused(failure);
+        return refused(view, failure);
     }
     let current = || view.seen.cluster.pods.iter().filter(|pod| !pod.terminating && !pod.ready);
     current().find_map(|pod| trouble(view, pod)).unwrap_or_else(|| {
@@ -71,7 +75,7 @@ fn stuck_rollout(view: View<'_>, ready: i32) -> Option<Verdict> {
         verdict
     };
     if let Some(failure) = &workload.replica_failure {
-        return Some(earlier(refused(failure)));
+        return Some(earlier(refused(view, failure)));
     }
     let now = view.seen.now;
     let waited =
@@ -107,8 +111,11 @@ fn rejected_configuration(view: View<'_>) -> Option<Verdict> {
         Some(Verdict::new(
             EngineReadyReason::ConfigRejected,
             format!(
-                "Engine pod {} rejected its configuration and still uses the last valid one: {}: {}.",
-                engine.replica.name, problem.place, problem.message
+                "Engine pod {} rejected its configuration and still uses the last valid one: {}: {}. {}",
+                engine.replica.name,
+                problem.place,
+                problem.message.trim_end_matches('.'),
+                correct(view)
             ),
         ))
     })
@@ -132,7 +139,7 @@ fn out_of_sync(view: View<'_>) -> Option<Verdict> {
 }
 
 /// Why the API server does not create pods.
-fn refused(failure: &str) -> Verdict {
+fn refused(view: View<'_>, failure: &str) -> Verdict {
     if failure.contains("exceeded quota") {
         Verdict::new(
             EngineReadyReason::QuotaExceeded,
@@ -148,11 +155,36 @@ fn refused(failure: &str) -> Verdict {
             ),
         )
     } else {
+        let namespace = &view.federation.namespace;
+        let action = if failure.contains("denied request") || failure.contains("denied the request") {
+            format!("Correct what the policy objects to, or exempt namespace {namespace} from it.")
+        } else {
+            format!(
+                "Check the settings that spec.pod adds, and the limit ranges of namespace {namespace}."
+            )
+        };
         Verdict::new(
-            EngineReadyReason::RollingOut,
-            format!("The engine pods cannot be created: {failure}."),
+            EngineReadyReason::PodsRejected,
+            format!("The API server rejects the engine pods: {}. {action}", failure.trim_end_matches('.')),
         )
     }
+}
+
+/// The operator restores the replicas at once, unless it is paused.
+fn scaled_down(view: View<'_>) -> Verdict {
+    let federation = view.federation;
+    let action = if federation.spec.paused {
+        "The operator does not restore them while spec.paused is true. Set spec.paused to false."
+    } else {
+        "The operator restores them. If this persists, see Accepted."
+    };
+    Verdict::new(
+        EngineReadyReason::ScaledDown,
+        format!(
+            "Deployment {} has 0 replicas; spec.replicas is {}. {action}",
+            federation.name, federation.spec.replicas
+        ),
+    )
 }
 
 fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
@@ -181,12 +213,12 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
                     ),
                 ));
             }
-            "CrashLoopBackOff" => return Some(crashed(pod)),
+            "CrashLoopBackOff" => return Some(crashed(view, pod)),
             _ => {}
         }
     }
     if pod.restarts > 0 && pod.ended.is_some() {
-        return Some(crashed(pod));
+        return Some(crashed(view, pod));
     }
     let running = pod.waiting.is_none() && pod.ip.is_some();
     let old = pod.created.is_some_and(|at| view.seen.now.duration_since(at) >= START);
@@ -210,12 +242,24 @@ fn pull_error<'a>(reason: &'a str, message: &'a str) -> (&'a str, &'a str) {
     }
 }
 
-fn crashed(pod: &EnginePod) -> Verdict {
+fn crashed(view: View<'_>, pod: &EnginePod) -> Verdict {
     let name = &pod.name;
+    if pod.out_of_memory {
+        return Verdict::new(
+            EngineReadyReason::CrashLooping,
+            format!(
+                "Engine pod {name} is crash-looping: the kernel ended it because it exceeded its memory limit (OOMKilled). Raise limits.memory in spec.pod.resources."
+            ),
+        );
+    }
     match &pod.ended {
         Some((EXIT_CONFIGURATION, words)) => Verdict::new(
             EngineReadyReason::ConfigRejected,
-            format!("Engine pod {name} rejects its configuration: {}.", last_line(words)),
+            format!(
+                "Engine pod {name} rejects its configuration: {}. {}",
+                last_line(words).trim_end_matches('.'),
+                correct(view)
+            ),
         ),
         Some((code, words)) => Verdict::new(
             EngineReadyReason::CrashLooping,
@@ -231,6 +275,14 @@ fn crashed(pod: &EnginePod) -> Verdict {
             ),
         ),
     }
+}
+
+/// What to do about a configuration that the engine rejects.
+fn correct(view: View<'_>) -> String {
+    format!(
+        "The operator writes the file from the spec: correct the spec, and undo what others changed in ConfigMap {}.",
+        names::engine_config(&view.federation.name)
+    )
 }
 
 /// The last line of output, where a program reports why it exits.

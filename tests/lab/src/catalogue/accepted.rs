@@ -56,7 +56,7 @@ pub const FAULTS: &[Fault] = &[
         expected: lost(
             "Accepted",
             "ApplyFailed",
-            "ServiceAccount example.*failed calling webhook \"catalogue.example\".*refused",
+            "ServiceAccount example.*failed calling webhook \"webhook.catalogue.example\".*refused",
             "Repair the webhook",
         ),
         consequences: &[],
@@ -74,7 +74,7 @@ pub const FAULTS: &[Fault] = &[
         expected: lost(
             "Accepted",
             "ApplyFailed",
-            "ServiceAccount example.*failed calling webhook \"catalogue.example\"",
+            "ServiceAccount example.*failed calling webhook \"webhook.catalogue.example\"",
             "Repair the webhook",
         ),
         consequences: &[],
@@ -239,7 +239,7 @@ fn webhook(stage: &Stage, port: u16) -> Result<()> {
         "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": stage.namespace},
         "webhooks": [{
-            "name": "catalogue.example",
+            "name": "webhook.catalogue.example",
             "clientConfig": {"url": url},
             "rules": [{
                 "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],

@@ -77,9 +77,9 @@ pub const FAULTS: &[Fault] = &[
         },
         expected: lost(
             "HostResolves",
-            "StaleCache",
-            "<host>, but resolver 198\\.19\\.0\\.30:5353 .*198\\.18\\.0\\.77",
-            "split-horizon",
+            "AddressMismatch",
+            "DNS server 198\\.19\\.0\\.30:5353 has 10\\.18\\.0\\.77 for <host>",
+            "split-horizon DNS: set spec\\.dns\\.resolvers",
         ),
         consequences: &[],
         repair: Stage::restore_spec,
@@ -91,7 +91,7 @@ pub const FAULTS: &[Fault] = &[
         expected: open(
             "HostResolves",
             "ResolverUnavailable",
-            "<host>: 198\\.19\\.0\\.30:5399",
+            "<host>: .*198\\.19\\.0\\.30:5399",
             "spec\\.dns\\.resolvers",
         ),
         consequences: &[],
@@ -105,8 +105,13 @@ pub const FAULTS: &[Fault] = &[
                 "update add ns.<domain> 1 A 198.19.0.30\nupdate add <domain> 1 NS ns.<domain>.",
             )
         },
-        expected: open("HostResolves", "ResolverUnavailable", "<host>", "delegat"),
-        consequences: &[],
+        expected: lost(
+            "HostResolves",
+            "DelegationBroken",
+            "DNS server 198\\.19\\.0\\.53 delegates the name",
+            "Correct the NS records of the delegation",
+        ),
+        consequences: &["SRVResolves"],
         repair: |stage| stage.zone("update delete <domain> NS\nupdate delete ns.<domain>"),
     },
 ];

@@ -16,7 +16,7 @@ pub const SPLIT: u16 = 5353;
 /// The name of its record and log.
 const NAME: &str = "split-horizon";
 /// The address in its own zones.
-const INNER: &str = "198.18.0.77";
+const INNER: &str = "10.18.0.77";
 
 /// Starts the resolver. It has zones of its own for these names and forwards everything else.
 pub fn start(paths: &Paths, hosts: &[String]) -> Result<()> {

@@ -1,6 +1,45 @@
-//! Faults that `TLSVerified` names.
+//! Faults that `TLSVerified` names: what the engine's port serves.
 
-use super::fault::Fault;
+use super::fault::{Fault, open};
+use super::fixture::Fixture;
+use crate::network::Host;
 
 /// The faults.
-pub const FAULTS: &[Fault] = &[];
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "a network policy drops the operator's connections to the engine",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let pod = stage.pod()?;
+            stage.filter(Host::Node, &format!("ip daddr {pod} tcp dport {{ 5269, 5270 }} drop"), "")
+        },
+        expected: open(
+            "TLSVerified",
+            "ConnectFailed",
+            "cannot connect to engine pod example-.*timed out",
+            "Check that NetworkPolicies allow it",
+        ),
+        consequences: &[],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
+    Fault {
+        name: "a firewall resets the operator's connections to the engine",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let pod = stage.pod()?;
+            stage.filter(
+                Host::Node,
+                &format!("ip daddr {pod} tcp dport {{ 5269, 5270 }} reject with tcp reset"),
+                "",
+            )
+        },
+        expected: open(
+            "TLSVerified",
+            "ConnectFailed",
+            "cannot connect to engine pod example-.*refused",
+            "Check that NetworkPolicies allow it",
+        ),
+        consequences: &[],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
+];

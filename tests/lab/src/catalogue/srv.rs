@@ -101,6 +101,23 @@ pub const FAULTS: &[Fault] = &[
         repair: Stage::publish,
     },
     Fault {
+        name: "the records of the domain are delegated to a server that does not answer",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            stage.zone(
+                "update add ns.<domain> 1 A 198.19.0.30\nupdate add _tcp.<domain> 1 NS ns.<domain>.",
+            )
+        },
+        expected: lost(
+            "SRVResolves",
+            "DelegationBroken",
+            "DNS server 198\\.19\\.0\\.53 delegates the name",
+            "Correct the NS records of the delegation",
+        ),
+        consequences: &[],
+        repair: |stage| stage.zone("update delete _tcp.<domain> NS\nupdate delete ns.<domain>"),
+    },
+    Fault {
         name: "external-dns does not manage SRV records",
         fixture: Fixture::Published,
         inject: |stage| {

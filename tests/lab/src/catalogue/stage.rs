@@ -145,6 +145,7 @@ impl Stage {
             "update delete <host>\n\
              update delete <domain>\n\
              update delete ns.<domain>\n\
+             update delete _tcp.<domain> NS\n\
              update delete _xmpp-server._tcp.<domain>\n\
              update delete _xmpps-server._tcp.<domain>\n\
              update add <host> 1 A <address>\n\
@@ -159,6 +160,7 @@ impl Stage {
             "update delete <host>\n\
              update delete <domain>\n\
              update delete ns.<domain>\n\
+             update delete _tcp.<domain> NS\n\
              update delete _xmpp-server._tcp.<domain>\n\
              update delete _xmpps-server._tcp.<domain>",
         )

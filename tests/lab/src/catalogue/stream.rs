@@ -1,6 +1,51 @@
-//! Faults that `StreamVerified` names.
+//! Faults that `StreamVerified` names: what answers on the engine's port.
 
-use super::fault::Fault;
+use super::fault::{Fault, lost};
+use super::fixture::Fixture;
+use super::stage::Stage;
+use crate::error::Result;
+use crate::network::Host;
+use crate::policy::pod_address;
 
 /// The faults.
-pub const FAULTS: &[Fault] = &[];
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "another engine answers at the pod's address",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let other = Stage::new(&stage.paths, Fixture::Healthy, 0).pod()?;
+            divert(stage, &other.to_string())
+        },
+        expected: lost(
+            "StreamVerified",
+            "HostUnknown",
+            "Engine pod example-.* does not know <domain>",
+            "Check its log",
+        ),
+        consequences: &[],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
+    Fault {
+        name: "a web server answers at the pod's address",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let other = pod_address(&stage.paths, "kube-system", "k8s-app=kube-dns")?;
+            divert(stage, &format!("{other}:8080"))
+        },
+        expected: lost(
+            "StreamVerified",
+            "NotXMPP",
+            "engine pod example-.* does not speak XMPP",
+            "Check that nothing else uses the pod's address",
+        ),
+        consequences: &[],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
+];
+
+/// Leads connections to the engine pod elsewhere.
+fn divert(stage: &Stage, to: &str) -> Result<()> {
+    let pod = stage.pod()?;
+    let rule = format!("ip daddr {pod} tcp dport {{ 5269, 5270 }} dnat to {to}");
+    stage.filter(Host::Node, "", &rule)
+}
