@@ -179,6 +179,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
             },
         },
         config: WantedConfig::default(),
+        certificate_age: std::time::Duration::from_hours(1),
         publication: Publication::Published,
         engines: vec![EngineReport {
             replica: Replica {

@@ -68,10 +68,11 @@ pub fn check(view: View<'_>) -> Verdict {
 fn stuck_rollout(view: View<'_>, ready: i32) -> Option<Verdict> {
     let workload = view.seen.cluster.workload.as_ref()?;
     let earlier = |mut verdict: Verdict| {
-        verdict.message = format!(
-            "{} {ready} pods of an earlier revision still serve.",
-            verdict.message.trim_end()
-        );
+        let still = match ready {
+            1 => "1 pod of an earlier revision still serves.".to_owned(),
+            _ => format!("{ready} pods of an earlier revision still serve."),
+        };
+        verdict.message = format!("{} {still}", verdict.message.trim_end());
         verdict
     };
     if let Some(failure) = &workload.replica_failure {
@@ -193,7 +194,8 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
         return Some(Verdict::new(
             EngineReadyReason::Unschedulable,
             format!(
-                "Engine pod {name} cannot be scheduled: {message}. Check spec.pod (resources, nodeSelector, tolerations, affinity) and the nodes."
+                "Engine pod {name} cannot be scheduled: {}. Check spec.pod (resources, nodeSelector, tolerations, affinity) and the nodes.",
+                message.trim_end_matches('.')
             ),
         ));
     }
@@ -253,6 +255,15 @@ fn crashed(view: View<'_>, pod: &EnginePod) -> Verdict {
         );
     }
     match &pod.ended {
+        // The program exits with the same code when it does not understand its command line.
+        Some((EXIT_CONFIGURATION, words)) if words.contains("Usage:") => Verdict::new(
+            EngineReadyReason::CrashLooping,
+            format!(
+                "Engine pod {name} is crash-looping, because its command line is not valid: {}. Undo what others changed in Deployment {}.",
+                words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default(),
+                view.federation.name
+            ),
+        ),
         Some((EXIT_CONFIGURATION, words)) => Verdict::new(
             EngineReadyReason::ConfigRejected,
             format!(

@@ -221,7 +221,12 @@ pub(crate) fn failures<T>(zone: &[Answer<T>], public: &[Answer<T>]) -> String {
     let all: Vec<String> = zone
         .iter()
         .chain(public)
-        .filter_map(|answer| Some(format!("{}: {}", answer.server, answer.found.as_ref().err()?)))
+        .filter_map(|answer| {
+            let why = answer.found.as_ref().err()?.to_string();
+            // The error of a connection begins with the address.
+            let named = why.starts_with(&answer.server);
+            Some(if named { why } else { format!("{}: {why}", answer.server) })
+        })
         .collect();
     if all.is_empty() { "no server has been queried yet".to_owned() } else { all.join("; ") }
 }

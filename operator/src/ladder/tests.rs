@@ -1,7 +1,11 @@
 //! The ladder as a table: evidence in, verdicts out, at one fixed moment.
 
+mod delegation;
 mod dns;
+mod engine;
 mod issuance;
+mod links;
+mod tls;
 
 use std::sync::Arc;
 

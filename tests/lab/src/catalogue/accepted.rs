@@ -8,6 +8,7 @@ use super::fault::{Fault, lost};
 use super::fixture::Fixture;
 use super::stage::{NAME, Stage};
 use crate::error::Result;
+use crate::federation::{OPERATOR, OPERATOR_NAMESPACE};
 use crate::kubernetes::{apply, kubectl};
 use crate::network::Host;
 use crate::wait::{Seen, Wait};
@@ -66,7 +67,6 @@ pub const FAULTS: &[Fault] = &[
         name: "the API server is slow, because an admission webhook does not answer",
         fixture: Fixture::Plain,
         inject: |stage| {
-            stage.filter(Host::Node, "", "")?;
             silence(stage)?;
             webhook(stage, 10)?;
             stage.kubectl(&["delete", "serviceaccount", NAME])
@@ -289,11 +289,16 @@ fn permit(stage: &Stage, verbs: &[&str]) -> Result<()> {
     };
     let patch = json!([{"op": "replace", "path": format!("/rules/{index}/verbs"), "value": verbs}]);
     kubectl(&stage.paths)?
-        .args(["patch", "clusterrole", crate::federation::OPERATOR, "--type=json", "-p"])
+        .args(["patch", "clusterrole", &role_name(), "--type=json", "-p"])
         .arg(patch.to_string())
         .ok()
 }
 
+/// The chart prefixes names of the cluster with the namespace.
+fn role_name() -> String {
+    format!("{OPERATOR_NAMESPACE}-{OPERATOR}")
+}
+
 fn role(stage: &Stage) -> Result<Value> {
-    crate::kubernetes::get(&stage.paths, &["clusterrole", crate::federation::OPERATOR])
+    crate::kubernetes::get(&stage.paths, &["clusterrole", &role_name()])
 }

@@ -48,7 +48,7 @@ pub const FAULTS: &[Fault] = &[
         expected: lost(
             "AddressAssigned",
             "AllocationFailed",
-            "Service example.*AllocationFailed: .*198\\.18\\.200\\.",
+            "Service example.*AllocationFailed: .*in use by catalogue-healthy-0/example",
             "Give it a free address",
         ),
         consequences: &[],
@@ -86,19 +86,19 @@ fn annotate(stage: &Stage, name: &str, value: &str) -> Result<()> {
     stage.respec(&json!({"service": {"annotations": {name: value}}}))
 }
 
-/// Gives the Service an address of the public pool again, and publishes it.
+/// Gives the Service an address of the public pool again, and publishes it. The controller keeps an address that is in any
+/// pool, so the pool is requested first.
 pub(super) fn restore(stage: &Stage) -> Result<()> {
-    stage.restore_spec()?;
+    annotate(stage, "metallb.universe.tf/address-pool", "internet")?;
     Wait::new("an address of the public pool", Duration::from_mins(1)).until(|| {
         let service = stage.get("service", NAME)?;
         let annotations = service.pointer("/metadata/annotations").and_then(|all| all.as_object());
-        let clean = annotations.is_none_or(|all| {
-            all.keys().all(|key| {
-                !key.ends_with("/loadBalancerIPs") && !key.ends_with(".tf/address-pool")
-            })
-        });
+        let requested = annotations.and_then(|all| all.get("metallb.universe.tf/address-pool"));
+        let done = requested.is_some_and(|pool| pool == "internet")
+            && !annotations.is_some_and(|all| all.keys().any(|key| key.ends_with("/loadBalancerIPs")));
         let address = stage.address().map(|address| address.to_string()).unwrap_or_default();
-        Ok(Seen::done_if(clean && address.starts_with("198.18.200."), address))
+        Ok(Seen::done_if(done && address.starts_with("198.18.200."), address))
     })?;
+    stage.restore_spec()?;
     stage.publish()
 }

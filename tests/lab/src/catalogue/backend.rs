@@ -47,7 +47,7 @@ pub const FAULTS: &[Fault] = &[
         expected: lost(
             "BackendReady",
             "ConnectTimedOut",
-            "Backend im for <domain>.*198\\.19\\.0\\.30",
+            "Backend im for <domain>.*timed out",
             "NetworkPolicy",
         ),
         consequences: &[],
@@ -62,7 +62,9 @@ pub const FAULTS: &[Fault] = &[
         inject: |stage| {
             configure(stage, |text| {
                 let host = format!("VirtualHost \"{}\"", stage.domain);
+                let person = format!("register, 'cupuser1', '{}'", stage.domain);
                 text.replace(&host, "VirtualHost \"other.example\"")
+                    .replace(&person, "register, 'cupuser1', 'other.example'")
             })
         },
         expected: lost(
@@ -78,8 +80,11 @@ pub const FAULTS: &[Fault] = &[
         name: "the backend does not trust the engine's authority",
         fixture: Fixture::Backed,
         inject: |stage| {
+            let other = stage.good_certificate()?.issuer;
             configure(stage, |text| {
-                text.replace("cafile = \"/etc/prosody-ca/ca.crt\"", "cafile = \"/etc/prosody-tls/tls.crt\"")
+                let indented: String = other.lines().map(|line| format!("    {line}\n")).collect();
+                text.replace("  prosody.cfg.lua: |\n", &format!("  other.crt: |\n{indented}  prosody.cfg.lua: |\n"))
+                    .replace("cafile = \"/etc/prosody-ca/ca.crt\"", "cafile = \"/etc/prosody/other.crt\"")
             })
         },
         expected: lost(

@@ -1,7 +1,7 @@
 //! Faults that `CertificateReady` names: the certificate for the local domains.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
 use serde_json::json;
@@ -95,7 +95,7 @@ pub const FAULTS: &[Fault] = &[
         name: "the certificate of the issuer is missing in the chain",
         fixture: Fixture::Certified,
         inject: |stage| {
-            let pair = stage.good_certificate()?;
+            let pair = flawed(stage, |params| params.custom_extensions.push(ca_issuers()))?;
             stage.put_pem(&pair.leaf, &pair.key)
         },
         expected: lost(
@@ -130,6 +130,24 @@ fn renew(stage: &Stage) -> Result<()> {
 
 /// Writes a certificate for the domain with a change.
 fn put(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<()> {
+    stage.put_certificate(&flawed(stage, change)?)
+}
+
+/// Where the certificate of the issuer can be fetched (RFC 5280 section 4.2.2.1), as public CAs state it.
+fn ca_issuers() -> CustomExtension {
+    let place = b"http://ca.example/intermediate.crt";
+    let mut description = vec![0x06, 0x08, 0x2b, 6, 1, 5, 5, 7, 0x30, 2, 0x86];
+    let wrap = |content: Vec<u8>| {
+        let length = u8::try_from(content.len()).unwrap_or(u8::MAX);
+        [vec![0x30, length], content].concat()
+    };
+    description.push(u8::try_from(place.len()).unwrap_or(u8::MAX));
+    description.extend_from_slice(place);
+    CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], wrap(wrap(description)))
+}
+
+/// A certificate for the domain with a change.
+fn flawed(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<Pair> {
     let failed = |source| Error::Certificate { what: "a certificate with a flaw".into(), source };
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "ca");
@@ -147,5 +165,5 @@ fn put(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<()>
     let key = KeyPair::generate().map_err(failed)?;
     let signer = Issuer::new(authority, authority_key);
     let leaf = params.signed_by(&key, &signer).map_err(failed)?.pem();
-    stage.put_certificate(&Pair { leaf, issuer, key: key.serialize_pem() })
+    Ok(Pair { leaf, issuer, key: key.serialize_pem() })
 }

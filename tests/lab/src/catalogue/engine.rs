@@ -107,7 +107,7 @@ pub const FAULTS: &[Fault] = &[
         fixture: Fixture::Plain,
         inject: |stage| {
             stage.respec(&json!({"pod": {"resources": {
-                "requests": {"memory": "10Mi"}, "limits": {"memory": "10Mi"},
+                "requests": {"memory": "6Mi"}, "limits": {"memory": "6Mi"},
             }}}))
         },
         expected: lost(
@@ -137,17 +137,22 @@ pub const FAULTS: &[Fault] = &[
         repair: Stage::restore_spec,
     },
     Fault {
-        name: "somebody changed the command of the engine while the operator was paused",
+        name: "somebody changed the arguments of the engine while the operator was paused",
         fixture: Fixture::Plain,
         inject: |stage| {
             stage.respec(&json!({"paused": true}))?;
             let patch = json!({"spec": {"template": {"spec": {"containers": [
-                {"name": "engine", "command": ["/federation-engine", "check", "--config", "/none"]},
+                {"name": "engine", "args": ["--log", "everything"]},
             ]}}}});
             let patch = patch.to_string();
             stage.kubectl(&["patch", "deployment", NAME, "-p", &patch])
         },
-        expected: lost("EngineReady", "ConfigRejected", "Engine pod example-.*/none", "/none"),
+        expected: lost(
+            "EngineReady",
+            "CrashLooping",
+            "Engine pod example-.*its command line is not valid: error: unexpected argument '--log' found",
+            "Undo what others changed in Deployment example",
+        ),
         consequences: &[],
         repair: Stage::restore_spec,
     },
@@ -189,6 +194,7 @@ pub const FAULTS: &[Fault] = &[
     },
 ];
 
-fn delete_pods(stage: &Stage) -> Result<()> {
+/// Deletes the pods of the engine; the Deployment creates new ones.
+pub(super) fn delete_pods(stage: &Stage) -> Result<()> {
     stage.kubectl(&["delete", "pods", "-l", "app.kubernetes.io/component=engine", "--wait=false"])
 }

@@ -69,6 +69,19 @@ pub const FAULTS: &[Fault] = &[
         },
     },
     Fault {
+        name: "the public address of the firewall is not in DNS",
+        fixture: Fixture::Plain,
+        inject: |stage| stage.respec(&json!({"service": {"publicAddresses": ["198.19.0.100"]}})),
+        expected: lost(
+            "HostResolves",
+            "AddressMismatch",
+            "for <host>; expected 198\\.19\\.0\\.100, as set in spec\\.service\\.publicAddresses",
+            "zoneSnippet",
+        ),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
         name: "a resolver of split-horizon DNS has an inner address",
         fixture: Fixture::Plain,
         inject: |stage| {

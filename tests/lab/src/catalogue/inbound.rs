@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::address;
+use super::engine::delete_pods;
 use super::fault::{Fault, open};
 use super::fixture::Fixture;
 use crate::network::Host;
@@ -26,7 +27,11 @@ pub const FAULTS: &[Fault] = &[
             "Ask someone at a remote domain to send you a message",
         ),
         consequences: &["HostResolves", "PeersReachable"],
-        repair: address::restore,
+        // New evidence comes with the next stream that the partner verifies.
+        repair: |stage| {
+            address::restore(stage)?;
+            delete_pods(stage)
+        },
     },
     Fault {
         name: "a network policy blocks the engine's control port",

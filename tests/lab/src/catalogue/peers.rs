@@ -8,8 +8,10 @@ use super::stage::Stage;
 use crate::error::Result;
 use crate::network::Host;
 
-/// What is True again when the peer is removed.
+/// What every message names.
 const SEE: &str = "status\\.peers";
+/// The names of the peers below the domain of the stage.
+const PEERS: [&str; 6] = ["closed", "filtered", "unknown", "nowhere", "disabled", "private"];
 
 /// The faults.
 pub const FAULTS: &[Fault] = &[
@@ -25,10 +27,10 @@ pub const FAULTS: &[Fault] = &[
         name: "nothing listens at the peer",
         fixture: Fixture::Peered,
         inject: |stage| {
-            peer(stage, "0 5 5299 target.<domain>.", Some("198.19.0.30"))?;
-            with(stage, &json!({"domain": name(stage)}))
+            peer(stage, "closed", "0 5 5299 target.<domain>.", Some("198.19.0.30"))?;
+            with(stage, &json!({"domain": name(stage, "closed")}))
         },
-        expected: some("peer\\.<domain>: ConnectRefused, .*198\\.19\\.0\\.30"),
+        expected: some("closed\\.<domain>: ConnectRefused, .*198\\.19\\.0\\.30"),
         consequences: &[],
         repair: forget,
     },
@@ -37,10 +39,10 @@ pub const FAULTS: &[Fault] = &[
         fixture: Fixture::Peered,
         inject: |stage| {
             stage.filter(Host::Other, "tcp dport 5298 drop", "")?;
-            peer(stage, "0 5 5298 target.<domain>.", Some("198.19.0.30"))?;
-            with(stage, &json!({"domain": name(stage)}))
+            peer(stage, "filtered", "0 5 5298 target.<domain>.", Some("198.19.0.30"))?;
+            with(stage, &json!({"domain": name(stage, "filtered")}))
         },
-        expected: some("peer\\.<domain>: ConnectTimedOut, .*198\\.19\\.0\\.30"),
+        expected: some("filtered\\.<domain>: ConnectTimedOut, .*198\\.19\\.0\\.30"),
         consequences: &[],
         repair: |stage| {
             stage.no_filter(Host::Other)?;
@@ -51,10 +53,10 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer's server does not host its domain",
         fixture: Fixture::Peered,
         inject: |stage| {
-            peer(stage, "0 5 5269 xmpp.partner.example.", None)?;
-            with(stage, &json!({"domain": name(stage)}))
+            peer(stage, "unknown", "0 5 5269 xmpp.partner.example.", None)?;
+            with(stage, &json!({"domain": name(stage, "unknown")}))
         },
-        expected: some("peer\\.<domain>: HostUnknown"),
+        expected: some("unknown\\.<domain>: HostUnknown"),
         consequences: &[],
         repair: forget,
     },
@@ -62,10 +64,10 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer's SRV record points to a host without address",
         fixture: Fixture::Peered,
         inject: |stage| {
-            peer(stage, "0 5 5269 target.<domain>.", None)?;
-            with(stage, &json!({"domain": name(stage)}))
+            peer(stage, "nowhere", "0 5 5269 target.<domain>.", None)?;
+            with(stage, &json!({"domain": name(stage, "nowhere")}))
         },
-        expected: some("peer\\.<domain>: NoAddress"),
+        expected: some("nowhere\\.<domain>: NoAddress"),
         consequences: &[],
         repair: forget,
     },
@@ -73,10 +75,10 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer declares that it does not federate",
         fixture: Fixture::Peered,
         inject: |stage| {
-            peer(stage, "0 0 0 .", None)?;
-            with(stage, &json!({"domain": name(stage)}))
+            peer(stage, "disabled", "0 0 0 .", None)?;
+            with(stage, &json!({"domain": name(stage, "disabled")}))
         },
-        expected: some("peer\\.<domain>: SrvServiceDisabled"),
+        expected: some("disabled\\.<domain>: SRVServiceDisabled"),
         consequences: &[],
         repair: forget,
     },
@@ -84,10 +86,10 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer has a private address",
         fixture: Fixture::Peered,
         inject: |stage| {
-            peer(stage, "0 5 5269 target.<domain>.", Some("10.1.2.3"))?;
-            with(stage, &json!({"domain": name(stage)}))
+            peer(stage, "private", "0 5 5269 target.<domain>.", Some("10.1.2.3"))?;
+            with(stage, &json!({"domain": name(stage, "private")}))
         },
-        expected: some("peer\\.<domain>: AddressNotAllowed, .*10\\.1\\.2\\.3"),
+        expected: some("private\\.<domain>: AddressNotAllowed, .*10\\.1\\.2\\.3"),
         consequences: &[],
         repair: forget,
     },
@@ -95,11 +97,12 @@ pub const FAULTS: &[Fault] = &[
         name: "the policy denies the peer",
         fixture: Fixture::Peered,
         inject: |stage| {
-            stage.respec(&json!({"policy": {"rules": [
-                {"domains": ["partner.example"], "action": "Deny"},
-            ]}}))
+            stage.respec(&json!({
+                "peers": [{"domain": "partner.example"}, {"domain": "denied.example"}],
+                "policy": {"rules": [{"domains": ["denied.example"], "action": "Deny"}]},
+            }))
         },
-        expected: some("partner\\.example: BlockedByLocalPolicy"),
+        expected: some("denied\\.example: BlockedByLocalPolicy"),
         consequences: &[],
         repair: Stage::restore_spec,
     },
@@ -117,14 +120,58 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer's key is not the pinned one",
         fixture: Fixture::Peered,
         inject: |stage| {
-            stage.respec(&json!({"peers": [{"domain": "partner.example", "tls": {
-                "verification": "Required",
+            stage.respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict", "tls": {
                 "pins": ["sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
             }}]}))
         },
         expected: some("partner\\.example: PinMismatch"),
         consequences: &[],
         repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "neither our certificate nor dialback authenticates us to the peer",
+        fixture: Fixture::Peered,
+        inject: |stage| {
+            stage.respec(&json!({"peers": [{
+                "domain": "partner.example", "authentication": {"dialback": "Disabled"},
+            }]}))
+        },
+        expected: some("partner\\.example: NoAuthenticationMethod"),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "the peer requires TLS, and our settings disable it",
+        fixture: Fixture::Peered,
+        inject: |stage| {
+            stage.respec(&json!({"peers": [
+                {"domain": "partner.example", "profile": "LegacyDialback"},
+            ]}))
+        },
+        expected: some("partner\\.example: [A-Z]"),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "a firewall resets connections from the peer, so that it cannot call back",
+        fixture: Fixture::Peered,
+        inject: |stage| {
+            let address = stage.address()?;
+            let rule = format!(
+                "ip daddr {address} tcp dport {{ 5269, 5270 }} reject with tcp reset"
+            );
+            stage.filter(Host::Router, &rule, "")?;
+            // Other settings make a new stream necessary.
+            stage.respec(&json!({"peers": [
+                {"domain": "partner.example", "profile": "CiscoExpressway"},
+            ]}))
+        },
+        expected: some("partner\\.example: Dialback"),
+        consequences: &[],
+        repair: |stage| {
+            stage.no_filter(Host::Router)?;
+            stage.restore_spec()
+        },
     },
     Fault {
         name: "a required peer cannot be reached",
@@ -162,18 +209,26 @@ fn with(stage: &Stage, peer: &Value) -> Result<()> {
     stage.respec(&json!({"peers": [{"domain": "partner.example"}, peer]}))
 }
 
-fn name(stage: &Stage) -> String {
-    format!("peer.{}", stage.domain)
+/// Each fault has a peer of its own, because the engine keeps DNS answers and what it knows of a peer.
+fn name(stage: &Stage, label: &str) -> String {
+    format!("{label}.{}", stage.domain)
 }
 
 /// Writes the records of a peer.
-fn peer(stage: &Stage, srv: &str, address: Option<&str>) -> Result<()> {
-    let address = address
-        .map_or_else(String::new, |address| format!("\nupdate add target.<domain> 1 A {address}"));
-    stage.zone(&format!("update add _xmpp-server._tcp.peer.<domain> 1 SRV {srv}{address}"))
+fn peer(stage: &Stage, label: &str, srv: &str, address: Option<&str>) -> Result<()> {
+    let srv = srv.replace("target", &format!("target-{label}"));
+    let address = address.map_or_else(String::new, |address| {
+        format!("\nupdate add target-{label}.<domain> 1 A {address}")
+    });
+    stage.zone(&format!("update add _xmpp-server._tcp.{label}.<domain> 1 SRV {srv}{address}"))
 }
 
+/// Removes the peer and its records.
 fn forget(stage: &Stage) -> Result<()> {
     stage.restore_spec()?;
-    stage.zone("update delete _xmpp-server._tcp.peer.<domain>\nupdate delete target.<domain>")
+    PEERS.iter().try_for_each(|label| {
+        stage.zone(&format!(
+            "update delete _xmpp-server._tcp.{label}.<domain>\nupdate delete target-{label}.<domain>"
+        ))
+    })
 }

@@ -42,7 +42,7 @@ pub const FAULTS: &[Fault] = &[
             }))?;
             bundle(stage, "empty")
         },
-        expected: lost("ResolvedRefs", "ConfigMapInvalid", "ConfigMap.* empty.*ca\\.crt", "PEM"),
+        expected: lost("ResolvedRefs", "ConfigMapInvalid", "key ca\\.crt of ConfigMap empty", "put the certificates of the CAs there"),
         consequences: &[],
         repair: |stage| {
             stage.restore_spec()?;

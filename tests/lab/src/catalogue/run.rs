@@ -16,11 +16,13 @@ use crate::wait::{Wait, slowness};
 /// A fault must be named within this time.
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// A fault that is named later is still waited for, so that the report has the time and the message.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(75);
 /// A federation must be Ready again within this time after the repair; the kubelet brings changed Secrets to pods within 2m.
 const RECOVERY: Duration = Duration::from_secs(240);
 /// Time for what follows from a fault to appear, and for its events.
 const SETTLING: Duration = Duration::from_secs(4);
+/// Time for the events of a recovery to be published.
+const EVENTS: Duration = Duration::from_secs(15);
 /// Length of the longest message, as in the API (`crds::condition::MAX_MESSAGE`).
 const MAX_MESSAGE: usize = 1024;
 
@@ -172,8 +174,7 @@ impl Watched {
         if let Err(error) = again {
             outcome.problems.push(format!("not as before after the repair: {error}"));
         }
-        self.settle(Duration::from_secs(1), |_| ());
-        let published = events::published(&before, &events::counts(&self.stage)?);
+        let published = self.published(&before, &besides)?;
         outcome.judge_events(&published);
         if lasts {
             return Ok(outcome);
@@ -184,6 +185,24 @@ impl Watched {
         match self.until("everything as before", RECOVERY, |now| is_as_before(now, &baseline)) {
             Ok(()) => Ok(outcome),
             Err(error) => Err(Error::State(format!("{:?}; {error}", outcome.problems))),
+        }
+    }
+
+    /// The events since then. An event is published after the status, so those about the recovery are waited for.
+    fn published(&mut self, before: &Counts, lost: &[Condition]) -> Result<Counts> {
+        let begun = Instant::now();
+        loop {
+            let published = events::published(before, &events::counts(&self.stage)?);
+            let is_published = |one: &Condition| {
+                let action = format!("Verify{}", one.kind);
+                let reason = self.baseline.condition(&one.kind).map(|then| then.reason.as_str());
+                published.keys().any(|key| Some(key.0.as_str()) == reason && key.1 == action)
+            };
+            if lost.iter().all(is_published) || begun.elapsed() > EVENTS * slowness() {
+                self.settle(Duration::from_millis(500), |_| ());
+                return Ok(published);
+            }
+            self.settle(Duration::from_millis(250), |_| ());
         }
     }
 

@@ -23,6 +23,22 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.no_filter(Host::Node),
     },
     Fault {
+        name: "a network policy permits the operator STARTTLS but not Direct TLS",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let pod = stage.pod()?;
+            stage.filter(Host::Node, &format!("ip daddr {pod} tcp dport 5270 drop"), "")
+        },
+        expected: open(
+            "TLSVerified",
+            "ConnectFailed",
+            "cannot connect to engine pod example-.* over Direct TLS on port 5270",
+            "Check that NetworkPolicies allow it",
+        ),
+        consequences: &[],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
+    Fault {
         name: "a firewall resets the operator's connections to the engine",
         fixture: Fixture::Plain,
         inject: |stage| {

@@ -5,7 +5,6 @@ use super::fixture::Fixture;
 use super::stage::Stage;
 use crate::error::Result;
 use crate::network::Host;
-use crate::policy::pod_address;
 
 /// The faults.
 pub const FAULTS: &[Fault] = &[
@@ -26,11 +25,11 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.no_filter(Host::Node),
     },
     Fault {
-        name: "a web server answers at the pod's address",
+        name: "another program answers at the pod's address",
         fixture: Fixture::Plain,
         inject: |stage| {
-            let other = pod_address(&stage.paths, "kube-system", "k8s-app=kube-dns")?;
-            divert(stage, &format!("{other}:8080"))
+            // The API server: it answers anything but TLS with an alert.
+            divert(stage, &format!("{}:6443", Host::Node.address()))
         },
         expected: lost(
             "StreamVerified",
@@ -38,7 +37,7 @@ pub const FAULTS: &[Fault] = &[
             "engine pod example-.* does not speak XMPP",
             "Check that nothing else uses the pod's address",
         ),
-        consequences: &[],
+        consequences: &["TLSVerified"],
         repair: |stage| stage.no_filter(Host::Node),
     },
 ];
