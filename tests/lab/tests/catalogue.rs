@@ -2,7 +2,7 @@
 //! it within 30 s, with the culprit and what to do; nothing else may be False but what follows from it; no event comes twice;
 //! and after the repair everything is as before without further help.
 //!
-//! `XFED_FAULT` selects faults by a part of their names.
+//! `XFED_FAULT` selects faults by parts of their names, with `|` between them.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -65,8 +65,9 @@ impl Work {
 }
 
 fn selected() -> VecDeque<&'static Fault> {
-    let part = std::env::var("XFED_FAULT").unwrap_or_default();
-    catalogue::all().filter(|fault| fault.name.contains(&part)).collect()
+    let parts = std::env::var("XFED_FAULT").unwrap_or_default();
+    let parts: Vec<&str> = parts.split('|').collect();
+    catalogue::all().filter(|fault| parts.iter().any(|part| fault.name.contains(part))).collect()
 }
 
 fn stages(paths: &Paths) -> Vec<Stage> {

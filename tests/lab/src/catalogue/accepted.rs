@@ -51,7 +51,7 @@ pub const FAULTS: &[Fault] = &[
         name: "an admission webhook is down",
         fixture: Fixture::Plain,
         inject: |stage| {
-            webhook(stage, 9)?;
+            webhook(stage, 9, 10)?;
             stage.kubectl(&["delete", "serviceaccount", NAME])
         },
         expected: lost(
@@ -68,14 +68,14 @@ pub const FAULTS: &[Fault] = &[
         fixture: Fixture::Plain,
         inject: |stage| {
             silence(stage)?;
-            webhook(stage, 10)?;
+            webhook(stage, 10, 20)?;
             stage.kubectl(&["delete", "serviceaccount", NAME])
         },
         expected: lost(
             "Accepted",
             "ApplyFailed",
-            "ServiceAccount example.*failed calling webhook \"webhook.catalogue.example\"",
-            "Repair the webhook",
+            "ServiceAccount example: the API server did not answer within 12s",
+            "check the API server",
         ),
         consequences: &[],
         repair: |stage| {
@@ -232,7 +232,7 @@ pub(super) fn allow(stage: &Stage) -> Result<()> {
 }
 
 /// A webhook for service accounts of this namespace, at that port of the node.
-fn webhook(stage: &Stage, port: u16) -> Result<()> {
+fn webhook(stage: &Stage, port: u16, timeout: u8) -> Result<()> {
     let url = format!("https://{}:{port}/", Host::Node.address());
     let configuration = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -248,7 +248,7 @@ fn webhook(stage: &Stage, port: u16) -> Result<()> {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}},
             "failurePolicy": "Fail",
             "sideEffects": "None",
-            "timeoutSeconds": 10,
+            "timeoutSeconds": timeout,
             "admissionReviewVersions": ["v1"],
         }],
     });

@@ -103,23 +103,6 @@ pub const FAULTS: &[Fault] = &[
         repair: Stage::restore_spec,
     },
     Fault {
-        name: "the memory limit of the engine is too low",
-        fixture: Fixture::Plain,
-        inject: |stage| {
-            stage.respec(&json!({"pod": {"resources": {
-                "requests": {"memory": "6Mi"}, "limits": {"memory": "6Mi"},
-            }}}))
-        },
-        expected: lost(
-            "EngineReady",
-            "CrashLooping",
-            "Engine pod example-.*memory",
-            "spec\\.pod\\.resources",
-        ),
-        consequences: &[],
-        repair: Stage::restore_spec,
-    },
-    Fault {
         name: "somebody set an image that does not exist while the operator was paused",
         fixture: Fixture::Plain,
         inject: |stage| {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::engine::delete_pods;
 use super::fault::{Expected, Fault, lost};
 use super::fixture::Fixture;
 use super::stage::Stage;
@@ -10,6 +11,8 @@ use crate::network::Host;
 
 /// What every message names.
 const SEE: &str = "status\\.peers";
+/// An open stream outlives a change of the settings, so a new pod opens a new one.
+const NEW_POD: &[&str] = &["EngineReady", "TLSVerified", "StreamVerified"];
 /// The names of the peers below the domain of the stage.
 const PEERS: [&str; 6] = ["closed", "filtered", "unknown", "nowhere", "disabled", "private"];
 
@@ -134,10 +137,11 @@ pub const FAULTS: &[Fault] = &[
         inject: |stage| {
             stage.respec(&json!({"peers": [{
                 "domain": "partner.example", "authentication": {"dialback": "Disabled"},
-            }]}))
+            }]}))?;
+            delete_pods(stage)
         },
-        expected: some("partner\\.example: NoAuthenticationMethod"),
-        consequences: &[],
+        expected: some("partner\\.example: [A-Z]"),
+        consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
     Fault {
@@ -146,10 +150,11 @@ pub const FAULTS: &[Fault] = &[
         inject: |stage| {
             stage.respec(&json!({"peers": [
                 {"domain": "partner.example", "profile": "LegacyDialback"},
-            ]}))
+            ]}))?;
+            delete_pods(stage)
         },
         expected: some("partner\\.example: [A-Z]"),
-        consequences: &[],
+        consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
     Fault {
@@ -161,17 +166,11 @@ pub const FAULTS: &[Fault] = &[
                 "ip daddr {address} tcp dport {{ 5269, 5270 }} reject with tcp reset"
             );
             stage.filter(Host::Router, &rule, "")?;
-            // Other settings make a new stream necessary.
-            stage.respec(&json!({"peers": [
-                {"domain": "partner.example", "profile": "CiscoExpressway"},
-            ]}))
+            delete_pods(stage)
         },
         expected: some("partner\\.example: Dialback"),
-        consequences: &[],
-        repair: |stage| {
-            stage.no_filter(Host::Router)?;
-            stage.restore_spec()
-        },
+        consequences: NEW_POD,
+        repair: |stage| stage.no_filter(Host::Router),
     },
     Fault {
         name: "a required peer cannot be reached",

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use super::run::Outcome;
 
+/// Length of a line about a change.
+const LINE: usize = 200;
+
 /// One paragraph for each fault.
 pub fn text(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
-        let Outcome { fault, shown, after, recovered, others, problems, .. } = outcome;
+        let Outcome { fault, shown, after, recovered, others, problems, history, .. } = outcome;
         let expected = fault.expected;
         let _ = writeln!(
             text,
@@ -29,6 +32,9 @@ pub fn text(outcomes: &[Outcome]) -> String {
         }
         for problem in problems {
             let _ = writeln!(text, "  PROBLEM: {problem}");
+        }
+        for change in history.iter().filter(|_| !problems.is_empty()) {
+            let _ = writeln!(text, "    then {}", change.chars().take(LINE).collect::<String>());
         }
     }
     let mut times: Vec<Duration> =

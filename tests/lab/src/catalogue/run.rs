@@ -43,6 +43,8 @@ pub struct Outcome {
     pub others: Vec<String>,
     /// What is wrong with all that.
     pub problems: Vec<String>,
+    /// Every change of a condition, from the injection to the end.
+    pub history: Vec<String>,
 }
 
 /// A federation under watch.
@@ -52,6 +54,7 @@ pub struct Watched {
     pub stage: Stage,
     watch: Watch,
     baseline: Snapshot,
+    history: Vec<String>,
 }
 
 impl Watched {
@@ -59,7 +62,7 @@ impl Watched {
     pub fn ready(stage: Stage) -> Result<Self> {
         stage.build()?;
         let watch = Watch::start(&stage.paths, &stage.namespace, NAME)?;
-        let mut watched = Self { stage, watch, baseline: Snapshot::default() };
+        let mut watched = Self { stage, watch, baseline: Snapshot::default(), history: Vec::new() };
         let address = |now: &Snapshot| now.object.pointer("/status/addresses/0").is_some();
         watched.until("an address", RECOVERY, address)?;
         watched.stage.publish()?;
@@ -101,7 +104,12 @@ impl Watched {
         wanted: impl Fn(&Snapshot) -> bool,
     ) -> Result<()> {
         let what = format!("{what} of {}", self.stage.namespace);
-        self.watch.until(Wait::new(what, within), within, |_, now| seen(now), wanted)
+        let history = &mut self.history;
+        let both = |before: &Snapshot, now: &Snapshot| {
+            history.extend(now.changes_since(before).map(ToString::to_string));
+            seen(now);
+        };
+        self.watch.until(Wait::new(what, within), within, both, wanted)
     }
 
     /// Takes the updates of that time.
@@ -128,6 +136,7 @@ impl Watched {
     /// Injects the fault, and repairs it. An error means that the federation is of no further use.
     pub fn run(&mut self, fault: &'static Fault) -> Result<Outcome> {
         self.settle(Duration::ZERO, |_| ());
+        self.history.clear();
         let before = events::counts(&self.stage)?;
         let mut besides = BTreeMap::new();
         let mut note = |now: &Snapshot| {
@@ -143,6 +152,7 @@ impl Watched {
             recovered: Duration::ZERO,
             others: Vec::new(),
             problems: Vec::new(),
+            history: Vec::new(),
         };
         let injected = (fault.inject)(&self.stage);
         let begun = Instant::now();
@@ -176,6 +186,7 @@ impl Watched {
         }
         let published = self.published(&before, &besides)?;
         outcome.judge_events(&published);
+        outcome.history = std::mem::take(&mut self.history);
         if lasts {
             return Ok(outcome);
         }
