@@ -157,7 +157,8 @@ fn refused(view: View<'_>, failure: &str) -> Verdict {
         )
     } else {
         let namespace = &view.federation.namespace;
-        let action = if failure.contains("denied request") || failure.contains("denied the request") {
+        let action = if failure.contains("denied request") || failure.contains("denied the request")
+        {
             format!("Correct what the policy objects to, or exempt namespace {namespace} from it.")
         } else {
             format!(
@@ -166,7 +167,10 @@ fn refused(view: View<'_>, failure: &str) -> Verdict {
         };
         Verdict::new(
             EngineReadyReason::PodsRejected,
-            format!("The API server rejects the engine pods: {}. {action}", failure.trim_end_matches('.')),
+            format!(
+                "The API server rejects the engine pods: {}. {action}",
+                failure.trim_end_matches('.')
+            ),
         )
     }
 }

@@ -248,7 +248,9 @@ impl Reader<'_> {
                     Ok(pem) => references::bundle(&pem).map(|()| pem).map_err(|what| {
                         invalid(
                             ResolvedRefsReason::SecretInvalid,
-                            format!("A CA bundle: key {key} of Secret {name} {what}; {PUT_CERTIFICATES}"),
+                            format!(
+                                "A CA bundle: key {key} of Secret {name} {what}; {PUT_CERTIFICATES}"
+                            ),
                         )
                     }),
                     Err(problem) => Err(problem),
@@ -279,7 +281,9 @@ impl Reader<'_> {
                 Ok(found.map_err(|what| {
                     invalid(
                         ResolvedRefsReason::ConfigMapInvalid,
-                        format!("A CA bundle: key {key} of ConfigMap {name} {what}; {PUT_CERTIFICATES}"),
+                        format!(
+                            "A CA bundle: key {key} of ConfigMap {name} {what}; {PUT_CERTIFICATES}"
+                        ),
                     )
                 }))
             }

@@ -14,6 +14,7 @@ use lab::catalogue::fixture::Fixture;
 use lab::catalogue::run::{Outcome, Watched};
 use lab::catalogue::stage::{self, Stage};
 use lab::catalogue::{self, events, record, report, resolver};
+use lab::cert_manager;
 use lab::paths::Paths;
 use lab::scenario::federated::Federated;
 
@@ -79,6 +80,7 @@ fn stages(paths: &Paths) -> Vec<Stage> {
 fn each_fault_is_named_by_one_condition_and_leaves_nothing_behind() {
     let paths = Federated::stage().unwrap();
     stage::remove_all(&paths).unwrap();
+    cert_manager::remove(&paths).unwrap();
     let stages = stages(&paths);
     let hosts: Vec<String> = stages.iter().map(|stage| stage.host.clone()).collect();
     resolver::start(&paths, &hosts).unwrap();

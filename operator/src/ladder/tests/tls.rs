@@ -23,6 +23,9 @@ fn a_renewal_is_no_fault_until_every_pod_had_time_to_load_it() {
     assert_eq!(during_a_renewal(soon, |_| ()), "SelfSigned");
     assert_eq!(during_a_renewal(Duration::from_secs(120), |_| ()), "OldCertificateServed");
     // The earlier certificate must be as good.
-    assert_eq!(during_a_renewal(soon, |served| served.covers_domain = false), "OldCertificateServed");
+    assert_eq!(
+        during_a_renewal(soon, |served| served.covers_domain = false),
+        "OldCertificateServed"
+    );
     assert_eq!(during_a_renewal(soon, |served| served.not_after = now()), "OldCertificateServed");
 }

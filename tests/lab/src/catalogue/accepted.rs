@@ -168,7 +168,7 @@ pub(super) fn quota(stage: &Stage, resource: &str) -> Result<()> {
         "metadata": {"name": "catalogue"},
         "spec": {"hard": {resource: "0"}},
     }))?;
-    Wait::new("the quota to be in force", Duration::from_secs(60)).until(|| {
+    Wait::new("the quota to be in force", Duration::from_mins(1)).until(|| {
         let quota = stage.get("resourcequota", "catalogue")?;
         let hard = quota.pointer("/status/hard").and_then(Value::as_object);
         Ok(Seen::done_if(hard.is_some_and(|hard| hard.contains_key(resource)), quota.to_string()))
@@ -213,7 +213,7 @@ pub(super) fn deny(stage: &Stage, resources: &str, group: &str, message: &str) -
         "metadata": {"name": "canary", "namespace": name},
         "spec": {"limits": []},
     });
-    Wait::new("the policy to be in force", Duration::from_secs(60)).until(|| {
+    Wait::new("the policy to be in force", Duration::from_mins(1)).until(|| {
         let tried = kubectl(&stage.paths)?
             .args(["create", "--dry-run=server", "-f", "-"])
             .input(canary.to_string())

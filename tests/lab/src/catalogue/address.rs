@@ -70,7 +70,9 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "the class of the load balancer was changed",
         fixture: Fixture::Plain,
-        inject: |stage| stage.respec(&json!({"service": {"loadBalancerClass": "example.com/fast"}})),
+        inject: |stage| {
+            stage.respec(&json!({"service": {"loadBalancerClass": "example.com/fast"}}))
+        },
         expected: lost(
             "AddressAssigned",
             "ReplacementNeeded",
@@ -95,7 +97,8 @@ pub(super) fn restore(stage: &Stage) -> Result<()> {
         let annotations = service.pointer("/metadata/annotations").and_then(|all| all.as_object());
         let requested = annotations.and_then(|all| all.get("metallb.universe.tf/address-pool"));
         let done = requested.is_some_and(|pool| pool == "internet")
-            && !annotations.is_some_and(|all| all.keys().any(|key| key.ends_with("/loadBalancerIPs")));
+            && !annotations
+                .is_some_and(|all| all.keys().any(|key| key.ends_with("/loadBalancerIPs")));
         let address = stage.address().map(|address| address.to_string()).unwrap_or_default();
         Ok(Seen::done_if(done && address.starts_with("198.18.200."), address))
     })?;

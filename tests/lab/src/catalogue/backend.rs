@@ -82,9 +82,15 @@ pub const FAULTS: &[Fault] = &[
         inject: |stage| {
             let other = stage.good_certificate()?.issuer;
             configure(stage, |text| {
-                let indented: String = other.lines().map(|line| format!("    {line}\n")).collect();
-                text.replace("  prosody.cfg.lua: |\n", &format!("  other.crt: |\n{indented}  prosody.cfg.lua: |\n"))
-                    .replace("cafile = \"/etc/prosody-ca/ca.crt\"", "cafile = \"/etc/prosody/other.crt\"")
+                let indented = format!("    {}\n", other.trim_end().replace('\n', "\n    "));
+                text.replace(
+                    "  prosody.cfg.lua: |\n",
+                    &format!("  other.crt: |\n{indented}  prosody.cfg.lua: |\n"),
+                )
+                .replace(
+                    "cafile = \"/etc/prosody-ca/ca.crt\"",
+                    "cafile = \"/etc/prosody/other.crt\"",
+                )
             })
         },
         expected: lost(
@@ -105,10 +111,13 @@ pub const FAULTS: &[Fault] = &[
                 "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-ca"},
                 "data": {"ca.crt": other},
             }))?;
-            server(stage, &json!({
-                "host": format!("prosody.{}.svc", stage.namespace),
-                "trust": {"configMapRef": {"name": "other-ca"}},
-            }))
+            server(
+                stage,
+                &json!({
+                    "host": format!("prosody.{}.svc", stage.namespace),
+                    "trust": {"configMapRef": {"name": "other-ca"}},
+                }),
+            )
         },
         expected: lost(
             "BackendReady",

@@ -161,7 +161,14 @@ pub const FAULTS: &[Fault] = &[
         inject: |stage| {
             stage.respec(&json!({"paused": true}))?;
             let file = json!({"data": {"engine.yaml": "domains: {}\n"}}).to_string();
-            stage.kubectl(&["patch", "configmap", "example-engine", "--type=merge", "-p", &file])?;
+            stage.kubectl(&[
+                "patch",
+                "configmap",
+                "example-engine",
+                "--type=merge",
+                "-p",
+                &file,
+            ])?;
             // The kubelet updates volumes of a pod at once when the pod changes, and once a minute otherwise.
             let engine = "app.kubernetes.io/component=engine";
             stage.kubectl(&["annotate", "pods", "-l", engine, "catalogue=changed", "--overwrite"])

@@ -55,11 +55,17 @@ impl Fixture {
         });
         let more = match self {
             Self::Plain | Self::Healthy => json!({}),
-            Self::Certified => json!({"tls": {"certificate": {"secretRef": {"name": CERTIFICATE}}}}),
+            Self::Certified => {
+                json!({"tls": {"certificate": {"secretRef": {"name": CERTIFICATE}}}})
+            }
             Self::Backed => json!({
                 "backends": [{"name": "im", "server": {"host": format!("prosody.{namespace}.svc")}}],
             }),
-            Self::Peered => json!({"peers": [{"domain": "partner.example"}]}),
+            // A dialback key that nobody answers must be noticed in time.
+            Self::Peered => json!({
+                "peers": [{"domain": "partner.example"}],
+                "timeouts": {"dialbackSeconds": 10},
+            }),
             Self::Published => json!({"dns": {"mode": "ExternalDNS"}}),
         };
         super::json::lay_over(&mut spec, &more);

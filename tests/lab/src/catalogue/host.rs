@@ -14,16 +14,19 @@ pub const FAULTS: &[Fault] = &[
         name: "the host has no address record",
         fixture: Fixture::Plain,
         inject: |stage| stage.zone("update delete <host> A"),
-        expected: lost("HostResolves", "RecordNotFound", "no address record for <host>", "zoneSnippet"),
+        expected: lost(
+            "HostResolves",
+            "RecordNotFound",
+            "no address record for <host>",
+            "zoneSnippet",
+        ),
         consequences: &[],
         repair: Stage::publish,
     },
     Fault {
         name: "the host's record has the address of an old load balancer",
         fixture: Fixture::Plain,
-        inject: |stage| {
-            stage.zone("update delete <host> A\nupdate add <host> 1 A 198.18.200.250")
-        },
+        inject: |stage| stage.zone("update delete <host> A\nupdate add <host> 1 A 198.18.200.250"),
         expected: lost(
             "HostResolves",
             "AddressMismatch",

@@ -42,7 +42,11 @@ pub const FAULTS: &[Fault] = &[
         fixture: Fixture::Plain,
         inject: |stage| {
             let pod = stage.pod()?;
-            stage.filter(Host::Node, &format!("ip daddr {pod} tcp dport 9443 reject with tcp reset"), "")
+            stage.filter(
+                Host::Node,
+                &format!("ip daddr {pod} tcp dport 9443 reject with tcp reset"),
+                "",
+            )
         },
         expected: open(
             "InboundReachable",

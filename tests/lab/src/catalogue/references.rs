@@ -42,7 +42,12 @@ pub const FAULTS: &[Fault] = &[
             }))?;
             bundle(stage, "empty")
         },
-        expected: lost("ResolvedRefs", "ConfigMapInvalid", "key ca\\.crt of ConfigMap empty", "put the certificates of the CAs there"),
+        expected: lost(
+            "ResolvedRefs",
+            "ConfigMapInvalid",
+            "key ca\\.crt of ConfigMap empty",
+            "put the certificates of the CAs there",
+        ),
         consequences: &[],
         repair: |stage| {
             stage.restore_spec()?;

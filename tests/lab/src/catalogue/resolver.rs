@@ -25,12 +25,12 @@ pub fn start(paths: &Paths, hosts: &[String]) -> Result<()> {
     make_dir(&home)?;
     write(
         &home.join("inner.zone"),
-        format!("$TTL 60\n@ IN SOA ns.{LOCAL_ZONE}. admin.{LOCAL_ZONE}. 1 60 60 600 1\n@ IN NS ns.{LOCAL_ZONE}.\n@ IN A {INNER}\n"),
+        format!(
+            "$TTL 60\n@ IN SOA ns.{LOCAL_ZONE}. admin.{LOCAL_ZONE}. 1 60 60 600 1\n@ IN NS ns.{LOCAL_ZONE}.\n@ IN A {INNER}\n"
+        ),
     )?;
-    let zones: String = hosts
-        .iter()
-        .map(|name| format!("zone \"{name}\" {{ type primary; file \"inner.zone\"; }};\n"))
-        .collect();
+    let one = |name: &String| format!("zone \"{name}\" {{ type primary; file \"inner.zone\"; }};");
+    let zones = hosts.iter().map(one).collect::<Vec<_>>().join("\n");
     let directory = home.display();
     let (address, forwarder) = (Host::Other.address(), Host::Dns.address());
     write(
@@ -44,9 +44,8 @@ pub fn start(paths: &Paths, hosts: &[String]) -> Result<()> {
         ),
     )?;
     let named = packages::unconfined("named", &home)?;
-    let run: Run = host::on(paths, Host::Other, named)?
-        .args(["-g", "-4", "-c"])
-        .arg(home.join("named.conf"));
+    let run: Run =
+        host::on(paths, Host::Other, named)?.args(["-g", "-4", "-c"]).arg(home.join("named.conf"));
     host::daemon(paths, NAME, run)?;
     let daemons = paths.daemons();
     Wait::new("the split-horizon resolver to answer", Duration::from_mins(1))

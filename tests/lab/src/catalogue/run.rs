@@ -18,7 +18,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// A fault that is named later is still waited for, so that the report has the time and the message.
 const PATIENCE: Duration = Duration::from_secs(75);
 /// A federation must be Ready again within this time after the repair; the kubelet brings changed Secrets to pods within 2m.
-const RECOVERY: Duration = Duration::from_secs(240);
+const RECOVERY: Duration = Duration::from_mins(4);
 /// Time for what follows from a fault to appear, and for its events.
 const SETTLING: Duration = Duration::from_secs(4);
 /// Time for the events of a recovery to be published.
@@ -69,7 +69,8 @@ impl Watched {
         if watched.stage.fixture == Fixture::Backed {
             let server = |now: &Snapshot| federation::backend_dns(now).is_some();
             watched.until("the backend's DNS server", RECOVERY, server)?;
-            let server = federation::backend_dns(&watched.watch.last).unwrap_or_default().to_owned();
+            let server =
+                federation::backend_dns(&watched.watch.last).unwrap_or_default().to_owned();
             watched.stage.attach_backend(&server)?;
         }
         let peered = watched.stage.fixture == Fixture::Peered;
@@ -158,18 +159,16 @@ impl Watched {
         let begun = Instant::now();
         let Expected { condition, status, reason, .. } = fault.expected;
         let named = match injected {
-            Ok(()) => self.seeing(fault.name, PATIENCE, &mut note, |now| {
-                now.has(condition, status, reason)
-            }),
+            Ok(()) => self
+                .seeing(fault.name, PATIENCE, &mut note, |now| now.has(condition, status, reason)),
             Err(error) => Err(Error::State(format!("it cannot be injected: {error}"))),
         };
         outcome.after = begun.elapsed();
-        match named {
-            Err(error) => outcome.problems.push(error.to_string()),
-            Ok(()) => {
-                self.settle(SETTLING, &mut note);
-                self.judge(&mut outcome)?;
-            }
+        if let Err(error) = named {
+            outcome.problems.push(error.to_string());
+        } else {
+            self.settle(SETTLING, &mut note);
+            self.judge(&mut outcome)?;
         }
         let besides: Vec<Condition> = besides.into_values().collect();
         outcome.judge_besides(&besides);
@@ -178,7 +177,8 @@ impl Watched {
         let begun = Instant::now();
         repaired?;
         let baseline = self.baseline.clone();
-        let again = self.until("everything as before", RECOVERY, |now| is_as_before(now, &baseline));
+        let again =
+            self.until("everything as before", RECOVERY, |now| is_as_before(now, &baseline));
         outcome.recovered = begun.elapsed();
         let lasts = again.is_ok();
         if let Err(error) = again {
@@ -300,5 +300,9 @@ fn is_settled(now: &Snapshot) -> bool {
 /// Everything that was True is True.
 fn is_as_before(now: &Snapshot, baseline: &Snapshot) -> bool {
     is_settled(now)
-        && baseline.conditions.iter().filter(|one| one.status == "True").all(|one| now.is_true(&one.kind))
+        && baseline
+            .conditions
+            .iter()
+            .filter(|one| one.status == "True")
+            .all(|one| now.is_true(&one.kind))
 }

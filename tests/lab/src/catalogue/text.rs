@@ -19,9 +19,9 @@ pub fn pattern(text: &str, stage: &Stage) -> Result<Regex> {
         ("<namespace>", stage.namespace.as_str()),
         ("<address>", address.as_str()),
     ];
-    let filled = known.iter().fold(text.to_owned(), |text, (name, value)| {
-        text.replace(name, &regex::escape(value))
-    });
+    let filled = known
+        .iter()
+        .fold(text.to_owned(), |text, (name, value)| text.replace(name, &regex::escape(value)));
     Regex::new(&filled).map_err(|error| Error::State(format!("pattern {text:?}: {error}")))
 }
 
