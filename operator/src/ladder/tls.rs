@@ -15,7 +15,7 @@ use crate::federation::serving::Source;
 const NOT_CHECKED: &str = "The operator does not check whether peers trust its issuer";
 
 /// Time that a changed certificate may take to reach every pod: the kubelet syncs volumes about once a minute.
-const RELOAD_TIME: Duration = Duration::from_secs(120);
+const RELOAD_TIME: Duration = Duration::from_mins(2);
 
 /// The verdict when every domain's is True.
 pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {

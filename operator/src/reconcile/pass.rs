@@ -283,7 +283,7 @@ fn certificate_age(
     now: Timestamp,
 ) -> Duration {
     let served = plan.references.served.as_ref();
-    let digest = served.map(|served| served.readable.facts.sha256.to_string()).unwrap_or_default();
+    let digest = served.map(|served| served.readable.facts.sha256.clone()).unwrap_or_default();
     let since = context.remember(reference, |memory| match &memory.certificate {
         Some((known, since)) if *known == digest => *since,
         _ => {

@@ -142,9 +142,7 @@ pub const FAULTS: &[Fault] = &[
             ]}))?;
             delete_pods(stage)
         },
-        expected: some(
-            "A server claiming to be partner\\.example was refused .*authentication\\.dialback` is Disabled",
-        ),
+        expected: some("partner\\.example: DialbackTimedOut"),
         consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
@@ -157,7 +155,7 @@ pub const FAULTS: &[Fault] = &[
             ]}))?;
             delete_pods(stage)
         },
-        expected: some("partner\\.example: [A-Z]"),
+        expected: some("partner\\.example: DialbackTimedOut"),
         consequences: NEW_POD,
         repair: Stage::restore_spec,
     },

@@ -1,7 +1,8 @@
 //! Faults that `TLSVerified` names: what the engine's port serves.
 
-use super::fault::{Fault, open};
+use super::fault::{Fault, lost, open};
 use super::fixture::Fixture;
+use super::stage::Stage;
 use crate::network::Host;
 
 /// The faults.
@@ -36,6 +37,23 @@ pub const FAULTS: &[Fault] = &[
             "Check that NetworkPolicies allow it",
         ),
         consequences: &[],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
+    Fault {
+        name: "another engine answers at the pod's port for Direct TLS",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let (pod, other) = (stage.pod()?, Stage::new(&stage.paths, Fixture::Healthy, 0).pod()?);
+            let rule = format!("ip daddr {pod} tcp dport 5270 dnat to {other}");
+            stage.filter(Host::Node, "", &rule)
+        },
+        expected: lost(
+            "TLSVerified",
+            "HandshakeFailed",
+            "with engine pod example-.* for <domain> failed",
+            "Check the pod's log",
+        ),
+        consequences: &["StreamVerified"],
         repair: |stage| stage.no_filter(Host::Node),
     },
     Fault {

@@ -40,11 +40,41 @@ pub const FAULTS: &[Fault] = &[
         consequences: &["TLSVerified"],
         repair: |stage| stage.no_filter(Host::Node),
     },
+    Fault {
+        name: "another program answers at the pod's port for Direct TLS",
+        fixture: Fixture::Plain,
+        inject: |stage| divert_port(stage, "5270", &format!("{}:6443", Host::Node.address())),
+        expected: lost(
+            "StreamVerified",
+            "NotXMPP",
+            "engine pod example-.*Direct TLS on port 5270.* does not speak XMPP",
+            "Check that nothing else uses the pod's address",
+        ),
+        consequences: &["TLSVerified"],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
+    Fault {
+        name: "the server of another domain answers at the pod's address",
+        fixture: Fixture::Plain,
+        inject: |stage| divert_port(stage, "5269", &Host::Partner.address().to_string()),
+        expected: lost(
+            "StreamVerified",
+            "HostUnknown",
+            "Engine pod example-.* does not know <domain>",
+            "Check its log",
+        ),
+        consequences: &[],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
 ];
 
 /// Leads connections to the engine pod elsewhere.
 fn divert(stage: &Stage, to: &str) -> Result<()> {
+    divert_port(stage, "{ 5269, 5270 }", to)
+}
+
+fn divert_port(stage: &Stage, ports: &str, to: &str) -> Result<()> {
     let pod = stage.pod()?;
-    let rule = format!("ip daddr {pod} tcp dport {{ 5269, 5270 }} dnat to {to}");
+    let rule = format!("ip daddr {pod} tcp dport {ports} dnat to {to}");
     stage.filter(Host::Node, "", &rule)
 }
