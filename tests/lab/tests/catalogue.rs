@@ -4,6 +4,12 @@
 //!
 //! `XFED_FAULT` selects faults by parts of their names, with `|` between them.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

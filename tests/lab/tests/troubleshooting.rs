@@ -2,6 +2,12 @@
 //! made from the reasons, from the tables of docs/status.md and from the messages that the catalogue of faults recorded:
 //! `make troubleshooting`.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test states its expectations so"
+)]
+
 use std::fmt::Write as _;
 use std::{env, fs};
 

@@ -54,21 +54,4 @@ pub const FAULTS: &[Fault] = &[
         consequences: &[],
         repair: Stage::restore_spec,
     },
-    Fault {
-        name: "nobody can say who has the domain, because its delegation is broken",
-        fixture: Fixture::Plain,
-        inject: |stage| {
-            stage.zone(
-                "update add ns.<domain> 1 A 198.19.0.30\nupdate add _tcp.<domain> 1 NS ns.<domain>.",
-            )
-        },
-        expected: open(
-            "DomainUncontested",
-            "ResolverUnavailable",
-            "SRV records of <domain>: .*SERVFAIL",
-            "",
-        ),
-        consequences: &["SRVResolves"],
-        repair: |stage| stage.zone("update delete _tcp.<domain> NS\nupdate delete ns.<domain>"),
-    },
 ];

@@ -38,22 +38,6 @@ pub const FAULTS: &[Fault] = &[
         },
     },
     Fault {
-        name: "a network policy drops connections to the engine's control port",
-        fixture: Fixture::Plain,
-        inject: |stage| {
-            let pod = stage.pod()?;
-            stage.filter(Host::Node, &format!("ip daddr {pod} tcp dport 9443 drop"), "")
-        },
-        expected: open(
-            "InboundReachable",
-            "EvidenceUnavailable",
-            "Cannot query engine pod example-",
-            "Check that NetworkPolicies allow .* TCP 9443",
-        ),
-        consequences: &[],
-        repair: |stage| stage.no_filter(Host::Node),
-    },
-    Fault {
         name: "a firewall resets connections to the engine's control port",
         fixture: Fixture::Plain,
         inject: |stage| {

@@ -2,7 +2,6 @@
 
 use super::fault::{Fault, lost, open};
 use super::fixture::Fixture;
-use super::stage::Stage;
 use crate::network::Host;
 
 /// The faults.
@@ -40,20 +39,20 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.no_filter(Host::Node),
     },
     Fault {
-        name: "another engine answers at the pod's port for Direct TLS",
+        name: "another program answers at the pod's port for Direct TLS",
         fixture: Fixture::Plain,
         inject: |stage| {
-            let (pod, other) = (stage.pod()?, Stage::new(&stage.paths, Fixture::Healthy, 0).pod()?);
-            let rule = format!("ip daddr {pod} tcp dport 5270 dnat to {other}");
+            let (pod, other) = (stage.pod()?, Host::Node.address());
+            let rule = format!("ip daddr {pod} tcp dport 5270 dnat to {other}:6443");
             stage.filter(Host::Node, "", &rule)
         },
         expected: lost(
             "TLSVerified",
             "HandshakeFailed",
-            "with engine pod example-.* for <domain> failed",
+            "Direct TLS on port 5270\\) with engine pod example-.* for <domain> failed",
             "Check the pod's log",
         ),
-        consequences: &["StreamVerified"],
+        consequences: &[],
         repair: |stage| stage.no_filter(Host::Node),
     },
     Fault {

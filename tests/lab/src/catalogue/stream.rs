@@ -41,16 +41,19 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.no_filter(Host::Node),
     },
     Fault {
-        name: "another program answers at the pod's port for Direct TLS",
+        name: "another engine answers at the pod's port for Direct TLS",
         fixture: Fixture::Plain,
-        inject: |stage| divert_port(stage, "5270", &format!("{}:6443", Host::Node.address())),
+        inject: |stage| {
+            let other = Stage::new(&stage.paths, Fixture::Healthy, 0).pod()?;
+            divert_port(stage, "5270", &other.to_string())
+        },
         expected: lost(
             "StreamVerified",
-            "NotXMPP",
-            "engine pod example-.*Direct TLS on port 5270.* does not speak XMPP",
-            "Check that nothing else uses the pod's address",
+            "HostUnknown",
+            "Engine pod example-.* does not know <domain>",
+            "Check its log",
         ),
-        consequences: &["TLSVerified"],
+        consequences: &[],
         repair: |stage| stage.no_filter(Host::Node),
     },
     Fault {
