@@ -37,7 +37,9 @@ static VARIABLE: LazyLock<Vec<(Option<Regex>, &'static str)>> = LazyLock::new(||
         (r"\b198\.18\.\d+\.\d+\b", "10.96.0.17"),
         (r"\b198\.19\.0\.53\b", "192.0.2.53"),
         (r"\b198\.19\.0\.(\d+)\b", "198.51.100.$1"),
-        (r"\bnodes? (port )?\d{5}\b", "node ${1}30269"),
+        (r"Invalid value: \d{5}\b", "Invalid value: 30269"),
+        (r"\bcatalogue-healthy-0\b", "other"),
+        (r"\bhealthy-0\.example\.com\b", "example.net"),
     ]
     .into_iter()
     .map(|(pattern, text)| (Regex::new(pattern).ok(), text))
