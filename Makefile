@@ -90,6 +90,10 @@ messages: ## Regenerate docs/messages.md, the texts of the programs. `make unit`
 signals: ## Regenerate docs/metrics.md and the dashboard from the metrics of both programs. `make unit` compares them.
 	@UPDATE_GOLDEN=1 scripts/cargo test --quiet --locked --workspace --test signals
 
+.PHONY: troubleshooting
+troubleshooting: ## Regenerate docs/troubleshooting.md, the explanation of each reason with the messages of the last recorded run.
+	@UPDATE_GOLDEN=1 scripts/cargo test --quiet --locked --workspace --test troubleshooting
+
 .PHONY: chart
 chart: ## Lint and render the chart under many values, accepted and refused. Needs helm (make lab-parts).
 	@scripts/check-chart

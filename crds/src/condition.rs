@@ -251,6 +251,11 @@ pub fn stage(conditions: &[Condition]) -> ConditionType {
 /// Formats one paragraph of at most [`MAX_MESSAGE`] bytes that begins with a capital letter and ends with a full stop.
 /// A message may quote text from a peer or server, so control characters become spaces.
 pub fn sentence(text: &str) -> String {
+    bounded_sentence(text, MAX_MESSAGE)
+}
+
+/// Like [`sentence`], with another limit. A name at the beginning, such as that of a field or of a program, stays as it is.
+pub(crate) fn bounded_sentence(text: &str, limit: usize) -> String {
     const ELLIPSIS: &str = "...";
     let mut message = String::with_capacity(text.len() + 1);
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())
@@ -261,17 +266,24 @@ pub fn sentence(text: &str) -> String {
         message.push_str(word);
     }
     let mut characters = message.chars();
-    if let Some(first) = characters.next() {
+    if let Some(first) = characters.next().filter(|_| !begins_with_name(&message)) {
         message = first.to_uppercase().chain(characters).collect();
     }
-    if message.len() > MAX_MESSAGE - 1 {
-        let end = message.floor_char_boundary(MAX_MESSAGE - ELLIPSIS.len());
+    if message.len() > limit - 1 {
+        let end = message.floor_char_boundary(limit - ELLIPSIS.len());
         message.truncate(end);
         message.push_str(ELLIPSIS);
     } else if !message.is_empty() && !message.ends_with(['.', '!', '?']) {
         message.push('.');
     }
     message
+}
+
+/// The first word is a name such as `spec.tls` or `external-dns`, and no word of the language.
+fn begins_with_name(text: &str) -> bool {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let inner = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+    inner.contains(['.', '-', '_', '/'])
 }
 
 #[cfg(test)]
@@ -350,6 +362,8 @@ mod tests {
     fn a_message_is_one_bounded_paragraph() {
         assert_eq!(sentence("said:\n\u{7}  <host-unknown/>\r\n"), "Said: <host-unknown/>.");
         assert_eq!(sentence("Set spec.host!"), "Set spec.host!");
+        assert_eq!(sentence("spec.tls: it is so"), "spec.tls: it is so.");
+        assert_eq!(sentence("external-dns is away"), "external-dns is away.");
         assert_eq!(sentence(""), "");
         let long = sentence(&"ü".repeat(2000));
         assert!(long.len() <= MAX_MESSAGE && long.ends_with("..."), "{}", long.len());

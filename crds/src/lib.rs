@@ -36,6 +36,8 @@ pub mod external;
 #[cfg(feature = "kube")]
 pub mod federation;
 #[cfg(feature = "kube")]
+pub mod help;
+#[cfg(feature = "kube")]
 pub mod manifest;
 #[cfg(feature = "kube")]
 pub mod message;

@@ -14,17 +14,20 @@ pub trait Reason: Copy {
 
     /// The word in the status.
     fn as_str(self) -> &'static str;
+
+    /// What it means, in one sentence.
+    fn meaning(self) -> &'static str;
 }
 
 macro_rules! reasons {
     ($($(#[$about:meta])* $name:ident explains $type:ident {
-        $($status:ident: $($(#[$doc:meta])* $reason:ident),+;)+
+        $($status:ident: $($(#[doc = $doc:literal])+ $reason:ident),+;)+
     })+) => {
         $(
             $(#[$about])*
             #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
             pub enum $name {
-                $($($(#[$doc])* $reason,)+)+
+                $($($(#[doc = $doc])+ $reason,)+)+
             }
 
             impl $name {
@@ -44,6 +47,12 @@ macro_rules! reasons {
                 fn as_str(self) -> &'static str {
                     match self {
                         $($(Self::$reason => stringify!($reason),)+)+
+                    }
+                }
+
+                fn meaning(self) -> &'static str {
+                    match self {
+                        $($(Self::$reason => concat!($($doc),+).trim_ascii(),)+)+
                     }
                 }
             }
@@ -235,6 +244,10 @@ reasons! {
             ProbeFailing,
             /// Pod security admission rejects the pods.
             PodSecurityRejected,
+            /// The API server rejects the pods for another reason, such as an admission policy or a missing priority class.
+            PodsRejected,
+            /// The Deployment has no replicas.
+            ScaledDown,
             /// A replica does not run the current configuration.
             ReplicaOutOfSync;
         Unknown:
@@ -320,6 +333,8 @@ reasons! {
             OwnedByOther,
             /// The zone is correct, but a resolver still has the old answer cached.
             StaleCache,
+            /// The resolvers answer, but none reaches a server of the zone.
+            DelegationBroken,
             /// A resolver rejects the DNSSEC signatures of the zone.
             DNSSECBogus;
         Unknown:
@@ -353,6 +368,8 @@ reasons! {
             ServiceDisabled,
             /// An old record exists next to the expected one.
             StaleRecord,
+            /// The resolvers answer, but none reaches a server of the zone.
+            DelegationBroken,
             /// A resolver rejects the DNSSEC signatures of the zone.
             DNSSECBogus;
         Unknown:
@@ -405,10 +422,6 @@ reasons! {
         False:
             /// The served certificate does not cover a domain.
             NameMismatch,
-            /// An intermediate certificate is missing.
-            ChainIncomplete,
-            /// The issuer is not trusted.
-            UntrustedIssuer,
             /// The served certificate has expired.
             Expired,
             /// The engine does not offer STARTTLS.
@@ -562,6 +575,20 @@ impl Reason for ReadyReason {
             Self::Unverified => "Unverified",
             Self::Progressing => "Progressing",
             Self::Failing(rung) => rung.as_str(),
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Federated => "All checks pass, and a server outside has connected.",
+            Self::FederatedUnverified => {
+                "All checks from inside the cluster pass; no server outside has connected yet."
+            }
+            Self::Unverified => {
+                "All checks from inside the cluster pass, but evidence from outside is required and missing."
+            }
+            Self::Progressing => "A condition cannot be judged yet, and none is False.",
+            Self::Failing(_) => "The first condition that is False.",
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Evidence {
     pub cluster: ClusterEvidence,
     /// Hash of the engine's wanted configuration file, and how long it has been wanted.
     pub config: WantedConfig,
+    /// Time since the certificate that the pods serve last changed; pods see a changed file with some delay.
+    pub certificate_age: Duration,
     /// Whether the SRV records are written.
     pub publication: Publication,
     /// What the replicas report.

@@ -151,6 +151,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         cluster: ClusterEvidence {
             workload: Some(Workload {
                 observed: true,
+                wanted,
                 updated: wanted,
                 ready: wanted,
                 total: wanted,
@@ -180,6 +181,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
             },
         },
         config: WantedConfig::default(),
+        certificate_age: std::time::Duration::from_hours(1),
         publication: Publication::Published,
         engines: vec![EngineReport {
             replica: Replica {

@@ -36,6 +36,8 @@ pub struct Memory {
     pub read: Option<ReadContent>,
     /// Digest of the content that pods load without a restart, and since when it is wanted.
     pub content: Option<(String, Timestamp)>,
+    /// Digest of the certificate that the pods serve, and since when it is known.
+    pub certificate: Option<(String, Timestamp)>,
     /// Events about the outer Service, and when they were read.
     pub service_events: Option<(Instant, ServiceEvents)>,
     /// Interval of DNS queries and probes.
@@ -58,6 +60,7 @@ impl Default for Memory {
             last_applied: None,
             read: None,
             content: None,
+            certificate: None,
             service_events: None,
             every: Duration::ZERO,
             failing: Failing::new(),

@@ -194,7 +194,12 @@ fn owners(child: &impl ResourceExt) -> Vec<FederationRef> {
         .owner_references()
         .iter()
         .filter(|owner| owner.kind == XmppFederation::kind(&()) && owner.controller == Some(true));
-    owners.map(|owner| FederationRef::new(&owner.name).within(&namespace)).collect()
+    let mut names: Vec<&str> = owners.map(|owner| owner.name.as_str()).collect();
+    // An object that lost its owner still has the label.
+    names.extend(child.labels().get(FEDERATION_LABEL).map(String::as_str));
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| FederationRef::new(name).within(&namespace)).collect()
 }
 
 /// Watches the engine's pods. They belong to `ReplicaSets` and name their federation by a label.

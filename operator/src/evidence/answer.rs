@@ -35,6 +35,19 @@ impl<T> NameEvidence<T> {
         self.public.iter().find(is_bogus).map(|answer| answer.server.as_str())
     }
 
+    /// Every resolver that was queried fails to resolve the name, and a server of a zone above delegates it elsewhere: that
+    /// server, and a resolver. A resolver that cannot reach any server fails in the same way, but then no server of a zone
+    /// above answers either.
+    pub fn broken_delegation(&self) -> Option<(&str, &str)> {
+        let delegates =
+            |answer: &&Answer<T>| matches!(answer.found, Err(NoAnswer::NotAuthoritative));
+        let fails = |answer: &Answer<T>| matches!(answer.found, Err(NoAnswer::ServFail));
+        let above = self.zone.iter().find(delegates)?;
+        let resolver = self.public.first()?;
+        let all = self.public.iter().all(fails) && self.zone.iter().all(|one| one.found.is_err());
+        all.then_some((above.server.as_str(), resolver.server.as_str()))
+    }
+
     /// Clears the times for which servers keep their answers, to compare the rest.
     pub fn forget_ttls(&mut self) {
         self.zone.iter_mut().chain(&mut self.public).for_each(|answer| answer.ttl = None);
@@ -63,6 +76,12 @@ pub enum NoAnswer {
     /// The resolver answers only without validation: the signatures do not match the zone's keys.
     #[error("it rejects the DNSSEC signatures (SERVFAIL, but an answer without validation)")]
     Bogus,
+    /// The resolver answers, but cannot resolve the name.
+    #[error("it answers SERVFAIL")]
+    ServFail,
+    /// The server has a zone above the name, and delegates the name elsewhere.
+    #[error("it is not authoritative for the name")]
+    NotAuthoritative,
     /// Any other failure.
     #[error("{0}")]
     Failed(String),

@@ -36,6 +36,8 @@ pub struct ClusterEvidence {
 pub struct Workload {
     /// The controller has seen the last change.
     pub observed: bool,
+    /// Replicas that the Deployment requests.
+    pub wanted: i32,
     /// Pods of the current template.
     pub updated: i32,
     /// Ready pods of any template.
@@ -71,6 +73,8 @@ pub struct EnginePod {
     pub waiting: Option<(String, String)>,
     /// Exit code and termination message of the container's last run.
     pub ended: Option<(i32, String)>,
+    /// The kernel ended the last run because it exceeded the memory limit.
+    pub out_of_memory: bool,
     /// Number of restarts of the container.
     pub restarts: i32,
     /// Value of the annotation [`CONTENT_ANNOTATION`].
@@ -138,6 +142,7 @@ pub fn workload(deployment: &Deployment) -> Workload {
         .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
     Workload {
         observed: status.observed_generation >= deployment.metadata.generation,
+        wanted: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
         updated: status.updated_replicas.unwrap_or_default(),
         ready: status.ready_replicas.unwrap_or_default(),
         total: status.replicas.unwrap_or_default(),
@@ -162,10 +167,10 @@ pub fn engine_pod(pod: &Pod) -> EnginePod {
     let waiting = state.and_then(|state| state.waiting.as_ref()).map(|waiting| {
         (waiting.reason.clone().unwrap_or_default(), waiting.message.clone().unwrap_or_default())
     });
-    let ended = container
+    let last = container
         .and_then(|container| container.last_state.as_ref()?.terminated.as_ref())
-        .or_else(|| state.and_then(|state| state.terminated.as_ref()))
-        .map(|end| (end.exit_code, end.message.clone().unwrap_or_default()));
+        .or_else(|| state.and_then(|state| state.terminated.as_ref()));
+    let ended = last.map(|end| (end.exit_code, end.message.clone().unwrap_or_default()));
     let terminating = pod.metadata.deletion_timestamp.is_some();
     EnginePod {
         uid: pod.uid().unwrap_or_default(),
@@ -182,6 +187,7 @@ pub fn engine_pod(pod: &Pod) -> EnginePod {
             .and_then(|scheduled| scheduled.message.clone()),
         waiting,
         ended,
+        out_of_memory: last.is_some_and(|end| end.reason.as_deref() == Some("OOMKilled")),
         restarts: container.map_or(0, |container| container.restart_count),
         content: pod.annotations().get(CONTENT_ANNOTATION).cloned(),
         revision: pod.labels().get(REVISION_LABEL).cloned(),

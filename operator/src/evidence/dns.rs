@@ -274,12 +274,13 @@ async fn one(server: SocketAddr, owner: &str, kind: Kind, mode: Mode) -> Result<
         if unchecked.is_ok_and(|reply| is_answer(&reply)) {
             return Err(NoAnswer::Bogus);
         }
+        return Err(NoAnswer::ServFail);
     }
     if !is_answer(&reply) {
         return Err(NoAnswer::Failed(format!("it answers {}", reply.code)));
     }
     if mode == Mode::Authoritative && !reply.authoritative && reply.answers.is_empty() {
-        return Err(NoAnswer::Failed("it is not authoritative for the name".to_owned()));
+        return Err(NoAnswer::NotAuthoritative);
     }
     Ok(reply)
 }

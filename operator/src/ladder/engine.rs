@@ -10,6 +10,7 @@ use super::verdict::Verdict;
 use crate::build::paths;
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
+use crate::federation::names;
 
 /// Time that a started engine may take to become ready.
 const START: SignedDuration = SignedDuration::from_secs(60);
@@ -42,8 +43,11 @@ pub fn check(view: View<'_>) -> Verdict {
             .or_else(|| stuck_rollout(view, ready))
             .unwrap_or_else(|| available(ready, wanted));
     }
+    if workload.wanted == 0 {
+        return scaled_down(view);
+    }
     if let Some(failure) = &workload.replica_failure {
-        return refused(failure);
+        return refused(view, failure);
     }
     let current = || view.seen.cluster.pods.iter().filter(|pod| !pod.terminating && !pod.ready);
     current().find_map(|pod| trouble(view, pod)).unwrap_or_else(|| {
@@ -64,14 +68,15 @@ pub fn check(view: View<'_>) -> Verdict {
 fn stuck_rollout(view: View<'_>, ready: i32) -> Option<Verdict> {
     let workload = view.seen.cluster.workload.as_ref()?;
     let earlier = |mut verdict: Verdict| {
-        verdict.message = format!(
-            "{} {ready} pods of an earlier revision still serve.",
-            verdict.message.trim_end()
-        );
+        let still = match ready {
+            1 => "1 pod of an earlier revision still serves.".to_owned(),
+            _ => format!("{ready} pods of an earlier revision still serve."),
+        };
+        verdict.message = format!("{} {still}", verdict.message.trim_end());
         verdict
     };
     if let Some(failure) = &workload.replica_failure {
-        return Some(earlier(refused(failure)));
+        return Some(earlier(refused(view, failure)));
     }
     let now = view.seen.now;
     let waited =
@@ -107,8 +112,11 @@ fn rejected_configuration(view: View<'_>) -> Option<Verdict> {
         Some(Verdict::new(
             EngineReadyReason::ConfigRejected,
             format!(
-                "Engine pod {} rejected its configuration and still uses the last valid one: {}: {}.",
-                engine.replica.name, problem.place, problem.message
+                "Engine pod {} rejected its configuration and still uses the last valid one: {}: {}. {}",
+                engine.replica.name,
+                problem.place,
+                problem.message.trim_end_matches('.'),
+                correct(view)
             ),
         ))
     })
@@ -132,7 +140,7 @@ fn out_of_sync(view: View<'_>) -> Option<Verdict> {
 }
 
 /// Why the API server does not create pods.
-fn refused(failure: &str) -> Verdict {
+fn refused(view: View<'_>, failure: &str) -> Verdict {
     if failure.contains("exceeded quota") {
         Verdict::new(
             EngineReadyReason::QuotaExceeded,
@@ -148,11 +156,40 @@ fn refused(failure: &str) -> Verdict {
             ),
         )
     } else {
+        let namespace = &view.federation.namespace;
+        let action = if failure.contains("denied request") || failure.contains("denied the request")
+        {
+            format!("Correct what the policy objects to, or exempt namespace {namespace} from it.")
+        } else {
+            format!(
+                "Check the settings that spec.pod adds, and the limit ranges of namespace {namespace}."
+            )
+        };
         Verdict::new(
-            EngineReadyReason::RollingOut,
-            format!("The engine pods cannot be created: {failure}."),
+            EngineReadyReason::PodsRejected,
+            format!(
+                "The API server rejects the engine pods: {}. {action}",
+                failure.trim_end_matches('.')
+            ),
         )
     }
+}
+
+/// The operator restores the replicas at once, unless it is paused.
+fn scaled_down(view: View<'_>) -> Verdict {
+    let federation = view.federation;
+    let action = if federation.spec.paused {
+        "The operator does not restore them while spec.paused is true. Set spec.paused to false."
+    } else {
+        "The operator restores them. If this persists, see Accepted."
+    };
+    Verdict::new(
+        EngineReadyReason::ScaledDown,
+        format!(
+            "Deployment {} has 0 replicas; spec.replicas is {}. {action}",
+            federation.name, federation.spec.replicas
+        ),
+    )
 }
 
 fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
@@ -161,7 +198,8 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
         return Some(Verdict::new(
             EngineReadyReason::Unschedulable,
             format!(
-                "Engine pod {name} cannot be scheduled: {message}. Check spec.pod (resources, nodeSelector, tolerations, affinity) and the nodes."
+                "Engine pod {name} cannot be scheduled: {}. Check spec.pod (resources, nodeSelector, tolerations, affinity) and the nodes.",
+                message.trim_end_matches('.')
             ),
         ));
     }
@@ -181,12 +219,12 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
                     ),
                 ));
             }
-            "CrashLoopBackOff" => return Some(crashed(pod)),
+            "CrashLoopBackOff" => return Some(crashed(view, pod)),
             _ => {}
         }
     }
     if pod.restarts > 0 && pod.ended.is_some() {
-        return Some(crashed(pod));
+        return Some(crashed(view, pod));
     }
     let running = pod.waiting.is_none() && pod.ip.is_some();
     let old = pod.created.is_some_and(|at| view.seen.now.duration_since(at) >= START);
@@ -210,12 +248,33 @@ fn pull_error<'a>(reason: &'a str, message: &'a str) -> (&'a str, &'a str) {
     }
 }
 
-fn crashed(pod: &EnginePod) -> Verdict {
+fn crashed(view: View<'_>, pod: &EnginePod) -> Verdict {
     let name = &pod.name;
+    if pod.out_of_memory {
+        return Verdict::new(
+            EngineReadyReason::CrashLooping,
+            format!(
+                "Engine pod {name} is crash-looping: the kernel ended it because it exceeded its memory limit (OOMKilled). Raise limits.memory in spec.pod.resources."
+            ),
+        );
+    }
     match &pod.ended {
+        // The program exits with the same code when it does not understand its command line.
+        Some((EXIT_CONFIGURATION, words)) if words.contains("Usage:") => Verdict::new(
+            EngineReadyReason::CrashLooping,
+            format!(
+                "Engine pod {name} is crash-looping, because its command line is not valid: {}. Undo what others changed in Deployment {}.",
+                words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default(),
+                view.federation.name
+            ),
+        ),
         Some((EXIT_CONFIGURATION, words)) => Verdict::new(
             EngineReadyReason::ConfigRejected,
-            format!("Engine pod {name} rejects its configuration: {}.", last_line(words)),
+            format!(
+                "Engine pod {name} rejects its configuration: {}. {}",
+                last_line(words).trim_end_matches('.'),
+                correct(view)
+            ),
         ),
         Some((code, words)) => Verdict::new(
             EngineReadyReason::CrashLooping,
@@ -231,6 +290,14 @@ fn crashed(pod: &EnginePod) -> Verdict {
             ),
         ),
     }
+}
+
+/// What to do about a configuration that the engine rejects.
+fn correct(view: View<'_>) -> String {
+    format!(
+        "The operator writes the file from the spec: correct the spec, and undo what others changed in ConfigMap {}.",
+        names::engine_config(&view.federation.name)
+    )
 }
 
 /// The last line of output, where a program reports why it exits.

@@ -14,6 +14,13 @@ use crate::build::Address;
 use crate::evidence::answer::{Answer, NameEvidence};
 use crate::evidence::owner::RecordOwner;
 use crate::federation::names;
+use crate::federation::reach::unreachable_kind;
+
+/// What to do about a resolver that does not answer as the zone does.
+pub(crate) const WAIT_FOR_CACHE: &str = "Wait for its cached answer to expire. If this persists, the resolver has a zone of its own for the name (split-horizon DNS): correct that zone, or set spec.dns.resolvers to resolvers that show what the internet sees.";
+
+/// What to do about a DNS server that has a zone of its own for the inside.
+const INNER_VIEW: &str = "Private addresses are the inner view of split-horizon DNS: set spec.dns.resolvers to resolvers that show what the internet sees. If the internet sees them too, correct the record.";
 
 /// Judges the address records.
 pub fn check(view: View<'_>) -> Verdict {
@@ -28,6 +35,9 @@ pub fn check(view: View<'_>) -> Verdict {
         return bogus(host, resolver);
     }
     let reported: Vec<(&str, &BTreeSet<IpAddr>)> = evidence.best().collect();
+    if let Some(message) = broken_delegation_message(host, evidence) {
+        return Verdict::new(HostResolvesReason::DelegationBroken, message);
+    }
     if reported.is_empty() {
         return unavailable(host, evidence);
     }
@@ -45,7 +55,7 @@ pub fn check(view: View<'_>) -> Verdict {
         return Verdict::new(
             HostResolvesReason::StaleCache,
             format!(
-                "The zone has the expected records for {host}, but resolver {server} still answers with {}. Wait for its cached answer to expire; no action is needed.",
+                "The zone has the expected records for {host}, but resolver {server} still answers with {}. {WAIT_FOR_CACHE}",
                 or_nothing(found)
             ),
         );
@@ -88,7 +98,7 @@ fn load_balancer(view: View<'_>, name: &str) -> Verdict {
         return Verdict::new(
             HostResolvesReason::StaleCache,
             format!(
-                "The zone has addresses for {name}, but resolver {} still answers with no record. Wait for its cached answer to expire; no action is needed.",
+                "The zone has addresses for {name}, but resolver {} still answers with no record. {WAIT_FOR_CACHE}",
                 stale.server
             ),
         );
@@ -112,6 +122,17 @@ pub(crate) fn bogus_message(name: impl fmt::Display, resolver: &str) -> String {
     format!(
         "Resolver {resolver} rejects the DNSSEC signatures of {name} (bogus): it answers SERVFAIL, and answers only without validation. Servers with a validating resolver cannot find the federation. Sign the zone again, or correct the DS records in its parent zone."
     )
+}
+
+/// The message about a zone whose servers nobody reaches.
+pub(crate) fn broken_delegation_message<T>(
+    name: impl fmt::Display,
+    evidence: &NameEvidence<T>,
+) -> Option<String> {
+    let (above, resolver) = evidence.broken_delegation()?;
+    Some(format!(
+        "Resolver {resolver} answers SERVFAIL for {name}: DNS server {above} delegates the name to servers that do not answer for it. Correct the NS records of the delegation and their addresses, or start the DNS servers that they name."
+    ))
 }
 
 /// Where the expected addresses come from.
@@ -145,6 +166,10 @@ fn mismatch(
     if wanted.is_empty() || found == wanted {
         return None;
     }
+    // Only a DNS server for the inside has private addresses of a host that the world connects to.
+    let inner = found.iter().all(|ip| unreachable_kind(*ip).is_some())
+        && wanted.iter().any(|ip| unreachable_kind(*ip).is_none());
+    let action = if inner { INNER_VIEW } else { action };
     let right: BTreeSet<IpAddr> = found.intersection(wanted).copied().collect();
     let seen = list_of(found);
     let expected = format!("expected {}, {}", list_of(wanted), origin(view));
@@ -196,7 +221,12 @@ pub(crate) fn failures<T>(zone: &[Answer<T>], public: &[Answer<T>]) -> String {
     let all: Vec<String> = zone
         .iter()
         .chain(public)
-        .filter_map(|answer| Some(format!("{}: {}", answer.server, answer.found.as_ref().err()?)))
+        .filter_map(|answer| {
+            let why = answer.found.as_ref().err()?.to_string();
+            // The error of a connection begins with the address.
+            let named = why.starts_with(&answer.server);
+            Some(if named { why } else { format!("{}: {why}", answer.server) })
+        })
         .collect();
     if all.is_empty() { "no server has been queried yet".to_owned() } else { all.join("; ") }
 }

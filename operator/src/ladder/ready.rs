@@ -27,7 +27,8 @@ pub struct Gates {
 pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
     let gating = || rungs.iter().filter(|rung| rung.type_() != ConditionType::PeersReachable);
     if let Some(failed) = gating().find(|rung| rung.status() == ConditionStatus::False) {
-        return Verdict::new(ReadyReason::Failing(failed.type_()), failed.message.clone());
+        return Verdict::new(ReadyReason::Failing(failed.type_()), failed.message.clone())
+            .about(failed.reason);
     }
     let open = gating().find(|rung| {
         rung.status() == ConditionStatus::Unknown && rung.type_() != ConditionType::InboundReachable
@@ -36,10 +37,17 @@ pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
         return Verdict::new(
             ReadyReason::Progressing,
             format!("{} is Unknown: {}", open.type_(), open.message),
-        );
+        )
+        .about(open.reason);
     }
     if let Some(message) = &gates.required_peer {
-        return Verdict::new(ReadyReason::Failing(ConditionType::PeersReachable), message.clone());
+        let peers = rungs.iter().find(|rung| rung.type_() == ConditionType::PeersReachable);
+        let verdict =
+            Verdict::new(ReadyReason::Failing(ConditionType::PeersReachable), message.clone());
+        return match peers {
+            Some(peers) => verdict.about(peers.reason),
+            None => verdict,
+        };
     }
     let unverified = gating().find(|rung| rung.status() == ConditionStatus::Unknown);
     match unverified {
@@ -49,7 +57,8 @@ pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
                 "All checks from inside the cluster pass, but spec.verification.requireOutsideEvidence also requires evidence from outside. {}",
                 rung.message
             ),
-        ),
+        )
+        .about(rung.reason),
         Some(rung) => Verdict::new(
             ReadyReason::FederatedUnverified,
             format!("All checks from inside the cluster pass. {}", rung.message),

@@ -9,7 +9,7 @@ use crds::reason::{ConditionReason, SRVResolvesReason};
 
 use self::missing::missing;
 use super::View;
-use super::host::{bogus_message, failures};
+use super::host::{WAIT_FOR_CACHE, bogus_message, broken_delegation_message, failures};
 use super::verdict::Verdict;
 use crate::dns::publish::Publication;
 use crate::dns::wanted::{self, Srv, WantedSrv};
@@ -84,6 +84,9 @@ fn fault(view: View<'_>, wanted: &WantedSrv) -> Result<(), Verdict> {
         let message = bogus_message(&wanted.owner, resolver);
         return Err(Verdict::new(SRVResolvesReason::DNSSECBogus, message));
     }
+    if let Some(message) = broken_delegation_message(&wanted.owner, evidence) {
+        return Err(Verdict::new(SRVResolvesReason::DelegationBroken, message));
+    }
     if evidence.best().next().is_none() {
         return Err(Verdict::new(
             SRVResolvesReason::ResolverUnavailable,
@@ -107,7 +110,7 @@ fn fault(view: View<'_>, wanted: &WantedSrv) -> Result<(), Verdict> {
         Some((resolver, found)) => Err(Verdict::new(
             SRVResolvesReason::StaleRecord,
             format!(
-                "The zone has the expected records for {}, but resolver {resolver} still answers with {}. Wait for its cached answer to expire; no action is needed.",
+                "The zone has the expected records for {}, but resolver {resolver} still answers with {}. {WAIT_FOR_CACHE}",
                 wanted.owner,
                 show(found)
             ),

@@ -1,9 +1,13 @@
 //! The ladder as a table: evidence in, verdicts out, at one fixed moment.
 
 mod claimed;
+mod delegation;
 mod dns;
+mod engine;
 mod issuance;
+mod links;
 mod peer_streams;
+mod tls;
 
 use std::sync::Arc;
 
@@ -207,7 +211,7 @@ fn a_rollout_that_cannot_go_on_is_named_while_earlier_pods_serve() {
     assert_eq!(stuck.reason.to_string(), "ImagePullFailed");
     let words = "The image of engine pod example-2 cannot be pulled (ErrImagePull): x: not found.";
     assert!(stuck.message.starts_with(words), "{stuck:?}");
-    assert!(stuck.message.contains("pods of an earlier revision still serve"), "{stuck:?}");
+    assert!(stuck.message.contains("1 pod of an earlier revision still serves"), "{stuck:?}");
     assert_eq!(rollout(2, pulls).reason.to_string(), "EngineAvailable", "the first attempt");
     let starts =
         |pod: &mut EnginePod| pod.waiting = Some(("ContainerCreating".into(), String::new()));

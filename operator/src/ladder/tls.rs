@@ -1,5 +1,7 @@
 //! `TLSVerified`: the engine serves the correct certificate for every domain, with STARTTLS and with Direct TLS.
 
+use std::time::Duration;
+
 use crds::domain::Domain;
 use crds::reason::TLSVerifiedReason;
 
@@ -11,6 +13,9 @@ use crate::federation::serving::Source;
 
 /// What this rung does not check.
 const NOT_CHECKED: &str = "The operator does not check whether peers trust its issuer";
+
+/// Time that a changed certificate may take to reach every pod: the kubelet syncs volumes about once a minute.
+const RELOAD_TIME: Duration = Duration::from_mins(2);
 
 /// The verdict when every domain's is True.
 pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
@@ -88,11 +93,15 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
 fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<Verdict> {
     let Probe { pod, domain, .. } = probe;
     let wanted = view.seen.references.served.as_ref().map(|served| &served.readable.facts.sha256);
-    if wanted.is_some_and(|wanted| *wanted != served.sha256) {
+    // A renewal is no fault: the earlier certificate is as good until the kubelet has updated the volume.
+    let is_reloading = view.seen.certificate_age < RELOAD_TIME
+        && served.covers_domain
+        && served.not_after > view.seen.now;
+    if !is_reloading && wanted.is_some_and(|wanted| *wanted != served.sha256) {
         return Some(Verdict::new(
             TLSVerifiedReason::OldCertificateServed,
             format!(
-                "Engine pod {pod} serves a certificate for {domain} other than the one in Secret {}. It loads a new certificate within 2m; after that, check the pod's log.",
+                "Engine pod {pod} serves a certificate for {domain} other than the one in Secret {}. It has not loaded the new certificate within 2m: check the pod's log, or delete the pod.",
                 names::serving(&view.federation.name)
             ),
         ));

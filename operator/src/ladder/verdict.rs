@@ -1,6 +1,7 @@
 //! One verdict, before it becomes a condition.
 
 use crds::condition::{Condition, ConditionStatus, ConditionType};
+use crds::help;
 use crds::reason::ConditionReason;
 use jiff::Timestamp;
 
@@ -11,12 +12,20 @@ pub struct Verdict {
     pub reason: ConditionReason,
     /// For people.
     pub message: String,
+    /// The reason that the message is about, if it is not its own: `Ready` quotes a rung.
+    pub about: Option<ConditionReason>,
 }
 
 impl Verdict {
     /// A verdict for that reason.
     pub fn new(reason: impl Into<ConditionReason>, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: message.into() }
+        Self { reason: reason.into(), message: message.into(), about: None }
+    }
+
+    /// The same verdict with a message about another reason, which the link at its end leads to.
+    #[must_use]
+    pub fn about(self, reason: ConditionReason) -> Self {
+        Self { about: Some(reason), ..self }
     }
 
     /// The rung cannot be judged before another one is True.
@@ -31,7 +40,7 @@ impl Verdict {
     pub fn shown(condition: &Condition) -> Option<Self> {
         let type_ = ConditionType::from_name(&condition.type_)?;
         let reason = ConditionReason::from_name(type_, &condition.reason)?;
-        Some(Self::new(reason, condition.message.clone()))
+        Some(Self::new(reason, help::without_link(&condition.message)))
     }
 
     /// The condition.
@@ -49,8 +58,12 @@ impl Verdict {
         matches!(self.reason, ConditionReason::WaitingFor { .. })
     }
 
-    /// The verdict as a condition of the status.
+    /// The verdict as a condition of the status. If it is not True, the message ends with the link to its explanation.
     pub fn into_condition(self, generation: Option<i64>, now: Timestamp) -> Condition {
-        Condition::new(self.reason, &self.message, generation, now)
+        let mut condition = Condition::new(self.reason, &self.message, generation, now);
+        if condition.status != ConditionStatus::True {
+            condition.message = help::with_link(&self.message, self.about.unwrap_or(self.reason));
+        }
+        condition
     }
 }

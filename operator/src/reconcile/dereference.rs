@@ -281,7 +281,9 @@ impl Reader<'_> {
                     Ok(pem) => references::bundle(&pem).map(|()| pem).map_err(|what| {
                         invalid(
                             ResolvedRefsReason::SecretInvalid,
-                            format!("A CA bundle: key {key} of Secret {name} {what}"),
+                            format!(
+                                "A CA bundle: key {key} of Secret {name} {what}; {PUT_CERTIFICATES}"
+                            ),
                         )
                     }),
                     Err(problem) => Err(problem),
@@ -312,7 +314,9 @@ impl Reader<'_> {
                 Ok(found.map_err(|what| {
                     invalid(
                         ResolvedRefsReason::ConfigMapInvalid,
-                        format!("A CA bundle: key {key} of ConfigMap {name} {what}"),
+                        format!(
+                            "A CA bundle: key {key} of ConfigMap {name} {what}; {PUT_CERTIFICATES}"
+                        ),
                     )
                 }))
             }
@@ -346,6 +350,9 @@ impl Reader<'_> {
         }))
     }
 }
+
+/// What to do about a bundle without certificates.
+const PUT_CERTIFICATES: &str = "put the certificates of the CAs there, as PEM blocks";
 
 /// A request that the API server forbids is a finding about the reference, not a failed reconcile.
 fn permitted<T>(

@@ -269,6 +269,7 @@ async fn evidence(
         references: plan.references.clone(),
         cluster,
         config: plan.config.clone(),
+        certificate_age: certificate_age(context, reference, plan, now),
         publication: plan.publication,
         engines,
         dns: dns.filter(|dns| fresh(dns.at)).unwrap_or_default(),
@@ -280,6 +281,25 @@ async fn evidence(
         remembered: status::remembered(old),
         rollout_waits: plan.rollout_waits.clone(),
     }
+}
+
+/// Since when this process knows the certificate that the pods should serve.
+fn certificate_age(
+    context: &Context,
+    reference: &FederationRef,
+    plan: &Plan,
+    now: Timestamp,
+) -> Duration {
+    let served = plan.references.served.as_ref();
+    let digest = served.map(|served| served.readable.facts.sha256.clone()).unwrap_or_default();
+    let since = context.remember(reference, |memory| match &memory.certificate {
+        Some((known, since)) if *known == digest => *since,
+        _ => {
+            memory.certificate = Some((digest, now));
+            now
+        }
+    });
+    now.duration_since(since).unsigned_abs()
 }
 
 /// Orders DNS queries and probes from the background, and takes the last results.

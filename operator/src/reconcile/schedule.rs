@@ -67,7 +67,7 @@ pub fn evidence(conditions: &[Condition], held: bool, now: Timestamp) -> Duratio
     let changing = last.is_none_or(|at| now.duration_since(at) < UNCHANGED_AFTER);
     match (ready, changing) {
         _ if held => Duration::from_secs(1),
-        (true, _) => Duration::from_secs(20),
+        (true, _) => Duration::from_secs(15),
         (false, true) => Duration::from_secs(2),
         (false, false) => Duration::from_secs(10),
     }

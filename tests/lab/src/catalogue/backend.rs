@@ -1,0 +1,162 @@
+//! Faults that `BackendReady` names: the XMPP server in the cluster.
+
+use serde_json::json;
+
+use super::fault::{Fault, lost};
+use super::fixture::Fixture;
+use super::stage::Stage;
+use crate::error::Result;
+use crate::kubernetes::apply;
+use crate::network::{CLUSTER_DNS, Host};
+
+/// The faults.
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "the backend is down",
+        fixture: Fixture::Backed,
+        inject: |stage| stage.kubectl(&["scale", "deployment", "prosody", "--replicas=0"]),
+        expected: lost(
+            "BackendReady",
+            "ConnectRefused",
+            "Backend im for <domain>",
+            "Start the server",
+        ),
+        consequences: &[],
+        repair: |stage| stage.kubectl(&["scale", "deployment", "prosody", "--replicas=1"]),
+    },
+    Fault {
+        name: "the backend's host name does not exist",
+        fixture: Fixture::Backed,
+        inject: |stage| at(stage, &format!("ejabberd.{}.svc", stage.namespace)),
+        expected: lost(
+            "BackendReady",
+            "HostNotFound",
+            "Backend im for <domain>.*ejabberd\\.<namespace>\\.svc",
+            "Correct spec\\.backends\\[im\\]\\.server\\.host, or create the Service",
+        ),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "a firewall drops connections to the backend",
+        fixture: Fixture::Backed,
+        inject: |stage| {
+            stage.filter(Host::Other, "tcp dport 5269 drop", "")?;
+            at(stage, &Host::Other.address().to_string())
+        },
+        expected: lost(
+            "BackendReady",
+            "ConnectTimedOut",
+            "Backend im for <domain>.*timed out",
+            "NetworkPolicy",
+        ),
+        consequences: &[],
+        repair: |stage| {
+            stage.no_filter(Host::Other)?;
+            stage.restore_spec()
+        },
+    },
+    Fault {
+        name: "the backend does not host the domain",
+        fixture: Fixture::Backed,
+        inject: |stage| {
+            configure(stage, |text| {
+                let host = format!("VirtualHost \"{}\"", stage.domain);
+                let person = format!("register, 'cupuser1', '{}'", stage.domain);
+                text.replace(&host, "VirtualHost \"other.example\"")
+                    .replace(&person, "register, 'cupuser1', 'other.example'")
+            })
+        },
+        expected: lost(
+            "BackendReady",
+            "DomainNotHosted",
+            "Backend im for <domain>",
+            "Add <domain> to the backend as a virtual host",
+        ),
+        consequences: &[],
+        repair: |stage| configure(stage, |text| text),
+    },
+    Fault {
+        name: "the backend does not trust the engine's authority",
+        fixture: Fixture::Backed,
+        inject: |stage| {
+            let other = stage.good_certificate()?.issuer;
+            configure(stage, |text| {
+                let indented = format!("    {}\n", other.trim_end().replace('\n', "\n    "));
+                text.replace(
+                    "  prosody.cfg.lua: |\n",
+                    &format!("  other.crt: |\n{indented}  prosody.cfg.lua: |\n"),
+                )
+                .replace(
+                    "cafile = \"/etc/prosody-ca/ca.crt\"",
+                    "cafile = \"/etc/prosody/other.crt\"",
+                )
+            })
+        },
+        expected: lost(
+            "BackendReady",
+            "BackendRejectsMintedCertificate",
+            "Backend im for <domain>",
+            "key ca\\.crt of ConfigMap example-backend-ca",
+        ),
+        consequences: &[],
+        repair: |stage| configure(stage, |text| text),
+    },
+    Fault {
+        name: "the engine does not trust the backend's certificate",
+        fixture: Fixture::Backed,
+        inject: |stage| {
+            let other = stage.good_certificate()?.issuer;
+            stage.apply(json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other-ca"},
+                "data": {"ca.crt": other},
+            }))?;
+            server(
+                stage,
+                &json!({
+                    "host": format!("prosody.{}.svc", stage.namespace),
+                    "trust": {"configMapRef": {"name": "other-ca"}},
+                }),
+            )
+        },
+        expected: lost(
+            "BackendReady",
+            "BackendCertificateUntrusted",
+            "Backend im for <domain>",
+            "spec\\.backends\\[im\\]\\.server\\.trust",
+        ),
+        consequences: &[],
+        repair: |stage| {
+            stage.restore_spec()?;
+            stage.delete("configmap", "other-ca")
+        },
+    },
+    Fault {
+        name: "the backend does not use the engine's DNS server",
+        fixture: Fixture::Backed,
+        inject: |stage| stage.attach_backend(&CLUSTER_DNS.to_string()),
+        expected: lost(
+            "BackendReady",
+            "BackendDoesNotReachEngine",
+            "The engine reaches the backend, but no answer comes back",
+            "must use DNS server",
+        ),
+        consequences: &[],
+        repair: |stage| stage.attach_backend(&stage.backend_dns()?),
+    },
+];
+
+fn at(stage: &Stage, host: &str) -> Result<()> {
+    server(stage, &json!({"host": host}))
+}
+
+fn server(stage: &Stage, server: &serde_json::Value) -> Result<()> {
+    stage.respec(&json!({"backends": [{"name": "im", "server": server}]}))
+}
+
+/// Restarts the backend with another configuration.
+fn configure(stage: &Stage, change: impl FnOnce(String) -> String) -> Result<()> {
+    let manifest = stage.backend(&stage.backend_dns()?)?;
+    apply(&stage.paths, &change(manifest))?;
+    stage.kubectl(&["rollout", "restart", "deployment", "prosody"])
+}

@@ -1,0 +1,169 @@
+//! Faults that `CertificateReady` names: the certificate for the local domains.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use serde_json::json;
+
+use super::fault::{Fault, lost};
+use super::fixture::Fixture;
+use super::stage::{Pair, Stage};
+use crate::error::{Error, Result};
+use crate::pki::Usage;
+
+/// The faults.
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "the certificate has expired",
+        fixture: Fixture::Certified,
+        inject: |stage| {
+            put(stage, |params| {
+                params.not_before = date_time_ymd(2020, 1, 1);
+                params.not_after = date_time_ymd(2021, 1, 1);
+            })
+        },
+        expected: lost(
+            "CertificateReady",
+            "Expired",
+            "Secret public expired at 2021-01-01",
+            "Replace it in the Secret",
+        ),
+        consequences: &[],
+        repair: renew,
+    },
+    Fault {
+        name: "the certificate is not valid yet",
+        fixture: Fixture::Certified,
+        inject: |stage| put(stage, |params| params.not_before = date_time_ymd(2090, 1, 1)),
+        expected: lost(
+            "CertificateReady",
+            "NotYetValid",
+            "Secret public is not valid before 2090-01-01",
+            "Check the clock",
+        ),
+        consequences: &[],
+        repair: renew,
+    },
+    Fault {
+        name: "the certificate is for another domain",
+        fixture: Fixture::Certified,
+        inject: |stage| {
+            stage.put_certificate(&stage.issue(vec!["www.example".to_owned()], Usage::Both)?)
+        },
+        expected: lost(
+            "CertificateReady",
+            "DomainNotCovered",
+            "Secret public is for www\\.example; it does not cover <domain>",
+            "Issue one that names every domain in spec\\.domains",
+        ),
+        consequences: &[],
+        repair: renew,
+    },
+    Fault {
+        name: "the certificate is for clients only",
+        fixture: Fixture::Certified,
+        inject: |stage| {
+            stage.put_certificate(&stage.issue(vec![stage.domain.clone()], Usage::Client)?)
+        },
+        expected: lost(
+            "CertificateReady",
+            "PurposeMismatch",
+            "Secret public is not for servers",
+            "Issue one with serverAuth",
+        ),
+        consequences: &[],
+        repair: renew,
+    },
+    Fault {
+        name: "the private key does not belong to the certificate",
+        fixture: Fixture::Certified,
+        inject: |stage| {
+            let (one, other) = (stage.good_certificate()?, stage.good_certificate()?);
+            stage.put_certificate(&Pair { key: other.key, ..one })
+        },
+        expected: lost(
+            "CertificateReady",
+            "KeyMismatch",
+            "Secret public",
+            "Put the private key that matches the certificate into the Secret",
+        ),
+        consequences: &[],
+        repair: renew,
+    },
+    Fault {
+        name: "the certificate of the issuer is missing in the chain",
+        fixture: Fixture::Certified,
+        inject: |stage| {
+            let pair = flawed(stage, |params| params.custom_extensions.push(ca_issuers()))?;
+            stage.put_pem(&pair.leaf, &pair.key)
+        },
+        expected: lost(
+            "CertificateReady",
+            "ChainIncomplete",
+            "Secret public lacks the certificate of its issuer",
+            "Append the intermediate certificate to tls\\.crt",
+        ),
+        consequences: &[],
+        repair: renew,
+    },
+    Fault {
+        name: "an issuer is named, but cert-manager is not installed",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            stage.respec(&json!({"tls": {"certificate": {"issuerRef": {"name": "letsencrypt"}}}}))
+        },
+        expected: lost(
+            "CertificateReady",
+            "CertManagerNotInstalled",
+            "does not have the kind Certificate of cert-manager\\.io/v1",
+            "Install cert-manager, or set spec\\.tls\\.certificate\\.secretRef",
+        ),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+];
+
+fn renew(stage: &Stage) -> Result<()> {
+    stage.put_certificate(&stage.good_certificate()?)
+}
+
+/// Writes a certificate for the domain with a change.
+fn put(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<()> {
+    stage.put_certificate(&flawed(stage, change)?)
+}
+
+/// Where the certificate of the issuer can be fetched (RFC 5280 section 4.2.2.1), as public CAs state it.
+fn ca_issuers() -> CustomExtension {
+    let place = b"http://ca.example/intermediate.crt";
+    let mut description = vec![0x06, 0x08, 0x2b, 6, 1, 5, 5, 7, 0x30, 2, 0x86];
+    let wrap = |content: Vec<u8>| {
+        let length = u8::try_from(content.len()).unwrap_or(u8::MAX);
+        [vec![0x30, length], content].concat()
+    };
+    description.push(u8::try_from(place.len()).unwrap_or(u8::MAX));
+    description.extend_from_slice(place);
+    CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], wrap(wrap(description)))
+}
+
+/// A certificate for the domain with a change.
+fn flawed(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<Pair> {
+    let failed = |source| Error::Certificate { what: "a certificate with a flaw".into(), source };
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, "ca");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let authority_key = KeyPair::generate().map_err(failed)?;
+    let issuer = authority.self_signed(&authority_key).map_err(failed)?.pem();
+    let mut params = CertificateParams::new(vec![stage.domain.clone()]).map_err(failed)?;
+    params.distinguished_name.push(DnType::CommonName, "catalogue");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    change(&mut params);
+    let key = KeyPair::generate().map_err(failed)?;
+    let signer = Issuer::new(authority, authority_key);
+    let leaf = params.signed_by(&key, &signer).map_err(failed)?.pem();
+    Ok(Pair { leaf, issuer, key: key.serialize_pem() })
+}

@@ -1,0 +1,71 @@
+//! Faults that `InboundReachable` names: whether servers outside the cluster reach the engine.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::address;
+use super::fault::{Fault, open};
+use super::fixture::Fixture;
+use super::stage::Stage;
+use crate::error::Result;
+use crate::network::Host;
+use crate::wait::{Seen, Wait};
+
+/// The faults.
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "the evidence from outside is about an address that the load balancer no longer has",
+        fixture: Fixture::Peered,
+        inject: |stage| {
+            let last = stage.address()?.to_string().rsplit('.').next().map(str::to_owned);
+            let other = format!("198.18.200.2{:0>2}", last.unwrap_or_default());
+            stage.respec(&json!({"service": {"annotations": {
+                "metallb.universe.tf/loadBalancerIPs": other,
+            }}}))
+        },
+        expected: open(
+            "InboundReachable",
+            "EvidenceStale",
+            "from partner\\.example, came before the addresses of the Service changed",
+            "Ask someone at a remote domain to send you a message",
+        ),
+        consequences: &["HostResolves", "PeersReachable"],
+        // New evidence comes with the next stream that the partner verifies.
+        repair: |stage| {
+            address::restore(stage)?;
+            connect_again(stage)
+        },
+    },
+    Fault {
+        name: "a firewall resets connections to the engine's control port",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let pod = stage.pod()?;
+            stage.filter(
+                Host::Node,
+                &format!("ip daddr {pod} tcp dport 9443 reject with tcp reset"),
+                "",
+            )
+        },
+        expected: open(
+            "InboundReachable",
+            "EvidenceUnavailable",
+            "Cannot query engine pod example-",
+            "9443",
+        ),
+        consequences: &[],
+        repair: |stage| stage.no_filter(Host::Node),
+    },
+];
+
+/// Settings that end the stream to the partner, and those of before: the partner verifies the next stream.
+fn connect_again(stage: &Stage) -> Result<()> {
+    stage.respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict"}]}))?;
+    Wait::new("the end of the stream to the partner", Duration::from_mins(1)).until(|| {
+        let now = stage.snapshot()?;
+        let ended = now.has("PeersReachable", "False", "SomePeersFailed");
+        Ok(Seen::done_if(ended, now.table()))
+    })?;
+    stage.restore_spec()
+}
