@@ -23,6 +23,8 @@ pub const fn of(reason: &Word) -> PeerAction {
         | Word::DialbackError
         | Word::DialbackTimedOut
         | Word::NoBackend
+        | Word::ComponentNotConnected
+        | Word::Conflict
         | Word::TooManyVerifications
         | Word::TooManyConnections
         | Word::TooManyStreams
