@@ -24,6 +24,8 @@ pub struct Relay {
     pub engine: Engine,
     backend_ca: Authority,
     inner: SocketAddr,
+    /// Its DNS server for the backend.
+    pub dns: SocketAddr,
     /// The engine as a server under test.
     pub subject: Subject,
 }
@@ -55,7 +57,7 @@ impl Relay {
         let roots = backend_ca.roots().map_err(failed())?;
         let backend = receive(backend, roots, &sink)?;
         let port = || claim::port().map_err(BenchError::io("finding a port for", "the engine"));
-        let (inner, admin) = (port()?, port()?);
+        let (inner, admin, dns) = (port()?, port()?, port()?);
         let config = json!({
             "host": format!("xmpp.{RECEIVER}"),
             "domains": [{"name": RECEIVER, "backend": "im"}],
@@ -80,11 +82,13 @@ impl Relay {
                 "s2s": place.address.to_string(),
                 "backend": inner.to_string(),
                 "admin": admin.to_string(),
+                "dns": dns.to_string(),
             },
+            "splitHorizon": {"address": inner.ip().to_string(), "port": inner.port()},
         });
         let engine = Engine::start(binary, directory, &config, admin)?;
         let subject = Subject { name, address: place.address, pid: Some(engine.pid()), sink };
-        Ok(Self { engine, backend_ca, inner, subject })
+        Ok(Self { engine, backend_ca, inner, dns, subject })
     }
 
     /// A backend that sends.
