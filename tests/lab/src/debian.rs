@@ -25,6 +25,8 @@ pub enum Debian {
     Haproxy12,
     /// nginx of Debian 12 with its stream module.
     Nginx12,
+    /// systemd-resolved of Debian 12.
+    Resolved12,
 }
 
 /// Everything that determines the content of a root file system.
@@ -102,6 +104,12 @@ impl Debian {
                 version: "1.22.1",
                 suite: "bookworm",
                 packages: "nginx,libnginx-mod-stream",
+            },
+            Self::Resolved12 => Recipe {
+                name: "systemd",
+                version: "252.39",
+                suite: "bookworm",
+                packages: "systemd-resolved",
             },
         }
     }

@@ -105,9 +105,10 @@ impl Part {
     /// The additional parts of the tests of certificates; the lab does not need them.
     pub const ISSUERS: [Self; 2] = [Self::CertManager, Self::Pebble];
     /// The additional parts of the interoperability tests; the lab does not need them.
-    pub const SERVERS: [Self; 6] = [
+    pub const SERVERS: [Self; 7] = [
         Self::Server(Debian::Haproxy12),
         Self::Server(Debian::Nginx12),
+        Self::Server(Debian::Resolved12),
         Self::Server(Debian::Ejabberd12),
         Self::Server(Debian::Jabberd12),
         Self::Server(Debian::Prosody13),
