@@ -1,6 +1,7 @@
 //! From a stanza to its receiver: one link for each pair of domains.
 
 pub(crate) mod link;
+pub(crate) mod outage;
 pub(crate) mod pinned;
 pub(crate) mod poison;
 pub mod queue;

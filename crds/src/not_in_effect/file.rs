@@ -29,7 +29,12 @@ impl EngineFile {
                 (&domain.name, sentence)
             })
             .collect();
-        later.chain(contacts.into_values()).collect()
+        let versions =
+            self.domains.iter().filter(|domain| !self.backends.is_empty() && domain.show_version);
+        let versions = versions.map(|domain| {
+            format!("domains[{}].showVersion: its backend reports its own version", domain.name)
+        });
+        later.chain(contacts.into_values()).chain(versions).collect()
     }
 
     /// How the engine handles a setting that has no effect.

@@ -17,7 +17,7 @@ use s2s_proto::reason::{Failure, Refusal};
 
 use crate::budget::{Budget, Usage};
 use crate::leg::Leg;
-use crate::observe::label::{DnsResult, Label, PeerLimit, Shed, VerificationResult};
+use crate::observe::label::{DnsResult, Label, MintResult, PeerLimit, Shed, VerificationResult};
 
 /// The result label of a success.
 const SUCCESS: &str = "Success";
@@ -47,6 +47,8 @@ pub struct Metrics {
     pub keys_answered: Counters<VerificationResult>,
     /// Queries to the backend's DNS server.
     pub dns_queries: Counters<DnsResult>,
+    /// Requests for a certificate of a remote domain, to be presented to a backend.
+    pub minted: Counters<MintResult>,
     /// Connections closed because their source had too many unauthenticated streams.
     pub connections_refused: Counter,
     /// Log lines that were omitted because their source, or all sources together, caused too many.
@@ -100,6 +102,11 @@ fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, 
     metric
 }
 
+fn minted(registry: &mut Registry) -> Counters<MintResult> {
+    let help = "Certificates of remote domains requested for streams with backends, by result";
+    Counters::new(registry, "minted_certificates", help)
+}
+
 impl Default for Metrics {
     /// Registers everything, with every value of the array labels present from the start.
     fn default() -> Self {
@@ -147,6 +154,7 @@ impl Default for Metrics {
                 "dns_queries",
                 "Queries to the backend's DNS server, by result",
             ),
+            minted: minted(&mut registry),
             stanzas_queued: registered(
                 &mut registry,
                 "stanzas_queued",

@@ -126,6 +126,7 @@ fn build(
     let issuer = found.issued.issuer(federation, source);
     plan.references = found.references;
     plan.references.served = serving.as_ref().map(ServedCertificate::from);
+    plan.references.ca_renewal = material.backend.as_ref().map(|backend| backend.ca.renewal);
     plan.credentials = credentials(&material.control);
     let given = Given {
         address: federation.published_at(cluster.address()),

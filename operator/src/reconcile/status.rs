@@ -287,14 +287,17 @@ fn backends(view: View<'_>, rungs: &[Judgement]) -> Vec<BackendStatus> {
             Attachment::Component(_) => None,
         };
         let dns_server = view.seen.cluster.backend_ip.filter(|_| server.is_some());
+        let tls_secret = server.map(|_| federation.backend_tls(&backend.name));
         BackendStatus {
             name: backend.name.clone(),
             dns_server: dns_server.map(|ip| ip.to_string()),
             ca_config_map: server.map(|_| names::backend_ca(&federation.name)),
-            tls_secret: server.map(|_| names::backend_tls(&federation.name)),
+            tls_secret: tls_secret.clone(),
+            ca_renewal_time: server.and(view.seen.references.ca_renewal).map(Time),
             configure: server.map(|server| {
                 let (name, namespace) = (&federation.name, &federation.namespace);
-                configure::backend(name, namespace, server.authentication, dns_server, &hosted)
+                let tls = tls_secret.as_deref().unwrap_or_default();
+                configure::backend(name, namespace, server.authentication, dns_server, &hosted, tls)
             }),
             state: match worst.map(|verdict| verdict.status()) {
                 Some(ConditionStatus::True) => BackendState::Connected,
