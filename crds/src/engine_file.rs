@@ -18,7 +18,7 @@ pub use self::backend::{FileBackend, FileComponent, FileServer};
 pub use self::dns::{FileDnssec, SplitHorizon};
 pub use self::listen::{ControlFiles, FileListen};
 pub use self::peer::FilePeer;
-pub use self::tls::{DialbackFiles, FileTls, KeyPairFiles, TrustFiles};
+pub use self::tls::{DialbackFiles, FileBackendCa, FileTls, KeyPairFiles, TrustFiles};
 use crate::contact::Contact;
 use crate::domain::Domain;
 use crate::egress::Egress;
@@ -43,7 +43,7 @@ pub struct EngineFile {
     pub tls: FileTls,
     /// CA that signs the certificates minted for the backend.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub backend_ca: Option<KeyPairFiles>,
+    pub backend_ca: Option<FileBackendCa>,
     /// Secret of the dialback keys (XEP-0185). If absent, the engine generates one at start, which is sufficient for one
     /// replica.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,4 +112,7 @@ pub struct FileDomain {
     /// Contact addresses, which service discovery shows; in effect only without a backend.
     #[serde(default, skip_serializing_if = "Contact::is_empty")]
     pub contact: Contact,
+    /// Whether the engine reports its name and version (XEP-0092); in effect only without a backend.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub show_version: bool,
 }

@@ -211,6 +211,10 @@ pub struct LocalDomain {
     #[serde(default, skip_serializing_if = "crate::is_default")]
     #[x_kube(validation = contact::addresses())]
     pub contact: Contact,
+    /// Whether the engine reports its name and version to other servers that ask for them (XEP-0092). In effect only for a domain
+    /// without a backend. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub show_version: bool,
 }
 
 /// A remote domain, or all domains below a suffix, with its own settings.

@@ -179,10 +179,15 @@ pub struct BackendStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub ca_config_map: Option<String>,
-    /// Secret with a certificate that this CA issued, for a backend without its own certificate.
+    /// Secret with a certificate that this CA issued for the domains of this backend, for a backend without its own
+    /// certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub tls_secret: Option<String>,
+    /// When the CA is renewed: a new one is added to the ConfigMap, or, if it is there already, begins to sign. The backend must
+    /// load the ConfigMap again before that second time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_renewal_time: Option<Time>,
     /// How to configure the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]

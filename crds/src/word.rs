@@ -65,6 +65,8 @@ named! {
         CertificateNotYetValid = "CertificateNotYetValid",
         /// The certificate cannot be read, or breaks a constraint.
         CertificateInvalid = "CertificateInvalid",
+        /// The certificate is also valid for a domain of another backend.
+        CertificateForOtherBackend = "CertificateForOtherBackend",
         /// No key of the chain is pinned.
         PinMismatch = "PinMismatch",
         /// No TLSA record matches the certificate.
@@ -109,6 +111,8 @@ named! {
         TooManyStreams = "TooManyStreams",
         /// One certificate or source has authenticated too many domains.
         TooManyNames = "TooManyNames",
+        /// The backend of the domain is down.
+        BackendUnreachable = "BackendUnreachable",
 
         /// No backend serves the domain.
         NoBackend = "NoBackend",

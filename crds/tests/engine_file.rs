@@ -10,9 +10,9 @@ use crds::contact::Contact;
 use crds::dnssec::DnssecMode;
 use crds::egress::Egress;
 use crds::engine_file::{
-    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileClaimCheck, FileComponent,
-    FileDnssec, FileDomain, FileListen, FilePeer, FileServer, FileTls, KeyPairFiles, SplitHorizon,
-    TrustFiles,
+    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileBackendCa, FileClaimCheck,
+    FileComponent, FileDnssec, FileDomain, FileListen, FilePeer, FileServer, FileTls, KeyPairFiles,
+    SplitHorizon, TrustFiles,
 };
 use crds::limits::{Limits, Timeouts};
 use crds::peer::{
@@ -154,10 +154,15 @@ fn file() -> EngineFile {
             name: "bücher.example".parse().unwrap(),
             backend: Some("im".into()),
             contact: contact(),
+            show_version: true,
         }],
         backends: backends(),
         tls: FileTls { certificates: vec![pair("tls"), pair("other")], trust: trust() },
-        backend_ca: Some(pair("ca")),
+        backend_ca: Some(FileBackendCa {
+            certificate_file: path("ca.crt"),
+            private_key_file: path("ca.key"),
+            signs_from_file: Some(path("signs-from")),
+        }),
         dialback: Some(DialbackFiles {
             secret_file: path("secret"),
             previous_secret_file: Some(path("previous")),

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use crds::backend::BackendAuthentication;
 use crds::contact::Contact;
 use crds::engine_file::{
-    ControlFiles, DialbackFiles, FileClaimCheck, FileComponent, FileDnssec, FileListen,
-    KeyPairFiles, SplitHorizon, TrustFiles,
+    ControlFiles, DialbackFiles, FileBackendCa, FileClaimCheck, FileComponent, FileDnssec,
+    FileListen, KeyPairFiles, SplitHorizon, TrustFiles,
 };
 use crds::limits::{EffectiveLimits, EffectiveTimeouts};
 use crds::policy::Policy;
@@ -49,7 +49,7 @@ pub struct Config {
     /// Trust settings of the outer leg.
     pub trust: TrustFiles,
     /// CA of the certificates minted for the backends.
-    pub backend_ca: Option<KeyPairFiles>,
+    pub backend_ca: Option<FileBackendCa>,
     /// Secret of the dialback keys; if absent, one is generated at start.
     pub dialback: Option<DialbackFiles>,
     /// Settings of remote domains.
@@ -84,6 +84,8 @@ pub struct LocalDomain {
     pub backend: Option<Arc<Backend>>,
     /// Contact addresses for it (XEP-0157); reported if there is no backend.
     pub contact: Contact,
+    /// Name and version of the engine are reported (XEP-0092) if there is no backend.
+    pub show_version: bool,
 }
 
 /// A server that serves local domains.
@@ -143,8 +145,11 @@ impl Config {
 
     /// Every file that the configuration refers to; see [`watch::FileWatch::set`].
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let pairs = self.certificates.iter().chain(&self.backend_ca);
+        let pairs = self.certificates.iter();
         let pairs = pairs.flat_map(|pair| [&pair.certificate_file, &pair.private_key_file]);
+        let backend_ca = self.backend_ca.iter().flat_map(|ca| {
+            [&ca.certificate_file, &ca.private_key_file].into_iter().chain(&ca.signs_from_file)
+        });
         let dialback = self.dialback.iter().flat_map(|dialback| {
             std::iter::once(&dialback.secret_file).chain(&dialback.previous_secret_file)
         });
@@ -160,6 +165,7 @@ impl Config {
         });
         let bundles = self.trust.bundles.iter().chain(peers.flat_map(|peer| &peer.bundles));
         pairs
+            .chain(backend_ca)
             .chain(dialback)
             .chain(backends)
             .chain(bundles)

@@ -12,10 +12,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use rustls_pki_types::UnixTime;
 use s2s_proto::dialback::Inquiries;
 
 use self::life::Life;
 use self::network::Network;
+use crate::Domain;
 use crate::admission::holders::Holders;
 use crate::admission::judging::Judging;
 use crate::admission::line::Line;
@@ -26,14 +28,16 @@ use crate::budget::ledger::Ledger;
 use crate::dns::inside::Inside;
 use crate::dns::resolve::Resolver;
 use crate::in_force::InForce;
-use crate::in_force::snapshot::Snapshot;
+use crate::in_force::snapshot::{NotPresented, Owned, Snapshot};
 use crate::leg::Leg;
 use crate::observe::journal::Journal;
+use crate::observe::label::MintResult;
 use crate::observe::recorder::Recorder;
 use crate::relay::{Relay, Starter};
 use crate::route::components::Components;
 use crate::route::link::Link;
 use crate::route::streams::Streams;
+use crate::tls::config::Presented;
 
 /// Maximum time for which a lookup caused by an unknown server waits for its turn. The server that requested dialback
 /// does not wait longer for the answer.
@@ -138,6 +142,40 @@ impl Engine {
         self.in_force.load_owned()
     }
 
+    /// The certificate to present as `domain` on a leg; a minted one is counted.
+    ///
+    /// # Errors
+    /// See [`Snapshot::present`].
+    pub(crate) fn present(&self, leg: Leg, domain: &Domain) -> Result<Presented, NotPresented> {
+        self.counted(self.snapshot().present(leg, domain, UnixTime::now()))
+    }
+
+    /// The same for a Direct TLS connection, by its server name (XEP-0368 §3).
+    ///
+    /// # Errors
+    /// See [`Snapshot::present`].
+    pub(crate) fn present_for_sni(
+        &self,
+        leg: Leg,
+        name: Option<&str>,
+    ) -> Result<Presented, NotPresented> {
+        self.counted(self.snapshot().present_for_sni(leg, name, UnixTime::now()))
+    }
+
+    fn counted(&self, result: Result<Owned, NotPresented>) -> Result<Presented, NotPresented> {
+        let label = match &result {
+            Ok(Owned { minted: Some(fresh), .. }) => {
+                Some(if *fresh { MintResult::Minted } else { MintResult::Cached })
+            }
+            Ok(Owned { minted: None, .. }) | Err(NotPresented::NotLoaded) => None,
+            Err(NotPresented::NotMinted(error)) => Some(error.into()),
+        };
+        if let Some(label) = label {
+            self.recorder.metrics.minted.inc(label);
+        }
+        result.map(|owned| owned.presented)
+    }
+
     /// Puts another configuration into effect. Verified streams stay; caches that depend on the old configuration are
     /// rebuilt.
     pub(crate) fn replace(&self, snapshot: Snapshot) {
@@ -145,6 +183,7 @@ impl Engine {
         let snapshot = self.snapshot_owned();
         self.components.keep(|domain| snapshot.component_of(domain).is_some());
         self.relay.table.forgive();
+        self.relay.outages.forget();
         self.life.revise(revision);
     }
 

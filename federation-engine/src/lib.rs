@@ -14,6 +14,7 @@
 pub mod accept;
 mod admission;
 pub mod args;
+mod bucket;
 mod budget;
 pub mod config;
 pub mod dial;

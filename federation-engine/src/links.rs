@@ -53,6 +53,9 @@ async fn run(engine: Arc<Engine>, link: Arc<Link>) {
         // On the heap for as long as it takes: the task of a link lives as long as its stream.
         match Box::pin(attempt(&engine, &link)).await {
             Ok(stream) => {
+                if link.leg == Leg::Inner {
+                    engine.relay.outages.ended(&link.pair.to);
+                }
                 let (address, end) = carry(&link, stream).await;
                 if end.failure.is_some() {
                     link.lose();
@@ -154,6 +157,9 @@ fn give_up(relay: &Relay, link: &Link, not_opened: NotOpened, stage: Stage) {
     let NotOpened { failure, address, tls } = &not_opened;
     if let Some(omitted) = relay.recorder.may_log_pair(link.leg, &link.pair) {
         tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = failure.word().as_str(), omitted, "no stream: {failure}");
+    }
+    if link.leg == Leg::Inner && stage == Stage::Attempt {
+        relay.outages.failed(&link.pair.to, failure);
     }
     relay.recorder.attempt_failed(link.leg, &link.pair, failure, *address, *tls);
     let failure = not_opened.failure;

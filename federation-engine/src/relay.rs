@@ -18,6 +18,7 @@ use crate::budget::ledger::Ledger;
 use crate::in_force::{InForce, limits};
 use crate::observe::recorder::Recorder;
 use crate::route::link::Link;
+use crate::route::outage::Outages;
 use crate::route::queue;
 use crate::route::table::Table;
 
@@ -34,6 +35,8 @@ pub(crate) struct Relay {
     /// The used part of the process budget.
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) table: Table,
+    /// The backends that are down.
+    pub(crate) outages: Outages,
     pub(crate) round_trips: RoundTrips,
     /// No stanza is queued any more, because the engine is shutting down.
     pub(crate) bouncing: CancellationToken,
@@ -53,6 +56,7 @@ impl Relay {
             in_force: Arc::clone(in_force),
             recorder: Arc::clone(recorder),
             table: Table::counted(&ledger.total),
+            outages: Outages::default(),
             ledger: Arc::new(ledger),
             round_trips: RoundTrips::default(),
             bouncing,

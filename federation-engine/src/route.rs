@@ -2,6 +2,7 @@
 
 pub(crate) mod components;
 pub(crate) mod link;
+pub(crate) mod outage;
 pub(crate) mod pinned;
 pub(crate) mod poison;
 pub mod queue;

@@ -59,12 +59,17 @@ pub fn children(
         child(&service::build(federation, given))?,
         child(&secrets::control(federation, given))?,
     ];
-    let optional = [
+    let for_backends = [
         backend_service(federation)?,
         secrets::dialback(federation, given).map(|o| child(&o)).transpose()?,
         secrets::backend_ca(federation, given).map(|o| child(&o)).transpose()?,
         secrets::backend_ca_public(federation, given).map(|o| child(&o)).transpose()?,
-        secrets::backend_tls(federation, given).map(|o| child(&o)).transpose()?,
+    ];
+    all.extend(for_backends.into_iter().flatten());
+    for secret in secrets::backend_tls(federation, given) {
+        all.push(child(&secret)?);
+    }
+    let optional = [
         secrets::self_signed(federation, given).map(|o| child(&o)).transpose()?,
         secrets::serving(federation, given).map(|o| child(&o)).transpose()?,
         certificate::build(federation, given).map(|o| child(&o)).transpose()?,

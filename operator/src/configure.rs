@@ -85,16 +85,16 @@ impl Server {
     }
 }
 
-/// Three steps, with the settings of every known server.
+/// Three steps, with the settings of every known server. `tls`: the Secret with the backend's certificate.
 pub fn backend(
     name: &str,
     namespace: &str,
     authentication: BackendAuthentication,
     dns_server: Option<IpAddr>,
     domains: &[&Domain],
+    tls: &str,
 ) -> String {
     let ca = names::backend_ca(name);
-    let tls = names::backend_tls(name);
     let dns = dns_server.map_or_else(
         || "<the ClusterIP of Service ".to_owned() + &names::backend_service(name) + ">",
         |ip| ip.to_string(),
@@ -172,7 +172,10 @@ mod tests {
         let domain: Domain = "example.com".parse().unwrap();
         let dns = Some("10.96.0.7".parse().unwrap());
         let minted = BackendAuthentication::Minted;
-        let text = backend("example", "im", minted, dns, &[&domain]);
+        let backend = |authentication, dns, domains: &[&Domain]| {
+            backend("example", "im", authentication, dns, domains, "example-backend-tls")
+        };
+        let text = backend(minted, dns, &[&domain]);
         for part in [
             "nameservers: [\"10.96.0.7\"]",
             "ConfigMap example-backend-ca",
@@ -181,13 +184,13 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }
-        assert!(backend("example", "im", minted, None, &[]).contains("Service example-backend"));
-        let dialback = backend("example", "im", BackendAuthentication::Dialback, dns, &[&domain]);
+        assert!(backend(minted, None, &[]).contains("Service example-backend"));
+        let dialback = backend(BackendAuthentication::Dialback, dns, &[&domain]);
         assert!(dialback.contains("s2s_secure_auth = false"), "{dialback}");
         assert!(!dialback.contains("cafile"), "{dialback}");
         let long: Domain = format!("{}.example.com", "a".repeat(60)).parse().unwrap();
         let many = vec![&long; 1000];
-        assert!(backend("example", "im", minted, dns, &many).len() <= MAX);
+        assert!(backend(minted, dns, &many).len() <= MAX);
     }
 
     #[test]
@@ -212,7 +215,8 @@ mod tests {
             BackendAuthentication::Dialback,
             BackendAuthentication::PlainDialback,
         ] {
-            let text = backend("example", "im", authentication, None, &[&domain]);
+            let tls = "example-backend-tls";
+            let text = backend("example", "im", authentication, None, &[&domain], tls);
             for server in &SERVERS {
                 let settings = server.settings(authentication).unwrap_or("does not authenticate");
                 assert!(text.contains(settings), "{} is not in:\n{text}", server.name);

@@ -19,8 +19,10 @@ pub mod resolvers;
 pub mod rounds;
 pub mod zone;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crds::domain::Domain;
 use federation_engine::observe::evidence::InboundObservation;
 use jiff::Timestamp;
 
@@ -68,6 +70,8 @@ pub struct Evidence {
     pub address_changed: Option<Timestamp>,
     /// The last evidence from outside that the status has: it survives a restart of the engine and of the operator.
     pub remembered: Option<InboundObservation>,
+    /// The senders of inbound streams that other federations of this cluster serve. They are not outside.
+    pub neighbours: BTreeSet<Domain>,
     /// Why the federation does not get the current engine image yet; whole sentences.
     pub rollout_waits: Option<String>,
 }

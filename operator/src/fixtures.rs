@@ -36,7 +36,10 @@ use crate::evidence::prober::{OutsideEvidence, ProberRounds};
 use crate::evidence::references::{self, References};
 use crate::evidence::rounds::{DnsRounds, ProbeRounds};
 use crate::evidence::{Evidence, WantedConfig};
-use crate::federation::material::{BackendMaterial, ControlMaterial, DialbackMaterial, Material};
+use crate::federation::backend_ca::BackendCa;
+use crate::federation::material::{
+    BackendLeaf, BackendMaterial, ControlMaterial, DialbackMaterial, Material,
+};
 use crate::federation::names;
 use crate::federation::serving::{Offer, Source};
 use crate::federation::validated::{Validated, validate};
@@ -103,7 +106,20 @@ pub(crate) fn given() -> Given {
                 previous: None,
                 annotations: BTreeMap::new(),
             }),
-            backend: Some(BackendMaterial { ca: pair("ca"), leaf: pair("leaf") }),
+            backend: Some(BackendMaterial {
+                ca: BackendCa {
+                    signing: pair("ca"),
+                    next: None,
+                    previous: Vec::new(),
+                    signs_from: None,
+                    annotations: BTreeMap::new(),
+                    renewal: now(),
+                },
+                leaves: vec![BackendLeaf {
+                    secret: "example-backend-tls".to_owned(),
+                    pair: pair("leaf"),
+                }],
+            }),
             self_signed: Some(pair("self-signed")),
         },
         serving: Some(Offer {
@@ -126,6 +142,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
     let address = Address::Ips(vec![ADDRESS.parse().unwrap()]);
     let domains: Vec<_> = federation.domains().cloned().collect();
     Evidence {
+        neighbours: BTreeSet::new(),
         now: now(),
         applied: Applied::default(),
         references: References {
@@ -137,6 +154,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
                 .as_ref()
                 .map(|_| CertificateSeen::Readable(readable(federation))),
             issuance: Issuance { kind_exists: true, report: None },
+            ca_renewal: None,
             served: Some(references::ServedCertificate {
                 source: match &federation.spec.tls.certificate {
                     None => Source::SelfSigned,

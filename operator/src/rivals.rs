@@ -1,10 +1,11 @@
 //! What the federations of the cluster claim, computed once for each generation: every reconcile compares its federation with
 //! all others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crds::XmppFederation;
+use crds::domain::Domain;
 use kube::ResourceExt;
 
 use crate::federation::validated::Rival;
@@ -46,6 +47,15 @@ impl Rivals {
         claims.filter(shares).map(|rival| Rival::clone(&rival)).collect()
     }
 
+    /// Which of these domains other federations of the cluster serve, as of the last call of [`Self::of`].
+    pub fn serve(&self, own: &FederationRef, domains: &BTreeSet<Domain>) -> BTreeSet<Domain> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = known.iter().filter(|(reference, _)| *reference != own);
+        let served =
+            others.filter_map(|(_, claims)| claims.rival.as_ref()).flat_map(|rival| &rival.domains);
+        served.filter(|domain| domains.contains(*domain)).cloned().collect()
+    }
+
     /// Drops the claims of a deleted federation.
     pub fn forget(&self, federation: &FederationRef) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
@@ -83,6 +93,16 @@ mod tests {
             found.collect::<Vec<_>>()
         };
         assert_eq!(found(&all(1, "example.com")), ["im/own", "im/a"]);
+        let domains = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let asked = domains(&["example.org", "example.com", "outside.example"]);
+        let own = FederationRef::new("own").within("im");
+        let served = rivals.serve(&own, &asked);
+        assert_eq!(
+            served,
+            domains(&["example.com", "example.org"]),
+            "the own ones are not asked for"
+        );
+        assert_eq!(rivals.serve(&own, &domains(&[])), domains(&[]));
         assert_eq!(found(&all(2, "example.net")), ["im/own"]);
     }
 }

@@ -26,6 +26,20 @@ pub struct KeyPairFiles {
     pub private_key_file: PathBuf,
 }
 
+/// The CA that signs the certificates minted for the backends, PEM.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileBackendCa {
+    /// Certificate of the CA.
+    pub certificate_file: PathBuf,
+    /// Its private key.
+    pub private_key_file: PathBuf,
+    /// File with the time (RFC 3339) from which this CA signs. Until then, an engine that has another one from an earlier
+    /// content of the files continues to sign with it. The file may be absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signs_from_file: Option<PathBuf>,
+}
+
 /// Trusted roots.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -26,7 +26,13 @@ impl EngineFile {
                 (&domain.name, sentence)
             })
             .collect();
-        later.chain(self.unreachable_component()).chain(contacts.into_values()).collect()
+        let versions =
+            self.domains.iter().filter(|domain| !self.backends.is_empty() && domain.show_version);
+        let versions = versions.map(|domain| {
+            format!("domains[{}].showVersion: its backend reports its own version", domain.name)
+        });
+        let of_domains = contacts.into_values().chain(versions);
+        later.chain(self.unreachable_component()).chain(of_domains).collect()
     }
 
     /// The first component, if there is no listener for it.

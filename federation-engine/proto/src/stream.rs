@@ -55,6 +55,11 @@ pub trait Surroundings {
     fn has_room(&self, _chain: Option<&PeerChain>, _remote: &Domain) -> Result<(), Refusal> {
         Ok(())
     }
+    /// Whether a new pair may send to the local domain: its stanzas can be delivered at the moment. Requests about
+    /// dialback keys are answered in any case.
+    fn delivers_to(&self, _local: &Domain) -> Result<(), Refusal> {
+        Ok(())
+    }
     /// The largest stanza that is accepted from `remote`, if that differs from [`Limits::authenticated`].
     fn stanza_bytes(&self, _remote: &Domain) -> Option<usize> {
         None

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::bucket::{Bucket, Rate};
 use crate::leg::Leg;
 use crate::source::Prefix;
 
@@ -15,27 +16,6 @@ const PER_SOURCE: Rate = Rate { burst: 512, interval: Duration::from_millis(125)
 const IN_ALL: Rate = Rate { burst: 4096, interval: Duration::from_millis(10) };
 /// Sources remembered before those with a full bucket are removed.
 const MAX_SOURCES: usize = 8192;
-
-/// A token bucket: a maximum number of tokens, and a new one at every interval.
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    burst: u32,
-    interval: Duration,
-}
-
-/// A bucket, kept as the time at which it is full again.
-#[derive(Clone, Copy, Debug)]
-struct Bucket(Instant);
-
-impl Bucket {
-    /// When it is full again if a token is taken now, and how long to wait for that token.
-    fn after_one(self, rate: Rate, now: Instant) -> Option<(Self, Duration)> {
-        let full = self.0.max(now).checked_add(rate.interval)?;
-        let missing = full.saturating_duration_since(now);
-        let wait = missing.saturating_sub(rate.interval.saturating_mul(rate.burst));
-        Some((Self(full), wait))
-    }
-}
 
 /// The buckets.
 #[derive(Debug, Default)]
@@ -54,7 +34,7 @@ impl LookupRate {
         max_wait: Duration,
     ) -> Option<Instant> {
         let prefix = Prefix::from(source);
-        let full = Bucket(now);
+        let full = Bucket::full(now);
         let of_source = self.sources.get(&prefix).copied().unwrap_or(full);
         let of_all = self.all.unwrap_or(full);
         let (of_source, own_wait) = of_source.after_one(PER_SOURCE, now)?;
@@ -64,7 +44,7 @@ impl LookupRate {
             return None;
         }
         if self.sources.len() >= MAX_SOURCES {
-            self.sources.retain(|_, bucket| bucket.0 > now);
+            self.sources.retain(|_, bucket| !bucket.is_full(now));
         }
         self.sources.insert(prefix, of_source);
         self.all = Some(of_all);

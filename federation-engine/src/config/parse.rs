@@ -153,7 +153,9 @@ fn domains(
 ) -> Parsed<Vec<LocalDomain>> {
     let mut seen = HashSet::new();
     let mut domains = Vec::with_capacity(given.len());
-    for (index, FileDomain { name, backend, contact }) in given.into_iter().enumerate() {
+    for (index, FileDomain { name, backend, contact, show_version }) in
+        given.into_iter().enumerate()
+    {
         if name == *probe_domain {
             return Err(at(
                 format!("domains[{index}].name"),
@@ -181,7 +183,7 @@ fn domains(
             let field = format!("domains[{index}].contact.{role}");
             bounded(&field, addresses.len(), MAX_ADDRESSES)?;
         }
-        domains.push(LocalDomain { name, backend, contact });
+        domains.push(LocalDomain { name, backend, contact, show_version });
     }
     domains.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(domains)
@@ -303,13 +305,22 @@ fn split_horizon(
 fn file_names(file: &EngineFile) -> Parsed<()> {
     let pairs = (file.tls.certificates.iter().enumerate())
         .map(|(index, pair)| (format!("tls.certificates[{index}]"), pair))
-        .chain(file.backend_ca.iter().map(|pair| ("backendCa".to_owned(), pair)))
         .flat_map(|(field, pair)| {
             [
                 (format!("{field}.certificateFile"), &pair.certificate_file),
                 (format!("{field}.privateKeyFile"), &pair.private_key_file),
             ]
         });
+    let backend_ca = file.backend_ca.iter().flat_map(|ca| {
+        let signs_from = ca.signs_from_file.as_ref();
+        let signs_from = signs_from.map(|path| ("backendCa.signsFromFile".to_owned(), path));
+        [
+            ("backendCa.certificateFile".to_owned(), &ca.certificate_file),
+            ("backendCa.privateKeyFile".to_owned(), &ca.private_key_file),
+        ]
+        .into_iter()
+        .chain(signs_from)
+    });
     let bundles = (file.tls.trust.bundles.iter().enumerate())
         .map(|(index, path)| (format!("tls.trust.bundles[{index}]"), path));
     let secrets = (file.dialback.iter())
@@ -324,6 +335,7 @@ fn file_names(file: &EngineFile) -> Parsed<()> {
     let anchors =
         (file.dnssec.trust_anchors.iter()).map(|path| ("dnssec.trustAnchors".to_owned(), path));
     match pairs
+        .chain(backend_ca)
         .chain(bundles)
         .chain(secrets)
         .chain(control)

@@ -55,6 +55,10 @@ impl Surroundings for Outer {
         room.map_err(|_| Refusal::TooManyNames)
     }
 
+    fn delivers_to(&self, local: &Domain) -> Result<(), Refusal> {
+        self.0.relay.outages.check(local)
+    }
+
     fn stanza_bytes(&self, remote: &Domain) -> Option<usize> {
         Some(self.0.snapshot().config.peers.resolve(remote).stanza_bytes)
     }

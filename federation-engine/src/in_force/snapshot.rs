@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crds::backend::BackendAuthentication;
 use crds::engine_file::TrustFiles;
@@ -25,7 +26,7 @@ use crate::observe::evidence::{LoadError, ServedCertificate};
 use crate::tls::certs::{LocalCertificate, LocalCertificates};
 use crate::tls::config::Presented;
 use crate::tls::issue::PemPair;
-use crate::tls::mint::Mint;
+use crate::tls::mint::{Mint, MintError};
 
 /// Secrets of dialback keys. The current one signs; the previous one is still accepted, so that a rotation breaks no
 /// verification in progress.
@@ -116,40 +117,49 @@ impl Snapshot {
     }
 
     /// The certificate to present as `domain` on a leg: our own on the outer leg, a minted one on the inner leg.
-    pub(crate) fn present(&self, leg: Leg, domain: &Domain, now: UnixTime) -> Option<Presented> {
-        match leg {
-            Leg::Outer => self.certificates.present(domain).map(|own| own.presented().clone()),
-            Leg::Inner => {
-                self.mint.as_ref()?.present_as(domain, now).ok().map(|minted| (*minted).clone())
-            }
-        }
-    }
-
-    /// The certificate to present, for a handshake that cannot continue without one.
     ///
     /// # Errors
-    /// No certificate is loaded for the domain.
-    pub(crate) fn presented(
+    /// No certificate is loaded for the domain, or none is minted.
+    pub(crate) fn present(
         &self,
         leg: Leg,
         domain: &Domain,
         now: UnixTime,
-    ) -> io::Result<Presented> {
-        self.present(leg, domain, now).ok_or_else(no_certificate)
+    ) -> Result<Owned, NotPresented> {
+        match leg {
+            Leg::Outer => {
+                let own = self.certificates.present(domain).ok_or(NotPresented::NotLoaded)?;
+                Ok(Owned { presented: own.presented().clone(), minted: None })
+            }
+            Leg::Inner => {
+                let mint = self.mint.as_ref().ok_or(NotPresented::NotLoaded)?;
+                let minted = mint.present_as(domain, now, Instant::now())?;
+                let presented = (*minted.presented).clone();
+                Ok(Owned { presented, minted: Some(minted.fresh) })
+            }
+        }
     }
 
     /// The certificate for a Direct TLS connection, chosen by its server name (XEP-0368 §3).
+    ///
+    /// # Errors
+    /// See [`Self::present`].
     pub(crate) fn present_for_sni(
         &self,
         leg: Leg,
         name: Option<&str>,
         now: UnixTime,
-    ) -> Option<Presented> {
+    ) -> Result<Owned, NotPresented> {
         match leg {
             Leg::Outer => {
-                self.certificates.present_for_sni(name).map(|own| own.presented().clone())
+                let own = self.certificates.present_for_sni(name);
+                let own = own.ok_or(NotPresented::NotLoaded)?;
+                Ok(Owned { presented: own.presented().clone(), minted: None })
             }
-            Leg::Inner => self.present(leg, &Domain::parse(name?).ok()?, now),
+            Leg::Inner => {
+                let domain = name.and_then(|name| Domain::parse(name).ok());
+                self.present(leg, &domain.ok_or(NotPresented::NotLoaded)?, now)
+            }
         }
     }
 
@@ -195,7 +205,14 @@ impl Snapshot {
             .and_then(|backend| self.backend_trust.get(&backend.name))
             .unwrap_or(&none);
         let no_pins: [Pin; 0] = [];
-        judge(chain, local, trust, &no_pins, now)
+        judge(chain, local, trust, &no_pins, now)?;
+        // A certificate that authenticates domains of several backends would let one speak for another.
+        let own = self.backend(local);
+        let mut others = self.config.domains.iter().filter(|other| other.backend.as_ref() != own);
+        match others.find(|other| chain.has_name(&other.name)) {
+            Some(other) => Err(CertificateReason::OtherBackend { domain: other.name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The backend of a local domain.
@@ -239,13 +256,39 @@ impl Snapshot {
     }
 }
 
-/// No certificate is loaded that a handshake could present.
-pub(crate) fn no_certificate() -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, "no certificate is loaded for this domain")
+/// A certificate of the engine.
+pub(crate) struct Owned {
+    pub(crate) presented: Presented,
+    /// Whether it was minted just now; `None`: it was loaded from a file.
+    pub(crate) minted: Option<bool>,
+}
+
+/// Why a handshake has no certificate to present.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotPresented {
+    /// None is configured, or its files are unusable.
+    #[error("no certificate is loaded for this domain")]
+    NotLoaded,
+    /// None was minted.
+    #[error(transparent)]
+    NotMinted(#[from] MintError),
+}
+
+impl From<NotPresented> for io::Error {
+    fn from(error: NotPresented) -> Self {
+        Self::new(io::ErrorKind::NotFound, error)
+    }
 }
 
 fn problem(place: &Path, message: impl std::fmt::Display) -> LoadError {
     LoadError { place: place.display().to_string(), message: message.to_string() }
+}
+
+/// From when a new backend CA signs. Without a file, or with another content, at once.
+fn signs_from(path: &Path) -> Option<UnixTime> {
+    let at: jiff::Timestamp = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let seconds = u64::try_from(at.as_second()).ok()?;
+    Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
 }
 
 fn load_trust(
@@ -289,6 +332,7 @@ impl Loader<'_> {
 
     fn mint(self, config: &Config, problems: &mut Vec<LoadError>) -> Option<Arc<Mint>> {
         let files = config.backend_ca.as_ref()?;
+        let last = self.last.and_then(|last| last.mint.as_ref());
         let load = || -> Result<Mint, String> {
             let read =
                 |path: &Path| std::fs::read_to_string(path).map_err(|error| error.to_string());
@@ -296,14 +340,20 @@ impl Loader<'_> {
                 certificate: read(&files.certificate_file)?,
                 private_key: read(&files.private_key_file)?,
             };
-            Mint::new(&pem, config.known_to_all_backends().cloned())
-                .map_err(|error| error.to_string())
+            let local = config.known_to_all_backends().cloned();
+            let new = Mint::new(&pem, local).map_err(|error| error.to_string())?;
+            Ok(match last {
+                Some(last) => {
+                    new.after(last, files.signs_from_file.as_deref().and_then(signs_from))
+                }
+                None => new,
+            })
         };
         match load() {
             Ok(mint) => Some(Arc::new(mint)),
             Err(error) => {
                 problems.push(problem(&files.certificate_file, error));
-                self.last.and_then(|last| last.mint.clone())
+                last.cloned()
             }
         }
     }

@@ -4,6 +4,7 @@ use crds::xmpp::StanzaCondition;
 use s2s_proto::dialback::KeyVerdict;
 
 use crate::leg::Leg;
+use crate::tls::mint::{MintError, TooFast};
 
 /// A value of one label.
 pub trait Label: Copy + 'static {
@@ -142,8 +143,12 @@ pub enum DnsResult {
     Failed,
     /// Refused: its source is not among the clients.
     Refused,
-    /// Not a valid query, or too many are being forwarded.
-    Dropped,
+    /// Malformed, or of a kind that the server does not implement.
+    Malformed,
+    /// Too many queries are being forwarded.
+    Overloaded,
+    /// The same question is being forwarded too often: a resolver forwards to this server.
+    Looped,
 }
 
 impl Label for DnsResult {
@@ -154,7 +159,9 @@ impl Label for DnsResult {
         Self::Forwarded,
         Self::Failed,
         Self::Refused,
-        Self::Dropped,
+        Self::Malformed,
+        Self::Overloaded,
+        Self::Looped,
     ];
 
     fn value(self) -> &'static str {
@@ -164,7 +171,64 @@ impl Label for DnsResult {
             Self::Forwarded => "Forwarded",
             Self::Failed => "Failed",
             Self::Refused => "Refused",
-            Self::Dropped => "Dropped",
+            Self::Malformed => "Malformed",
+            Self::Overloaded => "Overloaded",
+            Self::Looped => "Looped",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The result of a request for a certificate of a remote domain, to be presented to a backend.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum MintResult {
+    /// A new one was issued.
+    Minted,
+    /// It was in the cache.
+    Cached,
+    /// Too many were issued for the domain.
+    DomainTooFast,
+    /// Too many were issued for all domains together.
+    TooFast,
+    /// The domain is a local one.
+    LocalDomain,
+    /// The backend CA cannot sign.
+    Failed,
+}
+
+impl From<&MintError> for MintResult {
+    fn from(error: &MintError) -> Self {
+        match error {
+            MintError::LocalDomain(_) => Self::LocalDomain,
+            MintError::TooFast(TooFast::Domain(_)) => Self::DomainTooFast,
+            MintError::TooFast(TooFast::InAll) => Self::TooFast,
+            MintError::Issue(_) | MintError::Unusable(_) => Self::Failed,
+        }
+    }
+}
+
+impl Label for MintResult {
+    const NAME: &'static str = "result";
+    const ALL: &'static [Self] = &[
+        Self::Minted,
+        Self::Cached,
+        Self::DomainTooFast,
+        Self::TooFast,
+        Self::LocalDomain,
+        Self::Failed,
+    ];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Minted => "Minted",
+            Self::Cached => "Cached",
+            Self::DomainTooFast => "DomainTooFast",
+            Self::TooFast => "TooFast",
+            Self::LocalDomain => "LocalDomain",
+            Self::Failed => "Failed",
         }
     }
 
@@ -228,10 +292,18 @@ mod tests {
     }
 
     #[test]
+    fn the_engine_page_lists_the_results_of_minting() {
+        let (_, list) = ENGINE.split_once("counts minted certificates by result:").unwrap();
+        let (list, _) = list.split_once('.').unwrap();
+        assert_eq!(quoted(list), values::<MintResult>());
+    }
+
+    #[test]
     fn every_value_knows_its_place() {
         indices_are_positions::<Leg>();
         indices_are_positions::<VerificationResult>();
         indices_are_positions::<DnsResult>();
+        indices_are_positions::<MintResult>();
         indices_are_positions::<Refusal>();
         indices_are_positions::<Shed>();
     }

@@ -19,7 +19,7 @@ use s2s_proto::reason::{Failure, Refusal};
 
 use crate::budget::{Budget, Usage};
 use crate::leg::Leg;
-use crate::observe::label::{DnsResult, Label, PeerLimit, Shed, VerificationResult};
+use crate::observe::label::{DnsResult, Label, MintResult, PeerLimit, Shed, VerificationResult};
 
 /// The result label of a success.
 const SUCCESS: &str = "Success";
@@ -52,6 +52,8 @@ pub struct Metrics {
     pub keys_answered: Counters<VerificationResult>,
     /// Queries to the backend's DNS server.
     pub dns_queries: Counters<DnsResult>,
+    /// Requests for a certificate of a remote domain, to be presented to a backend.
+    pub minted: Counters<MintResult>,
     /// Connections closed because their source had too many unauthenticated streams.
     pub connections_refused: Counter,
     /// Log lines that were omitted because their source, or all sources together, caused too many.
@@ -104,6 +106,11 @@ fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, 
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+fn minted(registry: &mut Registry) -> Counters<MintResult> {
+    let help = "Certificates of remote domains requested for streams with backends, by result";
+    Counters::new(registry, "minted_certificates", help)
 }
 
 impl Default for Metrics {
@@ -159,6 +166,7 @@ impl Default for Metrics {
                 "dns_queries",
                 "Queries to the backend's DNS server, by result",
             ),
+            minted: minted(&mut registry),
             stanzas_queued: registered(
                 &mut registry,
                 "stanzas_queued",

@@ -1,4 +1,5 @@
-//! Answers for a local domain without a backend: ping and service discovery. All other requests are refused.
+//! Answers for a local domain without a backend: ping, service discovery and, if allowed, the software version. All other
+//! requests are refused.
 
 use bytes::{Bytes, BytesMut};
 use crds::contact::Contact;
@@ -8,35 +9,68 @@ use s2s_proto::stanza::{Kind, bounce};
 use s2s_proto::xml::escape::{attribute_into, escape_into};
 use s2s_proto::xml::{Element, Namespace};
 
+use crate::config::LocalDomain;
+
 /// The kind of a request.
 enum Question {
     Ping,
     Info,
     Items,
+    Version,
     /// Service discovery about a node that the domain does not have.
     Node,
     Other,
 }
 
-/// The answer to a stanza; `None` when it must not be answered (errors, results).
-pub(crate) fn answer(stanza: &Element, contact: Option<&Contact>) -> Option<Bytes> {
+/// The answer to a stanza for the domain; `None` when it must not be answered (errors, results).
+pub(crate) fn answer(stanza: &Element, local: Option<&LocalDomain>) -> Option<Bytes> {
     let error =
         |condition, text: &str| bounce::error_reply(stanza, &StanzaError::new(condition, text));
+    let shows_version = local.is_some_and(|local| local.show_version);
     match question(stanza) {
         Question::Ping => bounce::ping_result(stanza),
-        Question::Info => bounce::result(stanza, &info(contact)),
+        Question::Info => bounce::result(stanza, &info(local)),
         Question::Items => {
             bounce::result(stanza, b"<query xmlns='http://jabber.org/protocol/disco#items'/>")
         }
+        Question::Version if shows_version => bounce::result(stanza, &version()),
+        // Says no more about the software than about a feature that it does not have.
+        Question::Version => error(StanzaCondition::ServiceUnavailable, ""),
         Question::Node => error(StanzaCondition::ItemNotFound, ""),
-        Question::Other => error(
-            StanzaCondition::ServiceUnavailable,
-            "no server accepts stanzas for this domain; only ping and service discovery are answered",
-        ),
+        Question::Other => error(StanzaCondition::ServiceUnavailable, &refusal(local)),
     }
 }
 
-/// Classifies a request (XEP-0030 §3.1, §4.1, XEP-0199 §3).
+/// The text for a person who wrote to somebody at the domain.
+fn refusal(local: Option<&LocalDomain>) -> String {
+    let contact = local.and_then(|local| {
+        let contact = &local.contact;
+        [&contact.support, &contact.admin, &contact.feedback, &contact.abuse]
+            .into_iter()
+            .find_map(|addresses| addresses.first())
+    });
+    match contact {
+        Some(address) => format!(
+            "this domain has no users, and nobody receives messages for it; its contact is {}",
+            address.as_str()
+        ),
+        None => "this domain has no users, and nobody receives messages for it".to_owned(),
+    }
+}
+
+/// Name and version of the software (XEP-0092 §2). The operating system is nobody's business.
+fn version() -> Bytes {
+    Bytes::from_static(
+        concat!(
+            "<query xmlns='jabber:iq:version'><name>federation-engine</name><version>",
+            env!("CARGO_PKG_VERSION"),
+            "</version></query>"
+        )
+        .as_bytes(),
+    )
+}
+
+/// Classifies a request (XEP-0030 §3.1, §4.1, XEP-0092 §2, XEP-0199 §3).
 fn question(stanza: &Element) -> Question {
     if bounce::is_ping(stanza) {
         return Question::Ping;
@@ -45,6 +79,9 @@ fn question(stanza: &Element) -> Question {
         return Question::Other;
     }
     let Ok(iq) = stanza.tree() else { return Question::Other };
+    if iq.child(Namespace::Version, "query").is_some() {
+        return Question::Version;
+    }
     let asked = [(Namespace::DiscoInfo, Question::Info), (Namespace::DiscoItems, Question::Items)];
     for (namespace, question) in asked {
         if let Some(query) = iq.child(namespace, "query") {
@@ -55,7 +92,7 @@ fn question(stanza: &Element) -> Question {
 }
 
 /// Identity and features (XEP-0030 §3.1), and contact addresses (XEP-0157 §3) in a form (XEP-0128).
-fn info(contact: Option<&Contact>) -> BytesMut {
+fn info(local: Option<&LocalDomain>) -> BytesMut {
     let mut info = BytesMut::from(
         "<query xmlns='http://jabber.org/protocol/disco#info'>\
          <identity category='server' type='im' name='federation-engine'/>\
@@ -63,6 +100,10 @@ fn info(contact: Option<&Contact>) -> BytesMut {
          <feature var='http://jabber.org/protocol/disco#items'/>\
          <feature var='urn:xmpp:ping'/>",
     );
+    if local.is_some_and(|local| local.show_version) {
+        info.extend_from_slice(b"<feature var='jabber:iq:version'/>");
+    }
+    let contact = local.map(|local| &local.contact);
     if let Some(contact) = contact.filter(|contact| !contact.is_empty()) {
         form_into(&mut info, contact);
     }
@@ -108,8 +149,17 @@ mod tests {
         Element::parse(iq.as_bytes()).unwrap()
     }
 
+    fn local(contact: &Contact, show_version: bool) -> LocalDomain {
+        let (name, contact) = ("local.example".parse().unwrap(), contact.clone());
+        LocalDomain { name, backend: None, contact, show_version }
+    }
+
     fn asked(payload: &str, contact: &Contact) -> (String, Node) {
-        let answer = answer(&request(payload), Some(contact)).unwrap();
+        asked_of(&local(contact, false), payload)
+    }
+
+    fn asked_of(local: &LocalDomain, payload: &str) -> (String, Node) {
+        let answer = answer(&request(payload), Some(local)).unwrap();
         let node = Element::parse(&answer).unwrap().tree().unwrap();
         assert_eq!(node.attribute("to"), Some("romeo@peer.example/r"));
         assert_eq!(
@@ -205,10 +255,48 @@ mod tests {
 
     #[test]
     fn what_is_neither_ping_nor_service_discovery_is_refused_and_answers_are_not_answered() {
-        let (text, _) = asked("<query xmlns='jabber:iq:version'/>", &Contact::default());
+        let (text, _) = asked("<query xmlns='jabber:iq:last'/>", &Contact::default());
         assert!(text.contains("<service-unavailable "), "{text}");
         let result = "<iq type='result' from='romeo@peer.example' to='local.example' id='d1'/>";
         let result = Element::parse(result.as_bytes()).unwrap();
-        assert!(answer(&result, Some(&Contact::default())).is_none());
+        assert!(answer(&result, Some(&local(&Contact::default(), true))).is_none());
+    }
+
+    #[test]
+    fn xep0092_2_name_and_version_are_reported_and_announced_only_if_allowed() {
+        let query = "<query xmlns='jabber:iq:version'/>";
+        let (hidden, shown) = (local(&Contact::default(), false), local(&Contact::default(), true));
+        let (text, node) = asked_of(&hidden, query);
+        assert_eq!(node.attribute("type"), Some("error"));
+        assert!(text.contains("<service-unavailable ") && !text.contains("engine"), "{text}");
+        let (_, node) = asked_of(&shown, query);
+        let answer = node.child(Namespace::Version, "query").unwrap();
+        let fields: Vec<_> =
+            answer.children.iter().map(|field| (&*field.local, &*field.text)).collect();
+        assert_eq!(fields, [("name", "federation-engine"), ("version", env!("CARGO_PKG_VERSION"))]);
+        for (local, announced) in [(&hidden, false), (&shown, true)] {
+            let (text, _) = asked_of(local, INFO);
+            assert_eq!(text.contains("'jabber:iq:version'"), announced, "{text}");
+        }
+    }
+
+    #[test]
+    fn who_writes_to_somebody_there_learns_that_nobody_reads_it_and_whom_to_ask() {
+        let message = "<message type='chat' from='romeo@peer.example/r' to='juliet@local.example' id='m1'><body>Hi</body></message>";
+        let message = Element::parse(message.as_bytes()).unwrap();
+        let bounced = |contact: &Contact| {
+            let answer = answer(&message, Some(&local(contact, false))).unwrap();
+            String::from_utf8(answer.to_vec()).unwrap()
+        };
+        let text = bounced(&Contact::default());
+        assert!(text.contains("<service-unavailable ") && text.contains("no users"), "{text}");
+        assert!(!text.contains("contact"), "{text}");
+        let contact = Contact {
+            abuse: vec!["mailto:abuse@local.example".parse().unwrap()],
+            support: vec!["https://local.example/?a=1&b=2".parse().unwrap()],
+            ..Contact::default()
+        };
+        let text = bounced(&contact);
+        assert!(text.contains("its contact is https://local.example/?a=1&amp;b=2<"), "{text}");
     }
 }

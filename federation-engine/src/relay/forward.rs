@@ -141,8 +141,7 @@ impl Forwarder {
             }
             Way::Alone => {
                 let snapshot = self.relay.in_force.load();
-                let contact = snapshot.config.local(&pair.to).map(|local| &local.contact);
-                match alone::answer(element, contact) {
+                match alone::answer(element, snapshot.config.local(&pair.to)) {
                     Some(answer) => {
                         self.relay.recorder.metrics.stanzas_answered.inc();
                         self.relay.reply(answer, pair, self.leg);

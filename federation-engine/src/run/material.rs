@@ -194,6 +194,13 @@ impl Witness for Queries {
         self.0.recorder.metrics.dns_queries.inc(result);
     }
 
+    fn malformed(&self, source: IpAddr) {
+        if let Some(omitted) = self.0.recorder.may_log(source) {
+            let source = source.to_canonical();
+            tracing::warn!(%source, omitted, "DNS query malformed or not implemented; only the opcode QUERY with one question is answered");
+        }
+    }
+
     fn refused(&self, source: IpAddr) {
         if let Some(omitted) = self.0.recorder.may_log(source) {
             let source = source.to_canonical();

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use rustls_pki_types::UnixTime;
 use s2s_proto::clock;
 use s2s_proto::plan::TlsStart;
 use s2s_proto::stream::Transport;
@@ -19,7 +18,6 @@ use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use crate::admission::newcomers::Admitted;
 use crate::engine::Engine;
-use crate::in_force::snapshot::no_certificate;
 use crate::leg::Door;
 use crate::observe::recorder::ProxyRefusal;
 use crate::session::Session;
@@ -128,10 +126,8 @@ async fn accept_direct(
         let snapshot = engine.snapshot();
         // A component that dials an address sends no name.
         let host = (door == Door::Component).then(|| snapshot.config.host.as_str());
-        let name = hello.server_name().or(host);
-        snapshot.present_for_sni(door.leg(), name, UnixTime::now())
+        engine.present_for_sni(door.leg(), hello.server_name().or(host))?
     };
-    let presented = presented.ok_or_else(no_certificate)?;
     let offer = Offer::of(&start.client_hello());
     let accepted = start.into_stream(presented.server(TlsStart::Direct)).await;
     let tls = accepted.map_err(|error| offer.explain(&error))?;

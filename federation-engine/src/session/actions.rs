@@ -8,7 +8,6 @@ use crds::peer::Verification;
 use crds::word::Word;
 use crds::xmpp::StreamCondition;
 use jiff::Timestamp;
-use rustls_pki_types::UnixTime;
 use s2s_proto::clock;
 use s2s_proto::dialback::KeyVerdict;
 use s2s_proto::direction::Direction;
@@ -328,7 +327,7 @@ impl Session {
     }
 
     async fn start_tls(&mut self, domain: &Domain) -> io::Result<()> {
-        let presented = self.engine.snapshot().presented(self.leg, domain, UnixTime::now())?;
+        let presented = self.engine.present(self.leg, domain)?;
         self.own_expiry = presented.first_expiry(Timestamp::now());
         let config = presented.server(TlsStart::StartTls);
         self.connection.flush(CLOSE_TIMEOUT).await?;

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crds::backend::BackendAuthentication;
 use crds::peer::Verification;
 use jiff::Timestamp;
-use rustls_pki_types::UnixTime;
 use s2s_proto::clock;
 use s2s_proto::dialback;
 use s2s_proto::plan::TlsStart;
@@ -24,6 +24,7 @@ use crate::Domain;
 use crate::admission::holders::{self, Holding};
 use crate::engine::{Engine, surroundings};
 use crate::in_force;
+use crate::in_force::snapshot::NotPresented;
 use crate::leg::Leg;
 use crate::route::link::Link;
 use crate::route::streams::End;
@@ -355,7 +356,17 @@ async fn start_tls(
     start: TlsStart,
     deadline: Instant,
 ) -> Result<Option<Timestamp>, String> {
-    let presented = engine.snapshot().present(leg, local, UnixTime::now());
+    let presented = match engine.present(leg, local) {
+        Ok(presented) => Some(presented),
+        // Without a certificate, EXTERNAL cannot succeed.
+        Err(NotPresented::NotMinted(error))
+            if engine.snapshot().backend_authentication(remote)
+                == BackendAuthentication::Minted =>
+        {
+            return Err(format!("the engine has no certificate to present: {error}"));
+        }
+        Err(_) => None,
+    };
     let config = match &presented {
         Some(presented) => presented.client(start),
         None => anonymous_client(start).map_err(|error| error.to_string())?,
@@ -374,7 +385,7 @@ async fn start_tls(
 
 /// The domain whose certificate a stream presents, if any.
 fn presented<'a>(engine: &Engine, leg: Leg, local: &'a Domain) -> Option<&'a str> {
-    engine.snapshot().present(leg, local, UnixTime::now()).map(|_| local.as_str())
+    engine.present(leg, local).ok().map(|_| local.as_str())
 }
 
 /// The failure for a peer that sent `begin` and no stream: its own stream error, or the protocol that it seems to use.

@@ -135,6 +135,11 @@ impl Authority {
         &self.certificate
     }
 
+    /// It has not expired.
+    pub(crate) fn is_valid_at(&self, now: UnixTime) -> bool {
+        u64::try_from(self.not_after.as_second()).unwrap_or(0) > now.as_secs()
+    }
+
     /// A fresh key and a leaf for it that expires no later than the CA does.
     pub(crate) fn leaf(
         &self,
@@ -142,10 +147,10 @@ impl Authority {
         lifetime: Duration,
         now: UnixTime,
     ) -> Result<(rcgen::Certificate, KeyPair), IssueError> {
-        let ca_end = u64::try_from(self.not_after.as_second()).unwrap_or(0);
-        if ca_end <= now.as_secs() {
+        if !self.is_valid_at(now) {
             return Err(IssueError::Expired(self.not_after));
         }
+        let ca_end = u64::try_from(self.not_after.as_second()).unwrap_or(0);
         let key = KeyPair::generate()?;
         let until = now.as_secs().saturating_add(lifetime.as_secs()).min(ca_end);
         let mut params = leaf_params(domains, now, until)?;

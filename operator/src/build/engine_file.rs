@@ -5,9 +5,9 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use crds::engine_file::{
-    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileClaimCheck, FileComponent,
-    FileDnssec, FileDomain, FileListen, FilePeer, FileServer, FileTls, KeyPairFiles, SplitHorizon,
-    TrustFiles,
+    ControlFiles, DialbackFiles, EngineFile, FileBackend, FileBackendCa, FileClaimCheck,
+    FileComponent, FileDnssec, FileDomain, FileListen, FilePeer, FileServer, FileTls, KeyPairFiles,
+    SplitHorizon, TrustFiles,
 };
 use crds::federation::backend::Attachment;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -45,7 +45,7 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
                 trust: Some(TrustFiles {
                     system_roots: false,
                     bundles: vec![server.trust.as_ref().map_or_else(
-                        || file_in(paths::BACKEND_CA, paths::TLS_CRT),
+                        || file_in(paths::BACKEND_CA, paths::CA_CRT),
                         |bundle| bundles.path(bundle),
                     )],
                 }),
@@ -71,6 +71,7 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
                 name: domain.name.clone(),
                 backend: spec.backend_of(domain).map(|backend| backend.name.clone()),
                 contact: domain.contact.clone(),
+                show_version: domain.show_version,
             })
             .collect(),
         backends: backends.collect(),
@@ -81,7 +82,7 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
                 bundles: spec.tls.trust.bundles.iter().map(|b| bundles.path(b)).collect(),
             },
         },
-        backend_ca: with_backends.then(|| key_pair(paths::BACKEND_CA)),
+        backend_ca: with_backends.then(backend_ca),
         dialback: Some(DialbackFiles {
             secret_file: file_in(paths::DIALBACK, paths::SECRET),
             previous_secret_file: Some(file_in(paths::DIALBACK, paths::PREVIOUS)),
@@ -141,6 +142,14 @@ fn any(port: u16) -> SocketAddr {
 
 fn file_in(folder: &str, key: &str) -> PathBuf {
     PathBuf::from(format!("{folder}/{key}"))
+}
+
+fn backend_ca() -> FileBackendCa {
+    FileBackendCa {
+        certificate_file: file_in(paths::BACKEND_CA, paths::TLS_CRT),
+        private_key_file: file_in(paths::BACKEND_CA, paths::TLS_KEY),
+        signs_from_file: Some(file_in(paths::BACKEND_CA, paths::SIGNS_FROM)),
+    }
 }
 
 fn key_pair(folder: &str) -> KeyPairFiles {

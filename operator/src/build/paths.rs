@@ -32,3 +32,9 @@ pub const TOKEN: &str = "token";
 pub const SECRET: &str = "secret";
 /// Key of the dialback secret before the last rotation.
 pub const PREVIOUS: &str = "previous";
+/// Key of the certificate of the backend CA that signs next.
+pub const NEXT_CRT: &str = "next.crt";
+/// Key of its private key.
+pub const NEXT_KEY: &str = "next.key";
+/// Key of the time from which a backend CA signs.
+pub const SIGNS_FROM: &str = "signs-from";

@@ -7,6 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 use super::{Given, metadata, paths};
+use crate::federation::material::BackendLeaf;
 use crate::federation::names;
 use crate::federation::serving::SOURCE;
 use crate::federation::validated::Validated;
@@ -32,34 +33,48 @@ pub fn control(federation: &Validated, given: &Given) -> Secret {
     secret(federation, names::control(&federation.name), "Opaque", data)
 }
 
-/// Secret of the backend CA; `None` without backends.
+/// Secret of the backend CA, with its successor and all certificates to trust; `None` without backends.
 pub fn backend_ca(federation: &Validated, given: &Given) -> Option<Secret> {
-    let material = given.material.backend.as_ref()?;
+    let ca = &given.material.backend.as_ref()?.ca;
     let name = names::backend_ca(&federation.name);
-    Some(secret(federation, name, "kubernetes.io/tls", pair(&material.ca)))
+    let mut data = pair(&ca.signing);
+    data.extend([entry(paths::CA_CRT, ca.bundle().as_bytes())]);
+    if let Some(next) = &ca.next {
+        data.extend([
+            entry(paths::NEXT_CRT, next.certificate.as_bytes()),
+            entry(paths::NEXT_KEY, next.private_key.as_bytes()),
+        ]);
+    }
+    data.extend(ca.signs_from.map(|at| entry(paths::SIGNS_FROM, at.to_string().as_bytes())));
+    let mut secret = secret(federation, name, "kubernetes.io/tls", data);
+    secret.metadata.annotations =
+        Some(ca.annotations.clone()).filter(|annotations| !annotations.is_empty());
+    Some(secret)
 }
 
-/// ConfigMap with the certificate of the backend CA, to be mounted into the backend.
+/// ConfigMap with the certificates of the backend CA, to be mounted into the backend.
 pub fn backend_ca_public(federation: &Validated, given: &Given) -> Option<ConfigMap> {
-    let material = given.material.backend.as_ref()?;
+    let ca = &given.material.backend.as_ref()?.ca;
     Some(ConfigMap {
         metadata: metadata::child(federation, names::backend_ca(&federation.name)),
-        data: Some([(paths::CA_CRT.to_owned(), material.ca.certificate.clone())].into()),
+        data: Some([(paths::CA_CRT.to_owned(), ca.bundle())].into()),
         ..ConfigMap::default()
     })
 }
 
-/// Secret with a certificate for the backend's own S2S listener.
-pub fn backend_tls(federation: &Validated, given: &Given) -> Option<Secret> {
-    let material = given.material.backend.as_ref()?;
-    let mut data = pair(&material.leaf);
-    let combined = format!("{}{}", material.leaf.private_key, material.leaf.certificate);
-    data.extend([
-        entry(paths::CA_CRT, material.ca.certificate.as_bytes()),
-        entry(paths::TLS_COMBINED, combined.as_bytes()),
-    ]);
-    let name = names::backend_tls(&federation.name);
-    Some(secret(federation, name, "kubernetes.io/tls", data))
+/// Secrets with a certificate for the S2S listener of each backend.
+pub fn backend_tls(federation: &Validated, given: &Given) -> Vec<Secret> {
+    let Some(material) = &given.material.backend else { return Vec::new() };
+    let of = |leaf: &BackendLeaf| {
+        let mut data = pair(&leaf.pair);
+        let combined = format!("{}{}", leaf.pair.private_key, leaf.pair.certificate);
+        data.extend([
+            entry(paths::CA_CRT, material.ca.bundle().as_bytes()),
+            entry(paths::TLS_COMBINED, combined.as_bytes()),
+        ]);
+        secret(federation, leaf.secret.clone(), "kubernetes.io/tls", data)
+    };
+    material.leaves.iter().map(of).collect()
 }
 
 /// Secret with the self-signed certificate, used if the user configures none.

@@ -2,6 +2,7 @@
 //! are kept, never the content.
 
 use crds::reason::ResolvedRefsReason;
+use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use s2s_proto::certificate::facts::CertificateFacts;
@@ -25,6 +26,8 @@ pub struct References {
     pub issuance: Issuance,
     /// The certificate that the pods serve; `None` if there is none.
     pub served: Option<ServedCertificate>,
+    /// When backends must have loaded the CA of the federation again; `None` without backends.
+    pub ca_renewal: Option<Timestamp>,
 }
 
 /// A reference to an object that does not exist or is not valid.

@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crds::domain::{Domain, DomainError};
+use crds::domain::Domain;
 use crds::federation::tls::CertificateSource;
 use data_encoding::HEXLOWER;
 use federation_engine::tls::certs::LocalCertificate;
-use federation_engine::tls::issue::{self, IssueError, PemPair};
+use federation_engine::tls::issue::{self, PemPair};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use rustls_pki_types::UnixTime;
 
+use super::backend_ca::{self, BackendCa, Known};
+use super::stored::{MaterialError, pair, text, unix};
 use super::validated::Validated;
 use crate::build::paths;
 
@@ -44,8 +44,6 @@ const fn days(total: i64, renew_before: i64) -> Life {
     }
 }
 
-/// Backends mount the CA and may be slow to load a new one, so it is valid for long.
-const CA: Life = days(3650, 365);
 const BACKEND_LEAF: Life = days(90, 30);
 const SELF_SIGNED: Life = days(365, 60);
 const CONTROL: Life = days(365, 60);
@@ -57,7 +55,7 @@ pub struct Material {
     pub control: ControlMaterial,
     /// Dialback secret; `None` if the resource names its own.
     pub dialback: Option<DialbackMaterial>,
-    /// Backend CA and a leaf certificate that it issued; `None` without backends.
+    /// Backend CA and the certificates that it issued; `None` without backends.
     pub backend: Option<BackendMaterial>,
     /// Certificate of the outer leg; `None` if the resource names a Secret with its own.
     pub self_signed: Option<PemPair>,
@@ -90,13 +88,23 @@ pub struct DialbackMaterial {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The private CA between engine and backend.
+/// The private CA between engine and backends.
 #[derive(Clone)]
 pub struct BackendMaterial {
     /// The CA.
-    pub ca: PemPair,
-    /// A certificate for the local domains, issued by the CA.
-    pub leaf: PemPair,
+    pub ca: BackendCa,
+    /// A certificate for each server that is a backend, issued by the CA for the domains of that backend only: none can
+    /// speak for the domains of another one.
+    pub leaves: Vec<BackendLeaf>,
+}
+
+/// The certificate for one backend.
+#[derive(Clone)]
+pub struct BackendLeaf {
+    /// Name of its Secret.
+    pub secret: String,
+    /// Certificate and key.
+    pub pair: PemPair,
 }
 
 /// The Secrets as they exist in the cluster; only those that the federation owns.
@@ -108,36 +116,14 @@ pub struct Existing {
     pub dialback: Option<Secret>,
     /// `<name>-backend-ca`.
     pub backend_ca: Option<Secret>,
-    /// `<name>-backend-tls`.
-    pub backend_tls: Option<Secret>,
+    /// The ConfigMap `<name>-backend-ca`.
+    pub backend_ca_public: Option<ConfigMap>,
+    /// `<name>-backend-tls`, and those of further backends, by name.
+    pub backend_tls: BTreeMap<String, Secret>,
     /// `<name>-tls-self-signed`.
     pub self_signed: Option<Secret>,
     /// `<name>-tls-serving`.
     pub serving: Option<Secret>,
-}
-
-/// Why keys or certificates could not be issued.
-#[derive(Debug, thiserror::Error)]
-pub enum MaterialError {
-    /// Signing.
-    #[error("cannot issue the {what}: {source}")]
-    Issue {
-        /// The certificate to issue.
-        what: &'static str,
-        /// The cause.
-        source: IssueError,
-    },
-    /// The operating system's random number generator.
-    #[error("the system random number generator failed: {0}")]
-    Random(String),
-    /// The name of the resource or its namespace is not a valid domain name.
-    #[error("{name} is not a domain name: {source}")]
-    Name {
-        /// The name.
-        name: String,
-        /// The cause.
-        source: DomainError,
-    },
 }
 
 /// Keeps what is still valid and issues what is missing.
@@ -162,7 +148,7 @@ pub fn complete(
         backend: if spec.backends.is_empty() {
             None
         } else {
-            Some(backend(existing, federation, &domains, now)?)
+            Some(backend(existing, federation, now)?)
         },
         self_signed: match &spec.tls.certificate {
             Some(CertificateSource::Secret(_)) => None,
@@ -239,36 +225,31 @@ fn dialback(
 fn backend(
     existing: &Existing,
     federation: &Validated,
-    domains: &[Domain],
     now: Timestamp,
 ) -> Result<BackendMaterial, MaterialError> {
-    let old_ca = existing
-        .backend_ca
-        .as_ref()
-        .and_then(pair)
-        .filter(|old| facts(old).is_some_and(|found| found.lives(&CA, now)));
-    let ca = match old_ca {
-        Some(good) => good,
-        None => issue::new_ca(
-            &format!("{}.{} backend CA", federation.name, federation.namespace),
-            unsigned(CA.total),
-            unix(now),
-        )
-        .map_err(|source| MaterialError::Issue { what: "backend CA", source })?,
+    let known =
+        Known { secret: existing.backend_ca.as_ref(), public: existing.backend_ca_public.as_ref() };
+    let name = format!("{}.{} backend CA", federation.name, federation.namespace);
+    let ca = backend_ca::complete(known, &name, federation.ca_rotation.as_deref(), now)?;
+    let leaf = |(secret, domains): (String, Vec<Domain>)| {
+        let old = existing.backend_tls.get(&secret).and_then(pair).filter(|old| {
+            // The chain ends with the CA's certificate: a leaf of an earlier CA does not.
+            old.certificate.ends_with(ca.signing.certificate.as_str())
+                && facts(old)
+                    .is_some_and(|found| found.lives(&BACKEND_LEAF, now) && found.names(&domains))
+        });
+        let pair = match old {
+            Some(good) => good,
+            None => issue::issue(&ca.signing, &domains, unsigned(BACKEND_LEAF.total), unix(now))
+                .map_err(|source| MaterialError::Issue {
+                    what: "certificate for the backend",
+                    source,
+                })?,
+        };
+        Ok(BackendLeaf { secret, pair })
     };
-    let old_leaf = existing.backend_tls.as_ref().and_then(pair).filter(|old| {
-        // The chain ends with the CA's certificate: a leaf of an earlier CA does not.
-        old.certificate.ends_with(ca.certificate.as_str())
-            && facts(old)
-                .is_some_and(|found| found.lives(&BACKEND_LEAF, now) && found.names(domains))
-    });
-    let leaf = match old_leaf {
-        Some(good) => good,
-        None => issue::issue(&ca, domains, unsigned(BACKEND_LEAF.total), unix(now)).map_err(
-            |source| MaterialError::Issue { what: "certificate for the backend", source },
-        )?,
-    };
-    Ok(BackendMaterial { ca, leaf })
+    let leaves = federation.backend_certificates().map(leaf).collect::<Result<_, _>>()?;
+    Ok(BackendMaterial { ca, leaves })
 }
 
 /// The facts that decide whether a certificate is kept.
@@ -309,30 +290,11 @@ fn facts(pair: &PemPair) -> Option<Facts> {
     })
 }
 
-/// Chain and key of a Secret of type `kubernetes.io/tls`.
-pub(super) fn pair(secret: &Secret) -> Option<PemPair> {
-    Some(PemPair {
-        certificate: text(secret, paths::TLS_CRT)?,
-        private_key: text(secret, paths::TLS_KEY)?,
-    })
-}
-
-fn text(secret: &Secret, key: &str) -> Option<String> {
-    let ByteString(octets) = secret.data.as_ref()?.get(key)?;
-    String::from_utf8(octets.clone()).ok()
-}
-
 /// Hexadecimal, so that it needs no escaping in a header or a file.
 fn random() -> Result<String, MaterialError> {
     let mut octets = [0_u8; RANDOM_OCTETS];
     OsRng.try_fill_bytes(&mut octets).map_err(|error| MaterialError::Random(error.to_string()))?;
     Ok(HEXLOWER.encode(&octets))
-}
-
-fn unix(now: Timestamp) -> UnixTime {
-    UnixTime::since_unix_epoch(std::time::Duration::from_secs(
-        u64::try_from(now.as_second()).unwrap_or_default(),
-    ))
 }
 
 fn unsigned(duration: SignedDuration) -> std::time::Duration {

@@ -30,9 +30,14 @@ pub fn backend_ca(name: &str) -> String {
     format!("{name}-backend-ca")
 }
 
-/// Secret with a certificate of the backend CA for the local domains, for the backend to use.
-pub fn backend_tls(name: &str) -> String {
-    format!("{name}-backend-tls")
+/// Secret with a certificate of the backend CA for the domains of one backend, for it to use: the first server of the spec
+/// (`None`), or another one. The name of the backend comes last, so that no other federation is likely to have a child of
+/// that name.
+pub fn backend_tls(name: &str, backend: Option<&str>) -> String {
+    match backend {
+        None => format!("{name}-backend-tls"),
+        Some(backend) => format!("{name}-backend-tls-{backend}"),
+    }
 }
 
 /// Secret with the self-signed certificate for the outer leg.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use s2s_proto::certificate::trust::Trust;
 
-use super::material;
+use super::stored;
 use crate::evidence::certificate::{self, Purpose, Readable};
 
 /// Annotation on the Secret with the source of its certificate.
@@ -103,7 +103,7 @@ impl Offer {
         trust: &Trust,
         now: Timestamp,
     ) -> Option<Self> {
-        Self::of(material::pair(secret)?, Source::of(secret), domains, trust, now)
+        Self::of(stored::pair(secret)?, Source::of(secret), domains, trust, now)
     }
 
     /// Higher is better: first validity for accepting streams now, then the number of domains, then a complete chain.

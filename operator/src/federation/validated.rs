@@ -2,6 +2,7 @@
 //! the only input of the later steps.
 
 use crds::domain::Domain;
+use crds::federation::backend::{Attachment, Backend};
 use crds::federation::tls::{CertificateSource, IssuerRef};
 use crds::validate::InvalidSpec;
 use crds::{XmppFederation, XmppFederationSpec};
@@ -10,7 +11,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
+use super::backend_ca;
 use super::material::ROTATE;
+use super::names;
 
 /// Longest report of a probe, in bytes.
 const MAX_PROBE_REPORT: usize = 64 * 1024;
@@ -28,6 +31,8 @@ pub struct Validated {
     pub generation: Option<i64>,
     /// Value of the annotation that asks for a new dialback secret.
     pub rotation: Option<String>,
+    /// Value of the annotation that asks for a new backend CA.
+    pub ca_rotation: Option<String>,
     /// The annotation that allows to delete a Service and create it anew is set.
     pub replace_service: bool,
     /// The report of a probe from outside that someone left on the resource; an error says why it cannot be read.
@@ -58,6 +63,28 @@ impl Validated {
     /// The local domains, in the order of the spec.
     pub fn domains(&self) -> impl Iterator<Item = &Domain> {
         self.spec.domains.iter().map(|domain| &domain.name)
+    }
+
+    /// The Secret with the certificate for a backend. The first server keeps the short name.
+    pub fn backend_tls(&self, backend: &str) -> String {
+        let first = self.servers().next().is_none_or(|first| first.name == backend);
+        names::backend_tls(&self.name, (!first).then_some(backend))
+    }
+
+    /// The Secret for each server that hosts domains, and these domains.
+    pub fn backend_certificates(&self) -> impl Iterator<Item = (String, Vec<Domain>)> {
+        self.servers().filter_map(|backend| {
+            let hosted = self.spec.domains.iter().filter(|domain| {
+                self.spec.backend_of(domain).is_some_and(|host| host.name == backend.name)
+            });
+            let domains: Vec<Domain> = hosted.map(|domain| domain.name.clone()).collect();
+            (!domains.is_empty()).then(|| (self.backend_tls(&backend.name), domains))
+        })
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &Backend> {
+        let is_server = |backend: &&Backend| matches!(backend.attachment, Attachment::Server(_));
+        self.spec.backends.iter().filter(is_server)
     }
 }
 
@@ -172,6 +199,7 @@ pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, 
         owner,
         generation: object.metadata.generation,
         rotation: object.annotations().get(ROTATE).cloned(),
+        ca_rotation: object.annotations().get(backend_ca::ROTATE).cloned(),
         replace_service: object
             .annotations()
             .get(crds::ALLOW_SERVICE_REPLACEMENT)

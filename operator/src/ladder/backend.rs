@@ -144,7 +144,7 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         ),
         BackendOutcome::BackendCertificateUntrusted => (
             BackendReadyReason::BackendCertificateUntrusted,
-            format!("Give the backend the certificate in Secret {}, or set spec.backends[{backend}].server.trust to the CA of its own certificate.", names::backend_tls(name)),
+            format!("Give the backend the certificate in Secret {}, or set spec.backends[{backend}].server.trust to the CA of its own certificate.", view.federation.backend_tls(backend)),
         ),
         BackendOutcome::BackendDialbackFailed => (
             BackendReadyReason::BackendDialbackFailed,

@@ -100,12 +100,15 @@ fn without_prober(view: View<'_>) -> Verdict {
             " Connections from private addresses do not count, because {gap}: list the networks of nodes, pods and Services in spec.verification.clusterNetworks."
         )
     });
+    let neighbour = view.seen.neighbours.first().map_or_else(String::new, |peer| {
+        format!(" Streams from {peer} do not count: another federation of this cluster serves it.")
+    });
     let action = proxy::advice(view).unwrap_or_else(|| {
         "Ask someone at a remote domain to send you a message, set spec.verification.prober, or add a dialback peer to spec.peers: the engine's probe makes it connect back.".to_owned()
     });
     Verdict::new(
         InboundReachableReason::NoOutsideEvidence,
-        format!("No server outside the cluster has connected yet.{gap} {action}"),
+        format!("No server outside the cluster has connected yet.{gap}{neighbour} {action}"),
     )
 }
 
@@ -146,10 +149,14 @@ pub fn strongest(view: View<'_>) -> Option<&InboundObservation> {
         })
 }
 
-/// A key that the engine issued to the peer can only come back from that peer, whatever source address the load balancer
+/// A domain of another federation of the cluster is never outside. Otherwise: a key that the engine issued to the peer can only come back from that peer, whatever source address the load balancer
 /// shows. Everything else is judged by its source address. A trusted proxy that states no address hides the peer's.
 fn is_outside(view: View<'_>, observation: &InboundObservation) -> bool {
     let source = observation.source;
+    // It reaches us by the public address, and still from inside: the load balancer's address is answered in the cluster.
+    if view.seen.neighbours.contains(&observation.peer) {
+        return false;
+    }
     observation.kind == InboundKind::DialbackVerified
         || !(view.seen.networks.contains(source)
             || may_be_inside(view, source)

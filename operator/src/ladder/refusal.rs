@@ -52,6 +52,9 @@ fn advice(reason: &Word) -> &'static str {
         Word::PinMismatch => {
             "Add a key of its certificate chain to spec.peers[].tls.pins, if you trust that key"
         }
+        Word::BackendUnreachable => {
+            "The backend of the requested domain is down; BackendReady shows why"
+        }
         Word::CertificateMissing
         | Word::CertificateSelfSigned
         | Word::CertificateUntrusted
@@ -80,6 +83,7 @@ fn advice(reason: &Word) -> &'static str {
         | Word::StartTlsNotOffered
         | Word::StartTlsRefused
         | Word::DaneMismatch
+        | Word::CertificateForOtherBackend
         | Word::NotXmpp
         | Word::StreamError
         | Word::PolicyViolation

@@ -273,6 +273,34 @@ fn evidence_from_outside_survives_new_pods() {
 }
 
 #[test]
+fn a_federation_of_the_same_cluster_is_not_outside_whatever_it_shows() {
+    use InboundKind::{DialbackVerified, StreamAuthenticated, StreamOpened};
+    for kind in [DialbackVerified, StreamAuthenticated, StreamOpened] {
+        let with = |is_neighbour: bool| {
+            after(ConditionType::InboundReachable, |seen| {
+                engine(seen, |report| {
+                    let observation = &mut report.inbound[0];
+                    observation.kind = kind;
+                    // The address of the load balancer's or of a NAT.
+                    observation.source = "203.0.113.9".parse().unwrap();
+                });
+                let Report::Seen(report) = &seen.engines[0].report else { panic!("no report") };
+                let peer = report.inbound[0].peer.clone();
+                seen.neighbours = is_neighbour.then_some(peer).into_iter().collect();
+            })
+        };
+        assert_ne!(with(false).reason.to_string(), "NoOutsideEvidence", "{kind:?}");
+        let inside = with(true);
+        assert_eq!(inside.reason.to_string(), "NoOutsideEvidence", "{kind:?}");
+        assert!(
+            inside.message.contains("another federation of this cluster"),
+            "{}",
+            inside.message
+        );
+    }
+}
+
+#[test]
 fn resolved_refs() {
     let verdict = after(ConditionType::ResolvedRefs, |seen| {
         seen.references.problems = vec![ReferenceError {

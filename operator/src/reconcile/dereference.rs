@@ -1,5 +1,6 @@
 //! Reads the objects that a federation refers to, and those issued for it before. The first step of a reconcile; all I/O.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crds::federation::reference::{BundleRef, SecretKey};
@@ -67,15 +68,36 @@ pub async fn dereference(
             Ok::<_, kube::Error>(found.filter(|s| is_controlled_by(s, &federation.owner.uid)))
         }
     };
-    let (control, dialback, backend_ca, backend_tls, self_signed, serving) = tokio::try_join!(
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), &federation.namespace);
+    let public = async {
+        let found = maps.get_opt(&names::backend_ca(name)).await?;
+        Ok::<_, kube::Error>(found.filter(|map| is_controlled_by(map, &federation.owner.uid)))
+    };
+    let of_backends = async {
+        let mut all = BTreeMap::new();
+        for (name, _) in federation.backend_certificates() {
+            all.extend(own(name.clone()).await?.map(|secret| (name, secret)));
+        }
+        Ok::<_, kube::Error>(all)
+    };
+    let (control, dialback, backend_ca, backend_ca_public, backend_tls, self_signed, serving) = tokio::try_join!(
         own(names::control(name)),
         own(names::dialback(name)),
         own(names::backend_ca(name)),
-        own(names::backend_tls(name)),
+        public,
+        of_backends,
         own(names::self_signed(name)),
         own(names::serving(name)),
     )?;
-    let existing = Existing { control, dialback, backend_ca, backend_tls, self_signed, serving };
+    let existing = Existing {
+        control,
+        dialback,
+        backend_ca,
+        backend_ca_public,
+        backend_tls,
+        self_signed,
+        serving,
+    };
     let mut all = Dereferenced { existing, ..Dereferenced::default() };
     let served = all.existing.serving.as_ref().map(Source::of);
     if federation.issuer().is_some() || matches!(served, Some(Source::Certificate(_))) {

@@ -21,6 +21,7 @@ use super::{observe, report, schedule, status};
 use crate::context::{Context, Federation, FederationRef};
 use crate::evidence::cluster::ClusterEvidence;
 use crate::evidence::dns::{DnsEvidence, LookedFor};
+use crate::evidence::engine::Report;
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::peer_dns::{self, PeerDnsEvidence};
 use crate::evidence::prober::{self, OutsideEvidence};
@@ -263,7 +264,14 @@ async fn evidence(
     let networks = inside(&plan.networks, federation, &cluster);
     let reached_at = federation.reached_at(cluster.address());
     let address_changed = status::address_changed(old, federation, reached_at.as_ref(), now);
+    let remembered = status::remembered(old);
+    let senders = engines.iter().filter_map(|engine| match &engine.report {
+        Report::Seen(report) => Some(&report.inbound),
+        Report::Waiting | Report::Unreachable(_) => None,
+    });
+    let senders = senders.flatten().chain(&remembered).map(|seen| seen.peer.clone()).collect();
     Evidence {
+        neighbours: context.rivals.serve(reference, &senders),
         now,
         applied,
         references: plan.references.clone(),
@@ -278,7 +286,7 @@ async fn evidence(
         outside: outside.filter(|outside| fresh(outside.at)).unwrap_or_default(),
         peer_dns: peer_dns.unwrap_or_default(),
         address_changed,
-        remembered: status::remembered(old),
+        remembered,
         rollout_waits: plan.rollout_waits.clone(),
     }
 }

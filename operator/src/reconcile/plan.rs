@@ -130,6 +130,7 @@ fn build(
     plan.references = found.references;
     plan.probers = found.probers;
     plan.references.served = serving.as_ref().map(ServedCertificate::from);
+    plan.references.ca_renewal = material.backend.as_ref().map(|backend| backend.ca.renewal);
     plan.credentials = credentials(&material.control);
     let given = Given {
         address: federation.published_at(cluster.address()),

@@ -299,15 +299,18 @@ fn backends(view: View<'_>, rungs: &[Judgement]) -> Vec<BackendStatus> {
         };
         let (name, namespace) = (&federation.name, &federation.namespace);
         let dns_server = view.seen.cluster.backend_ip.filter(|_| server.is_some());
+        let tls_secret = server.map(|_| federation.backend_tls(&backend.name));
         BackendStatus {
             name: backend.name.clone(),
             dns_server: dns_server.map(|ip| ip.to_string()),
             ca_config_map: server.map(|_| names::backend_ca(&federation.name)),
-            tls_secret: server.map(|_| names::backend_tls(&federation.name)),
+            tls_secret: tls_secret.clone(),
+            ca_renewal_time: server.and(view.seen.references.ca_renewal).map(Time),
             configure: Some(match &backend.attachment {
                 Attachment::Server(server) => {
-                    let authentication = server.authentication;
-                    configure::backend(name, namespace, authentication, dns_server, &hosted)
+                    let (authentication, tls) =
+                        (server.authentication, tls_secret.as_deref().unwrap_or_default());
+                    configure::backend(name, namespace, authentication, dns_server, &hosted, tls)
                 }
                 Attachment::Component(Component { secret_ref }) => {
                     configure::component(name, namespace, secret_ref, spec.replicas, &hosted)

@@ -627,7 +627,9 @@ fn secrets(found: Vec<Value>) -> (Client, JoinHandle<()>) {
     let task = tokio::spawn(async move {
         while let Some((request, answer)) = handle.next_request().await {
             let name = request.uri().path().rsplit('/').next().unwrap().to_owned();
-            let secret = found.iter().find(|secret| secret["metadata"]["name"] == json!(name));
+            let is_it = |secret: &&Value| secret["metadata"]["name"] == json!(name);
+            let of_secrets = request.uri().path().contains("/secrets/");
+            let secret = found.iter().find(is_it).filter(|_| of_secrets);
             let (status, body) = match secret {
                 Some(secret) => (StatusCode::OK, secret.clone()),
                 None => (StatusCode::NOT_FOUND, failure(404, "NotFound", "not found")),

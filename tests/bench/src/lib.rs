@@ -13,6 +13,7 @@ pub mod first_stanza;
 mod inside;
 pub mod load;
 pub mod measure;
+pub mod names;
 pub mod null;
 pub mod prosody;
 pub mod relay;

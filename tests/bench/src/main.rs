@@ -10,12 +10,12 @@ use bench::error::{BenchError, Result};
 use bench::first_stanza::{self, Newcomer};
 use bench::load::Size;
 use bench::measure::{Measurement, Run};
-use bench::null;
 use bench::prosody::Prosody;
 use bench::relay::Relay;
 use bench::report::{Figures, Memory, Report};
 use bench::stranger::Strangers;
 use bench::subject::{Certificates, Place, Subject};
+use bench::{names, null};
 use clap::{Parser, ValueEnum};
 use harness::usage;
 use lab::debian::Debian;
@@ -50,7 +50,7 @@ struct Arguments {
     /// Servers to measure: `engine` (and the earlier build) or `prosody`. Default: both.
     #[arg(long)]
     only: Option<String>,
-    /// Experiments to run: `throughput` or `first-stanza`. Default: both.
+    /// Experiments to run: `throughput`, `first-stanza` or `dns`. Default: all.
     #[arg(long)]
     measure: Option<Experiment>,
     /// Number of new peers of each kind to which each server sends a first stanza.
@@ -68,6 +68,8 @@ enum Experiment {
     Throughput,
     /// Time to the first stanza of a new peer.
     FirstStanza,
+    /// DNS queries of a backend per CPU-second.
+    Dns,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +93,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     if measures(Experiment::FirstStanza) {
         report.first_stanza = bench.first_stanza()?;
+    }
+    if measures(Experiment::Dns) {
+        bench.dns()?;
     }
     print!("{report}");
     for size in Size::ALL {
@@ -136,6 +141,16 @@ impl Bench<'_> {
             .chain(prosody.as_ref().map(|prosody| &prosody.subject))
             .collect();
         measure(&subjects, self.certificates)
+    }
+
+    /// Prints the figures at once: Prosody has none to compare with.
+    fn dns(&self) -> Result<()> {
+        let Some(relay) = self.relay("engine-dns", Place::free()?)? else { return Ok(()) };
+        for round in 1..=ROUNDS {
+            let figure = names::measure(&relay)?;
+            println!("DNS, round {round} of {ROUNDS}: {figure:.0} queries per CPU-second");
+        }
+        Ok(())
     }
 
     fn first_stanza(&self) -> Result<Vec<Delays>> {

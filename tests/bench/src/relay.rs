@@ -35,6 +35,8 @@ pub struct Relay {
     pub engine: Engine,
     backend_ca: Authority,
     inner: SocketAddr,
+    /// Its DNS server for the backend.
+    pub dns: SocketAddr,
     /// The engine as a server under test.
     pub subject: Subject,
 }
@@ -89,7 +91,7 @@ impl Relay {
         let roots = backend_ca.roots().map_err(failed())?;
         let backend = receive(backend, roots, &sink)?;
         let port = || claim::port().map_err(BenchError::io("finding a port for", "the engine"));
-        let (inner, component, admin) = (port()?, port()?, port()?);
+        let (inner, component, admin, dns) = (port()?, port()?, port()?, port()?);
         let attachment = match behind {
             Behind::Server => json!({"name": "im", "server": {
                 "host": backend.ip().to_string(),
@@ -121,7 +123,9 @@ impl Relay {
                 "backend": inner.to_string(),
                 "component": component.to_string(),
                 "admin": admin.to_string(),
+                "dns": dns.to_string(),
             },
+            "splitHorizon": {"address": inner.ip().to_string(), "port": inner.port()},
         });
         let engine = Engine::start(binary, directory, &config, admin)?;
         if behind == Behind::Component {
@@ -137,7 +141,7 @@ impl Relay {
             sink.drain(stream);
         }
         let subject = Subject { name, address: place.address, pid: Some(engine.pid()), sink };
-        Ok(Self { engine, backend_ca, inner, subject })
+        Ok(Self { engine, backend_ca, inner, dns, subject })
     }
 
     /// A backend that sends.

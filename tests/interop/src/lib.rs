@@ -18,6 +18,7 @@ pub mod matrix;
 mod ours;
 mod prosody;
 pub mod release;
+pub mod resolvers;
 mod result;
 pub mod sandbox;
 mod site;

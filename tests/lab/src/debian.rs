@@ -30,6 +30,8 @@ pub enum Debian {
     Nginx12,
     /// The library slixmpp of Debian 12, with Python.
     Slixmpp12,
+    /// systemd-resolved of Debian 12.
+    Resolved12,
 }
 
 /// Everything that determines the content of a root file system.
@@ -137,6 +139,12 @@ impl Debian {
                 version: "1.8.3",
                 suite: "bookworm",
                 packages: "python3-slixmpp",
+            },
+            Self::Resolved12 => Recipe {
+                name: "systemd",
+                version: "252.39",
+                suite: "bookworm",
+                packages: "systemd-resolved",
             },
         }
     }

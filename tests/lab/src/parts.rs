@@ -111,10 +111,11 @@ impl Part {
     /// The additional parts of the tests of certificates; the lab does not need them.
     pub const ISSUERS: [Self; 2] = [Self::CertManager, Self::Pebble];
     /// The additional parts of the interoperability tests and of the tests of backends; the lab does not need them.
-    pub const SERVERS: [Self; 13] = [
+    pub const SERVERS: [Self; 14] = [
         Self::Components,
         Self::Server(Debian::Haproxy12),
         Self::Server(Debian::Nginx12),
+        Self::Server(Debian::Resolved12),
         Self::Server(Debian::Ejabberd12),
         Self::Server(Debian::Jabberd12),
         Self::Server(Debian::Prosody13),

@@ -11,6 +11,7 @@ use super::identity::Identity;
 use super::pin::Pin;
 use super::trust::Trust;
 use super::verdicts::{PathVerdict, Verdicts};
+use crate::Domain;
 
 /// Maximum certificates of a presented chain that are examined.
 const MAX_CERTIFICATES: usize = 16;
@@ -91,6 +92,11 @@ impl PeerChain {
     /// Why the chain has nothing beside its leaf.
     pub(crate) fn excess(&self) -> Option<Excess> {
         self.0.excess
+    }
+
+    /// Whether the leaf has the name of this domain. This authenticates nothing.
+    pub fn has_name(&self, domain: &Domain) -> bool {
+        self.identity().matches(domain)
     }
 
     /// The names of the leaf; none when it cannot be parsed.

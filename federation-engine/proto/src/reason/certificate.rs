@@ -1,5 +1,6 @@
 //! Why a certificate does not authenticate a domain.
 
+use crds::domain::Domain;
 use crds::word::Word;
 
 /// Why a certificate does not authenticate a domain.
@@ -46,6 +47,14 @@ pub enum CertificateReason {
         /// Owner of the TLSA records.
         owner: String,
     },
+    /// Also valid for a local domain that another backend serves.
+    #[error(
+        "the certificate is also valid for {domain}, which this backend does not serve; give each backend a certificate for its own domains only"
+    )]
+    OtherBackend {
+        /// The other domain.
+        domain: Domain,
+    },
     /// Unreadable, or an algorithm or constraint that is not accepted.
     #[error("the certificate is not acceptable: {detail}")]
     Invalid {
@@ -70,6 +79,7 @@ impl CertificateReason {
             Self::NotYetValid { .. } => Word::CertificateNotYetValid,
             Self::PinMismatch => Word::PinMismatch,
             Self::DaneMismatch { .. } => Word::DaneMismatch,
+            Self::OtherBackend { .. } => Word::CertificateForOtherBackend,
             Self::Invalid { .. } => Word::CertificateInvalid,
         }
     }

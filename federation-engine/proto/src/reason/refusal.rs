@@ -45,11 +45,14 @@ pub enum Refusal {
     /// Too many domains are authenticated by the certificate or from the source of the stream.
     #[error("too many domains are authenticated with this certificate or from this address range")]
     TooManyNames,
+    /// The backend of the domain in `to` is down. The peer keeps the stanzas and tries again.
+    #[error("the server of this domain cannot be reached at the moment; try again later")]
+    BackendUnreachable,
 }
 
 impl Refusal {
     /// All of them, for metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ImproperAddressing,
         Self::MalformedAddress,
         Self::InvalidFrom,
@@ -62,6 +65,7 @@ impl Refusal {
         Self::UndeliverableError,
         Self::EndsStreams,
         Self::TooManyNames,
+        Self::BackendUnreachable,
     ];
 
     /// The stable word for this reason.
@@ -79,6 +83,7 @@ impl Refusal {
             Self::UndeliverableError => Word::UndeliverableError,
             Self::EndsStreams => Word::EndsStreams,
             Self::TooManyNames => Word::TooManyNames,
+            Self::BackendUnreachable => Word::BackendUnreachable,
         }
     }
 }

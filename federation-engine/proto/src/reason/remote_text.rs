@@ -84,6 +84,7 @@ impl CertificateReason {
             | Self::NameMismatch { .. }
             | Self::Expired { .. }
             | Self::NotYetValid { .. }
+            | Self::OtherBackend { .. }
             | Self::Invalid { .. } => self.to_string(),
         }
     }
@@ -201,6 +202,7 @@ mod tests {
             CertificateReason::NotYetValid { not_before: words() },
             CertificateReason::PinMismatch,
             CertificateReason::DaneMismatch { owner: "_5269._tcp.im.svc".to_owned() },
+            CertificateReason::OtherBackend { domain: "rooms.example".parse().unwrap() },
             CertificateReason::Invalid { detail: words() },
         ];
         let mut all = vec![

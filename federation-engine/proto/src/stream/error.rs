@@ -125,6 +125,7 @@ impl From<Refusal> for StreamError {
             | Refusal::UndeliverableError
             | Refusal::EndsStreams => StreamCondition::PolicyViolation,
             Refusal::QueueFull | Refusal::TooManyNames => StreamCondition::ResourceConstraint,
+            Refusal::BackendUnreachable => StreamCondition::RemoteConnectionFailed,
         };
         Self::new(condition, refusal.to_string()).because(refusal.word())
     }

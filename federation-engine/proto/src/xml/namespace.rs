@@ -30,6 +30,8 @@ pub enum Namespace {
     Ping,
     /// `http://jabber.org/protocol/disco#info` (XEP-0030).
     DiscoInfo,
+    /// `jabber:iq:version` (XEP-0092).
+    Version,
     /// `http://jabber.org/protocol/disco#items` (XEP-0030).
     DiscoItems,
     /// `urn:xmpp:stream-limits:0` (XEP-0478).
@@ -62,6 +64,7 @@ const TABLE: [(&str, Namespace); 20] = [
     ("urn:ietf:params:xml:ns:xmpp-stanzas", Namespace::StanzaError),
     ("urn:xmpp:ping", Namespace::Ping),
     ("http://jabber.org/protocol/disco#info", Namespace::DiscoInfo),
+    ("jabber:iq:version", Namespace::Version),
     ("http://jabber.org/protocol/disco#items", Namespace::DiscoItems),
     ("urn:xmpp:stream-limits:0", Namespace::StreamLimits),
     ("urn:xmpp:features:bidi", Namespace::BidiFeature),

@@ -126,6 +126,7 @@ variants! { FAILURES, name, Failure:
     "NotYetValid" Failure::Certificate(CertificateReason::NotYetValid { .. }),
     "PinMismatch" Failure::Certificate(CertificateReason::PinMismatch),
     "DaneMismatch" Failure::Certificate(CertificateReason::DaneMismatch { .. }),
+    "OtherBackend" Failure::Certificate(CertificateReason::OtherBackend { .. }),
     "Invalid" Failure::Certificate(CertificateReason::Invalid { .. }),
     "CertificateRequired" Failure::CertificateRequired(_),
     "StreamError" Failure::StreamError { .. },
@@ -191,6 +192,7 @@ fn failures() -> Vec<Failure> {
         CertificateReason::NotYetValid { not_before: text("2027-06-01T00:00:00Z") }.into(),
         CertificateReason::PinMismatch.into(),
         CertificateReason::DaneMismatch { owner: text("_5269._tcp.xmpp.partner.example") }.into(),
+        CertificateReason::OtherBackend { domain: "rooms.example".parse().unwrap() }.into(),
         CertificateReason::Invalid { detail: text("the chain is too long") }.into(),
         Failure::CertificateRequired(CertificateReason::SelfSigned),
         Failure::StreamError {

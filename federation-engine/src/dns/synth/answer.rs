@@ -51,6 +51,8 @@ pub enum Decision {
     Reply(Vec<u8>),
     /// Forward to the ordinary resolvers.
     Forward,
+    /// Malformed, or not implemented: send this answer, which is an error.
+    Reject(Vec<u8>),
     /// Not a query; an answer could start a loop (RFC 5625 §4.1 in spirit).
     Drop,
 }
@@ -228,7 +230,7 @@ pub(super) fn server_failure(query: &[u8]) -> Option<Vec<u8>> {
 fn error(id: u16, op_code: OpCode, code: ResponseCode) -> Decision {
     let mut reply = Message::new(id, MessageType::Response, op_code);
     reply.metadata.response_code = code;
-    reply.to_vec().map_or(Decision::Drop, Decision::Reply)
+    reply.to_vec().map_or(Decision::Drop, Decision::Reject)
 }
 
 #[cfg(test)]

@@ -58,6 +58,8 @@ pub trait Witness: Send + Sync + 'static {
     fn count(&self, result: DnsResult);
     /// A query, or a TCP connection, of a host that is not a client was refused.
     fn refused(&self, source: IpAddr);
+    /// A client sent a malformed query, or one of a kind that is not implemented.
+    fn malformed(&self, source: IpAddr);
 }
 
 /// Both sockets on one port.
@@ -134,11 +136,14 @@ impl<W: Witness> Responder<W> {
         admitted
     }
 
-    fn decide(&self, query: &[u8], transport: Transport) -> Decision {
+    fn decide(&self, query: &[u8], transport: Transport, source: IpAddr) -> Decision {
         let horizon = self.horizon.load();
         let decision = horizon.config.answer(query, transport);
         let (decision, result) = match decision {
-            Decision::Drop => (decision, DnsResult::Dropped),
+            Decision::Drop | Decision::Reject(_) => {
+                self.witness.malformed(source);
+                (decision, DnsResult::Malformed)
+            }
             Decision::Reply(_) => (decision, DnsResult::Answered),
             Decision::Forward => {
                 match lock(&horizon.cache).get(query, transport, Instant::now()) {
@@ -157,11 +162,11 @@ impl<W: Witness> Responder<W> {
     async fn forward(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let Ok(_permit) = self.forwards.try_acquire() else {
             debug!("DNS query dropped: {MAX_FORWARDS} queries are already being forwarded");
-            self.witness.count(DnsResult::Dropped);
+            self.witness.count(DnsResult::Overloaded);
             return None;
         };
         if !self.may_go_on(query) {
-            self.witness.count(DnsResult::Dropped);
+            self.witness.count(DnsResult::Looped);
             return None;
         }
         let answer = self.ask_upstreams(query, transport).await;
@@ -227,9 +232,9 @@ async fn serve_udp<W: Witness>(
             }
             continue;
         }
-        match responder.decide(query, Transport::Udp) {
+        match responder.decide(query, Transport::Udp, client.ip()) {
             Decision::Drop => {}
-            Decision::Reply(reply) => send(&socket, &reply, client).await,
+            Decision::Reply(reply) | Decision::Reject(reply) => send(&socket, &reply, client).await,
             Decision::Forward => {
                 let (query, socket) = (query.to_vec(), Arc::clone(&socket));
                 let responder = Arc::clone(responder);
@@ -268,7 +273,7 @@ async fn serve_tcp<W: Witness>(
         tasks.spawn(async move {
             let _permit = permit;
             tokio::select! {
-                result = client(stream, &responder) => {
+                result = client(stream, source.ip(), &responder) => {
                     if let Err(error) = result {
                         debug!(%error, "the connection of a DNS client ended with an error");
                     }
@@ -280,7 +285,11 @@ async fn serve_tcp<W: Witness>(
 }
 
 /// One TCP client, one query after the other.
-async fn client<W: Witness>(mut stream: TcpStream, responder: &Responder<W>) -> io::Result<()> {
+async fn client<W: Witness>(
+    mut stream: TcpStream,
+    source: IpAddr,
+    responder: &Responder<W>,
+) -> io::Result<()> {
     loop {
         let read = async {
             let length = usize::from(stream.read_u16().await?);
@@ -297,9 +306,9 @@ async fn client<W: Witness>(mut stream: TcpStream, responder: &Responder<W>) -> 
             Ok(Err(error)) => return Err(error),
             Err(_) => return Ok(()),
         };
-        let reply = match responder.decide(&query, Transport::Tcp) {
+        let reply = match responder.decide(&query, Transport::Tcp, source) {
             Decision::Drop => return Ok(()),
-            Decision::Reply(reply) => Some(reply),
+            Decision::Reply(reply) | Decision::Reject(reply) => Some(reply),
             Decision::Forward => responder.forward(&query, Transport::Tcp).await,
         };
         let Some(reply) = reply else { return Ok(()) };

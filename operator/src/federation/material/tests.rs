@@ -1,4 +1,5 @@
 use jiff::SignedDuration;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
@@ -14,7 +15,11 @@ fn applied(federation: &Validated, material: &Material) -> Existing {
         control: Some(secrets::control(federation, &given)),
         dialback: secrets::dialback(federation, &given),
         backend_ca: secrets::backend_ca(federation, &given),
-        backend_tls: secrets::backend_tls(federation, &given),
+        backend_ca_public: secrets::backend_ca_public(federation, &given),
+        backend_tls: secrets::backend_tls(federation, &given)
+            .into_iter()
+            .map(|secret| (secret.metadata.name.clone().unwrap(), secret))
+            .collect(),
         self_signed: secrets::self_signed(federation, &given),
         serving: None,
     }
@@ -36,6 +41,10 @@ fn dialback(material: &Material) -> (&str, Option<&str>) {
     (&dialback.secret, dialback.previous.as_deref())
 }
 
+fn leaf(backend: &BackendMaterial) -> &PemPair {
+    &backend.leaves[0].pair
+}
+
 #[test]
 fn what_was_made_once_is_kept() {
     let (federation, first, existing) = made(&smallest());
@@ -45,7 +54,7 @@ fn what_was_made_once_is_kept() {
     assert_eq!(dialback(&first), dialback(&second));
     assert!(first.self_signed == second.self_signed);
     let (first, second) = (first.backend.unwrap(), second.backend.unwrap());
-    assert!(first.ca == second.ca && first.leaf == second.leaf);
+    assert!(first.ca.signing == second.ca.signing && leaf(&first) == leaf(&second));
 }
 
 #[test]
@@ -53,7 +62,7 @@ fn certificates_are_made_again_before_they_end_and_the_ca_stays() {
     let (federation, first, existing) = made(&smallest());
     let second = complete(&existing, &federation, days(70)).unwrap();
     let (old, new) = (first.backend.unwrap(), second.backend.unwrap());
-    assert!(old.ca == new.ca && old.leaf != new.leaf);
+    assert!(old.ca.signing == new.ca.signing && leaf(&old) != leaf(&new));
     assert!(first.self_signed == second.self_signed);
     let third = complete(&existing, &federation, days(310)).unwrap();
     assert!(first.self_signed != third.self_signed);
@@ -70,7 +79,7 @@ fn another_domain_needs_other_certificates() {
     assert!(first.self_signed != second.self_signed);
     let names = |pair: &PemPair| facts(pair).unwrap().names;
     assert_eq!(names(second.self_signed.as_ref().unwrap()), ["example.com", "chat.example.com"]);
-    assert_eq!(names(&second.backend.unwrap().leaf), ["example.com", "chat.example.com"]);
+    assert_eq!(names(leaf(&second.backend.unwrap())), ["example.com", "chat.example.com"]);
     assert!(first.control.pair == second.control.pair);
 }
 
@@ -89,7 +98,7 @@ fn a_damaged_secret_is_made_again() {
     assert_ne!(first.control.token, second.control.token);
     let (old, new) = (first.backend.unwrap(), second.backend.unwrap());
     // A leaf of the lost CA is of no use either.
-    assert!(old.ca != new.ca && old.leaf != new.leaf);
+    assert!(old.ca.signing != new.ca.signing && leaf(&old) != leaf(&new));
 }
 
 #[test]
@@ -127,4 +136,39 @@ fn until_an_issuer_has_issued_there_is_a_self_signed_certificate() {
     spec["tls"] = json!({"certificate": {"issuerRef": {"name": "ca"}}});
     let second = complete(&existing, &validated(&spec), now()).unwrap();
     assert!(second.self_signed.is_some() && second.self_signed == first.self_signed);
+}
+
+#[test]
+fn each_backend_gets_a_certificate_for_its_own_domains_only() {
+    let spec = json!({
+        "domains": [
+            {"name": "example.com"},
+            {"name": "rooms.example.com", "backend": "rooms"},
+            {"name": "bot.example.com", "backend": "bot"},
+            {"name": "chat.example.com", "backend": "im"},
+        ],
+        "backends": [
+            {"name": "bot", "component": {"secretRef": {"name": "bot", "key": "secret"}}},
+            {"name": "im", "server": {"host": "prosody.im.svc"}},
+            {"name": "rooms", "server": {"host": "rooms.im.svc"}},
+            {"name": "idle", "server": {"host": "idle.im.svc"}},
+        ]
+    });
+    let (federation, material, existing) = made(&spec);
+    let leaves = material.backend.unwrap().leaves;
+    let found: Vec<_> = leaves
+        .iter()
+        .map(|leaf| (leaf.secret.as_str(), facts(&leaf.pair).unwrap().names))
+        .collect();
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    // The first domain has the first backend, which is a component and needs no certificate.
+    assert_eq!(
+        found,
+        [
+            ("example-backend-tls", names(&["chat.example.com"])),
+            ("example-backend-tls-rooms", names(&["rooms.example.com"])),
+        ]
+    );
+    let again = complete(&existing, &federation, days(1)).unwrap().backend.unwrap().leaves;
+    assert!(again.iter().zip(&leaves).all(|(again, first)| again.pair == first.pair));
 }

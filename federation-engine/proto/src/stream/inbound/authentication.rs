@@ -42,6 +42,9 @@ impl Inbound {
         };
         match sasl::judge(&node, opened.offered.external, from) {
             Ok(()) => {
+                if let Err(refusal) = around.delivers_to(to) {
+                    return self.fail(&refusal.into(), around, out);
+                }
                 self.external = Some(Pair { from: from.clone(), to: to.clone() });
                 out.put(sasl::SUCCESS);
                 self.restart(out);
@@ -180,6 +183,13 @@ impl Inbound {
         if let Err(refusal) = around.admits(pair) {
             let text = refusal.to_string();
             return Err(EarlyAnswer::new(StanzaCondition::PolicyViolation, text, refusal.word()));
+        }
+        if let Err(refusal) = around.delivers_to(&pair.to) {
+            return Err(EarlyAnswer::new(
+                StanzaCondition::RemoteConnectionFailed,
+                refusal.to_string(),
+                refusal.word(),
+            ));
         }
         if let Err(refusal) = around.has_room(self.tls.as_ref(), &pair.from) {
             return Err(EarlyAnswer::new(

@@ -38,6 +38,10 @@ impl Witness for Seen {
     fn refused(&self, source: IpAddr) {
         lock(&self.0).1.push(source);
     }
+
+    fn malformed(&self, source: IpAddr) {
+        lock(&self.0).1.push(source);
+    }
 }
 
 /// A responder for some clients.
@@ -325,4 +329,40 @@ async fn an_answer_is_forwarded_once_and_kept_until_the_resolvers_change() {
     server.horizon.store(Arc::new(horizon(&["127.0.0.0/8"], vec![second.address])));
     ask_from([127, 0, 0, 1], server.address, &query).await;
     assert_eq!((first.asked(), second.asked()), (1, 1));
+}
+
+/// Waits until the responder has counted as many of that result.
+async fn counted(server: &Server, result: DnsResult, count: usize) {
+    let look = async {
+        while server.seen.count_of(result) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(ANSWER_TIMEOUT, look).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_malformed_query_has_its_own_result_and_names_its_source() {
+    let server = Server::start(&["127.0.0.0/8"], |_| vec![]).await;
+    let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).await.unwrap();
+    let mut update = query("www.example");
+    update[2] = 5 << 3;
+    let mut response = query("www.example");
+    response[2] |= 0x80;
+    let good = query("www.example");
+    let bad = [&b"\xff"[..], &[0xff; 12], &good[..good.len() - 1], &update, &response];
+    for bytes in bad {
+        socket.send_to(bytes, server.address).await.unwrap();
+    }
+    counted(&server, DnsResult::Malformed, bad.len()).await;
+    assert_eq!(server.seen.sources(), [IpAddr::from(Ipv4Addr::new(127, 0, 0, 2)); 5]);
+}
+
+#[tokio::test]
+async fn a_loop_has_its_own_result() {
+    let server = Server::start(&["127.0.0.0/8"], |own| vec![own]).await;
+    let code = ask::ask(server.address, "www.example", Kind::A, Mode::Recursive, ANSWER_TIMEOUT);
+    assert_eq!(code.await.unwrap().code, Code::ServFail);
+    counted(&server, DnsResult::Looped, 1).await;
+    assert_eq!(server.seen.count_of(DnsResult::Overloaded), 0);
 }
