@@ -50,7 +50,7 @@ pub enum Namespace {
     Other,
 }
 
-const TABLE: [(&str, Namespace); 20] = [
+const TABLE: [(&str, Namespace); 21] = [
     ("", Namespace::None),
     ("http://etherx.jabber.org/streams", Namespace::Stream),
     ("jabber:server", Namespace::Server),
