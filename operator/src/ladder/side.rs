@@ -24,6 +24,8 @@ pub const fn of(reason: &Word) -> PeerAction {
         | Word::DialbackTimedOut
         | Word::NoBackend
         | Word::ComponentNotConnected
+        | Word::BackendUnreachable
+        | Word::CertificateForOtherBackend
         | Word::Conflict
         | Word::TooManyVerifications
         | Word::TooManyConnections
