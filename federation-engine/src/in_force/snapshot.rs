@@ -103,7 +103,6 @@ impl Snapshot {
         let dialback = loader.dialback(&config, &mut problems);
         let component_secrets = loader.component_secrets(&config, &mut problems);
         Self {
-            component_secrets,
             config,
             dialback,
             certificates,
@@ -111,6 +110,7 @@ impl Snapshot {
             trust,
             peer_trust,
             backend_trust,
+            component_secrets,
             problems,
         }
     }
