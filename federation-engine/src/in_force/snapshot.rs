@@ -104,7 +104,6 @@ impl Snapshot {
         let dialback = loader.dialback(&config, &mut problems);
         let component_secrets = loader.component_secrets(&config, &mut problems);
         Self {
-            component_secrets,
             config,
             dialback,
             certificates,
@@ -112,6 +111,7 @@ impl Snapshot {
             trust,
             peer_trust,
             backend_trust,
+            component_secrets,
             problems,
         }
     }

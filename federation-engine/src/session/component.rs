@@ -107,7 +107,9 @@ impl Session {
 
     /// Stanzas that wait for a component can be sent.
     fn hurry_links(&self) {
-        self.links().for_each(|link| link.hurry());
+        for link in self.links() {
+            link.hurry();
+        }
     }
 
     /// The links to the domains of the backend.
@@ -197,6 +199,8 @@ impl Session {
         }
         let links: Vec<_> = self.links().collect();
         self.component = None;
-        links.iter().for_each(|link| link.lose());
+        for link in links {
+            link.lose();
+        }
     }
 }
