@@ -22,6 +22,7 @@ mod opening;
 mod reading;
 mod reload;
 mod report;
+mod role;
 mod sharing;
 mod stream_end;
 pub(crate) mod target;
@@ -116,7 +117,7 @@ pub(crate) struct Session {
     /// The authenticated pairs, and how they were authenticated.
     authenticated: Vec<(Pair, Authentication)>,
     /// What the stream has as that of a component.
-    component: Option<Box<component::Role>>,
+    component: Option<Box<role::Role>>,
     /// The target of a stream that we opened.
     place: Option<Place>,
     /// Links whose pair was requested from the peer (XEP-0220 §2.6).

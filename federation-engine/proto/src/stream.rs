@@ -31,7 +31,7 @@ use crate::pair::Pair;
 use crate::reason::{CertificateReason, Failure, Refusal, SetBy};
 use crate::xml::{Bounds, Element};
 
-pub use component::{Component, Components};
+pub use component::Component;
 pub use id::StreamId;
 pub use inbound::Inbound;
 pub use limits::StreamLimits;
@@ -91,6 +91,16 @@ pub trait Keys {
     fn key_inquiry(&self, pair: &Pair, id: &str) -> KeyInquiry;
     /// A new ID for a response header.
     fn stream_id(&self) -> StreamId;
+}
+
+/// The queries of a machine about components (XEP-0114). All answers are lookups in memory.
+pub trait Components {
+    /// Whether a component serves this local domain.
+    fn hosts(&self, domain: &Domain) -> bool;
+    /// Whether the handshake was made with the secret of this domain's backend, in constant time.
+    fn confirms(&self, domain: &Domain, id: &str, handshake: &str) -> bool;
+    /// Whether the component that authenticated as `domain` serves `other` as well: one backend has both.
+    fn speaks_for(&self, domain: &Domain, other: &Domain) -> bool;
 }
 
 /// Sizes and timeouts of one stream.

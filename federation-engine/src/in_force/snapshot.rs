@@ -102,7 +102,17 @@ impl Snapshot {
         }
         let dialback = loader.dialback(&config, &mut problems);
         let component_secrets = loader.component_secrets(&config, &mut problems);
-        Self { component_secrets, config, dialback, certificates, mint, trust, peer_trust, backend_trust, problems }
+        Self {
+            component_secrets,
+            config,
+            dialback,
+            certificates,
+            mint,
+            trust,
+            peer_trust,
+            backend_trust,
+            problems,
+        }
     }
 
     /// The certificate to present as `domain` on a leg: our own on the outer leg, a minted one on the inner leg.

@@ -123,8 +123,9 @@ impl<'a> Trip<'a> {
         let refused = self.engine.components.refusals(&self.pair.to);
         match refused.filter(|_| *failure == Failure::ComponentNotConnected) {
             Some(Refused { count, address, cause }) => {
-                let detail =
-                    format!("{failure}; attempts refused: {count}, the last from {address}: {cause}");
+                let detail = format!(
+                    "{failure}; attempts refused: {count}, the last from {address}: {cause}"
+                );
                 (BackendOutcome::ComponentRejected, detail)
             }
             None => (outcome_of(failure), failure.to_string()),
@@ -140,6 +141,17 @@ impl<'a> Trip<'a> {
     /// No answer arrived before the timeout.
     fn silence(&self) -> (BackendOutcome, String) {
         let Pair { from, to } = &self.pair;
+        if self.link.phase() == Phase::Established
+            && self.link.is_empty()
+            && self.engine.snapshot().component_of(to).is_some()
+        {
+            // Some libraries answer no request that they do not know. The stream itself shows both directions: the
+            // component opened it and is authenticated on it, and it accepted the ping.
+            let detail = format!(
+                "a component is connected for {to} and accepted the ping; it does not answer pings"
+            );
+            return (BackendOutcome::RoundTripSeen, detail);
+        }
         if self.link.phase() == Phase::Established {
             let detail = format!(
                 "the backend accepted the ping for {to}, but no answer came back: its own stream to {from} has not reached the engine"
@@ -216,6 +228,7 @@ mod tests {
             (error("not-authorized"), BackendOutcome::BackendRejectsMintedCertificate),
             (error("internal-server-error"), BackendOutcome::StreamFailed),
             (Failure::DialbackInvalid(KeyInquiry::NotSeen), BackendOutcome::BackendDialbackFailed),
+            (Failure::ComponentNotConnected, BackendOutcome::ComponentNotConnected),
         ] {
             assert_eq!(outcome_of(&failure), outcome, "{failure}");
         }

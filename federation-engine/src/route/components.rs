@@ -94,8 +94,7 @@ impl Components {
 /// A stream has a domain.
 pub(crate) struct Claim {
     components: Components,
-    /// The domain.
-    pub(crate) domain: Domain,
+    domain: Domain,
 }
 
 impl Drop for Claim {

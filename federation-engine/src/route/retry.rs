@@ -108,6 +108,7 @@ mod tests {
             (Failure::DialbackTimedOut, Fate::Keep),
             (Failure::BlockedByLocalPolicy, Fate::Bounce),
             (Failure::NoBackend, Fate::Bounce),
+            (Failure::ComponentNotConnected, Fate::Keep),
             (Failure::ShuttingDown, Fate::Bounce),
         ] {
             let fate_at = |stage| fate(&failure, Errand::Relay, stage);
@@ -128,6 +129,7 @@ mod tests {
         for (failure, kind, condition) in [
             (unknown, "cancel", "remote-server-not-found"),
             (Failure::NoBackend, "cancel", "remote-server-not-found"),
+            (Failure::ComponentNotConnected, "wait", "remote-server-timeout"),
             (Failure::Handshake("eof".into()), "wait", "remote-server-timeout"),
             (stream_error("system-shutdown"), "wait", "remote-server-timeout"),
             (stream_error("host-unknown"), "cancel", "remote-server-timeout"),

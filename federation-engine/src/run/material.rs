@@ -12,9 +12,9 @@ use hickory_resolver::system_conf::read_system_conf;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::config::load::load;
 use crate::config::watch::FileWatch;
-use crate::config::Config;
 use crate::dns::resolve::{Resolver, ResolverError};
 use crate::dns::synth::answer::SynthConfig;
 use crate::dns::synth::clients::Clients;

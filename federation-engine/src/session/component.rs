@@ -16,33 +16,16 @@ use super::{Flow, Session, expiry};
 use crate::Domain;
 use crate::in_force::{limits, snapshot::Snapshot};
 use crate::leg::Leg;
-use crate::route::components::Claim;
 use crate::route::link::Link;
 use crate::route::streams::Far;
 use crate::session::machine::Machine;
+use crate::session::role::Role;
 
 /// Time for the TCP of a component to acknowledge a byte while another component waits for the domain.
 const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Interval in which links without stanzas are let go: their number must not grow as long as the component is connected.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-
-/// What the stream has as a component.
-pub(super) struct Role {
-    claim: Claim,
-    /// Name of the backend.
-    backend: String,
-    /// Time of the next sweep.
-    sweep_at: Instant,
-    /// Another component wants the domain: the time at which more than this many bytes must be acknowledged.
-    contest: Option<(Instant, u64)>,
-}
-
-impl Role {
-    pub(super) fn deadline(&self) -> Instant {
-        self.contest.map_or(self.sweep_at, |(at, _)| at.min(self.sweep_at))
-    }
-}
 
 /// The component of this backend has these domains.
 fn is_of(snapshot: &Snapshot, domain: &Domain, backend: &str) -> bool {
@@ -89,7 +72,13 @@ impl Session {
         self.register(Far::Domain(domain.clone()));
         self.register(Far::Backend(backend.clone()));
         let sweep_at = clock::after(self.last_stanza, SWEEP_INTERVAL);
-        self.component = Some(Box::new(Role { claim, backend, sweep_at, contest: None }));
+        self.component = Some(Box::new(Role {
+            domain: domain.clone(),
+            claim: Some(claim),
+            backend,
+            sweep_at,
+            contest: None,
+        }));
         self.hurry_links();
         self.move_links(domain);
     }
@@ -123,8 +112,10 @@ impl Session {
 
     /// The links to the domains of the backend.
     fn links(&self) -> impl Iterator<Item = Arc<Link>> {
-        let (snapshot, backend) =
-            (self.engine.snapshot_owned(), self.component.as_ref().map(|role| role.backend.clone()));
+        let (snapshot, backend) = (
+            self.engine.snapshot_owned(),
+            self.component.as_ref().map(|role| role.backend.clone()),
+        );
         self.engine.relay.table.all().into_iter().filter(move |link| {
             link.leg == Leg::Inner
                 && backend.as_ref().is_some_and(|backend| is_of(&snapshot, &link.pair.to, backend))
@@ -133,7 +124,7 @@ impl Session {
 
     /// Another stream has this domain now.
     pub(super) fn on_moved(&mut self, domain: &Domain) {
-        if self.component.as_ref().is_some_and(|role| role.claim.domain != *domain) {
+        if self.component.as_ref().is_some_and(|role| role.domain != *domain) {
             self.outlet.let_go(|pair| pair.to == *domain);
         }
     }
@@ -166,7 +157,8 @@ impl Session {
         if acknowledged.is_none_or(|bytes| bytes > taken) {
             return Flow::Continue;
         }
-        let text = "waiting for a component that did not respond while another one wanted its domain";
+        let text =
+            "waiting for a component that did not respond while another one wanted its domain";
         self.failure = Some(Failure::ConnectionLost(text));
         Flow::Stop
     }
@@ -177,7 +169,7 @@ impl Session {
         machine.forget_pairs();
         let Some(role) = &self.component else { return Flow::Continue };
         let snapshot = self.engine.snapshot_owned();
-        if is_of(&snapshot, &role.claim.domain, &role.backend) {
+        if is_of(&snapshot, &role.domain, &role.backend) {
             let stays = |pair: &Pair| is_of(&snapshot, &pair.to, &role.backend);
             self.outlet.let_go(|pair| !stays(pair));
             self.limits.of_backend(&snapshot.config.peers);
@@ -190,11 +182,18 @@ impl Session {
         self.perform().await
     }
 
+    /// The stream is closing: the domain is free.
+    pub(super) fn free_domain(&mut self) {
+        if let Some(role) = &mut self.component {
+            role.claim = None;
+        }
+    }
+
     /// The stream has ended: the domain is free, and whoever watches its links is notified.
     pub(super) fn leave_domain(&mut self, message: &str) {
         let Some(role) = self.component.as_deref() else { return };
         if let Some(omitted) = self.engine.recorder.may_log(self.address.ip()) {
-            tracing::info!(domain = %role.claim.domain, backend = role.backend, address = %self.address, omitted, "component disconnected: {message}");
+            tracing::info!(domain = %role.domain, backend = role.backend, address = %self.address, omitted, "component disconnected: {message}");
         }
         let links: Vec<_> = self.links().collect();
         self.component = None;

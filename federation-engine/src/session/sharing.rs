@@ -38,6 +38,7 @@ impl Session {
     /// The stream is closing, and no link may find it any more. A link without an answer looks for another stream.
     pub(super) fn withdraw(&mut self) {
         self.ended.token.cancel();
+        self.free_domain();
         self.registrations.clear();
         self.requested.clear();
         self.events.close();

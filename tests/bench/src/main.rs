@@ -28,6 +28,8 @@ const PROSODY: Part = Part::Server(Debian::Prosody13);
 const ROUNDS: usize = 3;
 /// The name of the engine in the report.
 const ENGINE: &str = "engine";
+/// The name of the engine before a component in the report.
+const ENGINE_COMPONENT: &str = "engine, component";
 /// The name of the `--before` build in the report.
 const ENGINE_BEFORE: &str = "engine before";
 
@@ -95,6 +97,12 @@ fn run(arguments: &Arguments) -> Result<()> {
         if let Some(ratio) = report.ratio(ENGINE, "Prosody", size) {
             println!("{} bytes: the engine relays {ratio:.1} times Prosody's", size.bytes());
         }
+        if let Some(ratio) = report.ratio(ENGINE_COMPONENT, ENGINE, size) {
+            println!(
+                "{} bytes: to a component, the engine relays {ratio:.2} times that to a server",
+                size.bytes()
+            );
+        }
         if let Some(ratio) = report.ratio(ENGINE, ENGINE_BEFORE, size) {
             println!(
                 "{} bytes: the engine relays {ratio:.2} times that of {ENGINE_BEFORE}",
@@ -121,7 +129,8 @@ impl Bench<'_> {
         let before = self.relay_before(Place::free()?)?;
         let relay = self.relay("engine", Place::free()?)?;
         let prosody = self.prosody("prosody", Place::free()?)?;
-        let relays = before.iter().chain(&relay).map(|relay| &relay.subject);
+        let component = self.relay_component(Place::free()?)?;
+        let relays = before.iter().chain(&relay).chain(&component).map(|relay| &relay.subject);
         let subjects: Vec<&Subject> = std::iter::once(&null)
             .chain(relays)
             .chain(prosody.as_ref().map(|prosody| &prosody.subject))
@@ -158,6 +167,15 @@ impl Bench<'_> {
         let start = || {
             let directory = self.directory(directory)?;
             Relay::start(ENGINE, &engine(self.arguments)?, &directory, self.certificates, place)
+        };
+        self.wants("engine").then(start).transpose()
+    }
+
+    fn relay_component(&self, place: Place) -> Result<Option<Relay>> {
+        let start = || {
+            let directory = self.directory("engine-component")?;
+            let (name, engine) = (ENGINE_COMPONENT, engine(self.arguments)?);
+            Relay::start_before_component(name, &engine, &directory, self.certificates, place)
         };
         self.wants("engine").then(start).transpose()
     }

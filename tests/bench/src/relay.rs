@@ -1,5 +1,5 @@
 //! The engine under test: peers on its outer leg, and a backend that counts the arriving stanzas and opens its own
-//! streams.
+//! streams. The backend is a server, or a component (XEP-0114).
 
 use std::fs;
 use std::net::SocketAddr;
@@ -8,6 +8,7 @@ use std::path::Path;
 use harness::claim;
 use harness::engine::Engine;
 use s2s_peer::authority::Authority;
+use s2s_peer::component::Component;
 use serde_json::json;
 
 use super::error::{BenchError, Result};
@@ -15,7 +16,17 @@ use super::inside::{Backend, Inside};
 use super::load::RECEIVER;
 use super::null::receive;
 use super::sink::Sink;
-use super::subject::{Certificates, Place, Subject};
+use super::subject::{Certificates, MAX_SILENCE, Place, Subject};
+
+/// The secret of the component.
+const SECRET: &str = "only for the benchmark, on loopback";
+
+/// The kind of the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Server,
+    Component,
+}
 
 /// A running engine.
 #[derive(Debug)]
@@ -37,6 +48,28 @@ impl Relay {
         certificates: &Certificates,
         place: Place,
     ) -> Result<Self> {
+        Self::start_before(Behind::Server, name, binary, directory, certificates, place)
+    }
+
+    /// The same with a component as the backend, which only receives.
+    pub fn start_before_component(
+        name: &'static str,
+        binary: &Path,
+        directory: &Path,
+        certificates: &Certificates,
+        place: Place,
+    ) -> Result<Self> {
+        Self::start_before(Behind::Component, name, binary, directory, certificates, place)
+    }
+
+    fn start_before(
+        behind: Behind,
+        name: &'static str,
+        binary: &Path,
+        directory: &Path,
+        certificates: &Certificates,
+        place: Place,
+    ) -> Result<Self> {
         let failed = || BenchError::peer("certificates");
         let backend_ca = Authority::new("Benchmark backend CA").map_err(failed())?;
         let backend = backend_ca.issue(&[RECEIVER]).map_err(failed())?;
@@ -48,6 +81,7 @@ impl Relay {
             ("backend-ca.crt", backend_ca.certificate_pem()),
             ("backend-ca.key", backend_ca.key_pem()),
             ("dialback", "a secret that is only the engine's".to_owned()),
+            ("component", SECRET.to_owned()),
         ] {
             fs::write(file(name), content).map_err(BenchError::io("writing", file(name)))?;
         }
@@ -55,16 +89,22 @@ impl Relay {
         let roots = backend_ca.roots().map_err(failed())?;
         let backend = receive(backend, roots, &sink)?;
         let port = || claim::port().map_err(BenchError::io("finding a port for", "the engine"));
-        let (inner, admin) = (port()?, port()?);
-        let config = json!({
-            "host": format!("xmpp.{RECEIVER}"),
-            "domains": [{"name": RECEIVER, "backend": "im"}],
-            "backends": [{"name": "im", "server": {
+        let (inner, component, admin) = (port()?, port()?, port()?);
+        let attachment = match behind {
+            Behind::Server => json!({"name": "im", "server": {
                 "host": backend.ip().to_string(),
                 "port": backend.port(),
                 "authentication": "Minted",
                 "trust": {"systemRoots": false, "bundles": [file("backend-ca.crt")]},
-            }}],
+            }}),
+            Behind::Component => {
+                json!({"name": "im", "component": {"secretFile": file("component")}})
+            }
+        };
+        let config = json!({
+            "host": format!("xmpp.{RECEIVER}"),
+            "domains": [{"name": RECEIVER, "backend": "im"}],
+            "backends": [attachment],
             "tls": {
                 "certificates": [{"certificateFile": file("tls.crt"), "privateKeyFile": file("tls.key")}],
                 "trust": {"systemRoots": false, "bundles": [file("ca.crt")]},
@@ -79,10 +119,23 @@ impl Relay {
             "listen": {
                 "s2s": place.address.to_string(),
                 "backend": inner.to_string(),
+                "component": component.to_string(),
                 "admin": admin.to_string(),
             },
         });
         let engine = Engine::start(binary, directory, &config, admin)?;
+        if behind == Behind::Component {
+            let connecting = Component {
+                address: component,
+                domain: RECEIVER,
+                secret: SECRET,
+                tls: None,
+                timeout: MAX_SILENCE,
+            };
+            let stream =
+                connecting.connect().map_err(BenchError::peer("stream of the component"))?;
+            sink.drain(stream);
+        }
         let subject = Subject { name, address: place.address, pid: Some(engine.pid()), sink };
         Ok(Self { engine, backend_ca, inner, subject })
     }

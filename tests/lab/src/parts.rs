@@ -26,6 +26,8 @@ const METALLB: &str = "0.13.12";
 const HELM: &str = "4.2.4";
 const CERT_MANAGER: &str = "1.21.2";
 const PEBBLE: &str = "2.10.3";
+/// The Go library of the component.
+const MELLIUM: &str = "0.22.0";
 const KUBE_ROUTER: &str = "2.1.0";
 /// Debian 12's Prosody; also the tag of its image.
 pub const PROSODY: &str = "0.12.3";
@@ -75,6 +77,8 @@ pub enum Part {
     KubeRouter,
     /// Prosody's root file system, `rootfs`, and `prosody.tar`.
     Prosody,
+    /// `components`, a component (XEP-0114) by an unmodified Go library.
+    Components,
     /// Another server's root file system, `rootfs`.
     Server(Debian),
     /// The image of another server for pods, `image.tar`.
@@ -107,7 +111,8 @@ impl Part {
     /// The additional parts of the tests of certificates; the lab does not need them.
     pub const ISSUERS: [Self; 2] = [Self::CertManager, Self::Pebble];
     /// The additional parts of the interoperability tests and of the tests of backends; the lab does not need them.
-    pub const SERVERS: [Self; 12] = [
+    pub const SERVERS: [Self; 13] = [
+        Self::Components,
         Self::Server(Debian::Haproxy12),
         Self::Server(Debian::Nginx12),
         Self::Server(Debian::Ejabberd12),
@@ -136,6 +141,7 @@ impl Part {
             Self::Pebble => ("pebble", PEBBLE),
             Self::KubeRouter => ("kube-router", KUBE_ROUTER),
             Self::Prosody => ("prosody", PROSODY),
+            Self::Components => ("components", MELLIUM),
             Self::Server(server) | Self::Image(server) => server.title(),
         }
     }
@@ -149,7 +155,7 @@ impl Part {
     pub fn dir(self, paths: &Paths) -> Result<PathBuf> {
         let (name, version) = self.title();
         let tools = match self {
-            Self::Kubernetes | Self::ExternalDns | Self::CertManager => {
+            Self::Kubernetes | Self::ExternalDns | Self::CertManager | Self::Components => {
                 go::tools_text(&self.tools(paths))?
             }
             Self::Prosody => rootfs::RECIPE.to_owned(),
@@ -178,6 +184,7 @@ impl Part {
             tool: format!("{name} {version}: {file}"),
             remedy: match self {
                 Self::CertManager | Self::Pebble => "build them with `lab build --issuers`".into(),
+                Self::Components => "build it with `lab build --servers`".into(),
                 _ => "build the lab's parts with `lab build`".into(),
             },
         })
@@ -211,6 +218,9 @@ impl Part {
                 go::install(out, &format!("{command}@v{KUBE_ROUTER}"))
             }),
             Self::Prosody => step(&format!("prosody {PROSODY}"), || rootfs::prosody(out)),
+            Self::Components => step(&format!("component by mellium {MELLIUM}"), || {
+                go::build(&self.tools(paths), out, "-s -w", "xmppfederation.dev/components")
+            }),
             Self::Server(server) => {
                 let (name, version) = server.title();
                 step(&format!("{name} {version}"), || server.build(out))

@@ -6,6 +6,7 @@
 
 pub mod acceptor;
 pub mod authority;
+pub mod component;
 pub mod dialback;
 pub mod element;
 pub mod error;

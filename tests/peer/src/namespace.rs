@@ -4,6 +4,8 @@
 pub const SERVER: &str = "jabber:server";
 /// Content namespace between client and server (RFC 6120 §4.8.2).
 pub const CLIENT: &str = "jabber:client";
+/// Content namespace between component and server (XEP-0114 §3).
+pub const COMPONENT: &str = "jabber:component:accept";
 /// The stream element and its features and errors (RFC 6120 §4.8.1).
 pub const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// Conditions of stream errors (RFC 6120 §4.9.2).

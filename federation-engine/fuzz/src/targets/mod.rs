@@ -2,6 +2,7 @@
 //! libFuzzer. The engine's test `fuzz_corpora` runs them with every corpus input, on every run of `make test`.
 
 mod certificates;
+mod component;
 mod configuration;
 mod names;
 mod proxy;
@@ -12,7 +13,7 @@ mod streams;
 pub(crate) type Target = fn(&[u8]);
 
 /// All targets, by the name of their corpus directory.
-pub(crate) const TARGETS: [(&str, Target); 12] = [
+pub(crate) const TARGETS: [(&str, Target); 13] = [
     ("scanner", stanzas::scanner),
     ("header", stanzas::header),
     ("dialback", stanzas::dialback),
@@ -25,4 +26,5 @@ pub(crate) const TARGETS: [(&str, Target); 12] = [
     ("responder", names::responder),
     ("configuration", configuration::configuration),
     ("streams", streams::streams),
+    ("component", component::component),
 ];

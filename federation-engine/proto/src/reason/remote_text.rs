@@ -39,7 +39,9 @@ impl Failure {
                 "negotiation of the stream to the server of this domain timed out"
             }
             Self::ConnectionLost(_) => "the connection to the server of this domain broke",
-            Self::NoBackend | Self::ComponentNotConnected => "no server is available for this domain",
+            Self::NoBackend | Self::ComponentNotConnected => {
+                "no server is available for this domain"
+            }
             Self::ShuttingDown => "the server is shutting down",
         }
     }

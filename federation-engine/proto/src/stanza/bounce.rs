@@ -17,13 +17,18 @@ const MAX_TEXT: usize = 512;
 /// `None` when there must be none: neither an error (rule 6) nor the result of an iq is answered by an error, and a
 /// stanza without a sender cannot be answered.
 pub fn error_reply(stanza: &Element, error: &StanzaError) -> Option<Bytes> {
+    error_reply_as(stanza, &stanza.to()?, error)
+}
+
+/// The same from another address than the one that the stanza was sent to, which is missing or unusable.
+pub(crate) fn error_reply_as(stanza: &Element, sender: &str, error: &StanzaError) -> Option<Bytes> {
     let kind = Kind::of(stanza)?;
     match stanza.type_().as_deref() {
         Some("error") => return None,
         Some("result") if kind == Kind::Iq => return None,
         _ => {}
     }
-    let mut out = reply_start(stanza, kind, "error")?;
+    let mut out = reply_start(stanza, sender, kind, "error")?;
     out.extend_from_slice(b"><error");
     attribute_into(&mut out, "type", error.kind.as_str());
     out.extend_from_slice(b"><");
@@ -58,7 +63,7 @@ pub fn ping_result(ping: &Element) -> Option<Bytes> {
 
 /// The result of an iq request with this payload, which is our own XML.
 pub fn result(request: &Element, payload: &[u8]) -> Option<Bytes> {
-    let mut out = reply_start(request, Kind::of(request)?, "result")?;
+    let mut out = reply_start(request, &request.to()?, Kind::of(request)?, "result")?;
     if payload.is_empty() {
         out.extend_from_slice(b"/>");
     } else {
@@ -84,14 +89,14 @@ pub fn ping(from: &str, to: &str, id: &str) -> Bytes {
 
 /// The `id` is copied as written, quotes included, and addresses are bounded: a reply is larger than the answered
 /// stanza by a constant at most.
-fn reply_start(stanza: &Element, kind: Kind, type_: &str) -> Option<BytesMut> {
-    let (from, to) = (stanza.from()?, stanza.to()?);
+fn reply_start(stanza: &Element, sender: &str, kind: Kind, type_: &str) -> Option<BytesMut> {
+    let from = stanza.from()?;
     let mut out = BytesMut::with_capacity(256);
     out.extend_from_slice(b"<");
     out.extend_from_slice(kind.as_str().as_bytes());
     // The receiver of the reply may refuse it for a malformed address, so the domain is used instead.
     let usable = |address| if is_well_formed(address) { address } else { domainpart(address) };
-    attribute_into(&mut out, "from", usable(&to));
+    attribute_into(&mut out, "from", usable(sender));
     attribute_into(&mut out, "to", usable(&from));
     if let Some(id) = stanza.as_written(Copied::Id) {
         out.extend_from_slice(b" id=");

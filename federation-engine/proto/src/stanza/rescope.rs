@@ -22,8 +22,7 @@ pub fn from_component(element: Element) -> Element {
         Namespace::Server => return element.in_namespace(Namespace::Other),
         _ => return element,
     }
-    let inherits =
-        |(_, uri): (&str, &str)| Namespace::of(uri) == Namespace::ComponentAccept;
+    let inherits = |(_, uri): (&str, &str)| Namespace::of(uri) == Namespace::ComponentAccept;
     if !may_declare(element.bytes(), Namespace::ComponentAccept)
         && !element.outer_prefixes().any(inherits)
     {
@@ -32,8 +31,9 @@ pub fn from_component(element: Element) -> Element {
     let whole = relay::self_contained(&element);
     match redeclared(&whole, Namespace::ComponentAccept, Namespace::Server) {
         // The scanner has accepted the element, so that only its size could be too large now.
-        Some(changed) => Element::parse_any(&changed)
-            .unwrap_or_else(|| element.in_namespace(Namespace::Other)),
+        Some(changed) => {
+            Element::parse_any(&changed).unwrap_or_else(|| element.in_namespace(Namespace::Other))
+        }
         None => element.in_namespace(Namespace::Server),
     }
 }

@@ -26,16 +26,6 @@ use crate::xml::{Element, HeaderAttributes, Item, Namespace, Progress, XmlError}
 
 pub use secret::Secret;
 
-/// The queries of the machine about components. All answers are lookups in memory.
-pub trait Components {
-    /// Whether a component serves this local domain.
-    fn hosts(&self, domain: &Domain) -> bool;
-    /// Whether the handshake was made with the secret of this domain's backend, in constant time.
-    fn confirms(&self, domain: &Domain, id: &str, handshake: &str) -> bool;
-    /// Whether the component that authenticated as `domain` serves `other` as well: one backend has both.
-    fn speaks_for(&self, domain: &Domain, other: &Domain) -> bool;
-}
-
 /// A stream that a component opened.
 #[derive(Debug)]
 pub struct Component {
@@ -61,7 +51,10 @@ enum State {
     /// Stanzas in both directions.
     Open(Domain),
     /// Our `</stream:stream>` is written, the component's has not arrived.
-    Closing { until: Instant, domain: Option<Domain> },
+    Closing {
+        until: Instant,
+        domain: Option<Domain>,
+    },
     /// `Action::Close` was given.
     Closed,
 }
@@ -241,9 +234,9 @@ impl Component {
         element: &Element,
         around: &dyn Surroundings,
     ) -> Result<&Pair, Refusal> {
-        let domain = match &self.state {
-            State::Open(domain) | State::Closing { domain: Some(domain), .. } => domain,
-            _ => return Err(Refusal::NotAuthorized),
+        let (State::Open(domain) | State::Closing { domain: Some(domain), .. }) = &self.state
+        else {
+            return Err(Refusal::NotAuthorized);
         };
         if Kind::of(element).is_none() {
             return Err(Refusal::UnsupportedStanzaType);
@@ -280,12 +273,7 @@ impl Component {
         matches!(self.state, State::Open(_) | State::Closing { domain: Some(_), .. })
     }
 
-    fn on_header(
-        &mut self,
-        header: &HeaderAttributes,
-        around: &dyn Surroundings,
-        out: &mut Out,
-    ) {
+    fn on_header(&mut self, header: &HeaderAttributes, around: &dyn Surroundings, out: &mut Out) {
         let id = around.keys().stream_id();
         let to = header.to.as_deref().and_then(|to| Domain::parse(to).ok());
         self.named = Named { from: None, to: to.clone() };
@@ -354,7 +342,9 @@ impl Component {
         };
         // A wrong `from` closes the stream, as at servers; a wrong `to` is an error of this stanza alone.
         if refusal == Refusal::ImproperAddressing {
-            if let Some(reply) = unaddressed(&element) {
+            if let State::Open(domain) = &self.state
+                && let Some(reply) = unaddressed(&element, domain)
+            {
                 out.bytes.extend_from_slice(&reply);
             }
             return out.act(Action::Refused { element, refusal });
@@ -382,11 +372,11 @@ fn farewell(out: &mut Out) {
     out.put("</stream:stream>");
 }
 
-/// The answer to a stanza without a usable `to`.
-fn unaddressed(element: &Element) -> Option<Bytes> {
+/// The answer to a stanza without a usable `to`, from the component's own domain (RFC 6120 §8.1.1.1).
+fn unaddressed(element: &Element, domain: &Domain) -> Option<Bytes> {
     let text = "the stanza has no usable 'to'";
     let error = StanzaError::new(StanzaCondition::BadRequest, text.to_owned());
-    bounce::error_reply(element, &error)
+    bounce::error_reply_as(element, domain.as_str(), &error)
 }
 
 /// XEP-0114 §3, RFC 6120 §4.8.

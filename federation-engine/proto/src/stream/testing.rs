@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crds::peer::Profile;
 
-use super::{Components, component, Keys, Limits, PeerChain, PeerRules, StreamId, Surroundings};
+use super::{Components, Keys, Limits, PeerChain, PeerRules, StreamId, Surroundings, component};
 use crate::Domain;
 use crate::dialback::{Key, KeyInquiry, Secret};
 use crate::pair::Pair;

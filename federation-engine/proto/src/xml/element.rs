@@ -93,8 +93,7 @@ impl Element {
 
     /// The same for a stanza that was accepted with larger bounds than the default ones.
     pub(crate) fn parse_any(stanza: &[u8]) -> Option<Self> {
-        let bounds =
-            Bounds { depth: usize::MAX, attributes: usize::MAX, ..Bounds::AUTHENTICATED };
+        let bounds = Bounds { depth: usize::MAX, attributes: usize::MAX, ..Bounds::AUTHENTICATED };
         Self::parse_within(stanza, bounds)
     }
 

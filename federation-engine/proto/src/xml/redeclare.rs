@@ -98,7 +98,8 @@ impl Tags<'_> {
         }
         let equals = start + memchr(b'=', self.xml.get(start..)?)?;
         let name = start..start + self.xml.get(start..equals)?.trim_ascii_end().len();
-        let quote = self.xml.get(equals + 1..)?.iter().position(|byte| !is_space(*byte))? + equals + 1;
+        let quote =
+            self.xml.get(equals + 1..)?.iter().position(|byte| !is_space(*byte))? + equals + 1;
         let value = quote + 1;
         let end = value + memchr(*self.xml.get(quote)?, self.xml.get(value..)?)?;
         self.at = end + 1;
@@ -160,10 +161,7 @@ mod tests {
                 "<message><![CDATA[ <a> ]]><x xmlns='jabber:server'/></message>",
                 "<message><![CDATA[ <a> ]]><x xmlns='jabber:component:accept'/></message>",
             ),
-            (
-                "<message xmlns='&#x6a;abber:server'/>",
-                "<message xmlns='jabber:component:accept'/>",
-            ),
+            ("<message xmlns='&#x6a;abber:server'/>", "<message xmlns='jabber:component:accept'/>"),
         ] {
             assert_eq!(to_component(element).as_deref(), Some(expected), "{element}");
         }

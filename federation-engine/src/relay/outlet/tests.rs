@@ -89,3 +89,60 @@ fn xep0478_4_a_stanza_that_the_receiver_does_not_accept_is_refused_and_the_rest_
         answers.iter().any(|answer| answer.windows(16).any(|part| part == b"policy-violation"))
     );
 }
+
+#[test]
+fn rfc6120_4_8_3_a_component_gets_stanzas_in_its_own_namespace() {
+    let mut stream = stream();
+    stream.outlet.for_component();
+    let declared = FIRST.replace("<message", "<message xmlns='jabber:server'");
+    stream.queue(&declared);
+    stream.queue(SECOND);
+    let expected = declared.replace("jabber:server", "jabber:component:accept") + SECOND;
+    assert_eq!(stream.fill(&StreamLimits::default()), expected);
+    // What comes back is as it was queued.
+    let Stream { relay, link, outlet, .. } = stream;
+    outlet.release(&relay, None, false);
+    assert_eq!(link.drain(), [declared.as_bytes(), SECOND.as_bytes()]);
+}
+
+#[test]
+fn a_link_leaves_a_stream_once_its_stanzas_are_confirmed_and_others_stay() {
+    let mut stream = stream();
+    stream.outlet.for_component();
+    let other = stream.relay.table.link(&pair("other.example", "local.example"), Leg::Inner);
+    let (end, mut ended) = oneshot::channel();
+    stream.outlet.carry(Arc::clone(&other), Some(end));
+    stream.queue(FIRST);
+    stream.relay.recorder.metrics.stanzas_queued.inc();
+    other.push(SECOND.into(), Instant::now(), &stream.relay.queue_bounds());
+    assert_eq!(stream.fill(&StreamLimits::default()), format!("{FIRST}{SECOND}"));
+
+    stream.outlet.let_go(|pair| pair.from.as_str() == "other.example");
+    other.push(THIRD.into(), Instant::now(), &stream.relay.queue_bounds());
+    assert_eq!(stream.fill(&StreamLimits::default()), "", "a leaving link sends no more");
+    assert!(ended.try_recv().is_err(), "its stanza may still come back");
+    let bytes = (FIRST.len() + SECOND.len()) as u64;
+    stream.outlet.written(Some(Span { start: 0, end: bytes }), &stream.relay);
+    stream.outlet.received(Some(bytes), &stream.relay);
+    let end = ended.try_recv().unwrap();
+    assert!(end.useful && end.failure.is_none());
+    assert_eq!(other.drain(), [THIRD.as_bytes()]);
+    stream.queue(FIRST);
+    assert_eq!(stream.fill(&StreamLimits::default()), FIRST, "the other link stays");
+}
+
+#[test]
+fn links_without_stanzas_leave_the_stream_of_a_component() {
+    let mut stream = stream();
+    stream.outlet.for_component();
+    let idle = stream.relay.table.link(&pair("other.example", "local.example"), Leg::Inner);
+    let (end, mut ended) = oneshot::channel();
+    stream.outlet.carry(idle, Some(end));
+    stream.outlet.let_idle_go();
+    assert!(ended.try_recv().is_err(), "it was added since the last look");
+    stream.queue(FIRST);
+    stream.fill(&StreamLimits::default());
+    stream.outlet.let_idle_go();
+    assert!(ended.try_recv().is_ok());
+    assert_eq!(stream.outlet.carried.len(), 1, "the link with stanzas stays");
+}

@@ -37,7 +37,8 @@ impl Pairs {
 
     fn find(&self, element: &Element) -> Option<usize> {
         if let (Some(from), Some(to)) = (element.plain(Copied::From), element.plain(Copied::To)) {
-            let canonical = |pair: &Pair| is_canonical(to, &pair.to) && is_canonical(from, &pair.from);
+            let canonical =
+                |pair: &Pair| is_canonical(to, &pair.to) && is_canonical(from, &pair.from);
             if self.known.get(self.last).is_some_and(canonical) {
                 return Some(self.last);
             }
@@ -46,7 +47,9 @@ impl Pairs {
             }
         }
         let (from, to) = (element.from()?, element.to()?);
-        self.known.iter().position(|pair| belongs_to(&to, &pair.to) && belongs_to(&from, &pair.from))
+        self.known
+            .iter()
+            .position(|pair| belongs_to(&to, &pair.to) && belongs_to(&from, &pair.from))
     }
 
     fn insert(&mut self, pair: Pair) -> usize {
@@ -64,11 +67,9 @@ impl Pairs {
 }
 
 /// The pair of a stanza of a component. `from` is judged first: a stanza of a foreign sender gets no answer.
-fn permitted(
-    element: &Element,
-    speaks_for: impl FnOnce(&Domain) -> bool,
-) -> Result<Pair, Refusal> {
-    let from = element.from().and_then(|from| Jid::parse(&from).ok()).ok_or(Refusal::InvalidFrom)?;
+fn permitted(element: &Element, speaks_for: impl FnOnce(&Domain) -> bool) -> Result<Pair, Refusal> {
+    let from =
+        element.from().and_then(|from| Jid::parse(&from).ok()).ok_or(Refusal::InvalidFrom)?;
     if !speaks_for(from.domain()) {
         return Err(Refusal::InvalidFrom);
     }
