@@ -281,7 +281,7 @@ pub fn logs(paths: &Paths, namespace: &str) -> Result<String> {
     Ok(text)
 }
 
-/// jabberd2's accounts, base64: a database of SQLite.
+/// jabberd2's accounts, base64: a database of `SQLite`.
 fn accounts(paths: &Paths, name: &str, person: &Person) -> Result<String> {
     const SCRIPT: &str = "
 import sqlite3, sys

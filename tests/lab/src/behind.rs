@@ -89,6 +89,10 @@ impl Behind {
                 backend.wait(paths)?;
                 let server = backend.server(paths)?;
                 let mut ours = Client::log_in(paths, Host::Node, &backend.person, &server)?;
+                // After both have removed each other, the approval of a new request does not arrive from jabberd2.
+                if backend.release == Release::Jabberd2 {
+                    return conversation::meet_and_chat(&mut ours, theirs, narrate);
+                }
                 conversation::both_directions(&mut ours, theirs, narrate)
             }
             Self::Bot => {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use lab::error::{Error, Result};
 use lab::manifest::fill;
 use lab::paths::{Paths, read, write};
 
@@ -19,19 +20,21 @@ const NAMES: [(&str, &str); 5] = [
 ];
 
 /// The page with the content of the files in its marked blocks.
-fn with_files(paths: &Paths, page: &str) -> String {
+fn with_files(paths: &Paths, page: &str) -> Result<String> {
+    let broken = |what: &str| Error::State(format!("a marked block {what}"));
     let mut parts = page.split(MARK);
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (file, rest) = part.split_once(" -->\n").expect("the mark ends with the line");
-        let (fence, rest) = rest.split_once('\n').expect("a block follows");
-        assert!(fence.starts_with("```"), "after {file} comes {fence:?}, not a block");
-        let (_, after) =
-            rest.split_once("```").unwrap_or_else(|| panic!("the block of {file} has no end"));
-        let content = fill(&read(&paths.tree().join(file)).unwrap(), &NAMES);
-        whole.push_str(&format!("{MARK}{file} -->\n{fence}\n{content}```{after}"));
+        let (file, rest) =
+            part.split_once(" -->\n```").ok_or_else(|| broken("does not follow its mark"))?;
+        let (language, rest) = rest.split_once('\n').ok_or_else(|| broken("has no content"))?;
+        let (_, after) = rest.split_once("```").ok_or_else(|| broken("has no end"))?;
+        let content = fill(&read(&paths.tree().join(file))?, &NAMES);
+        for text in [MARK, file, " -->\n```", language, "\n", &content, "```", after] {
+            whole.push_str(text);
+        }
     }
-    whole
+    Ok(whole)
 }
 
 #[test]
@@ -42,7 +45,7 @@ fn every_page_shows_the_files_of_the_tests_or_says_that_it_is_not_tested() {
     for entry in fs::read_dir(paths.tree().join("docs/backends")).unwrap() {
         let file = entry.unwrap().path();
         let page = read(&file).unwrap();
-        let wanted = with_files(&paths, &page);
+        let wanted = with_files(&paths, &page).unwrap();
         if update {
             write(&file, &wanted).unwrap();
         } else {

@@ -125,7 +125,7 @@ impl Site {
         for backend in &self.backends {
             let (mut one, mut other) = (self.log_in(backend)?, self.log_in_partner(backend)?);
             conversation::meet_and_chat(&mut one, &mut other, &mut |_| ())
-                .map_err(|error| of(backend, error))?;
+                .map_err(|error| of(backend, &error))?;
             self.report(&format!("{}: contacts, presence, messages", backend.name));
             theirs.push(other);
         }
@@ -144,7 +144,7 @@ impl Site {
             let mut one = self.log_in(backend)?;
             conversation::say(&mut one, other, "back again", &mut |_| ())
                 .and_then(|()| conversation::say(other, &mut one, "welcome back", &mut |_| ()))
-                .map_err(|error| of(backend, error))?;
+                .map_err(|error| of(backend, &error))?;
         }
         self.report("messages in both directions again");
         Ok(())
@@ -154,7 +154,7 @@ impl Site {
         backend.wait(&self.paths)?;
         let server = backend.server(&self.paths)?;
         Client::log_in(&self.paths, Host::Node, &backend.person, &server)
-            .map_err(|error| of(backend, error))
+            .map_err(|error| of(backend, &error))
     }
 
     /// A person at the partner for this backend only, because the tests of all backends run side by side.
@@ -166,7 +166,7 @@ impl Site {
     }
 }
 
-fn of(backend: &Backend, error: Error) -> Error {
+fn of(backend: &Backend, error: &Error) -> Error {
     Error::State(format!("{}: {error}", backend.name))
 }
 
