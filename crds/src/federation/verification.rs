@@ -24,7 +24,7 @@ pub struct VerificationSpec {
     /// A prober outside the cluster: federation-engine probe, at another place of the internet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prober: Option<Prober>,
-    /// More probers, at other places. If two disagree, the message of InboundReachable quotes both.
+    /// More probers, at other places. If two disagree, the message of `InboundReachable` quotes both.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["url".into()]))]
@@ -62,7 +62,7 @@ impl Default for VerificationSpec {
 #[derive(Clone, Debug, Eq, KubeSchema, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Prober {
-    /// URL at which the operator requests a probe, for example https://probe.example.net:9453.
+    /// URL at which the operator requests a probe, for example `https://probe.example.net:9453`.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("self.startsWith('https://')").message(message::PROBER_URL))]
     pub url: String,

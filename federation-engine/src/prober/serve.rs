@@ -202,12 +202,11 @@ fn read_token(path: &Path) -> Result<Token, ProberError> {
 }
 
 fn tls(files: Option<&(PathBuf, PathBuf)>) -> Result<ServerConfig, ProberError> {
-    let (certificate, key) = match files {
-        Some((certificate, key)) => (read(certificate)?, read(key)?),
-        None => {
-            let PemPair { certificate, private_key } = own_certificate()?;
-            (certificate.into_bytes(), private_key.into_bytes())
-        }
+    let (certificate, key) = if let Some((certificate, key)) = files {
+        (read(certificate)?, read(key)?)
+    } else {
+        let PemPair { certificate, private_key } = own_certificate()?;
+        (certificate.into_bytes(), private_key.into_bytes())
     };
     let unusable = |error: &dyn std::fmt::Display| ProberError::Certificate(error.to_string());
     let chain = CertificateDer::pem_slice_iter(&certificate)

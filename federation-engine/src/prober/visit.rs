@@ -125,7 +125,7 @@ fn outcome(seen: Result<Seen, Failure>) -> OutsideOutcome {
             Some((_, ConnectReason::Refused)) => OutsideOutcome::Refused,
             Some((_, ConnectReason::TimedOut)) | None => OutsideOutcome::TimedOut,
             Some((_, ConnectReason::NoRoute)) => OutsideOutcome::NoRoute,
-            Some((_, other)) => OutsideOutcome::ConnectFailed { detail: bounded(other) },
+            Some((_, other)) => OutsideOutcome::ConnectFailed { detail: bounded(&other) },
         },
         Err(Failure::NegotiationTimedOut(_)) => OutsideOutcome::TimedOut,
         Err(Failure::ConnectionLost(step)) => OutsideOutcome::Reset { detail: bounded(step) },
@@ -133,12 +133,12 @@ fn outcome(seen: Result<Seen, Failure>) -> OutsideOutcome {
             OutsideOutcome::StartTlsNotOffered
         }
         Err(Failure::Handshake(detail)) => {
-            OutsideOutcome::HandshakeFailed { detail: bounded(detail) }
+            OutsideOutcome::HandshakeFailed { detail: bounded(&detail) }
         }
         Err(Failure::StreamError { condition, text }) => {
-            OutsideOutcome::StreamError { condition, text: bounded(text) }
+            OutsideOutcome::StreamError { condition, text: bounded(&text) }
         }
-        Err(other) => OutsideOutcome::NotXmpp { detail: bounded(other) },
+        Err(other) => OutsideOutcome::NotXmpp { detail: bounded(&other) },
     }
 }
 
@@ -155,7 +155,7 @@ fn reached(seen: &Seen) -> OutsideOutcome {
     }
 }
 
-fn bounded(text: impl ToString) -> String {
+fn bounded(text: &(impl ToString + ?Sized)) -> String {
     let mut text = text.to_string();
     text.truncate(text.floor_char_boundary(MAX_DETAIL));
     text

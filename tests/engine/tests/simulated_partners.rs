@@ -421,7 +421,7 @@ fn simulated_hosters_show_by_their_answers_whether_they_host_the_domain() {
             (Unknown::Greeted, vec![LOCAL.to_owned()], "Claimed"),
             (Unknown::Greeted, Vec::new(), "NotClaimed"),
         ] {
-            let setup = Setup { unknown, customers, ..Setup::new(wire, profile(name)) };
+            let setup = Setup { customers, unknown, ..Setup::new(wire, profile(name)) };
             let world = start(&Setup { claim_check: true, ..setup });
             let seen = || Ok(evidence_of(&world, "/claims/0/outcome"));
             let context = format!("{name} {unknown:?}");

@@ -27,8 +27,12 @@ fn rules(rules: &str) {
 /// What a firewall between the internet and the cluster does with the federation's ports.
 fn firewall(verdict: &str) {
     rules(&format!(
-        "table ip outside {{ chain forward {{ type filter hook forward priority filter; policy accept;\n\
-         iifname \"internet\" tcp dport {{ 5269, 5270 }} {verdict}\n }} }}\n"
+        "table ip outside {{\n\
+           chain forward {{\n\
+             type filter hook forward priority filter; policy accept;\n\
+             iifname \"internet\" tcp dport {{ 5269, 5270 }} {verdict}\n\
+           }}\n\
+         }}\n"
     ));
 }
 
