@@ -116,10 +116,12 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer's certificate is of an authority that is not trusted",
         fixture: Fixture::Peered,
         inject: |stage| {
-            stage.respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict"}]}))
+            stage
+                .respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict"}]}))?;
+            new_stream(stage)
         },
         expected: some("partner\\.example: CertificateUntrusted"),
-        consequences: &[],
+        consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
     Fault {
@@ -130,10 +132,11 @@ pub const FAULTS: &[Fault] = &[
                 &json!({"peers": [{"domain": "partner.example", "profile": "Strict", "tls": {
                     "pins": ["sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
                 }}]}),
-            )
+            )?;
+            new_stream(stage)
         },
         expected: some("partner\\.example: PinMismatch"),
-        consequences: &[],
+        consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
     Fault {
