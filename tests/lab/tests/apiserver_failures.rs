@@ -292,7 +292,7 @@ fn pods_that_are_gone_are_noticed_although_the_deployment_cannot_be_repaired() {
     let scale = ["scale", "deployment", "example", "-n", "im", "--replicas=0"];
     server.kubectl().args(scale).ok().unwrap();
     report_pods(&server, "im", false);
-    until(&server, &mut operator, "im", ("EngineReady", "False", "RollingOut"));
+    until(&server, &mut operator, "im", ("EngineReady", "False", "ScaledDown"));
     let message = until(&server, &mut operator, "im", ("Accepted", "False", "ApplyFailed"));
     assert!(message.contains("failed calling webhook"), "{message}");
     server.kubectl().args(["delete", "validatingwebhookconfiguration", "broken"]).ok().unwrap();

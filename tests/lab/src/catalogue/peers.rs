@@ -1,5 +1,7 @@
 //! Faults that `PeersReachable` names: the servers of others.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::engine::delete_pods;
@@ -8,6 +10,7 @@ use super::fixture::Fixture;
 use super::stage::Stage;
 use crate::error::Result;
 use crate::network::Host;
+use crate::wait::{Seen, Wait};
 
 /// What every message names.
 const SEE: &str = "status\\.peers";
@@ -113,10 +116,12 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer's certificate is of an authority that is not trusted",
         fixture: Fixture::Peered,
         inject: |stage| {
-            stage.respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict"}]}))
+            stage
+                .respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict"}]}))?;
+            new_stream(stage)
         },
         expected: some("partner\\.example: CertificateUntrusted"),
-        consequences: &[],
+        consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
     Fault {
@@ -127,10 +132,11 @@ pub const FAULTS: &[Fault] = &[
                 &json!({"peers": [{"domain": "partner.example", "profile": "Strict", "tls": {
                     "pins": ["sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
                 }}]}),
-            )
+            )?;
+            new_stream(stage)
         },
         expected: some("partner\\.example: PinMismatch"),
-        consequences: &[],
+        consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
     Fault {
@@ -140,9 +146,11 @@ pub const FAULTS: &[Fault] = &[
             stage.respec(&json!({"peers": [
                 {"domain": "partner.example", "authentication": {"dialback": "Disabled"}},
             ]}))?;
-            delete_pods(stage)
+            new_stream(stage)
         },
-        expected: some("partner\\.example: DialbackTimedOut"),
+        expected: some(
+            "partner\\.example: NoAuthenticationMethod, .*authentication\\.dialback` is Disabled",
+        ),
         consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
@@ -153,9 +161,9 @@ pub const FAULTS: &[Fault] = &[
             stage.respec(&json!({"peers": [
                 {"domain": "partner.example", "profile": "LegacyDialback"},
             ]}))?;
-            delete_pods(stage)
+            new_stream(stage)
         },
-        expected: some("partner\\.example: DialbackTimedOut"),
+        expected: some("partner\\.example: NoAuthenticationMethod, .*the peer requires TLS"),
         consequences: NEW_POD,
         repair: Stage::restore_spec,
     },
@@ -200,6 +208,18 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.no_filter(Host::Node),
     },
 ];
+
+/// Replaces the pod when the new settings are in its ConfigMap: an open stream outlives them.
+fn new_stream(stage: &Stage) -> Result<()> {
+    Wait::new("the settings to be applied", Duration::from_mins(1)).until(|| {
+        let now = stage.snapshot()?;
+        let generation = |pointer| now.object.pointer(pointer).cloned();
+        let applied =
+            generation("/metadata/generation") == generation("/status/observedGeneration");
+        Ok(Seen::done_if(applied, now.table()))
+    })?;
+    delete_pods(stage)
+}
 
 const fn some(culprit: &'static str) -> Expected {
     lost("PeersReachable", "SomePeersFailed", culprit, SEE)
