@@ -8,9 +8,6 @@ use crate::federation::validated::Validated;
 
 /// Label with the name of the federation that an object belongs to.
 pub const FEDERATION_LABEL: &str = "xmppfederation.dev/federation";
-/// Annotation on running pods with a digest of their files. A change of any annotation makes the kubelet sync the pod's
-/// volumes immediately instead of within a minute. It is never in the pod template, because that would restart the pods.
-pub const CONTENT_ANNOTATION: &str = "xmppfederation.dev/content";
 /// Selects all objects that the operator created.
 pub const MANAGED_BY_SELECTOR: &str = "app.kubernetes.io/managed-by=xmpp-federation-operator";
 

@@ -191,6 +191,11 @@ impl Program {
         Ok(Self { child, log })
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The file that receives its output.
     pub fn log(&self) -> &Path {
         &self.log

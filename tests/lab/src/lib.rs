@@ -6,6 +6,7 @@
 pub mod addons;
 pub mod apiserver;
 mod audit;
+pub mod capacity;
 pub mod cert_manager;
 mod cgroups;
 pub mod client;

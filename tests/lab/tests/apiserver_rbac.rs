@@ -73,7 +73,7 @@ fn permissions(server: &ApiServer, namespace: &str) -> Result<BTreeSet<String>> 
     Ok(found)
 }
 
-const NODES: (&str, &str) = ("/nodes", "list");
+const NODES: (&str, &str) = ("/nodes", "list watch");
 const NETWORKS: (&str, &str) = ("networking.k8s.io/servicecidrs", "list");
 const LEASES: (&str, &str) = ("coordination.k8s.io/leases", "get create patch");
 
