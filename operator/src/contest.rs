@@ -80,7 +80,7 @@ impl std::fmt::Display for Writer {
 
 /// The last writer of an object, except of its status. If several wrote in the same second, one that is not the operator.
 pub fn last_writer(entries: &[ManagedFieldsEntry]) -> Option<Writer> {
-    let whole = entries.iter().filter(|entry| entry.subresource.as_deref().is_none_or(str::is_empty));
+    let whole = entries.iter().filter(|entry| entry.subresource.as_deref() != Some("status"));
     let last = whole.max_by_key(|entry| {
         let foreign = entry.manager.as_deref() != Some(crds::FIELD_MANAGER);
         (entry.time.as_ref().map(|time| time.0), foreign)

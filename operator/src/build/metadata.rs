@@ -43,6 +43,12 @@ pub fn selector_labels(name: &str) -> BTreeMap<String, String> {
         .into()
 }
 
+/// [`selector_labels`] in the notation of `kubectl get -l`.
+pub fn selector_text(name: &str) -> String {
+    let labels = selector_labels(name).into_iter().map(|(key, value)| format!("{key}={value}"));
+    labels.collect::<Vec<_>>().join(",")
+}
+
 /// [`selector_labels`] as a selector.
 pub fn selector(name: &str) -> LabelSelector {
     LabelSelector { match_labels: Some(selector_labels(name)), match_expressions: None }

@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::peers::peers;
 use crate::build::Address;
+use crate::build::metadata::selector_text;
 use crate::configure;
 use crate::dns::{compare, zone};
 use crate::federation::names;
@@ -52,6 +53,8 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     summarise(&mut status, &verdicts, view);
     status.observed_generation = generation;
     status.host = Some(federation.host.to_ascii());
+    status.replicas = seen.cluster.workload.as_ref().map(|workload| workload.total);
+    status.selector = Some(selector_text(&federation.name));
     status.addresses = addresses(federation.reached_at(seen.cluster.address()).as_ref());
     status.addresses_changed_time = seen.address_changed.map(Time);
     let records = compare::records(view);
