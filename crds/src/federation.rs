@@ -140,7 +140,7 @@ pub struct XmppFederationSpec {
     #[x_kube(validation = Rule::new(IS_DOMAIN).message(message::DOMAIN))]
     #[x_kube(validation = Rule::new(IS_NO_ADDRESS).message(message::DOMAIN_IS_ADDRESS))]
     pub host: Option<Domain>,
-    /// Number of engine pods. The scale subresource sets it, for example for a HorizontalPodAutoscaler.
+    /// Number of engine pods. The scale subresource sets it, for example for a horizontal pod autoscaler.
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 32))]
     pub replicas: u16,

@@ -66,7 +66,8 @@ pub struct Args {
 
 /// A class is part of the name of a lease.
 fn class(text: &str) -> Result<String, String> {
-    let permitted = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+    let permitted =
+        |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
     let bounds = |octet: Option<u8>| octet.is_some_and(|octet| octet != b'-');
     let octets = text.as_bytes();
     if octets.len() <= 63
@@ -76,7 +77,8 @@ fn class(text: &str) -> Result<String, String> {
     {
         return Ok(text.to_owned());
     }
-    Err("a class has 1 to 63 characters a-z, 0-9 and -, and neither begins nor ends with -".to_owned())
+    Err("a class has 1 to 63 characters a-z, 0-9 and -, and neither begins nor ends with -"
+        .to_owned())
 }
 
 /// `imagePullPolicy` of a container.
@@ -127,7 +129,10 @@ mod tests {
         assert_eq!(args.engine_image_pull_policy.as_str(), "Never");
         assert!(args.leader_election);
         assert_eq!(args.concurrency, 8);
-        assert_eq!((args.class.as_str(), args.leader_election_namespace.as_str()), ("public", "kube-system"));
+        assert_eq!(
+            (args.class.as_str(), args.leader_election_namespace.as_str()),
+            ("public", "kube-system")
+        );
         assert_eq!((args.namespace.as_str(), args.log_format), ("im", LogFormat::Json));
 
         let off = ["operator", "--engine-image=engine:1", "--leader-election=false"];

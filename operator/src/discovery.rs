@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crds::external::certificate::Certificate;
 use crds::external::dns_endpoint::DNSEndpoint;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroupList;
-use kube::{Client, Resource};
 use kube::core::ApiResource;
+use kube::{Client, Resource};
 use tokio::sync::{Notify, watch};
 
 use crate::causes::Causes;
@@ -166,7 +166,8 @@ mod tests {
 
     use super::*;
 
-    const GROUP: &str = r#"{"kind":"APIGroupList","groups":[{"name":"externaldns.k8s.io","versions":[]}]}"#;
+    const GROUP: &str =
+        r#"{"kind":"APIGroupList","groups":[{"name":"externaldns.k8s.io","versions":[]}]}"#;
     const NO_GROUP: &str = r#"{"kind":"APIGroupList","groups":[]}"#;
     const KIND: &str = r#"{"kind":"APIResourceList","groupVersion":"externaldns.k8s.io/v1alpha1",
         "resources":[{"name":"dnsendpoints","singularName":"","namespaced":true,

@@ -96,13 +96,11 @@ impl DomainPolicy {
         domain: &Domain,
         matches: fn(&DomainPattern, &Domain) -> bool,
     ) -> bool {
-        match self.namespaces.get(namespace) {
-            Some(own) => own.iter().any(|pattern| matches(pattern, domain)),
-            None => {
-                let mut reserved = self.namespaces.values().flatten();
-                self.default == Rule::Allow && !reserved.any(|pattern| contains(pattern, domain))
-            }
+        if let Some(own) = self.namespaces.get(namespace) {
+            return own.iter().any(|pattern| matches(pattern, domain));
         }
+        let mut reserved = self.namespaces.values().flatten();
+        self.default == Rule::Allow && !reserved.any(|pattern| contains(pattern, domain))
     }
 }
 
@@ -181,8 +179,7 @@ mod tests {
         };
         assert_eq!(with("edge.example.com"), None);
         assert_eq!(with("www.example.org").as_deref(), Some("www.example.org"));
-        let squatter =
-            json!({"domains": [{"name": "example.org"}], "host": "xmpp.example.com"});
+        let squatter = json!({"domains": [{"name": "example.org"}], "host": "xmpp.example.com"});
         assert!(check(&policy("Allow"), "other", &squatter).is_some());
     }
 }

@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod federation;
 #[cfg(test)]
 mod fixtures;
+pub mod kept;
 pub mod ladder;
 pub mod lease;
 pub mod memory;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::contest::Contest;
 use crate::evidence::cluster::ServiceEvents;
-use crate::reconcile::contents::Kept;
+use crate::kept::Kept;
 use crate::reconcile::problem::Applied;
 
 /// Conditions of the federation (`None`) and of its domains that are still shown although newer evidence differs, and since

@@ -271,7 +271,9 @@ mod tests {
         let client = refusing();
         let look = || objects.engine_pods(&client, "im", "example");
         assert_eq!(look().await.unwrap_err().cause, Cause::NotPermitted, "no listing yet");
-        for event in [watcher::Event::Init, watcher::Event::InitApply(pod()), watcher::Event::InitDone] {
+        for event in
+            [watcher::Event::Init, watcher::Event::InitApply(pod()), watcher::Event::InitDone]
+        {
             feeds.pods.writer.apply_watcher_event(&event);
         }
         assert_eq!(look().await.unwrap().len(), 1);

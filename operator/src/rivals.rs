@@ -76,7 +76,9 @@ impl Rivals {
                 claims.insert(reference.clone(), new);
             }
             let Some(known) = claims.get_mut(&reference) else { continue };
-            let Some(rival) = known.rival.as_deref().filter(|rival| shares(rival)) else { continue };
+            let Some(rival) = known.rival.as_deref().filter(|rival| shares(rival)) else {
+                continue;
+            };
             known.holds = held(object);
             if counts(object) {
                 let mut rival = rival.clone();

@@ -105,15 +105,11 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let (federations, writer) = controller::store();
     let (children, child_writers) = Children::new();
     let (objects, feeds) = Objects::new();
-    let reporter = Reporter {
-        controller: crds::FIELD_MANAGER.to_owned(),
-        instance: Some(args.pod_name.clone()),
-    };
     let context = Arc::new(Context {
         client: client.clone(),
         settings: settings(&args),
         metrics: metrics.clone(),
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: recorder(&client, &args),
         federations,
         children,
         objects,
@@ -134,27 +130,14 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     context.kinds.look(&client).await;
     spawn_watches(&mut tasks, &context, &args.namespace, child_writers, feeds, &wake);
     if args.namespace.is_empty() {
-        let nodes = Arc::clone(&context);
-        tasks.spawn(async move { inventory::follow(nodes.client.clone(), &nodes.networks).await });
-        let (leases, wake) = (Arc::clone(&context), wake.clone());
-        let name = lease::name(&args.class, false);
-        tasks.spawn(async move {
-            let changed = |namespace| watches::all_of(&leases, namespace, &wake);
-            territory::follow(leases.client.clone(), &name, &leases.territory, changed).await;
-        });
+        spawn_cluster_watches(&mut tasks, &context, &args, &wake);
     }
     tokio::select! {
         // The engines' configuration has networks of the cluster. Without them, every federation would be changed twice.
         _ = tokio::time::timeout(FIRST_NODES, context.networks.first()) => {}
         () = &mut stop => return Ok(()),
     }
-    let ready = Arc::clone(&context);
-    tasks.spawn(async move {
-        ready.children.wait_until_ready().await;
-        if ready.federations.wait_until_ready().await.is_ok() {
-            health.set_ready();
-        }
-    });
+    tasks.spawn(announce_ready(Arc::clone(&context), health));
 
     let (finish, finished) = tokio::sync::oneshot::channel::<()>();
     let finished = async move {
@@ -194,6 +177,39 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         leadership.release().await;
     }
     Ok(())
+}
+
+fn recorder(client: &kube::Client, args: &Args) -> Recorder {
+    let reporter = Reporter {
+        controller: crds::FIELD_MANAGER.to_owned(),
+        instance: Some(args.pod_name.clone()),
+    };
+    Recorder::new(client.clone(), reporter)
+}
+
+/// The pod is ready when the first listings are complete.
+async fn announce_ready(context: Arc<Context>, health: Health) {
+    context.children.wait_until_ready().await;
+    if context.federations.wait_until_ready().await.is_ok() {
+        health.set_ready();
+    }
+}
+
+/// Watches what an operator for one namespace has no permission for: nodes, and the leases of operators for one namespace.
+fn spawn_cluster_watches(
+    tasks: &mut JoinSet<()>,
+    context: &Arc<Context>,
+    args: &Args,
+    wake: &watches::Wake,
+) {
+    let nodes = Arc::clone(context);
+    tasks.spawn(async move { inventory::follow(nodes.client.clone(), &nodes.networks).await });
+    let (leases, wake) = (Arc::clone(context), wake.clone());
+    let name = lease::name(&args.class, false);
+    tasks.spawn(async move {
+        let changed = |namespace| watches::all_of(&leases, namespace, &wake);
+        territory::follow(leases.client.clone(), &name, &leases.territory, changed).await;
+    });
 }
 
 fn spawn_watches(

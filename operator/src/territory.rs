@@ -66,7 +66,9 @@ impl Territory {
                 let before = std::mem::replace(&mut *holders, std::mem::take(listing));
                 let mut changed: Vec<String> = before.keys().cloned().collect();
                 changed.extend(holders.keys().cloned());
-                changed.retain(|namespace| before.contains_key(namespace) != holders.contains_key(namespace));
+                changed.retain(|namespace| {
+                    before.contains_key(namespace) != holders.contains_key(namespace)
+                });
                 changed.sort_unstable();
                 changed.dedup();
                 changed
@@ -90,8 +92,12 @@ impl Territory {
 
 /// Follows the leases of this name in all namespaces. Calls `changed` with each namespace that is served by another operator
 /// from now on, or no longer.
-pub async fn follow<F>(client: Client, lease: &str, territory: &Territory, changed: impl Fn(String) -> F)
-where
+pub async fn follow<F>(
+    client: Client,
+    lease: &str,
+    territory: &Territory,
+    changed: impl Fn(String) -> F,
+) where
     F: Future<Output = ()>,
 {
     let config = watcher::Config::default().fields(&format!("metadata.name={lease}"));

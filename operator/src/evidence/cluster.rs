@@ -249,7 +249,8 @@ impl ServiceEvents {
         for event in events {
             all.any = true;
             let at = time_of(event);
-            if event.type_.as_deref() != Some("Warning") || latest.is_some_and(|latest| at < latest) {
+            if event.type_.as_deref() != Some("Warning") || latest.is_some_and(|latest| at < latest)
+            {
                 continue;
             }
             latest = Some(at);

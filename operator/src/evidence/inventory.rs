@@ -141,7 +141,8 @@ impl Inventory {
     /// the same networks.
     fn take(&mut self, event: Event<SlimNode>) -> bool {
         let was_failing = self.failing.take().is_some();
-        let known = |node: &SlimNode| (node.metadata.0.name.clone().unwrap_or_default(), node.networks());
+        let known =
+            |node: &SlimNode| (node.metadata.0.name.clone().unwrap_or_default(), node.networks());
         let changed = match event {
             Event::Init => {
                 self.listing.clear();
@@ -202,7 +203,8 @@ pub async fn follow(client: Client, networks: &Networks) {
     let config = watcher::Config::default().page_size(PAGE_SIZE);
     let events = watcher(Api::<SlimNode>::all(client.clone()), config).default_backoff();
     let mut events = std::pin::pin!(events);
-    let mut inventory = Inventory { services: service_cidrs(&client).await, ..Inventory::default() };
+    let mut inventory =
+        Inventory { services: service_cidrs(&client).await, ..Inventory::default() };
     let mut again = tokio::time::interval(SERVICE_CIDRS_INTERVAL);
     again.reset();
     loop {

@@ -119,7 +119,8 @@ impl Rival {
 /// list of domains.
 pub fn held(object: &XmppFederation) -> Vec<Domain> {
     let Some(status) = &object.status else { return Vec::new() };
-    let names = status.domains.iter().map(|domain| domain.name.as_str()).chain(status.host.as_deref());
+    let names =
+        status.domains.iter().map(|domain| domain.name.as_str()).chain(status.host.as_deref());
     names.filter_map(|name| Domain::parse(name).ok()).collect()
 }
 

@@ -92,7 +92,11 @@ fn advice(cause: Cause, namespace: &str) -> String {
             "Install the CustomResourceDefinition of that kind. The operator retries within 10s."
                 .to_owned()
         }
-        Cause::Foreign | Cause::Contested | Cause::NotPermitted | Cause::Invalid | Cause::Failed => {
+        Cause::Foreign
+        | Cause::Contested
+        | Cause::NotPermitted
+        | Cause::Invalid
+        | Cause::Failed => {
             "The operator retries within 10s; if this persists, check the API server.".to_owned()
         }
     }

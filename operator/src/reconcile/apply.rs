@@ -152,10 +152,10 @@ async fn send(
     let digest = digest(object);
     let known = context.children.get(resource, &federation.namespace, &name);
     let ours = known.as_deref().filter(|known| is_controlled_by(*known, &federation.owner.uid));
-    let (last, contest) = context.remember(reference, |memory| {
+    let (last, fight) = context.remember(reference, |memory| {
         (memory.applied.get(&key).cloned(), memory.contests.get(&key).cloned().unwrap_or_default())
     });
-    if let Some(writer) = contest.pauses(Instant::now()) {
+    if let Some(writer) = fight.pauses(Instant::now()) {
         return Err(Problem::contested(&kind, &name, writer).into());
     }
     let unchanged = last.as_ref().filter(|last| last.digest == digest);
@@ -172,7 +172,7 @@ async fn send(
     let problem = |step, error: &kube::Error| Problem::of(step, &kind, &name, error);
     let mut deleted = false;
     let mut writer = None;
-    if unchanged.is_some() && ours.is_some() && contest.is_suspected() {
+    if unchanged.is_some() && ours.is_some() && fight.is_suspected() {
         let found = api.get_metadata_opt(&name).await.map_err(|e| problem(Step::Read, &e))?;
         writer = found.and_then(|found| last_writer(found.managed_fields()));
     }
@@ -203,15 +203,15 @@ async fn send(
     let version = children::version(&sent);
     let applied = AppliedChild { digest, version, revision };
     let now = Instant::now();
-    let contest = context.remember(reference, |memory| {
+    let fight = context.remember(reference, |memory| {
         memory.applied.insert(key.clone(), applied);
-        let contest = restored.is_some().then(|| memory.contests.entry(key).or_default());
-        contest.map(|contest| {
-            contest.restored(writer, now);
-            contest.clone()
+        let fight = restored.is_some().then(|| memory.contests.entry(key).or_default());
+        fight.map(|fight| {
+            fight.restored(writer, now);
+            fight.clone()
         })
     });
-    if let Some(writer) = contest.as_ref().and_then(|contest| contest.pauses(now)) {
+    if let Some(writer) = fight.as_ref().and_then(|fight| fight.pauses(now)) {
         return Err(Problem::contested(&kind, &name, writer).into());
     }
     Ok(Some(Sent { object: sent, restored }))

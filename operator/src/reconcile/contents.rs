@@ -1,10 +1,8 @@
 //! Reads Secrets, `ConfigMaps` and Certificates of one namespace, each once for each of its versions: watches of their metadata
 //! report the versions, so a reconcile without changes sends no request for their content.
 
-use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crds::external::certificate::Certificate;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -14,83 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
-
-/// Content that was read, by kind and name. Clones share it.
-#[derive(Clone, Default)]
-pub struct Kept(Arc<Mutex<HashMap<(Kind, String), Entry>>>);
-
-/// Kind of an object with content.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Kind {
-    /// Secret.
-    Secret,
-    /// `ConfigMap`.
-    ConfigMap,
-    /// Certificate of cert-manager.
-    Certificate,
-}
-
-struct Entry {
-    /// Its resource version; `None` if it did not exist.
-    version: Option<String>,
-    object: Option<Arc<dyn Any + Send + Sync>>,
-}
-
-impl fmt::Debug for Kept {
-    // Keys never reach a log.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").finish_non_exhaustive()
-    }
-}
-
-impl Kept {
-    /// Drops an object that is about to be written: the stores do not show the new version at once.
-    pub fn forget(&self, kind: &str, name: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(known, known_name), _| known.as_str() != kind || known_name != name);
-    }
-
-    fn get<K: Send + Sync + 'static>(
-        &self,
-        kind: Kind,
-        name: &str,
-        version: Option<&str>,
-    ) -> Option<Option<Arc<K>>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = all.get(&(kind, name.to_owned()))?;
-        if entry.version.as_deref() != version {
-            return None;
-        }
-        match &entry.object {
-            None => Some(None),
-            Some(object) => Arc::clone(object).downcast().ok().map(Some),
-        }
-    }
-
-    fn insert<K: ResourceExt + Send + Sync + 'static>(
-        &self,
-        kind: Kind,
-        name: &str,
-        found: Option<&Arc<K>>,
-    ) {
-        let entry = Entry {
-            version: found.and_then(|found| found.resource_version()),
-            object: found.map(|found| Arc::clone(found) as Arc<dyn Any + Send + Sync>),
-        };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert((kind, name.to_owned()), entry);
-    }
-}
-
-impl Kind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Secret => "Secret",
-            Self::ConfigMap => "ConfigMap",
-            Self::Certificate => "Certificate",
-        }
-    }
-}
+use crate::kept::{Kept, Kind};
 
 /// Reads objects of one namespace.
 pub struct Contents<'a> {
@@ -158,7 +80,7 @@ impl<'a> Contents<'a> {
         K: ResourceExt + Clone + DeserializeOwned + fmt::Debug + Send + Sync + 'static,
     {
         if let Some((_, kept)) = &self.known
-            && let Some(version) = self.version(kind, name)
+            && let Ok(version) = self.version(kind, name)
             && let Some(found) = kept.get(kind, name, version.as_deref())
         {
             return Ok(found);
@@ -174,26 +96,29 @@ impl<'a> Contents<'a> {
         Ok(found)
     }
 
-    /// The current version of an object as a watch reports it, `Some(None)` if it does not exist; `None` if that is unknown.
-    fn version(&self, kind: Kind, name: &str) -> Option<Option<String>> {
-        let (context, _) = self.known.as_ref()?;
+    /// The current version of an object as a watch reports it; `None` if it does not exist.
+    fn version(&self, kind: Kind, name: &str) -> Result<Option<String>, Unknown> {
+        let (context, _) = self.known.as_ref().ok_or(Unknown)?;
         let namespace = self.namespace;
         match kind {
             Kind::Secret => {
-                let store = context.objects.secrets.current()?;
+                let store = context.objects.secrets.current().ok_or(Unknown)?;
                 let found = store.get(&ObjectRef::new(name).within(namespace));
-                Some(found.and_then(|found| found.resource_version()))
+                Ok(found.and_then(|found| found.resource_version()))
             }
             Kind::ConfigMap => {
-                let store = context.objects.config_maps.current()?;
+                let store = context.objects.config_maps.current().ok_or(Unknown)?;
                 let found = store.get(&ObjectRef::new(name).within(namespace));
-                Some(found.and_then(|found| found.resource_version()))
+                Ok(found.and_then(|found| found.resource_version()))
             }
             Kind::Certificate => {
                 let kind = ApiResource::erase::<Certificate>(&());
-                let found = context.children.get(&kind, namespace, name)?;
-                Some(found.resource_version())
+                let found = context.children.get(&kind, namespace, name).ok_or(Unknown)?;
+                Ok(found.resource_version())
             }
         }
     }
 }
+
+/// No watch reports the version.
+struct Unknown;

@@ -161,11 +161,9 @@ pub async fn content(
     let kept = context.remember(reference, |memory| memory.contents.clone());
     let contents = Contents::new(context, &federation.namespace, kept);
     let reading = dereference(&contents, federation, context.kinds.certificate(), now);
-    match timeout(READ_TIMEOUT, Box::pin(reading)).await {
-        Ok(read) => read.map_err(|error| Problem::of(Step::Read, "Secret", "", &error)),
-        Err(_) => {
-            let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
-            Err(Problem::failed(Step::Read, "Secret", "", message))
-        }
-    }
+    let Ok(read) = timeout(READ_TIMEOUT, Box::pin(reading)).await else {
+        let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
+        return Err(Problem::failed(Step::Read, "Secret", "", message));
+    };
+    read.map_err(|error| Problem::of(Step::Read, "Secret", "", &error))
 }

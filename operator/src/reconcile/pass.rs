@@ -77,7 +77,8 @@ async fn one(
     context.adopt(reference, object.uid());
     let shown = object.status.clone().unwrap_or_default();
     let old = context.remember(reference, |memory| memory.current(&shown));
-    let rivals = context.rivals.of(object, &context.federations.state(), |other| context.claims(other));
+    let rivals =
+        context.rivals.of(object, &context.federations.state(), |other| context.claims(other));
     let now = Timestamp::now();
     let validated = context.domains.check(object).and_then(|()| validate(object, &rivals));
     let federation = match validated {

@@ -1,6 +1,9 @@
 //! Builds the status from verdicts and evidence. Pure.
 
+mod bounded;
 mod peers;
+
+pub use self::bounded::MAX_STATUS_BYTES;
 
 use crds::XmppFederationStatus;
 use crds::condition::{self, Condition, ConditionStatus, ConditionType, sentence};
@@ -67,7 +70,7 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     status.peers = peers;
     status.peer_summary = Some(summary);
     status.inbound = inbound_evidence(old, view);
-    Judged { status: stamped(old, status, seen.now), failing }
+    Judged { status: stamped(old, bounded::bounded(status), seen.now), failing }
 }
 
 /// The verdicts as the status shows them.

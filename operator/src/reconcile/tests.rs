@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 mod issued;
+mod large;
 
 use super::apply::{Outcome, apply};
 use super::contents::Contents;

@@ -30,9 +30,10 @@ pub type Requests = BTreeMap<String, usize>;
 /// What the operator's process has used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Resident memory now, in KiB.
+    /// Resident memory now, in KiB, without the pages of the program's file: those of an unoptimised program are many, and the
+    /// kernel can drop them.
     pub resident: u64,
-    /// Most resident memory so far, in KiB.
+    /// The most of it so far, in KiB.
     pub peak: u64,
     /// Processor time so far.
     pub processor: Duration,
@@ -54,10 +55,11 @@ impl Stage {
         let server = install(&[])?;
         for chunk in 0..load.nodes.div_ceil(CHUNK) {
             let numbers = chunk * CHUNK..load.nodes.min((chunk + 1) * CHUNK);
-            create(&server, numbers.map(node).collect())?;
+            create(&server, &numbers.map(node).collect::<Vec<_>>())?;
         }
-        create(&server, (0..load.namespaces).map(namespace).collect())?;
-        create(&server, (0..load.federations).map(|n| federation(n, load.namespaces)).collect())?;
+        create(&server, &(0..load.namespaces).map(namespace).collect::<Vec<_>>())?;
+        let all: Vec<_> = (0..load.federations).map(|n| federation(n, load.namespaces)).collect();
+        create(&server, &all)?;
         let operator = start_operator(&server)?;
         Ok(Self { operator, server, load, begun: Instant::now() })
     }
@@ -73,14 +75,14 @@ impl Stage {
         let wanted = self.load.federations;
         let columns = "-o=custom-columns=A:.status.conditions[?(@.type==\"Accepted\")].status";
         let list = ["get", "xfed", "-A", "--no-headers", columns];
-        Wait::new(format!("{wanted} federations to be judged"), JUDGED).log(self.operator.log()).until(
-            || {
+        Wait::new(format!("{wanted} federations to be judged"), JUDGED)
+            .log(self.operator.log())
+            .until(|| {
                 self.operator.must_run()?;
                 let listed = self.server.kubectl().args(list).stdout()?;
                 let judged = listed.lines().filter(|line| line.trim() == "True").count();
                 Ok(Seen::done_if(judged == wanted, format!("{judged} are accepted")))
-            },
-        )?;
+            })?;
         Ok(self.begun.elapsed())
     }
 
@@ -121,11 +123,15 @@ impl Stage {
         let stat = read(&process.join("stat"))?;
         // Fields 14 and 15, counted behind the name, which may have spaces. proc_pid_stat(5).
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: u64 =
-            fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
         Ok(Usage {
-            resident: kib("VmRSS:"),
-            peak: kib("VmHWM:"),
+            resident: kib("RssAnon:"),
+            peak: kib("VmHWM:").saturating_sub(kib("RssFile:")),
             processor: Duration::from_millis(ticks * 10),
         })
     }
@@ -156,15 +162,15 @@ pub fn since(before: &Requests, after: &Requests) -> Requests {
 }
 
 /// Maximum time until all federations are judged.
-const JUDGED: Duration = Duration::from_mins(8);
+const JUDGED: Duration = Duration::from_mins(40);
 /// Maximum time until the operator is idle.
 const IDLE: Duration = Duration::from_mins(8);
-/// Time without requests after which the operator counts as idle.
-const QUIET: Duration = Duration::from_secs(20);
+/// Time without requests after which the operator counts as idle: events about conditions that stay False come after a minute.
+const QUIET: Duration = Duration::from_secs(75);
 /// Objects that one run of kubectl creates.
 const CHUNK: usize = 500;
 
-fn create(server: &ApiServer, items: Vec<Value>) -> Result<()> {
+fn create(server: &ApiServer, items: &[Value]) -> Result<()> {
     if items.is_empty() {
         return Ok(());
     }

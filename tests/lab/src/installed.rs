@@ -43,7 +43,11 @@ impl<'a> Release<'a> {
 
     /// The name of its account among the users of the server, which is unique.
     fn user(&self) -> String {
-        if self.namespace == NAMESPACE { self.name.to_owned() } else { format!("{}.{}", self.namespace, self.name) }
+        if self.namespace == NAMESPACE {
+            self.name.to_owned()
+        } else {
+            format!("{}.{}", self.namespace, self.name)
+        }
     }
 
     /// The account's name in the audit log.

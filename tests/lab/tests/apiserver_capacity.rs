@@ -30,6 +30,6 @@ fn federations_that_do_not_change_cost_nearly_no_requests_and_little_memory() {
     let own: usize = per_federation(&idle).values().sum();
     let permitted = TARGET * load.federations * usize::try_from(COUNTED.as_secs()).unwrap() / 3600;
     assert!(own <= permitted, "{own} requests: {idle:?}");
-    // 600 nodes are 8 MB in the API server's responses, 90 MB when parsed as a whole.
-    assert!(stage.usage().unwrap().peak < 96 * 1024, "{:?}", stage.usage());
+    // 600 nodes are 8 MB in the API server's responses, and several times that when they are parsed as a whole.
+    assert!(stage.usage().unwrap().peak < 48 * 1024, "{:?}", stage.usage());
 }

@@ -12,14 +12,20 @@ use std::fs;
 use std::time::Duration;
 
 use lab::apiserver::{ApiServer, Program};
+use lab::command::Run;
 use lab::conditions::Snapshot;
 use lab::error::Result;
 use lab::installed::{ACCOUNT, Release, install, start_operator};
+use lab::parts::Part;
+use lab::paths::Paths;
 use lab::wait::{Seen, Wait};
 use serde_json::{Value, json};
 
 /// Maximum time for one change on a busy machine.
 const LIMIT: Duration = Duration::from_mins(2);
+
+const TENANCY: &str = include_str!("../../../docs/tenancy.md");
+const CAPACITY: &str = include_str!("../../../docs/capacity.md");
 
 /// A second release for all namespaces.
 const SECOND: &str = "second";
@@ -47,7 +53,9 @@ fn create(server: &ApiServer, namespace: &str, name: &str, domain: &str) {
 }
 
 fn snapshot(server: &ApiServer, namespace: &str, name: &str) -> Result<Snapshot> {
-    Ok(Snapshot::of(server.kubectl().args(["get", "xfed", name, "-n", namespace, "-o", "json"]).json()?))
+    Ok(Snapshot::of(
+        server.kubectl().args(["get", "xfed", name, "-n", namespace, "-o", "json"]).json()?,
+    ))
 }
 
 /// Waits until `Accepted` has this reason; returns the message.
@@ -162,7 +170,8 @@ fn operators_of_two_classes_serve_side_by_side() {
         .log(other.log())
         .until(|| {
             let requests = server.requests_of(&second.account())?;
-            let deployments = requests.iter().filter(|r| r.verb == "patch" && r.resource == "deployments");
+            let deployments =
+                requests.iter().filter(|r| r.verb == "patch" && r.resource == "deployments");
             Ok(Seen::done_if(deployments.count() >= 2, "it has not applied the Deployment"))
         })
         .unwrap();
@@ -245,13 +254,12 @@ fn a_foreign_writer_is_named_and_the_operator_does_not_fight_it() {
 
 #[test]
 fn the_list_of_domains_is_enforced_by_namespace() {
-    let values = ["domains.namespaces.im={example.com}", "domains.namespaces.empty={}"];
-    let server = install(&values).unwrap();
+    let server = install(&["domains.namespaces.im={example.com}"]).unwrap();
     namespace(&server, "other");
     let mut operator = start_operator(&server).unwrap();
     create(&server, "other", "squatter", "example.com");
     let message = until_accepted(&server, &mut operator, ("other", "squatter"), "DomainNotAllowed");
-    assert!(message.contains("example.com") && message.contains("namespace other"), "{message}");
+    assert!(message.contains("example.com") && message.contains("amespace other"), "{message}");
     assert!(!message.contains("im/"), "{message}");
     create(&server, "im", "example", "example.com");
     until_accepted(&server, &mut operator, ("im", "example"), "Accepted");
@@ -260,6 +268,80 @@ fn the_list_of_domains_is_enforced_by_namespace() {
     create(&server, "other", "own", "example.net");
     until_accepted(&server, &mut operator, ("other", "own"), "Accepted");
     assert!(!exists(&server, "other", "service/squatter"));
+}
+
+/// The manifest of a page that contains these words.
+fn manifest<'a>(page: &'a str, words: &str) -> &'a str {
+    let mut all = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    all.find(|yaml| yaml.contains(words)).unwrap()
+}
+
+#[test]
+fn the_policy_of_the_page_on_tenancy_refuses_what_is_reserved() {
+    let server = install(&[]).unwrap();
+    namespace(&server, "trusted");
+    let label = ["label", "namespace", "trusted", "xmpp-federation=trusted"];
+    server.kubectl().args(label).ok().unwrap();
+    server.apply(manifest(TENANCY, "kind: ValidatingAdmissionPolicy")).unwrap();
+    let try_with = |namespace: &str, section: &str, value: Value| {
+        let mut object = federation(namespace, "example", "example.com");
+        object["spec"]["dns"] = json!({});
+        object["spec"][section] = value;
+        let run = server.kubectl().args(["create", "--dry-run=server", "-f", "-"]);
+        let output = run.input(object.to_string()).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let reserved = [
+        ("dns", json!({"takeover": true})),
+        ("dns", json!({"resolvers": ["127.0.0.1:1"]})),
+        ("egress", json!({"allowNetworks": ["10.0.0.0/8"]})),
+        ("service", json!({"annotations": {"a.example/b": "c"}})),
+        ("service", json!({"loadBalancerClass": "a.example/b"})),
+        ("pod", json!({"priorityClassName": "system-cluster-critical"})),
+        ("pod", json!({"tolerations": [{"operator": "Exists"}]})),
+    ];
+    Wait::new("the policy to be in effect", LIMIT)
+        .until(|| {
+            let (_, text) = try_with("im", "dns", json!({"takeover": true}));
+            Ok(Seen::done_if(text.contains("is reserved for the administrators"), text))
+        })
+        .unwrap();
+    for (section, value) in reserved {
+        let (accepted, text) = try_with("im", section, value.clone());
+        assert!(!accepted && text.contains("reserved for the administrators"), "{value}: {text}");
+        let (accepted, text) = try_with("trusted", section, value.clone());
+        assert!(accepted, "{value}: {text}");
+    }
+    let (accepted, text) = try_with("im", "service", json!({"externalTrafficPolicy": "Local"}));
+    assert!(accepted, "{text}");
+}
+
+#[test]
+fn a_release_of_another_name_takes_the_definition_over_and_no_federation_is_lost() {
+    let server = ApiServer::start(&Paths::from_env().unwrap()).unwrap();
+    let helm = |arguments: &[&str]| {
+        let helm = Part::Helm.file(&Paths::from_env().unwrap(), "helm").unwrap();
+        let run = Run::new(helm).env("HOME", server.dir().as_os_str());
+        run.env("KUBECONFIG", server.kubeconfig("admin")).args(arguments)
+    };
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/xmpp-federation-operator");
+    let first = ["install", ACCOUNT, chart, "--namespace", "first", "--create-namespace"];
+    helm(&first).ok().unwrap();
+    server.wait_for_resource().unwrap();
+    namespace(&server, "im");
+    create(&server, "im", "example", "example.com");
+    let uid = ["get", "xfed", "example", "-n", "im", "-o", "jsonpath={.metadata.uid}"];
+    let before = server.kubectl().args(uid).stdout().unwrap();
+    helm(&["uninstall", ACCOUNT, "--namespace", "first"]).ok().unwrap();
+    // The command of the page on tenancy.
+    let name = "new-xmpp-federation-operator";
+    let again = ["install", name, chart, "--namespace", "other-system", "--create-namespace"];
+    assert!(!helm(&again).output().unwrap().status.success(), "the definition belongs to another");
+    assert!(
+        TENANCY.contains(&format!("helm install {name} ")) && TENANCY.contains("--take-ownership")
+    );
+    helm(&again).args(["--take-ownership"]).ok().unwrap();
+    assert_eq!(server.kubectl().args(uid).stdout().unwrap(), before);
 }
 
 #[test]
@@ -279,6 +361,10 @@ fn a_waiting_rival_does_not_win_a_domain_while_its_owner_is_re_created() {
     let before = server.kubectl().args(uid).stdout().unwrap();
     let delete = ["delete", "xfed", "example", "-n", "im", "--wait"];
     server.kubectl().args(delete).ok().unwrap();
+    // What the garbage collector of a cluster does.
+    let kinds = "configmaps,deployments,networkpolicies,poddisruptionbudgets,secrets,services,serviceaccounts";
+    let label = "app.kubernetes.io/managed-by=xmpp-federation-operator";
+    server.kubectl().args(["delete", kinds, "-n", "im", "-l", label]).ok().unwrap();
     // A change makes the operator look at the rival while the owner does not exist.
     let change = r#"{"spec": {"dns": {"ttl": 60}}}"#;
     let patch = ["patch", "xfed", "rival", "-n", "other", "--type=merge", "-p", change];
@@ -323,6 +409,8 @@ fn an_autoscaler_sets_the_replicas_by_the_scale_subresource_and_a_hung_pod_can_b
         (selector.contains("xmppfederation.dev/federation=example"), now.to_string())
     });
     assert_eq!(scale()["spec"]["replicas"], json!(2));
+    let recipe = manifest(CAPACITY, "kind: HorizontalPodAutoscaler");
+    server.apply(recipe).unwrap();
     // What the controller of a HorizontalPodAutoscaler does.
     let run = server.kubectl().args(["scale", "xfed", "example", "-n", "im", "--replicas=5"]);
     run.ok().unwrap();
@@ -355,7 +443,8 @@ spec:
 ",
         )
         .unwrap();
-    let running = r#"{"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}}"#;
+    let running =
+        r#"{"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}}"#;
     let patch = ["patch", "pod", "example-1", "-n", "im", "--subresource=status"];
     server.kubectl().args(patch).args(["--type=merge", "-p", running]).ok().unwrap();
     let eviction = json!({
@@ -363,6 +452,7 @@ spec:
         "metadata": {"name": "example-1", "namespace": "im"}
     });
     let raw = "/api/v1/namespaces/im/pods/example-1/eviction";
-    let run = server.kubectl().args(["create", "--raw", raw, "-f", "-"]).input(eviction.to_string());
+    let run =
+        server.kubectl().args(["create", "--raw", raw, "-f", "-"]).input(eviction.to_string());
     run.ok().unwrap();
 }
