@@ -93,6 +93,11 @@ pub const MAX_NAME: usize = 52;
     namespaced,
     doc = "XMPP domains that federate with other servers.",
     status = "XmppFederationStatus",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     derive = "PartialEq",
     validation = Rule::new(IS_NAME).message(message::NAME),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
@@ -135,7 +140,7 @@ pub struct XmppFederationSpec {
     #[x_kube(validation = Rule::new(IS_DOMAIN).message(message::DOMAIN))]
     #[x_kube(validation = Rule::new(IS_NO_ADDRESS).message(message::DOMAIN_IS_ADDRESS))]
     pub host: Option<Domain>,
-    /// Number of engine pods.
+    /// Number of engine pods. The scale subresource sets it, for example for a horizontal pod autoscaler.
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 32))]
     pub replicas: u16,

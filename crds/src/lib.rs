@@ -70,6 +70,13 @@ pub const ALLOW_SERVICE_REPLACEMENT: &str = "xmppfederation.dev/allow-service-re
 #[cfg(feature = "kube")]
 pub const PROBE_REPORT: &str = "xmppfederation.dev/probe-report";
 
+/// Annotation of an `XmppFederation`: the class of the operators that may serve it.
+#[cfg(feature = "kube")]
+pub const CLASS: &str = "xmppfederation.dev/class";
+/// Class of a federation without the annotation [`CLASS`], and of an operator that is given none.
+#[cfg(feature = "kube")]
+pub const DEFAULT_CLASS: &str = "default";
+
 /// For `default`: a setting that is on by default.
 const fn yes() -> bool {
     true

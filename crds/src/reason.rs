@@ -151,8 +151,12 @@ reasons! {
             DomainConflict,
             /// An older federation has the host.
             HostConflict,
+            /// The administrator's list does not permit a domain or the host in this namespace.
+            DomainNotAllowed,
             /// An object with the name of a child exists and does not belong to the federation.
             AdoptionConflict,
+            /// Another program changes a child again and again.
+            ObjectContested,
             /// The operator lacks a permission.
             NotPermitted,
             /// The API server refuses a child, or cannot be reached.

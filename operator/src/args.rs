@@ -19,7 +19,7 @@ pub struct Args {
     /// Namespace to watch; empty means all namespaces.
     #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
     pub namespace: String,
-    /// Reconcile only while holding the lease `xmpp-federation-operator` in the operator's own namespace.
+    /// Reconcile only while holding a lease that all operators for the same federations share.
     #[arg(
         long,
         env = "LEADER_ELECTION",
@@ -29,6 +29,16 @@ pub struct Args {
         action = clap::ArgAction::Set
     )]
     pub leader_election: bool,
+    /// Namespace of the lease; by default the operator's own. All operators for all namespaces must use the same one.
+    #[arg(long, env = "LEADER_ELECTION_NAMESPACE", default_value = "")]
+    pub leader_election_namespace: String,
+    /// Class of the operator: it serves the federations with this class in the annotation `xmppfederation.dev/class`; those
+    /// without the annotation have the class `default`.
+    #[arg(long, env = "CLASS", default_value = crds::DEFAULT_CLASS, value_parser = class)]
+    pub class: String,
+    /// File with the domains that each namespace may claim, as the chart writes it; without it, every domain is allowed.
+    #[arg(long, env = "DOMAINS")]
+    pub domains: Option<PathBuf>,
     /// Federations that are reconciled at the same time; a quarter of them may belong to one namespace.
     #[arg(
         long,
@@ -52,6 +62,23 @@ pub struct Args {
     /// Namespace of the operator's pod (downward API): the lease is there, and network policies admit it.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub pod_namespace: String,
+}
+
+/// A class is part of the name of a lease.
+fn class(text: &str) -> Result<String, String> {
+    let permitted =
+        |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+    let bounds = |octet: Option<u8>| octet.is_some_and(|octet| octet != b'-');
+    let octets = text.as_bytes();
+    if octets.len() <= 63
+        && octets.iter().copied().all(permitted)
+        && bounds(octets.first().copied())
+        && bounds(octets.last().copied())
+    {
+        return Ok(text.to_owned());
+    }
+    Err("a class has 1 to 63 characters a-z, 0-9 and -, and neither begins nor ends with -"
+        .to_owned())
 }
 
 /// `imagePullPolicy` of a container.
@@ -91,6 +118,9 @@ mod tests {
             "--engine-image-pull-policy=Never",
             "--namespace=im",
             "--leader-election",
+            "--leader-election-namespace=kube-system",
+            "--class=public",
+            "--domains=/etc/xmpp-federation-operator/domains.json",
             "--concurrency=8",
             "--listen=[::]:8080",
             "--log-format=json",
@@ -99,11 +129,19 @@ mod tests {
         assert_eq!(args.engine_image_pull_policy.as_str(), "Never");
         assert!(args.leader_election);
         assert_eq!(args.concurrency, 8);
+        assert_eq!(
+            (args.class.as_str(), args.leader_election_namespace.as_str()),
+            ("public", "kube-system")
+        );
         assert_eq!((args.namespace.as_str(), args.log_format), ("im", LogFormat::Json));
 
         let off = ["operator", "--engine-image=engine:1", "--leader-election=false"];
         assert!(!Args::try_parse_from(off).unwrap().leader_election);
         let none = ["operator", "--engine-image=engine:1", "--concurrency=0"];
         assert!(Args::try_parse_from(none).is_err());
+        for class in ["", "-", "a.b", "A", "a-"] {
+            let bad = ["operator", "--engine-image=engine:1", &format!("--class={class}")];
+            assert!(Args::try_parse_from(bad).is_err(), "{class}");
+        }
     }
 }

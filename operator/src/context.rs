@@ -16,16 +16,20 @@
 //! | `cert-manager.io` | `certificates` | get list watch create patch delete | children, where the kind exists |
 //! | `cert-manager.io` | `certificaterequests` | get list watch | progress of an issuance, where the kind exists |
 //! | `acme.cert-manager.io` | `orders` `challenges` | get list watch | progress of an issuance, where the kind exists |
-//! | core | `pods` | get list watch patch | readiness and addresses of the engine; an annotation makes the kubelet look at changed volumes at once |
-//! | core | `events` | list | what the load balancer's controller says |
+//! | core | `pods` | get list watch | readiness and addresses of the engine |
+//! | core | `events` | list watch | what the load balancer's controller says |
 //! | `events.k8s.io` | `events` | create patch | own events |
-//! | core | `nodes` | list | addresses of the cluster itself (cluster-wide mode only) |
+//! | core | `nodes` | list watch | addresses of the cluster itself (cluster-wide mode only) |
 //! | `networking.k8s.io` | `servicecidrs` | list | addresses of the cluster itself (cluster-wide mode only) |
-//! | `coordination.k8s.io` | `leases` | get create patch | leader election, own namespace only |
+//! | `coordination.k8s.io` | `leases` | get create patch | leader election, in the namespace of the lease only |
+//! | `coordination.k8s.io` | `leases` | list watch | leases of operators that serve one namespace, by name (cluster-wide mode only) |
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crds::XmppFederation;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
@@ -33,16 +37,19 @@ use kube::runtime::reflector::Store;
 use crate::build::Settings;
 use crate::children::Children;
 use crate::discovery::OptionalKinds;
+use crate::domain_policy::DomainPolicy;
 use crate::evidence::background::Background;
 use crate::evidence::engine::Engines;
 use crate::evidence::networks::Networks;
 use crate::evidence::peer_dns::PeerDnsRounds;
 use crate::evidence::prober::ProberRounds;
 use crate::evidence::rounds::{DnsRounds, ProbeRounds};
+use crate::federation::validated::held;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::rivals::Rivals;
+use crate::territory::{Holder, Territory};
 use crate::turns::Turns;
 use crate::waves::Waves;
 
@@ -78,6 +85,12 @@ pub struct Context {
     pub peer_dns: Background<PeerDnsRounds>,
     /// What probers outside the cluster see.
     pub outside: Background<ProberRounds>,
+    /// Class of the federations that this operator serves.
+    pub class: String,
+    /// Namespaces that operators of their own serve.
+    pub territory: Territory,
+    /// Which namespace may claim which domains.
+    pub domains: DomainPolicy,
     /// What all federations claim.
     pub rivals: Rivals,
     /// Rollouts of a new engine image.
@@ -86,6 +99,15 @@ pub struct Context {
     pub applying: Turns,
     /// State of each federation that is kept between reconciles.
     pub memory: Mutex<HashMap<FederationRef, Memory>>,
+}
+
+/// Another operator that serves a federation.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Server {
+    /// One of another class, if there is one.
+    Class,
+    /// One for the namespace alone.
+    Namespace(Holder),
 }
 
 impl Context {
@@ -118,10 +140,32 @@ impl Context {
         }
     }
 
+    /// Who serves a federation with this metadata, if not this operator.
+    pub fn served_by(&self, metadata: &ObjectMeta) -> Option<Server> {
+        let class = metadata.annotations.as_ref().and_then(|all| all.get(crds::CLASS));
+        if class.map_or(crds::DEFAULT_CLASS, String::as_str) != self.class {
+            return Some(Server::Class);
+        }
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        self.territory.holder(namespace, Timestamp::now()).map(Server::Namespace)
+    }
+
+    /// Whether a federation may claim names. One of another class may have no operator at all, so it claims only what it was
+    /// accepted with.
+    pub fn claims(&self, object: &XmppFederation) -> bool {
+        let is_served = self.served_by(&object.metadata) != Some(Server::Class);
+        (is_served || !held(object).is_empty()) && self.domains.check(object).is_ok()
+    }
+
     /// Drops the kept state of a deleted federation. Kubernetes deletes its children by their owner references.
     pub fn forget(&self, federation: &FederationRef) {
+        self.rivals.release(federation);
+        self.leave(federation);
+    }
+
+    /// Drops the kept state of a federation that another operator serves.
+    pub fn leave(&self, federation: &FederationRef) {
         self.engines.forget(federation);
-        self.rivals.forget(federation);
         self.dns.forget(federation);
         self.probes.forget(federation);
         self.outside.forget(federation);

@@ -2,19 +2,22 @@
 //! operator queries whether the kind exists, and repeats the query: the kind may be installed or removed at any time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crds::external::certificate::Certificate;
 use crds::external::dns_endpoint::DNSEndpoint;
-use kube::Client;
-use kube::Resource;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroupList;
 use kube::core::ApiResource;
+use kube::{Client, Resource};
 use tokio::sync::{Notify, watch};
 
 use crate::causes::Causes;
 
-/// Pause between two queries.
-const PAUSE: Duration = Duration::from_secs(10);
+/// Pause between two queries. One request answers whether the groups exist.
+const PAUSE: Duration = Duration::from_secs(30);
+/// Time after which the kinds of a group are queried again although the group exists as before.
+const KINDS_INTERVAL: Duration = Duration::from_mins(10);
 /// Shortest pause between two queries, however many federations report that the kind is missing.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,8 @@ pub struct OptionalKinds {
     certificate: watch::Sender<bool>,
     /// The API server did not answer the last query.
     failing: AtomicBool,
+    /// When the kinds of the groups were queried last, since nothing was suspected.
+    queried: Mutex<Option<Instant>>,
     /// Requests a query.
     suspected: Notify,
 }
@@ -36,6 +41,7 @@ impl OptionalKinds {
             dns_endpoint: watch::Sender::new(false),
             certificate: watch::Sender::new(false),
             failing: AtomicBool::new(false),
+            queried: Mutex::new(None),
             suspected: Notify::new(),
         }
     }
@@ -68,14 +74,13 @@ impl OptionalKinds {
 
     /// A request for the kind failed as if it did not exist: queries again soon.
     pub fn suspect(&self) {
+        self.set_queried(None);
         self.suspected.notify_one();
     }
 
     /// Queries once.
     pub async fn look(&self, client: &Client) {
-        let (dns_endpoint, certificate) =
-            tokio::join!(exists::<DNSEndpoint>(client), exists::<Certificate>(client));
-        match dns_endpoint.and_then(|dns_endpoint| Ok((dns_endpoint, certificate?))) {
+        match self.query(client).await {
             Ok((dns_endpoint, certificate)) => {
                 self.failing.store(false, Ordering::Relaxed);
                 for (known, found) in
@@ -91,6 +96,27 @@ impl OptionalKinds {
             }
             Err(_) => {}
         }
+    }
+
+    async fn query(&self, client: &Client) -> Result<(bool, bool), kube::Error> {
+        let groups = client.list_api_groups().await?;
+        let queried = *self.queried.lock().unwrap_or_else(PoisonError::into_inner);
+        let recently = queried.is_some_and(|at| at.elapsed() < KINDS_INTERVAL);
+        if !recently {
+            self.set_queried(Some(Instant::now()));
+        }
+        let found = tokio::try_join!(
+            exists::<DNSEndpoint>(client, &groups, self.dns_endpoint() && recently),
+            exists::<Certificate>(client, &groups, self.certificate() && recently),
+        );
+        if found.is_err() {
+            self.set_queried(None);
+        }
+        found
+    }
+
+    fn set_queried(&self, at: Option<Instant>) {
+        *self.queried.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
     /// Repeats the query.
@@ -111,11 +137,21 @@ impl Default for OptionalKinds {
     }
 }
 
-async fn exists<K: Resource<DynamicType = ()>>(client: &Client) -> Result<bool, kube::Error> {
-    let version = K::api_version(&());
-    match client.list_api_group_resources(&version).await {
+/// `known`: the kind existed a moment ago, so its group tells enough.
+async fn exists<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    groups: &APIGroupList,
+    known: bool,
+) -> Result<bool, kube::Error> {
+    if !groups.groups.iter().any(|group| group.name == K::group(&())) {
+        return Ok(false);
+    }
+    if known {
+        return Ok(true);
+    }
+    match client.list_api_group_resources(&K::api_version(&())).await {
         Ok(list) => Ok(list.resources.iter().any(|found| found.kind == K::kind(&()))),
-        // For an unknown group, the API server answers in plain text, so there is no machine-readable reason.
+        // The group has no such version. The API server answers in plain text, so there is no machine-readable reason.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
     }
@@ -123,30 +159,46 @@ async fn exists<K: Resource<DynamicType = ()>>(client: &Client) -> Result<bool, 
 
 #[cfg(test)]
 mod tests {
-    use http::{Response, StatusCode};
+    use std::sync::Arc;
+
+    use http::{Request, Response, StatusCode};
     use kube::client::Body;
 
     use super::*;
 
-    /// An API server that gives one answer to everything.
-    fn server(status: StatusCode, body: &'static str) -> Client {
-        let answer = move |_| async move {
-            Response::builder().status(status).body(Body::from(body.as_bytes().to_vec()))
+    const GROUP: &str =
+        r#"{"kind":"APIGroupList","groups":[{"name":"externaldns.k8s.io","versions":[]}]}"#;
+    const NO_GROUP: &str = r#"{"kind":"APIGroupList","groups":[]}"#;
+    const KIND: &str = r#"{"kind":"APIResourceList","groupVersion":"externaldns.k8s.io/v1alpha1",
+        "resources":[{"name":"dnsendpoints","singularName":"","namespaced":true,
+        "kind":"DNSEndpoint","verbs":["list"]}]}"#;
+    const UNKNOWN: (StatusCode, &str) = (StatusCode::NOT_FOUND, "404 page not found\n");
+
+    /// An API server with these answers to the queries for groups and for the kinds of a group, and its requests.
+    fn server(
+        groups: (StatusCode, &'static str),
+        kinds: (StatusCode, &'static str),
+    ) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let answer = move |request: Request<Body>| {
+            let path = request.uri().path().to_owned();
+            let (status, body) = if path == "/apis" { groups } else { kinds };
+            seen.lock().unwrap().push(path);
+            async move { Response::builder().status(status).body(Body::from(body.as_bytes().to_vec())) }
         };
-        Client::new(tower::service_fn(answer), "default")
+        (Client::new(tower::service_fn(answer), "default"), requests)
     }
 
     #[tokio::test]
     async fn a_kind_that_was_removed_is_unlearned() {
         let kinds = OptionalKinds::new();
-        let there = r#"{"kind":"APIResourceList","groupVersion":"externaldns.k8s.io/v1alpha1",
-            "resources":[{"name":"dnsendpoints","singularName":"","namespaced":true,
-            "kind":"DNSEndpoint","verbs":["list"]}]}"#;
-        kinds.look(&server(StatusCode::OK, there)).await;
+        kinds.look(&server((StatusCode::OK, GROUP), (StatusCode::OK, KIND)).0).await;
         assert!(kinds.dns_endpoint());
-        kinds.look(&server(StatusCode::SERVICE_UNAVAILABLE, "starting")).await;
+        let starting = (StatusCode::SERVICE_UNAVAILABLE, "starting");
+        kinds.look(&server(starting, starting).0).await;
         assert!(kinds.dns_endpoint(), "a failed query is no answer");
-        let gone = server(StatusCode::NOT_FOUND, "404 page not found\n");
+        let (gone, _) = server((StatusCode::OK, NO_GROUP), UNKNOWN);
         let mut changes = kinds.changes(&ApiResource::erase::<DNSEndpoint>(&())).unwrap();
         changes.mark_unchanged();
         tokio::time::pause();
@@ -158,14 +210,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_group_that_exists_as_before_costs_one_request_and_a_suspicion_another() {
+        let kinds = OptionalKinds::new();
+        let (client, requests) = server((StatusCode::OK, GROUP), (StatusCode::OK, KIND));
+        kinds.look(&client).await;
+        let taken = || std::mem::take(&mut *requests.lock().unwrap());
+        assert_eq!(taken(), ["/apis", "/apis/externaldns.k8s.io/v1alpha1"]);
+        kinds.look(&client).await;
+        assert_eq!(taken(), ["/apis"]);
+        kinds.suspect();
+        kinds.look(&client).await;
+        assert_eq!(taken().len(), 2);
+        let (other, _) = server((StatusCode::OK, GROUP), UNKNOWN);
+        kinds.suspect();
+        kinds.look(&other).await;
+        assert!(!kinds.dns_endpoint(), "the group without the kind");
+    }
+
+    #[tokio::test]
     async fn a_group_that_the_api_server_does_not_have_is_no_failure() {
-        let missing = server(StatusCode::NOT_FOUND, "404 page not found\n");
-        assert!(!exists::<DNSEndpoint>(&missing).await.unwrap());
-        let other = r#"{"kind":"APIResourceList","groupVersion":"externaldns.k8s.io/v1alpha1",
-            "resources":[{"name":"dnsendpoints","singularName":"","namespaced":true,
-            "kind":"DNSEndpoint","verbs":["list"]}]}"#;
-        assert!(exists::<DNSEndpoint>(&server(StatusCode::OK, other)).await.unwrap());
-        let broken = server(StatusCode::SERVICE_UNAVAILABLE, "starting");
-        assert!(exists::<DNSEndpoint>(&broken).await.is_err());
+        let kinds = OptionalKinds::new();
+        kinds.look(&server((StatusCode::OK, NO_GROUP), UNKNOWN).0).await;
+        assert!(!kinds.dns_endpoint() && !kinds.failing.load(Ordering::Relaxed));
+        kinds.look(&server((StatusCode::SERVICE_UNAVAILABLE, "starting"), UNKNOWN).0).await;
+        assert!(kinds.failing.load(Ordering::Relaxed));
     }
 }

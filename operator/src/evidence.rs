@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod control;
 pub mod dns;
 pub mod engine;
+pub mod inventory;
 pub mod issuance;
 pub mod networks;
 pub mod owner;

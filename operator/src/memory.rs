@@ -10,8 +10,9 @@ use crds::domain::Domain;
 use federation_engine::dial::backoff::Backoff;
 use jiff::Timestamp;
 
+use crate::contest::Contest;
 use crate::evidence::cluster::ServiceEvents;
-use crate::reconcile::dereference::Dereferenced;
+use crate::kept::Kept;
 use crate::reconcile::problem::Applied;
 
 /// Conditions of the federation (`None`) and of its domains that are still shown although newer evidence differs, and since
@@ -30,10 +31,12 @@ pub struct Memory {
     pub uid: Option<String>,
     /// The children as last applied, by kind and name.
     pub applied: HashMap<(String, String), AppliedChild>,
+    /// Children that others change as well, by kind and name.
+    pub contests: HashMap<(String, String), Contest>,
     /// Generation and result of the last run of apply.
     pub last_applied: Option<(Option<i64>, Applied)>,
-    /// What the spec refers to, as it was read last.
-    pub read: Option<ReadContent>,
+    /// What the spec refers to and what was issued before, as it was read last.
+    pub contents: Kept,
     /// Digest of the content that pods load without a restart, and since when it is wanted.
     pub content: Option<(String, Timestamp)>,
     /// Digest of the certificate that the pods serve, and since when it is known.
@@ -57,8 +60,9 @@ impl Default for Memory {
         Self {
             uid: None,
             applied: HashMap::new(),
+            contests: HashMap::new(),
             last_applied: None,
-            read: None,
+            contents: Kept::default(),
             content: None,
             certificate: None,
             service_events: None,
@@ -78,25 +82,6 @@ impl Memory {
             Some((before, after)) if before == shown => after.clone(),
             _ => shown.clone(),
         }
-    }
-}
-
-/// The content of Secrets and `ConfigMaps`.
-pub struct ReadContent {
-    /// When it was read. Certificates are judged by the time, so it is not kept for long.
-    pub at: Instant,
-    /// Generation of the spec.
-    pub generation: Option<i64>,
-    /// Versions of the objects before they were read; see [`crate::objects::Objects::versions`].
-    pub versions: Vec<String>,
-    /// The content.
-    pub found: Dereferenced,
-}
-
-impl std::fmt::Debug for ReadContent {
-    // Keys never reach a log.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadContent").finish_non_exhaustive()
     }
 }
 

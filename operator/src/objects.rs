@@ -8,7 +8,7 @@ use crds::external::dns_endpoint::DNSEndpoint;
 use futures::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret, Service};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store, store};
@@ -155,6 +155,8 @@ pub struct Objects {
     pub dns_endpoints: Watched<DNSEndpoint>,
     /// Pods of the engine.
     pub pods: Watched<Pod>,
+    /// Events about Services.
+    pub service_events: Watched<Event>,
     /// Metadata of every Secret.
     pub secrets: Watched<PartialObjectMeta<Secret>>,
     /// Metadata of every `ConfigMap`.
@@ -171,6 +173,8 @@ pub struct Feeds {
     pub dns_endpoints: Feed<DNSEndpoint>,
     /// Of [`Objects::pods`].
     pub pods: Feed<Pod>,
+    /// Of [`Objects::service_events`].
+    pub service_events: Feed<Event>,
     /// Of [`Objects::secrets`].
     pub secrets: Feed<PartialObjectMeta<Secret>>,
     /// Of [`Objects::config_maps`].
@@ -184,14 +188,24 @@ impl Objects {
         let (services, service_feed) = Watched::new();
         let (dns_endpoints, dns_endpoint_feed) = Watched::new();
         let (pods, pod_feed) = Watched::new();
+        let (service_events, service_event_feed) = Watched::new();
         let (secrets, secret_feed) = Watched::new();
         let (config_maps, config_map_feed) = Watched::new();
-        let objects = Self { deployments, services, dns_endpoints, pods, secrets, config_maps };
+        let objects = Self {
+            deployments,
+            services,
+            dns_endpoints,
+            pods,
+            service_events,
+            secrets,
+            config_maps,
+        };
         let feeds = Feeds {
             deployments: deployment_feed,
             services: service_feed,
             dns_endpoints: dns_endpoint_feed,
             pods: pod_feed,
+            service_events: service_event_feed,
             secrets: secret_feed,
             config_maps: config_map_feed,
         };
@@ -219,55 +233,13 @@ impl Objects {
         let found = within("Pod", "", api.list(&selector)).await?;
         Ok(found.items.into_iter().map(Arc::new).collect())
     }
-
-    /// Versions of the Secrets with these names in a namespace, and of these `ConfigMaps`; `None` if they are not known. Content
-    /// that was read at the same versions is still current.
-    pub fn versions(
-        &self,
-        namespace: &str,
-        is_read: impl Fn(&str) -> bool,
-        config_maps: &[&str],
-    ) -> Option<Vec<String>> {
-        let (secrets, maps) = (self.secrets.current()?, self.config_maps.current()?);
-        let version = |kind: &str, object: &dyn Versioned| {
-            format!("{kind}/{}/{}", object.name(), object.version())
-        };
-        let of_namespace = secrets.state_filter(|secret| {
-            secret.metadata.namespace.as_deref() == Some(namespace)
-                && secret.metadata.name.as_deref().is_some_and(&is_read)
-        });
-        let mut all: Vec<String> =
-            of_namespace.iter().map(|secret| version("Secret", &secret.metadata)).collect();
-        for name in config_maps {
-            let found = maps.get(&ObjectRef::new(name).within(namespace));
-            all.extend(found.map(|map| version("ConfigMap", &map.metadata)));
-        }
-        all.sort_unstable();
-        Some(all)
-    }
-}
-
-/// Name and version of an object.
-trait Versioned {
-    fn name(&self) -> &str;
-    fn version(&self) -> &str;
-}
-
-impl Versioned for k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-    fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or_default()
-    }
-
-    fn version(&self) -> &str {
-        self.resource_version.as_deref().unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use http::{Request, Response};
     use kube::client::Body;
-    use kube::runtime::watcher::Event;
+    use kube::runtime::watcher;
     use serde_json::json;
 
     use super::*;
@@ -299,7 +271,9 @@ mod tests {
         let client = refusing();
         let look = || objects.engine_pods(&client, "im", "example");
         assert_eq!(look().await.unwrap_err().cause, Cause::NotPermitted, "no listing yet");
-        for event in [Event::Init, Event::InitApply(pod()), Event::InitDone] {
+        for event in
+            [watcher::Event::Init, watcher::Event::InitApply(pod()), watcher::Event::InitDone]
+        {
             feeds.pods.writer.apply_watcher_event(&event);
         }
         assert_eq!(look().await.unwrap().len(), 1);

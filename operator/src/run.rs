@@ -22,8 +22,10 @@ use crate::client::{self, ClientError};
 use crate::context::Context;
 use crate::controller;
 use crate::discovery::OptionalKinds;
+use crate::domain_policy::{DomainPolicy, DomainPolicyError};
 use crate::evidence::background::Background;
 use crate::evidence::engine::Engines;
+use crate::evidence::inventory;
 use crate::evidence::networks::Networks;
 use crate::evidence::peer_dns::{self, PeerDnsRounds};
 use crate::evidence::prober::{self, ProberRounds};
@@ -32,11 +34,15 @@ use crate::lease::{self, LeaseError};
 use crate::metrics::Metrics;
 use crate::objects::{Feeds, Objects};
 use crate::reconcile::issued;
+use crate::territory::{self, Territory};
 use crate::turns::Turns;
 use crate::watches;
 
 /// Wake-ups in the queue; if it is full, the watches wait.
 const WAKES: usize = 256;
+
+/// Time that the first listing of nodes may take before reconciles begin without it.
+const FIRST_NODES: Duration = Duration::from_secs(10);
 
 /// Time that running reconciles get at shutdown, well within the usual grace period of pods (30 s).
 const FINISH: Duration = Duration::from_secs(15);
@@ -53,6 +59,9 @@ pub enum RunError {
     /// The lease cannot be used.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// The list of domains cannot be used.
+    #[error(transparent)]
+    Domains(#[from] DomainPolicyError),
     /// Another replica may be the leader now.
     #[error("lost the lease; exiting, so that this process does not conflict with the new leader")]
     LeadershipLost,
@@ -82,7 +91,8 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let leadership = if args.leader_election {
         // A replica that waits for the lease counts as ready.
         health.set_ready();
-        let acquired = lease::acquire(client.clone(), &args.pod_namespace, &args.pod_name);
+        let wanted = lease(&args);
+        let acquired = lease::acquire(client.clone(), &wanted);
         tokio::select! {
             acquired = acquired => Some(acquired?),
             () = &mut stop => return Ok(()),
@@ -97,15 +107,11 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let (federations, writer) = controller::store();
     let (children, child_writers) = Children::new();
     let (objects, feeds) = Objects::new();
-    let reporter = Reporter {
-        controller: crds::FIELD_MANAGER.to_owned(),
-        instance: Some(args.pod_name.clone()),
-    };
     let context = Arc::new(Context {
         client: client.clone(),
         settings: settings(&args),
         metrics: metrics.clone(),
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: recorder(&client, &args),
         federations,
         children,
         objects,
@@ -116,6 +122,9 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         probes: Background::new(ProbeRounds, rounds::PROBES_AT_ONCE, wake.clone()),
         peer_dns: Background::new(PeerDnsRounds, peer_dns::LOOKUPS_AT_ONCE, wake.clone()),
         outside: Background::new(ProberRounds::default(), prober::PROBERS_AT_ONCE, wake.clone()),
+        class: args.class.clone(),
+        territory: Territory::default(),
+        domains: DomainPolicy::read(args.domains.as_deref())?,
         rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
         // A quarter of the reconciles can always judge, even if every request to apply something hangs.
@@ -124,13 +133,15 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     });
     context.kinds.look(&client).await;
     spawn_watches(&mut tasks, &context, &args.namespace, child_writers, feeds, &wake);
-    let ready = Arc::clone(&context);
-    tasks.spawn(async move {
-        ready.children.wait_until_ready().await;
-        if ready.federations.wait_until_ready().await.is_ok() {
-            health.set_ready();
-        }
-    });
+    if args.namespace.is_empty() {
+        spawn_cluster_watches(&mut tasks, &context, &args, &wake);
+    }
+    tokio::select! {
+        // The engines' configuration has networks of the cluster. Without them, every federation would be changed twice.
+        _ = tokio::time::timeout(FIRST_NODES, context.networks.first()) => {}
+        () = &mut stop => return Ok(()),
+    }
+    tasks.spawn(announce_ready(Arc::clone(&context), health));
 
     let (finish, finished) = tokio::sync::oneshot::channel::<()>();
     let finished = async move {
@@ -172,6 +183,39 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     Ok(())
 }
 
+fn recorder(client: &kube::Client, args: &Args) -> Recorder {
+    let reporter = Reporter {
+        controller: crds::FIELD_MANAGER.to_owned(),
+        instance: Some(args.pod_name.clone()),
+    };
+    Recorder::new(client.clone(), reporter)
+}
+
+/// The pod is ready when the first listings are complete.
+async fn announce_ready(context: Arc<Context>, health: Health) {
+    context.children.wait_until_ready().await;
+    if context.federations.wait_until_ready().await.is_ok() {
+        health.set_ready();
+    }
+}
+
+/// Watches what an operator for one namespace has no permission for: nodes, and the leases of operators for one namespace.
+fn spawn_cluster_watches(
+    tasks: &mut JoinSet<()>,
+    context: &Arc<Context>,
+    args: &Args,
+    wake: &watches::Wake,
+) {
+    let nodes = Arc::clone(context);
+    tasks.spawn(async move { inventory::follow(nodes.client.clone(), &nodes.networks).await });
+    let (leases, wake) = (Arc::clone(context), wake.clone());
+    let name = lease::name(&args.class, false);
+    tasks.spawn(async move {
+        let changed = |namespace| watches::all_of(&leases, namespace, &wake);
+        territory::follow(leases.client.clone(), &name, &leases.territory, changed).await;
+    });
+}
+
 fn spawn_watches(
     tasks: &mut JoinSet<()>,
     context: &Arc<Context>,
@@ -207,6 +251,8 @@ fn spawn_watches(
         }
     }
     tasks.spawn(watches::pods(Arc::clone(context), namespace(), feeds.pods, wake.clone()));
+    let (events, own) = (feeds.service_events, Arc::clone(context));
+    tasks.spawn(watches::service_events(own, namespace(), events, wake.clone()));
     tasks.spawn(watches::secrets(Arc::clone(context), namespace(), feeds.secrets, wake.clone()));
     let (maps, own) = (feeds.config_maps, Arc::clone(context));
     tasks.spawn(watches::config_maps(own, namespace(), maps, wake.clone()));
@@ -216,6 +262,20 @@ fn spawn_watches(
     }
     let context = Arc::clone(context);
     tasks.spawn(async move { context.kinds.follow(&context.client).await });
+}
+
+/// The lease of this operator.
+fn lease(args: &Args) -> lease::Wanted {
+    let elsewhere = Some(&args.leader_election_namespace).filter(|namespace| !namespace.is_empty());
+    // Operators for one namespace share nothing with those of other namespaces.
+    let elsewhere = elsewhere.filter(|_| args.namespace.is_empty());
+    let namespace = if args.namespace.is_empty() { &args.pod_namespace } else { &args.namespace };
+    lease::Wanted {
+        namespace: elsewhere.unwrap_or(namespace).clone(),
+        name: lease::name(&args.class, args.namespace.is_empty()),
+        own_namespace: args.pod_namespace.clone(),
+        pod: args.pod_name.clone(),
+    }
 }
 
 fn settings(args: &Args) -> Settings {

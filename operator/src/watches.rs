@@ -9,7 +9,7 @@ use crds::XmppFederation;
 use crds::federation::reference::BundleRef;
 use crds::federation::tls::CertificateSource;
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{self, ConfigMap, Pod, Secret};
 use kube::core::{ApiResource, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -22,6 +22,7 @@ use crate::build::{bundles, components};
 use crate::causes::Causes;
 use crate::children::{Metadata, Writer};
 use crate::context::{Context, FederationRef};
+use crate::evidence::cluster::ABOUT_SERVICES;
 use crate::federation::names;
 use crate::objects::{Feed, Health};
 use crate::relist::Relist;
@@ -220,6 +221,28 @@ pub async fn pods(context: Arc<Context>, namespace: String, feed: Feed<Pod>, wak
     .await;
 }
 
+/// Watches the events about Services. Load balancer controllers report only there.
+pub async fn service_events(
+    context: Arc<Context>,
+    namespace: String,
+    feed: Feed<v1::Event>,
+    wake: Wake,
+) {
+    let Feed { mut writer, health } = feed;
+    let about = watcher::Config::default().fields(ABOUT_SERVICES);
+    let events = watcher(every::<v1::Event>(&context, &namespace), about)
+        .default_backoff()
+        .modify(|event| event.managed_fields_mut().clear());
+    let keep = |event: &Event<v1::Event>| writer.apply_watcher_event(event);
+    wake_for_each(events, "Event", &wake, &health, keep, |event: &v1::Event| {
+        // The outer Service has the federation's name.
+        let name = event.involved_object.name.as_deref().unwrap_or_default();
+        let federation = FederationRef::new(name).within(&event.namespace().unwrap_or_default());
+        context.federations.get(&federation).map(|_| federation).into_iter().collect()
+    })
+    .await;
+}
+
 /// Watches one kind of object that cert-manager creates for a Certificate. Waits until cert-manager is installed.
 pub async fn issuance(context: Arc<Context>, namespace: String, resource: ApiResource, wake: Wake) {
     if context.kinds.certificate_changes().wait_for(|exists| *exists).await.is_err() {
@@ -364,6 +387,16 @@ fn referring(
 async fn all(context: &Context, wake: &Wake) {
     for federation in context.federations.state() {
         if wake.send(FederationRef::from_obj(federation.as_ref())).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Triggers a reconcile of every federation of a namespace.
+pub async fn all_of(context: &Context, namespace: String, wake: &Wake) {
+    for federation in context.federations.state() {
+        let reference = FederationRef::from_obj(federation.as_ref());
+        if reference.namespace.as_ref() == Some(&namespace) && wake.send(reference).await.is_err() {
             return;
         }
     }

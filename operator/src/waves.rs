@@ -55,8 +55,16 @@ impl Waves {
         let waits = if permitted.contains_key(federation) {
             None
         } else if let Some(stuck) = &seen.stuck {
+            let near = stuck.split('/').next() == federation.namespace.as_deref();
+            let place = if near {
+                format!("federation {stuck}")
+            } else {
+                // Tenants do not learn the names of each other's objects.
+                tracing::debug!(%stuck, image = %wanted, "a rollout is stuck, so the other federations keep their image");
+                "a federation in another namespace".to_owned()
+            };
             Some(format!(
-                "This federation keeps image {own}, because the rollout of image {wanted} is stuck at federation {stuck}."
+                "This federation keeps image {own}, because the rollout of image {wanted} is stuck at {place}."
             ))
         } else {
             let limit = if seen.complete > 0 { WAVE } else { 1 };

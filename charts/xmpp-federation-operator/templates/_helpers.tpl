@@ -53,3 +53,27 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s:%s" .image.repository (default .default .image.tag) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The lease of this release; operator/src/lease.rs has the same names. */}}
+{{- define "xfed.leaseNamespace" -}}
+{{- ternary .Values.leaderElection.namespace .Release.Namespace .Values.rbac.clusterWide -}}
+{{- end -}}
+
+{{- define "xfed.namespacedLeaseName" -}}
+{{- printf "xmpp-federation-operator.namespaced.%s" .Values.class -}}
+{{- end -}}
+
+{{- define "xfed.leaseName" -}}
+{{- if not .Values.rbac.clusterWide -}}
+{{- include "xfed.namespacedLeaseName" . -}}
+{{- else if eq .Values.class "default" -}}
+xmpp-federation-operator
+{{- else -}}
+{{- printf "xmpp-federation-operator.class.%s" .Values.class -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether there is a list of domains. */}}
+{{- define "xfed.hasDomains" -}}
+{{- if or .Values.domains.namespaces (ne .Values.domains.default "Allow") }}true{{ end -}}
+{{- end -}}

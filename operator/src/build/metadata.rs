@@ -8,9 +8,6 @@ use crate::federation::validated::Validated;
 
 /// Label with the name of the federation that an object belongs to.
 pub const FEDERATION_LABEL: &str = "xmppfederation.dev/federation";
-/// Annotation on running pods with a digest of their files. A change of any annotation makes the kubelet sync the pod's
-/// volumes immediately instead of within a minute. It is never in the pod template, because that would restart the pods.
-pub const CONTENT_ANNOTATION: &str = "xmppfederation.dev/content";
 /// Selects all objects that the operator created.
 pub const MANAGED_BY_SELECTOR: &str = "app.kubernetes.io/managed-by=xmpp-federation-operator";
 
@@ -44,6 +41,12 @@ pub fn selector_labels(name: &str) -> BTreeMap<String, String> {
     [("app.kubernetes.io/component", "engine"), (FEDERATION_LABEL, name)]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
+}
+
+/// [`selector_labels`] in the notation of `kubectl get -l`.
+pub fn selector_text(name: &str) -> String {
+    let labels = selector_labels(name).into_iter().map(|(key, value)| format!("{key}={value}"));
+    labels.collect::<Vec<_>>().join(",")
 }
 
 /// [`selector_labels`] as a selector.

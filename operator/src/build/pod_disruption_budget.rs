@@ -14,6 +14,8 @@ pub fn build(federation: &Validated) -> Option<PodDisruptionBudget> {
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
             selector: Some(metadata::selector(&federation.name)),
+            // A pod that hangs is not ready, so it serves nobody and must not keep its node from being drained.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()
         }),
         ..PodDisruptionBudget::default()

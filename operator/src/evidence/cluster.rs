@@ -11,7 +11,6 @@ use kube::{Api, Client, ResourceExt};
 use super::engine::Replica;
 use crate::build::Address;
 use crate::build::deployment::CONTAINER;
-use crate::build::metadata::CONTENT_ANNOTATION;
 
 /// Label of the Deployment's controller on pods, with a hash of their template.
 const REVISION_LABEL: &str = "pod-template-hash";
@@ -77,8 +76,6 @@ pub struct EnginePod {
     pub out_of_memory: bool,
     /// Number of restarts of the container.
     pub restarts: i32,
-    /// Value of the annotation [`CONTENT_ANNOTATION`].
-    pub content: Option<String>,
     /// Hash of the pod template, as the Deployment's controller labels it.
     pub revision: Option<String>,
 }
@@ -189,7 +186,6 @@ pub fn engine_pod(pod: &Pod) -> EnginePod {
         ended,
         out_of_memory: last.is_some_and(|end| end.reason.as_deref() == Some("OOMKilled")),
         restarts: container.map_or(0, |container| container.restart_count),
-        content: pod.annotations().get(CONTENT_ANNOTATION).cloned(),
         revision: pod.labels().get(REVISION_LABEL).cloned(),
     }
 }
@@ -230,6 +226,9 @@ pub struct ServiceEvents {
     pub warning: Option<(String, String)>,
 }
 
+/// The field by which events about Services are selected.
+pub const ABOUT_SERVICES: &str = "involvedObject.kind=Service";
+
 /// Reads the events about a Service.
 ///
 /// # Errors
@@ -244,18 +243,35 @@ pub async fn events_about(
         service.namespace().as_deref().unwrap_or_default(),
     );
     let about = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(50);
-    let mut found = events.list(&about).await?.items;
-    let any = !found.is_empty();
-    found.retain(|event| event.type_.as_deref() == Some("Warning"));
-    found.sort_by_key(|event| {
-        let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
-        series
-            .or(event.event_time.as_ref())
-            .map(|time| time.0)
-            .max(event.last_timestamp.as_ref().map(|time| time.0))
-    });
-    let warning = found
-        .pop()
-        .map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default()));
-    Ok(ServiceEvents { any, warning })
+    let found = events.list(&about).await?.items;
+    Ok(ServiceEvents::of(found.iter()))
+}
+
+impl ServiceEvents {
+    /// What events about one Service say.
+    pub fn of<'a>(events: impl Iterator<Item = &'a Event>) -> Self {
+        let mut all = Self::default();
+        let mut latest = None;
+        for event in events {
+            all.any = true;
+            let at = time_of(event);
+            if event.type_.as_deref() != Some("Warning") || latest.is_some_and(|latest| at < latest)
+            {
+                continue;
+            }
+            latest = Some(at);
+            let word = |text: &Option<String>| text.clone().unwrap_or_default();
+            all.warning = Some((word(&event.reason), word(&event.message)));
+        }
+        all
+    }
+}
+
+/// When an event was observed last.
+fn time_of(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    series
+        .or(event.event_time.as_ref())
+        .map(|time| time.0)
+        .max(event.last_timestamp.as_ref().map(|time| time.0))
 }

@@ -1,17 +1,12 @@
 //! Addresses of the cluster itself: a connection from one of them shows nothing about reachability from outside.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use k8s_openapi::api::core::v1::Node;
-use k8s_openapi::api::networking::v1::ServiceCIDR;
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use tokio::sync::watch;
 
-/// How long an answer is cached: nodes come and go, but their networks rarely change.
-const NETWORKS_TTL: Duration = Duration::from_mins(2);
+use super::inventory::NodeNetworks;
 
 /// Networks that are not routed on the internet: loopback, private use (RFC 1918, RFC 4193), shared (RFC 6598), link-local,
 /// benchmarking (RFC 2544) and class E, all of which some clusters use as pod networks.
@@ -88,93 +83,60 @@ impl ClusterNetworks {
     }
 }
 
-/// Queries the API server at most once every two minutes.
+/// The networks, kept current by [`super::inventory`].
 #[derive(Debug)]
 pub struct Networks {
-    cluster_wide: bool,
-    kept: RwLock<Option<(Instant, Arc<ClusterNetworks>)>>,
+    known: watch::Sender<Option<Arc<ClusterNetworks>>>,
 }
 
 impl Networks {
     /// An operator for one namespace has no permission to list nodes.
     pub fn new(cluster_wide: bool) -> Self {
-        Self { cluster_wide, kept: RwLock::default() }
+        let known = (!cluster_wide).then(Arc::default);
+        Self { known: watch::Sender::new(known) }
     }
 
-    /// The networks as they were read last.
+    /// The networks as they are known now.
     pub fn last(&self) -> Arc<ClusterNetworks> {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().map(|(_, networks)| Arc::clone(networks)).unwrap_or_default()
+        self.known.borrow().clone().unwrap_or_default()
     }
 
-    /// The networks of the cluster. If some cannot be read, they have a gap.
-    pub async fn get(&self, client: &Client) -> Arc<ClusterNetworks> {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, networks)) = &kept
-            && at.elapsed() < NETWORKS_TTL
-        {
-            return Arc::clone(networks);
-        }
-        let mut networks = ClusterNetworks::default();
-        if self.cluster_wide {
-            networks = read(client).await;
-        }
-        if let (Some(Gap::Nodes), Some((_, last))) = (&networks.gap, &kept) {
-            // If the API server does not answer, the last known networks stay.
-            networks.inside.extend(&last.inside);
-            networks.inside = IpNet::aggregate(&networks.inside);
-        }
-        let networks = Arc::new(networks);
-        *self.kept.write().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), Arc::clone(&networks)));
-        networks
+    /// Waits until the nodes were listed once, or cannot be listed.
+    pub async fn first(&self) -> Arc<ClusterNetworks> {
+        let mut known = self.known.subscribe();
+        // An error means that nothing will be known any more.
+        let _ = known.wait_for(Option::is_some).await;
+        self.last()
     }
-}
 
-async fn read(client: &Client) -> ClusterNetworks {
-    let everything = ListParams::default();
-    let mut networks = ClusterNetworks { inside: Vec::new(), gap: None };
-    match Api::<Node>::all(client.clone()).list(&everything).await {
-        Ok(nodes) => nodes.items.iter().for_each(|node| networks.add(node)),
-        Err(error) => {
-            tracing::warn!(%error, "cannot list nodes, so their addresses are unknown");
-            networks.gap = Some(Gap::Nodes);
-        }
+    /// From now on, these are the networks.
+    pub(super) fn set(&self, networks: ClusterNetworks) {
+        self.known.send_if_modified(|known| {
+            let changed = known.as_deref() != Some(&networks);
+            if changed {
+                *known = Some(Arc::new(networks));
+            }
+            changed
+        });
     }
-    // The oldest supported API server does not have this kind yet.
-    match Api::<ServiceCIDR>::all(client.clone()).list(&everything).await {
-        Ok(ranges) => {
-            let cidrs = ranges.items.into_iter().filter_map(|range| range.spec?.cidrs).flatten();
-            networks.inside.extend(cidrs.filter_map(|cidr| cidr.parse::<IpNet>().ok()));
-        }
-        Err(error) => {
-            tracing::debug!(%error, "cannot list ServiceCIDRs");
-            networks.gap.get_or_insert(Gap::ServiceCidrs);
-        }
-    }
-    networks
 }
 
 impl ClusterNetworks {
     /// Adds the addresses of a node and of its pods.
-    fn add(&mut self, node: &Node) {
-        let cidrs = node.spec.iter().flat_map(|spec| spec.pod_cidrs.iter().flatten());
-        let cidrs: Vec<IpNet> = cidrs.filter_map(|cidr| cidr.parse().ok()).collect();
-        let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
-        let addresses = addresses.filter_map(|address| address.address.parse::<IpAddr>().ok());
-        let lone = cidrs.is_empty();
-        self.inside.extend(addresses.map(|address| {
-            match address {
+    pub(super) fn add(&mut self, name: &str, node: &NodeNetworks) {
+        let lone = node.pods.is_empty();
+        self.inside.extend(node.addresses.iter().map(|address| {
+            match *address {
                 // IPv6 addresses of pods are routed on the internet, and pods share the node's network.
-                IpAddr::V6(_) if lone => IpNet::new(address, NODE_NETWORK_V6)
-                    .map_or_else(|_| IpNet::from(address), |network| network.trunc()),
-                _ => IpNet::from(address),
+                IpAddr::V6(_) if lone => IpNet::new(*address, NODE_NETWORK_V6)
+                    .map_or_else(|_| IpNet::from(*address), |network| network.trunc()),
+                _ => IpNet::from(*address),
             }
         }));
         if lone {
-            self.gap.get_or_insert_with(|| Gap::PodCidrs { node: node.name_any() });
+            self.gap.get_or_insert_with(|| Gap::PodCidrs { node: name.to_owned() });
         }
-        self.inside.extend(cidrs);
+        self.inside.extend(&node.pods);
     }
 }
 
@@ -193,26 +155,19 @@ mod tests {
 
     #[test]
     fn a_node_without_pod_networks_leaves_a_gap() {
-        let node = |name: &str, cidrs: &[&str], address: &str| -> Node {
-            serde_json::from_value(serde_json::json!({
-                "metadata": {"name": name},
-                "spec": {"podCIDRs": cidrs},
-                "status": {"addresses": [
-                    {"type": "InternalIP", "address": address},
-                    {"type": "Hostname", "address": name},
-                ]},
-            }))
-            .unwrap()
+        let node = |cidrs: &[&str], address: &str| NodeNetworks {
+            pods: cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect(),
+            addresses: vec![address.parse().unwrap()],
         };
         let inside = |networks: &ClusterNetworks| -> Vec<String> {
             networks.inside.iter().map(ToString::to_string).collect()
         };
         let mut networks = ClusterNetworks { inside: Vec::new(), gap: None };
-        networks.add(&node("a", &["10.244.0.0/24"], "192.168.1.5"));
+        networks.add("a", &node(&["10.244.0.0/24"], "192.168.1.5"));
         assert_eq!(networks.gap, None);
         assert_eq!(inside(&networks), ["192.168.1.5/32", "10.244.0.0/24"]);
-        networks.add(&node("b", &[], "192.168.1.6"));
-        networks.add(&node("c", &[], "2001:db8:7::6"));
+        networks.add("b", &node(&[], "192.168.1.6"));
+        networks.add("c", &node(&[], "2001:db8:7::6"));
         assert_eq!(networks.gap, Some(Gap::PodCidrs { node: "b".into() }));
         assert_eq!(inside(&networks)[2..], ["192.168.1.6/32", "2001:db8:7::/64"]);
         assert!(networks.contains("2001:db8:7::abcd".parse().unwrap()));

@@ -101,6 +101,8 @@ pub struct Rival {
     pub domains: Vec<Domain>,
     /// The hosts that it names as other targets of its SRV records.
     pub others: Vec<Domain>,
+    /// The names among these that it has: it was accepted with them.
+    pub holds: Vec<Domain>,
 }
 
 impl Rival {
@@ -116,6 +118,7 @@ impl Rival {
             host: object.spec.host()?,
             domains: object.spec.domains.iter().map(|domain| domain.name.clone()).collect(),
             others: object.spec.dns.srv.other_targets.iter().map(|o| o.host.clone()).collect(),
+            holds: held(object),
         })
     }
 
@@ -124,12 +127,34 @@ impl Rival {
         self.others.contains(&other.host) && other.others.contains(&self.host)
     }
 
-    /// The older federation keeps what both claim; at the same age, the one whose name sorts first. A resource without a
-    /// timestamp has not reached the API server and counts as the youngest.
-    fn precedes(&self, other: &Self) -> bool {
-        let rank = |rival: &Self| (rival.created.is_none(), rival.created, rival.reference.clone());
+    /// A federation that has a name keeps it; of two that have it, or have not, the older one, and at the same age the one
+    /// whose reference sorts first. A resource without a timestamp has not reached the API server and counts as the youngest.
+    fn precedes(&self, other: &Self, name: &Domain) -> bool {
+        let rank = |rival: &Self| {
+            let holds = rival.holds.contains(name);
+            (!holds, rival.created.is_none(), rival.created, rival.reference.clone())
+        };
         rank(self) < rank(other)
     }
+
+    /// How the other one is called in a status: tenants do not learn the names of each other's objects.
+    fn called(&self, by: &Self) -> String {
+        let namespace = |reference: &str| reference.split('/').next().map(str::to_owned);
+        if namespace(&self.reference) == namespace(&by.reference) {
+            format!("federation {}", self.reference)
+        } else {
+            "a federation in another namespace".to_owned()
+        }
+    }
+}
+
+/// The names that a federation was accepted with. Only the operator writes the status, and a rejected federation gets no
+/// list of domains.
+pub fn held(object: &XmppFederation) -> Vec<Domain> {
+    let Some(status) = &object.status else { return Vec::new() };
+    let names =
+        status.domains.iter().map(|domain| domain.name.as_str()).chain(status.host.as_deref());
+    names.filter_map(|name| Domain::parse(name).ok()).collect()
 }
 
 /// Why a federation is rejected.
@@ -143,23 +168,33 @@ pub enum InvalidFederation {
     /// The spec contradicts itself.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<InvalidSpec>),
-    /// An older federation has a domain.
+    /// Another federation has a domain.
     #[error(
-        "the domain {domain} belongs to the older federation {other}; remove it from one of the two, or let each name the other's host in spec.dns.srv.otherTargets to share it"
+        "the domain {domain} belongs to {other}; remove it from one of the two, or let each name the other's host in spec.dns.srv.otherTargets to share it"
     )]
     DomainConflict {
         /// The domain.
         domain: Domain,
-        /// `namespace/name` of the older one.
+        /// The other one.
         other: String,
     },
-    /// An older federation has the host.
-    #[error("the host {host} belongs to the older federation {other}; set a different spec.host")]
+    /// Another federation has the host.
+    #[error("the host {host} belongs to {other}; set a different spec.host")]
     HostConflict {
         /// The host.
         host: Domain,
-        /// `namespace/name` of the older one.
+        /// The other one.
         other: String,
+    },
+    /// The administrator's list does not permit a domain or the host.
+    #[error(
+        "namespace {namespace} may not use the name {domain}; ask the cluster's administrator to list it in the chart's value domains.namespaces, or choose another name"
+    )]
+    NotAllowed {
+        /// The domain or the host.
+        domain: Domain,
+        /// The federation's namespace.
+        namespace: String,
     },
 }
 
@@ -173,23 +208,26 @@ pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, 
     if !invalid.is_empty() {
         return Err(InvalidFederation::Invalid(invalid));
     }
-    let Some(claims) = Rival::of(object) else {
+    let reference = format!("{}/{name}", object.namespace().unwrap_or_default());
+    // The rivals include the federation itself, with the names that it has kept.
+    let itself = rivals.iter().find(|rival| rival.reference == reference).cloned();
+    let Some(claims) = itself.or_else(|| Rival::of(object)) else {
         return Err(InvalidFederation::Invalid(vec![InvalidSpec::Host]));
     };
     let Some(owner) = object.controller_owner_ref(&()) else {
         return Err(InvalidFederation::Unreadable("it has no UID".to_owned()));
     };
-    for rival in rivals {
-        if rival.reference == claims.reference || !rival.precedes(&claims) {
-            continue;
-        }
-        let other = rival.reference.clone();
+    for rival in rivals.iter().filter(|rival| rival.reference != claims.reference) {
         let shared = claims.shares_with(rival);
         let mut domains = claims.domains.iter().filter(|_| !shared);
-        if let Some(domain) = domains.find(|domain| rival.domains.contains(domain)) {
+        let contested = domains
+            .find(|domain| rival.domains.contains(domain) && rival.precedes(&claims, domain));
+        if let Some(domain) = contested {
+            let other = rival.called(&claims);
             return Err(InvalidFederation::DomainConflict { domain: domain.clone(), other });
         }
-        if rival.host == claims.host {
+        if rival.host == claims.host && rival.precedes(&claims, &claims.host) {
+            let other = rival.called(&claims);
             return Err(InvalidFederation::HostConflict { host: claims.host, other });
         }
     }
@@ -230,6 +268,7 @@ mod tests {
             host: Domain::parse(&format!("xmpp.{domain}")).unwrap(),
             domains: vec![Domain::parse(domain).unwrap()],
             others: Vec::new(),
+            holds: Vec::new(),
         }
     }
 
@@ -249,9 +288,23 @@ mod tests {
         let stranger = rival("other/c", "2026-01-01T00:00:00Z", "example.org");
         assert!(validate(&object, &[younger, stranger]).is_ok());
         let rejection = validate(&object, &[older]).unwrap_err();
-        assert!(
-            matches!(&rejection, InvalidFederation::DomainConflict { other, .. } if other == "other/a")
-        );
+        assert!(matches!(&rejection, InvalidFederation::DomainConflict { .. }));
+        assert!(!rejection.to_string().contains("other/a"), "{rejection}");
+        let near = rival("im/a", "2026-01-01T00:00:00Z", "example.com");
+        assert!(validate(&object, &[near]).unwrap_err().to_string().contains("im/a"));
+    }
+
+    #[test]
+    fn a_federation_that_has_a_name_keeps_it_also_from_an_older_one() {
+        let mut object = federation(&json!({"domains": [{"name": "example.com"}]}));
+        let mut older = rival("other/a", "2026-01-01T00:00:00Z", "example.com");
+        let status = json!({
+            "host": "xmpp.example.com", "domains": [{"name": "example.com", "conditions": []}]
+        });
+        object.status = Some(serde_json::from_value(status).unwrap());
+        assert!(validate(&object, std::slice::from_ref(&older)).is_ok());
+        older.holds = vec![Domain::parse("example.com").unwrap()];
+        assert!(validate(&object, &[older]).is_err(), "both have it, so the age decides");
     }
 
     #[test]

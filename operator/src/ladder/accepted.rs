@@ -42,6 +42,12 @@ fn refused(view: View<'_>, worst: &Problem, all: &[Problem]) -> Verdict {
                 "{object} already exists and does not belong to this federation, so the operator does not change it. Delete or rename it, or give the federation another name."
             ),
         ),
+        Cause::Contested => (
+            AcceptedReason::ObjectContested,
+            format!(
+                "{object} is changed again and again by {message}, so the operator restores it only every few minutes. Let only one of the two manage it; two installations of this operator need different classes."
+            ),
+        ),
         Cause::NotPermitted => (
             AcceptedReason::NotPermitted,
             format!(
@@ -86,7 +92,11 @@ fn advice(cause: Cause, namespace: &str) -> String {
             "Install the CustomResourceDefinition of that kind. The operator retries within 10s."
                 .to_owned()
         }
-        Cause::Foreign | Cause::NotPermitted | Cause::Invalid | Cause::Failed => {
+        Cause::Foreign
+        | Cause::Contested
+        | Cause::NotPermitted
+        | Cause::Invalid
+        | Cause::Failed => {
             "The operator retries within 10s; if this persists, check the API server.".to_owned()
         }
     }
@@ -115,6 +125,7 @@ pub fn rejected(rejection: &InvalidFederation) -> Verdict {
         }
         InvalidFederation::DomainConflict { .. } => AcceptedReason::DomainConflict,
         InvalidFederation::HostConflict { .. } => AcceptedReason::HostConflict,
+        InvalidFederation::NotAllowed { .. } => AcceptedReason::DomainNotAllowed,
     };
     Verdict::new(reason, rejection.to_string())
 }

@@ -2,25 +2,23 @@
 //! An object that has not changed since it was last applied causes no request. One object that the API server refuses does
 //! not stop the others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, ResourceExt};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::problem::{Applied, Problem, Step};
 use super::replace::{self, Refusal};
 use super::replacement::Replacement;
 use crate::build::Child;
-use crate::build::metadata::CONTENT_ANNOTATION;
 use crate::children::{self, is_controlled_by};
+use crate::contest::last_writer;
 use crate::context::{Context, FederationRef};
-use crate::evidence::cluster::EnginePod;
 use crate::federation::validated::Validated;
 use crate::memory::AppliedChild;
 
@@ -154,7 +152,12 @@ async fn send(
     let digest = digest(object);
     let known = context.children.get(resource, &federation.namespace, &name);
     let ours = known.as_deref().filter(|known| is_controlled_by(*known, &federation.owner.uid));
-    let last = context.remember(reference, |memory| memory.applied.get(&key).cloned());
+    let (last, fight) = context.remember(reference, |memory| {
+        (memory.applied.get(&key).cloned(), memory.contests.get(&key).cloned().unwrap_or_default())
+    });
+    if let Some(writer) = fight.pauses(Instant::now()) {
+        return Err(Problem::contested(&kind, &name, writer).into());
+    }
     let unchanged = last.as_ref().filter(|last| last.digest == digest);
     if let (Some(known), Some(last)) = (ours, unchanged)
         && last.version == children::version(known)
@@ -168,6 +171,11 @@ async fn send(
     );
     let problem = |step, error: &kube::Error| Problem::of(step, &kind, &name, error);
     let mut deleted = false;
+    let mut writer = None;
+    if unchanged.is_some() && ours.is_some() && fight.is_suspected() {
+        let found = api.get_metadata_opt(&name).await.map_err(|e| problem(Step::Read, &e))?;
+        writer = found.and_then(|found| last_writer(found.managed_fields()));
+    }
     if ours.is_none() {
         // The stores hold only objects with the operator's label, and lag behind; the API server has every object.
         let found = api.get_metadata_opt(&name).await.map_err(|e| problem(Step::Read, &e))?;
@@ -176,6 +184,7 @@ async fn send(
             return Err(Problem::foreign(&kind, &name).into());
         }
     }
+    context.remember(reference, |memory| memory.contents.forget(&kind, &name));
     let sent = match replace::apply(&api, federation, child).await {
         Ok(sent) => sent,
         Err(Refusal::Api(error)) => return Err(problem(Step::Apply, &error).into()),
@@ -193,7 +202,18 @@ async fn send(
     });
     let version = children::version(&sent);
     let applied = AppliedChild { digest, version, revision };
-    context.remember(reference, |memory| memory.applied.insert(key, applied));
+    let now = Instant::now();
+    let fight = context.remember(reference, |memory| {
+        memory.applied.insert(key.clone(), applied);
+        let fight = restored.is_some().then(|| memory.contests.entry(key).or_default());
+        fight.map(|fight| {
+            fight.restored(writer, now);
+            fight.clone()
+        })
+    });
+    if let Some(writer) = fight.as_ref().and_then(|fight| fight.pauses(now)) {
+        return Err(Problem::contested(&kind, &name, writer).into());
+    }
     Ok(Some(Sent { object: sent, restored }))
 }
 
@@ -258,24 +278,6 @@ async fn orphans(
         context.remember(reference, |memory| memory.applied.remove(&(kind, name)));
     }
     problems
-}
-
-/// Makes the kubelet sync the volumes of pods whose files have changed. If that fails, the kubelet notices the change itself
-/// within about a minute, so a failure is only logged.
-pub async fn refresh(context: &Context, federation: &Validated, pods: &[EnginePod], files: &str) {
-    let api = Api::<Pod>::namespaced(context.client.clone(), &federation.namespace);
-    for pod in pods.iter().filter(|pod| !pod.terminating && pod.content.as_deref() != Some(files)) {
-        let patch = json!({"metadata": {"annotations": {CONTENT_ANNOTATION: files}}});
-        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
-        let sent = api.patch_metadata(&pod.name, &parameters, &patch);
-        match tokio::time::timeout(CHILD_TIMEOUT, sent).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                tracing::debug!(pod = %pod.name, %error, "cannot annotate an engine pod");
-            }
-            Err(_) => tracing::debug!(pod = %pod.name, "annotating an engine pod timed out"),
-        }
-    }
 }
 
 /// Digest of an object, or of a value that represents several objects.

@@ -10,8 +10,7 @@ use federation_engine::tls::issue::PemPair;
 use federation_engine::tls::roots;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::Secret;
 use s2s_proto::certificate::trust::Trust;
 
 use crate::build::{bundles, components, paths};
@@ -24,6 +23,7 @@ use crate::federation::names;
 use crate::federation::serving::{Offer, Offers, Source};
 use crate::federation::validated::Validated;
 
+use super::contents::Contents;
 use super::issued::{self, Issued};
 
 /// The public roots, which peers are expected to have.
@@ -53,20 +53,16 @@ pub struct Dereferenced {
 /// # Errors
 /// When a call to the API server fails. A reference that the operator is not permitted to read is a finding instead.
 pub async fn dereference(
-    client: &Client,
+    contents: &Contents<'_>,
     federation: &Validated,
     cert_manager: bool,
     now: Timestamp,
 ) -> Result<Dereferenced, kube::Error> {
     let name = federation.name.as_str();
-    let secrets = Api::<Secret>::namespaced(client.clone(), &federation.namespace);
-    let own = |name: String| {
-        let secrets = secrets.clone();
-        async move {
-            let found = secrets.get_opt(&name).await?;
-            // A foreign Secret of that name is not read; applying reports it.
-            Ok::<_, kube::Error>(found.filter(|s| is_controlled_by(s, &federation.owner.uid)))
-        }
+    let own = |name: String| async move {
+        let found = contents.secret(&name).await?;
+        // A foreign Secret of that name is not read; applying reports it.
+        Ok::<_, kube::Error>(found.filter(|s| is_controlled_by(s, &federation.owner.uid)))
     };
     let maps = Api::<ConfigMap>::namespaced(client.clone(), &federation.namespace);
     let public = async {
@@ -101,9 +97,9 @@ pub async fn dereference(
     let mut all = Dereferenced { existing, ..Dereferenced::default() };
     let served = all.existing.serving.as_ref().map(Source::of);
     if federation.issuer().is_some() || matches!(served, Some(Source::Certificate(_))) {
-        all.issued = issued::read(client, federation, cert_manager).await?;
+        all.issued = issued::read(contents, federation, cert_manager).await?;
     }
-    all.read_references(client, federation, now).await?;
+    all.read_references(contents, federation, now).await?;
     all.read_issued(federation, now);
     Ok(all)
 }
@@ -159,11 +155,11 @@ impl Dereferenced {
 
     async fn read_references(
         &mut self,
-        client: &Client,
+        contents: &Contents<'_>,
         federation: &Validated,
         now: Timestamp,
     ) -> Result<(), kube::Error> {
-        let reader = Reader { client, namespace: &federation.namespace };
+        let reader = Reader { contents, namespace: &federation.namespace };
         let spec = &federation.spec;
         let mut of_bundles = Vec::new();
         self.trust = PUBLIC_ROOTS.clone();
@@ -274,7 +270,7 @@ fn judge(
 }
 
 struct Reader<'a> {
-    client: &'a Client,
+    contents: &'a Contents<'a>,
     namespace: &'a str,
 }
 
@@ -313,8 +309,8 @@ impl Reader<'_> {
             }
             BundleRef::ConfigMap(reference) => {
                 let (name, key) = (&reference.name, &reference.key);
-                let maps = Api::<ConfigMap>::namespaced(self.client.clone(), self.namespace);
-                let map = match permitted("ConfigMap", name, maps.get_opt(name).await)? {
+                let found = self.contents.config_map(name).await;
+                let map = match permitted("ConfigMap", name, found)? {
                     Ok(Some(map)) => map,
                     Ok(None) => {
                         return Ok(Err(invalid(
@@ -358,8 +354,8 @@ impl Reader<'_> {
     }
 
     async fn secret(&self, field: &str, name: &str) -> Found<Secret> {
-        let secrets = Api::<Secret>::namespaced(self.client.clone(), self.namespace);
-        Ok(permitted("Secret", name, secrets.get_opt(name).await)?.and_then(|found| {
+        let found = self.contents.secret(name).await;
+        Ok(permitted("Secret", name, found)?.and_then(|found| {
             found.ok_or_else(|| {
                 invalid(
                     ResolvedRefsReason::SecretNotFound,

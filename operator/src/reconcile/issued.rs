@@ -15,6 +15,7 @@ use crate::evidence::references::ReferenceError;
 use crate::federation::names;
 use crate::federation::serving::Source;
 use crate::federation::validated::Validated;
+use crate::reconcile::contents::Contents;
 
 /// Annotation by which cert-manager marks the Secret of a Certificate.
 const CERTIFICATE_NAME: &str = "cert-manager.io/certificate-name";
@@ -63,13 +64,12 @@ impl Issued {
 /// # Errors
 /// When a call to the API server fails. What the operator is not permitted to read is left out.
 pub async fn read(
-    client: &Client,
+    contents: &Contents<'_>,
     federation: &Validated,
     kind_exists: bool,
 ) -> Result<Issued, kube::Error> {
     let name = names::issued(&federation.name);
-    let secrets = Api::<Secret>::namespaced(client.clone(), &federation.namespace);
-    let found = secrets.get_opt(&name).await?;
+    let found = contents.secret(&name).await?;
     let is_of_certificate =
         |secret: &Secret| secret.annotations().get(CERTIFICATE_NAME) == Some(&name);
     let is_taken = found.as_ref().is_some_and(|secret| !is_of_certificate(secret));
@@ -88,12 +88,12 @@ pub async fn read(
         });
     }
     if kind_exists {
-        all.certificate = certificate(client, federation, &name).await?;
+        all.certificate = certificate(contents, federation, &name).await?;
     }
     if let Some(certificate) = &all.certificate
         && issuance::is_in_progress(certificate)
     {
-        let chain = chain(client, federation).await?;
+        let chain = chain(contents.client(), federation).await?;
         all.issuance.report = issuance::deepest(certificate, &chain);
     }
     if let (Some(issuer), Some(report)) = (federation.issuer(), &all.issuance.report)
@@ -112,13 +112,11 @@ pub async fn read(
 
 /// The Certificate. A foreign one of that name is not read; applying reports it.
 async fn certificate(
-    client: &Client,
+    contents: &Contents<'_>,
     federation: &Validated,
     name: &str,
 ) -> Result<Option<DynamicObject>, kube::Error> {
-    let kind = resource("cert-manager.io", "Certificate", "certificates");
-    let api = Api::<DynamicObject>::namespaced_with(client.clone(), &federation.namespace, &kind);
-    match api.get_opt(name).await {
+    match contents.certificate(name).await {
         Ok(found) => Ok(found.filter(|found| is_controlled_by(found, &federation.owner.uid))),
         // Applying the Certificate reports the missing permission.
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),

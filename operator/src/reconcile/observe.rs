@@ -4,30 +4,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crds::external::certificate::Certificate;
-use crds::federation::reference::BundleRef;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::DynamicObject;
 use tokio::time::timeout;
 
+use super::contents::Contents;
 use super::dereference::{Dereferenced, dereference};
 use super::problem::{Problem, Step};
-use crate::build::bundles;
 use crate::children::is_controlled_by;
 use crate::context::{Context, FederationRef};
 use crate::evidence::cluster::{self, ClusterEvidence, DnsEndpointEvidence, ServiceEvents};
-use crate::evidence::networks::ClusterNetworks;
 use crate::federation::names;
 use crate::federation::validated::Validated;
-use crate::memory::ReadContent;
 
-/// Time limit for reading all Secrets and `ConfigMaps`, for the events about a Service, and for the list of nodes.
+/// Time limit for reading all Secrets and `ConfigMaps`, and for the events about a Service.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long content is used while its objects keep their versions. Certificates are judged by the time.
-const CONTENT_TTL: Duration = Duration::from_mins(1);
-/// How long the events about a Service without an address are used.
+/// How long the events about a Service without an address are used while their watch fails.
 const EVENTS_TTL: Duration = Duration::from_secs(5);
 
 /// The objects in the cluster, and those that could not be read.
@@ -109,6 +103,10 @@ async fn service_events(
     reference: &FederationRef,
     service: &Service,
 ) -> ServiceEvents {
+    if let Some(store) = context.objects.service_events.current() {
+        let about = store.state_filter(|event| event.involved_object.uid == service.metadata.uid);
+        return ServiceEvents::of(about.iter().map(AsRef::as_ref));
+    }
     let last = context.remember(reference, |memory| memory.service_events.clone());
     if let Some((at, events)) = &last
         && at.elapsed() < EVENTS_TTL
@@ -150,7 +148,7 @@ pub fn overlay(cluster: &mut ClusterEvidence, federation: &Validated, sent: &[Dy
     }
 }
 
-/// The content of the Secrets and `ConfigMaps`. It is read again only if one of them has changed.
+/// The content of the Secrets and `ConfigMaps`. What has not changed is not read again.
 ///
 /// # Errors
 /// When the API server does not return it.
@@ -160,66 +158,12 @@ pub async fn content(
     federation: &Validated,
     now: Timestamp,
 ) -> Result<Dereferenced, Problem> {
-    let spec = &federation.spec;
-    let (mut maps, mut secrets) = (Vec::new(), Vec::new());
-    for bundle in bundles::references(spec) {
-        match bundle {
-            BundleRef::ConfigMap(reference) => maps.push(reference.name.as_str()),
-            BundleRef::Secret(reference) => secrets.push(reference.name.as_str()),
-        }
-    }
-    secrets.extend(federation.certificate_secret());
-    secrets.extend(spec.dialback.as_ref().map(|dialback| dialback.secret_ref.name.as_str()));
-    secrets.extend(spec.verification.probers().map(|(_, prober)| prober.secret_ref.name.as_str()));
-    // The Secrets that are issued for a federation have its name and a hyphen before theirs.
-    let own = format!("{}-", federation.name);
-    let is_read = |name: &str| name.starts_with(&own) || secrets.contains(&name);
-    let cert_manager = context.kinds.certificate();
-    let mut versions = context.objects.versions(&federation.namespace, is_read, &maps);
-    if let (true, Some(versions)) = (cert_manager, &mut versions) {
-        let (kind, name) =
-            (ApiResource::erase::<Certificate>(&()), names::issued(&federation.name));
-        let certificate = context.children.get(&kind, &federation.namespace, &name);
-        let version = certificate.and_then(|certificate| certificate.resource_version());
-        versions.push(format!("Certificate {}", version.unwrap_or_default()));
-    }
-    let generation = federation.generation;
-    let unchanged = context.remember(reference, |memory| {
-        let read = memory.read.as_ref().filter(|read| {
-            read.generation == generation
-                && Some(&read.versions) == versions.as_ref()
-                && read.at.elapsed() < CONTENT_TTL
-        })?;
-        Some(read.found.clone())
-    });
-    if let Some(found) = unchanged {
-        return Ok(found);
-    }
-    let problem = |error: &kube::Error| Problem::of(Step::Read, "Secret", "", error);
-    let reading = dereference(&context.client, federation, cert_manager, now);
-    let read = timeout(READ_TIMEOUT, Box::pin(reading)).await;
-    let Ok(read) = read else {
+    let kept = context.remember(reference, |memory| memory.contents.clone());
+    let contents = Contents::new(context, &federation.namespace, kept);
+    let reading = dereference(&contents, federation, context.kinds.certificate(), now);
+    let Ok(read) = timeout(READ_TIMEOUT, Box::pin(reading)).await else {
         let message = format!("the API server did not answer within {READ_TIMEOUT:?}");
         return Err(Problem::failed(Step::Read, "Secret", "", message));
     };
-    let found = read.map_err(|error| problem(&error))?;
-    context.remember(reference, |memory| {
-        // While an issuance is in progress, the objects of cert-manager change without a version that is known here.
-        let versions = versions.filter(|_| !found.issued.is_in_progress());
-        memory.read = versions.map(|versions| ReadContent {
-            at: Instant::now(),
-            generation,
-            versions,
-            found: found.clone(),
-        });
-    });
-    Ok(found)
-}
-
-/// Addresses of the cluster itself; the last known ones if the API server does not answer in time.
-pub async fn networks(context: &Context) -> Arc<ClusterNetworks> {
-    match timeout(READ_TIMEOUT, context.networks.get(&context.client)).await {
-        Ok(networks) => networks,
-        Err(_) => context.networks.last(),
-    }
+    read.map_err(|error| Problem::of(Step::Read, "Secret", "", &error))
 }

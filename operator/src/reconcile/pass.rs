@@ -15,10 +15,10 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::apply::{self, Outcome};
 use super::error::Error;
-use super::plan::{Plan, digest_of_files, plan};
+use super::plan::{Plan, plan};
 use super::problem::{Applied, Cause, Step};
 use super::{observe, report, schedule, status};
-use crate::context::{Context, Federation, FederationRef};
+use crate::context::{Context, Federation, FederationRef, Server};
 use crate::evidence::cluster::ClusterEvidence;
 use crate::evidence::dns::{DnsEvidence, LookedFor};
 use crate::evidence::engine::Report;
@@ -43,10 +43,31 @@ const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// When it must be retried.
 pub async fn reconcile(object: Arc<Federation>, context: Arc<Context>) -> Result<Action, Error> {
     let reference = FederationRef::from_obj(object.as_ref());
+    let metadata = match &object.0 {
+        Ok(object) => &object.metadata,
+        Err(invalid) => &invalid.metadata,
+    };
+    if let Some(server) = context.served_by(metadata) {
+        context.leave(&reference);
+        return Ok(left(&reference, &server));
+    }
     match &object.0 {
         Err(invalid) => unreadable(&context, invalid).await,
         Ok(object) if object.metadata.deletion_timestamp.is_some() => Ok(Action::await_change()),
         Ok(object) => Box::pin(one(&context, &reference, object)).await,
+    }
+}
+
+/// Another operator serves the federation and writes its status. A change of its annotations triggers a reconcile; a lease
+/// that expires does not.
+fn left(reference: &FederationRef, server: &Server) -> Action {
+    match server {
+        Server::Class => Action::await_change(),
+        Server::Namespace(holder) => {
+            tracing::debug!(federation = %reference, operator = %holder.identity, "another operator serves the namespace");
+            let rest = holder.until.duration_since(Timestamp::now());
+            Action::requeue(rest.unsigned_abs() + Duration::from_secs(1))
+        }
     }
 }
 
@@ -59,9 +80,11 @@ async fn one(
     context.adopt(reference, object.uid());
     let shown = object.status.clone().unwrap_or_default();
     let old = context.remember(reference, |memory| memory.current(&shown));
-    let rivals = context.rivals.of(object, &context.federations.state());
+    let rivals =
+        context.rivals.of(object, &context.federations.state(), |other| context.claims(other));
     let now = Timestamp::now();
-    let federation = match validate(object, &rivals) {
+    let validated = context.domains.check(object).and_then(|()| validate(object, &rivals));
+    let federation = match validated {
         Ok(federation) => federation,
         Err(rejection) => {
             // No verdict depends on the network.
@@ -217,22 +240,9 @@ async fn act(
     outcome.applied.paused = federation.spec.paused;
     if let Some(children) = &plan.children {
         outcome = apply::apply(context, reference, federation, children).await;
-        if outcome.sent.iter().any(is_secret) {
-            // The stores may lag behind, so the versions say nothing about what was sent just now.
-            context.remember(reference, |memory| memory.read = None);
-        }
-        if outcome.applied.problems.is_empty() && !federation.spec.paused {
-            let files = digest_of_files(&plan.config, children);
-            let (cluster, _) = observe::cluster(context, reference, federation).await;
-            apply::refresh(context, federation, &cluster.pods, &files).await;
-        }
     }
     outcome.applied.problems.extend(plan.problems.iter().cloned());
     outcome
-}
-
-fn is_secret(object: &DynamicObject) -> bool {
-    object.types.as_ref().is_some_and(|types| types.kind == "Secret")
 }
 
 /// The evidence as it is now. It waits for the API server at most, and only if a watch fails.
@@ -396,7 +406,9 @@ async fn reject(
     let status = status::rejected(old, verdict, generation, now);
     report::status(context, object, old, &status).await?;
     Ok(match rejection {
-        InvalidFederation::Unreadable(_) | InvalidFederation::Invalid(_) => Action::await_change(),
+        InvalidFederation::Unreadable(_)
+        | InvalidFederation::Invalid(_)
+        | InvalidFederation::NotAllowed { .. } => Action::await_change(),
         // The older federation may be deleted.
         InvalidFederation::DomainConflict { .. } | InvalidFederation::HostConflict { .. } => {
             Action::requeue(std::time::Duration::from_secs(30))

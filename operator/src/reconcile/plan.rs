@@ -60,10 +60,9 @@ pub(super) async fn plan(
     now: Timestamp,
     may_apply: bool,
 ) -> Plan {
-    let (found, (mut cluster, unread), networks) = tokio::join!(
+    let (found, (mut cluster, unread)) = tokio::join!(
         observe::content(context, reference, federation, now),
         observe::cluster(context, reference, federation),
-        observe::networks(context),
     );
     let published_at = federation.published_at(cluster.address());
     let last_dns = context.dns.last(reference);
@@ -82,7 +81,7 @@ pub(super) async fn plan(
         references: References::default(),
         credentials: None,
         probers: Vec::new(),
-        networks,
+        networks: context.networks.last(),
         rollout_waits: None,
         restored: Vec::new(),
         problems: Vec::new(),
@@ -204,16 +203,4 @@ fn wanted_config(
     });
     let age = now.duration_since(since).unsigned_abs();
     WantedConfig { hash, age }
-}
-
-/// Digest of all files that pods load without a restart.
-pub(super) fn digest_of_files(config: &WantedConfig, children: &[Child]) -> String {
-    let secrets: Vec<&serde_json::Value> = children
-        .iter()
-        .filter(|child| child.resource.kind == "Secret")
-        .map(|child| &child.object.data)
-        .collect();
-    let mut digest = apply::digest(&(config.hash.as_str(), secrets));
-    digest.truncate(16);
-    digest
 }

@@ -2,6 +2,7 @@
 
 use super::replacement::Replacement;
 use crate::causes::Causes;
+use crate::contest::Writer;
 
 /// What was tried.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,6 +35,8 @@ pub struct Problem {
 pub enum Cause {
     /// An object of that name exists and is not controlled by this federation.
     Foreign,
+    /// Another program changes the object again and again.
+    Contested,
     /// The operator's service account lacks a permission.
     NotPermitted,
     /// The object, which is built from the spec, is not valid.
@@ -94,6 +97,18 @@ impl Problem {
             kind: kind.to_owned(),
             name: name.to_owned(),
             cause: Cause::Foreign,
+            message,
+        }
+    }
+
+    /// Another program changes the object again and again, so the operator pauses.
+    pub fn contested(kind: &str, name: &str, writer: Option<&Writer>) -> Self {
+        let message = writer.map_or_else(|| "another client".to_owned(), Writer::to_string);
+        Self {
+            step: Step::Apply,
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            cause: Cause::Contested,
             message,
         }
     }

@@ -1,6 +1,9 @@
 //! Builds the status from verdicts and evidence. Pure.
 
+mod bounded;
 mod peers;
+
+pub use self::bounded::MAX_STATUS_BYTES;
 
 use crds::XmppFederationStatus;
 use crds::condition::{self, Condition, ConditionStatus, ConditionType, sentence};
@@ -18,6 +21,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::peers::peers;
 use crate::build::Address;
+use crate::build::metadata::selector_text;
 use crate::configure;
 use crate::dns::{compare, zone};
 use crate::federation::names;
@@ -53,6 +57,8 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     summarise(&mut status, &verdicts, view);
     status.observed_generation = generation;
     status.host = Some(federation.host.to_ascii());
+    status.replicas = seen.cluster.workload.as_ref().map(|workload| workload.total);
+    status.selector = Some(selector_text(&federation.name));
     status.addresses = addresses(federation.reached_at(seen.cluster.address()).as_ref());
     status.ports = Some(ports(federation));
     status.addresses_changed_time = seen.address_changed.map(Time);
@@ -66,7 +72,7 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     status.peers = peers;
     status.peer_summary = Some(summary);
     status.inbound = inbound_evidence(old, view);
-    Judged { status: stamped(old, status, seen.now), failing }
+    Judged { status: stamped(old, bounded::bounded(status), seen.now), failing }
 }
 
 /// The verdicts as the status shows them.

@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 mod issued;
+mod large;
 
 use super::apply::{Outcome, apply};
+use super::contents::Contents;
 use super::problem::{Applied, Cause, Problem, Step};
 use super::{report, status};
 use crate::build::{self, Address, Child};
@@ -646,7 +648,8 @@ async fn served(spec: &Value, found: Vec<Value>) -> (String, Vec<Value>) {
     let federation = validated(spec);
     let (client, task) = secrets(found);
     let now = jiff::Timestamp::now();
-    let found = Box::pin(super::dereference::dereference(&client, &federation, true, now));
+    let contents = Contents::uncached(&client, "im");
+    let found = Box::pin(super::dereference::dereference(&contents, &federation, true, now));
     let found = found.await.unwrap();
     drop(client);
     task.await.unwrap();
@@ -832,7 +835,7 @@ fn feed_all(
         };
     }
     feed!(
-        deployments: "Deployment", services: "Service", pods: "Pod",
+        deployments: "Deployment", services: "Service", pods: "Pod", service_events: "Event",
         secrets: "Secret", config_maps: "ConfigMap", dns_endpoints: "DNSEndpoint"
     );
 }

@@ -97,9 +97,14 @@ impl ApiServer {
 
     /// Creates token credentials for a service account, as pods have them. The user has the account's name.
     pub fn log_in(&self, namespace: &str, account: &str) -> Result<()> {
+        self.log_in_as(namespace, account, account)
+    }
+
+    /// The same for a user of this name: accounts of different namespaces may have the same name.
+    pub fn log_in_as(&self, namespace: &str, account: &str, user: &str) -> Result<()> {
         let token = self.kubectl().args(["create", "token", account, "-n", namespace]).stdout()?;
         let credentials = format!("{{token: '{token}'}}");
-        write_kubeconfig(self.dir.path(), &self.url, account, &credentials)
+        write_kubeconfig(self.dir.path(), &self.url, user, &credentials)
     }
 
     /// The directory of its files, which is removed with the value.
@@ -174,6 +179,17 @@ impl Program {
         environment: &[(&str, &str)],
     ) -> Result<Self> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self::start_as(&name, dir, program, arguments, environment)
+    }
+
+    /// The same with another name, for a program that runs several times.
+    pub fn start_as(
+        name: &str,
+        dir: &Path,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).map_err(Error::io("making", &log))?;
         let also = file.try_clone().map_err(Error::io("opening", &log))?;
@@ -189,6 +205,11 @@ impl Program {
             .spawn()
             .map_err(|source| Error::Io { doing: format!("starting {name}"), source })?;
         Ok(Self { child, log })
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The file that receives its output.

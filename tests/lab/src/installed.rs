@@ -10,25 +10,106 @@ use crate::apiserver::{ApiServer, Program, free_ports};
 use crate::command::Run;
 use crate::error::{Error, Result};
 use crate::parts::Part;
-use crate::paths::Paths;
+use crate::paths::{Paths, write};
 
 /// The namespace of the release.
 pub const NAMESPACE: &str = "xmpp-federation-system";
 /// The release, and the operator's service account.
 pub const ACCOUNT: &str = "xmpp-federation-operator";
 
-/// The chart's rendered manifests.
-fn rendered(server: &ApiServer, values: &[&str]) -> Result<String> {
-    let helm = Part::Helm.file(&Paths::from_env()?, "helm")?;
-    let mut run = Run::new(helm)
-        .env("HOME", server.dir().as_os_str())
-        .args(["template", ACCOUNT])
-        .arg(source().join("charts/xmpp-federation-operator"))
-        .args(["--namespace", NAMESPACE]);
-    for value in values {
-        run = run.args(["--set", value]);
+/// A release of the chart.
+#[derive(Clone, Copy, Debug)]
+pub struct Release<'a> {
+    /// Its namespace, which must exist.
+    pub namespace: &'a str,
+    /// Its name, with that of the chart in it: the Deployment and the service account have the same name.
+    pub name: &'a str,
+    /// Its values.
+    pub values: &'a [&'a str],
+}
+
+impl<'a> Release<'a> {
+    /// The usual one with these values.
+    pub fn usual(values: &'a [&'a str]) -> Self {
+        Self { namespace: NAMESPACE, name: ACCOUNT, values }
     }
-    run.stdout()
+
+    /// Applies the rendered manifests, and lets the operator's service account log in.
+    pub fn install(&self, server: &ApiServer) -> Result<()> {
+        server.apply(&self.rendered(server)?)?;
+        server.wait_for_resource()?;
+        server.log_in_as(self.namespace, self.name, &self.user())
+    }
+
+    /// The name of its account among the users of the server, which is unique.
+    fn user(&self) -> String {
+        if self.namespace == NAMESPACE {
+            self.name.to_owned()
+        } else {
+            format!("{}.{}", self.namespace, self.name)
+        }
+    }
+
+    /// The account's name in the audit log.
+    pub fn account(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
+    }
+
+    /// The chart's rendered manifests.
+    fn rendered(&self, server: &ApiServer) -> Result<String> {
+        let helm = Part::Helm.file(&Paths::from_env()?, "helm")?;
+        let mut run = Run::new(helm)
+            .env("HOME", server.dir().as_os_str())
+            .args(["template", self.name])
+            .arg(source().join("charts/xmpp-federation-operator"))
+            .args(["--namespace", self.namespace]);
+        for value in self.values {
+            run = run.args(["--set", value]);
+        }
+        run.stdout()
+    }
+
+    /// The operator, started outside of the cluster as the chart's Deployment starts it.
+    pub fn start(&self, server: &ApiServer) -> Result<Program> {
+        let Self { namespace, name, .. } = *self;
+        let failed = |what: &str| Error::State(what.to_owned());
+        let program =
+            program::build("operator", ACCOUNT).map_err(|error| Error::State(error.to_string()))?;
+        let deployment: Value = server
+            .kubectl()
+            .args(["get", "deployment", name, "-n", namespace, "-o", "json"])
+            .json()?;
+        let [port] = free_ports()?;
+        let arguments = deployment
+            .pointer("/spec/template/spec/containers/0/args")
+            .and_then(Value::as_array)
+            .ok_or_else(|| failed("the operator's Deployment has no arguments"))?;
+        let mut own = Vec::new();
+        for argument in arguments.iter().filter_map(Value::as_str) {
+            if argument.starts_with("--domains=") {
+                own.push(format!("--domains={}", self.domains(server)?.display()));
+            } else if !argument.starts_with("--listen=") {
+                own.push(argument.to_owned());
+            }
+        }
+        own.push(format!("--listen=127.0.0.1:{port}"));
+        own.push(format!("--kubeconfig={}", server.kubeconfig(&self.user()).display()));
+        let environment = [("POD_NAME", "operator-0"), ("POD_NAMESPACE", namespace)];
+        Program::start_as(&self.user(), server.dir(), &program, &own, &environment)
+    }
+
+    /// The list of domains as a file, which the kubelet would make.
+    fn domains(&self, server: &ApiServer) -> Result<PathBuf> {
+        let map = format!("{}-domains", self.name);
+        let text = server
+            .kubectl()
+            .args(["get", "configmap", &map, "-n", self.namespace])
+            .args(["-o", r"jsonpath={.data.domains\.json}"])
+            .stdout()?;
+        let path = server.dir().join(format!("{}.domains.json", self.user()));
+        write(&path, text)?;
+        Ok(path)
+    }
 }
 
 fn source() -> PathBuf {
@@ -41,34 +122,11 @@ pub fn install(values: &[&str]) -> Result<ApiServer> {
     for namespace in [NAMESPACE, "im"] {
         server.kubectl().args(["create", "namespace", namespace]).ok()?;
     }
-    server.apply(&rendered(&server, values)?)?;
-    server.wait_for_resource()?;
-    server.log_in(NAMESPACE, ACCOUNT)?;
+    Release::usual(values).install(&server)?;
     Ok(server)
 }
 
 /// The operator, started outside of the cluster as the chart's Deployment starts it.
 pub fn start_operator(server: &ApiServer) -> Result<Program> {
-    let failed = |what: &str| Error::State(what.to_owned());
-    let program =
-        program::build("operator", ACCOUNT).map_err(|error| Error::State(error.to_string()))?;
-    let deployment: Value = server
-        .kubectl()
-        .args(["get", "deployment", ACCOUNT, "-n", NAMESPACE, "-o", "json"])
-        .json()?;
-    let [port] = free_ports()?;
-    let arguments = deployment
-        .pointer("/spec/template/spec/containers/0/args")
-        .and_then(Value::as_array)
-        .ok_or_else(|| failed("the operator's Deployment has no arguments"))?;
-    let mut arguments: Vec<String> = arguments
-        .iter()
-        .filter_map(Value::as_str)
-        .filter(|argument| !argument.starts_with("--listen="))
-        .map(str::to_owned)
-        .collect();
-    arguments.push(format!("--listen=127.0.0.1:{port}"));
-    arguments.push(format!("--kubeconfig={}", server.kubeconfig(ACCOUNT).display()));
-    let environment = [("POD_NAME", "operator-0"), ("POD_NAMESPACE", NAMESPACE)];
-    Program::start(server.dir(), &program, &arguments, &environment)
+    Release::usual(&[]).start(server)
 }

@@ -9,6 +9,7 @@ mod audit;
 pub mod backend;
 pub mod behind;
 pub mod bot;
+pub mod capacity;
 pub mod catalogue;
 pub mod cert_manager;
 mod cgroups;

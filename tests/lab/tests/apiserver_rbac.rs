@@ -73,9 +73,16 @@ fn permissions(server: &ApiServer, namespace: &str) -> Result<BTreeSet<String>> 
     Ok(found)
 }
 
-const NODES: (&str, &str) = ("/nodes", "list");
+const NODES: (&str, &str) = ("/nodes", "list watch");
 const NETWORKS: (&str, &str) = ("networking.k8s.io/servicecidrs", "list");
-const LEASES: (&str, &str) = ("coordination.k8s.io/leases", "get create patch");
+/// The operator's own lease.
+const LEASE: (&str, &str) = ("coordination.k8s.io/leases", "get create patch");
+/// The leases of operators that serve one namespace.
+const LEASES: (&str, &str) = ("coordination.k8s.io/leases", "list watch");
+/// The lease of earlier versions.
+const EARLIER: (&str, &str) = ("coordination.k8s.io/leases", "get");
+/// The namespace of the operator's own lease.
+const OF_LEASE: &str = "kube-system";
 
 /// The list from the operator's documentation of its context, written out.
 fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
@@ -96,8 +103,8 @@ fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
         ("cert-manager.io/certificaterequests", "get list watch"),
         ("acme.cert-manager.io/orders", "get list watch"),
         ("acme.cert-manager.io/challenges", "get list watch"),
-        ("/pods", "get list watch patch"),
-        ("/events", "list"),
+        ("/pods", "get list watch"),
+        ("/events", "list watch"),
         ("events.k8s.io/events", "create patch"),
     ]
     .iter()
@@ -109,8 +116,9 @@ fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
 #[test]
 fn cluster_wide_the_roles_permit_what_the_operator_does_and_nothing_else() {
     let server = install(&[]).unwrap();
-    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
-    wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES]));
+    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS, LEASES]));
+    wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES, EARLIER]));
+    wait_for_permissions(&server, OF_LEASE, &expected(&[NODES, NETWORKS, LEASES, LEASE]));
     let may = |question: &[&str]| {
         let run = server.kubectl_as(ACCOUNT).args(["auth", "can-i"]).args(question);
         run.output().unwrap().status.success()
@@ -122,6 +130,9 @@ fn cluster_wide_the_roles_permit_what_the_operator_does_and_nothing_else() {
         &["create", "serviceaccounts", "--subresource=token"],
         &["update", "xmppfederations"],
         &["delete", "nodes"],
+        &["patch", "pods"],
+        // The lease of another program in that namespace.
+        &["patch", "leases/kube-scheduler", "-n", OF_LEASE],
         &["impersonate", "users"],
     ] {
         assert!(!may(never), "{never:?}");
@@ -131,7 +142,7 @@ fn cluster_wide_the_roles_permit_what_the_operator_does_and_nothing_else() {
 #[test]
 fn in_one_namespace_the_operator_may_do_nothing_in_others() {
     let server = install(&["rbac.clusterWide=false"]).unwrap();
-    wait_for_permissions(&server, NAMESPACE, &expected(&[LEASES]));
+    wait_for_permissions(&server, NAMESPACE, &expected(&[LEASE]));
     assert_eq!(permissions(&server, "im").unwrap(), BTreeSet::new());
 }
 
@@ -141,8 +152,9 @@ fn the_operator_lives_within_its_roles() {
     let server = install(&[]).unwrap();
     let endpoints = Part::ExternalDns.file(&paths, "dnsendpoints.yaml").unwrap();
     server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
-    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
-    wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES]));
+    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS, LEASES]));
+    wait_for_permissions(&server, NAMESPACE, &expected(&[NODES, NETWORKS, LEASES, EARLIER]));
+    wait_for_permissions(&server, OF_LEASE, &expected(&[NODES, NETWORKS, LEASES, LEASE]));
     // The requests of the review above, which may have been refused.
     let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
     let before = server.requests_of(&user).unwrap().len();
@@ -204,7 +216,8 @@ spec:
         ("patch", "deployments"),
         ("delete", "poddisruptionbudgets"),
         ("delete", "dnsendpoints"),
-        ("list", "nodes"),
+        ("watch", "nodes"),
+        ("watch", "leases"),
     ];
     let requests = Wait::new("the operator's requests in the audit log", Duration::from_mins(3))
         .log(operator.log())
@@ -278,7 +291,7 @@ fn a_service_that_cannot_change_is_replaced_with_the_annotation_and_keeps_its_si
     let server = install(&[]).unwrap();
     let endpoints = Part::ExternalDns.file(&paths, "dnsendpoints.yaml").unwrap();
     server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
-    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS]));
+    wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS, LEASES]));
     let mut operator = start_operator(&server).unwrap();
     server
         .apply(

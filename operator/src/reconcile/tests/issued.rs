@@ -32,7 +32,8 @@ async fn read(spec: &Value, objects: &[(String, Value)]) -> (Dereferenced, Vec<S
     });
     let client = Client::new(service, "im");
     let federation = validated(spec);
-    let found = dereference(&client, &federation, true, jiff::Timestamp::now());
+    let contents = Contents::uncached(&client, "im");
+    let found = dereference(&contents, &federation, true, jiff::Timestamp::now());
     let found = Box::pin(found).await.unwrap();
     drop(client);
     (found, task.await.unwrap())
