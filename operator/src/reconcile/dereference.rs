@@ -1,7 +1,7 @@
 //! Reads the objects that a federation refers to, and those issued for it before. The first step of a reconcile; all I/O.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crds::federation::reference::{BundleRef, SecretKey};
 use crds::reason::ResolvedRefsReason;
@@ -64,9 +64,8 @@ pub async fn dereference(
         // A foreign Secret of that name is not read; applying reports it.
         Ok::<_, kube::Error>(found.filter(|s| is_controlled_by(s, &federation.owner.uid)))
     };
-    let maps = Api::<ConfigMap>::namespaced(client.clone(), &federation.namespace);
     let public = async {
-        let found = maps.get_opt(&names::backend_ca(name)).await?;
+        let found = contents.config_map(&names::backend_ca(name)).await?.map(Arc::unwrap_or_clone);
         Ok::<_, kube::Error>(found.filter(|map| is_controlled_by(map, &federation.owner.uid)))
     };
     let of_backends = async {
