@@ -113,16 +113,17 @@ fn minted(registry: &mut Registry) -> Counters<MintResult> {
     Counters::new(registry, "minted_certificates", help)
 }
 
+fn backend_round_trips(registry: &mut Registry) -> Histogram {
+    let histogram = Histogram::new(ROUND_TRIP_SECONDS);
+    let help = "Duration of the answered pings to the local domains at their backends";
+    registry.register("backend_round_trip_seconds", help, histogram.clone());
+    histogram
+}
+
 impl Default for Metrics {
     /// Registers everything, with every value of the array labels present from the start.
     fn default() -> Self {
         let mut registry = Registry::with_prefix("xmpp_federation");
-        let backend_round_trips = Histogram::new(ROUND_TRIP_SECONDS);
-        registry.register(
-            "backend_round_trip_seconds",
-            "Duration of the answered pings to the local domains at their backends",
-            backend_round_trips.clone(),
-        );
         registry.register(
             "engine_build",
             "Version of the engine",
@@ -218,7 +219,7 @@ impl Default for Metrics {
                 "dials",
                 "Attempts to reach a remote domain, by result",
             ),
-            backend_round_trips,
+            backend_round_trips: backend_round_trips(&mut registry),
             registry,
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn of(programs: &[(&str, Vec<Metric>)]) -> String {
                 "w": WIDTH,
                 "h": HEIGHT,
             });
-            panels.push(panel(panels.len() + 1, metric, position));
+            panels.push(panel(panels.len() + 1, metric, &position));
         }
         y += metrics.len().div_ceil(COLUMNS) * HEIGHT;
     }
@@ -56,7 +56,7 @@ pub(super) fn of(programs: &[(&str, Vec<Metric>)]) -> String {
     text
 }
 
-fn panel(id: usize, metric: &Metric, position: Value) -> Value {
+fn panel(id: usize, metric: &Metric, position: &Value) -> Value {
     let source = json!({"type": "prometheus", "uid": "${datasource}"});
     json!({
         "id": id,

@@ -61,7 +61,7 @@ fn every_alert_says_what_happened_and_what_to_read() {
         // The page and the place on it exist.
         let url = rule["annotations"]["runbook_url"].as_str().unwrap();
         let (page, anchor) = url.rsplit('/').next().unwrap().split_once('#').unwrap();
-        let text = fs::read_to_string(file(&format!("docs/{page}"))).unwrap();
+        let text = fs::read_to_string(file(&format!("docs/{page}.md"))).unwrap();
         let titles = text.lines().filter_map(|line| line.strip_prefix("## "));
         let anchors: Vec<String> =
             titles.map(|title| title.to_lowercase().replace(' ', "-")).collect();

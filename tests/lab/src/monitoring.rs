@@ -75,7 +75,7 @@ impl Prometheus {
     pub fn query(&self, expression: &str) -> Result<Vec<String>> {
         let value =
             |one: &Value| one.pointer("/value/1").and_then(Value::as_str).map(str::to_owned);
-        Ok(self.instant(expression)?.iter().filter_map(value).collect())
+        Ok(instant(expression)?.iter().filter_map(value).collect())
     }
 
     /// Waits until an alert fires.
@@ -97,18 +97,18 @@ impl Prometheus {
 
     fn until(&self, what: &str, wanted: impl Fn(&[String]) -> bool) -> Result<()> {
         Wait::new(what, TURN).log(self.paths.daemons().log(PROMETHEUS)).until(|| {
-            let series = self.instant("ALERTS{alertstate=\"firing\"}")?;
+            let series = instant("ALERTS{alertstate=\"firing\"}")?;
             let name = |one: &Value| one.pointer("/metric/alertname")?.as_str().map(str::to_owned);
             let firing: Vec<String> = series.iter().filter_map(name).collect();
             Ok(Seen::done_if(wanted(&firing), format!("firing: {firing:?}")))
         })
     }
+}
 
-    fn instant(&self, expression: &str) -> Result<Vec<Value>> {
-        host::in_network_of(Host::Node, "promtool")
-            .args(["query", "instant", "--format=json", &format!("http://{LISTEN}"), expression])
-            .json()
-    }
+fn instant(expression: &str) -> Result<Vec<Value>> {
+    host::in_network_of(Host::Node, "promtool")
+        .args(["query", "instant", "--format=json", &format!("http://{LISTEN}"), expression])
+        .json()
 }
 
 impl Drop for Prometheus {
@@ -144,8 +144,13 @@ fn targets(paths: &Paths, namespace: &str, selector: &str, port: u16) -> Result<
             "labels": {"namespace": namespace, "pod": name},
         }))
     };
-    let found: Vec<Value> =
-        pods["items"].as_array().into_iter().flatten().filter_map(target).collect();
+    let found: Vec<Value> = pods
+        .get("items")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(target)
+        .collect();
     if found.is_empty() {
         return Err(Error::State(format!("no pod in {namespace} has {selector}")));
     }

@@ -198,8 +198,8 @@ fn a_namespace_with_an_operator_of_its_own_is_left_to_it_while_it_runs() {
     Wait::new("the operator of the namespace to serve it", LIMIT)
         .log(one.log())
         .until(|| {
-            let served = changed(&server, &own.account(), "im", 0).contains("deployments");
-            Ok(Seen::done_if(served, "it has not applied the Deployment"))
+            let applied = changed(&server, &own.account(), "im", 0).contains("deployments");
+            Ok(Seen::done_if(applied, "it has not applied the Deployment"))
         })
         .unwrap();
     let account = Release::usual(&[]).account();
@@ -392,8 +392,8 @@ fn an_autoscaler_sets_the_replicas_by_the_scale_subresource_and_a_hung_pod_can_b
     let mut operator = start_operator(&server).unwrap();
     create(&server, "im", "example", "example.com");
     until_accepted(&server, &mut operator, ("im", "example"), "Accepted");
-    let path = "/apis/xmppfederation.dev/v1alpha1/namespaces/im/xmppfederations/example/scale";
-    let scale = || -> Value { server.kubectl().args(["get", "--raw", path]).json().unwrap() };
+    let scale_url = "/apis/xmppfederation.dev/v1alpha1/namespaces/im/xmppfederations/example/scale";
+    let scale = || -> Value { server.kubectl().args(["get", "--raw", scale_url]).json().unwrap() };
     let until = |what: &str, wanted: &dyn Fn() -> (bool, String)| {
         Wait::new(what, LIMIT)
             .log(operator.log())
