@@ -56,12 +56,12 @@ fn xep0157_3_contact_addresses_are_notified_and_xep0030_4_the_list_of_items_is_e
 }
 
 #[test]
-fn what_has_no_effect_yet_is_named_by_check_and_in_the_log_at_the_start() {
+fn a_setting_without_effect_is_named_by_check_and_in_the_log_at_the_start() {
     let world = World::start_with(engine(), ORDINARY, |_, config| {
-        config["peers"] = json!([{"domain": PEER, "probe": {"to": format!("echo@{PEER}")}}]);
+        config["peerDefaults"] = json!({"probe": {"to": format!("echo@{PEER}")}});
     })
     .unwrap();
-    let sentence = "peers[0].probe.to: not in effect yet; a probe opens a stream to the peer's domain and sends no ping";
+    let sentence = "peerDefaults.probe.to: no effect, because the address belongs to one peer; set peers[].probe.to";
     let log = world.engine.log();
     assert!(log.lines().any(|line| line.contains("WARN") && line.contains(sentence)), "{log}");
     let directory = tempfile::tempdir().unwrap();

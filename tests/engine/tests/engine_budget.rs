@@ -103,8 +103,8 @@ fn probes_are_answered_beside_silent_connections() {
     drop(silent);
 }
 
-/// Little memory, so that a test needs few streams. The code of a program that is not optimised takes 25 MiB of it.
-const MEMORY: u64 = 64 * MIB;
+/// Little memory, so that a test needs few streams. The code of a program that is not optimised takes 30 MiB of it.
+const MEMORY: u64 = 72 * MIB;
 
 fn with_little_memory(config: &mut serde_json::Value) {
     config["limits"]["memoryBytes"] = (MEMORY * 1024).into();

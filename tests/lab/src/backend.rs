@@ -161,6 +161,8 @@ pub struct Backend {
     pub name: String,
     /// The name of the federation.
     pub federation: String,
+    /// The Secret with its certificate, as the status names it.
+    pub certificate: String,
     /// The one user of the only domain.
     pub person: Person,
 }
@@ -168,11 +170,17 @@ pub struct Backend {
 impl Backend {
     /// All of its objects, with the DNS server from the federation's status.
     pub fn manifest(&self, paths: &Paths, dns_server: &str) -> Result<String> {
-        let Self { release, authentication, namespace, name, federation, person } = self;
+        let Self { release, authentication, namespace, name, federation, certificate, person } =
+            self;
         let domain = &person.domain;
         let pod = fill(
             &configure(paths, "pod.yaml")?,
-            &[("BACKEND_DNS", dns_server), ("NAMESPACE", namespace), ("FEDERATION", federation)],
+            &[
+                ("BACKEND_DNS", dns_server),
+                ("NAMESPACE", namespace),
+                ("FEDERATION", federation),
+                ("CERTIFICATE", certificate),
+            ],
         );
         let host = fill(&configure(paths, "prosody.host.lua")?, &[("DOMAIN", domain)]);
         // Only for clients; the settings have no certificate of servers.
@@ -321,6 +329,7 @@ mod tests {
                     namespace: "im".into(),
                     name: release.server().into(),
                     federation: "example".into(),
+                    certificate: "example-backend-tls".into(),
                     person: Person::cupuser1(),
                 };
                 let manifest = backend.manifest(&paths, "10.96.0.7").unwrap();

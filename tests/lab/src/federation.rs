@@ -190,6 +190,7 @@ pub fn backend(release: Release) -> Backend {
         namespace: NAMESPACE.into(),
         name: release.server().into(),
         federation: NAME.into(),
+        certificate: format!("{NAME}-backend-tls"),
         person: Person::cupuser1(),
     }
 }

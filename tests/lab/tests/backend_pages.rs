@@ -14,6 +14,7 @@ const SETTINGS: &str = "operator/src/configure";
 const NAMES: [(&str, &str); 5] = [
     ("DOMAIN", "example.com"),
     ("FEDERATION", "example"),
+    ("CERTIFICATE", "example-backend-tls"),
     ("NAMESPACE", "im"),
     ("IMAGE", "your-image"),
     ("BACKEND_DNS", "10.96.3.7"),

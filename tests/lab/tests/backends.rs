@@ -34,7 +34,14 @@ struct Site {
 impl Site {
     fn new(paths: &Paths, release: Release, begun: Instant) -> Self {
         let namespace = format!("backend-{}", release.label());
-        let backend = |&authentication: &backend::Authentication| {
+        let first = release.authentications().first();
+        let backend = |authentication: &backend::Authentication| {
+            // The first backend has the short name.
+            let suffix = match first {
+                Some(first) if first == authentication => String::new(),
+                _ => format!("-{}", authentication.short()),
+            };
+            let authentication = *authentication;
             let short = authentication.short();
             let domain = format!("{short}.{}.{LOCAL_ZONE}", release.label());
             Backend {
@@ -43,6 +50,7 @@ impl Site {
                 namespace: namespace.clone(),
                 name: short.into(),
                 federation: NAME.into(),
+                certificate: format!("{NAME}-backend-tls{suffix}"),
                 person: Person::new(&format!("{short}-{}", release.label()), &domain),
             }
         };
