@@ -127,7 +127,7 @@ pub const FAULTS: &[Fault] = &[
             stage.respec(&json!({"domains": [{"name": stage.domain}, {"name": healthy.domain}]}))
         },
         expected: lost("Accepted", "DomainConflict", "healthy-0\\.", "[Rr]emove"),
-        consequences: &[],
+        consequences: &["DomainUncontested"],
         repair: Stage::restore_spec,
     },
     Fault {

@@ -88,7 +88,7 @@ pub const FAULTS: &[Fault] = &[
                     &format!("  other.crt: |\n{indented}  prosody.cfg.lua: |\n"),
                 )
                 .replace(
-                    "cafile = \"/etc/prosody-ca/ca.crt\"",
+                    "cafile = \"/etc/federation/ca/ca.crt\"",
                     "cafile = \"/etc/prosody/other.crt\"",
                 )
             })

@@ -1,16 +1,13 @@
 //! Faults that `InboundReachable` names: whether servers outside the cluster reach the engine.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::address;
+use super::engine::delete_pods;
 use super::fault::{Fault, open};
 use super::fixture::Fixture;
 use super::stage::Stage;
-use crate::error::Result;
 use crate::network::Host;
-use crate::wait::{Seen, Wait};
 
 /// The faults.
 pub const FAULTS: &[Fault] = &[
@@ -31,10 +28,10 @@ pub const FAULTS: &[Fault] = &[
             "Ask someone at a remote domain to send you a message",
         ),
         consequences: &["HostResolves", "PeersReachable"],
-        // New evidence comes with the next stream that the partner verifies.
+        // New evidence comes with the next stream that the partner verifies, that of a new pod.
         repair: |stage| {
             address::restore(stage)?;
-            connect_again(stage)
+            delete_pods(stage)
         },
     },
     Fault {
@@ -58,14 +55,3 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.no_filter(Host::Node),
     },
 ];
-
-/// Settings that end the stream to the partner, and those of before: the partner verifies the next stream.
-fn connect_again(stage: &Stage) -> Result<()> {
-    stage.respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict"}]}))?;
-    Wait::new("the end of the stream to the partner", Duration::from_mins(1)).until(|| {
-        let now = stage.snapshot()?;
-        let ended = now.has("PeersReachable", "False", "SomePeersFailed");
-        Ok(Seen::done_if(ended, now.table()))
-    })?;
-    stage.restore_spec()
-}
