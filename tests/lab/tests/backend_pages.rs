@@ -11,7 +11,7 @@ const MARK: &str = "<!-- from ";
 /// The settings that the status shows.
 const SETTINGS: &str = "operator/src/configure";
 /// The names on the pages.
-const NAMES: [(&str, &str); 5] = [
+const NAMES: [(&str, &str); 6] = [
     ("DOMAIN", "example.com"),
     ("FEDERATION", "example"),
     ("CERTIFICATE", "example-backend-tls"),

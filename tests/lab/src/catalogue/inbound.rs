@@ -6,7 +6,6 @@ use super::address;
 use super::engine::delete_pods;
 use super::fault::{Fault, open};
 use super::fixture::Fixture;
-use super::stage::Stage;
 use crate::network::Host;
 
 /// The faults.
