@@ -23,7 +23,7 @@ pub const FAULTS: &[Fault] = &[
         expected: open(
             "InboundReachable",
             "EvidenceStale",
-            "from partner\\.example, came before the addresses of the Service changed",
+            "from partner\\.example, came before the addresses or ports of the federation changed",
             "Ask someone at a remote domain to send you a message",
         ),
         consequences: &["HostResolves", "PeersReachable"],

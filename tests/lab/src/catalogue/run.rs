@@ -167,6 +167,19 @@ impl Watched {
         if let Err(error) = named {
             outcome.problems.push(error.to_string());
         } else {
+            // The same reason may come with what is known at first, as that a peer has not been reached yet.
+            let Expected { culprit, action, .. } = fault.expected;
+            let (culprit, action) =
+                (text::pattern(culprit, &self.stage)?, text::pattern(action, &self.stage)?);
+            let rest = (LIMIT * slowness()).saturating_sub(outcome.after);
+            let complete = self.seeing("the whole message", rest, &mut note, |now| {
+                let found = now.condition(condition).map(|found| found.message.as_str());
+                found.is_some_and(|text| culprit.is_match(text) && action.is_match(text))
+            });
+            // A message that stays incomplete is judged below.
+            if complete.is_ok() {
+                outcome.after = begun.elapsed();
+            }
             self.settle(SETTLING, &mut note);
             self.judge(&mut outcome)?;
         }
