@@ -152,12 +152,14 @@ fn acknowledged(stream: &mut Stream) -> usize {
 fn assert_complete(acknowledged: usize, delivered: usize, mut bounced: Vec<usize>, unsure: usize) {
     bounced.sort_unstable();
     let first = bounced.first().copied().unwrap_or(acknowledged);
-    let gaps = || (first..acknowledged).filter(|id| !bounced.contains(id)).count();
+    let missing = || {
+        (first..acknowledged).filter(|id| bounced.binary_search(id).is_err()).collect::<Vec<_>>()
+    };
     assert!(
         bounced.iter().copied().eq(first..acknowledged),
-        "{} of {first}..{acknowledged} came back, {} are missing",
+        "{} of {first}..{acknowledged} came back, missing are {:?}",
         bounced.len(),
-        gaps()
+        missing()
     );
     let twice = delivered.checked_sub(first).unwrap();
     assert!(twice * BODY <= unsure, "{delivered} were delivered, and {first} came back");
