@@ -73,14 +73,14 @@ check-circles: ## No more than two files of a crate import each other in a circl
 	@scripts/check-circles
 
 .PHONY: check-generated
-check-generated: ## The CRD matches the Rust types, and the chart's copy matches the CRD.
+check-generated: ## The CRDs match the Rust types, and the chart's copies match the CRDs.
 	@scripts/check-generated
 
 .PHONY: crds
-crds: ## Regenerate the CRD and the chart's copy of it.
+crds: ## Regenerate the CRDs and the chart's copies of them.
 	@scripts/cargo build --quiet --locked --workspace --bins
 	@"$(CARGO_TARGET_DIR)/debug/crdgen" --write crds
-	@cp crds/xmppfederations.xmppfederation.dev.yaml $(CHART)/files/
+	@cp crds/*.xmppfederation.dev.yaml $(CHART)/files/
 
 .PHONY: messages
 messages: ## Regenerate docs/messages.md, the texts of the programs. `make unit` compares it with the source.
@@ -110,6 +110,11 @@ build: ## All binaries, unoptimised.
 images: ## Static binaries and their images without a container engine: dist/*.tar.
 	@scripts/require cargo cc
 	@scripts/images
+
+.PHONY: release
+release: ## Everything that a release publishes: dist/release, as docs/releasing.md says. Needs helm and both targets of rustup.
+	@scripts/require cargo cc python3
+	@scripts/release
 
 ##: The lab: a real cluster with a small internet around it, in namespaces of this machine.
 

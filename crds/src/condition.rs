@@ -256,7 +256,6 @@ pub fn sentence(text: &str) -> String {
 
 /// Like [`sentence`], with another limit. A name at the beginning, such as that of a field or of a program, stays as it is.
 pub(crate) fn bounded_sentence(text: &str, limit: usize) -> String {
-    const ELLIPSIS: &str = "...";
     let mut message = String::with_capacity(text.len() + 1);
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())
     {
@@ -270,13 +269,25 @@ pub(crate) fn bounded_sentence(text: &str, limit: usize) -> String {
         message = first.to_uppercase().chain(characters).collect();
     }
     if message.len() > limit - 1 {
-        let end = message.floor_char_boundary(limit - ELLIPSIS.len());
-        message.truncate(end);
-        message.push_str(ELLIPSIS);
+        message = cut_at_word(&message, limit);
     } else if !message.is_empty() && !message.ends_with(['.', '!', '?']) {
         message.push('.');
     }
     message
+}
+
+/// The text in at most so many bytes. A longer one ends after a whole word, with an ellipsis.
+pub fn cut_at_word(text: &str, limit: usize) -> String {
+    const ELLIPSIS: &str = "…";
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(limit.saturating_sub(ELLIPSIS.len()));
+    let (cut, rest) = text.split_at(end);
+    // A word of this length is no word.
+    let last = cut.rfind(' ').filter(|at| !rest.starts_with(' ') && end - at < 100);
+    let whole = last.and_then(|at| cut.get(..at)).unwrap_or(cut);
+    format!("{}{ELLIPSIS}", whole.trim_end())
 }
 
 /// The first word is a name such as `spec.tls` or `external-dns`, and no word of the language.
@@ -366,7 +377,11 @@ mod tests {
         assert_eq!(sentence("external-dns is away"), "external-dns is away.");
         assert_eq!(sentence(""), "");
         let long = sentence(&"ü".repeat(2000));
-        assert!(long.len() <= MAX_MESSAGE && long.ends_with("..."), "{}", long.len());
+        assert!(long.len() <= MAX_MESSAGE && long.ends_with('…'), "{}", long.len());
+        let words = sentence(&"word ".repeat(1000));
+        assert!(words.len() <= MAX_MESSAGE && words.ends_with(" word…"), "{words}");
+        assert_eq!(cut_at_word("one two three", 10), "one two…");
+        assert_eq!(cut_at_word("one two three", 13), "one two three");
         assert_eq!(sentence(&"x".repeat(MAX_MESSAGE - 1)).len(), MAX_MESSAGE);
         assert_eq!(sentence(&"x".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
     }

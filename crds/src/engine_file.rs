@@ -23,6 +23,7 @@ use crate::contact::Contact;
 use crate::domain::Domain;
 use crate::egress::Egress;
 use crate::limits::{Limits, Timeouts};
+use crate::observability::Observability;
 use crate::peer::PeerSettings;
 use crate::policy::Policy;
 
@@ -78,6 +79,9 @@ pub struct EngineFile {
     /// Partners to ask whether they host one of the domains themselves.
     #[serde(default, skip_serializing_if = "FileClaimCheck::is_empty")]
     pub claim_check: FileClaimCheck,
+    /// Log level and export of traces. Changes take effect without a restart.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub observability: Observability,
     /// Answers of the backend's DNS. If absent, the engine synthesises none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_horizon: Option<SplitHorizon>,

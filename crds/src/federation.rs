@@ -33,6 +33,7 @@ use crate::egress::Egress;
 use crate::impossible::ImpossibleCombination;
 use crate::limits::{Limits, Timeouts};
 use crate::message;
+use crate::observability::Observability;
 use crate::pattern::DomainPattern;
 use crate::peer::PeerSettings;
 use crate::policy::Policy;
@@ -50,6 +51,12 @@ const ROUTE_PORTS: &str = concat!(
     r"!has(self.route) || self.route.targets.all(t, t.matches('",
     r"^(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/@\\[\\]]+):",
     r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$'))"
+);
+/// True when the collector of traces has a port.
+const COLLECTOR_PORT: &str = concat!(
+    r"!has(self.traces) || self.traces.collector.matches('",
+    r"^(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/@\\[\\]]+):",
+    r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$')"
 );
 /// True when the networks of the egress section are networks.
 const EGRESS_NETWORKS: &str = r"!has(self.allowNetworks) || self.allowNetworks.all(n, n.matches('^[0-9A-Fa-f.:]+/[0-9]{1,3}$'))";
@@ -191,6 +198,10 @@ pub struct XmppFederationSpec {
     #[serde(default, skip_serializing_if = "crate::is_default")]
     #[x_kube(validation = Rule::new(EGRESS_NETWORKS).message(message::NETWORK).field_path(".allowNetworks"))]
     pub egress: Egress,
+    /// Log level and traces of the engine. Changes take effect without a restart.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    #[x_kube(validation = Rule::new(COLLECTOR_PORT).message(message::COLLECTOR_PORT).field_path(".traces.collector"))]
+    pub observability: Observability,
     /// Additional settings for the engine pods.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub pod: PodSpec,

@@ -1,4 +1,4 @@
-//! Types of the `XmppFederation` custom resource, of the engine's configuration file, and those that the two share.
+//! Types of the custom resources `XmppFederation` and `XmppProbeReport`, of the engine's configuration file, and those that the two share.
 //!
 //! The shared types (domains, peer settings, policy, limits) and the file itself depend neither on Kubernetes nor on I/O;
 //! without the feature `kube`, the crate has only these.
@@ -19,6 +19,7 @@ pub mod impossible;
 pub mod limits;
 mod named;
 mod not_in_effect;
+pub mod observability;
 pub mod pattern;
 pub mod peer;
 pub mod policy;
@@ -42,6 +43,8 @@ pub mod manifest;
 #[cfg(feature = "kube")]
 pub mod message;
 #[cfg(feature = "kube")]
+pub mod probe_report;
+#[cfg(feature = "kube")]
 pub mod reason;
 #[cfg(feature = "kube")]
 pub mod status;
@@ -50,6 +53,8 @@ pub mod validate;
 
 #[cfg(feature = "kube")]
 pub use federation::{XmppFederation, XmppFederationSpec};
+#[cfg(feature = "kube")]
+pub use probe_report::{XmppProbeReport, XmppProbeReportSpec};
 #[cfg(feature = "kube")]
 pub use status::XmppFederationStatus;
 
@@ -65,11 +70,6 @@ pub const FIELD_MANAGER: &str = "xmpp-federation-operator";
 #[cfg(feature = "kube")]
 pub const ALLOW_SERVICE_REPLACEMENT: &str = "xmppfederation.dev/allow-service-replacement";
 
-/// Annotation of an `XmppFederation`: the results of a probe that someone made from outside, as JSON (docs/probers.md). Whoever
-/// may change the resource may state them.
-#[cfg(feature = "kube")]
-pub const PROBE_REPORT: &str = "xmppfederation.dev/probe-report";
-
 /// Annotation of an `XmppFederation`: the class of the operators that may serve it.
 #[cfg(feature = "kube")]
 pub const CLASS: &str = "xmppfederation.dev/class";
@@ -83,7 +83,6 @@ const fn yes() -> bool {
 }
 
 /// For `skip_serializing_if`: a section with only default values is left out.
-#[cfg(feature = "kube")]
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -1,4 +1,4 @@
-//! The manifest of the `CustomResourceDefinition`, as stored in `crds/` and in the chart.
+//! The manifests of the `CustomResourceDefinition`s, as stored in `crds/` and in the chart.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -6,13 +6,28 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 use crate::federation::XmppFederation;
+use crate::probe_report::XmppProbeReport;
 
-/// File name of the manifest.
-pub const FILE_NAME: &str = "xmppfederations.xmppfederation.dev.yaml";
+/// A manifest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Manifest {
+    /// Its file.
+    pub file_name: String,
+    /// Its content.
+    pub yaml: String,
+}
 
-/// The `CustomResourceDefinition` to install.
+/// The `CustomResourceDefinition` of `XmppFederation`.
 pub fn custom_resource_definition() -> CustomResourceDefinition {
-    let mut crd = XmppFederation::crd();
+    adapted(XmppFederation::crd())
+}
+
+/// Every `CustomResourceDefinition` to install.
+pub fn custom_resource_definitions() -> [CustomResourceDefinition; 2] {
+    [custom_resource_definition(), adapted(XmppProbeReport::crd())]
+}
+
+fn adapted(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
             adapt(schema);
@@ -21,15 +36,20 @@ pub fn custom_resource_definition() -> CustomResourceDefinition {
     crd
 }
 
-/// The manifest as YAML.
+/// The manifests, one for each resource.
 ///
 /// # Errors
-/// When the definition cannot be written as YAML, which would be a bug of this crate.
-pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
-    Ok(format!(
-        "# Written by crdgen from crds/src; do not edit.\n{}",
-        serde_saphyr::to_string(&custom_resource_definition())?
-    ))
+/// When a definition cannot be written as YAML, which would be a bug of this crate.
+pub fn manifests() -> Result<Vec<Manifest>, serde_saphyr::ser::Error> {
+    let all = custom_resource_definitions();
+    let manifest = |crd: &CustomResourceDefinition| {
+        let yaml = serde_saphyr::to_string(crd)?;
+        Ok(Manifest {
+            file_name: format!("{}.yaml", crd.metadata.name.as_deref().unwrap_or_default()),
+            yaml: format!("# Written by crdgen from crds/src; do not edit.\n{yaml}"),
+        })
+    };
+    all.iter().map(manifest).collect()
 }
 
 /// Corrects in a derived schema what API servers warn about or misread, and what people do not see:
@@ -116,14 +136,16 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_in_the_tree_is_the_one_that_the_types_give() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE_NAME);
-        let found = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            found == yaml().unwrap(),
-            "{} differs from the types: run `cargo run -p crds --bin crdgen -- --write crds`",
-            path.display()
-        );
+    fn the_manifests_in_the_tree_are_those_that_the_types_give() {
+        for Manifest { file_name, yaml } in manifests().unwrap() {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file_name);
+            let found = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                found == yaml,
+                "{} differs from the types: run `cargo run -p crds --bin crdgen -- --write crds`",
+                path.display()
+            );
+        }
     }
 
     #[test]
@@ -165,11 +187,13 @@ mod tests {
                 visit(&format!("{path}[]"), item);
             }
         }
-        let crd = custom_resource_definition();
-        let schema = crd.spec.versions[0].schema.as_ref().unwrap();
-        let schema = schema.open_api_v3_schema.as_ref().unwrap();
-        for part in ["spec", "status"] {
-            visit(&format!(".{part}"), &schema.properties.as_ref().unwrap()[part]);
+        for crd in custom_resource_definitions() {
+            let schema = crd.spec.versions[0].schema.as_ref().unwrap();
+            let schema = schema.open_api_v3_schema.as_ref().unwrap();
+            let parts = schema.properties.as_ref().unwrap();
+            for part in ["spec", "status"].into_iter().filter(|part| parts.contains_key(*part)) {
+                visit(&format!(".{part}"), &parts[part]);
+            }
         }
     }
 }

@@ -19,6 +19,8 @@ pub const DUPLICATE_PEER: &str = "Two entries of peers name the same domain (cas
 pub const LOCAL_DOMAIN_AS_PEER: &str = "A local domain cannot also be a peer: remove it from peers, or remove it from domains if another server hosts it";
 /// A domain without its backend.
 pub const UNKNOWN_BACKEND: &str = "domains[].backend must be the name of an entry of backends: correct the name, or add the backend";
+/// Collector of traces without a port.
+pub const COLLECTOR_PORT: &str = "The collector of traces needs a port from 1 to 65535: write host:port or [IPv6]:port, for example otel-collector.monitoring.svc:4318";
 /// The same backend twice.
 pub const DUPLICATE_BACKEND: &str = "Two entries of backends have the same name: rename one";
 /// Name of a backend.
@@ -71,3 +73,6 @@ pub const EVIDENCE_TTL: &str = "evidenceTtl must be a duration from 5m to 720h i
 pub const PROBER_URL: &str = "The prober url must begin with https://";
 /// The name for the SRV records does not fit.
 pub const HOST: &str = "The host must be a DNS name of at most 240 octets: set spec.host";
+/// A probe report is a record: it is never changed.
+pub const REPORT_CHANGED: &str =
+    "A report cannot be changed: probe again, and create another report";

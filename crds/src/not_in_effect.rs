@@ -8,40 +8,21 @@ mod file;
 use crate::federation::XmppFederationSpec;
 use crate::peer::Probe;
 
-/// A setting without effect yet, of those that the resource and the engine's file share.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Setting {
-    /// The defaults set the JID to which a probe of a peer sends its ping, although it belongs to one peer only.
-    DefaultProbeTo,
-}
+/// The only setting without effect yet: `peerDefaults` sets the JID to which a probe of a peer sends its ping, although it
+/// belongs to one peer only.
+const DEFAULT_PROBE_TO: &str = "peerDefaults.probe.to";
 
-impl Setting {
-    /// The settings that are set, in the order of the file, each with the index of its entry.
-    fn all(default_probe: Option<&Probe>) -> Vec<(Self, usize)> {
-        let has_to = default_probe.is_some_and(|probe| probe.to.is_some());
-        let found: Vec<_> = has_to.then_some((Self::DefaultProbeTo, 0)).into_iter().collect();
-        found
-    }
-
-    /// Path of the field; `[]` stands for any entry of a list.
-    const fn field(self) -> &'static str {
-        match self {
-            Self::DefaultProbeTo => "peerDefaults.probe.to",
-        }
-    }
+/// Whether [`DEFAULT_PROBE_TO`] is set.
+fn sets_default_probe_to(default_probe: Option<&Probe>) -> bool {
+    default_probe.is_some_and(|probe| probe.to.is_some())
 }
 
 #[cfg(feature = "kube")]
 impl XmppFederationSpec {
     /// Paths of the set fields that have no effect yet, in the order of the spec.
     pub fn not_in_effect(&self) -> Vec<&'static str> {
-        let shared = Setting::all(self.peer_defaults.probe.as_ref());
-        let of =
-            |setting: Setting| (setting.field(), shared.iter().any(|(found, _)| *found == setting));
-        [of(Setting::DefaultProbeTo)]
-            .into_iter()
-            .filter_map(|(path, set)| set.then_some(path))
-            .collect()
+        let is_set = sets_default_probe_to(self.peer_defaults.probe.as_ref());
+        is_set.then_some(DEFAULT_PROBE_TO).into_iter().collect()
     }
 }
 
@@ -78,11 +59,8 @@ mod tests {
         });
         let file: crate::engine_file::EngineFile = serde_json::from_value(shared.clone()).unwrap();
         let named = file.not_in_effect();
-        let mut fields: Vec<String> = named
-            .iter()
-            .map(|sentence| sentence.split(": ").next().unwrap())
-            .map(|field| field.replace("[0]", "[]").replace("[1]", "[]"))
-            .collect();
+        let mut fields: Vec<String> =
+            named.iter().map(|sentence| sentence.split(": ").next().unwrap().to_owned()).collect();
         fields.sort();
         let mut spec = paths(shared);
         spec.sort_unstable();

@@ -165,9 +165,33 @@ named! {
     }
 }
 
+/// A pattern of the words about the certificate that a peer presented. A match that lists the words names this group in place
+/// of them, and stays exhaustive.
+#[macro_export]
+macro_rules! peer_certificate {
+    () => {
+        $crate::word::Word::CertificateMissing
+            | $crate::word::Word::CertificateSelfSigned
+            | $crate::word::Word::CertificateUntrusted
+            | $crate::word::Word::CertificateNameMismatch
+            | $crate::word::Word::CertificateExpired
+            | $crate::word::Word::CertificateNotYetValid
+            | $crate::word::Word::CertificateInvalid
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_of_certificates_has_the_words_that_the_peer_can_cure_with_another_certificate() {
+        let group = Word::ALL.iter().filter(|word| matches!(word, peer_certificate!()));
+        let named = Word::ALL.iter().filter(|word| {
+            word.as_str().starts_with("Certificate") && **word != Word::CertificateForOtherBackend
+        });
+        assert!(group.eq(named));
+    }
 
     #[test]
     fn a_word_is_its_string_and_unknown_ones_are_kept() {

@@ -15,6 +15,7 @@ use crds::engine_file::{
     SplitHorizon, TrustFiles,
 };
 use crds::limits::{Limits, Timeouts};
+use crds::observability::{LogLevel, Observability, Traces};
 use crds::peer::{
     Dialback, Enforcement, External, PeerAuthentication, PeerLimits, PeerSettings, PeerTls, Probe,
     ProbeMode, Profile, Route, TlsMode, Verification,
@@ -184,6 +185,13 @@ fn file() -> EngineFile {
         resolvers: vec!["198.18.0.53:53".parse().unwrap()],
         dnssec: FileDnssec { mode: DnssecMode::Off, trust_anchors: Some(path("root.key")) },
         claim_check: FileClaimCheck { peers: vec!["hoster.example".parse().unwrap()] },
+        observability: Observability {
+            log_level: LogLevel::Debug,
+            traces: Some(Traces {
+                collector: "otel.monitoring.svc:4318".parse().unwrap(),
+                sample_percent: 10,
+            }),
+        },
         split_horizon: Some(SplitHorizon {
             address: "198.18.0.1".parse().unwrap(),
             port: "15269".parse().unwrap(),

@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod decide;
 pub(crate) mod detect;
 pub(crate) mod ledger;
+pub(crate) mod shortage;
 
 /// Minimum memory of the process itself, before the first connection: code, roots, caches, threads.
 pub(crate) const PROCESS: usize = 16 * 1024 * 1024;
@@ -23,6 +24,9 @@ const TIGHT: usize = 60;
 /// Percentage above which the least useful holders make room, until [`SHED_TO`] is reached.
 const SHED_ABOVE: usize = 80;
 const SHED_TO: usize = 70;
+/// Percentage that the streams of one backend may hold before its busy streams make room as well. With one stream in each
+/// direction on each leg, the streams that a backend opens are a quarter of all.
+const BACKEND_SHARE: usize = 25;
 /// Percentage above which nothing is read and no connection is admitted.
 const EXHAUSTED: usize = 95;
 
@@ -48,6 +52,11 @@ impl Budget {
     /// Some holder must make room.
     pub(crate) fn is_exceeded_by(self, usage: Usage) -> bool {
         usage.excess(self) != Usage::default()
+    }
+
+    /// A process that needs this much memory before the first connection can keep connections.
+    pub(crate) fn suffices_for(self, process: usize) -> bool {
+        process <= percent(self.bytes, SHED_ABOVE)
     }
 
     /// The bytes above which queues are kept short.
@@ -83,6 +92,23 @@ impl Usage {
         Self {
             bytes: over(self.bytes, budget.bytes),
             connections: over(self.connections, budget.connections),
+        }
+    }
+
+    /// What a backend holds beyond its share.
+    fn beyond_share(self, budget: Budget) -> Self {
+        let share = |limit| percent(limit, BACKEND_SHARE);
+        Self {
+            bytes: self.bytes.saturating_sub(share(budget.bytes)),
+            connections: self.connections.saturating_sub(share(budget.connections)),
+        }
+    }
+
+    /// The part of it that is not more than another one.
+    fn within(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.min(other.bytes),
+            connections: self.connections.min(other.connections),
         }
     }
 }
@@ -124,6 +150,14 @@ mod tests {
         assert_eq!(excess(800, 80), Usage::default());
         assert_eq!(excess(801, 80), Usage { bytes: 101, connections: 0 });
         assert_eq!(excess(800, 81), Usage { bytes: 0, connections: 11 });
+    }
+
+    #[test]
+    fn a_limit_of_the_least_memory_leaves_room_and_a_smaller_one_may_not() {
+        let budget = |memory| Budget::of(memory, 1_024);
+        assert!(budget(shortage::minimum(PROCESS)).suffices_for(PROCESS));
+        assert!(budget(26 * MIB).suffices_for(PROCESS));
+        assert!(!budget(24 * MIB).suffices_for(PROCESS));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crds::engine_file::{
     FileListen, KeyPairFiles, SplitHorizon, TrustFiles,
 };
 use crds::limits::{EffectiveLimits, EffectiveTimeouts};
+use crds::observability::Observability;
 use crds::policy::Policy;
 use crds::target::RouteTarget;
 use ipnet::IpNet;
@@ -70,6 +71,8 @@ pub struct Config {
     pub dnssec: FileDnssec,
     /// Partners to ask whether they host a local domain themselves.
     pub claim_check: FileClaimCheck,
+    /// Log level and export of traces.
+    pub observability: Observability,
     /// Settings of the split-horizon DNS for the backend.
     pub split_horizon: Option<SplitHorizon>,
     not_in_effect: Vec<String>,

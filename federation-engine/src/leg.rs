@@ -1,5 +1,10 @@
 //! The two sides of the engine.
 
+use s2s_proto::direction::Direction;
+use s2s_proto::pair::Pair;
+
+use crate::Domain;
+
 /// A side of the engine.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Leg {
@@ -7,6 +12,16 @@ pub enum Leg {
     Outer,
     /// Towards the backends: here the engine represents every remote domain.
     Inner,
+}
+
+impl Leg {
+    /// The remote domain of the pair of a stream on this side.
+    pub(crate) fn peer(self, pair: &Pair, direction: Direction) -> &Domain {
+        match (self, direction) {
+            (Self::Outer, Direction::Outbound) | (Self::Inner, Direction::Inbound) => &pair.to,
+            (Self::Outer, Direction::Inbound) | (Self::Inner, Direction::Outbound) => &pair.from,
+        }
+    }
 }
 
 /// A kind of port on which streams are accepted.

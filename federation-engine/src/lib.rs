@@ -35,5 +35,6 @@ mod session;
 mod sockets;
 mod source;
 pub mod tls;
+pub mod traces;
 
 pub use crds::domain::{Domain, DomainError};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use s2s_proto::clock;
+use s2s_proto::direction::Direction;
 use s2s_proto::reason::Failure;
 use s2s_proto::stream::Purpose;
 use tokio::time::sleep_until;
@@ -56,8 +57,10 @@ async fn run(engine: Arc<Engine>, link: Arc<Link>) {
                 if link.leg == Leg::Inner {
                     engine.relay.outages.ended(&link.pair.to);
                 }
+                let revision = engine.in_force.revision();
                 let (address, end) = carry(&link, stream).await;
-                if end.failure.is_some() {
+                // A stream that a new configuration closes has no failure, and tells nothing about the peer under it.
+                if end.failure.is_some() || engine.in_force.revision() != revision {
                     link.lose();
                 }
                 if end.useful || link.is_empty() {
@@ -98,8 +101,9 @@ async fn carry(link: &Arc<Link>, stream: Opening) -> (Option<SocketAddr>, End) {
     (address, end)
 }
 
-/// Finds a stream that can carry the link, or opens one. Stanzas that become too old meanwhile are bounced with the
+/// Finds a stream that can carry the link, or opens one: the span `outbound stream` of traces. Stanzas that become too old meanwhile are bounced with the
 /// cause of the previous failure. If there was none, they are bounced with the cause of this attempt when it fails.
+#[tracing::instrument(name = "outbound stream", level = "debug", skip_all, fields(otel.kind = "client", peer = %link.leg.peer(&link.pair, Direction::Outbound), pair = %link.pair, leg = ?link.leg, reason, otel.status_code))]
 async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotOpened> {
     let opening = async {
         let is_ours = engine.snapshot().config.local(&link.pair.from).is_some();
@@ -124,13 +128,19 @@ async fn attempt(engine: &Arc<Engine>, link: &Arc<Link>) -> Result<Opening, NotO
         let next =
             link.last_failure().and_then(|cause| bounce_expired(&engine.relay, link, &cause));
         tokio::select! {
-            outcome = &mut opening => return outcome,
+            outcome = &mut opening => return outcome.inspect_err(record),
             () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
             () = engine.life.shutdown.cancelled() => {
                 return Err(Failure::ShuttingDown.into());
             }
         }
     }
+}
+
+/// Records in the span of an attempt why it failed.
+fn record(not_opened: &NotOpened) {
+    let span = tracing::Span::current();
+    span.record("reason", not_opened.failure.word().as_str()).record("otel.status_code", "ERROR");
 }
 
 /// Finds the stream of a component that can carry the link: that of the domain, or another one of its backend.
@@ -156,7 +166,8 @@ async fn adopt_component(
 fn give_up(relay: &Relay, link: &Link, not_opened: NotOpened, stage: Stage) {
     let NotOpened { failure, address, tls } = &not_opened;
     if let Some(omitted) = relay.recorder.may_log_pair(link.leg, &link.pair) {
-        tracing::info!(pair = %link.pair, leg = ?link.leg, ?address, reason = failure.word().as_str(), omitted, "no stream: {failure}");
+        let peer = link.leg.peer(&link.pair, Direction::Outbound);
+        tracing::info!(%peer, pair = %link.pair, leg = ?link.leg, ?address, reason = failure.word().as_str(), omitted, "no stream: {failure}");
     }
     if link.leg == Leg::Inner && stage == Stage::Attempt {
         relay.outages.failed(&link.pair.to, failure);

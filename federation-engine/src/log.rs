@@ -1,48 +1,57 @@
-//! The log of both programs: lines on standard error, filtered by `XFED_LOG` (the syntax of `RUST_LOG`), in colour on a
-//! terminal only.
+//! The log of both programs: lines on standard error, in colour on a terminal only. `XFED_LOG` filters them (the syntax of
+//! `RUST_LOG`); without it, the filter can be changed while the program runs.
+
+mod json;
 
 use std::env::{self, VarError};
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use crds::observability::{LogLevel, Observability};
 use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{FilterExt, ParseError};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use self::json::Json;
 use crate::args::LogFormat;
 use crate::observe::limiter::Limiter;
+use crate::traces::{Export, Service, TracesError};
 
 /// Environment variable with the filter.
 pub const FILTER_VARIABLE: &str = "XFED_LOG";
+/// Environment variable with namespace and name of the federation that the process serves: a field of each JSON line, and
+/// an attribute of traces.
+pub const FEDERATION_VARIABLE: &str = "XFED_FEDERATION";
 
 /// The differences between the logs of the two programs.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
-    /// Filter when the variable is absent or empty.
+    /// Its name in traces.
+    pub name: &'static str,
+    /// Filter when none is given.
     pub default_filter: &'static str,
     /// Directives that apply whatever the filter is.
     pub fixed_filter: Option<&'static str>,
     /// First part of the targets whose lines are not limited. `None`: no line is limited.
     pub own_target: Option<&'static str>,
-    /// JSON lines have the fields of an event beside time and level, not in an object of their own.
-    pub flat_json: bool,
 }
 
 /// The engine.
 pub const ENGINE: Program = Program {
+    name: "federation-engine",
     // The library that validates DNS answers prints whole answers that it rejects, once for each lookup that a remote
     // server causes. The engine's own lines name the answer and the peer.
     default_filter: "info,hickory_net::dnssec=off",
     fixed_filter: None,
     // Code that can cause many of them limits them by their source (`crate::observe`).
     own_target: Some("federation_engine"),
-    flat_json: true,
 };
 
 /// Lines of libraries that were omitted and are not in the metric yet.
@@ -97,25 +106,104 @@ pub enum LogError {
     /// The filter is not UTF-8.
     #[error("{FILTER_VARIABLE}: not UTF-8")]
     NotText,
+    /// The filter cannot be replaced.
+    #[error("cannot replace the filter of the log: {0}")]
+    Reload(String),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// Logging was set up before.
     #[error("logging is already set up: {0}")]
     Twice(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Sets up logging for the whole process.
+/// The log of the process, after [`set_up`].
+#[derive(Debug)]
+pub struct Log {
+    program: Program,
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// Whether the filter comes from the environment; then it is never changed.
+    is_fixed: bool,
+    /// The export of traces.
+    pub traces: Arc<Export>,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// The log of the process; `None` before [`set_up`].
+pub fn current() -> Option<&'static Log> {
+    LOG.get()
+}
+
+impl Log {
+    /// Filters the lines from now on as `text` says; an empty text is the default. Without effect if the environment has a
+    /// filter.
+    ///
+    /// # Errors
+    /// When it is no filter. The previous one stays.
+    pub fn set_filter(&self, text: &str) -> Result<(), LogError> {
+        let new = filter(self.program, text)?;
+        if !self.is_fixed {
+            self.filter.reload(new).map_err(|error| LogError::Reload(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Brings the settings of an engine into effect. Needs a runtime.
+    ///
+    /// # Errors
+    /// The first that cannot be brought into effect.
+    pub fn adopt(&self, settings: &Observability) -> Result<(), LogError> {
+        self.set_filter(&directives(settings.log_level))?;
+        Ok(self.traces.set(settings.traces.as_ref())?)
+    }
+
+    /// Sends the traces that wait. Needs a runtime.
+    pub async fn end(&'static self) {
+        // A thread that ends early has nothing left to send.
+        drop(tokio::task::spawn_blocking(|| self.traces.end()).await);
+    }
+}
+
+/// Libraries log nothing below `info`, whatever the level.
+fn directives(level: LogLevel) -> String {
+    let word = level.as_str();
+    match level {
+        LogLevel::Info => String::new(),
+        LogLevel::Error | LogLevel::Warn => format!("{word},hickory_net::dnssec=off"),
+        LogLevel::Debug | LogLevel::Trace => {
+            format!("{},federation_engine={word},s2s_proto={word}", ENGINE.default_filter)
+        }
+    }
+}
+
+/// Sets up logging for the whole process. No traces are exported yet.
 ///
 /// # Errors
 /// See [`LogError`].
 pub fn set_up(program: Program, format: LogFormat) -> Result<(), LogError> {
-    let filter = match env::var(FILTER_VARIABLE) {
-        Ok(text) => filter(program, &text)?,
-        Err(VarError::NotPresent) => filter(program, "")?,
+    let given = match env::var(FILTER_VARIABLE) {
+        Ok(text) => text,
+        Err(VarError::NotPresent) => String::new(),
         Err(VarError::NotUnicode(_)) => return Err(LogError::NotText),
     };
+    let federation = env::var(FEDERATION_VARIABLE).ok().filter(|name| !name.is_empty());
+    let (filter, handle) = reload::Layer::new(filter(program, &given)?);
     let colours = has_colours(std::io::stderr().is_terminal(), env::var_os("NO_COLOR").as_deref());
-    lines(program, filter, format, colours, &OMITTED, std::io::stderr)
+    let log = Log {
+        program,
+        filter: handle,
+        is_fixed: !given.trim().is_empty(),
+        traces: Export::new(Service { name: program.name, federation: federation.clone() }),
+    };
+    let style = Style { format, colours, federation };
+    lines(program, filter, style, &OMITTED, std::io::stderr)
+        .with(log.traces.layer())
         .try_init()
-        .map_err(|error| LogError::Twice(error.into()))
+        .map_err(|error| LogError::Twice(error.into()))?;
+    // Only one call can have succeeded.
+    LOG.get_or_init(|| log);
+    Ok(())
 }
 
 /// `NO_COLOR` with a value switches colours off on a terminal as well (no-color.org).
@@ -123,24 +211,35 @@ fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
-fn lines<W>(
-    program: Program,
-    filter: EnvFilter,
+/// How a line looks.
+#[derive(Clone, Debug)]
+struct Style {
     format: LogFormat,
     colours: bool,
+    federation: Option<String>,
+}
+
+fn lines<W, F>(
+    program: Program,
+    filter: F,
+    style: Style,
     omitted: &'static AtomicU64,
     writer: W,
 ) -> impl Subscriber + for<'a> LookupSpan<'a>
 where
     W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+    F: Filter<Registry> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(writer);
-    let layer = match format {
-        LogFormat::Json => layer.json().flatten_event(program.flat_json).boxed(),
+    let layer = tracing_subscriber::fmt::layer().with_ansi(style.colours).with_writer(writer);
+    let layer = match style.format {
+        LogFormat::Json => layer
+            .fmt_fields(JsonFields::new())
+            .event_format(Json { federation: style.federation })
+            .boxed(),
         LogFormat::Text => layer.boxed(),
     };
     let bounded = Bounded { own_target: program.own_target, limiter: Mutex::default(), omitted };
-    tracing_subscriber::registry().with(filter).with(layer.with_filter(bounded))
+    tracing_subscriber::registry().with(layer.with_filter(filter.and(bounded)))
 }
 
 /// An empty text is the default.
@@ -151,104 +250,4 @@ fn filter(program: Program, text: &str) -> Result<EnvFilter, ParseError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::sync::Arc;
-
-    use super::*;
-
-    /// Lines that the tests of this file leave out. The count of the process is read by tests of metrics.
-    static OMITTED_HERE: AtomicU64 = AtomicU64::new(0);
-
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// The text that `log` writes to such a log.
-    fn logged(program: Program, format: LogFormat, colours: bool, log: impl FnOnce()) -> String {
-        let written = Written::default();
-        let writer = {
-            let written = written.clone();
-            move || written.clone()
-        };
-        let filter = filter(program, "").unwrap();
-        let subscriber = lines(program, filter, format, colours, &OMITTED_HERE, writer);
-        tracing::subscriber::with_default(subscriber, log);
-        let bytes = written.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn colours_are_for_terminals() {
-        let one = |format, colours| {
-            logged(ENGINE, format, colours, || tracing::warn!(number = 1, "a line"))
-        };
-        assert!(one(LogFormat::Text, true).contains("\u{1b}["));
-        let plain = one(LogFormat::Text, false);
-        assert!(!plain.contains('\u{1b}') && plain.contains("a line number=1"), "{plain}");
-        assert!(!one(LogFormat::Json, true).contains("\\u001b"));
-
-        assert!(has_colours(true, None) && has_colours(true, Some(OsStr::new(""))));
-        assert!(!has_colours(true, Some(OsStr::new("1"))) && !has_colours(false, None));
-    }
-
-    #[test]
-    fn a_program_may_bound_nothing_fix_a_part_of_the_filter_and_nest_its_fields() {
-        let program = Program {
-            default_filter: "info",
-            fixed_filter: Some("silent=off"),
-            own_target: None,
-            flat_json: false,
-        };
-        let text = logged(program, LogFormat::Json, false, || {
-            for number in 0..1000 {
-                tracing::warn!(target: "library", number, "a line");
-            }
-            tracing::error!(target: "silent", "a line");
-        });
-        assert_eq!(text.lines().filter(|line| line.contains(r#""fields":{"#)).count(), 1000);
-        assert!(filter(program, "debug").unwrap().to_string().contains("silent=off"));
-    }
-
-    #[test]
-    fn lines_of_a_library_are_bounded_per_module_and_the_rest_is_counted() {
-        let text = logged(ENGINE, LogFormat::Json, false, || {
-            for number in 0..1000 {
-                tracing::warn!(target: "hickory_proto::dnssec", number, "unrecognized algorithm");
-                tracing::info!(target: "federation_engine::dns", number, "our own");
-            }
-            tracing::warn!(target: "hickory_net::udp", "another module");
-            tracing::warn!(target: "hickory_net::dnssec", "off by default");
-        });
-        let count = |part: &str| text.lines().filter(|line| line.contains(part)).count();
-        let algorithms = count("unrecognized algorithm");
-        assert!((10..=20).contains(&algorithms), "{algorithms}");
-        assert_eq!(count("our own"), 1000);
-        assert_eq!((count("another module"), count("off by default")), (1, 0));
-        assert_eq!(OMITTED_HERE.load(Ordering::Relaxed), u64::try_from(1000 - algorithms).unwrap());
-    }
-
-    #[test]
-    fn an_empty_filter_is_info_and_a_wrong_one_is_refused() {
-        let default = filter(ENGINE, " ").unwrap().to_string();
-        let mut parts: Vec<_> = default.split(',').collect();
-        parts.sort_unstable();
-        assert_eq!(parts, ["hickory_net::dnssec=off", "info"]);
-        assert_eq!(
-            filter(ENGINE, "federation_engine=debug").unwrap().to_string(),
-            "federation_engine=debug"
-        );
-        let error = filter(ENGINE, "federation_engine=loud").unwrap_err();
-        let error = LogError::from(error).to_string();
-        assert!(error.starts_with("XFED_LOG: "), "{error}");
-    }
-}
+mod tests;

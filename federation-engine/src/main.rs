@@ -77,7 +77,11 @@ fn serve(
             Ok(shutdown) => shutdown,
             Err(error) => return failed(&error, 1),
         };
-        work(shutdown).await.err().unwrap_or(ExitCode::SUCCESS)
+        let code = work(shutdown).await.err().unwrap_or(ExitCode::SUCCESS);
+        if let Some(log) = log::current() {
+            log.end().await;
+        }
+        code
     })
 }
 

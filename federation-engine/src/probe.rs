@@ -1,10 +1,12 @@
 //! Probes a receiving server from outside: whether it speaks XMPP for a domain, with which certificate, and which
 //! features; and whether it hosts a domain. The stream is closed before authentication, so nothing is claimed and nothing is changed.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use s2s_proto::certificate::chain::PeerChain;
+use s2s_proto::clock;
 use s2s_proto::dialback::KeyVerdict;
 use s2s_proto::dialback::steps::DialbackElement;
 use s2s_proto::pair::Pair;
@@ -14,7 +16,7 @@ use s2s_proto::stream::starttls::{Negotiation, STARTTLS};
 use s2s_proto::stream::{Out, error, header};
 use s2s_proto::xml::{Bounds, Element, HeaderAttributes, Item, Namespace, Scanner};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Domain;
 use crate::sockets::connection::Connection;
@@ -46,8 +48,14 @@ pub async fn look(
     start: TlsStart,
     limit: Duration,
 ) -> Result<Seen, Failure> {
-    let late = Err(Failure::NegotiationTimedOut("reading the features"));
-    timeout(limit, visit(address, preface, to, start)).await.unwrap_or(late)
+    let deadline = clock::after(Instant::now(), limit);
+    let connected = timeout_at(deadline, TcpStream::connect(address)).await;
+    let tcp = connected
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(|error| Failure::Connect(vec![(address, ConnectReason::from(&error))]))?;
+    let mut visit = Visit::new(Connection::plain(tcp));
+    let seen = timeout_at(deadline, visit.look(preface, to, start)).await;
+    seen.unwrap_or(Err(Failure::NegotiationTimedOut(visit.step)))
 }
 
 /// How long an error may follow the header of a server from before version 1.0, which sends no features.
@@ -110,8 +118,7 @@ impl Question<'_> {
     }
 
     async fn begin(self, tcp: TcpStream) -> Result<Visit, Failure> {
-        let connection = Connection::plain(tcp);
-        let mut visit = Visit { connection, scanner: Scanner::new(Bounds::PRE_AUTHENTICATION) };
+        let mut visit = Visit::new(Connection::plain(tcp));
         if self.start == TlsStart::Direct {
             visit.handshake(self.partner, TlsStart::Direct).await?;
         }
@@ -122,40 +129,8 @@ impl Question<'_> {
 struct Visit {
     connection: Connection,
     scanner: Scanner,
-}
-
-async fn visit(
-    address: SocketAddr,
-    preface: &[u8],
-    to: &Domain,
-    start: TlsStart,
-) -> Result<Seen, Failure> {
-    let tcp = TcpStream::connect(address)
-        .await
-        .map_err(|error| Failure::Connect(vec![(address, ConnectReason::from(&error))]))?;
-    let connection = Connection::plain(tcp);
-    let mut visit = Visit { connection, scanner: Scanner::new(Bounds::PRE_AUTHENTICATION) };
-    visit.send(preface).await?;
-    if start == TlsStart::StartTls {
-        visit.open(to).await?;
-        if visit.features().await?.starttls.is_none() {
-            return Err(Failure::StartTlsNotOffered);
-        }
-        visit.start_tls(to, start).await?;
-    } else {
-        visit.handshake(to, start).await?;
-    }
-    let header = visit.open(to).await?;
-    let features = visit.features().await?;
-    let seen = Seen {
-        chain: visit.connection.peer_chain(),
-        tls_version: visit.connection.tls_version().unwrap_or_default(),
-        from: header.from,
-        features,
-    };
-    visit.send(b"</stream:stream>").await?;
-    visit.connection.close(Duration::from_secs(1)).await;
-    Ok(seen)
+    /// What the other side has not done yet.
+    step: &'static str,
 }
 
 struct DomainTooLong<'a>(&'a Domain);
@@ -167,7 +142,42 @@ impl std::fmt::Display for DomainTooLong<'_> {
 }
 
 impl Visit {
+    fn new(connection: Connection) -> Self {
+        let scanner = Scanner::new(Bounds::PRE_AUTHENTICATION);
+        Self { connection, scanner, step: "waiting for the stream header" }
+    }
+
+    async fn look(
+        &mut self,
+        preface: &[u8],
+        to: &Domain,
+        start: TlsStart,
+    ) -> Result<Seen, Failure> {
+        self.send(preface).await?;
+        if start == TlsStart::StartTls {
+            self.open(to).await?;
+            if self.features().await?.starttls.is_none() {
+                return Err(Failure::StartTlsNotOffered);
+            }
+            self.start_tls(to, start).await?;
+        } else {
+            self.handshake(to, start).await?;
+        }
+        let header = self.open(to).await?;
+        let features = self.features().await?;
+        let seen = Seen {
+            chain: self.connection.peer_chain(),
+            tls_version: self.connection.tls_version().unwrap_or_default(),
+            from: header.from,
+            features,
+        };
+        self.send(b"</stream:stream>").await?;
+        self.connection.close(Duration::from_secs(1)).await;
+        Ok(seen)
+    }
+
     async fn start_tls(&mut self, name: &Domain, start: TlsStart) -> Result<(), Failure> {
+        self.step = "waiting for the answer to STARTTLS";
         self.send(STARTTLS.as_bytes()).await?;
         match Negotiation::read(&self.element().await?) {
             Some(Negotiation::Proceed) => self.scanner.restart(),
@@ -180,6 +190,7 @@ impl Visit {
         let failed = |error: &dyn std::fmt::Display| Failure::Handshake(error.to_string());
         let config = anonymous_client(start).map_err(|error| failed(&error))?;
         let name = server_name(name).ok_or_else(|| failed(&DomainTooLong(name)))?;
+        self.step = "negotiating TLS";
         self.connection.connect_tls(config, name).await.map_err(|error| failed(&error))
     }
 
@@ -202,6 +213,7 @@ impl Visit {
     }
 
     async fn open(&mut self, to: &Domain) -> Result<HeaderAttributes, Failure> {
+        self.step = "waiting for the stream header";
         let mut out = Out::default();
         header::write_initial(&mut out, None, to);
         self.send(&out.bytes).await?;
@@ -212,6 +224,7 @@ impl Visit {
     }
 
     async fn features(&mut self) -> Result<Features, Failure> {
+        self.step = "reading the features";
         let element = self.element().await?;
         let tree = element.tree().map_err(|error| Failure::NotXmpp(error.to_string()))?;
         if element.is(Namespace::Stream, "features") {

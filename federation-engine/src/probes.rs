@@ -4,3 +4,4 @@ pub(crate) mod claims;
 pub(crate) mod flows;
 pub(crate) mod peers;
 pub(crate) mod round_trip;
+mod software;

@@ -5,6 +5,7 @@ mod alone;
 pub(crate) mod forward;
 pub(crate) mod intake;
 pub(crate) mod outlet;
+pub(crate) mod questions;
 pub(crate) mod round_trips;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use self::questions::Questions;
 use self::round_trips::RoundTrips;
 use crate::budget::ledger::Ledger;
 use crate::in_force::{InForce, limits};
@@ -38,6 +40,7 @@ pub(crate) struct Relay {
     /// The backends that are down.
     pub(crate) outages: Outages,
     pub(crate) round_trips: RoundTrips,
+    pub(crate) questions: Questions,
     /// No stanza is queued any more, because the engine is shutting down.
     pub(crate) bouncing: CancellationToken,
     starter: Box<dyn Starter>,
@@ -59,6 +62,7 @@ impl Relay {
             outages: Outages::default(),
             ledger: Arc::new(ledger),
             round_trips: RoundTrips::default(),
+            questions: Questions::default(),
             bouncing,
             starter,
         }

@@ -33,10 +33,12 @@ use crate::observe::journal::Journal;
 use crate::observe::readiness::Readiness;
 use crate::probes::peers;
 use crate::run::listen::ListenError;
-use crate::run::overload::Granted;
+use crate::run::overload::{Granted, TooLittleMemory};
 
 /// The part that `/readyz` reports as missing until every listener serves, and again during shutdown.
 const SERVING: &str = "serving";
+/// Exit code if the system grants too little memory.
+pub const EXIT_MEMORY: u8 = 4;
 /// Maximum probes requested and not yet started.
 const MAX_WAITING_PROBES: usize = 64;
 
@@ -52,17 +54,21 @@ pub enum StartError {
     /// The resolver could not be created.
     #[error(transparent)]
     Resolver(#[from] ResolverError),
+    /// The system grants too little memory.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
     /// The system random number generator failed.
     #[error("the system random number generator failed: {0}")]
     Random(#[from] getrandom::Error),
 }
 
 impl StartError {
-    /// Exit code: 2 for the configuration, 3 for a listener, 1 for the rest.
+    /// Exit code: 2 for the configuration, 3 for a listener, [`EXIT_MEMORY`], 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
             Self::Listen(_) => 3,
+            Self::Memory(_) => EXIT_MEMORY,
             Self::Resolver(_) | Self::Random(_) => 1,
         }
     }
@@ -75,6 +81,7 @@ impl StartError {
 pub async fn run(file: &Path, shutdown: CancellationToken) -> Result<(), StartError> {
     // Before any file or socket is opened, so that the raised limit applies.
     let granted = Granted::by_system();
+    granted.check()?;
     let mut watch = FileWatch::new();
     watch.set([file]);
     let config = load(file)?;

@@ -42,6 +42,7 @@ use s2s_proto::xml::Scanner;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::admission::holders::{self, Holding};
 use crate::admission::newcomers::{Admitted, Newcomer};
@@ -149,6 +150,8 @@ pub(crate) struct Session {
     stuck: Option<(Instant, u64)>,
     /// The stream is closing to make room.
     shed: bool,
+    /// Others opened the stream: the shutdown waits for it before it stops reading.
+    parting: Option<TaskTrackerToken>,
     /// The engine is shutting down: latest time at which the stream closes.
     leave_by: Option<Instant>,
     /// The failure that broke the stream.
@@ -184,7 +187,7 @@ impl Session {
             (Some(newcomer), surroundings::of_source(engine, leg, address.ip()));
         let by = Peer { address, report, holding };
         let fresh = Self::over(engine, leg, connection, by, machine, started);
-        Self { around, newcomer, ..fresh }
+        Self { around, newcomer, parting: Some(engine.life.may_part()), ..fresh }
     }
 
     fn over(
@@ -232,6 +235,7 @@ impl Session {
             stage: Stage::Serving,
             stuck: None,
             shed: false,
+            parting: None,
             leave_by: None,
             failure: None,
             stream_end: None,

@@ -28,13 +28,50 @@ impl Image {
     /// Writes the image with this name (`localhost/name:tag`) and one layer as a tar file that `ctr images import`
     /// reads.
     pub fn write(&self, out: &Path, name: &str, layer: &[u8]) -> Result<()> {
-        let tag = name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'));
-        let tag = tag.ok_or_else(|| Error::Name(name.to_owned()))?;
+        let names = names(name)?;
+        let (manifest, mut blobs) = self.manifest(Architecture::Amd64, layer);
+        let listed = annotated(manifest.descriptor(), &names);
+        blobs.push(manifest);
+        write_layout(out, &listed, &blobs)
+    }
+
+    /// Writes an image index with this name and an image of one layer for each architecture, as a tar file that
+    /// `ctr images import` and `skopeo copy oci-archive:` read.
+    pub fn write_index(
+        &self,
+        out: &Path,
+        name: &str,
+        layers: &[(Architecture, Vec<u8>)],
+    ) -> Result<()> {
+        let names = names(name)?;
+        let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
+        for (architecture, layer) in layers {
+            let (manifest, mut parts) = self.manifest(*architecture, layer);
+            let platform = json!({"architecture": architecture.name(), "os": "linux"});
+            manifests.push(with_field(manifest.descriptor(), "platform", platform));
+            blobs.append(&mut parts);
+            blobs.push(manifest);
+        }
+        let index = Blob::json(
+            "application/vnd.oci.image.index.v1+json",
+            &json!({
+                "schemaVersion": 2,
+                "mediaType": "application/vnd.oci.image.index.v1+json",
+                "manifests": manifests,
+            }),
+        );
+        let listed = annotated(index.descriptor(), &names);
+        blobs.push(index);
+        write_layout(out, &listed, &blobs)
+    }
+
+    /// The manifest of an image of one layer, and the blobs that it names.
+    fn manifest(&self, architecture: Architecture, layer: &[u8]) -> (Blob, Vec<Blob>) {
         let layer_blob = Blob::new("application/vnd.oci.image.layer.v1.tar", layer.to_vec());
         let config = Blob::json(
             "application/vnd.oci.image.config.v1+json",
             &json!({
-                "architecture": "amd64",
+                "architecture": architecture.name(),
                 "os": "linux",
                 "config": {"User": self.user, "Entrypoint": self.entrypoint},
                 "rootfs": {"type": "layers", "diff_ids": [layer_blob.digest()]},
@@ -49,29 +86,87 @@ impl Image {
                 "layers": [layer_blob.descriptor()],
             }),
         );
-        let mut listed = manifest.descriptor();
-        if let Some(fields) = listed.as_object_mut() {
-            fields.insert(
-                "annotations".into(),
-                json!({"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag}),
-            );
-        }
-        let index = json!({"schemaVersion": 2, "manifests": [listed]});
-
-        let failed = || Error::io("writing", out);
-        let mut archive = Builder::new(BufWriter::new(File::create(out).map_err(failed())?));
-        let mut put = |path: String, bytes: &[u8]| {
-            let mut header = plain_header(EntryType::Regular, 0o644);
-            header.set_size(bytes.len() as u64);
-            archive.append_data(&mut header, path, bytes).map_err(failed())
-        };
-        put("oci-layout".into(), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        put("index.json".into(), index.to_string().as_bytes())?;
-        for blob in [&layer_blob, &config, &manifest] {
-            put(format!("blobs/sha256/{}", blob.sha256), &blob.bytes)?;
-        }
-        archive.finish().map_err(failed())
+        (manifest, vec![layer_blob, config])
     }
+}
+
+/// The processors that images are made for, by the names of Go, which the image specification uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// x86-64.
+    Amd64,
+    /// `AArch64`.
+    Arm64,
+}
+
+impl Architecture {
+    /// Its name in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The field `e_machine` of its programs.
+    const fn machine(self) -> [u8; 2] {
+        match self {
+            Self::Amd64 => [0x3e, 0],
+            Self::Arm64 => [0xb7, 0],
+        }
+    }
+
+    /// Whether this is the beginning of a 64-bit little-endian ELF program for it.
+    pub fn runs(self, program: &[u8]) -> bool {
+        program.starts_with(b"\x7fELF\x02\x01") && program.get(18..20) == Some(&self.machine()[..])
+    }
+}
+
+impl std::str::FromStr for Architecture {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        [Self::Amd64, Self::Arm64]
+            .into_iter()
+            .find(|known| known.name() == text)
+            .ok_or_else(|| format!("{text}: expected amd64 or arm64"))
+    }
+}
+
+/// The name and the tag of `registry/name:tag`.
+fn names(name: &str) -> Result<[&str; 2]> {
+    let tag = name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'));
+    tag.map(|tag| [name, tag]).ok_or_else(|| Error::Name(name.to_owned()))
+}
+
+fn annotated(descriptor: Value, [name, tag]: &[&str; 2]) -> Value {
+    let names = json!({"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag});
+    with_field(descriptor, "annotations", names)
+}
+
+fn with_field(mut object: Value, name: &str, value: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(name.to_owned(), value);
+    }
+    object
+}
+
+/// An image layout that lists one descriptor, as a tar file.
+fn write_layout(out: &Path, listed: &Value, blobs: &[Blob]) -> Result<()> {
+    let index = json!({"schemaVersion": 2, "manifests": [listed]});
+    let failed = || Error::io("writing", out);
+    let mut archive = Builder::new(BufWriter::new(File::create(out).map_err(failed())?));
+    let mut put = |path: String, bytes: &[u8]| {
+        let mut header = plain_header(EntryType::Regular, 0o644);
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, path, bytes).map_err(failed())
+    };
+    put("oci-layout".into(), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    put("index.json".into(), index.to_string().as_bytes())?;
+    for blob in blobs {
+        put(format!("blobs/sha256/{}", blob.sha256), &blob.bytes)?;
+    }
+    archive.finish().map_err(failed())
 }
 
 struct Blob {
@@ -222,6 +317,47 @@ mod tests {
             blobs += 1;
         }
         assert_eq!(blobs, 3);
+    }
+
+    #[test]
+    fn an_index_has_an_image_for_each_architecture() {
+        let out = tempfile::NamedTempFile::new().unwrap();
+        let layers =
+            [(Architecture::Amd64, b"one".to_vec()), (Architecture::Arm64, b"two".to_vec())];
+        image().write_index(out.path(), "localhost/x:1", &layers).unwrap();
+        let mut files = std::collections::BTreeMap::new();
+        for entry in tar::Archive::new(File::open(out.path()).unwrap()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+            files.insert(path, bytes);
+        }
+        let json = |path: &str| serde_json::from_slice::<Value>(&files[path]).unwrap();
+        let blob = |descriptor: &Value| {
+            let digest = descriptor["digest"].as_str().unwrap().replace(':', "/");
+            let path = format!("blobs/{digest}");
+            assert_eq!(descriptor["size"], files[&path].len());
+            path
+        };
+        let index = json(&blob(&json("index.json")["manifests"][0]));
+        for (number, (architecture, layer)) in layers.iter().enumerate() {
+            let listed = &index["manifests"][number];
+            assert_eq!(listed["platform"]["architecture"], architecture.name());
+            let manifest = json(&blob(listed));
+            assert_eq!(json(&blob(&manifest["config"]))["architecture"], architecture.name());
+            assert_eq!(files[&blob(&manifest["layers"][0])], *layer);
+        }
+    }
+
+    #[test]
+    fn a_program_runs_on_the_machine_of_its_header() {
+        let mut program = b"\x7fELF\x02\x01\x01".to_vec();
+        program.resize(18, 0);
+        program.extend([0xb7, 0]);
+        assert!(Architecture::Arm64.runs(&program) && !Architecture::Amd64.runs(&program));
+        assert!(!Architecture::Arm64.runs(b"#!/bin/sh"));
+        assert!("riscv64".parse::<Architecture>().is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mkimage::error::{Error, Result};
-use mkimage::{Image, layer_of_files, layer_of_tree};
+use mkimage::{Architecture, Image, layer_of_files, layer_of_tree};
 
 /// Pack files or a root file system into an OCI image of one layer: same input, same bytes.
 #[derive(Debug, Parser)]
@@ -19,8 +19,12 @@ struct Args {
     /// The program to run, a path in the image.
     entrypoint: String,
     /// Files, each as FILE=PATH-IN-IMAGE; or one directory that is the whole root file system.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "program")]
     content: Vec<String>,
+    /// Instead of files: the program for one architecture, as amd64=FILE or arm64=FILE. With several, the archive has an
+    /// index of images.
+    #[arg(long, conflicts_with = "content")]
+    program: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -34,12 +38,29 @@ fn main() -> ExitCode {
 }
 
 fn pack(args: Args) -> Result<()> {
+    let image = Image { user: args.user, entrypoint: vec![args.entrypoint.clone()] };
+    if !args.program.is_empty() {
+        let layers = args.program.iter().map(|given| program(given, &args.entrypoint));
+        return image.write_index(&args.out, &args.name, &layers.collect::<Result<Vec<_>>>()?);
+    }
     let layer = match args.content.as_slice() {
         [root] if !root.contains('=') => layer_of_tree(root.as_ref())?,
         files => layer_of_files(&pairs(files)?)?,
     };
-    let image = Image { user: args.user, entrypoint: vec![args.entrypoint] };
     image.write(&args.out, &args.name, &layer)
+}
+
+/// The layer with the program of one architecture.
+fn program(given: &str, path: &str) -> Result<(Architecture, Vec<u8>)> {
+    let wrong = || Error::Program(given.to_owned());
+    let (architecture, file) = given.split_once('=').ok_or_else(wrong)?;
+    let architecture: Architecture = architecture.parse().map_err(|_| wrong())?;
+    let bytes = std::fs::read(file).map_err(Error::io("reading", file))?;
+    if !architecture.runs(&bytes) {
+        let architecture = architecture.name();
+        return Err(Error::Machine { file: file.to_owned(), architecture });
+    }
+    Ok((architecture, layer_of_files(&[(file.into(), path.to_owned())])?))
 }
 
 fn pairs(files: &[String]) -> Result<Vec<(PathBuf, String)>> {

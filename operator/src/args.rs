@@ -3,8 +3,31 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+use crds::target::RouteTarget;
 use federation_engine::args::LogFormat;
+
+use crate::check::CheckArgs;
+
+/// The whole command line: the flags of the operator, or a subcommand.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "xmpp-federation-operator", version, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct CommandLine {
+    /// Subcommand; without one, the operator runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Flags for running the operator; required without a subcommand.
+    #[command(flatten)]
+    pub run: Option<Args>,
+}
+
+/// Subcommands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Check that the resource is installed and the operator is ready.
+    Check(CheckArgs),
+}
 
 /// Controller that deploys each `XmppFederation` and verifies, step by step, that federation works.
 #[derive(Clone, Debug, Parser)]
@@ -53,6 +76,21 @@ pub struct Args {
     /// Format of the log, which goes to standard error.
     #[arg(long, env = "LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// File with the filter of the log, in the syntax of `XFED_LOG`. A change takes effect at once. Without effect if `XFED_LOG` is
+    /// set.
+    #[arg(long, env = "LOG_FILTER_FILE")]
+    pub log_filter_file: Option<PathBuf>,
+    /// `host:port` of an OpenTelemetry collector that receives traces by OTLP over HTTP without TLS; without it, none are recorded.
+    #[arg(long, env = "TRACES_COLLECTOR")]
+    pub traces_collector: Option<RouteTarget>,
+    /// Percentage of reconciles whose trace is recorded.
+    #[arg(
+        long,
+        env = "TRACES_SAMPLE_PERCENT",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u8).range(1..=100)
+    )]
+    pub traces_sample_percent: u8,
     /// Kubeconfig file to use; by default `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
@@ -111,6 +149,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_command_line_is_a_subcommand_or_the_flags_of_the_operator() {
+        use clap::CommandFactory;
+        CommandLine::command().debug_assert();
+        let parse = |line: &str| CommandLine::try_parse_from(line.split(' '));
+        let check = parse("operator check --operator operator.system.svc:8080").unwrap();
+        let Some(Command::Check(args)) = check.command else { panic!("{check:?}") };
+        assert_eq!(args.operator.as_deref(), Some("operator.system.svc:8080"));
+        assert!(check.run.is_none());
+        assert!(parse("operator --engine-image=engine:1").unwrap().run.is_some());
+        assert!(parse("operator --log-format=json").is_err());
+    }
+
+    #[test]
     fn the_flags_that_the_chart_gives_are_understood() {
         let args = Args::try_parse_from([
             "operator",
@@ -124,6 +175,9 @@ mod tests {
             "--concurrency=8",
             "--listen=[::]:8080",
             "--log-format=json",
+            "--log-filter-file=/etc/xmpp-federation-operator/log-filter",
+            "--traces-collector=otel.monitoring.svc:4318",
+            "--traces-sample-percent=10",
         ])
         .unwrap();
         assert_eq!(args.engine_image_pull_policy.as_str(), "Never");
@@ -134,6 +188,9 @@ mod tests {
             ("public", "kube-system")
         );
         assert_eq!((args.namespace.as_str(), args.log_format), ("im", LogFormat::Json));
+        let collector = args.traces_collector.map(|collector| collector.to_string());
+        assert_eq!(collector.as_deref(), Some("otel.monitoring.svc:4318"));
+        assert_eq!(args.traces_sample_percent, 10);
 
         let off = ["operator", "--engine-image=engine:1", "--leader-election=false"];
         assert!(!Args::try_parse_from(off).unwrap().leader_election);

@@ -16,6 +16,7 @@ pub mod network_policy;
 pub mod paths;
 pub mod pod_disruption_budget;
 pub mod ports;
+pub mod revision;
 pub mod secrets;
 pub mod service;
 pub mod service_account;
@@ -24,6 +25,7 @@ use kube::Resource;
 use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
 
+use crate::federation::names;
 use crate::federation::validated::Validated;
 
 pub use given::{Address, BuildError, Given, Settings};
@@ -35,6 +37,15 @@ pub struct Child {
     pub resource: ApiResource,
     /// The object.
     pub object: DynamicObject,
+    /// The Secret that must be stored first, because it has the keys that certificates of this object come from. A pass that
+    /// ends in between would leave certificates whose keys nobody has.
+    pub after: Option<String>,
+}
+
+impl Child {
+    fn after(self, secret: String) -> Self {
+        Self { after: Some(secret), ..self }
+    }
 }
 
 /// Only the Service for the backend: the engine's configuration needs its `ClusterIP`.
@@ -63,15 +74,24 @@ pub fn children(
         backend_service(federation)?,
         secrets::dialback(federation, given).map(|o| child(&o)).transpose()?,
         secrets::backend_ca(federation, given).map(|o| child(&o)).transpose()?,
-        secrets::backend_ca_public(federation, given).map(|o| child(&o)).transpose()?,
     ];
     all.extend(for_backends.into_iter().flatten());
+    let backend_ca = names::backend_ca(&federation.name);
+    if let Some(public) = secrets::backend_ca_public(federation, given) {
+        all.push(child(&public)?.after(backend_ca.clone()));
+    }
     for secret in secrets::backend_tls(federation, given) {
-        all.push(child(&secret)?);
+        all.push(child(&secret)?.after(backend_ca.clone()));
+    }
+    if let Some(own) = secrets::self_signed(federation, given) {
+        all.push(child(&own)?);
+    }
+    if let Some(serving) = secrets::serving(federation, given) {
+        let child = child(&serving)?;
+        let copied = secrets::is_self_signed(given);
+        all.push(if copied { child.after(names::self_signed(&federation.name)) } else { child });
     }
     let optional = [
-        secrets::self_signed(federation, given).map(|o| child(&o)).transpose()?,
-        secrets::serving(federation, given).map(|o| child(&o)).transpose()?,
         certificate::build(federation, given).map(|o| child(&o)).transpose()?,
         network_policy::build(federation, settings).map(|o| child(&o)).transpose()?,
         pod_disruption_budget::build(federation).map(|o| child(&o)).transpose()?,
@@ -97,7 +117,7 @@ where
     fields.insert("apiVersion".to_owned(), resource.api_version.clone().into());
     fields.insert("kind".to_owned(), resource.kind.clone().into());
     let object = serde_json::from_value(value).map_err(|error| failed(error.to_string()))?;
-    Ok(Child { resource, object })
+    Ok(Child { resource, object, after: None })
 }
 
 #[cfg(test)]

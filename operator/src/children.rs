@@ -1,6 +1,8 @@
 //! Metadata of all objects that the operator created, kept current by watches, so that a reconcile without changes sends no
 //! request for them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crds::external::certificate::Certificate;
 use crds::external::dns_endpoint::DNSEndpoint;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -95,11 +97,85 @@ pub fn is_controlled_by(object: &impl ResourceExt, owner: &str) -> bool {
         .any(|reference| reference.uid == owner && reference.controller == Some(true))
 }
 
-/// A version that changes when the wanted part of an object changes: its generation if the API server keeps one, else its
-/// resource version. (Status updates of a Deployment change its resource version all the time.)
-pub fn version(object: &impl ResourceExt) -> Option<String> {
-    match object.meta().generation {
-        Some(generation) => Some(format!("generation {generation}")),
-        None => object.resource_version(),
+/// A version that changes when something changes that the operator may have to restore. The generation changes only with the
+/// spec, and the resource version of an object with a status all the time. So the labels and annotations that the operator
+/// wants are part of it; those of others, such as a controller's, are not.
+pub fn version(
+    resource: &ApiResource,
+    object: &impl ResourceExt,
+    wanted: &impl ResourceExt,
+) -> Option<Version> {
+    let generation = object.meta().generation.filter(|_| !is_without_status(resource));
+    let content = match generation {
+        Some(generation) => format!("generation {generation}"),
+        None => object.resource_version()?,
+    };
+    let mut hasher = DefaultHasher::new();
+    for (have, want) in
+        [(object.labels(), wanted.labels()), (object.annotations(), wanted.annotations())]
+    {
+        for key in want.keys() {
+            (key, have.get(key)).hash(&mut hasher);
+        }
+    }
+    Some(Version { content, marks: hasher.finish() })
+}
+
+/// See [`version`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Version {
+    /// The generation or the resource version.
+    content: String,
+    /// Hash of the wanted labels and annotations.
+    marks: u64,
+}
+
+/// Nobody writes a status of such an object. Its resource version changes only with its content.
+fn is_without_status(resource: &ApiResource) -> bool {
+    [
+        ApiResource::erase::<ServiceAccount>(&()),
+        ApiResource::erase::<Secret>(&()),
+        ApiResource::erase::<ConfigMap>(&()),
+        ApiResource::erase::<NetworkPolicy>(&()),
+    ]
+    .contains(resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn outline(metadata: &serde_json::Value) -> Metadata {
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    #[test]
+    fn a_status_is_no_new_version_and_a_label_or_annotation_of_ours_is() {
+        let deployments = ApiResource::erase::<Deployment>(&());
+        let policies = ApiResource::erase::<NetworkPolicy>(&());
+        let wanted = outline(&json!({"labels": {"a": "1"}, "annotations": {"b": "2"}}));
+        let at = |generation: i64, revision: &str, labels, annotations| {
+            outline(&json!({
+                "generation": generation, "resourceVersion": revision,
+                "labels": labels, "annotations": annotations
+            }))
+        };
+        let of = |resource, object: &Metadata| version(resource, object, &wanted).unwrap();
+        let as_sent = at(1, "7", json!({"a": "1"}), json!({"b": "2"}));
+        let sent = of(&deployments, &as_sent);
+        let more = at(1, "8", json!({"a": "1", "x": "y"}), json!({"b": "2", "x": "y"}));
+        assert_eq!(of(&deployments, &more), sent, "a status, and the labels of others");
+        assert_ne!(of(&policies, &more), of(&policies, &as_sent));
+        for other in [
+            at(2, "8", json!({"a": "1"}), json!({"b": "2"})),
+            at(1, "8", json!({"a": "0"}), json!({"b": "2"})),
+            at(1, "8", json!({}), json!({"b": "2"})),
+            at(1, "8", json!({"a": "1"}), json!({"b": ""})),
+            at(1, "8", json!({"a": "1"}), json!({})),
+        ] {
+            assert_ne!(of(&deployments, &other), sent, "{other:?}");
+        }
     }
 }

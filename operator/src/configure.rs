@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crds::backend::BackendAuthentication;
+use crds::backend::{BackendAuthentication, ServerSoftware};
 use crds::domain::Domain;
 use crds::federation::reference::SecretKey;
 
@@ -20,6 +20,7 @@ const MAX: usize = 4096;
 
 /// The settings of one kind of server, for each way to authenticate. `None`: the server does not support it.
 struct Server {
+    software: ServerSoftware,
     name: &'static str,
     file: &'static str,
     minted: Option<&'static str>,
@@ -31,6 +32,7 @@ struct Server {
 
 const SERVERS: [Server; 3] = [
     Server {
+        software: ServerSoftware::Prosody,
         name: "Prosody",
         file: "prosody.cfg.lua",
         minted: Some(include_str!("configure/prosody.minted.lua")),
@@ -39,6 +41,7 @@ const SERVERS: [Server; 3] = [
         host: Some(include_str!("configure/prosody.host.lua")),
     },
     Server {
+        software: ServerSoftware::Ejabberd,
         name: "ejabberd",
         file: "ejabberd.yml",
         minted: Some(include_str!("configure/ejabberd.minted.yml")),
@@ -47,6 +50,7 @@ const SERVERS: [Server; 3] = [
         host: None,
     },
     Server {
+        software: ServerSoftware::Jabberd2,
         name: "jabberd2",
         file: "s2s.xml",
         minted: None,
@@ -85,14 +89,29 @@ impl Server {
     }
 }
 
-/// Three steps, with the settings of every known server. `tls`: the Secret with the backend's certificate.
+/// The page of a server whose settings are not among [`SERVERS`].
+const fn page(software: ServerSoftware) -> Option<&'static str> {
+    match software {
+        ServerSoftware::Openfire => Some("openfire.md"),
+        ServerSoftware::Tigase => Some("tigase.md"),
+        ServerSoftware::MongooseIm => Some("mongooseim.md"),
+        ServerSoftware::CiscoImp => Some("cisco.md"),
+        ServerSoftware::Prosody
+        | ServerSoftware::Ejabberd
+        | ServerSoftware::Jabberd2
+        | ServerSoftware::Other => None,
+    }
+}
+
+/// Three steps, with the settings of the server that was found, or of every server that has some here. `tls`: the Secret
+/// with the backend's certificate.
 pub fn backend(
-    name: &str,
-    namespace: &str,
+    (name, namespace): (&str, &str),
     authentication: BackendAuthentication,
     dns_server: Option<IpAddr>,
     domains: &[&Domain],
     tls: &str,
+    found: Option<ServerSoftware>,
 ) -> String {
     let ca = names::backend_ca(name);
     let dns = dns_server.map_or_else(
@@ -117,11 +136,20 @@ pub fn backend(
          2. Trust. {trust}\n\
          3. Settings.\n"
     );
-    for server in &SERVERS {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", server.describe(authentication, domains));
+    let its = found.and_then(|found| SERVERS.iter().find(|server| server.software == found));
+    match (its, found.and_then(page)) {
+        (Some(server), _) => text.push_str(&server.describe(authentication, domains)),
+        (None, Some(page)) => {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "See docs/backends/{page}.");
+        }
+        (None, None) => {
+            for server in &SERVERS {
+                let _ = writeln!(text, "{}", server.describe(authentication, domains));
+            }
+            text.push_str("Other servers: docs/backends.\n");
+        }
     }
-    text.push_str("Other servers: docs/backends.\n");
     if text.len() > MAX {
         let end = text.floor_char_boundary(MAX);
         text.truncate(end);
@@ -157,7 +185,7 @@ pub fn component(
     if replicas > 1 {
         let _ = writeln!(
             text,
-            "Each of the {replicas} engine pods needs a connection. Set spec.replicas to 1 if the component opens only one."
+            "Each of the {replicas} engine pods needs a connection. Run one instance of the component for each pod: an instance that reaches a pod with another one is refused with conflict, and must connect again. Or set spec.replicas to 1."
         );
     }
     text
@@ -173,7 +201,7 @@ mod tests {
         let dns = Some("10.96.0.7".parse().unwrap());
         let minted = BackendAuthentication::Minted;
         let backend = |authentication, dns, domains: &[&Domain]| {
-            backend("example", "im", authentication, dns, domains, "example-backend-tls")
+            backend(("example", "im"), authentication, dns, domains, "example-backend-tls", None)
         };
         let text = backend(minted, dns, &[&domain]);
         for part in [
@@ -216,11 +244,26 @@ mod tests {
             BackendAuthentication::PlainDialback,
         ] {
             let tls = "example-backend-tls";
-            let text = backend("example", "im", authentication, None, &[&domain], tls);
+            let text =
+                |found| backend(("example", "im"), authentication, None, &[&domain], tls, found);
+            let settings = |server: &Server| {
+                server.settings(authentication).unwrap_or("does not authenticate")
+            };
             for server in &SERVERS {
-                let settings = server.settings(authentication).unwrap_or("does not authenticate");
-                assert!(text.contains(settings), "{} is not in:\n{text}", server.name);
+                for found in [None, Some(ServerSoftware::Other)] {
+                    let text = text(found);
+                    assert!(text.contains(settings(server)), "{} is not in:\n{text}", server.name);
+                }
+                let text = text(Some(server.software));
+                assert!(text.contains(settings(server)), "{} is not in:\n{text}", server.name);
+                let others = SERVERS.iter().filter(|other| other.software != server.software);
+                for other in others {
+                    assert!(!text.contains(other.file), "{} is in:\n{text}", other.file);
+                }
             }
+            let elsewhere = text(Some(ServerSoftware::Openfire));
+            assert!(elsewhere.contains("docs/backends/openfire.md"), "{elsewhere}");
+            assert!(!elsewhere.contains("prosody.cfg.lua"), "{elsewhere}");
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `xmppfederation.dev` | `xmppfederations` | get list watch | the resource |
 //! | `xmppfederation.dev` | `xmppfederations/status` | patch | its status |
 //! | `xmppfederation.dev` | `xmppfederations/finalizers` | update | owner references that block deletion |
+//! | `xmppfederation.dev` | `xmppprobereports` | list watch delete | probes that users report, until they expire |
 //! | core | `services` `configmaps` `secrets` `serviceaccounts` | get list watch create patch delete | children; references to Secrets and ConfigMaps |
 //! | `apps` | `deployments` | get list watch create patch delete | children |
 //! | `networking.k8s.io` | `networkpolicies` | get list watch create patch delete | children |
@@ -36,6 +37,7 @@ use kube::runtime::reflector::Store;
 
 use crate::build::Settings;
 use crate::children::Children;
+use crate::definition::Definition;
 use crate::discovery::OptionalKinds;
 use crate::domain_policy::DomainPolicy;
 use crate::evidence::background::Background;
@@ -49,6 +51,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::rivals::Rivals;
+use crate::shortages::Shortages;
 use crate::territory::{Holder, Territory};
 use crate::turns::Turns;
 use crate::waves::Waves;
@@ -71,6 +74,8 @@ pub struct Context {
     pub children: Children,
     /// Objects that the verdicts depend on.
     pub objects: Objects,
+    /// The definition of the resource, which may be of another version.
+    pub definition: Definition,
     /// Kinds that may not exist in the cluster.
     pub kinds: OptionalKinds,
     /// What the engines report.
@@ -93,8 +98,12 @@ pub struct Context {
     pub domains: DomainPolicy,
     /// What all federations claim.
     pub rivals: Rivals,
-    /// Rollouts of a new engine image.
+    /// Rollouts of new engine pods.
     pub waves: Waves,
+    /// Addresses and ports that the cluster lacks.
+    pub shortages: Shortages,
+    /// The pods that this operator builds.
+    pub revision: String,
     /// Federations whose children are applied now.
     pub applying: Turns,
     /// State of each federation that is kept between reconciles.
@@ -170,6 +179,7 @@ impl Context {
         self.probes.forget(federation);
         self.outside.forget(federation);
         self.peer_dns.forget(federation);
+        self.shortages.forget(federation);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(federation);
         let namespace = federation.namespace.as_deref().unwrap_or_default();
         let types = crds::condition::ConditionType::ALL.map(crds::condition::ConditionType::as_str);

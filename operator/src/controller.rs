@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::causes::Causes;
 use crate::context::{Context, Federation, FederationRef};
+use crate::federation::watched::path;
 use crate::metrics::ReconcileResult;
 use crate::reconcile::error::Error;
 use crate::reconcile::pass;
@@ -79,6 +80,8 @@ fn receiver(wakes: mpsc::Receiver<FederationRef>) -> impl Stream<Item = Federati
     })
 }
 
+/// One reconcile: the span `pass` of traces, whose federation is a field of every log line within.
+#[tracing::instrument(name = "pass", level = "info", skip_all, fields(federation = path(&object), reason, otel.status_code))]
 async fn timed(object: Arc<Federation>, context: Arc<Context>) -> Result<Action, Error> {
     let begun = Instant::now();
     let metrics = context.metrics.clone();
@@ -90,6 +93,10 @@ async fn timed(object: Arc<Federation>, context: Arc<Context>) -> Result<Action,
     if context.federations.get(&reference).is_none() {
         // It was deleted in the meantime, and this reconcile may have counted it again.
         context.forget(&reference);
+    }
+    if let Err(error) = &result {
+        let reason = tracing::field::debug(error.result());
+        tracing::Span::current().record("reason", reason).record("otel.status_code", "ERROR");
     }
     let outcome = result.as_ref().map_or_else(Error::result, |_| ReconcileResult::Ok);
     metrics.reconciled(outcome, begun.elapsed());
@@ -104,6 +111,6 @@ fn on_error(object: Arc<Federation>, error: &Error, context: Arc<Context>) -> Ac
         return Action::requeue(Duration::from_secs(1));
     }
     let pause = context.remember(&reference, |memory| memory.errors.bound_after_failure());
-    tracing::warn!(federation = %reference, why = %Causes(error), "reconcile failed; retrying");
+    tracing::warn!(federation = path(&object), reason = ?error.result(), why = %Causes(error), "reconcile failed; retrying");
     Action::requeue(pause)
 }

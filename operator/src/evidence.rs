@@ -16,6 +16,7 @@ pub mod pinned;
 pub mod probe;
 pub mod prober;
 pub mod references;
+pub mod reported;
 pub mod resolvers;
 pub mod rounds;
 pub mod zone;
@@ -35,8 +36,10 @@ use self::peer_dns::PeerDnsEvidence;
 use self::probe::ProbeEvidence;
 use self::prober::OutsideEvidence;
 use self::references::References;
+use self::reported::ReportedProbe;
 use crate::dns::publish::Publication;
 use crate::reconcile::problem::Applied;
+use crate::schema::Difference;
 
 /// All evidence that the ladder is judged by.
 #[derive(Clone, Debug)]
@@ -65,6 +68,8 @@ pub struct Evidence {
     pub probes: ProbeEvidence,
     /// What probers outside the cluster see.
     pub outside: OutsideEvidence,
+    /// What users report who probed from outside.
+    pub reported: Vec<ReportedProbe>,
     /// DNS records of the configured peers. No verdict depends on them.
     pub peer_dns: PeerDnsEvidence,
     /// When the addresses of the outer Service last changed; `None` if they have not changed yet.
@@ -73,8 +78,10 @@ pub struct Evidence {
     pub remembered: Option<InboundObservation>,
     /// The senders of inbound streams that other federations of this cluster serve. They are not outside.
     pub neighbours: BTreeSet<Domain>,
-    /// Why the federation does not get the current engine image yet; whole sentences.
+    /// Why the federation does not get the current engine pods yet; whole sentences.
     pub rollout_waits: Option<String>,
+    /// How the definition of the resource differs from the operator's own.
+    pub definition: Difference,
 }
 
 /// The configuration that every replica should run.
@@ -84,4 +91,6 @@ pub struct WantedConfig {
     pub hash: String,
     /// Time since it was written; pods see a changed file with some delay.
     pub age: Duration,
+    /// The operator has not written it, because `spec.paused` is true.
+    pub held: bool,
 }

@@ -155,16 +155,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
                 .map(|_| CertificateSeen::Readable(readable(federation))),
             issuance: Issuance { kind_exists: true, report: None },
             ca_renewal: None,
-            served: Some(references::ServedCertificate {
-                source: match &federation.spec.tls.certificate {
-                    None => Source::SelfSigned,
-                    Some(CertificateSource::Secret(own)) => Source::Secret(own.name.clone()),
-                    Some(CertificateSource::Issuer(_)) => {
-                        Source::Certificate(names::issued(&federation.name))
-                    }
-                },
-                readable: readable(federation),
-            }),
+            served: Some(served(federation)),
         },
         cluster: ClusterEvidence {
             workload: Some(Workload {
@@ -213,7 +204,9 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
         address_changed: None,
         remembered: None,
         rollout_waits: None,
+        definition: crate::schema::Difference::default(),
         outside: OutsideEvidence::default(),
+        reported: Vec::new(),
         peer_dns: PeerDnsEvidence::default(),
         networks: ClusterNetworks { inside: vec!["10.0.0.0/8".parse().unwrap()], gap: None },
         probes: ProbeEvidence {
@@ -237,6 +230,20 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
                 })
                 .collect(),
         },
+    }
+}
+
+/// The certificate that the engine serves.
+fn served(federation: &Validated) -> references::ServedCertificate {
+    references::ServedCertificate {
+        source: match &federation.spec.tls.certificate {
+            None => Source::SelfSigned,
+            Some(CertificateSource::Secret(own)) => Source::Secret(own.name.clone()),
+            Some(CertificateSource::Issuer(_)) => {
+                Source::Certificate(names::issued(&federation.name))
+            }
+        },
+        readable: readable(federation),
     }
 }
 
@@ -265,6 +272,7 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
         version: "1".to_owned(),
         config_hash: String::new(),
         problems: Vec::new(),
+        memory_shortage: None,
         certificates: Vec::new(),
         inbound: vec![InboundObservation {
             kind: InboundKind::StreamAuthenticated,
@@ -288,6 +296,7 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
             })
             .collect(),
         answers: Vec::new(),
+        servers: Vec::new(),
         peers: spec
             .peers
             .iter()
@@ -390,18 +399,21 @@ pub(crate) fn context_with_feeds(
         federations,
         children,
         objects,
+        definition: crate::definition::Definition::new(),
         kinds: crate::discovery::OptionalKinds::new(),
         engines: crate::evidence::engine::Engines::new(wake.clone()),
         networks: crate::evidence::networks::Networks::new(true),
         dns: Background::new(DnsRounds::default(), 4, wake.clone()),
         probes: Background::new(ProbeRounds, 4, wake.clone()),
         peer_dns: Background::new(PeerDnsRounds, 4, wake.clone()),
-        outside: Background::new(ProberRounds::default(), 4, wake),
+        outside: Background::new(ProberRounds::default(), 4, wake.clone()),
         class: crds::DEFAULT_CLASS.to_owned(),
         territory: crate::territory::Territory::default(),
         domains: crate::domain_policy::DomainPolicy::default(),
         rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
+        shortages: crate::shortages::Shortages::new(wake),
+        revision: crate::build::revision::revision(&settings()),
         applying: crate::turns::Turns::new(8),
         memory: std::sync::Mutex::default(),
     };

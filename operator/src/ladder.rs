@@ -11,6 +11,8 @@ pub mod engine;
 pub mod host;
 pub mod inbound;
 mod issuance;
+mod memory;
+mod outbound;
 pub mod outside;
 pub mod peers;
 pub mod proxy;
@@ -27,7 +29,7 @@ pub mod verdict;
 pub mod view;
 
 use crds::condition::{ConditionStatus, ConditionType};
-use crds::reason::{AcceptedReason, ConditionReason, DomainUncontestedReason};
+use crds::reason::{AcceptedReason, ConditionReason, DomainUncontestedReason, EngineReadyReason};
 
 use self::rungs::{Check, RUNGS, Rung};
 use self::verdict::Verdict;
@@ -62,11 +64,12 @@ pub fn climb(view: View<'_>) -> Vec<Judgement> {
     judged
 }
 
-/// Pods that serve can be judged even if `EngineReady` is False because of others.
+/// Pods that serve can be judged even if `EngineReady` is False because of others. Without memory they do not serve.
 fn still_serves(view: View<'_>, verdict: &Verdict) -> bool {
     let pods = &view.seen.cluster.pods;
     verdict.type_() == ConditionType::EngineReady
         && verdict.status() == ConditionStatus::False
+        && verdict.reason != EngineReadyReason::MemoryExhausted.into()
         && view.seen.cluster.workload.as_ref().is_some_and(|workload| workload.ready > 0)
         && pods.iter().any(|pod| pod.ready)
 }

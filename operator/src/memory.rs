@@ -10,6 +10,7 @@ use crds::domain::Domain;
 use federation_engine::dial::backoff::Backoff;
 use jiff::Timestamp;
 
+use crate::children::Version;
 use crate::contest::Contest;
 use crate::evidence::cluster::ServiceEvents;
 use crate::kept::Kept;
@@ -43,6 +44,8 @@ pub struct Memory {
     pub certificate: Option<(String, Timestamp)>,
     /// Events about the outer Service, and when they were read.
     pub service_events: Option<(Instant, ServiceEvents)>,
+    /// What the last event about a pod without a container warned of, by UID of the pod, and when it was read.
+    pub pod_warnings: HashMap<String, (Instant, Option<(String, String)>)>,
     /// Interval of DNS queries and probes.
     pub every: Duration,
     /// Conditions that are still shown, and since when newer evidence differs.
@@ -66,6 +69,7 @@ impl Default for Memory {
             content: None,
             certificate: None,
             service_events: None,
+            pod_warnings: HashMap::new(),
             every: Duration::ZERO,
             failing: Failing::new(),
             reported: None,
@@ -91,7 +95,7 @@ pub struct AppliedChild {
     /// Digest of the object that was sent.
     pub digest: String,
     /// Version of the object after it was sent; see [`crate::children::version`].
-    pub version: Option<String>,
+    pub version: Option<Version>,
     /// Resource version of the object after it was sent.
     pub revision: Option<String>,
 }

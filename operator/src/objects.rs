@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crds::XmppProbeReport;
 use crds::external::dns_endpoint::DNSEndpoint;
 use futures::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
@@ -96,6 +97,11 @@ where
         (ready && !self.health.is_failing()).then_some(&self.store)
     }
 
+    /// All objects as the store has them, current or not.
+    pub fn all(&self) -> Vec<Arc<K>> {
+        self.store.state()
+    }
+
     /// The object as the store has it, current or not.
     pub fn last(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         self.store.get(&ObjectRef::new(name).within(namespace))
@@ -161,6 +167,8 @@ pub struct Objects {
     pub secrets: Watched<PartialObjectMeta<Secret>>,
     /// Metadata of every `ConfigMap`.
     pub config_maps: Watched<PartialObjectMeta<ConfigMap>>,
+    /// Probes that users reported.
+    pub probe_reports: Watched<XmppProbeReport>,
 }
 
 /// Fills [`Objects`].
@@ -179,6 +187,8 @@ pub struct Feeds {
     pub secrets: Feed<PartialObjectMeta<Secret>>,
     /// Of [`Objects::config_maps`].
     pub config_maps: Feed<PartialObjectMeta<ConfigMap>>,
+    /// Of [`Objects::probe_reports`].
+    pub probe_reports: Feed<XmppProbeReport>,
 }
 
 impl Objects {
@@ -191,6 +201,7 @@ impl Objects {
         let (service_events, service_event_feed) = Watched::new();
         let (secrets, secret_feed) = Watched::new();
         let (config_maps, config_map_feed) = Watched::new();
+        let (probe_reports, probe_report_feed) = Watched::new();
         let objects = Self {
             deployments,
             services,
@@ -199,6 +210,7 @@ impl Objects {
             service_events,
             secrets,
             config_maps,
+            probe_reports,
         };
         let feeds = Feeds {
             deployments: deployment_feed,
@@ -208,8 +220,19 @@ impl Objects {
             service_events: service_event_feed,
             secrets: secret_feed,
             config_maps: config_map_feed,
+            probe_reports: probe_report_feed,
         };
         (objects, feeds)
+    }
+
+    /// The reported probes of a federation, as the store has them: without its watch, the last known ones count until they expire.
+    pub fn probe_reports_of(&self, namespace: &str, name: &str) -> Vec<Arc<XmppProbeReport>> {
+        let mut all = self.probe_reports.all();
+        all.retain(|report| {
+            report.metadata.namespace.as_deref() == Some(namespace)
+                && report.spec.federation == name
+        });
+        all
     }
 
     /// The engine's pods of a federation.
@@ -222,16 +245,21 @@ impl Objects {
         namespace: &str,
         name: &str,
     ) -> Result<Vec<Arc<Pod>>, Problem> {
-        if let Some(store) = self.pods.current() {
-            return Ok(store.state_filter(|pod| {
-                pod.metadata.namespace.as_deref() == Some(namespace)
-                    && pod.labels().get(FEDERATION_LABEL).is_some_and(|label| label == name)
-            }));
+        if self.pods.current().is_some() {
+            return Ok(self.last_engine_pods(namespace, name));
         }
         let selector = ListParams::default().labels(&format!("{FEDERATION_LABEL}={name}"));
         let api = Api::<Pod>::namespaced(client.clone(), namespace);
         let found = within("Pod", "", api.list(&selector)).await?;
         Ok(found.items.into_iter().map(Arc::new).collect())
+    }
+
+    /// The engine's pods of a federation as the store has them, current or not.
+    pub fn last_engine_pods(&self, namespace: &str, name: &str) -> Vec<Arc<Pod>> {
+        self.pods.store.state_filter(|pod| {
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && pod.labels().get(FEDERATION_LABEL).is_some_and(|label| label == name)
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //! status is always written.
 
 pub mod apply;
+pub mod away;
 pub mod contents;
 pub mod dereference;
 pub mod error;

@@ -21,6 +21,7 @@ use crate::children::Children;
 use crate::client::{self, ClientError};
 use crate::context::Context;
 use crate::controller;
+use crate::definition::Definition;
 use crate::discovery::OptionalKinds;
 use crate::domain_policy::{DomainPolicy, DomainPolicyError};
 use crate::evidence::background::Background;
@@ -30,9 +31,11 @@ use crate::evidence::networks::Networks;
 use crate::evidence::peer_dns::{self, PeerDnsRounds};
 use crate::evidence::prober::{self, ProberRounds};
 use crate::evidence::rounds::{self, DnsRounds, ProbeRounds};
-use crate::lease::{self, LeaseError};
+use crate::lease::{self, Leadership, LeaseError};
+use crate::logging::{self, LoggingError};
 use crate::metrics::Metrics;
 use crate::objects::{Feeds, Objects};
+use crate::probe_reports;
 use crate::reconcile::issued;
 use crate::territory::{self, Territory};
 use crate::turns::Turns;
@@ -59,6 +62,9 @@ pub enum RunError {
     /// The lease cannot be used.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// Log or traces cannot be set up.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
     /// The list of domains cannot be used.
     #[error(transparent)]
     Domains(#[from] DomainPolicyError),
@@ -78,7 +84,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let metrics = Metrics::new();
     let health = Health::default();
     let listener: TcpListener = admin::listen(args.listen).await?;
-    let mut tasks = JoinSet::new();
+    let mut tasks = logging::start(&args)?;
     tasks.spawn(admin::serve(listener, health.clone(), metrics.clone()));
     let stop = stopped().map_err(RunError::Signal)?;
     let mut stop = std::pin::pin!(stop);
@@ -107,14 +113,17 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let (federations, writer) = controller::store();
     let (children, child_writers) = Children::new();
     let (objects, feeds) = Objects::new();
+    let settings = settings(&args);
+    let revision = crate::build::revision::revision(&settings);
     let context = Arc::new(Context {
         client: client.clone(),
-        settings: settings(&args),
+        settings,
         metrics: metrics.clone(),
         recorder: recorder(&client, &args),
         federations,
         children,
         objects,
+        definition: Definition::new(),
         kinds: OptionalKinds::new(),
         engines: Engines::new(wake.clone()),
         networks: Networks::new(args.namespace.is_empty()),
@@ -127,11 +136,13 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         domains: DomainPolicy::read(args.domains.as_deref())?,
         rivals: crate::rivals::Rivals::default(),
         waves: crate::waves::Waves::default(),
+        shortages: crate::shortages::Shortages::new(wake.clone()),
+        revision,
         // A quarter of the reconciles can always judge, even if every request to apply something hangs.
         applying: Turns::new(usize::from(args.concurrency).saturating_mul(3).div_ceil(4)),
         memory: Mutex::new(HashMap::new()),
     });
-    context.kinds.look(&client).await;
+    tokio::join!(context.kinds.look(&client), context.definition.look(&client));
     spawn_watches(&mut tasks, &context, &args.namespace, child_writers, feeds, &wake);
     if args.namespace.is_empty() {
         spawn_cluster_watches(&mut tasks, &context, &args, &wake);
@@ -158,15 +169,9 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         // The controller requires a future that can be shared.
         futures::FutureExt::shared(futures::FutureExt::boxed(finished)),
     ));
-    let lost = async {
-        match &leadership {
-            Some(leadership) => leadership.lost().await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         () = &mut controller => {}
-        () = lost => return Err(RunError::LeadershipLost),
+        () = lost(leadership.as_ref()) => return Err(RunError::LeadershipLost),
         () = &mut stop => {
             tracing::info!("shutting down: waiting for running reconciles to finish");
             drop(finish);
@@ -181,6 +186,14 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         leadership.release().await;
     }
     Ok(())
+}
+
+/// Waits until the lease is lost, which it cannot be without a lease.
+async fn lost(leadership: Option<&Leadership>) {
+    match leadership {
+        Some(leadership) => leadership.lost().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn recorder(client: &kube::Client, args: &Args) -> Recorder {
@@ -256,12 +269,16 @@ fn spawn_watches(
     tasks.spawn(watches::secrets(Arc::clone(context), namespace(), feeds.secrets, wake.clone()));
     let (maps, own) = (feeds.config_maps, Arc::clone(context));
     tasks.spawn(watches::config_maps(own, namespace(), maps, wake.clone()));
+    let (reports, own) = (feeds.probe_reports, Arc::clone(context));
+    tasks.spawn(watches::probe_reports(own, namespace(), reports, wake.clone()));
+    tasks.spawn(probe_reports::sweep(Arc::clone(context)));
     for resource in issued::chain_kinds() {
         let context = Arc::clone(context);
         tasks.spawn(watches::issuance(context, namespace(), resource, wake.clone()));
     }
-    let context = Arc::clone(context);
-    tasks.spawn(async move { context.kinds.follow(&context.client).await });
+    let kinds = Arc::clone(context);
+    tasks.spawn(async move { kinds.kinds.follow(&kinds.client).await });
+    tasks.spawn(watches::definition(Arc::clone(context), wake.clone()));
 }
 
 /// The lease of this operator.

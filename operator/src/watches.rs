@@ -5,17 +5,17 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crds::XmppFederation;
 use crds::federation::reference::BundleRef;
 use crds::federation::tls::CertificateSource;
+use crds::{XmppFederation, XmppProbeReport};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{self, ConfigMap, Pod, Secret};
-use kube::core::{ApiResource, PartialObjectMeta};
+use kube::core::{ApiResource, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::build::metadata::{FEDERATION_LABEL, MANAGED_BY_SELECTOR};
 use crate::build::{bundles, components};
@@ -33,143 +33,169 @@ const SHORTENED: usize = 40;
 /// Triggers reconciles of federations.
 pub type Wake = mpsc::Sender<FederationRef>;
 
+/// An object of a namespace, of a kind that is known at compile time.
+pub trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + DeserializeOwned
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Object for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The stores of one kind of child.
+trait Children: Send {
+    /// Keeps them current, as long as the kind exists.
+    fn follow(
+        &mut self,
+        context: &Context,
+        namespace: &str,
+        wake: &Wake,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// The kind was removed, and all its objects with it.
+    fn forget(&mut self);
+}
+
+/// A kind of which only the metadata is needed.
+struct Outlines {
+    resource: ApiResource,
+    writer: Writer,
+}
+
+impl Children for Outlines {
+    async fn follow(&mut self, context: &Context, namespace: &str, wake: &Wake) {
+        let Self { resource, writer } = self;
+        let api = metadata_of(context, namespace, resource);
+        let events = watcher(api, managed()).default_backoff().modify(strip);
+        let health = Health::default();
+        let keep = |event: &Event<Metadata>| writer.apply_watcher_event(event);
+        wake_for_each(events, &resource.kind, wake, &health, keep, owners).await;
+    }
+
+    fn forget(&mut self) {
+        for event in [Event::Init, Event::InitDone] {
+            self.writer.apply_watcher_event(&event);
+        }
+    }
+}
+
+/// A kind that verdicts depend on.
+struct Whole<K: Object> {
+    writer: Writer,
+    feed: Feed<K>,
+}
+
+impl<K: Object> Children for Whole<K> {
+    async fn follow(&mut self, context: &Context, namespace: &str, wake: &Wake) {
+        let Self { writer, feed: Feed { writer: objects, health } } = self;
+        let clear = |child: &mut K| child.managed_fields_mut().clear();
+        let events = selected(context, namespace, managed(), clear);
+        let keep = |event: &Event<K>| {
+            writer.apply_watcher_event(&metadata_event(event));
+            objects.apply_watcher_event(event);
+        };
+        wake_for_each(events, &K::kind(&()), wake, health, keep, owners).await;
+    }
+
+    fn forget(&mut self) {
+        for event in [Event::Init, Event::InitDone] {
+            self.writer.apply_watcher_event(&event);
+        }
+        for event in [Event::Init, Event::InitDone] {
+            self.feed.writer.apply_watcher_event(&event);
+        }
+    }
+}
+
 /// Watches one kind of child of which only the metadata is needed.
 pub async fn children(
     context: Arc<Context>,
     namespace: String,
     resource: ApiResource,
-    mut writer: Writer,
+    writer: Writer,
     wake: Wake,
 ) {
-    let Some(mut changes) = context.kinds.changes(&resource) else {
-        return follow_metadata(&context, &namespace, &resource, &mut writer, &wake).await;
-    };
-    loop {
-        if changes.wait_for(|exists| *exists).await.is_err() {
-            return;
-        }
-        all(&context, &wake).await;
-        let mut gone = changes.clone();
-        let gone = async move { gone.wait_for(|exists| !*exists).await.is_ok() };
-        tokio::select! {
-            () = follow_metadata(&context, &namespace, &resource, &mut writer, &wake) => {}
-            _ = gone => {
-                // The kind was removed, and all its objects with it.
-                for event in [Event::Init, Event::InitDone] {
-                    writer.apply_watcher_event(&event);
-                }
-                all(&context, &wake).await;
-            }
-        }
+    let changes = context.kinds.changes(&resource);
+    let mut outlines = Outlines { resource, writer };
+    match changes {
+        Some(changes) => while_it_exists(changes, &context, &namespace, outlines, &wake).await,
+        None => outlines.follow(&context, &namespace, &wake).await,
     }
-}
-
-async fn follow_metadata(
-    context: &Context,
-    namespace: &str,
-    resource: &ApiResource,
-    writer: &mut Writer,
-    wake: &Wake,
-) {
-    let api = metadata_of(context, namespace, resource);
-    let events = watcher(api, managed()).default_backoff().modify(strip);
-    let health = Health::default();
-    let keep = |event: &Event<Metadata>| writer.apply_watcher_event(event);
-    wake_for_each(events, &resource.kind, wake, &health, keep, owners).await;
 }
 
 /// Watches one kind of child that verdicts depend on.
-pub async fn whole_children<K>(
+pub async fn whole_children<K: Object>(
     context: Arc<Context>,
     namespace: String,
-    mut writer: Writer,
-    mut feed: Feed<K>,
+    writer: Writer,
+    feed: Feed<K>,
     wake: Wake,
-) where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    follow_whole(&context, &namespace, &mut writer, &mut feed, &wake).await;
+) {
+    Whole { writer, feed }.follow(&context, &namespace, &wake).await;
 }
 
 /// As [`whole_children`], for a kind that may not exist: watches it while it does.
-pub async fn optional_children<K>(
+pub async fn optional_children<K: Object>(
     context: Arc<Context>,
     namespace: String,
-    mut writer: Writer,
-    mut feed: Feed<K>,
+    writer: Writer,
+    feed: Feed<K>,
     wake: Wake,
-) where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let Some(mut changes) = context.kinds.changes(&ApiResource::erase::<K>(&())) else { return };
+) {
+    let Some(changes) = context.kinds.changes(&ApiResource::erase::<K>(&())) else { return };
+    while_it_exists(changes, &context, &namespace, Whole { writer, feed }, &wake).await;
+}
+
+/// Follows a kind while it exists. When it comes or goes, every federation is reconciled.
+async fn while_it_exists(
+    mut changes: watch::Receiver<bool>,
+    context: &Context,
+    namespace: &str,
+    mut children: impl Children,
+    wake: &Wake,
+) {
     loop {
         if changes.wait_for(|exists| *exists).await.is_err() {
             return;
         }
-        all(&context, &wake).await;
+        all(context, wake).await;
         let mut gone = changes.clone();
         let gone = async move { gone.wait_for(|exists| !*exists).await.is_ok() };
         tokio::select! {
-            () = follow_whole(&context, &namespace, &mut writer, &mut feed, &wake) => {}
+            () = children.follow(context, namespace, wake) => {}
             _ = gone => {
-                // The kind was removed, and all its objects with it.
-                for event in [Event::Init, Event::InitDone] {
-                    writer.apply_watcher_event(&event);
-                }
-                for event in [Event::Init, Event::InitDone] {
-                    feed.writer.apply_watcher_event(&event);
-                }
-                all(&context, &wake).await;
+                children.forget();
+                all(context, wake).await;
             }
         }
     }
-}
-
-async fn follow_whole<K>(
-    context: &Context,
-    namespace: &str,
-    writer: &mut Writer,
-    feed: &mut Feed<K>,
-    wake: &Wake,
-) where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let events = watcher(every::<K>(context, namespace), managed())
-        .default_backoff()
-        .modify(|child| child.managed_fields_mut().clear());
-    let Feed { writer: objects, health } = feed;
-    let keep = |event: &Event<K>| {
-        writer.apply_watcher_event(&metadata_event(event));
-        objects.apply_watcher_event(event);
-    };
-    wake_for_each(events, &K::kind(&()), wake, health, keep, owners).await;
 }
 
 fn managed() -> watcher::Config {
     watcher::Config::default().labels(MANAGED_BY_SELECTOR)
 }
 
+/// The content of an object as kubectl applied it, which can be large.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Labels and annotations stay, because others may change those that the operator sets.
 fn strip(child: &mut Metadata) {
     child.managed_fields_mut().clear();
-    child.annotations_mut().clear();
+    child.annotations_mut().remove(LAST_APPLIED);
 }
 
 /// The same event with the object's metadata alone.
@@ -206,17 +232,33 @@ fn owners(child: &impl ResourceExt) -> Vec<FederationRef> {
 /// Watches the engine's pods. They belong to `ReplicaSets` and name their federation by a label.
 pub async fn pods(context: Arc<Context>, namespace: String, feed: Feed<Pod>, wake: Wake) {
     let Feed { mut writer, health } = feed;
-    let events = watcher(
-        every::<Pod>(&context, &namespace),
-        watcher::Config::default().labels(FEDERATION_LABEL),
-    )
-    .default_backoff()
-    .modify(|pod| pod.managed_fields_mut().clear());
+    let labelled = watcher::Config::default().labels(FEDERATION_LABEL);
+    let clear = |pod: &mut Pod| pod.managed_fields_mut().clear();
+    let events = selected(&context, &namespace, labelled, clear);
     let keep = |event: &Event<Pod>| writer.apply_watcher_event(event);
     wake_for_each(events, "Pod", &wake, &health, keep, |pod: &Pod| {
         let namespace = pod.namespace().unwrap_or_default();
         let named = pod.labels().get(FEDERATION_LABEL).into_iter();
         named.map(|name| FederationRef::new(name).within(&namespace)).collect()
+    })
+    .await;
+}
+
+/// Watches the probes that users report. They name their federation.
+pub async fn probe_reports(
+    context: Arc<Context>,
+    namespace: String,
+    feed: Feed<XmppProbeReport>,
+    wake: Wake,
+) {
+    let Feed { mut writer, health } = feed;
+    let clear = |report: &mut XmppProbeReport| report.managed_fields_mut().clear();
+    let events = selected(&context, &namespace, watcher::Config::default(), clear);
+    let keep = |event: &Event<XmppProbeReport>| writer.apply_watcher_event(event);
+    wake_for_each(events, "XmppProbeReport", &wake, &health, keep, |report: &XmppProbeReport| {
+        let namespace = report.namespace().unwrap_or_default();
+        let federation = FederationRef::new(&report.spec.federation).within(&namespace);
+        context.federations.get(&federation).map(|_| federation).into_iter().collect()
     })
     .await;
 }
@@ -230,9 +272,8 @@ pub async fn service_events(
 ) {
     let Feed { mut writer, health } = feed;
     let about = watcher::Config::default().fields(ABOUT_SERVICES);
-    let events = watcher(every::<v1::Event>(&context, &namespace), about)
-        .default_backoff()
-        .modify(|event| event.managed_fields_mut().clear());
+    let clear = |event: &mut v1::Event| event.managed_fields_mut().clear();
+    let events = selected(&context, &namespace, about, clear);
     let keep = |event: &Event<v1::Event>| writer.apply_watcher_event(event);
     wake_for_each(events, "Event", &wake, &health, keep, |event: &v1::Event| {
         // The outer Service has the federation's name.
@@ -282,32 +323,22 @@ pub async fn config_maps(
 }
 
 /// Watches one kind of object that a federation refers to.
-async fn referenced<K>(
+async fn referenced<K: Object>(
     context: &Context,
     namespace: &str,
     feed: Feed<K>,
     refers: fn(&XmppFederation, &str) -> bool,
     wake: &Wake,
-) where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
+) {
     let Feed { mut writer, health } = feed;
-    let events = watcher(every::<K>(context, namespace), watcher::Config::default())
-        .default_backoff()
-        .modify(bare);
+    let events = selected(context, namespace, watcher::Config::default(), bare);
     let keep = |event: &Event<K>| writer.apply_watcher_event(event);
     let concerned = |object: &K| referring(context, object, refers);
     wake_for_each(events, &K::kind(&()), wake, &health, keep, concerned).await;
 }
 
 /// Only name and version are needed, and there may be many.
-fn bare(object: &mut impl ResourceExt) {
+fn bare<K: ResourceExt>(object: &mut K) {
     object.managed_fields_mut().clear();
     object.annotations_mut().clear();
     object.labels_mut().clear();
@@ -323,12 +354,17 @@ fn metadata_of(context: &Context, namespace: &str, resource: &ApiResource) -> Ap
     }
 }
 
-fn every<K>(context: &Context, namespace: &str) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-{
+/// The events about the selected objects of a kind, each without what nobody reads.
+fn selected<K: Object>(
+    context: &Context,
+    namespace: &str,
+    which: watcher::Config,
+    strip: impl FnMut(&mut K) + Send,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send {
     let client = context.client.clone();
-    if namespace.is_empty() { Api::all(client) } else { Api::namespaced(client, namespace) }
+    let api: Api<K> =
+        if namespace.is_empty() { Api::all(client) } else { Api::namespaced(client, namespace) };
+    watcher(api, which).default_backoff().modify(strip)
 }
 
 /// Gives each event to `keep`. For each object that is created, changed or deleted, triggers a reconcile of the federations
@@ -390,6 +426,11 @@ async fn all(context: &Context, wake: &Wake) {
             return;
         }
     }
+}
+
+/// Follows the definition of the resource. The status of every federation says how it differs from the operator's own.
+pub async fn definition(context: Arc<Context>, wake: Wake) {
+    context.definition.follow(&context.client, || all(&context, &wake)).await;
 }
 
 /// Triggers a reconcile of every federation of a namespace.

@@ -1,6 +1,6 @@
-//! Rollouts of a new engine image, one wave of federations after the other: first a single federation, and several at a time
-//! once it serves. They stop at the first one whose pods do not become ready, so that a broken image never reaches all
-//! federations.
+//! Rollouts of what another version of the operator builds, one wave of federations after the other: first a single federation,
+//! and several at a time once it serves. They stop at the first one whose pods do not become ready, so that a broken image
+//! never reaches all federations.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +10,11 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 
 use crate::build::deployment::CONTAINER;
+use crate::build::revision::{GENERATION, REVISION};
 use crate::evidence::cluster::workload;
 use crate::federation::watched::FederationRef;
 
-/// Federations that roll out at a time once one of them serves with the new image.
+/// Federations that roll out at a time once one of them serves with the new pods.
 const WAVE: usize = 10;
 /// Time after which the store of Deployments must show a rollout that was permitted.
 const LAG: Duration = Duration::from_secs(30);
@@ -25,13 +26,39 @@ pub struct Waves {
     permitted: Mutex<HashMap<FederationRef, Instant>>,
 }
 
-/// The image that a federation gets now, and why it is not the wanted one.
+/// The pods that all federations should have.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The image of the engine.
+    pub image: &'a str,
+    /// What the operator builds.
+    pub revision: &'a str,
+}
+
+/// The image that a federation gets now, and why its pods are not the wanted ones.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Choice {
     /// The image.
     pub image: String,
-    /// What it waits for; whole sentences.
-    pub waits: Option<String>,
+    /// What it waits for.
+    pub waits: Option<Waits>,
+}
+
+/// Why a federation keeps its pods.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Waits {
+    /// Whole sentences.
+    pub why: String,
+    /// The generation that the pods were built from; unknown if an operator before this annotation built them.
+    pub generation: Option<i64>,
+}
+
+impl Waits {
+    /// Whether the pods were built from the present spec, so that nothing but the operator's version differs. `judged` is
+    /// the generation that the last status is about.
+    pub fn is_built_from(&self, generation: Option<i64>, judged: Option<i64>) -> bool {
+        generation.is_some() && self.generation.or(judged) == generation
+    }
 }
 
 impl Waves {
@@ -40,19 +67,25 @@ impl Waves {
         &self,
         federation: &FederationRef,
         deployments: &[Arc<Deployment>],
-        wanted: &str,
+        wanted: Wanted<'_>,
     ) -> Choice {
         let is_own = |deployment: &&Arc<Deployment>| {
             deployment.metadata.name.as_deref() == Some(&federation.name)
                 && deployment.metadata.namespace == federation.namespace
         };
-        let own = deployments.iter().find(is_own).and_then(|own| image(own));
-        let now = Choice { image: wanted.to_owned(), waits: None };
-        let Some(own) = own.filter(|own| *own != wanted) else { return now };
+        let now = Choice { image: wanted.image.to_owned(), waits: None };
+        let own =
+            deployments.iter().find(is_own).filter(|own| revision(own) != Some(wanted.revision));
+        let Some((own, image)) = own.and_then(|own| Some((own, image(own)?))) else { return now };
         let mut permitted = self.permitted.lock().unwrap_or_else(PoisonError::into_inner);
         permitted.retain(|_, at| at.elapsed() < LAG);
-        let seen = Seen::of(deployments, wanted);
-        let waits = if permitted.contains_key(federation) {
+        let seen = Seen::of(deployments, wanted.revision);
+        let (kept, new) = if image == wanted.image {
+            ("its engine pods".to_owned(), "the engine pods of this operator".to_owned())
+        } else {
+            (format!("image {image}"), format!("image {}", wanted.image))
+        };
+        let why = if permitted.contains_key(federation) {
             None
         } else if let Some(stuck) = &seen.stuck {
             let near = stuck.split('/').next() == federation.namespace.as_deref();
@@ -60,32 +93,29 @@ impl Waves {
                 format!("federation {stuck}")
             } else {
                 // Tenants do not learn the names of each other's objects.
-                tracing::debug!(%stuck, image = %wanted, "a rollout is stuck, so the other federations keep their image");
+                tracing::debug!(%stuck, image = %wanted.image, "a rollout is stuck, so the other federations keep their image");
                 "a federation in another namespace".to_owned()
             };
             Some(format!(
-                "This federation keeps image {own}, because the rollout of image {wanted} is stuck at {place}."
+                "This federation keeps {kept}, because the rollout of {new} is stuck at {place}."
             ))
         } else {
             let limit = if seen.complete > 0 { WAVE } else { 1 };
             let unseen = permitted.keys().filter(|known| !seen.names.contains(&name(known)));
             (seen.running + unseen.count() >= limit).then(|| {
-                format!(
-                    "This federation keeps image {own} until other federations serve with image {wanted}."
-                )
+                format!("This federation keeps {kept} until other federations serve with {new}.")
             })
         };
-        match waits {
-            None => {
-                permitted.insert(federation.clone(), Instant::now());
-                now
-            }
-            waits => Choice { image: own.to_owned(), waits },
-        }
+        let Some(why) = why else {
+            permitted.insert(federation.clone(), Instant::now());
+            return now;
+        };
+        let generation = own.annotations().get(GENERATION).and_then(|number| number.parse().ok());
+        Choice { image: image.to_owned(), waits: Some(Waits { why, generation }) }
     }
 }
 
-/// The Deployments with the wanted image.
+/// The Deployments with the wanted pods.
 #[derive(Default)]
 struct Seen {
     complete: usize,
@@ -99,7 +129,7 @@ struct Seen {
 impl Seen {
     fn of(deployments: &[Arc<Deployment>], wanted: &str) -> Self {
         let mut seen = Self::default();
-        for deployment in deployments.iter().filter(|d| image(d) == Some(wanted)) {
+        for deployment in deployments.iter().filter(|d| revision(d) == Some(wanted)) {
             let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
             let state = workload(deployment);
             let name =
@@ -123,6 +153,10 @@ fn name(federation: &FederationRef) -> String {
     format!("{}/{}", federation.namespace.as_deref().unwrap_or_default(), federation.name)
 }
 
+fn revision(deployment: &Deployment) -> Option<&str> {
+    deployment.annotations().get(REVISION).map(String::as_str)
+}
+
 fn image(deployment: &Deployment) -> Option<&str> {
     let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
     pod.containers.iter().find(|container| container.name == CONTAINER)?.image.as_deref()
@@ -144,7 +178,10 @@ mod tests {
     ) -> Arc<Deployment> {
         let reason = if stuck { "ProgressDeadlineExceeded" } else { "ReplicaSetUpdated" };
         let value = json!({
-            "metadata": {"name": name, "namespace": "im", "generation": 1},
+            "metadata": {
+                "name": name, "namespace": "im", "generation": 1,
+                "annotations": {REVISION: image, GENERATION: "3"}
+            },
             "spec": {
                 "replicas": 2, "selector": {},
                 "template": {"spec": {"containers": [{"name": CONTAINER, "image": image}]}}
@@ -158,6 +195,11 @@ mod tests {
         Arc::new(serde_json::from_value(value).unwrap())
     }
 
+    /// The revision is named after the image.
+    fn wanted(image: &str) -> Wanted<'_> {
+        Wanted { image, revision: image }
+    }
+
     fn federation(name: &str) -> FederationRef {
         FederationRef::new(name).within("im")
     }
@@ -166,7 +208,7 @@ mod tests {
     fn permitted(waves: &Waves, others: &[Arc<Deployment>]) -> usize {
         let old = (0..12).map(|n| deployment(&format!("old{n}"), "engine:1", 2, 2, false));
         let all: Vec<_> = old.chain(others.iter().cloned()).collect();
-        let choose = |n| waves.choose(&federation(&format!("old{n}")), &all, "engine:2");
+        let choose = |n| waves.choose(&federation(&format!("old{n}")), &all, wanted("engine:2"));
         (0..12).filter(|n| choose(*n).image == "engine:2").count()
     }
 
@@ -185,18 +227,42 @@ mod tests {
         let complete = deployment("b", "engine:2", 2, 2, false);
         assert_eq!(permitted(&Waves::default(), &[stuck.clone(), complete]), 0);
         let own = deployment("old", "engine:1", 2, 2, false);
-        let choice =
-            Waves::default().choose(&federation("old"), &[own.clone(), stuck.clone()], "engine:2");
-        assert!(choice.waits.unwrap().contains("is stuck at federation im/a"));
-        let repaired = Waves::default().choose(&federation("old"), &[own, stuck], "engine:3");
+        let choice = Waves::default().choose(
+            &federation("old"),
+            &[own.clone(), stuck.clone()],
+            wanted("engine:2"),
+        );
+        assert!(choice.waits.unwrap().why.contains("is stuck at federation im/a"));
+        let repaired =
+            Waves::default().choose(&federation("old"), &[own, stuck], wanted("engine:3"));
         assert_eq!(repaired, Choice { image: "engine:3".to_owned(), waits: None });
     }
 
     #[test]
     fn a_new_federation_does_not_wait_and_a_broken_one_stops_nobody() {
-        let new = Waves::default().choose(&federation("new"), &[], "engine:2");
+        let new = Waves::default().choose(&federation("new"), &[], wanted("engine:2"));
         assert_eq!(new.image, "engine:2");
         let broken = deployment("a", "engine:2", 1, 0, true);
         assert_eq!(permitted(&Waves::default(), &[broken]), 1);
+    }
+
+    #[test]
+    fn pods_of_another_version_wait_also_with_the_same_image_unless_the_spec_has_changed() {
+        let own = deployment("old", "engine:1", 2, 2, false);
+        let running = deployment("a", "engine:1", 1, 2, false);
+        let mut newer = Deployment::clone(&running);
+        newer.annotations_mut().insert(REVISION.to_owned(), "2".to_owned());
+        let wanted = Wanted { image: "engine:1", revision: "2" };
+        let choice = Waves::default().choose(&federation("old"), &[own, Arc::new(newer)], wanted);
+        let waits = choice.waits.unwrap();
+        assert!(waits.why.contains("keeps its engine pods until"), "{}", waits.why);
+        assert!(waits.is_built_from(Some(3), Some(4)));
+        assert!(!waits.is_built_from(Some(4), Some(4)), "the spec has changed");
+        let unknown = Waits { generation: None, ..waits };
+        assert!(unknown.is_built_from(Some(4), Some(4)));
+        assert!(
+            !unknown.is_built_from(Some(5), Some(4)),
+            "the spec has changed since the last status"
+        );
     }
 }

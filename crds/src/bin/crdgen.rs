@@ -1,4 +1,4 @@
-//! Prints the `CustomResourceDefinition` as YAML; `--write DIR` writes it there, `--check DIR` fails when it differs.
+//! Prints the `CustomResourceDefinition`s as YAML; `--write DIR` writes them there, `--check DIR` fails when one differs.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 enum Failure {
     #[error("usage: crdgen [--write DIR | --check DIR]")]
     Usage,
-    #[error("the definition cannot be written as YAML: {0}")]
+    #[error("a definition cannot be written as YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
@@ -30,23 +30,28 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[&str]) -> Result<(), Failure> {
-    let yaml = crds::manifest::yaml()?;
+    let manifests = crds::manifest::manifests()?;
     match arguments {
-        [] => std::io::stdout()
-            .write_all(yaml.as_bytes())
-            .map_err(|source| Failure::File { path: "stdout".into(), source }),
-        ["--write", directory] => {
-            let path = Path::new(directory).join(crds::manifest::FILE_NAME);
-            std::fs::write(&path, yaml).map_err(|source| Failure::File { path, source })
+        [] => {
+            let all: Vec<&str> = manifests.iter().map(|manifest| manifest.yaml.as_str()).collect();
+            std::io::stdout()
+                .write_all(all.join("---\n").as_bytes())
+                .map_err(|source| Failure::File { path: "stdout".into(), source })
         }
+        ["--write", directory] => manifests.iter().try_for_each(|manifest| {
+            let path = Path::new(directory).join(&manifest.file_name);
+            std::fs::write(&path, &manifest.yaml).map_err(|source| Failure::File { path, source })
+        }),
         ["--check", directory] => {
             let directory = PathBuf::from(directory);
-            let path = directory.join(crds::manifest::FILE_NAME);
-            match std::fs::read_to_string(&path) {
-                Ok(found) if found == yaml => Ok(()),
-                Ok(_) => Err(Failure::Drift { path, directory }),
-                Err(source) => Err(Failure::File { path, source }),
-            }
+            manifests.iter().try_for_each(|manifest| {
+                let path = directory.join(&manifest.file_name);
+                match std::fs::read_to_string(&path) {
+                    Ok(found) if found == manifest.yaml => Ok(()),
+                    Ok(_) => Err(Failure::Drift { path, directory: directory.clone() }),
+                    Err(source) => Err(Failure::File { path, source }),
+                }
+            })
         }
         _ => Err(Failure::Usage),
     }

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::Setting;
+use super::{DEFAULT_PROBE_TO, sets_default_probe_to};
 use crate::engine_file::EngineFile;
+
+/// What the setting of [`DEFAULT_PROBE_TO`] has as its consequence.
+const CONSEQUENCE: &str =
+    "no effect, because the address belongs to one peer; set peers[].probe.to";
 
 impl EngineFile {
     /// Settings that are set but have no effect, as `field: sentence`: first those that a later version implements, then
     /// components without a listener, then the contact addresses of domains whose backend answers service discovery.
     pub fn not_in_effect(&self) -> Vec<String> {
-        let later = Setting::all(self.peer_defaults.probe.as_ref());
-        let later = later.into_iter().map(|(setting, index)| {
-            let field = setting.field().replace("[]", &format!("[{index}]"));
-            format!("{field}: {}", consequence(setting))
-        });
+        let later = sets_default_probe_to(self.peer_defaults.probe.as_ref())
+            .then(|| format!("{DEFAULT_PROBE_TO}: {CONSEQUENCE}"));
         let contacts: BTreeMap<_, _> = self
             .domains
             .iter()
@@ -32,7 +33,7 @@ impl EngineFile {
             format!("domains[{}].showVersion: its backend reports its own version", domain.name)
         });
         let of_domains = contacts.into_values().chain(versions);
-        later.chain(self.unreachable_component()).chain(of_domains).collect()
+        later.into_iter().chain(self.unreachable_component()).chain(of_domains).collect()
     }
 
     /// The first component, if there is no listener for it.
@@ -40,14 +41,5 @@ impl EngineFile {
         let index = self.backends.iter().position(|backend| backend.component.is_some())?;
         let sentence = "no component can connect; set listen.component";
         self.listen.component.is_none().then(|| format!("backends[{index}].component: {sentence}"))
-    }
-}
-
-/// How the engine handles a setting that has no effect.
-const fn consequence(setting: Setting) -> &'static str {
-    match setting {
-        Setting::DefaultProbeTo => {
-            "no effect, because the address belongs to one peer; set peers[].probe.to"
-        }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod language;
 pub mod preparation;
 pub mod relay;
 pub mod rescope;
+pub mod software;
 
 use crate::xml::{Element, Namespace};
 

@@ -66,20 +66,17 @@ struct Holder {
 }
 
 struct AuthenticatedStream {
-    /// The remote domain that was authenticated first.
-    domain: Domain,
-    /// How the domain was authenticated, on a stream that the peer opened.
-    certificate: Option<Fingerprint>,
+    group: Group,
     events: mpsc::Sender<Event>,
 }
 
-impl AuthenticatedStream {
-    fn group(&self) -> Group {
-        match self.certificate {
-            Some(certificate) => Group::Certificate(certificate),
-            None => Group::Domain(self.domain.clone()),
-        }
-    }
+/// Whose stream it is, once it is authenticated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner<'a> {
+    /// The remote domain that was authenticated first.
+    Peer(&'a Domain),
+    /// The backend of this name, which opened it.
+    Backend(&'a str),
 }
 
 /// One connection; dropping it releases what it held.
@@ -196,7 +193,7 @@ impl Holders {
                     connections: 1,
                     bytes,
                     silent,
-                    group: holder.authenticated.get().map(AuthenticatedStream::group),
+                    group: holder.authenticated.get().map(|stream| stream.group.clone()),
                     source: holder.source,
                 });
             }
@@ -225,15 +222,15 @@ impl Holder {
     /// Its use, and the milliseconds since it was last of use. None: it must not be closed.
     fn usage(&self, now: Instant) -> Option<(Use, u64)> {
         let age = millis(now.saturating_duration_since(self.began));
-        if self.authenticated.get().is_none() {
+        let Some(authenticated) = self.authenticated.get() else {
             return self.evicted.as_ref().map(|_| (Use::Unauthenticated, age));
-        }
+        };
         let silent = age.saturating_sub(self.last_stanza.load(Ordering::Relaxed));
-        match (silent >= millis(IDLE_AFTER), self.leg) {
-            (true, _) => Some((Use::Idle, silent)),
-            (false, Leg::Outer) => Some((Use::Active, silent)),
-            // One stream may carry the stanzas of all remote domains.
-            (false, Leg::Inner) => None,
+        match (silent >= millis(IDLE_AFTER), self.leg, &authenticated.group) {
+            (true, ..) => Some((Use::Idle, silent)),
+            (false, Leg::Outer, _) | (false, _, Group::Backend(_)) => Some((Use::Active, silent)),
+            // One stream to a backend may carry the stanzas of all remote domains.
+            (false, Leg::Inner, _) => None,
         }
     }
 }
@@ -286,11 +283,14 @@ impl Holding {
         self.holders.open().authenticated.older(domain, self.number)
     }
 
-    /// It is authenticated as a stream with that remote domain; `events` reaches it from now on.
-    pub(crate) fn authenticated(&self, domain: &Domain, events: &mpsc::Sender<Event>) {
-        let certificate = self.certificate;
-        let authenticated =
-            || AuthenticatedStream { domain: domain.clone(), certificate, events: events.clone() };
+    /// It is authenticated as a stream of that owner; `events` reaches it from now on.
+    pub(crate) fn authenticated(&self, owner: Owner<'_>, events: &mpsc::Sender<Event>) {
+        let group = || match (owner, self.certificate) {
+            (Owner::Backend(name), _) => Group::Backend(name.to_owned()),
+            (Owner::Peer(_), Some(certificate)) => Group::Certificate(certificate),
+            (Owner::Peer(domain), None) => Group::Domain(domain.clone()),
+        };
+        let authenticated = || AuthenticatedStream { group: group(), events: events.clone() };
         self.holder.authenticated.get_or_init(authenticated);
     }
 }
@@ -329,7 +329,7 @@ mod tests {
         let stranger = holders.enter(&total, Leg::Outer, source, Some(evicted.clone()));
         let mut stream = holders.enter(&total, Leg::Outer, source, None);
         let (sender, mut events) = mpsc::channel(1);
-        stream.authenticated(&domain("peer.example"), &sender);
+        stream.authenticated(Owner::Peer(&domain("peer.example")), &sender);
         let now = Instant::now();
         stream.report(100_000, now);
         assert_eq!((total.bytes(), holders.count()), (CONNECTION + 100_000, 2));
@@ -351,15 +351,28 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_stream_of_a_backend_and_one_that_it_opens_are_never_ended() {
+    fn a_busy_stream_to_a_backend_and_one_that_it_opens_are_never_ended() {
         let (holders, total) = (Holders::default(), Total::default());
         let opening = holders.enter(&total, Leg::Inner, None, None);
         let mut busy = holders.enter(&total, Leg::Inner, None, None);
-        busy.authenticated(&domain("peer.example"), &mpsc::channel(1).0);
+        busy.authenticated(Owner::Peer(&domain("peer.example")), &mpsc::channel(1).0);
         let now = Instant::now();
         busy.report(1, now);
         assert!(seen(&holders, now).is_empty());
         assert_eq!(seen(&holders, now + IDLE_AFTER), [(Use::Idle, 1)]);
         assert!(!holders.shed(opening.number));
+    }
+
+    #[test]
+    fn the_streams_that_a_backend_has_opened_are_one_group_whatever_their_domains() {
+        let (holders, total) = (Holders::default(), Total::default());
+        let mut stream = holders.enter(&total, Leg::Inner, None, None);
+        stream.authenticated(Owner::Backend("im"), &mpsc::channel(1).0);
+        let now = Instant::now();
+        stream.report(1, now);
+        for (at, usage) in [(now, Use::Active), (now + IDLE_AFTER, Use::Idle)] {
+            let held = holders.look(at).held.remove(0);
+            assert_eq!((held.usage, held.group), (usage, Some(Group::Backend("im".to_owned()))));
+        }
     }
 }

@@ -18,13 +18,15 @@ pub(crate) enum Use {
     Active,
 }
 
-/// The group of a holder: the holders of one peer.
+/// The group of a holder: the holders of one peer, or of one backend.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Group {
     /// Authenticated by one certificate, which may cover any number of domains. Its SHA-256.
     Certificate([u8; 32]),
     /// Of one remote domain.
     Domain(Domain),
+    /// Streams that this backend has opened, for any domains.
+    Backend(String),
 }
 
 /// Something that holds memory, and a connection or none.
@@ -53,9 +55,28 @@ struct Share {
     bytes: usize,
 }
 
+/// The place of a holder in the order in which holders make room.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Rank {
+    /// A connection that is not authenticated.
+    Unauthenticated,
+    /// An idle stream of a peer, or one that we opened.
+    Idle,
+    /// A stream that a backend opened, busy or idle, of those beyond the backend's share.
+    BeyondShare,
+    /// An idle stream that a backend opened.
+    IdleOfBackend,
+    /// A busy stream of a peer, or a queue.
+    Active,
+}
+
 /// Selects the holders that must go so that 70 % of the budget are in use, if more than 80 % are; none otherwise. First
 /// go unauthenticated connections, then idle streams, both from the source with the most of them, the longest silent
 /// first. Then goes the largest holder of the peer that holds the most.
+///
+/// A backend that opens stream after stream pays with its own streams, the busy ones included, and not with those of
+/// other backends and not with busy streams of peers. Otherwise, no busy stream of a backend is closed: one stream may
+/// carry the stanzas of all remote domains.
 pub(crate) fn decide<K: Clone>(usage: Usage, budget: Budget, held: &[Held<K>]) -> Vec<K> {
     let mut excess = usage.excess(budget);
     if excess == Usage::default() {
@@ -88,22 +109,67 @@ pub(crate) fn decide<K: Clone>(usage: Usage, budget: Budget, held: &[Held<K>]) -
             Use::Active => (of_group.holders, silent),
         }
     };
-    let mut order: Vec<_> = held.iter().map(|one| (one.usage, Reverse(weight(one)), one)).collect();
-    order.sort_by_key(|(usage, weight, _)| (*usage, *weight));
+    let mut order: Vec<_> = ranked(held, excess, budget)
+        .into_iter()
+        .map(|(rank, one)| (rank, one.usage, Reverse(weight(one)), one))
+        .collect();
+    order.sort_by_key(|(rank, usage, weight, _)| (*rank, *usage, *weight));
     let mut chosen = Vec::new();
-    for (_, _, one) in order {
+    for (.., one) in order {
         if excess == Usage::default() {
             break;
         }
-        let helps =
-            (excess.bytes > 0 && one.bytes > 0) || (excess.connections > 0 && one.connections > 0);
-        if helps {
-            excess.bytes = excess.bytes.saturating_sub(one.bytes);
-            excess.connections = excess.connections.saturating_sub(one.connections);
+        if one.helps(excess) {
+            excess = one.released_from(excess);
             chosen.push(one.key.clone());
         }
     }
     chosen
+}
+
+/// The holders that may make room, with their ranks. `excess`: what must be released.
+fn ranked<K>(held: &[Held<K>], excess: Usage, budget: Budget) -> Vec<(Rank, &Held<K>)> {
+    let mut backends: HashMap<&str, Vec<&Held<K>>> = HashMap::new();
+    let mut ranked = Vec::with_capacity(held.len());
+    for one in held {
+        match (&one.group, one.usage) {
+            (Some(Group::Backend(name)), _) => backends.entry(name).or_default().push(one),
+            (_, Use::Unauthenticated) => ranked.push((Rank::Unauthenticated, one)),
+            (_, Use::Idle) => ranked.push((Rank::Idle, one)),
+            (_, Use::Active) => ranked.push((Rank::Active, one)),
+        }
+    }
+    for mut streams in backends.into_values() {
+        streams.sort_by_key(|one| (one.usage, Reverse(one.silent)));
+        let bytes = streams.iter().fold(0, |sum: usize, one| sum.saturating_add(one.bytes));
+        let all = Usage { bytes, connections: streams.len() };
+        // Only of the resource that is short.
+        let mut beyond = all.beyond_share(budget).within(excess);
+        for one in streams {
+            if one.helps(beyond) {
+                beyond = one.released_from(beyond);
+                ranked.push((Rank::BeyondShare, one));
+            } else if one.usage == Use::Idle {
+                ranked.push((Rank::IdleOfBackend, one));
+            }
+        }
+    }
+    ranked
+}
+
+impl<K> Held<K> {
+    /// Whether its end would release some of the excess.
+    fn helps(&self, excess: Usage) -> bool {
+        (excess.bytes > 0 && self.bytes > 0) || (excess.connections > 0 && self.connections > 0)
+    }
+
+    /// The excess that remains after its end.
+    fn released_from(&self, excess: Usage) -> Usage {
+        Usage {
+            bytes: excess.bytes.saturating_sub(self.bytes),
+            connections: excess.connections.saturating_sub(self.connections),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +186,11 @@ mod tests {
 
     fn of(domain: &str, mut held: Held<u32>) -> Held<u32> {
         held.group = Domain::parse(domain).ok().map(Group::Domain);
+        held
+    }
+
+    fn backend(name: &str, mut held: Held<u32>) -> Held<u32> {
+        held.group = Some(Group::Backend(name.to_owned()));
         held
     }
 
@@ -189,6 +260,32 @@ mod tests {
         assert!(!decide(bytes(840), BUDGET, &held).contains(&100));
         let usage = Usage { bytes: 0, connections: 81 };
         assert!(!decide(usage, BUDGET, &held).contains(&100));
+    }
+
+    #[test]
+    fn a_backend_that_opens_stream_after_stream_pays_with_its_own() {
+        let flooding = |key| backend("flooding", stream(key, Use::Active, 10, u64::from(key)));
+        let quiet = (60..70).map(|key| backend("quiet", stream(key, Use::Idle, 10, 60_000)));
+        let peer = of("peer.example", stream(70, Use::Active, 10, 9_000));
+        let mut held: Vec<_> = (0..60).map(flooding).chain(quiet).collect();
+        held.push(peer);
+        let usage = Usage { bytes: 0, connections: 81 };
+        let longest_silent: Vec<_> = (49..60).rev().collect();
+        assert_eq!(decide(usage, BUDGET, &held), longest_silent);
+        // An idle stream of a peer costs less than a busy one of a backend.
+        held.push(of("idle.example", stream(71, Use::Idle, 10, 10_000)));
+        assert_eq!(decide(usage, BUDGET, &held), [&[71], &longest_silent[..10]].concat());
+        assert_eq!(decide(bytes(810), BUDGET, &held).len(), 11, "bytes count as well");
+    }
+
+    #[test]
+    fn a_busy_stream_within_the_share_of_its_backend_stays() {
+        let busy = |key| backend("im", stream(key, Use::Active, 10, 9_000));
+        let mut held: Vec<_> = (0..25).map(busy).collect();
+        held.push(backend("im", stream(25, Use::Idle, 10, 60_000)));
+        held.push(of("peer.example", stream(26, Use::Active, 10, 0)));
+        let usage = Usage { bytes: 0, connections: 100 };
+        assert_eq!(decide(usage, BUDGET, &held), [25, 26]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crds::contact::Contact;
 use crds::engine_file::{FileClaimCheck, FileDnssec, FilePeer, SplitHorizon};
 use crds::limits::{EffectiveLimits, EffectiveTimeouts, Limits, Timeouts};
+use crds::observability::Observability;
 use crds::peer::{PeerLimits, PeerSettings, PeerTls, Probe};
 use crds::policy::Policy;
 use serde::Serialize;
@@ -32,6 +33,7 @@ pub fn report(config: &Config) -> Result<String, serde_saphyr::ser::Error> {
         timeouts: timeouts(&config.timeouts),
         dnssec: &config.dnssec,
         claim_check: &config.claim_check,
+        observability: Some(&config.observability).filter(|set| **set != Observability::default()),
         split_horizon: config.split_horizon.as_ref(),
         not_in_effect: config.not_in_effect(),
     })
@@ -51,6 +53,8 @@ struct Report<'a> {
     dnssec: &'a FileDnssec,
     #[serde(skip_serializing_if = "FileClaimCheck::is_empty")]
     claim_check: &'a FileClaimCheck,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observability: Option<&'a Observability>,
     #[serde(skip_serializing_if = "Option::is_none")]
     split_horizon: Option<&'a SplitHorizon>,
     not_in_effect: &'a [String],

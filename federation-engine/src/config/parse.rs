@@ -55,6 +55,9 @@ pub fn parse(file: EngineFile, hash: String) -> Parsed<Config> {
     file_names(&file)?;
     range::check(&file.limits).map_err(below("limits"))?;
     range::check(&file.timeouts).map_err(below("timeouts"))?;
+    if let Some(traces) = &file.observability.traces {
+        range::check(traces).map_err(below("observability.traces"))?;
+    }
 
     let not_in_effect = file.not_in_effect();
     let host = host(file.host, &file.domains)?;
@@ -86,6 +89,7 @@ pub fn parse(file: EngineFile, hash: String) -> Parsed<Config> {
         resolvers: file.resolvers,
         dnssec: file.dnssec,
         claim_check: file.claim_check,
+        observability: file.observability,
         split_horizon,
         not_in_effect,
     })

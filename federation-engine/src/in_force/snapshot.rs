@@ -281,7 +281,7 @@ impl From<NotPresented> for io::Error {
 }
 
 fn problem(place: &Path, message: impl std::fmt::Display) -> LoadError {
-    LoadError { place: place.display().to_string(), message: message.to_string() }
+    LoadError { place: place.display().to_string(), message: message.to_string(), unusable: true }
 }
 
 /// From when a new backend CA signs. Without a file, or with another content, at once.
@@ -325,7 +325,7 @@ impl Loader<'_> {
                 .certificates
                 .first()
                 .map_or(Path::new("tls.certificates"), |files| &files.certificate_file);
-            problems.push(problem(place, error));
+            problems.push(LoadError { unusable: false, ..problem(place, error) });
         }
         certificates
     }

@@ -42,6 +42,9 @@ pub struct EngineEvidence {
     pub config_hash: String,
     /// Files that have been unusable since the last valid state; the engine continues with the last valid ones.
     pub problems: Vec<LoadError>,
+    /// Present while the engine closes connections for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_shortage: Option<MemoryShortage>,
     /// Certificates in use, by local domain.
     pub certificates: Vec<ServedCertificate>,
     /// Streams and dialback requests that came in on the outer leg.
@@ -51,6 +54,9 @@ pub struct EngineEvidence {
     /// Answers of backends to pings of other replicas.
     #[serde(default)]
     pub answers: Vec<BackendAnswer>,
+    /// The servers behind the local domains whose last round trip succeeded, by their own words.
+    #[serde(default)]
+    pub servers: Vec<BackendServer>,
     /// Remote domains: configured peers, and those with traffic.
     pub peers: Vec<PeerEvidence>,
     /// Refusals on the outer leg that belong to no peer of the list above, oldest first.
@@ -122,6 +128,18 @@ pub enum ClaimOutcome {
     Unreachable,
 }
 
+/// The memory limit of an engine that closes connections for want of memory.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryShortage {
+    /// The limit in bytes.
+    pub limit: u64,
+    /// `limits.memoryBytes` sets the limit; otherwise the system does.
+    pub by_configuration: bool,
+    /// Bytes that the engine needs at least to keep connections.
+    pub minimum: u64,
+}
+
 /// Something that could not be loaded.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,6 +148,10 @@ pub struct LoadError {
     pub place: String,
     /// The error and the action.
     pub message: String,
+    /// Nothing of the file is in effect; its last valid content is, if there was one. Otherwise the file is in effect and
+    /// lacks something.
+    #[serde(default)]
+    pub unusable: bool,
 }
 
 /// A certificate that the engine presents.
@@ -225,6 +247,21 @@ pub struct BackendAnswer {
     pub ping: String,
 }
 
+/// The server that answers for a local domain, by its own words.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendServer {
+    /// Name of the backend in the configuration.
+    pub backend: String,
+    /// The local domain.
+    pub domain: Domain,
+    /// The name that it reports: one line.
+    pub name: String,
+    /// The version that it reports: one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
 /// Outcome of a round trip, in the order of the path.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum BackendOutcome {
@@ -253,6 +290,11 @@ pub enum BackendOutcome {
     /// No component is connected for the domain, and the last one that tried was refused. The detail names its address,
     /// the number of attempts and the cause.
     ComponentRejected,
+    /// The port of the backend does not speak XMPP, or expects TLS from the first byte.
+    NotXmpp,
+    /// A component is connected for the domain. Another one with the right secret wanted the domain and was refused with
+    /// `conflict` (XEP-0114 §3). The detail names both addresses.
+    ComponentConflict,
     /// Any other failure of the stream.
     StreamFailed,
 }

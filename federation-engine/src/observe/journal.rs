@@ -15,8 +15,9 @@ use tokio::sync::watch;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendAnswer, BackendRoundTrip, ClaimEvidence, EngineEvidence, FlowEvidence,
-    InboundObservation, InboundRefusal, LoadError, PeerStream, ServedCertificate,
+    Attempt, BackendAnswer, BackendRoundTrip, BackendServer, ClaimEvidence, EngineEvidence,
+    FlowEvidence, InboundObservation, InboundRefusal, LoadError, MemoryShortage, PeerStream,
+    ServedCertificate,
 };
 use records::{Change, Records};
 
@@ -52,6 +53,11 @@ impl Journal {
     /// All files that are currently unusable; replaces the previous list.
     pub fn problems(&self, problems: Vec<LoadError>, now: Timestamp) {
         self.record(now, |records| records.problems(problems));
+    }
+
+    /// The engine closes connections for want of memory, or no longer.
+    pub fn memory_shortage(&self, shortage: Option<MemoryShortage>, now: Timestamp) {
+        self.record(now, |records| records.memory_shortage(shortage));
     }
 
     /// The certificates in use; replaces the previous list.
@@ -107,6 +113,11 @@ impl Journal {
     /// A backend answered a ping of another replica; only local domains get here.
     pub fn backend_answer(&self, answer: BackendAnswer, now: Timestamp) {
         self.record(now, |records| records.answer(answer));
+    }
+
+    /// The server of a local domain was asked for its name and version; `None` if it reports no name.
+    pub fn backend_server(&self, domain: &Domain, server: Option<&BackendServer>, now: Timestamp) {
+        self.record(now, |records| records.server(domain, server));
     }
 
     /// All evidence, in a stable order, with its revision.

@@ -113,7 +113,8 @@ impl Recorder {
         let (claimed, asked) = (from.as_ref().map(Domain::as_str), to.as_ref().map(Domain::as_str));
         let what = if ends { "stream" } else { "dialback request" };
         if let Some(omitted) = self.may_log(source.ip()) {
-            tracing::info!(%source, ?leg, from = claimed, to = asked, reason = reason.as_str(), omitted, "{what} refused: {text}");
+            let peer = if leg == Leg::Outer { claimed } else { asked };
+            tracing::info!(%source, ?leg, peer, from = claimed, to = asked, reason = reason.as_str(), omitted, "{what} refused: {text}");
         }
         if ends {
             self.metrics.handshake_refused(leg, Direction::Inbound);
@@ -125,7 +126,8 @@ impl Recorder {
     pub(crate) fn saw_refused_connection(&self, leg: Leg, source: SocketAddr, text: String) {
         self.metrics.connections_refused.inc();
         if let Some(omitted) = self.may_log(source.ip()) {
-            tracing::info!(%source, ?leg, omitted, "connection refused: {text}");
+            let reason = Word::TooManyConnections.as_str();
+            tracing::info!(%source, ?leg, reason, omitted, "connection refused: {text}");
         }
         self.note_refusal(leg, source, Named::default(), Word::TooManyConnections, text);
     }
@@ -162,7 +164,8 @@ impl Recorder {
         let (claimed, asked) =
             (named.from.as_ref().map(Domain::as_str), named.to.as_ref().map(Domain::as_str));
         if let Some(omitted) = self.may_log(source.ip()) {
-            tracing::info!(%source, ?leg, from = claimed, to = asked, reason = failure.word().as_str(), omitted, "{failure}");
+            let peer = if leg == Leg::Outer { claimed } else { asked };
+            tracing::info!(%source, ?leg, peer, from = claimed, to = asked, reason = failure.word().as_str(), omitted, "{failure}");
         }
         self.metrics.handshake(leg, Direction::Inbound, Err(&failure));
         self.note_refusal(leg, source, named, failure.word(), failure.to_string());

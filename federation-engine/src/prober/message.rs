@@ -1,10 +1,9 @@
-//! What operator and prober say to each other: facts, never verdicts. A report that a person's laptop makes has the same
-//! form.
+//! What operator and prober say to each other: facts, never verdicts. A report that a user makes (`crds::probe_report`) has
+//! the same words.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crds::xmpp::StreamCondition;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Domain;
@@ -44,18 +43,6 @@ pub struct ProbeRequest {
 pub struct ProbeAnswer {
     /// The nonce of the request.
     pub nonce: String,
-    /// One for each stream.
-    pub results: Vec<OutsideResult>,
-}
-
-/// The results of a prober that nobody requested, for example of a laptop.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ProbeReport {
-    /// Who probed, and from where.
-    pub prober: String,
-    /// When it probed.
-    pub at: Timestamp,
     /// One for each stream.
     pub results: Vec<OutsideResult>,
 }
@@ -125,6 +112,11 @@ pub enum OutsideOutcome {
     /// TCP was established, and was reset or closed before the stream was.
     Reset {
         /// The step at which it ended.
+        detail: String,
+    },
+    /// TCP was established, and the stream was not in time.
+    Stalled {
+        /// What the prober waited for.
         detail: String,
     },
     /// The answer is not an XMPP stream.

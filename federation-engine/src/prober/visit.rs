@@ -127,7 +127,9 @@ fn outcome(seen: Result<Seen, Failure>) -> OutsideOutcome {
             Some((_, ConnectReason::NoRoute)) => OutsideOutcome::NoRoute,
             Some((_, other)) => OutsideOutcome::ConnectFailed { detail: bounded(&other) },
         },
-        Err(Failure::NegotiationTimedOut(_)) => OutsideOutcome::TimedOut,
+        Err(Failure::NegotiationTimedOut(step)) => {
+            OutsideOutcome::Stalled { detail: bounded(step) }
+        }
         Err(Failure::ConnectionLost(step)) => OutsideOutcome::Reset { detail: bounded(step) },
         Err(Failure::StartTlsNotOffered | Failure::StartTlsRefused) => {
             OutsideOutcome::StartTlsNotOffered
@@ -180,6 +182,21 @@ mod tests {
         let all = visits(&request, &addresses);
         assert!(all.len() <= super::super::message::MAX_RESULTS, "{}", all.len());
         assert_eq!(all.iter().filter(|v| v.domain == domain(1)).count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_accepts_and_is_silent_is_told_apart_from_one_that_does_not_answer() {
+        let domain = Domain::parse("example.com").unwrap();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap();
+        for (start, step) in [
+            (TlsStart::StartTls, "waiting for the stream header"),
+            (TlsStart::Direct, "negotiating TLS"),
+        ] {
+            let seen = look(address, &[], &domain, start, Duration::from_millis(100)).await;
+            let detail = step.to_owned();
+            assert_eq!(outcome(seen), OutsideOutcome::Stalled { detail });
+        }
     }
 
     #[tokio::test]

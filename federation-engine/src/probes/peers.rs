@@ -42,6 +42,8 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
     let mut revisions = engine.in_force.revisions();
     let link = engine.relay.table.link(&Pair { from: local, to: peer }, Leg::Outer);
     while engine.in_force.revision() == revision {
+        // From here on: the stream may be lost while this check sees it as open, as after a change of the configuration.
+        let lost = link.lost();
         visit(&engine, &link);
         loop {
             let settled = link.settled();
@@ -58,7 +60,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, local: Domain, peer: Domain)
             if link.last_failure().is_some() { UNREACHED_INTERVAL } else { REACHED_INTERVAL };
         tokio::select! {
             // The check starts soon after the stream is lost, but not at the same moment in all replicas.
-            () = link.lost() => sleep(LOSS_RECHECK_DELAY.mul_f64(rand::random_range(0.5..1.5))).await,
+            () = lost => sleep(LOSS_RECHECK_DELAY.mul_f64(rand::random_range(0.5..1.5))).await,
             () = sleep(pause.mul_f64(rand::random_range(0.8..1.2))) => {}
             _ = revisions.changed() => {}
             () = engine.life.draining.cancelled() => return,

@@ -2,6 +2,7 @@
 //! backend's DNS and its own stream to the engine. One round trip therefore verifies both directions, their
 //! authentication and the DNS configuration.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,15 +13,16 @@ use s2s_proto::pair::Pair;
 use s2s_proto::reason::{ConnectReason, Failure};
 use s2s_proto::stanza::bounce::ping;
 use s2s_proto::stream::StreamId;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout_at};
 
 use crate::Domain;
 use crate::engine::Engine;
 use crate::leg::Leg;
 use crate::observe::evidence::{BackendOutcome, BackendRoundTrip};
+use crate::probes::software::{self, Asked};
 use crate::relay::round_trips::Reply;
-use crate::route::components::Refused;
+use crate::route::components::{Conflict, Refused};
 use crate::route::link::{Link, Phase};
 
 /// Timeout for an answer.
@@ -28,35 +30,69 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of the round trips when the last one succeeded, and when it did not.
 const ANSWERED_INTERVAL: Duration = Duration::from_mins(1);
 const UNANSWERED_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest interval of the round trips through a component. It costs one stanza on an open stream, and shows within this time
+/// and [`ANSWER_TIMEOUT`] that the component hangs: its stream stays open, so nothing else shows it.
+const COMPONENT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Keeps the evidence of one domain's backend fresh until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: String) {
     let revision = engine.in_force.revision();
     let mut revisions = engine.in_force.revisions();
+    let mut conflicts = engine.components.conflicts();
     let mut last = None;
+    let mut asked = Asked::default();
     let mut pause = UNANSWERED_INTERVAL;
+    let is_component = engine.snapshot().component_of(&domain).is_some();
+    let longest = if is_component { COMPONENT_INTERVAL } else { ANSWERED_INTERVAL };
     while engine.in_force.revision() == revision {
+        conflicts.mark_unchanged();
         let trip = Trip::new(&engine, &domain, &backend);
         // A ping whose answer goes to another replica ends here like an unanswered one. In this state, only the end of
         // a ping is reported, so that the condition in the operator does not alternate.
-        let tell = !matches!(last, Some(BackendOutcome::RoundTripSeen | BackendOutcome::NoAnswer));
+        let tell = !matches!(
+            last,
+            Some(
+                BackendOutcome::RoundTripSeen
+                    | BackendOutcome::ComponentConflict
+                    | BackendOutcome::NoAnswer
+            )
+        );
         let (outcome, detail) = trip.run(tell).await;
         tracing::debug!(%domain, backend, ?outcome, "round trip: {detail}");
         engine.recorder.saw_backend(trip.evidence(outcome, detail));
         pause = match outcome {
-            BackendOutcome::RoundTripSeen => ANSWERED_INTERVAL,
+            BackendOutcome::RoundTripSeen | BackendOutcome::ComponentConflict => longest,
             // The other replicas may receive the answers; then this state continues forever. `Backoff` is not used,
             // because it would restart after the answers that this replica receives.
-            BackendOutcome::NoAnswer => (pause * 2).min(ANSWERED_INTERVAL),
+            BackendOutcome::NoAnswer => (pause * 2).min(longest),
             _ => UNANSWERED_INTERVAL,
         };
         last = Some(outcome);
-        tokio::select! {
-            () = sleep(pause) => {}
+        if outcome != BackendOutcome::RoundTripSeen {
+            asked.forget();
+        }
+        let is_lost = tokio::select! {
+            () = sleep(pause) => false,
             // The backend is down or is restarting.
-            () = trip.link.lost() => {}
-            _ = revisions.changed() => {}
+            () = trip.link.lost() => true,
+            _ = revisions.changed() => false,
+            // Only the first one is news: the other component may retry as often as it likes.
+            () = conflict(&engine, &domain, &mut conflicts),
+                if outcome == BackendOutcome::RoundTripSeen => false,
             () = engine.life.draining.cancelled() => return,
+            () = trip.ask_if_due(outcome, &mut asked) => false,
+        };
+        if is_lost {
+            asked.forget();
+        }
+    }
+}
+
+/// Returns when two components want this domain.
+async fn conflict(engine: &Engine, domain: &Domain, conflicts: &mut watch::Receiver<()>) {
+    while conflicts.changed().await.is_ok() {
+        if engine.components.conflict(domain, Instant::now()).is_some() {
+            return;
         }
     }
 }
@@ -124,10 +160,21 @@ impl<'a> Trip<'a> {
         }
     }
 
+    /// After a round trip through a server: asks it for its name and version when that is due. Never returns.
+    async fn ask_if_due(&self, outcome: BackendOutcome, asked: &mut Asked) {
+        let is_server = self.engine.snapshot().component_of(&self.pair.to).is_none();
+        let answers = outcome == BackendOutcome::RoundTripSeen && is_server;
+        if answers && asked.is_due(Instant::now()) {
+            software::ask(self.engine, &self.pair, &self.link, self.backend, asked).await;
+        }
+        std::future::pending::<()>().await;
+    }
+
     fn failed(&self, failure: &Failure) -> (BackendOutcome, String) {
         let refused = self.engine.components.refusals(&self.pair.to);
         match refused.filter(|_| *failure == Failure::ComponentNotConnected) {
             Some(Refused { count, address, cause }) => {
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
                 let detail = format!(
                     "{failure}; attempts refused: {count}, the last from {address}: {cause}"
                 );
@@ -139,33 +186,61 @@ impl<'a> Trip<'a> {
 
     fn came_back(&self) -> (BackendOutcome, String) {
         let Pair { from, to } = &self.pair;
+        if let Some(conflict) = self.conflict() {
+            return conflict;
+        }
         let detail = format!("{to} answered a ping over its own stream to {from}");
         (BackendOutcome::RoundTripSeen, detail)
+    }
+
+    /// A component answers, and another one wants the domain as well.
+    fn conflict(&self) -> Option<(BackendOutcome, String)> {
+        let domain = &self.pair.to;
+        let Conflict { holder, refused } =
+            self.engine.components.conflict(domain, Instant::now())?;
+        // Without the ports, which change with each attempt.
+        let detail = format!(
+            "the component at {} is connected for {domain}; another one at {} presented the same secret and was refused with conflict",
+            holder.ip().to_canonical(),
+            refused.ip().to_canonical()
+        );
+        Some((BackendOutcome::ComponentConflict, detail))
     }
 
     /// No answer arrived before the timeout.
     fn silence(&self) -> (BackendOutcome, String) {
         let Pair { from, to } = &self.pair;
-        if self.link.phase() == Phase::Established
-            && self.link.is_empty()
-            && self.engine.snapshot().component_of(to).is_some()
-        {
+        if self.link.phase() != Phase::Established {
+            let detail = "opening a stream to the backend timed out".to_owned();
+            return (BackendOutcome::ConnectTimedOut, detail);
+        }
+        let snapshot = self.engine.snapshot();
+        let of_backend = |domain: &Domain| {
+            snapshot.component_of(domain).is_some_and(|backend| backend.name == self.backend)
+        };
+        if !of_backend(to) {
+            let detail = format!(
+                "the backend accepted the ping for {to}, but no answer came back: its own stream to {from} has not reached the engine"
+            );
+            return (BackendOutcome::NoAnswer, detail);
+        }
+        let heard = self.engine.components.heard(to, of_backend);
+        if self.link.is_empty() && heard.stanza && !heard.answer {
+            if let Some(conflict) = self.conflict() {
+                return conflict;
+            }
             // Some libraries answer no request that they do not know. The stream itself shows both directions: the
-            // component opened it and is authenticated on it, and it accepted the ping.
+            // component is authenticated on it, has sent stanzas over it, and accepted the ping. One that has answered
+            // pings before, or has sent nothing at all, may hang.
             let detail = format!(
                 "a component is connected for {to} and accepted the ping; it does not answer pings"
             );
             return (BackendOutcome::RoundTripSeen, detail);
         }
-        if self.link.phase() == Phase::Established {
-            let detail = format!(
-                "the backend accepted the ping for {to}, but no answer came back: its own stream to {from} has not reached the engine"
-            );
-            (BackendOutcome::NoAnswer, detail)
-        } else {
-            let detail = "opening a stream to the backend timed out".to_owned();
-            (BackendOutcome::ConnectTimedOut, detail)
-        }
+        let detail = format!(
+            "a component is connected for {to}, but did not answer a ping within {ANSWER_TIMEOUT:?}"
+        );
+        (BackendOutcome::NoAnswer, detail)
     }
 
     fn evidence(&self, outcome: BackendOutcome, detail: String) -> BackendRoundTrip {
@@ -204,6 +279,7 @@ fn outcome_of(failure: &Failure) -> BackendOutcome {
         Failure::ComponentNotConnected | Failure::NoBackend => {
             BackendOutcome::ComponentNotConnected
         }
+        Failure::NotXmpp(_) => BackendOutcome::NotXmpp,
         _ => BackendOutcome::StreamFailed,
     }
 }
@@ -234,6 +310,8 @@ mod tests {
             (error("internal-server-error"), BackendOutcome::StreamFailed),
             (Failure::DialbackInvalid(KeyInquiry::NotSeen), BackendOutcome::BackendDialbackFailed),
             (Failure::ComponentNotConnected, BackendOutcome::ComponentNotConnected),
+            (Failure::NotXmpp("HTTP".to_owned()), BackendOutcome::NotXmpp),
+            (Failure::ConnectionLost("waiting"), BackendOutcome::StreamFailed),
         ] {
             assert_eq!(outcome_of(&failure), outcome, "{failure}");
         }

@@ -157,7 +157,9 @@ impl Forwarder {
             }
             Way::Probe => {
                 self.relay.recorder.metrics.stanzas_answered.inc();
-                self.relay.ping_answered(element, pair);
+                if !self.relay.questions.answered(element, pair) {
+                    self.relay.ping_answered(element, pair);
+                }
             }
         }
         None
@@ -434,7 +436,8 @@ impl Relay {
         if let Some(pair) = pair
             && let Some(omitted) = self.recorder.may_log_pair(leg, pair)
         {
-            tracing::info!(%pair, ?leg, bytes = stanza.len(), omitted, "a stanza is bounced because its receiver closed two streams on it: {failure}");
+            let peer = leg.peer(pair, Direction::Outbound);
+            tracing::info!(%peer, %pair, ?leg, bytes = stanza.len(), reason = failure.word().as_str(), omitted, "a stanza is bounced because its receiver closed two streams on it: {failure}");
         }
         self.bounce(stanza, leg, &error, &outside);
     }

@@ -185,6 +185,11 @@ impl Outlet {
         self.is_confirmed() && self.carried.iter().all(|carried| carried.link.is_empty())
     }
 
+    /// Links use the stream.
+    pub(crate) fn carries_any(&self) -> bool {
+        !self.carried.is_empty()
+    }
+
     /// Moves stanzas into `output`, up to the size of one write. Returns true if it moved any.
     pub(crate) fn fill(
         &mut self,

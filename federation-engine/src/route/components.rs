@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::streams::Event;
 use crate::Domain;
@@ -22,23 +22,59 @@ pub(crate) struct Refused {
     pub(crate) cause: String,
 }
 
+/// What a connected component has sent on its stream.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Heard {
+    /// An answer to a ping of the engine, so that it answers pings.
+    pub(crate) answer: bool,
+    /// Any other stanza.
+    pub(crate) stanza: bool,
+}
+
+/// The stream of a connected component.
+struct Connected {
+    address: SocketAddr,
+    /// The way to it.
+    events: mpsc::Sender<Event>,
+    heard: Heard,
+}
+
+/// Time for which a refused component counts as another instance that wants the domain: instances retry within a
+/// minute or two.
+const CONFLICT_MEMORY: Duration = Duration::from_mins(2);
+
+/// Two components want one domain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Conflict {
+    /// The source of the one that has it.
+    pub(crate) holder: SocketAddr,
+    /// The source of the one that was refused last.
+    pub(crate) refused: SocketAddr,
+}
+
 #[derive(Default)]
 struct Known {
-    /// Its stream, and the way to it.
-    connected: Option<(SocketAddr, mpsc::Sender<Event>)>,
+    /// Its stream.
+    connected: Option<Connected>,
     /// When its last stream ended.
     left: Option<Instant>,
     refused: Option<Refused>,
+    /// The last authenticated component that was refused because of the connected one.
+    conflict: Option<(Instant, SocketAddr)>,
 }
 
 /// The components, by domain. Only local domains have an entry, so that their number is bounded.
 #[derive(Clone, Default)]
-pub(crate) struct Components(Arc<Mutex<HashMap<Domain, Known>>>);
+pub(crate) struct Components {
+    known: Arc<Mutex<HashMap<Domain, Known>>>,
+    /// Changes with each conflict.
+    conflicts: watch::Sender<()>,
+}
 
 impl Components {
     fn known(&self) -> MutexGuard<'_, HashMap<Domain, Known>> {
         // No code that can panic runs under this lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the domain to a stream whose component is authenticated, as long as the claim lives.
@@ -53,14 +89,37 @@ impl Components {
     ) -> Result<Claim, SocketAddr> {
         let mut all = self.known();
         let known = all.entry(domain.clone()).or_default();
-        if let Some((holder, events)) = &known.connected {
+        if let Some(holder) = &known.connected {
             // A stream with so many pending events is in use.
-            let _ = events.try_send(Event::Contested);
-            return Err(*holder);
+            let _ = holder.events.try_send(Event::Contested);
+            let holder = holder.address;
+            known.conflict = Some((Instant::now(), address));
+            self.conflicts.send_replace(());
+            return Err(holder);
         }
-        known.connected = Some((address, events.clone()));
+        known.connected =
+            Some(Connected { address, events: events.clone(), heard: Heard::default() });
         known.refused = None;
+        known.conflict = None;
         Ok(Claim { components: self.clone(), domain: domain.clone() })
+    }
+
+    /// What the component has sent whose stream carries the stanzas of this domain: that of the domain, else those of the other
+    /// domains of its backend.
+    pub(crate) fn heard(&self, domain: &Domain, is_of: impl Fn(&Domain) -> bool) -> Heard {
+        let all = self.known();
+        let own = all.get(domain).and_then(|known| known.connected.as_ref());
+        if let Some(own) = own {
+            return own.heard;
+        }
+        let others = all.iter().filter(|(domain, _)| is_of(domain));
+        others.filter_map(|(_, known)| known.connected.as_ref()).fold(
+            Heard::default(),
+            |all, one| Heard {
+                answer: all.answer || one.heard.answer,
+                stanza: all.stanza || one.heard.stanza,
+            },
+        )
     }
 
     /// Whether only a stream of its own carries the stanzas of the domain: it has one, or had one within `time` and may
@@ -85,6 +144,21 @@ impl Components {
         self.known().get(domain)?.refused.clone()
     }
 
+    /// The components that want the domain, if one has it and another one was refused not long ago.
+    pub(crate) fn conflict(&self, domain: &Domain, now: Instant) -> Option<Conflict> {
+        let all = self.known();
+        let known = all.get(domain)?;
+        let holder = known.connected.as_ref()?.address;
+        let (at, refused) = known.conflict?;
+        (now.saturating_duration_since(at) < CONFLICT_MEMORY)
+            .then_some(Conflict { holder, refused })
+    }
+
+    /// Notifies of each conflict.
+    pub(crate) fn conflicts(&self) -> watch::Receiver<()> {
+        self.conflicts.subscribe()
+    }
+
     /// Forgets refusals for domains that are no longer in the configuration.
     pub(crate) fn keep(&self, is_local: impl Fn(&Domain) -> bool) {
         self.known().retain(|domain, known| known.connected.is_some() || is_local(domain));
@@ -95,6 +169,18 @@ impl Components {
 pub(crate) struct Claim {
     components: Components,
     domain: Domain,
+}
+
+impl Claim {
+    /// The component has sent an answer to a ping, or another stanza.
+    pub(crate) fn heard(&self, is_answer: bool) {
+        let mut all = self.components.known();
+        let connected = all.get_mut(&self.domain).and_then(|known| known.connected.as_mut());
+        if let Some(Connected { heard, .. }) = connected {
+            let known = if is_answer { &mut heard.answer } else { &mut heard.stanza };
+            *known = true;
+        }
+    }
 }
 
 impl Drop for Claim {
@@ -130,6 +216,46 @@ mod tests {
         assert!(components.claim(&domain("other.example"), address(2), &events).is_ok());
         drop(claim);
         assert!(components.claim(&bot, address(2), &events).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_conflict_is_known_until_the_other_component_has_stopped_trying() {
+        let components = Components::default();
+        let (events, _received) = mpsc::channel(1);
+        let bot = domain("bot.example");
+        let mut conflicts = components.conflicts();
+        let claim = components.claim(&bot, address(1), &events).unwrap();
+        assert_eq!(components.conflict(&bot, Instant::now()), None);
+        assert!(components.claim(&bot, address(2), &events).is_err());
+        conflicts.changed().await.unwrap();
+        let conflict = |later| components.conflict(&bot, Instant::now() + later);
+        let both = Conflict { holder: address(1), refused: address(2) };
+        assert_eq!(conflict(Duration::ZERO), Some(both));
+        assert_eq!(conflict(CONFLICT_MEMORY), None);
+        drop(claim);
+        assert_eq!(conflict(Duration::ZERO), None, "nobody has the domain");
+        let _claim = components.claim(&bot, address(2), &events).unwrap();
+        assert_eq!(conflict(Duration::ZERO), None, "the other one has it now");
+    }
+
+    #[test]
+    fn what_a_component_sent_counts_for_the_domains_that_its_stream_carries() {
+        let components = Components::default();
+        let (events, _received) = mpsc::channel(1);
+        let (bot, news) = (domain("bot.example"), domain("news.example"));
+        let heard = |of: &Domain| components.heard(of, |_| true);
+        let claim = components.claim(&bot, address(1), &events).unwrap();
+        assert_eq!(heard(&bot), Heard::default());
+        claim.heard(false);
+        let stanza = Heard { answer: false, stanza: true };
+        assert_eq!((heard(&bot), heard(&news)), (stanza, stanza));
+        claim.heard(true);
+        assert_eq!(heard(&bot), Heard { answer: true, stanza: true });
+        // A stream of its own has said nothing yet.
+        let own = components.claim(&news, address(2), &events).unwrap();
+        assert_eq!(heard(&news), Heard::default());
+        drop((claim, own));
+        assert_eq!(heard(&bot), Heard::default(), "the next stream");
     }
 
     #[test]

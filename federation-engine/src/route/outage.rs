@@ -1,4 +1,4 @@
-//! Which local domains have a backend that cannot be reached. New streams of peers to them are refused, so that the peers
+//! Which local domains have a backend that cannot be reached, or a component that is not connected. New streams of peers to them are refused, so that the peers
 //! keep their stanzas. Pure.
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ impl Outages {
         }
     }
 
-    /// A stream to the backend of this domain is open.
+    /// A stream to the backend of this domain is open, or one of its component.
     pub(crate) fn ended(&self, local: &Domain) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(local);
     }
@@ -56,6 +56,7 @@ fn is_outage(failure: &Failure) -> bool {
     match failure {
         Failure::Dns(_)
         | Failure::Connect(_)
+        | Failure::ComponentNotConnected
         | Failure::ConnectionLost(_)
         | Failure::NegotiationTimedOut(_) => true,
         Failure::StreamError { condition, .. } => *condition == StreamCondition::SystemShutdown,
@@ -100,6 +101,7 @@ mod tests {
             (refused(), true),
             (Failure::NegotiationTimedOut("anything"), true),
             (Failure::ConnectionLost("anything"), true),
+            (Failure::ComponentNotConnected, true),
             (error("system-shutdown"), true),
             (error("host-unknown"), false),
             (error("policy-violation"), false),

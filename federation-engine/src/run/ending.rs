@@ -1,5 +1,6 @@
-//! Shutdown of the engine, in stages. It accepts nothing new and delivers the queued stanzas. It then bounces the other
-//! stanzas, and finally closes the streams. A pod has 40 s for all stages.
+//! Shutdown of the engine, in stages. It closes the streams that only bring stanzas, reads them to their end and delivers what
+//! they bring. It then delivers the queued stanzas, bounces the others, and finally closes the other streams: first those that
+//! others opened, and then those that carry the errors about these. A pod has 40 s for all stages.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,21 @@ use s2s_proto::reason::Failure;
 use tokio::time::{sleep, timeout};
 
 use crate::engine::Engine;
-use crate::engine::life::Stage;
+use crate::engine::life::{PARTING_TIMEOUT, Stage};
+
+/// Time for which the engine serves on while others have streams to it: until no load balancer sends connections here any
+/// more, those whose streams close would come back.
+const LINGERING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Maximum time until peers and backends have closed the streams that only bring stanzas.
+const YIELDING_TIMEOUT: Duration = PARTING_TIMEOUT;
 
 /// Maximum time for the delivery of queued stanzas.
-const DRAINING_TIMEOUT: Duration = Duration::from_secs(25);
+const DRAINING_TIMEOUT: Duration = Duration::from_secs(22);
 
-/// Maximum time for bouncing the other stanzas.
-const BOUNCING_TIMEOUT: Duration = Duration::from_secs(4);
+/// Maximum time for bouncing the other stanzas. A peer that makes progress is waited for: an error that it has not taken
+/// by then is lost.
+const BOUNCING_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Time for which the queues must be empty before bouncing ends: streams are still read.
 const BOUNCING_SILENCE: Duration = Duration::from_millis(200);
@@ -33,6 +42,10 @@ const QUEUE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Shuts everything down in order.
 pub(crate) async fn end(engine: &Engine) {
+    // Without streams, nobody is waited for.
+    let _ = timeout(LINGERING_TIMEOUT, engine.life.parted()).await;
+    engine.life.reach(Stage::Yielding);
+    let _ = timeout(YIELDING_TIMEOUT, engine.life.parted()).await;
     engine.life.reach(Stage::Draining);
     wait_for_empty_queues(engine, DRAINING_TIMEOUT, Duration::ZERO).await;
     engine.life.reach(Stage::Bouncing);
@@ -41,11 +54,19 @@ pub(crate) async fn end(engine: &Engine) {
         engine.relay.bounce_all(link.drain_relayed(), link.leg, &Failure::ShuttingDown);
     }
     wait_for_empty_queues(engine, BOUNCING_TIMEOUT, BOUNCING_SILENCE).await;
+    engine.life.reach(Stage::Parting);
+    // The streams that are not closed by then close in the last stage.
+    let _ = timeout(PARTING_TIMEOUT, engine.life.parted()).await;
     engine.life.reach(Stage::Flushing);
     wait_for_empty_queues(engine, FLUSHING_TIMEOUT, FLUSHING_SILENCE).await;
     engine.life.reach(Stage::Leaving);
-    if timeout(LEAVING_TIMEOUT, engine.life.ended()).await.is_err() {
-        tracing::warn!("shutdown timed out: exiting although some streams are still open");
+    let open = timeout(LEAVING_TIMEOUT, engine.life.ended()).await.is_err();
+    let lost = engine.recorder.metrics.stanzas_queued.get();
+    if open || lost > 0 {
+        tracing::warn!(
+            lost,
+            "shutdown timed out: streams are still open, or stanzas were neither delivered nor bounced"
+        );
     }
 }
 

@@ -76,7 +76,7 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 pub(crate) async fn serve(engine: Arc<Engine>, listener: TcpListener, door: Door) {
     let name = door.name();
     while let Some((tcp, source)) =
-        engine.life.draining.run_until_cancelled(accept::next(&listener, name)).await
+        engine.life.yielding.run_until_cancelled(accept::next(&listener, name)).await
     {
         let accepted = Instant::now();
         let is_proxy = door == Door::Outer && {

@@ -21,6 +21,7 @@ use crate::dns::synth::clients::Clients;
 use crate::dns::synth::serve::{Horizon, Sockets, Witness, serve};
 use crate::engine::Engine;
 use crate::in_force::snapshot::Snapshot;
+use crate::log;
 use crate::observe::control::Credentials;
 use crate::observe::evidence::LoadError;
 use crate::observe::label::DnsResult;
@@ -87,7 +88,7 @@ impl ReloadedState {
                 );
                 let place = self.file.display().to_string();
                 let mut problems = last.problems.clone();
-                problems.push(LoadError { place, message: error.to_string() });
+                problems.push(LoadError { place, message: error.to_string(), unusable: true });
                 return self.report(problems);
             }
         };
@@ -122,6 +123,7 @@ impl ReloadedState {
         load().map_err(|error: ResolverError| LoadError {
             place: "resolvers".to_owned(),
             message: error.to_string(),
+            unusable: true,
         })
     }
 
@@ -146,8 +148,16 @@ impl ReloadedState {
                 Err(error) => problems.push(LoadError {
                     place: "listen.control".to_owned(),
                     message: error.to_string(),
+                    unusable: true,
                 }),
             }
+        }
+        if let Some(Err(error)) = log::current().map(|log| log.adopt(&config.observability)) {
+            problems.push(LoadError {
+                place: "observability".to_owned(),
+                message: error.to_string(),
+                unusable: true,
+            });
         }
         for problem in &problems {
             tracing::error!(place = problem.place, "{}", problem.message);

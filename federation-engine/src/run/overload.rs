@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::xmpp::StanzaCondition;
+use jiff::Timestamp;
 use s2s_proto::reason::{Refusal, StanzaError};
 use tokio::time::sleep;
 
 use crate::budget::decide::{Group, Held, Use, decide};
+use crate::budget::shortage::{self, Shortage};
 use crate::budget::{Budget, PROCESS, Usage, detect, in_use};
 use crate::engine::Engine;
 use crate::leg::Leg;
+use crate::observe::evidence::MemoryShortage;
 use crate::observe::label::Shed;
 use crate::relay::Relay;
 use crate::route::link::Link;
@@ -35,6 +38,45 @@ impl Granted {
     pub(crate) fn by_system() -> Self {
         Self { memory: detect::memory(), descriptors: detect::descriptors(), process: PROCESS }
     }
+
+    /// Less memory than the process itself needs is an error at the start: an engine that cannot keep a connection would
+    /// become ready and replace one that can.
+    pub(crate) fn check(self) -> Result<(), TooLittleMemory> {
+        let minimum = shortage::minimum(PROCESS);
+        if self.memory < PROCESS {
+            return Err(TooLittleMemory { limit: self.memory, minimum });
+        }
+        Ok(())
+    }
+
+    /// The memory that the process may have, if the configuration limits it to this much.
+    fn memory(self, configured: Option<usize>) -> usize {
+        configured.unwrap_or(usize::MAX).min(self.memory)
+    }
+
+    /// What to report if connections are closed for want of memory. A limit under which the process alone exceeds its
+    /// budget closes all of them.
+    fn shortage(self, configured: Option<usize>, is_exhausted: bool) -> Option<MemoryShortage> {
+        let limit = self.memory(configured);
+        let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        let is_short =
+            is_exhausted || !Budget::of(limit, self.descriptors).suffices_for(self.process);
+        is_short.then(|| MemoryShortage {
+            limit: bytes(limit),
+            by_configuration: configured.is_some_and(|configured| configured < self.memory),
+            minimum: bytes(shortage::minimum(self.process)),
+        })
+    }
+}
+
+/// The memory limit is less than the process itself needs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "the memory limit of {limit} bytes is too small; the engine needs at least {minimum} bytes to serve connections"
+)]
+pub struct TooLittleMemory {
+    limit: usize,
+    minimum: usize,
 }
 
 /// A connection or queue that can make room.
@@ -57,9 +99,14 @@ pub(crate) async fn watch(engine: Arc<Engine>, granted: Granted) {
         "resource budget of the process"
     );
     let mut logged: Option<Instant> = None;
+    let mut exhausted = Shortage::default();
     loop {
         let (connections, queues) = look(&engine, granted);
         let now = Instant::now();
+        let is_exhausted = exhausted.check(engine.ledger.is_exhausted(), now);
+        let configured = engine.snapshot().config.limits.memory_bytes;
+        let shortage = granted.shortage(configured, is_exhausted);
+        engine.recorder.journal.memory_shortage(shortage, Timestamp::now());
         let quiet = logged.is_some_and(|at| now.saturating_duration_since(at) < LOG_INTERVAL);
         if connections + queues > 0 && !quiet {
             logged = Some(now);
@@ -78,8 +125,7 @@ pub(crate) async fn watch(engine: Arc<Engine>, granted: Granted) {
 
 fn budget(engine: &Engine, granted: Granted) -> Budget {
     let limits = engine.snapshot().config.limits;
-    let memory = limits.memory_bytes.unwrap_or(usize::MAX).min(granted.memory);
-    let budget = Budget::of(memory, granted.descriptors);
+    let budget = Budget::of(granted.memory(limits.memory_bytes), granted.descriptors);
     let connections = limits.connections.unwrap_or(usize::MAX).min(budget.connections);
     Budget { connections, ..budget }
 }
@@ -160,5 +206,39 @@ impl From<Use> for Shed {
             Use::Idle => Self::Idle,
             Use::Active => Self::Active,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn granted(mebibytes: usize) -> Granted {
+        Granted { memory: mebibytes * MIB, descriptors: 1_024, process: PROCESS }
+    }
+
+    #[test]
+    fn an_engine_does_not_start_with_less_memory_than_it_needs_itself() {
+        assert_eq!(granted(16).check(), Ok(()));
+        let refused = granted(10).check().unwrap_err().to_string();
+        for part in ["limit of 10485760 bytes", "at least 33554432 bytes"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_shortage_names_the_limit_its_place_and_the_least_one() {
+        assert_eq!(granted(512).shortage(None, false), None);
+        assert_eq!(granted(512).shortage(Some(64 * MIB), false), None);
+        let shortage = |limit: u64, by_configuration| MemoryShortage {
+            limit: limit * 1024 * 1024,
+            by_configuration,
+            minimum: 32 * 1024 * 1024,
+        };
+        assert_eq!(granted(24).shortage(None, false), Some(shortage(24, false)));
+        assert_eq!(granted(512).shortage(Some(24 * MIB), false), Some(shortage(24, true)));
+        assert_eq!(granted(512).shortage(None, true), Some(shortage(512, false)), "exhausted");
     }
 }

@@ -123,10 +123,14 @@ async fn accept_direct(
     let start = LazyConfigAcceptor::new(acceptor, socket).await?;
     let presented = {
         let hello = start.client_hello();
-        let snapshot = engine.snapshot();
-        // A component that dials an address sends no name.
-        let host = (door == Door::Component).then(|| snapshot.config.host.as_str());
-        engine.present_for_sni(door.leg(), hello.server_name().or(host))?
+        match (hello.server_name(), door) {
+            // A component that dials an address sends no name.
+            (None, Door::Component) => {
+                let host = engine.snapshot().config.host.clone();
+                engine.present_for_sni(door.leg(), Some(host.as_str()))?
+            }
+            (name, _) => engine.present_for_sni(door.leg(), name)?,
+        }
     };
     let offer = Offer::of(&start.client_hello());
     let accepted = start.into_stream(presented.server(TlsStart::Direct)).await;

@@ -23,6 +23,7 @@ use tokio::time::{timeout, timeout_at};
 use super::{Flow, Session, evicted};
 use crate::Domain;
 use crate::admission::authenticated::Full;
+use crate::admission::holders::Owner;
 use crate::engine::life::Stage;
 use crate::engine::surroundings;
 use crate::in_force;
@@ -212,7 +213,12 @@ impl Session {
                     return self.refuse_to_prove(full).await;
                 }
                 self.newcomer = None;
-                self.holding.authenticated(remote, self.events.sender());
+                let snapshot = self.engine.snapshot_owned();
+                let owner = match (self.leg, snapshot.backend(&pair.from)) {
+                    (Leg::Inner, Some(backend)) => Owner::Backend(&backend.name),
+                    _ => Owner::Peer(remote),
+                };
+                self.holding.authenticated(owner, self.events.sender());
                 self.limit_by(remote);
                 let bounds = in_force::limits::stream(&self.engine.snapshot().config).authenticated;
                 self.scanner.set_bounds(bounds.with_element_bytes(self.stanza_bytes()));

@@ -16,6 +16,7 @@ use super::{Flow, Session, expiry};
 use crate::Domain;
 use crate::in_force::{limits, snapshot::Snapshot};
 use crate::leg::Leg;
+use crate::route::components::Heard;
 use crate::route::link::Link;
 use crate::route::streams::Far;
 use crate::session::machine::Machine;
@@ -78,9 +79,25 @@ impl Session {
             backend,
             sweep_at,
             contest: None,
+            heard: Heard::default(),
         }));
+        self.end_outages(domain);
         self.hurry_links();
         self.move_links(domain);
+    }
+
+    /// Peers may open streams again to the domains that this stream carries now.
+    fn end_outages(&self, domain: &Domain) {
+        let snapshot = self.engine.snapshot();
+        let Some(role) = &self.component else { return };
+        let (now, time) = (Instant::now(), snapshot.config.timeouts.queue);
+        let carried = |local: &&Domain| {
+            is_of(&snapshot, local, &role.backend)
+                && (*local == domain || !self.engine.components.is_reserved(local, now, time))
+        };
+        for local in snapshot.config.local_names().filter(carried) {
+            self.engine.relay.outages.ended(local);
+        }
     }
 
     /// The stream of a component was refused.

@@ -7,7 +7,7 @@ use s2s_proto::clock;
 use s2s_proto::stream::error::StreamError;
 
 use super::{Flow, Session};
-use crate::engine::life::Stage;
+use crate::engine::life::{PARTING_TIMEOUT, Stage};
 use crate::session::machine::Machine;
 
 /// Maximum time for which a stream stays open on shutdown for its last acknowledgements. A stanza that the peer has but
@@ -16,14 +16,14 @@ const SHUTDOWN_ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time without any acknowledged stanza, while errors go back to senders, after which the rest of the stream is given
 /// up.
-const PROGRESS_TIMEOUT: Duration = Duration::from_millis(500);
+const PROGRESS_TIMEOUT: Duration = Duration::from_millis(1500);
 
 impl Session {
     /// Whether the peer is read during shutdown: not while queued stanzas are delivered, for there would be more of
     /// them, and not when no answer could be sent. Acknowledgements of our own stanzas are needed, and an
     /// unauthenticated peer cannot send stanzas.
     pub(super) fn is_read(&self) -> bool {
-        matches!(self.stage, Stage::Serving | Stage::Bouncing)
+        matches!(self.stage, Stage::Serving | Stage::Yielding | Stage::Bouncing | Stage::Parting)
             || matches!(self.machine, Machine::Initiating(_))
             || self.newcomer.is_some()
             || self.outlet.awaits_answer()
@@ -33,9 +33,25 @@ impl Session {
         let news = *self.news.borrow_and_update();
         let before = std::mem::replace(&mut self.stage, news.stage);
         let now = Instant::now();
+        if before < Stage::Yielding && self.stage == Stage::Yielding {
+            if self.only_receives() && !self.intake.is_full() {
+                return self.part(now).await;
+            }
+            self.parting = None;
+        }
+        if before < Stage::Draining && self.stage >= Stage::Draining && self.machine.is_theirs() {
+            // It may close in a later stage.
+            self.parting = Some(self.engine.life.may_part());
+        }
         if before < Stage::Bouncing && self.stage >= Stage::Bouncing {
             self.intake.turn_away();
             self.watch_progress(now);
+        }
+        if before < Stage::Parting && self.stage >= Stage::Parting {
+            if self.stage == Stage::Parting && self.only_receives() {
+                return self.part(now).await;
+            }
+            self.parting = None;
         }
         if before < Stage::Leaving && self.stage == Stage::Leaving {
             self.closing = true;
@@ -57,11 +73,33 @@ impl Session {
         self.stuck = waits.then(|| (clock::after(now, PROGRESS_TIMEOUT), self.outlet.confirmed()));
     }
 
-    /// RFC 6120 §4.9.3.20
-    pub(super) async fn leave(&mut self) -> Flow {
-        let text = "the server is shutting down";
-        let error = StreamError::new(StreamCondition::SystemShutdown, text);
-        self.machine.fail(&error, &*self.around, &mut self.out);
+    /// The stream brings stanzas of an authenticated peer, and carries none back.
+    fn only_receives(&self) -> bool {
+        matches!(self.machine, Machine::Receiving(_))
+            && self.newcomer.is_none()
+            && !self.closing
+            && !self.outlet.carries_any()
+    }
+
+    /// Announces the shutdown, and reads what the peer has sent until it closes its side (RFC 6120 §4.4). The streams that we
+    /// opened carry that on, or the errors about it.
+    async fn part(&mut self, now: Instant) -> Flow {
+        self.closing = true;
+        if let Machine::Receiving(machine) = &mut self.machine {
+            let until = clock::after(now, PARTING_TIMEOUT);
+            machine.fail_and_read_on(&shutting_down(), until, &mut self.out);
+        }
+        self.withdraw();
         self.perform().await
     }
+
+    /// RFC 6120 §4.9.3.20
+    pub(super) async fn leave(&mut self) -> Flow {
+        self.machine.fail(&shutting_down(), &*self.around, &mut self.out);
+        self.perform().await
+    }
+}
+
+fn shutting_down() -> StreamError {
+    StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down")
 }

@@ -186,6 +186,7 @@ struct Counted {
 }
 
 /// A failure comes with the TLS version, if TLS was established.
+#[tracing::instrument(name = "negotiate", level = "debug", skip_all, fields(address = %reached.address))]
 async fn negotiate(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -339,7 +340,7 @@ impl Session {
         match failure {
             Failure::NotXmpp(text) => {
                 let begin = self.attempt.as_ref().map(|attempt| attempt.begin.as_ref());
-                not_xmpp(&text, begin.unwrap_or_default())
+                not_xmpp(self.leg, &text, begin.unwrap_or_default())
             }
             other => other,
         }
@@ -347,6 +348,7 @@ impl Session {
 }
 
 /// The expiry of the certificate that was presented.
+#[tracing::instrument(name = "tls", level = "debug", skip_all)]
 async fn start_tls(
     engine: &Arc<Engine>,
     leg: Leg,
@@ -389,7 +391,7 @@ fn presented<'a>(engine: &Engine, leg: Leg, local: &'a Domain) -> Option<&'a str
 }
 
 /// The failure for a peer that sent `begin` and no stream: its own stream error, or the protocol that it seems to use.
-fn not_xmpp(text: &str, begin: &[u8]) -> Failure {
+fn not_xmpp(leg: Leg, text: &str, begin: &[u8]) -> Failure {
     /// Maximum bytes of the peer's data in a message.
     const MAX_EXCERPT_BYTES: usize = 64;
     if let Some(said) = error::read_early(begin) {
@@ -398,9 +400,15 @@ fn not_xmpp(text: &str, begin: &[u8]) -> Failure {
     Failure::NotXmpp(match begin {
         [] => text.to_owned(),
         // An alert or a handshake (RFC 8446 §5.1).
-        [0x15 | 0x16, 0x03, ..] => format!(
-            "{text}; it answered in TLS, so the port probably expects Direct TLS, and only an _xmpps-server record may point to it"
-        ),
+        [0x15 | 0x16, 0x03, ..] => {
+            let consequence = match leg {
+                Leg::Outer => "only an _xmpps-server record may point to it",
+                Leg::Inner => "streams to a backend begin without TLS",
+            };
+            format!(
+                "{text}; it answered in TLS, so the port probably expects Direct TLS, and {consequence}"
+            )
+        }
         _ => {
             let excerpt = begin.get(..MAX_EXCERPT_BYTES).unwrap_or(begin);
             let excerpt = printable(&String::from_utf8_lossy(excerpt), MAX_EXCERPT_BYTES);
@@ -415,10 +423,13 @@ mod tests {
 
     #[test]
     fn what_a_peer_sends_in_place_of_a_stream_is_quoted() {
-        let said = |begin: &[u8]| not_xmpp("no stream", begin).to_string();
+        let said = |begin: &[u8]| not_xmpp(Leg::Outer, "no stream", begin).to_string();
         assert!(said(b"<stream:error><host-unknown/></stream:error>").contains("host-unknown"));
         assert!(said(b"HTTP/1.1 400 Bad Request\r\n").contains("\"HTTP/1.1 400 Bad Request"));
-        assert!(said(&[0x15, 3, 1, 0, 2, 2, 40]).contains("Direct TLS"));
+        let alert = [0x15, 3, 1, 0, 2, 2, 40];
+        assert!(said(&alert).contains("Direct TLS, and only an _xmpps-server record"));
+        let of_backend = not_xmpp(Leg::Inner, "no stream", &alert).to_string();
+        assert!(of_backend.ends_with("Direct TLS, and streams to a backend begin without TLS"));
         assert!(said(&[b'x'; 2_000]).len() < 200);
         assert!(!said(b"\xff\0\x1b[31m").contains(char::is_control));
         assert!(said(b"").ends_with("no stream"));

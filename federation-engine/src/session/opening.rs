@@ -9,7 +9,7 @@ use s2s_proto::stream::Outbound;
 
 use super::{Peer, Session};
 use crate::Domain;
-use crate::admission::holders::Holding;
+use crate::admission::holders::{Holding, Owner};
 use crate::engine::{Engine, surroundings};
 use crate::leg::Leg;
 use crate::route::link::Link;
@@ -62,7 +62,7 @@ impl Session {
             Leg::Outer => &link.pair.to,
             Leg::Inner => &link.pair.from,
         };
-        self.holding.authenticated(remote, self.events.sender());
+        self.holding.authenticated(Owner::Peer(remote), self.events.sender());
         self.limit_by(remote);
         self.outlet.carry(Arc::clone(link), None);
         // The configuration may have changed since the negotiation began.

@@ -45,6 +45,9 @@ impl Session {
                 Ok(Progress::Item(Item::Element(element))) => {
                     if let Ok(pair) = self.machine.authorize(&element, &*self.around) {
                         self.last_stanza = now;
+                        if let Some(role) = &mut self.component {
+                            role.on_stanza(pair, &self.engine);
+                        }
                         self.intake.take(&element, pair, now);
                         self.machine.handled();
                         self.count_stanza(now);

@@ -99,7 +99,8 @@ impl StreamReport {
         };
         let shown = (self.leg == Leg::Outer).then_some(by.label());
         if let Some(omitted) = engine.recorder.may_log_pair(self.leg, pair) {
-            tracing::info!(%pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, authenticated_by = shown, omitted, "stream authorised");
+            let peer = self.leg.peer(pair, self.direction);
+            tracing::info!(%peer, %pair, leg = ?self.leg, direction = ?self.direction, address = %self.address, tls = tls_version, ?how, authenticated_by = shown, omitted, "stream authorised");
         }
         let tls = tls_version.map(|version| TlsFacts {
             version: version.to_owned(),
@@ -180,7 +181,8 @@ impl StreamReport {
         for (pair, direction, mut state) in self.states.drain(..) {
             let remote = remote(&pair, direction);
             if let Some(omitted) = engine.recorder.may_log_pair(self.leg, &pair) {
-                tracing::info!(%remote, leg = ?self.leg, ?direction, omitted, "stream ended: {message}");
+                let peer = self.leg.peer(&pair, direction);
+                tracing::info!(%peer, %remote, leg = ?self.leg, ?direction, omitted, "stream ended: {message}");
             }
             if self.leg == Leg::Outer {
                 state.connected = false;

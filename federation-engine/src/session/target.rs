@@ -88,6 +88,7 @@ fn choose(snapshot: &Snapshot, leg: Leg, remote: &Domain) -> Result<Choice, Fail
 ///
 /// # Errors
 /// When the policy forbids the pair, or DNS has no target.
+#[tracing::instrument(name = "lookup", level = "debug", skip_all)]
 pub(crate) async fn find(network: &Network, leg: Leg, remote: &Domain) -> Result<Targets, Failure> {
     let choice = choose(&network.in_force.load(), leg, remote)?;
     let (dialler, fallback_to_dns) = match choice {
@@ -131,6 +132,7 @@ impl Targets {
     ///
     /// # Errors
     /// When none does; names every address that was tried.
+    #[tracing::instrument(name = "connect", level = "debug", skip_all)]
     pub(crate) async fn connect(
         &mut self,
         network: &Network,

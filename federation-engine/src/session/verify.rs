@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crds::xmpp::StanzaCondition;
 use s2s_proto::dialback::KeyVerdict;
+use s2s_proto::direction::Direction;
 use s2s_proto::pair::Pair;
 use s2s_proto::public::is_public;
 use s2s_proto::stream::{Purpose, StreamId};
@@ -92,7 +93,8 @@ pub(crate) async fn ask(
             // If DNS or DNSSEC led to no server, limits those of the source.
             let server = address.map_or(source, |address: SocketAddr| address.ip());
             if let Some(omitted) = engine.recorder.may_log(server) {
-                tracing::info!(%pair, ?leg, ?address, reason = failure.word().as_str(), omitted, "dialback verification failed: {failure}");
+                let peer = leg.peer(&pair, Direction::Inbound);
+                tracing::info!(%peer, %pair, ?leg, ?address, reason = failure.word().as_str(), omitted, "dialback verification failed: {failure}");
             }
             KeyVerdict::from(&failure)
         }

@@ -54,7 +54,8 @@ impl Offer {
 
     /// Why a handshake failed in which we were the client. `local`: the domain whose certificate we presented, if any.
     pub fn refused(&self, error: &io::Error, local: Option<&str>) -> String {
-        let offered = || format!("offered: {}; {}", listed(&versions()), self.described());
+        let offered =
+            || format!("The engine offered {}; {}", listed(&versions()), self.described());
         match cause(error) {
             Some(Error::AlertReceived(alert)) if is_about_certificate(*alert) => match local {
                 Some(local) => {
@@ -70,15 +71,15 @@ impl Offer {
             }
             Some(Error::AlertReceived(alert)) if is_about_offer(*alert) => {
                 format!(
-                    "the peer accepts none of the offered parameters (TLS alert {alert:?}); {}",
+                    "the peer accepts none of the offered parameters (TLS alert {alert:?}). {}",
                     offered()
                 )
             }
             Some(Error::PeerIncompatible(why)) => {
-                format!("the peer selected none of the offered parameters ({why:?}); {}", offered())
+                format!("the peer selected none of the offered parameters ({why:?}). {}", offered())
             }
             _ if error.kind() == io::ErrorKind::UnexpectedEof => {
-                format!("the peer closed the connection without a TLS alert; {}", offered())
+                format!("the peer closed the connection without a TLS alert. {}", offered())
             }
             other => common(other, error),
         }

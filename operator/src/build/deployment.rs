@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use federation_engine::log::FEDERATION_VARIABLE;
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, KeyToPath,
-    LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, HTTPGetAction,
+    KeyToPath, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
     ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
     TopologySpreadConstraint, Volume, VolumeMount,
 };
@@ -23,12 +24,16 @@ use super::{Settings, components, metadata, paths, ports};
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
-/// Time for graceful shutdown after SIGTERM, in seconds. The engine needs up to 33 s.
+/// Time for graceful shutdown after SIGTERM, in seconds. The engine needs up to 38 s.
 const GRACE_SECONDS: i64 = 40;
 /// Time that a pod may take to become ready, in seconds, before the rollout counts as stuck.
 const PROGRESS_DEADLINE_SECONDS: i32 = 120;
+/// Memory limit of a pod unless the spec sets one.
+pub const DEFAULT_MEMORY_LIMIT: &str = "512Mi";
 /// Name of the container.
 pub const CONTAINER: &str = "engine";
+/// Name of the volume with the certificate.
+pub const TLS_VOLUME: &str = "tls";
 
 /// The Deployment.
 pub fn build(federation: &Validated, settings: &Settings) -> Deployment {
@@ -140,6 +145,11 @@ fn container(
             "--log-format".to_owned(),
             "json".to_owned(),
         ]),
+        env: Some(vec![EnvVar {
+            name: FEDERATION_VARIABLE.to_owned(),
+            value: Some(format!("{}/{}", federation.namespace, federation.name)),
+            ..EnvVar::default()
+        }]),
         ports: Some(container_ports),
         // The kubelet reports the last log lines of a terminated container.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
@@ -171,7 +181,7 @@ fn default_resources() -> ResourceRequirements {
             ("memory".to_owned(), quantity("64Mi")),
         ])),
         // No CPU limit: throttling would delay handshakes exactly when many peers reconnect.
-        limits: Some(BTreeMap::from([("memory".to_owned(), quantity("512Mi"))])),
+        limits: Some(BTreeMap::from([("memory".to_owned(), quantity(DEFAULT_MEMORY_LIMIT))])),
         claims: None,
     }
 }
@@ -191,7 +201,7 @@ fn volumes(federation: &Validated) -> Vec<(Volume, VolumeMount)> {
             mount("config", paths::CONFIG),
         ),
         // Optional: an engine without a certificate starts and reports it; a pending pod would hide the problem.
-        secret("tls", names::serving(name), paths::TLS, true, &[]),
+        secret(TLS_VOLUME, names::serving(name), paths::TLS, true, &[]),
         secret("control", names::control(name), paths::CONTROL, false, &[]),
     ];
     let (dialback, items) = match &federation.spec.dialback {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use crds::federation::backend::Attachment;
-use crds::target::RouteHost;
+use crds::target::{RouteHost, RouteTarget};
 use ipnet::{IpNet, Ipv6Net};
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
@@ -96,7 +96,8 @@ fn nat64(network: &IpNet) -> Option<Ipv6Net> {
     Ipv6Net::new(Ipv6Addr::from_bits(bits), NAT64.prefix_len() + network.prefix_len()).ok()
 }
 
-/// What the engine connects to by name or address of the spec, without its guard: backends, and routes of peers.
+/// What the engine connects to by name or address of the spec, without its guard: backends, the collector of traces, and routes
+/// of peers.
 fn reached(federation: &Validated) -> Vec<(RouteHost, u16)> {
     let spec = &federation.spec;
     let backends = spec.backends.iter().filter_map(|backend| match &backend.attachment {
@@ -106,6 +107,11 @@ fn reached(federation: &Validated) -> Vec<(RouteHost, u16)> {
     let settings = std::iter::once(&spec.peer_defaults);
     let settings = settings.chain(spec.peers.iter().map(|peer| &peer.settings));
     let targets = settings.filter_map(|peer| peer.route.as_ref()).flat_map(|route| &route.targets);
+    let collector = spec.observability.traces.iter().map(|traces| {
+        let RouteTarget { host, port } = &traces.collector;
+        (host.clone(), port.get())
+    });
+    let backends = backends.chain(collector);
     backends.chain(targets.map(|target| (target.host.clone(), target.port.get()))).collect()
 }
 
@@ -214,6 +220,7 @@ mod tests {
             {"name": "b", "server": {"host": "chat"}},
             {"name": "c", "server": {"host": "10.3.0.1"}},
         ]);
+        spec["observability"] = json!({"traces": {"collector": "otel.monitoring.svc:4318"}});
         spec["peers"] = json!([
             {"domain": "a.example", "route": {"targets": ["gateway.dmz.svc.cluster.local:7269"]}},
             {"domain": "b.example", "route": {"targets": ["xmpp.b.example:5222"]}},
@@ -222,7 +229,7 @@ mod tests {
         let [dns, _internet, ports, pods] = rules.as_slice() else { panic!("{rules:#?}") };
         assert_eq!((&dns.to, &ports.to), (&None, &None));
         assert_eq!(numbers(dns), [53, 53, 5300, 5300, 5353, 5353].map(Value::from));
-        assert_eq!(numbers(ports), [5222, 5269, 5299, 7269].map(Value::from));
+        assert_eq!(numbers(ports), [4318, 5222, 5269, 5299, 7269].map(Value::from));
         // A Service may have other ports than its pods, and policies see those of the pods.
         assert_eq!(numbers(pods), [Value::Null]);
         let selectors = pods.to.iter().flatten().filter_map(|to| to.namespace_selector.as_ref());
@@ -230,7 +237,7 @@ mod tests {
             .flat_map(|selector| selector.match_labels.iter().flatten())
             .map(|(_, name)| name)
             .collect();
-        assert_eq!(names, ["dmz", "im"]);
+        assert_eq!(names, ["dmz", "im", "monitoring"]);
     }
 
     #[test]

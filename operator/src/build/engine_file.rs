@@ -10,6 +10,7 @@ use crds::engine_file::{
     SplitHorizon, TrustFiles,
 };
 use crds::federation::backend::Attachment;
+use crds::federation::verification::VerificationSpec;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::bundles::Bundles;
@@ -116,14 +117,8 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
         // Host names of backends are still looked up by the resolvers of the pod, which know the cluster's Services.
         resolvers: spec.dns.resolvers.iter().map(|resolver| resolver.0).collect(),
         dnssec: FileDnssec { mode: spec.dns.dnssec, trust_anchors: None },
-        claim_check: FileClaimCheck {
-            peers: spec
-                .verification
-                .claim_check
-                .iter()
-                .flat_map(|check| check.peers.clone())
-                .collect(),
-        },
+        claim_check: claim_check(&spec.verification),
+        observability: spec.observability.clone(),
         split_horizon: given
             .backend_ip
             .filter(|_| with_backends)
@@ -134,6 +129,11 @@ pub(super) fn file(federation: &Validated, given: &Given) -> EngineFile {
                 clients: given.dns_clients.clone(),
             }),
     }
+}
+
+fn claim_check(verification: &VerificationSpec) -> FileClaimCheck {
+    let peers = verification.claim_check.iter().flat_map(|check| check.peers.clone());
+    FileClaimCheck { peers: peers.collect() }
 }
 
 fn any(port: u16) -> SocketAddr {

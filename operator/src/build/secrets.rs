@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use super::{Given, metadata, paths};
 use crate::federation::material::BackendLeaf;
 use crate::federation::names;
-use crate::federation::serving::SOURCE;
+use crate::federation::serving::{SOURCE, Source};
 use crate::federation::validated::Validated;
 
 /// Secret of the dialback keys; `None` if the resource names its own.
@@ -92,6 +92,11 @@ pub fn serving(federation: &Validated, given: &Given) -> Option<Secret> {
     let source = (SOURCE.to_owned(), offer.source.annotation());
     secret.metadata.annotations = Some([source].into());
     Some(secret)
+}
+
+/// Whether [`serving`] is a copy of [`self_signed`].
+pub fn is_self_signed(given: &Given) -> bool {
+    given.serving.as_ref().is_some_and(|offer| offer.source == Source::SelfSigned)
 }
 
 fn pair(pair: &PemPair) -> BTreeMap<String, ByteString> {

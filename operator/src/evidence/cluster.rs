@@ -10,7 +10,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::engine::Replica;
 use crate::build::Address;
-use crate::build::deployment::CONTAINER;
+use crate::build::deployment::{CONTAINER, TLS_VOLUME};
 
 /// Label of the Deployment's controller on pods, with a hash of their template.
 const REVISION_LABEL: &str = "pod-template-hash";
@@ -51,6 +51,7 @@ pub struct Workload {
 
 /// One pod of the engine.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an observation of its own")]
 pub struct EnginePod {
     /// UID of the pod.
     pub uid: String,
@@ -64,16 +65,24 @@ pub struct EnginePod {
     pub terminating: bool,
     /// Creation of the pod.
     pub created: Option<Timestamp>,
+    /// When its container was started last.
+    pub started: Option<Timestamp>,
     /// When it last became ready or stopped being so.
     pub turned: Option<Timestamp>,
     /// Why it cannot be scheduled.
     pub unschedulable: Option<String>,
     /// Reason and message of a waiting container.
     pub waiting: Option<(String, String)>,
+    /// Reason and message of the last event about it, if that is a warning; only queried while its container is not created.
+    pub warning: Option<(String, String)>,
     /// Exit code and termination message of the container's last run.
     pub ended: Option<(i32, String)>,
     /// The kernel ended the last run because it exceeded the memory limit.
     pub out_of_memory: bool,
+    /// The memory limit of the container.
+    pub memory_limit: Option<String>,
+    /// The certificate is mounted with `subPath`, so the kubelet never updates it.
+    pub certificate_frozen: bool,
     /// Number of restarts of the container.
     pub restarts: i32,
     /// Hash of the pod template, as the Deployment's controller labels it.
@@ -164,11 +173,17 @@ pub fn engine_pod(pod: &Pod) -> EnginePod {
     let waiting = state.and_then(|state| state.waiting.as_ref()).map(|waiting| {
         (waiting.reason.clone().unwrap_or_default(), waiting.message.clone().unwrap_or_default())
     });
+    // A limit under what the runtime itself needs ends the container before the engine starts.
+    let killed_at_start = waiting.as_ref().is_some_and(|(_, message)| is_killed_at_start(message));
     let last = container
         .and_then(|container| container.last_state.as_ref()?.terminated.as_ref())
         .or_else(|| state.and_then(|state| state.terminated.as_ref()));
     let ended = last.map(|end| (end.exit_code, end.message.clone().unwrap_or_default()));
     let terminating = pod.metadata.deletion_timestamp.is_some();
+    let specified = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.containers.iter().find(|container| container.name == CONTAINER));
     EnginePod {
         uid: pod.uid().unwrap_or_default(),
         name: pod.name_any(),
@@ -176,6 +191,9 @@ pub fn engine_pod(pod: &Pod) -> EnginePod {
         ready: !terminating && condition("Ready").is_some_and(|ready| ready.status == "True"),
         terminating,
         created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        started: state
+            .and_then(|state| state.running.as_ref()?.started_at.as_ref())
+            .map(|time| time.0),
         turned: condition("Ready")
             .and_then(|ready| ready.last_transition_time.as_ref())
             .map(|time| time.0),
@@ -183,11 +201,37 @@ pub fn engine_pod(pod: &Pod) -> EnginePod {
             .filter(|scheduled| scheduled.status == "False")
             .and_then(|scheduled| scheduled.message.clone()),
         waiting,
+        warning: None,
         ended,
-        out_of_memory: last.is_some_and(|end| end.reason.as_deref() == Some("OOMKilled")),
+        out_of_memory: killed_at_start
+            || last.is_some_and(|end| {
+                end.reason.as_deref() == Some("OOMKilled")
+                    || end.message.as_deref().is_some_and(is_killed_at_start)
+            }),
+        memory_limit: specified.and_then(|container| {
+            Some(container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
+        }),
+        certificate_frozen: specified.is_some_and(|container| {
+            container.volume_mounts.iter().flatten().any(|mount| {
+                let part = mount.sub_path.as_ref().or(mount.sub_path_expr.as_ref());
+                mount.name == TLS_VOLUME && part.is_some_and(|part| !part.is_empty())
+            })
+        }),
         restarts: container.map_or(0, |container| container.restart_count),
         revision: pod.labels().get(REVISION_LABEL).cloned(),
     }
+}
+
+impl EnginePod {
+    /// Its container is not created yet. The status of the pod does not say why; the kubelet reports that only in events.
+    pub fn is_being_created(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|(reason, _)| reason == "ContainerCreating")
+    }
+}
+
+/// The words of runc about a container whose own start exceeded the memory limit.
+pub fn is_killed_at_start(message: &str) -> bool {
+    message.contains("OOM-killed") || message.contains("memory limit too low")
 }
 
 /// The state of the outer Service, without its events.
@@ -238,13 +282,61 @@ pub async fn events_about(
     service: &Service,
 ) -> Result<ServiceEvents, kube::Error> {
     let Some(uid) = service.uid() else { return Ok(ServiceEvents::default()) };
-    let events = Api::<Event>::namespaced(
-        client.clone(),
-        service.namespace().as_deref().unwrap_or_default(),
-    );
+    let namespace = service.namespace().unwrap_or_default();
+    Ok(ServiceEvents::of(events_of(client, &namespace, &uid).await?.iter()))
+}
+
+/// Reads the events about a pod. Returns reason and message of the last one if it is a warning: what the kubelet could not
+/// do before it went on says nothing about now.
+///
+/// # Errors
+/// When the call to the API server fails.
+pub async fn warning_about_pod(
+    client: &Client,
+    namespace: &str,
+    uid: &str,
+) -> Result<Option<(String, String)>, kube::Error> {
+    Ok(last_warning(events_of(client, namespace, uid).await?.iter()))
+}
+
+async fn events_of(client: &Client, namespace: &str, uid: &str) -> Result<Vec<Event>, kube::Error> {
+    let events = Api::<Event>::namespaced(client.clone(), namespace);
     let about = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(50);
-    let found = events.list(&about).await?.items;
-    Ok(ServiceEvents::of(found.iter()))
+    Ok(events.list(&about).await?.items)
+}
+
+fn last_warning<'a>(events: impl Iterator<Item = &'a Event>) -> Option<(String, String)> {
+    let is_warning = |event: &Event| event.type_.as_deref() == Some("Warning");
+    // The kubelet's times have no fractions of a second, and the scheduler's have.
+    let order = |event: &&Event| (time_of(event).map(Timestamp::as_second), is_warning(event));
+    let last = events.max_by_key(order).filter(|last| is_warning(last))?;
+    Some((last.reason.clone().unwrap_or_default(), quotable(last.message.as_deref())))
+}
+
+/// A kubelet's message without what differs in each attempt, and without the words of the call that it made.
+fn quotable(message: Option<&str>) -> String {
+    const COMBINED: &str = "(combined from similar events): ";
+    const CALL: &str = "rpc error: code = Unknown desc = ";
+    let message = message.unwrap_or_default();
+    let message = message.strip_prefix(COMBINED).unwrap_or(message).replace(CALL, "");
+    let mut text = String::new();
+    for word in message.split_whitespace() {
+        match container_id(word) {
+            Some(end) if !text.ends_with(end) => text.push_str(end),
+            Some(_) => {}
+            None if text.is_empty() => text.push_str(word),
+            None => text.extend([" ", word]),
+        }
+    }
+    text
+}
+
+/// For the ID of a container or sandbox, which is 64 hexadecimal digits with or without quotes: the punctuation after it.
+fn container_id(word: &str) -> Option<&str> {
+    let quoted = word.trim_end_matches([':', ',']);
+    let digits = quoted.trim_matches('"');
+    let is_id = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| word.strip_prefix(quoted).unwrap_or_default())
 }
 
 impl ServiceEvents {
@@ -275,3 +367,6 @@ fn time_of(event: &Event) -> Option<Timestamp> {
         .map(|time| time.0)
         .max(event.last_timestamp.as_ref().map(|time| time.0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ use crate::causes::Causes;
 const PAGE_SIZE: u32 = 100;
 /// Pause between two listings of `ServiceCIDRs`, which an administrator adds by hand.
 const SERVICE_CIDRS_INTERVAL: Duration = Duration::from_mins(15);
+/// The same while they could not be listed: an API server that has just started may refuse it for a moment.
+const SERVICE_CIDRS_RETRY: Duration = Duration::from_mins(1);
 /// Time after which the nodes count as unknown while the watch fails. They come and go, but their networks rarely change.
 const NODES_TTL: Duration = Duration::from_mins(2);
 
@@ -205,9 +207,12 @@ pub async fn follow(client: Client, networks: &Networks) {
     let mut events = std::pin::pin!(events);
     let mut inventory =
         Inventory { services: service_cidrs(&client).await, ..Inventory::default() };
-    let mut again = tokio::time::interval(SERVICE_CIDRS_INTERVAL);
-    again.reset();
+    let mut listed = tokio::time::Instant::now();
     loop {
+        let pause = match inventory.services {
+            Some(_) => SERVICE_CIDRS_INTERVAL,
+            None => SERVICE_CIDRS_RETRY,
+        };
         let changed = tokio::select! {
             event = events.next() => match event {
                 Some(Ok(event)) => inventory.take(event),
@@ -221,9 +226,13 @@ pub async fn follow(client: Client, networks: &Networks) {
                 }
                 None => return,
             },
-            _ = again.tick() => {
-                inventory.services = service_cidrs(&client).await;
-                true
+            () = tokio::time::sleep_until(listed + pause) => {
+                listed = tokio::time::Instant::now();
+                let found = service_cidrs(&client).await;
+                let changed = found.is_some() && found != inventory.services;
+                // The last list stays, because the ranges hardly ever change.
+                inventory.services = found.or(inventory.services.take());
+                changed
             }
         };
         if changed {
@@ -232,7 +241,7 @@ pub async fn follow(client: Client, networks: &Networks) {
     }
 }
 
-/// The networks of Services; `None` if the API server does not have the kind yet, or refuses to list it.
+/// Lists the networks of Services. Returns `None` if the API server lacks the kind `ServiceCIDR`, or does not permit listing it.
 async fn service_cidrs(client: &Client) -> Option<Vec<IpNet>> {
     match Api::<ServiceCIDR>::all(client.clone()).list(&ListParams::default()).await {
         Ok(ranges) => {

@@ -6,7 +6,6 @@ use crds::federation::backend::{Attachment, Backend};
 use crds::federation::tls::{CertificateSource, IssuerRef};
 use crds::validate::InvalidSpec;
 use crds::{XmppFederation, XmppFederationSpec};
-use federation_engine::prober::message::ProbeReport;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -14,9 +13,6 @@ use kube::{Resource, ResourceExt};
 use super::backend_ca;
 use super::material::ROTATE;
 use super::names;
-
-/// Longest report of a probe, in bytes.
-const MAX_PROBE_REPORT: usize = 64 * 1024;
 
 /// A federation without conflicts, in itself or with an older one.
 #[derive(Clone, Debug)]
@@ -35,8 +31,8 @@ pub struct Validated {
     pub ca_rotation: Option<String>,
     /// The annotation that allows to delete a Service and create it anew is set.
     pub replace_service: bool,
-    /// The report of a probe from outside that someone left on the resource; an error says why it cannot be read.
-    pub probe_report: Option<Result<ProbeReport, String>>,
+    /// Creation of the resource.
+    pub created: Option<Timestamp>,
     /// Name of the address records and target of the SRV records.
     pub host: Domain,
     /// The spec.
@@ -170,7 +166,7 @@ pub enum InvalidFederation {
     Invalid(Vec<InvalidSpec>),
     /// Another federation has a domain.
     #[error(
-        "the domain {domain} belongs to {other}; remove it from one of the two, or let each name the other's host in spec.dns.srv.otherTargets to share it"
+        "the domain {domain} belongs to {other}. Remove it from one of the two. To share it, each must name the other's host in spec.dns.srv.otherTargets"
     )]
     DomainConflict {
         /// The domain.
@@ -242,17 +238,10 @@ pub fn validate(object: &XmppFederation, rivals: &[Rival]) -> Result<Validated, 
             .annotations()
             .get(crds::ALLOW_SERVICE_REPLACEMENT)
             .is_some_and(|value| value == "true"),
-        probe_report: object.annotations().get(crds::PROBE_REPORT).map(|text| probe_report(text)),
+        created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
         host: claims.host,
         spec: object.spec.clone(),
     })
-}
-
-fn probe_report(text: &str) -> Result<ProbeReport, String> {
-    if text.len() > MAX_PROBE_REPORT {
-        return Err(format!("it has more than {MAX_PROBE_REPORT} bytes"));
-    }
-    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

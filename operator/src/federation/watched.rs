@@ -1,6 +1,7 @@
 //! A federation as the watch delivers it.
 
 use crds::XmppFederation;
+use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
@@ -8,3 +9,9 @@ use kube::runtime::reflector::ObjectRef;
 pub type Federation = DeserializeGuard<XmppFederation>;
 /// Identifies a federation.
 pub type FederationRef = ObjectRef<Federation>;
+
+/// A federation as logs and traces name it: `namespace/name`.
+pub fn path(federation: &Federation) -> String {
+    let namespace = federation.namespace().unwrap_or_default();
+    format!("{namespace}/{}", federation.name_any())
+}

@@ -6,6 +6,10 @@ use super::View;
 use super::verdict::Verdict;
 use crate::federation::validated::InvalidFederation;
 use crate::reconcile::problem::{Cause, Problem};
+use crate::schema::{Difference, named};
+
+/// Version of the operator, and of the definition that belongs to it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Judges a federation that passed validation: whether the operator could read and apply what it needs.
 pub fn check(view: View<'_>) -> Verdict {
@@ -25,9 +29,34 @@ pub fn check(view: View<'_>) -> Verdict {
     } else {
         format!(" Not in effect yet: {}.", later.join(", "))
     };
+    let (reason, other_version) = version(&view.seen.definition);
     Verdict::new(
-        AcceptedReason::Accepted,
-        format!("The resource is valid.{later}{}", unknown_keys(view)),
+        reason,
+        format!("The resource is valid.{other_version}{later}{}", unknown_keys(view)),
+    )
+}
+
+/// The reason for a valid resource, and how its definition differs from the operator's own; sentences after a space.
+fn version(definition: &Difference) -> (AcceptedReason, String) {
+    let Difference { missing, unknown } = definition;
+    if !missing.is_empty() {
+        let text = format!(
+            " The installed CustomResourceDefinition is older than this operator: it lacks {}, which the API server drops. Apply the definition of version {VERSION} with kubectl apply --server-side --force-conflicts.",
+            named(missing)
+        );
+        return (AcceptedReason::DefinitionOutdated, text);
+    }
+    if !unknown.is_empty() {
+        return (AcceptedReason::OperatorOutdated, newer(unknown));
+    }
+    (AcceptedReason::Accepted, String::new())
+}
+
+/// The definition has these fields, and the operator does not; sentences after a space.
+fn newer(unknown: &[String]) -> String {
+    format!(
+        " The installed CustomResourceDefinition is newer than this operator, which ignores {}. Upgrade the operator from version {VERSION} to that of the definition.",
+        named(unknown)
     )
 }
 
@@ -81,6 +110,10 @@ fn advice(cause: Cause, namespace: &str) -> String {
         Cause::Quota => format!(
             "Raise the resource quota of namespace {namespace}, or delete objects that count towards it."
         ),
+        Cause::Exhausted => {
+            "Delete Services that are no longer needed, or enlarge the cluster's range of addresses or ports for Services. The operator retries within 10s."
+                .to_owned()
+        }
         Cause::Denied => {
             format!("Correct what the policy objects to, or exempt namespace {namespace} from it.")
         }
@@ -115,6 +148,15 @@ fn unknown_keys(view: View<'_>) -> String {
         ),
         _ => String::new(),
     }
+}
+
+/// The verdict about an object that cannot be read as a federation. A newer definition may be the cause.
+pub fn unreadable(error: String, definition: &Difference) -> Verdict {
+    let mut verdict = rejected(&InvalidFederation::Unreadable(error));
+    if !definition.unknown.is_empty() {
+        verdict.message.push_str(&newer(&definition.unknown));
+    }
+    verdict
 }
 
 /// The verdict about a federation that did not pass validation.

@@ -17,9 +17,13 @@ use crate::federation::names;
 const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
 /// The verdict when every domain's is True.
-pub fn every_domain(view: View<'_>, _: &[Verdict]) -> Verdict {
+pub fn every_domain(view: View<'_>, domains: &[Verdict]) -> Verdict {
     if view.federation.spec.backends.is_empty() {
         return none_configured();
+    }
+    let conflict = BackendReadyReason::ComponentConflict.into();
+    if let Some(conflict) = domains.iter().find(|verdict| verdict.reason == conflict) {
+        return conflict.clone();
     }
     Verdict::new(
         BackendReadyReason::RoundTripSeen,
@@ -49,6 +53,9 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
     if let Some(trip) = fates.iter().find_map(Fate::failure) {
         return failed(view, trip);
     }
+    if let Some(trip) = fates.iter().find_map(Fate::conflict) {
+        return in_conflict(view, trip);
+    }
     if fates.contains(&Fate::CameBack) {
         return Verdict::new(
             BackendReadyReason::RoundTripSeen,
@@ -74,6 +81,7 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
 #[derive(Debug, PartialEq)]
 enum Fate<'a> {
     CameBack,
+    Conflict(&'a BackendRoundTrip),
     Failed(&'a BackendRoundTrip),
     Open,
 }
@@ -82,7 +90,14 @@ impl<'a> Fate<'a> {
     fn failure(&self) -> Option<&'a BackendRoundTrip> {
         match self {
             Self::Failed(trip) => Some(trip),
-            Self::CameBack | Self::Open => None,
+            Self::CameBack | Self::Conflict(_) | Self::Open => None,
+        }
+    }
+
+    fn conflict(&self) -> Option<&'a BackendRoundTrip> {
+        match self {
+            Self::Conflict(trip) => Some(trip),
+            Self::CameBack | Self::Failed(_) | Self::Open => None,
         }
     }
 }
@@ -92,8 +107,11 @@ fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
     let unanswered =
         matches!(trip.outcome, BackendOutcome::AnswerAwaited | BackendOutcome::NoAnswer);
     if !unanswered {
-        let good = trip.outcome == BackendOutcome::RoundTripSeen;
-        return if good { Fate::CameBack } else { Fate::Failed(trip) };
+        return match trip.outcome {
+            BackendOutcome::RoundTripSeen => Fate::CameBack,
+            BackendOutcome::ComponentConflict => Fate::Conflict(trip),
+            _ => Fate::Failed(trip),
+        };
     }
     let answered = view
         .reports()
@@ -103,6 +121,8 @@ fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
         view.seen.engines.iter().all(|engine| matches!(engine.report, Report::Seen(_)));
     match trip.outcome {
         _ if answered => Fate::CameBack,
+        // A component answers on the stream that the ping came by, which leads to no other replica.
+        BackendOutcome::NoAnswer if component(view, &trip.backend).is_some() => Fate::Failed(trip),
         BackendOutcome::NoAnswer if all_reported && !is_changing(view) => Fate::Failed(trip),
         _ => Fate::Open,
     }
@@ -116,6 +136,22 @@ fn is_changing(view: View<'_>) -> bool {
     })
 }
 
+/// A domain works for the component that has it. The other one serves nobody.
+fn in_conflict(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
+    let BackendRoundTrip { backend, detail, .. } = trip;
+    let secret = component(view, backend).map_or_else(String::new, |SecretKey { name, key }| {
+        format!(" Give a different component a domain and a backend of its own, with a secret other than key {key} of Secret {name}.")
+    });
+    let replicas = view.federation.spec.replicas;
+    Verdict::new(
+        BackendReadyReason::ComponentConflict,
+        format!(
+            "Backend {backend}: {}. Each engine pod accepts one component for a domain: run at most as many instances as engine pods ({replicas}).{secret}",
+            detail.trim_end_matches('.')
+        ),
+    )
+}
+
 fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
     let BackendRoundTrip { backend, domain, outcome, detail, ping: _, at: _ } = trip;
     let name = &view.federation.name;
@@ -125,10 +161,11 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         .cluster
         .backend_ip
         .map_or_else(|| names::backend_service(name), |ip| ip.to_string());
+    let pods = Pods::of(view, domain);
     let (reason, action) = match outcome {
         BackendOutcome::HostNotFound => (
             BackendReadyReason::HostNotFound,
-            format!("Its host name does not resolve. Correct spec.backends[{backend}].server.host, or create the Service that it names."),
+            format!("Correct spec.backends[{backend}].server.host, or create the Service that it names."),
         ),
         BackendOutcome::ConnectRefused => (
             BackendReadyReason::ConnectRefused,
@@ -136,7 +173,7 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         ),
         BackendOutcome::ConnectTimedOut => (
             BackendReadyReason::ConnectTimedOut,
-            "It does not answer. Check for a NetworkPolicy that blocks connections from the engine pods.".to_owned(),
+            "Check that the server runs, and that no NetworkPolicy blocks connections from the engine pods.".to_owned(),
         ),
         BackendOutcome::BackendRejectsMintedCertificate => (
             BackendReadyReason::BackendRejectsMintedCertificate,
@@ -155,27 +192,73 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
             format!("Add {domain} to the backend as a virtual host, or name the correct backend in spec.domains."),
         ),
         BackendOutcome::NoAnswer if component(view, backend).is_some() => (
-            BackendReadyReason::BackendDoesNotReachEngine,
-            "The component is connected and did not answer a ping. It must answer every iq (RFC 6120 section 8.2.3); check its log.".to_owned(),
+            BackendReadyReason::ComponentDoesNotAnswer,
+            "Check its log, and restart it if it hangs. It must answer every iq (RFC 6120 section 8.2.3), with an error if it does not know the request.".to_owned(),
         ),
         BackendOutcome::NoAnswer => (
             BackendReadyReason::BackendDoesNotReachEngine,
-            format!("The engine reaches the backend, but no answer comes back. The backend must use DNS server {dns}, have an address in spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
+            format!("The backend must use DNS server {dns}, have an address in spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
         ),
         BackendOutcome::ComponentNotConnected | BackendOutcome::ComponentRejected => {
-            (BackendReadyReason::ComponentNotConnected, connect_component(view, backend))
+            let action = connect_component(view, backend, &pods);
+            (BackendReadyReason::ComponentNotConnected, action)
         }
+        BackendOutcome::NotXmpp => (
+            BackendReadyReason::NotXMPP,
+            format!("Probably another program answers there, or the port expects TLS from the first byte. Set spec.backends[{backend}].server.host and port to those for server-to-server streams that begin without TLS (usually port {}).", ports::S2S),
+        ),
         BackendOutcome::StreamFailed => (
             BackendReadyReason::StreamFailed,
-            "Check the backend's log at that time.".to_owned(),
+            format!("Check the backend's log at that time, and that spec.backends[{backend}].server.port accepts server-to-server streams without TLS from the first byte (usually {}).", ports::S2S),
         ),
         BackendOutcome::AnswerAwaited => (BackendReadyReason::Probing, String::new()),
         BackendOutcome::RoundTripSeen => (BackendReadyReason::RoundTripSeen, String::new()),
+        BackendOutcome::ComponentConflict => (BackendReadyReason::ComponentConflict, String::new()),
     };
+    let at = pods.place();
     Verdict::new(
         reason,
-        format!("Backend {backend} for {domain}: {}. {action}", detail.trim_end_matches('.')),
+        format!("Backend {backend} for {domain}{at}: {}. {action}", detail.trim_end_matches('.')),
     )
+}
+
+/// The engine pods with and without a component for a domain. A component is connected to one pod, and the other pods do
+/// not reach it.
+struct Pods<'a> {
+    without: Vec<&'a str>,
+    with: Vec<&'a str>,
+}
+
+impl<'a> Pods<'a> {
+    fn of(view: View<'a>, domain: &Domain) -> Self {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for engine in &view.seen.engines {
+            let Report::Seen(evidence) = &engine.report else { continue };
+            let trip = evidence.backends.iter().find(|trip| trip.domain == *domain);
+            match trip.map(|trip| trip.outcome) {
+                Some(BackendOutcome::ComponentNotConnected | BackendOutcome::ComponentRejected) => {
+                    without.push(engine.replica.name.as_str());
+                }
+                Some(BackendOutcome::RoundTripSeen | BackendOutcome::ComponentConflict) => {
+                    with.push(engine.replica.name.as_str());
+                }
+                _ => {}
+            }
+        }
+        without.sort_unstable();
+        with.sort_unstable();
+        Self { without, with }
+    }
+
+    /// Which pods have no component although others have one, as part of a sentence.
+    fn place(&self) -> String {
+        match self.without.as_slice() {
+            [] => String::new(),
+            _ if self.with.is_empty() => String::new(),
+            [pod] => format!(" at engine pod {pod}"),
+            pods => format!(" at engine pods {}", pods.join(", ")),
+        }
+    }
 }
 
 /// The secret of a backend that is a component.
@@ -186,22 +269,23 @@ fn component<'a>(view: View<'a>, backend: &str) -> Option<&'a SecretKey> {
 }
 
 /// What to do about a component that is not connected.
-fn connect_component(view: View<'_>, backend: &str) -> String {
+fn connect_component(view: View<'_>, backend: &str, pods: &Pods<'_>) -> String {
     let Some(SecretKey { name, key }) = component(view, backend) else {
         return "Start the component.".to_owned();
     };
     let federation = view.federation;
     let service = names::backend_service(&federation.name);
+    let replicas = federation.spec.replicas;
+    let each = format!(
+        "Each of the {replicas} engine pods needs a connection: run one instance of the component for each pod, or set spec.replicas to 1."
+    );
+    if !pods.with.is_empty() {
+        return format!("Engine pods with a connection: {}. {each}", pods.with.join(", "));
+    }
     let connect = format!(
         "Connect the component to {service}.{}.svc, port {}, with key {key} of Secret {name} as its secret.",
         federation.namespace,
         ports::COMPONENT
     );
-    if federation.spec.replicas > 1 {
-        return format!(
-            "{connect} Each of the {} engine pods needs a connection; set spec.replicas to 1 for a component with one connection.",
-            federation.spec.replicas
-        );
-    }
-    connect
+    if replicas > 1 { format!("{connect} {each}") } else { connect }
 }

@@ -247,5 +247,6 @@ fn with_served(view: View<'_>, mut verdict: Verdict) -> Verdict {
 /// Which certificate is served until its replacement is valid.
 pub(super) fn keeps_serving(served: &ServedCertificate) -> String {
     let ServedCertificate { source, readable } = served;
+    let source = source.to_string().replacen("the certificate", "the previous certificate", 1);
     format!("Engine pods keep serving {source}, which is valid until {}.", readable.facts.not_after)
 }

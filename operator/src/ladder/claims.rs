@@ -9,7 +9,7 @@ use federation_engine::observe::evidence::{
 use jiff::SignedDuration;
 
 use super::View;
-use super::peers;
+use super::{outbound, peers};
 
 /// A peer verifies a dialback key before it answers, within the time that stream negotiation may take.
 const QUESTION_BEFORE_VERDICT: SignedDuration = SignedDuration::from_mins(5);
@@ -81,7 +81,7 @@ fn sign(view: View<'_>, peer: &Domain, evidence: &PeerEvidence, domain: &Domain)
         }
         _ => false,
     };
-    suspicious.then(|| words.to_owned())
+    suspicious.then(|| outbound::cause(words).to_owned())
 }
 
 /// The domain stands in the text by itself, not as a part of another one.

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use crds::reason::EngineReadyReason;
+use federation_engine::observe::evidence::LoadError;
+use federation_engine::run::EXIT_MEMORY;
 use jiff::SignedDuration;
 
-use super::View;
 use super::verdict::Verdict;
+use super::{View, memory};
 use crate::build::paths;
-use crate::evidence::cluster::EnginePod;
+use crate::evidence::cluster::{EnginePod, is_killed_at_start};
 use crate::evidence::engine::Report;
 use crate::federation::names;
 
 /// Time that a started engine may take to become ready.
-const START: SignedDuration = SignedDuration::from_secs(60);
+const START: SignedDuration = SignedDuration::from_secs(15);
 /// Time that a pod of a new revision gets before its trouble counts while others serve: the scheduler and the first attempt
 /// to pull an image may fail once.
 const FIRST_ATTEMPT: SignedDuration = SignedDuration::from_secs(8);
@@ -38,7 +40,8 @@ pub fn check(view: View<'_>) -> Verdict {
     let serving = view.seen.cluster.pods.iter().filter(|pod| pod.ready).count();
     let ready = workload.ready.min(i32::try_from(serving).unwrap_or(i32::MAX));
     if ready >= enough {
-        return rejected_configuration(view)
+        return memory::exhausted(view)
+            .or_else(|| rejected_configuration(view))
             .or_else(|| out_of_sync(view))
             .or_else(|| stuck_rollout(view, ready))
             .unwrap_or_else(|| available(ready, wanted));
@@ -112,28 +115,45 @@ fn rejected_configuration(view: View<'_>) -> Option<Verdict> {
         Some(Verdict::new(
             EngineReadyReason::ConfigRejected,
             format!(
-                "Engine pod {} rejected its configuration and still uses the last valid one: {}: {}. {}",
+                "Engine pod {} rejected its configuration and still uses the last valid one: {}. {}",
                 engine.replica.name,
-                problem.place,
-                problem.message.trim_end_matches('.'),
+                placed(problem),
                 correct(view)
             ),
         ))
     })
 }
 
+/// The place and the message of a problem; most messages begin with the place.
+fn placed(problem: &LoadError) -> String {
+    let LoadError { place, message, .. } = problem;
+    let message = message.trim_end_matches('.');
+    if message.starts_with(place.as_str()) {
+        return message.to_owned();
+    }
+    format!("{place}: {message}")
+}
+
 fn out_of_sync(view: View<'_>) -> Option<Verdict> {
     let wanted = &view.seen.config;
-    if wanted.hash.is_empty() || wanted.age < SPREAD {
+    // What is not written cannot be on its way.
+    if wanted.hash.is_empty() || (wanted.age < SPREAD && !wanted.held) {
         return None;
     }
     view.seen.engines.iter().find_map(|engine| match &engine.report {
         Report::Seen(evidence) if evidence.config_hash != wanted.hash => Some(Verdict::new(
             EngineReadyReason::ReplicaOutOfSync,
-            format!(
-                "Engine pod {} still runs an earlier configuration. Check its log, or delete the pod to start it with the current configuration.",
-                engine.replica.name
-            ),
+            if view.federation.spec.paused {
+                format!(
+                    "Engine pod {} still runs the configuration from before spec.paused was set. Set spec.paused to false to apply the current spec.",
+                    engine.replica.name
+                )
+            } else {
+                format!(
+                    "Engine pod {} still runs an earlier configuration. Check its log, or delete the pod to start it with the current configuration.",
+                    engine.replica.name
+                )
+            },
         )),
         Report::Seen(_) | Report::Waiting | Report::Unreachable(_) => None,
     })
@@ -220,14 +240,22 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
                 ));
             }
             "CrashLoopBackOff" => return Some(crashed(view, pod)),
+            _ if pod.out_of_memory => return Some(crashed(view, pod)),
+            "CreateContainerConfigError" | "CreateContainerError" => {
+                return Some(start_failed(view, pod, reason, message));
+            }
             _ => {}
         }
     }
     if pod.restarts > 0 && pod.ended.is_some() {
         return Some(crashed(view, pod));
     }
+    if let Some((reason, message)) = &pod.warning {
+        return Some(start_failed(view, pod, reason, message));
+    }
     let running = pod.waiting.is_none() && pod.ip.is_some();
-    let old = pod.created.is_some_and(|at| view.seen.now.duration_since(at) >= START);
+    let started = pod.started.or(pod.created);
+    let old = started.is_some_and(|at| view.seen.now.duration_since(at) >= START);
     (running && old).then(|| {
         Verdict::new(
             EngineReadyReason::ProbeFailing,
@@ -248,15 +276,30 @@ fn pull_error<'a>(reason: &'a str, message: &'a str) -> (&'a str, &'a str) {
     }
 }
 
+/// The kubelet cannot create the sandbox, a volume or the container of a pod.
+fn start_failed(view: View<'_>, pod: &EnginePod, reason: &str, message: &str) -> Verdict {
+    let action = if is_killed_at_start(message) {
+        memory::raise_limit(pod)
+    } else {
+        format!(
+            "Check the node, the settings that spec.pod adds, and what others changed in Deployment {}.",
+            view.federation.name
+        )
+    };
+    Verdict::new(
+        EngineReadyReason::PodStartFailed,
+        format!(
+            "The kubelet cannot start engine pod {} ({reason}): {}. {action}",
+            pod.name,
+            message.trim_end_matches('.')
+        ),
+    )
+}
+
 fn crashed(view: View<'_>, pod: &EnginePod) -> Verdict {
     let name = &pod.name;
     if pod.out_of_memory {
-        return Verdict::new(
-            EngineReadyReason::CrashLooping,
-            format!(
-                "Engine pod {name} is crash-looping: the kernel ended it because it exceeded its memory limit (OOMKilled). Raise limits.memory in spec.pod.resources."
-            ),
-        );
+        return memory::killed(pod);
     }
     match &pod.ended {
         // The program exits with the same code when it does not understand its command line.
@@ -276,6 +319,9 @@ fn crashed(view: View<'_>, pod: &EnginePod) -> Verdict {
                 correct(view)
             ),
         ),
+        Some((code, words)) if *code == i32::from(EXIT_MEMORY) => {
+            memory::not_started(name, last_line(words))
+        }
         Some((code, words)) => Verdict::new(
             EngineReadyReason::CrashLooping,
             format!(

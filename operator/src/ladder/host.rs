@@ -169,7 +169,17 @@ fn mismatch(
     // Only a DNS server for the inside has private addresses of a host that the world connects to.
     let inner = found.iter().all(|ip| unreachable_kind(*ip).is_some())
         && wanted.iter().any(|ip| unreachable_kind(*ip).is_none());
-    let action = if inner { INNER_VIEW } else { action };
+    let wrong: BTreeSet<IpAddr> = found.difference(wanted).copied().collect();
+    let action = match view.federation.spec.dns.mode {
+        _ if inner => INNER_VIEW.to_owned(),
+        DnsMode::Manual if found.is_superset(wanted) => {
+            format!("Delete {} from the zone.", list_of(&wrong))
+        }
+        DnsMode::Manual if !wrong.is_empty() => {
+            format!("Delete {} from the zone. {action}", list_of(&wrong))
+        }
+        DnsMode::Manual | DnsMode::ExternalDNS => action.to_owned(),
+    };
     let right: BTreeSet<IpAddr> = found.intersection(wanted).copied().collect();
     let seen = list_of(found);
     let expected = format!("expected {}, {}", list_of(wanted), origin(view));

@@ -35,6 +35,14 @@ pub fn check(view: View<'_>) -> Verdict {
     }
     match (passive, reached.clone().next()) {
         (Some(peer), _) if peer.kind != InboundKind::StreamOpened => good(peer),
+        // What a user saw once proves less than what a prober sees now, so the word differs.
+        (_, Some(prober)) if prober.is_reported => Verdict::new(
+            InboundReachableReason::ProbeReported,
+            format!(
+                "Prober {} opened a stream from outside the cluster to every address and port. A user made this probe, and the operator cannot repeat it.",
+                prober.prober
+            ),
+        ),
         (_, Some(prober)) => Verdict::new(
             InboundReachableReason::ProbeSucceeded,
             format!(

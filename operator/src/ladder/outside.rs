@@ -8,17 +8,20 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::View;
 use crate::build::{Address, ports};
+use crate::evidence::reported::ReportedProbe;
 
 /// Results of the same time: probers and peers that differ within it disagree; an older result is over.
 const SAME_TIME: SignedDuration = SignedDuration::from_mins(2);
-/// How long a failure counts that a person's report states: nobody repeats it after a repair.
+/// How long a failure counts that a user reports: nobody may probe again after a repair.
 const REPORTED_FAILURE_TTL: SignedDuration = SignedDuration::from_mins(10);
 
 /// What one prober sees.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// Its name.
+    /// Its name; if a user reported the probe, from where and which user.
     pub prober: String,
+    /// A user reported it.
+    pub is_reported: bool,
     /// When it probed.
     pub at: Timestamp,
     /// Since when it sees the fault.
@@ -50,43 +53,41 @@ impl Finding {
     }
 }
 
-/// What all probers see that could be used, in the order of the spec, then the report on the resource.
+/// What all probers see that could be used, in the order of the spec, then what users report.
 pub fn findings(view: View<'_>) -> Vec<Finding> {
     let asked = view.seen.outside.reports.iter().filter_map(|report| {
         let results = report.found.as_ref().ok()?;
-        Some((report.prober.clone(), report.at, report.since, results.as_slice()))
+        let fault = judge(view, &report.prober, results)?.err();
+        let prober = report.prober.clone();
+        Some(Finding { prober, is_reported: false, at: report.at, since: report.since, fault })
     });
-    let told = view.federation.probe_report.iter().flatten().map(|report| {
-        // A clock that is ahead must not make a report last.
+    let told = view.seen.reported.iter().filter_map(|report| {
+        let fault = judge(view, &report.prober, &report.results)?.err();
+        // The API server's clock may be ahead of the operator's.
         let at = report.at.min(view.seen.now);
-        (report.prober.clone(), at, at, report.results.as_slice())
+        let age = view.seen.now.duration_since(at);
+        let counts = age < if fault.is_some() { REPORTED_FAILURE_TTL } else { evidence_ttl(view) }
+            && view.seen.address_changed.is_none_or(|changed| at >= changed)
+            // Of another federation that had the name.
+            && view.federation.created.is_none_or(|created| report.at >= created)
+            && inside(view, report).is_none();
+        let prober = report.prober.clone();
+        counts.then_some(Finding { prober, is_reported: true, at, since: at, fault })
     });
-    let told = told.filter(|(_, at, _, results)| {
-        let age = view.seen.now.duration_since(*at);
-        let failed = results.iter().any(|result| fault(view, "", result).is_some());
-        age < if failed { REPORTED_FAILURE_TTL } else { evidence_ttl(view) }
-            && view.seen.address_changed.is_none_or(|changed| *at >= changed)
-    });
-    asked
-        .chain(told)
-        .filter_map(|(prober, at, since, results)| finding(view, prober, at, since, results))
-        .collect()
+    asked.chain(told).collect()
 }
 
-fn finding(
-    view: View<'_>,
-    prober: String,
-    at: Timestamp,
-    since: Timestamp,
-    results: &[OutsideResult],
-) -> Option<Finding> {
-    let current: Vec<&OutsideResult> =
-        results.iter().filter(|result| is_current(view, result) && is_usable(result)).collect();
-    if current.is_empty() {
-        return None;
-    }
-    let fault = current.iter().find_map(|result| fault(view, &prober, result));
-    Some(Finding { prober, at, since, fault })
+/// The address of a reported probe, if it is one of the cluster.
+fn inside(view: View<'_>, report: &ReportedProbe) -> Option<IpAddr> {
+    report.source.filter(|source| view.seen.networks.contains(*source))
+}
+
+/// The first fault among the results that are about the current addresses; `None` if there is none to judge.
+fn judge(view: View<'_>, prober: &str, results: &[OutsideResult]) -> Option<Result<(), Fault>> {
+    let mut current =
+        results.iter().filter(|result| is_current(view, result) && is_usable(result)).peekable();
+    current.peek()?;
+    Some(current.find_map(|result| fault(view, prober, result)).map_or(Ok(()), Err))
 }
 
 /// How long evidence counts.
@@ -95,7 +96,7 @@ pub fn evidence_ttl(view: View<'_>) -> SignedDuration {
     SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX)
 }
 
-/// Why the probers of the spec, or the report on the resource, give no evidence; a sentence after a space.
+/// Why the probers of the spec, or the reports of users, give no evidence; a sentence after a space.
 pub fn unusable(view: View<'_>) -> String {
     let unanswered = view.seen.outside.reports.iter().find_map(|report| match &report.found {
         Err(why) => {
@@ -107,12 +108,16 @@ pub fn unusable(view: View<'_>) -> String {
             all.then(|| format!(" Prober {} cannot judge: {}.", report.prober, limits(limited)))
         }
     });
-    let unread = view.federation.probe_report.iter().find_map(|report| report.as_ref().err());
-    unanswered
-        .or_else(|| {
-            unread.map(|why| format!(" Annotation {} is no report: {why}.", crds::PROBE_REPORT))
+    let from_inside = || {
+        view.seen.reported.iter().find_map(|report| {
+            let source = inside(view, report)?;
+            let prober = &report.prober;
+            Some(format!(
+                " The probe from {prober} does not count, because its address {source} belongs to the cluster."
+            ))
         })
-        .unwrap_or_default()
+    };
+    unanswered.or_else(from_inside).unwrap_or_default()
 }
 
 /// The prober itself could not try, so the result says nothing about the federation.
@@ -178,9 +183,14 @@ fn fault(view: View<'_>, prober: &str, result: &OutsideResult) -> Option<Fault> 
             format!("the connection was reset or closed while {detail}"),
             format!("A firewall that inspects TCP {port}, or a load balancer without a ready engine pod behind it, ends the connection. Exempt the port from inspection, and {}.", check_target(view)),
         ),
+        OutsideOutcome::Stalled { detail } => no_stream(
+            Reason::ProbeTimedOut,
+            format!("the stream stalls while {detail}"),
+            format!("Large packets may be lost on the way: check the MTU of the path, and let firewalls pass ICMP \"fragmentation needed\". Otherwise a device in front of the engine accepts TCP {port} and forwards nothing: {}.", check_target(view)),
+        ),
         OutsideOutcome::NotXmpp { detail } => no_stream(
             Reason::ProbeNotXMPP,
-            format!("the server does not speak XMPP: {}", detail.trim_end_matches('.')),
+            format!("the server does not speak XMPP: {}", detail.trim_end_matches('.').trim_start_matches(NOT_XMPP)),
             elsewhere(view, result),
         ),
         OutsideOutcome::StreamError { condition, text } => no_stream(
@@ -209,6 +219,9 @@ fn fault(view: View<'_>, prober: &str, result: &OutsideResult) -> Option<Fault> 
         OutsideOutcome::NotAllowed { .. } | OutsideOutcome::NoRoute => None,
     }
 }
+
+/// How the prober's own words begin.
+const NOT_XMPP: &str = "the peer does not speak XMPP: ";
 
 fn quoted(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" ({text:?})") }

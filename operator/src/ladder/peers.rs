@@ -12,6 +12,7 @@ use federation_engine::observe::evidence::{
 use jiff::Timestamp;
 
 use super::View;
+use super::outbound;
 use super::refusal;
 use super::verdict::Verdict;
 use crate::evidence::engine::Report;
@@ -23,6 +24,8 @@ pub struct PeerView<'a> {
     pub domain: &'a Domain,
     /// It gates `Ready`.
     pub required: bool,
+    /// The address at the peer that the engine pings.
+    pub ping: Option<String>,
     /// Its state.
     pub state: PeerState,
     /// The report of the replica that knows most about it.
@@ -48,15 +51,22 @@ impl PeerView<'_> {
             .find(failing)
     }
 
+    /// What to do; one sentence.
+    fn advice(&self) -> &'static str {
+        let outcome = self.outcome().map(|(reason, _)| reason);
+        let reason = self.failing_local().map(|other| &other.stream.reason).or(outcome);
+        reason.map_or("The engine tries again.", outbound::advice)
+    }
+
     fn describe(&self) -> String {
         if let Some(LocalStream { local, stream }) = self.failing_local() {
-            let message = stream.message.trim_end_matches('.');
+            let message = outbound::cause(&stream.message);
             return format!("from {local} only: {}, {message}", stream.reason);
         }
         let Some((reason, message)) = self.outcome() else {
             return "Unknown, not reached yet".to_owned();
         };
-        format!("{reason}, {}", message.trim_end_matches('.'))
+        format!("{reason}, {}", outbound::cause(message))
     }
 }
 
@@ -96,12 +106,19 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
     }
     let failing: Vec<&PeerView<'_>> = peers.iter().filter(|peer| is_failing(peer)).collect();
     if let Some(first) = failing.first() {
-        let names: Vec<&str> = failing.iter().map(|peer| peer.domain.as_str()).collect();
+        let others = match failing.len() {
+            1 => String::new(),
+            2 => format!(
+                " {} fails as well.",
+                failing.last().map_or("", |peer| peer.domain.as_str())
+            ),
+            more => format!(" {} more peers fail as well.", more - 1),
+        };
         let text = format!(
-            "Cannot reach {}. {}: {}. See status.peers.",
-            names.join(", "),
+            "Cannot reach {}: {}. {}{others} See status.peers.",
             first.domain,
-            first.describe()
+            first.describe(),
+            first.advice()
         );
         if failing.len() == peers.len() && peers.len() > 1 {
             let hint = if points_at_egress(view, peers) { EGRESS } else { "" };
@@ -118,14 +135,39 @@ fn judge(view: View<'_>, peers: &[PeerView<'_>]) -> Verdict {
             ),
         );
     }
+    // A stream to a peer shows one direction. The answer to the ping shows the other one.
+    let unanswered =
+        |peer: &&PeerView<'_>| peer.ping.is_some() && flows(view, peer.domain).next().is_none();
+    if let Some(PeerView { ping: Some(to), .. }) = peers.iter().find(unanswered) {
+        return Verdict::new(
+            PeersReachableReason::Probing,
+            format!("The ping to {to} has no result yet."),
+        );
+    }
     if let Some(unknown) = peers.iter().find(|peer| peer.state != PeerState::Connected) {
         return Verdict::new(
             PeersReachableReason::Probing,
             format!("Peer {} has not been reached yet.", unknown.domain),
         );
     }
-    Verdict::new(PeersReachableReason::AllPeersReachable, "Every configured peer was reached.")
+    let wrong_address = peers.iter().find_map(|peer| {
+        flows(view, peer.domain).find(|flow| result(view, flow) == FlowOutcome::AnsweredWithError)
+    });
+    Verdict::new(
+        PeersReachableReason::AllPeersReachable,
+        match wrong_address {
+            Some(flow) => format!(
+                "Every configured peer was reached. {} answered the ping to {} with an error. {WRONG_ADDRESS}",
+                flow.peer, flow.to
+            ),
+            None => "Every configured peer was reached.".to_owned(),
+        },
+    )
 }
+
+/// What an error in answer to a ping may mean. Users may have other addresses in federation than inside, as with the
+/// setting "email address for federation" of Cisco IM and Presence.
+pub const WRONG_ADDRESS: &str = "The address may not exist, or the peer's users have other addresses in federation, for example their email addresses: compare spec.peers[].probe.to with its administrator.";
 
 /// What to do if no connection leaves the cluster.
 const EGRESS: &str = " No other server can be reached either: check that NetworkPolicies, the nodes and the firewall allow the engine pods to open TCP connections to port 5269 of other networks.";
@@ -169,7 +211,11 @@ pub fn result(view: View<'_>, flow: &FlowEvidence) -> FlowOutcome {
         .reports()
         .flat_map(|seen| &seen.answers)
         .any(|answer| answer.domain == flow.peer && answer.ping == flow.ping);
-    if elsewhere { FlowOutcome::Answered } else { flow.outcome }
+    // An error in answer is among the answers as well.
+    match flow.outcome {
+        FlowOutcome::NoAnswer if elsewhere => FlowOutcome::Answered,
+        outcome => outcome,
+    }
 }
 
 fn is_failing(peer: &PeerView<'_>) -> bool {
@@ -182,9 +228,10 @@ pub fn required_failing(view: View<'_>) -> Option<String> {
     let required = || peers.iter().filter(|peer| peer.required);
     if let Some(peer) = required().find(|peer| peer.state != PeerState::Connected) {
         return Some(format!(
-            "Required peer {} is not reachable: {}.",
+            "Required peer {} is not reachable: {}. {}",
             peer.domain,
-            peer.describe()
+            peer.describe(),
+            peer.advice()
         ));
     }
     let flow = required().find_map(|peer| one_way(view, peer.domain))?;
@@ -204,9 +251,12 @@ pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
     named
         .map(|(domain, settings)| {
             let evidence = best(view, domain);
+            let settings = effective::effective(&spec.peer_defaults, Some(settings));
+            let ping = settings.probe.to.filter(|to| is_at(to, domain));
             let peer = PeerView {
                 domain,
-                required: effective::effective(&spec.peer_defaults, Some(settings)).required,
+                required: settings.required,
+                ping,
                 state: evidence.map_or(PeerState::Unknown, state),
                 evidence,
             };
@@ -216,6 +266,12 @@ pub fn states(view: View<'_>) -> Vec<PeerView<'_>> {
             }
         })
         .collect()
+}
+
+/// The engine pings an address of the peer only.
+fn is_at(address: &str, peer: &Domain) -> bool {
+    let bare = address.split('/').next().unwrap_or_default();
+    bare.rsplit('@').next().is_some_and(|domain| domain == peer.as_str())
 }
 
 /// What each replica knows about a peer.

@@ -2,11 +2,15 @@
 
 use crds::condition::{ConditionStatus, ConditionType};
 use crds::reason::{
-    AcceptedReason, CertificateReadyReason, ConditionReason, ReadyReason, ReconcilingReason,
-    StalledReason,
+    AcceptedReason, CertificateReadyReason, ConditionReason, InboundReachableReason, ReadyReason,
+    ReconcilingReason, StalledReason,
 };
 
 use super::verdict::Verdict;
+
+/// The only evidence from outside is a user's report.
+const REPORTED: ConditionReason =
+    ConditionReason::InboundReachable(InboundReachableReason::ProbeReported);
 
 /// What gates `Ready` in addition to the rungs.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +21,7 @@ pub struct Gates {
     pub required_peer: Option<String>,
     /// Pods are being replaced.
     pub rolling_out: bool,
-    /// Why the federation does not get the current engine image yet.
+    /// Why the federation does not get the current engine pods yet.
     pub rollout_waits: Option<String>,
     /// The pods of the current revision have not become ready within the Deployment's progress deadline.
     pub rollout_stuck: bool,
@@ -62,6 +66,10 @@ pub fn check(rungs: &[Verdict], gates: &Gates) -> Verdict {
         Some(rung) => Verdict::new(
             ReadyReason::FederatedUnverified,
             format!("All checks from inside the cluster pass. {}", rung.message),
+        ),
+        None if gating().any(|rung| rung.reason == REPORTED) => Verdict::new(
+            ReadyReason::Federated,
+            "All checks pass. That servers outside the cluster reach this federation is what a user reported; see InboundReachable.",
         ),
         None => Verdict::new(
             ReadyReason::Federated,

@@ -2,6 +2,7 @@
 //! so a refusal explains a state but never changes a verdict.
 
 use crds::domain::Domain;
+use crds::peer_certificate;
 use crds::word::Word;
 use federation_engine::observe::evidence::{InboundRefusal, PeerEvidence};
 
@@ -55,13 +56,7 @@ fn advice(reason: &Word) -> &'static str {
         Word::BackendUnreachable => {
             "The backend of the requested domain is down; BackendReady shows why"
         }
-        Word::CertificateMissing
-        | Word::CertificateSelfSigned
-        | Word::CertificateUntrusted
-        | Word::CertificateNameMismatch
-        | Word::CertificateExpired
-        | Word::CertificateNotYetValid
-        | Word::CertificateInvalid => {
+        peer_certificate!() => {
             "It must present a certificate for its domain that chains to spec.tls.trust or spec.peers[].tls.bundles"
         }
         // The cause is what the peer sends, or a limit; the message names it. A newer engine may report other reasons.

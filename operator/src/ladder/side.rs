@@ -1,9 +1,14 @@
 //! Which side must act for a peer that is not reachable. Pure.
 
+use crds::peer_certificate;
 use crds::status::PeerAction;
 use crds::word::Word;
 
 /// Who must act for streams to a peer that ended for this reason.
+#[expect(
+    clippy::unnested_or_patterns,
+    reason = "the words about a certificate are a pattern of their own"
+)]
 pub const fn of(reason: &Word) -> PeerAction {
     match reason {
         Word::Connected | Word::Valid | Word::ValidByDane | Word::ShuttingDown | Word::Reset => {
@@ -49,13 +54,7 @@ pub const fn of(reason: &Word) -> PeerAction {
         | Word::StartTlsRefused
         | Word::TlsRequired
         | Word::HandshakeFailed
-        | Word::CertificateMissing
-        | Word::CertificateSelfSigned
-        | Word::CertificateUntrusted
-        | Word::CertificateNameMismatch
-        | Word::CertificateExpired
-        | Word::CertificateNotYetValid
-        | Word::CertificateInvalid
+        | peer_certificate!()
         | Word::DaneMismatch
         | Word::NotXmpp
         | Word::StreamError

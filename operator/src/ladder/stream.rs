@@ -6,8 +6,8 @@ use crds::peer::Dialback;
 use crds::reason::StreamVerifiedReason;
 use crds::xmpp::StreamCondition;
 
-use super::View;
 use super::verdict::Verdict;
+use super::{View, tls};
 use crate::evidence::probe::{Probe, ProbeOutcome};
 
 /// The verdict when every domain's is True.
@@ -38,6 +38,12 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
 fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
     let Probe { pod, domain, mode, outcome } = probe;
     let mode = mode.as_str();
+    let by_tls = || {
+        Some(Verdict::new(
+            StreamVerifiedReason::EvidenceUnavailable,
+            format!("TLS with engine pod {pod} for {domain} fails; see TLSVerified."),
+        ))
+    };
     match outcome {
         ProbeOutcome::Features { mechanisms, dialback, .. } => {
             // EXTERNAL is offered only to peers that their certificate authenticates, and the probe presents none. Dialback
@@ -59,12 +65,16 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
         )),
         ProbeOutcome::StreamError(condition, text) => Some(Verdict::new(
             StreamVerifiedReason::StreamError,
-            format!("Engine pod {pod} closed the stream for {domain} with {condition} {text}."),
+            format!(
+                "Engine pod {pod} closed the stream for {domain} with {condition}{}. Check its log, and that nothing else uses the pod's address.",
+                if text.is_empty() { String::new() } else { format!(" ({text:?})") }
+            ),
         )),
+        ProbeOutcome::NotXmpp(_) if tls::without_certificate(view, probe).is_some() => by_tls(),
         ProbeOutcome::NotXmpp(what) => Some(Verdict::new(
             StreamVerifiedReason::NotXMPP,
             format!(
-                "The process that answers on engine pod {pod} ({mode}) does not speak XMPP: {what}. Check that nothing else uses the pod's address."
+                "No XMPP stream opens on engine pod {pod} ({mode}): {what}. Check the pod's log, and that nothing else uses the pod's address."
             ),
         )),
         ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
@@ -74,9 +84,6 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
             ),
         )),
         // There is no stream; TLSVerified reports why.
-        ProbeOutcome::StartTlsNotOffered | ProbeOutcome::HandshakeFailed(_) => Some(Verdict::new(
-            StreamVerifiedReason::EvidenceUnavailable,
-            format!("TLS with engine pod {pod} for {domain} fails; see TLSVerified."),
-        )),
+        ProbeOutcome::StartTlsNotOffered | ProbeOutcome::HandshakeFailed(_) => by_tls(),
     }
 }

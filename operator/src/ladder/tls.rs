@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use crds::domain::Domain;
 use crds::reason::TLSVerifiedReason;
+use federation_engine::observe::evidence::LoadError;
 
 use super::View;
 use super::verdict::Verdict;
+use crate::build::paths;
+use crate::evidence::engine::Report;
 use crate::evidence::probe::{Probe, ProbeOutcome, Served};
 use crate::federation::names;
 use crate::federation::serving::Source;
@@ -57,6 +60,15 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
 fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
     let Probe { pod, domain, mode, outcome } = probe;
     let mode = mode.as_str();
+    if let Some(problem) = without_certificate(view, probe) {
+        return Some(Verdict::new(
+            TLSVerifiedReason::STARTTLSNotOffered,
+            format!(
+                "Engine pod {pod} does not offer STARTTLS for {domain}, because it cannot load its certificate: {problem}. {}",
+                undo(view)
+            ),
+        ));
+    }
     match outcome {
         ProbeOutcome::Features { served, .. } => certificate_fault(view, probe, served),
         ProbeOutcome::ConnectFailed(why) => Some(Verdict::new(
@@ -97,7 +109,11 @@ fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<V
     let is_reloading = view.seen.certificate_age < RELOAD_TIME
         && served.covers_domain
         && served.not_after > view.seen.now;
-    if !is_reloading && wanted.is_some_and(|wanted| *wanted != served.sha256) {
+    let is_old = wanted.is_some_and(|wanted| *wanted != served.sha256);
+    if let Some(verdict) = is_old.then(|| never_reloaded(view, probe)).flatten() {
+        return Some(verdict);
+    }
+    if !is_reloading && is_old {
         return Some(Verdict::new(
             TLSVerifiedReason::OldCertificateServed,
             format!(
@@ -118,9 +134,71 @@ fn certificate_fault(view: View<'_>, probe: &Probe, served: &Served) -> Option<V
         Verdict::new(
             TLSVerifiedReason::Expired,
             format!(
-                "The certificate that engine pod {pod} serves for {domain} expired at {}.",
+                "The certificate that engine pod {pod} serves for {domain} expired at {}. Replace it: see CertificateReady.",
                 served.not_after
             ),
         )
     })
+}
+
+/// A pod that serves an earlier certificate and cannot load the current one, however long the operator waits.
+fn never_reloaded(view: View<'_>, probe: &Probe) -> Option<Verdict> {
+    let Probe { pod, domain, .. } = probe;
+    let secret = names::serving(&view.federation.name);
+    let is_frozen =
+        view.seen.cluster.pods.iter().any(|seen| seen.name == *pod && seen.certificate_frozen);
+    let (cause, action) = if is_frozen {
+        let cause = "its volume mount has a subPath, which the kubelet never updates".to_owned();
+        (cause, unmount(view))
+    } else {
+        (unreadable(view, pod)?, undo(view))
+    };
+    Some(Verdict::new(
+        TLSVerifiedReason::OldCertificateServed,
+        format!(
+            "Engine pod {pod} still serves the previous certificate for {domain}. It cannot load the one in Secret {secret}: {cause}. {action}"
+        ),
+    ))
+}
+
+/// Why a pod has no certificate, if that is why no TLS was negotiated. An engine that has none closes some connections.
+pub(super) fn without_certificate(view: View<'_>, probe: &Probe) -> Option<String> {
+    let failed = matches!(
+        probe.outcome,
+        ProbeOutcome::StartTlsNotOffered
+            | ProbeOutcome::HandshakeFailed(_)
+            | ProbeOutcome::NotXmpp(_)
+    );
+    unreadable(view, &probe.pod).filter(|_| failed)
+}
+
+/// Why a pod cannot load its certificate, in its own words.
+fn unreadable(view: View<'_>, pod: &str) -> Option<String> {
+    let engine = view.seen.engines.iter().find(|engine| engine.replica.name == pod)?;
+    let Report::Seen(evidence) = &engine.report else { return None };
+    let is_it = |problem: &&LoadError| problem.unusable && problem.place.starts_with(paths::TLS);
+    let problem = evidence.problems.iter().find(is_it)?;
+    Some(format!("{}: {}", problem.place, problem.message.trim_end_matches('.')))
+}
+
+/// The operator restores its own mount, and leaves mounts that others added.
+fn unmount(view: View<'_>) -> String {
+    let name = &view.federation.name;
+    if view.federation.spec.paused {
+        format!(
+            "Remove that mount from Deployment {name}, and set spec.paused to false, so that the operator restores its own."
+        )
+    } else {
+        format!("Remove that mount from Deployment {name}.")
+    }
+}
+
+/// The operator itself mounts the certificate so that the engine can read it and the kubelet updates it.
+fn undo(view: View<'_>) -> String {
+    let name = &view.federation.name;
+    if view.federation.spec.paused {
+        format!("Set spec.paused to false, so that the operator restores Deployment {name}.")
+    } else {
+        format!("Undo what others changed in Deployment {name}, or delete the pod.")
+    }
 }

@@ -67,7 +67,9 @@ pub fn for_domain(view: View<'_>, domain: &Domain) -> Verdict {
             .map_or_else(String::new, |(_, evidence)| failures(&evidence.zone, &evidence.public));
         return Verdict::new(
             DomainUncontestedReason::ResolverUnavailable,
-            format!("No DNS server answered the query for the SRV records of {domain}: {why}."),
+            format!(
+                "No DNS server answered the query for the SRV records of {domain}: {why}. Check spec.dns.resolvers, and allow the operator's pod to reach port 53 outside the cluster."
+            ),
         );
     }
     let target = target.unwrap_or_else(|| view.federation.host.to_ascii());

@@ -55,7 +55,15 @@ impl Verdict {
 
     /// The rung waits for another one.
     pub const fn is_waiting(&self) -> bool {
-        matches!(self.reason, ConditionReason::WaitingFor { .. })
+        self.waits_for().is_some()
+    }
+
+    /// The rung that must become True first.
+    pub const fn waits_for(&self) -> Option<ConditionType> {
+        match self.reason {
+            ConditionReason::WaitingFor { on, .. } => Some(on),
+            _ => None,
+        }
     }
 
     /// The verdict as a condition of the status. If it is not True, the message ends with the link to its explanation.

@@ -1,6 +1,6 @@
 //! Gauges with a variable set of series for each federation: one for each of its peers, or for each of its DNS records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ type Owner = (String, String);
 #[derive(Debug)]
 pub(super) struct Details<L> {
     family: Family<L, Gauge>,
-    series: Arc<Mutex<BTreeMap<Owner, Vec<L>>>>,
+    series: Arc<Mutex<BTreeMap<Owner, HashSet<L>>>>,
 }
 
 // Not derived: a clone shares the series, so the labels need not be `Clone` for it.
@@ -49,7 +49,7 @@ where
     pub(super) fn replace(&self, owner: Owner, now: Vec<(L, Option<bool>)>) {
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let before = all.remove(&owner).unwrap_or_default();
-        let mut present = Vec::with_capacity(now.len());
+        let mut present = HashSet::with_capacity(now.len());
         for (labels, good) in now {
             match good {
                 Some(good) => {
@@ -58,9 +58,9 @@ where
                 None if !before.contains(&labels) => continue,
                 None => {}
             }
-            present.push(labels);
+            present.insert(labels);
         }
-        for gone in before.iter().filter(|gone| !present.contains(gone)) {
+        for gone in before.difference(&present) {
             self.family.remove(gone);
         }
         if !present.is_empty() {

@@ -5,6 +5,8 @@
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
@@ -12,7 +14,7 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, ResourceExt};
 use sha2::{Digest, Sha256};
 
-use super::problem::{Applied, Problem, Step};
+use super::problem::{Applied, Cause, Problem, Step};
 use super::replace::{self, Refusal};
 use super::replacement::Replacement;
 use crate::build::Child;
@@ -24,6 +26,9 @@ use crate::memory::AppliedChild;
 
 /// Time limit for one child. An admission webhook may take 10 s by default, and the API server's answer names it.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(12);
+/// Time after which a request without an answer is sent again beside the first: an admission webhook that never answers may be
+/// gone by now, and its request would wait for it all the same.
+const HUNG_AFTER: Duration = Duration::from_secs(4);
 /// Attempts to write an object that another client changes at the same time.
 const CONFLICT_ATTEMPTS: usize = 3;
 /// Kinds that the pods mount or run as: without them, the workload is not changed.
@@ -65,12 +70,14 @@ pub fn patch_params() -> PatchParams {
     PatchParams::apply(crds::FIELD_MANAGER).force().validation_strict()
 }
 
-/// Applies the children: first what pods need, then the workload. Then deletes orphans.
+/// Applies the children: first what pods need, and Secrets before what comes from their keys; then the workload, unless that is
+/// kept as it is. Then deletes orphans.
 pub async fn apply(
     context: &Context,
     reference: &FederationRef,
     federation: &Validated,
     wanted: &[Child],
+    keeps_workload: bool,
 ) -> Outcome {
     let paused = federation.spec.paused;
     let (secrets, workloads) =
@@ -79,6 +86,7 @@ pub async fn apply(
         .iter()
         // Certificates are renewed even while the federation is paused, because they expire all the same.
         .filter(|child| !paused || child.resource == secrets)
+        .filter(|child| !keeps_workload || child.resource != workloads)
         .partition(|child| child.resource == workloads);
     let mut outcome = Outcome::default();
     outcome.applied.paused = paused;
@@ -87,9 +95,11 @@ pub async fn apply(
             outcome.applied.problems.iter().any(|problem| MOUNTED.contains(&problem.kind.as_str()));
         let group = group.into_iter().filter(|child| child.resource != workloads || !unmounted);
         let sent = futures::future::join_all(
-            group.map(|child| one(context, reference, federation, child)),
+            chains(&group.collect::<Vec<_>>())
+                .into_iter()
+                .map(|chain| in_order(context, reference, federation, chain)),
         );
-        for result in sent.await {
+        for result in sent.await.into_iter().flatten() {
             match result {
                 Ok(Some(sent)) => {
                     outcome.sent.push(sent.object);
@@ -106,6 +116,40 @@ pub async fn apply(
         outcome.applied.problems = orphans(context, reference, federation, wanted).await;
     }
     outcome
+}
+
+/// A child, and those that are applied once it is stored: see [`Child::after`].
+struct Chain<'a> {
+    first: &'a Child,
+    rest: Vec<&'a Child>,
+}
+
+fn chains<'a>(group: &[&'a Child]) -> Vec<Chain<'a>> {
+    let follows = |child: &Child, first: &Child| {
+        let name = child.after.as_deref();
+        first.resource.kind == "Secret" && name.is_some_and(|name| name == first.object.name_any())
+    };
+    let is_first = |child: &&Child| !group.iter().any(|first| follows(child, first));
+    let chain = |first: &'a Child| Chain {
+        first,
+        rest: group.iter().copied().filter(|child| follows(child, first)).collect(),
+    };
+    group.iter().copied().filter(is_first).map(chain).collect()
+}
+
+/// If the first one is not stored, its problem is the only result: the others are tried again with it.
+async fn in_order(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    chain: Chain<'_>,
+) -> Vec<Result<Option<Sent>, NotApplied>> {
+    let first = one(context, reference, federation, chain.first).await;
+    let rest = if first.is_ok() { chain.rest } else { Vec::new() };
+    let rest = rest.into_iter().map(|child| one(context, reference, federation, child));
+    let mut results = futures::future::join_all(rest).await;
+    results.insert(0, first);
+    results
 }
 
 /// Applies one child within `limit`. Does nothing if it has not changed or if that fails, because [`apply`] tries again and
@@ -126,6 +170,7 @@ pub async fn alone(
     outcome
 }
 
+#[tracing::instrument(name = "apply", level = "debug", skip_all, fields(kind = %child.resource.kind, name = %child.object.name_any()))]
 async fn one(
     context: &Context,
     reference: &FederationRef,
@@ -133,8 +178,17 @@ async fn one(
     child: &Child,
 ) -> Result<Option<Sent>, NotApplied> {
     let (kind, name) = (child.resource.kind.as_str(), child.object.name_any());
-    let sent = tokio::time::timeout(CHILD_TIMEOUT, send(context, reference, federation, child));
-    sent.await.unwrap_or_else(|_| {
+    let mut attempts = FuturesUnordered::new();
+    let sent = async {
+        loop {
+            attempts.push(Box::pin(send(context, reference, federation, child)));
+            // The answer of any of them counts: an object that is sent twice is the same as one that is sent once.
+            if let Ok(Some(answer)) = tokio::time::timeout(HUNG_AFTER, attempts.next()).await {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(CHILD_TIMEOUT, sent).await.unwrap_or_else(|_| {
         let message = format!("the API server did not answer within {CHILD_TIMEOUT:?}");
         Err(Problem::failed(Step::Apply, kind, &name, message).into())
     })
@@ -146,7 +200,7 @@ async fn send(
     federation: &Validated,
     child: &Child,
 ) -> Result<Option<Sent>, NotApplied> {
-    let Child { resource, object } = child;
+    let Child { resource, object, .. } = child;
     let (kind, name) = (resource.kind.clone(), object.name_any());
     let key = (kind.clone(), name.clone());
     let digest = digest(object);
@@ -160,9 +214,12 @@ async fn send(
     }
     let unchanged = last.as_ref().filter(|last| last.digest == digest);
     if let (Some(known), Some(last)) = (ours, unchanged)
-        && last.version == children::version(known)
+        && last.version == children::version(resource, known, object)
     {
         return Ok(None);
+    }
+    if let Some(problem) = deferred(context, reference, federation, &kind, &name) {
+        return Err(problem.into());
     }
     let api = Api::<DynamicObject>::namespaced_with(
         context.client.clone(),
@@ -171,6 +228,7 @@ async fn send(
     );
     let problem = |step, error: &kube::Error| Problem::of(step, &kind, &name, error);
     let mut deleted = false;
+    let mut before = ours.and_then(ResourceExt::resource_version);
     let mut writer = None;
     if unchanged.is_some() && ours.is_some() && fight.is_suspected() {
         let found = api.get_metadata_opt(&name).await.map_err(|e| problem(Step::Read, &e))?;
@@ -180,6 +238,7 @@ async fn send(
         // The stores hold only objects with the operator's label, and lag behind; the API server has every object.
         let found = api.get_metadata_opt(&name).await.map_err(|e| problem(Step::Read, &e))?;
         deleted = found.is_none();
+        before = found.as_ref().and_then(ResourceExt::resource_version);
         if found.is_some_and(|found| !is_controlled_by(&found, &federation.owner.uid)) {
             return Err(Problem::foreign(&kind, &name).into());
         }
@@ -195,12 +254,12 @@ async fn send(
     }
     let revision = sent.resource_version();
     // An object that already was as wanted keeps its resource version.
-    let changed = ours.is_some_and(|known| known.resource_version() != revision);
+    let changed = before.is_some() && before != revision;
     let restored = unchanged.filter(|last| last.revision != revision).and_then(|_| {
         let what = if deleted { "deleted" } else { "changed" };
         (deleted || changed).then(|| format!("Another client {what} {kind} {name}"))
     });
-    let version = children::version(&sent);
+    let version = children::version(resource, &sent, object);
     let applied = AppliedChild { digest, version, revision };
     let now = Instant::now();
     let fight = context.remember(reference, |memory| {
@@ -215,6 +274,25 @@ async fn send(
         return Err(Problem::contested(&kind, &name, writer).into());
     }
     Ok(Some(Sent { object: sent, restored }))
+}
+
+/// The last refusal of a child, while the federation waits for the end of a shortage.
+fn deferred(
+    context: &Context,
+    reference: &FederationRef,
+    federation: &Validated,
+    kind: &str,
+    name: &str,
+) -> Option<Problem> {
+    if !context.shortages.defers(reference, Instant::now()) {
+        return None;
+    }
+    context.remember(reference, |memory| {
+        let (generation, applied) = memory.last_applied.as_ref()?;
+        let problem = applied.problem(Step::Apply, kind, name)?;
+        let is_same = *generation == federation.generation && problem.cause == Cause::Exhausted;
+        is_same.then(|| problem.clone())
+    })
 }
 
 /// Sends a child. A conflict with another client is no refusal, so the request is repeated.

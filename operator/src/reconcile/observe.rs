@@ -1,10 +1,11 @@
 //! Observes what the verdicts depend on, except the network. Each source gives its own result: what cannot be read is a
 //! [`Problem`], and everything else is judged all the same.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -15,14 +16,21 @@ use super::dereference::{Dereferenced, dereference};
 use super::problem::{Problem, Step};
 use crate::children::is_controlled_by;
 use crate::context::{Context, FederationRef};
-use crate::evidence::cluster::{self, ClusterEvidence, DnsEndpointEvidence, ServiceEvents};
+use crate::evidence::cluster::{
+    self, ClusterEvidence, DnsEndpointEvidence, EnginePod, ServiceEvents,
+};
 use crate::federation::names;
 use crate::federation::validated::Validated;
 
 /// Time limit for reading all Secrets and `ConfigMaps`, and for the events about a Service.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the events about a Service without an address are used while their watch fails.
+/// How long the events about a Service without an address are used while their watch fails, and those about a pod without a
+/// container.
 const EVENTS_TTL: Duration = Duration::from_secs(5);
+/// Age of a pod without a container from which its events are read: most pods have one by then.
+const CREATED_WITHIN: SignedDuration = SignedDuration::from_secs(6);
+/// Pods whose events are read in one pass. What keeps one pod from its container mostly keeps all.
+const MAX_PODS_WITH_EVENTS: usize = 2;
 
 /// The objects in the cluster, and those that could not be read.
 pub async fn cluster(
@@ -40,13 +48,21 @@ pub async fn cluster(
         objects.services.get(client, namespace, &own),
         objects.services.get(client, namespace, &backend_name),
     );
+    // What could not be read is as it was: its conditions are not judged by it, but the engines are still queried, and the
+    // address is still the one that DNS must have.
+    let last = |name: &str| objects.services.last(namespace, name);
+    let deployment = kept(deployment, &mut problems, || objects.deployments.last(namespace, &own));
+    let (outer, inner) = (
+        kept(outer, &mut problems, || last(&own)),
+        kept(inner, &mut problems, || last(&backend_name)),
+    );
     // An object of someone else says nothing about this federation; applying reports it.
-    let deployment = kept(deployment, &mut problems).filter(|d| is_controlled_by(&**d, uid));
-    let outer = kept(outer, &mut problems).filter(|service| is_controlled_by(&**service, uid));
-    let inner = kept(inner, &mut problems).filter(|service| is_controlled_by(&**service, uid));
+    let deployment = deployment.filter(|deployment| is_controlled_by(&**deployment, uid));
+    let outer = outer.filter(|service| is_controlled_by(&**service, uid));
+    let inner = inner.filter(|service| is_controlled_by(&**service, uid));
     let pods = pods.unwrap_or_else(|problem| {
         problems.push(problem);
-        Vec::new()
+        objects.last_engine_pods(namespace, name)
     });
     let mut service = outer.as_deref().map(cluster::outer_service);
     if let (Some(found), Some(object)) = (service.as_mut(), outer.as_deref())
@@ -54,9 +70,11 @@ pub async fn cluster(
     {
         found.events = service_events(context, reference, object).await;
     }
+    let mut pods: Vec<EnginePod> = pods.iter().map(|pod| cluster::engine_pod(pod)).collect();
+    pod_warnings(context, reference, &mut pods, Timestamp::now()).await;
     let evidence = ClusterEvidence {
         workload: deployment.as_deref().map(cluster::workload),
-        pods: pods.iter().map(|pod| cluster::engine_pod(pod)).collect(),
+        pods,
         service,
         backend_ip: inner.as_deref().and_then(cluster::cluster_ip),
         dns_endpoint: dns_endpoint(context, federation).await,
@@ -64,10 +82,14 @@ pub async fn cluster(
     (evidence, problems)
 }
 
-fn kept<K>(result: Result<Option<Arc<K>>, Problem>, problems: &mut Vec<Problem>) -> Option<Arc<K>> {
+fn kept<K>(
+    result: Result<Option<Arc<K>>, Problem>,
+    problems: &mut Vec<Problem>,
+    last: impl FnOnce() -> Option<Arc<K>>,
+) -> Option<Arc<K>> {
     result.unwrap_or_else(|problem| {
         problems.push(problem);
-        None
+        last()
     })
 }
 
@@ -84,7 +106,7 @@ async fn dns_endpoint(context: &Context, federation: &Validated) -> DnsEndpointE
     let found = match objects.get(&context.client, &federation.namespace, &name).await {
         Ok(found) => found,
         Err(problem) => {
-            tracing::debug!(federation = %federation.name, message = %problem.message, "cannot read a DNSEndpoint");
+            tracing::debug!(message = %problem.message, "cannot read a DNSEndpoint");
             context.kinds.suspect();
             objects.last(&federation.namespace, &name)
         }
@@ -123,6 +145,42 @@ async fn service_events(
         memory.service_events = Some((Instant::now(), events.clone()));
     });
     events
+}
+
+/// Adds to the pods without a container what the kubelet warns of. A pod that waits long is looked at less often: the events
+/// of all pods of a cluster are too many to watch.
+async fn pod_warnings(
+    context: &Context,
+    reference: &FederationRef,
+    pods: &mut [EnginePod],
+    now: Timestamp,
+) {
+    let waiting = |pod: &&mut EnginePod| {
+        let old = pod.created.is_some_and(|at| now.duration_since(at) >= CREATED_WITHIN);
+        pod.is_being_created() && !pod.terminating && old
+    };
+    let mut known = context.remember(reference, |memory| std::mem::take(&mut memory.pod_warnings));
+    let mut current = HashMap::new();
+    for pod in pods.iter_mut().filter(waiting).take(MAX_PODS_WITH_EVENTS) {
+        let age = pod.created.map_or(Duration::ZERO, |at| now.duration_since(at).unsigned_abs());
+        let last = known.remove(&pod.uid);
+        let (at, warning) = match last {
+            Some((at, warning)) if at.elapsed() < EVENTS_TTL.max(age / 4) => (at, warning),
+            last => {
+                let namespace = reference.namespace.as_deref().unwrap_or_default();
+                let read = cluster::warning_about_pod(&context.client, namespace, &pod.uid);
+                // Without the events, the status of the pod is judged alone.
+                let warning = match timeout(READ_TIMEOUT, read).await {
+                    Ok(Ok(warning)) => warning,
+                    Ok(Err(_)) | Err(_) => last.and_then(|(_, warning)| warning),
+                };
+                (Instant::now(), warning)
+            }
+        };
+        pod.warning.clone_from(&warning);
+        current.insert(pod.uid.clone(), (at, warning));
+    }
+    context.remember(reference, |memory| memory.pod_warnings = current);
 }
 
 /// Adds the objects that were sent just now, because the stores lag behind.

@@ -14,9 +14,10 @@ use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 
 use super::apply::{self, Outcome};
+use super::away;
 use super::error::Error;
 use super::plan::{Plan, plan};
-use super::problem::{Applied, Cause, Step};
+use super::problem::{Applied, Cause, Problem, Step};
 use super::{observe, report, schedule, status};
 use crate::context::{Context, Federation, FederationRef, Server};
 use crate::evidence::cluster::ClusterEvidence;
@@ -25,7 +26,9 @@ use crate::evidence::engine::Report;
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::peer_dns::{self, PeerDnsEvidence};
 use crate::evidence::prober::{self, OutsideEvidence};
+use crate::evidence::reported::reported;
 use crate::evidence::{Evidence, probe, resolvers};
+use crate::federation::names;
 use crate::federation::validated::{InvalidFederation, Validated, validate};
 use crate::ladder::verdict::Verdict;
 use crate::ladder::{View, accepted};
@@ -49,7 +52,7 @@ pub async fn reconcile(object: Arc<Federation>, context: Arc<Context>) -> Result
     };
     if let Some(server) = context.served_by(metadata) {
         context.leave(&reference);
-        return Ok(left(&reference, &server));
+        return Ok(left(&server));
     }
     match &object.0 {
         Err(invalid) => unreadable(&context, invalid).await,
@@ -60,11 +63,11 @@ pub async fn reconcile(object: Arc<Federation>, context: Arc<Context>) -> Result
 
 /// Another operator serves the federation and writes its status. A change of its annotations triggers a reconcile; a lease
 /// that expires does not.
-fn left(reference: &FederationRef, server: &Server) -> Action {
+fn left(server: &Server) -> Action {
     match server {
         Server::Class => Action::await_change(),
         Server::Namespace(holder) => {
-            tracing::debug!(federation = %reference, operator = %holder.identity, "another operator serves the namespace");
+            tracing::debug!(operator = %holder.identity, "another operator serves the namespace");
             let rest = holder.until.duration_since(Timestamp::now());
             Action::requeue(rest.unsigned_abs() + Duration::from_secs(1))
         }
@@ -92,6 +95,7 @@ async fn one(
             context.probes.forget(reference);
             context.outside.forget(reference);
             context.peer_dns.forget(reference);
+            context.shortages.forget(reference);
             return reject(context, object, &old, &rejection, now).await;
         }
     };
@@ -101,7 +105,13 @@ async fn one(
     }
     let may_apply = turn.is_some();
     let plan = Box::pin(plan(context, reference, &federation, &old, now, may_apply)).await;
-    let mut pass = Pass { context, reference, object, federation: &federation, plan: &plan, old };
+    if plan.is_away && was_judged(&old) {
+        let bound = context.remember(reference, |memory| memory.errors.bound_after_failure());
+        let pause = schedule::after_problem(bound, begun.elapsed(), rand::random());
+        return Ok(Action::requeue(pause));
+    }
+    let mut pass =
+        Pass { context, reference, object, federation: &federation, plan: &plan, old, away: false };
     if !may_apply {
         let applied = pass.applied_before();
         Box::pin(pass.judge(applied, &[])).await?;
@@ -120,6 +130,7 @@ async fn one(
     drop(turn);
     report::restored(context, object, &plan.restored).await;
     report::restored(context, object, &outcome.restored).await;
+    let waits = note_shortage(context, reference, &outcome.applied.problems, begun);
     let generation = federation.generation;
     context.remember(reference, |memory| {
         memory.last_applied = Some((generation, outcome.applied.clone()));
@@ -131,7 +142,7 @@ async fn one(
     let conditions = &pass.old.conditions;
     let expiry = context.dns.last(reference).and_then(|dns| dns.lowest_ttl());
     let expiry = expiry.map(SignedDuration::unsigned_abs);
-    let failed = pass.failed();
+    let failed = pass.away || (pass.failed() && !waits);
     let pause = context.remember(reference, |memory| {
         if !failed {
             memory.errors.reset();
@@ -144,6 +155,21 @@ async fn one(
         )
     });
     Ok(Action::requeue(pause))
+}
+
+/// Notes whether the cluster lacks an address or port for a Service of the federation. Returns whether the federation waits for
+/// one, and nothing else failed.
+fn note_shortage(
+    context: &Context,
+    reference: &FederationRef,
+    problems: &[Problem],
+    begun: Instant,
+) -> bool {
+    let refused = problems.iter().find(|problem| problem.cause == Cause::Exhausted);
+    let words = refused.map(Problem::general_words);
+    let times = (begun, Instant::now());
+    let waits = context.shortages.note(reference, words.as_deref(), times, rand::random());
+    waits && problems.iter().all(|problem| problem.cause == Cause::Exhausted)
 }
 
 /// Whether the status has verdicts, and not only the announcement of them.
@@ -183,6 +209,8 @@ struct Pass<'a> {
     plan: &'a Plan,
     /// The status as it was written last.
     old: XmppFederationStatus,
+    /// The API server was away when the last verdicts were due.
+    away: bool,
 }
 
 impl Pass<'_> {
@@ -200,18 +228,24 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether the last verdict is that something could not be read or applied.
+    /// Whether something could not be read or applied.
     fn failed(&self) -> bool {
         let last = self.context.remember(self.reference, |memory| memory.last_applied.clone());
-        !self.plan.problems.is_empty()
+        self.away
+            || !self.plan.problems.is_empty()
             || last.is_some_and(|(_, applied)| !applied.problems.is_empty())
     }
 
     /// Judges with the latest evidence, and writes the status. Returns whether a verdict awaits confirmation.
+    #[tracing::instrument(name = "judge", level = "debug", skip_all)]
     async fn judge(&mut self, applied: Applied, sent: &[DynamicObject]) -> Result<bool, Error> {
         let Self { context, reference, federation, plan, .. } = *self;
         let evidence =
             evidence(context, reference, federation, plan, &self.old, applied, sent).await;
+        self.away = away::is_away(&evidence.applied.problems) && was_judged(&self.old);
+        if self.away {
+            return Ok(false);
+        }
         let view = View { federation, seen: &evidence };
         let failing = context.remember(reference, |memory| memory.failing.clone());
         let judged = status::judged(&self.old, view, &failing);
@@ -239,7 +273,7 @@ async fn act(
     let mut outcome = Outcome::default();
     outcome.applied.paused = federation.spec.paused;
     if let Some(children) = &plan.children {
-        outcome = apply::apply(context, reference, federation, children).await;
+        outcome = apply::apply(context, reference, federation, children, plan.keeps_workload).await;
     }
     outcome.applied.problems.extend(plan.problems.iter().cloned());
     outcome
@@ -273,7 +307,12 @@ async fn evidence(
     let fresh = |at: Timestamp| now.duration_since(at) < MAX_EVIDENCE_AGE;
     let networks = inside(&plan.networks, federation, &cluster);
     let reached_at = federation.reached_at(cluster.address());
-    let address_changed = status::address_changed(old, federation, reached_at.as_ref(), now);
+    let unread = away::unread_service(&applied.problems, &names::own(&federation.name)).is_some();
+    let address_changed = if unread {
+        old.addresses_changed_time.as_ref().map(|time| time.0)
+    } else {
+        status::address_changed(old, federation, reached_at.as_ref(), now)
+    };
     let remembered = status::remembered(old);
     let senders = engines.iter().filter_map(|engine| match &engine.report {
         Report::Seen(report) => Some(&report.inbound),
@@ -294,10 +333,14 @@ async fn evidence(
         networks,
         probes: probes.filter(|probes| fresh(probes.at)).unwrap_or_default(),
         outside: outside.filter(|outside| fresh(outside.at)).unwrap_or_default(),
+        reported: reported(
+            &context.objects.probe_reports_of(&federation.namespace, &federation.name),
+        ),
         peer_dns: peer_dns.unwrap_or_default(),
         address_changed,
         remembered,
         rollout_waits: plan.rollout_waits.clone(),
+        definition: context.definition.difference(),
     }
 }
 
@@ -436,7 +479,7 @@ async fn unreadable(context: &Context, invalid: &InvalidObject) -> Result<Action
         .get("status")
         .and_then(|status| serde_json::from_value(status.clone()).ok())
         .unwrap_or_default();
-    let verdict = accepted::rejected(&InvalidFederation::Unreadable(invalid.error.clone()));
+    let verdict = accepted::unreadable(invalid.error.clone(), &context.definition.difference());
     let new = status::rejected(&old, verdict, object.meta().generation, Timestamp::now());
     if new != old {
         report::write(context, &namespace, &name, &new).await?;

@@ -45,6 +45,8 @@ pub enum Cause {
     Quota,
     /// An admission webhook, policy or plugin denied the request.
     Denied,
+    /// The cluster has no address or port left for a Service.
+    Exhausted,
     /// The API server could not call an admission webhook.
     WebhookFailed,
     /// The namespace is being deleted.
@@ -127,6 +129,11 @@ impl Problem {
         }
     }
 
+    /// The words of the API server without the name of the object: the same for all objects that have the same problem.
+    pub fn general_words(&self) -> String {
+        self.message.replace(&format!("\"{}\"", self.name), "it")
+    }
+
     /// What was tried, for "Cannot ...".
     pub fn action(&self) -> String {
         let verb = match self.step {
@@ -152,6 +159,8 @@ fn cause(code: u16, message: &str) -> Cause {
         Cause::Quota
     } else if has("because it is being terminated") {
         Cause::Terminating
+    } else if has("range is full") {
+        Cause::Exhausted
     } else {
         match code {
             // `User "..." cannot patch resource "..."`, and the check of owner references.
@@ -169,12 +178,28 @@ fn cause(code: u16, message: &str) -> Cause {
 mod tests {
     use super::*;
 
+    /// The words of Kubernetes 1.36.
+    fn full(name: &str) -> String {
+        format!(
+            "Internal error occurred: failed to allocate a serviceIP for Service \"{name}\": range is full"
+        )
+    }
+
+    #[test]
+    fn two_objects_that_lack_an_address_have_the_same_problem() {
+        let words =
+            |name| Problem::failed(Step::Apply, "Service", name, full(name)).general_words();
+        assert_eq!(words("one"), words("one-backend"));
+    }
+
     #[test]
     fn the_words_of_the_api_server_decide_before_its_code() {
         let webhook = r#"Internal error occurred: failed calling webhook "a.example": failed to call webhook: Post "https://a": context deadline exceeded"#;
         let denied = r#"admission webhook "a.example" denied the request: no Services today"#;
         let policy = "services \"example\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
         let quota = "services \"example\" is forbidden: exceeded quota: q, requested: services=1, used: services=0, limited: services=0";
+        let full = full("example");
+        let full = full.as_str();
         let rbac = "services \"example\" is forbidden: User \"system:serviceaccount:a:b\" cannot patch resource \"services\" in API group \"\" in the namespace \"im\"";
         let ending = "services \"example\" is forbidden: unable to create new content in namespace im because it is being terminated";
         for (code, message, expected) in [
@@ -185,6 +210,7 @@ mod tests {
             (422, policy, Cause::Denied),
             (403, quota, Cause::Quota),
             (403, rbac, Cause::NotPermitted),
+            (500, full, Cause::Exhausted),
             (403, ending, Cause::Terminating),
             (403, "maximum cpu usage per Container is 1", Cause::Denied),
             (422, "spec.ports[0].nodePort: Invalid value", Cause::Invalid),

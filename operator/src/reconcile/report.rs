@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crds::condition::{self, Condition, ConditionStatus, ConditionType};
+use crds::condition::{self, Condition, ConditionStatus, ConditionType, cut_at_word};
+use crds::help;
 use crds::{XmppFederation, XmppFederationStatus};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::Patch;
@@ -20,6 +21,8 @@ use crate::metrics::PeerCount;
 const GRACE: SignedDuration = SignedDuration::from_mins(1);
 /// The same for what the API server or a missing object refuses: an API server that is slow for a moment is no fault either.
 const SHORT_GRACE: SignedDuration = SignedDuration::from_secs(5);
+/// Most bytes of an event's note (the API server rejects a longer one).
+const MAX_NOTE: usize = 1024;
 /// Time limit for publishing one event.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time limit for writing the status.
@@ -29,6 +32,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When the API server does not accept it.
+#[tracing::instrument(name = "status", level = "debug", skip_all)]
 pub async fn status(
     context: &Context,
     object: &XmppFederation,
@@ -50,6 +54,7 @@ pub async fn status(
         events(reported, &new.conditions, Timestamp::now())
     });
     for event in &events {
+        log(event);
         publish(context, object, event).await;
     }
     Ok(())
@@ -58,14 +63,25 @@ pub async fn status(
 /// Reports the objects that another client had changed or deleted.
 pub async fn restored(context: &Context, object: &XmppFederation, restored: &[String]) {
     for what in restored {
+        // It ends with the kind and the name. Each kind has a series of its own, because a series keeps only its first note.
+        let kind = what.rsplit(' ').nth(1).unwrap_or_default();
         let event = Event {
             type_: EventType::Normal,
             reason: "DriftCorrected".to_owned(),
-            note: Some(format!("{what}. The operator restored it.")),
-            action: "Apply".to_owned(),
+            note: Some(cut_at_word(&format!("{what}. The operator restored it."), MAX_NOTE)),
+            action: format!("Restore{kind}"),
             secondary: None,
         };
         publish(context, object, &event).await;
+    }
+}
+
+/// The span of the pass names the federation.
+fn log(event: &Event) {
+    let (reason, note) = (&event.reason, event.note.as_deref().unwrap_or_default());
+    match event.type_ {
+        EventType::Normal => tracing::info!(reason, "{note}"),
+        EventType::Warning => tracing::warn!(reason, "{note}"),
     }
 }
 
@@ -91,13 +107,13 @@ pub async fn write(
     status: &XmppFederationStatus,
 ) -> Result<(), Error> {
     let api = Api::<XmppFederation>::namespaced(context.client.clone(), namespace);
-    let patch = json!({
-        "apiVersion": XmppFederation::api_version(&()),
-        "kind": XmppFederation::kind(&()),
-        "metadata": {"name": name},
-        "status": status,
-    });
-    match api.patch_status(name, &patch_params(), &Patch::Apply(patch)).await {
+    let mut patched = patch(context, &api, name, status).await;
+    // The definition is older than the operator, and was replaced since it was read last.
+    if patched.as_ref().is_err_and(is_about_a_field) {
+        context.definition.look(&context.client).await;
+        patched = patch(context, &api, name, status).await;
+    }
+    match patched {
         Ok(_) => Ok(()),
         // It was deleted in the meantime.
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
@@ -107,6 +123,36 @@ pub async fn write(
         Err(error) => {
             Err(Error::api(format!("write the status of XmppFederation {namespace}/{name}"))(error))
         }
+    }
+}
+
+/// Sends the status, without what the definition of the API server does not have.
+async fn patch(
+    context: &Context,
+    api: &Api<XmppFederation>,
+    name: &str,
+    status: &XmppFederationStatus,
+) -> Result<XmppFederation, kube::Error> {
+    let mut status = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
+    context.definition.fit(&mut status);
+    let patch = json!({
+        "apiVersion": XmppFederation::api_version(&()),
+        "kind": XmppFederation::kind(&()),
+        "metadata": {"name": name},
+        "status": status,
+    });
+    api.patch_status(name, &patch_params(), &Patch::Apply(patch)).await
+}
+
+/// The API server does not know a field or a value. It has no reason of its own for an unknown field.
+fn is_about_a_field(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(answer) => {
+            answer.is_invalid()
+                || answer.message.contains("field not declared in schema")
+                || answer.message.contains("unknown field")
+        }
+        _ => false,
     }
 }
 
@@ -147,7 +193,7 @@ fn events(reports: &mut Reports, new: &[Condition], now: Timestamp) -> Vec<Event
         events.push(Event {
             type_: if condition.status == True { EventType::Normal } else { EventType::Warning },
             reason: condition.reason.clone(),
-            note: Some(format!("{}: {}", condition.type_, condition.message)),
+            note: Some(note(condition)),
             // Some conditions share reasons. The recorder merges events of the same reason and action into one series, and
             // keeps only the note of the first.
             action: format!("Verify{type_}"),
@@ -155,6 +201,14 @@ fn events(reports: &mut Reports, new: &[Condition], now: Timestamp) -> Vec<Event
         });
     }
     events
+}
+
+/// The message of a condition, after its type. The link at its end is never cut.
+fn note(condition: &Condition) -> String {
+    let text = format!("{}: {}", condition.type_, help::without_link(&condition.message));
+    let link = condition.message.get(help::without_link(&condition.message).len()..);
+    let link = link.unwrap_or_default();
+    cut_at_word(&text, MAX_NOTE.saturating_sub(link.len())) + link
 }
 
 fn count(context: &Context, namespace: &str, name: &str, status: &XmppFederationStatus) {
@@ -193,6 +247,19 @@ mod tests {
 
     fn condition(reason: impl Into<ConditionReason>) -> Vec<Condition> {
         vec![Condition::new(reason, "it is so", Some(1), at(0))]
+    }
+
+    #[test]
+    fn the_note_of_the_longest_message_is_accepted_by_the_api_server_and_keeps_the_link() {
+        let reason = SRVResolvesReason::SRVNotFound;
+        let short = &condition(reason)[0];
+        assert_eq!(note(short), format!("SRVResolves: {}", short.message));
+        let message = help::with_link(&"word ".repeat(1000), reason.into());
+        assert!(message.len() > MAX_NOTE - 10, "{}", message.len());
+        let long = Condition { message, ..short.clone() };
+        let note = note(&long);
+        assert!(note.len() <= MAX_NOTE, "{}", note.len());
+        assert!(note.ends_with(&format!("word… See {}", help::link(reason.into()))), "{note}");
     }
 
     fn words(events: &[Event]) -> Vec<(&str, bool)> {

@@ -2,6 +2,7 @@
 
 mod bounded;
 mod peers;
+mod server;
 
 pub use self::bounded::MAX_STATUS_BYTES;
 
@@ -30,6 +31,7 @@ use crate::ladder::damping::{Damped, Times, damp};
 use crate::ladder::verdict::Verdict;
 use crate::ladder::{self, Judgement, View, inbound, ready};
 use crate::memory::Failing;
+use crate::reconcile::away;
 
 /// Every stream brings new inbound evidence; the time in the status advances only in these steps, so that not every stream
 /// causes a write.
@@ -59,7 +61,12 @@ pub fn judged(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> 
     status.host = Some(federation.host.to_ascii());
     status.replicas = seen.cluster.workload.as_ref().map(|workload| workload.total);
     status.selector = Some(selector_text(&federation.name));
-    status.addresses = addresses(federation.reached_at(seen.cluster.address()).as_ref());
+    // An address that is not known now is the old one.
+    let reached_at = federation.reached_at(seen.cluster.address());
+    let own = names::own(&federation.name);
+    if reached_at.is_some() || away::unread_service(&seen.applied.problems, &own).is_none() {
+        status.addresses = addresses(reached_at.as_ref());
+    }
     status.ports = Some(ports(federation));
     status.addresses_changed_time = seen.address_changed.map(Time);
     let records = compare::records(view);
@@ -82,44 +89,66 @@ struct Shown {
 }
 
 impl Shown {
-    /// Judges the ladder. Where a failure does not count yet, keeps the shown verdict, for the federation and for each domain.
+    /// Judges the ladder. Where a failure does not count yet, keeps the shown verdict, for the federation and for each domain;
+    /// also where only that failure keeps a rung above from being judged.
     fn of(old: &XmppFederationStatus, view: View<'_>, failing: &Failing) -> Self {
         let mut still = Failing::new();
-        let mut show = |domain: Option<&Domain>, new: Verdict| {
-            let conditions = match domain {
-                None => Some(&old.conditions),
-                Some(domain) => conditions_of(old, domain),
-            };
-            let before = conditions
-                .and_then(|conditions| condition::get(conditions, new.type_()))
-                // A verdict about another spec says nothing.
-                .filter(|shown| shown.observed_generation == view.federation.generation)
-                .and_then(Verdict::shown);
-            let key = (new.type_(), domain.cloned());
-            let since = failing.get(&key).copied();
-            let times = Times { since, seen_at: seen_at(view, new.type_()), now: view.seen.now };
-            match damp(before, new, times) {
-                Damped::Shown(verdict) => verdict,
-                Damped::Held(verdict, since) => {
-                    still.insert(key, since);
-                    verdict
-                }
-            }
-        };
+        let mut held = Vec::new();
         let rungs = ladder::climb(view)
             .into_iter()
-            .map(|judged| Judgement {
-                verdict: show(None, judged.verdict),
-                domains: view
+            .map(|judged| {
+                let type_ = judged.verdict.type_();
+                let mut show = |domain: Option<&Domain>, new: Verdict| {
+                    let before = shown_before(old, view, domain, type_);
+                    if let (Some(before), Some(on)) = (&before, new.waits_for())
+                        && before.status() != ConditionStatus::Unknown
+                        && held.contains(&on)
+                    {
+                        return before.clone();
+                    }
+                    let key = (type_, domain.cloned());
+                    let since = failing.get(&key).copied();
+                    let times = Times { since, seen_at: seen_at(view, type_), now: view.seen.now };
+                    match damp(before, new, times) {
+                        Damped::Shown(verdict) => verdict,
+                        Damped::Held(verdict, since) => {
+                            still.insert(key, since);
+                            verdict
+                        }
+                    }
+                };
+                let verdict = show(None, judged.verdict);
+                let domains = view
                     .federation
                     .domains()
                     .zip(judged.domains)
                     .map(|(domain, verdict)| show(Some(domain), verdict))
-                    .collect(),
+                    .collect();
+                if still.contains_key(&(type_, None)) && verdict.status() == ConditionStatus::True {
+                    held.push(type_);
+                }
+                Judgement { verdict, domains }
             })
             .collect();
         Self { rungs, failing: still }
     }
+}
+
+/// The verdict that is shown now about a condition of the federation or of a domain. One about another spec says nothing.
+fn shown_before(
+    old: &XmppFederationStatus,
+    view: View<'_>,
+    domain: Option<&Domain>,
+    type_: ConditionType,
+) -> Option<Verdict> {
+    let conditions = match domain {
+        None => Some(&old.conditions),
+        Some(domain) => conditions_of(old, domain),
+    };
+    conditions
+        .and_then(|conditions| condition::get(conditions, type_))
+        .filter(|shown| shown.observed_generation == view.federation.generation)
+        .and_then(Verdict::shown)
 }
 
 /// When the evidence about a condition was gathered.
@@ -222,17 +251,25 @@ fn whole(
     status.stage = Some(condition::stage(&status.conditions).as_str().to_owned());
 }
 
-/// The time changes only with another field, so that an unchanged status is not written.
+/// The time changes only with another field, so that an unchanged status is not written. The API server has times in whole
+/// seconds, so a status with others would differ from the stored one in every pass.
 fn stamped(
     old: &XmppFederationStatus,
     mut new: XmppFederationStatus,
     now: Timestamp,
 ) -> XmppFederationStatus {
     new.last_verified_time.clone_from(&old.last_verified_time);
+    let mut new = as_stored(new);
     if new != *old {
         new.last_verified_time = Some(Time(now));
+        new = as_stored(new);
     }
     new
+}
+
+/// The status as it is read again after it was written.
+fn as_stored(status: XmppFederationStatus) -> XmppFederationStatus {
+    serde_json::to_value(&status).and_then(serde_json::from_value).unwrap_or(status)
 }
 
 /// When the addresses or ports last changed. The first ones are not a change, because there were none before.
@@ -306,17 +343,21 @@ fn backends(view: View<'_>, rungs: &[Judgement]) -> Vec<BackendStatus> {
         let (name, namespace) = (&federation.name, &federation.namespace);
         let dns_server = view.seen.cluster.backend_ip.filter(|_| server.is_some());
         let tls_secret = server.map(|_| federation.backend_tls(&backend.name));
+        let found = server.and_then(|_| server::found(view, &backend.name, &hosted));
         BackendStatus {
             name: backend.name.clone(),
             dns_server: dns_server.map(|ip| ip.to_string()),
             ca_config_map: server.map(|_| names::backend_ca(&federation.name)),
             tls_secret: tls_secret.clone(),
             ca_renewal_time: server.and(view.seen.references.ca_renewal).map(Time),
+            server: found.clone(),
             configure: Some(match &backend.attachment {
                 Attachment::Server(server) => {
                     let (authentication, tls) =
                         (server.authentication, tls_secret.as_deref().unwrap_or_default());
-                    configure::backend(name, namespace, authentication, dns_server, &hosted, tls)
+                    let found = found.as_ref().map(|found| found.type_);
+                    let at = (name.as_str(), namespace.as_str());
+                    configure::backend(at, authentication, dns_server, &hosted, tls, found)
                 }
                 Attachment::Component(Component { secret_ref }) => {
                     configure::component(name, namespace, secret_ref, spec.replicas, &hosted)
@@ -360,6 +401,7 @@ fn inbound_evidence(old: &XmppFederationStatus, view: View<'_>) -> Option<Inboun
             source_address: None,
             peer: None,
             domain: view.federation.domains().next().map(ToString::to_string),
+            prober: Some(prober.prober),
             observed_time: Time(prober.at),
         },
         (None, None) => by_peer(inbound::strongest(view)?),
@@ -367,6 +409,7 @@ fn inbound_evidence(old: &XmppFederationStatus, view: View<'_>) -> Option<Inboun
     match &old.inbound {
         Some(known)
             if known.evidence == new.evidence
+                && known.prober == new.prober
                 && known.domain.is_some()
                 && new.observed_time.0.duration_since(known.observed_time.0) < INBOUND_STEP =>
         {
@@ -386,6 +429,7 @@ fn by_peer(found: &InboundObservation) -> InboundStatus {
         source_address: Some(found.source.to_canonical().to_string()),
         peer: Some(found.peer.to_string()),
         domain: Some(found.local.to_string()),
+        prober: None,
         observed_time: Time(found.at),
     }
 }

@@ -7,7 +7,9 @@ use s2s_peer::error::Result;
 
 use super::aim::Aim;
 use super::tally::Tally;
-use super::{amplification, attributes, chains, connections, dialback, names, white_space};
+use super::{
+    amplification, attributes, backends, chains, connections, dialback, names, white_space,
+};
 
 /// An attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub enum Kind {
     WildcardNames,
     /// Streams that are refused at once.
     LogFlood,
+    /// A backend that sends requests without end.
+    BackendFlood,
+    /// A backend that sends garbage.
+    BackendGarbage,
 }
 
 /// The privileges that an attacker needs.
@@ -53,7 +59,7 @@ pub enum Standing {
 
 impl Kind {
     /// All attacks.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::CertificateChains,
         Self::PrefixedAttributes,
         Self::LongNamespaces,
@@ -67,6 +73,8 @@ impl Kind {
         Self::AdminPort,
         Self::WildcardNames,
         Self::LogFlood,
+        Self::BackendFlood,
+        Self::BackendGarbage,
     ];
 
     /// Its name on the command line.
@@ -85,6 +93,8 @@ impl Kind {
             Self::AdminPort => "admin-port",
             Self::WildcardNames => "wildcard-names",
             Self::LogFlood => "log-flood",
+            Self::BackendFlood => "backend-flood",
+            Self::BackendGarbage => "backend-garbage",
         }
     }
 
@@ -96,7 +106,9 @@ impl Kind {
             | Self::LongNamespaces
             | Self::AuthenticatedStreams
             | Self::WhiteSpace
-            | Self::WildcardNames => Standing::Authenticated,
+            | Self::WildcardNames
+            | Self::BackendFlood
+            | Self::BackendGarbage => Standing::Authenticated,
             Self::DialbackLookups
             | Self::DialbackHanging
             | Self::SilentConnections
@@ -111,7 +123,7 @@ impl Kind {
     pub fn connections(self) -> usize {
         match self {
             Self::CertificateChains | Self::PrefixedAttributes | Self::LongNamespaces => 2,
-            Self::WhiteSpace => 4,
+            Self::WhiteSpace | Self::BackendFlood | Self::BackendGarbage => 4,
             Self::DialbackLookups | Self::DialbackHanging | Self::LogFlood => 8,
             Self::WildcardNames => 150,
             Self::AdminPort => 400,
@@ -147,6 +159,8 @@ impl Kind {
             Self::AuthenticatedStreams => connections::authenticated(aim, tally),
             Self::WhiteSpace => white_space::white_space(aim, tally),
             Self::WildcardNames => names::wildcard(aim, tally),
+            Self::BackendFlood => backends::flood(aim, tally),
+            Self::BackendGarbage => backends::garbage(aim, tally),
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod aim;
 mod amplification;
 mod attributes;
+mod backends;
 mod chains;
 mod connections;
 mod dialback;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use harness::loopback::{
-    BACKEND_ADDRESS, DEADLINE, Ground, LOCAL, ORDINARY, PEER_ADDRESS, World, secret_of,
+    BACKEND_ADDRESS, CLOSED, DEADLINE, Ground, LOCAL, ORDINARY, PEER_ADDRESS, World, secret_of,
 };
 use s2s_peer::acceptor::{Acceptor, Proof, Session};
 use s2s_peer::authority::Authority;
@@ -70,11 +70,17 @@ impl Besieged {
             | Kind::LongNamespaces
             | Kind::AuthenticatedStreams
             | Kind::WhiteSpace => Some(ground.authority.issue(&[ATTACKER])?),
+            Kind::BackendFlood | Kind::BackendGarbage => Some(ground.backend_ca.issue(&[FLOODED])?),
             _ => None,
         };
-        let to = if kind == Kind::AdminPort { ground.admin } else { ground.outer };
+        let (to, from) = match kind {
+            Kind::AdminPort => (ground.admin, ATTACKER),
+            Kind::BackendFlood | Kind::BackendGarbage => (ground.inner, FLOODED),
+            _ => (ground.outer, ATTACKER),
+        };
         let domain = match kind {
             Kind::WhiteSpace => SLOW,
+            Kind::BackendFlood | Kind::BackendGarbage => CLOSED,
             Kind::PrefixedAttributes
             | Kind::LongNamespaces
             | Kind::AuthenticatedStreams
@@ -84,7 +90,7 @@ impl Besieged {
         Ok(Aim {
             to,
             domain: domain.to_owned(),
-            from: ATTACKER.to_owned(),
+            from: from.to_owned(),
             identity,
             authority: Some(self.public.certificate_pem()),
             source: Some(IpAddr::V4(ATTACKERS_ADDRESS)),

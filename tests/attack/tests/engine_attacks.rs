@@ -44,6 +44,8 @@ attacks! {
     white_space_between_stanzas_for_a_slow_receiver = WhiteSpace, 2;
     silent_connections_to_the_admin_port = AdminPort, 150;
     many_names_of_one_wildcard_certificate = WildcardNames, 4;
+    requests_without_end_of_a_backend = BackendFlood, 2;
+    garbage_of_a_backend = BackendGarbage, 2;
 }
 
 #[test]

@@ -55,14 +55,15 @@ impl Delays {
     }
 }
 
-fn sorted(times: impl Iterator<Item = Duration>) -> Vec<Duration> {
+/// Least first.
+pub(crate) fn sorted(times: impl Iterator<Item = Duration>) -> Vec<Duration> {
     let mut times: Vec<Duration> = times.collect();
     times.sort_unstable();
     times
 }
 
-/// The percentile by nearest rank: the least value that `percent` of a hundred values do not exceed.
-fn rank(sorted: &[Duration], percent: usize) -> Option<f64> {
+/// The percentile by nearest rank, in milliseconds: the least value that `percent` of a hundred values do not exceed.
+pub(crate) fn rank(sorted: &[Duration], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied().map(milliseconds)
 }

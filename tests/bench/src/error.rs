@@ -36,6 +36,9 @@ pub enum BenchError {
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The world around the engine did not start.
+    #[error(transparent)]
+    Loopback(#[from] harness::loopback::LoopbackError),
     /// Prosody did not start.
     #[error(transparent)]
     Launch(#[from] LaunchError),

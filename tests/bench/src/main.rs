@@ -1,18 +1,23 @@
 //! `bench`: the engine and Prosody in the same run and under the same load: stanzas per CPU-second, and the time to the
-//! first stanza of a new peer.
+//! first stanza of a new peer. And the engine alone: queries of its DNS server, the time that it adds to a stanza, and
+//! rooms through two replicas.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use bench::added::Added;
 use bench::delay::Delays;
 use bench::error::{BenchError, Result};
 use bench::first_stanza::{self, Newcomer};
+use bench::latency::Paths;
 use bench::load::Size;
 use bench::measure::{Measurement, Run};
 use bench::prosody::Prosody;
 use bench::relay::Relay;
 use bench::report::{Figures, Memory, Report};
+use bench::room::{self, Outcome, Plan};
 use bench::stranger::Strangers;
 use bench::subject::{Certificates, Place, Subject};
 use bench::{names, null};
@@ -20,12 +25,19 @@ use clap::{Parser, ValueEnum};
 use harness::usage;
 use lab::debian::Debian;
 use lab::parts::{self, Part};
-use lab::paths::Paths;
+use lab::paths;
 
 /// The measured release.
 const PROSODY: Part = Part::Server(Debian::Prosody13);
 /// Number of runs of each server and size. The report shows the median.
 const ROUNDS: usize = 3;
+/// Stanzas on each path of the experiment on latency, and the pause before each of them.
+const LATENCY: [(usize, Duration); 2] = [(5_000, Duration::ZERO), (500, Duration::from_millis(2))];
+/// The rooms: 10,000 presences at the required rate, and 400,000 without a limit.
+const ROOMS: [Plan; 2] = [
+    Plan { occupants: 4, presences: 500, per_second: Some(1_000) },
+    Plan { occupants: 4, presences: 20_000, per_second: None },
+];
 /// The name of the engine in the report.
 const ENGINE: &str = "engine";
 /// The name of the engine before a component in the report.
@@ -50,7 +62,7 @@ struct Arguments {
     /// Servers to measure: `engine` (and the earlier build) or `prosody`. Default: both.
     #[arg(long)]
     only: Option<String>,
-    /// Experiments to run: `throughput`, `first-stanza` or `dns`. Default: all.
+    /// Experiment to run: `throughput`, `first-stanza`, `dns`, `added-latency` or `room-presences`. Default: all.
     #[arg(long)]
     measure: Option<Experiment>,
     /// Number of new peers of each kind to which each server sends a first stanza.
@@ -70,6 +82,10 @@ enum Experiment {
     FirstStanza,
     /// DNS queries of a backend per CPU-second.
     Dns,
+    /// Time that the engine adds to a stanza.
+    AddedLatency,
+    /// Presences of a room through two engines.
+    RoomPresences,
 }
 
 fn main() -> ExitCode {
@@ -96,6 +112,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     if measures(Experiment::Dns) {
         bench.dns()?;
+    }
+    if measures(Experiment::AddedLatency) {
+        report.added_latency = bench.added_latency()?;
+    }
+    if measures(Experiment::RoomPresences) {
+        report.rooms = bench.rooms()?;
     }
     print!("{report}");
     for size in Size::ALL {
@@ -151,6 +173,30 @@ impl Bench<'_> {
             println!("DNS, round {round} of {ROUNDS}: {figure:.0} queries per CPU-second");
         }
         Ok(())
+    }
+
+    fn added_latency(&self) -> Result<Vec<Added>> {
+        if !self.wants("engine") {
+            return Ok(Vec::new());
+        }
+        let mut paths = Paths::start(&engine(self.arguments)?)?;
+        let measured = LATENCY.map(|(stanzas, pause)| {
+            eprintln!("latency: {stanzas} stanzas on each path, each after {pause:?}");
+            paths.measure(stanzas, pause)
+        });
+        Ok(measured.into_iter().collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn rooms(&self) -> Result<Vec<Outcome>> {
+        if !self.wants("engine") {
+            return Ok(Vec::new());
+        }
+        let engine = engine(self.arguments)?;
+        let run = |plan: Plan| {
+            eprintln!("room: {} presences", plan.arrivals());
+            room::run(&engine, plan)
+        };
+        ROOMS.map(run).into_iter().collect()
     }
 
     fn first_stanza(&self) -> Result<Vec<Delays>> {
@@ -247,7 +293,7 @@ fn measure(subjects: &[&Subject], certificates: &Certificates) -> Result<Report>
             memory.push(Memory { subject: subject.name, idle_kib, after_kib });
         }
     }
-    Ok(Report { figures, memory, first_stanza: Vec::new() })
+    Ok(Report { figures, memory, ..Report::default() })
 }
 
 /// Number of stanzas for one or two seconds of processor time. Its clock ticks a hundred times a second.
@@ -276,7 +322,7 @@ fn prosody_root(arguments: &Arguments) -> Result<PathBuf> {
     if let Some(root) = &arguments.prosody_root {
         return Ok(root.clone());
     }
-    let paths = Paths::from_env()?;
+    let paths = paths::Paths::from_env()?;
     if let Ok(root) = PROSODY.file(&paths, "rootfs") {
         return Ok(root);
     }

@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 use s2s_peer::acceptor::{Acceptor, Proof};
 use s2s_peer::authority::Identity;
 use s2s_peer::dialback::Secret;
+use s2s_peer::stream::Stream;
 
 use super::error::{BenchError, Result};
 use super::load::RECEIVER;
@@ -20,14 +21,32 @@ pub fn start(certificates: &Certificates) -> Result<Subject> {
     let local = certificates.authority.issue(&[RECEIVER]).map_err(failed())?;
     let sink = Sink::default();
     let roots = certificates.authority.roots().map_err(failed())?;
-    let address = receive(local, roots, &sink)?;
+    let address = receive(RECEIVER, Ipv4Addr::LOCALHOST, local, roots, &sink)?;
     Ok(Subject { name: "nothing between", address, pid: None, sink })
 }
 
-/// Starts a receiving peer on a free port, and counts the stanzas of its streams.
-pub fn receive(identity: Identity, roots: Arc<RootCertStore>, sink: &Sink) -> Result<SocketAddr> {
+/// Starts a receiving server of a domain on a free port, and counts the stanzas of its streams.
+pub fn receive(
+    domain: &str,
+    address: Ipv4Addr,
+    identity: Identity,
+    roots: Arc<RootCertStore>,
+    sink: &Sink,
+) -> Result<SocketAddr> {
+    let sink = sink.clone();
+    listen(domain, address, identity, roots, move |stream| sink.drain(stream))
+}
+
+/// Starts a receiving server of a domain on a free port, and passes on each stream that a server has opened.
+pub fn listen(
+    domain: &str,
+    address: Ipv4Addr,
+    identity: Identity,
+    roots: Arc<RootCertStore>,
+    serve: impl Fn(Stream) + Send + 'static,
+) -> Result<SocketAddr> {
     let acceptor = Acceptor {
-        domain: RECEIVER.to_owned(),
+        domain: domain.to_owned(),
         identity,
         roots,
         proof: Proof::Certificate,
@@ -35,14 +54,13 @@ pub fn receive(identity: Identity, roots: Arc<RootCertStore>, sink: &Sink) -> Re
         timeout: MAX_SILENCE,
     };
     let listening = || BenchError::io("listening for", "the receiving peer");
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(listening())?;
+    let listener = TcpListener::bind((address, 0)).map_err(listening())?;
     let address = listener.local_addr().map_err(listening())?;
-    let sink = sink.clone();
     // The thread ends with the benchmark.
     thread::spawn(move || {
         for tcp in listener.incoming().flatten() {
             match acceptor.accept(tcp) {
-                Ok(Some(session)) => sink.drain(session.stream),
+                Ok(Some(session)) => serve(session.stream),
                 Ok(None) => {}
                 Err(error) => eprintln!("receiving peer: {error}"),
             }

@@ -2,7 +2,7 @@
 //! streams. The backend is a server, or a component (XEP-0114).
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use harness::claim;
@@ -89,7 +89,7 @@ impl Relay {
         }
         let sink = Sink::default();
         let roots = backend_ca.roots().map_err(failed())?;
-        let backend = receive(backend, roots, &sink)?;
+        let backend = receive(RECEIVER, Ipv4Addr::LOCALHOST, backend, roots, &sink)?;
         let port = || claim::port().map_err(BenchError::io("finding a port for", "the engine"));
         let (inner, component, admin, dns) = (port()?, port()?, port()?, port()?);
         let attachment = match behind {

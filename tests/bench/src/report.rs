@@ -4,9 +4,11 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use super::added::{self, Added};
 use super::delay::{self, Delays};
 use super::load::Size;
 use super::measure::Measurement;
+use super::room::Outcome;
 
 /// A median and the range of all values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -83,6 +85,10 @@ pub struct Report {
     pub memory: Vec<Memory>,
     /// One entry for each server and method of authentication.
     pub first_stanza: Vec<Delays>,
+    /// One entry for each pause and direction.
+    pub added_latency: Vec<Added>,
+    /// One entry for each room.
+    pub rooms: Vec<Outcome>,
 }
 
 impl Report {
@@ -128,6 +134,15 @@ impl fmt::Display for Report {
         }
         for delays in &self.first_stanza {
             writeln!(f, "{delays}")?;
+        }
+        if !self.added_latency.is_empty() {
+            writeln!(f, "{}", added::head())?;
+        }
+        for added in &self.added_latency {
+            writeln!(f, "{added}")?;
+        }
+        for room in &self.rooms {
+            writeln!(f, "{room}")?;
         }
         Ok(())
     }

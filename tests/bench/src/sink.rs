@@ -13,6 +13,8 @@ use super::tally::{Disorder, Tally};
 #[derive(Debug, Default)]
 struct Progress {
     next: u64,
+    /// When the last stanza arrived.
+    at: Option<Instant>,
     disorder: Option<Disorder>,
     /// The reason why the last ended stream ended. This alone is no failure: each run may have its own stream.
     ended: Option<String>,
@@ -48,7 +50,10 @@ impl Sink {
             };
             let size = bytes.len();
             match tally.feed(bytes) {
-                Ok(next) => self.change(|progress| progress.next = next),
+                Ok(next) => {
+                    let at = Some(Instant::now());
+                    self.change(|progress| (progress.next, progress.at) = (next, at));
+                }
                 Err(disorder) => {
                     self.change(|progress| progress.disorder = Some(disorder));
                     return "it was not what was sent".to_owned();
@@ -80,6 +85,11 @@ impl Sink {
             progress = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         Ok(())
+    }
+
+    /// When the last stanza that was counted had arrived, as the reading thread saw it.
+    pub fn last_arrival(&self) -> Option<Instant> {
+        self.lock().at
     }
 
     fn change(&self, change: impl FnOnce(&mut Progress)) {

@@ -19,7 +19,7 @@ use harness::loopback::{LOCAL, ORDINARY, PEER, World, until};
 use harness::program::engine;
 use s2s_peer::initiator::Initiator;
 use s2s_peer::server::{Event, Server};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ROOMS: &str = "rooms.example";
 const ROOMS_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
@@ -28,6 +28,11 @@ const STANZAS: usize = 200;
 
 /// The engine in front of the backend of [`LOCAL`] and of a second one for [`ROOMS`], which listens there.
 fn world(rooms: &TcpListener) -> World {
+    world_with(rooms, |_| {})
+}
+
+/// The same with another configuration.
+fn world_with(rooms: &TcpListener, change: impl FnOnce(&mut Value)) -> World {
     let address = rooms.local_addr().unwrap();
     World::start_with(engine(), ORDINARY, |ground, config| {
         ground.install_certificate_for(&[LOCAL, ROOMS]).unwrap();
@@ -38,6 +43,7 @@ fn world(rooms: &TcpListener) -> World {
         config["backends"].as_array_mut().unwrap().push(second);
         let domains = config["domains"].as_array_mut().unwrap();
         domains.push(json!({"name": ROOMS, "backend": "rooms"}));
+        change(config);
     })
     .unwrap()
 }
@@ -177,4 +183,30 @@ fn a_backend_that_floods_the_engine() {
     the_other_backend_goes_on(&world);
     drop(world);
     drop(flood);
+}
+
+#[test]
+fn what_waits_for_a_backend_that_reads_nothing_is_bounded() {
+    const WAITING: u64 = 16;
+    let rooms = listener();
+    let limits = json!({"queueStanzas": WAITING});
+    let world = world_with(&rooms, |config| config["limits"] = limits);
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let trusted = world.ground.authority.roots().unwrap();
+    let initiator = Initiator { to: ROOMS, ..world.from_peer(Some(&identity), &trusted) };
+    let mut stream = initiator.external().unwrap();
+    stream.transport().set_patience(Duration::from_secs(3)).unwrap();
+    let message =
+        format!("<message from='a@{PEER}' to='b@{ROOMS}' id='w'><body>x</body></message>");
+    let message = message.repeat(1_000);
+    // The engine stops reading, and the buffers of the connection fill.
+    let mut sent = 0;
+    while stream.send(&message).is_ok() {
+        sent += 1_000;
+        assert!(sent < 1_000_000, "the engine reads on");
+    }
+    let waiting = world.count("stanzas_queued", &[]).unwrap();
+    // One stanza more waits for room, and a few pings of the engine itself wait for their backends.
+    assert!((WAITING..WAITING + 8).contains(&waiting), "{waiting} of {sent} wait");
+    the_other_backend_goes_on(&world);
 }

@@ -90,6 +90,25 @@ impl Components {
         (text("outcome").to_owned(), text("detail").to_owned())
     }
 
+    /// A stream of the peer to [`BOT`], whose component has left meanwhile.
+    fn peer_to_absent_bot(&self) -> Stream {
+        let bot = self.connect(BOT);
+        let peer = self.peer_to(BOT);
+        bot.close().unwrap();
+        self.await_outcome(BOT, "ComponentNotConnected");
+        peer
+    }
+
+    /// The condition with which the engine refuses a new stream of the peer to this domain; `None` if it accepts.
+    fn refuses_peer(&self, to: &str) -> Option<String> {
+        let initiator = self.world.from_peer(Some(&self.identity), &self.roots);
+        match (Initiator { to, ..initiator }).external() {
+            Ok(_) => None,
+            Err(PeerError::Stream { condition, .. }) => Some(condition),
+            Err(other) => panic!("no stream error: {other:?}"),
+        }
+    }
+
     fn await_outcome(&self, domain: &str, outcome: &str) {
         eventually(domain, &outcome.to_owned(), || Ok(self.round_trip(domain).0)).unwrap();
     }
@@ -235,6 +254,34 @@ fn a_refused_component_is_told_why_and_evidence_counts_it_until_one_is_connected
 }
 
 #[test]
+fn a_component_that_answers_nothing_is_connected_and_not_ready_until_it_sends_a_stanza() {
+    let components = start();
+    let mut bot = components.connect(BOT);
+    components.await_outcome(BOT, "NoAnswer");
+    let (_, detail) = components.round_trip(BOT);
+    assert!(detail.contains("is connected") && detail.contains("did not answer"), "{detail}");
+    // A library that drops requests that it does not know still sends its own stanzas.
+    bot.send(answer(&format!("echo@{BOT}/r"), &format!("juliet@{PEER}"), "m1")).unwrap();
+    components.await_outcome(BOT, "RoundTripSeen");
+    components.await_outcome(NEWS, "RoundTripSeen");
+}
+
+#[test]
+fn a_component_that_stops_answering_is_noticed_although_it_stays_connected() {
+    let components = start();
+    let mut bot = components.connect(BOT);
+    bot.send(answer(&format!("echo@{BOT}/r"), &format!("juliet@{PEER}"), "m1")).unwrap();
+    // One for each of its domains.
+    for _ in 0..2 {
+        let ping = bot.element("the ping of the engine").unwrap();
+        answer_ping(&mut bot, &ping);
+    }
+    components.await_outcome(BOT, "RoundTripSeen");
+    // It hangs; its stanza from before says nothing about now.
+    components.await_outcome(BOT, "NoAnswer");
+}
+
+#[test]
 fn one_stream_has_all_domains_of_the_backend_until_one_has_a_stream_of_its_own() {
     let components = start();
     let mut bot = components.connect(BOT);
@@ -278,8 +325,7 @@ fn a_component_that_speaks_for_others_loses_its_stream() {
 #[test]
 fn while_a_component_is_away_messages_wait_and_requests_come_back() {
     let components = start();
-    components.await_outcome(BOT, "ComponentNotConnected");
-    let mut peer = components.peer_to(BOT);
+    let mut peer = components.peer_to_absent_bot();
     peer.send(message(BOT, "m1")).unwrap();
     peer.send(format!(
         "<iq from='{PEER}' to='{BOT}' id='q1' type='get'><ping xmlns='{PING}'/></iq>"
@@ -304,9 +350,32 @@ fn while_a_component_is_away_messages_wait_and_requests_come_back() {
 }
 
 #[test]
+fn new_streams_to_a_component_that_is_away_are_refused_so_that_peers_queue_and_the_others_go_on() {
+    let components = start();
+    for domain in [BOT, NEWS] {
+        until("the refusal", || components.refuses_peer(domain).is_some()).unwrap();
+        assert_eq!(components.refuses_peer(domain).as_deref(), Some("remote-connection-failed"));
+    }
+    assert_eq!(components.refuses_peer(LOCAL), None, "another backend");
+    assert!(components.world.engine.log().contains("BackendUnreachable"));
+
+    // One stream serves both domains at once.
+    let bot = components.connect(BOT);
+    assert_eq!([BOT, NEWS].map(|domain| components.refuses_peer(domain)), [None, None]);
+    // A domain that had a stream of its own waits for the next one.
+    components.connect(NEWS).close().unwrap();
+    until("the refusal", || components.refuses_peer(NEWS).is_some()).unwrap();
+    assert_eq!(components.refuses_peer(BOT), None, "its component is connected");
+    let news = components.connect(NEWS);
+    assert_eq!(components.refuses_peer(NEWS), None);
+    drop((bot, news));
+    until("the refusal", || components.refuses_peer(BOT).is_some()).unwrap();
+}
+
+#[test]
 fn stanzas_that_wait_too_long_for_a_component_come_back_with_the_cause() {
     let components = start_with(|config| config["timeouts"] = json!({"queueSeconds": 5}));
-    let mut peer = components.peer_to(BOT);
+    let mut peer = components.peer_to_absent_bot();
     peer.send(message(BOT, "m1")).unwrap();
     let bounce = components.world.peer.stanza().unwrap();
     assert_eq!((id(&bounce), bounce.attribute("type")), ("m1", Some("error")), "{bounce}");
@@ -491,4 +560,26 @@ fn garbage_on_the_port_of_components_is_answered_and_harms_nobody() {
     let mut peer = components.peer_to(BOT);
     peer.send(message(BOT, "m1")).unwrap();
     assert_eq!(id(&next_message(&mut bot)), "m1");
+}
+
+#[test]
+fn xep0114_3_a_second_component_of_a_domain_is_refused_and_the_evidence_names_both() {
+    let components = start();
+    let mut bot = components.connect(BOT);
+    for _ in 0..2 {
+        let ping = bot.element("the ping of the engine").unwrap();
+        answer_ping(&mut bot, &ping);
+    }
+    components.await_outcome(BOT, "RoundTripSeen");
+    assert_eq!(components.component(BOT).refusal().unwrap(), "conflict");
+    // The next ping would come a minute later.
+    let ping = bot.element("the ping after the conflict").unwrap();
+    assert_eq!(ping.attribute("to"), Some(BOT));
+    answer_ping(&mut bot, &ping);
+    components.await_outcome(BOT, "ComponentConflict");
+    let (_, detail) = components.round_trip(BOT);
+    for part in ["127.0.0.1 is connected for bot.example", "another one at 127.0.0.1"] {
+        assert!(detail.contains(part), "{part}: {detail}");
+    }
+    assert_eq!(components.round_trip(NEWS).0, "RoundTripSeen", "another domain of the backend");
 }

@@ -102,7 +102,7 @@ fn where_a_person_waits_the_error_comes_at_once_and_messages_wait() {
         (None, "connection refused"),
         (
             Some(PROTOCOL_VERSION),
-            "the peer accepts none of the offered parameters (TLS alert ProtocolVersion); offered: TLSv1_3",
+            "the peer accepts none of the offered parameters (TLS alert ProtocolVersion). The engine offered TLSv1_3",
         ),
         (
             Some(UNKNOWN_CA),

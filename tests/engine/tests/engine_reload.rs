@@ -193,3 +193,27 @@ fn a_stream_that_a_certificate_proved_ends_when_dialback_becomes_required() {
 fn a_stream_that_the_new_policy_allows_goes_on() {
     under(&json!({"domain": PEER}), external, &json!({"domain": PEER, "profile": "Strict"}), true);
 }
+
+#[test]
+fn a_peer_that_no_longer_meets_its_settings_is_reported_soon_after_the_reload() {
+    let mut control = None;
+    let mut world = World::start_with(engine(), ORDINARY, |ground, config| {
+        control = Some(harness::evidence::serve(ground, config).unwrap());
+        config["peers"] = json!([{"domain": PEER}]);
+    })
+    .unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let reason = || {
+        let peer = harness::evidence::of_peer(control.unwrap(), &roots).unwrap();
+        peer.outbound.map(|stream| stream.reason).unwrap_or_default()
+    };
+    until("the stream to the peer", || reason() == "Connected").unwrap();
+    let pin = "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    reload(&mut world, |config| {
+        config["peers"] = json!([{
+            "domain": PEER, "tls": {"verification": "Required", "pins": [pin]},
+        }]);
+    });
+    // The regular check of a reached peer comes much later than the deadline.
+    until("the failed check of its key", || reason() == "PinMismatch").unwrap();
+}

@@ -147,17 +147,17 @@ fn acknowledged(stream: &mut Stream) -> usize {
     }
 }
 
-/// Each of `acknowledged` stanzas was delivered or came back. `unsure`: number of bytes that may have been both
-/// delivered and returned.
+/// Each of `acknowledged` stanzas was delivered or came back; also later ones may have come back. `unsure`: number of bytes
+/// that may have been both delivered and returned.
 fn assert_complete(acknowledged: usize, delivered: usize, mut bounced: Vec<usize>, unsure: usize) {
     bounced.sort_unstable();
     let first = bounced.first().copied().unwrap_or(acknowledged);
-    let missing = || {
-        (first..acknowledged).filter(|id| bounced.binary_search(id).is_err()).collect::<Vec<_>>()
-    };
+    let end = acknowledged.max(first + bounced.len());
+    let missing =
+        || (first..end).filter(|id| bounced.binary_search(id).is_err()).collect::<Vec<_>>();
     assert!(
-        bounced.iter().copied().eq(first..acknowledged),
-        "{} of {first}..{acknowledged} came back, missing are {:?}",
+        bounced.iter().copied().eq(first..end),
+        "{} of {first}..{end} came back, {acknowledged} were acknowledged, missing are {:?}",
         bounced.len(),
         missing()
     );
@@ -186,6 +186,42 @@ fn what_waits_for_a_slow_backend_is_delivered_and_the_rest_comes_back() {
     let bounced = scene.bounced();
     let acknowledged = acknowledged(&mut scene.sender.join().unwrap());
     assert_complete(acknowledged, delivered, bounced, 0);
+}
+
+/// The streams that carry stanzas on close after those that bring them.
+#[test]
+fn what_a_peer_sends_until_it_reads_the_end_of_its_stream_is_delivered() {
+    let world = World::start(engine(), ORDINARY).unwrap();
+    let mut from_backend = world.stream_from_backend(PEER).unwrap();
+    let identity = world.ground.authority.issue(&[PEER]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    let mut from_peer = world.from_peer(Some(&identity), &roots).external().unwrap();
+    let message = |from: &str, to: &str, id: &str| {
+        format!("<message from='someone@{from}/r' to='someone@{to}' id='{id}'/>")
+    };
+    // The engine opens the streams that will carry the stanzas on.
+    from_backend.send(message(LOCAL, PEER, "early")).unwrap();
+    from_peer.send(message(PEER, LOCAL, "early")).unwrap();
+    world.peer.message().unwrap();
+    world.backend.message().unwrap();
+    world.engine.terminate().unwrap();
+    for (stream, from, to) in [(&mut from_peer, PEER, LOCAL), (&mut from_backend, LOCAL, PEER)] {
+        // Without XEP-0198, the sender learns only from this that the engine ends.
+        let reported = stream.element("the end of the stream").unwrap_err();
+        assert!(is_shutdown(&reported), "{reported}");
+        stream.send(message(from, to, "late") + "</stream:stream>").unwrap();
+    }
+    for (server, from) in [(&world.peer, LOCAL), (&world.backend, PEER)] {
+        let delivered = loop {
+            let stanza = server.stanza().unwrap();
+            if stanza.attribute("id") == Some("late") {
+                break stanza;
+            }
+        };
+        assert_eq!(delivered.attribute("type"), None, "{delivered}");
+        let sender = format!("someone@{from}/r");
+        assert_eq!(delivered.attribute("from"), Some(sender.as_str()), "{delivered}");
+    }
 }
 
 #[test]

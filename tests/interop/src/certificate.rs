@@ -29,7 +29,7 @@ impl Years {
 
 /// The authority that both sides trust.
 #[derive(Debug)]
-pub(crate) struct Issuer {
+pub struct Issuer {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
@@ -44,7 +44,7 @@ pub struct Pem {
 
 impl Issuer {
     /// Makes an authority.
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Interoperability CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -54,20 +54,28 @@ impl Issuer {
     }
 
     /// Its own certificate in PEM.
-    pub(crate) fn pem(&self) -> String {
+    pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// Its private key in PEM.
-    pub(crate) fn key_pem(&self) -> String {
+    pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
     /// A certificate of that kind for a domain.
-    pub(crate) fn issue(&self, kind: Certificate, domain: &str) -> Result<Pem> {
-        let name = if kind == Certificate::WrongName { OTHER } else { domain };
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, name);
+    pub fn issue(&self, kind: Certificate, domain: &str) -> Result<Pem> {
+        self.issue_for(kind, &[domain])
+    }
+
+    /// A certificate of that kind for several domains.
+    pub fn issue_for(&self, kind: Certificate, domains: &[&str]) -> Result<Pem> {
+        let names = if kind == Certificate::WrongName { &[OTHER] } else { domains };
+        let mut params =
+            CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        if let Some(name) = names.first() {
+            params.distinguished_name.push(DnType::CommonName, *name);
+        }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         if kind != Certificate::ServerAuthOnly {

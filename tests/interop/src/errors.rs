@@ -89,7 +89,7 @@ pub fn of_a_backend(release: Release, engine: &Path) -> Result<()> {
     let identity = issuer.issue(Certificate::Good, LOCAL)?;
     let address = IpAddr::from(addresses.backend);
     let peer = site(release, &CELL, &addresses, &ground, &issuer)?;
-    let site = Site { domain: LOCAL, address, identity, ..peer };
+    let site = Site { domain: LOCAL.to_owned(), address, identity, ..peer };
     let theirs = release.launch(&site)?.start(&site.root, &site.home)?;
     let at = site.at(SERVERS);
     let ours = ours::start(engine, &mut ground, &issuer, &CELL, &addresses, at, QUIET)?;

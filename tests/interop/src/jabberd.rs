@@ -24,7 +24,7 @@ pub(crate) fn launch(site: &Site) -> Launch {
         files: vec![
             file("router.xml", router_config(router)),
             file("router-users.xml", users),
-            file("sm.xml", session_manager(site.domain, router)),
+            file("sm.xml", session_manager(&site.domain, router)),
             file("c2s.xml", clients(site, router)),
             file("s2s.xml", servers(site, router)),
             file("peer.pem", format!("{}{}", site.identity.certificate, site.identity.key)),
@@ -113,7 +113,7 @@ fn session_manager(domain: &str, router: SocketAddr) -> String {
 
 /// Any user may log in.
 fn clients(site: &Site, router: SocketAddr) -> String {
-    let (to_router, domain, address) = (to_router(router), site.domain, site.address);
+    let (to_router, domain, address) = (to_router(router), &site.domain, site.address);
     format!(
         "<c2s><id>c2s</id>{to_router}
 <local><id>{domain}</id><ip>{address}</ip><port>{CLIENTS}</port></local>

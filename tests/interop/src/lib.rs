@@ -4,8 +4,8 @@
 //! direction. [`matrix`] runs the cell between the engine and a server ([`release`]) and checks the outcome. Everything
 //! runs in a network namespace of its own ([`sandbox`]), so that every cell has the real ports.
 
-mod cell;
-mod certificate;
+pub mod cell;
+pub mod certificate;
 mod distance;
 mod ejabberd;
 pub mod error;
@@ -21,4 +21,4 @@ pub mod release;
 pub mod resolvers;
 mod result;
 pub mod sandbox;
-mod site;
+pub mod site;

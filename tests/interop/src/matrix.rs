@@ -161,7 +161,7 @@ pub(super) fn site(
     Ok(Site {
         home,
         root: release.root(&Paths::from_env()?)?,
-        domain: PEER,
+        domain: PEER.to_owned(),
         address: addresses.theirs,
         dns: addresses.dns,
         settings: release.settings(cell),

@@ -21,7 +21,7 @@ pub(crate) fn launch(site: &Site) -> Launch {
             file("ca.crt", site.authority.clone()),
             file("peer.crt", site.identity.certificate.clone()),
             file("peer.key", site.identity.key.clone()),
-            account(USER, site.domain, PASSWORD),
+            account(USER, &site.domain, PASSWORD),
         ],
         programs: vec![program(listens)],
     }

@@ -181,7 +181,8 @@ pub fn of_a_backend(release: Release, engine: &Path) -> Result<Shown> {
     ground.write("backend-ca.key", &issuer.key_pem())?;
     let peer = site(release, &CELL, &addresses, &ground, &issuer)?;
     let identity = issuer.issue(Certificate::Good, LOCAL)?;
-    let site = Site { domain: LOCAL, address: addresses.backend.into(), identity, ..peer };
+    let site =
+        Site { domain: LOCAL.to_owned(), address: addresses.backend.into(), identity, ..peer };
     let authentication = match site.settings.demand {
         Demand::Certificate => "Minted",
         Demand::CertificateOrDialback | Demand::Dialback => "Dialback",

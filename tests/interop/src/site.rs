@@ -7,13 +7,13 @@ use super::cell::{Settings, Way};
 use super::certificate::Pem;
 
 /// Ports of servers (RFC 6120 §14.7; 5270 by custom) and of clients.
-pub(crate) const SERVERS: u16 = 5269;
+pub const SERVERS: u16 = 5269;
 /// Direct TLS between servers.
-pub(crate) const SERVERS_TLS: u16 = 5270;
+pub const SERVERS_TLS: u16 = 5270;
 /// Clients.
-pub(crate) const CLIENTS: u16 = 5222;
+pub const CLIENTS: u16 = 5222;
 /// DNS.
-pub(crate) const DNS: u16 = 53;
+pub const DNS: u16 = 53;
 
 /// IPv6 addresses, from the block for benchmarks (RFC 5180 §8). One cell at a time uses them.
 pub(crate) const OURS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
@@ -55,7 +55,7 @@ pub struct Site {
     /// Its root file system.
     pub root: PathBuf,
     /// Its domain.
-    pub domain: &'static str,
+    pub domain: String,
     /// The only address that it listens on.
     pub address: IpAddr,
     /// The only name server that it queries.

@@ -10,6 +10,7 @@ use harness::claim;
 use harness::environment;
 use tempfile::TempDir;
 
+pub use crate::audit::Timed;
 use crate::audit::{self, Request};
 use crate::command::{Run, which};
 use crate::error::{Error, Result};
@@ -21,8 +22,8 @@ use crate::wait::{Seen, Wait};
 /// Maximum time for the servers to become ready on a busy machine.
 const READY: Duration = Duration::from_secs(90);
 
-/// Virtual addresses of Services; nothing listens there.
-const SERVICE_CIDR: &str = "198.18.64.0/24";
+/// Virtual addresses of Services, two for each federation; nothing listens there.
+pub const SERVICE_CIDR: &str = "198.18.64.0/20";
 
 /// The API server with its etcd.
 #[derive(Debug)]
@@ -38,6 +39,11 @@ pub struct ApiServer {
 impl ApiServer {
     /// Starts both servers and waits until the API server is ready.
     pub fn start(paths: &Paths) -> Result<Self> {
+        Self::start_with(paths, SERVICE_CIDR)
+    }
+
+    /// The same with this range of addresses for Services.
+    pub fn start_with(paths: &Paths, service_cidr: &str) -> Result<Self> {
         let etcd = which("etcd").ok_or_else(|| Error::MissingTool {
             tool: "etcd".into(),
             remedy: "install the package etcd-server, or run `lab build`".into(),
@@ -70,7 +76,7 @@ impl ApiServer {
             ],
             &[],
         )?;
-        let arguments = apiserver_args(dir.path(), &etcd_client, port);
+        let arguments = apiserver_args(dir.path(), &etcd_client, port, service_cidr);
         let kube_apiserver = Program::start(dir.path(), &kube_apiserver, &arguments, &[])?;
         let mut server = Self { kube_apiserver, etcd, dir, kubectl, url };
         server.wait_ready()?;
@@ -115,6 +121,11 @@ impl ApiServer {
     /// All requests of a user so far; service accounts are `system:serviceaccount:NAMESPACE:NAME`.
     pub fn requests_of(&self, user: &str) -> Result<Vec<Request>> {
         audit::requests_of(&self.dir.path().join("audit.log"), user)
+    }
+
+    /// All requests for resources so far, with their times.
+    pub fn timed_requests(&self) -> Result<Vec<Timed>> {
+        audit::timed(&self.dir.path().join("audit.log"))
     }
 
     /// Applies a manifest that is given as text.
@@ -237,13 +248,13 @@ impl Drop for Program {
     }
 }
 
-fn apiserver_args(dir: &Path, etcd: &str, port: u16) -> Vec<String> {
+fn apiserver_args(dir: &Path, etcd: &str, port: u16, service_cidr: &str) -> Vec<String> {
     let pki = dir.display();
     vec![
         format!("--etcd-servers={etcd}"),
         "--bind-address=127.0.0.1".into(),
         format!("--secure-port={port}"),
-        format!("--service-cluster-ip-range={SERVICE_CIDR}"),
+        format!("--service-cluster-ip-range={service_cidr}"),
         "--authorization-mode=RBAC".into(),
         format!("--client-ca-file={pki}/ca.crt"),
         format!("--tls-cert-file={pki}/apiserver.crt"),

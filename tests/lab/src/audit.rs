@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -29,9 +30,23 @@ pub struct Request {
     pub code: u16,
 }
 
+/// A request for one object, with the time at which the API server received it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timed {
+    /// The request.
+    pub request: Request,
+    /// Name of the object; empty for a list.
+    pub name: String,
+    /// The user.
+    pub user: String,
+    /// When it was received.
+    pub at: Timestamp,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
+    request_received_timestamp: Timestamp,
     verb: String,
     user: User,
     object_ref: Option<ObjectRef>,
@@ -53,6 +68,8 @@ struct ObjectRef {
     api_group: String,
     #[serde(default)]
     namespace: String,
+    #[serde(default)]
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +80,12 @@ struct ResponseStatus {
 
 /// The requests of a user for resources, in the order of the log, including repetitions.
 pub(crate) fn requests_of(log: &Path, user: &str) -> Result<Vec<Request>> {
+    let all = timed(log)?.into_iter().filter(|one| one.user == user);
+    Ok(all.map(|one| one.request).collect())
+}
+
+/// The requests for resources, in the order of the log.
+pub(crate) fn timed(log: &Path) -> Result<Vec<Timed>> {
     let mut requests = Vec::new();
     let text = read(log)?;
     // The server may still be writing the last line.
@@ -72,14 +95,17 @@ pub(crate) fn requests_of(log: &Path, user: &str) -> Result<Vec<Request>> {
         let (Some(object), Some(answer)) = (event.object_ref, event.response_status) else {
             continue;
         };
-        let Some(mut resource) = object.resource.filter(|_| event.user.username == user) else {
-            continue;
-        };
+        let Some(mut resource) = object.resource else { continue };
         if !object.subresource.is_empty() {
             resource = format!("{resource}/{}", object.subresource);
         }
         let (group, namespace) = (object.api_group, object.namespace);
-        requests.push(Request { verb: event.verb, group, resource, namespace, code: answer.code });
+        requests.push(Timed {
+            request: Request { verb: event.verb, group, resource, namespace, code: answer.code },
+            name: object.name,
+            user: event.user.username,
+            at: event.request_received_timestamp,
+        });
     }
     Ok(requests)
 }

@@ -3,15 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::apiserver::{ApiServer, Program};
+use crate::apiserver::{ApiServer, Program, free_ports};
 use crate::error::{Error, Result};
-use crate::installed::{ACCOUNT, NAMESPACE, install, start_operator};
+use crate::installed::{ACCOUNT, NAMESPACE, Release, install};
+use crate::passes::Passes;
 use crate::wait::{Seen, Wait};
+use crate::{pending, rollout};
 
 /// What to create.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,10 @@ pub struct Load {
     pub namespaces: usize,
     /// Nodes, of 14 kB each, as on a usual cluster.
     pub nodes: usize,
+    /// Domains of each federation.
+    pub domains: usize,
+    /// Peers of each federation.
+    pub peers: usize,
 }
 
 /// Requests by verb and resource.
@@ -45,6 +53,8 @@ pub struct Stage {
     // Declared in this order so that the operator stops first.
     operator: Program,
     server: ApiServer,
+    /// Where the operator serves its metrics.
+    metrics: SocketAddr,
     load: Load,
     begun: Instant,
 }
@@ -55,13 +65,14 @@ impl Stage {
         let server = install(&[])?;
         for chunk in 0..load.nodes.div_ceil(CHUNK) {
             let numbers = chunk * CHUNK..load.nodes.min((chunk + 1) * CHUNK);
-            create(&server, &numbers.map(node).collect::<Vec<_>>())?;
+            rollout::create(&server, &numbers.map(node).collect::<Vec<_>>())?;
         }
-        create(&server, &(0..load.namespaces).map(namespace).collect::<Vec<_>>())?;
-        let all: Vec<_> = (0..load.federations).map(|n| federation(n, load.namespaces)).collect();
-        create(&server, &all)?;
-        let operator = start_operator(&server)?;
-        Ok(Self { operator, server, load, begun: Instant::now() })
+        rollout::create(&server, &(0..load.namespaces).map(namespace).collect::<Vec<_>>())?;
+        rollout::create(&server, &federations(load))?;
+        let [port] = free_ports()?;
+        let operator = Release::usual(&[]).start_at(&server, port)?;
+        let metrics = (Ipv4Addr::LOCALHOST, port).into();
+        Ok(Self { operator, server, metrics, load, begun: Instant::now() })
     }
 
     /// The API server.
@@ -72,18 +83,29 @@ impl Stage {
     /// Waits until each federation has a verdict about its spec and all its children. Returns the time since the start of the
     /// operator.
     pub fn until_judged(&mut self) -> Result<Duration> {
+        self.until_each("Accepted", "status", "True")?;
+        Ok(self.begun.elapsed())
+    }
+
+    /// Waits until this field of a condition has this value in each federation.
+    fn until_each(&mut self, condition: &str, field: &str, value: &str) -> Result<()> {
         let wanted = self.load.federations;
-        let columns = "-o=custom-columns=A:.status.conditions[?(@.type==\"Accepted\")].status";
-        let list = ["get", "xfed", "-A", "--no-headers", columns];
-        Wait::new(format!("{wanted} federations to be judged"), JUDGED)
+        let column =
+            format!("-o=custom-columns=A:.status.conditions[?(@.type==\"{condition}\")].{field}");
+        let list = ["get", "xfed", "-A", "--no-headers", &column];
+        Wait::new(format!("{wanted} federations with {condition} {value}"), JUDGED)
             .log(self.operator.log())
             .until(|| {
                 self.operator.must_run()?;
-                let listed = self.server.kubectl().args(list).stdout()?;
-                let judged = listed.lines().filter(|line| line.trim() == "True").count();
-                Ok(Seen::done_if(judged == wanted, format!("{judged} are accepted")))
-            })?;
-        Ok(self.begun.elapsed())
+                thread::sleep(LOOK);
+                // A busy server may not answer within its own time limit of a minute.
+                let listed = match self.server.kubectl().args(list).stdout() {
+                    Ok(listed) => listed,
+                    Err(error) => return Ok(Seen::NotYet(error.to_string())),
+                };
+                let found = listed.lines().filter(|line| line.trim() == value).count();
+                Ok(Seen::done_if(found == wanted, format!("{found} have it")))
+            })
     }
 
     /// Waits until the operator has sent nothing but its fixed requests for a while, so that the last transitions of the
@@ -92,6 +114,7 @@ impl Stage {
         let mut known = self.requests()?;
         let mut since = Instant::now();
         Wait::new("the operator to be idle", IDLE).log(self.operator.log()).until(|| {
+            thread::sleep(LOOK);
             let now = self.requests()?;
             if per_federation(&now) != per_federation(&known) {
                 since = Instant::now();
@@ -110,6 +133,43 @@ impl Stage {
             *all.entry(format!("{} {}", request.verb, request.resource)).or_default() += 1;
         }
         Ok(all)
+    }
+
+    /// Reports a pod of each federation that no node takes.
+    pub fn report_unschedulable(&self) -> Result<()> {
+        pending::report(&self.server)
+    }
+
+    /// Waits until `EngineReady` of each federation has this reason. Returns the time that it took.
+    pub fn until_engines(&mut self, reason: &str) -> Result<Duration> {
+        let begun = Instant::now();
+        self.until_each("EngineReady", "reason", reason)?;
+        Ok(begun.elapsed())
+    }
+
+    /// Reports that the engines of all federations are of their current template and ready.
+    pub fn report_engines(&self) -> Result<()> {
+        rollout::report(&self.server, 2)
+    }
+
+    /// Replaces the engines of all federations, one after the other in each.
+    pub fn replace_engines(&self) -> Result<()> {
+        rollout::change(&self.server, &federations(self.load))?;
+        rollout::report(&self.server, 1)?;
+        rollout::report(&self.server, 2)
+    }
+
+    /// The operator's passes so far.
+    pub fn passes(&self) -> Result<Passes> {
+        Passes::of(self.metrics)
+    }
+
+    /// Bytes of the largest status.
+    pub fn largest_status(&self) -> Result<usize> {
+        let list: Value = self.server.kubectl().args(["get", "xfed", "-A", "-o", "json"]).json()?;
+        let items = list.pointer("/items").and_then(Value::as_array);
+        let sizes = items.into_iter().flatten().filter_map(|item| item.get("status"));
+        Ok(sizes.map(|status| status.to_string().len()).max().unwrap_or_default())
     }
 
     /// What the operator has used.
@@ -167,32 +227,39 @@ const JUDGED: Duration = Duration::from_mins(40);
 const IDLE: Duration = Duration::from_mins(8);
 /// Time without requests after which the operator counts as idle: events about conditions that stay False come after a minute.
 const QUIET: Duration = Duration::from_secs(75);
+/// Time between two looks at all federations or at the whole audit log. Each takes longer than the pause of [`Wait`], and would
+/// take a processor from the operator that is measured.
+const LOOK: Duration = Duration::from_secs(2);
 /// Objects that one run of kubectl creates.
 const CHUNK: usize = 500;
-
-fn create(server: &ApiServer, items: &[Value]) -> Result<()> {
-    if items.is_empty() {
-        return Ok(());
-    }
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-    server.kubectl().args(["create", "--validate=false", "-f", "-"]).input(list.to_string()).ok()
-}
 
 fn namespace(number: usize) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": format!("tenant{number}")}})
 }
 
+fn federations(load: Load) -> Vec<Value> {
+    (0..load.federations).map(|number| federation(number, load)).collect()
+}
+
 /// A federation whose resolvers do not answer: nothing leaves the machine.
-fn federation(number: usize, namespaces: usize) -> Value {
+fn federation(number: usize, load: Load) -> Value {
+    let domain = |domain: usize| match domain {
+        0 => json!({"name": format!("d{number}.example.com")}),
+        _ => json!({"name": format!("s{domain}.d{number}.example.com")}),
+    };
+    let domains: Vec<Value> = (0..load.domains).map(domain).collect();
+    let peers: Vec<Value> =
+        (0..load.peers).map(|peer| json!({"domain": format!("p{peer}.example.org")})).collect();
     json!({
         "apiVersion": "xmppfederation.dev/v1alpha1",
         "kind": "XmppFederation",
         "metadata": {
             "name": format!("fed{number}"),
-            "namespace": format!("tenant{}", number % namespaces.max(1))
+            "namespace": format!("tenant{}", number % load.namespaces.max(1))
         },
         "spec": {
-            "domains": [{"name": format!("d{number}.example.com")}],
+            "domains": domains,
+            "peers": peers,
             "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
             "dns": {"resolvers": ["127.0.0.1:1"]}
         }

@@ -1,7 +1,7 @@
 //! The control groups of the lab's node, on machines with cgroup v1 and v2.
 //!
-//! v1: the group `xfed-lab` below this process' own group, in every hierarchy. v2: the group `xfed-lab` at the top,
-//! with the node's programs in its leaf `node`. A v2 group that has controllers for its children contains no processes
+//! Every lab has a group of its own, named after its state ([`Paths::cgroup`]). v1: below this process' own group, in
+//! every hierarchy. v2: at the top, with the node's programs in its leaf `node`. A v2 group that has controllers for its children contains no processes
 //! itself (cgroups(7), "no internal processes"). A machine that mounts both and has the memory controller in v1 counts
 //! as v1.
 
@@ -14,9 +14,6 @@ use crate::paths::{Paths, read, write};
 use crate::process::Process;
 use crate::wait::{Seen, Wait};
 
-/// The name of the lab's group. The kubelet's `cgroupRoot` is a group with that name inside the node's cgroup
-/// namespace.
-pub(crate) const GROUP: &str = "xfed-lab";
 /// The controllers that the kubelet uses; hugetlb only if the machine has it.
 const CONTROLLERS: [&str; 5] = ["cpuset", "cpu", "memory", "pids", "hugetlb"];
 /// Maximum time for the system to release a group whose processes were killed.
@@ -55,12 +52,12 @@ impl Cgroups {
 
     /// Creates the v2 group and writes `cgroups` into the node's directory. The host's first process reads from it
     /// which hierarchies it must mount.
-    pub(crate) fn prepare(&self, home: &Path) -> Result<()> {
+    pub(crate) fn prepare(&self, home: &Path, name: &str) -> Result<()> {
         match self {
             Self::V1(hierarchies) => write(&home.join("cgroups"), hierarchies),
             Self::V2(root) => {
                 enable(root)?;
-                let leaf = root.join(GROUP).join("node");
+                let leaf = root.join(name).join("node");
                 fs::create_dir_all(&leaf).map_err(Error::io("making control group", &leaf))?;
                 write(&home.join("cgroups"), "0::/\n")
             }
@@ -68,10 +65,10 @@ impl Cgroups {
     }
 
     /// The v2 group, which a program of the node must join before it enters the node's cgroup namespace.
-    pub(crate) fn group(&self) -> Option<PathBuf> {
+    pub(crate) fn group(&self, name: &str) -> Option<PathBuf> {
         match self {
             Self::V1(_) => None,
-            Self::V2(root) => Some(root.join(GROUP)),
+            Self::V2(root) => Some(root.join(name)),
         }
     }
 }
@@ -82,11 +79,12 @@ pub(crate) fn remove(paths: &Paths) -> Result<()> {
     // The lab may have been started from another group than this process' group, so its record has precedence.
     let recorded = read(&paths.host("node").join("cgroups"));
     let own = recorded.or_else(|_| read(Path::new(OWN)))?;
+    let name = paths.cgroup();
     let v1 = own.lines().filter_map(|line| {
         let root = mount_point(&mounts, controllers(line))?;
-        Some(Path::new(root).join(line.splitn(3, ':').nth(2)?.trim_start_matches('/')).join(GROUP))
+        Some(Path::new(root).join(line.splitn(3, ':').nth(2)?.trim_start_matches('/')).join(&name))
     });
-    let v2 = unified_mount(&mounts).map(|root| Path::new(root).join(GROUP));
+    let v2 = unified_mount(&mounts).map(|root| Path::new(root).join(&name));
     for group in v1.chain(v2).filter(|group| group.exists()) {
         Wait::new(format!("control group {} to be removed", group.display()), RELEASE).until(
             || {
@@ -182,7 +180,7 @@ mod tests {
     fn a_machine_with_v2_alone_has_its_group_at_the_top() {
         let mounts = "cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n";
         let cgroups = Cgroups::parse("0::/user.slice/session-1.scope\n", mounts).unwrap();
-        assert_eq!(cgroups.group(), Some("/sys/fs/cgroup/xfed-lab".into()));
+        assert_eq!(cgroups.group("xfed-lab"), Some("/sys/fs/cgroup/xfed-lab".into()));
         assert_eq!(Cgroups::parse("0::/\n", "proc /proc proc rw 0 0\n"), None);
     }
 }

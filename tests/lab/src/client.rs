@@ -83,6 +83,9 @@ pub enum Event {
         from: String,
         /// `message`, `presence` or `ping`.
         of: String,
+        /// The id of the sent stanza; empty for a presence.
+        #[serde(default)]
+        id: String,
         /// The defined condition (RFC 6120 section 8.3.3).
         condition: String,
         /// The server's text.
@@ -256,6 +259,11 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// The events that have arrived since the last call or wait.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.try_iter().collect()
     }
 
     /// The log of the client's library.

@@ -32,6 +32,8 @@ pub enum Debian {
     Slixmpp12,
     /// systemd-resolved of Debian 12.
     Resolved12,
+    /// biboumi of Debian 12, a gateway to IRC, and the IRC server `InspIRCd`.
+    Biboumi12,
 }
 
 /// Everything that determines the content of a root file system.
@@ -145,6 +147,12 @@ impl Debian {
                 version: "252.39",
                 suite: "bookworm",
                 packages: "systemd-resolved",
+            },
+            Self::Biboumi12 => Recipe {
+                name: "biboumi",
+                version: "9.0",
+                suite: "bookworm",
+                packages: "biboumi,inspircd",
             },
         }
     }

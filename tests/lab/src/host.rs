@@ -29,8 +29,8 @@ pub fn start(paths: &Paths, host: Host) -> Result<()> {
     let mut run = Run::new("nsenter").arg(format!("--net={}", host.namespace_file().display()));
     if host == Host::Node {
         let cgroups = Cgroups::of_machine()?;
-        cgroups.prepare(&home)?;
-        run = match cgroups.group() {
+        cgroups.prepare(&home, &paths.cgroup())?;
+        run = match cgroups.group(&paths.cgroup()) {
             Some(group) => run.arg(paths.source.join("host/own-group")).arg(group),
             None => run.args(["unshare", "--cgroup"]),
         };
@@ -116,7 +116,7 @@ fn first_process(paths: &Paths, host: Host) -> Result<Process> {
 /// `nsenter`, started in the node's control group if the machine has cgroup v2. From within the cgroup namespace, no
 /// process outside of the namespace's root can be moved.
 fn node_group(paths: &Paths) -> Result<Run> {
-    Ok(match Cgroups::of_machine()?.group() {
+    Ok(match Cgroups::of_machine()?.group(&paths.cgroup()) {
         Some(group) => Run::new(paths.source.join("host/join-group")).arg(group).arg("nsenter"),
         None => Run::new("nsenter"),
     })

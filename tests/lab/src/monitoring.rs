@@ -1,5 +1,6 @@
 //! A real Prometheus (Debian's) on the node, which scrapes the operator and the engines and evaluates the chart's alert rules.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,38 @@ const RULES: &str = "charts/xmpp-federation-operator/files/alerts.yaml";
 /// Maximum time for an alert to change.
 const TURN: Duration = Duration::from_mins(3);
 
+/// The pods of one kind.
+#[derive(Clone, Copy)]
+struct Job {
+    name: &'static str,
+    namespace: &'static str,
+    selector: &'static str,
+    port: u16,
+}
+
+impl Job {
+    /// The file with its targets.
+    fn file(self) -> String {
+        format!("{}.targets.json", self.name)
+    }
+}
+
+/// What it scrapes.
+const JOBS: [Job; 2] = [
+    Job {
+        name: "operator",
+        namespace: OPERATOR_NAMESPACE,
+        selector: "app.kubernetes.io/name=xmpp-federation-operator",
+        port: 8080,
+    },
+    Job {
+        name: "engines",
+        namespace: NAMESPACE,
+        selector: "app.kubernetes.io/component=engine",
+        port: 9090,
+    },
+];
+
 /// A running Prometheus.
 #[derive(Debug)]
 pub struct Prometheus {
@@ -29,7 +62,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it, with the pods that exist now as targets. The rules are the chart's with one change: an alert fires at once
+    /// Starts it, with the pods that exist now as targets, and those that [`Self::discover`] finds later. The rules are the chart's with one change: an alert fires at once
     /// and not after minutes.
     pub fn start(paths: &Paths) -> Result<Self> {
         let home = paths.host(Host::Node.name()).join(PROMETHEUS);
@@ -38,25 +71,20 @@ impl Prometheus {
         let config = json!({
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": ["alerts.yaml"],
-            "scrape_configs": [
-                {
-                    "job_name": "operator",
-                    "honor_labels": true,
-                    "static_configs": targets(paths, OPERATOR_NAMESPACE, "app.kubernetes.io/name=xmpp-federation-operator", 8080)?,
-                },
-                {
-                    "job_name": "engines",
-                    "static_configs": targets(paths, NAMESPACE, "app.kubernetes.io/component=engine", 9090)?,
-                },
-            ],
+            "scrape_configs": JOBS.map(|job| json!({
+                "job_name": job.name,
+                "honor_labels": true,
+                "file_sd_configs": [{"files": [job.file()]}],
+            })),
         });
+        let this = Self { paths: paths.clone() };
+        this.discover()?;
         write(&home.join("prometheus.yml"), config.to_string())?;
         let run = host::on(paths, Host::Node, "prometheus")?
             .arg(format!("--config.file={}", home.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", home.join("data").display()))
             .arg(format!("--web.listen-address={LISTEN}"));
         host::daemon(paths, PROMETHEUS, run)?;
-        let this = Self { paths: paths.clone() };
         let daemons = paths.daemons();
         Wait::new("Prometheus to scrape every target", TURN).log(daemons.log(PROMETHEUS)).until(
             || {
@@ -69,6 +97,24 @@ impl Prometheus {
             },
         )?;
         Ok(this)
+    }
+
+    /// Its base URL on the node.
+    pub fn url(&self) -> String {
+        format!("http://{LISTEN}")
+    }
+
+    /// Makes the pods that run now its targets. Debian's Prometheus is built without the discovery of pods.
+    pub fn discover(&self) -> Result<()> {
+        let home = self.paths.host(Host::Node.name()).join(PROMETHEUS);
+        for job in JOBS {
+            let targets = json!(targets(&self.paths, job)?);
+            // It reads the file when it changes, so the file must never be incomplete.
+            let (file, new) = (home.join(job.file()), home.join(format!("{}.new", job.file())));
+            write(&new, targets.to_string())?;
+            fs::rename(&new, &file).map_err(Error::io("replacing", &file))?;
+        }
+        Ok(())
     }
 
     /// The values that a query gives now.
@@ -134,7 +180,8 @@ fn at_once(rules: &str) -> String {
 }
 
 /// One entry for each running pod, with the labels that a `PodMonitor` gives.
-fn targets(paths: &Paths, namespace: &str, selector: &str, port: u16) -> Result<Vec<Value>> {
+fn targets(paths: &Paths, job: Job) -> Result<Vec<Value>> {
+    let Job { namespace, selector, port, .. } = job;
     let pods: Value = kubernetes::get(paths, &["pods", "-n", namespace, "-l", selector])?;
     let target = |pod: &Value| {
         let address = pod.pointer("/status/podIP")?.as_str()?;

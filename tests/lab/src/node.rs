@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cgroups::GROUP;
 use crate::command::Run;
 use crate::error::{Error, Result};
 use crate::family::{API_SERVICE_V6, Family, POD_CIDR_V6};
@@ -103,7 +102,7 @@ pub fn start(paths: &Paths) -> Result<()> {
     let containerd = paths.host("node").join("containerd.toml");
     let args = ["--config".to_owned(), containerd.display().to_string()];
     program(paths, "containerd", "containerd", &args)?;
-    kubernetes_program(paths, "kube-apiserver", &apiserver_args(paths))?;
+    start_api_server(paths)?;
 
     let daemons = paths.daemons();
     Wait::new("containerd's socket", START).log(daemons.log("containerd")).until(|| {
@@ -118,6 +117,24 @@ pub fn start(paths: &Paths) -> Result<()> {
         &[format!("--config={}", paths.host("node").join("kube-proxy.yaml").display())],
     )?;
     // The controller manager exits while the API server is still creating the first roles.
+    wait_for_api_server(paths)?;
+    kubernetes_program(paths, "kube-controller-manager", &controller_manager_args(paths))?;
+    kubernetes_program(paths, "kube-scheduler", &scheduler_args(&paths.pki()))
+}
+
+/// Starts the API server.
+pub fn start_api_server(paths: &Paths) -> Result<()> {
+    kubernetes_program(paths, "kube-apiserver", &apiserver_args(paths))
+}
+
+/// Stops the API server; everything else goes on.
+pub fn stop_api_server(paths: &Paths) -> Result<()> {
+    host::stop_daemon(paths, "kube-apiserver")
+}
+
+/// Waits until the API server is ready.
+pub fn wait_for_api_server(paths: &Paths) -> Result<()> {
+    let daemons = paths.daemons();
     Wait::new("the API server to be ready", START)
         .log(daemons.log("kube-apiserver"))
         .log(daemons.log("etcd"))
@@ -125,9 +142,7 @@ pub fn start(paths: &Paths) -> Result<()> {
             daemons.must_run("kube-apiserver")?;
             let answer = kubernetes::kubectl(paths)?.args(["get", "--raw", "/readyz"]).stdout();
             Ok(Seen::done_if(answer.is_ok(), "not ready"))
-        })?;
-    kubernetes_program(paths, "kube-controller-manager", &controller_manager_args(paths))?;
-    kubernetes_program(paths, "kube-scheduler", &scheduler_args(&paths.pki()))
+        })
 }
 
 /// Waits until the node is Ready.
@@ -293,6 +308,7 @@ current-context: lab
 fn kubelet_config(paths: &Paths) -> String {
     let (pki, socket) = (paths.pki(), paths.containerd_socket());
     let (pki, socket) = (pki.display(), socket.display());
+    let group = paths.cgroup();
     // The kubelet also waits this long for a response about its node.
     let heartbeat = 2 * slowness();
     let family = Family::of(paths);
@@ -302,7 +318,7 @@ fn kubelet_config(paths: &Paths) -> String {
 kind: KubeletConfiguration
 failCgroupV1: false
 cgroupDriver: cgroupfs
-cgroupRoot: /{GROUP}
+cgroupRoot: /{group}
 cgroupsPerQOS: true
 enforceNodeAllocatable: [pods]
 failSwapOn: false

@@ -19,6 +19,8 @@ use crate::wait::{Seen, Wait};
 
 /// The name of its record and log.
 pub const NAME: &str = "partner";
+/// The file of its usual settings.
+const SETTINGS: &str = "prosody.cfg.lua";
 /// The authority of the partner's certificate, in the lab's `pki` directory.
 const AUTHORITY: &str = "partner-ca";
 
@@ -37,7 +39,7 @@ pub fn prepare(paths: &Paths) -> Result<()> {
         write(&config.join(file), read(&paths.pki().join(file))?)?;
     }
     let settings = read(&paths.source.join("prosody/partner.cfg.lua"))?;
-    write(&config.join("prosody.cfg.lua"), settings)?;
+    write(&config.join(SETTINGS), settings)?;
     let data = home.join("upper/var/lib/prosody");
     make_dir(&data)?;
     give_to_prosody(&data)?;
@@ -58,7 +60,27 @@ pub fn register(paths: &Paths, person: &Person) -> Result<()> {
 
 /// Starts the server and waits until it listens for clients and for servers.
 pub fn start(paths: &Paths) -> Result<()> {
-    host::daemon(paths, NAME, prosody(paths, "prosody")?.arg("-F"))?;
+    start_with(paths, SETTINGS)
+}
+
+/// Restarts the server with other files in `/etc/prosody`, of which the first is its settings. [`reset`] starts it with the
+/// usual settings again.
+pub fn restart_with(paths: &Paths, files: &[(&str, String)]) -> Result<()> {
+    stop(paths)?;
+    let home = paths.host(NAME);
+    let root = home.strip_prefix("/").unwrap_or(&home).join("root/etc/prosody");
+    let config = host::root(paths, Host::Partner)?.join(root);
+    for (file, content) in files {
+        write(&config.join(file), content)?;
+        give_to_prosody(&config.join(file))?;
+    }
+    start_with(paths, files.first().map_or(SETTINGS, |(file, _)| file))
+}
+
+fn start_with(paths: &Paths, settings: &str) -> Result<()> {
+    let settings = format!("/etc/prosody/{settings}");
+    let run = prosody(paths, "prosody")?.args(["-F", "--config", &settings]);
+    host::daemon(paths, NAME, run)?;
     let daemons = paths.daemons();
     Wait::new("the partner's server to listen", Duration::from_mins(1))
         .log(daemons.log(NAME))

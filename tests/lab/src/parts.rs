@@ -29,6 +29,10 @@ const PEBBLE: &str = "2.10.3";
 /// The Go library of the component.
 const MELLIUM: &str = "0.22.0";
 const KUBE_ROUTER: &str = "2.1.0";
+/// The library of the Kubernetes project for APIs of custom metrics; its minor version is that of Kubernetes.
+const CUSTOM_METRICS: &str = "1.36.0";
+/// The OpenTelemetry Collector.
+const COLLECTOR: &str = "0.161.0";
 /// Debian 12's Prosody; also the tag of its image.
 pub const PROSODY: &str = "0.12.3";
 /// The name of Prosody's image on the node.
@@ -75,6 +79,10 @@ pub enum Part {
     Pebble,
     /// `kube-router`, which enforces network policies.
     KubeRouter,
+    /// `custom-metrics`, which serves the metrics in a Prometheus to autoscalers.
+    CustomMetrics,
+    /// `collector`, the OpenTelemetry Collector with a receiver of traces.
+    Collector,
     /// Prosody's root file system, `rootfs`, and `prosody.tar`.
     Prosody,
     /// `components`, a component (XEP-0114) by an unmodified Go library.
@@ -110,12 +118,15 @@ impl Part {
         [Self::OldExternalDns(OldExternalDns::V0_20), Self::OldExternalDns(OldExternalDns::V0_21)];
     /// The additional parts of the tests of certificates; the lab does not need them.
     pub const ISSUERS: [Self; 2] = [Self::CertManager, Self::Pebble];
+    /// The additional parts of the tests of autoscaling and traces; the lab does not need them.
+    pub const MONITORS: [Self; 2] = [Self::CustomMetrics, Self::Collector];
     /// The additional parts of the interoperability tests and of the tests of backends; the lab does not need them.
-    pub const SERVERS: [Self; 14] = [
+    pub const SERVERS: [Self; 15] = [
         Self::Components,
         Self::Server(Debian::Haproxy12),
         Self::Server(Debian::Nginx12),
         Self::Server(Debian::Resolved12),
+        Self::Server(Debian::Biboumi12),
         Self::Server(Debian::Ejabberd12),
         Self::Server(Debian::Jabberd12),
         Self::Server(Debian::Prosody13),
@@ -141,6 +152,8 @@ impl Part {
             Self::CertManager => ("cert-manager", CERT_MANAGER),
             Self::Pebble => ("pebble", PEBBLE),
             Self::KubeRouter => ("kube-router", KUBE_ROUTER),
+            Self::CustomMetrics => ("custom-metrics", CUSTOM_METRICS),
+            Self::Collector => ("collector", COLLECTOR),
             Self::Prosody => ("prosody", PROSODY),
             Self::Components => ("components", MELLIUM),
             Self::Server(server) | Self::Image(server) => server.title(),
@@ -156,9 +169,12 @@ impl Part {
     pub fn dir(self, paths: &Paths) -> Result<PathBuf> {
         let (name, version) = self.title();
         let tools = match self {
-            Self::Kubernetes | Self::ExternalDns | Self::CertManager | Self::Components => {
-                go::tools_text(&self.tools(paths))?
-            }
+            Self::Kubernetes
+            | Self::ExternalDns
+            | Self::CertManager
+            | Self::CustomMetrics
+            | Self::Collector
+            | Self::Components => go::tools_text(&self.tools(paths))?,
             Self::Prosody => rootfs::RECIPE.to_owned(),
             Self::Server(server) => server.key(),
             Self::Image(server) => server.image_key(),
@@ -185,6 +201,9 @@ impl Part {
             tool: format!("{name} {version}: {file}"),
             remedy: match self {
                 Self::CertManager | Self::Pebble => "build them with `lab build --issuers`".into(),
+                Self::CustomMetrics | Self::Collector => {
+                    "build them with `lab build --monitors`".into()
+                }
                 Self::Components => "build it with `lab build --servers`".into(),
                 _ => "build the lab's parts with `lab build`".into(),
             },
@@ -218,6 +237,13 @@ impl Part {
                 let command = "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router";
                 go::install(out, &format!("{command}@v{KUBE_ROUTER}"))
             }),
+            Self::CustomMetrics | Self::Collector => {
+                let (name, version) = self.title();
+                step(&format!("{name} {version}"), || {
+                    let command = format!("xmppfederation.dev/lab/tools/{name}");
+                    go::build(&self.tools(paths), out, "-s -w", &command)
+                })
+            }
             Self::Prosody => step(&format!("prosody {PROSODY}"), || rootfs::prosody(out)),
             Self::Components => step(&format!("component by mellium {MELLIUM}"), || {
                 go::build(&self.tools(paths), out, "-s -w", "xmppfederation.dev/components")

@@ -64,6 +64,12 @@ impl Paths {
         self.state.join("hosts").join(name)
     }
 
+    /// The name of the lab's control group, which is also the kubelet's `cgroupRoot` inside the node's cgroup namespace:
+    /// that of the state, so that labs run beside each other.
+    pub(crate) fn cgroup(&self) -> String {
+        self.state.file_name().unwrap_or_else(|| "xfed-lab".as_ref()).to_string_lossy().into_owned()
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.state.join("kubeconfig")

@@ -47,7 +47,8 @@ fn started() -> ApiServer {
     let said = server.install_crd().unwrap();
     assert_eq!(
         said,
-        "customresourcedefinition.apiextensions.k8s.io/xmppfederations.xmppfederation.dev created",
+        "customresourcedefinition.apiextensions.k8s.io/xmppfederations.xmppfederation.dev created\n\
+         customresourcedefinition.apiextensions.k8s.io/xmppprobereports.xmppfederation.dev created",
         "nothing else may lie in crds/"
     );
     server

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 use crds::condition::ConditionType;
 use lab::apiserver::{ApiServer, Program};
 use lab::conditions::Snapshot;
-use lab::installed::{install, start_operator};
+use lab::installed::{create_example, exists, install, snapshot, start_operator, until_exists};
 use lab::parts::Part;
 use lab::paths::Paths;
 use lab::wait::{Seen, Wait};
+use lab::webhook::validating as webhook;
 use serde_json::{Value, json};
 
 /// Maximum time for one change on a busy machine.
@@ -29,24 +30,8 @@ fn create(server: &ApiServer, namespace: &str) -> Instant {
     // The namespaces of earlier calls exist already.
     server.kubectl().args(["create", "namespace", namespace]).output().unwrap();
     let begun = Instant::now();
-    server
-        .apply(&format!(
-            "apiVersion: xmppfederation.dev/v1alpha1
-kind: XmppFederation
-metadata: {{name: example, namespace: {namespace}}}
-spec:
-  domains: [{{name: {namespace}.example.com}}]
-  backends: [{{name: im, server: {{host: prosody.im.svc}}}}]
-  dns: {{publish: Always, resolvers: ['127.0.0.1:1']}}
-"
-        ))
-        .unwrap();
+    create_example(server, namespace, &format!("{namespace}.example.com")).unwrap();
     begun
-}
-
-fn snapshot(server: &ApiServer, namespace: &str) -> lab::error::Result<Snapshot> {
-    let get = ["get", "xfed", "example", "-n", namespace, "-o", "json"];
-    Ok(Snapshot::of(server.kubectl().args(get).json::<Value>()?))
 }
 
 /// Waits until every condition of the ladder exists and one of them has this status and reason; returns the message.
@@ -62,7 +47,7 @@ fn until(
         .log(operator.log())
         .until(|| {
             operator.must_run()?;
-            let now = snapshot(server, namespace)?;
+            let now = snapshot(server, namespace, "example")?;
             let whole = ConditionType::LADDER
                 .iter()
                 .chain([&ConditionType::Ready])
@@ -73,37 +58,6 @@ fn until(
         .unwrap();
     println!("{namespace}: {kind}={status}/{reason} after {:?}", begun.elapsed());
     message
-}
-
-fn exists(server: &ApiServer, namespace: &str, object: &str) -> bool {
-    let run = server.kubectl().args(["get", object, "-n", namespace]);
-    run.output().unwrap().status.success()
-}
-
-/// A webhook for requests about a resource in one namespace, except those of the administrator.
-fn webhook(name: &str, namespace: &str, group: &str, resource: &str, url: &str) -> String {
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": name},
-        "webhooks": [{
-            "name": format!("{name}.example.com"),
-            "clientConfig": {"url": url},
-            "rules": [{
-                "apiGroups": [group], "apiVersions": ["v1"], "resources": [resource],
-                "operations": ["CREATE", "UPDATE"]
-            }],
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-            "matchConditions": [{
-                "name": "not-the-administrator", "expression": "request.userInfo.username != 'admin'"
-            }],
-            "failurePolicy": "Fail",
-            "sideEffects": "None",
-            "timeoutSeconds": 10,
-            "admissionReviewVersions": ["v1"]
-        }]
-    })
-    .to_string()
 }
 
 #[test]
@@ -148,8 +102,11 @@ spec: {policyName: no-services, validationActions: [Deny]}
     let message = until(&server, &mut operator, "policy", failed);
     assert!(message.contains("no Services on Sundays"), "{message}");
     assert!(!message.contains("service account"), "{message}");
-    assert!(exists(&server, "policy", "deployment/example"), "the other children are applied");
-    let now = snapshot(&server, "policy").unwrap();
+    assert!(
+        exists(&server, "policy", "deployment/example").unwrap(),
+        "the other children are applied"
+    );
+    let now = snapshot(&server, "policy", "example").unwrap();
     assert!(now.is_true("CertificateReady") && now.has("Ready", "False", "Accepted"), "{now:?}");
     server
         .kubectl()
@@ -157,7 +114,7 @@ spec: {policyName: no-services, validationActions: [Deny]}
         .ok()
         .unwrap();
     until(&server, &mut operator, "policy", accepted);
-    assert!(exists(&server, "policy", "service/example"));
+    assert!(exists(&server, "policy", "service/example").unwrap());
 
     // A webhook that nothing serves, and one that never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -194,7 +151,10 @@ spec: {policyName: no-services, validationActions: [Deny]}
     let conflict = ("Accepted", "False", "AdoptionConflict");
     let message = until(&server, &mut operator, "foreign", conflict);
     assert!(message.contains("Service example already exists"), "{message}");
-    assert!(exists(&server, "foreign", "deployment/example"), "the other children are applied");
+    assert!(
+        exists(&server, "foreign", "deployment/example").unwrap(),
+        "the other children are applied"
+    );
     server.kubectl().args(["delete", "service", "example", "-n", "foreign"]).ok().unwrap();
     until(&server, &mut operator, "foreign", accepted);
 }
@@ -238,10 +198,7 @@ fn federations_whose_resolvers_never_answer_delay_no_other() {
     let begun = Instant::now();
     let policy = "networkpolicy/example";
     server.kubectl().args(["delete", policy, "-n", "im"]).ok().unwrap();
-    Wait::new("the restored NetworkPolicy", LIMIT)
-        .log(operator.log())
-        .until(|| Ok(Seen::done_if(exists(&server, "im", policy), "it does not exist")))
-        .unwrap();
+    until_exists(&server, &mut operator, "im", policy).unwrap();
     println!("drift repaired after {:?}", begun.elapsed());
 }
 
@@ -315,15 +272,10 @@ fn a_kind_that_is_removed_while_the_operator_runs_is_unlearned() {
     let address = r#"{"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}}"#;
     let patch = ["patch", "service", "example", "-n", "im", "--subresource=status"];
     server.kubectl().args(patch).args(["--type=merge", "-p", address]).ok().unwrap();
-    let wait_for_records = || {
-        Wait::new("the DNSEndpoint", LIMIT)
-            .until(|| {
-                let found = exists(&server, "im", "dnsendpoint/example-srv");
-                Ok(Seen::done_if(found, "it does not exist"))
-            })
-            .unwrap();
+    let wait_for_records = |operator: &mut Program| {
+        until_exists(&server, operator, "im", "dnsendpoint/example-srv").unwrap();
     };
-    wait_for_records();
+    wait_for_records(&mut operator);
 
     server.kubectl().args(["delete", "-f"]).arg(&endpoints).ok().unwrap();
     // A change of the spec needs a pass that applies every child.
@@ -333,11 +285,12 @@ fn a_kind_that_is_removed_while_the_operator_runs_is_unlearned() {
         .args(["patch", "xfed", "example", "-n", "im", "--type=merge", "-p", more])
         .ok()
         .unwrap();
+    let log = operator.log().to_owned();
     let observed = |wanted: i64| {
         Wait::new("the new generation", LIMIT)
-            .log(operator.log())
+            .log(&log)
             .until(|| {
-                let now = snapshot(&server, "im")?;
+                let now = snapshot(&server, "im", "example")?;
                 let accepted = now.object["status"]["conditions"][0].clone();
                 let done = accepted["observedGeneration"] == json!(wanted)
                     && accepted["status"] == json!("True");
@@ -350,7 +303,7 @@ fn a_kind_that_is_removed_while_the_operator_runs_is_unlearned() {
     create(&server, "new");
     until(&server, &mut operator, "new", accepted);
     install_kind();
-    wait_for_records();
+    wait_for_records(&mut operator);
 }
 
 #[test]
@@ -376,14 +329,51 @@ fn a_permission_that_is_missing_is_named_and_the_rest_is_judged() {
     create(&server, "im");
     let message = until(&server, &mut operator, "im", ("Accepted", "False", "NotPermitted"));
     assert!(message.contains("cannot"), "{message}");
-    let now = snapshot(&server, "im").unwrap();
+    let now = snapshot(&server, "im", "example").unwrap();
     assert!(now.has("EngineReady", "Unknown", "EvidenceUnavailable"), "{now:?}");
     assert!(now.is_true("CertificateReady"), "{now:?}");
-    assert!(exists(&server, "im", "deployment/example"), "the other children are applied");
+    assert!(exists(&server, "im", "deployment/example").unwrap(), "the other children are applied");
 
-    let mut again = complete;
+    let mut again = complete.clone();
     again["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     replace(&again);
     until(&server, &mut operator, "im", ("Accepted", "True", "Accepted"));
     until(&server, &mut operator, "im", ("EngineReady", "False", "RollingOut"));
+
+    // The operator may write ConfigMaps, and must not read those that others wrote.
+    for rule in again["rules"].as_array_mut().unwrap() {
+        let resources = rule["resources"].as_array_mut().unwrap();
+        resources.retain(|resource| resource != "configmaps");
+    }
+    let writing = json!({
+        "apiGroups": [""], "resources": ["configmaps"],
+        "verbs": ["list", "watch", "create", "patch", "delete"],
+    });
+    again["rules"].as_array_mut().unwrap().push(writing);
+    replace(&again);
+    server.kubectl().args(["create", "configmap", "partners", "-n", "im"]).ok().unwrap();
+    let bundle = json!({"spec": {"tls": {"trust": {"bundles": [
+        {"configMapRef": {"name": "partners"}},
+    ]}}}});
+    let patch = ["patch", "xfed", "example", "-n", "im", "--type=merge", "-p"];
+    server.kubectl().args(patch).arg(bundle.to_string()).ok().unwrap();
+    let message = until(&server, &mut operator, "im", ("ResolvedRefs", "False", "RefNotPermitted"));
+    assert!(message.contains("not permitted to read ConfigMap partners"), "{message}");
+
+    // It may write Secrets and Services, and must not read them. A new operator has not read them before either.
+    drop(operator);
+    let mut blind = complete;
+    blind["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    let is_read = |resource: &Value| resource == "secrets" || resource == "services";
+    for rule in blind["rules"].as_array_mut().unwrap() {
+        rule["resources"].as_array_mut().unwrap().retain(|resource| !is_read(resource));
+    }
+    blind["rules"].as_array_mut().unwrap().push(json!({
+        "apiGroups": [""], "resources": ["secrets", "services"], "verbs": ["create", "patch"],
+    }));
+    replace(&blind);
+    let mut operator = start_operator(&server).unwrap();
+    for condition in ["ResolvedRefs", "CertificateReady", "AddressAssigned"] {
+        until(&server, &mut operator, "im", (condition, "Unknown", "EvidenceUnavailable"));
+    }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crds::condition::ConditionType;
 use lab::apiserver::{ApiServer, Program};
 use lab::error::Result;
-use lab::installed::{ACCOUNT, NAMESPACE, install, start_operator};
+use lab::installed::{ACCOUNT, NAMESPACE, create_example, install, start_operator};
 use lab::parts::Part;
 use lab::paths::Paths;
 use lab::wait::{Seen, Wait};
@@ -91,6 +91,7 @@ fn expected(extra: &[(&str, &str)]) -> BTreeSet<String> {
         ("xmppfederation.dev/xmppfederations", "get list watch"),
         ("xmppfederation.dev/xmppfederations/status", "patch"),
         ("xmppfederation.dev/xmppfederations/finalizers", "update"),
+        ("xmppfederation.dev/xmppprobereports", "list watch delete"),
         ("/services", CHILD),
         ("/configmaps", CHILD),
         ("/secrets", CHILD),
@@ -159,18 +160,9 @@ fn the_operator_lives_within_its_roles() {
     let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
     let before = server.requests_of(&user).unwrap().len();
     let mut operator = start_operator(&server).unwrap();
-    server
-        .apply(
-            "apiVersion: xmppfederation.dev/v1alpha1
-kind: XmppFederation
-metadata: {name: example, namespace: im}
-spec:
-  domains: [{name: example.com}]
-  backends: [{name: im, server: {host: prosody.im.svc}}]
-  dns: {publish: Always}
-",
-        )
-        .unwrap();
+    create_example(&server, "im", "example.com").unwrap();
+    // More reports than stay.
+    server.apply(&reports(40).to_string()).unwrap();
     let mut children: BTreeSet<String> = [
         "configmap/example-backend-ca",
         "configmap/example-engine",
@@ -216,6 +208,8 @@ spec:
         ("patch", "deployments"),
         ("delete", "poddisruptionbudgets"),
         ("delete", "dnsendpoints"),
+        ("watch", "xmppprobereports"),
+        ("delete", "xmppprobereports"),
         ("watch", "nodes"),
         ("watch", "leases"),
     ];
@@ -235,6 +229,22 @@ spec:
         .unwrap();
     let denied: BTreeSet<_> = requests.iter().filter(|request| request.code == 403).collect();
     assert_eq!(denied, BTreeSet::new());
+}
+
+/// Probes that the administrator reports.
+fn reports(number: usize) -> Value {
+    let report = |n: usize| {
+        json!({
+            "apiVersion": "xmppfederation.dev/v1alpha1", "kind": "XmppProbeReport",
+            "metadata": {"name": format!("report-{n}"), "namespace": "im"},
+            "spec": {
+                "federation": "example", "reporter": "admin", "vantage": "laptop",
+                "results": [{"address": "198.18.80.1:5269", "domain": "example.com",
+                             "mode": "STARTTLS", "outcome": "TimedOut"}]
+            }
+        })
+    };
+    json!({"apiVersion": "v1", "kind": "List", "items": (0..number).map(report).collect::<Vec<_>>()})
 }
 
 fn wait_for_children(server: &ApiServer, operator: &mut Program, wanted: &BTreeSet<String>) {
@@ -293,18 +303,7 @@ fn a_service_that_cannot_change_is_replaced_with_the_annotation_and_keeps_its_si
     server.kubectl().args(["apply", "-f"]).arg(endpoints).ok().unwrap();
     wait_for_permissions(&server, "im", &expected(&[NODES, NETWORKS, LEASES]));
     let mut operator = start_operator(&server).unwrap();
-    server
-        .apply(
-            "apiVersion: xmppfederation.dev/v1alpha1
-kind: XmppFederation
-metadata: {name: example, namespace: im}
-spec:
-  domains: [{name: example.com}]
-  backends: [{name: im, server: {host: prosody.im.svc}}]
-  dns: {publish: Always}
-",
-        )
-        .unwrap();
+    create_example(&server, "im", "example.com").unwrap();
     let log = operator.log().to_owned();
     let mut until = |what: &str, wanted: &dyn Fn(&Value, &Value) -> bool| -> Value {
         Wait::new(what, Duration::from_mins(3))

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use lab::apiserver::{ApiServer, Program};
 use lab::command::Run;
-use lab::conditions::Snapshot;
-use lab::error::Result;
-use lab::installed::{ACCOUNT, Release, install, start_operator};
+use lab::installed::{
+    ACCOUNT, Release, exists, federation, install, snapshot, start_operator, until_exists,
+};
 use lab::parts::Part;
 use lab::paths::Paths;
 use lab::wait::{Seen, Wait};
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 const LIMIT: Duration = Duration::from_mins(2);
 
 const TENANCY: &str = include_str!("../../../docs/tenancy.md");
-const CAPACITY: &str = include_str!("../../../docs/capacity.md");
+const AUTOSCALING: &str = include_str!("../../../docs/autoscaling.md");
 
 /// A second release for all namespaces.
 const SECOND: &str = "second";
@@ -34,28 +34,8 @@ fn namespace(server: &ApiServer, name: &str) {
     server.kubectl().args(["create", "namespace", name]).ok().unwrap();
 }
 
-/// A federation whose resolvers do not answer: nothing leaves the machine.
-fn federation(namespace: &str, name: &str, domain: &str) -> Value {
-    json!({
-        "apiVersion": "xmppfederation.dev/v1alpha1",
-        "kind": "XmppFederation",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "domains": [{"name": domain}],
-            "backends": [{"name": "im", "server": {"host": "prosody.im.svc"}}],
-            "dns": {"resolvers": ["127.0.0.1:1"]}
-        }
-    })
-}
-
 fn create(server: &ApiServer, namespace: &str, name: &str, domain: &str) {
     server.apply(&federation(namespace, name, domain).to_string()).unwrap();
-}
-
-fn snapshot(server: &ApiServer, namespace: &str, name: &str) -> Result<Snapshot> {
-    Ok(Snapshot::of(
-        server.kubectl().args(["get", "xfed", name, "-n", namespace, "-o", "json"]).json()?,
-    ))
 }
 
 /// Waits until `Accepted` has this reason; returns the message.
@@ -91,18 +71,10 @@ fn until_logged(operator: &mut Program, words: &[&str]) {
         .unwrap();
 }
 
-fn exists(server: &ApiServer, namespace: &str, object: &str) -> bool {
-    let run = server.kubectl().args(["get", object, "-n", namespace]);
-    run.output().unwrap().status.success()
-}
-
 /// Deletes an object, and waits until an operator has made it again.
-fn delete_and_wait(server: &ApiServer, operator: &Program, namespace: &str, object: &str) {
+fn delete_and_wait(server: &ApiServer, operator: &mut Program, namespace: &str, object: &str) {
     server.kubectl().args(["delete", object, "-n", namespace]).ok().unwrap();
-    Wait::new(format!("{object} again"), LIMIT)
-        .log(operator.log())
-        .until(|| Ok(Seen::done_if(exists(server, namespace, object), "it does not exist")))
-        .unwrap();
+    until_exists(server, operator, namespace, object).unwrap();
 }
 
 /// The resources of a namespace that an account has changed since.
@@ -133,12 +105,12 @@ fn a_second_operator_names_the_leader_and_waits_until_it_ends() {
     let mut other = second.start(&server).unwrap();
     let leader = "xmpp-federation-system/operator-0";
     until_logged(&mut other, &["standing by", "another installation", leader]);
-    delete_and_wait(&server, &first, "im", "networkpolicy/example");
+    delete_and_wait(&server, &mut first, "im", "networkpolicy/example");
     assert_eq!(changed(&server, &second.account(), "im", 0), BTreeSet::new());
 
     drop(first);
     until_logged(&mut other, &["acquired leadership"]);
-    delete_and_wait(&server, &other, "im", "networkpolicy/example");
+    delete_and_wait(&server, &mut other, "im", "networkpolicy/example");
     assert_eq!(uid(), before, "the new leader changes nothing");
 }
 
@@ -154,11 +126,11 @@ fn operators_of_two_classes_serve_side_by_side() {
     public["metadata"]["annotations"] = json!({crds::CLASS: "public"});
     server.apply(&public.to_string()).unwrap();
     until_accepted(&server, &mut other, ("im", "public"), "Accepted");
-    assert!(!exists(&server, "im", "deployment/example"));
+    assert!(!exists(&server, "im", "deployment/example").unwrap());
     let mut first = start_operator(&server).unwrap();
     until_accepted(&server, &mut first, ("im", "example"), "Accepted");
-    delete_and_wait(&server, &first, "im", "networkpolicy/example");
-    delete_and_wait(&server, &other, "im", "networkpolicy/public");
+    delete_and_wait(&server, &mut first, "im", "networkpolicy/example");
+    delete_and_wait(&server, &mut other, "im", "networkpolicy/public");
 
     // A federation that changes its class changes its operator, and keeps its children.
     let deployment = ["get", "deployment", "example", "-n", "im", "-o", "jsonpath={.metadata.uid}"];
@@ -176,7 +148,7 @@ fn operators_of_two_classes_serve_side_by_side() {
         })
         .unwrap();
     let since = server.requests_of(&account).unwrap().len();
-    delete_and_wait(&server, &other, "im", "networkpolicy/example");
+    delete_and_wait(&server, &mut other, "im", "networkpolicy/example");
     assert_eq!(changed(&server, &account, "im", since), BTreeSet::new());
     assert_eq!(server.kubectl().args(deployment).stdout().unwrap(), before);
 }
@@ -204,13 +176,13 @@ fn a_namespace_with_an_operator_of_its_own_is_left_to_it_while_it_runs() {
         .unwrap();
     let account = Release::usual(&[]).account();
     let since = server.requests_of(&account).unwrap().len();
-    delete_and_wait(&server, &one, "im", "networkpolicy/example");
-    delete_and_wait(&server, &all, "elsewhere", "networkpolicy/example");
+    delete_and_wait(&server, &mut one, "im", "networkpolicy/example");
+    delete_and_wait(&server, &mut all, "elsewhere", "networkpolicy/example");
     assert_eq!(changed(&server, &account, "im", since), BTreeSet::new());
 
     // Killed, so its lease must expire.
     drop(one);
-    delete_and_wait(&server, &all, "im", "networkpolicy/example");
+    delete_and_wait(&server, &mut all, "im", "networkpolicy/example");
 }
 
 #[test]
@@ -248,7 +220,7 @@ fn a_foreign_writer_is_named_and_the_operator_does_not_fight_it() {
     assert!(writes <= 6, "{writes} writes");
     // It gets its way, and everything else is still repaired.
     replicas(7);
-    delete_and_wait(&server, &operator, "im", "networkpolicy/example");
+    delete_and_wait(&server, &mut operator, "im", "networkpolicy/example");
     assert_eq!(now(), "7");
 }
 
@@ -267,7 +239,7 @@ fn the_list_of_domains_is_enforced_by_namespace() {
     until_accepted(&server, &mut operator, ("im", "more"), "DomainNotAllowed");
     create(&server, "other", "own", "example.net");
     until_accepted(&server, &mut operator, ("other", "own"), "Accepted");
-    assert!(!exists(&server, "other", "service/squatter"));
+    assert!(!exists(&server, "other", "service/squatter").unwrap());
 }
 
 /// The manifest of a page that contains these words.
@@ -383,7 +355,7 @@ fn a_waiting_rival_does_not_win_a_domain_while_its_owner_is_re_created() {
     until_accepted(&server, &mut operator, ("im", "example"), "Accepted");
     assert_ne!(server.kubectl().args(uid).stdout().unwrap(), before);
     assert!(rival().has("Accepted", "False", "DomainConflict"), "{}", rival().table());
-    assert!(!exists(&server, "other", "service/rival"));
+    assert!(!exists(&server, "other", "service/rival").unwrap());
 }
 
 #[test]
@@ -409,7 +381,7 @@ fn an_autoscaler_sets_the_replicas_by_the_scale_subresource_and_a_hung_pod_can_b
         (selector.contains("xmppfederation.dev/federation=example"), now.to_string())
     });
     assert_eq!(scale()["spec"]["replicas"], json!(2));
-    let recipe = manifest(CAPACITY, "kind: HorizontalPodAutoscaler");
+    let recipe = manifest(AUTOSCALING, "kind: HorizontalPodAutoscaler");
     server.apply(recipe).unwrap();
     // What the controller of a HorizontalPodAutoscaler does.
     let run = server.kubectl().args(["scale", "xfed", "example", "-n", "im", "--replicas=5"]);

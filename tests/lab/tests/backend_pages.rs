@@ -11,13 +11,19 @@ const MARK: &str = "<!-- from ";
 /// The settings that the status shows.
 const SETTINGS: &str = "operator/src/configure";
 /// The names on the pages.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 12] = [
     ("DOMAIN", "example.com"),
     ("FEDERATION", "example"),
     ("CERTIFICATE", "example-backend-tls"),
     ("NAMESPACE", "im"),
     ("IMAGE", "your-image"),
     ("BACKEND_DNS", "10.96.3.7"),
+    ("KEY_PAIR", "/etc/federation/tls/tls"),
+    ("ADDRESS", "::"),
+    ("INTERFACE", "*"),
+    ("DATA", "/var/lib/ejabberd"),
+    ("UPLOAD_HOST", "upload.example.com"),
+    ("UPLOAD_URL", "https://upload.example.com"),
 ];
 
 /// The page with the content of the files in its marked blocks.

@@ -127,6 +127,9 @@ impl Site {
         }
         let with_round_trip = |now: &Snapshot| now.has("BackendReady", "True", "RoundTripSeen");
         self.until(&mut watch, "a ping came back through every backend", with_round_trip)?;
+        self.until(&mut watch, "the server behind every backend is recognised", |now| {
+            (0..self.backends.len()).all(|index| is_recognised(now, index, self.release))
+        })?;
         self.until(&mut watch, "Ready", |now| now.is_true("Ready"))?;
         federation::wait_for_public_port_in(&self.paths, &self.namespace, NAME)?;
         let mut theirs = Vec::new();
@@ -180,6 +183,26 @@ fn of(backend: &Backend, error: &Error) -> Error {
 
 fn dns_server(snapshot: &Snapshot) -> Option<&str> {
     snapshot.object.pointer("/status/backends/0/dnsServer").and_then(Value::as_str)
+}
+
+/// The status has the server behind this backend, the version of its package, and its settings only.
+fn is_recognised(snapshot: &Snapshot, index: usize, release: Release) -> bool {
+    let text = |field: &str| {
+        let found = snapshot.object.pointer(&format!("/status/backends/{index}/{field}"));
+        found.and_then(Value::as_str).unwrap_or_default()
+    };
+    let (type_, version, file) = match release {
+        Release::Prosody0_12 => ("Prosody", "0.12.3", "prosody.cfg.lua"),
+        Release::Prosody13 => ("Prosody", "13.0.1", "prosody.cfg.lua"),
+        Release::Ejabberd23 => ("Ejabberd", "23.01", "ejabberd.yml"),
+        Release::Ejabberd24 => ("Ejabberd", "24.12", "ejabberd.yml"),
+        Release::Jabberd2 => ("Jabberd2", "2.7.0", "s2s.xml"),
+    };
+    let configure = text("configure");
+    let only = ["prosody.cfg.lua", "ejabberd.yml", "s2s.xml"]
+        .iter()
+        .all(|other| configure.contains(other) == (*other == file));
+    text("server/type") == type_ && text("server/version").contains(version) && only
 }
 
 fn delete(paths: &Paths, sites: &[Site], wait: bool) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The catalogue of faults on the real cluster. Each fault is injected into a healthy federation. One condition must name
 //! it within 30 s, with the culprit and what to do; nothing else may be False but what follows from it; no event comes twice;
-//! and after the repair everything is as before without further help.
+//! and after the repair everything is as before without further help. The messages are the recorded ones.
 //!
 //! `XFED_FAULT` selects faults by parts of their names, with `|` between them.
 
@@ -10,7 +10,7 @@
     reason = "a test states its expectations so"
 )]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,7 +19,7 @@ use lab::catalogue::fault::Fault;
 use lab::catalogue::fixture::Fixture;
 use lab::catalogue::run::{Outcome, Watched};
 use lab::catalogue::stage::{self, Stage};
-use lab::catalogue::{self, events, record, report, resolver};
+use lab::catalogue::{self, events, probers, proof, record, report, resolver};
 use lab::cert_manager;
 use lab::paths::Paths;
 use lab::scenario::federated::Federated;
@@ -29,6 +29,8 @@ struct Work {
     faults: Mutex<VecDeque<&'static Fault>>,
     outcomes: Mutex<Vec<Outcome>>,
     broken: Mutex<Vec<String>>,
+    /// Every condition and reason that a status has shown.
+    shown: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Work {
@@ -56,7 +58,9 @@ impl Work {
             }
         };
         while let Some(fault) = self.next(fixture) {
-            match watched.run(fault) {
+            let result = watched.run(fault);
+            self.shown.lock().unwrap().append(&mut watched.shown);
+            match result {
                 Ok(outcome) => {
                     print!("{}", report::text(std::slice::from_ref(&outcome)));
                     self.outcomes.lock().unwrap().push(outcome);
@@ -89,7 +93,9 @@ fn each_fault_is_named_by_one_condition_and_leaves_nothing_behind() {
     cert_manager::remove(&paths).unwrap();
     let stages = stages(&paths);
     let hosts: Vec<String> = stages.iter().map(|stage| stage.host.clone()).collect();
-    resolver::start(&paths, &hosts).unwrap();
+    let domains: Vec<String> = stages.iter().map(|stage| stage.domain.clone()).collect();
+    resolver::start(&paths, &hosts, &domains).unwrap();
+    probers::start(&paths).unwrap();
     let (healthy, others): (Vec<Stage>, Vec<Stage>) =
         stages.iter().cloned().partition(|stage| stage.fixture == Fixture::Healthy);
     // It is the oldest, so it wins every conflict.
@@ -99,6 +105,7 @@ fn each_fault_is_named_by_one_condition_and_leaves_nothing_behind() {
         faults: Mutex::new(selected()),
         outcomes: Mutex::default(),
         broken: Mutex::default(),
+        shown: Mutex::default(),
     };
     let done = AtomicBool::new(false);
     let changes = thread::scope(|scope| {
@@ -113,10 +120,18 @@ fn each_fault_is_named_by_one_condition_and_leaves_nothing_behind() {
     let outcomes = work.outcomes.into_inner().unwrap();
     let told = events::published(&before, &events::counts(&healthy.stage).unwrap());
     resolver::stop(&paths).unwrap();
+    probers::stop(&paths).unwrap();
     println!("{}", report::text(&outcomes));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        record::update(&paths, record::of(&outcomes)).unwrap();
-    }
+    let new = record::of(&outcomes);
+    let differences = if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        record::update(&paths, new).unwrap();
+        let mut shown = work.shown.into_inner().unwrap();
+        shown.append(&mut healthy.shown);
+        proof::update(&paths, shown).unwrap();
+        Vec::new()
+    } else {
+        record::differences(&record::recorded(&paths).unwrap(), &new)
+    };
     for stage in &stages {
         stage.unpublish().unwrap();
     }
@@ -129,6 +144,7 @@ fn each_fault_is_named_by_one_condition_and_leaves_nothing_behind() {
         let named = |problem: &String| format!("{}: {problem}", outcome.fault.name);
         problems.extend(outcome.problems.iter().map(named));
     }
+    problems.extend(differences);
     problems.extend(changes.iter().map(|change| format!("the healthy federation: {change}")));
     problems.extend(told.keys().map(|event| format!("the healthy federation: event {event:?}")));
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));

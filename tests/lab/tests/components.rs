@@ -4,6 +4,7 @@ use lab::bot;
 use lab::client::Client;
 use lab::error::Result;
 use lab::federation::{self, NAME, NAMESPACE};
+use lab::kubernetes::kubectl;
 use lab::public_dns::LOCAL_ZONE;
 use lab::scenario::conversation;
 use lab::scenario::federated::Federated;
@@ -43,6 +44,26 @@ fn a_bot_is_attached_as_the_status_says_and_its_secret_can_be_replaced() {
     conversation::hear_the_echo(&mut jdoe1, &bot, "Hello, bot! Grüße", &mut |_| ()).unwrap();
 
     replace_the_secret(&mut federated, &mut jdoe1).unwrap();
+    serve_from_two_pods(&mut federated, &mut jdoe1).unwrap();
+}
+
+/// The bot is connected to one of two engine pods. A second instance of the bot finds the other pod.
+fn serve_from_two_pods(federated: &mut Federated, jdoe1: &mut Client) -> Result<()> {
+    kubectl(&federated.paths)?
+        .args(["scale", "xfed", NAME, "-n", NAMESPACE, "--replicas=2"])
+        .ok()?;
+    let one = federated.until_false("BackendReady", "ComponentNotConnected")?;
+    for part in ["at engine pod", "Engine pods with a connection:", "run one instance"] {
+        assert!(one.contains(part), "{part}: {one}");
+    }
+    bot::scale(&federated.paths, NAMESPACE, 2)?;
+    federated.until_true("BackendReady")?;
+    federated.until_true("Ready")?;
+    let bot = bot::address(LOCAL_ZONE);
+    for body in ["which", "of", "you", "two?"] {
+        conversation::hear_the_echo(jdoe1, &bot, body, &mut |_| ())?;
+    }
+    Ok(())
 }
 
 /// The connected bot stays connected with the old secret. The next one authenticates with the new secret.

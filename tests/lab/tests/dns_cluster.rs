@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lab::addons;
 use lab::client::{Client, Event};
-use lab::conditions::Watch;
-use lab::error::Result;
+use lab::conditions::{Snapshot, Watch};
+use lab::error::{Error, Result};
 use lab::federation::{self, NAME, NAMESPACE};
 use lab::kubernetes::{apply, kubectl};
 use lab::network::Host;
@@ -108,6 +108,11 @@ fn the_other_site_takes_over(paths: &Paths) -> Result<()> {
     until(&mut west, "the first site to be paused", "Paused", "True")?;
     kubectl(paths)?.args(["scale", "deployment", NAME, "-n", NAMESPACE, "--replicas=0"]).ok()?;
     until(&mut west, "the first site to lose its engine", "EngineReady", "False")?;
+    // An engine that ends is not ready, but serves its streams on for some seconds. It must not answer the next ping.
+    kubectl(paths)?
+        .args(["wait", "pods", "-n", NAMESPACE, "--for=delete", "--timeout=1m"])
+        .args(["-l", &format!("app.kubernetes.io/instance={NAME}")])
+        .ok()?;
     ping(&mut jdoe1)?;
     until(&mut east, "the partner at the second site", "InboundReachable", "True")?;
     assert!(east.last.is_true("Ready"), "the records of the lost site are as wanted");
@@ -125,6 +130,68 @@ fn a_site_that_is_lost_leaves_its_traffic_to_the_other_site_of_the_domain() {
     // Deleted before the assertion, so that a failure here does not fail the tests after it.
     delete_east(&paths).unwrap();
     moved.unwrap();
+}
+
+/// A federation without a backend for one domain, which pings the domain of the other one.
+fn neighbour(namespace: &str, domain: &str, other: &str) -> String {
+    json!({
+        "apiVersion": "xmppfederation.dev/v1alpha1",
+        "kind": "XmppFederation",
+        "metadata": {"name": NAME, "namespace": namespace},
+        "spec": {
+            "domains": [{"name": domain}],
+            "replicas": 1,
+            "dns": {"ttl": 30},
+            "peers": [{"domain": other, "required": true, "probe": {"to": other}}],
+            "egress": {"allowNetworks": ["198.18.0.0/15"]}
+        }
+    })
+    .to_string()
+}
+
+fn neighbours_talk(paths: &Paths) -> Result<()> {
+    let domains = ["one", "two"].map(|name| format!("{name}.{LOCAL_ZONE}"));
+    let [one, two] = &domains;
+    federation::make_namespace(paths)?;
+    kubectl(paths)?.args(["create", "namespace", EAST]).ok()?;
+    apply(paths, &neighbour(NAMESPACE, one, two))?;
+    apply(paths, &neighbour(EAST, two, one))?;
+    for (namespace, other) in [(NAMESPACE, two), (EAST, one)] {
+        let mut watch = Watch::start(paths, namespace, NAME)?;
+        let answered = |now: &Snapshot| {
+            let peer = |field| now.object.pointer(&format!("/status/peers/0/{field}"));
+            peer("domain") == Some(&json!(other))
+                && peer("state") == Some(&json!("Connected"))
+                && peer("flow/result") == Some(&json!("Answered"))
+        };
+        let wait = Wait::new(format!("an answer of {other}"), TURN);
+        watch.until(wait, TURN, |_, _| (), answered)?;
+        // A required peer blocks Ready.
+        until(&mut watch, "Ready", "Ready", "True")?;
+        // The other one reached the public address, and kube-proxy on the node answered for it.
+        let expected = format!(
+            "Streams from {other} do not count: another federation of this cluster serves it."
+        );
+        let inbound = watch.last.condition("InboundReachable").cloned();
+        let inbound = inbound.ok_or_else(|| Error::State("InboundReachable is missing".into()))?;
+        assert_eq!((&*inbound.status, &*inbound.reason), ("Unknown", "NoOutsideEvidence"));
+        assert!(inbound.message.contains(&expected), "{}", inbound.message);
+        assert!(watch.last.has("Ready", "True", "FederatedUnverified"));
+    }
+    Ok(())
+}
+
+#[test]
+fn two_federations_of_one_cluster_talk_over_the_public_path_which_is_not_the_outside() {
+    let paths = Federated::stage().unwrap();
+    delete_east(&paths).unwrap();
+    let talked = neighbours_talk(&paths);
+    if talked.is_err() {
+        println!("{}", federation::pod_logs(&paths).unwrap_or_default());
+    }
+    // Deleted before the assertion, so that a failure here does not fail the tests after it.
+    delete_east(&paths).unwrap();
+    talked.unwrap();
 }
 
 #[test]

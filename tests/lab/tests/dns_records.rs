@@ -30,8 +30,13 @@ fn empty(stage: &DnsStage) -> Result<()> {
 #[test]
 fn each_version_of_external_dns_publishes_the_records_or_the_status_says_why_not() {
     let mut stage = DnsStage::start().unwrap();
-    stage.federate("example", &json!({})).unwrap();
+    // There are no nodes here, so the engine is never ready.
+    stage.federate("example", &json!({"dns": {"publish": "WhenEngineReady"}})).unwrap();
     stage.assign("example", &ip()).unwrap();
+    stage.until("example", "SRVResolves", "Unknown", "PublicationHeld").unwrap();
+    stage.patch("example", &json!({"dns": {"publish": "Always"}})).unwrap();
+    let message = stage.until("example", "SRVResolves", "False", "ExternalDNSNotWatching").unwrap();
+    assert!(message.contains("Run it with --source=crd"), "{message}");
 
     // 0.20 refuses a target with trailing dot.
     stage.run_external_dns(Version::Old(OldExternalDns::V0_20)).unwrap();
@@ -75,7 +80,11 @@ fn two_federations_that_name_each_other_publish_one_set_of_records() {
     // One side alone cannot share.
     stage.federate("east", &alone).unwrap();
     let message = stage.until("east", "Accepted", "False", "DomainConflict").unwrap();
-    assert!(message.contains("spec.dns.srv.otherTargets to share it"), "{message}");
+    assert!(
+        message
+            .contains("To share it, each must name the other's host in spec.dns.srv.otherTargets"),
+        "{message}"
+    );
     stage.patch("east", &east).unwrap();
     stage.until("east", "Accepted", "True", "Accepted").unwrap();
     stage.assign("east", &json!({"ip": "198.18.80.2"})).unwrap();
@@ -190,6 +199,10 @@ fn a_load_balancer_with_a_host_name_needs_addresses_behind_it() {
             ))
         })
         .unwrap();
+    // The host has another address, so the records lead to another load balancer.
+    stage.update(&to_host("A 198.18.80.9")).unwrap();
+    let message = stage.until("example", "SRVResolves", "False", "SRVTargetMismatch").unwrap();
+    assert!(message.contains("expected target lb.edge.example"), "{message}");
 }
 
 #[test]

@@ -1,16 +1,19 @@
-//! Evidence from outside: a prober on another host of the lab's internet, and a firewall that closes the port for it.
+//! Evidence from outside: a prober on another host of the lab's internet, a user there who probes and reports, and a firewall
+//! that closes the port for them.
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use harness::program::engine;
+use harness::program::{self, engine};
 use lab::federation;
 use lab::host;
-use lab::kubernetes::apply;
+use lab::kubernetes::{apply, get, kubectl};
 use lab::network::Host;
-use lab::paths::write;
+use lab::paths::{Paths, write};
 use lab::scenario::federated::Federated;
+use lab::wait::{Seen, Wait};
+use serde_json::Value;
 
 /// The name of the prober's record and log.
 const PROBER: &str = "prober";
@@ -81,4 +84,54 @@ fn a_prober_shows_that_a_firewall_closes_the_port_and_opens_it_again() {
         federated.until_true("Ready").unwrap();
     }
     host::stop_daemon(&federated.paths, PROBER).unwrap();
+}
+
+/// `kubectl xfed probe` on a host of the internet, with the administrator's kubeconfig: its exit code and output.
+fn probe_from(paths: &Paths, host: Host) -> (Option<i32>, String) {
+    let output = host::in_network_of(host, program::build("operator", "kubectl-xfed").unwrap())
+        .args(["probe", federation::NAME, "-n", federation::NAMESPACE, "--vantage", "laptop"])
+        .args(["--allow-network", "198.18.0.0/15", "--kubeconfig"])
+        .arg(paths.kubeconfig())
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn a_user_outside_reports_that_a_firewall_closes_the_port_and_that_it_is_open_again() {
+    let mut federated = Federated::ready().unwrap();
+    let paths = federated.paths.clone();
+    firewall("drop");
+    let closed = probe_from(&paths, Host::Other);
+    println!("{}", closed.1);
+    let named = federated.until_false("InboundReachable", "ProbeTimedOut");
+    rules("");
+    let message = named.unwrap();
+    assert_eq!(closed.0, Some(1), "{}", closed.1);
+    assert!(closed.1.contains("connection timed out"), "{}", closed.1);
+    let begin = "Prober laptop (reported by ";
+    assert!(message.starts_with(begin) && message.contains("TCP 5269"), "{message}");
+
+    let open = probe_from(&paths, Host::Other);
+    println!("{}", open.1);
+    assert_eq!(open.0, Some(0), "{}", open.1);
+    assert!(open.1.contains("the stream is open; TLSv1.3"), "{}", open.1);
+    federated
+        .until("the report as evidence", |now| now.has("InboundReachable", "True", "ProbeReported"))
+        .unwrap();
+    federated.until_true("Ready").unwrap();
+    // The reports are deleted with their federation.
+    kubectl(&paths)
+        .unwrap()
+        .args(["delete", "xfed", federation::NAME, "-n", federation::NAMESPACE, "--wait"])
+        .ok()
+        .unwrap();
+    Wait::new("the reports to be deleted", Duration::from_mins(2))
+        .until(|| {
+            let all: Value = get(&paths, &["xfedreport", "-n", federation::NAMESPACE])?;
+            let left = all.pointer("/items").and_then(Value::as_array).map_or(0, Vec::len);
+            Ok(Seen::done_if(left == 0, format!("{left} reports")))
+        })
+        .unwrap();
 }

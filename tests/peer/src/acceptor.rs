@@ -250,7 +250,7 @@ pub(crate) fn check_authzid(auth: &Element, from: &str) -> Result<()> {
 }
 
 /// Ids must differ; in these tests they need not be unpredictable.
-pub(crate) fn stream_id() -> String {
+pub fn stream_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("s{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -16,7 +16,7 @@ pub mod listener;
 pub mod nameserver;
 pub mod namespace;
 pub mod partners;
-mod receiving;
+pub mod receiving;
 pub mod redirecting;
 pub mod server;
 pub mod signer;

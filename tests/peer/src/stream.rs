@@ -221,8 +221,19 @@ fn handshake(error: io::Error) -> PeerError {
     PeerError::io("TLS handshake")(error)
 }
 
-fn read(
-    reader: &mut NsReader<Transport>,
+/// Reads one element from its text, with all its declarations.
+pub fn parse(text: &str) -> Result<Element> {
+    let awaited = "an element";
+    let mut reader = NsReader::from_reader(text.as_bytes());
+    match read(&mut reader, &mut Vec::new(), &mut true) {
+        Ok(Item::Element(element)) => Ok(element),
+        Ok(Item::Header(_) | Item::End) => Err(PeerError::Closed { awaited }),
+        Err(source) => Err(PeerError::Xml { awaited, source }),
+    }
+}
+
+fn read<R: io::BufRead>(
+    reader: &mut NsReader<R>,
     buffer: &mut Vec<u8>,
     inside: &mut bool,
 ) -> Result<Item, quick_xml::Error> {

@@ -76,13 +76,19 @@ pub fn result(request: &Element, payload: &[u8]) -> Option<Bytes> {
 
 /// A ping.
 pub fn ping(from: &str, to: &str, id: &str) -> Bytes {
+    request(from, to, id, "ping", Namespace::Ping)
+}
+
+/// A request with an empty payload.
+pub(super) fn request(from: &str, to: &str, id: &str, payload: &str, of: Namespace) -> Bytes {
     let mut out = BytesMut::with_capacity(128);
     out.extend_from_slice(b"<iq");
     for (name, value) in [("type", "get"), ("from", from), ("to", to), ("id", id)] {
         attribute_into(&mut out, name, value);
     }
-    out.extend_from_slice(b"><ping");
-    attribute_into(&mut out, "xmlns", Namespace::Ping.uri());
+    out.extend_from_slice(b"><");
+    out.extend_from_slice(payload.as_bytes());
+    attribute_into(&mut out, "xmlns", of.uri());
     out.extend_from_slice(b"/></iq>");
     out.freeze()
 }

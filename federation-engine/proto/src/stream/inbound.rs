@@ -254,6 +254,21 @@ impl Inbound {
         self.end(out);
     }
 
+    /// The same, but the peer's `</stream:stream>` is awaited until then: the stanzas that it sends before it notices the end
+    /// are accepted, like those of [`Self::close`].
+    pub fn fail_and_read_on(&mut self, error: &StreamError, until: Instant, out: &mut Out) {
+        if self.state != State::Open {
+            return self.end(out);
+        }
+        out.act(Action::Ends(error.clone()));
+        self.management.farewell(out);
+        error.write(&mut out.bytes);
+        out.put("</stream:stream>");
+        self.negotiation = None;
+        self.pending.clear();
+        self.state = State::Closing { until };
+    }
+
     /// Closes the stream without an error; the peer's `</stream:stream>` is awaited (RFC 6120 §4.4).
     pub fn close(&mut self, now: Instant, out: &mut Out) {
         match self.state {
@@ -386,7 +401,7 @@ impl Inbound {
         let offered = self.opened.as_ref().is_some_and(|opened| opened.offered.bidi);
         match element.tree() {
             Ok(node) if offered && self.authenticated.is_empty() && node.local == "bidi" => {
-                self.bidi = Some(StreamLimits::read(&node));
+                self.bidi = Some(StreamLimits::read_in_request(&node));
             }
             _ => out.act(Action::Refused { element, refusal: Refusal::UnsupportedStanzaType }),
         }

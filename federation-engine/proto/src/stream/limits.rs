@@ -39,6 +39,14 @@ impl StreamLimits {
         }
     }
 
+    /// Parses the limits in a request for a bidirectional stream (XEP-0478 §3), which precedes authentication. Prosody 13
+    /// announces there what it accepts before authentication, and accepts more afterwards without a word. So the smallest
+    /// permitted size is not believed to be the limit of its stanzas.
+    pub(crate) fn read_in_request(request: &Node) -> Self {
+        let limits = Self::read(request);
+        Self { max_bytes: limits.max_bytes.filter(|bytes| *bytes > SMALLEST), ..limits }
+    }
+
     /// Writes the element, if a limit is set.
     pub(crate) fn write(self, out: &mut Out) {
         if self == Self::default() {

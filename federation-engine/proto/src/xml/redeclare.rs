@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::{self, Finder};
 
 use super::chars::is_space;
 use super::namespace::Namespace;
@@ -12,13 +14,23 @@ use super::tag::{Span, ValueSpan};
 
 /// The beginning of a character reference, by which a declaration can spell a namespace name in another way. The
 /// predefined entities stand for characters that no namespace name here contains.
-const REFERENCE: &[u8] = b"&#";
+static REFERENCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("&#"));
+
+// Made once: making a searcher takes longer than it then searches in a usual stanza.
+static SERVER: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new(Namespace::Server.uri().as_bytes()));
+static COMPONENT_ACCEPT: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new(Namespace::ComponentAccept.uri().as_bytes()));
 
 /// Whether the element may declare `namespace`. False: it certainly does not. Two searches of the bytes: the path of
 /// every stanza between streams of different content namespaces.
 pub(crate) fn may_declare(element: &[u8], namespace: Namespace) -> bool {
-    memmem::find(element, namespace.uri().as_bytes()).is_some()
-        || memmem::find(element, REFERENCE).is_some()
+    let is_named = match namespace {
+        Namespace::Server => SERVER.find(element).is_some(),
+        Namespace::ComponentAccept => COMPONENT_ACCEPT.find(element).is_some(),
+        other => memmem::find(element, other.uri().as_bytes()).is_some(),
+    };
+    is_named || REFERENCE.find(element).is_some()
 }
 
 /// The element with every declaration of `from` replaced by one of `to`, at any depth; `None` if it has none.

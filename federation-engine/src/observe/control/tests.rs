@@ -90,7 +90,8 @@ impl Server {
     }
 
     fn news(&self, place: &str) {
-        let problem = LoadError { place: place.to_owned(), message: "missing".to_owned() };
+        let problem =
+            LoadError { place: place.to_owned(), message: "missing".to_owned(), unusable: true };
         self.journal.problems(vec![problem], Timestamp::now());
     }
 }

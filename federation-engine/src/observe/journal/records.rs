@@ -10,9 +10,10 @@ use super::refusals::Refusals;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendAnswer, BackendOutcome, BackendRoundTrip, EngineEvidence, InboundKind,
-    InboundObservation, InboundRefusal, LoadError, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND,
-    MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS, PeerEvidence, PeerStream, ServedCertificate,
+    Attempt, BackendAnswer, BackendOutcome, BackendRoundTrip, BackendServer, EngineEvidence,
+    InboundKind, InboundObservation, InboundRefusal, LoadError, MAX_ANSWERS, MAX_ATTEMPTS,
+    MAX_INBOUND, MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS, MemoryShortage, PeerEvidence,
+    PeerStream, ServedCertificate,
 };
 use crate::observe::evidence::{
     ClaimEvidence, FlowEvidence, FlowOutcome, LocalStream, MAX_CLAIMS, MAX_FLOWS, MAX_LOCALS,
@@ -49,9 +50,11 @@ pub(super) struct Records {
     version: String,
     config_hash: String,
     problems: Vec<LoadError>,
+    memory_shortage: Option<MemoryShortage>,
     certificates: Vec<ServedCertificate>,
     inbound: HashMap<(Domain, InboundKind), InboundObservation>,
     backends: BTreeMap<Domain, BackendRoundTrip>,
+    servers: BTreeMap<Domain, BackendServer>,
     /// Pings answered, oldest first.
     answers: BTreeMap<Domain, VecDeque<String>>,
     peers: HashMap<Domain, PeerRecord>,
@@ -89,6 +92,14 @@ impl PeerRecord {
         }
     }
 
+    /// The peer was removed from `peers`, or added: only its open streams tell about now.
+    fn forget_past(&mut self) {
+        self.outbound.retain(|_, stream| stream.connected);
+        self.inbound = self.inbound.take().filter(|stream| stream.connected);
+        self.attempts.clear();
+        self.refusals = Refusals::default();
+    }
+
     fn connected(&self) -> bool {
         self.outbound.values().chain(&self.inbound).any(|stream| stream.connected)
     }
@@ -124,9 +135,11 @@ impl Records {
             version,
             config_hash: String::new(),
             problems: Vec::new(),
+            memory_shortage: None,
             certificates: Vec::new(),
             inbound: HashMap::new(),
             backends: BTreeMap::new(),
+            servers: BTreeMap::new(),
             answers: BTreeMap::new(),
             peers: HashMap::new(),
             refusals: Refusals::default(),
@@ -150,6 +163,7 @@ impl Records {
         hash.clone_into(&mut self.config_hash);
         let local: HashSet<&Domain> = local.into_iter().collect();
         self.backends.retain(|domain, _| local.contains(domain));
+        self.servers.retain(|domain, _| local.contains(domain));
         self.answers.retain(|domain, _| local.contains(domain));
         self.inbound.retain(|_, observation| local.contains(&observation.local));
         self.claims.clear();
@@ -159,7 +173,11 @@ impl Records {
         }
         let peers: HashSet<&Domain> = peers.into_iter().take(MAX_PEERS).collect();
         for (domain, record) in &mut self.peers {
-            record.configured = peers.contains(domain);
+            let configured = peers.contains(domain);
+            if record.configured != configured {
+                record.configured = configured;
+                record.forget_past();
+            }
         }
         for domain in peers {
             if !self.peers.contains_key(domain) {
@@ -173,6 +191,12 @@ impl Records {
     pub(super) fn problems(&mut self, problems: Vec<LoadError>) -> Change {
         let changed = self.problems != problems;
         self.problems = problems;
+        Change::new_if(changed)
+    }
+
+    pub(super) fn memory_shortage(&mut self, shortage: Option<MemoryShortage>) -> Change {
+        let changed = self.memory_shortage != shortage;
+        self.memory_shortage = shortage;
         Change::new_if(changed)
     }
 
@@ -227,16 +251,31 @@ impl Records {
 
     pub(super) fn backend(&mut self, mut round_trip: BackendRoundTrip) -> Change {
         truncate(&mut round_trip.detail);
+        if round_trip.outcome != BackendOutcome::RoundTripSeen {
+            // Another server may be there next.
+            self.servers.remove(&round_trip.domain);
+        }
         let now = round_trip.at;
         let known = self.backends.insert(round_trip.domain.clone(), round_trip.clone());
         let same = known.is_some_and(|known| {
             let ping = round_trip.ping.clone();
             // The ID of the ping matters only for one without an answer here.
-            let good = round_trip.outcome == BackendOutcome::RoundTripSeen;
+            let good = matches!(
+                round_trip.outcome,
+                BackendOutcome::RoundTripSeen | BackendOutcome::ComponentConflict
+            );
             let ping = if good { ping } else { known.ping.clone() };
             BackendRoundTrip { at: now, ping, ..known } == round_trip
         });
         if same { Change::Refresh } else { Change::New }
+    }
+
+    pub(super) fn server(&mut self, domain: &Domain, server: Option<&BackendServer>) -> Change {
+        let known = match server {
+            Some(server) => self.servers.insert(domain.clone(), server.clone()),
+            None => self.servers.remove(domain),
+        };
+        Change::new_if(known.as_ref() != server)
     }
 
     pub(super) fn answer(&mut self, BackendAnswer { domain, ping }: BackendAnswer) -> Change {
@@ -338,10 +377,12 @@ impl Records {
             version: self.version.clone(),
             config_hash: self.config_hash.clone(),
             problems: self.problems.clone(),
+            memory_shortage: self.memory_shortage,
             certificates: self.certificates.clone(),
             inbound,
             backends: self.backends.values().cloned().collect(),
             answers: self.answers.iter().flat_map(answers).collect(),
+            servers: self.servers.values().cloned().collect(),
             peers,
             refusals: self.refusals.list(),
             claims: self.claims.values().cloned().collect(),

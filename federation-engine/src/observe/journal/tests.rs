@@ -5,7 +5,7 @@ use s2s_proto::reason::Step;
 
 use super::*;
 use crate::observe::evidence::{
-    BackendOutcome, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_LOCALS,
+    BackendOutcome, BackendServer, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_LOCALS,
     MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS,
 };
 
@@ -218,6 +218,38 @@ fn answers_to_other_replicas_are_kept_once_and_bounded() {
 }
 
 #[test]
+fn the_server_behind_a_domain_is_known_while_its_round_trips_succeed() {
+    let journal = journal();
+    let local = domain("local.example");
+    let server = BackendServer {
+        backend: "im".to_owned(),
+        domain: local.clone(),
+        name: "Prosody".to_owned(),
+        version: Some("0.12.3".to_owned()),
+    };
+    let trip = |outcome| BackendRoundTrip {
+        backend: "im".to_owned(),
+        domain: local.clone(),
+        outcome,
+        detail: String::new(),
+        ping: "1".to_owned(),
+        at: at(1),
+    };
+    let tell = |found: Option<&BackendServer>| {
+        revisions(&journal, |j| j.backend_server(&local, found, at(1)))
+    };
+    assert_eq!((tell(Some(&server)), tell(Some(&server))), (1, 0));
+    journal.backend(trip(BackendOutcome::RoundTripSeen));
+    assert_eq!(journal.snapshot().1.servers, std::slice::from_ref(&server));
+    journal.backend(trip(BackendOutcome::ConnectRefused));
+    assert_eq!(journal.snapshot().1.servers, [], "another server may be there next");
+    assert_eq!((tell(Some(&server)), tell(None), tell(None)), (1, 1, 0));
+    tell(Some(&server));
+    journal.configured("h2", [&domain("other.example")], [], at(2));
+    assert_eq!(journal.snapshot().1.servers, []);
+}
+
+#[test]
 fn a_new_configuration_drops_what_is_about_domains_that_are_gone() {
     let journal = journal();
     journal.backend(BackendRoundTrip {
@@ -241,6 +273,29 @@ fn a_new_configuration_drops_what_is_about_domains_that_are_gone() {
         evidence.peers.iter().map(|record| (record.domain.as_str(), record.configured)).collect();
     assert_eq!(configured, [("second.example", true), ("named.example", false)]);
     assert_eq!(revisions(&journal, |j| j.configured("h2", [], [], at(3))), 0);
+}
+
+#[test]
+fn a_peer_that_is_removed_and_added_again_shows_nothing_from_before_but_its_open_streams() {
+    let journal = journal();
+    let peer = domain("named.example");
+    let failed = PeerStream { reason: Word::ConnectRefused, ..stream(false, 1) };
+    journal.peer_outbound(&peer, &domain("local.example"), failed);
+    journal.peer_outbound(&peer, &domain("chat.local.example"), stream(true, 1));
+    journal.peer_inbound(&peer, stream(false, 1));
+    journal.attempt(&peer, attempt("ConnectRefused", 1));
+    journal.refused(refusal(Some("named.example"), SOURCE, "no TLS", 1));
+    let locals = [domain("local.example"), domain("chat.local.example")];
+    // Other settings change nothing.
+    journal.configured("h2", &locals, [&peer], at(2));
+    assert_eq!(journal.snapshot().1.peers[0].attempts.len(), 1);
+    journal.configured("h3", &locals, [], at(3));
+    journal.configured("h4", &locals, [&peer], at(4));
+    let evidence = journal.snapshot().1;
+    let record = &evidence.peers[0];
+    assert_eq!(record.outbound, Some(stream(true, 1)));
+    assert!(record.others.is_empty() && record.inbound.is_none(), "{record:?}");
+    assert!(record.attempts.is_empty() && record.refusals.is_empty(), "{record:?}");
 }
 
 const SOURCE: [u8; 4] = [198, 18, 7, 1];
@@ -348,7 +403,11 @@ async fn a_reader_that_waits_is_woken_by_news() {
     journal.problems(Vec::new(), at(1));
     assert!(!reader.has_changed().unwrap());
     journal.problems(
-        vec![LoadError { place: "tls.crt".to_owned(), message: "no certificate".to_owned() }],
+        vec![LoadError {
+            place: "tls.crt".to_owned(),
+            message: "no certificate".to_owned(),
+            unusable: true,
+        }],
         at(1),
     );
     reader.changed().await.unwrap();

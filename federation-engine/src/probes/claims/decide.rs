@@ -41,10 +41,10 @@ impl From<KeyVerdict> for Answer {
             // `valid`, for a random key, is no better.
             KeyVerdict::Invalid | KeyVerdict::Valid => Self::Authoritative,
             KeyVerdict::Error { condition: StanzaCondition::ItemNotFound, text, .. } => {
-                Self::NotHosted(format!("item-not-found {text}"))
+                Self::NotHosted(format!("item-not-found {text}").trim_end().to_owned())
             }
             KeyVerdict::Error { condition, text, .. } => {
-                Self::Refused(format!("{condition} {text}"))
+                Self::Refused(format!("{condition} {text}").trim_end().to_owned())
             }
         }
     }

@@ -93,7 +93,10 @@ async fn evidence_comes_at_once_and_then_when_it_changes() {
     let journal = Arc::clone(&engine.journal);
     let (later, ()) = tokio::join!(control.next(), async {
         let place = "engine.yaml".to_owned();
-        journal.problems(vec![LoadError { place, message: "bad".into() }], Timestamp::now());
+        journal.problems(
+            vec![LoadError { place, message: "bad".into(), unusable: true }],
+            Timestamp::now(),
+        );
     });
     let later = later.unwrap().expect("evidence as soon as it changed");
     assert_eq!(later.problems[0].message, "bad");

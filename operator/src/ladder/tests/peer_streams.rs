@@ -87,8 +87,33 @@ fn a_ping_without_answer_at_any_replica_is_one_way() {
     };
     assert_eq!(pinged(FlowOutcome::Answered, false), "AllPeersReachable");
     assert_eq!(pinged(FlowOutcome::AnsweredWithError, false), "AllPeersReachable");
+    let wrong = after(RUNG, |seen| {
+        engine(seen, |report| {
+            report.flows = vec![FlowEvidence {
+                peer: "partner.example".parse().unwrap(),
+                local: "example.com".parse().unwrap(),
+                to: "jdoe1@partner.example".to_owned(),
+                outcome: FlowOutcome::AnsweredWithError,
+                ping: "p1".to_owned(),
+                at: now(),
+            }];
+            // The replica notes each answer to its ping.
+            report.answers = vec![BackendAnswer {
+                domain: "partner.example".parse().unwrap(),
+                ping: "p1".into(),
+            }];
+        });
+    });
+    assert!(wrong.message.contains("for example their email addresses"), "{wrong:?}");
     assert_eq!(pinged(FlowOutcome::NoAnswer, false), "OneWay");
     assert_eq!(pinged(FlowOutcome::NoAnswer, true), "AllPeersReachable");
+
+    // A stream without a result of the ping shows one direction only.
+    let mut pinged = with_peer();
+    pinged["peers"][0]["probe"] = json!({"to": "echo@partner.example"});
+    assert_eq!(of(&pinged, RUNG, |_| {}).reason.to_string(), "Probing");
+    pinged["peers"][0]["probe"] = json!({"to": "echo@other.example"});
+    assert_eq!(of(&pinged, RUNG, |_| {}).reason.to_string(), "AllPeersReachable");
 
     let mut spec = smallest();
     spec["peers"] = json!([{"domain": "partner.example", "required": true}]);

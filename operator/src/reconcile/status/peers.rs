@@ -112,9 +112,8 @@ fn with_flow(status: PeerStatus, view: View<'_>, domain: &Domain) -> PeerStatus 
     let mut status = PeerStatus { dialback: dialback(&status, verify_received), flow, ..status };
     if status.flow.as_ref().is_some_and(|f| f.result == PeerFlowResult::AnsweredWithError) {
         let to = status.flow.as_ref().map(|flow| flow.to.clone()).unwrap_or_default();
-        let hint = format!(
-            "The peer answered the ping to {to} with an error: the address may not exist, or its users have other addresses in federation, for example their email addresses. Compare the address with its administrator."
-        );
+        let hint =
+            format!("The peer answered the ping to {to} with an error. {}", peers::WRONG_ADDRESS);
         let message = status
             .message
             .take()
@@ -265,3 +264,6 @@ fn authenticated_by(
     let both = PeerAuthenticatedByStatus { outbound: word(outbound), inbound: word(inbound) };
     (both != PeerAuthenticatedByStatus::default()).then_some(both)
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,7 +186,7 @@ async fn a_kind_that_was_removed_meanwhile_is_named() {
     let all = build::children(&federation, &given, &settings()).unwrap();
     let certificate: Vec<_> =
         all.into_iter().filter(|child| child.resource.kind == "Certificate").collect();
-    let outcome = apply(&context, &reference(), &federation, &certificate).await;
+    let outcome = apply(&context, &reference(), &federation, &certificate, false).await;
     let [problem] = outcome.applied.problems.as_slice() else { panic!("{outcome:?}") };
     assert_eq!((problem.kind.as_str(), problem.cause), ("Certificate", Cause::KindMissing));
     drop(context);

@@ -51,7 +51,7 @@ async fn applied(allowed: bool, answers: Vec<Call>) -> Applied {
     let (context, _writers) = context(client);
     let mut federation = validated(&smallest());
     federation.replace_service = allowed;
-    let outcome = apply(&context, &reference(), &federation, &[service()]).await;
+    let outcome = apply(&context, &reference(), &federation, &[service()], false).await;
     drop(context);
     requests.await.unwrap();
     outcome.applied
@@ -124,7 +124,7 @@ async fn other_children_are_applied_although_the_service_waits() {
     let (client, requests) = server_in_any_order(calls);
     let (context, _writers) = context(client);
     let children = [service(), network_policy()];
-    let outcome = apply(&context, &reference(), &validated(&smallest()), &children).await;
+    let outcome = apply(&context, &reference(), &validated(&smallest()), &children, false).await;
     assert!(outcome.applied.replacement.is_some(), "{outcome:?}");
     drop(context);
     requests.await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use lab::capacity::{self, Load, Requests, Stage};
@@ -21,6 +21,12 @@ struct Args {
     /// Nodes.
     #[arg(long, default_value_t = 3000)]
     nodes: usize,
+    /// Domains of each federation.
+    #[arg(long, default_value_t = 1)]
+    domains: usize,
+    /// Peers of each federation.
+    #[arg(long, default_value_t = 0)]
+    peers: usize,
     /// Minutes for which requests are counted once nothing changes.
     #[arg(long, default_value_t = 20)]
     minutes: u64,
@@ -37,30 +43,51 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Args) -> Result<()> {
-    let Args { federations, namespaces, nodes, minutes } = *args;
-    let mut stage = Stage::start(Load { federations, namespaces, nodes })?;
+    let Args { federations, namespaces, nodes, domains, peers, minutes } = *args;
+    let mut stage = Stage::start(Load { federations, namespaces, nodes, domains, peers })?;
     let judged = stage.until_judged()?;
-    let used = stage.usage()?;
-    println!("all {federations} judged after {judged:.1?}; processor {:.1?}", used.processor);
-    println!("resident {} MiB, at most {} MiB", used.resident / 1024, used.peak / 1024);
-    let begin = stage.requests()?;
-    print("requests until then", &begin);
+    println!("all {federations} judged after {judged:.1?}");
+    print("requests until then", &stage.requests()?, judged);
+    println!("the largest status has {} bytes", stage.largest_status()?);
+    used(&stage)?;
+
     stage.until_idle()?;
-    let (before, processor) = (stage.requests()?, stage.usage()?.processor);
+    let (before, begun) = (stage.requests()?, Instant::now());
     thread::sleep(Duration::from_mins(minutes));
-    let (idle, used) = (capacity::since(&before, &stage.requests()?), stage.usage()?);
-    print(&format!("requests in {minutes} idle minutes"), &idle);
-    let of = |requests: &Requests| requests.values().sum::<usize>();
-    let (all, own) = (of(&idle), of(&capacity::per_federation(&idle)));
-    println!("{all} requests, {own} of them for federations");
-    println!("processor {:.1?}", used.processor.saturating_sub(processor));
-    println!("resident {} MiB, at most {} MiB", used.resident / 1024, used.peak / 1024);
-    Ok(())
+    let idle = capacity::since(&before, &stage.requests()?);
+    print("requests while idle", &idle, begun.elapsed());
+    println!("{} of them for federations", sum(&capacity::per_federation(&idle)));
+    used(&stage)?;
+
+    stage.report_engines()?;
+    stage.until_idle()?;
+    let (before, begun) = (stage.requests()?, Instant::now());
+    stage.replace_engines()?;
+    let replaced = begun.elapsed();
+    stage.until_idle()?;
+    let requests = capacity::since(&before, &stage.requests()?);
+    print("requests while all engines are replaced", &requests, replaced);
+    used(&stage)
 }
 
-fn print(what: &str, requests: &Requests) {
-    println!("{what}: {}", requests.values().sum::<usize>());
+fn print(what: &str, requests: &Requests, time: Duration) {
+    let all = sum(requests);
+    let minutes = time.as_secs_f64() / 60.0;
+    println!("{what}: {all} in {time:.1?}, {:.1} per minute", f64::from(all) / minutes);
     for (request, count) in requests {
         println!("  {count:7} {request}");
     }
+}
+
+fn sum(requests: &Requests) -> u32 {
+    u32::try_from(requests.values().sum::<usize>()).unwrap_or(u32::MAX)
+}
+
+/// What the operator has used so far.
+fn used(stage: &Stage) -> Result<()> {
+    let used = stage.usage()?;
+    println!("processor {:.1?}", used.processor);
+    println!("resident {} MiB, at most {} MiB", used.resident / 1024, used.peak / 1024);
+    println!("{}", stage.passes()?);
+    Ok(())
 }

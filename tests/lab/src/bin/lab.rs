@@ -32,6 +32,9 @@ enum Command {
         /// Also build the parts of the tests of certificates.
         #[arg(long)]
         issuers: bool,
+        /// Also build the parts of the tests of autoscaling and traces.
+        #[arg(long)]
+        monitors: bool,
     },
     /// Start the lab; returns at once if it is up.
     Up {
@@ -130,7 +133,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     let paths = Paths::from_env()?;
     match command {
-        Command::Build { servers, issuers } => {
+        Command::Build { servers, issuers, monitors } => {
             parts::build(&paths)?;
             if servers {
                 parts::build_only(&paths, &Part::SERVERS)?;
@@ -138,6 +141,9 @@ fn run(command: Command) -> Result<ExitCode> {
             }
             if issuers {
                 parts::build_only(&paths, &Part::ISSUERS)?;
+            }
+            if monitors {
+                parts::build_only(&paths, &Part::MONITORS)?;
             }
         }
         Command::Up { family } => {

@@ -10,7 +10,7 @@ use clap::Parser;
 use lab::pipeline::error::{PipelineError, Result};
 use lab::pipeline::history::History;
 use lab::pipeline::junit;
-use lab::pipeline::plan::{AT_ONCE, CLUSTER_TESTS, LIST_OF_TESTS, OTHER_TESTS, steps};
+use lab::pipeline::plan::{AT_ONCE, CLUSTER_TESTS, LIST_OF_TESTS, OTHER_TESTS, SECOND_LAB, steps};
 use lab::pipeline::report::{self, Outcome};
 use lab::pipeline::run::{Event, Run};
 use lab::pipeline::schedule::Schedule;
@@ -51,7 +51,7 @@ fn run(args: &Args) -> Result<bool> {
     let binaries = own.parent().unwrap_or(Path::new("."));
     let (tell, events) = channel();
     interrupts(tell.clone())?;
-    let reports = [CLUSTER_TESTS, OTHER_TESTS].map(|(step, profile)| {
+    let reports = [CLUSTER_TESTS, SECOND_LAB, OTHER_TESTS].map(|(step, profile)| {
         (step, args.tree.join("target/nextest").join(profile).join("junit.xml"))
     });
     for (_, report) in &reports {

@@ -132,13 +132,42 @@ pub const FAULTS: &[Fault] = &[
         },
     },
     Fault {
+        name: "another program listens at the backend's port",
+        fixture: Fixture::Backed,
+        inject: |stage| server(stage, &json!({"host": "kubernetes.default.svc", "port": 443})),
+        expected: lost(
+            "BackendReady",
+            "StreamFailed",
+            "Backend im for <domain>: the connection broke while waiting for the peer's stream header",
+            "spec\\.backends\\[im\\]\\.server\\.port accepts server-to-server streams without TLS",
+        ),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "the port of the backend is the one for clients",
+        fixture: Fixture::Backed,
+        inject: |stage| {
+            let host = format!("prosody.{}.svc", stage.namespace);
+            server(stage, &json!({"host": host, "port": 5222}))
+        },
+        expected: lost(
+            "BackendReady",
+            "NotXMPP",
+            "Backend im for <domain>: the peer does not speak XMPP: the content namespace of a stream between servers must be jabber:server",
+            "Set spec\\.backends\\[im\\]\\.server\\.host and port to those for server-to-server streams",
+        ),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
         name: "the backend does not use the engine's DNS server",
         fixture: Fixture::Backed,
         inject: |stage| stage.attach_backend(&CLUSTER_DNS.to_string()),
         expected: lost(
             "BackendReady",
             "BackendDoesNotReachEngine",
-            "The engine reaches the backend, but no answer comes back",
+            "Backend im for <domain>: the backend accepted the ping for <domain>, but no answer came back",
             "must use DNS server",
         ),
         consequences: &[],

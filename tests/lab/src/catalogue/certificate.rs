@@ -1,16 +1,28 @@
 //! Faults that `CertificateReady` names: the certificate for the local domains.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SubjectPublicKeyInfo, date_time_ymd,
 };
 use serde_json::json;
 
-use super::fault::{Fault, lost};
+use super::fault::{Fault, kept, lost};
 use super::fixture::Fixture;
 use super::stage::{Pair, Stage};
 use crate::error::{Error, Result};
 use crate::pki::Usage;
+
+/// An RSA key of 1024 bits, which rcgen does not generate.
+const SHORT_KEY: &str = "\
+-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDoA8PEysQu850iy/J2Ahk6SiqR
+20y+h0ktbjKCpeQsEo+XpN08u8wWFfmDM1mgqMhbcasbcVwBIPEBvXj7K/0g1krj
+IzNnxeM+BELeuq9JXCrCQMbxAePNojQLRoRkH6j6H0RLRNlGtiyBuAVUenceyXqS
+yjdiV6RN/XB/kG0aNwIDAQAB
+-----END PUBLIC KEY-----
+";
 
 /// The faults.
 pub const FAULTS: &[Fault] = &[
@@ -92,6 +104,35 @@ pub const FAULTS: &[Fault] = &[
         repair: renew,
     },
     Fault {
+        name: "the certificate expires soon",
+        fixture: Fixture::Certified,
+        inject: |stage| {
+            let end = from_now(Duration::from_hours(3 * 24))?;
+            put(stage, |params| params.not_after = date_time_ymd(1970, 1, 1) + end)
+        },
+        expected: kept("CertificateReady", "ExpiringSoon", "Secret public", "[Rr]enew"),
+        consequences: &[],
+        repair: renew,
+    },
+    Fault {
+        name: "the key of the certificate is too short",
+        fixture: Fixture::Certified,
+        inject: |stage| {
+            let short = SubjectPublicKeyInfo::from_pem(SHORT_KEY).map_err(failed)?;
+            // The operator does not read the private key of a certificate that no peer accepts.
+            let private = KeyPair::generate().map_err(failed)?.serialize_pem();
+            stage.put_certificate(&signed(stage, |_| (), &short, private)?)
+        },
+        expected: lost(
+            "CertificateReady",
+            "WeakKey",
+            "Secret public has an RSA key of 1024 bits",
+            "Issue one with a new key",
+        ),
+        consequences: &[],
+        repair: renew,
+    },
+    Fault {
         name: "the certificate of the issuer is missing in the chain",
         fixture: Fixture::Certified,
         inject: |stage| {
@@ -124,12 +165,18 @@ pub const FAULTS: &[Fault] = &[
     },
 ];
 
+/// That time from now, since the beginning of 1970.
+pub(super) fn from_now(time: Duration) -> Result<Duration> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map(|now| now + time).map_err(|error| Error::State(error.to_string()))
+}
+
 fn renew(stage: &Stage) -> Result<()> {
     stage.put_certificate(&stage.good_certificate()?)
 }
 
 /// Writes a certificate for the domain with a change.
-fn put(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<()> {
+pub(super) fn put(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<()> {
     stage.put_certificate(&flawed(stage, change)?)
 }
 
@@ -148,7 +195,21 @@ fn ca_issuers() -> CustomExtension {
 
 /// A certificate for the domain with a change.
 fn flawed(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<Pair> {
-    let failed = |source| Error::Certificate { what: "a certificate with a flaw".into(), source };
+    let key = KeyPair::generate().map_err(failed)?;
+    signed(stage, change, &key, key.serialize_pem())
+}
+
+fn failed(source: rcgen::Error) -> Error {
+    Error::Certificate { what: "a certificate with a flaw".into(), source }
+}
+
+/// The same, for this key.
+fn signed(
+    stage: &Stage,
+    change: impl FnOnce(&mut CertificateParams),
+    public: &impl PublicKeyData,
+    private: String,
+) -> Result<Pair> {
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "ca");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -162,8 +223,7 @@ fn flawed(stage: &Stage, change: impl FnOnce(&mut CertificateParams)) -> Result<
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     change(&mut params);
-    let key = KeyPair::generate().map_err(failed)?;
     let signer = Issuer::new(authority, authority_key);
-    let leaf = params.signed_by(&key, &signer).map_err(failed)?.pem();
-    Ok(Pair { leaf, issuer, key: key.serialize_pem() })
+    let leaf = params.signed_by(public, &signer).map_err(failed)?.pem();
+    Ok(Pair { leaf, issuer, key: private })
 }

@@ -42,6 +42,17 @@ pub const FAULTS: &[Fault] = &[
         repair: Stage::publish,
     },
     Fault {
+        name: "an older federation of the cluster has one of the domains",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let healthy = Stage::new(&stage.paths, Fixture::Healthy, 0);
+            stage.respec(&json!({"domains": [{"name": stage.domain}, {"name": healthy.domain}]}))
+        },
+        expected: lost("DomainUncontested", "DomainConflict", "healthy-0\\.", "[Rr]emove"),
+        consequences: &["Accepted"],
+        repair: Stage::restore_spec,
+    },
+    Fault {
         name: "no resolver answers the question who has the domain",
         fixture: Fixture::Plain,
         inject: |stage| stage.respec(&json!({"dns": {"resolvers": ["198.19.0.30:5398"]}})),
@@ -49,7 +60,7 @@ pub const FAULTS: &[Fault] = &[
             "DomainUncontested",
             "ResolverUnavailable",
             "SRV records of <domain>: .*198\\.19\\.0\\.30:5398",
-            "",
+            "Check spec\\.dns\\.resolvers",
         ),
         consequences: &[],
         repair: Stage::restore_spec,

@@ -140,6 +140,26 @@ pub const FAULTS: &[Fault] = &[
         repair: Stage::restore_spec,
     },
     Fault {
+        name: "somebody gave the engine arguments with which it ends at once",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            stage.respec(&json!({"paused": true}))?;
+            let args = ["--version"];
+            let patch = json!({"spec": {"template": {"spec": {"containers": [
+                {"name": "engine", "args": args},
+            ]}}}});
+            stage.kubectl(&["patch", "deployment", NAME, "-p", &patch.to_string()])
+        },
+        expected: lost(
+            "EngineReady",
+            "CrashLooping",
+            "Engine pod example-.* is crash-looping with exit code 0",
+            "kubectl logs --previous",
+        ),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
         name: "somebody scaled the engine to 0 while the operator was paused",
         fixture: Fixture::Plain,
         inject: |stage| {

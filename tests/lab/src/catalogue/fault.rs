@@ -1,7 +1,10 @@
 //! What a fault is.
 
+use regex::Regex;
+
 use super::fixture::Fixture;
 use super::stage::Stage;
+use super::text;
 use crate::error::Result;
 
 /// One fault of the catalogue.
@@ -27,7 +30,7 @@ pub struct Fault {
 pub struct Expected {
     /// The condition.
     pub condition: &'static str,
-    /// `False`, or `Unknown`.
+    /// `False`, `Unknown`, or `True` with a reason of its own.
     pub status: &'static str,
     /// The reason.
     pub reason: &'static str,
@@ -35,6 +38,16 @@ pub struct Expected {
     pub culprit: &'static str,
     /// What the message tells to do.
     pub action: &'static str,
+}
+
+impl Expected {
+    /// The patterns of the message, with the names of the stage.
+    ///
+    /// # Errors
+    /// When one is not a regular expression.
+    pub fn patterns(&self, stage: &Stage) -> Result<Vec<Regex>> {
+        [self.culprit, self.action].into_iter().map(|one| text::pattern(one, stage)).collect()
+    }
 }
 
 /// A condition that must be False.
@@ -45,6 +58,16 @@ pub const fn lost(
     action: &'static str,
 ) -> Expected {
     Expected { condition, status: "False", reason, culprit, action }
+}
+
+/// A condition that stays True, with a reason that names the fault.
+pub const fn kept(
+    condition: &'static str,
+    reason: &'static str,
+    culprit: &'static str,
+    action: &'static str,
+) -> Expected {
+    Expected { condition, status: "True", reason, culprit, action }
 }
 
 /// A condition that must be Unknown.

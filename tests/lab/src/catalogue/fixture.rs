@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::network::Host;
+
 /// The kinds of federations. A fault takes the smallest that can have it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fixture {
@@ -13,6 +15,8 @@ pub enum Fixture {
     Backed,
     /// Like `Plain`, with the partner as a peer.
     Peered,
+    /// Like `Plain`, with two probers at different places of the internet.
+    Probed,
     /// Like `Plain`, but external-dns writes its records.
     Published,
     /// Like `Plain`; nothing happens to it.
@@ -21,15 +25,22 @@ pub enum Fixture {
 
 /// The Secret with the certificate of a `Certified` federation.
 pub const CERTIFICATE: &str = "public";
+/// The Secret with the token of the probers of a `Probed` federation.
+pub const PROBER: &str = "prober";
+/// The token of both probers.
+pub const PROBER_TOKEN: &str = "the token of the probers of the catalogue";
+/// Where the probers of all `Probed` federations listen.
+pub const PROBERS: [(Host, u16); 2] = [(Host::Partner, 9463), (Host::Client, 9464)];
 
 impl Fixture {
     /// How many of each run side by side.
-    pub const ALL: [(Self, usize); 6] = [
+    pub const ALL: [(Self, usize); 7] = [
         (Self::Healthy, 1),
         (Self::Published, 1),
         (Self::Backed, 2),
         (Self::Certified, 2),
-        (Self::Peered, 2),
+        (Self::Probed, 2),
+        (Self::Peered, 3),
         (Self::Plain, 4),
     ];
 
@@ -40,6 +51,7 @@ impl Fixture {
             Self::Certified => "certified",
             Self::Backed => "backed",
             Self::Peered => "peered",
+            Self::Probed => "probed",
             Self::Published => "published",
             Self::Healthy => "healthy",
         }
@@ -66,6 +78,15 @@ impl Fixture {
                 "peers": [{"domain": "partner.example"}],
                 "timeouts": {"dialbackSeconds": 10},
             }),
+            Self::Probed => {
+                let [one, other] = PROBERS.map(|(on, port)| {
+                    json!({
+                        "url": format!("https://{}:{port}", on.address()),
+                        "secretRef": {"name": PROBER},
+                    })
+                });
+                json!({"verification": {"prober": one, "otherProbers": [other]}})
+            }
             Self::Published => json!({"dns": {"mode": "ExternalDNS"}}),
         };
         super::json::lay_over(&mut spec, &more);

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::fault::{Fault, lost, open};
 use super::fixture::Fixture;
-use super::resolver::SPLIT;
+use super::resolver::{self, CACHING, SPLIT, VALIDATING};
 use super::stage::Stage;
+use crate::error::Error;
 use crate::network::Host;
 
 /// The faults.
@@ -31,7 +32,7 @@ pub const FAULTS: &[Fault] = &[
             "HostResolves",
             "AddressMismatch",
             "198\\.18\\.200\\.250 for <host>; expected <address>",
-            "zoneSnippet",
+            "Delete 198\\.18\\.200\\.250 from the zone.*zoneSnippet",
         ),
         consequences: &[],
         repair: Stage::publish,
@@ -44,7 +45,7 @@ pub const FAULTS: &[Fault] = &[
             "HostResolves",
             "PartialMatch",
             "198\\.18\\.200\\.250.* for <host>; expected <address>",
-            "zoneSnippet",
+            "Delete 198\\.18\\.200\\.250 from the zone",
         ),
         consequences: &[],
         repair: Stage::publish,
@@ -98,6 +99,44 @@ pub const FAULTS: &[Fault] = &[
             "split-horizon DNS: set spec\\.dns\\.resolvers",
         ),
         consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "a resolver still has the old address cached",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            stage.zone("update delete <host> A\nupdate add <host> 120 A 198.18.200.250")?;
+            let cached = resolver::cache(&stage.host)?;
+            stage.zone("update delete <host> A\nupdate add <host> 1 A <address>")?;
+            if cached != "198.18.200.250" {
+                return Err(Error::State(format!("the resolver caches {cached:?}")));
+            }
+            let resolver = format!("{}:{CACHING}", Host::Other.address());
+            stage.respec(&json!({"dns": {"resolvers": [resolver]}}))
+        },
+        expected: lost(
+            "HostResolves",
+            "StaleCache",
+            "resolver 198\\.19\\.0\\.30:5355 still answers with 198\\.18\\.200\\.250",
+            "cached answer",
+        ),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "a validating resolver rejects the signatures of the zone",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            let resolver = format!("{}:{VALIDATING}", Host::Other.address());
+            stage.respec(&json!({"dns": {"resolvers": [resolver]}}))
+        },
+        expected: lost(
+            "HostResolves",
+            "DNSSECBogus",
+            "Resolver 198\\.19\\.0\\.30:5354 rejects the DNSSEC signatures of <host>",
+            "Sign the zone again, or correct the DS records in its parent zone",
+        ),
+        consequences: &["SRVResolves"],
         repair: Stage::restore_spec,
     },
     Fault {

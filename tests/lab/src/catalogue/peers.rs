@@ -1,7 +1,5 @@
 //! Faults that `PeersReachable` names: the servers of others.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::engine::delete_pods;
@@ -10,11 +8,10 @@ use super::fixture::Fixture;
 use super::stage::Stage;
 use crate::error::Result;
 use crate::network::Host;
-use crate::wait::{Seen, Wait};
 
 /// What every message names.
 const SEE: &str = "status\\.peers";
-/// An open stream outlives a change of the settings, so a new pod opens a new one.
+/// A new pod opens a new stream.
 const NEW_POD: &[&str] = &["EngineReady", "TLSVerified", "StreamVerified"];
 /// The names of the peers below the domain of the stage.
 const PEERS: [&str; 6] = ["closed", "filtered", "unknown", "nowhere", "disabled", "private"];
@@ -26,6 +23,22 @@ pub const FAULTS: &[Fault] = &[
         fixture: Fixture::Peered,
         inject: |stage| with(stage, &json!({"domain": "nobody.example"})),
         expected: some("nobody\\.example: DomainNotFound"),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "no peer can be reached",
+        fixture: Fixture::Peered,
+        inject: |stage| {
+            let peers = [json!({"domain": "nobody.example"}), json!({"domain": "no-one.example"})];
+            stage.respec(&json!({"peers": peers}))
+        },
+        expected: lost(
+            "PeersReachable",
+            "AllPeersFailed",
+            "nobody\\.example: DomainNotFound.*no-one\\.example fails as well",
+            SEE,
+        ),
         consequences: &[],
         repair: Stage::restore_spec,
     },
@@ -116,12 +129,10 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer's certificate is of an authority that is not trusted",
         fixture: Fixture::Peered,
         inject: |stage| {
-            stage
-                .respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict"}]}))?;
-            new_stream(stage)
+            stage.respec(&json!({"peers": [{"domain": "partner.example", "profile": "Strict"}]}))
         },
         expected: some("partner\\.example: CertificateUntrusted"),
-        consequences: NEW_POD,
+        consequences: &[],
         repair: Stage::restore_spec,
     },
     Fault {
@@ -132,11 +143,10 @@ pub const FAULTS: &[Fault] = &[
                 &json!({"peers": [{"domain": "partner.example", "profile": "Strict", "tls": {
                     "pins": ["sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
                 }}]}),
-            )?;
-            new_stream(stage)
+            )
         },
         expected: some("partner\\.example: PinMismatch"),
-        consequences: NEW_POD,
+        consequences: &[],
         repair: Stage::restore_spec,
     },
     Fault {
@@ -145,13 +155,12 @@ pub const FAULTS: &[Fault] = &[
         inject: |stage| {
             stage.respec(&json!({"peers": [
                 {"domain": "partner.example", "authentication": {"dialback": "Disabled"}},
-            ]}))?;
-            new_stream(stage)
+            ]}))
         },
         expected: some(
             "partner\\.example: NoAuthenticationMethod, .*authentication\\.dialback` is Disabled",
         ),
-        consequences: NEW_POD,
+        consequences: &[],
         repair: Stage::restore_spec,
     },
     Fault {
@@ -160,11 +169,10 @@ pub const FAULTS: &[Fault] = &[
         inject: |stage| {
             stage.respec(&json!({"peers": [
                 {"domain": "partner.example", "profile": "LegacyDialback"},
-            ]}))?;
-            new_stream(stage)
+            ]}))
         },
         expected: some("partner\\.example: NoAuthenticationMethod, .*the peer requires TLS"),
-        consequences: NEW_POD,
+        consequences: &[],
         repair: Stage::restore_spec,
     },
     Fault {
@@ -208,18 +216,6 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.no_filter(Host::Node),
     },
 ];
-
-/// Replaces the pod when the new settings are in its ConfigMap: an open stream outlives them.
-fn new_stream(stage: &Stage) -> Result<()> {
-    Wait::new("the settings to be applied", Duration::from_mins(1)).until(|| {
-        let now = stage.snapshot()?;
-        let generation = |pointer| now.object.pointer(pointer).cloned();
-        let applied =
-            generation("/metadata/generation") == generation("/status/observedGeneration");
-        Ok(Seen::done_if(applied, now.table()))
-    })?;
-    delete_pods(stage)
-}
 
 const fn some(culprit: &'static str) -> Expected {
     lost("PeersReachable", "SomePeersFailed", culprit, SEE)

@@ -14,7 +14,7 @@ use crate::paths::{Paths, read, write};
 pub struct Record {
     /// The condition.
     pub condition: String,
-    /// `False` or `Unknown`.
+    /// `False`, `Unknown`, or `True` with a reason of its own.
     pub status: String,
     /// The reason.
     pub reason: String,
@@ -56,4 +56,58 @@ pub fn update(paths: &Paths, new: Records) -> Result<()> {
     all.retain(|name, _| super::all().any(|fault| fault.name == name));
     let text = serde_json::to_string_pretty(&all).map_err(Error::json("the records"))?;
     write(&file(paths), format!("{text}\n"))
+}
+
+/// The faults whose message is another one than the recorded one. Numbers and the order of words may differ: servers answer
+/// in any order.
+pub fn differences(recorded: &Records, new: &Records) -> Vec<String> {
+    let differs = |(name, record): (&String, &Record)| match recorded.get(name) {
+        Some(known) if words(&known.message) == words(&record.message) => None,
+        Some(known) => Some(format!(
+            "{name}: the message is not the recorded one: run `make troubleshooting`\n  now:      {}\n  recorded: {}",
+            record.message, known.message
+        )),
+        None => Some(format!("{name}: not recorded: run `make troubleshooting`")),
+    };
+    new.iter().filter_map(differs).collect()
+}
+
+/// The words of a message, sorted, without the digits that vary.
+fn words(message: &str) -> Vec<String> {
+    let word = |word: &str| {
+        let word = word.trim_end_matches(|c: char| c.is_ascii_punctuation());
+        word.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect()
+    };
+    let mut words: Vec<String> = message.split_whitespace().map(word).collect();
+    words.sort_unstable();
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(message: &str) -> Records {
+        let record = Record {
+            condition: "Accepted".to_owned(),
+            status: "False".to_owned(),
+            reason: "ApplyFailed".to_owned(),
+            message: message.to_owned(),
+        };
+        [("a fault".to_owned(), record)].into()
+    }
+
+    #[test]
+    fn a_message_may_differ_in_numbers_and_in_order_only() {
+        let recorded =
+            records("No answer: 192.0.2.1:53 is silent; 192.0.2.2:53 refuses. Check it.");
+        let order = records("No answer: 192.0.2.2:53 refuses; 192.0.2.1:53 is silent. Check it.");
+        let numbers =
+            records("No answer: 192.0.2.1:5353 is silent; 192.0.2.7:53 refuses. Check it.");
+        let words = records("No answer: 192.0.2.1:53 is silent; 192.0.2.2:53 refuses. Test it.");
+        assert_eq!(differences(&recorded, &order), [] as [String; 0]);
+        assert_eq!(differences(&recorded, &numbers), [] as [String; 0]);
+        assert_eq!(differences(&recorded, &words).len(), 1);
+        assert_eq!(differences(&Records::new(), &words).len(), 1);
+    }
 }

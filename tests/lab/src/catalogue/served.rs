@@ -1,7 +1,11 @@
 //! Faults that `TLSVerified` names: what the engine's port serves.
 
+use std::time::Duration;
+
 use super::fault::{Fault, lost, open};
 use super::fixture::Fixture;
+use super::impostor::Flaw;
+use super::stream;
 use crate::network::Host;
 
 /// The faults.
@@ -54,6 +58,36 @@ pub const FAULTS: &[Fault] = &[
         ),
         consequences: &[],
         repair: |stage| stage.no_filter(Host::Node),
+    },
+    Fault {
+        name: "a server without TLS answers at the pod's address",
+        fixture: Fixture::Plain,
+        inject: |stage| stream::impostor(stage, Flaw::NoTls),
+        expected: lost(
+            "TLSVerified",
+            "STARTTLSNotOffered",
+            "Engine pod example-.* does not offer STARTTLS for <domain>",
+            "Check CertificateReady and the pod's log",
+        ),
+        consequences: &[],
+        repair: stream::remove_impostor,
+    },
+    Fault {
+        name: "the pod serves another certificate than that of its Secret",
+        fixture: Fixture::Plain,
+        inject: |stage| {
+            // A change is given time to reach the pods.
+            stage.wait_for_age(Duration::from_secs(125))?;
+            stream::impostor(stage, Flaw::OtherCertificate)
+        },
+        expected: lost(
+            "TLSVerified",
+            "OldCertificateServed",
+            "Engine pod example-.* serves a certificate for <domain> other than the one in Secret example-tls-serving",
+            "check the pod's log, or delete the pod",
+        ),
+        consequences: &[],
+        repair: stream::remove_impostor,
     },
     Fault {
         name: "a firewall resets the operator's connections to the engine",

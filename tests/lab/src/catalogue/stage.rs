@@ -1,10 +1,12 @@
 //! One federation with its namespace and domain, and what a fault may do there.
 
 use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::fixture::{CERTIFICATE, Fixture};
+use super::fixture::{CERTIFICATE, Fixture, PROBER, PROBER_TOKEN};
 use super::json::lay_over;
 use crate::command::Run;
 use crate::conditions::Snapshot;
@@ -17,6 +19,7 @@ use crate::paths::{Paths, read};
 use crate::pki::{Authority, Subject, Usage};
 use crate::policy::pod_address;
 use crate::public_dns::{self, LOCAL_ZONE};
+use crate::wait::{Seen, Wait};
 
 /// The name of each federation.
 pub const NAME: &str = "example";
@@ -36,6 +39,8 @@ pub struct Stage {
     pub domain: String,
     /// Its host.
     pub host: String,
+    /// Since when.
+    since: Instant,
 }
 
 impl Stage {
@@ -49,11 +54,13 @@ impl Stage {
             namespace: format!("catalogue-{name}"),
             host: format!("xmpp.{domain}"),
             domain,
+            since: Instant::now(),
         }
     }
 
     /// Creates the namespace, what the federation refers to, and the federation.
-    pub fn build(&self) -> Result<()> {
+    pub fn build(&mut self) -> Result<()> {
+        self.since = Instant::now();
         let namespace = json!({
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -65,6 +72,14 @@ impl Stage {
         apply(&self.paths, &namespace.to_string())?;
         if self.fixture == Fixture::Certified {
             self.put_certificate(&self.good_certificate()?)?;
+        }
+        if self.fixture == Fixture::Probed {
+            self.apply(json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": PROBER},
+                "stringData": {"secret": PROBER_TOKEN},
+            }))?;
         }
         self.restore_spec()
     }
@@ -125,6 +140,44 @@ impl Stage {
     /// The address of the engine pod.
     pub fn pod(&self) -> Result<IpAddr> {
         pod_address(&self.paths, &self.namespace, "app.kubernetes.io/component=engine")
+    }
+
+    /// Waits until this number of engine pods is ready.
+    pub fn wait_for_pods(&self, number: u64) -> Result<()> {
+        Wait::new(format!("{number} engine pods of {}", self.namespace), Duration::from_mins(1))
+            .until(|| {
+                let deployment = self.get("deployment", NAME)?;
+                let ready = deployment.pointer("/status/readyReplicas").and_then(Value::as_u64);
+                Ok(Seen::done_if(ready == Some(number), format!("{ready:?} are ready")))
+            })
+    }
+
+    /// Waits until the current spec is applied, and every engine pod is of its revision.
+    pub fn wait_for_rollout(&self) -> Result<()> {
+        Wait::new(format!("the rollout of {}", self.namespace), Duration::from_mins(2)).until(
+            || {
+                let now = self.snapshot()?;
+                let generation = now.object.pointer("/metadata/generation");
+                let applied = now.object.pointer("/status/observedGeneration") == generation;
+                let deployment = self.get("deployment", NAME)?;
+                let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_u64);
+                let wanted = number("/spec/replicas");
+                let done = number("/metadata/generation") == number("/status/observedGeneration")
+                    && ["updatedReplicas", "readyReplicas", "replicas"]
+                        .iter()
+                        .all(|field| number(&format!("/status/{field}")) == wanted);
+                Ok(Seen::done_if(applied && done, now.table()))
+            },
+        )
+    }
+
+    /// Waits until the federation has existed for that time.
+    pub fn wait_for_age(&self, age: Duration) -> Result<()> {
+        let left = age.saturating_sub(self.since.elapsed());
+        if !left.is_zero() {
+            thread::sleep(left);
+        }
+        Ok(())
     }
 
     /// Changes the zone, with lines of nsupdate(1); `<domain>`, `<host>` and `<address>` are filled in.
@@ -229,6 +282,21 @@ impl Stage {
     /// Writes the Secret that the federation's certificate is in.
     pub fn put_certificate(&self, pair: &Pair) -> Result<()> {
         self.put_pem(&format!("{}{}", pair.leaf, pair.issuer), &pair.key)
+    }
+
+    /// Waits until the engine pods serve the certificate of the Secret.
+    pub fn wait_for_certificate(&self) -> Result<()> {
+        let wanted = self.get("secret", CERTIFICATE)?.pointer("/data/tls.crt").cloned();
+        Wait::new(format!("the certificate of {}", self.namespace), Duration::from_mins(1)).until(
+            || {
+                let served = self.get("secret", &format!("{NAME}-tls-serving"))?;
+                let is_copied = served.pointer("/data/tls.crt") == wanted.as_ref();
+                Ok(Seen::done_if(is_copied, "the operator has not copied it"))
+            },
+        )?;
+        // The kubelet updates volumes of a pod at once when the pod changes, and once a minute otherwise.
+        let engine = "app.kubernetes.io/component=engine";
+        self.kubectl(&["annotate", "pods", "-l", engine, "catalogue=renewed", "--overwrite"])
     }
 
     /// Writes the Secret with any content.

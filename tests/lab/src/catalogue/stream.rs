@@ -1,7 +1,11 @@
 //! Faults that `StreamVerified` names: what answers on the engine's port.
 
+use serde_json::json;
+
 use super::fault::{Fault, lost};
 use super::fixture::Fixture;
+use super::impostor::{self, Flaw};
+use super::simulated;
 use super::stage::Stage;
 use crate::error::Result;
 use crate::network::Host;
@@ -34,18 +38,20 @@ pub const FAULTS: &[Fault] = &[
         expected: lost(
             "StreamVerified",
             "NotXMPP",
-            "engine pod example-.* does not speak XMPP",
-            "Check that nothing else uses the pod's address",
+            "No XMPP stream opens on engine pod example-",
+            "that nothing else uses the pod's address",
         ),
         consequences: &["TLSVerified"],
         repair: |stage| stage.no_filter(Host::Node),
     },
     Fault {
-        name: "another engine answers at the pod's port for Direct TLS",
+        name: "one of two engine pods does not know the domain",
         fixture: Fixture::Plain,
         inject: |stage| {
+            stage.respec(&json!({"replicas": 2}))?;
+            stage.wait_for_pods(2)?;
             let other = Stage::new(&stage.paths, Fixture::Healthy, 0).pod()?;
-            divert_port(stage, "5270", &other.to_string())
+            divert_port(stage, "5269", &other.to_string())
         },
         expected: lost(
             "StreamVerified",
@@ -54,22 +60,44 @@ pub const FAULTS: &[Fault] = &[
             "Check its log",
         ),
         consequences: &[],
-        repair: |stage| stage.no_filter(Host::Node),
+        repair: |stage| {
+            stage.no_filter(Host::Node)?;
+            stage.restore_spec()
+        },
     },
     Fault {
-        name: "the server of another domain answers at the pod's address",
+        name: "a server that offers no authentication answers at the pod's address",
         fixture: Fixture::Plain,
-        inject: |stage| divert_port(stage, "5269", &Host::Partner.address().to_string()),
+        inject: |stage| impostor(stage, Flaw::NoMechanism),
         expected: lost(
             "StreamVerified",
-            "HostUnknown",
-            "Engine pod example-.* does not know <domain>",
-            "Check its log",
+            "NoAuthMechanism",
+            "Engine pod example-.* offers neither",
+            "",
         ),
         consequences: &[],
-        repair: |stage| stage.no_filter(Host::Node),
+        repair: remove_impostor,
+    },
+    Fault {
+        name: "a server that fails inside answers at the pod's address",
+        fixture: Fixture::Plain,
+        inject: |stage| impostor(stage, Flaw::Broken),
+        expected: lost("StreamVerified", "StreamError", "example-.*internal-server-error", "log"),
+        consequences: &[],
+        repair: remove_impostor,
     },
 ];
+
+/// A server with this flaw answers STARTTLS streams in place of the pod.
+pub(super) fn impostor(stage: &Stage, flaw: Flaw) -> Result<()> {
+    let address = impostor::start(stage, flaw)?;
+    divert_port(stage, "5269", &address.to_string())
+}
+
+pub(super) fn remove_impostor(stage: &Stage) -> Result<()> {
+    stage.no_filter(Host::Node)?;
+    simulated::stop_all(stage)
+}
 
 /// Leads connections to the engine pod elsewhere.
 fn divert(stage: &Stage, to: &str) -> Result<()> {

@@ -86,7 +86,7 @@ mod tests {
     use crate::pipeline::step::Kind;
 
     fn step(name: &'static str, needs: &'static [&'static str]) -> Step {
-        Step { name, command: Vec::new(), needs, kind: Kind::Work }
+        Step { name, command: Vec::new(), needs, after: &[], kind: Kind::Work }
     }
 
     #[test]

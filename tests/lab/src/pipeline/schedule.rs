@@ -73,6 +73,9 @@ impl Schedule {
 
     fn is_ready(&self, step: &Step) -> bool {
         let has_ended = |name: &str| self.state_of(name).is_some_and(State::is_final);
+        if !step.after.iter().all(|before| has_ended(before)) {
+            return false;
+        }
         match step.kind {
             Kind::Work => step.needs.iter().all(|need| self.state_of(need) == Some(State::Passed)),
             Kind::Cleanup { of } => has_ended(of) && step.needs.iter().all(|need| has_ended(need)),
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
 
     fn step(name: &'static str, needs: &'static [&'static str]) -> Step {
-        Step { name, command: Vec::new(), needs, kind: Kind::Work }
+        Step { name, command: Vec::new(), needs, after: &[], kind: Kind::Work }
     }
 
     fn cleanup(name: &'static str, of: &'static str, needs: &'static [&'static str]) -> Step {
@@ -167,6 +170,18 @@ mod tests {
                 ("down", State::NotRun(Cause::NothingToUndo)),
             ]
         );
+    }
+
+    #[test]
+    fn what_comes_after_a_step_waits_for_its_end_and_not_for_its_success() {
+        let mut schedule = Schedule::new(
+            vec![step("parts", &[]), Step { after: &["parts"], ..step("later", &[]) }],
+            9,
+        );
+        assert_eq!(schedule.start_next().unwrap().name, "parts");
+        assert_eq!(schedule.start_next(), None);
+        schedule.ended("parts", false);
+        assert_eq!(schedule.start_next().unwrap().name, "later");
     }
 
     #[test]

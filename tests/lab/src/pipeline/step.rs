@@ -11,6 +11,8 @@ pub struct Step {
     pub command: Vec<String>,
     /// The steps that it needs.
     pub needs: &'static [&'static str],
+    /// The steps for whose end it waits, however they end: beside them it would be disturbed, or disturb them.
+    pub after: &'static [&'static str],
     /// The condition for its start.
     pub kind: Kind,
 }

@@ -133,6 +133,16 @@ fn xep0478_the_peer_says_in_its_request_what_it_accepts() {
 }
 
 #[test]
+fn xep0478_the_limit_of_prosody_13_before_authentication_is_not_that_of_stanzas() {
+    let world = standards();
+    let (mut side, _) = Receiving::opened(&world);
+    let limits = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10000</max-bytes><idle-seconds>840</idle-seconds></limits>";
+    side.send(&format!("<bidi xmlns='urn:xmpp:bidi'>{limits}</bidi>"), &world);
+    let seen = side.machine.peer_limits();
+    assert_eq!((seen.max_bytes, seen.idle.map(|idle| idle.as_secs())), (None, Some(840)));
+}
+
+#[test]
 fn xep0288_2_2_we_ask_before_we_authenticate_and_say_what_we_accept() {
     let world = standards();
     let (mut side, written) = offered(&world, &(EXTERNAL.to_owned() + DIALBACK));
