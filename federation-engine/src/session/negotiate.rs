@@ -394,6 +394,8 @@ fn presented<'a>(engine: &Engine, leg: Leg, local: &'a Domain) -> Option<&'a str
 fn not_xmpp(leg: Leg, text: &str, begin: &[u8]) -> Failure {
     /// Maximum bytes of the peer's data in a message.
     const MAX_EXCERPT_BYTES: usize = 64;
+    /// The namespace of every stream header (RFC 6120 §4.8.1).
+    const STREAMS: &[u8] = b"http://etherx.jabber.org/streams";
     if let Some(said) = error::read_early(begin) {
         return said;
     }
@@ -409,6 +411,8 @@ fn not_xmpp(leg: Leg, text: &str, begin: &[u8]) -> Failure {
                 "{text}; it answered in TLS, so the port probably expects Direct TLS, and {consequence}"
             )
         }
+        // A stream header: `text` says what is wrong with it. Its attributes come in another order each time.
+        _ if begin.windows(STREAMS.len()).any(|part| part == STREAMS) => text.to_owned(),
         _ => {
             let excerpt = begin.get(..MAX_EXCERPT_BYTES).unwrap_or(begin);
             let excerpt = printable(&String::from_utf8_lossy(excerpt), MAX_EXCERPT_BYTES);
@@ -426,6 +430,10 @@ mod tests {
         let said = |begin: &[u8]| not_xmpp(Leg::Outer, "no stream", begin).to_string();
         assert!(said(b"<stream:error><host-unknown/></stream:error>").contains("host-unknown"));
         assert!(said(b"HTTP/1.1 400 Bad Request\r\n").contains("\"HTTP/1.1 400 Bad Request"));
+        let of_clients =
+            b"<?xml version='1.0'?><stream:stream to='example.com' xmlns='jabber:client' \
+            xmlns:stream='http://etherx.jabber.org/streams'>";
+        assert!(said(of_clients).ends_with(": no stream"));
         let alert = [0x15, 3, 1, 0, 2, 2, 40];
         assert!(said(&alert).contains("Direct TLS, and only an _xmpps-server record"));
         let of_backend = not_xmpp(Leg::Inner, "no stream", &alert).to_string();

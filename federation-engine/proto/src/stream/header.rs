@@ -62,6 +62,10 @@ pub fn check_namespaces(header: &HeaderAttributes) -> Result<(), StreamError> {
             StreamCondition::BadNamespacePrefix,
             "the default namespace of the stream must be jabber:server",
         )),
+        Namespace::Client => Err(StreamError::new(
+            StreamCondition::InvalidNamespace,
+            "the content namespace of the stream is jabber:client, as on a port for clients; between servers it must be jabber:server",
+        )),
         _ => Err(StreamError::new(
             StreamCondition::InvalidNamespace,
             "the content namespace of a stream between servers must be jabber:server",

@@ -154,7 +154,7 @@ pub const FAULTS: &[Fault] = &[
         expected: lost(
             "BackendReady",
             "NotXMPP",
-            "Backend im for <domain>: the peer does not speak XMPP: the content namespace of a stream between servers must be jabber:server",
+            "Backend im for <domain>: the peer does not speak XMPP: the content namespace of the stream is jabber:client, as on a port for clients",
             "Set spec\\.backends\\[im\\]\\.server\\.host and port to those for server-to-server streams",
         ),
         consequences: &[],
