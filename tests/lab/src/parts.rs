@@ -43,7 +43,7 @@ pub const COREDNS_IMAGE: &str = "localhost/coredns:1.13.1";
 pub const PAUSE_IMAGE: &str = "localhost/pause:1.36.3";
 
 /// Increment this when the build method of the parts changes, so that old parts are not mistaken for new ones.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// Name prefix of a directory in which a part is being built.
 pub(crate) const UNFINISHED: &str = ".building-";
@@ -241,12 +241,12 @@ impl Part {
                 let (name, version) = self.title();
                 step(&format!("{name} {version}"), || {
                     let command = format!("xmppfederation.dev/lab/tools/{name}");
-                    go::build(&self.tools(paths), out, "-s -w", &command)
+                    go::build(&self.tools(paths), out, &command)
                 })
             }
             Self::Prosody => step(&format!("prosody {PROSODY}"), || rootfs::prosody(out)),
             Self::Components => step(&format!("component by mellium {MELLIUM}"), || {
-                go::build(&self.tools(paths), out, "-s -w", "xmppfederation.dev/components")
+                go::build(&self.tools(paths), out, "xmppfederation.dev/components")
             }),
             Self::Server(server) => {
                 let (name, version) = server.title();
@@ -311,7 +311,7 @@ fn kubernetes(tools: &Path, out: &Path) -> Result<()> {
     );
     for command in KUBERNETES_COMMANDS {
         step(&format!("{command} {KUBERNETES}"), || {
-            go::build(tools, out, &ldflags, &format!("k8s.io/kubernetes/cmd/{command}"))
+            go::build_optimised(tools, out, &ldflags, &format!("k8s.io/kubernetes/cmd/{command}"))
         })?;
     }
     step("pause image", || {
@@ -330,7 +330,7 @@ fn kubernetes(tools: &Path, out: &Path) -> Result<()> {
 
 fn external_dns(tools: &Path, out: &Path) -> Result<()> {
     step(&format!("external-dns {EXTERNAL_DNS}"), || {
-        go::build(tools, out, "-s -w", "sigs.k8s.io/external-dns")?;
+        go::build(tools, out, "sigs.k8s.io/external-dns")?;
         let crd = "config/crd/standard/dnsendpoints.externaldns.k8s.io.yaml";
         let from = go::module_in(tools, "sigs.k8s.io/external-dns")?.join(crd);
         copy(&from, &out.join("dnsendpoints.yaml"))
@@ -357,7 +357,7 @@ fn metallb(out: &Path) -> Result<()> {
 
 fn cert_manager(tools: &Path, out: &Path) -> Result<()> {
     step(&format!("cert-manager {CERT_MANAGER}"), || {
-        go::build(tools, out, "-s -w", "xmppfederation.dev/lab/tools/cert-manager")?;
+        go::build(tools, out, "xmppfederation.dev/lab/tools/cert-manager")?;
         let module = go::module_in(tools, "github.com/cert-manager/cert-manager")?;
         copy_manifests(&module.join("deploy/crds"), &out.join("crds"))
     })
