@@ -1,12 +1,23 @@
 //! Faults that `InboundReachable` names: whether servers outside the cluster reach the engine.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::address;
-use super::engine::delete_pods;
 use super::fault::{Fault, open};
 use super::fixture::Fixture;
+use super::stage::Stage;
+use crate::client::{Client, Event};
+use crate::error::{Error, Result};
+use crate::federation;
 use crate::network::Host;
+use crate::person::Person;
+
+/// A ping may be lost once with a stream that ends, or with a `db:verify` to an address that is not forwarded yet.
+const PINGS: usize = 3;
+/// Time for one answer; the client gives up after 20 s.
+const ANSWER: Duration = Duration::from_secs(25);
 
 /// The faults.
 pub const FAULTS: &[Fault] = &[
@@ -27,10 +38,10 @@ pub const FAULTS: &[Fault] = &[
             "Ask someone at a remote domain to send you a message",
         ),
         consequences: &["HostResolves", "PeersReachable"],
-        // New evidence comes with the next stream that the partner verifies, that of a new pod.
         repair: |stage| {
             address::restore(stage)?;
-            delete_pods(stage)
+            replace_pods(stage)?;
+            be_pinged(stage)
         },
     },
     Fault {
@@ -54,3 +65,28 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.no_filter(Host::Node),
     },
 ];
+
+/// Replaces the engine pod and waits until the one before it is gone: the partner's stream to it ends, and what it sees in its
+/// last seconds is not told to anybody.
+fn replace_pods(stage: &Stage) -> Result<()> {
+    let engine = "app.kubernetes.io/component=engine";
+    stage.kubectl(&["delete", "pods", "-l", engine, "--timeout=60s"])?;
+    stage.wait_for_pods(1)
+}
+
+/// Has somebody at the partner ping the domain, as the message advises.
+fn be_pinged(stage: &Stage) -> Result<()> {
+    let server = federation::partner_server(&stage.paths);
+    let mut person = Client::log_in(&stage.paths, Host::Client, &Person::jdoe1(), &server)?;
+    for _ in 0..PINGS {
+        person.ping(&stage.domain)?;
+        let answer = person.expect("an answer to a ping", ANSWER, |event| match event {
+            Event::Pong { from } | Event::Error { from, .. } => *from == stage.domain,
+            _ => false,
+        })?;
+        if matches!(answer, Event::Pong { .. }) {
+            return Ok(());
+        }
+    }
+    Err(Error::State(format!("{PINGS} pings from the partner to {} failed", stage.domain)))
+}
