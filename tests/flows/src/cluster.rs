@@ -1,5 +1,6 @@
 //! The flows on the lab's cluster: the server is in a pod behind the engine that the operator runs, and the partner's
-//! server of the lab is outside. People of ours log in from the node, and people of theirs from a host of the internet.
+//! server of the lab is outside. People of ours log in from the node, where a component runs as well, and people of theirs
+//! from a host of the internet.
 
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +18,7 @@ use lab::host;
 use lab::kubernetes::{apply, get, kubectl};
 use lab::network::Host;
 use lab::partner;
-use lab::paths::{Paths, read};
+use lab::paths::{Paths, read, write};
 use lab::person::Person;
 use lab::pki::{Authority, Subject, Usage};
 use lab::public_dns::{self, LOCAL_ZONE, PARTNER_SERVER};
@@ -39,77 +40,89 @@ use crate::stage::PYTHON;
 const BACKEND: &str = "im";
 /// The Service of links to files.
 const FILES: &str = "files";
+/// The Secret that authenticates a component.
+const COMPONENT: &str = "component";
+/// The port for components.
+const COMPONENTS: u16 = 5347;
 /// The name of the key pair of the server outside.
 const KEY_PAIR: &str = "flows";
 /// The settings of the server outside.
 const SETTINGS: &str = "flows.cfg.lua";
 
-/// One server in a namespace of its own, and the domain of the other side.
+/// What is behind an engine of the cluster, in a namespace of its own, and the domain of the other side.
 #[derive(Debug)]
 pub struct Site {
     paths: Paths,
-    release: Release,
-    backend: Backend,
+    software: Software,
+    namespace: String,
     ours: Domain,
     theirs: Domain,
 }
 
 impl Site {
-    /// A site with that server. Its domains and those of the other side are its own, so that several sites can run at the
+    /// A site with that software. Its domains and those of the other side are its own, so that several sites can run at the
     /// same time.
-    pub fn new(paths: &Paths, release: Release) -> Self {
-        let packaged = packaged(release);
-        let label = packaged.label();
-        let namespace = format!("flows-{label}");
-        let ours = Domain::below(&format!("flows-{label}.{LOCAL_ZONE}"), domain::OURS);
-        let theirs = Domain::below(&format!("flows-{label}.{LOCAL_ZONE}"), domain::THEIRS);
-        let backend = Backend {
-            release: packaged,
-            authentication: match release {
-                // It never offers or uses EXTERNAL.
-                Release::Jabberd2 => Authentication::Dialback,
-                _ => Authentication::Minted,
-            },
-            namespace,
-            name: BACKEND.into(),
-            federation: NAME.into(),
-            certificate: format!("{NAME}-backend-tls"),
-            person: Person::new("someone", &ours.address),
+    pub fn new(paths: &Paths, software: Software) -> Self {
+        let label = match software {
+            Software::Server(release) => packaged(release).label(),
+            Software::Component => "component",
         };
-        Self { paths: paths.clone(), release, backend, ours, theirs }
+        let parent = format!("flows-{label}.{LOCAL_ZONE}");
+        Self {
+            paths: paths.clone(),
+            software,
+            namespace: format!("flows-{label}"),
+            ours: Domain::below(&parent, domain::OURS),
+            theirs: Domain::below(&parent, domain::THEIRS),
+        }
     }
 
-    /// The server behind the engine.
+    /// What is behind the engine.
     pub const fn software(&self) -> Software {
-        Software::Server(self.release)
+        self.software
     }
 
-    /// Imports the server's image into the node.
+    /// Imports the server's image into the node. A component runs on the node itself.
     pub fn import(&self) -> Result<()> {
-        Ok(self.backend.release.import(&self.paths)?)
+        match self.software {
+            Software::Server(release) => Ok(packaged(release).import(&self.paths)?),
+            Software::Component => Ok(()),
+        }
     }
 
     /// From nothing to Ready. Returns our side and theirs.
     pub fn start(&self) -> Result<(Side, Side)> {
-        let Self { paths, backend, ours, theirs, .. } = self;
-        let (namespace, domain) = (&backend.namespace, &ours.address);
+        let Self { paths, namespace, theirs, .. } = self;
         apply(paths, &self.objects().to_string())?;
         let mut watch = Watch::start(paths, namespace, NAME)?;
         let mut until = |what: &str, wanted: &dyn Fn(&Snapshot) -> bool| {
             watch.until(Wait::new(what, TURN), TURN, |_, _| (), wanted)?;
             Ok::<_, FlowError>(watch.last.clone())
         };
-        let now = until("the status names the DNS server", &|now| {
-            federation::backend_dns(now).is_some()
-        })?;
-        let manifest =
-            backend.manifest(paths, federation::backend_dns(&now).unwrap_or_default())?;
-        apply(paths, &server::in_pod(self.release, &manifest, domain, self.files()?))?;
-        until("Ready", &|now| now.is_true("Ready"))?;
+        let ready = |now: &Snapshot| now.is_true("Ready");
+        let mut ours = match self.software {
+            Software::Server(release) => {
+                let backend = self.backend(release);
+                let now = until("the status names the DNS server", &|now| {
+                    federation::backend_dns(now).is_some()
+                })?;
+                let dns = federation::backend_dns(&now).unwrap_or_default();
+                let manifest = backend.manifest(paths, dns)?;
+                let upload = self.files()?;
+                let manifest = server::in_pod(release, &manifest, &self.ours.address, upload);
+                apply(paths, &manifest)?;
+                until("Ready", &ready)?;
+                backend.wait(paths)?;
+                let own = backend.server(paths)?;
+                self.side(self.software, &self.ours.address, Host::Node, &own)?
+            }
+            Software::Component => {
+                let side = self.component()?;
+                until("Ready", &ready)?;
+                side
+            }
+        };
         federation::wait_for_public_port_in(paths, namespace, NAME)?;
-        backend.wait(paths)?;
-        let own = backend.server(paths)?;
-        let mut ours = self.side(self.software(), domain, Host::Node, &own)?;
         let outside = Server {
             address: Host::Partner.address().into(),
             authority: paths.pki().join(format!("{KEY_PAIR}-ca.crt")),
@@ -121,10 +134,22 @@ impl Site {
         Ok((ours, theirs))
     }
 
+    fn backend(&self, release: Release) -> Backend {
+        Backend {
+            release: packaged(release),
+            authentication: authentication(release),
+            namespace: self.namespace.clone(),
+            name: BACKEND.into(),
+            federation: NAME.into(),
+            certificate: format!("{NAME}-backend-tls"),
+            person: Person::new("someone", &self.ours.address),
+        }
+    }
+
     /// The logs of the pods, of the server outside and of the clients.
     pub fn log(&self) -> String {
         let daemons = self.paths.daemons();
-        let pods = backend::logs(&self.paths, &self.backend.namespace).unwrap_or_default();
+        let pods = backend::logs(&self.paths, &self.namespace).unwrap_or_default();
         let logs = [partner::NAME.to_owned(), self.clients(Host::Node), self.clients(Host::Client)];
         let logs = logs.map(|name| {
             let text = read(&daemons.log(&name)).unwrap_or_default();
@@ -136,13 +161,42 @@ impl Site {
     }
 
     fn objects(&self) -> Value {
-        let Backend { namespace, authentication, .. } = &self.backend;
+        let Self { namespace, .. } = self;
         let addresses = self.ours.addresses();
         let domains: Vec<Value> = addresses
             .iter()
-            .take(self.software().served(addresses.len()))
+            .take(self.software.served(addresses.len()))
             .map(|name| json!({"name": name, "backend": BACKEND}))
             .collect();
+        let (attachment, needed) = match self.software {
+            Software::Server(release) => {
+                let server = json!({
+                    "host": format!("{BACKEND}.{namespace}.svc"),
+                    "authentication": authentication(release).word(),
+                });
+                let files = json!({
+                    "apiVersion": "v1",
+                    "kind": "Service",
+                    "metadata": {"name": FILES, "namespace": namespace},
+                    "spec": {
+                        "type": "LoadBalancer",
+                        "selector": {"backend": BACKEND},
+                        "ports": [{"name": "http", "port": HTTP}],
+                    },
+                });
+                (json!({"name": BACKEND, "server": server}), files)
+            }
+            Software::Component => {
+                let secret = json!({
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "metadata": {"name": COMPONENT, "namespace": namespace},
+                    "stringData": {"secret": PASSWORD},
+                });
+                let component = json!({"secretRef": {"name": COMPONENT}});
+                (json!({"name": BACKEND, "component": component}), secret)
+            }
+        };
         json!({"apiVersion": "v1", "kind": "List", "items": [
             {
                 "apiVersion": "v1",
@@ -152,26 +206,14 @@ impl Site {
                     "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
                 },
             },
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"name": FILES, "namespace": namespace},
-                "spec": {
-                    "type": "LoadBalancer",
-                    "selector": {"backend": BACKEND},
-                    "ports": [{"name": "http", "port": HTTP}],
-                },
-            },
+            needed,
             {
                 "apiVersion": "xmppfederation.dev/v1alpha1",
                 "kind": "XmppFederation",
                 "metadata": {"name": NAME, "namespace": namespace},
                 "spec": {
                     "domains": domains,
-                    "backends": [{"name": BACKEND, "server": {
-                        "host": format!("{BACKEND}.{namespace}.svc"),
-                        "authentication": authentication.word(),
-                    }}],
+                    "backends": [attachment],
                     "replicas": 1,
                     "egress": {"allowNetworks": ["198.18.0.0/15"]},
                 },
@@ -181,19 +223,44 @@ impl Site {
 
     /// The public address of links to files.
     fn files(&self) -> Result<IpAddr> {
-        let wait = Wait::new(format!("Service {FILES} to have an address"), Duration::from_mins(1));
+        self.address_of(FILES, "/status/loadBalancer/ingress/0/ip")
+    }
+
+    /// The address at that place of a Service, once it is there.
+    fn address_of(&self, service: &str, pointer: &str) -> Result<IpAddr> {
+        let wait =
+            Wait::new(format!("Service {service} to have an address"), Duration::from_mins(1));
         Ok(wait.until(|| {
-            let args = ["service", FILES, "-n", &self.backend.namespace];
-            let service: Value = get(&self.paths, &args)?;
-            let address = service.pointer("/status/loadBalancer/ingress/0/ip");
+            let list = ["services", "-n", &self.namespace];
+            let services: Value = get(&self.paths, &list)?;
+            let items = services.pointer("/items").and_then(Value::as_array);
+            let named = |one: &&Value| {
+                one.pointer("/metadata/name").and_then(Value::as_str) == Some(service)
+            };
+            let address =
+                items.into_iter().flatten().find(named).and_then(|one| one.pointer(pointer));
             let address = address.and_then(Value::as_str).and_then(|one| one.parse().ok());
             Ok(address.map_or_else(|| Seen::NotYet("no address".into()), Seen::Done))
         })?)
     }
 
+    /// The side of a component: the program of its people, on the node.
+    fn component(&self) -> Result<Side> {
+        let address = self.address_of(&format!("{NAME}-backend"), "/spec/clusterIP")?;
+        let secret = self.paths.pki().join(&self.namespace);
+        write(&secret, PASSWORD)?;
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/component.py");
+        let python = host::on(&self.paths, Host::Node, PYTHON)?.arg("-I").arg(script);
+        let python = python.arg(&self.ours.address).arg(secret);
+        let python = python.args([address.to_string(), COMPONENTS.to_string()]);
+        let log = self.paths.daemons().log(&self.clients(Host::Node));
+        let driver = Driver::start(&mut python.into_command(), &log)?;
+        Ok(Side::of_component(&self.ours, driver))
+    }
+
     /// The log of the clients on a host.
     fn clients(&self, on: Host) -> String {
-        format!("{}-{}", self.backend.namespace, on.name())
+        format!("{}-{}", self.namespace, on.name())
     }
 
     /// The people of a server, on a host.
@@ -253,8 +320,17 @@ pub fn delete(paths: &Paths, sites: &[Site], wait: bool) -> Result<()> {
     Ok(kubectl(paths)?
         .args(["delete", "namespace", "--ignore-not-found", "--timeout=3m"])
         .arg(format!("--wait={wait}"))
-        .args(sites.iter().map(|site| &site.backend.namespace))
+        .args(sites.iter().map(|site| &site.namespace))
         .ok()?)
+}
+
+/// How that server authenticates itself.
+const fn authentication(release: Release) -> Authentication {
+    match release {
+        // It never offers or uses EXTERNAL.
+        Release::Jabberd2 => Authentication::Dialback,
+        _ => Authentication::Minted,
+    }
 }
 
 /// The same release, as a backend in a pod.

@@ -68,29 +68,15 @@ pub(crate) fn launch(release: Release, site: &Site) -> Result<Launch> {
         }
         Release::Jabberd2 => {
             change(&mut launch, "sm.xml", |settings| {
-                let modules = between(settings, "<modules><path>", "</path>");
-                fill(
-                    JABBERD2_SM,
-                    &[
-                        domain,
-                        ("STORE", "/run/store"),
-                        ("ROUTER", router(settings)),
-                        ("MODULES", modules),
-                    ],
-                )
+                session_manager(settings, &site.domain, "/run/store")
             })?;
             change(&mut launch, "c2s.xml", |settings| {
-                let modules = between(settings, "<authreg><path>", "</path>");
-                let port = CLIENTS.to_string();
-                let more = [
+                let at = [
                     ("KEY_PAIR", "/run/peer.pem"),
                     ("ACCOUNTS", "/run/accounts"),
-                    ("ROUTER", router(settings)),
-                    ("MODULES", modules),
                     ("ADDRESS", address.as_str()),
-                    ("PORT", &port),
                 ];
-                fill(JABBERD2_C2S, &[&[domain], &more[..]].concat())
+                clients(settings, &site.domain, &at)
             })?;
             // Where its accounts are.
             launch.files.push(("accounts/.keep".to_owned(), String::new()));
@@ -114,6 +100,9 @@ pub(crate) fn in_pod(release: Release, manifest: &str, domain: &str, upload: IpA
         ("UPLOAD_URL", &url),
     ];
     let filled = |text: &str| in_manifest(text, &values);
+    if release == Release::Jabberd2 {
+        return jabberd2_in_pod(manifest, domain);
+    }
     if prosody {
         let (head, rest) = manifest.split_once("\n---\n").unwrap_or((manifest, ""));
         let head = head
@@ -134,9 +123,43 @@ pub(crate) fn in_pod(release: Release, manifest: &str, domain: &str, upload: IpA
         .replacen("    modules:\n", &format!("{}    modules:\n", filled(EJABBERD_HTTP)), 1)
 }
 
-/// How a program of jabberd2 finds the router, and its log.
-fn router(settings: &str) -> &str {
-    between(settings, "</id>", "<local>").trim()
+/// The same for jabberd2, whose settings for people are in two files.
+fn jabberd2_in_pod(manifest: &str, domain: &str) -> String {
+    const SM_FILE: &str = "  sm.xml: |\n";
+    const C2S_FILE: &str = "  c2s.xml: |\n";
+    /// A directory that it may write to.
+    const DATA: &str = "/var/lib/jabberd2";
+    let sm = between(manifest, SM_FILE, C2S_FILE);
+    let c2s = between(manifest, C2S_FILE, "---\n");
+    let at = [
+        ("KEY_PAIR", "/etc/federation/tls/tls-combined.pem"),
+        ("ACCOUNTS", DATA),
+        ("ADDRESS", "0.0.0.0"),
+    ];
+    manifest
+        .replace(sm, &in_manifest(&session_manager(sm, domain, DATA), &[]))
+        .replace(c2s, &in_manifest(&clients(c2s, domain, &at), &[]))
+}
+
+/// The settings of jabberd2's session manager for people, with what other settings of it say about the router.
+fn session_manager(settings: &str, domain: &str, store: &str) -> String {
+    let values = [("DOMAIN", domain), ("STORE", store)];
+    fill(JABBERD2_SM, &[&values[..], &from_settings(settings)].concat())
+}
+
+/// The same for the program that its clients connect to.
+fn clients(settings: &str, domain: &str, at: &[(&str, &str)]) -> String {
+    let port = CLIENTS.to_string();
+    let values = [("DOMAIN", domain), ("PORT", port.as_str())];
+    fill(JABBERD2_C2S, &[&values[..], &from_settings(settings), at].concat())
+}
+
+/// How a program of jabberd2 finds the router, its log, and the directory of its modules.
+fn from_settings(settings: &str) -> [(&'static str, &str); 2] {
+    [
+        ("ROUTER", between(settings, "</id>", "<local>").trim()),
+        ("MODULES", between(settings, "<path>", "</path>")),
+    ]
 }
 
 /// The settings are a text in the manifest, four spaces deep.

@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use interop::release::Release;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Client, DEADLINE};
+use crate::domain::Domain;
 use crate::driver::Driver;
 use crate::error::{FlowError, Result};
 use crate::features::{DISCO_INFO, DISCO_ITEMS, Features, Info};
@@ -88,6 +89,19 @@ pub struct Side {
 }
 
 impl Side {
+    /// The side of a component, which is the program of its people.
+    pub(crate) fn of_component(domain: &Domain, driver: Driver) -> Self {
+        Self {
+            domain: domain.address.clone(),
+            server: Software::Component,
+            features: Features::default(),
+            driver: Arc::new(driver),
+            register: Arc::new(|_| Ok(())),
+            login: json!({}),
+            connect: from_here(),
+        }
+    }
+
     /// The bare address of a user.
     pub fn user(&self, user: &str) -> String {
         format!("{user}@{}", self.domain)

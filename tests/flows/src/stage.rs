@@ -170,15 +170,7 @@ impl Stage<'_> {
         command.arg("-I").arg(script).arg(&domain.address).arg(self.ground.path("component"));
         command.args([COMPONENTS.ip().to_string(), COMPONENTS.port().to_string()]);
         let driver = Driver::start(&mut command, &self.ground.path("clients-ours.log"))?;
-        Ok(Side {
-            domain: domain.address.clone(),
-            server: Software::Component,
-            features: crate::features::Features::default(),
-            driver: Arc::new(driver),
-            register: Arc::new(|_| Ok(())),
-            login: json!({}),
-            connect: from_here(),
-        })
+        Ok(Side::of_component(domain, driver))
     }
 
     /// The side of a server, with a program for its people.

@@ -1,22 +1,23 @@
-//! All flows on the lab's cluster, over servers in pods. The results must be those of the engine alone, which
-//! docs/interoperability.md shows.
+//! All flows on the lab's cluster, over every server in a pod and over a component. The results must be those of the
+//! engine alone, which docs/interoperability.md shows.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Instant;
 use std::{env, fs, thread};
 
 use flows::cluster::{self, Site};
 use flows::error::Result;
 use flows::run::run;
+use flows::side::Software;
 use flows::table;
-use interop::release::Release;
 use lab::scenario::federated::Federated;
 
-/// The servers in pods.
-const BACKENDS: [Release; 2] = [Release::Prosody13, Release::Ejabberd24];
+/// How many of them run at the same time: flows mostly wait, but a server that starts does not.
+const AT_ONCE: usize = 3;
 
-/// Runs all flows over one server. Returns what differs from the results with the engine alone.
+/// Runs all flows over one of them. Returns what differs from the results with the engine alone.
 fn flows_over(site: &Site, begun: Instant) -> Result<String> {
     let software = site.software();
     let report = |what: &str| {
@@ -44,31 +45,41 @@ fn flows_over(site: &Site, begun: Instant) -> Result<String> {
     Ok(different)
 }
 
-#[test]
-fn flows_over_servers_in_pods() {
-    let paths = Federated::stage().unwrap();
+/// The flows over every site, some at the same time. Returns what failed.
+fn run_all(sites: &[Site]) -> Vec<String> {
     let begun = Instant::now();
-    let sites = BACKENDS.map(|release| Site::new(&paths, release));
+    let (left, failures) = (Mutex::new(sites.iter()), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let next = left.lock().unwrap().next();
+            let Some(site) = next else { return };
+            let what = match flows_over(site, begun) {
+                Ok(different) if different.is_empty() => continue,
+                Ok(different) => different,
+                Err(error) => error.to_string(),
+            };
+            let failure = format!("{}\n=== {}\n{what}", site.log(), site.software().name());
+            failures.lock().unwrap().push(failure);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(work);
+        }
+    });
+    failures.into_inner().unwrap()
+}
+
+#[test]
+fn flows_over_every_backend_in_the_cluster() {
+    let paths = Federated::stage().unwrap();
+    let sites = Software::BACKENDS.map(|software| Site::new(&paths, software));
     cluster::delete(&paths, &sites, true).unwrap();
     for site in &sites {
         site.import().unwrap();
     }
     cluster::start_outside(&paths, &sites).unwrap();
-    let failures: Vec<String> = thread::scope(|scope| {
-        let running =
-            sites.each_ref().map(|site| scope.spawn(move || (site, flows_over(site, begun))));
-        let ended = running.into_iter().map(|thread| thread.join().unwrap());
-        ended
-            .filter_map(|(site, result)| {
-                let what = match result {
-                    Ok(different) if different.is_empty() => return None,
-                    Ok(different) => different,
-                    Err(error) => error.to_string(),
-                };
-                Some(format!("{}\n=== {}\n{what}", site.log(), site.software().name()))
-            })
-            .collect()
-    });
+    let failures = run_all(&sites);
     // The next test does not wait for the end of these namespaces, which have other names and other domains.
     cluster::delete(&paths, &sites, false).unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
