@@ -94,3 +94,13 @@ pub struct WantedConfig {
     /// The operator has not written it, because `spec.paused` is true.
     pub held: bool,
 }
+
+/// Time that a changed configuration may take to reach every pod: the kubelet syncs volumes about once a minute.
+const SPREAD: Duration = Duration::from_secs(150);
+
+impl WantedConfig {
+    /// Pods may still run an earlier one. What is not written cannot be on its way.
+    pub fn is_on_its_way(&self) -> bool {
+        self.age < SPREAD && !self.held
+    }
+}

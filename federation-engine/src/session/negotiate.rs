@@ -39,6 +39,10 @@ use crate::tls::handshake::{Offer, late_refusal};
 /// Time to send the last bytes of a stream.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time limit for a backend's answer to a dialback key. It asks the engine itself, so it is quick, or asks elsewhere. Less than
+/// the time that the engine waits for a ping, so that the ping ends with the cause.
+const BACKEND_DIALBACK_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// Maximum bytes to keep of data that a peer sends instead of a header: enough for a stream error.
 const MAX_BEGIN_BYTES: usize = 2048;
 
@@ -208,7 +212,10 @@ async fn negotiate(
             .map_err(|detail| (Failure::Handshake(named(&detail, &reached, &remote)), None))?;
         transport = Transport::DirectTls(connection.peer_chain());
     }
-    let limits = in_force::limits::stream(&engine.snapshot().config);
+    let mut limits = in_force::limits::stream(&engine.snapshot().config);
+    if leg == Leg::Inner {
+        limits.dialback = limits.dialback.min(BACKEND_DIALBACK_TIMEOUT);
+    }
     let mut machine = Outbound::new(purpose, transport, limits, started);
     if let Some(rejected) = rejected {
         machine.after_rejection(rejected);

@@ -119,6 +119,8 @@ pub struct Wanted {
     pub certificate: Option<String>,
     /// Whose connections must begin with a header of the PROXY protocol; the operator's own may be among them.
     pub proxy_protocol: ProxyProtocol,
+    /// Names of the pods that ran an earlier configuration then; once they run the current one, the probes are repeated.
+    pub outdated: Vec<String>,
 }
 
 impl Wanted {
@@ -127,6 +129,7 @@ impl Wanted {
         federation: &Validated,
         cluster: &ClusterEvidence,
         certificate: Option<&ServedCertificate>,
+        outdated: Vec<String>,
     ) -> Self {
         let replicas = cluster.replicas().into_iter();
         Self {
@@ -135,6 +138,7 @@ impl Wanted {
             direct_tls: federation.spec.service.direct_tls,
             certificate: certificate.map(|served| served.readable.facts.sha256.clone()),
             proxy_protocol: federation.spec.service.proxy_protocol.clone(),
+            outdated,
         }
     }
 }

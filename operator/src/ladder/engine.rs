@@ -1,7 +1,5 @@
 //! `EngineReady`: enough engine pods run with the wanted configuration.
 
-use std::time::Duration;
-
 use crds::reason::EngineReadyReason;
 use federation_engine::observe::evidence::LoadError;
 use federation_engine::run::EXIT_MEMORY;
@@ -19,8 +17,6 @@ const START: SignedDuration = SignedDuration::from_secs(15);
 /// Time that a pod of a new revision gets before its trouble counts while others serve: the scheduler and the first attempt
 /// to pull an image may fail once.
 const FIRST_ATTEMPT: SignedDuration = SignedDuration::from_secs(8);
-/// Time that a changed configuration may take to reach every pod: the kubelet syncs volumes about once a minute.
-const SPREAD: Duration = Duration::from_secs(150);
 /// Exit code of the engine for a configuration that it rejects.
 const EXIT_CONFIGURATION: i32 = 2;
 
@@ -136,8 +132,7 @@ fn placed(problem: &LoadError) -> String {
 
 fn out_of_sync(view: View<'_>) -> Option<Verdict> {
     let wanted = &view.seen.config;
-    // What is not written cannot be on its way.
-    if wanted.hash.is_empty() || (wanted.age < SPREAD && !wanted.held) {
+    if wanted.hash.is_empty() || wanted.is_on_its_way() {
         return None;
     }
     view.seen.engines.iter().find_map(|engine| match &engine.report {

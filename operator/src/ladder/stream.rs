@@ -57,6 +57,17 @@ fn fault(view: View<'_>, probe: &Probe) -> Option<Verdict> {
                 )
             })
         }
+        ProbeOutcome::StreamError(StreamCondition::HostUnknown, _)
+            if view.seen.config.is_on_its_way()
+                && view.seen.probes.wanted.outdated.contains(pod) =>
+        {
+            Some(Verdict::new(
+                StreamVerifiedReason::EvidenceUnavailable,
+                format!(
+                    "Engine pod {pod} has not read the configuration with {domain} yet. The kubelet updates the file within 2m."
+                ),
+            ))
+        }
         ProbeOutcome::StreamError(StreamCondition::HostUnknown, _) => Some(Verdict::new(
             StreamVerifiedReason::HostUnknown,
             format!(

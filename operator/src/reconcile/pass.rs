@@ -22,7 +22,7 @@ use super::{observe, report, schedule, status};
 use crate::context::{Context, Federation, FederationRef, Server};
 use crate::evidence::cluster::ClusterEvidence;
 use crate::evidence::dns::{DnsEvidence, LookedFor};
-use crate::evidence::engine::Report;
+use crate::evidence::engine::{EngineReport, Report};
 use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::peer_dns::{self, PeerDnsEvidence};
 use crate::evidence::prober::{self, OutsideEvidence};
@@ -142,11 +142,18 @@ async fn one(
     let conditions = &pass.old.conditions;
     let expiry = context.dns.last(reference).and_then(|dns| dns.lowest_ttl());
     let expiry = expiry.map(SignedDuration::unsigned_abs);
+    let dates = plan.references.served.iter().flat_map(|served| {
+        let facts = &served.readable.facts;
+        [facts.not_before, facts.not_after]
+    });
+    let dates: Vec<Timestamp> = dates.collect();
     let failed = pass.away || (pass.failed() && !waits);
     let pause = context.remember(reference, |memory| {
         if !failed {
             memory.errors.reset();
-            return schedule::next(conditions, held, expiry, Timestamp::now(), rand::random());
+            let now = Timestamp::now();
+            let pause = schedule::next(conditions, held, expiry, now, rand::random());
+            return schedule::not_beyond(pause, &dates, now);
         }
         schedule::after_problem(
             memory.errors.bound_after_failure(),
@@ -301,7 +308,8 @@ async fn evidence(
         None => context.engines.last(reference),
     };
     let every = context.remember(reference, |memory| memory.every);
-    let (dns, probes) = ask(context, reference, federation, &cluster, plan, every);
+    let outdated = outdated(&engines, &plan.config);
+    let (dns, probes) = ask(context, reference, federation, &cluster, plan, outdated, every);
     let outside = ask_probers(context, reference, federation, &cluster, plan, every);
     let peer_dns = ask_about_peers(context, reference, federation);
     let fresh = |at: Timestamp| now.duration_since(at) < MAX_EVIDENCE_AGE;
@@ -370,13 +378,24 @@ fn ask(
     federation: &Validated,
     cluster: &ClusterEvidence,
     plan: &Plan,
+    outdated: Vec<String>,
     every: Duration,
 ) -> (Option<DnsEvidence>, Option<probe::ProbeEvidence>) {
     let published_at = federation.published_at(cluster.address());
     let resolvers = resolvers::of(federation);
     let names = LookedFor::of(federation, published_at.as_ref(), &resolvers);
-    let wanted = probe::Wanted::of(federation, cluster, plan.references.served.as_ref());
+    let served = plan.references.served.as_ref();
+    let wanted = probe::Wanted::of(federation, cluster, served, outdated);
     (context.dns.observe(reference, names, every), context.probes.observe(reference, wanted, every))
+}
+
+/// The pods that run an earlier configuration.
+fn outdated(engines: &[EngineReport], wanted: &WantedConfig) -> Vec<String> {
+    let earlier = engines.iter().filter(|engine| match &engine.report {
+        Report::Seen(report) => report.config_hash != wanted.hash,
+        Report::Waiting | Report::Unreachable(_) => false,
+    });
+    earlier.map(|engine| engine.replica.name.clone()).collect()
 }
 
 /// Orders probes from outside, and takes the last results. Without probers, or an address to probe, nothing is ordered.

@@ -58,6 +58,14 @@ pub fn next(
     pause.mul_f64(1.0 + 0.25 * jitter.clamp(0.0, 1.0))
 }
 
+/// The pause, but only until the next of these dates: at the beginning and the end of a certificate's validity, a verdict
+/// changes without an event.
+pub fn not_beyond(pause: Duration, dates: &[Timestamp], now: Timestamp) -> Duration {
+    let left = dates.iter().map(|date| date.duration_since(now));
+    let next = left.filter(SignedDuration::is_positive).min();
+    next.map_or(pause, |left| pause.min(left.unsigned_abs() + SHORTEST_PAUSE))
+}
+
 /// How often DNS is queried and the engine's listeners are probed. A record that someone changes must be noticed within
 /// 30 s, with the second query that confirms it.
 pub fn evidence(conditions: &[Condition], held: bool, now: Timestamp) -> Duration {
@@ -117,6 +125,14 @@ mod tests {
         assert_eq!(after(&good, 7), HEALTHY_RECHECK_INTERVAL);
         assert_eq!(after(&good, 60), Duration::from_mins(1));
         assert_eq!(after(&good, 86_400), HEALTHY_INTERVAL);
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_noticed_when_it_comes() {
+        let until = |dates: &[Timestamp]| not_beyond(HEALTHY_INTERVAL, dates, at(100));
+        assert_eq!(until(&[at(0), at(107)]), Duration::from_secs(8));
+        assert_eq!(until(&[at(0), at(100)]), HEALTHY_INTERVAL);
+        assert_eq!(until(&[at(3600), at(7200)]), HEALTHY_INTERVAL);
     }
 
     #[test]

@@ -86,6 +86,37 @@ fn a_backend_on_a_closed_port_is_refused_connection() {
 }
 
 #[test]
+fn a_backend_that_verifies_keys_elsewhere_is_named_before_the_ping_times_out() {
+    // It accepts connections and answers nothing, like the authoritative server of the outside behind a firewall.
+    let elsewhere = TcpListener::bind((BACKEND, 0)).unwrap();
+    let (_world, seen) = world(|ground, config| {
+        let acceptor = Acceptor {
+            domain: LOCAL.to_owned(),
+            // Not checked: dialback decides.
+            identity: ground.authority.issue(&["elsewhere.example"]).unwrap(),
+            roots: ground.backend_ca.roots().unwrap(),
+            proof: Proof::Dialback { authority: elsewhere.local_addr().unwrap() },
+            secret: secret_of(LOCAL),
+            timeout: DEADLINE,
+        };
+        let server = Server::start((BACKEND, 0).into(), acceptor).unwrap();
+        put_backend(config, server.address());
+        config["backends"][0]["server"]["authentication"] = json!("Dialback");
+        // It serves until the process ends.
+        std::mem::forget(server);
+    });
+    let detail = await_outcome(
+        || {
+            let now = seen();
+            assert_ne!(now["backends"][0]["outcome"], "ConnectTimedOut");
+            now
+        },
+        "BackendDialbackFailed",
+    );
+    assert!(detail.contains("did not answer our dialback key in time"), "{detail}");
+}
+
+#[test]
 fn a_certificate_of_another_authority_is_untrusted() {
     let (_world, seen) = world(|ground, config| {
         put_backend(config, server(LOCAL, &ground.authority, &ground.backend_ca));

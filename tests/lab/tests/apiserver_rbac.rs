@@ -391,6 +391,11 @@ fn a_service_that_cannot_change_is_replaced_with_the_annotation_and_keeps_its_si
         patch("xfed", &[], &json!({"spec": {"service": service}}));
         let same = until("another type", &|service, _| service["spec"]["type"] == json!(kind));
         assert_eq!(same["metadata"]["uid"], last["metadata"]["uid"]);
+        until("no need for an address", &|_, federation| {
+            let shown = address_assigned(federation);
+            let (reason, message) = shown.split_once(' ').unwrap_or_default();
+            reason == "NotNeeded" && message.contains("Set spec.service.publicAddresses")
+        });
     }
     assert_eq!(siblings(&server), before);
 }

@@ -1,8 +1,9 @@
-//! Evidence from outside: a prober on another host of the lab's internet, a user there who probes and reports, and a firewall
-//! that closes the port for them.
+//! Evidence from outside: a prober on another host of the lab's internet, a user there who probes and reports, a firewall that
+//! closes the port for them, and a server that only verifies our key.
 
 #![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use harness::program::{self, engine};
@@ -11,13 +12,20 @@ use lab::host;
 use lab::kubernetes::{apply, get, kubectl};
 use lab::network::Host;
 use lab::paths::{Paths, write};
+use lab::public_dns::{self, LOCAL_ZONE};
 use lab::scenario::federated::Federated;
 use lab::wait::{Seen, Wait};
+use s2s_peer::authority::Authority;
+use s2s_peer::partners::cisco_imp;
+use s2s_peer::partners::partner::{Partner, Unknown};
+use s2s_peer::server::Server;
 use serde_json::Value;
 
 /// The name of the prober's record and log.
 const PROBER: &str = "prober";
 const PORT: u16 = 9453;
+/// The port of the server that verifies our key.
+const VERIFIER: u16 = 5269;
 const TOKEN: &str = "the token of the prober in the lab";
 /// Removes the rules. The first line makes the second one succeed.
 const NO_RULES: &str = "table ip outside\ndelete table ip outside\n";
@@ -134,4 +142,51 @@ fn a_user_outside_reports_that_a_firewall_closes_the_port_and_that_it_is_open_ag
             Ok(Seen::done_if(left == 0, format!("{left} reports")))
         })
         .unwrap();
+}
+
+/// A server that verifies our key, and never sends a stanza of its own.
+fn verifying_server(domain: &str, others: SocketAddr) -> Partner {
+    let authority = Authority::new("simulated").unwrap();
+    Partner {
+        domain: domain.to_owned(),
+        wire: cisco_imp::TLS_OPTIONAL,
+        identity: authority.issue(&[domain]).unwrap(),
+        roots: authority.roots().unwrap(),
+        others,
+        claim: None,
+        customers: Vec::new(),
+        unknown: Unknown::HostUnknown,
+        timeout: Duration::from_secs(20),
+    }
+}
+
+#[test]
+fn a_server_that_verifies_our_key_shows_that_it_reaches_us() {
+    let mut federated = Federated::ready().unwrap();
+    let paths = federated.paths.clone();
+    let service: Value =
+        get(&paths, &["service", federation::NAME, "-n", federation::NAMESPACE]).unwrap();
+    let address = service.pointer("/status/loadBalancer/ingress/0/ip").and_then(Value::as_str);
+    let address = address.unwrap().parse().unwrap();
+    let domain = format!("verifier.{LOCAL_ZONE}");
+    let partner = verifying_server(&domain, SocketAddr::new(address, 5269));
+    let at = SocketAddr::from((Host::Other.address(), VERIFIER));
+    let server = host::in_thread_on(Host::Other, move || Server::start(at, partner)).unwrap();
+    let server = server.unwrap();
+    let (srv, target) = (format!("_xmpp-server._tcp.{domain}"), format!("target.{domain}"));
+    let records = format!(
+        "update add {target} 1 A {}\nupdate add {srv} 1 SRV 0 5 {VERIFIER} {target}.",
+        Host::Other.address()
+    );
+    public_dns::update(&paths, &records).unwrap();
+    let manifest = federation::short_federation(&paths).unwrap();
+    let peers = format!("  peers: [{{domain: {domain}}}]\n  egress:");
+    apply(&paths, &manifest.replacen("  egress:", &peers, 1)).unwrap();
+    let seen = federated.until("the verified key as evidence", |now| {
+        now.has("InboundReachable", "True", "DialbackObserved")
+    });
+    // A server connects to itself when it stops.
+    host::in_thread_on(Host::Other, move || drop(server)).unwrap();
+    public_dns::update(&paths, &format!("update delete {target}\nupdate delete {srv}")).unwrap();
+    seen.unwrap();
 }

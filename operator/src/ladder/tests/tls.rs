@@ -95,6 +95,20 @@ fn tls_and_stream_verified() {
     assert_eq!(outcome(alert), pair("HandshakeFailed", "EvidenceUnavailable"));
     let unknown = ProbeOutcome::StreamError("host-unknown".into(), String::new());
     assert_eq!(outcome(unknown), pair("EvidenceUnavailable", "HostUnknown"));
+    let during_a_change = |seconds: u64, outdated: &str| {
+        of(&with_peer(), ConditionType::StreamVerified, |seen| {
+            seen.config.age = std::time::Duration::from_secs(seconds);
+            seen.probes.wanted.outdated = vec![outdated.to_owned()];
+            let outcome = ProbeOutcome::StreamError("host-unknown".into(), String::new());
+            seen.probes.probes[0].outcome = outcome;
+        })
+    };
+    let pod = during_a_change(300, "").message.split(' ').nth(2).unwrap_or_default().to_owned();
+    let waits = during_a_change(10, &pod);
+    assert_eq!(waits.reason.to_string(), "EvidenceUnavailable", "{waits:?}");
+    assert!(waits.message.contains("has not read the configuration with"), "{waits:?}");
+    assert_eq!(during_a_change(300, &pod).reason.to_string(), "HostUnknown");
+    assert_eq!(during_a_change(10, "another").reason.to_string(), "HostUnknown");
     let other = ProbeOutcome::StreamError("policy-violation".into(), "no".into());
     assert_eq!(outcome(other), pair("EvidenceUnavailable", "StreamError"));
     let http = ProbeOutcome::NotXmpp("HTTP".into());

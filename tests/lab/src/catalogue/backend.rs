@@ -5,9 +5,12 @@ use serde_json::json;
 use super::fault::{Fault, lost};
 use super::fixture::Fixture;
 use super::stage::Stage;
+use crate::backend::{Authentication, Backend, Release};
 use crate::error::Result;
+use crate::federation;
 use crate::kubernetes::apply;
 use crate::network::{CLUSTER_DNS, Host};
+use crate::person::Person;
 
 /// The faults.
 pub const FAULTS: &[Fault] = &[
@@ -173,7 +176,38 @@ pub const FAULTS: &[Fault] = &[
         consequences: &[],
         repair: |stage| stage.attach_backend(&stage.backend_dns()?),
     },
+    Fault {
+        name: "the backend verifies dialback keys elsewhere than with the engine",
+        fixture: Fixture::Backed,
+        inject: |stage| {
+            apply(&stage.paths, &by_dialback(stage, &CLUSTER_DNS.to_string())?)?;
+            let host = format!("prosody.{}.svc", stage.namespace);
+            server(stage, &json!({"host": host, "authentication": "Dialback"}))
+        },
+        expected: lost(
+            "BackendReady",
+            "BackendDialbackFailed",
+            "Backend im for <domain>: ",
+            "Configure the backend to use DNS server",
+        ),
+        consequences: &[],
+        repair: |stage| {
+            stage.attach_backend(&stage.backend_dns()?)?;
+            stage.restore_spec()
+        },
+    },
 ];
+
+/// The backend with other settings: it authenticates by dialback.
+fn by_dialback(stage: &Stage, dns_server: &str) -> Result<String> {
+    let backend = Backend {
+        authentication: Authentication::Dialback,
+        namespace: stage.namespace.clone(),
+        person: Person::new("cupuser1", &stage.domain),
+        ..federation::backend(Release::Prosody0_12)
+    };
+    backend.manifest(&stage.paths, dns_server)
+}
 
 fn at(stage: &Stage, host: &str) -> Result<()> {
     server(stage, &json!({"host": host}))

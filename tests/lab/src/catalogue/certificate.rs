@@ -1,6 +1,7 @@
 //! Faults that `CertificateReady` names: the certificate for the local domains.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -23,6 +24,9 @@ IzNnxeM+BELeuq9JXCrCQMbxAePNojQLRoRkH6j6H0RLRNlGtiyBuAVUenceyXqS
 yjdiV6RN/XB/kG0aNwIDAQAB
 -----END PUBLIC KEY-----
 ";
+
+/// The rest of the validity of a certificate that expires while it is served.
+const LAST_MOMENTS: Duration = Duration::from_secs(25);
 
 /// The faults.
 pub const FAULTS: &[Fault] = &[
@@ -112,6 +116,26 @@ pub const FAULTS: &[Fault] = &[
         },
         expected: kept("CertificateReady", "ExpiringSoon", "Secret public", "[Rr]enew"),
         consequences: &[],
+        repair: renew,
+    },
+    Fault {
+        name: "the certificate expires while the engine serves it",
+        fixture: Fixture::Certified,
+        inject: |stage| {
+            let (begun, end) = (Instant::now(), from_now(LAST_MOMENTS)?);
+            put(stage, |params| params.not_after = date_time_ymd(1970, 1, 1) + end)?;
+            stage.wait_for_certificate()?;
+            // The fault is that this time passes.
+            thread::sleep(LAST_MOMENTS.saturating_sub(begun.elapsed()));
+            Ok(())
+        },
+        expected: lost(
+            "CertificateReady",
+            "Expired",
+            "Secret public expired at",
+            "Replace it in the Secret",
+        ),
+        consequences: &["TLSVerified"],
         repair: renew,
     },
     Fault {

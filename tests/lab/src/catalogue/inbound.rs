@@ -46,7 +46,7 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a firewall resets connections to the engine's control port",
-        fixture: Fixture::Plain,
+        fixture: Fixture::Backed,
         inject: |stage| {
             let pod = stage.pod()?;
             stage.filter(

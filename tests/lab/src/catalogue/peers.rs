@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::engine::delete_pods;
-use super::fault::{Expected, Fault, lost};
+use super::fault::{Expected, Fault, kept, lost};
 use super::fixture::Fixture;
 use super::stage::Stage;
 use crate::error::Result;
@@ -38,6 +38,22 @@ pub const FAULTS: &[Fault] = &[
             "AllPeersFailed",
             "nobody\\.example: DomainNotFound.*no-one\\.example fails as well",
             SEE,
+        ),
+        consequences: &[],
+        repair: Stage::restore_spec,
+    },
+    Fault {
+        name: "the peer's users have other addresses in federation than the one that is pinged",
+        fixture: Fixture::Peered,
+        inject: |stage| {
+            let probe = json!({"to": "nobody@partner.example"});
+            stage.respec(&json!({"peers": [{"domain": "partner.example", "probe": probe}]}))
+        },
+        expected: kept(
+            "PeersReachable",
+            "AllPeersReachable",
+            "partner\\.example answered the ping to nobody@partner\\.example with an error",
+            "other addresses in federation, for example their email addresses",
         ),
         consequences: &[],
         repair: Stage::restore_spec,

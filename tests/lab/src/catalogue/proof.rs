@@ -27,6 +27,7 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("AddressAssigned", "AddressNotAssigned", "faults.rs"),
     ("AddressAssigned", "NoLoadBalancerController", "faults.rs"),
     ("AddressAssigned", "ReplacementInProgress", "apiserver_rbac.rs"),
+    ("AddressAssigned", "NotNeeded", "apiserver_rbac.rs"),
     ("HostResolves", "NotNeeded", "dns_records.rs"),
     ("HostResolves", "OwnedByOther", "dns_records.rs"),
     ("SRVResolves", "RecordsMatchViaAlias", "dns_records.rs"),
@@ -35,14 +36,8 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("SRVResolves", "PublicationHeld", "dns_records.rs"),
     ("SRVResolves", "DNSSECBogus", "dns_records.rs"),
     ("InboundReachable", "ProbeReported", "outside.rs"),
+    ("InboundReachable", "DialbackObserved", "outside.rs"),
     ("Stalled", "RolloutStuck", "steady.rs"),
-];
-
-/// Reasons that only tests without real parts produce so far.
-pub const NOT_YET: &[(&str, &str)] = &[
-    ("AddressAssigned", "NotNeeded"),
-    ("BackendReady", "EvidenceUnavailable"),
-    ("InboundReachable", "DialbackObserved"),
 ];
 
 fn file(paths: &Paths) -> PathBuf {
