@@ -62,6 +62,8 @@ reasons! {
             BackendDialbackFailed,
             /// The engine reaches the backend, but no answer comes back.
             BackendDoesNotReachEngine,
+            /// The backend has answered pings before, and no longer does.
+            BackendDoesNotAnswer,
             /// The backend reports that it does not host the domain.
             DomainNotHosted,
             /// No component is connected.

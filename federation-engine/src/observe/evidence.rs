@@ -285,6 +285,9 @@ pub enum BackendOutcome {
     AnswerAwaited,
     /// The backend accepted the ping, and no answer came back to this replica in time.
     NoAnswer,
+    /// The backend answered earlier pings over the streams that are still open, accepted this one, and did not answer it in
+    /// time.
+    DoesNotAnswer,
     /// No component is connected for the domain.
     ComponentNotConnected,
     /// No component is connected for the domain, and the last one that tried was refused. The detail names its address,

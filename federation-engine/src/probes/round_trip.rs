@@ -27,12 +27,10 @@ use crate::route::link::{Link, Phase};
 
 /// Timeout for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Interval of the round trips when the last one succeeded, and when it did not.
-const ANSWERED_INTERVAL: Duration = Duration::from_mins(1);
+/// Interval of the round trips when the last one succeeded, and when it did not. A ping costs one stanza on an open stream. It
+/// shows within this time and [`ANSWER_TIMEOUT`] that a backend hangs: its streams stay open, so nothing else shows it.
+const ANSWERED_INTERVAL: Duration = Duration::from_secs(10);
 const UNANSWERED_INTERVAL: Duration = Duration::from_secs(2);
-/// Longest interval of the round trips through a component. It costs one stanza on an open stream, and shows within this time
-/// and [`ANSWER_TIMEOUT`] that the component hangs: its stream stays open, so nothing else shows it.
-const COMPONENT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Keeps the evidence of one domain's backend fresh until the configuration changes.
 pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: String) {
@@ -42,8 +40,8 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
     let mut last = None;
     let mut asked = Asked::default();
     let mut pause = UNANSWERED_INTERVAL;
-    let is_component = engine.snapshot().component_of(&domain).is_some();
-    let longest = if is_component { COMPONENT_INTERVAL } else { ANSWERED_INTERVAL };
+    // It has answered over the streams that are open now.
+    let mut answers = false;
     while engine.in_force.revision() == revision {
         conflicts.mark_unchanged();
         let trip = Trip::new(&engine, &domain, &backend);
@@ -55,19 +53,26 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
                 BackendOutcome::RoundTripSeen
                     | BackendOutcome::ComponentConflict
                     | BackendOutcome::NoAnswer
+                    | BackendOutcome::DoesNotAnswer
             )
         );
-        let (outcome, detail) = trip.run(tell).await;
+        let (outcome, detail) = match trip.run(tell).await {
+            (BackendOutcome::NoAnswer, detail) if answers => trip.hangs(detail),
+            other => other,
+        };
         tracing::debug!(%domain, backend, ?outcome, "round trip: {detail}");
         engine.recorder.saw_backend(trip.evidence(outcome, detail));
         pause = match outcome {
-            BackendOutcome::RoundTripSeen | BackendOutcome::ComponentConflict => longest,
+            BackendOutcome::RoundTripSeen | BackendOutcome::ComponentConflict => ANSWERED_INTERVAL,
             // The other replicas may receive the answers; then this state continues forever. `Backoff` is not used,
             // because it would restart after the answers that this replica receives.
-            BackendOutcome::NoAnswer => (pause * 2).min(longest),
+            BackendOutcome::NoAnswer | BackendOutcome::DoesNotAnswer => {
+                (pause * 2).min(ANSWERED_INTERVAL)
+            }
             _ => UNANSWERED_INTERVAL,
         };
         last = Some(outcome);
+        answers |= outcome == BackendOutcome::RoundTripSeen;
         if outcome != BackendOutcome::RoundTripSeen {
             asked.forget();
         }
@@ -84,6 +89,7 @@ pub(crate) async fn keep_fresh(engine: Arc<Engine>, domain: Domain, backend: Str
         };
         if is_lost {
             asked.forget();
+            answers = false;
         }
     }
 }
@@ -241,6 +247,19 @@ impl<'a> Trip<'a> {
             "a component is connected for {to}, but did not answer a ping within {ANSWER_TIMEOUT:?}"
         );
         (BackendOutcome::NoAnswer, detail)
+    }
+
+    /// No answer arrived, although the backend has answered on the same streams before.
+    fn hangs(&self, detail: String) -> (BackendOutcome, String) {
+        let to = &self.pair.to;
+        // What is known about a component says the same.
+        if self.engine.snapshot().component_of(to).is_some() {
+            return (BackendOutcome::NoAnswer, detail);
+        }
+        let detail = format!(
+            "the backend answered earlier pings for {to} and accepted the last one, but did not answer it within {ANSWER_TIMEOUT:?}"
+        );
+        (BackendOutcome::DoesNotAnswer, detail)
     }
 
     fn evidence(&self, outcome: BackendOutcome, detail: String) -> BackendRoundTrip {

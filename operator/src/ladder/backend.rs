@@ -104,8 +104,10 @@ impl<'a> Fate<'a> {
 
 /// The backend's stream to the probe domain may arrive at any replica, not only at the one that sent the ping.
 fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
-    let unanswered =
-        matches!(trip.outcome, BackendOutcome::AnswerAwaited | BackendOutcome::NoAnswer);
+    let unanswered = matches!(
+        trip.outcome,
+        BackendOutcome::AnswerAwaited | BackendOutcome::NoAnswer | BackendOutcome::DoesNotAnswer
+    );
     if !unanswered {
         return match trip.outcome {
             BackendOutcome::RoundTripSeen => Fate::CameBack,
@@ -123,7 +125,11 @@ fn fate<'a>(view: View<'a>, trip: &'a BackendRoundTrip) -> Fate<'a> {
         _ if answered => Fate::CameBack,
         // A component answers on the stream that the ping came by, which leads to no other replica.
         BackendOutcome::NoAnswer if component(view, &trip.backend).is_some() => Fate::Failed(trip),
-        BackendOutcome::NoAnswer if all_reported && !is_changing(view) => Fate::Failed(trip),
+        BackendOutcome::NoAnswer | BackendOutcome::DoesNotAnswer
+            if all_reported && !is_changing(view) =>
+        {
+            Fate::Failed(trip)
+        }
         _ => Fate::Open,
     }
 }
@@ -198,6 +204,10 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         BackendOutcome::NoAnswer => (
             BackendReadyReason::BackendDoesNotReachEngine,
             format!("The backend must use DNS server {dns}, have an address in spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
+        ),
+        BackendOutcome::DoesNotAnswer => (
+            BackendReadyReason::BackendDoesNotAnswer,
+            "Check the server's log, and restart the server if it hangs.".to_owned(),
         ),
         BackendOutcome::ComponentNotConnected | BackendOutcome::ComponentRejected => {
             let action = connect_component(view, backend, &pods);

@@ -236,7 +236,7 @@ fn trouble(view: View<'_>, pod: &EnginePod) -> Option<Verdict> {
             }
             "CrashLoopBackOff" => return Some(crashed(view, pod)),
             _ if pod.out_of_memory => return Some(crashed(view, pod)),
-            "CreateContainerConfigError" | "CreateContainerError" => {
+            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                 return Some(start_failed(view, pod, reason, message));
             }
             _ => {}
@@ -273,7 +273,11 @@ fn pull_error<'a>(reason: &'a str, message: &'a str) -> (&'a str, &'a str) {
 
 /// The kubelet cannot create the sandbox, a volume or the container of a pod.
 fn start_failed(view: View<'_>, pod: &EnginePod, reason: &str, message: &str) -> Verdict {
-    let action = if is_killed_at_start(message) {
+    // The container runtime has several words for a limit that is too small, and many for other failures.
+    let starts_container = reason != "FailedMount" && reason != "CreateContainerConfigError";
+    let action = if is_killed_at_start(message)
+        || (starts_container && memory::is_limit_under_minimum(pod))
+    {
         memory::raise_limit(pod)
     } else {
         format!(

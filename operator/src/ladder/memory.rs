@@ -9,6 +9,9 @@ use crate::build::deployment::DEFAULT_MEMORY_LIMIT;
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
 
+/// The engine does not start with less memory.
+const MINIMUM_BYTES: u64 = 16 << 20;
+
 /// The kernel ended the last run of a pod.
 pub(super) fn killed(pod: &EnginePod) -> Verdict {
     let name = &pod.name;
@@ -27,6 +30,26 @@ pub(super) fn raise_limit(pod: &EnginePod) -> String {
     format!(
         "The memory limit{limit} is too small to start a container. Raise limits.memory in spec.pod.resources; the default is {DEFAULT_MEMORY_LIMIT}."
     )
+}
+
+/// Whether the limit is under what the engine needs to start.
+pub(super) fn is_limit_under_minimum(pod: &EnginePod) -> bool {
+    let bytes = pod.memory_limit.as_deref().and_then(bytes_of);
+    bytes.is_some_and(|bytes| bytes < MINIMUM_BYTES)
+}
+
+/// The bytes of a quantity of Kubernetes; `None` for the suffixes that no small limit has.
+fn bytes_of(quantity: &str) -> Option<u64> {
+    let digits = quantity.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match quantity.get(digits.len()..)? {
+        "" => 1,
+        "k" => 1000,
+        "Ki" => 1 << 10,
+        "M" => 1_000_000,
+        "Mi" => 1 << 20,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// The engine refuses to start with its memory limit; `words` are its own.
@@ -75,5 +98,27 @@ fn quantity(bytes: u64) -> String {
         _ if bytes > 0 && bytes.is_multiple_of(MIB) => format!("{}Mi", bytes / MIB),
         _ if bytes > 0 && bytes.is_multiple_of(KIB) => format!("{}Ki", bytes / KIB),
         _ => bytes.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_under_the_minimum_is_recognised_in_any_unit() {
+        let under = |limit: &str| {
+            is_limit_under_minimum(&EnginePod {
+                memory_limit: Some(limit.into()),
+                ..EnginePod::default()
+            })
+        };
+        for limit in ["2Mi", "2M", "2048Ki", "2000k", "2097152"] {
+            assert!(under(limit), "{limit}");
+        }
+        for limit in ["16Mi", "512Mi", "1Gi", "17M", "1e9", "0.5Gi", ""] {
+            assert!(!under(limit), "{limit}");
+        }
+        assert!(!is_limit_under_minimum(&EnginePod::default()));
     }
 }

@@ -230,3 +230,12 @@ fn xep0030_3_1_a_server_without_version_is_known_by_its_identity() {
     let expected = json!([{"backend": "im", "domain": LOCAL, "name": "ejabberd"}]);
     eventually("the server", &expected, || Ok(seen()["servers"].clone())).unwrap();
 }
+
+#[test]
+fn a_backend_that_no_longer_answers_is_told_from_one_that_never_has() {
+    let (world, seen) = world(|_, _| {});
+    let mut own = world.stream_from_backend(PROBE).unwrap();
+    answering_until(&world, &mut own, |_| Answer::Last(String::new()));
+    let detail = await_outcome(seen, "DoesNotAnswer");
+    assert!(detail.contains("answered earlier pings for local.example"), "{detail}");
+}

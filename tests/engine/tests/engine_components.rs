@@ -572,7 +572,7 @@ fn xep0114_3_a_second_component_of_a_domain_is_refused_and_the_evidence_names_bo
     }
     components.await_outcome(BOT, "RoundTripSeen");
     assert_eq!(components.component(BOT).refusal().unwrap(), "conflict");
-    // The next ping would come a minute later.
+    // Without the conflict, the next ping would come 10 s later.
     let ping = bot.element("the ping after the conflict").unwrap();
     assert_eq!(ping.attribute("to"), Some(BOT));
     answer_ping(&mut bot, &ping);

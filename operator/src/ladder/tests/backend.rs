@@ -17,6 +17,7 @@ fn backend_ready() {
         (BackendOutcome::BackendDialbackFailed, "BackendDialbackFailed"),
         (BackendOutcome::DomainNotHosted, "DomainNotHosted"),
         (BackendOutcome::NoAnswer, "BackendDoesNotReachEngine"),
+        (BackendOutcome::DoesNotAnswer, "BackendDoesNotAnswer"),
         (BackendOutcome::AnswerAwaited, "Probing"),
         (BackendOutcome::ComponentNotConnected, "ComponentNotConnected"),
         (BackendOutcome::NotXmpp, "NotXMPP"),
@@ -145,7 +146,9 @@ fn an_answer_may_come_back_to_another_replica_than_the_one_that_pinged() {
             seen.engines.push(second);
         })
     };
-    for sent in [BackendOutcome::AnswerAwaited, BackendOutcome::NoAnswer] {
+    for sent in
+        [BackendOutcome::AnswerAwaited, BackendOutcome::NoAnswer, BackendOutcome::DoesNotAnswer]
+    {
         assert_eq!(two(sent, None), "RoundTripSeen");
         assert_eq!(two(sent, Some(Report::Waiting)), "Probing", "who has the answer is not known");
     }

@@ -146,6 +146,10 @@ fn a_pod_that_the_kubelet_cannot_start_is_named_with_the_kubelets_words() {
         "The kubelet cannot start engine pod example-1 (FailedCreatePodSandBox): {words}. The memory limit of 2Mi is too small to start a container. Raise limits.memory in spec.pod.resources; the default is 512Mi."
     );
     assert_eq!(verdict.message, expected);
+    let words =
+        "failed to start containerd task \"engine\": cannot start a stopped process: unknown";
+    let verdict = created(None, ("RunContainerError", words));
+    assert!(verdict.message.contains("The memory limit of 2Mi is too small"), "{verdict:?}");
     let verdict = created(None, ("CreateContainerConfigError", "secret \"missing\" not found"));
     assert_eq!(verdict.reason.to_string(), "PodStartFailed");
 }

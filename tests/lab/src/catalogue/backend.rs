@@ -1,14 +1,19 @@
 //! Faults that `BackendReady` names: the XMPP server in the cluster.
 
-use serde_json::json;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
 
 use super::fault::{Fault, lost};
 use super::fixture::Fixture;
 use super::stage::Stage;
 use crate::backend::{Authentication, Backend, Release};
-use crate::error::Result;
+use crate::command::Run;
+use crate::error::{Error, Result};
 use crate::federation;
-use crate::kubernetes::apply;
+use crate::kubernetes::{apply, get};
 use crate::network::{CLUSTER_DNS, Host};
 use crate::person::Person;
 
@@ -177,6 +182,19 @@ pub const FAULTS: &[Fault] = &[
         repair: |stage| stage.attach_backend(&stage.backend_dns()?),
     },
     Fault {
+        name: "the backend hangs while its streams are open",
+        fixture: Fixture::Backed,
+        inject: |stage| signal(stage, "STOP"),
+        expected: lost(
+            "BackendReady",
+            "BackendDoesNotAnswer",
+            "Backend im for <domain>: the backend answered earlier pings for <domain>",
+            "restart the server if it hangs",
+        ),
+        consequences: &[],
+        repair: |stage| signal(stage, "CONT"),
+    },
+    Fault {
         name: "the backend verifies dialback keys elsewhere than with the engine",
         fixture: Fixture::Backed,
         inject: |stage| {
@@ -215,6 +233,24 @@ fn at(stage: &Stage, host: &str) -> Result<()> {
 
 fn server(stage: &Stage, server: &serde_json::Value) -> Result<()> {
     stage.respec(&json!({"backends": [{"name": "im", "server": server}]}))
+}
+
+/// Sends a signal to the processes of the backend's container. The first of them takes none from inside.
+fn signal(stage: &Stage, name: &str) -> Result<()> {
+    let of_backend = ["-l", "app.kubernetes.io/name=prosody"];
+    let in_namespace = ["pods", "-n", stage.namespace.as_str()];
+    let pods: Value = get(&stage.paths, &[&in_namespace[..], &of_backend[..]].concat())?;
+    let id = pods.pointer("/items/0/status/containerStatuses/0/containerID");
+    let id = id.and_then(Value::as_str).and_then(|id| id.rsplit('/').next());
+    let id = id.ok_or_else(|| Error::State("the backend has no container".into()))?;
+    let entries = fs::read_dir("/proc").map_err(Error::io("listing", Path::new("/proc")))?;
+    let processes = entries.flatten().filter(|entry| {
+        // A process may have ended.
+        let groups = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+        groups.contains(id)
+    });
+    let numbers: Vec<OsString> = processes.map(|entry| entry.file_name()).collect();
+    Run::new("kill").arg(format!("-{name}")).args(numbers).ok()
 }
 
 /// Restarts the backend with another configuration.
