@@ -44,8 +44,10 @@ impl Inside {
         initiator.external()
     }
 
-    /// The next stanza whose id starts with `id`. The target's own stanzas, which arrive in between, are skipped.
+    /// The next stanza whose id starts with `id`. The target's own stanzas, which arrive in between, are skipped: they have
+    /// random hexadecimal numbers as ids, so `id` must not be one.
     pub fn received(&self, id: &str) -> Result<Element> {
+        debug_assert!(!id.chars().all(|digit| digit.is_ascii_hexdigit()), "{id}");
         self.server.wait("a stanza at the inner server", |event| match event {
             Event::Stanza { stanza, .. }
                 if stanza.attribute("id").is_some_and(|found| found.starts_with(id)) =>

@@ -162,14 +162,15 @@ fn cut_stanza(target: &Target) -> Finding {
     let (peer, domain) = (&target.peer, &target.domain);
     let mut stream = target.authenticated()?;
     stream.send(format!(
-        "<message from='romeo@{peer}' to='juliet@{domain}' id='b10cut'><body>I owe you 10"
+        "<message from='romeo@{peer}' to='juliet@{domain}' id='case-b10cut'><body>I owe you 10"
     ))?;
     stream.transport().flush().map_err(s2s_peer::error::PeerError::io("sending"))?;
     drop(stream);
     let mut stream = target.authenticated()?;
-    stream.send(format!("<message from='romeo@{peer}' to='juliet@{domain}' id='b10good'/>"))?;
-    let first = inside.received("b10")?;
-    ensure(first.attribute("id") == Some("b10good"), || {
+    stream
+        .send(format!("<message from='romeo@{peer}' to='juliet@{domain}' id='case-b10good'/>"))?;
+    let first = inside.received("case-b10")?;
+    ensure(first.attribute("id") == Some("case-b10good"), || {
         format!("the forbidden stanza was delivered: {first}")
     })
 }

@@ -155,19 +155,21 @@ fn look_alikes(target: &Target) -> Finding {
     let (peer, domain) = (&target.peer, &target.domain);
     let inside = target.inside()?;
     for hostile in [
-        format!("<n:message xmlns:n='urn:example:x' from='x@{peer}' to='y@{domain}' id='d6bad'/>"),
+        format!(
+            "<n:message xmlns:n='urn:example:x' from='x@{peer}' to='y@{domain}' id='case-d6bad'/>"
+        ),
         format!(
             "<message from='x@{peer}' to='y z@{domain}' id='outer'>\
-             <message from='x@{peer}' to='y@{domain}' id='d6bad'/></message>"
+             <message from='x@{peer}' to='y@{domain}' id='case-d6bad'/></message>"
         ),
     ] {
         let mut stream = target.authenticated()?;
         let _ = stream.send(hostile + "</stream:stream>");
         Ending::of(&mut stream)?;
         let mut stream = target.authenticated()?;
-        stream.send(format!("<message from='x@{peer}' to='y@{domain}' id='d6good'/>"))?;
-        let first = inside.received("d6")?;
-        ensure(first.attribute("id") == Some("d6good"), || {
+        stream.send(format!("<message from='x@{peer}' to='y@{domain}' id='case-d6good'/>"))?;
+        let first = inside.received("case-d6")?;
+        ensure(first.attribute("id") == Some("case-d6good"), || {
             format!("the forbidden stanza was delivered: {first}")
         })?;
     }
@@ -179,13 +181,13 @@ fn of_clients(target: &Target) -> Finding {
     let inside = target.inside()?;
     let mut stream = target.authenticated()?;
     let _ = stream.send(format!(
-        "<message xmlns='jabber:client' from='x@{peer}' to='y@{domain}' id='d8bad'/></stream:stream>"
+        "<message xmlns='jabber:client' from='x@{peer}' to='y@{domain}' id='case-d8bad'/></stream:stream>"
     ));
     Ending::of(&mut stream)?;
     let mut stream = target.authenticated()?;
-    stream.send(format!("<message from='x@{peer}' to='y@{domain}' id='d8good'/>"))?;
-    let first = inside.received("d8")?;
-    ensure(first.attribute("id") == Some("d8good"), || {
+    stream.send(format!("<message from='x@{peer}' to='y@{domain}' id='case-d8good'/>"))?;
+    let first = inside.received("case-d8")?;
+    ensure(first.attribute("id") == Some("case-d8good"), || {
         format!("the forbidden stanza was delivered: {first}")
     })
 }
