@@ -27,7 +27,7 @@ use crate::evidence::networks::ClusterNetworks;
 use crate::evidence::peer_dns::{self, PeerDnsEvidence};
 use crate::evidence::prober::{self, OutsideEvidence};
 use crate::evidence::reported::reported;
-use crate::evidence::{Evidence, probe, resolvers};
+use crate::evidence::{Evidence, WantedConfig, probe, resolvers};
 use crate::federation::names;
 use crate::federation::validated::{InvalidFederation, Validated, validate};
 use crate::ladder::verdict::Verdict;
@@ -262,7 +262,8 @@ impl Pass<'_> {
             memory.failing = judged.failing;
             memory.every = every;
         });
-        ask(context, reference, federation, &evidence.cluster, plan, every);
+        let outdated = outdated(&evidence.engines, &plan.config);
+        ask(context, reference, federation, &evidence.cluster, plan, outdated, every);
         count_certificate(context, federation, &evidence);
         report::status(context, self.object, &self.old, &judged.status).await?;
         self.old = judged.status;

@@ -1,6 +1,8 @@
 //! All flows on the lab's cluster, over every server in a pod and over a component. The results must be those of the
 //! engine alone, which docs/interoperability.md shows.
 
+#![allow(clippy::unwrap_used, reason = "a test states its expectations so")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
