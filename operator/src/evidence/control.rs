@@ -19,9 +19,9 @@ use tokio_rustls::TlsConnector;
 /// Time for TCP and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Asks the engine to hold the request for [`HOLD`] if the answer has not changed.
-const HELD: &str = "/v1/evidence?wait=30";
+const HELD: &str = "/v1/evidence?wait=15";
 /// The time named in [`HELD`].
-const HOLD: Duration = Duration::from_secs(30);
+const HOLD: Duration = Duration::from_secs(15);
 /// Largest answer. The engine bounds its own lists; this limit bounds the cost of a faulty engine.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 

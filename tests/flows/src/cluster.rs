@@ -255,7 +255,8 @@ impl Site {
         let python = python.args([address.to_string(), COMPONENTS.to_string()]);
         let log = self.paths.daemons().log(&self.clients(Host::Node));
         let driver = Driver::start(&mut python.into_command(), &log)?;
-        Ok(Side::of_component(&self.ours, driver))
+        let connect: Connect = Arc::new(|to| host::connect(Host::Node, to, DEADLINE));
+        Ok(Side { connect, ..Side::of_component(&self.ours, driver) })
     }
 
     /// The log of the clients on a host.
