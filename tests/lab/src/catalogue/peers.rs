@@ -46,13 +46,14 @@ pub const FAULTS: &[Fault] = &[
         name: "the peer's users have other addresses in federation than the one that is pinged",
         fixture: Fixture::Peered,
         inject: |stage| {
-            let probe = json!({"to": "nobody@partner.example"});
+            // Prosody answers for a whole account whether it exists or not.
+            let probe = json!({"to": "nobody@partner.example/desk"});
             stage.respec(&json!({"peers": [{"domain": "partner.example", "probe": probe}]}))
         },
         expected: kept(
             "PeersReachable",
             "AllPeersReachable",
-            "partner\\.example answered the ping to nobody@partner\\.example with an error",
+            "partner\\.example answered the ping to nobody@partner\\.example/desk with an error",
             "other addresses in federation, for example their email addresses",
         ),
         consequences: &[],
