@@ -181,6 +181,10 @@ fn an_image_that_cannot_be_pulled_is_named_soon_although_the_pods_before_it_serv
     let patch = server.kubectl().args(patch).args(["--type=merge", "-p"]).arg(status.to_string());
     patch.ok().unwrap();
     until(&server, &mut operator, "im", "EngineReady=True", |now| now.is_true("EngineReady"));
+    // Nothing listens there, so nobody says what the backend does.
+    until(&server, &mut operator, "im", "BackendReady=Unknown", |now| {
+        now.has("BackendReady", "Unknown", "EvidenceUnavailable")
+    });
 
     let waiting = json!({"reason": "ErrImagePull", "message": "failed to resolve engine:missing"});
     let created = pod(

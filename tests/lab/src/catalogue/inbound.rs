@@ -46,7 +46,7 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a firewall resets connections to the engine's control port",
-        fixture: Fixture::Backed,
+        fixture: Fixture::Plain,
         inject: |stage| {
             let pod = stage.pod()?;
             stage.filter(

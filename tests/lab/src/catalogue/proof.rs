@@ -24,6 +24,7 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("CertificateReady", "Issuing", "certificates.rs"),
     ("CertificateReady", "IssuanceFailed", "certificates.rs"),
     ("EngineReady", "EvidenceUnavailable", "apiserver_failures.rs"),
+    ("BackendReady", "EvidenceUnavailable", "apiserver_timings.rs"),
     ("AddressAssigned", "AddressNotAssigned", "faults.rs"),
     ("AddressAssigned", "NoLoadBalancerController", "faults.rs"),
     ("AddressAssigned", "ReplacementInProgress", "apiserver_rbac.rs"),
