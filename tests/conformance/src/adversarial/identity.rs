@@ -194,7 +194,7 @@ fn other_local_domain(target: &Target) -> Finding {
         return not_applicable("it needs a second domain of the target (--second-domain)");
     };
     let mut stream = target.authenticated()?;
-    refused(target, &mut stream, &format!("x@{}", target.peer), &format!("y@{second}"), "a5")
+    refused(target, &mut stream, &format!("x@{}", target.peer), &format!("y@{second}"), "case-a5")
 }
 
 fn dialback_from_itself(target: &Target) -> Finding {
@@ -284,7 +284,7 @@ fn bad_certificates(target: &Target) -> Finding {
 fn domain_below(target: &Target) -> Finding {
     let mut stream = target.authenticated()?;
     let from = format!("x@{}", target.below("sub"));
-    refused(target, &mut stream, &from, &format!("y@{}", target.domain), "a19")
+    refused(target, &mut stream, &from, &format!("y@{}", target.domain), "case-a19")
 }
 
 fn spellings_of_from(target: &Target) -> Finding {
@@ -303,7 +303,7 @@ fn spellings_of_from(target: &Target) -> Finding {
     ];
     for from in hostile {
         let mut stream = target.authenticated()?;
-        refused(target, &mut stream, &from, &format!("y@{domain}"), "a20")
+        refused(target, &mut stream, &from, &format!("y@{domain}"), "case-a20")
             .map_err(|obstacle| Obstacle::Violated(format!("{from:?}: {obstacle}")))?;
     }
     Ok(())
