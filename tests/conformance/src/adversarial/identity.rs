@@ -227,7 +227,7 @@ fn other_to_after_sasl(target: &Target) -> Finding {
     let Ok(Opened { mut stream, .. }) = Opened::greet(stream.restarted(), &header) else {
         return Ok(());
     };
-    refused(target, &mut stream, &format!("x@{}", target.peer), &format!("y@{other}"), "a9")
+    refused(target, &mut stream, &format!("x@{}", target.peer), &format!("y@{other}"), "case-a9")
 }
 
 fn proves_not(target: &Target, identity: &Identity, what: &str) -> Finding {
