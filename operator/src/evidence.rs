@@ -99,7 +99,7 @@ pub struct WantedConfig {
 const SPREAD: Duration = Duration::from_secs(150);
 
 impl WantedConfig {
-    /// Pods may still run an earlier one. What is not written cannot be on its way.
+    /// True while pods may still run an earlier one. A configuration that is not written reaches nobody.
     pub fn is_on_its_way(&self) -> bool {
         self.age < SPREAD && !self.held
     }

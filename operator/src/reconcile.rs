@@ -15,6 +15,7 @@ pub mod replace;
 pub mod replacement;
 pub mod report;
 pub mod schedule;
+mod shortage;
 pub mod status;
 
 #[cfg(test)]

@@ -252,7 +252,7 @@ impl<'a> Trip<'a> {
     /// No answer arrived, although the backend has answered on the same streams before.
     fn hangs(&self, detail: String) -> (BackendOutcome, String) {
         let to = &self.pair.to;
-        // What is known about a component says the same.
+        // The detail of a component already says so.
         if self.engine.snapshot().component_of(to).is_some() {
             return (BackendOutcome::NoAnswer, detail);
         }

@@ -418,7 +418,7 @@ fn not_xmpp(leg: Leg, text: &str, begin: &[u8]) -> Failure {
                 "{text}; it answered in TLS, so the port probably expects Direct TLS, and {consequence}"
             )
         }
-        // A stream header: `text` says what is wrong with it. Its attributes come in another order each time.
+        // A stream header is not quoted: `text` names its fault, and some servers order its attributes differently each time.
         _ if begin.windows(STREAMS.len()).any(|part| part == STREAMS) => text.to_owned(),
         _ => {
             let excerpt = begin.get(..MAX_EXCERPT_BYTES).unwrap_or(begin);

@@ -126,7 +126,7 @@ impl Turn {
 pub(crate) fn taking_turns<T>(
     mut stream: Pin<&mut impl Future<Output = T>>,
 ) -> impl Future<Output = T> {
-    // What is left of a large piece of work is not little.
+    // True after a turn that was used up: the rest of its work does not count as little.
     let mut continues = false;
     poll_fn(move |cx| {
         let mut others = OTHERS.get();

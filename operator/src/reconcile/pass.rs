@@ -17,7 +17,8 @@ use super::apply::{self, Outcome};
 use super::away;
 use super::error::Error;
 use super::plan::{Plan, plan};
-use super::problem::{Applied, Cause, Problem, Step};
+use super::problem::{Applied, Cause, Step};
+use super::shortage::{self, Shortage};
 use super::{observe, report, schedule, status};
 use crate::context::{Context, Federation, FederationRef, Server};
 use crate::evidence::cluster::ClusterEvidence;
@@ -35,9 +36,6 @@ use crate::ladder::{View, accepted};
 
 /// Time that applying may take before the status is written without its result, and between two such reports.
 const REPORT_INTERVAL: Duration = Duration::from_millis(1500);
-/// Longest pause of the one federation that repeats its requests during a shortage. The others are woken in turn after it, and all
-/// should notice the end within 10 s.
-const SHORTAGE_PAUSE: Duration = Duration::from_secs(4);
 /// Older answers from the network say nothing about now.
 const MAX_EVIDENCE_AGE: SignedDuration = SignedDuration::from_mins(2);
 /// Pause before another attempt to get a turn for applying.
@@ -133,7 +131,7 @@ async fn one(
     drop(turn);
     report::restored(context, object, &plan.restored).await;
     report::restored(context, object, &outcome.restored).await;
-    let shortage = note_shortage(context, reference, &outcome.applied.problems, begun);
+    let shortage = shortage::note(context, reference, &outcome.applied.problems, begun);
     let generation = federation.generation;
     context.remember(reference, |memory| {
         memory.last_applied = Some((generation, outcome.applied.clone()));
@@ -160,37 +158,11 @@ async fn one(
         }
         let mut bound = memory.errors.bound_after_failure();
         if shortage == Some(Shortage::Tries) {
-            bound = bound.min(SHORTAGE_PAUSE);
+            bound = bound.min(shortage::PAUSE);
         }
         schedule::after_problem(bound, begun.elapsed(), rand::random())
     });
     Ok(Action::requeue(pause))
-}
-
-/// What a federation does while the cluster lacks an address or port for its Service.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Shortage {
-    /// It repeats its requests for all of them.
-    Tries,
-    /// It waits until it is woken, and nothing else failed.
-    Waits,
-}
-
-/// Notes whether the cluster lacks an address or port for a Service of the federation.
-fn note_shortage(
-    context: &Context,
-    reference: &FederationRef,
-    problems: &[Problem],
-    begun: Instant,
-) -> Option<Shortage> {
-    let refused = problems.iter().find(|problem| problem.cause == Cause::Exhausted);
-    let words = refused.map(Problem::general_words);
-    let times = (begun, Instant::now());
-    let waits = context.shortages.note(reference, words.as_deref(), times, rand::random());
-    if !waits {
-        return refused.map(|_| Shortage::Tries);
-    }
-    problems.iter().all(|problem| problem.cause == Cause::Exhausted).then_some(Shortage::Waits)
 }
 
 /// Whether the status has verdicts, and not only the announcement of them.

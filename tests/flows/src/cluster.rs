@@ -49,7 +49,7 @@ const KEY_PAIR: &str = "flows";
 /// The settings of the server outside.
 const SETTINGS: &str = "flows.cfg.lua";
 
-/// What is behind an engine of the cluster, in a namespace of its own, and the domain of the other side.
+/// A server or component behind an engine of the cluster, in a namespace of its own, and the domain of the other side.
 #[derive(Debug)]
 pub struct Site {
     paths: Paths,
@@ -77,7 +77,7 @@ impl Site {
         }
     }
 
-    /// What is behind the engine.
+    /// The server or component behind the engine.
     pub const fn software(&self) -> Software {
         self.software
     }
