@@ -9,8 +9,9 @@ pub(crate) mod detect;
 pub(crate) mod ledger;
 pub(crate) mod shortage;
 
-/// Minimum memory of the process itself, before the first connection: code, roots, caches, threads.
-pub(crate) const PROCESS: usize = 16 * 1024 * 1024;
+/// Minimum memory of the process itself, before the first connection: code, roots, caches, threads. In bytes; with less, it does
+/// not start.
+pub const PROCESS: usize = 16 * 1024 * 1024;
 
 /// Minimum memory for one connection. More connections than this allows are useless.
 const SMALLEST_CONNECTION: usize = 8 * 1024;

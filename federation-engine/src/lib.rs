@@ -37,4 +37,5 @@ mod source;
 pub mod tls;
 pub mod traces;
 
+pub use budget::PROCESS;
 pub use crds::domain::{Domain, DomainError};

@@ -167,7 +167,7 @@ fn give_up(relay: &Relay, link: &Link, not_opened: NotOpened, stage: Stage) {
     let NotOpened { failure, address, tls } = &not_opened;
     if let Some(omitted) = relay.recorder.may_log_pair(link.leg, &link.pair) {
         let peer = link.leg.peer(&link.pair, Direction::Outbound);
-        tracing::info!(%peer, pair = %link.pair, leg = ?link.leg, ?address, reason = failure.word().as_str(), omitted, "no stream: {failure}");
+        tracing::info!(%peer, pair = %link.pair, leg = ?link.leg, address = address.map(tracing::field::display), reason = failure.word().as_str(), omitted, "no stream: {failure}");
     }
     if link.leg == Leg::Inner && stage == Stage::Attempt {
         relay.outages.failed(&link.pair.to, failure);

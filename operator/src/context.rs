@@ -106,6 +106,8 @@ pub struct Context {
     pub revision: String,
     /// Federations whose children are applied now.
     pub applying: Turns,
+    /// Services that are created now.
+    pub creating: Turns,
     /// State of each federation that is kept between reconciles.
     pub memory: Mutex<HashMap<FederationRef, Memory>>,
 }

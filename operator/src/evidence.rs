@@ -21,7 +21,7 @@ pub mod resolvers;
 pub mod rounds;
 pub mod zone;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use crds::domain::Domain;
@@ -78,6 +78,8 @@ pub struct Evidence {
     pub remembered: Option<InboundObservation>,
     /// The senders of inbound streams that other federations of this cluster serve. They are not outside.
     pub neighbours: BTreeSet<Domain>,
+    /// When the backends of the domains answered last, as far as this process knows.
+    pub backend_answered: HashMap<Domain, Timestamp>,
     /// Why the federation does not get the current engine pods yet; whole sentences.
     pub rollout_waits: Option<String>,
     /// How the definition of the resource differs from the operator's own.

@@ -1,6 +1,6 @@
 //! Objects that several tests begin with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -143,6 +143,7 @@ pub(crate) fn evidence(federation: &Validated) -> Evidence {
     let domains: Vec<_> = federation.domains().cloned().collect();
     Evidence {
         neighbours: BTreeSet::new(),
+        backend_answered: HashMap::new(),
         now: now(),
         applied: Applied::default(),
         references: References {
@@ -296,6 +297,7 @@ pub(crate) fn engine(federation: &Validated) -> EngineEvidence {
             })
             .collect(),
         answers: Vec::new(),
+        contacts: Vec::new(),
         servers: Vec::new(),
         peers: spec
             .peers
@@ -415,6 +417,7 @@ pub(crate) fn context_with_feeds(
         shortages: crate::shortages::Shortages::new(wake),
         revision: crate::build::revision::revision(&settings()),
         applying: crate::turns::Turns::new(8),
+        creating: crate::turns::Turns::new(crate::reconcile::creation::AT_ONCE),
         memory: std::sync::Mutex::default(),
     };
     (context, writers, feeds)

@@ -6,6 +6,7 @@ pub mod backend;
 pub mod blind;
 pub mod certificate;
 pub mod claims;
+mod contact;
 pub mod damping;
 pub mod engine;
 pub mod host;

@@ -8,6 +8,7 @@ use crds::XmppFederationStatus;
 use crds::condition::{ConditionStatus, ConditionType};
 use crds::domain::Domain;
 use federation_engine::dial::backoff::Backoff;
+use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
 use jiff::Timestamp;
 
 use crate::children::Version;
@@ -42,6 +43,8 @@ pub struct Memory {
     pub content: Option<(String, Timestamp)>,
     /// Digest of the certificate that the pods serve, and since when it is known.
     pub certificate: Option<(String, Timestamp)>,
+    /// When the backends of the domains answered last.
+    pub backend_answered: HashMap<Domain, Timestamp>,
     /// Events about the outer Service, and when they were read.
     pub service_events: Option<(Instant, ServiceEvents)>,
     /// What the last event about a pod without a container warned of, by UID of the pod, and when it was read.
@@ -68,6 +71,7 @@ impl Default for Memory {
             contents: Kept::default(),
             content: None,
             certificate: None,
+            backend_answered: HashMap::new(),
             service_events: None,
             pod_warnings: HashMap::new(),
             every: Duration::ZERO,
@@ -80,6 +84,20 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// Notes the answers of backends that the engines have seen. Returns when the backend of each domain answered last.
+    pub fn note_answers<'a>(
+        &mut self,
+        trips: impl Iterator<Item = &'a BackendRoundTrip>,
+        is_local: impl Fn(&Domain) -> bool,
+    ) -> HashMap<Domain, Timestamp> {
+        self.backend_answered.retain(|domain, _| is_local(domain));
+        for trip in trips.filter(|trip| trip.outcome == BackendOutcome::RoundTripSeen) {
+            let last = self.backend_answered.entry(trip.domain.clone()).or_insert(trip.at);
+            *last = trip.at.max(*last);
+        }
+        self.backend_answered.clone()
+    }
+
     /// The status as it is now, given the store's, which may not have the last write yet.
     pub fn current(&self, shown: &XmppFederationStatus) -> XmppFederationStatus {
         match &self.written {

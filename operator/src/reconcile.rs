@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod away;
 pub mod contents;
+pub mod creation;
 pub mod dereference;
 pub mod error;
 pub mod issued;

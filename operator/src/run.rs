@@ -36,7 +36,7 @@ use crate::logging::{self, LoggingError};
 use crate::metrics::Metrics;
 use crate::objects::{Feeds, Objects};
 use crate::probe_reports;
-use crate::reconcile::issued;
+use crate::reconcile::{creation, issued};
 use crate::territory::{self, Territory};
 use crate::turns::Turns;
 use crate::watches;
@@ -140,6 +140,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         revision,
         // A quarter of the reconciles can always judge, even if every request to apply something hangs.
         applying: Turns::new(usize::from(args.concurrency).saturating_mul(3).div_ceil(4)),
+        creating: Turns::new(creation::AT_ONCE),
         memory: Mutex::new(HashMap::new()),
     });
     tokio::join!(context.kinds.look(&client), context.definition.look(&client));

@@ -1,8 +1,8 @@
 //! The body of `/v1/evidence`: facts, never verdicts. The operator's ladder derives the verdicts.
 //!
-//! Bounded: at most [`MAX_PEERS`] peers, [`MAX_ANSWERS`] answers for each backend domain, [`MAX_INBOUND`] inbound
-//! observations, [`MAX_ATTEMPTS`] attempts and [`MAX_PEER_REFUSALS`] refusals for each peer, [`MAX_REFUSALS`] other
-//! refusals.
+//! Bounded: at most [`MAX_PEERS`] peers, [`MAX_ANSWERS`] answers for each backend domain, [`MAX_CONTACTS`] contacts of
+//! each kind, [`MAX_INBOUND`] inbound observations, [`MAX_ATTEMPTS`] attempts and [`MAX_PEER_REFUSALS`] refusals for each
+//! peer, [`MAX_REFUSALS`] other refusals.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,6 +19,8 @@ pub const MAX_PEERS: usize = 512;
 pub const MAX_INBOUND: usize = 128;
 /// Answers kept for each local domain: those of the last minutes, with a realistic number of replicas.
 pub const MAX_ANSWERS: usize = 64;
+/// Contacts of backends kept, of each kind.
+pub const MAX_CONTACTS: usize = 8;
 /// Attempts kept for each peer.
 pub const MAX_ATTEMPTS: usize = 8;
 /// Refusals kept for each peer.
@@ -54,6 +56,9 @@ pub struct EngineEvidence {
     /// Answers of backends to pings of other replicas.
     #[serde(default)]
     pub answers: Vec<BackendAnswer>,
+    /// How far backends came on their way to the engine's probe domain, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<BackendContact>,
     /// The servers behind the local domains whose last round trip succeeded, by their own words.
     #[serde(default)]
     pub servers: Vec<BackendServer>,
@@ -245,6 +250,36 @@ pub struct BackendAnswer {
     pub domain: Domain,
     /// `id` of the ping.
     pub ping: String,
+}
+
+/// Something that came from a backend on its way to the engine's probe domain, or from a host that may be a backend. It shows
+/// how far a backend came whose answers do not come back.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendContact {
+    /// What came.
+    pub kind: ContactKind,
+    /// Where it came from.
+    pub source: IpAddr,
+    /// The local domain that a stream named as its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Domain>,
+    /// Why a stream was refused or failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// When it came last.
+    pub at: Timestamp,
+}
+
+/// What came from a backend, in the order of the path.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum ContactKind {
+    /// The engine's DNS server refused a query, because its source is not among the clients.
+    QueryRefused,
+    /// The engine's DNS server answered where the probe domain is.
+    QueryAnswered,
+    /// A stream was refused, or its TLS handshake failed.
+    StreamRefused,
 }
 
 /// The server that answers for a local domain, by its own words.

@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendAnswer, BackendRoundTrip, BackendServer, ClaimEvidence, EngineEvidence,
-    FlowEvidence, InboundObservation, InboundRefusal, LoadError, MemoryShortage, PeerStream,
-    ServedCertificate,
+    Attempt, BackendAnswer, BackendContact, BackendRoundTrip, BackendServer, ClaimEvidence,
+    EngineEvidence, FlowEvidence, InboundObservation, InboundRefusal, LoadError, MemoryShortage,
+    PeerStream, ServedCertificate,
 };
 use records::{Change, Records};
 
@@ -113,6 +113,11 @@ impl Journal {
     /// A backend answered a ping of another replica; only local domains get here.
     pub fn backend_answer(&self, answer: BackendAnswer, now: Timestamp) {
         self.record(now, |records| records.answer(answer));
+    }
+
+    /// Something came from a backend on its way to the probe domain.
+    pub fn backend_contact(&self, contact: BackendContact) {
+        self.record(contact.at, |records| records.contact(contact));
     }
 
     /// The server of a local domain was asked for its name and version; `None` if it reports no name.

@@ -18,7 +18,8 @@ use s2s_proto::stream::rejection::Named;
 use crate::Domain;
 use crate::leg::Leg;
 use crate::observe::evidence::{
-    Attempt, BackendRoundTrip, InboundKind, InboundObservation, InboundRefusal, PeerStream,
+    Attempt, BackendContact, BackendRoundTrip, ContactKind, InboundKind, InboundObservation,
+    InboundRefusal, PeerStream,
 };
 use crate::observe::journal::Journal;
 use crate::observe::limiter::Limiter;
@@ -179,17 +180,38 @@ impl Recorder {
         reason: Word,
         text: String,
     ) {
-        if leg == Leg::Outer {
-            self.journal.refused(InboundRefusal {
+        let (source, at) = (source.ip().to_canonical(), Timestamp::now());
+        match leg {
+            Leg::Outer => self.journal.refused(InboundRefusal {
                 peer: from,
                 local: to,
-                source: source.ip().to_canonical(),
+                source,
                 reason,
                 message: text,
                 count: 1,
-                at: Timestamp::now(),
-            });
+                at,
+            }),
+            // Without a name, it may be any host of the cluster.
+            Leg::Inner if from.is_some() => self.journal.backend_contact(BackendContact {
+                kind: ContactKind::StreamRefused,
+                source,
+                domain: from,
+                detail: text,
+                at,
+            }),
+            Leg::Inner => {}
         }
+    }
+
+    /// Records evidence of a query to the DNS server for backends: one that was refused, or one for the probe domain.
+    pub(crate) fn saw_backend_query(&self, kind: ContactKind, source: IpAddr) {
+        self.journal.backend_contact(BackendContact {
+            kind,
+            source: source.to_canonical(),
+            domain: None,
+            detail: String::new(),
+            at: Timestamp::now(),
+        });
     }
 
     /// Records evidence of a round trip through a backend.

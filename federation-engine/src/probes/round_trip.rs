@@ -226,7 +226,7 @@ impl<'a> Trip<'a> {
         };
         if !of_backend(to) {
             let detail = format!(
-                "the backend accepted the ping for {to}, but no answer came back: its own stream to {from} has not reached the engine"
+                "the backend accepted the ping for {to}, but no answer came back over its own stream to {from}"
             );
             return (BackendOutcome::NoAnswer, detail);
         }

@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::in_force::snapshot::Snapshot;
 use crate::log;
 use crate::observe::control::Credentials;
-use crate::observe::evidence::LoadError;
+use crate::observe::evidence::{ContactKind, LoadError};
 use crate::observe::label::DnsResult;
 use crate::probes::{claims, flows, peers, round_trip};
 
@@ -211,7 +211,12 @@ impl Witness for Queries {
         }
     }
 
+    fn answered_about_probe(&self, source: IpAddr) {
+        self.0.recorder.saw_backend_query(ContactKind::QueryAnswered, source);
+    }
+
     fn refused(&self, source: IpAddr) {
+        self.0.recorder.saw_backend_query(ContactKind::QueryRefused, source);
         if let Some(omitted) = self.0.recorder.may_log(source) {
             let source = source.to_canonical();
             tracing::warn!(%source, omitted, "DNS query refused: splitHorizon.clients does not include its source address; add the network if a backend or its resolver uses it");

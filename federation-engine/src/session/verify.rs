@@ -94,7 +94,7 @@ pub(crate) async fn ask(
             let server = address.map_or(source, |address: SocketAddr| address.ip());
             if let Some(omitted) = engine.recorder.may_log(server) {
                 let peer = leg.peer(&pair, Direction::Inbound);
-                tracing::info!(%peer, %pair, ?leg, ?address, reason = failure.word().as_str(), omitted, "dialback verification failed: {failure}");
+                tracing::info!(%peer, %pair, ?leg, address = address.map(tracing::field::display), reason = failure.word().as_str(), omitted, "dialback verification failed: {failure}");
             }
             KeyVerdict::from(&failure)
         }

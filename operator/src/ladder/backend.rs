@@ -7,8 +7,8 @@ use crds::reason::BackendReadyReason;
 use federation_engine::observe::evidence::{BackendOutcome, BackendRoundTrip};
 use jiff::SignedDuration;
 
-use super::View;
 use super::verdict::Verdict;
+use super::{View, contact};
 use crate::build::{components, ports};
 use crate::evidence::engine::Report;
 use crate::federation::names;
@@ -160,13 +160,7 @@ fn in_conflict(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
 
 fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
     let BackendRoundTrip { backend, domain, outcome, detail, ping: _, at: _ } = trip;
-    let name = &view.federation.name;
-    let ca = names::backend_ca(name);
-    let dns = view
-        .seen
-        .cluster
-        .backend_ip
-        .map_or_else(|| names::backend_service(name), |ip| ip.to_string());
+    let (ca, dns) = (names::backend_ca(&view.federation.name), contact::dns_server(view));
     let pods = Pods::of(view, domain);
     let (reason, action) = match outcome {
         BackendOutcome::HostNotFound => (
@@ -203,7 +197,7 @@ fn failed(view: View<'_>, trip: &BackendRoundTrip) -> Verdict {
         ),
         BackendOutcome::NoAnswer => (
             BackendReadyReason::BackendDoesNotReachEngine,
-            format!("The backend must use DNS server {dns}, have an address in spec.dns.clients, and trust key ca.crt of ConfigMap {ca}; status.backends shows how."),
+            contact::advice(view, trip),
         ),
         BackendOutcome::DoesNotAnswer => (
             BackendReadyReason::BackendDoesNotAnswer,

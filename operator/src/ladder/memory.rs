@@ -1,6 +1,7 @@
 //! `EngineReady`: the memory of the engine pods, and which limit to raise. Pure.
 
 use crds::reason::EngineReadyReason;
+use federation_engine::PROCESS;
 use federation_engine::observe::evidence::MemoryShortage;
 
 use super::View;
@@ -8,9 +9,6 @@ use super::verdict::Verdict;
 use crate::build::deployment::DEFAULT_MEMORY_LIMIT;
 use crate::evidence::cluster::EnginePod;
 use crate::evidence::engine::Report;
-
-/// The engine does not start with less memory.
-const MINIMUM_BYTES: u64 = 16 << 20;
 
 /// The kernel ended the last run of a pod.
 pub(super) fn killed(pod: &EnginePod) -> Verdict {
@@ -35,7 +33,7 @@ pub(super) fn raise_limit(pod: &EnginePod) -> String {
 /// Whether the limit is under what the engine needs to start.
 pub(super) fn is_limit_under_minimum(pod: &EnginePod) -> bool {
     let bytes = pod.memory_limit.as_deref().and_then(bytes_of);
-    bytes.is_some_and(|bytes| bytes < MINIMUM_BYTES)
+    bytes.and_then(|bytes| usize::try_from(bytes).ok()).is_some_and(|bytes| bytes < PROCESS)
 }
 
 /// The bytes of a quantity of Kubernetes; `None` for the suffixes that no small limit has.

@@ -19,11 +19,12 @@ mod tls;
 use std::sync::Arc;
 
 use crds::condition::{ConditionStatus, ConditionType};
+use crds::domain::Domain;
 use crds::reason::ResolvedRefsReason;
 use crds::word::Word;
 use federation_engine::observe::evidence::{
-    BackendAnswer, BackendOutcome, BackendRoundTrip, EngineEvidence, InboundKind,
-    InboundObservation, InboundRefusal, LoadError, MemoryShortage, PeerStream,
+    BackendAnswer, BackendContact, BackendOutcome, BackendRoundTrip, ContactKind, EngineEvidence,
+    InboundKind, InboundObservation, InboundRefusal, LoadError, MemoryShortage, PeerStream,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};

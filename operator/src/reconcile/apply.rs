@@ -14,6 +14,7 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, ResourceExt};
 use sha2::{Digest, Sha256};
 
+use super::creation;
 use super::problem::{Applied, Cause, Problem, Step};
 use super::replace::{self, Refusal};
 use super::replacement::Replacement;
@@ -178,6 +179,7 @@ async fn one(
     child: &Child,
 ) -> Result<Option<Sent>, NotApplied> {
     let (kind, name) = (child.resource.kind.as_str(), child.object.name_any());
+    let _turn = creation::turn(context, federation, child).await?;
     let mut attempts = FuturesUnordered::new();
     let sent = async {
         loop {
@@ -244,7 +246,12 @@ async fn send(
         }
     }
     context.remember(reference, |memory| memory.contents.forget(&kind, &name));
-    let sent = match replace::apply(&api, federation, child).await {
+    let answer = if deleted && creation::is_service(child) {
+        creation::create(&api, object).await.map_err(Refusal::Api)
+    } else {
+        replace::apply(&api, federation, child).await
+    };
+    let sent = match answer {
         Ok(sent) => sent,
         Err(Refusal::Api(error)) => return Err(problem(Step::Apply, &error).into()),
         Err(Refusal::Replacement(needed)) => return Err(NotApplied::Replacement(needed)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::condition::{self, ConditionStatus, ConditionType};
+use crds::domain::Domain;
 use crds::reason::AcceptedReason;
 use crds::{XmppFederation, XmppFederationStatus};
 use jiff::{SignedDuration, Timestamp};
@@ -309,12 +310,20 @@ async fn evidence(
         status::address_changed(old, federation, reached_at.as_ref(), now)
     };
     let remembered = status::remembered(old);
-    let senders = engines.iter().filter_map(|engine| match &engine.report {
-        Report::Seen(report) => Some(&report.inbound),
-        Report::Waiting | Report::Unreachable(_) => None,
-    });
-    let senders = senders.flatten().chain(&remembered).map(|seen| seen.peer.clone()).collect();
+    let reports = || {
+        engines.iter().filter_map(|engine| match &engine.report {
+            Report::Seen(report) => Some(report),
+            Report::Waiting | Report::Unreachable(_) => None,
+        })
+    };
+    let senders = reports().flat_map(|report| &report.inbound).chain(&remembered);
+    let senders = senders.map(|seen| seen.peer.clone()).collect();
+    let trips = reports().flat_map(|report| &report.backends);
+    let is_local = |domain: &Domain| federation.domains().any(|local| local == domain);
+    let backend_answered =
+        context.remember(reference, |memory| memory.note_answers(trips, is_local));
     Evidence {
+        backend_answered,
         neighbours: context.rivals.serve(reference, &senders),
         now,
         applied,

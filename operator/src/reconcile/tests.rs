@@ -23,7 +23,7 @@ use kube::runtime::watcher;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::apply::{Outcome, apply};
+use super::apply::{Outcome, alone, apply};
 use super::contents::Contents;
 use super::problem::{Applied, Cause, Problem, Step};
 use super::{report, status};

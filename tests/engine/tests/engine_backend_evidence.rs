@@ -8,12 +8,14 @@
 )]
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 
 use harness::loopback::{DEADLINE, LOCAL, ORDINARY, World, eventually, put_backend, secret_of};
 use harness::program::engine;
 use harness::{claim, evidence};
+use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::rr::{Name, RecordType};
 use s2s_peer::acceptor::{Acceptor, Proof};
 use s2s_peer::authority::Authority;
 use s2s_peer::element::Element;
@@ -24,6 +26,8 @@ use serde_json::{Value, json};
 /// The domain from which the engine pings.
 const PROBE: &str = "xfed-probe.xmpp.local.example";
 const BACKEND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+/// No client of the engine's DNS server.
+const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
 /// The engine in front of a backend that `change` makes, and the address of its evidence.
 fn world(
@@ -238,4 +242,46 @@ fn a_backend_that_no_longer_answers_is_told_from_one_that_never_has() {
     answering_until(&world, &mut own, |_| Answer::Last(String::new()));
     let detail = await_outcome(seen, "DoesNotAnswer");
     assert!(detail.contains("answered earlier pings for local.example"), "{detail}");
+}
+
+#[test]
+fn how_far_a_backend_came_is_reported() {
+    let dns = claim::port().unwrap();
+    let (world, seen) = world(|_, config| {
+        config["listen"]["dns"] = json!(dns.to_string());
+        config["splitHorizon"] =
+            json!({"address": "127.0.0.1", "port": 15269, "clients": [format!("{BACKEND}/32")]});
+    });
+    for source in [BACKEND, STRANGER] {
+        let mut query = Message::new(7, MessageType::Query, OpCode::Query);
+        let name = Name::from_ascii(format!("_xmpp-server._tcp.{PROBE}.")).unwrap();
+        query.add_query(Query::query(name, RecordType::SRV));
+        let socket = UdpSocket::bind((source, 0)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.send_to(&query.to_vec().unwrap(), dns).unwrap();
+        socket.recv(&mut [0; 1500]).unwrap();
+    }
+    // It trusts another authority than the one that issued the engine's certificate.
+    let identity = world.ground.backend_ca.issue(&[LOCAL]).unwrap();
+    let roots = world.ground.authority.roots().unwrap();
+    world.from_backend(&identity, &roots, PROBE).external().unwrap_err();
+
+    let parts = |contact: &Value| {
+        let text = |field: &str| contact[field].as_str().unwrap_or_default().to_owned();
+        [text("kind"), text("source"), text("domain")]
+    };
+    let contacts = || {
+        let now = seen();
+        let contacts = now["contacts"].as_array().cloned().unwrap_or_default();
+        Ok(contacts.iter().map(parts).collect::<Vec<_>>())
+    };
+    let expected = [
+        ["QueryAnswered", "127.0.0.4", ""],
+        ["QueryRefused", "127.0.0.9", ""],
+        ["StreamRefused", "127.0.0.1", LOCAL],
+    ];
+    let expected: Vec<_> = expected.map(|words| words.map(str::to_owned)).into();
+    eventually("the contacts", &expected, contacts).unwrap();
+    let detail = seen()["contacts"][2]["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("UnknownCA"), "{detail}");
 }

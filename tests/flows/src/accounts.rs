@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use harness::loopback::DEADLINE;
-use s2s_peer::namespace::CLIENT;
+use s2s_peer::element::Element;
+use s2s_peer::namespace::{CLIENT, STANZA_ERRORS};
 use s2s_peer::stream::Stream;
 
 use crate::error::{FlowError, Result};
@@ -26,20 +27,24 @@ pub(crate) fn registration(connect: Connect, server: SocketAddr, domain: &str) -
         if known.contains(user) {
             return Ok(());
         }
+        let mut attempts = 1;
         let mut registered = register(&connect, server, &domain, user);
-        for _ in 1..ATTEMPTS {
-            if !matches!(registered, Err(FlowError::Xml(_))) {
-                break;
-            }
+        while attempts < ATTEMPTS && matches!(registered, Err(FlowError::Xml(_))) {
+            attempts += 1;
             registered = register(&connect, server, &domain, user);
         }
-        registered?;
+        // jabberd2 may have made the account before it closed the stream of an earlier attempt.
+        if !registered? && attempts == 1 {
+            let reason = "the account already exists".to_owned();
+            return Err(FlowError::Client { who: format!("{user}@{domain}"), reason });
+        }
         known.insert(user.to_owned());
         Ok(())
     })
 }
 
-fn register(connect: &Connect, server: SocketAddr, domain: &str, user: &str) -> Result<()> {
+/// Whether the account is new; another one of that name may exist (XEP-0077 §3.1.1).
+fn register(connect: &Connect, server: SocketAddr, domain: &str, user: &str) -> Result<bool> {
     let tcp = connect(server).map_err(FlowError::io("connecting to", domain))?;
     let mut stream = Stream::accepted(tcp, DEADLINE)?;
     stream.send_header_in(CLIENT, "", domain, "")?;
@@ -49,9 +54,13 @@ fn register(connect: &Connect, server: SocketAddr, domain: &str, user: &str) -> 
         "<iq type='set' id='register' to='{domain}'><query xmlns='jabber:iq:register'><username>{user}</username><password>{PASSWORD}</password></query></iq>"
     ))?;
     let answer = stream.expect(CLIENT, "iq", "the answer to a registration")?;
+    let is_conflict = |error: &Element| error.child(STANZA_ERRORS, "conflict").is_some();
+    if answer.child(CLIENT, "error").is_some_and(is_conflict) {
+        return Ok(false);
+    }
     if answer.attribute("type") != Some("result") {
         let reason = format!("cannot register: {answer}");
         return Err(FlowError::Client { who: format!("{user}@{domain}"), reason });
     }
-    Ok(())
+    Ok(true)
 }

@@ -60,7 +60,9 @@ fn run_all(sites: &[Site]) -> Vec<String> {
                 Ok(different) => different,
                 Err(error) => error.to_string(),
             };
-            let failure = format!("{}\n=== {}\n{what}", site.log(), site.software().name());
+            // What failed comes first, because a report of the run shows only the first lines.
+            let name = site.software().name();
+            let failure = format!("=== {name}\n{what}\n=== {name}: logs\n{}", site.log());
             failures.lock().unwrap().push(failure);
         }
     };

@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, SOA, SRV};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::serialize::binary::BinEncodable;
 
 use crate::Domain;
 use crate::dns::ask::absolute;
@@ -31,6 +32,8 @@ const REFUSED: u8 = 5;
 pub struct SynthConfig {
     local: HashSet<Domain>,
     engine: Name,
+    /// The question after which a backend connects to answer a ping of the engine.
+    about_probe: Vec<u8>,
     address: IpAddr,
     port: NonZeroU16,
 }
@@ -77,7 +80,15 @@ impl SynthConfig {
     ) -> Result<Self, NameTooLong> {
         let engine = absolute(&format!("xfed-engine.{}", host.to_ascii()))
             .ok_or_else(|| NameTooLong(host.clone()))?;
-        Ok(Self { local: local.into_iter().collect(), engine, address, port })
+        let about_probe = absolute(&format!("_xmpp-server._tcp.xfed-probe.{}", host.to_ascii()))
+            .and_then(|name| Query::query(name, RecordType::SRV).to_bytes().ok())
+            .unwrap_or_default();
+        Ok(Self { local: local.into_iter().collect(), engine, about_probe, address, port })
+    }
+
+    /// Whether a query is for the SRV records of the engine's probe domain.
+    pub(super) fn is_about_probe(&self, query: &[u8]) -> bool {
+        question(query).is_some_and(|asked| asked.eq_ignore_ascii_case(&self.about_probe))
     }
 
     /// Decides about one query.

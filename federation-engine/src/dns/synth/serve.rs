@@ -56,6 +56,8 @@ impl Horizon {
 pub trait Witness: Send + Sync + 'static {
     /// A query was handled.
     fn count(&self, result: DnsResult);
+    /// A client was told where the engine's probe domain is.
+    fn answered_about_probe(&self, source: IpAddr);
     /// A query, or a TCP connection, of a host that is not a client was refused.
     fn refused(&self, source: IpAddr);
     /// A client sent a malformed query, or one of a kind that is not implemented.
@@ -144,7 +146,12 @@ impl<W: Witness> Responder<W> {
                 self.witness.malformed(source);
                 (decision, DnsResult::Malformed)
             }
-            Decision::Reply(_) => (decision, DnsResult::Answered),
+            Decision::Reply(_) => {
+                if horizon.config.is_about_probe(query) {
+                    self.witness.answered_about_probe(source);
+                }
+                (decision, DnsResult::Answered)
+            }
             Decision::Forward => {
                 match lock(&horizon.cache).get(query, transport, Instant::now()) {
                     Some(answer) => (Decision::Reply(answer), DnsResult::Cached),

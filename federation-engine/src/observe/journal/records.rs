@@ -10,10 +10,10 @@ use super::refusals::Refusals;
 
 use crate::Domain;
 use crate::observe::evidence::{
-    Attempt, BackendAnswer, BackendOutcome, BackendRoundTrip, BackendServer, EngineEvidence,
-    InboundKind, InboundObservation, InboundRefusal, LoadError, MAX_ANSWERS, MAX_ATTEMPTS,
-    MAX_INBOUND, MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS, MemoryShortage, PeerEvidence,
-    PeerStream, ServedCertificate,
+    Attempt, BackendAnswer, BackendContact, BackendOutcome, BackendRoundTrip, BackendServer,
+    EngineEvidence, InboundKind, InboundObservation, InboundRefusal, LoadError, MAX_ANSWERS,
+    MAX_ATTEMPTS, MAX_CONTACTS, MAX_INBOUND, MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS,
+    MemoryShortage, PeerEvidence, PeerStream, ServedCertificate,
 };
 use crate::observe::evidence::{
     ClaimEvidence, FlowEvidence, FlowOutcome, LocalStream, MAX_CLAIMS, MAX_FLOWS, MAX_LOCALS,
@@ -57,6 +57,8 @@ pub(super) struct Records {
     servers: BTreeMap<Domain, BackendServer>,
     /// Pings answered, oldest first.
     answers: BTreeMap<Domain, VecDeque<String>>,
+    /// Oldest first.
+    contacts: Vec<BackendContact>,
     peers: HashMap<Domain, PeerRecord>,
     refusals: Refusals<MAX_REFUSALS>,
     /// By partner and local domain.
@@ -141,6 +143,7 @@ impl Records {
             backends: BTreeMap::new(),
             servers: BTreeMap::new(),
             answers: BTreeMap::new(),
+            contacts: Vec::new(),
             peers: HashMap::new(),
             refusals: Refusals::default(),
             claims: BTreeMap::new(),
@@ -293,6 +296,25 @@ impl Records {
         Change::New
     }
 
+    /// Any host can cause it, and no kind displaces another.
+    pub(super) fn contact(&mut self, mut contact: BackendContact) -> Change {
+        truncate(&mut contact.detail);
+        let BackendContact { kind, source, domain, detail, at: _ } = &contact;
+        let is_same = |known: &BackendContact| {
+            (&known.kind, &known.source, &known.domain, &known.detail)
+                == (kind, source, domain, detail)
+        };
+        let known = self.contacts.iter().position(is_same);
+        let mut alike = self.contacts.iter().enumerate().filter(|(_, known)| known.kind == *kind);
+        let oldest = alike.next().map(|(index, _)| index);
+        let is_full = 1 + alike.count() >= MAX_CONTACTS;
+        if let Some(index) = known.or_else(|| oldest.filter(|_| is_full)) {
+            self.contacts.remove(index);
+        }
+        self.contacts.push(contact);
+        if known.is_some() { Change::Refresh } else { Change::Waits }
+    }
+
     pub(super) fn claim(&mut self, mut claim: ClaimEvidence) -> Change {
         truncate(&mut claim.detail);
         let key = (claim.partner.clone(), claim.local.clone());
@@ -382,6 +404,7 @@ impl Records {
             inbound,
             backends: self.backends.values().cloned().collect(),
             answers: self.answers.iter().flat_map(answers).collect(),
+            contacts: self.contacts.clone(),
             servers: self.servers.values().cloned().collect(),
             peers,
             refusals: self.refusals.list(),

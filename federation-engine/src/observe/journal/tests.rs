@@ -5,8 +5,8 @@ use s2s_proto::reason::Step;
 
 use super::*;
 use crate::observe::evidence::{
-    BackendOutcome, BackendServer, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS, MAX_INBOUND, MAX_LOCALS,
-    MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS,
+    BackendOutcome, BackendServer, ContactKind, InboundKind, MAX_ANSWERS, MAX_ATTEMPTS,
+    MAX_CONTACTS, MAX_INBOUND, MAX_LOCALS, MAX_PEER_REFUSALS, MAX_PEERS, MAX_REFUSALS,
 };
 
 fn domain(text: &str) -> Domain {
@@ -412,4 +412,26 @@ async fn a_reader_that_waits_is_woken_by_news() {
     );
     reader.changed().await.unwrap();
     assert_eq!(*reader.borrow(), journal.snapshot().0);
+}
+
+#[test]
+fn contacts_of_backends_are_bounded_for_each_kind_and_known_by_all_but_their_time() {
+    let journal = Journal::new("1");
+    let contact = |kind, last: u8, second| BackendContact {
+        kind,
+        source: IpAddr::V4(Ipv4Addr::new(198, 18, 1, last)),
+        domain: None,
+        detail: String::new(),
+        at: at(second),
+    };
+    journal.backend_contact(contact(ContactKind::QueryAnswered, 1, 0));
+    let flood = u8::try_from(MAX_CONTACTS).unwrap() + 3;
+    for last in 0..flood {
+        journal.backend_contact(contact(ContactKind::QueryRefused, last, 1));
+    }
+    journal.backend_contact(contact(ContactKind::QueryAnswered, 1, 2));
+    let (_, seen) = journal.snapshot();
+    assert_eq!(seen.contacts.len(), 1 + MAX_CONTACTS);
+    assert_eq!(seen.contacts.last(), Some(&contact(ContactKind::QueryAnswered, 1, 2)));
+    assert_eq!(seen.contacts.first(), Some(&contact(ContactKind::QueryRefused, 3, 1)));
 }

@@ -47,10 +47,6 @@ fn backend_ready() {
         seen.cluster.pods[0].turned = turned(40);
     });
     assert_eq!(settled, "BackendDoesNotReachEngine");
-    let silent = outcome(BackendOutcome::NoAnswer).message;
-    assert!(silent.contains("DNS server 10.96.0.7"), "{silent}");
-    assert!(silent.contains("ConfigMap example-backend-ca"), "{silent}");
-
     let bot = |replicas: u16, outcome: BackendOutcome| {
         let spec = json!({
             "domains": [{"name": "example.com"}],
@@ -163,4 +159,59 @@ fn an_answer_may_come_back_to_another_replica_than_the_one_that_pinged() {
         });
     };
     assert_eq!(reason(rung, other_ping), "BackendDoesNotReachEngine");
+}
+
+#[test]
+fn what_keeps_the_backend_from_the_engine_is_named() {
+    let message = |contacts: &[(ContactKind, Option<&str>, i64)], answered: Option<i64>| {
+        let ago = |seconds: i64| now() - SignedDuration::from_secs(seconds);
+        let verdict = after(ConditionType::BackendReady, |seen| {
+            let domain: Domain = "example.com".parse().unwrap();
+            let times = answered.map(|seconds| (domain, ago(seconds)));
+            seen.backend_answered = times.into_iter().collect();
+            engine(seen, |report| {
+                report.backends[0].outcome = BackendOutcome::NoAnswer;
+                let contact =
+                    |(kind, domain, seconds): &(ContactKind, Option<&str>, i64)| BackendContact {
+                        kind: *kind,
+                        source: "10.244.0.9".parse().unwrap(),
+                        domain: domain.and_then(|domain| domain.parse().ok()),
+                        detail: "TLS handshake failed: UnknownCA".to_owned(),
+                        at: ago(*seconds),
+                    };
+                report.contacts = contacts.iter().map(contact).collect();
+            });
+        });
+        assert_eq!(verdict.reason.to_string(), "BackendDoesNotReachEngine");
+        verdict.message
+    };
+    let has = |message: &str, parts: &[&str]| {
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    };
+    let (refused, answered, stream) =
+        (ContactKind::QueryRefused, ContactKind::QueryAnswered, ContactKind::StreamRefused);
+    let no_query = ["has received no query", "must use DNS server 10.96.0.7"];
+    has(&message(&[], None), &no_query);
+    has(
+        &message(&[(refused, None, 5)], None),
+        &["refused a query from 10.244.0.9", "spec.dns.clients"],
+    );
+    has(
+        &message(&[(answered, None, 5), (refused, None, 1)], None),
+        &["told 10.244.0.9", "NetworkPolicy", "10.96.0.7, port 5269"],
+    );
+    let own = Some("example.com");
+    has(
+        &message(&[(stream, own, 9), (answered, None, 5)], None),
+        &[
+            "from 10.244.0.9 failed: TLS handshake failed: UnknownCA",
+            "ConfigMap example-backend-ca",
+        ],
+    );
+    // The stream of another domain, one from before the last answer, and one of long ago.
+    has(&message(&[(stream, Some("other.example"), 5)], None), &no_query);
+    has(&message(&[(stream, own, 70)], Some(60)), &no_query);
+    has(&message(&[(stream, own, 130)], None), &no_query);
 }

@@ -227,3 +227,71 @@ async fn a_request_that_hangs_is_sent_again_beside_it() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(sent.load(Ordering::SeqCst), 2);
 }
+
+/// The Services of a federation.
+fn services() -> Vec<Child> {
+    let all = build::children(&validated(&smallest()), &given(), &settings()).unwrap();
+    all.into_iter().filter(|child| child.resource.kind == "Service").collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_services_are_created_at_a_time() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const FEDERATIONS: usize = 6;
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&seen));
+        async move {
+            let (code, body) = if request.method() == Method::PATCH {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                // As long as an API server with others in its queue needs for one of them.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                (201, object(UID, "7"))
+            } else {
+                (404, failure(404, "NotFound", "not found"))
+            };
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            Response::builder().status(code).body(body)
+        }
+    });
+    let (context, _writers) = context(Client::new(service, "im"));
+    let services = services();
+    let all = (0..FEDERATIONS).map(|_| apply_all(&context, &services));
+    for outcome in futures::future::join_all(all).await {
+        assert_eq!(outcome.applied, done());
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 2, "a quarter of all for one namespace");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_creation_of_a_service_is_not_given_up() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let ended = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&ended);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let ended = Arc::clone(&seen);
+        async move {
+            let (code, body) = if request.method() == Method::PATCH {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                ended.store(true, Ordering::SeqCst);
+                (201, object(UID, "7"))
+            } else {
+                (404, failure(404, "NotFound", "not found"))
+            };
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            Response::builder().status(code).body(body)
+        }
+    });
+    let (context, _writers) = context(Client::new(service, "im"));
+    let child = services().remove(0);
+    let limit = Duration::from_secs(1);
+    let federation = validated(&smallest());
+    let outcome = alone(&context, &reference(), &federation, &child, limit).await;
+    assert!(outcome.sent.is_empty(), "nobody waits for it");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(ended.load(Ordering::SeqCst));
+}

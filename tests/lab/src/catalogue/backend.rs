@@ -175,7 +175,7 @@ pub const FAULTS: &[Fault] = &[
         expected: lost(
             "BackendReady",
             "BackendDoesNotReachEngine",
-            "Backend im for <domain>: the backend accepted the ping for <domain>, but no answer came back",
+            "Backend im for <domain>: the backend accepted the ping for <domain>, but no answer came back.*received no query",
             "must use DNS server",
         ),
         consequences: &[],

@@ -141,6 +141,18 @@ fn what_is_no_query_is_dropped_and_a_malformed_one_is_notified() {
 }
 
 #[test]
+fn a_backend_that_answers_a_ping_asks_for_the_srv_records_of_the_probe_domain() {
+    let asks =
+        |name: &str, kind| config("10.96.3.7").is_about_probe(&query(name, kind).to_vec().unwrap());
+    assert!(asks("_xmpp-server._tcp.xfed-probe.im.local.example", RecordType::SRV));
+    // Resolvers vary the case of letters.
+    assert!(asks("_XMPP-Server._tcp.Xfed-Probe.im.local.example", RecordType::SRV));
+    assert!(!asks("_xmpps-server._tcp.xfed-probe.im.local.example", RecordType::SRV));
+    assert!(!asks("_xmpp-server._tcp.xfed-probe.im.local.example", RecordType::A));
+    assert!(!asks("_xmpp-server._tcp.remote.example", RecordType::SRV));
+}
+
+#[test]
 fn rfc2181_9_an_answer_too_large_for_the_client_is_truncated() {
     let long = |letter: &str, last: usize| {
         let label = letter.repeat(63);

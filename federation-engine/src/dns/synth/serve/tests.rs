@@ -35,6 +35,10 @@ impl Witness for Seen {
         lock(&self.0).0.push(result);
     }
 
+    fn answered_about_probe(&self, source: IpAddr) {
+        lock(&self.0).1.push(source);
+    }
+
     fn refused(&self, source: IpAddr) {
         lock(&self.0).1.push(source);
     }
