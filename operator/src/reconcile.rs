@@ -10,6 +10,7 @@ pub mod error;
 pub mod issued;
 pub mod observe;
 pub mod pass;
+mod patch;
 mod plan;
 pub mod problem;
 pub mod replace;

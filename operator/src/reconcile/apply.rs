@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, ResourceExt};
 use sha2::{Digest, Sha256};
@@ -30,8 +30,6 @@ const CHILD_TIMEOUT: Duration = Duration::from_secs(12);
 /// Time after which a request without an answer is sent again beside the first: an admission webhook that never answers may be
 /// gone by now, and its request would wait for it all the same.
 const HUNG_AFTER: Duration = Duration::from_secs(4);
-/// Attempts to write an object that another client changes at the same time.
-const CONFLICT_ATTEMPTS: usize = 3;
 /// Kinds that the pods mount or run as: without them, the workload is not changed.
 const MOUNTED: [&str; 3] = ["Secret", "ConfigMap", "ServiceAccount"];
 
@@ -64,11 +62,6 @@ impl From<Problem> for NotApplied {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
-}
-
-/// Parameters of every patch: we own every field that we set, and an unknown field is an error.
-pub fn patch_params() -> PatchParams {
-    PatchParams::apply(crds::FIELD_MANAGER).force().validation_strict()
 }
 
 /// Applies the children: first what pods need, and Secrets before what comes from their keys; then the workload, unless that is
@@ -300,25 +293,6 @@ fn deferred(
         let is_same = *generation == federation.generation && problem.cause == Cause::Exhausted;
         is_same.then(|| problem.clone())
     })
-}
-
-/// Sends a child. A conflict with another client is no refusal, so the request is repeated.
-pub(super) async fn patch(
-    api: &Api<DynamicObject>,
-    name: &str,
-    object: &DynamicObject,
-) -> Result<DynamicObject, kube::Error> {
-    let mut attempts = 1;
-    loop {
-        match api.patch(name, &patch_params(), &Patch::Apply(object)).await {
-            Err(kube::Error::Api(status))
-                if status.is_conflict() && attempts < CONFLICT_ATTEMPTS =>
-            {
-                attempts += 1;
-            }
-            result => return result,
-        }
-    }
 }
 
 /// Deletes the objects that the federation controls and no longer wants.

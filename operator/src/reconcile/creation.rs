@@ -9,7 +9,7 @@ use kube::core::ApiResource;
 use kube::{Api, ResourceExt};
 use tokio::time::timeout;
 
-use super::apply;
+use super::patch;
 use super::problem::{Problem, Step};
 use crate::build::Child;
 use crate::context::Context;
@@ -55,7 +55,7 @@ pub(super) async fn create(
     object: &DynamicObject,
 ) -> Result<DynamicObject, kube::Error> {
     let (api, object) = (api.clone(), object.clone());
-    let request = async move { apply::patch(&api, &object.name_any(), &object).await };
+    let request = async move { patch::apply(&api, &object.name_any(), &object).await };
     let answer = tokio::spawn(request).await;
     answer.unwrap_or_else(|ended| Err(kube::Error::Service(ended.into())))
 }

@@ -10,7 +10,7 @@ use kube::core::{ApiResource, DynamicObject, Status};
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 
-use super::apply;
+use super::patch;
 use super::replacement::{Replacement, ReplacementState};
 use crate::build::Child;
 use crate::children::is_controlled_by;
@@ -41,7 +41,7 @@ pub async fn apply(
     child: &Child,
 ) -> Result<DynamicObject, Refusal> {
     let name = child.object.name_any();
-    let refused = match apply::patch(api, &name, &child.object).await {
+    let refused = match patch::apply(api, &name, &child.object).await {
         Err(kube::Error::Api(status))
             if status.code == 422 && child.resource == ApiResource::erase::<Service>(&()) =>
         {
@@ -85,7 +85,7 @@ pub async fn apply(
     if let Some(left) = left.filter(|left| !left.finalizers().is_empty()) {
         return Err(deleting(&old, left.finalizers()));
     }
-    Ok(apply::patch(api, &name, &child.object).await?)
+    Ok(patch::apply(api, &name, &child.object).await?)
 }
 
 /// The wanted Service under a name that the API server chooses. Node ports that the old Service holds are left out, because

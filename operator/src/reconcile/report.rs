@@ -11,8 +11,8 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 
-use super::apply::patch_params;
 use super::error::Error;
+use super::patch::patch_params;
 use crate::context::{Context, FederationRef};
 use crate::memory::Reports;
 use crate::metrics::PeerCount;
