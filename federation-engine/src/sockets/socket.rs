@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Once, OnceLock};
+use std::sync::Once;
 use std::task::{Context, Poll};
 
 use nix::sys::socket::getsockopt;
@@ -18,42 +18,16 @@ const UNSENT_BYTES: u32 = 256 * 1024;
 const CLOSED: u8 = 7;
 
 mod option {
-    use std::ffi::OsString;
-
-    use nix::sys::socket::sockopt::GetOsString;
     use nix::{getsockopt_impl, libc, sockopt_impl};
 
     sockopt_impl!(
-        /// The first 128 bytes of the kernel's `struct tcp_info` (`linux/tcp.h`), which every kernel since 4.2 has. Reading it
-        /// panics where the answer is shorter.
+        /// The first 128 bytes of the kernel's `struct tcp_info` (`linux/tcp.h`), which every kernel since 4.2 has.
         TcpInfo,
         GetOnly,
         libc::IPPROTO_TCP,
         libc::TCP_INFO,
         [u64; 16]
     );
-
-    sockopt_impl!(
-        /// The same bytes, as many as the system has.
-        TcpInfoBytes,
-        GetOnly,
-        libc::IPPROTO_TCP,
-        libc::TCP_INFO,
-        OsString,
-        GetOsString<[u8; 128]>
-    );
-}
-
-/// Whether the system reports what the engine reads. A program that emulates Linux may report less.
-fn is_supported(tcp: &TcpStream) -> bool {
-    static SUPPORTED: OnceLock<bool> = OnceLock::new();
-    let ask = || getsockopt(tcp, option::TcpInfoBytes).is_ok_and(|info| is_whole(info.len()));
-    *SUPPORTED.get_or_init(ask)
-}
-
-/// Whether an answer of this length has all that the engine reads.
-const fn is_whole(length: usize) -> bool {
-    length == size_of::<[u64; 16]>()
 }
 
 /// The peer's acknowledgements on a connection, also known after a reset or a time-out.
@@ -81,7 +55,7 @@ impl Socket {
         if let Err(error) = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_BYTES) {
             tracing::debug!(%error, "cannot set a socket option");
         }
-        let before = is_supported(&tcp).then(|| info(&tcp)).flatten().map(|info| info.bytes);
+        let before = info(&tcp).map(|info| info.bytes);
         if before.is_none() {
             warn_unsupported();
         }
@@ -199,14 +173,6 @@ mod tests {
         while socket.acknowledged().unwrap().bytes < socket.written().unwrap() {
             tokio::task::yield_now().await;
         }
-    }
-
-    #[tokio::test]
-    async fn a_system_that_reports_less_than_the_engine_reads_is_noticed_without_reading_it() {
-        let (dialled, _accepted) = both_ends().await;
-        assert!(is_supported(&dialled.tcp));
-        // As qemu answers for programs of another architecture.
-        assert!(!is_whole(4));
     }
 
     #[tokio::test]
